@@ -1,0 +1,28 @@
+"""The errors a user can meet. Each message is one sentence that names what is wrong and the valid choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class QwenarmError(Exception):
+    """Base of all errors that are the caller's to fix. The command line prints the message and exits with code 2."""
+
+
+class UnknownName(QwenarmError):
+    """A name that no registry entry has; the message lists the valid ones."""
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        names = sorted(valid)
+        near = get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"There is no {kind} {name!r}.{hint} Valid: {', '.join(names)}.")
+
+
+class BadInput(QwenarmError):
+    """An argument out of range, an unreadable file, a missing package: the message says what to do."""
+
+
+class ModelUnavailable(QwenarmError):
+    """A checkpoint that is missing, broken or of another architecture, or a server that does not answer."""

@@ -1,0 +1,41 @@
+"""One new file, and nothing else to edit: the file's name is the id, its public constant is the entry.
+
+``list_names("tasks")`` looks at the folder; ``load("tasks", "put")`` imports that one file. A third party names an entry of its
+own as ``"module:NAME"``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+from qwenarm.errors import BadInput, UnknownName
+
+# kind -> (package, name of the constant in each file)
+KINDS = {
+    "tasks": ("qwenarm.tasks", "TASK"),
+    "arms": ("qwenarm.body.arms", "ARM"),
+    "skills": ("qwenarm.skills", "SKILL"),
+}
+
+
+def list_names(kind: str) -> tuple[str, ...]:
+    """The ids of a kind, sorted, without importing them. Files that begin with an underscore are helpers, not entries."""
+    package, _ = KINDS[kind]
+    folder = importlib.import_module(package).__path__
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")))
+
+
+def load(kind: str, name: str) -> Any:
+    """The entry itself. Raises UnknownName with the valid names, BadInput for a "module:NAME" that cannot be imported."""
+    package, constant = KINDS[kind]
+    if ":" in name:
+        module_name, _, attribute = name.partition(":")
+        try:
+            return getattr(importlib.import_module(module_name), attribute)
+        except (ImportError, AttributeError) as error:
+            raise BadInput(f"Cannot load {kind[:-1]} {name!r}: {error}.") from error
+    if name not in list_names(kind):
+        raise UnknownName(kind[:-1], name, list_names(kind))
+    return getattr(importlib.import_module(f"{package}.{name}"), constant)

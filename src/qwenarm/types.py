@@ -1,0 +1,216 @@
+"""The corridor: the few types that body and mind share. No mujoco and no torch in here.
+
+Conventions, everywhere in the project:
+
+* World frame: x forward from the robot's base, y to its left, z up; the table's top is z = 0. Metres, radians, seconds.
+* Quaternions are wxyz. A pose is (position (3,), quaternion (4,)).
+* An image point is a pair of fractions (u, v) in [0, 1]: u to the right, v down, of the frame of a named camera. Pixels and
+  the 0..1000 numbers of a model exist only at the edges (``body.cameras`` and ``mind.coordinates``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera picture.
+
+    rgb: (H, W, 3) uint8. depth_m: (H, W) float32, metres along the optical axis, or None. camera: its name.
+    """
+
+    rgb: np.ndarray
+    camera: str
+    depth_m: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Proprio:
+    """What the arm knows of itself: joint angles (n,) rad, tcp position (3,) m, tcp quaternion (4,) wxyz, finger gap in m.
+
+    ``holding`` comes from the fingers alone: closed on something, or not.
+    """
+
+    qpos: np.ndarray
+    tcp_pos: np.ndarray
+    tcp_quat: np.ndarray
+    gripper_width: float
+    holding: bool
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that a policy may see. The simulator's privileged state is never part of it."""
+
+    frames: tuple[Frame, ...]
+    proprio: Proprio
+    instruction: str
+    feedback: str = ""
+    """One line on how the last decision went: the skills' results, or a format error. Empty at the start."""
+    time_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class ImagePoint:
+    """A point in a camera's frame, as fractions: u to the right, v down, both in [0, 1]. ``label`` says what is meant."""
+
+    u: float
+    v: float
+    label: str = ""
+    camera: str = "front"
+
+
+@dataclass(frozen=True)
+class Control:
+    """Targets for one 50 ms control period: joint angles (n,) rad and the finger gap in m (0 = closed)."""
+
+    qpos: np.ndarray
+    gripper: float
+
+
+@dataclass(frozen=True)
+class Param:
+    """One parameter of a skill. kind: "point" (an ImagePoint) | "string" | "number"; choices: the valid strings, if few."""
+
+    name: str
+    kind: str
+    doc: str = ""
+    required: bool = True
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SkillSpec:
+    """What a model is told of a skill. Made from the skill's signature and docstring."""
+
+    name: str
+    doc: str
+    params: tuple[Param, ...] = ()
+
+
+@dataclass(frozen=True)
+class SkillCall:
+    """One call as the model made it. args: parameter name -> ImagePoint | str | float."""
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SkillResult:
+    """How a call went. ``detail`` is a reason that a model can act on: "nothing between the fingers"."""
+
+    ok: bool
+    detail: str = ""
+
+
+class FormatError(StrEnum):
+    """Why a model's text could not be read as calls. The value is the name that reports use."""
+
+    EMPTY = "empty answer"
+    NO_CALL = "no tool call"
+    BROKEN = "broken tool call"
+    UNKNOWN_SKILL = "unknown skill"
+    BAD_ARGUMENT = "bad argument"
+    TOO_MANY = "too many calls"
+    TRUNCATED = "truncated answer"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a policy decided: its calls in order, or the error that kept the text from being read (then no calls).
+
+    notes: harmless repairs made while reading ("box read as its centre"), counted in the episode.
+    """
+
+    calls: tuple[SkillCall, ...] = ()
+    thought: str = ""
+    raw: str = ""
+    error: FormatError | None = None
+    detail: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a backend is asked: chat messages in the OpenAI style, where {"type": "image"} parts stand for ``images`` in order.
+
+    messages: ({"role": ..., "content": str | [parts]}, ...). images: RGB uint8 (H, W, 3) each. tools: JSON schemas in the
+    OpenAI function form, for the chat template. prefix: text the answer begins with already, or "".
+    """
+
+    messages: tuple[dict[str, Any], ...]
+    images: tuple[np.ndarray, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()
+    max_tokens: int = 256
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a backend answers. finish: "stop" | "length" | the server's word. seconds: wall time, its share of the batch."""
+
+    text: str
+    seconds: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    finish: str = "stop"
+
+
+class Outcome(StrEnum):
+    """How an episode ended. Only SUCCESS counts as one; the rest are failures with a name, or UNJUDGED."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    """The policy said that it was done, and the goal does not hold."""
+    GAVE_UP = "gave up"
+    OUT_OF_TURNS = "out of turns"
+    FORMAT = "unreadable answers"
+    CRASHED = "crashed"
+    UNJUDGED = "unjudged"
+    """Free words that could not be read as a goal: nobody can tell."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One look, one decision, and what came of it.
+
+    results: one per executed call (a failed call ends the turn). seconds: wall seconds spent in "model", "physics", "render",
+    "skill" (planning and perception of the skills) and "other". frames are kept for the trace, which stores them as PNG.
+    """
+
+    index: int
+    observation: Observation
+    decision: Decision
+    results: tuple[SkillResult, ...]
+    completions: tuple[Completion, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    sim_time_s: float = 0.0
+    clamps: Mapping[str, int] = field(default_factory=dict)
+    progress: float = 0.0
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One finished episode: everything that evaluation, pages and training read. Nothing is re-derived from live state."""
+
+    task: str
+    level: int
+    arm: str
+    policy: str
+    seed: int
+    instruction: str
+    turns: tuple[Turn, ...]
+    outcome: Outcome
+    progress: float
+    final_hash: str
+    """sha256 over the final qpos and qvel bytes: replay must reproduce it."""
+    setup: Mapping[str, Any] = field(default_factory=dict)
+    """All that is needed to repeat it: model, preset, renderer, versions, cameras, free instruction or not."""
+    detail: str = ""
