@@ -1,0 +1,161 @@
+"""What can lie on the table: shapes, colours, sizes, and how each becomes MuJoCo geoms.
+
+Graspable: cube, cylinder, ball (40-52 mm, the Panda's fingers open 80 mm). Containers, open at the top: bowl (round), tray (low,
+square), box (high, square). Everything is made of primitive geoms, so that any renderer draws it and contacts stay cheap.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+COLORS: dict[str, tuple[float, float, float]] = {
+    "red": (0.82, 0.10, 0.10),
+    "orange": (0.95, 0.48, 0.05),
+    "yellow": (0.95, 0.85, 0.12),
+    "green": (0.12, 0.60, 0.18),
+    "blue": (0.10, 0.25, 0.85),
+    "purple": (0.48, 0.14, 0.66),
+    "white": (0.95, 0.95, 0.95),
+    "black": (0.07, 0.07, 0.07),
+}
+GRASPABLE = ("cube", "cylinder", "ball")
+CONTAINERS = ("bowl", "tray", "box")
+SHAPES = GRASPABLE + CONTAINERS
+
+HELD_OUT: frozenset[tuple[str, str]] = frozenset(
+    {
+        ("red", "cylinder"), ("yellow", "cube"), ("blue", "ball"), ("green", "bowl"),
+        ("purple", "cube"), ("black", "cylinder"), ("orange", "tray"), ("white", "box"),
+    }
+)  # fmt: skip
+"""Colour x shape pairs that the bundled model never sees in training: 8 of 48 (17 %), each colour once, each shape at least once."""
+
+WALL = 0.006
+"""Thickness of a container's walls and floor, m."""
+CONTAINER_HALF = {"bowl": 0.070, "tray": 0.070, "box": 0.062}
+CONTAINER_HEIGHT = {"bowl": 0.040, "tray": 0.022, "box": 0.055}
+DENSITY = 400.0
+"""kg/m3, about that of wood: a 45 mm cube weighs 36 g."""
+
+
+@dataclass(frozen=True)
+class ObjectSpec:
+    """One kind of object. size: edge of a cube, diameter of a cylinder or ball, outer width of a container, in m."""
+
+    shape: str
+    color: str
+    size: float = 0.045
+
+    @property
+    def id(self) -> str:
+        """Name of its body in the simulation, "red_cube"; unique within a scene."""
+        return f"{self.color}_{self.shape}"
+
+    @property
+    def label(self) -> str:
+        """How people call it, "red cube"."""
+        return f"{self.color} {self.shape}"
+
+    @property
+    def graspable(self) -> bool:
+        return self.shape in GRASPABLE
+
+    @property
+    def container(self) -> bool:
+        return self.shape in CONTAINERS
+
+    @property
+    def height(self) -> float:
+        """Of the whole thing above what it stands on, m."""
+        return CONTAINER_HEIGHT[self.shape] if self.container else self.size
+
+    @property
+    def radius(self) -> float:
+        """Of the circle around its footprint at any yaw, m."""
+        square = self.shape in ("cube", "tray", "box")
+        return self.size / 2 * (math.sqrt(2) if square else 1.0)
+
+    @property
+    def origin_height(self) -> float:
+        """Of the body's origin above what it stands on: the centre of a solid, the underside of a container's floor, m."""
+        return 0.0 if self.container else self.size / 2
+
+
+def make_spec(shape: str, color: str, rng: np.random.Generator | None = None) -> ObjectSpec:
+    """An object of this shape and colour; graspable ones get a size between 40 and 52 mm from ``rng`` (45 mm without)."""
+    if shape in CONTAINERS:
+        return ObjectSpec(shape, color, 2 * CONTAINER_HALF[shape])
+    size = 0.045 if rng is None else round(float(rng.uniform(0.040, 0.052)), 4)
+    return ObjectSpec(shape, color, size)
+
+
+def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgb: tuple[float, ...]) -> None:
+    """Adds a free body named ``spec.id`` under ``world``. pos: (3,) of its origin, m; yaw: rad; rgb: its colour as seen today."""
+    body = world.add_body(name=spec.id, pos=pos, quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
+    body.add_freejoint(name=spec.id)
+    rgba = [*rgb, 1.0]
+    if spec.graspable:
+        _add_solid(body, spec, rgba)
+    elif spec.shape == "bowl":
+        _add_bowl(body, rgba)
+    else:
+        _add_open_box(body, spec, rgba)
+
+
+def _add_solid(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
+    half = spec.size / 2
+    kind, size = {
+        "cube": (mujoco.mjtGeom.mjGEOM_BOX, [half] * 3),
+        "cylinder": (mujoco.mjtGeom.mjGEOM_CYLINDER, [half, half, 0]),
+        "ball": (mujoco.mjtGeom.mjGEOM_SPHERE, [half, 0, 0]),
+    }[spec.shape]
+    # Rolling friction, so that a ball which is let go comes to rest; condim 6 is what makes MuJoCo use it.
+    friction, condim = ([1.0, 0.01, 0.003], 6) if spec.shape == "ball" else ([1.0, 0.01, 0.001], 4)
+    body.add_geom(type=kind, size=size, rgba=rgba, density=DENSITY, friction=friction, condim=condim, solref=[0.01, 1])
+
+
+def _add_wall(body: mujoco.MjsBody, pos: list[float], size: list[float], yaw: float, rgba: list[float]) -> None:
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)], rgba=rgba,
+        density=3 * DENSITY, friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
+    )  # fmt: skip
+
+
+def _add_open_box(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
+    half, height = CONTAINER_HALF[spec.shape], CONTAINER_HEIGHT[spec.shape]
+    _add_wall(body, [0, 0, WALL / 2], [half, half, WALL / 2], 0, rgba)
+    for k in range(4):
+        yaw = k * math.pi / 2
+        reach = half - WALL / 2
+        pos = [reach * math.cos(yaw), reach * math.sin(yaw), height / 2]
+        _add_wall(body, pos, [WALL / 2, half, height / 2], yaw, rgba)
+
+
+def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
+    """A round floor and a ring of flat walls that lean outwards a little."""
+    outer, height = CONTAINER_HALF["bowl"], CONTAINER_HEIGHT["bowl"]
+    floor = 0.80 * outer
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=[0, 0, WALL / 2], size=[floor, WALL / 2, 0], rgba=rgba, density=3 * DENSITY,
+        friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
+    )  # fmt: skip
+    lean = math.atan2(outer - floor, height)
+    middle = (outer + floor) / 2 - WALL / 2
+    half_width = outer * math.tan(math.pi / sides)
+    for k in range(sides):
+        yaw = 2 * math.pi * k / sides
+        turn = np.zeros(4)
+        mujoco.mju_mulQuat(
+            turn,
+            np.array([math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]),
+            np.array([math.cos(lean / 2), 0, math.sin(lean / 2), 0]),
+        )
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_BOX, pos=[middle * math.cos(yaw), middle * math.sin(yaw), height / 2], quat=turn,
+            size=[WALL / 2, half_width, height / 2 / math.cos(lean)], rgba=rgba, density=3 * DENSITY,
+            friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
+        )  # fmt: skip

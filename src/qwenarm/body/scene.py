@@ -1,0 +1,175 @@
+"""One episode's world: what lies where, how it looks, and the MuJoCo model of it. Compiled fresh for every episode (2 ms)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import mujoco
+import numpy as np
+
+from qwenarm.body.cameras import CAMERAS, Camera
+from qwenarm.body.objects import COLORS, ObjectSpec, add_object
+from qwenarm.errors import BadInput
+
+if TYPE_CHECKING:
+    from qwenarm.body.arms._arm import Arm
+
+TIMESTEP = 0.002
+"""Physics step, s."""
+WORKSPACE_X = (0.38, 0.68)
+WORKSPACE_Y = (-0.25, 0.25)
+"""Where the centres of objects may start on the table, m: within reach of every arm, inside the front camera's picture."""
+GAP = 0.030
+"""Free space kept between two objects at the start, m: the fingers must fit in."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An object in the scene. pos: (3,) m of its origin; yaw: rad about z."""
+
+    spec: ObjectSpec
+    pos: tuple[float, float, float]
+    yaw: float = 0.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything about a scene that changes pixels and nothing else. Colours are RGB in 0..1."""
+
+    table_rgb: tuple[float, float, float] = (0.62, 0.52, 0.42)
+    floor_rgb: tuple[float, float, float] = (0.42, 0.45, 0.50)
+    light_pos: tuple[float, float, float] = (0.3, 0.4, 1.8)
+    light: float = 0.55
+    ambient: float = 0.40
+    color_jitter: float = 0.0
+    """Half width of a uniform shift of every object's RGB."""
+    jitter_seed: int = 0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One episode's world, before compilation."""
+
+    objects: tuple[Placement, ...]
+    look: Look = field(default_factory=Look)
+    cameras: tuple[Camera, ...] = CAMERAS
+
+    def spec(self, object_id: str) -> ObjectSpec:
+        """The spec of an object by its id. Raises BadInput with the ids that there are."""
+        for placement in self.objects:
+            if placement.spec.id == object_id:
+                return placement.spec
+        raise BadInput(f"No object {object_id!r} in the scene; there are {', '.join(p.spec.id for p in self.objects)}.")
+
+
+def place_objects(rng: np.random.Generator, specs: Sequence[ObjectSpec], tries: int = 200) -> tuple[Placement, ...]:
+    """Puts the objects on the table so that none touches another or hides it from the front camera.
+
+    Large ones are placed first. Raises BadInput if the table is too small for them all.
+    """
+    order = sorted(range(len(specs)), key=lambda i: -specs[i].radius)
+    for _ in range(tries):
+        placed: dict[int, Placement] = {}
+        for i in order:
+            spot = _free_spot(rng, specs[i], placed.values(), tries)
+            if spot is None:
+                break
+            placed[i] = spot
+        else:
+            return tuple(placed[i] for i in range(len(specs)))
+    raise BadInput(f"{len(specs)} objects do not fit on the table: ask for fewer.")
+
+
+def _free_spot(rng: np.random.Generator, spec: ObjectSpec, placed: Iterable[Placement], tries: int) -> Placement | None:
+    margin = max(0.0, spec.radius - 0.04)
+    for _ in range(tries):
+        x = rng.uniform(WORKSPACE_X[0] + margin, WORKSPACE_X[1] - margin)
+        y = rng.uniform(WORKSPACE_Y[0] + margin, WORKSPACE_Y[1] - margin)
+        candidate = Placement(spec, (x, y, spec.origin_height), rng.uniform(-np.pi, np.pi))
+        if all(_apart(candidate, other) for other in placed):
+            return candidate
+    return None
+
+
+def _apart(a: Placement, b: Placement) -> bool:
+    """Room for the fingers between the two, and neither stands in the other's view from the front (the camera is at +x)."""
+    reach = a.spec.radius + b.spec.radius + GAP
+    near, far = (a, b) if a.pos[0] > b.pos[0] else (b, a)
+    dx, dy = near.pos[0] - far.pos[0], near.pos[1] - far.pos[1]
+    shadow = 0.6 * max(0.0, near.spec.height - 0.5 * far.spec.height)  # at 45-55 degrees a height hides less than its length
+    dx = max(0.0, dx - shadow)
+    return dx * dx + dy * dy > reach * reach
+
+
+def sample_look(rng: np.random.Generator, strength: float = 1.0) -> Look:
+    """Another table, floor, light and slightly other object colours; strength 0 is the default look, 1 what training sees."""
+    base = Look()
+
+    def shift(rgb: tuple[float, float, float], width: float) -> tuple[float, float, float]:
+        r, g, b = np.clip(np.array(rgb) + strength * (rng.uniform(-width, width) + rng.uniform(-0.06, 0.06, 3)), 0.02, 1.0)
+        return float(r), float(g), float(b)
+
+    x, y, z = np.array(base.light_pos) + strength * rng.uniform(-1, 1, 3) * np.array([0.6, 1.0, 0.4])
+    return Look(
+        table_rgb=shift(base.table_rgb, 0.15),
+        floor_rgb=shift(base.floor_rgb, 0.15),
+        light_pos=(float(x), float(y), float(z)),
+        light=base.light + strength * float(rng.uniform(-0.15, 0.15)),
+        ambient=base.ambient + strength * float(rng.uniform(-0.10, 0.10)),
+        color_jitter=0.04 * strength,
+        jitter_seed=int(rng.integers(2**31)),
+    )
+
+
+def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
+    """The MuJoCo model: table, floor, light, arm, objects, cameras. Options follow the grasp recipe of docs/architecture.md."""
+    spec = mujoco.MjSpec()
+    spec.option.timestep = TIMESTEP
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.impratio = 20.0
+    _set_stage(spec, scene.look)
+    arm.build(spec)
+    jitter = np.random.default_rng(scene.look.jitter_seed)
+    for placement in scene.objects:
+        shift = jitter.uniform(-1, 1, 3) * scene.look.color_jitter
+        rgb = np.clip(np.array(COLORS[placement.spec.color]) + shift, 0.0, 1.0)
+        add_object(spec.worldbody, placement.spec, np.array(placement.pos), placement.yaw, tuple(rgb))
+    for camera in scene.cameras:
+        parent = spec.worldbody if camera.body is None else spec.body(camera.body)
+        axes = camera.axes()
+        parent.add_camera(name=camera.name, pos=camera.pos, quat=_to_quat(axes), fovy=camera.fovy_deg)
+    return spec.compile()
+
+
+def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
+    spec.visual.headlight.ambient = [look.ambient] * 3
+    spec.visual.headlight.diffuse = [0.25] * 3
+    spec.visual.headlight.specular = [0.0] * 3
+    spec.visual.quality.shadowsize = 2048
+    spec.visual.global_.offwidth = 1280
+    spec.visual.global_.offheight = 1280
+    spec.visual.map.znear = 0.01
+    spec.visual.map.zfar = 20.0
+    spec.stat.extent = 1.0
+    spec.stat.center = [0.5, 0.0, 0.2]
+    world = spec.worldbody
+    world.add_light(
+        name="lamp", pos=look.light_pos, dir=np.array([0.5, 0.0, 0.0]) - look.light_pos, type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        diffuse=[look.light] * 3, specular=[0.1] * 3, ambient=[0.0] * 3, castshadow=True,
+    )  # fmt: skip
+    world.add_geom(
+        name="table", type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0.42, 0, -0.02], size=[0.62, 0.60, 0.02], rgba=[*look.table_rgb, 1],
+        friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
+    )  # fmt: skip
+    world.add_geom(
+        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, pos=[0, 0, -0.75], size=[4, 4, 0.1], rgba=[*look.floor_rgb, 1],
+    )  # fmt: skip
+
+
+def _to_quat(mat: np.ndarray) -> np.ndarray:
+    quat = np.zeros(4)
+    mujoco.mju_mat2Quat(quat, mat.flatten())
+    return quat
