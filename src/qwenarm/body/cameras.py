@@ -36,11 +36,13 @@ MIDDLE = (0.53, 0.0, 0.0)
 """Middle of the workspace on the table."""
 
 FRONT = Camera(
-    "front", (MIDDLE[0] + 1.05 * math.cos(ELEVATION), 0.0, 1.05 * math.sin(ELEVATION)), MIDDLE, fovy_deg=27.5
+    "front", (MIDDLE[0] + 1.05 * math.cos(ELEVATION), 0.0, 1.05 * math.sin(ELEVATION)), MIDDLE, fovy_deg=29.0
 )
 OVERHEAD = Camera("overhead", (MIDDLE[0], 0.0, 1.20), MIDDLE, fovy_deg=29.0, up=(-1.0, 0.0, 0.0))
 WRIST = Camera("wrist", (0.07, 0.0, 0.0), (0.03, 0.0, 0.12), fovy_deg=70.0, body="hand", up=(1.0, 0.0, 0.0))
-CAMERAS = (FRONT, OVERHEAD, WRIST)
+WIDE = Camera("wide", (1.45, 0.95, 0.85), (0.33, 0.0, 0.18), fovy_deg=36.0)
+"""For people: robot and table together. Films use it; no model is shown it unless asked."""
+CAMERAS = (FRONT, OVERHEAD, WRIST, WIDE)
 
 
 def project(points: np.ndarray, pos: np.ndarray, mat: np.ndarray, fovy_deg: float, aspect: float) -> tuple[np.ndarray, np.ndarray]:
