@@ -1,0 +1,152 @@
+"""JSON as language models write it: strict JSON first, then a tolerant reader of the same grammar.
+
+Tolerated: single, curly and full-width quotes, Chinese punctuation, unquoted keys, trailing commas, Python's None, True and
+False, parentheses for brackets. Never tolerated: a value that ends before it is complete. What was not written is not guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from json.decoder import scanstring
+
+MAX_DEPTH = 24
+_STRICT = json.JSONDecoder(strict=False)
+_NUMBER = re.compile(r"[-+]?\d{1,12}(?:\.\d{0,12})?(?:[eE][-+]?\d{1,3})?")
+_BARE_KEY = re.compile(r"[A-Za-z_]\w{0,40}")
+_WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "”": "”", "＂": "＂", "「": "」"}
+_PUNCTUATION = str.maketrans("：，｛｝［］【】（）；、", ":,{}[][]()" + ",,")
+_CLOSERS = {"{": "}", "[": "]", "(": ")"}
+
+
+class Malformed(ValueError):
+    """The text at this place is not a value."""
+
+
+class Incomplete(Malformed):
+    """The text ends inside of the value. ``open_braces``: closing braces that are missing, and nothing else; 0 if more is."""
+
+    def __init__(self, open_braces: int = 0) -> None:
+        super().__init__("the text ends inside of a value")
+        self.open_braces = open_braces
+
+
+def read_value(text: str, start: int) -> tuple[Any, int, bool]:
+    """The value that begins at ``start`` -> (value, index behind it, whether it was strict JSON).
+
+    Raises Incomplete when the text ends first, Malformed when it is not a value.
+    """
+    try:
+        value, end = _STRICT.raw_decode(text, start)
+        return value, end, True
+    except (ValueError, RecursionError):
+        value, end = _Reader(text).value(start, 0)
+        return value, end, False
+
+
+class _Reader:
+    """A recursive descent over one text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        # Structural characters only: inside of strings the original text is taken. Same length, so indices agree.
+        self.plain = text.translate(_PUNCTUATION)
+
+    def value(self, at: int, depth: int) -> tuple[Any, int]:
+        at = self._skip(at)
+        char = self.plain[at]
+        if depth > MAX_DEPTH:
+            raise Malformed("too deeply nested")
+        if char == "{":
+            return self._object(at + 1, depth)
+        if char in "[(":
+            return self._array(at + 1, _CLOSERS[char], depth)
+        if self.text[at] in _QUOTES:
+            return self._string(at)
+        if number := _NUMBER.match(self.plain, at):
+            if number.end() == len(self.plain):
+                raise Incomplete()
+            return self._number(number.group()), number.end()
+        if word := _BARE_KEY.match(self.plain, at):
+            if word.group() in _WORDS:
+                return _WORDS[word.group()], word.end()
+        raise Malformed(f"no value at {self.text[at : at + 12]!r}")
+
+    def _number(self, digits: str) -> int | float:
+        return int(digits) if re.fullmatch(r"[-+]?\d+", digits) else float(digits)
+
+    def _object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
+        found: dict[str, Any] = {}
+        while True:
+            at = self._skip_closing(at, depth)
+            if self.plain[at] == "}":
+                return found, at + 1
+            key, at = self._key(at)
+            at = self._expect(":", at)
+            found[key], at = self.value(at, depth + 1)
+            at = self._separator(at, "}", depth)
+
+    def _array(self, at: int, closer: str, depth: int) -> tuple[list[Any], int]:
+        found: list[Any] = []
+        while True:
+            at = self._skip(at)
+            if self.plain[at] == closer:
+                return found, at + 1
+            item, at = self.value(at, depth + 1)
+            found.append(item)
+            at = self._skip(at)
+            if self.plain[at] == ",":
+                at += 1
+            elif self.plain[at] != closer:
+                raise Malformed(f"expected a comma at {self.text[at : at + 12]!r}")
+
+    def _separator(self, at: int, closer: str, depth: int) -> int:
+        at = self._skip_closing(at, depth)
+        if self.plain[at] == ",":
+            return at + 1
+        if self.plain[at] == closer:
+            return at
+        raise Malformed(f"expected a comma at {self.text[at : at + 12]!r}")
+
+    def _key(self, at: int) -> tuple[str, int]:
+        if self.text[at] in _QUOTES:
+            return self._string(at)
+        if key := _BARE_KEY.match(self.text, at):
+            return key.group(), key.end()
+        raise Malformed(f"no key at {self.text[at : at + 12]!r}")
+
+    def _string(self, at: int) -> tuple[str, int]:
+        opener = self.text[at]
+        if opener == '"':
+            try:
+                return scanstring(self.text, at + 1, False)
+            except ValueError as error:
+                raise (Incomplete() if '"' not in self.text[at + 1 :] else Malformed("broken string")) from error
+        closers = {_QUOTES[opener], '"'} if opener in "“”" else {_QUOTES[opener]}
+        end = min((found for closer in closers if (found := self.text.find(closer, at + 1)) >= 0), default=-1)
+        if end < 0:
+            raise Incomplete()
+        return self.text[at + 1 : end], end + 1
+
+    def _expect(self, char: str, at: int) -> int:
+        at = self._skip(at)
+        if self.plain[at] != char:
+            raise Malformed(f"expected {char!r} at {self.text[at : at + 12]!r}")
+        return at + 1
+
+    def _skip(self, at: int) -> int:
+        while at < len(self.text) and self.text[at].isspace():
+            at += 1
+        if at >= len(self.text):
+            raise Incomplete()
+        return at
+
+    def _skip_closing(self, at: int, depth: int) -> int:
+        """As _skip, in an object whose last entry is complete: then only braces are missing."""
+        try:
+            return self._skip(at)
+        except Incomplete:
+            raise Incomplete(open_braces=depth + 1) from None

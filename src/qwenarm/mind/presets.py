@@ -1,0 +1,107 @@
+"""What a policy shows its model: frame size, cameras, length of the history, and the words of the system message.
+
+A preset is recorded with every episode. Sizes are snapped to the grid of the model's family, so that nothing is resized between
+the renderer and the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from qwenarm.errors import UnknownName
+from qwenarm.mind.coordinates import Size, snap
+from qwenarm.mind.families import Family
+from qwenarm.types import Decision, ImagePoint, SkillCall
+
+Altitude = Literal["step", "plan"]
+"""Whether a model is asked for its next call, or for all calls that lead to the goal."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A worked example for the system message: the words of a prompt, and the answer to it."""
+
+    question: str
+    answer: Decision
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything about a prompt that is a choice.
+
+    history: how many past calls are told. max_tokens: the length of an answer. tool_docs: whether the tools carry their
+    descriptions, which a model that was not trained on these skills needs.
+    """
+
+    name: str
+    system: str
+    frame_size: Size
+    cameras: tuple[str, ...] = ("front",)
+    history: int = 4
+    max_tokens: int = 256
+    altitude: Altitude = "step"
+    tool_docs: bool = True
+    examples: tuple[Example, ...] = ()
+
+    def fitted(self, family: Family) -> Preset:
+        """The same preset with frames on the family's grid."""
+        return replace(self, frame_size=snap(self.frame_size, family.grid))
+
+
+# The bundled model was trained on exactly these words (qwenarm.train): a change here is a change of its language.
+BUNDLED = Preset(
+    name="bundled",
+    system="You control a robot arm.",
+    frame_size=(224, 320),
+    max_tokens=80,
+    tool_docs=False,
+)
+
+_CUBE = ImagePoint(0.412, 0.655, "yellow cube")
+_TRAY = ImagePoint(0.703, 0.482, "white tray")
+
+QWEN = Preset(
+    name="qwen",
+    system=(
+        "You control a robot arm that stands at a table with coloured objects on it. You see the table through the cameras shown; "
+        "the front camera stands opposite the robot and looks at it. You act only by calling the functions, which are the "
+        "robot's skills. A point names an object or a place: its label, and where it is in the image. To move an object, pick "
+        "it, then place it. Point at the middle of the object, or of the place where it shall go. The history tells how "
+        "earlier calls went: when one failed, look again and do something about the reason. Call done only when the image "
+        "shows that the task is fulfilled, and give_up only when it cannot be."
+    ),
+    frame_size=(448, 640),
+    examples=(
+        Example(
+            "Task: put the yellow cube in the white tray\nHistory: none\nHand: empty",
+            Decision(calls=(SkillCall("pick", {"at": _CUBE}),)),
+        ),
+        Example(
+            "Task: put the yellow cube in the white tray\nHistory: pick yellow cube: ok\nHand: holding something",
+            Decision(calls=(SkillCall("place", {"at": _TRAY}),)),
+        ),
+    ),
+)
+
+PRESETS = {preset.name: preset for preset in (BUNDLED, QWEN)}
+
+PLAN_EXAMPLE = Example(
+    "Task: put the yellow cube in the white tray\nHistory: none\nHand: empty",
+    Decision(calls=(SkillCall("pick", {"at": _CUBE}), SkillCall("place", {"at": _TRAY}), SkillCall("done"))),
+)
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of that name. Raises UnknownName with the valid ones."""
+    if name not in PRESETS:
+        raise UnknownName("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def at_altitude(preset: Preset, altitude: Altitude) -> Preset:
+    """The preset for that altitude: a plan needs room for several calls, and an example that shows a plan."""
+    if altitude == preset.altitude:
+        return preset
+    examples = (PLAN_EXAMPLE,) if preset.examples else ()
+    return replace(preset, altitude=altitude, examples=examples, max_tokens=4 * preset.max_tokens)
