@@ -1,0 +1,66 @@
+# `make` lists what there is. Everything happens in .venv, which the first target that needs it creates.
+#
+# Another Python:        make demo PYTHON=/usr/local/bin/python3.13
+# Linux without a GPU:   plain torch brings some gigabytes of CUDA with it. PyTorch's own index has the small build:
+#                        PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$p $(NEW_ENOUGH) 2>/dev/null && { echo $$p; break; }; done)
+INSTRUCTION ?= put the red cube in the blue bowl
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench lock clean
+
+help: ## this list
+	@echo 'Usage: make TARGET [PYTHON=python3.12] [ARGS="..."]'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.core ## a model puts the red cube in the blue bowl: film and page in runs/ (INSTRUCTION="..." for your own)
+	@$(BIN)/qwenarm run "$(INSTRUCTION)" $(ARGS)
+
+test: $(VENV)/.dev ## all tests but the slow ones (ARGS="-m slow" for those)
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+lint: $(VENV)/.dev ## ruff and pyright
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+
+format: $(VENV)/.dev ## let ruff put everything in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## every claim on speed, measured anew into benchmarks/results/
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+lock: $(VENV)/.dev ## write down the installed versions in constraints.txt
+	@{ echo "# What was installed when the tests last passed. 'make lock' writes it anew."; \
+	$(BIN)/python -m pip freeze --all --exclude-editable | grep -vi '^\(pip\|wheel\)==' | sed 's/+cpu//' | sort -f; } > constraints.tmp
+	@mv constraints.tmp constraints.txt
+
+clean: ## remove .venv and all caches (runs/ stays)
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+
+# The stamps make the second time quick: pip runs again only after a change of the wanted versions.
+$(VENV)/.core: pyproject.toml constraints.txt
+	@$(call install,-e .)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@$(call install,-e ".[arms$(comma)train$(comma)dev]")
+	@touch $@ $(VENV)/.core
+
+comma := ,
+define install
+test -n "$(PYTHON)" || { echo "qwenarm needs Python 3.11 or newer; none was found. Name one: make demo PYTHON=/path/to/python3.12"; exit 2; }; \
+$(PYTHON) $(NEW_ENOUGH) || { echo "qwenarm needs Python 3.11 or newer; $(PYTHON) is older."; exit 2; }; \
+test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	echo "Python cannot make a virtual environment. On Debian or Ubuntu: sudo apt install python3-venv"; exit 2; }; \
+echo "Installing into $(VENV) (the first time this takes some minutes: torch is large) ..."; \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(1)
+endef

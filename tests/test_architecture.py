@@ -1,0 +1,194 @@
+"""The house rules, enforced: floors and wings of the imports, annotations, sizes, light start, one version everywhere."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+import qwenarm
+
+ROOT = Path(__file__).parent.parent
+SRC = ROOT / "src" / "qwenarm"
+FILES = sorted(SRC.rglob("*.py"))
+
+# Imports go down only. A new module at the top of the package takes its place here.
+FLOORS = {
+    0: {"types", "errors", "registry", "__init__"},
+    1: {"body", "mind"},
+    2: {"skills", "tasks", "env"},
+    3: {"captions", "trace", "baselines", "rollout", "replay"},
+    4: {"page", "film", "train"},
+    5: {"cli", "__main__"},
+}
+FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
+# The two wings meet in rollout.py and above, nowhere below.
+FORBIDDEN = {
+    "body": {"torch", "transformers", "qwenarm.mind"},
+    "mind": {"mujoco", "gymnasium", "qwenarm.body"},
+    "skills": {"torch", "transformers", "qwenarm.mind"},
+    "tasks": {"torch", "transformers", "qwenarm.mind"},
+    "env": {"torch", "transformers", "qwenarm.mind"},
+    "types": {"mujoco", "torch", "transformers"},
+    "registry": {"mujoco", "torch", "transformers"},
+    "trace": {"mujoco", "torch", "transformers"},
+}
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def area(path: Path) -> str:
+    """The folder or module just below qwenarm that a file belongs to."""
+    first = path.relative_to(SRC).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """(dotted module name, line) of every import in a file, wherever it stands; relative ones resolved."""
+    package = ("qwenarm", *path.relative_to(SRC).parent.parts)
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = (
+                ".".join((*package[: len(package) - node.level + 1], node.module or "")) if node.level else node.module
+            )
+            yield from ((f"{base}.{alias.name}".replace("..", "."), node.lineno) for alias in node.names)
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(parse(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from `def` to the end, without the docstring."""
+    first = function.body[0]
+    documented = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
+    total = (function.end_lineno or 0) - function.lineno + 1
+    return total - ((first.end_lineno or 0) - first.lineno + 1 if documented else 0)
+
+
+def starts_with(module: str, prefixes: set[str]) -> bool:
+    return any(module == prefix or module.startswith(prefix + ".") for prefix in prefixes)
+
+
+def test_every_module_has_a_floor() -> None:
+    homeless = {area(path) for path in FILES} - set(FLOOR_OF)
+    assert not homeless, f"give {sorted(homeless)} a floor in {Path(__file__).name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
+def test_imports_go_down_only(path: Path) -> None:
+    mine = area(path)
+    wrong = []
+    for module, line in imports(path):
+        parts = module.split(".")
+        if parts[0] == "qwenarm" and len(parts) > 1 and FLOOR_OF.get(parts[1], 0) > FLOOR_OF[mine]:
+            wrong.append(f"{path}:{line} imports {module}, which is on a higher floor")
+        if starts_with(module, FORBIDDEN.get(mine, set())):
+            wrong.append(f"{path}:{line} imports {module}, which {mine} must not")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_function_says_what_it_returns() -> None:
+    silent = [f"{path}:{f.lineno} {f.name}" for path in FILES for f in functions(path) if f.returns is None]
+    assert not silent, "\n".join(silent)
+
+
+def test_functions_and_files_stay_legible() -> None:
+    lengths = sorted((length(f), f"{path}:{f.lineno} {f.name}") for path in FILES for f in functions(path))
+    p95 = lengths[int(0.95 * (len(lengths) - 1))][0]
+    sizes = sorted((len(path.read_text(encoding="utf-8").splitlines()), str(path)) for path in FILES)
+    print(
+        f"functions: {len(lengths)}, p95 {p95} lines; longest: {lengths[-5:]}; files above 300: {[s for s in sizes if s[0] > 300]}"
+    )
+    assert p95 <= 40, f"the longest twentieth of the functions: {lengths[-len(lengths) // 20 :]}"
+    assert sizes[-1][0] <= 350, f"too long: {[s for s in sizes if s[0] > 350]}"
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_import_is_light() -> None:
+    heavy = run_python(
+        "import sys, qwenarm; print([m for m in ('torch', 'transformers', 'mujoco', 'scipy') if m in sys.modules])"
+    )
+    seconds = min(
+        float(run_python("import time; t = time.perf_counter(); import qwenarm; print(time.perf_counter() - t)"))
+        for _ in range(3)
+    )
+    print(f"import qwenarm: {seconds:.2f} s")
+    assert heavy == "[]"
+    assert seconds < 1.0, "the goal is 0.3 s on a free machine; benchmarks/startup.py measures it"
+
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys, qwenarm.{wing} as wing
+for module in pkgutil.walk_packages(wing.__path__, wing.__name__ + "."):
+    importlib.import_module(module.name)
+print([name for name in {forbidden} if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(("wing", "forbidden"), [("body", ("torch", "transformers")), ("mind", ("mujoco",))])
+def test_a_wing_as_a_whole_never_loads_the_other_ones_engine(wing: str, forbidden: tuple[str, ...]) -> None:
+    assert run_python(IMPORT_ALL.format(wing=wing, forbidden=forbidden)) == "[]"
+
+
+def pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def distribution(requirement: str) -> str:
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert name, requirement
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
+
+
+def test_one_version_everywhere() -> None:
+    changelog = re.search(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert changelog
+    assert pyproject()["project"]["version"] == qwenarm.__version__ == changelog[1]
+
+
+def test_every_import_is_declared() -> None:
+    project = pyproject()["project"]
+    wanted = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["arms"],
+        *project["optional-dependencies"]["train"],
+    ]
+    declared = {distribution(requirement) for requirement in wanted}
+    provider = packages_distributions()
+    undeclared = {
+        f"{path}:{line} {module}"
+        for path in FILES
+        for module, line in imports(path)
+        if (top := module.split(".")[0]) not in sys.stdlib_module_names | {"qwenarm"}
+        and not declared & {distribution(name) for name in provider.get(top, [top])}
+    }
+    assert not undeclared, f"missing in pyproject.toml: {sorted(undeclared)}"
+
+
+def test_constraints_pin_every_dependency_and_nothing_but_versions() -> None:
+    lines = [
+        line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+    ]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9A-Za-z.]+", line) for line in lines)
+    project = pyproject()["project"]
+    wanted = {
+        distribution(r)
+        for group in (project["dependencies"], *project["optional-dependencies"].values())
+        for r in group
+    }
+    assert wanted <= {distribution(line) for line in lines}
