@@ -26,10 +26,14 @@ NOTE_IGNORED = "unknown argument ignored"
 NOTE_SHAPE = "point in another shape"
 
 _NUMBER = r"[-+]?\d{1,9}(?:\.\d{0,9})?"
-_TEXT_POINT = re.compile(rf"[\s(\[（【]*({_NUMBER})[\s,，、;]+({_NUMBER})(?:[\s,，、;]+({_NUMBER})[\s,，、;]+({_NUMBER}))?[\s)\]）】]*")
+_TEXT_POINT = re.compile(
+    rf"[\s(\[（【]*({_NUMBER})[\s,，、;]+({_NUMBER})(?:[\s,，、;]+({_NUMBER})[\s,，、;]+({_NUMBER}))?[\s)\]）】]*"
+)
 _TEXT_PAIRS = re.compile(rf"[\s(\[]*\(({_NUMBER})\s*,\s*({_NUMBER})\)\s*,\s*\(({_NUMBER})\s*,\s*({_NUMBER})\)[\s)\]]*")
 _TAG = re.compile(r"<\|?/?(?:points?|box|object_ref|box_start|box_end|object_ref_start|object_ref_end)\|?>")
-_POINTS_TAG = re.compile(rf"<points?\s+x1?=[\"']?({_NUMBER})[\"']?,?\s+y1?=[\"']?({_NUMBER})[\"']?([^>]*)/?>(?:([^<]*)</points?>)?")
+_POINTS_TAG = re.compile(
+    rf"<points?\s+x1?=[\"']?({_NUMBER})[\"']?,?\s+y1?=[\"']?({_NUMBER})[\"']?([^>]*)/?>(?:([^<]*)</points?>)?"
+)
 _ALT = re.compile(r"alt=[\"']([^\"']*)[\"']")
 
 
@@ -61,7 +65,7 @@ def bind(
         if param.name in args and args[param.name] is not None:
             bound[param.name] = _value(spec, param, args[param.name], _View(codec, sizes), notes)
         elif param.required:
-            raise _bad(spec, f'{param.name!r} is missing; give {_wanted(param)}')
+            raise _bad(spec, f"{param.name!r} is missing; give {_wanted(param)}")
     if set(args) - {param.name for param in spec.params}:
         notes.append(NOTE_IGNORED)
     return SkillCall(spec.name, bound), notes
@@ -85,7 +89,9 @@ def _spec(name: str, specs: Sequence[SkillSpec], notes: list[str]) -> SkillSpec:
         if spec.name == name.strip().lower().removeprefix("functions."):
             notes.append(NOTE_CASE)
             return spec
-    raise BadCall(FormatError.UNKNOWN_SKILL, f"there is no skill {name[:40]!r}; call one of: {', '.join(s.name for s in specs)}")
+    raise BadCall(
+        FormatError.UNKNOWN_SKILL, f"there is no skill {name[:40]!r}; call one of: {', '.join(s.name for s in specs)}"
+    )
 
 
 def _named_arguments(spec: SkillSpec, args: Any, notes: list[str]) -> dict[str, Any]:
@@ -108,7 +114,9 @@ def _named_arguments(spec: SkillSpec, args: Any, notes: list[str]) -> dict[str, 
 
 
 def _looks_like_point(entry: Mapping[str, Any]) -> bool:
-    return any(key in entry for key in (*POINT_KEYS, *BOX_KEYS)) or {"x", "y"} <= set(entry) or {"x1", "y1"} <= set(entry)
+    return (
+        any(key in entry for key in (*POINT_KEYS, *BOX_KEYS)) or {"x", "y"} <= set(entry) or {"x1", "y1"} <= set(entry)
+    )
 
 
 def _value(spec: SkillSpec, param: Param, value: Any, view: _View, notes: list[str]) -> Any:
@@ -179,7 +187,10 @@ def _fractions(
     uv = decode(view.codec, numbers, view.sizes[camera])
     if not all(-TOLERANCE <= fraction <= 1 + TOLERANCE for fraction in uv):
         x, y = (f"{number:g}" for number in numbers)
-        raise _bad(spec, f"{param.name!r} is [{x}, {y}], outside of the image; x goes from 0 to {full[0]}, y from 0 to {full[1]}")
+        raise _bad(
+            spec,
+            f"{param.name!r} is [{x}, {y}], outside of the image; x goes from 0 to {full[0]}, y from 0 to {full[1]}",
+        )
     clamped = min(max(uv[0], 0.0), 1.0), min(max(uv[1], 0.0), 1.0)
     if clamped != uv:
         notes.append(NOTE_CLAMPED)
@@ -224,7 +235,9 @@ def _pair(items: Sequence[Any], notes: list[str]) -> tuple[float, float] | None:
 
 
 def _text_point(text: str, notes: list[str]) -> tuple[tuple[float, float] | None, Mapping[str, Any]]:
-    """A point inside of a string: "512, 430", "(512, 430)", <points x1="512" y1="430" alt="red cube">, <box>(..),(..)</box>."""
+    """A point inside of a string: "512, 430", "(512, 430)", <points x1="512" y1="430" alt="red cube">,
+    <box>(..),(..)</box>.
+    """
     notes.append(NOTE_TEXT_NUMBERS)
     if tag := _POINTS_TAG.fullmatch(text.strip()):
         alt = _ALT.search(tag.group(3))

@@ -1,7 +1,7 @@
 """Points as a model writes them. One codec for each convention; nothing else in the project knows the numbers.
 
-Law (tests/mind/test_coordinates.py): a point written as whole numbers and read back lies within half a unit of itself in both
-directions, for every codec, frame size and aspect ratio.
+Law (tests/mind/test_coordinates.py): a point written as whole numbers and read back lies within half a unit of itself
+in both directions, for every codec, frame size and aspect ratio.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class Codec(Protocol):
 
 @dataclass(frozen=True)
 class Relative:
-    """0 at the left and upper border, ``full`` at the right and lower one, whatever the frame's size (Qwen3-VL and later)."""
+    """0 at the left and upper border, ``full`` at the right and lower one, whatever the frame's size (Qwen3-VL and
+    later).
+    """
 
     full: int = 1000
 
@@ -55,7 +57,9 @@ def encode(codec: Codec, uv: tuple[float, float], size: Size) -> tuple[int, int]
 
 
 def decode(codec: Codec, xy: tuple[float, float], size: Size) -> tuple[float, float]:
-    """Numbers (x, y) of the codec -> fractions (u, v). Not clamped: the caller decides about points outside of the image."""
+    """Numbers (x, y) of the codec -> fractions (u, v). Not clamped: the caller decides about points outside of the
+    image.
+    """
     full_x, full_y = codec.span(size)
     return xy[0] / full_x, xy[1] / full_y
 
@@ -63,12 +67,15 @@ def decode(codec: Codec, xy: tuple[float, float], size: Size) -> tuple[float, fl
 def smart_resize(size: Size, factor: int, min_pixels: int, max_pixels: int) -> Size:
     """The (H, W) to which Qwen's image processor resizes a frame: multiples of ``factor`` inside the pixel budget.
 
-    The rule is that of ``transformers.models.qwen2_vl``: round both sides to the grid; if the area leaves the budget, scale both
-    sides by the same square root first and round towards the inside. Raises ValueError for sides more than 200 : 1.
+    The rule is that of ``transformers.models.qwen2_vl``: round both sides to the grid; if the area leaves the budget,
+    scale both sides by the same square root first and round towards the inside. Raises ValueError for sides more than
+    200 : 1.
     """
     height, width = size
     if max(size) > 200 * min(size):
-        raise ValueError(f"A frame of {width} x {height} pixels is too narrow: the sides may differ by at most 200 : 1.")
+        raise ValueError(
+            f"A frame of {width} x {height} pixels is too narrow: the sides may differ by at most 200 : 1."
+        )
     rounded = round(height / factor) * factor, round(width / factor) * factor
     area = rounded[0] * rounded[1]
     if area > max_pixels:

@@ -1,7 +1,7 @@
 """What differs between the Qwen-VL families, in one table.
 
-The family of a checkpoint follows from ``config.model_type`` and its chat template, never from its name: fine-tunes are named
-freely. A new family is a new row.
+The family of a checkpoint follows from ``config.model_type`` and its chat template, never from its name: fine-tunes are
+named freely. A new family is a new row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from qwenarm.errors import ModelUnavailable, UnknownName
 from qwenarm.mind.coordinates import Codec, Relative, ResizedPixels
 
 Dialect = Literal["json", "xml"]
-"""How a tool call is spelled: {"name": ..., "arguments": ...} or <function=...><parameter=...> inside of <tool_call>."""
+"""How a tool call is spelled: {"name": ..., "arguments": ...} or <function=...><parameter=...> inside of <tool_call>.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ FAMILIES: tuple[Family, ...] = (
         grid=28,
         dialect="json",
         thinking_switch=False,
-        source="patch 14, merge 2, pixel limits: preprocessor_config.json on the Hub; absolute pixels of the resized image: "
-        "github.com/QwenLM/Qwen3-VL issues 940 and 782; tool calls: the checkpoint's chat template",
+        source="patch 14, merge 2, pixel limits: preprocessor_config.json on the Hub; absolute pixels of the resized "
+        "image: github.com/QwenLM/Qwen3-VL issues 940 and 782; tool calls: the checkpoint's chat template",
     ),
     Family(
         name="qwen3_vl",
@@ -65,8 +66,8 @@ FAMILIES: tuple[Family, ...] = (
         grid=32,
         dialect="xml",
         thinking_switch=True,
-        source="loads with Qwen3VLProcessor (transformers.models.auto.processing_auto); XML tool calls and enable_thinking: "
-        "the chat template; 0..1000: secondary sources only",
+        source="loads with Qwen3VLProcessor (transformers.models.auto.processing_auto); XML tool calls and "
+        "enable_thinking: the chat template; 0..1000: secondary sources only",
     ),
 )
 
@@ -85,8 +86,9 @@ def family_named(name: str) -> Family:
 def family_of(model_type: str, chat_template: str | None = None) -> Family:
     """The family of a checkpoint, from its ``config.model_type``.
 
-    The chat template, where there is one, has the last word on how calls are spelled: later members of a family share the
-    architecture of earlier ones, and fine-tunes bring a template of their own. Raises ModelUnavailable for an unknown type.
+    The chat template, where there is one, has the last word on how calls are spelled: later members of a family share
+    the architecture of earlier ones, and fine-tunes bring a template of their own. Raises ModelUnavailable for an
+    unknown type.
     """
     for family in FAMILIES:
         if model_type in family.model_types:

@@ -122,7 +122,7 @@ def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Found
     body = _FENCE.sub("", body)
     at = _first_opener(body, 0)
     if at < 0:
-        found.fail(FormatError.BROKEN, "a tool_call held no JSON object; write {\"name\": ..., \"arguments\": {...}}")
+        found.fail(FormatError.BROKEN, 'a tool_call held no JSON object; write {"name": ..., "arguments": {...}}')
     while at >= 0:
         try:
             value, at = _read_repairing(body, at, closed, found)
@@ -135,7 +135,7 @@ def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Found
             return
         calls = _as_calls(value, names, found)
         if not calls:
-            found.fail(FormatError.BROKEN, "a tool_call named no skill; write {\"name\": ..., \"arguments\": {...}}")
+            found.fail(FormatError.BROKEN, 'a tool_call named no skill; write {"name": ..., "arguments": {...}}')
         found.calls += calls
         at = _first_opener(body, at)
 
@@ -265,7 +265,7 @@ def _named_call(value: dict[str, Any], names: Sequence[str]) -> Written | None:
 def _keyed_call(value: dict[str, Any], names: Sequence[str]) -> Written | None:
     """{"pick": {"at": ...}}"""
     if len(value) == 1:
-        (name, args), = value.items()
+        ((name, args),) = value.items()
         if name in names:
             return Written(name, args)
     return None

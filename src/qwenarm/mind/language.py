@@ -1,6 +1,7 @@
 """Observations become chat messages, and decisions become text. (The way back, text to Decision, is ``reading.py``.)
 
-The layout of a prompt, byte for byte. The checkpoint's chat template puts the tools after the system text and writes the turns:
+The layout of a prompt, byte for byte. The checkpoint's chat template puts the tools after the system text and writes
+the turns:
 
     system:  {preset's text} Answer with one call.
     user:    front:<image>                           one block per camera, each after a line break except the first
@@ -8,8 +9,8 @@ The layout of a prompt, byte for byte. The checkpoint's chat template puts the t
              History: pick red cube: ok; place blue bowl: failed, out of reach by 4 cm
              Hand: empty
 
-History lists the last calls, oldest first, and is "none" at the start; an unreadable answer stands in it as "answer: failed,
-{reason}". Hand is "empty" or "holding something". An answer, in the JSON and in the XML dialect:
+History lists the last calls, oldest first, and is "none" at the start; an unreadable answer stands in it as "answer:
+failed, {reason}". Hand is "empty" or "holding something". An answer, in the JSON and in the XML dialect:
 
     <tool_call>                                      <tool_call>
     {"name": "pick", "arguments": {"at":             <function=pick>
@@ -19,14 +20,15 @@ History lists the last calls, oldest first, and is "none" at the start; an unrea
                                                      </function>
                                                      </tool_call>
 
-(the JSON of a call stands on one line). A point has the key "camera" only when more than one camera is shown. The text depends
-on nothing but the arguments: the same observation gives the same bytes.
+(the JSON of a call stands on one line). A point has the key "camera" only when more than one camera is shown. The text
+depends on nothing but the arguments: the same observation gives the same bytes.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qwenarm.errors import BadInput
@@ -34,7 +36,18 @@ from qwenarm.mind.coordinates import Size, encode
 from qwenarm.mind.families import Family
 from qwenarm.mind.presets import Altitude, Preset
 from qwenarm.mind.reading import parse
-from qwenarm.types import Decision, Frame, ImagePoint, Observation, Param, Prompt, SkillCall, SkillResult, SkillSpec, Turn
+from qwenarm.types import (
+    Decision,
+    Frame,
+    ImagePoint,
+    Observation,
+    Param,
+    Prompt,
+    SkillCall,
+    SkillResult,
+    SkillSpec,
+    Turn,
+)
 
 __all__ = ["frame_sizes", "history_text", "parse", "render", "system_text", "to_prompt", "tool_schemas", "user_text"]
 
@@ -52,9 +65,12 @@ def to_prompt(
     frames = shown_frames(observation, preset)
     content: list[dict[str, Any]] = []
     for index, frame in enumerate(frames):
-        content += [{"type": "text", "text": f"{chr(10) if index else ''}{frame.camera}:"}, {"type": "image"}]
+        break_line = "\n" if index else ""
+        content += [{"type": "text", "text": f"{break_line}{frame.camera}:"}, {"type": "image"}]
     past = history_text(history, preset.history)
-    content.append({"type": "text", "text": "\n" + user_text(observation.instruction, past, observation.proprio.holding)})
+    content.append(
+        {"type": "text", "text": "\n" + user_text(observation.instruction, past, observation.proprio.holding)}
+    )
     sizes = {frame.camera: _size(frame) for frame in frames}
     return Prompt(
         messages=(
@@ -84,9 +100,21 @@ def frame_sizes(observation: Observation, preset: Preset) -> dict[str, Size]:
 def system_text(preset: Preset, family: Family, sizes: Mapping[str, Size]) -> str:
     """The system message, without the tools (the chat template adds those)."""
     text = f"{preset.system} {ASKS[preset.altitude]}"
+    camera = next(iter(sizes))
     for example in preset.examples:
-        text += f"\n\nExample:\n{example.question}\nAnswer:\n{render(example.answer, family, sizes)}"
+        text += f"\n\nExample:\n{example.question}\nAnswer:\n{render(_seen_by(camera, example.answer), family, sizes)}"
     return text
+
+
+def _seen_by(camera: str, decision: Decision) -> Decision:
+    """The decision with its points in that camera's frame: an example is no statement about the scene."""
+    calls = [
+        replace(
+            call, args={k: replace(v, camera=camera) if isinstance(v, ImagePoint) else v for k, v in call.args.items()}
+        )
+        for call in decision.calls
+    ]
+    return replace(decision, calls=tuple(calls))
 
 
 def user_text(instruction: str, past: str, holding: bool) -> str:
@@ -95,7 +123,9 @@ def user_text(instruction: str, past: str, holding: bool) -> str:
 
 
 def history_text(history: Sequence[Turn], last: int) -> str:
-    """The last calls and how they went, oldest first: "pick red cube: ok; place blue bowl: failed, out of reach by 4 cm"."""
+    """The last calls and how they went, oldest first: "pick red cube: ok; place blue bowl: failed, out of reach by 4
+    cm".
+    """
     lines: list[str] = []
     for turn in history:
         if turn.decision.error is not None:
@@ -129,7 +159,9 @@ def _size(frame: Frame) -> Size:
 
 
 def tool_schemas(specs: Sequence[SkillSpec], cameras: Sequence[str], docs: bool) -> tuple[dict[str, Any], ...]:
-    """The skills as functions in the OpenAI form, for the chat template. docs: with the first sentences of their docstrings."""
+    """The skills as functions in the OpenAI form, for the chat template. docs: with the first sentences of their
+    docstrings.
+    """
     return tuple(_tool_schema(spec, cameras, docs) for spec in specs)
 
 
@@ -164,12 +196,17 @@ def _param_schema(param: Param, cameras: Sequence[str], docs: bool) -> dict[str,
 
 
 def render(decision: Decision, family: Family, sizes: Mapping[str, Size]) -> str:
-    """A decision as the family would write it: its thought, then its calls. sizes: camera -> (H, W) of the frames shown.
+    """A decision as the family would write it: its thought, then its calls. sizes: camera -> (H, W) of the frames
+    shown.
 
-    ``parse`` reads it back: equal up to the rounding of points to the family's units. Points must lie in a camera of ``sizes``.
+    ``parse`` reads it back: equal up to the rounding of points to the family's units. Points must lie in a camera of
+    ``sizes``.
     """
     spell = _json_call if family.dialect == "json" else _xml_call
-    calls = [spell(call.name, {key: _argument(value, family, sizes) for key, value in call.args.items()}) for call in decision.calls]
+    calls = [
+        spell(call.name, {key: _argument(value, family, sizes) for key, value in call.args.items()})
+        for call in decision.calls
+    ]
     return "\n".join([decision.thought, *calls] if decision.thought else calls)
 
 

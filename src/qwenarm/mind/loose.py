@@ -1,7 +1,8 @@
 """JSON as language models write it: strict JSON first, then a tolerant reader of the same grammar.
 
-Tolerated: single, curly and full-width quotes, Chinese punctuation, unquoted keys, trailing commas, Python's None, True and
-False, parentheses for brackets. Never tolerated: a value that ends before it is complete. What was not written is not guessed.
+Tolerated: single, curly and full-width quotes, Chinese punctuation, unquoted keys, trailing commas, Python's None, True
+and False, parentheses for brackets. Never tolerated: a value that ends before it is complete. What was not written is
+not guessed.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import json
 import re
 from typing import Any
 
-from json.decoder import scanstring
-
 MAX_DEPTH = 24
 _STRICT = json.JSONDecoder(strict=False)
 _NUMBER = re.compile(r"[-+]?\d{1,12}(?:\.\d{0,12})?(?:[eE][-+]?\d{1,3})?")
+_CLOSED_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BARE_KEY = re.compile(r"[A-Za-z_]\w{0,40}")
 _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "”": "”", "＂": "＂", "「": "」"}
@@ -27,7 +27,9 @@ class Malformed(ValueError):
 
 
 class Incomplete(Malformed):
-    """The text ends inside of the value. ``open_braces``: closing braces that are missing, and nothing else; 0 if more is."""
+    """The text ends inside of the value. ``open_braces``: closing braces that are missing, and nothing else; 0 if more
+    is.
+    """
 
     def __init__(self, open_braces: int = 0) -> None:
         super().__init__("the text ends inside of a value")
@@ -70,9 +72,8 @@ class _Reader:
             if number.end() == len(self.plain):
                 raise Incomplete()
             return self._number(number.group()), number.end()
-        if word := _BARE_KEY.match(self.plain, at):
-            if word.group() in _WORDS:
-                return _WORDS[word.group()], word.end()
+        if (word := _BARE_KEY.match(self.plain, at)) and word.group() in _WORDS:
+            return _WORDS[word.group()], word.end()
         raise Malformed(f"no value at {self.text[at : at + 12]!r}")
 
     def _number(self, digits: str) -> int | float:
@@ -121,15 +122,19 @@ class _Reader:
     def _string(self, at: int) -> tuple[str, int]:
         opener = self.text[at]
         if opener == '"':
-            try:
-                return scanstring(self.text, at + 1, False)
-            except ValueError as error:
-                raise (Incomplete() if '"' not in self.text[at + 1 :] else Malformed("broken string")) from error
+            return self._strict_string(at)
         closers = {_QUOTES[opener], '"'} if opener in "“”" else {_QUOTES[opener]}
         end = min((found for closer in closers if (found := self.text.find(closer, at + 1)) >= 0), default=-1)
         if end < 0:
             raise Incomplete()
         return self.text[at + 1 : end], end + 1
+
+    def _strict_string(self, at: int) -> tuple[str, int]:
+        try:
+            return _STRICT.raw_decode(self.text, at)
+        except ValueError as error:
+            unclosed = _CLOSED_STRING.match(self.text, at) is None
+            raise (Incomplete() if unclosed else Malformed("a string with a broken escape")) from error
 
     def _expect(self, char: str, at: int) -> int:
         at = self._skip(at)

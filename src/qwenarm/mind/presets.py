@@ -1,7 +1,7 @@
 """What a policy shows its model: frame size, cameras, length of the history, and the words of the system message.
 
-A preset is recorded with every episode. Sizes are snapped to the grid of the model's family, so that nothing is resized between
-the renderer and the model.
+A preset is recorded with every episode. Sizes are snapped to the grid of the model's family, so that nothing is resized
+between the renderer and the model.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Preset:
 BUNDLED = Preset(
     name="bundled",
     system="You control a robot arm.",
-    frame_size=(224, 320),
+    frame_size=(192, 256),
     max_tokens=80,
     tool_docs=False,
 )
@@ -64,14 +64,15 @@ _TRAY = ImagePoint(0.703, 0.482, "white tray")
 QWEN = Preset(
     name="qwen",
     system=(
-        "You control a robot arm that stands at a table with coloured objects on it. You see the table through the cameras shown; "
-        "the front camera stands opposite the robot and looks at it. You act only by calling the functions, which are the "
-        "robot's skills. A point names an object or a place: its label, and where it is in the image. To move an object, pick "
-        "it, then place it. Point at the middle of the object, or of the place where it shall go. The history tells how "
-        "earlier calls went: when one failed, look again and do something about the reason. Call done only when the image "
-        "shows that the task is fulfilled, and give_up only when it cannot be."
+        "You control a robot arm that stands at a table with coloured objects on it. You see the table through "
+        "the cameras shown; the front camera stands opposite the robot and looks at it. You act only by calling "
+        "the functions, which are the robot's skills. A point names an object or a place: its label, and where it "
+        "is in the image. To move an object, pick it, then place it. Point at the middle of the object, or of the "
+        "place where it shall go. The history tells how earlier calls went: when one failed, look again and do "
+        "something about the reason. Call done only when the image shows that the task is fulfilled, and give_up "
+        "only when it cannot be."
     ),
-    frame_size=(448, 640),
+    frame_size=(480, 640),
     examples=(
         Example(
             "Task: put the yellow cube in the white tray\nHistory: none\nHand: empty",

@@ -1,9 +1,9 @@
 """A model's text becomes a Decision: calls that it plainly made, or the named reason why there are none.
 
-Two steps. ``find_calls`` looks for calls in the text, in either dialect, whatever stands around them. ``bind`` checks one call
-against its skill and turns its numbers into ImagePoints. Repairs that cannot change what was meant are made and noted
-("box read as its centre"); everything else is a FormatError with a sentence that the model can act on. No call is ever made up:
-a skill's name and both numbers of a point must stand in the text.
+Two steps. ``find_calls`` looks for calls in the text, in either dialect, whatever stands around them. ``bind`` checks
+one call against its skill and turns its numbers into ImagePoints. Repairs that cannot change what was meant are made
+and noted ("box read as its centre"); everything else is a FormatError with a sentence that the model can act on. No
+call is ever made up: a skill's name and both numbers of a point must stand in the text.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def parse(
 ) -> Decision:
     """The Decision in a model's answer. Never raises for any text.
 
-    sizes: camera -> (H, W) of the frames that the model saw; the first is meant where a point names no camera. max_calls: more
-    calls than this are TOO_MANY. finish: "length" when the backend cut the answer off.
+    sizes: camera -> (H, W) of the frames that the model saw; the first is meant where a point names no camera.
+    max_calls: more calls than this are TOO_MANY. finish: "length" when the backend cut the answer off.
     """
     found = find_calls(text, [spec.name for spec in specs], cut=finish == "length")
     failed = Decision(thought=found.thought, raw=text, notes=found.notes)

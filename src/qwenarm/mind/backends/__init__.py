@@ -1,0 +1,25 @@
+"""What answers prompts. Every backend has the one method ``generate``; nothing else in the project calls a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from qwenarm.mind.families import Family
+from qwenarm.types import Completion, Prompt
+
+
+class Backend(Protocol):
+    """A model behind one method. thinking: it writes its thoughts before the answer, and so needs room for them."""
+
+    name: str
+    family: Family
+    thinking: bool
+
+    def describe(self) -> Mapping[str, Any]:
+        """What is needed to ask the same model again: id, revision, file hash, device, versions."""
+        ...
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        """One completion per prompt, in the same order. Raises ModelUnavailable when the model cannot answer."""
+        ...

@@ -1,0 +1,76 @@
+"""A backend without a model: replies that were recorded or written by hand. For tests, demos and debugging."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qwenarm.errors import BadInput
+from qwenarm.mind.families import DEFAULT, Family, family_named
+from qwenarm.types import Completion, Prompt
+
+
+class Scripted:
+    """Answers with the given texts in order, or with what a function makes of each prompt.
+
+    replies: texts, completions, or a function from a prompt to either. In a batch the prompts take their replies in order, so
+    episodes that are played in lockstep want a function. Raises BadInput when the replies have run out.
+    """
+
+    thinking = False
+
+    def __init__(
+        self,
+        replies: Iterable[str | Completion] | Callable[[Prompt], str | Completion],
+        family: str | Family = DEFAULT,
+        name: str = "scripted",
+    ) -> None:
+        self.name = name
+        self.family = family_named(family) if isinstance(family, str) else family
+        self._function = replies if callable(replies) else None
+        self._replies = [] if callable(replies) else list(replies)
+        self._given = 0
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"model": self.name, "family": self.family.name, "replies": len(self._replies) or "function"}
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        return [_completion(self._reply(prompt)) for prompt in prompts]
+
+    def _reply(self, prompt: Prompt) -> str | Completion:
+        if self._function is not None:
+            return self._function(prompt)
+        if self._given >= len(self._replies):
+            raise BadInput(f"The script {self.name!r} has {len(self._replies)} replies, and all of them are given.")
+        self._given += 1
+        return self._replies[self._given - 1]
+
+
+def _completion(reply: str | Completion) -> Completion:
+    return Completion(reply) if isinstance(reply, str) else reply
+
+
+def read_script(path: Path) -> list[Completion]:
+    """The replies in a JSONL file: each line a string, or an object with "text" and, if wished, "finish".
+
+    Raises BadInput, with the number of the line, for anything else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"Cannot read the script {str(path)!r}: {error}.") from error
+    return [_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _line(path: Path, number: int, line: str) -> Completion:
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        raise BadInput(f"Line {number} of {str(path)!r} is not JSON: {error}.") from error
+    if isinstance(entry, str):
+        return Completion(entry)
+    if isinstance(entry, dict) and isinstance(entry.get("text"), str):
+        return Completion(entry["text"], finish=str(entry.get("finish", "stop")))
+    raise BadInput(f'Line {number} of {str(path)!r} is neither a string nor an object with "text".')
