@@ -14,7 +14,8 @@ __version__ = "0.1.0"
 def _register_tasks() -> None:
     """One Gymnasium id per task. The environment's module is named, not imported, so this costs nothing."""
     for task in list_names("tasks"):
-        register(id=f"qwenarm/{task.title().replace('_', '')}-v0", entry_point="qwenarm.env:ArmEnv", kwargs={"task": task})
+        name = task.title().replace("_", "")
+        register(id=f"qwenarm/{name}-v0", entry_point="qwenarm.env:ArmEnv", kwargs={"task": task})
 
 
 _register_tasks()
