@@ -22,7 +22,7 @@ FLOORS = {
     0: {"types", "errors", "registry", "__init__"},
     1: {"body", "mind"},
     2: {"skills", "tasks", "env"},
-    3: {"captions", "trace", "baselines", "rollout", "replay"},
+    3: {"captions", "trace", "watching", "baselines", "rollout", "replay"},
     4: {"page", "film", "train"},
     5: {"cli", "__main__"},
 }
