@@ -1,0 +1,75 @@
+"""How long a newcomer waits: `import qwenarm`, `qwenarm --help`, and the demo after installation, with its peak memory.
+
+Goals: import below 0.3 s and without torch, the demo below 30 s to the film on two cores, peak memory below 1.5 GB.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+QWENARM = [str(Path(sys.executable).with_name("qwenarm"))]
+INSTRUCTION = "put the red cube in the blue bowl"
+PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, kilobytes on Linux
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process took: wall seconds, peak resident memory in MB, exit status."""
+
+    seconds: float
+    peak_mb: float
+    status: int
+
+
+def cost_of(command: list[str]) -> Cost:
+    """Runs a command to its end. Memory is that of the process itself (children of it that are larger are not seen)."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Cost(seconds, usage.ru_maxrss * PEAK_UNIT / 1e6, process.returncode)
+
+
+def typical(command: list[str], times: int) -> Cost:
+    """The run of median duration, after one that fills the disk's cache."""
+    cost_of(command)
+    runs = [cost_of(command) for _ in range(times)]
+    return min(runs, key=lambda run: abs(run.seconds - statistics.median(r.seconds for r in runs)))
+
+
+def demo(policy: str, out: str) -> Cost:
+    """The demo as `make demo` runs it, with the bundled model or another policy."""
+    return cost_of([*QWENARM, "run", INSTRUCTION, "--policy", policy, "--out", out])
+
+
+def main() -> None:
+    """Measures, prints, and writes benchmarks/results/startup.json."""
+    bare = typical([sys.executable, "-c", "pass"], 5)
+    found = {
+        "python alone": bare,
+        "import qwenarm": typical([sys.executable, "-c", "import qwenarm"], 7),
+        "qwenarm --help": typical([*QWENARM, "--help"], 5),
+    }
+    with tempfile.TemporaryDirectory() as out:
+        found |= {f"demo, {policy}": demo(policy, out) for policy in ("oracle", "vlm")}
+    for name, cost in found.items():
+        remark = "" if cost.status == 0 else f"  exit status {cost.status}"
+        print(f"{name:16} {cost.seconds:7.2f} s  {cost.peak_mb:7.0f} MB{remark}")
+    imported = found["import qwenarm"].seconds - bare.seconds
+    print(f"import qwenarm without Python's own start: {imported:.2f} s (goal 0.3 s)")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "startup.json").write_text(
+        json.dumps({name: vars(cost) for name, cost in found.items()}, indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
