@@ -1,0 +1,1 @@
+"""The body: the simulated arm, its table and its cameras. Imports mujoco, never torch."""

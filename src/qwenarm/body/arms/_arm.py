@@ -1,0 +1,207 @@
+"""What an arm is to the rest of the project, and the parts from which arms are built.
+
+Frame of the hand, for every arm: z points where the fingers point, y is the line along which they open. The site
+``tcp`` lies between the pads with the same axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+
+Rgb = tuple[float, float, float]
+Point = tuple[float, float, float]
+
+UNTURNED: Point = (0.0, 0.0, 0.0)
+FINGERS = ("finger_left", "finger_right")
+GRIPPER = "gripper"
+PAD_TIP = 0.0086
+"""How far the finger tips reach beyond the tcp, m."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A robot arm with a parallel gripper: one file, one of these.
+
+    build adds bodies, joints and actuators to the spec, with the base on z = 0 at the origin: one position servo a
+    joint, whose control is the joint's angle, and ``finger_actuator``, whose control is the gap (or see finger_ctrl).
+    joints: names, base to tip. home_qpos (n,) rad: tcp near (0.30, 0, 0.40), fingers down. velocity, acceleration (n,):
+    limits in rad/s and rad/s2; joint ranges and torque limits are the model's own. The gap between the pads, in m, is
+    the sum of the ``finger_joints`` times ``gap_scale``; it opens to max_gap at gripper_speed, m/s.
+    """
+
+    name: str
+    doc: str
+    build: Callable[[mujoco.MjSpec], None]
+    joints: tuple[str, ...]
+    home_qpos: tuple[float, ...]
+    velocity: tuple[float, ...]
+    acceleration: tuple[float, ...]
+    max_gap: float
+    gripper_speed: float = 0.2
+    finger_joints: tuple[str, ...] = FINGERS
+    finger_bodies: tuple[str, str] = FINGERS
+    finger_actuator: str = GRIPPER
+    finger_ctrl: tuple[float, float] | None = None
+    """(closed, open); None means that the control is the gap itself, (0, max_gap)."""
+    gap_scale: float = 1.0
+    tcp_site: str = "tcp"
+    hand_body: str = "hand"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Which geoms may touch which, as MuJoCo's contype and conaffinity: the world is (1, 1), every group meets it."""
+
+    contype: int
+    conaffinity: int
+
+
+SHOWN = Group(0, 0)
+"""Only drawn."""
+TRUNK = Group(2, 1)
+"""Links near the base: meet the world and the hand."""
+WRIST = Group(4, 3)
+"""Links near the hand: meet the world and the trunk, not each other."""
+
+
+class Link:
+    """A body under construction: adds primitive geoms, all massless except the one that carries the link's mass."""
+
+    def __init__(self, body: mujoco.MjsBody, group: Group) -> None:
+        self.body = body
+        self.group = group
+        body.gravcomp = 1.0
+
+    def capsule(self, a: Point, b: Point, radius: float, rgb: Rgb, mass: float = 0.0, shown: bool = False) -> None:
+        """A capsule from a to b (m, link frame). shown: only drawn, never touched."""
+        self._add(mujoco.mjtGeom.mjGEOM_CAPSULE, [radius, 0, 0], rgb, mass, shown, fromto=[*a, *b])
+
+    def cylinder(self, a: Point, b: Point, radius: float, rgb: Rgb, mass: float = 0.0, shown: bool = False) -> None:
+        """A cylinder from a to b (m, link frame)."""
+        self._add(mujoco.mjtGeom.mjGEOM_CYLINDER, [radius, 0, 0], rgb, mass, shown, fromto=[*a, *b])
+
+    def box(
+        self, center: Point, half: Point, rgb: Rgb, mass: float = 0.0, shown: bool = False, turn: Point = UNTURNED
+    ) -> None:
+        """A box (m, link frame). turn: rotations about its x, y, z in that order, degrees."""
+        self._add(mujoco.mjtGeom.mjGEOM_BOX, half, rgb, mass, shown, pos=center, quat=_turn_quat(turn))
+
+    def ellipsoid(
+        self, center: Point, half: Point, rgb: Rgb, mass: float = 0.0, shown: bool = True, turn: Point = UNTURNED
+    ) -> None:
+        """An ellipsoid (m, link frame); only drawn unless told otherwise, because its contacts are the dear ones."""
+        self._add(mujoco.mjtGeom.mjGEOM_ELLIPSOID, half, rgb, mass, shown, pos=center, quat=_turn_quat(turn))
+
+    def barrel(self, a: Point, b: Point, radius: float, cap: float, rgb: Rgb, mass: float = 0.0) -> None:
+        """A cylinder from a to b, along y or z, that ends in a flat dome of height cap beyond b."""
+        self.cylinder(a, b, radius, rgb, mass)
+        along = [abs(q - p) > 1e-6 for p, q in zip(a, b, strict=True)]
+        self.ellipsoid(b, (cap if along[0] else radius, cap if along[1] else radius, cap if along[2] else radius), rgb)
+
+    def _add(
+        self, kind: mujoco.mjtGeom, size: Sequence[float], rgb: Rgb, mass: float, shown: bool, **where: Any
+    ) -> None:
+        group = SHOWN if shown else self.group
+        self.body.add_geom(
+            type=kind, size=size, rgba=[*rgb, 1.0], mass=mass,
+            contype=group.contype, conaffinity=group.conaffinity, **where,
+        )  # fmt: skip
+
+
+def _turn_quat(degrees: Point) -> np.ndarray:
+    quat = np.zeros(4)
+    mujoco.mju_euler2Quat(quat, np.radians(degrees), "xyz")
+    return quat
+
+
+def add_dh_body(parent: mujoco.MjsBody, name: str, a: float, alpha: float, d: float) -> mujoco.MjsBody:
+    """A body one step down a chain in modified (Craig) Denavit-Hartenberg parameters; its joint turns about its z.
+
+    a, d: m; alpha: rad. J. J. Craig, Introduction to Robotics, 3rd ed., equation 3.6.
+    """
+    sin, cos = math.sin(alpha), math.cos(alpha)
+    return parent.add_body(name=name, pos=[a, -sin * d, cos * d], quat=[math.cos(alpha / 2), math.sin(alpha / 2), 0, 0])
+
+
+def add_servo_joint(
+    spec: mujoco.MjSpec,
+    body: mujoco.MjsBody,
+    name: str,
+    limits: tuple[float, float],
+    torque: float,
+    gains: tuple[float, float],
+) -> None:
+    """A hinge about the body's z and its position servo: kp (control - angle) - kv velocity, within +-torque N m.
+
+    limits: rad. gains: (kp N m/rad, kv N m s/rad). The armature stands for the inertia of motor and gear.
+    """
+    span = np.degrees(limits) if spec.compiler.degree else limits  # MjSpec reads hinge ranges in its compiler's unit
+    body.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 0, 1], range=span, armature=0.1, damping=0.5)
+    servo = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, forcerange=[-torque, torque])
+    servo.set_to_position(kp=gains[0], kv=gains[1])
+
+
+def add_gripper_drive(spec: mujoco.MjSpec, max_gap: float, force: float = 50.0) -> None:
+    """Couples the two fingers (equality) and drives their gap (tendon + position actuator): they move as mirror images.
+
+    Expects the slide joints FINGERS, each of range (0, max_gap / 2) m. force: on each finger at most, N.
+    """
+    left, right = FINGERS
+    tie = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=left, name2=right, objtype=mujoco.mjtObj.mjOBJ_JOINT)
+    tie.data[:5] = [0, 1, 0, 0, 0]
+    tie.solref = [0.005, 1]
+    tie.solimp = [0.95, 0.99, 0.001, 0.5, 2]
+    gap = spec.add_tendon(name="gap")
+    for finger in FINGERS:
+        gap.wrap_joint(finger, 1.0)
+    servo = spec.add_actuator(
+        name=GRIPPER,
+        target="gap",
+        trntype=mujoco.mjtTrn.mjTRN_TENDON,
+        ctrlrange=[0, max_gap],
+        forcerange=[-force, force],
+    )
+    servo.set_to_position(kp=3000.0, kv=60.0)
+
+
+def add_finger(hand: mujoco.MjsBody, name: str, z: float, max_gap: float, mass: float) -> Link:
+    """A finger, sliding along its own +y away from the middle; the right one is the left one turned 180 deg about z.
+
+    z: of the finger's frame along the hand, m; mass: kg. The caller shapes it and adds the pad.
+    """
+    quat = [1, 0, 0, 0] if name == FINGERS[0] else [0, 0, 0, 1]
+    body = hand.add_body(name=name, pos=[0, 0, z], quat=quat)
+    body.add_joint(
+        name=name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 1, 0], range=[0, max_gap / 2], armature=0.1, damping=2.0
+    )
+    link = Link(body, WRIST)
+    body.explicitinertial = True
+    body.mass = mass
+    body.inertia = [mass * 6e-4] * 3
+    body.ipos = [0, 0.015, 0.02]
+    return link
+
+
+def add_pad(finger: Link, tcp_z: float, rgb: Rgb, half_width: float = 0.0105) -> None:
+    """The rubber pad at y = 0 of a finger, around the tcp. tcp_z: of the tcp in the finger's frame, m.
+
+    Grasps that hold for minutes: a box (face against face: four contacts), friction 2, torsional friction (condim 4),
+    stiff contacts, and priority, so that these numbers rule over the object's.
+    """
+    low, high = tcp_z - 0.012, tcp_z + PAD_TIP
+    finger.body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0.004, (low + high) / 2], size=[half_width, 0.004, (high - low) / 2],
+        rgba=[*rgb, 1.0], mass=0, contype=WRIST.contype, conaffinity=WRIST.conaffinity, condim=4,
+        friction=[2.0, 0.05, 0.0002], solref=[0.01, 1], priority=1,
+    )  # fmt: skip
+
+
+def add_tcp(hand: mujoco.MjsBody, z: float) -> None:
+    """The site between the pads, z m along the hand."""
+    hand.add_site(name="tcp", pos=[0, 0, z], size=[0.004, 0.004, 0.004], group=4, rgba=[0.9, 0.2, 0.2, 1])

@@ -1,0 +1,127 @@
+"""Forward and inverse kinematics of an arm, on a scratch MjData of its own: asking never disturbs the simulation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from qwenarm.body.arms._arm import Arm
+
+REACHED_M = 5e-4
+REACHED_RAD = 5e-3
+"""A solution within both counts as reached."""
+ITERATIONS = 60
+RESTARTS = 12
+MAX_STEP = 0.35
+"""Largest change of a joint in one iteration, rad."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The best joint angles found, qpos (n,) rad within the limits, and how far off they leave the tcp (m, rad)."""
+
+    qpos: np.ndarray
+    position_error: float
+    rotation_error: float
+
+    @property
+    def reached(self) -> bool:
+        return self.position_error < REACHED_M and self.rotation_error < REACHED_RAD
+
+
+def top_down(yaw: float) -> np.ndarray:
+    """(4,) wxyz of a hand that points straight down and opens along the horizontal direction yaw (rad, 0 = world x).
+
+    Fingers are symmetric: yaw and yaw + pi grasp alike. At pi/2 the hand stands as at home.
+    """
+    # Rz(yaw - pi/2) after a turn by pi about x: the hand's z is down, its y along -(cos yaw, sin yaw).
+    half = yaw / 2 - math.pi / 4
+    return np.array([0.0, math.cos(half), math.sin(half), 0.0])
+
+
+class Kinematics:
+    """Kinematics of the arm inside a compiled model; where the rest of the model stands does not matter."""
+
+    def __init__(self, model: mujoco.MjModel, arm: Arm) -> None:
+        self.model = model
+        self.arm = arm
+        joints = [model.joint(name).id for name in arm.joints]
+        self.qpos_adr: np.ndarray = model.jnt_qposadr[joints]
+        self.dof_adr: np.ndarray = model.jnt_dofadr[joints]
+        self.lower: np.ndarray = model.jnt_range[joints, 0]
+        self.upper: np.ndarray = model.jnt_range[joints, 1]
+        self.home = np.array(arm.home_qpos)
+        self.data = mujoco.MjData(model)
+        self._site = model.site(arm.tcp_site).id
+        self._jacobian = np.zeros((6, model.nv))
+
+    def set(self, qpos: np.ndarray) -> None:
+        """Puts the scratch arm at qpos (n,) and updates where everything of it is (``self.data``)."""
+        self.data.qpos[self.qpos_adr] = qpos
+        mujoco.mj_kinematics(self.model, self.data)
+
+    def fk(self, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Position (3,) m and quaternion (4,) wxyz of the tcp at joint angles qpos (n,)."""
+        self.set(qpos)
+        quat = np.zeros(4)
+        mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
+        return self.data.site_xpos[self._site].copy(), quat
+
+    def jacobian(self) -> np.ndarray:
+        """(6, n) of the tcp at the pose last set: three rows of linear, three of angular velocity, world frame."""
+        mujoco.mj_comPos(self.model, self.data)
+        mujoco.mj_jacSite(self.model, self.data, self._jacobian[:3], self._jacobian[3:], self._site)
+        return self._jacobian[:, self.dof_adr]
+
+    def ik(self, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None = None) -> Solution:
+        """Joint angles that bring the tcp to pos (3,) m, quat (4,) wxyz, near q0 (n,) or home. See Solution.reached.
+
+        A descent that gets stuck is repeated from home turned towards the target, then from fixed random poses.
+        """
+        rng = np.random.default_rng(0)
+        aimed = self.home.copy()
+        aimed[0] += math.atan2(pos[1], pos[0])
+        starts = [aimed if q0 is None else np.asarray(q0, dtype=float), aimed]
+        starts += [aimed + rng.uniform(-0.8, 0.8, len(aimed)) for _ in range(RESTARTS)]
+        tried: list[Solution] = []
+        for start in starts:
+            tried.append(self._descend(np.asarray(pos), np.asarray(quat), np.clip(start, self.lower, self.upper)))
+            if tried[-1].reached:
+                return tried[-1]
+        return min(tried, key=lambda s: s.position_error + 0.1 * s.rotation_error)
+
+    def _descend(self, pos: np.ndarray, quat: np.ndarray, q: np.ndarray) -> Solution:
+        """Damped least squares whose damping vanishes with the error (Sugihara, IEEE T-RO 27(5), 2011).
+
+        The null space pulls towards home.
+        """
+        for _ in range(ITERATIONS):
+            error = self._error(q, pos, quat)
+            if np.linalg.norm(error[:3]) < REACHED_M / 10 and np.linalg.norm(error[3:]) < REACHED_RAD / 10:
+                break
+            jacobian = self.jacobian()
+            # Joints pressed against a limit cannot help: take them out, so that the others do the work.
+            damping = 0.5 * float(error @ error) + 1e-6
+            step = self._solve(jacobian, error, damping, q)
+            stuck = ((q <= self.lower) & (step < 0)) | ((q >= self.upper) & (step > 0))
+            if stuck.any():
+                step = self._solve(jacobian * ~stuck, error, damping, q) * ~stuck
+            q = np.clip(q + np.clip(step, -MAX_STEP, MAX_STEP), self.lower, self.upper)
+        error = self._error(q, pos, quat)
+        return Solution(q, float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:])))
+
+    def _solve(self, jacobian: np.ndarray, error: np.ndarray, damping: float, q: np.ndarray) -> np.ndarray:
+        inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + damping * np.eye(6))
+        return inverse @ error + 0.1 * (np.eye(len(q)) - inverse @ jacobian) @ (self.home - q)
+
+    def _error(self, q: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> np.ndarray:
+        """(6,) from the tcp at q to the target: m, and the rotation vector in the world frame, rad."""
+        at, now = self.fk(q)
+        back, turn, vector = np.zeros(4), np.zeros(4), np.zeros(3)
+        mujoco.mju_negQuat(back, now)
+        mujoco.mju_mulQuat(turn, quat, back)
+        mujoco.mju_quat2Vel(vector, turn, 1.0)
+        return np.concatenate([pos - at, vector])
