@@ -44,6 +44,19 @@ def decision_text(decision: Decision) -> str:
     return "; ".join(map(call_text, decision.calls)) or "no call"
 
 
+def feedback_text(turn: Turn) -> str:
+    """How a turn went, in one line for the next look: "pick red cube: ok; place blue bowl: failed: out of reach"."""
+    if turn.decision.error:
+        return decision_text(turn.decision)
+    return "; ".join(f"{short_call(call)}: {result_text(result)}" for call, result in pairs(turn) if result)
+
+
+def short_call(call: SkillCall) -> str:
+    """One call without coordinates: "pick red cube"."""
+    words = (value.label if isinstance(value, ImagePoint) else arg_text(value) for value in call.args.values())
+    return " ".join([call.name, *filter(None, words)])
+
+
 def total_seconds(episode: Episode) -> dict[str, float]:
     """Wall seconds by part over the whole episode, in the order of TIMED."""
     names = dict.fromkeys([*TIMED, *(name for turn in episode.turns for name in turn.seconds)])
@@ -58,13 +71,13 @@ def total_clamps(episode: Episode) -> dict[str, int]:
 
 
 def command(episode: Episode) -> str:
-    """The command line that plays this episode again."""
+    """The command line that plays this episode again. setup["options"]: what the caller chose beyond the scene."""
+    options = {"policy": episode.policy, **episode.setup.get("options", {})}
     words = ["qwenarm", "run"]
     if episode.setup.get("words"):
         words.append(episode.instruction)
     words += ["--task", episode.task, "--level", str(episode.level), "--seed", str(episode.seed), "--arm", episode.arm]
-    words += ["--policy", episode.policy]
-    for option, value in dict(episode.setup.get("options", {})).items():
+    for option, value in options.items():
         words += [f"--{option}", str(value)]
     return shlex.join(words)
 

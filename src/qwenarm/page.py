@@ -1,7 +1,7 @@
 """One episode as one self-contained HTML file: what was seen, said, done and measured, and how to repeat it.
 
-Nothing is fetched when the page is opened: pictures and short films are inside, fonts are the reader's own. The page is made
-from an ``Episode`` alone, so that any trace can be turned into pages later.
+Nothing is fetched when the page is opened: pictures and short films are inside, fonts are the reader's own. The page is
+made from an ``Episode`` alone, so that any trace can be turned into pages later.
 """
 
 from __future__ import annotations
@@ -188,7 +188,8 @@ def _figure(frame: Frame, calls: Iterable[SkillCall]) -> str:
         if isinstance(value, ImagePoint) and value.camera == frame.camera
     )
     return (
-        f'<figure><img src="{source}" alt="{escape(frame.camera)} camera"><svg viewBox="0 0 {width} {height}">{marks}</svg>'
+        f'<figure><img src="{source}" alt="{escape(frame.camera)} camera">'
+        f'<svg viewBox="0 0 {width} {height}">{marks}</svg>'
         f"<figcaption>{escape(frame.camera)}, {width} × {height}</figcaption></figure>"
     )
 
@@ -198,11 +199,12 @@ def _point(number: int, point: ImagePoint, width: int, height: int) -> str:
     unit = width / 320
     x, y = point.u * width, point.v * height
     color, right = _mark(number), point.u < 0.6
+    center = f'cx="{x:.1f}" cy="{y:.1f}"'
     rings = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{9.5 * unit:.1f}" fill="none" stroke="{ink}" stroke-width="{w * unit:.1f}"/>'
+        f'<circle {center} r="{9.5 * unit:.1f}" fill="none" stroke="{ink}" stroke-width="{w * unit:.1f}"/>'
         for ink, w in (("rgb(0 0 0 / .5)", 6.4), ("#fff", 4.4), (color, 2.2))  # legible on any colour beneath
     )
-    dot = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{1.8 * unit:.1f}" fill="{color}"/>'
+    dot = f'<circle {center} r="{1.8 * unit:.1f}" fill="{color}"/>'
     text_x, text_y = x + (14 if right else -14) * unit, min(max(y + 4 * unit, 12 * unit), height - 5 * unit)
     return (
         f'{rings}{dot}<text x="{text_x:.1f}" y="{text_y:.1f}" text-anchor="{"start" if right else "end"}" '

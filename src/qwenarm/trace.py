@@ -3,14 +3,14 @@
 A trace is a folder::
 
     episodes.jsonl       one line per episode, appended and fsynced; never rewritten
-    frames/<hash>.png    every picture that a policy or a model saw, named by its content, so equal pictures are stored once
+    frames/<hash>.png    every picture that a policy or a model saw, named by its content: equal ones are stored once
     *.mp4, *.html        films and pages, if somebody made them
 
-A line is the JSON of one ``Episode`` (see ``to_json``) with ``"schema": 1``. The version rises whenever an old reader would
-misread a new line. What is not kept: depth images (the skills' instrument; no policy is shown them).
+A line is the JSON of one ``Episode`` (see ``to_json``) with ``"schema": 1``. The version rises whenever an old reader
+would misread a new line. What is not kept: depth images (the skills' instrument; no policy is shown them).
 
-A process that dies while it writes leaves at most one broken last line. Reading reports and skips it; the next append starts
-on a fresh line. When the disk is full the file is cut back to its last whole line and ``BadInput`` says so.
+A process that dies while it writes leaves at most one broken last line. Reading reports and skips it; the next append
+starts on a fresh line. When the disk is full the file is cut back to its last whole line and ``BadInput`` says so.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _missing_newline(path: Path, size: int) -> bytes:
 def read(source: Path | str, images: bool = True) -> Reading:
     """All episodes of a trace. source: its folder, or the ``episodes.jsonl`` in it.
 
-    images: with False no PNG is opened, and observations and prompts come without pictures (much faster for statistics).
+    images: with False no PNG is opened, and observations and prompts come without pictures (much faster).
     Raises BadInput when nothing can be read there at all.
     """
     path = Path(source)
@@ -187,7 +187,7 @@ _PLAIN = ("task", "level", "arm", "policy", "seed", "instruction", "progress", "
 
 
 def from_json(data: Mapping[str, Any], get_image: GetImage | None) -> Episode:
-    """The inverse of ``to_json``. Without get_image all pictures are left out. ValueError for a schema it does not know."""
+    """The inverse of ``to_json``. Without get_image pictures are left out. ValueError for a schema it does not know."""
     if data["schema"] != SCHEMA:
         raise ValueError(f"schema {data['schema']} is not {SCHEMA}: written by another version of qwenarm")
     return Episode(

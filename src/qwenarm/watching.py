@@ -1,0 +1,106 @@
+"""Those who look on while an episode is played, and the clock that says where the time goes.
+
+Films, pages and the live view are watchers: told of every event, and never able to change an outcome. The seconds they
+take are kept apart, as "film".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from qwenarm.types import Decision, Episode, Observation, SkillCall, SkillResult, Turn
+
+if TYPE_CHECKING:
+    from qwenarm.body.body import Body
+    from qwenarm.env import ArmEnv
+
+
+class Watcher:
+    """Told of everything while an episode is played. Subclass and override; the defaults do nothing."""
+
+    def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
+        """The scene stands, nothing has moved."""
+
+    def looked(self, obs: Observation) -> None:
+        """The policy is about to decide on this."""
+
+    def decided(self, obs: Observation, decision: Decision, seconds: float) -> None:
+        """It has decided; ``seconds`` is what the model took."""
+
+    def calling(self, call: SkillCall) -> None:
+        """This call is about to run."""
+
+    def stepped(self, body: Body) -> None:
+        """One control period (50 ms) has passed."""
+
+    def called(self, call: SkillCall, result: SkillResult) -> None:
+        """This call has run."""
+
+    def turned(self, turn: Turn) -> None:
+        """A turn is complete."""
+
+    def finished(self, episode: Episode) -> None:
+        """The episode is over and judged."""
+
+
+class Tell:
+    """Passes events on to the watchers and keeps the time they take. A watcher that fails is left out and reported."""
+
+    def __init__(self, env: ArmEnv, watchers: Sequence[Watcher]) -> None:
+        self.env, self.watchers = env, list(watchers)
+        self.seconds = 0.0
+        self.hidden: Counter[str] = Counter()
+        """The body's own seconds (physics, render) that watchers caused."""
+        self.failures: list[str] = []
+
+    def __call__(self, event: str, *what: Any) -> None:
+        if not self.watchers:
+            return
+        began, before = perf_counter(), Counter(self.env.body.seconds)
+        for watcher in tuple(self.watchers):
+            try:
+                getattr(watcher, event)(*what)
+            except Exception as error:  # a film that cannot be written must not change an outcome
+                self.watchers.remove(watcher)
+                self.failures.append(f"{type(watcher).__name__}.{event}: {type(error).__name__}: {error}")
+        self.seconds += perf_counter() - began
+        self.hidden += Counter(self.env.body.seconds) - before
+
+
+class Stopwatch:
+    """Splits the wall time of one turn into model, physics, render, skill, other and film."""
+
+    def __init__(self, body: Body, tell: Tell) -> None:
+        self.body, self.tell = body, tell
+        self.began, self.elsewhere, self.skills = perf_counter(), 0.0, 0.0
+        self.start = self._parts()
+
+    def _parts(self) -> Counter[str]:
+        own = Counter(self.body.seconds)
+        own.subtract(self.tell.hidden)
+        return Counter(physics=own["physics"], render=own["render"], film=self.tell.seconds)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """While another episode, or the model, has its turn."""
+        left = perf_counter()
+        yield
+        self.elsewhere += perf_counter() - left
+
+    @contextmanager
+    def skill(self) -> Iterator[None]:
+        """While a skill plans and moves: what is not physics, rendering or film in there is its own."""
+        left, before = perf_counter(), self._parts()
+        yield
+        self.skills += perf_counter() - left - sum((self._parts() - before).values())
+
+    def split(self, model: float) -> dict[str, float]:
+        """Seconds by part. model: what the backend says it took, this episode's share of a batch."""
+        parts = self._parts() - self.start
+        total = perf_counter() - self.began - self.elsewhere
+        other = max(0.0, total - sum(parts.values()) - self.skills)
+        return {"model": model, **parts, "skill": self.skills, "other": other}
