@@ -88,6 +88,6 @@ def smart_resize(size: Size, factor: int, min_pixels: int, max_pixels: int) -> S
 
 
 def snap(size: Size, grid: int) -> Size:
-    """The nearest (H, W) whose sides are multiples of ``grid`` pixels: such a frame reaches the model as it was drawn."""
+    """The nearest (H, W) with sides that are multiples of ``grid`` pixels: such a frame is not resized by the model."""
     height, width = (max(grid, round(side / grid) * grid) for side in size)
     return height, width

@@ -29,6 +29,8 @@ class Family:
     grid: int
     """Frames whose sides are multiples of this many pixels (patch size x merge size) reach the model unresized."""
     dialect: Dialect
+    processor: str
+    """The class in transformers that turns its chats and images into tensors."""
     thinking_switch: bool
     """The chat template takes ``enable_thinking``."""
     source: str
@@ -43,6 +45,7 @@ FAMILIES: tuple[Family, ...] = (
         codec=ResizedPixels(factor=28, min_pixels=56 * 56, max_pixels=28 * 28 * 16384),
         grid=28,
         dialect="json",
+        processor="Qwen2_5_VLProcessor",
         thinking_switch=False,
         source="patch 14, merge 2, pixel limits: preprocessor_config.json on the Hub; absolute pixels of the resized "
         "image: github.com/QwenLM/Qwen3-VL issues 940 and 782; tool calls: the checkpoint's chat template",
@@ -54,6 +57,7 @@ FAMILIES: tuple[Family, ...] = (
         codec=Relative(1000),
         grid=32,
         dialect="json",
+        processor="Qwen3VLProcessor",
         thinking_switch=False,
         source="patch 16, merge 2: config.json on the Hub; 0..1000: github.com/QwenLM/Qwen3-VL issues 1427 and 1486; "
         "tool calls: the checkpoint's chat template",
@@ -65,11 +69,22 @@ FAMILIES: tuple[Family, ...] = (
         codec=Relative(1000),
         grid=32,
         dialect="xml",
+        processor="Qwen3VLProcessor",
         thinking_switch=True,
         source="loads with Qwen3VLProcessor (transformers.models.auto.processing_auto); XML tool calls and "
         "enable_thinking: the chat template; 0..1000: secondary sources only",
     ),
 )
+
+_SIZES_3 = ("2B", "4B", "8B", "32B", "30B-A3B", "235B-A22B")
+_SIZES_3_5 = ("0.8B", "2B", "4B", "9B", "27B", "35B-A3B")
+PUBLISHED: dict[str, str] = {
+    **{f"Qwen/Qwen2.5-VL-{size}-Instruct": "qwen2_5_vl" for size in ("3B", "7B", "32B", "72B")},
+    **{f"Qwen/Qwen3-VL-{size}-{kind}": "qwen3_vl" for size in _SIZES_3 for kind in ("Instruct", "Thinking")},
+    **{f"Qwen/Qwen3.5-{size}": "qwen3_5" for size in _SIZES_3_5},
+    "Qwen/Qwen3.8-27B": "qwen3_5",
+}
+"""Hub id -> family, for servers, which list ids and no types. An exact table on purpose; it need not be complete."""
 
 DEFAULT = "qwen3_vl"
 """Assumed where nothing can be read: a server that lists a model under a name of its own."""

@@ -49,7 +49,18 @@ from qwenarm.types import (
     Turn,
 )
 
-__all__ = ["frame_sizes", "history_text", "parse", "render", "system_text", "to_prompt", "tool_schemas", "user_text"]
+__all__ = [
+    "frame_sizes",
+    "history_text",
+    "parse",
+    "render",
+    "spell",
+    "system_text",
+    "to_prompt",
+    "tool_schemas",
+    "user_text",
+    "with_tools_in_text",
+]
 
 ASKS: dict[Altitude, str] = {
     "step": "Answer with one call.",
@@ -195,6 +206,21 @@ def _param_schema(param: Param, cameras: Sequence[str], docs: bool) -> dict[str,
     return schema
 
 
+def with_tools_in_text(prompt: Prompt, family: Family) -> Prompt:
+    """The prompt with its tools in the system text, for chat templates and servers that take none.
+
+    The words follow those of Qwen's own templates, so that a model meets what it was trained on.
+    """
+    listed = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in prompt.tools)
+    section = (
+        "\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided with "
+        f"function signatures within <tools></tools> XML tags:\n<tools>\n{listed}\n</tools>\n\n"
+        f"Each function call has this form:\n{spell('NAME', {'KEY': 'VALUE'}, family)}"
+    )
+    system, *rest = prompt.messages
+    return replace(prompt, messages=({**system, "content": system["content"] + section}, *rest), tools=())
+
+
 def render(decision: Decision, family: Family, sizes: Mapping[str, Size]) -> str:
     """A decision as the family would write it: its thought, then its calls. sizes: camera -> (H, W) of the frames
     shown.
@@ -202,9 +228,8 @@ def render(decision: Decision, family: Family, sizes: Mapping[str, Size]) -> str
     ``parse`` reads it back: equal up to the rounding of points to the family's units. Points must lie in a camera of
     ``sizes``.
     """
-    spell = _json_call if family.dialect == "json" else _xml_call
     calls = [
-        spell(call.name, {key: _argument(value, family, sizes) for key, value in call.args.items()})
+        spell(call.name, {key: _argument(value, family, sizes) for key, value in call.args.items()}, family)
         for call in decision.calls
     ]
     return "\n".join([decision.thought, *calls] if decision.thought else calls)
@@ -216,6 +241,11 @@ def _argument(value: Any, family: Family, sizes: Mapping[str, Size]) -> Any:
     xy = encode(family.codec, (value.u, value.v), sizes[value.camera])
     point: dict[str, Any] = {"label": value.label, "point_2d": list(xy)}
     return {**point, "camera": value.camera} if len(sizes) > 1 else point
+
+
+def spell(name: str, args: Mapping[str, Any], family: Family) -> str:
+    """One call in the family's dialect, its arguments as they stand."""
+    return _json_call(name, args) if family.dialect == "json" else _xml_call(name, args)
 
 
 def _json_call(name: str, args: Mapping[str, Any]) -> str:

@@ -22,11 +22,14 @@ THINKING_TOKENS = 4096
 LONGEST_PLAN = 16
 """More calls than this in one answer are not a plan but a loop."""
 HAND_AFTER = {"pick": True, "place": False, "open_gripper": False}
-"""Whether the hand holds something after a skill went well. Where the fingers tell otherwise, the plan is out of date."""
+"""Whether the hand holds something after a skill went well. Where the fingers tell otherwise, the plan is out of date.
+"""
 
 
 class Policy(Protocol):
-    """What decides. Stateless: everything that it knows is in its arguments, so one policy may serve many episodes at once."""
+    """What decides. Stateless: everything that it knows is in its arguments, so one policy may serve many episodes at
+    once.
+    """
 
     name: str
     cameras: tuple[str, ...]
@@ -44,9 +47,10 @@ class Policy(Protocol):
 class VlmPolicy:
     """A vision-language model at one altitude.
 
-    At "step" every turn is one question and one call. At "plan" the model is asked for all its calls; each turn then carries
-    out the next one, and the model is asked anew when a call fails, when the hand does not hold what it should, when the
-    instruction changes, or when the plan is at its end. An unreadable answer is told to the model in the history.
+    At "step" every turn is one question and one call. At "plan" the model is asked for all its calls; each turn then
+    carries out the next one, and the model is asked anew when a call fails, when the hand does not hold what it should,
+    when the instruction changes, or when the plan is at its end. An unreadable answer is told to the model in the
+    history.
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class VlmPolicy:
         return parse(text, self.specs, self.backend.family, sizes, max_calls=limit, finish=finish)
 
     def _next_of_plan(self, obs: Observation, history: tuple[Turn, ...]) -> Decision | None:
-        """The next call of the plan under way, or None when the model must be asked. The plan is read from the history."""
+        """The next call of the plan under way, read from the history; or None when the model must be asked."""
         made = next((index for index in reversed(range(len(history))) if history[index].completions), None)
         if made is None or _surprise(obs, history[made:]):
             return None
@@ -112,7 +116,7 @@ def _surprise(obs: Observation, since: Sequence[Turn]) -> bool:
 
 
 class Blind:
-    """The same policy with its eyes shut: every frame is mid-grey. The control that shows what a score owes to seeing."""
+    """The same policy with its eyes shut: every frame is mid-grey. Shows what a score owes to seeing."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy

@@ -15,8 +15,8 @@ from qwenarm.types import Completion, Prompt
 class Scripted:
     """Answers with the given texts in order, or with what a function makes of each prompt.
 
-    replies: texts, completions, or a function from a prompt to either. In a batch the prompts take their replies in order, so
-    episodes that are played in lockstep want a function. Raises BadInput when the replies have run out.
+    replies: texts, completions, or a function from a prompt to either. In a batch the prompts take their replies in
+    order, so episodes that are played in lockstep want a function. Raises BadInput when the replies have run out.
     """
 
     thinking = False

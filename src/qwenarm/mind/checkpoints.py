@@ -1,0 +1,230 @@
+"""Where a checkpoint lies, whether it is whole, and how it is loaded. No remote code, no pickles, no torchvision.
+
+Everything is checked before any weight is read, so that a checkpoint which cannot work is refused at once and in one
+sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from qwenarm.errors import ModelUnavailable
+from qwenarm.mind.families import Family, family_of
+
+BUNDLED = "bundled"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+HUB_FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
+CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder in the Hub's layout, found to be whole. source: as the user named it. revision: a commit, or ""."""
+
+    source: str
+    folder: Path
+    revision: str
+    model_type: str
+    family: Family
+
+    @property
+    def shards(self) -> list[Path]:
+        """The files with the weights."""
+        return sorted(self.folder.glob("*.safetensors"))
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(shard.stat().st_size for shard in self.shards)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Over the weights, shard after shard in the order of their names."""
+        digest = hashlib.sha256()
+        for shard in self.shards:
+            with shard.open("rb") as stream:
+                while block := stream.read(1 << 22):
+                    digest.update(block)
+        return digest.hexdigest()
+
+
+def locate(source: str) -> Checkpoint:
+    """Finds a checkpoint and checks it: "bundled", a folder, or a Hub id, "org/name" or "org/name@revision".
+
+    A Hub id is fetched once and then served from the local cache. Raises ModelUnavailable with what is wrong.
+    """
+    folder, revision = _folder(source)
+    if not folder.is_dir():
+        raise ModelUnavailable(f"There is no folder {str(folder)!r} to load a model from.")
+    config = _read_json(folder / "config.json", source)
+    _check_weights(folder, source)
+    model_type = str(config.get("model_type", ""))
+    return Checkpoint(source, folder, revision, model_type, family_of(model_type, _chat_template(folder)))
+
+
+def bundled_folder() -> Path:
+    """Where the package keeps its own checkpoint."""
+    return Path(str(files("qwenarm"))) / "assets" / "bundled"
+
+
+def _folder(source: str) -> tuple[Path, str]:
+    if source == BUNDLED:
+        if not (bundled_folder() / "config.json").is_file():
+            raise ModelUnavailable(
+                f"The bundled model is missing from {str(bundled_folder())!r}; install qwenarm again, or train it with "
+                "`qwenarm train bundled`."
+            )
+        return bundled_folder(), ""
+    path = Path(source).expanduser()
+    if path.exists() or source.startswith((".", "/", "~")) or not HUB_ID.fullmatch(source):
+        return path, ""
+    return _download(source)
+
+
+def _download(source: str) -> tuple[Path, str]:
+    """The snapshot of a Hub id in the local cache, fetched if need be."""
+    from huggingface_hub import errors, snapshot_download
+
+    name, _, revision = source.partition("@")
+    try:
+        with quiet():
+            path = snapshot_download(
+                name, revision=revision or None, allow_patterns=list(HUB_FILES), etag_timeout=CONNECT_TIMEOUT_S
+            )
+    except errors.GatedRepoError as error:
+        raise ModelUnavailable(
+            f"{name!r} is gated: accept its licence on the Hub and log in with `hf auth login`."
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise ModelUnavailable(f"The Hugging Face Hub has no model {source!r}.") from error
+    except Exception as error:  # the Hub's client raises its own errors, httpx's and OSError alike
+        raise ModelUnavailable(
+            f"Cannot fetch {source!r} from the Hugging Face Hub, and it is not in the local cache: {_first_line(error)}"
+        ) from error
+    return Path(path), Path(path).name
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _read_json(path: Path, source: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelUnavailable(f"{source!r} is not a checkpoint: it has no {path.name}.") from None
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{path.name} of {source!r} cannot be read: {error}.") from error
+    if not isinstance(content, dict):
+        raise ModelUnavailable(f"{path.name} of {source!r} is not a JSON object.")
+    return content
+
+
+def _check_weights(folder: Path, source: str) -> None:
+    """All shards are there, and each is as long as its own header says."""
+    from safetensors import SafetensorError, safe_open
+
+    shards = {path.name for path in folder.glob("*.safetensors")}
+    index = folder / "model.safetensors.index.json"
+    wanted = set(_read_json(index, source).get("weight_map", {}).values()) if index.is_file() else set()
+    if missing := wanted - shards:
+        raise ModelUnavailable(f"{source!r} is incomplete: {len(missing)} of its weight files are missing.")
+    if not shards:
+        raise ModelUnavailable(f"{source!r} has no weights in safetensors files; other formats are not loaded.")
+    for name in sorted(shards):
+        try:
+            with safe_open(folder / name, framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ModelUnavailable(f"{name} of {source!r} is truncated or damaged: {_first_line(error)}.") from error
+
+
+def _chat_template(folder: Path) -> str | None:
+    """The template as transformers would find it: a file of its own, or a field of one of the JSON files."""
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
+        path = folder / name
+        template = _read_json(path, name).get("chat_template") if path.is_file() else None
+        if isinstance(template, str):
+            return template
+    return None
+
+
+def load_processor(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's processor, for text and images only.
+
+    The video half wants torchvision, whose wheels break a CPU build of torch (huggingface/transformers issue 48558),
+    and no policy shows videos: so a subclass leaves it out.
+    """
+    import transformers
+
+    base = getattr(transformers, checkpoint.family.processor)
+    still = type(base.__name__, (base,), {"get_attributes": classmethod(lambda cls: ["image_processor", "tokenizer"])})
+    try:
+        with quiet():
+            return still.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # whatever transformers raises here, the files are to blame
+        raise ModelUnavailable(
+            f"The processor of {checkpoint.source!r} cannot be loaded: {_first_line(error)}"
+        ) from error
+
+
+def load_model(checkpoint: Checkpoint, device: str, dtype: Any) -> Any:
+    """The model on a device, ready to answer. Raises ModelUnavailable if a weight is missing or has another shape."""
+    from transformers import AutoModelForImageTextToText
+
+    try:
+        with quiet():
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                checkpoint.folder,
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+            model, info = loaded[0].to(device).eval(), loaded[1]
+    except (
+        Exception
+    ) as error:  # RuntimeError, ValueError, OSError, SafetensorError ...: the files do not fit the architecture
+        raise ModelUnavailable(
+            f"The weights of {checkpoint.source!r} cannot be loaded: {_first_line(error)}"
+        ) from error
+    if missing := sorted(info["missing_keys"]):
+        raise ModelUnavailable(
+            f"{checkpoint.source!r} lacks {len(missing)} of the weights of its architecture, {missing[0]!r} among them."
+        )
+    return model
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no chatter of transformers and the Hub's client, which would tear up a live view."""
+    from huggingface_hub import utils as hub
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), not hub.are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    hub.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        logging.enable_progress_bar()
+        if bars:
+            hub.enable_progress_bars()

@@ -1,0 +1,76 @@
+"""Opening a model by one word: where it runs follows from how it is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qwenarm.errors import BadInput
+from qwenarm.mind.backends import Backend
+from qwenarm.mind.presets import BUNDLED, QWEN, Preset
+
+URLS = ("http://", "https://")
+SCRIPT = "scripted:"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One way to name a model, for ``qwenarm list models``."""
+
+    spec: str
+    doc: str
+
+
+def list_models() -> tuple[ModelInfo, ...]:
+    """What ``open_model`` understands."""
+    from qwenarm.mind.families import FAMILIES
+
+    titles = "; ".join(family.title for family in FAMILIES)
+    return (
+        ModelInfo(
+            "bundled", "the small model that ships with qwenarm; knows only this project's world, needs no network"
+        ),
+        ModelInfo("Qwen/Qwen3-VL-2B-Instruct", f"any checkpoint of the Hub by its id, also id@revision: {titles}"),
+        ModelInfo("./folder", "a checkpoint in a folder, in the Hub's layout with safetensors"),
+        ModelInfo(
+            "http://localhost:8000", "an OpenAI-compatible server; #NAME behind the URL chooses one of its models"
+        ),
+        ModelInfo("scripted:FILE", "replies from a JSONL file, one per prompt"),
+    )
+
+
+def open_model(spec: str, **options: Any) -> Backend:
+    """The backend for a model.
+
+    spec: "bundled", a Hub id "org/name" or "org/name@revision", a folder, "http(s)://server" or
+    "http(s)://server#model", "scripted:FILE". options: those of the backend's class (QwenVL, Remote, Scripted). Raises
+    ModelUnavailable when the model cannot be had, BadInput for an option that the backend does not know.
+    """
+    try:
+        return _open(spec, options)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise BadInput(f"The model {spec!r} does not know an option: {error}.") from error
+
+
+def _open(spec: str, options: dict[str, Any]) -> Backend:
+    if spec.startswith(URLS):
+        from qwenarm.mind.backends.remote import Remote
+
+        url, _, model = spec.partition("#")
+        return Remote(url, model or None, **options)
+    if spec.startswith(SCRIPT):
+        from qwenarm.mind.backends.scripted import Scripted, read_script
+
+        path = Path(spec.removeprefix(SCRIPT))
+        return Scripted(read_script(path), **{"name": spec, **options})
+    from qwenarm.mind.backends.qwen_vl import QwenVL
+
+    return QwenVL(spec, **options)
+
+
+def preset_for(spec: str) -> Preset:
+    """The preset that a model wants unless the user says otherwise: the bundled model knows only its own words."""
+    return BUNDLED if spec == "bundled" else QWEN

@@ -1,0 +1,136 @@
+"""A tiny Qwen-VL checkpoint with random weights and a small vocabulary of its own, in the layout of the Hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+TEMPLATE = """\
+{%- macro body(content) %}
+{%- if content is string %}{{ content }}{% else %}
+{%- for part in content %}
+{%- if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}
+{%- endfor %}
+{%- endif %}
+{%- endmacro %}
+{%- for message in messages -%}
+{{ '<|im_start|>' + message.role + '\\n' }}{{ body(message.content) }}
+TOOLS{{ '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\nOPENING' }}{% endif %}
+"""
+TOOLS = """\
+{%- if loop.first and tools %}{{ '\\n\\n# Tools\\n<tools>' }}
+{%- for tool in tools %}{{ '\\n' }}{{ tool | tojson }}{% endfor %}{{ '\\n</tools>\\nCALL' }}
+{%- endif %}"""
+JSON_CALL = "<tool_call>{}</tool_call>"
+XML_CALL = "<tool_call><function=NAME></function></tool_call>"
+SPECIAL = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+PLAIN = ("<tool_call>", "</tool_call>", "<think>", "</think>")
+
+
+def template(opening: str = "", *, tools: bool = True, xml: bool = False) -> str:
+    """A chat template in Qwen's layout. opening: what it writes at the head of an answer."""
+    text = TEMPLATE.replace("TOOLS", TOOLS if tools else "").replace("OPENING", opening)
+    return text.replace("CALL", XML_CALL if xml else JSON_CALL)
+
+
+def save(folder: Path, model_type: str = "qwen3_vl", opening: str = "") -> Path:
+    """Writes the checkpoint. Two layers of 32, and a vision tower of the same size: some 100 kB."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    folder.mkdir(parents=True)
+    tokenizer = _save_tokenizer(
+        folder, template(opening, xml=model_type.startswith("qwen3_5"), tools=model_type != "qwen2_5_vl")
+    )
+    ids = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL}
+    config = AutoConfig.for_model(model_type, **_shape(model_type, len(tokenizer), ids))
+    torch.manual_seed(0)
+    model: Any = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
+    model.lm_head.weight.data.normal_(std=0.5)  # answers that vary from prompt to prompt
+    model.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
+    model.generation_config.pad_token_id = ids["<|endoftext|>"]
+    model.save_pretrained(folder, safe_serialization=True)
+    _save_preprocessor(folder, 14 if model_type == "qwen2_5_vl" else 16)
+    return folder
+
+
+def _save_tokenizer(folder: Path, chat_template: str) -> Any:
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    raw.train_from_iterator(
+        ["Task: put the red cube in the blue bowl", '{"name": "pick", "arguments": {"at": '] * 4, trainer
+    )
+    raw.add_tokens([AddedToken(name, special=False, normalized=False) for name in PLAIN])
+    raw.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(chat_template)
+    return tokenizer
+
+
+def _save_preprocessor(folder: Path, patch: int) -> None:
+    settings = {
+        "image_processor_type": "Qwen2VLImageProcessorFast",
+        "patch_size": patch,
+        "merge_size": 2,
+        "temporal_patch_size": 2,
+        "size": {"shortest_edge": 1024, "longest_edge": 1 << 20},
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+
+def _shape(model_type: str, vocabulary: int, ids: dict[str, int]) -> dict[str, Any]:
+    text: dict[str, Any] = {
+        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 16, "vocab_size": vocabulary, "max_position_embeddings": 4096,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]},
+    }  # fmt: skip
+    vision: dict[str, Any] = {
+        "depth": 2,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_heads": 2,
+        "out_hidden_size": 32,
+    }
+    if model_type == "qwen3_vl":
+        vision |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
+    if model_type == "qwen2_5_vl":
+        vision |= {"fullatt_block_indexes": [1], "window_size": 56}
+    if model_type == "qwen3_5":
+        text |= {
+            "layer_types": ["linear_attention", "full_attention"],
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 2,
+        }
+        text |= {"linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_conv_kernel_dim": 2}
+        text["rope_parameters"]["partial_rotary_factor"] = 1.0
+        vision |= {"num_position_embeddings": 64}
+    return {
+        "text_config": text,
+        "vision_config": vision,
+        "image_token_id": ids["<|image_pad|>"],
+        "video_token_id": ids["<|video_pad|>"],
+        "vision_start_token_id": ids["<|vision_start|>"],
+        "vision_end_token_id": ids["<|vision_end|>"],
+        "tie_word_embeddings": False,
+    }
