@@ -33,7 +33,7 @@ EVIL = '</pre><script>alert("x")</script><img src=http://example.com/x.png onerr
 def picture(seed: int) -> np.ndarray:
     """Three coloured squares on a grey gradient, (224, 320, 3)."""
     rgb = np.linspace(150, 190, 224)[:, None, None].repeat(320, 1).repeat(3, 2).astype(np.uint8)
-    for color, (x, y) in zip([(210, 60, 50), (50, 90, 200), (60, 160, 80)], [(80, 60), (200, 120), (120 + seed, 170)]):
+    for color, (x, y) in zip([(210, 60, 50), (50, 90, 200), (60, 160, 80)], [(80, 60), (200, 120), (120 + seed, 170)], strict=True):
         rgb[y : y + 26, x : x + 26] = color
     return rgb
 
@@ -59,7 +59,8 @@ def turn(index: int, decision: Decision, *results: SkillResult, feedback: str = 
 def an_episode(words: str = "put the red cube in the blue bowl") -> Episode:
     red, blue = ImagePoint(0.29, 0.33, "red cube"), ImagePoint(0.94, 0.59, "blue bowl", "wrist")
     pick, place = SkillCall("pick", {"at": red}), SkillCall("place", {"at": blue})
-    raw = '<tool_call>\n{"name": "pick", "arguments": {"at": {"label": "red cube", "point_2d": [290, 330]}}}\n</tool_call>'
+    arguments = '{"at": {"label": "red cube", "point_2d": [290, 330]}}'
+    raw = f'<tool_call>\n{{"name": "pick", "arguments": {arguments}}}\n</tool_call>'
     turns = (
         turn(0, Decision(error=FormatError.NO_CALL, detail="the answer has no <tool_call>", raw=EVIL)),
         turn(1, Decision((pick, place), "The cube is free.", raw), SkillResult(False, "nothing between the fingers")),

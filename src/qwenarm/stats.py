@@ -18,4 +18,6 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     rate = successes / n
     middle = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    low = 0.0 if successes == 0 else middle - half  # exact at the ends, where rounding would leave 1e-17
+    high = 1.0 if successes == n else middle + half
+    return low, high
