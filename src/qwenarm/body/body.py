@@ -1,0 +1,226 @@
+"""The simulated arm at its table: controls in, pictures and state out. One instance is one episode's world."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import mujoco
+import numpy as np
+
+from qwenarm.body.arms._arm import Arm
+from qwenarm.body.kinematics import Kinematics, Solution
+from qwenarm.body.safety import PERIOD, Safety, Target
+from qwenarm.body.scene import Scene, compile_scene
+from qwenarm.body.state import ObjectState, WorldState
+from qwenarm.errors import BadInput
+from qwenarm.types import Control, Frame, Proprio
+
+if TYPE_CHECKING:
+    from qwenarm.body.render import Renderer
+
+SQUEEZE = 0.004
+"""Fingers that stand still this much wider than told, in m, hold something."""
+
+
+class Body:
+    """The world of one episode. Same scene, arm and controls give the same bits, whatever ran before in the process.
+
+    clamps: how often each safety limit changed a control since the reset. seconds: wall seconds spent in "physics" and
+    "render". Frames are drawn lazily; a Body belongs to the thread that draws its first frame.
+    """
+
+    def __init__(self, scene: Scene, arm: Arm) -> None:
+        self.scene = scene
+        self.arm = arm
+        self.model = compile_scene(scene, arm)
+        self.data = mujoco.MjData(self.model)
+        self.kinematics = Kinematics(self.model, arm)
+        self.safety = Safety(self.kinematics)
+        self.clamps: Counter[str] = Counter()
+        self.seconds: dict[str, float] = Counter()  # floats, which Counter's type hints do not foresee
+        self._servos = Servos(self.model, arm)
+        self._objects = [self.model.body(p.spec.id).id for p in scene.objects]
+        self._fingers = [_subtree(self.model, name) for name in arm.finger_bodies]
+        self._finger_qpos = [self.model.joint(name).qposadr[0] for name in arm.finger_joints]
+        self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
+        self._site = self.model.site(arm.tcp_site).id
+        self._renderer: Renderer | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the scene's start: arm at home with open fingers, clock and counters at zero."""
+        mujoco.mj_resetData(self.model, self.data)
+        home = np.array(self.arm.home_qpos)
+        self.data.qpos[self.kinematics.qpos_adr] = home
+        self.data.qpos[self._finger_qpos] = self.arm.max_gap / len(self._finger_qpos) / self.arm.gap_scale
+        self._target = Target(home, np.zeros_like(home), self.arm.max_gap)
+        self._gap = self.arm.max_gap
+        self._servos.send(self.data, home, np.zeros_like(home), self._gap)
+        mujoco.mj_forward(self.model, self.data)
+        self.clamps.clear()
+        self.seconds.clear()
+
+    @property
+    def time_s(self) -> float:
+        """Simulated seconds since the reset."""
+        return float(self.data.time)
+
+    def step(self, control: Control) -> Control:
+        """Moves on by one control period (50 ms) towards the control; returns what the safety layer made of it.
+
+        Targets are interpolated over the period. Raises BadInput for a wrong number of joints, RuntimeError if the
+        physics diverged, which the limits are there to prevent.
+        """
+        with self._timed("physics"):
+            last = self._target
+            target, clamps = self.safety.limit(control, last, self.data.qpos[self.kinematics.qpos_adr])
+            self.clamps.update(clamps)
+            self._target = target
+            steps = round(PERIOD / self.model.opt.timestep)
+            reach = self.arm.gripper_speed * self.model.opt.timestep
+            for k in range(1, steps + 1):
+                part = k / steps
+                self._gap += float(np.clip(target.gripper - self._gap, -reach, reach))
+                qpos = last.qpos + part * (target.qpos - last.qpos)
+                velocity = last.velocity + part * (target.velocity - last.velocity)
+                self._servos.send(self.data, qpos, velocity, self._gap)
+                mujoco.mj_step(self.model, self.data)
+            # A step leaves positions from before its integration: bring sites, bodies and cameras up to date with qpos.
+            mujoco.mj_kinematics(self.model, self.data)
+            mujoco.mj_camlight(self.model, self.data)
+        if any(self.data.warning[int(kind)].number for kind in _DIVERGED):
+            raise RuntimeError(f"The physics diverged at {self.time_s:.2f} s.")
+        return self.hold()
+
+    def hold(self) -> Control:
+        """The control that keeps the arm and the fingers where they were last sent."""
+        return Control(self._target.qpos.copy(), self._target.gripper)
+
+    def ik(self, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None = None) -> Solution:
+        """Joint angles for a tcp pose, near q0 or else near where the arm was last sent (see Kinematics.ik)."""
+        return self.kinematics.ik(pos, quat, self._target.qpos if q0 is None else q0)
+
+    def proprio(self) -> Proprio:
+        """What the arm's own sensors say."""
+        quat = np.zeros(4)
+        mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
+        gap = self.gripper_width
+        speed = float(np.abs(self.data.qvel[self._finger_dofs]).max())
+        holding = gap > SQUEEZE and gap - self._target.gripper > SQUEEZE and speed < 0.02
+        tcp = self.data.site_xpos[self._site].copy()
+        return Proprio(self.data.qpos[self.kinematics.qpos_adr].copy(), tcp, quat, gap, holding)
+
+    @property
+    def gripper_width(self) -> float:
+        """The gap between the pads now, m."""
+        return float(self.data.qpos[self._finger_qpos].sum() * self.arm.gap_scale)
+
+    def state(self) -> WorldState:
+        """The privileged truth: for tasks, the oracle and labels, never for a policy."""
+        objects = {}
+        for placement, body in zip(self.scene.objects, self._objects, strict=True):
+            dof = self.model.body_dofadr[body]
+            speed = float(np.linalg.norm(self.data.qvel[dof : dof + 3]))
+            pos, quat = self.data.xpos[body].copy(), self.data.xquat[body].copy()
+            objects[placement.spec.id] = ObjectState(placement.spec, pos, quat, speed)
+        tcp = self.data.site_xpos[self._site].copy()
+        return WorldState(objects, self._held(), tcp, self.gripper_width, self.time_s)
+
+    def _held(self) -> str | None:
+        """The object that both fingers touch."""
+        bodies = self.model.geom_bodyid[self.data.contact.geom]
+        touched = [
+            {int(b if a in finger else a) for a, b in bodies if (a in finger) != (b in finger)}
+            for finger in self._fingers
+        ]
+        for placement, body in zip(self.scene.objects, self._objects, strict=True):
+            if all(body in some for some in touched):
+                return placement.spec.id
+        return None
+
+    def frame(
+        self, camera: str, size: tuple[int, int] = (224, 320), depth: bool = False, shadows: bool = False
+    ) -> Frame:
+        """A picture from a camera of the scene. size: (H, W) pixels. Raises BadInput for an unknown camera."""
+        self._camera_id(camera)
+        with self._timed("render"):
+            rgb = self._draw.rgb(self.data, camera, size, shadows=shadows)
+            metres = self._draw.depth(self.data, camera, size) if depth else None
+        return Frame(rgb, camera, metres)
+
+    def segmentation(self, camera: str, size: tuple[int, int]) -> np.ndarray:
+        """(H, W) int32: for every pixel the index of the object in ``scene.objects`` that is seen there, else -1."""
+        self._camera_id(camera)
+        with self._timed("render"):
+            geoms = self._draw.segmentation(self.data, camera, size)
+        owner = np.full(self.model.ngeom + 1, -1, dtype=np.int32)  # the last entry answers for geom -1: background
+        for index, body in enumerate(self._objects):
+            owner[:-1][self.model.geom_bodyid == body] = index
+        return owner[geoms]
+
+    def camera_pose(self, camera: str) -> tuple[np.ndarray, np.ndarray, float]:
+        """Position (3,) m, rotation (3, 3) with columns right, up, backwards, and vertical field of view in degrees."""
+        i = self._camera_id(camera)
+        return self.data.cam_xpos[i].copy(), self.data.cam_xmat[i].reshape(3, 3).copy(), float(self.model.cam_fovy[i])
+
+    def final_hash(self) -> str:
+        """sha256, in hex, over the bytes of qpos and qvel: equal hashes mean equal states, bit for bit."""
+        return hashlib.sha256(self.data.qpos.tobytes() + self.data.qvel.tobytes()).hexdigest()
+
+    @property
+    def _draw(self) -> Renderer:
+        if self._renderer is None:
+            from qwenarm.body.render import Renderer
+
+            self._renderer = Renderer(self.model)
+        return self._renderer
+
+    def _camera_id(self, camera: str) -> int:
+        names = [c.name for c in self.scene.cameras]
+        if camera not in names:
+            raise BadInput(f"No camera {camera!r} in the scene; there are {', '.join(names)}.")
+        return self.model.camera(camera).id
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.perf_counter() - start
+
+
+class Servos:
+    """Writes targets into ``data.ctrl``: finds each joint's position servo, and tells it the velocity wanted."""
+
+    def __init__(self, model: mujoco.MjModel, arm: Arm) -> None:
+        joints = [model.joint(name).id for name in arm.joints]
+        on_joint = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_JOINT)
+        self.ids = np.array([int(np.flatnonzero(on_joint & (model.actuator_trnid[:, 0] == j))[0]) for j in joints])
+        self.finger = model.actuator(arm.finger_actuator).id
+        # A servo kp (u - q) - kv v follows a moving target without lag if it is sent ahead by kv / kp times v.
+        self.ahead = -model.actuator_biasprm[self.ids, 2] / model.actuator_gainprm[self.ids, 0]
+        closed, opened = arm.finger_ctrl or (0.0, arm.max_gap)
+        self.finger_closed, self.finger_slope = closed, (opened - closed) / arm.max_gap
+
+    def send(self, data: mujoco.MjData, qpos: np.ndarray, velocity: np.ndarray, gap: float) -> None:
+        """qpos (n,) rad, velocity (n,) rad/s, gap m."""
+        data.ctrl[self.ids] = qpos + self.ahead * velocity
+        data.ctrl[self.finger] = self.finger_closed + self.finger_slope * gap
+
+
+_DIVERGED = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
+
+
+def _subtree(model: mujoco.MjModel, name: str) -> set[int]:
+    """Ids of a body and of everything that hangs on it."""
+    found = {model.body(name).id}
+    for body in range(model.nbody):
+        if int(model.body_parentid[body]) in found:
+            found.add(body)
+    return found
