@@ -20,8 +20,10 @@ from typing import Any
 
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.families import Family, family_of
+from qwenarm.mind.presets import Preset, preset_named
 
 BUNDLED = "bundled"
+NOTE = "qwenarm.json"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 HUB_FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
 CONNECT_TIMEOUT_S = 10.0
@@ -36,6 +38,8 @@ class Checkpoint:
     revision: str
     model_type: str
     family: Family
+    preset: Preset
+    """How it was trained to be asked; for all but this project's own checkpoints that is the preset for any Qwen-VL."""
 
     @property
     def shards(self) -> list[Path]:
@@ -68,7 +72,8 @@ def locate(source: str) -> Checkpoint:
     config = _read_json(folder / "config.json", source)
     _check_weights(folder, source)
     model_type = str(config.get("model_type", ""))
-    return Checkpoint(source, folder, revision, model_type, family_of(model_type, _chat_template(folder)))
+    family = family_of(model_type, _chat_template(folder))
+    return Checkpoint(source, folder, revision, model_type, family, _preset(folder, source))
 
 
 def bundled_folder() -> Path:
@@ -147,6 +152,14 @@ def _check_weights(folder: Path, source: str) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise ModelUnavailable(f"{name} of {source!r} is truncated or damaged: {_first_line(error)}.") from error
+
+
+def _preset(folder: Path, source: str) -> Preset:
+    """The preset that the folder asks for in its ``qwenarm.json``: {"preset": NAME}."""
+    note = folder / NOTE
+    if note.is_file():
+        return preset_named(str(_read_json(note, source).get("preset")))
+    return preset_named("bundled" if source == BUNDLED else "qwen")
 
 
 def _chat_template(folder: Path) -> str | None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 from qwenarm.mind.backends import Backend
-from qwenarm.mind.presets import BUNDLED, QWEN, Preset
 
 URLS = ("http://", "https://")
 SCRIPT = "scripted:"
@@ -69,8 +68,3 @@ def _open(spec: str, options: dict[str, Any]) -> Backend:
     from qwenarm.mind.backends.qwen_vl import QwenVL
 
     return QwenVL(spec, **options)
-
-
-def preset_for(spec: str) -> Preset:
-    """The preset that a model wants unless the user says otherwise: the bundled model knows only its own words."""
-    return BUNDLED if spec == "bundled" else QWEN

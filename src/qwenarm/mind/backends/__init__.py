@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from qwenarm.mind.families import Family
+from qwenarm.mind.presets import Preset
 from qwenarm.types import Completion, Prompt
 
 
 class Backend(Protocol):
-    """A model behind one method. thinking: it writes its thoughts before the answer, and so needs room for them."""
+    """A model behind one method.
+
+    preset: how it wants to be asked unless the user says otherwise. thinking: it writes its thoughts before the answer, and
+    so needs room for them.
+    """
 
     name: str
     family: Family
+    preset: Preset
     thinking: bool
 
     def describe(self) -> Mapping[str, Any]:

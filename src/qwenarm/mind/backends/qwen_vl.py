@@ -38,7 +38,8 @@ class QwenVL:
         seed: int = 0,
     ) -> None:
         checkpoint = locate(source)
-        self.name, self.family, self.checkpoint = source, checkpoint.family, checkpoint
+        self.name, self.checkpoint = source, checkpoint
+        self.family, self.preset = checkpoint.family, checkpoint.preset
         self.device = device or _device()
         self.dtype = _dtype(dtype) if dtype else _default_dtype(self.device, checkpoint)
         self.batch, self.temperature, self.seed, self._drawn = batch, temperature, seed, 0

@@ -19,6 +19,7 @@ from PIL import Image
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.families import DEFAULT, PUBLISHED, Family, family_named
 from qwenarm.mind.language import spell, with_tools_in_text
+from qwenarm.mind.presets import QWEN
 from qwenarm.types import Completion, Prompt
 
 KEY_VARIABLE = "QWENARM_API_KEY"
@@ -63,6 +64,7 @@ class Remote:
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s)),
         )
+        self.preset = QWEN
         self.name, listed = self._choose(model)
         self.family, self.family_from = _family(family, listed)
 

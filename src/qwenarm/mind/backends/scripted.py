@@ -9,6 +9,7 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 from qwenarm.mind.families import DEFAULT, Family, family_named
+from qwenarm.mind.presets import QWEN, Preset
 from qwenarm.types import Completion, Prompt
 
 
@@ -26,8 +27,9 @@ class Scripted:
         replies: Iterable[str | Completion] | Callable[[Prompt], str | Completion],
         family: str | Family = DEFAULT,
         name: str = "scripted",
+        preset: Preset = QWEN,
     ) -> None:
-        self.name = name
+        self.name, self.preset = name, preset
         self.family = family_named(family) if isinstance(family, str) else family
         self._function = replies if callable(replies) else None
         self._replies = [] if callable(replies) else list(replies)
