@@ -39,8 +39,8 @@ FRONT = Camera(
     "front", (MIDDLE[0] + 1.05 * math.cos(ELEVATION), 0.0, 1.05 * math.sin(ELEVATION)), MIDDLE, fovy_deg=29.0
 )
 OVERHEAD = Camera("overhead", (MIDDLE[0], 0.0, 1.20), MIDDLE, fovy_deg=29.0, up=(-1.0, 0.0, 0.0))
-WRIST = Camera("wrist", (0.07, 0.0, 0.0), (0.03, 0.0, 0.12), fovy_deg=70.0, body="hand", up=(1.0, 0.0, 0.0))
-WIDE = Camera("wide", (1.45, 0.95, 0.85), (0.33, 0.0, 0.18), fovy_deg=36.0)
+WRIST = Camera("wrist", (0.085, 0.0, 0.045), (0.03, 0.0, 0.17), fovy_deg=65.0, body="hand", up=(1.0, 0.0, 0.0))
+WIDE = Camera("wide", (1.45, 0.95, 0.85), (0.30, 0.0, 0.27), fovy_deg=40.0)
 """For people: robot and table together. Films use it; no model is shown it unless asked."""
 CAMERAS = (FRONT, OVERHEAD, WRIST, WIDE)
 

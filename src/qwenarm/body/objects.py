@@ -132,7 +132,7 @@ def _add_open_box(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> 
         yaw = k * math.pi / 2
         reach = half - WALL / 2
         pos = [reach * math.cos(yaw), reach * math.sin(yaw), height / 2]
-        _add_wall(body, pos, [WALL / 2, half, height / 2], yaw, rgba)
+        _add_wall(body, pos, [WALL / 2, half - (k % 2) * WALL, height / 2], yaw, rgba)
 
 
 def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:

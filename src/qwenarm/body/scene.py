@@ -40,6 +40,7 @@ class Look:
 
     table_rgb: tuple[float, float, float] = (0.62, 0.52, 0.42)
     floor_rgb: tuple[float, float, float] = (0.42, 0.45, 0.50)
+    wall_rgb: tuple[float, float, float] = (0.66, 0.70, 0.74)
     light_pos: tuple[float, float, float] = (0.3, 0.4, 1.8)
     light: float = 0.55
     ambient: float = 0.40
@@ -115,6 +116,7 @@ def sample_look(rng: np.random.Generator, strength: float = 1.0) -> Look:
     return Look(
         table_rgb=shift(base.table_rgb, 0.15),
         floor_rgb=shift(base.floor_rgb, 0.15),
+        wall_rgb=shift(base.wall_rgb, 0.15),
         light_pos=(float(x), float(y), float(z)),
         light=base.light + strength * float(rng.uniform(-0.15, 0.15)),
         ambient=base.ambient + strength * float(rng.uniform(-0.10, 0.10)),
@@ -167,6 +169,10 @@ def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
     world.add_geom(
         name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, pos=[0, 0, -0.75], size=[4, 4, 0.1], rgba=[*look.floor_rgb, 1],
     )  # fmt: skip
+    for name, pos, size in (("wall_back", [-1.6, 0, 1.2], [0.02, 2.7, 2.0]), ("wall_side", [1.1, -2.7, 1.2], [2.7, 0.02, 2.0])):
+        world.add_geom(
+            name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, rgba=[*look.wall_rgb, 1], contype=0, conaffinity=0,
+        )  # fmt: skip
 
 
 def _to_quat(mat: np.ndarray) -> np.ndarray:
