@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ class Body:
         self.kinematics = Kinematics(self.model, arm)
         self.safety = Safety(self.kinematics)
         self.clamps: Counter[str] = Counter()
-        self.seconds: dict[str, float] = Counter()  # floats, which Counter's type hints do not foresee
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._servos = Servos(self.model, arm)
         self._objects = [self.model.body(p.spec.id).id for p in scene.objects]
         self._fingers = [_subtree(self.model, name) for name in arm.finger_bodies]

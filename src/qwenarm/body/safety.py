@@ -1,9 +1,9 @@
 """Limits that hold under any caller. Every control passes through here, and everything that was changed has a name.
 
-A control is a wish. What comes out is a target that is finite, inside the joint limits, no further from the last
-target than the arm may move (speed) or start to move (acceleration) in one period, with the tcp inside the workspace and
-no part of the arm in the table. By induction every target is safe: the first one is, and each next one was checked or is
-the last.
+A control is a wish. What comes out is a target that is finite, inside the joint limits, no further from the last target
+than the arm may move (speed) or start to move (acceleration) in one period, with the tcp inside the workspace and no
+part of the arm in the table. By induction every target is safe: the first one is, and each next one either was checked
+or is the last one again.
 """
 
 from __future__ import annotations
