@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qwenarm.mind.coordinates import TOLERANCE, Codec, Size, decode
-from qwenarm.mind.finding import Written
+from qwenarm.mind.finding import Bare, Written
 from qwenarm.types import FormatError, ImagePoint, Param, SkillCall, SkillSpec
 
 POINT_KEYS = ("point_2d", "point", "points", "coordinate", "coordinates", "position", "xy", "center", "centre")
@@ -25,7 +24,8 @@ NOTE_CASE = "name in another spelling"
 NOTE_IGNORED = "unknown argument ignored"
 NOTE_SHAPE = "point in another shape"
 
-_NUMBER = r"[-+]?\d{1,9}(?:\.\d{0,9})?"
+LARGEST = 1e9
+_NUMBER = r"[-+]?\d{1,9}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?"
 _TEXT_POINT = re.compile(
     rf"[\s(\[（【]*({_NUMBER})[\s,，、;]+({_NUMBER})(?:[\s,，、;]+({_NUMBER})[\s,，、;]+({_NUMBER}))?[\s)\]）】]*"
 )
@@ -149,11 +149,12 @@ def _number(spec: SkillSpec, param: Param, value: Any, notes: list[str]) -> floa
 def _finite(value: Any, notes: list[str]) -> float | None:
     """A finite number, also out of text; None for anything else."""
     if isinstance(value, str) and re.fullmatch(_NUMBER, value.strip()):
-        notes.append(NOTE_TEXT_NUMBERS)
-        return float(value)
+        if not isinstance(value, Bare):
+            notes.append(NOTE_TEXT_NUMBERS)
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and abs(value) < 1e9 else None
+    return float(value) if abs(value) < LARGEST else None  # false for NaN, too
 
 
 def _point(spec: SkillSpec, param: Param, value: Any, view: _View, notes: list[str]) -> ImagePoint:

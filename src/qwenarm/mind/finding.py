@@ -23,13 +23,20 @@ NOTE_SHAPE = "call in another shape"
 
 _BLOCK = re.compile(r"<tool_call>(.*?)(</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
 _FUNCTION = re.compile(
-    r"<function(?:=|\s+name=)[\"']?([^>\"'\s]*)[\"']?\s*>(.*?)(</function>|(?=<function[=\s])|\Z)", re.DOTALL
+    r"<function(?:=|\s+name=)[\"']?([^>\"'\s]{0,64})[\"']?\s*>(.*?)(</function>|(?=<function[=\s])|\Z)", re.DOTALL
 )
 _PARAMETER = re.compile(
-    r"<parameter(?:=|\s+name=)[\"']?([^>\"'\s]*)[\"']?\s*>(.*?)(</parameter>|(?=<parameter[=\s])|\Z)", re.DOTALL
+    r"<parameter(?:=|\s+name=)[\"']?([^>\"'\s]{0,64})[\"']?\s*>(.*?)(</parameter>|(?=<parameter[=\s])|\Z)", re.DOTALL
 )
-_THINK = re.compile(r"<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL)
+_THINK = re.compile(r"<think(?:ing)?>")
+_THOUGHT = re.compile(r"</think(?:ing)?>")
 _FENCE = re.compile(r"```\w*")
+
+
+class Bare(str):
+    """A value of the XML dialect, which has no quotes: it may be meant as text or as a number."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class Found:
 
 def find_calls(text: str, names: Sequence[str], cut: bool) -> Found:
     """The calls in a text, in order. names: the skills'. cut: the answer was cut off, so that its end means nothing."""
-    found = Found()
+    found, cut = Found(), cut or len(text) > MAX_CHARS
     thought, rest, still_thinking = _split_thought(text[:MAX_CHARS])
     found.thought = thought
     if not text.strip():
@@ -77,7 +84,7 @@ def find_calls(text: str, names: Sequence[str], cut: bool) -> Found:
         _read_tagged(rest, names, cut, found)
     elif "<function" in rest and _FUNCTION.search(rest):
         found.note(NOTE_UNTAGGED)
-        _read_xml(rest, found)
+        _read_xml(rest, False, found)
         found.thought = _join(thought, _FUNCTION.sub("", rest))
     else:
         _read_bare(rest, names, cut, found)
@@ -85,17 +92,13 @@ def find_calls(text: str, names: Sequence[str], cut: bool) -> Found:
 
 
 def _split_thought(text: str) -> tuple[str, str, bool]:
-    """(what was thought, the rest, whether the thinking never ended). A prompt may have opened the <think> already."""
-    thoughts = _THINK.findall(text)
-    rest = _THINK.sub("", text)
-    for closer in ("</think>", "</thinking>"):
-        before, found, after = rest.rpartition(closer)
-        if found:
-            thoughts, rest = [before, *thoughts], after
-    opened = re.search(r"<think(?:ing)?>", rest)
-    if opened is None:
-        return _join(*thoughts), rest, False
-    return _join(*thoughts, rest[: opened.start()], rest[opened.end() :]), "", True
+    """(what was thought, the rest, whether the thinking never ended). The prompt may have opened the <think> already."""
+    ends = [end.end() for end in _THOUGHT.finditer(text)]
+    thought, rest = (text[: ends[-1]], text[ends[-1] :]) if ends else ("", text)
+    endless = _THINK.search(rest) is not None
+    if endless:
+        thought, rest = text, ""
+    return _THINK.sub("", _THOUGHT.sub("", thought)).strip(), rest, endless
 
 
 def _join(*parts: str) -> str:
@@ -110,7 +113,7 @@ def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Found) -> No
             kind = FormatError.BROKEN if closed or not cut else FormatError.TRUNCATED
             found.fail(kind, "a tool_call was empty; write the name and the arguments in it")
         elif "<function" in body:
-            _read_xml(body, found)
+            _read_xml(body, closed, found)
         else:
             _read_json_block(body, names, closed, found)
         if not closed:
@@ -155,20 +158,18 @@ def _read_repairing(body: str, at: int, closed: bool, found: Found) -> tuple[Any
     return value, end
 
 
-def _read_xml(text: str, found: Found) -> None:
+def _read_xml(text: str, closed: bool, found: Found) -> None:
+    """All the functions of one block. closed: a tag behind it shows that the answer did not just stop."""
     functions = list(_FUNCTION.finditer(text))
     if not functions:
         found.fail(FormatError.BROKEN, "a tool_call held no complete <function=NAME>")
     for function in functions:
-        closed = function.group(3) == "</function>"
-        args: dict[str, Any] = {}
-        for parameter in _PARAMETER.finditer(function.group(2)):
-            if not closed and parameter.group(3) != "</parameter>":
-                found.fail(FormatError.TRUNCATED, "the answer ended inside of a parameter; answer more briefly")
+        if function.group(3) != "</function>":
+            if function.end() == len(text) and not closed:  # parameters may be missing behind the cut
+                found.fail(FormatError.TRUNCATED, "the answer ended inside of a function; answer more briefly")
                 return
-            args[parameter.group(1)] = _xml_value(parameter.group(2), found)
-        if not closed:
             found.note(NOTE_UNCLOSED)
+        args = {part.group(1): _xml_value(part.group(2), found) for part in _PARAMETER.finditer(function.group(2))}
         found.calls.append(Written(function.group(1), args))
 
 
@@ -176,13 +177,13 @@ def _xml_value(text: str, found: Found) -> Any:
     """Structured values are JSON, everything else is bare text."""
     text = text.strip()
     if not text or text[0] not in '{["(':
-        return text
+        return Bare(text)
     try:
         value, end, strict = read_value(text, 0)
     except Malformed:
-        return text
+        return Bare(text)
     if text[end:].strip():
-        return text
+        return Bare(text)
     if not strict:
         found.note(NOTE_LOOSE)
     return value

@@ -13,7 +13,7 @@ from typing import Any
 
 MAX_DEPTH = 24
 _STRICT = json.JSONDecoder(strict=False)
-_NUMBER = re.compile(r"[-+]?\d{1,12}(?:\.\d{0,12})?(?:[eE][-+]?\d{1,3})?")
+_NUMBER = re.compile(r"[-+]?\d{1,12}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?")
 _CLOSED_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BARE_KEY = re.compile(r"[A-Za-z_]\w{0,40}")
 _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}

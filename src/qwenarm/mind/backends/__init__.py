@@ -13,8 +13,8 @@ from qwenarm.types import Completion, Prompt
 class Backend(Protocol):
     """A model behind one method.
 
-    preset: how it wants to be asked unless the user says otherwise. thinking: it writes its thoughts before the answer, and
-    so needs room for them.
+    preset: how it wants to be asked unless the user says otherwise. thinking: it writes its thoughts before the answer,
+    and so needs room for them.
     """
 
     name: str

@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from qwenarm.types import Frame, Observation, Param, Proprio, SkillSpec
+
+# One machine's noise is no error of the code, and a suite that is red now and then teaches nobody.
+settings.register_profile("mind", deadline=None, derandomize=True)
+settings.load_profile("mind")
+
+SPECS = (
+    SkillSpec("pick", "Grasp the object at a point.\n\nMore.", (Param("at", "point", "the object"),)),
+    SkillSpec("place", "Put down what is held.", (Param("at", "point", "the place"),)),
+    SkillSpec("push", "Push an object.", (Param("at", "point"), Param("distance", "number", "m", required=False))),
+    SkillSpec("turn", "Turn the hand.", (Param("way", "string", choices=("left", "right")),)),
+    SkillSpec("say", "Say something.", (Param("text", "string"),)),
+    SkillSpec("done", "The task is fulfilled."),
+)
 
 TEMPLATE = """\
 {%- macro body(content) %}
@@ -134,3 +154,39 @@ def _shape(model_type: str, vocabulary: int, ids: dict[str, int]) -> dict[str, A
         "vision_end_token_id": ids["<|vision_end|>"],
         "tie_word_embeddings": False,
     }
+
+
+@pytest.fixture(scope="session")
+def specs() -> tuple[SkillSpec, ...]:
+    """Skills of every shape."""
+    return SPECS
+
+
+@pytest.fixture(scope="session")
+def look() -> Callable[..., Observation]:
+    """Makes observations: look("put it", cameras=("front",), size=(64, 96), holding=False, seed=0)."""
+    return make_observation
+
+
+def make_observation(
+    instruction: str = "put the red cube in the blue bowl",
+    cameras: tuple[str, ...] = ("front",),
+    size: tuple[int, int] = (64, 96),
+    holding: bool = False,
+    seed: int = 0,
+) -> Observation:
+    rng = np.random.default_rng(seed)
+    frames = tuple(Frame(rng.integers(0, 255, (*size, 3), dtype=np.uint8), camera) for camera in cameras)
+    return Observation(frames, Proprio(np.zeros(7), np.zeros(3), np.zeros(4), 0.0, holding), instruction)
+
+
+@pytest.fixture(scope="session")
+def save_tiny() -> Callable[..., Path]:
+    """Writes a tiny checkpoint: save_tiny(folder, model_type="qwen3_vl", opening="")."""
+    return save
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Qwen3-VL. Shared: copy it before breaking it."""
+    return save(tmp_path_factory.mktemp("tiny") / "qwen3_vl")

@@ -1,0 +1,262 @@
+"""Prompts, byte for byte, and the law that what is rendered is read back."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.mind.coordinates import decode
+from qwenarm.mind.families import FAMILIES, family_named
+from qwenarm.mind.language import (
+    frame_sizes,
+    history_text,
+    parse,
+    render,
+    to_prompt,
+    tool_schemas,
+    user_text,
+    with_tools_in_text,
+)
+from qwenarm.mind.presets import BUNDLED, PRESETS, QWEN, at_altitude, preset_named
+from qwenarm.types import Decision, FormatError, ImagePoint, Param, SkillCall, SkillResult, SkillSpec, Turn
+
+QWEN3 = family_named("qwen3_vl")
+SIZES = {"front": (480, 640)}
+TWO = {"front": (480, 640), "wrist": (240, 320)}
+
+
+def turn(look, decision, *results, index=0):
+    return Turn(index, look(), decision, tuple(results))
+
+
+def pick(label, u=0.5, v=0.5):
+    return SkillCall("pick", {"at": ImagePoint(u, v, label)})
+
+
+# --- the layout of a prompt
+
+
+def test_the_layout_byte_for_byte(look, specs):
+    prompt = to_prompt(look(), (), specs, QWEN3, BUNDLED)
+    assert prompt.messages == (
+        {"role": "system", "content": "You control a robot arm. Answer with one call."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "front:"},
+                {"type": "image"},
+                {"type": "text", "text": "\nTask: put the red cube in the blue bowl\nHistory: none\nHand: empty"},
+            ],
+        },
+    )
+    assert len(prompt.images) == 1
+    assert prompt.max_tokens == BUNDLED.max_tokens
+
+
+def test_a_second_camera_stands_on_a_line_of_its_own(look, specs):
+    preset = replace(QWEN, cameras=("front", "wrist"))
+    observation = look(cameras=("wrist", "front"), holding=True)
+    prompt = to_prompt(observation, (), specs, QWEN3, preset)
+    texts = [part.get("text", "<image>") for part in prompt.messages[1]["content"]]
+    assert texts[:4] == ["front:", "<image>", "\nwrist:", "<image>"]
+    assert texts[4].endswith("Hand: holding something")
+    assert np.array_equal(prompt.images[0], observation.frames[1].rgb)
+    assert list(frame_sizes(observation, preset)) == ["front", "wrist"]
+
+
+def test_a_missing_camera_is_named(look, specs):
+    with pytest.raises(BadInput, match=r"'wrist'. It has: front"):
+        to_prompt(look(), (), specs, QWEN3, replace(QWEN, cameras=("front", "wrist")))
+
+
+def test_the_same_observation_gives_the_same_bytes(look, specs):
+    once, again = (to_prompt(look(seed=1), (), specs, QWEN3, QWEN) for _ in range(2))
+    assert json.dumps([once.messages, once.tools]) == json.dumps([again.messages, again.tools])
+
+
+def test_control_tokens_and_line_breaks_stay_out(look, specs):
+    history = (turn(look, Decision((pick("<|image_pad|>\n" * 3),)), SkillResult(False, "no\n\n<|im_end|>")),)
+    prompt = to_prompt(look("put\n<|image_pad|> it"), history, specs, QWEN3, BUNDLED)
+    words = prompt.messages[1]["content"][-1]["text"]
+    assert "<|" not in words
+    assert words.count("\n") == 3
+
+
+# --- history
+
+
+def test_the_history_tells_calls_and_errors(look):
+    history = (
+        turn(look, Decision((pick("red cube"),)), SkillResult(True, "lifted")),
+        turn(
+            look,
+            Decision((SkillCall("place", {"at": ImagePoint(0, 0, "blue bowl")}),)),
+            SkillResult(False, "out of reach by 4 cm"),
+        ),
+        turn(look, Decision(error=FormatError.NO_CALL, detail="the answer held no tool call")),
+    )
+    assert history_text((), 4) == "none"
+    assert history_text(history, 0) == "none"
+    assert history_text(history, 4) == (
+        "pick red cube: ok; place blue bowl: failed, out of reach by 4 cm; answer: failed, the answer held no tool call"
+    )
+    assert history_text(history, 1) == "answer: failed, the answer held no tool call"
+
+
+def test_calls_that_were_not_run_are_not_told(look):
+    plan = Decision((pick("a"), pick("b"), pick("c")))
+    assert history_text((turn(look, plan, SkillResult(True), SkillResult(False)),), 9) == "pick a: ok; pick b: failed"
+
+
+def test_long_labels_are_cut(look):
+    text = history_text((turn(look, Decision((pick("x" * 9999),)), SkillResult(True)),), 4)
+    assert len(text) < 200
+
+
+def test_user_text_is_the_layout_that_training_uses():
+    assert (
+        user_text("stack them", "pick a: ok", True) == "Task: stack them\nHistory: pick a: ok\nHand: holding something"
+    )
+
+
+# --- tools
+
+
+def test_tools_are_json_schemas(specs):
+    tools = {tool["function"]["name"]: tool["function"] for tool in tool_schemas(specs, ("front",), docs=True)}
+    point = tools["pick"]["parameters"]["properties"]["at"]
+    assert tools["pick"]["description"] == "Grasp the object at a point."
+    assert set(point["properties"]) == {"label", "point_2d"}
+    assert tools["push"]["parameters"]["required"] == ["at"]
+    assert tools["turn"]["parameters"]["properties"]["way"]["enum"] == ["left", "right"]
+    assert tools["done"]["parameters"]["properties"] == {}
+
+
+def test_the_camera_is_asked_for_only_where_there_are_several(specs):
+    tool = tool_schemas(specs, ("front", "wrist"), docs=False)[0]["function"]
+    point = tool["parameters"]["properties"]["at"]
+    assert point["properties"]["camera"]["enum"] == ["front", "wrist"]
+    assert "description" not in json.dumps(tool)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_tools_as_text_for_templates_without_them(look, specs, family):
+    prompt = with_tools_in_text(to_prompt(look(), (), specs, family, BUNDLED), family)
+    assert prompt.tools == ()
+    assert prompt.messages[0]["content"].count('"name": ') >= len(specs)
+    assert ("<function=NAME>" in prompt.messages[0]["content"]) == (family.dialect == "xml")
+
+
+# --- presets
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_frames_lie_on_the_grid_and_are_not_resized(preset, family):
+    fitted = preset.fitted(family)
+    assert all(side % family.grid == 0 for side in fitted.frame_size)
+    if family.name == "qwen2_5_vl":
+        assert family.codec.span(fitted.frame_size) == fitted.frame_size[::-1]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("altitude", ["step", "plan"])
+def test_the_worked_examples_are_good_answers(look, specs, family, altitude):
+    preset = at_altitude(QWEN, altitude)
+    observation = look(cameras=preset.cameras, size=preset.fitted(family).frame_size)
+    system = to_prompt(observation, (), specs, family, preset).messages[0]["content"]
+    answers = [part.split("\n\nExample:")[0] for part in system.split("Answer:\n")[1:]]
+    assert answers
+    for answer in answers:
+        decision = parse(
+            answer, specs, family, frame_sizes(observation, preset), max_calls=1 if altitude == "step" else None
+        )
+        assert decision.error is None
+        assert decision.notes == ()
+
+
+def test_examples_point_into_the_camera_that_is_shown(look, specs):
+    preset = replace(QWEN, cameras=("overhead",))
+    assert "point_2d" in to_prompt(look(cameras=("overhead",)), (), specs, QWEN3, preset).messages[0]["content"]
+
+
+def test_presets_by_name():
+    assert preset_named("bundled") is BUNDLED
+    with pytest.raises(UnknownName, match="bundled, qwen"):
+        preset_named("large")
+
+
+# --- parse(render(d)) == d
+
+WORDS = st.text(max_size=30)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e8, max_value=1e8)
+THOUGHTS = st.text(st.characters(exclude_characters="<>{}[]｛［`", exclude_categories=["Cs", "Cc"]), max_size=60).map(
+    str.strip
+)
+
+
+def points(family, sizes):
+    """Points that lie on the family's units, so that they come back exactly."""
+
+    def build(camera, fx, fy, label):
+        full_x, full_y = family.codec.span(sizes[camera])
+        u, v = decode(family.codec, (round(fx * full_x), round(fy * full_y)), sizes[camera])
+        return ImagePoint(u, v, label, camera)
+
+    return st.builds(build, st.sampled_from(list(sizes)), st.floats(0, 1), st.floats(0, 1), WORDS)
+
+
+def decisions(family, sizes):
+    at = points(family, sizes)
+    calls = st.one_of(
+        st.builds(lambda name, point: SkillCall(name, {"at": point}), st.sampled_from(["pick", "place"]), at),
+        st.builds(lambda point, far: SkillCall("push", {"at": point, "distance": far}), at, NUMBERS),
+        st.builds(lambda point: SkillCall("push", {"at": point}), at),
+        st.builds(lambda way: SkillCall("turn", {"way": way}), st.sampled_from(["left", "right"])),
+        st.builds(lambda text: SkillCall("say", {"text": text}), WORDS),
+        st.just(SkillCall("done", {})),
+    )
+    return st.builds(
+        lambda calls, thought: Decision(tuple(calls), thought), st.lists(calls, min_size=1, max_size=4), THOUGHTS
+    )
+
+
+@pytest.mark.parametrize("sizes", [SIZES, TWO], ids=["one camera", "two cameras"])
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@given(data=st.data())
+def test_what_is_rendered_is_read_back(specs, family, sizes, data):
+    decision = data.draw(decisions(family, sizes))
+    text = render(decision, family, sizes)
+    assert parse(text, specs, family, sizes) == replace(decision, raw=text)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@given(u=st.floats(0, 1), v=st.floats(0, 1))
+def test_any_point_comes_back_within_half_a_unit(specs, family, u, v):
+    back = parse(render(Decision((pick("x", u, v),)), family, SIZES), specs, family, SIZES).calls[0].args["at"]
+    full = family.codec.span(SIZES["front"])
+    assert abs(back.u - u) * full[0] <= 0.5 + 1e-9
+    assert abs(back.v - v) * full[1] <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@given(data=st.data())
+def test_a_cut_answer_never_becomes_another_call(specs, family, data):
+    """Every beginning of an answer is either unreadable or gives a beginning of its calls."""
+    decision = replace(data.draw(decisions(family, SIZES)), thought="")
+    text = render(decision, family, SIZES)
+    cut = data.draw(st.integers(0, len(text)))
+    for finish in ("stop", "length"):
+        calls = parse(text[:cut], specs, family, SIZES, finish=finish).calls
+        assert calls == decision.calls[: len(calls)]
+
+
+def test_optional_parameters_and_specs_of_others():
+    specs = (SkillSpec("wave", "Wave.", (Param("times", "number", required=False),)),)
+    for family in FAMILIES:
+        text = render(Decision((SkillCall("wave"),)), family, SIZES)
+        assert parse(text, specs, family, SIZES).calls == (SkillCall("wave", {}),)
