@@ -22,9 +22,9 @@ FLOORS = {
     0: {"types", "errors", "registry", "__init__"},
     1: {"body", "mind"},
     2: {"skills", "tasks", "env"},
-    3: {"captions", "trace", "watching", "baselines", "rollout", "replay"},
-    4: {"page", "film", "train"},
-    5: {"cli", "__main__"},
+    3: {"captions", "trace", "watching", "baselines", "rollout", "assemble", "replay"},
+    4: {"stats", "evaluate", "listing", "page", "recorder", "sheet", "train"},
+    5: {"live", "cli", "__main__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 # The two wings meet in rollout.py and above, nowhere below.
