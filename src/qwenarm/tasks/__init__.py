@@ -1,4 +1,30 @@
 """What is wanted of the arm. One file a task: how its scenes are made, when it is fulfilled, how it could be solved.
 
 ``oracle_point`` and ``oracle_call`` turn a solver's symbolic steps into calls with image points, from privileged state.
+Importing this package loads none of it: the names below are looked up when they are used.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qwenarm.tasks._casting import Cast, Combos, Task
+    from qwenarm.tasks._goal import Arrange, Goal, Relation, Setup, Sort
+    from qwenarm.tasks._pointing import oracle_call, oracle_point
+
+_HOMES = {
+    "_casting": ("Cast", "Combos", "Task"),
+    "_goal": ("Arrange", "Goal", "Relation", "Setup", "Sort"),
+    "_pointing": ("oracle_call", "oracle_point"),
+}
+__all__ = ["Arrange", "Cast", "Combos", "Goal", "Relation", "Setup", "Sort", "Task", "oracle_call", "oracle_point"]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,202 @@
+"""What it means that a task is fulfilled, how far along it is, and which calls are still to be made.
+
+Goals judge the simulator's own state. A solver's calls are symbolic: their points are object ids or a ``Spot`` on the table,
+which ``qwenarm.tasks.oracle_call`` turns into image points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from qwenarm.body.cameras import FRONT, project
+from qwenarm.body.objects import ObjectSpec
+from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y, Scene
+from qwenarm.body.state import ObjectState, WorldState
+from qwenarm.types import SkillCall
+
+NEXT_TO = 0.05
+"""Footprints closer than this, in m, are next to each other."""
+
+
+class Goal(Protocol):
+    """What a task wants."""
+
+    def success(self, state: WorldState) -> bool:
+        """Does everything hold, at rest, with nothing in the hand?"""
+        ...
+
+    def progress(self, state: WorldState) -> float:
+        """0 at the start, 1 when fulfilled; in between it rises with every object that is picked up or put in place."""
+        ...
+
+    def solve(self, state: WorldState) -> list[SkillCall]:
+        """The symbolic calls that remain, "done" being the last: {"at": object id or Spot}."""
+        ...
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One episode's task. goal: None if the instruction could not be read as one, so that nobody can judge it."""
+
+    scene: Scene
+    goal: Goal | None
+    instruction: str
+    max_turns: int
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A free place on the table, m."""
+
+    x: float
+    y: float
+    label: str = "free place on the table"
+
+
+Move = tuple[str, "str | Spot"]
+"""What goes where: object ids, or a place on the table."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One thing that shall be: what is on (in, for a container) where, or next to it. Object ids."""
+
+    what: str
+    where: str
+    beside: bool = False
+
+    def holds(self, state: WorldState) -> bool:
+        """Does it hold now? Privileged."""
+        if not self.beside:
+            return state.on(self.what, self.where)
+        a, b = state[self.what], state[self.where]
+        gap = float(np.hypot(*(a.pos[:2] - b.pos[:2]))) - a.spec.radius - b.spec.radius
+        return state.on_table(self.what) and gap < NEXT_TO
+
+
+@dataclass(frozen=True)
+class Arrange:
+    """Relations to be made true in this order: a put has one, a tower one for each storey."""
+
+    relations: tuple[Relation, ...]
+
+    def success(self, state: WorldState) -> bool:
+        return state.holding is None and state.at_rest() and not self._open(state)
+
+    def progress(self, state: WorldState) -> float:
+        if self.success(state):
+            return 1.0
+        still_open = self._open(state)
+        begun = 0.5 if still_open and state.holding == still_open[0].what else 0.0
+        return (len(self.relations) - len(still_open) + begun) / (len(self.relations) + 0.5)
+
+    def solve(self, state: WorldState) -> list[SkillCall]:
+        return _calls(state, [(r.what, _beside(state, r) if r.beside else r.where) for r in self._open(state)])
+
+    def _open(self, state: WorldState) -> list[Relation]:
+        return [relation for relation in self.relations if not relation.holds(state)]
+
+
+@dataclass(frozen=True)
+class Sort:
+    """Every graspable thing whose colour (or shape) is named goes into its place. The others go into none of the places.
+
+    by: "color" or "shape". places: (value, id of the container) pairs.
+    """
+
+    by: str
+    places: tuple[tuple[str, str], ...]
+
+    def success(self, state: WorldState) -> bool:
+        calm = state.holding is None and state.at_rest()
+        return calm and not self._waiting(state) and not self._strays(state)
+
+    def progress(self, state: WorldState) -> float:
+        if self.success(state):
+            return 1.0
+        total = sum(self.place_of(thing.spec) is not None for thing in state.objects.values())
+        waiting = self._waiting(state)
+        begun = 0.5 if state.holding in waiting else 0.0
+        return (total - len(waiting) + begun) / (total + 0.5)
+
+    def solve(self, state: WorldState) -> list[SkillCall]:
+        waiting = sorted(self._waiting(state), key=lambda i: (i != state.holding, _image_u(state[i])))
+        moves: list[Move] = [(i, _free_spot(state)) for i in self._strays(state)]
+        return _calls(state, moves + [(i, self.place_of(state[i].spec) or "") for i in waiting])
+
+    def place_of(self, spec: ObjectSpec) -> str | None:
+        """The id of the container where such an object belongs, or None."""
+        return dict(self.places).get(getattr(spec, self.by)) if spec.graspable else None
+
+    def _waiting(self, state: WorldState) -> list[str]:
+        """What belongs somewhere and is not there."""
+        belongs = {i: place for i, thing in state.objects.items() if (place := self.place_of(thing.spec))}
+        return [i for i, place in belongs.items() if not state.inside(i, place)]
+
+    def _strays(self, state: WorldState) -> list[str]:
+        """What belongs nowhere and lies in one of the places."""
+        alien = [i for i, thing in state.objects.items() if thing.spec.graspable and self.place_of(thing.spec) is None]
+        return [i for i in alien if any(state.inside(i, place) for _, place in self.places)]
+
+
+def _calls(state: WorldState, moves: Sequence[Move]) -> list[SkillCall]:
+    """Picks and places that make the moves in order; frees the hand and what is buried first; "done" at the end."""
+    calls: list[SkillCall] = []
+    held = state.holding
+    if held and (not moves or moves[0][0] != held):
+        calls.append(SkillCall("place", {"at": _free_spot(state)}))
+        held = None
+    lifted: set[str] = set()
+    for what, where in moves:
+        for burden in _burdens(state, what, where):
+            if burden not in lifted:
+                calls += [SkillCall("pick", {"at": burden}), SkillCall("place", {"at": _free_spot(state)})]
+                lifted.add(burden)
+        if held != what:
+            calls.append(SkillCall("pick", {"at": what}))
+        calls.append(SkillCall("place", {"at": where}))
+        held = None
+    return [*calls, SkillCall("done")]
+
+
+def _burdens(state: WorldState, *bases: str | Spot) -> Iterator[str]:
+    """What must first be lifted off a thing to be moved, or off a block that shall carry it, from the top down."""
+    for base in bases:
+        if isinstance(base, str) and not state[base].spec.container:
+            for other in state.objects:
+                if state.on(other, base):
+                    yield from _burdens(state, other)
+                    yield other
+
+
+def _image_u(thing: ObjectState) -> float:
+    """How far right a thing is in the front camera's picture, 0..1."""
+    uv, _ = project(thing.pos, np.array(FRONT.pos), FRONT.axes(), FRONT.fovy_deg, aspect=4 / 3)
+    return float(uv[0])
+
+
+def _free_spot(state: WorldState) -> Spot:
+    """The place on the table that is furthest from everything."""
+    spots = [(x, y) for x in np.arange(*WORKSPACE_X, 0.02) for y in np.arange(*WORKSPACE_Y, 0.02)]
+    x, y = max(spots, key=lambda spot: _clearance(state, spot, ()))
+    return Spot(float(x), float(y))
+
+
+def _beside(state: WorldState, relation: Relation) -> Spot:
+    """The freest place next to a thing."""
+    a, b = state[relation.what], state[relation.where]
+    reach = a.spec.radius + b.spec.radius + 0.7 * NEXT_TO
+    angles = np.linspace(-np.pi, np.pi, 24, endpoint=False)
+    ring = [(b.pos[0] + reach * np.cos(t), b.pos[1] + reach * np.sin(t)) for t in angles]
+    inside = [s for s in ring if WORKSPACE_X[0] < s[0] < WORKSPACE_X[1] and WORKSPACE_Y[0] < s[1] < WORKSPACE_Y[1]]
+    x, y = max(inside or ring, key=lambda spot: _clearance(state, spot, (relation.what, relation.where)))
+    return Spot(float(x), float(y), f"place next to the {b.spec.label}")
+
+
+def _clearance(state: WorldState, spot: tuple[float, float], ignored: Sequence[str]) -> float:
+    things: Mapping[str, ObjectState] = {i: t for i, t in state.objects.items() if i not in ignored}
+    return min((float(np.hypot(*(t.pos[:2] - spot))) - t.spec.radius for t in things.values()), default=1.0)

@@ -1,0 +1,35 @@
+"""Build a tower in a named order: "stack the green cube on the yellow one"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qwenarm.body.objects import CONTAINERS, GRASPABLE
+from qwenarm.tasks._casting import BLOCKS, Cast, Task
+from qwenarm.tasks._goal import Arrange, Relation, Setup
+from qwenarm.tasks._phrases import stack_phrase
+
+
+def make(cast: Cast, level: int) -> Setup:
+    """One episode: level + 1 blocks to be stacked, and level other things."""
+    order = [cast.draw(BLOCKS) for _ in range(level + 1)]
+    if level >= 2:
+        cast.look_alikes(order[-1])
+    cast.add((1, 1, 2)[level - 1], GRASPABLE)
+    if cast.rng.random() < 0.4:
+        cast.add(1, CONTAINERS)
+    instruction = stack_phrase(cast.rng, [spec.label for spec in order])
+    return Setup(cast.scene(needed=len(order)), tower([spec.id for spec in order]), instruction, 4 + 4 * level)
+
+
+def tower(ids: Sequence[str]) -> Arrange:
+    """The goal that these stand on one another, named from the bottom up."""
+    return Arrange(tuple(Relation(upper, lower) for lower, upper in zip(ids[:-1], ids[1:], strict=True)))
+
+
+TASK = Task(
+    "stack",
+    "Build a tower in a named order.",
+    ("two blocks", "three blocks and a look-alike", "four blocks and clutter"),
+    make,
+)
