@@ -1,4 +1,4 @@
-"""Which objects play in a scene: unique ones, from the colour x shape pairs that are allowed, with look-alikes on demand."""
+"""Which objects play in a scene: all different, of the colour x shape pairs that are allowed, look-alikes on demand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qwenarm.errors import BadInput
 from qwenarm.tasks._goal import Setup
 
 Combos = Collection[tuple[str, str]]
-"""Allowed (colour, shape) pairs: training leaves out body.objects.HELD_OUT, a test of generalisation uses nothing else."""
+"""Allowed (colour, shape). Training leaves out body.objects.HELD_OUT, a test of generalisation uses only those."""
 BLOCKS = ("cube", "cylinder")
 """What can carry something and can be stacked."""
 
@@ -66,20 +66,22 @@ class Cast:
             if any(color in colors and shape in shapes for color, shape in self.free):
                 self.draw(shapes, colors)
 
-    def look_alikes(self, spec: ObjectSpec, without: Sequence[str] = ()) -> None:
-        """One of the same shape in another colour, and one of another shape in the same colour, neither of the colours ``without``."""
+    def look_alikes(self, spec: ObjectSpec) -> None:
+        """One of the same shape in another colour, and one of another shape in the same colour."""
         kin = CONTAINERS if spec.container else GRASPABLE
-        others = [color for color in COLORS if color not in without]
-        self.add(1, [spec.shape], others)
-        self.add(1, [shape for shape in kin if shape != spec.shape], [color for color in (spec.color,) if color in others])
+        self.add(1, [spec.shape])
+        self.add(1, [shape for shape in kin if shape != spec.shape], [spec.color])
 
     def scene(self, needed: int) -> Scene:
-        """Everything on the table, in random order. If it does not fit, scenery is left away; the first ``needed`` stay."""
+        """Everything on the table, in random order. If it does not fit, scenery is left away, the first ones stay.
+
+        needed: so many of the first must stay. Raises BadInput if they do not fit.
+        """
         specs = list(self.specs)
         while True:
             try:
                 mixed = [specs[i] for i in self.rng.permutation(len(specs))]
-                return Scene(place_objects(self.rng, mixed, tries=60))
+                return Scene(place_objects(self.rng, mixed, tries=60 if len(specs) > needed else 600))
             except BadInput:
                 if len(specs) <= needed:
                     raise

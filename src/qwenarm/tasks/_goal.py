@@ -1,7 +1,7 @@
 """What it means that a task is fulfilled, how far along it is, and which calls are still to be made.
 
-Goals judge the simulator's own state. A solver's calls are symbolic: their points are object ids or a ``Spot`` on the table,
-which ``qwenarm.tasks.oracle_call`` turns into image points.
+Goals judge the simulator's own state. A solver's calls are symbolic: their points are object ids or a ``Spot`` on the
+table, which ``qwenarm.tasks.oracle_call`` turns into image points.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Arrange:
 
 @dataclass(frozen=True)
 class Sort:
-    """Every graspable thing whose colour (or shape) is named goes into its place. The others go into none of the places.
+    """Every graspable thing whose colour (or shape) is named goes into its place. The others go into none of them.
 
     by: "color" or "shape". places: (value, id of the container) pairs.
     """

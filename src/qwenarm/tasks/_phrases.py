@@ -1,11 +1,13 @@
 """The wordings of instructions: many ways to say the same goal. What is said here, ``_words.py`` reads back.
 
-Slots of a template: {a} what is moved, {b} where it goes, both as labels ("red cube"); {in} and {into} are prepositions that fit {b}.
+Slots of a template: {a} what is moved, {b} where it goes, both as labels ("red cube"); {in} and {into} are prepositions
+that fit {b}.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,12 +47,17 @@ PUT = (
     "the {b} is where the {a} belongs",
     "use the {b} to hold the {a}",
 )
-PUT_IN = ("fill the {b} with the {a}", "load the {b} with the {a}", "let the {b} contain the {a}", "let the {a} rest in the {b}")
+PUT_IN = (
+    "fill the {b} with the {a}",
+    "load the {b} with the {a}",
+    "let the {b} contain the {a}",
+    "let the {a} rest in the {b}",
+)
 """Only for containers."""
 PUT_ON = ("stack the {a} on the {b}", "let the {a} stand on the {b}", "balance the {a} on top of the {b}")
 """Only for what has a flat top."""
 
-# Stacking: {list} names the things from the bottom up, {tsil} from the top down, {pairs} is "the b on the a, the c on the b".
+# {list} names the things from the bottom up, {tsil} from the top down, {pairs} is "the b on the a, the c on the b".
 STACK = (
     "stack {pairs}",
     "put {pairs}",
@@ -109,7 +116,10 @@ SORT_OWN = (
 IN = {"in": ("in", "inside"), "into": ("into", "in")}
 ON = {"in": ("on", "on top of"), "into": ("onto", "on", "on top of")}
 TRAY = {"in": ("on", "in"), "into": ("onto", "into", "on")}
-NOUNS = {"color": ("{} things", "{} objects", "the {} ones", "all {} things"), "shape": ("{}s", "the {}s", "all {}s", "every {}")}
+NOUNS = {
+    "color": ("{} things", "{} objects", "the {} ones", "all {} things"),
+    "shape": ("{}s", "the {}s", "all {}s", "every {}"),
+}
 
 
 def put_phrase(rng: np.random.Generator, what: str, where: str) -> str:
@@ -125,10 +135,9 @@ def stack_phrase(rng: np.random.Generator, order: Sequence[str]) -> str:
     """One wording of a tower. order: the labels from the bottom up, at least two."""
     the = [f"the {label}" for label in order]
     on = _draw(rng, ("on", "on top of", "onto"))
-    pairs = [f"{upper} {on} {lower}" for lower, upper in zip(the[:-1], the[1:], strict=True)]
-    return _draw(rng, STACK).format(
-        list=_join(rng, the), tsil=_join(rng, the[::-1]), first=the[0], rest=_then(rng, the[1:]), pairs=_then(rng, pairs)
-    )
+    pairs = [f"{upper} {on} {lower}" for lower, upper in pairwise(the)]
+    lists = {"list": _join(rng, the), "tsil": _join(rng, the[::-1]), "pairs": _then(rng, pairs)}
+    return _draw(rng, STACK).format(**lists, first=the[0], rest=_then(rng, the[1:]))
 
 
 def sort_phrase(rng: np.random.Generator, by: str, places: Mapping[str, str], own: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Privileged pointing: where an object truly is in a picture. For the oracle and for training labels, never for a policy."""
+"""Privileged pointing: where things truly are in a picture. For the oracle and training labels, never for a policy."""
 
 from __future__ import annotations
 

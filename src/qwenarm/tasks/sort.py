@@ -23,7 +23,7 @@ def make(cast: Cast, level: int) -> Setup:
     own = by == "color" and cast.rng.random() < BY_OWN_COLOR
     values = _values(cast, by, count)
     places = [_place(cast, value if own else None) for value in values]
-    rule = {value: place for value, place in zip(values, places, strict=True)}
+    rule = dict(zip(values, places, strict=True))
     for value in values:
         _member(cast, by, value)
     needed = len(cast.specs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from qwenarm.body.objects import CONTAINERS, GRASPABLE
 from qwenarm.tasks._casting import BLOCKS, Cast, Task
@@ -24,7 +25,7 @@ def make(cast: Cast, level: int) -> Setup:
 
 def tower(ids: Sequence[str]) -> Arrange:
     """The goal that these stand on one another, named from the bottom up."""
-    return Arrange(tuple(Relation(upper, lower) for lower, upper in zip(ids[:-1], ids[1:], strict=True)))
+    return Arrange(tuple(Relation(upper, lower) for lower, upper in pairwise(ids)))
 
 
 TASK = Task(
