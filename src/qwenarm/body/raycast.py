@@ -1,0 +1,203 @@
+"""Drawing without OpenGL: one ray a pixel by ``mj_multiRay``, and MuJoCo's own lights in NumPy.
+
+Colour, depth and segmentation are those of OpenGL's fixed pipeline, which MuJoCo uses, but for a pixel at the edges:
+ambient, diffuse (Lambert) and specular (Blinn-Phong) light, and hard shadows when asked. Not drawn: reflections,
+transparency (what is not invisible is opaque), the sky (black) and textures (a textured geom shows their mean colour).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+
+GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
+"""Geom groups that MuJoCo draws unless told otherwise."""
+FAR = 1e10
+"""Farther than this nothing is looked for, m."""
+SUN = 100.0
+"""Distance from which a directional light's shadow rays come, m: mj_multiRay wants one origin for all of them."""
+SLACK = 1e-3
+"""A point is in shadow if the ray to it was stopped more than this before it, m."""
+PLAIN_RGBA = (0.5, 0.5, 0.5, 1.0)
+"""A geom of this colour that has a material takes the material's."""
+PLAIN_SHINE = 0.5
+"""Specular and shininess of a geom without material."""
+MAX_EXPONENT = 128.0
+"""OpenGL's largest specular exponent; shininess is a part of it."""
+
+
+class RayCaster:
+    """Draws one model without OpenGL; the arrays are those of render.Renderer."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._model = model
+        self._texture_rgb = _mean_texture_rgb(model)
+        self._lock = threading.Lock()
+        self._scene = mujoco.MjvScene(model, maxgeom=1)  # asked for its lights only
+        self._nothing = mujoco.MjvOption()
+        self._nothing.geomgroup[:] = 0
+        self._nothing.sitegroup[:] = 0
+        self._view = mujoco.MjvCamera()
+        self._view.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
+
+    def rgb(self, data: mujoco.MjData, camera: int, size: tuple[int, int], shadows: bool) -> np.ndarray:
+        rays = _pixel_rays(self._model, data, camera, size)
+        geom, depth, normal = self._cast(data, data.cam_xpos[camera], rays)
+        hit = np.flatnonzero(geom >= 0)
+        if len(hit) < len(geom):
+            geom, depth, normal, rays = geom[hit], depth[hit], normal[hit], rays[hit]
+        seen = Surface(geom, data.cam_xpos[camera] + depth[:, None] * rays, normal.astype(np.float32))
+        color = self._shade(data, camera, seen, shadows)
+        picture = np.zeros((size[0] * size[1], 3), np.uint8)
+        picture[hit] = np.minimum(color * 255.0 + 0.5, 255.0).astype(np.uint8)
+        return picture.reshape(*size, 3)
+
+    def depth(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
+        geom, depth, _ = self._cast(data, data.cam_xpos[camera], _pixel_rays(self._model, data, camera, size))
+        return np.where(geom >= 0, depth, np.inf).astype(np.float32).reshape(size)
+
+    def segmentation(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
+        geom, _, _ = self._cast(data, data.cam_xpos[camera], _pixel_rays(self._model, data, camera, size))
+        return geom.reshape(size)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _cast(
+        self, data: mujoco.MjData, origin: np.ndarray, rays: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """First hits of rays (n, 3) from one origin: geom ids (n,) int32 or -1, distances (n,), normals (n, 3).
+
+        A distance is in lengths of its ray. Rays of a picture reach 1 m along the optical axis: theirs is the depth.
+        """
+        n = len(rays)
+        geom, distance, normal = np.empty(n, np.int32), np.empty(n), np.empty((n, 3))
+        flat = rays.reshape(-1), normal.reshape(-1)
+        mujoco.mj_multiRay(self._model, data, origin, flat[0], GROUPS, True, -1, geom, distance, flat[1], n, FAR)
+        return geom, distance, normal
+
+    def _shade(self, data: mujoco.MjData, camera: int, seen: Surface, shadows: bool) -> np.ndarray:
+        """(n, 3) float32, may exceed 1: emission + sum over lights of ambient + lit (diffuse + specular), as in OpenGL 1."""
+        paint = _paint(self._model, self._texture_rgb)
+        back = data.cam_xmat[camera].reshape(3, 3)[:, 2].astype(np.float32)  # to the eye: one direction for all pixels
+        arriving = np.repeat(paint.emission[seen.geom, None], 3, axis=1)
+        shine = np.zeros_like(arriving)
+        for light in self._lights(data, camera):
+            toward, strength = _reach(light, seen.point)
+            lit = np.maximum(_dot(seen.normal, toward), 0.0) * strength
+            if shadows and light.castshadow:
+                lit *= self._sees(data, light, seen.point)
+            arriving += light.ambient + lit[:, None] * light.diffuse
+            if light.specular.any():
+                half = _unit(toward + back)
+                gloss = np.maximum(_dot(seen.normal, half), 0.0) ** (MAX_EXPONENT * paint.shininess[seen.geom])
+                shine += ((lit > 0) * strength * gloss * paint.specular[seen.geom])[:, None] * light.specular
+        return arriving * paint.rgb[seen.geom] + shine
+
+    def _lights(self, data: mujoco.MjData, camera: int) -> list[Any]:
+        """The mjvLights of the scene, headlight included, for this camera."""
+        with self._lock:
+            self._view.fixedcamid = camera
+            categories = mujoco.mjtCatBit.mjCAT_ALL.value
+            mujoco.mjv_updateScene(self._model, data, self._nothing, None, self._view, categories, self._scene)
+            return [self._scene.lights[i] for i in range(self._scene.nlight)]
+
+    def _sees(self, data: mujoco.MjData, light: Any, points: np.ndarray) -> np.ndarray:
+        """(n,) bool: whether the light reaches the points (n, 3). Rays go from the light to them, which is one origin."""
+        origin = light.pos.astype(float)
+        if _directional(light):
+            origin = points.mean(axis=0) - SUN * light.dir
+        rays = points - origin
+        length = np.sqrt(_dot(rays, rays))
+        _, stopped, _ = self._cast(data, origin, rays)
+        return (stopped < 0) | (stopped * length > length - SLACK)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What n rays hit first. geom (n,) int32 ids; point (n, 3) float64 m, normal (n, 3) float32, both in the world."""
+
+    geom: np.ndarray
+    point: np.ndarray
+    normal: np.ndarray
+
+
+@dataclass(frozen=True)
+class Paint:
+    """How every geom looks. rgb (ngeom, 3); emission, specular, shininess (ngeom,); float32 in 0..1."""
+
+    rgb: np.ndarray
+    emission: np.ndarray
+    specular: np.ndarray
+    shininess: np.ndarray
+
+
+def _paint(model: mujoco.MjModel, texture_rgb: np.ndarray) -> Paint:
+    """Read anew for every picture, as a model's colours may be changed at any time."""
+    rgb = model.geom_rgba[:, :3].copy()
+    emission = np.zeros(model.ngeom, np.float32)
+    specular, shininess = np.full((2, model.ngeom), PLAIN_SHINE, np.float32)
+    own = np.flatnonzero(model.geom_matid >= 0)
+    if len(own):
+        material = model.geom_matid[own]
+        plain = (model.geom_rgba[own] == PLAIN_RGBA).all(axis=1)
+        rgb[own] = np.where(plain[:, None], model.mat_rgba[material, :3], rgb[own]) * texture_rgb[material]
+        emission[own], specular[own] = model.mat_emission[material], model.mat_specular[material]
+        shininess[own] = model.mat_shininess[material]
+    return Paint(rgb, emission, specular, shininess)
+
+
+def _mean_texture_rgb(model: mujoco.MjModel) -> np.ndarray:
+    """(nmat, 3) float32: the mean colour of each material's texture, white where there is none."""
+    mean = np.ones((model.nmat, 3), np.float32)
+    role = mujoco.mjtTextureRole.mjTEXROLE_RGB.value
+    for material, texture in enumerate(model.mat_texid[:, role] if model.nmat else ()):
+        if texture >= 0 and model.tex_nchannel[texture] >= 3:
+            texels = model.tex_height[texture] * model.tex_width[texture] * model.tex_nchannel[texture]
+            start = model.tex_adr[texture]
+            pixels = model.tex_data[start : start + texels].reshape(-1, model.tex_nchannel[texture])
+            mean[material] = pixels[:, :3].mean(axis=0) / 255.0
+    return mean
+
+
+def _pixel_rays(model: mujoco.MjModel, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
+    """(H * W, 3) float64: from the camera through the pixels' centres, each 1 m long along the optical axis."""
+    height, width = size
+    tan = math.tan(math.radians(model.cam_fovy[camera]) / 2)
+    right, up, back = data.cam_xmat[camera].reshape(3, 3).T
+    x = ((np.arange(width) + 0.5) / width * 2 - 1) * tan * width / height
+    y = (1 - (np.arange(height) + 0.5) / height * 2) * tan
+    return ((y[:, None] * up - back)[:, None, :] + x[:, None] * right).reshape(-1, 3)
+
+
+def _reach(light: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
+    """Unit vectors from the points to the light ((3,) or (n, 3) float32), and the part (n,) of it that arrives there."""
+    if _directional(light):
+        return -light.dir, 1.0
+    offset = light.pos - points
+    distance = np.sqrt(_dot(offset, offset))
+    toward = (offset / distance[:, None]).astype(np.float32)
+    constant, linear, square = light.attenuation
+    strength = 1.0 / (constant + linear * distance + square * distance**2)
+    if light.type == mujoco.mjtLightType.mjLIGHT_SPOT.value:
+        aligned = np.maximum(-_dot(toward, light.dir), 0.0)
+        strength *= aligned**light.exponent * (aligned >= math.cos(math.radians(light.cutoff)))
+    return toward, strength.astype(np.float32)
+
+
+def _directional(light: Any) -> bool:
+    return light.type == mujoco.mjtLightType.mjLIGHT_DIRECTIONAL.value
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Row by row: (n, 3) and (n, 3) or (3,) to (n,)."""
+    return a @ b if b.ndim == 1 else np.einsum("ij,ij->i", a, b)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
