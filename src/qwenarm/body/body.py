@@ -7,21 +7,18 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
 
 from qwenarm.body.arms._arm import Arm
 from qwenarm.body.kinematics import Kinematics, Solution
+from qwenarm.body.render import Renderer
 from qwenarm.body.safety import PERIOD, Safety, Target
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.errors import BadInput
 from qwenarm.types import Control, Frame, Proprio
-
-if TYPE_CHECKING:
-    from qwenarm.body.render import Renderer
 
 SQUEEZE = 0.004
 """Fingers that stand still this much wider than told, in m, hold something."""
@@ -58,9 +55,9 @@ class Body:
         home = np.array(self.arm.home_qpos)
         self.data.qpos[self.kinematics.qpos_adr] = home
         self.data.qpos[self._finger_qpos] = self.arm.max_gap / len(self._finger_qpos) / self.arm.gap_scale
-        self._target = Target(home, np.zeros_like(home), self.arm.max_gap)
+        self.target = Target(home, np.zeros_like(home), self.arm.max_gap)
         self._gap = self.arm.max_gap
-        self._servos.send(self.data, home, np.zeros_like(home), self._gap)
+        self.data.ctrl[:] = self._servos.between(home, self.target, self._gap, self._gap)[-1]
         mujoco.mj_forward(self.model, self.data)
         self.clamps.clear()
         self.seconds.clear()
@@ -77,19 +74,16 @@ class Body:
         physics diverged, which the limits are there to prevent.
         """
         with self._timed("physics"):
-            last = self._target
+            last = self.target
             target, clamps = self.safety.limit(control, last, self.data.qpos[self.kinematics.qpos_adr])
             self.clamps.update(clamps)
-            self._target = target
-            steps = round(PERIOD / self.model.opt.timestep)
-            reach = self.arm.gripper_speed * self.model.opt.timestep
-            for k in range(1, steps + 1):
-                part = k / steps
-                self._gap += float(np.clip(target.gripper - self._gap, -reach, reach))
-                qpos = last.qpos + part * (target.qpos - last.qpos)
-                velocity = last.velocity + part * (target.velocity - last.velocity)
-                self._servos.send(self.data, qpos, velocity, self._gap)
+            self.target = target
+            reach = self.arm.gripper_speed * PERIOD
+            gap = self._gap + float(np.clip(target.gripper - self._gap, -reach, reach))
+            for ctrl in self._servos.between(last.qpos, target, self._gap, gap):
+                self.data.ctrl[:] = ctrl
                 mujoco.mj_step(self.model, self.data)
+            self._gap = gap
             # A step leaves positions from before its integration: bring sites, bodies and cameras up to date with qpos.
             mujoco.mj_kinematics(self.model, self.data)
             mujoco.mj_camlight(self.model, self.data)
@@ -99,11 +93,11 @@ class Body:
 
     def hold(self) -> Control:
         """The control that keeps the arm and the fingers where they were last sent."""
-        return Control(self._target.qpos.copy(), self._target.gripper)
+        return Control(self.target.qpos.copy(), self.target.gripper)
 
     def ik(self, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None = None) -> Solution:
         """Joint angles for a tcp pose, near q0 or else near where the arm was last sent (see Kinematics.ik)."""
-        return self.kinematics.ik(pos, quat, self._target.qpos if q0 is None else q0)
+        return self.kinematics.ik(pos, quat, self.target.qpos if q0 is None else q0)
 
     def proprio(self) -> Proprio:
         """What the arm's own sensors say."""
@@ -111,7 +105,7 @@ class Body:
         mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
         gap = self.gripper_width
         speed = float(np.abs(self.data.qvel[self._finger_dofs]).max())
-        holding = gap > SQUEEZE and gap - self._target.gripper > SQUEEZE and speed < 0.02
+        holding = gap > SQUEEZE and gap - self.target.gripper > SQUEEZE and speed < 0.02
         tcp = self.data.site_xpos[self._site].copy()
         return Proprio(self.data.qpos[self.kinematics.qpos_adr].copy(), tcp, quat, gap, holding)
 
@@ -175,8 +169,6 @@ class Body:
     @property
     def _draw(self) -> Renderer:
         if self._renderer is None:
-            from qwenarm.body.render import Renderer
-
             self._renderer = Renderer(self.model)
         return self._renderer
 
@@ -196,22 +188,26 @@ class Body:
 
 
 class Servos:
-    """Writes targets into ``data.ctrl``: finds each joint's position servo, and tells it the velocity wanted."""
+    """Turns targets into ``data.ctrl``: finds each joint's position servo and tells it the velocity that is wanted."""
 
     def __init__(self, model: mujoco.MjModel, arm: Arm) -> None:
         joints = [model.joint(name).id for name in arm.joints]
         on_joint = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_JOINT)
-        self.ids = np.array([int(np.flatnonzero(on_joint & (model.actuator_trnid[:, 0] == j))[0]) for j in joints])
-        self.finger = model.actuator(arm.finger_actuator).id
+        self._ids = [int(np.flatnonzero(on_joint & (model.actuator_trnid[:, 0] == j))[0]) for j in joints]
+        self._finger = model.actuator(arm.finger_actuator).id
         # A servo kp (u - q) - kv v follows a moving target without lag if it is sent ahead by kv / kp times v.
-        self.ahead = -model.actuator_biasprm[self.ids, 2] / model.actuator_gainprm[self.ids, 0]
+        self._ahead = -model.actuator_biasprm[self._ids, 2] / model.actuator_gainprm[self._ids, 0]
+        self._parts = np.linspace(0.0, 1.0, round(PERIOD / model.opt.timestep) + 1)[1:, None]
+        self._nu = model.nu
         closed, opened = arm.finger_ctrl or (0.0, arm.max_gap)
-        self.finger_closed, self.finger_slope = closed, (opened - closed) / arm.max_gap
+        self._closed, self._slope = closed, (opened - closed) / arm.max_gap
 
-    def send(self, data: mujoco.MjData, qpos: np.ndarray, velocity: np.ndarray, gap: float) -> None:
-        """qpos (n,) rad, velocity (n,) rad/s, gap m."""
-        data.ctrl[self.ids] = qpos + self.ahead * velocity
-        data.ctrl[self.finger] = self.finger_closed + self.finger_slope * gap
+    def between(self, start: np.ndarray, target: Target, gap: float, next_gap: float) -> np.ndarray:
+        """(steps, nu) controls of one period: straight from joint angles start (n,) to the target, fingers likewise."""
+        ctrl = np.zeros((len(self._parts), self._nu))
+        ctrl[:, self._ids] = start + self._parts * (target.qpos - start) + self._ahead * target.velocity
+        ctrl[:, self._finger] = self._closed + self._slope * (gap + self._parts[:, 0] * (next_gap - gap))
+        return ctrl
 
 
 _DIVERGED = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)

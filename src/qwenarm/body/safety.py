@@ -19,12 +19,12 @@ from qwenarm.types import Control
 
 PERIOD = 0.05
 """Control period, s."""
-BOX = np.array([[0.20, -0.45, -0.002], [0.80, 0.45, 0.70]])
+BOX = np.array([[0.20, -0.45, 0.0], [0.80, 0.45, 0.70]])
 """Where the tcp may be commanded, m: lower and upper corner."""
-TABLE_Z = -0.002
-"""No geom of the moving arm is commanded lower than this, m."""
-LEAD = 0.10
-"""A target may run ahead of a joint that something blocks by this much, rad: bounds the push and the later snap."""
+TABLE_Z = 0.0005
+"""No geom of the moving arm is commanded lower than this, m: fingers pressed on the table would stick to it."""
+LEAD = 0.08
+"""A joint further than this behind its last target, rad, is blocked: waiting bounds the push and the later snap."""
 MARGIN = 0.005
 """Kept from the joints' hard stops, rad."""
 TINY = 1e-9
@@ -62,7 +62,7 @@ class Safety:
         self.max_step = np.array(self.arm.velocity) * PERIOD
         self.max_gain = np.array(self.arm.acceleration) * PERIOD
         self._site = kinematics.model.site(self.arm.tcp_site).id
-        self._geoms = _touching_geoms(kinematics)
+        self.touching = _touching_geoms(kinematics)
         # Open fingers reach furthest: whatever the real gap is, the check errs on the safe side.
         for name in self.arm.finger_joints:
             joint = kinematics.model.joint(name)
@@ -112,8 +112,8 @@ class Safety:
 
     def _unblocked(self, qpos: np.ndarray, last: np.ndarray, measured: np.ndarray, clamps: list[str]) -> np.ndarray:
         """Joints that cannot follow wait: their target stays where it is until they do, or until it turns back."""
-        ahead = np.abs(qpos - measured)
-        waits = (ahead > LEAD) & (ahead > np.abs(last - measured))
+        behind = np.abs(last - measured)
+        waits = (behind > LEAD) & (np.abs(qpos - measured) > behind)
         if waits.any():
             clamps.append("blocked")
         return np.where(waits, last, qpos)
@@ -141,9 +141,9 @@ class Safety:
         data, model = self.kinematics.data, self.kinematics.model
         tcp = data.site_xpos[self._site]
         shift = np.clip(tcp, BOX[0], BOX[1]) - tcp
-        boxes = model.geom_aabb[self._geoms]
-        down = data.geom_xmat[self._geoms, 6:9]
-        bottom = data.geom_xpos[self._geoms, 2] + (down * boxes[:, :3] - np.abs(down) * boxes[:, 3:]).sum(axis=1)
+        boxes = model.geom_aabb[self.touching]
+        down = data.geom_xmat[self.touching, 6:9]
+        bottom = data.geom_xpos[self.touching, 2] + (down * boxes[:, :3] - np.abs(down) * boxes[:, 3:]).sum(axis=1)
         shift[2] = max(shift[2], TABLE_Z - bottom.min()) if bottom.min() < TABLE_Z else shift[2]
         return shift
 

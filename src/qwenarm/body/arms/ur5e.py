@@ -1,8 +1,8 @@
 """A UR5e-like arm: six joints, no spherical wrist, a parallel gripper; primitive shapes.
 
-Kinematics: DH parameters of the Universal Robots UR5e (universal-robots.com, "DH parameters for calculations of kinematics
-and dynamics"), written here in the modified form; masses, torque and speed limits from the same page and the data sheet.
-The base is turned by 180 deg, so that the arm reaches forward at zero. Shapes and gripper are ours.
+Kinematics: DH parameters of the Universal Robots UR5e (universal-robots.com, "DH parameters for calculations of
+kinematics and dynamics"), written here in the modified form; masses, torque and speed limits from the same page and the
+data sheet. The base is turned by 180 deg, so that the arm reaches forward at zero. Shapes and gripper are ours.
 """
 
 from __future__ import annotations
@@ -12,8 +12,19 @@ from math import pi
 import mujoco
 
 from qwenarm.body.arms._arm import (
-    FINGERS, TRUNK, WRIST, Arm, Group, Link, add_dh_body, add_finger, add_gripper_drive, add_pad, add_servo_joint, add_tcp,
-)  # fmt: skip
+    FINGERS,
+    TRUNK,
+    WRIST,
+    Arm,
+    Group,
+    Link,
+    add_dh_body,
+    add_finger,
+    add_gripper_drive,
+    add_pad,
+    add_servo_joint,
+    add_tcp,
+)
 
 # a (m), alpha (rad), d (m) of joints 1..6, modified form
 DH = (

@@ -1,0 +1,153 @@
+"""Every arm of the registry keeps the contract of _arm.Arm; our own two agree with their published kinematics."""
+
+import mujoco
+import numpy as np
+import pytest
+
+from qwenarm.body.arms import panda as panda_file
+from qwenarm.body.arms import ur5e as ur5e_file
+from qwenarm.body.arms._arm import PAD_TIP, Arm
+from qwenarm.body.body import Body
+from qwenarm.body.kinematics import top_down
+from qwenarm.body.scene import Scene
+from qwenarm.registry import load
+from qwenarm.types import Control
+
+
+def turn(axis: str, angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    rows = {"x": [[1, 0, 0], [0, c, -s], [0, s, c]], "z": [[c, -s, 0], [s, c, 0], [0, 0, 1]]}
+    mat = np.eye(4)
+    mat[:3, :3] = rows[axis]
+    return mat
+
+
+def shift(x: float, z: float) -> np.ndarray:
+    mat = np.eye(4)
+    mat[0, 3], mat[2, 3] = x, z
+    return mat
+
+
+def hand_pose(body: Body, qpos: np.ndarray) -> np.ndarray:
+    body.kinematics.set(qpos)
+    hand = body.kinematics.data.body(body.arm.hand_body)
+    mat = np.eye(4)
+    mat[:3, :3], mat[:3, 3] = hand.xmat.reshape(3, 3), hand.xpos
+    return mat
+
+
+def test_panda_flange_is_where_the_published_dh_parameters_put_it(panda: Arm, random_qpos):
+    # (a, d, alpha) as in the manufacturer's table, modified DH: Rx(alpha) Tx(a) Rz(theta) Tz(d), then the flange.
+    table = [
+        (0, 0.333, 0), (0, 0, -np.pi / 2), (0, 0.316, np.pi / 2), (0.0825, 0, np.pi / 2),
+        (-0.0825, 0.384, -np.pi / 2), (0, 0, np.pi / 2), (0.088, 0, np.pi / 2),
+    ]  # fmt: skip
+    body, rng = Body(Scene(()), panda), np.random.default_rng(1)
+    for _ in range(100):
+        qpos, flange = random_qpos(body, rng), np.eye(4)
+        for (a, d, alpha), theta in zip(table, qpos, strict=True):
+            flange = flange @ turn("x", alpha) @ shift(a, 0) @ turn("z", theta) @ shift(0, d)
+        hand = flange @ shift(0, 0.107) @ turn("z", -np.pi / 4)
+        np.testing.assert_allclose(hand_pose(body, qpos), hand, atol=1e-9)
+
+
+def test_panda_agrees_with_the_franka_of_gymnasium_robotics(panda: Arm, random_qpos):
+    robotics = pytest.importorskip("gymnasium_robotics")
+    folder = f"{robotics.__path__[0]}/envs/assets/kitchen_franka/franka_assets"
+    with open(f"{folder}/assets.xml") as assets:
+        xml = assets.read().split("<mujocoinclude>")[1].split("</mujocoinclude>")[0]
+    xml = xml.replace("franka_assets/meshes", f"{folder}/meshes")
+    xml = f'<mujoco>{xml}<worldbody><include file="{folder}/chain.xml"/></worldbody></mujoco>'
+    theirs = mujoco.MjModel.from_xml_string(xml)
+    data, body, rng = mujoco.MjData(theirs), Body(Scene(()), panda), np.random.default_rng(2)
+    for _ in range(100):
+        qpos = random_qpos(body, rng)
+        data.qpos[:7] = qpos - [0, 0, 0, 0, 0, 1.57, 0.7854]  # their zero of the last joints is turned by that much
+        mujoco.mj_kinematics(theirs, data)
+        link = data.body("panda0_link7")
+        flange = link.xpos + link.xmat.reshape(3, 3) @ [0, 0, 0.107]
+        assert np.linalg.norm(flange - hand_pose(body, qpos)[:3, 3]) < 1e-3
+
+
+def test_ur5e_flange_is_where_the_published_dh_parameters_put_it(random_qpos):
+    # (a, d, alpha) as on universal-robots.com, classic DH: Rz(theta) Tz(d) Tx(a) Rx(alpha); the base is turned by pi.
+    table = [
+        (0, 0.1625, np.pi / 2), (-0.425, 0, 0), (-0.3922, 0, 0),
+        (0, 0.1333, np.pi / 2), (0, 0.0997, -np.pi / 2), (0, 0.0996, 0),
+    ]  # fmt: skip
+    body, rng = Body(Scene(()), ur5e_file.ARM), np.random.default_rng(3)
+    for _ in range(100):
+        qpos, flange = random_qpos(body, rng), turn("z", np.pi)
+        for (a, d, alpha), theta in zip(table, qpos, strict=True):
+            flange = flange @ turn("z", theta) @ shift(a, d) @ turn("x", alpha)
+        np.testing.assert_allclose(hand_pose(body, qpos), flange, atol=1e-9)
+
+
+def test_home_is_high_above_the_near_edge_with_the_hand_down(bare: Body):
+    pos, quat = bare.kinematics.fk(np.array(bare.arm.home_qpos))
+    np.testing.assert_allclose(pos, [0.30, 0.0, 0.40], atol=2e-3)
+    assert abs(quat @ top_down(np.pi / 2)) > 1 - 1e-5
+
+
+def test_limits_come_in_the_right_number_and_contain_home(bare: Body):
+    arm, n = bare.arm, len(bare.arm.joints)
+    assert len(arm.home_qpos) == len(arm.velocity) == len(arm.acceleration) == n
+    assert (bare.safety.lower < arm.home_qpos).all() and (arm.home_qpos < bare.safety.upper).all()
+    assert (bare.kinematics.upper - bare.kinematics.lower).min() > 1.0, "radians, not degrees"
+
+
+def test_every_grasp_in_the_workspace_is_within_reach(bare: Body):
+    for x in np.linspace(0.38, 0.68, 3):
+        for y in np.linspace(-0.25, 0.25, 3):
+            for z in (0.01, 0.15, 0.30):
+                for yaw in np.arange(6) * np.pi / 6:
+                    found = [bare.ik(np.array([x, y, z]), top_down(turned)) for turned in (yaw, yaw + np.pi)]
+                    assert min(s.position_error for s in found if s.rotation_error < 0.01) < 1e-3, (x, y, z, yaw)
+
+
+def test_base_stands_on_the_table(bare: Body):
+    """Of the parts that do not move, the lowest corner of the lowest box is at z = 0."""
+    model, data = bare.model, bare.data
+    names = ("world", *(p.spec.id for p in bare.scene.objects))
+    stand = model.body_parentid[model.joint(bare.arm.joints[0]).bodyid[0]]
+    assert model.body(stand).name not in names
+    low = []
+    for geom in np.flatnonzero(model.geom_bodyid == stand):
+        mat, box = data.geom_xmat[geom].reshape(3, 3), model.geom_aabb[geom]
+        low.append((data.geom_xpos[geom] + mat @ box[:3] - np.abs(mat) @ box[3:])[2])
+    assert abs(min(low)) < 2e-3
+
+
+def test_gravity_does_not_move_the_arm(bare: Body):
+    bare.reset()
+    for _ in range(20):
+        bare.step(bare.hold())
+    np.testing.assert_allclose(bare.proprio().qpos, bare.arm.home_qpos, atol=1e-4)
+
+
+def test_fingers_open_and_close_together_and_meet_the_tcp(bare: Body):
+    bare.reset()
+    for width in (0.0, 0.03, bare.arm.max_gap):
+        for _ in range(16):
+            bare.step(Control(bare.hold().qpos, width))
+        assert abs(bare.gripper_width - width) < 1e-3
+        fingers = bare.data.qpos[[bare.model.joint(j).qposadr[0] for j in bare.arm.finger_joints]]
+        assert np.ptp(fingers) < 5e-4
+        assert not bare.proprio().holding
+
+
+def test_pads_surround_the_tcp(bare: Body):
+    bare.reset()
+    pads = np.flatnonzero(bare.model.geom_priority == 1)
+    assert len(pads) == 2
+    tcp = bare.proprio().tcp_pos
+    np.testing.assert_allclose(bare.data.geom_xpos[pads].mean(axis=0)[:2], tcp[:2], atol=1e-3)
+    tips = np.flatnonzero(bare.model.geom_priority == 2)
+    np.testing.assert_allclose(
+        tcp[2] - (bare.data.geom_xpos[tips, 2] - bare.model.geom_size[tips, 2]), PAD_TIP, atol=1e-3
+    )
+
+
+def test_speeds_are_the_published_ones():
+    assert panda_file.ARM.velocity == (2.175,) * 4 + (2.61,) * 3
+    assert load("arms", "ur5e").velocity == (np.pi,) * 6
