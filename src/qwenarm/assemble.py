@@ -1,0 +1,86 @@
+"""From names to things: the environment, the model and the policy that a command line asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from qwenarm import baselines
+from qwenarm.errors import UnknownName
+from qwenarm.mind.presets import Altitude
+from qwenarm.rollout import Play, play
+from qwenarm.types import Episode
+
+if TYPE_CHECKING:
+    from qwenarm.env import ArmEnv
+    from qwenarm.mind.backends import Backend
+    from qwenarm.mind.policies import Policy
+    from qwenarm.watching import Watcher
+
+POLICIES = ("vlm", *baselines.NAMES)
+ALTITUDES: tuple[str, ...] = get_args(Altitude)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is played. words: an instruction in free words that makes its own scene, or "" for one of the task's own."""
+
+    task: str = "put"
+    level: int = 1
+    arm: str = "panda"
+    policy: str = "vlm"
+    model: str = "bundled"
+    altitude: str = "step"
+    words: str = ""
+
+    def options(self) -> dict[str, Any]:
+        """What of it the command line needs beside the scene."""
+        model = {"model": self.model, "altitude": self.altitude} if self.policy == "vlm" else {}
+        return {"policy": self.policy, **model}
+
+
+def make_env(choice: Choice) -> ArmEnv:
+    """The environment. Raises UnknownName and BadInput with the valid choices."""
+    from qwenarm.env import ArmEnv
+
+    return ArmEnv(task=choice.task, level=choice.level, arm=choice.arm, words=choice.words or None)
+
+
+def make_backend(choice: Choice) -> Backend | None:
+    """The model, or None for a policy that asks none. Raises ModelUnavailable."""
+    if choice.policy not in POLICIES:
+        raise UnknownName("policy", choice.policy, POLICIES)
+    if choice.altitude not in ALTITUDES:
+        raise UnknownName("altitude", choice.altitude, ALTITUDES)
+    if choice.policy != "vlm":
+        return None
+    from qwenarm.mind.model import open_model
+
+    return open_model(choice.model)
+
+
+def make_policy(choice: Choice, env: ArmEnv, seed: int, backend: Backend | None) -> Policy:
+    """The policy for one episode."""
+    if backend is None:
+        return baselines.make_baseline(choice.policy, env, seed)
+    from qwenarm.mind.policies import VlmPolicy
+    from qwenarm.skills import specs
+
+    return VlmPolicy(backend, specs(), backend.preset, choice.altitude)
+
+
+def perform(choice: Choice, seed: int, backend: Backend | None, watchers: Sequence[Watcher] = ()) -> Play:
+    """One episode from nothing to nothing: its environment is made when it begins and closed when it ends."""
+    env = make_env(choice)
+    try:
+        policy = make_policy(choice, env, seed, backend)
+        setup = {"options": choice.options(), "words": choice.words}
+        return (yield from play(env, policy, seed, watchers, setup))
+    finally:
+        env.close()
+
+
+def env_of(episode: Episode) -> ArmEnv:
+    """An environment like the one in which an episode was recorded."""
+    return make_env(Choice(episode.task, episode.level, episode.arm, words=episode.setup.get("words", "")))

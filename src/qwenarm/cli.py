@@ -1,0 +1,228 @@
+"""A vision-language model looks at a simulated table, decides, and drives a robot arm.
+
+`qwenarm COMMAND --help` explains a command and shows an example.
+"""
+
+# Everything heavy is imported inside the command that needs it, so that help and lists come at once.
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from qwenarm.errors import BadInput, QwenarmError, UnknownName
+
+if TYPE_CHECKING:
+    from qwenarm.types import Episode
+
+app = tyro.extras.SubcommandApp()
+out = Console(highlight=False, soft_wrap=False)
+
+Listed = Literal["tasks", "arms", "models", "skills", "policies"]
+Task = Annotated[str, arg(help="task, see `qwenarm list tasks`")]
+Level = Annotated[int, arg(help="1 is the easiest; see `qwenarm list tasks`")]
+Seed = Annotated[int, arg(help="same seed, same scene")]
+ArmName = Annotated[str, arg(name="arm", help="robot arm, see `qwenarm list arms`")]
+PolicyName = Annotated[str, arg(name="policy", help="vlm (a model decides) | oracle | random | idle")]
+Model = Annotated[str, arg(help="bundled, a Hub id, a folder, a server's URL; see `qwenarm list models`")]
+Altitude = Annotated[str, arg(help="step (the model is asked for its next call) or plan (for all of them)")]
+
+
+@app.command
+def run(
+    instruction: Positional[Annotated[str, arg(help="in free words; without it the task's own")]] = "",
+    task: Task = "put",
+    level: Level = 1,
+    seed: Seed = 0,
+    arm: ArmName = "panda",
+    policy: PolicyName = "vlm",
+    model: Model = "bundled",
+    altitude: Altitude = "step",
+    out_folder: Annotated[Path | None, arg(name="out", help="results; default runs/TIME-TASK-SEED")] = None,
+    film: Annotated[bool, arg(help="record an MP4")] = True,
+) -> int:
+    """Play one episode; write its film, its page and its trace.
+
+    Example: qwenarm run "put the red cube in the blue bowl" --seed 3
+    """
+    from qwenarm.assemble import Choice, make_backend, make_env, perform
+    from qwenarm.live import LiveView
+    from qwenarm.page import write_page
+    from qwenarm.recorder import FilmRecorder
+    from qwenarm.rollout import drive
+    from qwenarm.trace import Trace
+
+    choice = Choice(task, level, arm, policy, model, altitude, instruction)
+    make_env(choice).close()  # a name that does not exist is told before a model is loaded
+    backend = make_backend(choice)
+    folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task}-{seed}"
+    trace = Trace(folder)
+    recorder = FilmRecorder(folder / "film.mp4") if film else None
+    watchers = [LiveView(out), *([recorder] if recorder else [])]
+    (episode,) = drive([perform(choice, seed, backend, watchers)], backend)
+    trace.append(episode)
+    page = write_page(episode, folder / "page.html", recorder.path if recorder and recorder.written else None)
+    _tell_failures(episode)
+    if recorder and recorder.written:
+        out.print(f"film   {recorder.path}")
+    out.print(f"page   {page}")
+    return 1 if episode.outcome == "crashed" else 0
+
+
+@app.command(name="list")
+def list_(what: Positional[Listed]) -> int:
+    """List the names that other commands take.
+
+    Example: qwenarm list tasks
+    """
+    from qwenarm.listing import listing
+
+    out.print(listing(what))
+    return 0
+
+
+@app.command
+def show(
+    task: Positional[Task],
+    seed: Seed = 0,
+    level: Level = 1,
+    arm: ArmName = "panda",
+    out_file: Annotated[Path | None, arg(name="out", help="PNG file; default runs/show-TASK-SEED.png")] = None,
+) -> int:
+    """Draw a task's scene from every camera, with names and the oracle's points, into one PNG.
+
+    Example: qwenarm show stack --seed 4 --level 2
+    """
+    from qwenarm.assemble import Choice, make_env
+    from qwenarm.sheet import write_sheet
+
+    env = make_env(Choice(task, level, arm))
+    try:
+        env.reset(seed=seed)
+        path = write_sheet(env, out_file or Path("runs") / f"show-{task}-{seed}.png")
+        out.print(f'"{env.setup.instruction}"\nsheet  {path}')
+    finally:
+        env.close()
+    return 0
+
+
+@app.command
+def replay(
+    episode: Positional[Annotated[Path, arg(help="a run's folder, or its episodes.jsonl")]],
+    index: Annotated[int, arg(help="which episode of the trace; -1 is the last")] = -1,
+    film: Annotated[Path | None, arg(help="film the replay into this MP4")] = None,
+) -> int:
+    """Execute the recorded calls again, without any model, and compare the final state bit for bit.
+
+    Example: qwenarm replay runs/20261121-101500-put-3
+    """
+    from qwenarm.assemble import env_of
+    from qwenarm.recorder import FilmRecorder
+    from qwenarm.replay import replay as play_again
+
+    recorded = _load(episode, index)
+    env = env_of(recorded)
+    try:
+        again = play_again(env, recorded, [FilmRecorder(film)] if film else [])
+    finally:
+        env.close()
+    for line in again.differences:
+        out.print(line, style="yellow")
+    out.print(f"recorded  {recorded.final_hash}\nreplayed  {again.final_hash}")
+    out.print("the same, bit for bit" if again.same else "not the same", style="green" if again.same else "red")
+    return 0 if again.same else 1
+
+
+@app.command(name="eval")
+def eval_(
+    task: Annotated[str, arg(help="one task or several: put,stack,sort")] = "put,stack,sort",
+    level: Level = 1,
+    seeds: Annotated[int, arg(help="episodes per task; always the same first ones")] = 20,
+    arm: ArmName = "panda",
+    policy: PolicyName = "vlm",
+    model: Model = "bundled",
+    altitude: Altitude = "step",
+    batch: Annotated[int, arg(help="episodes played in lockstep, their prompts answered together")] = 8,
+    out_folder: Annotated[Path | None, arg(name="out", help="continued trace; default runs/eval-POLICY")] = None,
+) -> int:
+    """Success rates with 95 % Wilson intervals. Stop it at any time; the same command goes on where it stopped.
+
+    Example: qwenarm eval --task put,stack --seeds 100 --policy oracle
+    """
+    from qwenarm.assemble import Choice, make_backend
+    from qwenarm.evaluate import evaluate, scores, stored
+    from qwenarm.listing import score_table
+    from qwenarm.trace import Trace
+
+    if seeds < 1 or batch < 1:
+        raise BadInput("--seeds and --batch must be at least 1.")
+    tasks = _known_tasks(task)
+    choice = Choice(tasks[0], level, arm, policy, model, altitude)
+    trace = Trace(out_folder or Path("runs") / f"eval-{policy}")
+    try:
+        for episode in evaluate(choice, tasks, seeds, make_backend(choice), trace, batch):
+            out.print(f"{episode.task} {episode.seed}: {episode.outcome}", style="dim")
+    finally:
+        out.print(score_table(scores(stored(trace), choice, tasks, seeds)))
+        out.print(f"trace  {trace.folder}")
+    return 0
+
+
+@app.command
+def train(what: Positional[Literal["bundled"]] = "bundled") -> int:
+    """Train the bundled checkpoint from scratch on this simulator's own pictures.
+
+    Example: qwenarm train bundled
+    """
+    raise BadInput(f"Training of {what} is not part of this installation.")
+
+
+def _known_tasks(names: str) -> list[str]:
+    from qwenarm.registry import list_names
+
+    tasks = [name.strip() for name in names.split(",") if name.strip()]
+    for name in tasks:
+        if name not in list_names("tasks") and ":" not in name:
+            raise UnknownName("task", name, list_names("tasks"))
+    if not tasks:
+        raise BadInput(f"--task is empty. Valid: {', '.join(list_names('tasks'))}.")
+    return tasks
+
+
+def _load(source: Path, index: int) -> Episode:
+    from qwenarm.trace import read
+
+    reading = read(source)
+    for problem in reading.problems:
+        out.print(problem, style="yellow")
+    if not -len(reading.episodes) <= index < len(reading.episodes):
+        raise BadInput(f"There is no episode {index} in {source}: it holds {len(reading.episodes)}.")
+    return reading.episodes[index]
+
+
+def _tell_failures(episode: Episode) -> None:
+    for line in episode.setup.get("watchers that failed", ()):
+        out.print(line, style="yellow")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Entry point. Exit codes: 0 fine, 1 a crash or a replay that differs, 2 the caller's error, 130 Ctrl-C."""
+    try:
+        return app.cli(args=args, prog="qwenarm", description=__doc__) or 0
+    except QwenarmError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error[/]: {error}")
+        return 2
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; what was finished is kept")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

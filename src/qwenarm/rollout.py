@@ -1,0 +1,261 @@
+"""Play an episode: look, decide, act, look again; then the simulator judges. Body and mind meet only here.
+
+``play`` is a generator: it yields the prompts of its policy and receives completions, so ``drive`` can advance many
+episodes in lockstep and ask a backend for all their prompts in one batch. Nothing in here knows of films, pages or
+terminals: those are watchers (``watching.py``).
+"""
+
+from __future__ import annotations
+
+import platform
+import traceback
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from qwenarm.captions import feedback_text
+from qwenarm.errors import BadInput, QwenarmError
+from qwenarm.skills import run as run_skill
+from qwenarm.types import (
+    Completion,
+    Decision,
+    Episode,
+    Observation,
+    Outcome,
+    Prompt,
+    SkillCall,
+    SkillResult,
+    Turn,
+)
+from qwenarm.watching import Stopwatch, Tell, Watcher
+
+if TYPE_CHECKING:
+    from qwenarm.body.body import Body
+    from qwenarm.env import ArmEnv
+    from qwenarm.mind.backends import Backend
+    from qwenarm.mind.policies import Policy
+
+UNREADABLE_IN_A_ROW = 3
+"""So many unreadable answers one after the other end an episode."""
+SETTLE_S = 0.5
+"""Simulated seconds that the world gets to come to rest before it is judged: a ball may still roll."""
+ENDINGS = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
+"""The calls that end an episode, and how it counts when the goal does not hold."""
+
+Play = Generator[Prompt, Completion, Episode]
+
+
+def play(
+    env: ArmEnv, policy: Policy, seed: int, watchers: Sequence[Watcher] = (), setup: Mapping[str, Any] | None = None
+) -> Play:
+    """Plays one episode and returns it. Never raises for what goes wrong inside: that is an Outcome with a name.
+
+    seed: of the scene; same seed, same scene. setup: what the caller wants recorded beside the versions.
+    """
+    tell, turns, outcome, detail = Tell(env, watchers), list[Turn](), Outcome.OUT_OF_TURNS, ""
+    try:
+        env.reset(seed=seed)
+        tell("started", env, policy.name, seed)
+        while outcome is Outcome.OUT_OF_TURNS and len(turns) < env.setup.max_turns:
+            yield from _turn(env, policy, turns, tell)
+            tell("turned", turns[-1])
+            outcome = _ending(turns)
+        settle(env.body)
+        outcome = _judge(env, outcome)
+    except Exception:
+        outcome, detail = Outcome.CRASHED, traceback.format_exc()
+    seen = {"versions": versions(), **(setup or {})}
+    if tell.failures:
+        seen["watchers that failed"] = tell.failures
+    episode = _episode(env, policy, seed, tuple(turns), outcome, detail, seen)
+    tell("finished", episode)
+    return episode
+
+
+def _turn(env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell) -> Generator[Prompt, Completion, None]:
+    """Look, decide, run the calls until one fails. The turn is kept even if it crashes: then it matters most."""
+    body, watch, said = env.body, Stopwatch(env.body, tell), _Dialogue()
+    began_s, clamps = body.time_s, Counter(body.clamps)
+    obs = observe(env, policy, feedback_text(turns[-1]) if turns else "")
+    tell("looked", obs)
+    decision, results = Decision(), list[SkillResult]()
+    try:
+        decision = yield from _decide(policy.decide(obs, tuple(turns)), said, watch)
+        tell("decided", obs, decision, said.seconds)
+        for call in decision.calls:
+            tell("calling", call)
+            with watch.skill():
+                results.append(execute(body, call, tell))
+            tell("called", call, results[-1])
+            if not results[-1].ok or call.name in ENDINGS:
+                break
+    finally:
+        turns.append(
+            Turn(
+                index=len(turns),
+                observation=obs,
+                decision=decision,
+                results=tuple(results),
+                completions=tuple(said.completions),
+                prompts=tuple(said.prompts),
+                seconds=watch.split(said.seconds),
+                sim_time_s=body.time_s - began_s,
+                clamps=dict(Counter(body.clamps) - clamps),
+                progress=_progress(env),
+            )
+        )
+
+
+def observe(env: ArmEnv, policy: Policy, feedback: str) -> Observation:
+    """What the policy may see now."""
+    frames = tuple(env.body.frame(camera, policy.frame_size) for camera in policy.cameras)
+    return Observation(frames, env.body.proprio(), env.setup.instruction, feedback, env.body.time_s)
+
+
+def _decide(
+    thinking: Generator[Prompt, Completion, Decision], said: _Dialogue, watch: Stopwatch
+) -> Generator[Prompt, Completion, Decision]:
+    """Passes prompts out and completions in, and keeps both."""
+    completion = None
+    while True:
+        try:
+            prompt = thinking.send(completion)  # type: ignore[arg-type]  # the first send of a generator is None
+        except StopIteration as end:
+            return end.value
+        said.prompts.append(prompt)
+        with watch.away():
+            completion = yield prompt
+        said.completions.append(completion)
+
+
+def execute(body: Body, call: SkillCall, tell: Tell) -> SkillResult:
+    """Runs one call to its end, one control period after the other."""
+    motion = run_skill(body, call)
+    while True:
+        try:
+            control = next(motion)
+        except StopIteration as end:
+            return end.value
+        body.step(control)
+        tell("stepped", body)
+
+
+def settle(body: Body) -> None:
+    """Holds still until what was pushed or dropped has come to rest."""
+    until = body.time_s + SETTLE_S
+    while body.time_s < until:
+        body.step(body.hold())
+
+
+def _ending(turns: Sequence[Turn]) -> Outcome:
+    """How the last turn ends the episode; OUT_OF_TURNS while it goes on."""
+    last = turns[-1]
+    if last.results and last.results[-1].ok:
+        return ENDINGS.get(last.decision.calls[len(last.results) - 1].name, Outcome.OUT_OF_TURNS)
+    recent = turns[-UNREADABLE_IN_A_ROW:]
+    if len(recent) == UNREADABLE_IN_A_ROW and all(turn.decision.error for turn in recent):
+        return Outcome.FORMAT
+    return Outcome.OUT_OF_TURNS
+
+
+def _judge(env: ArmEnv, ending: Outcome) -> Outcome:
+    """SUCCESS if the goal holds in the end, however the episode ended; without a goal nobody can tell."""
+    goal = env.setup.goal
+    if goal is None:
+        return ending if ending in (Outcome.FORMAT, Outcome.GAVE_UP) else Outcome.UNJUDGED
+    return Outcome.SUCCESS if goal.success(env.body.state()) else ending
+
+
+def _progress(env: ArmEnv) -> float:
+    return float(env.setup.goal.progress(env.body.state())) if env.setup.goal else 0.0
+
+
+def _episode(
+    env: ArmEnv,
+    policy: Policy,
+    seed: int,
+    turns: tuple[Turn, ...],
+    outcome: Outcome,
+    detail: str,
+    setup: dict[str, Any],
+) -> Episode:
+    stands = getattr(env, "setup", None) is not None  # a crash in reset leaves no scene behind
+    return Episode(
+        task=env.task,
+        level=env.level,
+        arm=env.arm,
+        policy=policy.name,
+        seed=seed,
+        instruction=env.setup.instruction if stands else "",
+        turns=turns,
+        outcome=outcome,
+        progress=turns[-1].progress if outcome is Outcome.CRASHED and turns else _progress(env) if stands else 0.0,
+        final_hash=env.body.final_hash() if stands else "",
+        setup={"policy": dict(policy.describe()), "cameras": list(policy.cameras), **setup},
+        detail=detail,
+    )
+
+
+def versions() -> dict[str, Any]:
+    """What ran: the packages that can change an outcome, Python, and the kind of machine."""
+    found = {}
+    for package in ("qwenarm", "mujoco", "gymnasium", "numpy", "torch", "transformers"):
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return {**found, "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+
+
+def drive(plays: Iterable[Play], backend: Backend | None = None, batch: int = 1) -> Iterator[Episode]:
+    """Advances up to ``batch`` episodes in lockstep, their prompts answered together; yields each episode as it ends.
+
+    plays are begun only when there is room, so an endless iterator of them is fine. An error of the backend ends the
+    episodes in flight as CRASHED, except ``QwenarmError`` (a server that is down), which is the caller's and is raised.
+    """
+    queue, flying = iter(plays), dict[Play, Prompt]()
+    try:
+        while True:
+            while len(flying) < batch and (fresh := next(queue, None)) is not None:
+                yield from _advance(fresh, None, flying)
+            if not flying:
+                return
+            answers = _ask(backend, list(flying.values()))
+            for player, answer in zip(list(flying), answers, strict=True):
+                yield from _advance(player, answer, flying)
+    finally:
+        for player in flying:
+            player.close()
+
+
+def _advance(player: Play, answer: Completion | Exception | None, flying: dict[Play, Prompt]) -> Iterator[Episode]:
+    """Runs one episode up to its next prompt, or to its end."""
+    try:
+        flying[player] = player.throw(answer) if isinstance(answer, Exception) else player.send(answer)  # type: ignore[arg-type]
+    except StopIteration as end:
+        flying.pop(player, None)
+        yield end.value
+
+
+def _ask(backend: Backend | None, prompts: list[Prompt]) -> Sequence[Completion | Exception]:
+    if backend is None:
+        raise BadInput("This policy asks a model, and no model was given.")
+    try:
+        return backend.generate(prompts)
+    except QwenarmError:
+        raise
+    except Exception as error:
+        return [error] * len(prompts)
+
+
+@dataclass
+class _Dialogue:
+    """What was asked and answered within one turn."""
+
+    prompts: list[Prompt] = field(default_factory=list)
+    completions: list[Completion] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return sum(completion.seconds for completion in self.completions)

@@ -1,0 +1,64 @@
+"""One picture of a scene: every camera's view, with the objects' names at the points where the oracle would point."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from qwenarm.errors import BadInput
+from qwenarm.tasks import oracle_point
+
+if TYPE_CHECKING:
+    from qwenarm.body.body import Body
+    from qwenarm.env import ArmEnv
+
+SIZE = (448, 640)
+"""(H, W) of each view."""
+GAP, TITLE = 12, 30
+INK, PAPER, MARK = (238, 236, 230), (22, 23, 27), (255, 72, 88)
+
+
+def write_sheet(env: ArmEnv, path: Path) -> Path:
+    """Writes the sheet as PNG. Raises BadInput when the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_sheet(env).save(path)
+    except OSError as error:
+        raise BadInput(f"Cannot write {path}: {error.strerror}.") from error
+    return path
+
+
+def draw_sheet(env: ArmEnv) -> Image.Image:
+    """All views, two in a row, each under its camera's name; the instruction on top."""
+    cameras = [camera.name for camera in env.body.scene.cameras]
+    height, width = SIZE
+    rows = math.ceil(len(cameras) / 2)
+    canvas = Image.new("RGB", (2 * width + 3 * GAP, TITLE + rows * (height + TITLE) + GAP), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    draw.text((GAP, TITLE // 2 + 3), env.setup.instruction, INK, ImageFont.load_default(20), anchor="lm")
+    for i, camera in enumerate(cameras):
+        x, y = GAP + (i % 2) * (width + GAP), TITLE + (i // 2) * (height + TITLE)
+        draw.text((x, y + TITLE // 2), camera, INK, ImageFont.load_default(16), anchor="lm")
+        canvas.paste(Image.fromarray(draw_view(env.body, camera)), (x, y + TITLE))
+    return canvas
+
+
+def draw_view(body: Body, camera: str) -> np.ndarray:
+    """One camera's picture with a ring and a name on every object that it sees, (H, W, 3) uint8."""
+    picture = Image.fromarray(body.frame(camera, SIZE, shadows=True).rgb)
+    draw = ImageDraw.Draw(picture)
+    for placement in body.scene.objects:
+        point = oracle_point(body, placement.spec.id, camera)
+        if point is None:
+            continue
+        x, y = point.u * SIZE[1], point.v * SIZE[0]
+        draw.ellipse((x - 7, y - 7, x + 7, y + 7), outline=(255, 255, 255), width=4)
+        draw.ellipse((x - 6, y - 6, x + 6, y + 6), outline=MARK, width=2)
+        side, anchor = (12, "lm") if point.u < 0.7 else (-12, "rm")
+        font = ImageFont.load_default(15)
+        draw.text((x + side, y), placement.spec.label, INK, font, anchor=anchor, stroke_width=3, stroke_fill=(0, 0, 0))
+    return np.asarray(picture)

@@ -1,0 +1,290 @@
+"""Laws of the loop: endings, crashes, clocks, watchers, and that batching changes nothing. On a fake body."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from qwenarm import rollout
+from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.rollout import drive, play
+from qwenarm.types import (
+    Completion,
+    Control,
+    Decision,
+    FormatError,
+    Frame,
+    Outcome,
+    Prompt,
+    Proprio,
+    SkillCall,
+    SkillResult,
+)
+from qwenarm.watching import Watcher
+
+
+@dataclass
+class FakeBody:
+    """A world with one number, ``x``; skills count it up. Time passes, seconds are made up."""
+
+    x: int = 0
+    time_s: float = 0.0
+    clamps: Counter = field(default_factory=Counter)
+    seconds: Counter = field(default_factory=Counter)
+
+    def step(self, control):
+        self.time_s += 0.05
+        self.clamps["velocity"] += 1
+        self.seconds["physics"] += 0.001
+        return control
+
+    def hold(self):
+        return Control(np.zeros(1), 0.0)
+
+    def frame(self, camera, size, **_):
+        self.seconds["render"] += 0.002
+        return Frame(np.full((*size, 3), self.x, np.uint8), camera)
+
+    def proprio(self):
+        return Proprio(np.zeros(1), np.zeros(3), np.zeros(4), 0.08, False)
+
+    def state(self):
+        return self
+
+    def final_hash(self):
+        return f"hash {self.x}"
+
+
+class FakeGoal:
+    """Fulfilled when x has reached the target."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def success(self, state):
+        return state.x >= self.target
+
+    def progress(self, state):
+        return min(1.0, state.x / self.target)
+
+
+class FakeEnv:
+    task, level, arm = "count", 1, "fake"
+
+    def __init__(self, target=2, max_turns=6, goal=True):
+        self.target, self.max_turns, self.goal = target, max_turns, goal
+
+    def reset(self, seed):
+        self.body = FakeBody()
+        goal = FakeGoal(self.target + seed % 2) if self.goal else None
+        self.setup = SimpleNamespace(instruction=f"count to {self.target}", goal=goal, max_turns=self.max_turns)
+
+
+def fake_run(body, call):
+    for _ in range(3):
+        yield body.hold()
+    if call.name == "break":
+        raise RuntimeError("the skill broke")
+    if call.name == "count":
+        body.x += 1
+    return SkillResult(call.name != "fail", "no luck" if call.name == "fail" else "")
+
+
+@pytest.fixture(autouse=True)
+def fake_skills(monkeypatch):
+    monkeypatch.setattr(rollout, "run_skill", fake_run)
+
+
+class Words:
+    """A policy that does what the words of the answer say, one call per word; "?" is unreadable."""
+
+    name, cameras, frame_size = "words", ("front",), (4, 4)
+
+    def describe(self):
+        return {"model": "none"}
+
+    def decide(self, obs, history):
+        completion = yield Prompt(
+            ({"role": "user", "content": f"{len(history)} {obs.feedback}"},), (obs.frames[0].rgb,)
+        )
+        if completion.text == "?":
+            return Decision(raw="?", error=FormatError.NO_CALL, detail="no words")
+        return Decision(tuple(SkillCall(word) for word in completion.text.split()), raw=completion.text)
+
+
+class Answers:
+    """A backend that answers turn n of an episode with the n-th text."""
+
+    def __init__(self, *texts):
+        self.texts, self.sizes, self.prompts = texts, [], []
+
+    def generate(self, prompts):
+        self.sizes.append(len(prompts))
+        self.prompts += prompts
+        turns = [int(prompt.messages[0]["content"].split()[0]) for prompt in prompts]
+        return [Completion(self.texts[min(turn, len(self.texts) - 1)], 0.25) for turn in turns]
+
+
+def one(*texts, env=None, seed=0, watchers=()):
+    (episode,) = drive([play(env or FakeEnv(), Words(), seed, watchers)], Answers(*texts))
+    return episode
+
+
+@pytest.mark.parametrize(
+    ("texts", "outcome", "turns"),
+    [
+        (["count", "count", "done"], Outcome.SUCCESS, 3),
+        (["count count done"], Outcome.SUCCESS, 1),
+        (["count", "done"], Outcome.FAILURE, 2),
+        (["give_up"], Outcome.GAVE_UP, 1),
+        (["look"], Outcome.OUT_OF_TURNS, 6),
+        (["?"], Outcome.FORMAT, 3),
+        (["?", "?", "count", "?", "?", "done"], Outcome.FAILURE, 6),
+        (["break"], Outcome.CRASHED, 1),
+        (["count count", "look"], Outcome.SUCCESS, 6),  # the state is judged, not what was said about it
+    ],
+)
+def test_endings(texts, outcome, turns):
+    episode = one(*texts)
+    assert (episode.outcome, len(episode.turns)) == (outcome, turns)
+    assert [turn.index for turn in episode.turns] == list(range(turns))
+
+
+@pytest.mark.parametrize(
+    ("texts", "outcome"),
+    [(["done"], "unjudged"), (["look"], "unjudged"), (["give_up"], "gave up"), (["?"], "unreadable answers")],
+)
+def test_without_a_goal_nothing_is_ever_a_success(texts, outcome):
+    assert one(*texts, env=FakeEnv(goal=False)).outcome == outcome
+
+
+def test_a_failed_call_ends_the_turn_and_is_told():
+    backend = Answers("count fail count", "done")
+    (episode,) = drive([play(FakeEnv(), Words(), 0)], backend)
+    assert [result.ok for result in episode.turns[0].results] == [True, False]
+    assert "fail: failed: no luck" in backend.prompts[1].messages[0]["content"]
+    assert episode.turns[1].observation.feedback == "count: ok; fail: failed: no luck"
+
+
+def test_an_unreadable_answer_is_told_too():
+    assert one("?", "done").turns[1].observation.feedback == "no tool call: no words"
+
+
+def test_a_crash_keeps_what_was_said_before_it_and_its_traceback():
+    episode = one("count", "count break")
+    assert episode.outcome is Outcome.CRASHED and "the skill broke" in episode.detail
+    assert episode.turns[1].decision.raw == "count break" and len(episode.turns[1].results) == 1
+    assert episode.final_hash == "hash 2" and episode.progress == 1.0
+
+
+def test_a_crash_in_reset_is_an_episode_too():
+    class Broken(FakeEnv):
+        def reset(self, seed):
+            raise RuntimeError("no scene")
+
+    episode = one("done", env=Broken())
+    assert episode.outcome is Outcome.CRASHED and "no scene" in episode.detail and episode.turns == ()
+
+
+def test_a_crash_in_the_policy_or_the_backend_is_an_outcome():
+    class Mad(Words):
+        def decide(self, obs, history):
+            raise ZeroDivisionError
+            yield
+
+    class Down(Answers):
+        def generate(self, prompts):
+            raise RuntimeError("out of memory")
+
+    (episode,) = drive([play(FakeEnv(), Mad(), 0)], Answers("done"))
+    assert episode.outcome is Outcome.CRASHED and "ZeroDivisionError" in episode.detail
+    episodes = list(drive((play(FakeEnv(), Words(), seed) for seed in range(3)), Down(), 2))
+    assert [e.outcome for e in episodes] == [Outcome.CRASHED] * 3 and "out of memory" in episodes[0].detail
+
+
+def test_a_server_that_is_down_is_the_callers_error():
+    class Down(Answers):
+        def generate(self, prompts):
+            raise ModelUnavailable("The server does not answer.")
+
+    with pytest.raises(ModelUnavailable):
+        list(drive([play(FakeEnv(), Words(), 0)], Down()))
+    with pytest.raises(BadInput, match="no model was given"):
+        list(drive([play(FakeEnv(), Words(), 0)]))
+
+
+def key(episode):
+    turns = [(turn.decision, turn.results, turn.observation.feedback, turn.progress) for turn in episode.turns]
+    return episode.seed, episode.outcome, episode.progress, episode.final_hash, tuple(turns)
+
+
+@pytest.mark.parametrize("batch", [2, 3, 8, 50])
+def test_batched_and_single_give_the_same(batch):
+    texts = ["count", "fail", "?", "count done"]
+    single = [one(*texts, seed=seed) for seed in range(12)]
+    backend = Answers(*texts)
+    batched = list(drive((play(FakeEnv(), Words(), seed) for seed in range(12)), backend, batch))
+    assert sorted(map(key, batched), key=lambda k: k[0]) == list(map(key, single))
+    assert max(backend.sizes) == min(batch, 12) and sum(backend.sizes) == sum(len(e.turns) for e in single)
+
+
+def test_plays_begin_only_when_there_is_room():
+    begun = []
+
+    def endless():
+        seed = 0
+        while True:
+            begun.append(seed)
+            yield play(FakeEnv(), Words(), seed)
+            seed += 1
+
+    episodes = drive(endless(), Answers("count", "done"), 2)
+    assert [next(episodes).seed for _ in range(4)] == [0, 1, 2, 3]
+    assert len(begun) <= 5
+    episodes.close()
+
+
+def test_seconds_add_up_and_the_wait_for_the_model_is_not_the_episodes():
+    turn = one("count count", "done").turns[0]
+    assert turn.seconds["model"] == 0.25
+    assert turn.seconds["physics"] == pytest.approx(0.006) and turn.seconds["render"] == pytest.approx(0.002)
+    assert turn.sim_time_s == pytest.approx(0.3) and turn.clamps == {"velocity": 6}
+    assert 0 <= turn.seconds["other"] < 0.1
+
+
+class Log(Watcher):
+    def __init__(self):
+        self.events = []
+
+    def __getattribute__(self, name):
+        if name in vars(Watcher) and not name.startswith("_"):
+            return lambda *what: self.events.append(name)
+        return object.__getattribute__(self, name)
+
+
+def test_watchers_hear_everything_in_order():
+    log = Log()
+    one("count", "done", watchers=[log])
+    turn = ["looked", "decided", "calling", *["stepped"] * 3, "called", "turned"]
+    assert log.events == ["started", *turn, *turn, "finished"]
+
+
+def test_a_failing_watcher_changes_nothing_but_is_reported():
+    class Film(Watcher):
+        def stepped(self, body):
+            body.frame("front", (4, 4))
+            raise OSError("disk full")
+
+    bare, filmed = one("count", "done"), one("count", "done", watchers=[Film()])
+    assert key(bare) == key(filmed)
+    assert filmed.setup["watchers that failed"] == ["Film.stepped: OSError: disk full"]
+    assert filmed.turns[0].seconds["render"] == pytest.approx(0.002)  # the film's own rendering is not counted
+
+
+def test_what_is_needed_to_repeat_it_is_recorded():
+    (episode,) = drive([play(FakeEnv(), Words(), 3, setup={"options": {"model": "x"}})], Answers("done"))
+    assert episode.setup["policy"] == {"model": "none"} and episode.setup["options"] == {"model": "x"}
+    assert {"python", "machine", "mujoco"} <= set(episode.setup["versions"])
+    assert replace(episode, seed=4).seed == 4 and episode.instruction == "count to 2"
