@@ -55,7 +55,7 @@ def test_looking_at_the_state_changes_nothing(panda: Arm, laid: Scene):
     for _ in range(10):
         quiet.step(Control(quiet.hold().qpos + 0.01, 0.02))
         curious.step(Control(curious.hold().qpos + 0.01, 0.02))
-        curious.state(), curious.proprio(), curious.camera_pose("front")
+        assert curious.state().objects and curious.camera_pose("front") and curious.proprio().qpos.size
         curious.ik(np.array([0.5, 0.0, 0.1]), top_down(0.0))
     assert quiet.final_hash() == curious.final_hash()
 
