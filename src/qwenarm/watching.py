@@ -79,10 +79,13 @@ class Stopwatch:
         self.began, self.elsewhere, self.skills = perf_counter(), 0.0, 0.0
         self.start = self._parts()
 
-    def _parts(self) -> Counter[str]:
-        own = Counter(self.body.seconds)
-        own.subtract(self.tell.hidden)
-        return Counter(physics=own["physics"], render=own["render"], film=self.tell.seconds)
+    def _parts(self) -> dict[str, float]:
+        """Seconds so far: the episode's own physics and rendering, and those of the watchers."""
+        own = {name: self.body.seconds[name] - self.tell.hidden[name] for name in ("physics", "render")}
+        return {**own, "film": self.tell.seconds}
+
+    def _since(self, before: dict[str, float]) -> dict[str, float]:
+        return {name: value - before[name] for name, value in self._parts().items()}
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -96,11 +99,11 @@ class Stopwatch:
         """While a skill plans and moves: what is not physics, rendering or film in there is its own."""
         left, before = perf_counter(), self._parts()
         yield
-        self.skills += perf_counter() - left - sum((self._parts() - before).values())
+        self.skills += perf_counter() - left - sum(self._since(before).values())
 
     def split(self, model: float) -> dict[str, float]:
         """Seconds by part. model: what the backend says it took, this episode's share of a batch."""
-        parts = self._parts() - self.start
+        parts = self._since(self.start)
         total = perf_counter() - self.began - self.elsewhere
         other = max(0.0, total - sum(parts.values()) - self.skills)
         return {"model": model, **parts, "skill": self.skills, "other": other}
