@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (the tables of answers read best with a row on a line)
 """Text becomes calls that were plainly made, or a named error. A list by hand, and thousands of broken answers."""
 
 import json
@@ -8,7 +9,13 @@ import time
 import pytest
 
 from qwenarm.mind.binding import (
-    NOTE_BOX, NOTE_CAMERA, NOTE_CASE, NOTE_CLAMPED, NOTE_FLAT, NOTE_IGNORED, NOTE_TEXT_NUMBERS,
+    NOTE_BOX,
+    NOTE_CAMERA,
+    NOTE_CASE,
+    NOTE_CLAMPED,
+    NOTE_FLAT,
+    NOTE_IGNORED,
+    NOTE_TEXT_NUMBERS,
 )  # fmt: skip
 from qwenarm.mind.coordinates import decode
 from qwenarm.mind.families import FAMILIES, family_named
@@ -161,7 +168,7 @@ UNREADABLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text, call, notes", READABLE.values(), ids=READABLE)
+@pytest.mark.parametrize(("text", "call", "notes"), READABLE.values(), ids=READABLE)
 def test_what_was_plainly_meant_is_read(specs, text, call, notes):
     decision = parse(text, specs, QWEN3, SIZES, max_calls=1)
     assert decision.error is None, decision.detail
@@ -172,7 +179,7 @@ def test_what_was_plainly_meant_is_read(specs, text, call, notes):
         assert set(decision.notes) <= {"point in another shape"}
 
 
-@pytest.mark.parametrize("text, error", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize(("text", "error"), UNREADABLE.values(), ids=UNREADABLE)
 def test_what_cannot_be_read_is_a_named_error(specs, text, error):
     decision = parse(text, specs, QWEN3, SIZES, max_calls=1)
     assert decision.error is error
@@ -240,25 +247,31 @@ NOISE = (
 )  # fmt: skip
 
 
+def mutated(rng, text, pool):
+    """The text with one thing broken."""
+    i, j = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
+    change = rng.choice(
+        (
+            lambda: text[:i] + text[j:] if j - i < 40 else text[:i] + text[i + 5 :],
+            lambda: text[:i],
+            lambda: text[i:],
+            lambda: text[:i] + rng.choice(NOISE) + text[i:],
+            lambda: text[:j] + text[i:j] + text[j:],
+            lambda: text[:i] + text[i:j][::-1] + text[j:],
+            lambda: text.replace(rng.choice('"{}[],:<>/'), rng.choice(NOISE), rng.randint(1, 3)),
+            lambda: text + rng.choice(pool),
+            lambda: text[:i] + rng.choice(pool) + text[j:],
+            lambda: re.sub(r"\d+", lambda _: str(rng.choice([0, 7, 512, 1003, 4096, -5, 0.3])), text, count=1),
+            lambda: text.upper() if rng.random() < 0.3 else text.replace("\n", ""),
+        )
+    )
+    return change()
+
+
 def mutations(rng, text, pool):
-    """One broken relative of a text."""
+    """A broken relative of a text."""
     for _ in range(rng.randint(1, 4)):
-        i, j = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
-        text = rng.choice(
-            (
-                lambda: text[:i] + text[j:] if j - i < 40 else text[:i] + text[i + 5 :],
-                lambda: text[:i],
-                lambda: text[i:],
-                lambda: text[:i] + rng.choice(NOISE) + text[i:],
-                lambda: text[:j] + text[i:j] + text[j:],
-                lambda: text[:i] + text[i:j][::-1] + text[j:],
-                lambda: text.replace(rng.choice('"{}[],:<>/'), rng.choice(NOISE), rng.randint(1, 3)),
-                lambda: text + rng.choice(pool),
-                lambda: text[:i] + rng.choice(pool) + text[j:],
-                lambda: re.sub(r"\d+", lambda _: str(rng.choice([0, 7, 512, 1003, 4096, -5, 0.3])), text, count=1),
-                lambda: text.upper() if rng.random() < 0.3 else text.replace("\n", ""),
-            )
-        )()
+        text = mutated(rng, text, pool)
     return text
 
 

@@ -72,7 +72,9 @@ def locate(source: str) -> Checkpoint:
     config = _read_json(folder / "config.json", source)
     _check_weights(folder, source)
     model_type = str(config.get("model_type", ""))
-    family = family_of(model_type, _chat_template(folder))
+    template = _chat_template(folder)
+    family = family_of(model_type, template)
+    _check_texts(folder, source, template)
     return Checkpoint(source, folder, revision, model_type, family, _preset(folder, source))
 
 
@@ -152,6 +154,19 @@ def _check_weights(folder: Path, source: str) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise ModelUnavailable(f"{name} of {source!r} is truncated or damaged: {_first_line(error)}.") from error
+
+
+def _check_texts(folder: Path, source: str, template: str | None) -> None:
+    """The processor's files are there. transformers would make an empty tokenizer where none is."""
+    wanted = (
+        ("tokenizer", ("tokenizer.json", "vocab.json")),
+        ("image settings", ("preprocessor_config.json", "processor_config.json")),
+    )
+    for what, names in wanted:
+        if not any((folder / name).is_file() for name in names):
+            raise ModelUnavailable(f"{source!r} is incomplete: it has no {what} ({' or '.join(names)}).")
+    if template is None:
+        raise ModelUnavailable(f"{source!r} has no chat template, so it is no model to talk to; take an Instruct one.")
 
 
 def _preset(folder: Path, source: str) -> Preset:

@@ -92,7 +92,7 @@ def find_calls(text: str, names: Sequence[str], cut: bool) -> Found:
 
 
 def _split_thought(text: str) -> tuple[str, str, bool]:
-    """(what was thought, the rest, whether the thinking never ended). The prompt may have opened the <think> already."""
+    """(what was thought, the rest, whether the thinking never ended). The prompt may have opened the <think>."""
     ends = [end.end() for end in _THOUGHT.finditer(text)]
     thought, rest = (text[: ends[-1]], text[ends[-1] :]) if ends else ("", text)
     endless = _THINK.search(rest) is not None

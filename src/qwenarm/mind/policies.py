@@ -12,7 +12,7 @@ import numpy as np
 from qwenarm.mind.backends import Backend
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.language import frame_sizes, parse, system_text, to_prompt, tool_schemas
-from qwenarm.mind.presets import Altitude, Preset, at_altitude
+from qwenarm.mind.presets import Preset, at_altitude
 from qwenarm.types import Completion, Decision, Observation, Prompt, SkillSpec, Turn
 
 Deciding = Generator[Prompt, Completion, Decision]
@@ -31,9 +31,12 @@ class Policy(Protocol):
     once.
     """
 
-    name: str
-    cameras: tuple[str, ...]
-    frame_size: Size
+    @property
+    def name(self) -> str: ...
+    @property
+    def cameras(self) -> tuple[str, ...]: ...
+    @property
+    def frame_size(self) -> Size: ...
 
     def describe(self) -> Mapping[str, Any]:
         """What is needed to repeat it."""
@@ -54,7 +57,7 @@ class VlmPolicy:
     """
 
     def __init__(
-        self, backend: Backend, specs: Sequence[SkillSpec], preset: Preset, altitude: Altitude | None = None
+        self, backend: Backend, specs: Sequence[SkillSpec], preset: Preset, altitude: str | None = None
     ) -> None:
         preset = at_altitude(preset, altitude or preset.altitude).fitted(backend.family)
         if backend.thinking:

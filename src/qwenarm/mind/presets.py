@@ -7,7 +7,7 @@ between the renderer and the model.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from qwenarm.errors import UnknownName
 from qwenarm.mind.coordinates import Size, snap
@@ -16,6 +16,8 @@ from qwenarm.types import Decision, ImagePoint, SkillCall
 
 Altitude = Literal["step", "plan"]
 """Whether a model is asked for its next call, or for all calls that lead to the goal."""
+
+ALTITUDES = get_args(Altitude)
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,14 @@ def preset_named(name: str) -> Preset:
     return PRESETS[name]
 
 
-def at_altitude(preset: Preset, altitude: Altitude) -> Preset:
-    """The preset for that altitude: a plan needs room for several calls, and an example that shows a plan."""
+def at_altitude(preset: Preset, altitude: str) -> Preset:
+    """The preset for that altitude: a plan needs room for several calls, and an example that shows a plan.
+
+    Raises UnknownName with the valid altitudes.
+    """
     if altitude == preset.altitude:
         return preset
+    if altitude not in ALTITUDES:
+        raise UnknownName("altitude", altitude, ALTITUDES)
     examples = (PLAN_EXAMPLE,) if preset.examples else ()
-    return replace(preset, altitude=altitude, examples=examples, max_tokens=4 * preset.max_tokens)
+    return replace(preset, altitude=cast(Altitude, altitude), examples=examples, max_tokens=4 * preset.max_tokens)

@@ -17,10 +17,14 @@ class Backend(Protocol):
     and so needs room for them.
     """
 
-    name: str
-    family: Family
-    preset: Preset
-    thinking: bool
+    @property
+    def name(self) -> str: ...
+    @property
+    def family(self) -> Family: ...
+    @property
+    def preset(self) -> Preset: ...
+    @property
+    def thinking(self) -> bool: ...
 
     def describe(self) -> Mapping[str, Any]:
         """What is needed to ask the same model again: id, revision, file hash, device, versions."""

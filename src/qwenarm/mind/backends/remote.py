@@ -104,8 +104,9 @@ class Remote:
 
     def _answer(self, prompt: Prompt) -> Mapping[str, Any]:
         """The first choice, with "usage" beside it."""
-        response = self._send("POST", "/chat/completions", self._request(prompt, self.tools), self.retries)
-        if response.status_code in REFUSALS and prompt.tools and self.tools == "native":
+        tools = self.tools  # another thread may learn meanwhile that the server takes none
+        response = self._send("POST", "/chat/completions", self._request(prompt, tools), self.retries)
+        if response.status_code in REFUSALS and prompt.tools and tools == "native":
             again = self._send("POST", "/chat/completions", self._request(prompt, "text"), self.retries)
             if again.is_success:
                 self.tools, response = "text", again
@@ -176,12 +177,12 @@ def _family(named: str | None, listed: Mapping[str, Any]) -> tuple[Family, str]:
     return family_named(DEFAULT), "assumed; give the family if the model is of another"
 
 
-def _body(response: httpx.Response, url: str, key: str) -> list[Any]:
-    """The list under ``key`` of a good answer. Raises ModelUnavailable with the server's own words for a bad one."""
+def _body(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]:
+    """The objects listed under ``key`` of a good answer. Raises ModelUnavailable, with the server's words, else."""
     if not response.is_success:
         raise ModelUnavailable(f"{url} answered with status {response.status_code}: {_complaint(response)}")
     try:
-        return list(response.json()[key])
+        return [{**entry} for entry in response.json()[key]]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelUnavailable(f"{url} does not speak the OpenAI protocol: no {key!r} in its answer.") from error
 

@@ -1,0 +1,130 @@
+"""Real transformers code on tiny random checkpoints of every family."""
+
+from dataclasses import replace
+
+import pytest
+
+from qwenarm.errors import BadInput
+from qwenarm.mind.backends.qwen_vl import QwenVL
+from qwenarm.mind.language import parse, to_prompt
+from qwenarm.mind.presets import BUNDLED
+
+TASKS = ("put it", "put the red cube in the blue bowl, then the green ball next to the tray", "stack them")
+
+
+@pytest.fixture(scope="module")
+def model(tiny):
+    return QwenVL(str(tiny), device="cpu")
+
+
+@pytest.fixture
+def prompts(look, specs, model):
+    """Three prompts of different lengths, pictures and sizes; the last has two pictures."""
+    sizes, presets = [(64, 96), (96, 64), (64, 64)], [BUNDLED, BUNDLED, replace(BUNDLED, cameras=("front", "wrist"))]
+    return [
+        replace(
+            to_prompt(look(words, preset.cameras, size, seed=seed), (), specs, model.family, preset),
+            max_tokens=8 + 4 * seed,
+        )
+        for seed, (words, size, preset) in enumerate(zip(TASKS, sizes, presets, strict=True))
+    ]
+
+
+def told(completions):
+    return [(c.text, c.tokens_in, c.tokens_out, c.finish) for c in completions]
+
+
+def test_batched_and_single_answers_agree(model, prompts):
+    together = model.generate(prompts)
+    alone = [model.generate([prompt])[0] for prompt in prompts]
+    assert told(together) == told(alone)
+    assert len({completion.text for completion in together}) > 1
+
+
+def test_any_batch_size_gives_the_same(tiny, model, prompts):
+    assert told(QwenVL(str(tiny), device="cpu", batch=2).generate(prompts)) == told(model.generate(prompts))
+
+
+def test_counts_and_times(model, prompts):
+    for prompt, completion in zip(prompts, model.generate(prompts), strict=True):
+        assert completion.tokens_in > 50
+        assert 0 < completion.tokens_out <= prompt.max_tokens
+        assert completion.finish in ("stop", "length")
+        assert completion.seconds > 0
+    assert model.generate([]) == []
+
+
+def test_an_answer_ends_at_the_stop_token(model, prompts):
+    stop = next(iter(model._stops))
+    done = model._completion([300, 301, stop, 302], 10, 5, 0.1)
+    assert (done.tokens_out, done.finish) == (3, "stop")
+    cut = model._completion([300, 301, stop, 302], 2, 5, 0.1)
+    assert (cut.tokens_out, cut.finish) == (2, "length")
+    assert done.text == cut.text
+
+
+def test_tokens_of_the_picture_and_the_text(model, prompts):
+    text = model.text_of(prompts[0])
+    assert text.count("<|image_pad|>") == 1
+    words = len(model.processor.tokenizer(text)["input_ids"])
+    assert model.generate(prompts[:1])[0].tokens_in == words - 1 + 2 * 3  # 64 x 96 pixels are 2 x 3 cells of 32
+
+
+def test_the_prompt_is_what_the_template_makes_of_it(model, prompts):
+    text = model.text_of(prompts[0])
+    assert text.startswith("<|im_start|>system\nYou control a robot arm. Answer with one call.\n\n# Tools\n<tools>\n{")
+    assert text.endswith(
+        "<|im_start|>user\nfront:<|vision_start|><|image_pad|><|vision_end|>\nTask: put it\nHistory: none\nHand: empty"
+        "<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_samples_repeat_with_the_seed(tiny, prompts):
+    def draw(seed):
+        return told(QwenVL(str(tiny), device="cpu", temperature=1.0, seed=seed).generate(prompts))
+
+    assert draw(1) == draw(1)
+    assert draw(1) != draw(2)
+
+
+def test_what_is_described(model):
+    facts = model.describe()
+    assert facts["family"] == "qwen3_vl"
+    assert facts["dtype"] == "float32"
+    assert facts["parameters"] > 10_000
+    assert len(facts["sha256"]) == 64
+
+
+def test_an_unknown_dtype(tiny):
+    with pytest.raises(BadInput, match="bfloat16"):
+        QwenVL(str(tiny), dtype="float7")
+
+
+def test_nothing_is_printed(tiny, prompts, capfd):
+    QwenVL(str(tiny), device="cpu").generate(prompts)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("kind", "dialect"), [("qwen2_5_vl", "json"), ("qwen3_5", "xml")])
+def test_the_other_families(save_tiny, tmp_path, look, specs, kind, dialect):
+    model = QwenVL(str(save_tiny(tmp_path / kind, kind)), device="cpu")
+    assert (model.family.name, model.family.dialect) == (kind, dialect)
+    observations = [look(words, size=(model.family.grid * 2, model.family.grid * 3)) for words in TASKS]
+    asked = [replace(to_prompt(o, (), specs, model.family, BUNDLED), max_tokens=6) for o in observations]
+    assert all('"name": "pick"' in model.text_of(prompt) for prompt in asked)  # tools, whatever the template knows
+    together = model.generate(asked)
+    assert told(together) == told([model.generate([prompt])[0] for prompt in asked])
+
+
+def test_a_thinking_template(save_tiny, tmp_path, look, specs):
+    model = QwenVL(str(save_tiny(tmp_path / "thinking", opening="<think>\\n")), device="cpu")
+    assert model.thinking
+    assert model.opening == "<think>\n"
+    completion = model.generate([replace(to_prompt(look(), (), specs, model.family, BUNDLED), max_tokens=4)])[0]
+    assert completion.text.startswith("<think>\n")
+    assert parse(completion.text, specs, model.family, {"front": (64, 96)}, finish=completion.finish).error is not None
+
+
+def test_a_template_that_shuts_the_thoughts(save_tiny, tmp_path):
+    model = QwenVL(str(save_tiny(tmp_path / "shut", opening="<think>\\n\\n</think>\\n\\n")), device="cpu")
+    assert not model.thinking
