@@ -98,6 +98,10 @@ class Link:
         """An ellipsoid (m, link frame); only drawn unless told otherwise, because its contacts are the dear ones."""
         self._add(mujoco.mjtGeom.mjGEOM_ELLIPSOID, half, rgb, mass, shown, pos=center, quat=_turn_quat(turn))
 
+    def mesh(self, name: str, rgb: Rgb, mass: float = 0.0, shown: bool = False) -> None:
+        """A mesh of the spec, placed in the link's frame; its convex hull is what touches."""
+        self._add(mujoco.mjtGeom.mjGEOM_MESH, [0, 0, 0], rgb, mass, shown, meshname=name)
+
     def barrel(self, a: Point, b: Point, radius: float, cap: float, rgb: Rgb, mass: float = 0.0) -> None:
         """A cylinder from a to b, along y or z, that ends in a flat dome of height cap beyond b."""
         self.cylinder(a, b, radius, rgb, mass)

@@ -6,6 +6,7 @@ https://frankaemika.github.io/docs/control_parameters.html. Link masses as in fr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from math import cos, pi, sin
 
 import mujoco
@@ -44,6 +45,8 @@ RANGES = (
 )  # fmt: skip
 TORQUES = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
 GAINS = ((4500, 250), (4500, 250), (3500, 180), (3500, 180), (2000, 60), (2000, 60), (2000, 40))
+FINGER_Z = 0.0584
+"""From the flange to the fingers' frames, m."""
 MAX_GAP = 0.08
 JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 
@@ -58,21 +61,27 @@ R = 0.056
 
 def build(spec: mujoco.MjSpec) -> None:
     """Adds the whole arm, base at the origin."""
+    links = (_shape_base, _shape_1, _shape_2, _shape_3, _shape_4, _shape_5, _shape_6, _shape_7)
+    build_shaped(
+        spec, {f"link{i}": shape for i, shape in enumerate(links)} | {"hand": _shape_hand, "finger": _shape_finger}
+    )
+
+
+def build_shaped(spec: mujoco.MjSpec, shapes: Mapping[str, Callable[[Link], None]]) -> None:
+    """The Panda's joints, drives and pads under any skin. shapes: "link0".."link7", "hand", "finger" to geom makers."""
     body = spec.worldbody.add_body(name="link0")
-    _shape_base(Link(body, TRUNK))
-    groups = (TRUNK, TRUNK, TRUNK, TRUNK, WRIST, WRIST, WRIST)
-    shapers = (_shape_1, _shape_2, _shape_3, _shape_4, _shape_5, _shape_6, _shape_7)
-    for i in range(7):
+    shapes["link0"](Link(body, TRUNK))
+    for i, name in enumerate(JOINTS):
         body = add_dh_body(body, f"link{i + 1}", *DH[i])
-        add_servo_joint(spec, body, JOINTS[i], RANGES[i], TORQUES[i], GAINS[i])
-        shapers[i](Link(body, groups[i]))
+        add_servo_joint(spec, body, name, RANGES[i], TORQUES[i], GAINS[i])
+        shapes[f"link{i + 1}"](Link(body, TRUNK if i < 4 else WRIST))
     hand = body.add_body(name="hand", pos=[0, 0, FLANGE], quat=[cos(pi / 8), 0, 0, -sin(pi / 8)])
-    _shape_hand(Link(hand, WRIST))
+    shapes["hand"](Link(hand, WRIST))
     add_tcp(hand, TCP)
     for name in FINGERS:
-        finger = add_finger(hand, name, 0.0584, MAX_GAP, mass=0.1)
-        _shape_finger(finger)
-        add_pad(finger, TCP - 0.0584, RUBBER)
+        finger = add_finger(hand, name, FINGER_Z, MAX_GAP, mass=0.1)
+        shapes["finger"](finger)
+        add_pad(finger, TCP - FINGER_Z, RUBBER)
     add_gripper_drive(spec, MAX_GAP)
 
 
