@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from qwenarm.errors import BadInput
@@ -114,6 +115,13 @@ def test_the_other_families(save_tiny, tmp_path, look, specs, kind, dialect):
     assert all('"name": "pick"' in model.text_of(prompt) for prompt in asked)  # tools, whatever the template knows
     together = model.generate(asked)
     assert told(together) == told([model.generate([prompt])[0] for prompt in asked])
+
+
+def test_pixels_are_counted_as_the_processor_resizes(save_tiny, tmp_path):
+    model = QwenVL(str(save_tiny(tmp_path / "limits", "qwen2_5_vl")), device="cpu")
+    size = (28 * 60, 28 * 80)  # more than this checkpoint's 2**20 pixels
+    grid = model.processor.image_processor(images=[np.zeros((*size, 3), np.uint8)])["image_grid_thw"][0]
+    assert model.family.codec.span(size) == (int(grid[2]) * 14, int(grid[1]) * 14)
 
 
 def test_a_thinking_template(save_tiny, tmp_path, look, specs):

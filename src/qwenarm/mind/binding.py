@@ -236,9 +236,7 @@ def _pair(items: Sequence[Any], notes: list[str]) -> tuple[float, float] | None:
 
 
 def _text_point(text: str, notes: list[str]) -> tuple[tuple[float, float] | None, Mapping[str, Any]]:
-    """A point inside of a string: "512, 430", "(512, 430)", <points x1="512" y1="430" alt="red cube">,
-    <box>(..),(..)</box>.
-    """
+    """A point inside of a string: "(512, 430)", <points x1="512" y1="430" alt="red cube">, or a box of two corners."""
     notes.append(NOTE_TEXT_NUMBERS)
     if tag := _POINTS_TAG.fullmatch(text.strip()):
         alt = _ALT.search(tag.group(3))

@@ -14,6 +14,7 @@ MAX_CHARS = 40_000
 MAX_ATTEMPTS = 64  # places in prose at which a bare call is looked for
 
 NAME_KEYS = ("name", "skill", "tool", "tool_name", "function", "function_name", "action")
+WRAPPERS = ("function", "tool_call", "tool_calls", "call", "calls", "action", "actions", "plan")
 ARGUMENT_KEYS = ("arguments", "args", "parameters", "params", "input", "action_input")
 
 NOTE_LOOSE = "loose JSON read"
@@ -234,13 +235,11 @@ def _as_calls(value: Any, names: Sequence[str], found: Found) -> list[Written]:
         return calls
     if not isinstance(value, dict):
         return []
-    for key in ("function", "tool_call"):  # {"type": "function", "function": {"name": ..., "arguments": "..."}}
-        if isinstance(value.get(key), dict):
+    for key in WRAPPERS:  # {"type": "function", "function": {"name": ..., "arguments": "..."}}
+        if isinstance(value.get(key), dict | list):
             return _as_calls(value[key], names, found)
-    if isinstance(value.get("tool_calls"), list):
-        return _as_calls(value["tool_calls"], names, found)
     call = _named_call(value, names) or _keyed_call(value, names)
-    if call is None:
+    if call is None or _is_schema(call.args):
         return []
     if not ("name" in value and "arguments" in value and isinstance(value["arguments"], dict)) and call.args:
         found.note(NOTE_SHAPE)
@@ -261,6 +260,11 @@ def _named_call(value: dict[str, Any], names: Sequence[str]) -> Written | None:
         if key == "name" and len(value) == 1:
             return Written(name, {})
     return None
+
+
+def _is_schema(args: Any) -> bool:
+    """Whether the arguments are a tool's description: a model that repeats its tools does not call them."""
+    return isinstance(args, dict) and args.get("type") == "object" and "properties" in args
 
 
 def _keyed_call(value: dict[str, Any], names: Sequence[str]) -> Written | None:

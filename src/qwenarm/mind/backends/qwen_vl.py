@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,8 @@ from PIL import Image
 
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.checkpoints import Checkpoint, load_model, load_processor, locate, quiet
+from qwenarm.mind.coordinates import ResizedPixels
+from qwenarm.mind.families import Family
 from qwenarm.mind.language import with_tools_in_text
 from qwenarm.types import Completion, Prompt
 
@@ -39,11 +42,12 @@ class QwenVL:
     ) -> None:
         checkpoint = locate(source)
         self.name, self.checkpoint = source, checkpoint
-        self.family, self.preset = checkpoint.family, checkpoint.preset
+        self.preset = checkpoint.preset
         self.device = device or _device()
         self.dtype = _dtype(dtype) if dtype else _default_dtype(self.device, checkpoint)
         self.batch, self.temperature, self.seed, self._drawn = batch, temperature, seed, 0
         self.processor = load_processor(checkpoint)
+        self.family = _with_limits_of(self.processor, checkpoint.family)
         self.model = load_model(checkpoint, self.device, self.dtype)
         self._template = {"enable_thinking": thinking} if self.family.thinking_switch else {}
         self._stops = _stop_ids(self.model, self.processor.tokenizer)
@@ -125,9 +129,10 @@ class QwenVL:
             yield
 
     def _sampling(self) -> dict[str, Any]:
+        ends = {"eos_token_id": sorted(self._stops), "pad_token_id": self.processor.tokenizer.pad_token_id}
         if self.temperature > 0:
-            return {"do_sample": True, "temperature": self.temperature}
-        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+            return {**ends, "do_sample": True, "temperature": self.temperature}
+        return {**ends, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
 
     def _completion(self, answer: list[int], limit: int, tokens_in: int, seconds: float) -> Completion:
         """Up to the first stop token. Another prompt of the batch may have had more room, hence the limit."""
@@ -136,6 +141,15 @@ class QwenVL:
         text = self.opening + self.processor.tokenizer.decode(kept, skip_special_tokens=False)
         count = len(kept) + (stop is not None)
         return Completion(text, seconds, tokens_in, count, "length" if stop is None else "stop")
+
+
+def _with_limits_of(processor: Any, family: Family) -> Family:
+    """The family, counting pixels as this checkpoint's processor resizes them."""
+    if not isinstance(family.codec, ResizedPixels):
+        return family
+    size = processor.image_processor.size
+    limits = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
+    return replace(family, codec=replace(family.codec, **limits))
 
 
 def _device() -> str:
