@@ -18,6 +18,8 @@ KINDS = {
     "arms": ("qwenarm.body.arms", "ARM"),
     "skills": ("qwenarm.skills", "SKILL"),
 }
+# short names of modules that make entries on demand: "menagerie:universal_robots_ur5e"
+ALIASES = {"menagerie": "qwenarm.body.menagerie"}
 
 
 def list_names(kind: str) -> tuple[str, ...]:
@@ -33,7 +35,7 @@ def load(kind: str, name: str) -> Any:
     if ":" in name:
         module_name, _, attribute = name.partition(":")
         try:
-            return getattr(importlib.import_module(module_name), attribute)
+            return getattr(importlib.import_module(ALIASES.get(module_name, module_name)), attribute)
         except (ImportError, AttributeError) as error:
             raise BadInput(f"Cannot load {kind[:-1]} {name!r}: {error}.") from error
     if name not in list_names(kind):

@@ -105,7 +105,7 @@ def test_every_grasp_in_the_workspace_is_within_reach(bare: Body):
                     assert min(s.position_error for s in found if s.rotation_error < 0.01) < 1e-3, (x, y, z, yaw)
 
 
-def lowest(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> float:
+def lowest(model: mujoco.MjModel, data: mujoco.MjData, geom: np.intp) -> float:
     """Height of the lowest vertex of a mesh, else of the lowest corner of the geom's box, m."""
     mat, box = data.geom_xmat[geom].reshape(3, 3), model.geom_aabb[geom]
     if (mesh := int(model.geom_dataid[geom])) >= 0:

@@ -195,8 +195,9 @@ class Servos:
         on_joint = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_JOINT)
         self._ids = [int(np.flatnonzero(on_joint & (model.actuator_trnid[:, 0] == j))[0]) for j in joints]
         self._finger = model.actuator(arm.finger_actuator).id
-        # A servo kp (u - q) - kv v follows a moving target without lag if it is sent ahead by kv / kp times v.
-        self._ahead = -model.actuator_biasprm[self._ids, 2] / model.actuator_gainprm[self._ids, 0]
+        # A servo kp (u - q) - kv v on a joint with friction d v follows without lag if sent ahead by (kv + d) / kp v.
+        braking = model.dof_damping[model.jnt_dofadr[joints]] - model.actuator_biasprm[self._ids, 2]
+        self._ahead = braking / model.actuator_gainprm[self._ids, 0]
         self._parts = np.linspace(0.0, 1.0, round(PERIOD / model.opt.timestep) + 1)[1:, None]
         self._nu = model.nu
         closed, opened = arm.finger_ctrl or (0.0, arm.max_gap)

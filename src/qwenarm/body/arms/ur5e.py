@@ -71,7 +71,11 @@ def build(spec: mujoco.MjSpec) -> None:
         body = add_dh_body(body, f"{name}_link", *DH[i])
         add_servo_joint(spec, body, name, RANGES[i], TORQUES[i], GAINS[i])
         shapers[i](Link(body, groups[i]))
-    hand = body.add_body(name="hand")
+    mount_gripper(spec, body.add_body(name="hand"))
+
+
+def mount_gripper(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
+    """Makes ``hand``, a bare body on a flange whose z points outwards, this arm's gripper, with tcp and drive."""
     _shape_hand(Link(hand, WRIST))
     add_tcp(hand, TCP)
     for name in FINGERS:
