@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from qwenarm.errors import BadInput
 from qwenarm.mind.backends.qwen_vl import QwenVL
@@ -86,6 +87,13 @@ def test_samples_repeat_with_the_seed(tiny, prompts):
 
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
+
+
+def test_threads_are_given_back(model, tiny, prompts):
+    before = torch.get_num_threads()
+    assert model.threads == 1
+    QwenVL(str(tiny), device="cpu", threads=2).generate(prompts[:1])
+    assert torch.get_num_threads() == before
 
 
 def test_what_is_described(model):

@@ -18,6 +18,7 @@ from qwenarm.mind.families import Family
 from qwenarm.mind.language import with_tools_in_text
 from qwenarm.types import Completion, Prompt
 
+SMALL = 256 << 20  # bytes of weights up to which a second CPU thread costs more in hand-overs than it brings
 LARGE = 2 << 30  # bytes of weights from which a CPU keeps them in bf16: in fp32 they would crowd the memory out
 
 
@@ -25,8 +26,9 @@ class QwenVL:
     """One loaded checkpoint. Greedy unless a temperature is given; then the seed makes the samples repeatable.
 
     device, dtype: by default what is there: CUDA in bf16, Apple's GPU in fp16, a CPU in fp32 (bf16 above 2 GiB of
-    weights). batch: prompts answered together. thinking: lets models think that can choose (Qwen3.5); others do as they
-    were trained. Raises ModelUnavailable when the checkpoint is missing, broken or of another architecture.
+    weights). batch: prompts answered together. threads: of the CPU, by default one for a small model and torch's choice
+    for others. thinking: lets models think that can choose (Qwen3.5); others do as they were trained. Raises
+    ModelUnavailable when the checkpoint is missing, broken or of another architecture.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class QwenVL:
         device: str | None = None,
         dtype: str | None = None,
         batch: int = 16,
+        threads: int | None = None,
         thinking: bool = False,
         temperature: float = 0.0,
         seed: int = 0,
@@ -45,6 +48,7 @@ class QwenVL:
         self.preset = checkpoint.preset
         self.device = device or _device()
         self.dtype = _dtype(dtype) if dtype else _default_dtype(self.device, checkpoint)
+        self.threads = threads or _default_threads(self.device, checkpoint)
         self.batch, self.temperature, self.seed, self._drawn = batch, temperature, seed, 0
         self.processor = load_processor(checkpoint)
         self.family = _with_limits_of(self.processor, checkpoint.family)
@@ -64,6 +68,7 @@ class QwenVL:
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
             "device": self.device,
             "dtype": str(self.dtype).removeprefix("torch."),
+            "threads": self.threads,
             "temperature": self.temperature,
             "seed": self.seed,
             "thinking": self.thinking,
@@ -94,7 +99,7 @@ class QwenVL:
         inputs = self._inputs(prompts)
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
         try:
-            with quiet(), self._seeded():
+            with quiet(), _cpu_threads(self.threads), self._seeded():
                 longest = max(prompt.max_tokens for prompt in prompts)
                 output = self.model.generate(**inputs, **self._sampling(), max_new_tokens=longest)
         except torch.OutOfMemoryError as error:
@@ -171,6 +176,20 @@ def _default_dtype(device: str, checkpoint: Checkpoint) -> torch.dtype:
     if device.startswith("mps"):
         return torch.float16
     return torch.bfloat16 if checkpoint.weight_bytes > LARGE else torch.float32
+
+
+def _default_threads(device: str, checkpoint: Checkpoint) -> int:
+    return 1 if device == "cpu" and checkpoint.weight_bytes < SMALL else torch.get_num_threads()
+
+
+@contextmanager
+def _cpu_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
