@@ -132,6 +132,8 @@ def test_frames_and_segmentation_see_the_objects(panda: Arm, laid: Scene):
     red = frame.rgb[seen == 0].mean(axis=0)
     assert red[0] > 1.5 * red[1]
     assert body.seconds["render"] > 0
+    body.close()
+    np.testing.assert_array_equal(body.frame("front", (96, 128)).rgb, frame.rgb)
 
 
 @pytest.mark.render

@@ -166,6 +166,12 @@ class Body:
         """sha256, in hex, over the bytes of qpos and qvel: equal hashes mean equal states, bit for bit."""
         return hashlib.sha256(self.data.qpos.tobytes() + self.data.qvel.tobytes()).hexdigest()
 
+    def close(self) -> None:
+        """Gives the drawing resources back; the next frame takes new ones."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
     @property
     def _draw(self) -> Renderer:
         if self._renderer is None:
