@@ -1,0 +1,59 @@
+"""The agent's own share of an episode: all wall time that is not the model, physics or rendering. Goal: at most 5 %.
+
+With the bundled model if it is there. Without it, replies are scripted and count as taking no time, so the share is an
+upper bound: every real model only makes it smaller.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from qwenarm.assemble import Choice, make_backend, perform
+from qwenarm.errors import ModelUnavailable
+from qwenarm.rollout import drive
+from qwenarm.types import Episode
+
+RESULTS = Path(__file__).parent / "results"
+NOT_OURS = ("model", "physics", "render")
+GOAL = 0.05
+
+
+def play(choice: Choice, seeds: int) -> tuple[list[Episode], str]:
+    """The episodes, and who played them."""
+    try:
+        backend, who = make_backend(choice), choice.model
+    except ModelUnavailable as error:
+        print(f"{error}\nThe oracle plays instead: no model time at all.", file=sys.stderr)
+        choice, backend, who = Choice(choice.task, policy="oracle"), None, "oracle"
+    return list(drive((perform(choice, seed, backend) for seed in range(seeds)), backend)), who
+
+
+def main() -> None:
+    """Measures, prints, and writes benchmarks/results/agent_overhead.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", default="put")
+    parser.add_argument("--model", default="bundled")
+    parser.add_argument("--seeds", type=int, default=5)
+    args = parser.parse_args()
+
+    episodes, who = play(Choice(args.task, model=args.model), args.seeds)
+    seconds: Counter[str] = Counter()
+    for episode in episodes:
+        for turn in episode.turns:
+            seconds.update(turn.seconds)
+    total = sum(seconds.values())
+    ours = sum(value for part, value in seconds.items() if part not in NOT_OURS)
+    turns = sum(len(episode.turns) for episode in episodes)
+    print(f"{who}: {len(episodes)} episodes of {args.task}, {turns} turns, {total:.1f} s")
+    for part, value in sorted(seconds.items(), key=lambda item: -item[1]):
+        print(f"  {part:8} {value:7.2f} s  {value / total:6.1%}")
+    print(f"agent overhead {ours / total:.1%} (goal {GOAL:.0%})")
+    found = {"who": who, "task": args.task, "seeds": args.seeds, "turns": turns, "seconds": dict(seconds)}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "agent_overhead.json").write_text(json.dumps({**found, "overhead": ours / total}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

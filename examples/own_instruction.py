@@ -1,0 +1,46 @@
+"""Your own words: a scene that contains what they name, judged by the simulator if they can be read as a goal.
+
+python examples/own_instruction.py "stack the green cube on the yellow cube"
+python examples/own_instruction.py "put the red cube in the blue bowl" --policy vlm
+"""
+
+import argparse
+from pathlib import Path
+
+from qwenarm.assemble import Choice, make_backend, perform
+from qwenarm.page import write_page
+from qwenarm.rollout import drive
+from qwenarm.types import Episode, SkillCall, SkillResult
+from qwenarm.watching import Watcher
+
+
+class Diary(Watcher):
+    """Anything can look on while an episode is played; a watcher is told of every event and changes nothing."""
+
+    def called(self, call: SkillCall, result: SkillResult) -> None:
+        print(f"  {call.name:6} {'ok' if result.ok else result.detail}")
+
+    def finished(self, episode: Episode) -> None:
+        print(f"  {episode.outcome}, {episode.progress:.0%} of the way")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Plays one episode per seed; writes a page of each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="?", default="put the green ball in the white tray")
+    parser.add_argument("--policy", default="oracle", help="oracle | vlm | random | idle")
+    parser.add_argument("--model", default="bundled", help="for vlm: bundled, a Hub id, a folder or a URL")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("runs/own"))
+    args = parser.parse_args(arguments)
+
+    choice = Choice(policy=args.policy, model=args.model, words=args.words)
+    backend = make_backend(choice)
+    for seed in range(args.seeds):
+        print(f'seed {seed}: "{args.words}"')
+        (episode,) = drive([perform(choice, seed, backend, watchers=[Diary()])], backend)
+        print("  page", write_page(episode, args.out / f"{seed}.html"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Your own Qwen behind any OpenAI-compatible server, asked on the first seeds of a task, prompts batched.
+
+vllm serve Qwen/Qwen3-VL-4B-Instruct          # or SGLang, or transformers serve
+python examples/remote_model.py http://localhost:8000 --seeds 8
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from qwenarm.assemble import Choice, perform
+from qwenarm.mind.model import open_model
+from qwenarm.page import write_page
+from qwenarm.rollout import drive
+from qwenarm.trace import Trace
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Plays the episodes in lockstep, keeps them in a trace, writes a page of each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url", help="http://host:port, and #NAME behind it if the server has several models")
+    parser.add_argument("--task", default="put")
+    parser.add_argument("--altitude", choices=("step", "plan"), default="step")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--out", type=Path, default=Path("runs/remote"))
+    args = parser.parse_args(arguments)
+
+    backend = open_model(args.url)
+    print("asking", {key: backend.describe()[key] for key in ("model", "url", "family")})
+    choice = Choice(args.task, policy="vlm", model=args.url, altitude=args.altitude)
+    trace, outcomes = Trace(args.out), Counter[str]()
+    plays = (perform(choice, seed, backend) for seed in range(args.seeds))
+    for episode in drive(plays, backend, batch=4):
+        trace.append(episode)
+        outcomes[str(episode.outcome)] += 1
+        page = write_page(episode, args.out / f"{episode.task}-{episode.seed}.html")
+        print(f"seed {episode.seed}: {episode.outcome} after {len(episode.turns)} turns, {page}")
+    print(dict(outcomes.most_common()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Every example runs, in a folder of its own, as its head says."""
+
+import importlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "examples"
+EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(FOLDER)
+
+
+def example(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+class Server(BaseHTTPRequestHandler):
+    """The smallest server that speaks the OpenAI protocol. Its model gives up at once."""
+
+    def do_GET(self) -> None:
+        self.answer({"data": [{"id": "test-model"}]})
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        user = request["messages"][-1]["content"]
+        assert any(part["type"] == "image_url" for part in user), "the model is shown a picture"
+        text = '<tool_call>\n{"name": "give_up", "arguments": {"reason": "only a test"}}\n</tool_call>'
+        self.answer({"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {}})
+
+    def answer(self, content: dict) -> None:
+        data = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps quiet."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_random_agent(capsys: pytest.CaptureFixture[str]) -> None:
+    example("random_agent").main(["--episodes", "2", "--steps", "5"])
+    assert capsys.readouterr().out.count("success False") == 2
+
+
+@pytest.mark.render
+def test_oracle_film(capsys: pytest.CaptureFixture[str]) -> None:
+    example("oracle_film").main(["--task", "put", "--out", "film"])
+    assert ": success after" in capsys.readouterr().out
+    assert Path("film/film.mp4").stat().st_size > 10_000
+    assert "<video" in Path("film/page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.render
+def test_own_instruction(capsys: pytest.CaptureFixture[str]) -> None:
+    example("own_instruction").main([])
+    assert "success, 100% of the way" in capsys.readouterr().out
+    assert Path("runs/own/0.html").exists()
+
+
+@pytest.mark.render
+def test_remote_model(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    example("remote_model").main([url, "--seeds", "2"])
+    assert "{'gave up': 2}" in capsys.readouterr().out
+    assert len(Path("runs/remote/episodes.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.render
+def test_new_task(capsys: pytest.CaptureFixture[str]) -> None:
+    example("new_task").main(["--seeds", "2"])
+    assert capsys.readouterr().out.count(": success after") == 2
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_are_short_and_say_how_to_run_them(name: str) -> None:
+    text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    assert 25 <= len(text.splitlines()) <= 85
+    assert re.search(rf"^    python examples/{name}\.py", text, flags=re.MULTILINE)
+    assert f"def test_{name}(" in Path(__file__).read_text(encoding="utf-8"), "an example without a test"
