@@ -1,5 +1,7 @@
 """Recorded and hand-written replies."""
 
+import json
+
 import pytest
 
 from qwenarm.errors import BadInput
@@ -28,7 +30,18 @@ def test_a_file_of_replies(tmp_path):
     assert read_script(path) == [Completion("one"), Completion("two", finish="length")]
 
 
-@pytest.mark.parametrize("line", ["hello", "3", '{"words": "one"}', "["])
+def test_what_was_said_in_an_episode(tmp_path):
+    path = tmp_path / "episodes.jsonl"
+    turns = [
+        {"completions": [{"text": "one", "finish": "stop"}]},
+        {"completions": []},
+        {"completions": [{"text": "two"}]},
+    ]
+    path.write_text(json.dumps({"schema": 1, "turns": turns}) + "\n")
+    assert [reply.text for reply in read_script(path)] == ["one", "two"]
+
+
+@pytest.mark.parametrize("line", ["hello", "3", '{"turns": [3]}', '{"text": 3}', '{"words": "one"}', "["])
 def test_a_bad_line_is_named(tmp_path, line):
     path = tmp_path / "script.jsonl"
     path.write_text(f'"one"\n{line}\n')

@@ -55,24 +55,33 @@ def _completion(reply: str | Completion) -> Completion:
 
 
 def read_script(path: Path) -> list[Completion]:
-    """The replies in a JSONL file: each line a string, or an object with "text" and, if wished, "finish".
+    """The replies in a JSONL file, one line after the other.
 
-    Raises BadInput, with the number of the line, for anything else.
+    A line is a string, or an object with "text" and, if wished, "finish", or a whole episode as ``qwenarm.trace`` keeps
+    it, which gives all that its model said. Raises BadInput, with the number of the line, for anything else.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"Cannot read the script {str(path)!r}: {error}.") from error
-    return [_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    return [reply for number, line in enumerate(lines, 1) if line.strip() for reply in _replies(path, number, line)]
 
 
-def _line(path: Path, number: int, line: str) -> Completion:
+def _replies(path: Path, number: int, line: str) -> list[Completion]:
     try:
         entry = json.loads(line)
     except ValueError as error:
         raise BadInput(f"Line {number} of {str(path)!r} is not JSON: {error}.") from error
-    if isinstance(entry, str):
-        return Completion(entry)
-    if isinstance(entry, dict) and isinstance(entry.get("text"), str):
-        return Completion(entry["text"], finish=str(entry.get("finish", "stop")))
-    raise BadInput(f'Line {number} of {str(path)!r} is neither a string nor an object with "text".')
+    try:
+        if isinstance(entry, dict) and "turns" in entry:
+            return [_recorded(said) for turn in entry["turns"] for said in turn["completions"]]
+        return [Completion(entry) if isinstance(entry, str) else _recorded(entry)]
+    except (KeyError, TypeError) as error:
+        raise BadInput(f'Line {number} of {str(path)!r} is no string, no object with "text", no episode.') from error
+
+
+def _recorded(said: Mapping[str, Any]) -> Completion:
+    text = said["text"]
+    if not isinstance(text, str):
+        raise TypeError("a reply that is no text")
+    return Completion(text, finish=str(said.get("finish", "stop")))
