@@ -36,6 +36,8 @@ HELD_OUT: frozenset[tuple[str, str]] = frozenset(
 
 WALL = 0.006
 """Thickness of a container's walls and floor, m."""
+LIFT = 0.002
+"""Walls begin this far above the underside, m: only the floor stands on the table, which saves most of the contacts."""
 CONTAINER_HALF = {"bowl": 0.070, "tray": 0.070, "box": 0.062}
 CONTAINER_HEIGHT = {"bowl": 0.040, "tray": 0.022, "box": 0.055}
 DENSITY = 400.0
@@ -131,8 +133,8 @@ def _add_open_box(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> 
     for k in range(4):
         yaw = k * math.pi / 2
         reach = half - WALL / 2
-        pos = [reach * math.cos(yaw), reach * math.sin(yaw), height / 2]
-        _add_wall(body, pos, [WALL / 2, half - (k % 2) * WALL, height / 2], yaw, rgba)
+        pos = [reach * math.cos(yaw), reach * math.sin(yaw), (height + LIFT) / 2]
+        _add_wall(body, pos, [WALL / 2, half - (k % 2) * WALL, (height - LIFT) / 2], yaw, rgba)
 
 
 def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
@@ -155,7 +157,7 @@ def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
             np.array([math.cos(lean / 2), 0, math.sin(lean / 2), 0]),
         )
         body.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_BOX, pos=[middle * math.cos(yaw), middle * math.sin(yaw), height / 2], quat=turn,
-            size=[WALL / 2, half_width, height / 2 / math.cos(lean)], rgba=rgba, density=3 * DENSITY,
+            type=mujoco.mjtGeom.mjGEOM_BOX, pos=[middle * math.cos(yaw), middle * math.sin(yaw), (height + LIFT) / 2], quat=turn,
+            size=[WALL / 2, half_width, (height - LIFT) / 2 / math.cos(lean)], rgba=rgba, density=3 * DENSITY,
             friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
         )  # fmt: skip
