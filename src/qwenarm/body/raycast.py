@@ -7,6 +7,7 @@ transparency (what is not invisible is opaque), the sky (black) and textures (a 
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from dataclasses import dataclass
@@ -20,13 +21,15 @@ GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
 FAR = 1e10
 """Farther than this nothing is looked for, m."""
 SUN = 100.0
-"""Distance from which a directional light's shadow rays come, m: mj_multiRay wants one origin for all of them."""
+"""Distance from which a directional light's shadow rays come, m: all of them must have one origin."""
 SLACK = 1e-3
 """A point is in shadow if the ray to it was stopped more than this before it, m."""
 PLAIN_RGBA = (0.5, 0.5, 0.5, 1.0)
 """A geom of this colour that has a material takes the material's."""
 PLAIN_SHINE = 0.5
 """Specular and shininess of a geom without material."""
+DARK = 1e-3
+"""A highlight of this part of its light is not seen."""
 MAX_EXPONENT = 128.0
 """OpenGL's largest specular exponent; shininess is a part of it."""
 
@@ -36,6 +39,7 @@ class RayCaster:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self._model = model
+        self._cast_model = _with_true_spheres(model)
         self._texture_rgb = _mean_texture_rgb(model)
         self._lock = threading.Lock()
         self._scene = mujoco.MjvScene(model, maxgeom=1)  # asked for its lights only
@@ -46,7 +50,7 @@ class RayCaster:
         self._view.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
 
     def rgb(self, data: mujoco.MjData, camera: int, size: tuple[int, int], shadows: bool) -> np.ndarray:
-        rays = _pixel_rays(self._model, data, camera, size)
+        rays = self.pixel_rays(data, camera, size)
         geom, depth, normal = self._cast(data, data.cam_xpos[camera], rays)
         hit = np.flatnonzero(geom >= 0)
         if len(hit) < len(geom):
@@ -58,46 +62,56 @@ class RayCaster:
         return picture.reshape(*size, 3)
 
     def depth(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
-        geom, depth, _ = self._cast(data, data.cam_xpos[camera], _pixel_rays(self._model, data, camera, size))
+        geom, depth, _ = self._cast(data, data.cam_xpos[camera], self.pixel_rays(data, camera, size))
         return np.where(geom >= 0, depth, np.inf).astype(np.float32).reshape(size)
 
     def segmentation(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
-        geom, _, _ = self._cast(data, data.cam_xpos[camera], _pixel_rays(self._model, data, camera, size))
+        geom, _, _ = self._cast(data, data.cam_xpos[camera], self.pixel_rays(data, camera, size))
         return geom.reshape(size)
 
     def close(self) -> None:
         """Nothing to free."""
 
+    def pixel_rays(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
+        """(H * W, 3) float64: from the camera through the pixels' centres, each 1 m long along the optical axis."""
+        height, width = size
+        tan = math.tan(math.radians(self._model.cam_fovy[camera]) / 2)
+        right, up, back = data.cam_xmat[camera].reshape(3, 3).T
+        x = ((np.arange(width) + 0.5) / width * 2 - 1) * tan * width / height
+        y = (1 - (np.arange(height) + 0.5) / height * 2) * tan
+        return ((y[:, None] * up - back)[:, None, :] + x[:, None] * right).reshape(-1, 3)
+
     def _cast(
         self, data: mujoco.MjData, origin: np.ndarray, rays: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """First hits of rays (n, 3) from one origin: geom ids (n,) int32 or -1, distances (n,), normals (n, 3).
+        """First hits of rays (n, 3) from one origin: geom ids (n,) int32 or -1, distances (n,) or -1, normals (n, 3).
 
         A distance is in lengths of its ray. Rays of a picture reach 1 m along the optical axis: theirs is the depth.
         """
         n = len(rays)
         geom, distance, normal = np.empty(n, np.int32), np.empty(n), np.empty((n, 3))
         flat = rays.reshape(-1), normal.reshape(-1)
-        mujoco.mj_multiRay(self._model, data, origin, flat[0], GROUPS, True, -1, geom, distance, flat[1], n, FAR)
+        mujoco.mj_multiRay(self._cast_model, data, origin, flat[0], GROUPS, True, -1, geom, distance, flat[1], n, FAR)
         return geom, distance, normal
 
     def _shade(self, data: mujoco.MjData, camera: int, seen: Surface, shadows: bool) -> np.ndarray:
-        """(n, 3) float32, may exceed 1: emission + sum over lights of ambient + lit (diffuse + specular), as in OpenGL 1."""
+        """(n, 3) float32, may exceed 1. As in OpenGL 1: emission + the lights' ambient + lit (diffuse + specular)."""
         paint = _paint(self._model, self._texture_rgb)
-        back = data.cam_xmat[camera].reshape(3, 3)[:, 2].astype(np.float32)  # to the eye: one direction for all pixels
-        arriving = np.repeat(paint.emission[seen.geom, None], 3, axis=1)
-        shine = np.zeros_like(arriving)
+        to_eye = _unit((data.cam_xpos[camera] - seen.point).astype(np.float32))
+        light_rgb = np.repeat(paint.emission[seen.geom, None], 3, axis=1)
+        shine = np.zeros_like(light_rgb)
         for light in self._lights(data, camera):
             toward, strength = _reach(light, seen.point)
             lit = np.maximum(_dot(seen.normal, toward), 0.0) * strength
-            if shadows and light.castshadow:
-                lit *= self._sees(data, light, seen.point)
-            arriving += light.ambient + lit[:, None] * light.diffuse
+            if shadows and light.castshadow and len(facing := np.flatnonzero(lit)):
+                lit[facing] *= self._sees(data, light, seen.point[facing])
+            light_rgb += lit[:, None] * light.diffuse
+            light_rgb += light.ambient
             if light.specular.any():
-                half = _unit(toward + back)
-                gloss = np.maximum(_dot(seen.normal, half), 0.0) ** (MAX_EXPONENT * paint.shininess[seen.geom])
-                shine += ((lit > 0) * strength * gloss * paint.specular[seen.geom])[:, None] * light.specular
-        return arriving * paint.rgb[seen.geom] + shine
+                gloss = _gloss(seen, toward + to_eye, paint) * (lit > 0) * strength
+                shine += gloss[:, None] * light.specular
+        light_rgb *= paint.rgb[seen.geom]
+        return light_rgb + shine
 
     def _lights(self, data: mujoco.MjData, camera: int) -> list[Any]:
         """The mjvLights of the scene, headlight included, for this camera."""
@@ -108,7 +122,7 @@ class RayCaster:
             return [self._scene.lights[i] for i in range(self._scene.nlight)]
 
     def _sees(self, data: mujoco.MjData, light: Any, points: np.ndarray) -> np.ndarray:
-        """(n,) bool: whether the light reaches the points (n, 3). Rays go from the light to them, which is one origin."""
+        """(n,) bool: whether the light reaches the points (n, 3). Rays go from it to them: one origin."""
         origin = light.pos.astype(float)
         if _directional(light):
             origin = points.mean(axis=0) - SUN * light.dir
@@ -135,6 +149,25 @@ class Paint:
     emission: np.ndarray
     specular: np.ndarray
     shininess: np.ndarray
+
+
+def _with_true_spheres(model: mujoco.MjModel) -> mujoco.MjModel:
+    """A copy for mj_multiRay, which skips a body if the ray misses the sphere around the body's bounding box.
+
+    It centres that sphere at the inertial frame's origin plus the box's centre, *unrotated*, and leaves out what does
+    not collide: parts of a turned arm vanish (seen in 3.17). Boxes whose spheres hold every geom, whichever way the
+    body turns, cure it.
+    """
+    copied = copy.copy(model)
+    offset = np.linalg.norm(model.geom_pos - model.body_ipos[model.geom_bodyid], axis=1)
+    reach = np.where(model.geom_rbound > 0, offset + model.geom_rbound, FAR)  # planes have no bound
+    radius = np.zeros(model.nbody)
+    np.maximum.at(radius, model.geom_bodyid, reach)
+    bounded = model.body_bvhadr >= 0
+    boxes = model.body_bvhadr[bounded]
+    copied.bvh_aabb[boxes, :3] = 0.0
+    copied.bvh_aabb[boxes, 3:] = radius[bounded, None] / math.sqrt(3.0)
+    return copied
 
 
 def _paint(model: mujoco.MjModel, texture_rgb: np.ndarray) -> Paint:
@@ -165,18 +198,8 @@ def _mean_texture_rgb(model: mujoco.MjModel) -> np.ndarray:
     return mean
 
 
-def _pixel_rays(model: mujoco.MjModel, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
-    """(H * W, 3) float64: from the camera through the pixels' centres, each 1 m long along the optical axis."""
-    height, width = size
-    tan = math.tan(math.radians(model.cam_fovy[camera]) / 2)
-    right, up, back = data.cam_xmat[camera].reshape(3, 3).T
-    x = ((np.arange(width) + 0.5) / width * 2 - 1) * tan * width / height
-    y = (1 - (np.arange(height) + 0.5) / height * 2) * tan
-    return ((y[:, None] * up - back)[:, None, :] + x[:, None] * right).reshape(-1, 3)
-
-
 def _reach(light: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
-    """Unit vectors from the points to the light ((3,) or (n, 3) float32), and the part (n,) of it that arrives there."""
+    """Unit vectors from the points to the light, (3,) or (n, 3) float32, and the part of it that arrives, (n,)."""
     if _directional(light):
         return -light.dir, 1.0
     offset = light.pos - points
@@ -188,6 +211,19 @@ def _reach(light: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | flo
         aligned = np.maximum(-_dot(toward, light.dir), 0.0)
         strength *= aligned**light.exponent * (aligned >= math.cos(math.radians(light.cutoff)))
     return toward, strength.astype(np.float32)
+
+
+def _gloss(seen: Surface, half: np.ndarray, paint: Paint) -> np.ndarray:
+    """(n,) float32: how much of a light is mirrored to the eye, by Blinn's half vector (n, 3), of any length."""
+    aligned = np.maximum(_dot(seen.normal, _unit(half)), 0.0)
+    exponent = MAX_EXPONENT * paint.shininess
+    gloss = np.zeros(len(seen.geom), np.float32)
+    bright = np.flatnonzero(
+        aligned > DARK ** (1.0 / max(float(exponent.min()), DARK))
+    )  # a power is dear: most are dark
+    geom = seen.geom[bright]
+    gloss[bright] = paint.specular[geom] * aligned[bright] ** exponent[geom]
+    return gloss
 
 
 def _directional(light: Any) -> bool:

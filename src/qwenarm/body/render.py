@@ -1,9 +1,9 @@
 """Pictures of a scene: colour, depth and segmentation, with OpenGL where there is one and without where there is none.
 
-Nobody needs to set anything. The first picture decides for the process: a GPU or software EGL, else OSMesa, else the ray
-caster, which needs no OpenGL at all. ``QWENARM_RENDERER`` (auto | egl | osmesa | raycast) overrules that, and so does an
-explicit ``MUJOCO_GL``. MuJoCo itself binds one OpenGL platform when it is imported and fails later where that platform is
-missing; here the platform is bound when the first picture is drawn, so it does not matter who imported mujoco, or when.
+Nobody needs to set anything. The first picture decides for the process: EGL (a GPU's, or Mesa's in software), else
+OSMesa, else the ray caster, which needs no OpenGL at all. ``QWENARM_RENDERER`` (auto | egl | osmesa | raycast) goes
+before that, and so does an explicit ``MUJOCO_GL``. MuJoCo itself settles on a platform when it is imported, and fails
+later where that one is missing; here the platform is bound late, so it matters neither who imported mujoco nor when.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Drawing(Protocol):
 class Renderer:
     """Draws one model. Costs nothing until the first picture; may be used from any thread, one picture at a time.
 
-    ``data`` needs up-to-date kinematics and cameras (mj_forward, or mj_kinematics and mj_camlight). Raises BadInput for an
-    unknown camera or a size that is not positive. Geom groups 0 to 2 are drawn, as MuJoCo does; sites never.
+    ``data`` needs up-to-date kinematics and cameras (mj_forward, or mj_kinematics and mj_camlight). Raises BadInput for
+    an unknown camera or a size that is not positive. Geom groups 0 to 2 are drawn, as MuJoCo does; sites never.
     """
 
     def __init__(self, model: mujoco.MjModel, name: str | None = None) -> None:

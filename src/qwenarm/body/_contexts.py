@@ -1,0 +1,162 @@
+"""OpenGL contexts without a window: made late, released after every picture, handed on from model to model.
+
+MuJoCo keeps its OpenGL objects as bare numbers that mean something only in the context they were made in; freeing
+them while another context is current destroys that one's. So every use and every end goes through ``Contexts.current``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import mujoco
+
+FILM_SAMPLES = 4
+"""Samples a pixel of pictures for people; those for models have one: faster, and the same edges as the ray caster's."""
+OWN_BUFFER = 16
+"""Side of a context's own framebuffer, px. Nothing is drawn there: pictures go to MuJoCo's offscreen buffer."""
+MOST_IDLE = 4
+"""So many contexts are kept for models to come. Making one and its first pictures takes as long as twenty others."""
+GL_FLOAT = 0x1406
+FONT = mujoco.mjtFontScale.mjFONTSCALE_50.value
+
+_idle: list[Contexts] = []
+_inherited: list[Contexts] = []
+"""Those of the process before a fork: neither to be used nor to be collected, which would free them."""
+_alive: set[Contexts] = set()
+_ours = threading.RLock()
+"""Guards the three. Reentrant, because a drawing may be collected, and so closed, at any moment."""
+_in_use = threading.local()
+
+
+def take(platform: str, model: mujoco.MjModel) -> Contexts:
+    """Contexts in which the model can be drawn: some that are idle, or new ones."""
+    content = _content(model)
+    with _ours:
+        for contexts in _idle:
+            if content and contexts.content == content and contexts.platform == platform and contexts.is_mine:
+                _idle.remove(contexts)
+                return contexts
+    return Contexts(platform, content)
+
+
+def give_back(contexts: Contexts) -> None:
+    """Keeps the contexts for a model like the one they were taken for, or frees them."""
+    with _ours:
+        keep = contexts.content is not None and contexts in _alive
+        if keep:
+            _idle.append(contexts)
+        surplus = contexts if not keep else _idle.pop(0) if len(_idle) > MOST_IDLE else None
+    if surplus is not None:
+        surplus.free()
+
+
+class Contexts:
+    """An OpenGL context, and in it MuJoCo's render contexts: one for models' pictures, one for people's.
+
+    content: what MuJoCo's contexts hold of their model, or None if no other model may use them.
+    """
+
+    def __init__(self, platform: str, content: Hashable = None) -> None:
+        self.platform, self.content = platform, content
+        self._process = os.getpid()
+        self._module = importlib.import_module(f"mujoco.{platform}")
+        self._gl = self._module.GLContext(OWN_BUFFER, OWN_BUFFER)
+        self._mjr: dict[bool, Any] = {}
+        with _ours:
+            if not _alive:  # registered after mujoco's own hook, so that ours runs before the display is closed
+                atexit.register(_free_all)
+            _alive.add(self)
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process made them: after a fork the child must make its own."""
+        return self._process == os.getpid()
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Current in this thread within the block, then what was before: a collected drawing may cut into another's."""
+        stack: list[Contexts] = _in_use.__dict__.setdefault("stack", [])
+        self._gl.make_current()
+        stack.append(self)
+        try:
+            yield
+        finally:
+            stack.pop()
+            self._release()
+            if stack:
+                stack[-1]._gl.make_current()
+
+    def for_picture(self, model: mujoco.MjModel, film: bool, size: tuple[int, int]) -> Any:
+        """The MjrContext with a buffer of at least this size (H, W), bound for drawing. Needs ``current``."""
+        height, width = size
+        context = self._mjr.get(film)
+        if context is None:
+            context = self._mjr[film] = _make_mjr(model, film, size)
+        elif context.offHeight < height or context.offWidth < width:
+            mujoco.mjr_resizeOffscreen(max(width, context.offWidth), max(height, context.offHeight), context)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
+        return context
+
+    def free(self) -> None:
+        """Frees all of it, once, and only in the process that made it."""
+        with _ours:
+            known = self in _alive
+            _alive.discard(self)
+            if not self.is_mine:
+                _inherited.append(self)
+        if known and self.is_mine:
+            with self.current():
+                for context in self._mjr.values():
+                    context.free()
+            self._gl.free()
+
+    def _release(self) -> None:
+        """Makes no context current in this thread, so that another may use it. mujoco's classes have no such method."""
+        module = self._module
+        if self.platform == "egl":
+            none = module.EGL.EGL_NO_SURFACE, module.EGL.EGL_NO_SURFACE, module.EGL.EGL_NO_CONTEXT
+            module.EGL.eglMakeCurrent(module.EGL_DISPLAY, *none)
+        elif self.platform == "osmesa":
+            module.osmesa.OSMesaMakeCurrent(None, None, GL_FLOAT, 0, 0)
+        elif self.platform == "glfw":
+            module.glfw.make_context_current(None)
+        else:
+            module.cgl.CGLSetCurrentContext(None)
+
+
+def _free_all() -> None:
+    for contexts in list(_alive):
+        contexts.free()
+
+
+def _make_mjr(model: mujoco.MjModel, film: bool, size: tuple[int, int]) -> Any:
+    """An MjrContext takes buffer size and samples from the model: lend it ours while it is made."""
+    window, quality = model.vis.global_, model.vis.quality
+    before = window.offheight, window.offwidth, quality.offsamples, quality.shadowsize
+    try:
+        window.offheight, window.offwidth = size
+        quality.offsamples, quality.shadowsize = (FILM_SAMPLES, quality.shadowsize) if film else (0, 0)
+        context = mujoco.MjrContext(model, FONT)
+    finally:
+        window.offheight, window.offwidth, quality.offsamples, quality.shadowsize = before
+    context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR.value
+    return context
+
+
+def _content(model: mujoco.MjModel) -> Hashable:
+    """All that an MjrContext copies from a model of primitive shapes; None if it copies more (meshes, textures)."""
+    if model.nmesh or model.ntex or model.nhfield or model.nskin or model.nflex:
+        return None
+    planes = model.geom_size[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value]
+    quality, extent, window = model.vis.quality, model.vis.map, model.vis.global_
+    return (
+        planes.tobytes(), model.stat.extent, window.linewidth, model.vis.rgba.fog.tobytes(),
+        quality.shadowsize, quality.numslices, quality.numstacks, quality.numquads,
+        extent.fogstart, extent.fogend, extent.shadowclip, extent.shadowscale,
+    )  # fmt: skip

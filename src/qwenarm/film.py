@@ -1,0 +1,78 @@
+"""Writes MP4 films picture by picture: H.264 in yuv420p, which every browser and player shows."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from types import TracebackType
+
+import imageio_ffmpeg
+import numpy as np
+
+from qwenarm.errors import BadInput
+
+QUALITY = ("-crf", "20", "-preset", "veryfast", "-movflags", "+faststart")
+"""Hardly visible losses, little time, and an index at the front so that a page can play the file while it loads."""
+
+
+class FilmWriter:
+    """A film under construction; nothing but the current picture is kept in memory.
+
+    The first picture fixes the size; an odd side is made even by repeating the last row or column, as yuv420p demands.
+    Used as a context manager it closes the file whatever happens: a film of what led to an exception can be watched.
+    Raises BadInput for what is no picture or has another size, OSError if the file cannot be written.
+    """
+
+    def __init__(self, path: Path | str, fps: int = 20) -> None:
+        self.path, self.fps = Path(path), fps
+        self.pictures = 0
+        self._shape: tuple[int, ...] = ()
+        self._ffmpeg: Generator[None, np.ndarray | None, None] | None = None
+        self._closed = False
+
+    def add(self, rgb: np.ndarray) -> None:
+        """Appends one picture, (H, W, 3) uint8."""
+        if self._closed:
+            raise BadInput(f"The film {self.path} is closed already.")
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+            raise BadInput(f"A film takes pictures of shape (H, W, 3) in uint8, not {rgb.shape} in {rgb.dtype}.")
+        if self._ffmpeg is None:
+            self._shape, self._ffmpeg = rgb.shape, self._start(rgb)
+        if rgb.shape != self._shape:
+            raise BadInput(f"This film's pictures are {_size(self._shape)}; one of {_size(rgb.shape)} cannot be added.")
+        self._ffmpeg.send(np.ascontiguousarray(_even(rgb)))
+        self.pictures += 1
+
+    def close(self) -> None:
+        """Finishes the file. Without a single picture there is none."""
+        self._closed = True
+        if self._ffmpeg is not None:
+            self._ffmpeg.close()
+            self._ffmpeg = None
+
+    def __enter__(self) -> FilmWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self, rgb: np.ndarray) -> Generator[None, np.ndarray | None, None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        height, width = _even(rgb).shape[:2]
+        ffmpeg = imageio_ffmpeg.write_frames(
+            str(self.path), (width, height), fps=self.fps, codec="libx264", pix_fmt_in="rgb24", pix_fmt_out="yuv420p",
+            quality=None, macro_block_size=2, output_params=list(QUALITY),  # pyright: ignore[reportArgumentType]
+        )  # fmt: skip
+        ffmpeg.send(None)  # starts the program
+        return ffmpeg
+
+
+def _even(rgb: np.ndarray) -> np.ndarray:
+    height, width = rgb.shape[:2]
+    return np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else rgb
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} x {shape[1]}"
