@@ -86,4 +86,3 @@ class Cast:
                 if len(specs) <= needed:
                     raise
                 specs.pop()
-

@@ -153,7 +153,7 @@ def sort_phrase(rng: np.random.Generator, by: str, places: Mapping[str, str], ow
 
 
 def _draw(rng: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _join(rng: np.random.Generator, parts: Sequence[str]) -> str:

@@ -1,0 +1,163 @@
+"""The arm and a task as a ``gymnasium.Env``: ``gymnasium.make("qwenarm/Put-v0", arm="panda", level=1)``.
+
+Observation: {"pixels": {camera: (H, W, 3) uint8}, "agent_pos": (n + 1,) float32}: joint angles (rad) and the finger gap
+(m); without cameras there are no pixels. Action, float32, once every 50 ms:
+
+* control="joint": (n + 1,) target joint angles, rad, and the finger gap, m.
+* control="ee_delta": (7,) in [-1, 1]: the hand's shift in x, y, z (1 = 2 cm) and turn about x, y, z (1 = 0.1 rad), in
+  the world frame, and the fingers (-1 closed, 1 open).
+
+Reward: the rise of the goal's progress since the last step, so that an episode's sum is its final progress. An episode
+terminates in success, and is truncated after ``_max_episode_steps``. Same seed, same scene and same trajectory for the
+same actions, whatever ran before. The instruction is in ``info["instruction"]`` and ``task_description``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium import spaces
+
+from qwenarm.body.arms._arm import Arm
+from qwenarm.body.body import Body
+from qwenarm.body.cameras import CAMERAS
+from qwenarm.body.kinematics import Kinematics
+from qwenarm.body.scene import Scene, compile_scene
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.registry import load
+from qwenarm.tasks._casting import Combos, Task
+from qwenarm.tasks._free import free_setup
+from qwenarm.tasks._goal import Setup
+from qwenarm.types import Control
+
+SHIFT, TURN = 0.02, 0.1
+"""Of the hand in one period of ee_delta at most: m along and rad about each axis."""
+FILM_SIZE = (480, 640)
+FILM_CAMERA = "wide"
+
+
+class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
+    """One arm, one task. After a reset, ``body`` is the world and ``setup`` the task's episode.
+
+    task, arm: names of the registry. level: from 1. cameras: whose pixels are observed; frame_size: their (H, W).
+    words: an instruction in free words that makes its own scene, at every reset (see also ``reset``). combos: the
+    colour x shape pairs that may appear, None for all. Raises UnknownName and BadInput with the valid choices.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012  (as gymnasium declares it)
+    body: Body
+    setup: Setup
+
+    def __init__(
+        self,
+        task: str = "put",
+        arm: str = "panda",
+        level: int = 1,
+        control: Literal["joint", "ee_delta"] = "joint",
+        render_mode: str | None = None,
+        cameras: Sequence[str] = ("front",),
+        frame_size: tuple[int, int] = (192, 256),
+        words: str | None = None,
+        combos: Combos | None = None,
+        max_episode_steps: int = 1200,
+    ) -> None:
+        self.task, self.arm, self.level, self.control = task, arm, level, control
+        self.render_mode = _valid("render mode", render_mode, (None, "rgb_array"))
+        self.cameras = tuple(_valid("camera", name, [camera.name for camera in CAMERAS]) for name in cameras)
+        self.frame_size, self.words, self.combos = frame_size, words, combos
+        self._max_episode_steps = max_episode_steps
+        self._arm: Arm = load("arms", arm)
+        self._task: Task = load("tasks", task)
+        if level not in range(1, len(self._task.levels) + 1):
+            raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
+        if words is not None:
+            free_setup(words, np.random.default_rng(0), level, combos)  # unknown things are told at once
+        self.observation_space, self.action_space = self._spaces(_valid("control", control, ("joint", "ee_delta")))
+
+    @property
+    def task_description(self) -> str:
+        """The instruction of this episode."""
+        return self.setup.instruction
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A new episode. options: {"instruction": words} makes a scene for free words, in this episode only."""
+        super().reset(seed=seed)
+        rng = np.random.default_rng(seed if seed is not None else int(self.np_random.integers(2**31)))
+        words = (options or {}).get("instruction", self.words)
+        if words is None:
+            self.setup = self._task.build(rng, self.level, self.combos)
+        else:
+            self.setup = free_setup(words, rng, self.level, self.combos)
+        self.body = Body(self.setup.scene, self._arm)
+        self._steps = 0
+        self._progress, success = self._judge()
+        return self._observe(), self._info(success)
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """One control period. What the action asks beyond the safety limits is cut, and counted in ``body.clamps``."""
+        self.body.step(self._to_control(np.asarray(action, dtype=float)))
+        self._steps += 1
+        before = self._progress
+        self._progress, success = self._judge()
+        truncated = self._steps >= self._max_episode_steps
+        return self._observe(), self._progress - before, success, truncated, self._info(success)
+
+    def render(self) -> np.ndarray | None:
+        """A picture of robot and table for people, (480, 640, 3) uint8; None without a render mode."""
+        return None if self.render_mode is None else self.body.frame(FILM_CAMERA, FILM_SIZE, shadows=True).rgb
+
+    def _to_control(self, action: np.ndarray) -> Control:
+        if self.control == "joint":
+            return Control(action[:-1], float(action[-1]))
+        target = self.body.hold()
+        pos, quat = self.body.kinematics.fk(target.qpos)
+        turned, step = np.zeros(4), np.clip(action, -1.0, 1.0)
+        angle = float(np.linalg.norm(step[3:6])) * TURN
+        axis = step[3:6] / max(float(np.linalg.norm(step[3:6])), 1e-9)
+        turn = np.concatenate([[np.cos(angle / 2)], np.sin(angle / 2) * axis])
+        mujoco.mju_mulQuat(turned, turn, quat)
+        solution = self.body.ik(pos + SHIFT * step[:3], turned)
+        return Control(solution.qpos, (step[6] + 1) / 2 * self._arm.max_gap)
+
+    def _judge(self) -> tuple[float, bool]:
+        """Progress and success now; without a goal neither."""
+        goal = self.setup.goal
+        if goal is None:
+            return 0.0, False
+        progress = goal.progress(self.body.state())
+        return progress, progress >= 1.0
+
+    def _observe(self) -> dict[str, Any]:
+        body = self.body
+        qpos = body.data.qpos[body.kinematics.qpos_adr]
+        observation: dict[str, Any] = {"agent_pos": np.append(qpos, body.gripper_width).astype(np.float32)}
+        if self.cameras:
+            observation["pixels"] = {name: body.frame(name, self.frame_size).rgb for name in self.cameras}
+        return observation
+
+    def _info(self, success: bool) -> dict[str, Any]:
+        info = {"is_success": success, "progress": self._progress, "instruction": self.setup.instruction}
+        return {**info, "clamps": sum(self.body.clamps.values())}
+
+    def _spaces(self, control: str) -> tuple[spaces.Dict, spaces.Box]:
+        joints = Kinematics(compile_scene(Scene(()), self._arm), self._arm)
+        low = np.append(joints.lower, 0.0).astype(np.float32)
+        high = np.append(joints.upper, self._arm.max_gap).astype(np.float32)
+        seen: dict[str, spaces.Space] = {"agent_pos": spaces.Box(-np.inf, np.inf, low.shape, np.float32)}
+        if self.cameras:
+            picture = spaces.Box(0, 255, (*self.frame_size, 3), np.uint8)
+            seen["pixels"] = spaces.Dict(dict.fromkeys(self.cameras, picture))
+        unit = spaces.Box(-1.0, 1.0, (7,), np.float32)
+        return spaces.Dict(seen), spaces.Box(low, high, dtype=np.float32) if control == "joint" else unit
+
+
+def _valid(kind: str, value: Any, choices: Sequence[Any]) -> Any:
+    if value not in choices:
+        raise UnknownName(kind, str(value), map(str, choices))
+    return value

@@ -1,0 +1,81 @@
+"""Episodes for instructions in a user's own words: a scene with what they name, and a goal if there is one in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from qwenarm.body.objects import COLORS, CONTAINERS, GRASPABLE, SHAPES, ObjectSpec
+from qwenarm.errors import BadInput
+from qwenarm.tasks._casting import Cast, Combos
+from qwenarm.tasks._goal import Setup
+from qwenarm.tasks._words import Reading, Thing, read
+
+MAX_TURNS = 12
+DISTRACTORS = (1, 3, 5)
+"""Graspable things that nobody named, by level."""
+ROOM_FOR = 3
+"""So many containers fit on the table."""
+
+
+def free_setup(instruction: str, rng: np.random.Generator, level: int = 1, combos: Combos | None = None) -> Setup:
+    """An episode for an instruction in free words. Its goal is None if nobody could say when it is fulfilled.
+
+    Raises BadInput if it names something that the world has not, or more than fits on the table.
+    """
+    reading, cast = read(instruction), Cast(rng, combos)
+    named = [_cast_thing(cast, thing) for thing in reading.things]
+    if reading.own:
+        _cast_own_colors(cast, reading, named)
+    elif reading.sorts:
+        for pair in reading.pairs:
+            for _ in range(int(rng.integers(1, 3))):
+                _cast_member(cast, pair.what)
+    needed = len(cast.specs)
+    shapes, colors = _unnamed(reading)
+    if colors:
+        cast.add(DISTRACTORS[min(level, len(DISTRACTORS)) - 1], [s for s in shapes if s in GRASPABLE], colors)
+        cast.add(sum(s.container for s in cast.specs) == 0, [s for s in shapes if s in CONTAINERS], colors)
+    try:
+        scene = cast.scene(needed)
+    except BadInput as error:
+        raise BadInput(f"The {needed} objects of this instruction do not fit on the table: name fewer.") from error
+    goal = reading.goal([placement.spec for placement in scene.objects])
+    return Setup(scene, goal, instruction, MAX_TURNS + 2 * len(reading.pairs))
+
+
+def _cast_thing(cast: Cast, thing: Thing) -> ObjectSpec:
+    """The object that is named; what the words leave open is drawn."""
+    if thing.color and thing.shape:
+        return cast.take(thing.color, thing.shape)
+    shapes = [thing.shape] if thing.shape else list(SHAPES)
+    return cast.draw(shapes, [thing.color] if thing.color else tuple(COLORS))
+
+
+def _cast_member(cast: Cast, members: Thing) -> None:
+    """One more of a class of things, if there is one left."""
+    cast.add(1, [members.shape] if members.shape else GRASPABLE, [members.color] if members.color else tuple(COLORS))
+
+
+def _cast_own_colors(cast: Cast, reading: Reading, named: Sequence[ObjectSpec]) -> None:
+    """Containers, unless some are named, and a thing or two of each one's colour."""
+    places = [spec for spec in named if spec.container]
+    if not places:
+        colors = [str(color) for color in cast.rng.permutation(list(COLORS))[: ROOM_FOR - 1]]
+        places = [cast.draw(CONTAINERS, [color]) for color in colors]
+    members = reading.members or Thing(None, None, every=True)
+    for place in places:
+        for _ in range(int(cast.rng.integers(1, 3))):
+            _cast_member(cast, replace(members, color=place.color))
+
+
+def _unnamed(reading: Reading) -> tuple[list[str], list[str]]:
+    """Shapes and colours that scenery may have, so that it is never meant by the words."""
+    said = [*reading.things, *(pair.what for pair in reading.pairs)]
+    shapes = {thing.shape for thing in said if thing.color is None}
+    colors = {thing.color for thing in said if thing.shape is None}
+    if reading.own:
+        return list(SHAPES), []
+    return [s for s in SHAPES if s not in shapes], [c for c in COLORS if c not in colors]
