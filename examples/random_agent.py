@@ -1,4 +1,4 @@
-"""A random agent drives the arm through Gymnasium: no model, no camera, 20 controls a second.
+"""A random agent drives the arm through Gymnasium: no model, 20 controls a simulated second.
 
 python examples/random_agent.py
 """
