@@ -1,0 +1,20 @@
+"""End the episode: the task is fulfilled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qwenarm.skills._skill import Motion, skill
+from qwenarm.types import SkillResult
+
+if TYPE_CHECKING:
+    from qwenarm.body.body import Body
+
+
+def done(body: Body) -> Motion:
+    """Stop, because the task is fulfilled."""
+    yield from ()
+    return SkillResult(True)
+
+
+SKILL = skill(done)

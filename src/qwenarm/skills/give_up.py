@@ -1,0 +1,23 @@
+"""End the episode unfulfilled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qwenarm.skills._skill import Motion, skill
+from qwenarm.types import SkillResult
+
+if TYPE_CHECKING:
+    from qwenarm.body.body import Body
+
+
+def give_up(body: Body, reason: str) -> Motion:
+    """Stop, because the task cannot be done.
+
+    reason: why
+    """
+    yield from ()
+    return SkillResult(True, reason)
+
+
+SKILL = skill(give_up)

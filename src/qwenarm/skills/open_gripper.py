@@ -1,0 +1,22 @@
+"""Let go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qwenarm.skills._motion import go_home, set_fingers
+from qwenarm.skills._skill import Motion, skill
+from qwenarm.types import SkillResult
+
+if TYPE_CHECKING:
+    from qwenarm.body.body import Body
+
+
+def open_gripper(body: Body) -> Motion:
+    """Open the hand where it is; what it holds falls."""
+    yield from set_fingers(body, body.arm.max_gap)
+    yield from go_home(body)
+    return SkillResult(True)
+
+
+SKILL = skill(open_gripper)

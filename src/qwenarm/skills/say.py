@@ -1,0 +1,23 @@
+"""Say something to the people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qwenarm.skills._skill import Motion, skill
+from qwenarm.types import SkillResult
+
+if TYPE_CHECKING:
+    from qwenarm.body.body import Body
+
+
+def say(body: Body, text: str) -> Motion:
+    """Tell the people something.
+
+    text: what to say
+    """
+    yield from ()
+    return SkillResult(True, text)
+
+
+SKILL = skill(say)
