@@ -44,7 +44,7 @@ def make_env(choice: Choice) -> ArmEnv:
     """The environment. Raises UnknownName and BadInput with the valid choices."""
     from qwenarm.env import ArmEnv
 
-    return ArmEnv(task=choice.task, level=choice.level, arm=choice.arm, words=choice.words or None)
+    return ArmEnv(choice.task, choice.arm, choice.level, cameras=(), words=choice.words or None)
 
 
 def make_backend(choice: Choice) -> Backend | None:

@@ -132,13 +132,15 @@ def _decide(
 
 
 def execute(body: Body, call: SkillCall, tell: Tell) -> SkillResult:
-    """Runs one call to its end, one control period after the other."""
-    motion = run_skill(body, call)
+    """Runs one call to its end, one control period after the other. A call that makes no sense is a failed one."""
+    motion = iter(run_skill(body, call))
     while True:
         try:
             control = next(motion)
         except StopIteration as end:
             return end.value
+        except BadInput as error:
+            return SkillResult(False, str(error))
         body.step(control)
         tell("stepped", body)
 

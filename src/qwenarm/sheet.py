@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from qwenarm.body.body import Body
     from qwenarm.env import ArmEnv
 
-SIZE = (448, 640)
-"""(H, W) of each view."""
+SIZE = (480, 640)
+"""(H, W) of each view: 4:3, as what policies see, so that fractions mean the same."""
 GAP, TITLE = 12, 30
 INK, PAPER, MARK = (238, 236, 230), (22, 23, 27), (255, 72, 88)
 
