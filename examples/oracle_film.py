@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/oracle"))
     args = parser.parse_args(arguments)
 
-    recorder = FilmRecorder(args.out / "film.mp4", stride=2)  # every second control period: double speed
+    recorder = FilmRecorder(args.out / "film.mp4")
     choice = Choice(args.task, args.level, args.arm, policy="oracle")
     (episode,) = drive([perform(choice, args.seed, backend=None, watchers=[recorder])])
 
