@@ -66,7 +66,11 @@ def run(
     trace = Trace(folder)
     recorder = FilmRecorder(folder / "film.mp4") if film else None
     watchers = [LiveView(out), *([recorder] if recorder else [])]
-    (episode,) = drive([perform(choice, seed, backend, watchers)], backend)
+    try:
+        (episode,) = drive([perform(choice, seed, backend, watchers)], backend)
+    finally:
+        if recorder:
+            recorder.close()  # an episode that was stopped leaves the film of what led there
     trace.append(episode)
     page = write_page(episode, folder / "page.html", recorder.path if recorder and recorder.written else None)
     _tell_failures(episode)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from qwenarm.film import FilmWriter
 from qwenarm.body.render import choose_renderer
 from qwenarm.captions import decision_text, outcome_color, result_text, short_call
 from qwenarm.film import FilmWriter
@@ -40,6 +39,7 @@ STILL_S = (1.2, 2.6)
 """Shortest and longest still after a decision; in between by the length of the words."""
 RESULT_S, END_S = 0.5, 2.0
 
+Color = tuple[int, int, int]
 INK, SOFT, PAPER = (238, 236, 230), (160, 163, 172), (22, 23, 27)
 COLORS = {"green": (76, 195, 138), "red": (255, 123, 107), "yellow": (227, 179, 65)}
 MARK = (255, 72, 88)
@@ -53,15 +53,14 @@ class FilmRecorder(Watcher):
 
     def __init__(self, path: Path | str) -> None:
         self.path, self.written = Path(path), False
-        self.words, self.said, self.turn, self.steps = "", "", 0, 0
+        self.words, self.said, self.call, self.turn, self.steps = "", "", "", 0, 0
+        self.film = FilmWriter(path, fps=FPS)
         self.verdict: tuple[str, str] = ("", "")
         self.size = SIZE
         self.seen: np.ndarray | None = None
         self.body: Body | None = None
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.film = FilmWriter(self.path, fps=FPS)
         self.words, self.body = env.setup.instruction, env.body
         self.size = RAYCAST_SIZE if choose_renderer() == "raycast" else SIZE
         self._hold(1.0, self._scene())
@@ -69,17 +68,17 @@ class FilmRecorder(Watcher):
     def looked(self, obs: Observation) -> None:
         self.turn += 1
         self.seen = framed(obs.frames[0], (), self._inset) if obs.frames else None
-        self.said, self.verdict = "looking …", ("", "")
+        self.said, self.call, self.verdict = "", "", ("", "")
 
     def decided(self, obs: Observation, decision: Decision, seconds: float) -> None:
         points = [value for call in decision.calls for value in call.args.values() if isinstance(value, ImagePoint)]
         self.seen = framed(obs.frames[0], points, self._inset) if obs.frames else None
-        self.said = decision_text(decision)
+        self.said, self.call = spoken(decision), decision_text(decision)
         self.verdict = (f"thought for {seconds:.1f} s", "") if seconds else ("", "")
         self._hold(min(max(STILL_S[0], 0.05 * len(self.said)), STILL_S[1]), self._scene())
 
     def calling(self, call: SkillCall) -> None:
-        self.said, self.verdict = short_call(call), ("", "")
+        self.call, self.verdict = short_call(call), ("", "")
 
     def stepped(self, body: Body) -> None:
         self.steps += 1
@@ -91,11 +90,15 @@ class FilmRecorder(Watcher):
         self._hold(RESULT_S, self._scene())
 
     def finished(self, episode: Episode) -> None:
-        self.said = ""
+        self.said, self.call = "", ""
         self.verdict = (str(episode.outcome), outcome_color(episode.outcome))
         self._hold(END_S, self._scene())
-        self.film.close()
+        self.close()
         self.written = True
+
+    def close(self) -> None:
+        """Ends the file, also that of an episode which was stopped midway; after ``finished`` it does nothing."""
+        self.film.close()
 
     def _scene(self) -> np.ndarray:
         assert self.body is not None
@@ -120,11 +123,21 @@ class FilmRecorder(Watcher):
         draw = ImageDraw.Draw(canvas)
         _line(draw, (16, height + 12), self.words, 19, INK, width - 32)
         _line(draw, (16, height + 40), self.said, 16, SOFT, width - 32)
+        room = width - 48 - _line(draw, (width - 16, height + 67), self._place, 13, SOFT, width, anchor="ra")
+        used = _line(draw, (16, height + 64), self.call, 16, INK, room)
         text, color = self.verdict
-        _line(draw, (16, height + 65), text, 16, COLORS.get(color, SOFT), width - 190)
-        if self.turn:
-            draw.text((width - 16, height + 65), f"turn {self.turn}   {STRIDE}× speed", SOFT, _font(16), anchor="ra")
+        _line(draw, (16 + used + 10 * bool(used), height + 64), text, 16, COLORS.get(color, SOFT), room - used - 10)
         return np.asarray(canvas)
+
+    @property
+    def _place(self) -> str:
+        return f"turn {self.turn}, {STRIDE}x speed" if self.turn else ""
+
+
+def spoken(decision: Decision) -> str:
+    """What was said, in one line without the tags around a call; of a policy without words, its thought."""
+    words = decision.raw.replace("<tool_call>", " ").replace("</tool_call>", " ") or decision.thought
+    return " ".join(words.split())
 
 
 def framed(frame: Frame, points: Sequence[ImagePoint], width: int) -> np.ndarray:
@@ -153,15 +166,16 @@ def _paste_inset(canvas: Image.Image, inset: np.ndarray) -> None:
 
 
 def _line(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, ink: tuple[int, ...], room: int
-) -> None:
-    """One line of text, cut with an ellipsis where it does not fit."""
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, ink: Color, room: int, anchor: str = "la"
+) -> int:
+    """Writes one line of text, cut with an ellipsis where it does not fit; returns its width."""
     font, text = _font(size), " ".join(text.split())
     if draw.textlength(text, font) > room:
         while text and draw.textlength(text + " …", font) > room:
             text = text[:-1]
         text += " …"
-    draw.text(at, text, ink, font)
+    draw.text(at, text, ink, font, anchor)
+    return round(draw.textlength(text, font))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

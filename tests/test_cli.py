@@ -1,0 +1,122 @@
+"""The command line teaches, is quick where nothing is simulated, and meets wrong input with one sentence and code 2."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from qwenarm import trace
+from qwenarm.cli import main
+
+FAST = ["--policy", "oracle", "--no-film"]
+
+
+def cli(capsys, *args: str) -> tuple[int, str, str]:
+    try:
+        code = main(list(args))
+    except SystemExit as end:  # tyro's own way out: help (0) and unknown options (2)
+        code = end.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("command", ["run", "list", "show", "replay", "eval", "train"])
+def test_help_has_an_example(capsys, command):
+    code, out, _ = cli(capsys, command, "--help")
+    assert code == 0 and f"Example: qwenarm {command}" in " ".join(out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("words", ["--help", "list tasks", "list skills", "list models", "run --help"])
+def test_help_and_lists_load_nothing_heavy(words):
+    code = (
+        "import sys\nfrom qwenarm.cli import main\n"
+        f"try: main({words.split()!r})\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'mujoco', 'transformers', 'scipy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip().endswith("[]") and done.stdout
+    assert time.perf_counter() - began < 5  # about 0.5 s on an idle machine
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("tasks", ["put", "stack", "sort"]),
+        ("arms", ["panda", "ur5e"]),
+        ("skills", ["pick", "place", "done"]),
+        ("policies", ["vlm", "oracle", "random", "idle"]),
+        ("models", ["bundled"]),
+    ],
+)
+def test_lists_name_everything_with_a_sentence(capsys, what, names):
+    code, out, _ = cli(capsys, "list", what)
+    first = {line.split()[0]: line for line in out.splitlines() if line and not line.startswith(" ")}
+    assert code == 0 and set(names) <= set(first)
+    assert all(len(line.split()) > 2 for line in first.values())
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["run", "--task", "putt"], "Did you mean 'put'? Valid: "),
+        (["run", "--arm", "pandas"], "panda"),
+        (["run", "--policy", "wizard"], "oracle"),
+        (["run", "--policy", "vlm", "--altitude", "low"], "plan"),
+        (["run", "--level", "99", *FAST], "level"),
+        (["run", "put the purple elephant in the blue bowl", *FAST], "cube"),
+        (["run", "--model", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["replay", "/nowhere"], "episodes.jsonl"),
+        (["eval", "--task", "put,fly"], "fly"),
+        (["eval", "--task", ","], "empty"),
+        (["eval", "--seeds", "0"], "at least 1"),
+        (["show", "nothing"], "stack"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_code_2(capsys, tmp_path, monkeypatch, args, words):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = cli(capsys, *args)
+    assert code == 2 and words in err and "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_unknown_options_are_code_2(capsys):
+    assert cli(capsys, "run", "--sped", "3")[0] == 2
+    assert cli(capsys, "list", "unicorns")[0] == 2
+
+
+def test_run_writes_trace_and_page_and_replay_confirms_it(capsys, tmp_path):
+    folder = tmp_path / "run"
+    code, out, _ = cli(capsys, "run", "--seed", "3", "--out", str(folder), *FAST)
+    assert code == 0 and "success" in out and str(folder / "page.html") in out.replace("\n", "")
+    (episode,) = trace.read(folder).episodes
+    assert episode.seed == 3 and episode.turns and "data:image/png" in (folder / "page.html").read_text()
+    code, out, _ = cli(capsys, "replay", str(folder))
+    assert code == 0 and "bit for bit" in out
+    code, _, err = cli(capsys, "replay", str(folder), "--index", "5")
+    assert code == 2 and "it holds 1" in err
+
+
+def test_free_words_are_played_and_judged_or_left_unjudged(capsys, tmp_path):
+    code, out, _ = cli(capsys, "run", "put the red cube in the blue bowl", "--out", str(tmp_path / "a"), *FAST)
+    assert code == 0 and "success" in out
+    idle = ["--policy", "idle", "--no-film", "--out", str(tmp_path / "b")]
+    code, out, _ = cli(capsys, "run", "make the red cube feel at home", *idle)
+    assert code == 0 and "unjudged" in out
+
+
+def test_eval_goes_on_where_it_stopped(capsys, tmp_path):
+    args = ["eval", "--task", "put", "--policy", "idle", "--out", str(tmp_path)]
+    assert cli(capsys, *args, "--seeds", "1")[0] == 0
+    first = (tmp_path / trace.FILE).read_bytes()
+    code, out, _ = cli(capsys, *args, "--seeds", "2")
+    assert code == 0 and "0.0%" in out and "2 out of turns" in " ".join(out.split())
+    assert (tmp_path / trace.FILE).read_bytes().startswith(first)
+    assert len(trace.read(tmp_path).episodes) == 2
+
+
+def test_show_draws_every_camera(capsys, tmp_path):
+    code, out, _ = cli(capsys, "show", "put", "--out", str(tmp_path / "a" / "sheet.png"))
+    assert code == 0 and (tmp_path / "a" / "sheet.png").stat().st_size > 20_000 and '"' in out
