@@ -6,8 +6,8 @@ import shlex
 
 from qwenarm.types import Decision, Episode, ImagePoint, Outcome, SkillCall, SkillResult, Turn
 
-TIMED = ("model", "physics", "render", "skill", "other", "film")
-"""The parts of a turn's wall seconds, in the order in which they are shown."""
+TIMED = ("model", "physics", "render", "skill", "other")
+"""The parts of a turn's wall seconds, in the order in which they are shown. The film's are not the episode's."""
 
 
 def arg_text(value: object) -> str:
@@ -59,8 +59,7 @@ def short_call(call: SkillCall) -> str:
 
 def total_seconds(episode: Episode) -> dict[str, float]:
     """Wall seconds by part over the whole episode, in the order of TIMED."""
-    names = dict.fromkeys([*TIMED, *(name for turn in episode.turns for name in turn.seconds)])
-    sums = {name: sum(turn.seconds.get(name, 0.0) for turn in episode.turns) for name in names}
+    sums = {name: sum(turn.seconds.get(name, 0.0) for turn in episode.turns) for name in TIMED}
     return {name: value for name, value in sums.items() if value > 0}
 
 

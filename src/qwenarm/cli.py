@@ -62,7 +62,7 @@ def run(
     choice = Choice(task, level, arm, policy, model, altitude, instruction)
     make_env(choice).close()  # a name that does not exist is told before a model is loaded
     backend = make_backend(choice)
-    folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task}-{seed}"
+    folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '-')}-{seed}"
     trace = Trace(folder)
     recorder = FilmRecorder(folder / "film.mp4") if film else None
     watchers = [LiveView(out), *([recorder] if recorder else [])]
@@ -110,7 +110,7 @@ def show(
     env = make_env(Choice(task, level, arm))
     try:
         env.reset(seed=seed)
-        path = write_sheet(env, out_file or Path("runs") / f"show-{task}-{seed}.png")
+        path = write_sheet(env, out_file or Path("runs") / f"show-{task.replace(':', '-')}-{seed}.png")
         out.print(f'"{env.setup.instruction}"\nsheet  {path}')
     finally:
         env.close()
@@ -218,6 +218,8 @@ def _tell_failures(episode: Episode) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Entry point. Exit codes: 0 fine, 1 a crash or a replay that differs, 2 the caller's error, 130 Ctrl-C."""
+    if "" not in sys.path:
+        sys.path.append("")  # so that "module:NAME" finds a task or arm in the folder where the user stands
     try:
         return app.cli(args=args, prog="qwenarm", description=__doc__) or 0
     except QwenarmError as error:

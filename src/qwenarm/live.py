@@ -79,7 +79,7 @@ def _row(turn: str, said: Text, seconds: list[str]) -> Table:
     row.add_column(justify="right", width=4)
     row.add_column(ratio=1)
     for _ in seconds:
-        row.add_column(justify="right", width=9, style="dim")
+        row.add_column(justify="right", width=7, style="dim")
     row.add_row(turn, said, *seconds)
     return row
 

@@ -92,19 +92,15 @@ def _lead(episode: Episode, film: str) -> str:
 
 def _bar(seconds: Mapping[str, float]) -> str:
     parts = "".join(
-        f'<i class="{_part(name)}" style="flex-grow:{1000 * value:.1f}" title="{escape(name)} {value:.2f} s"></i>'
+        f'<i class="{name}" style="flex-grow:{1000 * value:.1f}" title="{name} {value:.2f} s"></i>'
         for name, value in seconds.items()
     )
     return f'<div class="bar">{parts}</div>'
 
 
 def _legend(seconds: Mapping[str, float]) -> str:
-    items = (f'<li><i class="{_part(name)}"></i>{escape(name)} {value:.2f} s</li>' for name, value in seconds.items())
+    items = (f'<li><i class="{name}"></i>{name} {value:.2f} s</li>' for name, value in seconds.items())
     return f'<ul class="legend">{"".join(items)}</ul>'
-
-
-def _part(name: str) -> str:
-    return name if name in TIMED else "other"
 
 
 def _crash(episode: Episode) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from qwenarm.body.render import choose_renderer
 from qwenarm.captions import feedback_text
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.skills import run as run_skill
@@ -67,7 +68,7 @@ def play(
         outcome = _judge(env, outcome)
     except Exception:
         outcome, detail = Outcome.CRASHED, traceback.format_exc()
-    seen = {"versions": versions(), **(setup or {})}
+    seen = {"renderer": choose_renderer(), "versions": versions(), **(setup or {})}
     if tell.failures:
         seen["watchers that failed"] = tell.failures
     episode = _episode(env, policy, seed, tuple(turns), outcome, detail, seen)
