@@ -18,5 +18,9 @@ def specs() -> tuple[SkillSpec, ...]:
 
 
 def run(body: Body, call: SkillCall) -> Motion:
-    """The motion of one call: yields Controls for ``body.step``, returns a SkillResult. Raises UnknownName, BadInput."""
+    """The motion of one call: yields Controls for ``body.step``, returns a SkillResult.
+
+    What cannot be done, wrong arguments included, is a failed result with the reason. Raises UnknownName for a skill
+    that does not exist.
+    """
     return load("skills", call.name).run(body, call)

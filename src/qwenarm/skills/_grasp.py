@@ -1,79 +1,111 @@
-"""Where to put the fingers, and where to put what they hold."""
+"""Where to take hold of a thing, from the heights around a point."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
-from scipy import ndimage
 
-from qwenarm.skills._seeing import HeightMap, Top, footprint, top_at
+from qwenarm.body.arms._arm import PAD_TIP
+from qwenarm.body.body import Body
+from qwenarm.skills._motion import nearest_yaw
+from qwenarm.skills._skill import Failed
+from qwenarm.skills._surface import RAISED, Surface
 
-BELOW_TOP = 0.0225
-"""The fingers grasp this far below the top of a thing, m: half of 45 mm."""
-PAD = 0.0105
-"""The tcp stays at least this high above what the thing stands on, m: finger tips reach 8.6 mm lower."""
-FINGER_OUT, FINGER_WIDE = 0.012, 0.016
-"""Half the room that one finger takes, along the opening and across, m."""
-PAD_DEPTH = 0.008
-"""From the pad's face to the middle of the finger, m."""
-SOLID = 0.070
-"""A top smaller than this in both directions is a thing that can carry another; a larger one is a container, m."""
-CONTAINER_AREA = 0.09**2
-"""Something connected that covers more than this is a container, m2."""
-WALL_AWAY = 0.040
-"""What is put into a container goes at least this far from its outline, m."""
-
-
-def grasp_yaw(heights: HeightMap, top: Top, gap: float) -> float:
-    """The direction along which to close, rad: across a flat pair of sides, where the fingers find most room."""
-    if top.round:
-        candidates = np.radians(np.arange(0, 180, 15))
-    else:
-        candidates = np.array([top.yaw, top.yaw + np.pi / 2])
-        if top.size.min() < gap - 0.008 < top.size.max():
-            candidates = candidates[[int(np.argmin(top.size))]]
-    costs = [room(heights, top.center, yaw, gap, top.mask) + 1e-3 * abs(np.cos(yaw)) for yaw in candidates]
-    return float(candidates[int(np.argmin(costs))])
+SNAP = 0.025
+"""A thing this near to a point is meant by it, m."""
+SLICES = (0.020, 0.008)
+"""How much of a thing below its top is measured, m: deep for a ball's width, shallow if that runs into a neighbour."""
+ROUND = 1.3
+"""A shape whose bounding rectangle varies less than this with its direction is round (a square: 2)."""
+FINGER_HALF = np.array([0.010, 0.012])
+"""Half the room that a finger takes at its tip, along the opening and across, m."""
+OPENING = 0.012
+"""Free space between each finger and the thing before it is grasped and after it is let go, m."""
+SPARE = 0.006
+"""The fingers must open this much wider than the thing, m."""
 
 
-def room(heights: HeightMap, center: np.ndarray, yaw: float, gap: float, ignore: np.ndarray | None = None) -> float:
-    """The greatest height under the two fingers when they are ``gap`` apart, m; ``ignore`` (H, W) is what they go around."""
-    axis = np.array([np.cos(yaw), np.sin(yaw)])
-    offset = heights.xyz[..., :2] - center
-    along, across = np.abs(offset @ axis), np.abs(offset @ np.array([-axis[1], axis[0]]))
-    under = (np.abs(along - gap / 2 - PAD_DEPTH) < FINGER_OUT) & (across < FINGER_WIDE)
-    return heights.highest(under if ignore is None else under & ~ignore)
+@dataclass(frozen=True)
+class Rectangle:
+    """The smallest one around points seen from above. center (2,) m; yaw: of its first side, rad; sides (2,) m."""
+
+    center: np.ndarray
+    yaw: float
+    sides: np.ndarray
+    round: bool
 
 
-def grasp_height(heights: HeightMap, top: Top) -> float:
-    """Height of the tcp, m: half way down the thing, but no deeper than the floor beside it allows."""
-    ring = ndimage.binary_dilation(top.mask, iterations=8) & ~ndimage.binary_dilation(top.mask, iterations=4)
-    floor = float(np.percentile(heights.z[ring], 20)) if ring.any() else 0.0
-    return max(top.z - BELOW_TOP, max(floor, 0.0) + PAD)
+@dataclass(frozen=True)
+class Grasp:
+    """A hand pointing down. pos (3,) m of the tcp; yaw: in which it opens, rad; width: of the thing, m."""
+
+    pos: np.ndarray
+    yaw: float
+    width: float
 
 
-def resting_place(heights: HeightMap, point: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
-    """Where to let go of a thing of this radius (m) that shall go to a 3-D point: xy (2,), and the height there.
+def rectangle(points: np.ndarray) -> Rectangle:
+    """The rectangle of least area around points (N, 2), of all directions in steps of one degree."""
+    yaws = np.radians(np.arange(0, 90))
+    along = points @ np.stack([np.cos(yaws), np.sin(yaws)])  # (N, 90)
+    across = points @ np.stack([-np.sin(yaws), np.cos(yaws)])
+    sides = np.stack([np.ptp(along, axis=0), np.ptp(across, axis=0)])
+    area = sides.prod(axis=0)
+    best = int(np.argmin(area))
+    middle = [(along[:, best].min() + along[:, best].max()) / 2, (across[:, best].min() + across[:, best].max()) / 2]
+    c, s = math.cos(yaws[best]), math.sin(yaws[best])
+    center = np.array([c * middle[0] - s * middle[1], s * middle[0] + c * middle[1]])
+    return Rectangle(center, float(yaws[best]), sides[:, best], bool(area.max() < ROUND * max(area[best], 1e-9)))
 
-    On a block: the middle of its top. In a container: the emptiest spot near its middle. On the bare table: the point itself.
-    """
-    ground = footprint(heights, point)
-    in_container = ground.sum() * heights.pixel**2 > CONTAINER_AREA
-    top = top_at(heights, point)
-    if top is not None and top.size.max() < SOLID and not (in_container and point[2] < top.z - 0.03):
-        return top.center, top.z
-    if in_container:
-        return _emptiest(heights, ground, point, radius)
-    return point[:2], max(0.0, heights.highest(heights.distance(point[:2]) < radius))
+
+def find_thing(surface: Surface, point: np.ndarray) -> tuple[np.ndarray, float]:
+    """The upper surface (N, 3) m and the top's height of what stands at or next to a point (3,). Raises Failed."""
+    seed = surface.nearest(point[:2], max(RAISED, point[2] - 0.006), SNAP)
+    if seed is None:
+        raise Failed("nothing to grasp at that point")
+    start = float(surface.height[seed])
+    blob = surface.grow(seed, start - 0.004, within=0.05)
+    summit = blob[np.argmax(blob[:, 2])]
+    top = float(summit[2])
+    peak = surface.nearest(summit[:2], top - 1e-4, SNAP)
+    assert peak is not None
+    for depth in SLICES:
+        region = surface.grow(peak, max(top - depth, RAISED / 2))
+        if rectangle(region[:, :2]).sides.min() < 0.07:
+            break
+    return region, top
 
 
-def _emptiest(heights: HeightMap, ground: np.ndarray, point: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
-    """The lowest spot of a container's inside, near its middle where there are several."""
-    inner = ndimage.distance_transform_edt(np.pad(ground, 1))[1:-1, 1:-1] * heights.pixel
-    spots = np.argwhere((inner >= min(WALL_AWAY, inner.max())) & (heights.distance(point[:2]) < 0.10))
-    size = 2 * round(radius / heights.pixel) + 1
-    disc = np.hypot(*np.meshgrid(*[np.arange(size) - size // 2] * 2)) <= size / 2
-    covered = ndimage.maximum_filter(heights.z, footprint=disc)[tuple(spots.T)]
-    xy = heights.xyz[tuple(spots.T)][:, :2]
-    away = np.hypot(*(xy - heights.xyz[ground][:, :2].mean(0)).T)
-    best = int(np.argmin(covered + 0.15 * away))
-    return xy[best], float(covered[best])
+def choose_grasps(body: Body, surface: Surface, point: np.ndarray) -> list[Grasp]:
+    """Grasps of the thing at a point, best first: with room for the fingers, and near to how the hand is at home."""
+    region, top = find_thing(surface, point)
+    box = rectangle(region[:, :2])
+    options: list[tuple[float, float]] = [(box.yaw, float(box.sides[0])), (box.yaw + math.pi / 2, float(box.sides[1]))]
+    if box.round:
+        options = [(k * math.pi / 12, float(box.sides.mean())) for k in range(12)]
+    fitting = [(yaw, width) for yaw, width in options if width < body.arm.max_gap - SPARE]
+    if not fitting:
+        opens = round(100 * body.arm.max_gap)
+        raise Failed(f"too wide to grasp: {100 * box.sides.min():.0f} cm, and the fingers open {opens} cm")
+    around = surface.around(box.center, 0.09)
+    grasps = []
+    for yaw, width in fitting:
+        lowest = max(top - width / 2, PAD_TIP + 0.003)
+        free = blocked_to(around, box.center, yaw, width) + PAD_TIP + 0.003
+        grasps.append(Grasp(np.array([*box.center, max(lowest, free)]), nearest_yaw(body, yaw), width))
+    graspable = [grasp for grasp in grasps if grasp.pos[2] < top - 0.006]
+    if not graspable:
+        raise Failed("no room for the fingers beside it")
+    return sorted(graspable, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))
+
+
+def blocked_to(around: np.ndarray, center: np.ndarray, yaw: float, width: float) -> float:
+    """Height of the highest thing where the fingers would go beside something of this width, m."""
+    axes = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    local = (around[:, :2] - center) @ axes
+    out = np.abs(local[:, 0]) - (width / 2 + OPENING / 2 + FINGER_HALF[0])
+    in_finger = (np.abs(out) < FINGER_HALF[0] + OPENING / 2) & (np.abs(local[:, 1]) < FINGER_HALF[1])
+    # A point beside the thing's own wall is the thing: the fingers start a little further out.
+    return float(np.max(around[:, 2], where=in_finger & (out > -FINGER_HALF[0]), initial=0.0))

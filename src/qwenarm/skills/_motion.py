@@ -1,111 +1,180 @@
-"""Smooth, speed-limited ways from here to there. All motion of the skills is made of these.
+"""Smooth motion within the arm's limits: minimum-jerk moves of the joints, straight lines of the hand, the fingers.
 
-The minimum-jerk profile s(t) = 10 t^3 - 15 t^4 + 6 t^5 (Flash and Hogan, J. Neuroscience 5(7), 1985) has a peak speed of 15/8
-and a peak acceleration of 10/sqrt(3) times the mean; durations follow from these and the limits.
+The minimum-jerk profile s(t) = 10 t^3 - 15 t^4 + 6 t^5 (Flash and Hogan, J. Neuroscience 5(7), 1985) has a peak speed
+of 15/8 and a peak acceleration of 10/sqrt(3) times the mean; durations follow from these and the limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from qwenarm.body.arms._arm import PAD_TIP
+from qwenarm.body.body import Body
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.safety import BOX, PERIOD
-from qwenarm.skills._skill import Failed
+from qwenarm.skills._skill import Failed, Moves
+from qwenarm.skills._surface import Surface
 from qwenarm.types import Control
 
-if TYPE_CHECKING:
-    from qwenarm.body.body import Body
-
-Moves = Generator[Control, None, None]
-
-SHARE = 0.7
-"""How much of the joints' speed and acceleration limits a motion uses."""
-PEAK_SPEED, PEAK_ACCELERATION = 15 / 8, 10 / np.sqrt(3)
-FAST, GENTLE = 0.45, 0.12
-"""Peak speeds of the tcp on straight lines, m/s: in the air, and where it may touch something."""
-LINE_ACCELERATION = 2.0
-"""Of the tcp on straight lines, m/s2."""
-CONTACT = 0.0025
-"""The tcp lags this far above its target when what it holds stands on something, m."""
-SAFE_HEIGHT = 0.22
-"""A hand lower than this rises before it travels home, m."""
-
-
-def reach(body: Body, pos: np.ndarray, yaw: float, q0: np.ndarray | None = None) -> np.ndarray:
-    """(n,) joint angles for a hand that points down at pos (3,) m and opens along yaw, rad. Raises Failed out of reach."""
-    outside = float(np.linalg.norm(np.clip(pos, BOX[0], BOX[1]) - pos))
-    found = body.ik(pos, top_down(yaw), q0)
-    if outside > 0 or found.position_error > 0.002 or found.rotation_error > 0.05:
-        by = max(outside, found.position_error, 0.1 * found.rotation_error)
-        raise Failed(f"out of reach by {max(1, round(100 * by))} cm")
-    return found.qpos
-
-
-def nearest_yaw(yaw: float) -> float:
-    """yaw or half a turn away from it, whichever is nearer to how the hand stands at home (pi / 2): fingers are symmetric."""
-    return yaw + np.pi * round((np.pi / 2 - yaw) / np.pi)
-
-
-def move_joints(body: Body, goal: np.ndarray) -> Moves:
-    """All joints at once to goal (n,) rad, as fast as the slowest of them may; the fingers stay as they are."""
-    start, gripper = body.hold().qpos, body.hold().gripper
-    way = np.abs(goal - start)
-    by_speed = PEAK_SPEED * way / (SHARE * np.array(body.arm.velocity))
-    by_force = np.sqrt(PEAK_ACCELERATION * way / (SHARE * np.array(body.arm.acceleration)))
-    periods = max(1, int(np.ceil(np.maximum(by_speed, by_force).max() / PERIOD)))
-    for s in _profile(periods):
-        yield Control(start + s * (goal - start), gripper)
-
-
-def move_line(body: Body, pos: np.ndarray, yaw: float, speed: float = FAST, guarded: bool = False) -> Moves:
-    """The tcp on a straight line to pos (3,) m, hand pointing down. Raises Failed if a part of it is out of reach.
-
-    guarded: stops as soon as the hand lags above its target, for then something carries what it holds.
-    """
-    start, _ = body.kinematics.fk(body.hold().qpos)
-    gripper, qpos = body.hold().gripper, body.hold().qpos
-    length = float(np.linalg.norm(pos - start))
-    seconds = max(PEAK_SPEED * length / speed, np.sqrt(PEAK_ACCELERATION * length / LINE_ACCELERATION), 2 * PERIOD)
-    for s in _profile(int(np.ceil(seconds / PERIOD))):
-        target = start + s * (pos - start)
-        qpos = reach(body, target, yaw, qpos)
-        yield Control(qpos, gripper)
-        if guarded and body.proprio().tcp_pos[2] - target[2] > CONTACT:
-            return
-
-
-def set_fingers(body: Body, gap: float) -> Moves:
-    """Moves the fingers to a gap, m, and waits until they stand still."""
-    qpos = body.hold().qpos
-    for k in range(30):
-        before = body.gripper_width
-        yield Control(qpos, gap)
-        if k >= 3 and abs(body.gripper_width - before) < 2e-4:
-            return
-
-
-def wait(body: Body, seconds: float) -> Moves:
-    """Stays as it is."""
-    for _ in range(round(seconds / PERIOD)):
-        yield body.hold()
+SPEED_SHARE, ACCELERATION_SHARE = 0.75, 0.5
+"""How much of the joints' limits a motion uses."""
+LINE_SPEED, LINE_ACCELERATION = 0.40, 2.0
+"""Of the hand on straight lines, m/s and m/s2."""
+GENTLE = 0.12
+"""Speed of the hand where it may touch something, m/s."""
+SAFE_HEIGHT = 0.25
+"""The hand rises to this height before it travels home, m."""
+HOME_TOLERANCE = 0.02
+"""rad"""
+ABOVE, CLEAR = 0.08, 0.03
+"""The hand arrives this much over its target, at least, and passes over things with this much room, m."""
+PEAK_SPEED, PEAK_ACCELERATION = 15 / 8, 10 / math.sqrt(3)
 
 
 def go_home(body: Body) -> Moves:
-    """From anywhere to the home pose, straight up first if the hand is low; the fingers stay as they are."""
+    """From anywhere to the home pose: straight up if low, then through the joints. The fingers stay as they are."""
     home = np.array(body.arm.home_qpos)
-    pos, quat = body.kinematics.fk(body.hold().qpos)
+    at = body.hold().qpos
+    if np.abs(at - home).max() < HOME_TOLERANCE:
+        return
+    pos, quat = body.kinematics.fk(at)
     if pos[2] < SAFE_HEIGHT:
-        up = body.ik(np.array([*np.clip(pos[:2], BOX[0, :2], BOX[1, :2]), SAFE_HEIGHT]), quat)
-        if up.reached:
-            yield from move_joints(body, up.qpos)
+        up = np.array([*np.clip(pos[:2], BOX[0, :2], BOX[1, :2]), SAFE_HEIGHT])
+        if body.ik(up, quat).reached:
+            yield from move_line(body, up, quat)
     yield from move_joints(body, home)
-    yield from wait(body, 0.1)
 
 
-def _profile(periods: int) -> np.ndarray:
+def move_joints(body: Body, goal: np.ndarray) -> Moves:
+    """All joints at once to goal (n,) rad, as fast as the slowest of them may."""
+    start, gripper = body.hold().qpos, body.hold().gripper
+    way = goal - start
+    for s in _profile(_duration(body, way)):
+        yield Control(start + s * way, gripper)
+
+
+def move_line(
+    body: Body,
+    pos: np.ndarray,
+    quat: np.ndarray,
+    speed: float = LINE_SPEED,
+    stop: Callable[[], bool] | None = None,
+) -> Moves:
+    """The tcp on a straight line to pos (3,) m, turning to quat on the way. stop: asked every period, ends it early.
+
+    Raises Failed if a part of the line is out of reach.
+    """
+    path = _line(body, pos, quat, speed)
+    gripper = body.hold().gripper
+    for qpos in path:
+        yield Control(qpos, gripper)
+        if stop is not None and stop():
+            return
+
+
+def reach(body: Body, pos: np.ndarray, yaw: float, q0: np.ndarray | None = None) -> np.ndarray:
+    """(n,) joint angles for a hand that points down at pos (3,) m and opens along yaw, rad. Raises Failed."""
+    outside = float(np.linalg.norm(np.clip(pos, BOX[0], BOX[1]) - pos))
+    if outside > 0:
+        raise Failed(out_of_reach(outside))
+    solution = body.ik(pos, top_down(yaw), q0)
+    if not solution.reached:
+        raise Failed(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
+    return solution.qpos
+
+
+def above_all(body: Body, surface: Surface, pos: np.ndarray, below: float = PAD_TIP) -> np.ndarray:
+    """(3,) m over pos (3,): high enough that the hand from home meets nothing. below: what reaches below the tcp, m."""
+    tallest = surface.tallest(body.proprio().tcp_pos[:2], pos[:2], radius=0.08)
+    return np.array([*pos[:2], max(float(pos[2]) + ABOVE, tallest + below + CLEAR)])
+
+
+def wait(body: Body, seconds: float) -> Moves:
+    """Holds still."""
+    for _ in range(math.ceil(seconds / PERIOD)):
+        yield body.hold()
+
+
+def out_of_reach(by: float) -> str:
+    """The words for a place that the hand misses by so many m."""
+    return f"out of reach by {max(1, round(100 * by))} cm"
+
+
+def set_fingers(body: Body, gap: float, patience: int = 16) -> Moves:
+    """Moves the fingers towards gap, m, until they stand still; the arm stays."""
+    control = Control(body.hold().qpos, gap)
+    for _ in range(patience):
+        before = body.gripper_width
+        yield control
+        if abs(body.gripper_width - before) < 2e-4:
+            break
+    for _ in range(2):  # let the grip build up, or the thing settle
+        yield control
+
+
+def touching(body: Body, slack: float = 0.003) -> Callable[[], bool]:
+    """A test whether the hand lags above where it was sent by more than ``slack`` m: something carries it."""
+
+    def lags() -> bool:
+        wanted, _ = body.kinematics.fk(body.hold().qpos)
+        return float(body.proprio().tcp_pos[2] - wanted[2]) > slack
+
+    return lags
+
+
+def nearest_yaw(body: Body, yaw: float, turn: float = math.pi) -> float:
+    """yaw, or a multiple of ``turn`` away from it: whichever is nearest to how the hand stands at home (pi / 2)."""
+    return yaw + turn * round((math.pi / 2 - yaw) / turn)
+
+
+def _line(body: Body, pos: np.ndarray, quat: np.ndarray, speed: float) -> Sequence[np.ndarray]:
+    """Joint angles (n,) per period along the line, slowed down until every joint keeps its limits."""
+    qpos = body.hold().qpos
+    start, turned = body.kinematics.fk(qpos)
+    if turned @ quat < 0:
+        quat = -quat
+    way = pos - start
+    length = float(np.linalg.norm(way))
+    seconds = max(PEAK_SPEED * length / speed, math.sqrt(PEAK_ACCELERATION * length / LINE_ACCELERATION), 2 * PERIOD)
+    for _ in range(4):
+        path, last = [], qpos
+        for s in _profile(seconds):
+            between = (1 - s) * turned + s * quat
+            solution = body.ik(start + s * way, between / np.linalg.norm(between), last)
+            if not solution.reached:
+                raise Failed(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
+            last = solution.qpos
+            path.append(last)
+        excess = _excess(body, np.array([qpos, qpos, *path, path[-1]]))
+        if excess <= 1:
+            return path
+        seconds *= 1.05 * excess
+    return path
+
+
+def _excess(body: Body, path: np.ndarray) -> float:
+    """By how much a path (k, n) would have to be slowed down to keep every joint's limits."""
+    velocity = np.diff(path, axis=0) / PERIOD
+    acceleration = np.diff(velocity, axis=0) / PERIOD
+    fast = float((np.abs(velocity) / body.arm.velocity).max()) / SPEED_SHARE
+    hard = float((np.abs(acceleration) / body.arm.acceleration).max()) / (1.5 * ACCELERATION_SHARE)
+    return max(fast, math.sqrt(hard))
+
+
+def _duration(body: Body, way: np.ndarray) -> float:
+    """Seconds that a minimum-jerk move of the joints by way (n,) rad needs."""
+    speed = np.array(body.arm.velocity) * SPEED_SHARE
+    acceleration = np.array(body.arm.acceleration) * ACCELERATION_SHARE
+    fast = float((np.abs(way) / speed).max()) * PEAK_SPEED
+    hard = math.sqrt(float((np.abs(way) / acceleration).max()) * PEAK_ACCELERATION)
+    return max(fast, hard, 2 * PERIOD)
+
+
+def _profile(seconds: float) -> np.ndarray:
     """The shares of the way, one per control period, ending with 1."""
-    t = np.arange(1, periods + 1) / periods
+    count = math.ceil(seconds / PERIOD)
+    t = np.arange(1, count + 1) / count
     return t**3 * (10 - 15 * t + 6 * t**2)

@@ -1,80 +1,96 @@
 """A skill is a typed generator; its signature and docstring are what a model is told of it.
 
-``def pick(body: Body, at: ImagePoint) -> Motion`` yields one Control per 50 ms period, which the caller passes to ``body.step``, and
-returns a SkillResult. A docstring's first paragraph describes the skill; lines "name: text" describe the parameters.
+``def pick(body: Body, at: ImagePoint) -> Motion`` yields one Control per 50 ms period, which the caller passes to
+``body.step``, and returns a SkillResult. The first paragraph of its docstring describes the skill, lines "name: text"
+describe the parameters, which are ``ImagePoint``, ``str``, ``float`` or a ``Literal`` of strings.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 import re
-import typing
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from qwenarm.errors import BadInput
+from qwenarm.body.body import Body
 from qwenarm.types import Control, ImagePoint, Param, SkillCall, SkillResult, SkillSpec
 
-if TYPE_CHECKING:
-    from qwenarm.body.body import Body
-
 Motion = Generator[Control, None, SkillResult]
+Moves = Generator[Control, None, None]
+KINDS = {ImagePoint: "point", str: "string", float: "number"}
 
 
 class Failed(Exception):
-    """Raised inside a skill that cannot go on; the message is the reason that the model is told."""
-
-
-KINDS = {ImagePoint: "point", str: "string", float: "number"}
+    """Ends a skill; the message is the reason, in words that a model can act on."""
 
 
 @dataclass(frozen=True)
 class Skill:
-    """A skill and what a model is told of it."""
+    """A registry entry. act: the generator function. recover: brings the arm to safety when it fails."""
 
     spec: SkillSpec
-    function: Callable[..., Motion]
+    act: Callable[..., Motion]
+    recover: Callable[[Body], Moves]
 
     def run(self, body: Body, call: SkillCall) -> Motion:
-        """The motion of one call. Raises BadInput for arguments that the skill has not, or that are missing."""
-        known = {param.name: param for param in self.spec.params}
-        wrong = [name for name in call.args if name not in known]
-        missing = [name for name, param in known.items() if param.required and name not in call.args]
-        if wrong or missing:
-            raise BadInput(f"{call.name} takes ({', '.join(known)}), not ({', '.join(call.args)}).")
-        return _safely(body, self.function(body, **call.args))
+        """The motion of one call. A failure leaves the arm at home and is a result with its reason."""
+        trouble = _trouble(self.spec, call.args, [camera.name for camera in body.scene.cameras])
+        if trouble:
+            return SkillResult(False, trouble)
+        try:
+            return (yield from self.act(body, **call.args))
+        except Failed as failure:
+            yield from self.recover(body)
+            return SkillResult(False, str(failure))
 
 
-def _safely(body: Body, motion: Motion) -> Motion:
-    """A skill that fails leaves the arm at home, as one that goes well does."""
+def skill(act: Callable[..., Motion]) -> Skill:
+    """Reads the spec off a generator function. Raises TypeError for a parameter of a type that no model can give."""
     from qwenarm.skills._motion import go_home
 
-    try:
-        return (yield from motion)
-    except Failed as reason:
-        yield from go_home(body)
-        return SkillResult(False, str(reason))
-
-
-def skill(function: Callable[..., Motion]) -> Skill:
-    """Reads the spec off a generator function. Raises TypeError for a parameter of a type that no model can give."""
-    doc = inspect.cleandoc(function.__doc__ or "")
+    doc = inspect.cleandoc(act.__doc__ or "")
     told = dict(re.findall(r"^(\w+): (.+)$", doc, flags=re.MULTILINE))
-    # The annotations name Body, which is imported for type checkers only.
-    hints = typing.get_type_hints(function, localns={"Body": object})
-    parameters = list(inspect.signature(function).parameters.values())[1:]
+    hints = get_type_hints(act)
+    parameters = list(inspect.signature(act).parameters.values())[1:]
     params = tuple(_param(p, hints[p.name], told.get(p.name, "")) for p in parameters)
-    name = function.__name__.rstrip("_")
-    return Skill(SkillSpec(name, " ".join(doc.split("\n\n")[0].split()), params), function)
+    return Skill(SkillSpec(act.__name__, " ".join(doc.split("\n\n")[0].split()), params), act, go_home)
 
 
 def _param(parameter: inspect.Parameter, hint: Any, doc: str) -> Param:
     required = parameter.default is inspect.Parameter.empty
-    if typing.get_origin(hint) is Literal:
-        return Param(parameter.name, "string", doc, required, tuple(typing.get_args(hint)))
+    if get_origin(hint) is Literal:
+        return Param(parameter.name, "string", doc, required, tuple(get_args(hint)))
     if hint not in KINDS:
-        raise TypeError(
-            f"Parameter {parameter.name!r} has the type {hint}; a model can give {', '.join(k.__name__ for k in KINDS)}."
-        )
+        valid = ", ".join(kind.__name__ for kind in KINDS)
+        raise TypeError(f"Parameter {parameter.name!r} has the type {hint}; a model can give {valid}.")
     return Param(parameter.name, KINDS[hint], doc, required)
+
+
+def _trouble(spec: SkillSpec, args: Mapping[str, Any], cameras: Sequence[str]) -> str:
+    """What is wrong with the arguments, or ""."""
+    known = {param.name: param for param in spec.params}
+    odd = [name for name in args if name not in known]
+    missing = [name for name, param in known.items() if param.required and name not in args]
+    if odd or missing:
+        return f"{spec.name} takes ({', '.join(known)}), not ({', '.join(args)})"
+    for name, value in args.items():
+        if wrong := _wrong(known[name], value, cameras):
+            return f"{name} {wrong}"
+    return ""
+
+
+def _wrong(param: Param, value: Any, cameras: Sequence[str]) -> str:
+    if param.kind == "point":
+        if not isinstance(value, ImagePoint):
+            return "must be a point in an image"
+        if value.camera not in cameras:
+            return f"is in no camera's image: {value.camera!r}; there are {', '.join(cameras)}"
+        return "" if 0 <= value.u <= 1 and 0 <= value.v <= 1 else "lies outside of the image"
+    if param.kind == "number":
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return "" if number else "must be a number"
+    if param.choices:
+        return "" if value in param.choices else f"must be one of {', '.join(param.choices)}"
+    return "" if isinstance(value, str) else "must be text"

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from qwenarm.body.body import Body
 from qwenarm.skills._skill import Motion, skill
 from qwenarm.types import SkillResult
-
-if TYPE_CHECKING:
-    from qwenarm.body.body import Body
 
 
 def done(body: Body) -> Motion:

@@ -1,18 +1,16 @@
-"""Bring the hand over a point."""
+"""Hold the hand over a point."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
 
 import numpy as np
 
-from qwenarm.skills._motion import move_joints, reach, wait
-from qwenarm.skills._seeing import world_point
+from qwenarm.body.body import Body
+from qwenarm.skills._motion import go_home, move_joints, reach
 from qwenarm.skills._skill import Motion, skill
+from qwenarm.skills._surface import world_point
 from qwenarm.types import ImagePoint, SkillResult
-
-if TYPE_CHECKING:
-    from qwenarm.body.body import Body
 
 HEIGHT = 0.12
 """Of the tcp over what is at the point, m."""
@@ -23,9 +21,10 @@ def move_to(body: Body, at: ImagePoint) -> Motion:
 
     at: the point
     """
-    goal = world_point(body, at) + np.array([0.0, 0.0, HEIGHT])
-    yield from move_joints(body, reach(body, goal, np.pi / 2))
-    yield from wait(body, 0.1)
+    point = world_point(body, at)
+    qpos = reach(body, point + np.array([0, 0, HEIGHT]), math.pi / 2)
+    yield from go_home(body)
+    yield from move_joints(body, qpos)
     return SkillResult(True)
 
 

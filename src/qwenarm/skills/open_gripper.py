@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from qwenarm.body.body import Body
 from qwenarm.skills._motion import go_home, set_fingers
 from qwenarm.skills._skill import Motion, skill
 from qwenarm.types import SkillResult
-
-if TYPE_CHECKING:
-    from qwenarm.body.body import Body
 
 
 def open_gripper(body: Body) -> Motion:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from qwenarm.skills._grasp import grasp_height, grasp_yaw
-from qwenarm.skills._motion import FAST, GENTLE, go_home, move_joints, move_line, nearest_yaw, reach, set_fingers
-from qwenarm.skills._seeing import height_map, top_at, world_point
+from qwenarm.body.body import Body
+from qwenarm.body.kinematics import top_down
+from qwenarm.skills._grasp import OPENING, Grasp, choose_grasps
+from qwenarm.skills._motion import above_all, go_home, move_joints, move_line, reach, set_fingers
 from qwenarm.skills._skill import Failed, Motion, skill
+from qwenarm.skills._surface import Surface, look_down, world_point
 from qwenarm.types import ImagePoint, SkillResult
-
-if TYPE_CHECKING:
-    from qwenarm.body.body import Body
-
-ABOVE = 0.07
-"""From this far over a thing the hand comes straight down, m."""
 
 
 def pick(body: Body, at: ImagePoint) -> Motion:
@@ -28,29 +22,32 @@ def pick(body: Body, at: ImagePoint) -> Motion:
         raise Failed("the hand already holds something")
     point = world_point(body, at)
     yield from go_home(body)
-    heights = height_map(body)
-    top = top_at(heights, point)
-    if top is None:
-        raise Failed("nothing to grasp at that point")
-    gap = body.arm.max_gap
-    if top.size.min() > gap - 0.006:
-        raise Failed(f"too wide to grasp, {100 * top.size.min():.0f} cm: the fingers open {100 * gap:.0f} cm")
-    yaw = nearest_yaw(grasp_yaw(heights, top, gap))
-    down = np.array([*top.center, grasp_height(heights, top)])
-    above = np.array([*top.center, top.z + ABOVE])
-    ready = reach(body, above, yaw)
-    reach(body, down, yaw, ready)
-    yield from set_fingers(body, gap)
+    surface = look_down(body)
+    grasp, above, ready = _reachable(body, surface, choose_grasps(body, surface, point))
+    yield from set_fingers(body, min(body.arm.max_gap, grasp.width + 2 * OPENING), patience=1)
     yield from move_joints(body, ready)
-    yield from move_line(body, down, yaw)
+    yield from move_line(body, grasp.pos, top_down(grasp.yaw))
     yield from set_fingers(body, 0.0)
     caught = body.proprio().holding
-    yield from move_line(body, above, yaw, speed=2 * GENTLE if caught else FAST)
+    yield from move_line(body, above, top_down(grasp.yaw))
     yield from go_home(body)
     if body.proprio().holding:
         return SkillResult(True)
-    yield from set_fingers(body, gap)
+    yield from set_fingers(body, body.arm.max_gap)
     raise Failed("the object slipped out of the hand" if caught else "nothing between the fingers")
+
+
+def _reachable(body: Body, surface: Surface, grasps: list[Grasp]) -> tuple[Grasp, np.ndarray, np.ndarray]:
+    """The first grasp within reach, the point above it, and the joint angles there. Raises Failed if there is none."""
+    failure = Failed("out of reach")
+    for grasp in grasps:
+        above = above_all(body, surface, grasp.pos)
+        try:
+            reach(body, grasp.pos, grasp.yaw)
+            return grasp, above, reach(body, above, grasp.yaw)
+        except Failed as reason:
+            failure = reason
+    raise failure
 
 
 SKILL = skill(pick)
