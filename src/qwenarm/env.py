@@ -94,6 +94,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             self.setup = self._task.build(rng, self.level, self.combos)
         else:
             self.setup = free_setup(words, rng, self.level, self.combos)
+        self.close()
         self.body = Body(self.setup.scene, self._arm)
         self._steps = 0
         self._progress, success = self._judge()
@@ -111,6 +112,11 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def render(self) -> np.ndarray | None:
         """A picture of robot and table for people, (480, 640, 3) uint8; None without a render mode."""
         return None if self.render_mode is None else self.body.frame(FILM_CAMERA, FILM_SIZE, shadows=True).rgb
+
+    def close(self) -> None:
+        """Gives the drawing resources back; body and setup stay."""
+        if hasattr(self, "body"):
+            self.body.close()
 
     def _to_control(self, action: np.ndarray) -> Control:
         if self.control == "joint":

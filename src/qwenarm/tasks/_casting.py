@@ -81,7 +81,7 @@ class Cast:
         while True:
             try:
                 mixed = [specs[i] for i in self.rng.permutation(len(specs))]
-                return Scene(place_objects(self.rng, mixed, tries=60 if len(specs) > needed else 600))
+                return Scene(place_objects(self.rng, mixed, tries=40 if len(specs) > needed else 300))
             except BadInput:
                 if len(specs) <= needed:
                     raise

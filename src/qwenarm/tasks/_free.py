@@ -9,7 +9,7 @@ import numpy as np
 
 from qwenarm.body.objects import COLORS, CONTAINERS, GRASPABLE, SHAPES, ObjectSpec
 from qwenarm.errors import BadInput
-from qwenarm.tasks._casting import Cast, Combos
+from qwenarm.tasks._casting import BLOCKS, Cast, Combos
 from qwenarm.tasks._goal import Setup
 from qwenarm.tasks._words import Reading, Thing, read
 
@@ -26,7 +26,9 @@ def free_setup(instruction: str, rng: np.random.Generator, level: int = 1, combo
     Raises BadInput if it names something that the world has not, or more than fits on the table.
     """
     reading, cast = read(instruction), Cast(rng, combos)
-    named = [_cast_thing(cast, thing) for thing in reading.things]
+    shapes, colors = _unnamed(reading)
+    moved = [pair.what for pair in reading.pairs]
+    named = [_cast_thing(cast, thing, thing in moved, shapes, colors) for thing in reading.things]
     if reading.own:
         _cast_own_colors(cast, reading, named)
     elif reading.sorts:
@@ -34,7 +36,6 @@ def free_setup(instruction: str, rng: np.random.Generator, level: int = 1, combo
             for _ in range(int(rng.integers(1, 3))):
                 _cast_member(cast, pair.what)
     needed = len(cast.specs)
-    shapes, colors = _unnamed(reading)
     if colors:
         cast.add(DISTRACTORS[min(level, len(DISTRACTORS)) - 1], [s for s in shapes if s in GRASPABLE], colors)
         cast.add(sum(s.container for s in cast.specs) == 0, [s for s in shapes if s in CONTAINERS], colors)
@@ -46,12 +47,12 @@ def free_setup(instruction: str, rng: np.random.Generator, level: int = 1, combo
     return Setup(scene, goal, instruction, MAX_TURNS + 2 * len(reading.pairs))
 
 
-def _cast_thing(cast: Cast, thing: Thing) -> ObjectSpec:
-    """The object that is named; what the words leave open is drawn."""
+def _cast_thing(cast: Cast, thing: Thing, moved: bool, shapes: Sequence[str], colors: Sequence[str]) -> ObjectSpec:
+    """The object that is named; what the words leave open is drawn from shapes and colours that mean nothing else."""
     if thing.color and thing.shape:
         return cast.take(thing.color, thing.shape)
-    shapes = [thing.shape] if thing.shape else list(SHAPES)
-    return cast.draw(shapes, [thing.color] if thing.color else tuple(COLORS))
+    kind = [s for s in shapes if s in (BLOCKS if moved else (*CONTAINERS, *BLOCKS))]
+    return cast.draw([thing.shape] if thing.shape else kind, [thing.color] if thing.color else colors)
 
 
 def _cast_member(cast: Cast, members: Thing) -> None:

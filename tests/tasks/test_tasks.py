@@ -1,0 +1,99 @@
+"""Contract of every task: scenes that can be seen and reached, words that mean the goal, goals that judge, solvers that end."""
+
+import numpy as np
+import pytest
+
+from qwenarm.body.body import Body
+from qwenarm.body.objects import COLORS, HELD_OUT, SHAPES
+from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y
+from qwenarm.errors import BadInput
+from qwenarm.registry import list_names, load
+from qwenarm.tasks import oracle_call, oracle_point
+from qwenarm.types import ImagePoint, SkillCall
+
+TASKS = list_names("tasks")
+LEVELS = [(task, level) for task in TASKS for level in range(1, len(load("tasks", task).levels) + 1)]
+SEEN = [(color, shape) for color in COLORS for shape in SHAPES if (color, shape) not in HELD_OUT]
+
+
+def build(task, level, seed, combos=None):
+    return load("tasks", task).build(np.random.default_rng(seed), level, combos)
+
+
+def fresh_body(setup, arm="panda"):
+    return Body(setup.scene, load("arms", arm))
+
+
+@pytest.mark.parametrize(("task", "level"), LEVELS)
+def test_same_seed_same_episode_and_other_seed_another(task, level):
+    assert build(task, level, 7) == build(task, level, 7)
+    assert len({build(task, level, seed).instruction for seed in range(20)}) > 15
+
+
+@pytest.mark.parametrize(("task", "level"), LEVELS)
+def test_objects_are_unique_within_reach_and_apart(task, level):
+    for seed in range(40):
+        placements = build(task, level, seed).scene.objects
+        assert len({p.spec.id for p in placements}) == len(placements)
+        for p in placements:
+            assert WORKSPACE_X[0] <= p.pos[0] <= WORKSPACE_X[1] and WORKSPACE_Y[0] <= p.pos[1] <= WORKSPACE_Y[1]
+            for other in placements:
+                gap = np.hypot(p.pos[0] - other.pos[0], p.pos[1] - other.pos[1]) - p.spec.radius - other.spec.radius
+                assert p is other or gap > 0.02
+
+
+@pytest.mark.parametrize("combos", [SEEN, HELD_OUT], ids=["seen", "held out"])
+@pytest.mark.parametrize(("task", "level"), LEVELS)
+def test_only_allowed_combinations_appear(task, level, combos):
+    for seed in range(8):
+        assert all((p.spec.color, p.spec.shape) in combos for p in build(task, level, seed, combos).scene.objects)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_levels_grow(task):
+    counts = [np.mean([len(build(task, level, s).scene.objects) for s in range(15)]) for level in (1, 2, 3)]
+    assert counts == sorted(counts) and counts[2] > counts[0] + 2
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("level", [0, 4, -1])
+def test_a_level_that_is_not_there_is_told(task, level):
+    with pytest.raises(BadInput, match="level"):
+        build(task, level, 0)
+
+
+@pytest.mark.parametrize(("task", "level"), LEVELS)
+def test_nothing_is_fulfilled_at_the_start_and_the_solver_names_what_there_is(task, level):
+    for seed in range(5):
+        setup = build(task, level, seed)
+        state = fresh_body(setup).state()
+        assert setup.goal.progress(state) == 0.0 and not setup.goal.success(state)
+        calls = setup.goal.solve(state)
+        assert calls[-1] == SkillCall("done")
+        assert [call.name for call in calls[:-1]] == ["pick", "place"] * (len(calls) // 2)
+        assert len(calls) <= setup.max_turns
+        ids = {p.spec.id for p in setup.scene.objects}
+        assert all(call.args["at"] in ids for call in calls[:-1])
+
+
+@pytest.mark.render
+@pytest.mark.parametrize(("task", "level"), LEVELS)
+def test_every_object_can_be_seen_and_the_oracle_points_at_it(task, level):
+    for seed in range(8):
+        body = fresh_body(build(task, level, seed), "panda" if seed % 2 else "ur5e")
+        seen = body.segmentation("front", (240, 320))
+        for index, placement in enumerate(body.scene.objects):
+            assert (seen == index).sum() > 60, f"{placement.spec.id} is hidden, seed {seed}"
+            point = oracle_point(body, placement.spec.id)
+            assert point is not None and point.label == placement.spec.label
+            assert seen[int(point.v * 240), int(point.u * 320)] == index
+
+
+@pytest.mark.render
+def test_oracle_calls_point_in_the_cameras_asked_for():
+    setup = build("put", 1, 3)
+    body, name = fresh_body(setup), setup.scene.objects[0].spec.id
+    for camera in ("front", "overhead"):
+        call = oracle_call(body, SkillCall("pick", {"at": name}), (camera,))
+        assert isinstance(call.args["at"], ImagePoint) and call.args["at"].camera == camera
+    assert oracle_call(body, SkillCall("give_up", {"reason": "tired"})).args == {"reason": "tired"}

@@ -1,0 +1,113 @@
+"""What the templates say is read back as the same goal; what a user says makes a scene; what is not there is told."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwenarm.errors import BadInput
+from qwenarm.registry import load
+from qwenarm.tasks import Arrange, Relation, Sort, free_setup
+from qwenarm.tasks._phrases import PUT, SORT, STACK, put_phrase, sort_phrase, stack_phrase
+from qwenarm.tasks._words import read
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**31), task=st.sampled_from(["put", "stack", "sort"]), level=st.integers(1, 3))
+def test_words_mean_the_goal(seed, task, level):
+    setup = load("tasks", task).build(np.random.default_rng(seed), level)
+    specs = [placement.spec for placement in setup.scene.objects]
+    assert read(setup.instruction).goal(specs) == setup.goal
+    assert read(setup.instruction.upper() + "!").goal(specs) == setup.goal
+
+
+def test_there_are_many_wordings():
+    assert len(PUT) >= 25 and len(STACK) >= 15 and len(SORT) >= 15
+    rng = np.random.default_rng(0)
+    assert len({put_phrase(rng, "red cube", "blue bowl") for _ in range(300)}) > 40
+    assert len({stack_phrase(rng, ["red cube", "blue cube", "green cube"]) for _ in range(300)}) > 40
+    assert len({sort_phrase(rng, "color", {"red": "white bowl", "blue": "black tray"}) for _ in range(300)}) > 60
+
+
+def free(words, seed=0, level=1):
+    return free_setup(words, np.random.default_rng(seed), level)
+
+
+@pytest.mark.parametrize(
+    ("words", "goal"),
+    [
+        ("put the red cube in the blue bowl", Arrange((Relation("red_cube", "blue_bowl"),))),
+        ("Please put the RED block onto the white plate!", Arrange((Relation("red_cube", "white_tray"),))),
+        ("stack the green cube on the yellow one", Arrange((Relation("green_cube", "yellow_cube"),))),
+        ("put the blue ball next to the white box", Arrange((Relation("blue_ball", "white_box", beside=True),))),
+        (
+            "put the red cube and the blue ball in the white box",
+            Arrange((Relation("red_cube", "white_box"), Relation("blue_ball", "white_box"))),
+        ),
+        (
+            "put the red cube on the green cube on the blue cube",
+            Arrange((Relation("green_cube", "blue_cube"), Relation("red_cube", "green_cube"))),
+        ),
+        ("can you put all red things in the blue box", Sort("color", (("red", "blue_box"),))),
+        (
+            "sort by shape: balls into the red bowl and cubes into the blue box",
+            Sort("shape", (("ball", "red_bowl"), ("cube", "blue_box"))),
+        ),
+    ],
+)
+@pytest.mark.parametrize("level", [1, 3])
+def test_free_words_become_a_goal_and_a_scene_with_what_they_name(words, goal, level):
+    setup = free(words, level=level)
+    assert setup.goal == goal and setup.instruction == words
+    assert len(setup.scene.objects) > 2
+
+
+@pytest.mark.parametrize("words", ["put the ball in the bowl", "drop the red thing into a tray", "put the cube on the cylinder"])
+def test_what_the_words_leave_open_is_never_ambiguous(words):
+    for seed in range(20):
+        setup = free(words, seed, level=3)
+        assert isinstance(setup.goal, Arrange) and len(setup.goal.relations) == 1
+
+
+@pytest.mark.parametrize("words", ["sort the cubes by colour", "sort everything by colour", "put each thing where it has its own colour"])
+def test_sorting_by_own_colour_brings_its_containers(words):
+    for seed in range(10):
+        setup = free(words, seed)
+        assert isinstance(setup.goal, Sort) and len(setup.goal.places) >= 2
+        assert all(place.startswith(color) for color, place in setup.goal.places)
+        assert any(setup.goal.place_of(p.spec) for p in setup.scene.objects)
+
+
+@pytest.mark.parametrize("words", ["wave your hand", "point at the red cube", "do a little dance", "", "what do you see?"])
+def test_what_is_no_goal_is_not_judged(words):
+    setup = free(words)
+    assert setup.goal is None and setup.scene.objects
+    if "red cube" in words:
+        assert "red_cube" in [p.spec.id for p in setup.scene.objects]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("put the purple elephant in the blue bowl", "purple elephant"),
+        ("put the elephant in the blue bowl", "elephant"),
+        ("put the pink cube in the bowl", "pink cube"),
+        ("stack the red cube on the blue pyramid", "blue pyramid"),
+        ("put the red cube in the drawer", "drawer"),
+    ],
+)
+def test_what_the_world_has_not_is_told_with_what_it_has(words, name):
+    with pytest.raises(BadInput, match=f"no {name} .*Colours: red.*Things: cube"):
+        free(words)
+
+
+@pytest.mark.parametrize("words", ["put the bowl in the box", "put the red cube on the blue ball"])
+def test_what_cannot_be_done_is_told(words):
+    with pytest.raises(BadInput):
+        free(words)
+
+
+def test_too_much_for_the_table_is_told():
+    words = "put the red cube in the " + ", the blue cube in the ".join(f"{c} bowl" for c in ("red", "blue", "green", "white", "black"))
+    with pytest.raises(BadInput, match="fit|hold"):
+        free(words + ", " + " and ".join(f"put the {c} ball in the {c} tray" for c in ("red", "blue", "green", "white", "black")))
