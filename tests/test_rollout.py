@@ -1,5 +1,7 @@
 """Laws of the loop: endings, crashes, clocks, watchers, and that batching changes nothing. On a fake body."""
 
+import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -8,7 +10,9 @@ import numpy as np
 import pytest
 
 from qwenarm import rollout
+from qwenarm.assemble import Choice, perform
 from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.rollout import drive, play
 from qwenarm.types import (
     Completion,
@@ -288,3 +292,31 @@ def test_what_is_needed_to_repeat_it_is_recorded():
     assert episode.setup["policy"] == {"model": "none"} and episode.setup["options"] == {"model": "x"}
     assert {"python", "machine", "mujoco"} <= set(episode.setup["versions"])
     assert replace(episode, seed=4).seed == 4 and episode.instruction == "count to 2"
+
+
+def gambler(prompt):
+    """A model whose answer is drawn from a hash of all that it sees and reads: any difference in a prompt shows."""
+    digest = hashlib.sha256(repr(prompt.messages).encode() + b"".join(image.tobytes() for image in prompt.images))
+    rng = np.random.default_rng(list(digest.digest()))
+    if rng.random() < 0.1:
+        return "Let me think."
+    name = str(rng.choice(["pick", "place", "move_to"]))
+    point = [int(x) for x in rng.integers(250, 750, 2)]
+    arguments = {"at": {"label": "thing", "point_2d": point}}
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
+
+
+@pytest.mark.parametrize("altitude", ["step", "plan"])
+def test_the_real_world_ends_in_the_same_bits_batched_and_single(monkeypatch, altitude):
+    monkeypatch.undo()  # real skills
+    choice = Choice("put", policy="vlm", model="gambler", altitude=altitude)
+
+    def played(batch):
+        backend = Scripted(gambler)
+        episodes = drive((perform(choice, seed, backend) for seed in range(4)), backend, batch)
+        return {e.seed: (e.outcome, e.final_hash, [turn.decision for turn in e.turns]) for e in episodes}
+
+    single, batched = played(1), played(3)
+    assert single == batched
+    assert len({final_hash for _, final_hash, _ in single.values()}) == 4
+    assert all(outcome is not Outcome.CRASHED for outcome, *_ in single.values())

@@ -62,7 +62,7 @@ class Oracle(_Baseline):
         if goal is None:
             raise BadInput("The oracle needs a goal, and this instruction could not be read as one.")
         steps = goal.solve(self.env.body.state())
-        return oracle_call(self.env.body, steps[0], self.cameras), f"{len(steps)} calls to go"
+        return oracle_call(self.env.body, steps[0], self.cameras), f"{len(steps)} to go"
 
 
 class Random(_Baseline):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
 
 REFRESH_S = 0.1
-COLUMNS = ("model", "physics", "render", "other")
-"""Parts of a turn's seconds that get a column; planning of the skills counts as other."""
+COLUMNS = ("model", "physics", "render")
+"""Parts of a turn's seconds that get a column; the page has them all."""
 
 
 class LiveView(Watcher):
@@ -55,9 +55,8 @@ class LiveView(Watcher):
             self._show(f"{self.call}   {body.time_s:.1f} s")
 
     def turned(self, turn: Turn) -> None:
-        seconds = {name: turn.seconds.get(name, 0.0) for name in COLUMNS}
-        seconds["other"] += turn.seconds.get("skill", 0.0)
-        self.console.print(_row(str(turn.index + 1), _said(turn), [f"{value:.2f}" for value in seconds.values()]))
+        seconds = [f"{turn.seconds.get(name, 0.0):.2f}" for name in COLUMNS]
+        self.console.print(_row(str(turn.index + 1), _said(turn), seconds))
         self.turn = turn.index + 2
         self._show("looking")
 
@@ -79,7 +78,7 @@ def _row(turn: str, said: Text, seconds: list[str]) -> Table:
     row.add_column(justify="right", width=4)
     row.add_column(ratio=1)
     for _ in seconds:
-        row.add_column(justify="right", width=7, style="dim")
+        row.add_column(justify="right", width=9, style="dim")
     row.add_row(turn, said, *seconds)
     return row
 
