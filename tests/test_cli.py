@@ -1,5 +1,6 @@
 """The command line teaches, is quick where nothing is simulated, and meets wrong input with one sentence and code 2."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -120,3 +121,20 @@ def test_eval_goes_on_where_it_stopped(capsys, tmp_path):
 def test_show_draws_every_camera(capsys, tmp_path):
     code, out, _ = cli(capsys, "show", "put", "--out", str(tmp_path / "a" / "sheet.png"))
     assert code == 0 and (tmp_path / "a" / "sheet.png").stat().st_size > 20_000 and '"' in out
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path):
+    command = [sys.executable, "-m", "qwenarm", "eval", "--task", "put", "--policy", "idle", "--seeds", "999"]
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        until = time.monotonic() + 60
+        while not ((tmp_path / trace.FILE).exists() and (tmp_path / trace.FILE).read_bytes().count(b"\n") > 1):
+            assert time.monotonic() < until and running.poll() is None
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == 130 and b"kept" in err and b"Traceback" not in err
+    assert b"95 % interval" in out
+    reading = trace.read(tmp_path)
+    assert len(reading.episodes) > 1 and reading.problems == ()

@@ -180,12 +180,22 @@ def eval_(
 
 
 @app.command
-def train(what: Positional[Literal["bundled"]] = "bundled") -> int:
-    """Train the bundled checkpoint from scratch on this simulator's own pictures.
+def train(what: Positional[Literal["bundled"]]) -> int:
+    """Train the bundled checkpoint from scratch on this simulator's own pictures; an interrupted run goes on.
 
-    Example: qwenarm train bundled
+    Example: qwenarm train bundled --processes 2
+
+    Its own options: qwenarm train bundled --help
     """
-    raise BadInput(f"Training of {what} is not part of this installation.")
+    return _train([])
+
+
+def _train(args: Sequence[str]) -> int:
+    """The recipe has its own options, which only it can list without loading torch for every other command."""
+    from qwenarm.train import bundled
+
+    bundled.main(tyro.cli(bundled.Config, args=args, prog="qwenarm train bundled", description=bundled.__doc__))
+    return 0
 
 
 def _known_tasks(names: str) -> list[str]:
@@ -218,10 +228,13 @@ def _tell_failures(episode: Episode) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Entry point. Exit codes: 0 fine, 1 a crash or a replay that differs, 2 the caller's error, 130 Ctrl-C."""
+    words = list(sys.argv[1:] if args is None else args)
     if "" not in sys.path:
         sys.path.append("")  # so that "module:NAME" finds a task or arm in the folder where the user stands
     try:
-        return app.cli(args=args, prog="qwenarm", description=__doc__) or 0
+        if words[:2] == ["train", "bundled"]:
+            return _train(words[2:])
+        return app.cli(args=words, prog="qwenarm", description=__doc__) or 0
     except QwenarmError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error[/]: {error}")
         return 2
