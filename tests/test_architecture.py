@@ -23,7 +23,7 @@ FLOORS = {
     1: {"body", "mind"},
     2: {"skills", "tasks", "env"},
     3: {"captions", "trace", "watching", "baselines", "rollout", "assemble", "replay"},
-    4: {"stats", "evaluate", "film", "listing", "page", "recorder", "sheet", "train"},
+    4: {"stats", "evaluate", "listing", "page", "film", "recorder", "sheet", "train"},
     5: {"live", "cli", "__main__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
