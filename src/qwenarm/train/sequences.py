@@ -1,0 +1,147 @@
+"""Questions become token sequences: one picture, and several independent decisions about it behind the same prefix.
+
+The prefix (system text, tools, picture) is computed once; every decision branches off its keys and values, as if the prompt had been
+cached. To the model each branch is exactly a prompt of its own, at a fraction of the cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerFast
+
+from qwenarm.mind.families import family_named
+from qwenarm.mind.language import ASKS, render, tool_schemas, user_text
+from qwenarm.mind.presets import BUNDLED
+from qwenarm.train.questions import Question
+from qwenarm.types import Decision, ImagePoint, SkillCall, SkillSpec
+
+FAMILY = family_named("qwen3_vl")
+SIZES = {"front": BUNDLED.frame_size}
+
+
+def answer_text(question: Question) -> str:
+    """What the model should say."""
+    args = {"at": ImagePoint(question.u, question.v, question.label)} if question.row >= 0 else {}
+    return render(Decision(calls=(SkillCall(question.skill, args),)), FAMILY, SIZES)
+
+
+def prompt_text(tokenizer: PreTrainedTokenizerFast, question: Question, specs: Sequence[SkillSpec]) -> str:
+    """The prompt as the chat template writes it, with one placeholder for the picture: the same as mind.language.to_prompt."""
+    words = user_text(question.instruction, question.history, question.holding)
+    messages = [
+        {"role": "system", "content": f"{BUNDLED.system} {ASKS['step']}"},
+        {"role": "user", "content": [{"type": "text", "text": "front:"}, {"type": "image"}, {"type": "text", "text": "\n" + words}]},
+    ]
+    tools = list(tool_schemas(specs, ("front",), BUNDLED.tool_docs))
+    text = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
+    assert isinstance(text, str)
+    return text
+
+
+@dataclass
+class Batch:
+    """N branches of up to L tokens, padded at the end; (N, L) each.
+
+    ids; label: the next token to predict or -100; number: the position 0..999 to predict or -1; row: the object whose cells the
+    attention should find or -1. picture (N,): which picture's prefix the branch goes on from.
+    """
+
+    ids: torch.Tensor
+    label: torch.Tensor
+    number: torch.Tensor
+    row: torch.Tensor
+    picture: torch.Tensor
+
+    def to(self, device: str) -> Batch:
+        """The same on another device."""
+        return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+class Sequencer:
+    """Knows the tokenizer, the constant prefix, and where in an answer a position is told."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, specs: Sequence[SkillSpec]) -> None:
+        self.tokenizer, self.specs = tokenizer, specs
+        self.image, self.vision_end = (int(tokenizer.convert_tokens_to_ids(t)) for t in ("<|image_pad|>", "<|vision_end|>"))
+        self.numbers = [int(tokenizer.convert_tokens_to_ids(str(n))) for n in range(1000)]
+        self.number_of = {token: n for n, token in enumerate(self.numbers)}
+        probe = prompt_text(tokenizer, Question("x", "none", False, "done"), specs)
+        ids = tokenizer(probe)["input_ids"]
+        start = ids.index(self.image)
+        self.rows, self.cols = BUNDLED.frame_size[0] // 32, BUNDLED.frame_size[1] // 32
+        cells = self.rows * self.cols
+        self.head = ids[:start] + [self.image] * cells + [self.vision_end]
+        self.cut = probe[: probe.index("<|vision_end|>") + len("<|vision_end|>")]
+        grid = np.stack(np.meshgrid(np.arange(self.rows), np.arange(self.cols), indexing="ij"), -1).reshape(-1, 2)
+        text = np.tile(np.arange(start), (3, 1))
+        picture = start + np.stack([np.zeros(cells, int), grid[:, 0], grid[:, 1]])
+        self.next_position = start + max(self.rows, self.cols)
+        self.head_position = np.concatenate([text, picture, np.full((3, 1), self.next_position)], 1)
+        self.start, self.cells = start, cells
+
+    def branch(self, question: Question) -> tuple[list[int], list[int], list[int], list[int]]:
+        """ids, next-token labels, numbers and rows of one decision."""
+        ask = prompt_text(self.tokenizer, question, self.specs).removeprefix(self.cut)
+        q = self.tokenizer(ask)["input_ids"]
+        a = self.tokenizer(answer_text(question) + "<|im_end|>")["input_ids"]
+        ids = q + a
+        label = [-100] * (len(q) - 1) + a + [-100]
+        number, row = [-1] * len(ids), [-1] * len(ids)
+        seen = 0
+        for i, target in enumerate(label):
+            value = self.number_of.get(target, -1)
+            if value >= 0 and question.row >= 0:
+                number[i], row[i] = value, question.row
+                seen += 1
+        if question.row >= 0 and seen != 2:
+            raise ValueError(f"An answer has {seen} numbers, not 2: {answer_text(question)}")
+        if question.free:
+            first = next(i for i, n in enumerate(number) if n >= 0)
+            for i in range(first - 1, len(q) - 1, -1):  # the tokens that predict the label
+                row[i] = question.row
+        return ids, label, number, row
+
+    def batch(self, questions: Sequence[Sequence[Question]]) -> Batch:
+        """questions: for each picture its decisions."""
+        picture = [i for i, asked in enumerate(questions) for _ in asked]
+        branches = [self.branch(question) for asked in questions for question in asked]
+        length = max(len(branch[0]) for branch in branches)
+        columns = []
+        for part, filler in enumerate((0, -100, -1, -1)):
+            column = np.full((len(branches), length), filler)
+            for i, branch in enumerate(branches):
+                column[i, : len(branch[part])] = branch[part]
+            columns.append(torch.from_numpy(column))
+        return Batch(*columns, torch.tensor(picture))
+
+
+def read_branches(
+    language: nn.Module, table: torch.Tensor, sequencer: Sequencer, batch: Batch, seen: Any, attentions: bool = True
+) -> Any:
+    """The language model's output for every branch: each picture's prefix once, then all its branches upon its keys and values.
+
+    language: Qwen3-VL's text model; table: (vocabulary, width) embeddings; seen: the vision tower's output for the pictures.
+    """
+    device = table.device
+    pictures = seen.pooler_output.shape[0] // sequencer.cells
+    head = torch.tensor(sequencer.head, device=device).expand(pictures, -1)
+    is_image = head == sequencer.image
+    embeds = F.embedding(head, table).masked_scatter(is_image[..., None], seen.pooler_output)
+    position = torch.from_numpy(sequencer.head_position).to(device)[:, None].expand(-1, pictures, -1)
+    prefix = language(
+        inputs_embeds=embeds, position_ids=position, visual_pos_masks=is_image,
+        deepstack_visual_embeds=seen.deepstack_features, use_cache=True,
+    )  # fmt: skip
+    prefix.past_key_values.batch_select_indices(batch.picture)
+    after = sequencer.next_position + 1 + torch.arange(batch.ids.shape[1], device=device)
+    return language(
+        inputs_embeds=F.embedding(batch.ids, table), position_ids=after.expand(3, len(batch.ids), -1),
+        past_key_values=prefix.past_key_values, output_attentions=attentions, use_cache=True,
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""Branches of one packed sequence are, to the model, prompts of their own; and the prompts are those of the closed loop."""
+
+import numpy as np
+import torch
+
+from qwenarm.body.objects import HELD_OUT
+from qwenarm.mind.coordinates import decode
+from qwenarm.mind.language import parse, system_text, tool_schemas, user_text
+from qwenarm.mind.presets import BUNDLED
+from qwenarm.train.bundled import Learner, ask_all
+from qwenarm.train.labels import Pictures, patches
+from qwenarm.train.questions import Question
+from qwenarm.train.sequences import FAMILY, SIZES, answer_text, prompt_text, read_branches
+
+
+def _questions(pictures: Pictures) -> list[list[Question]]:
+    return ask_all(np.random.default_rng(3), pictures, 4)
+
+
+def test_every_question_has_an_answer_that_reads_back(learner: Learner, pictures: Pictures):
+    for question in sum(_questions(pictures), []):
+        decision = parse(answer_text(question), learner.sequencer.specs, FAMILY, SIZES)
+        assert decision.error is None
+        assert decision.calls[0].name == question.skill
+        if question.row >= 0:
+            at = decision.calls[0].args["at"]
+            assert at.label == question.label
+            assert max(abs(at.u - question.u), abs(at.v - question.v)) <= 0.0006
+
+
+def test_prompts_are_those_of_the_closed_loop(learner: Learner):
+    question = Question("put the red cube in the blue bowl", "pick red cube: ok", True, "place", "blue bowl", 0, 0.5, 0.5)
+    text = prompt_text(learner.tokenizer, question, learner.sequencer.specs)
+    assert system_text(BUNDLED, FAMILY, SIZES) in text
+    assert user_text(question.instruction, question.history, True) in text
+    assert len(tool_schemas(learner.sequencer.specs, ("front",), BUNDLED.tool_docs)) == text.count('{"type": "function", "function"')
+    assert text.endswith("<|im_start|>assistant\n")
+
+
+def test_a_packed_branch_equals_a_prompt_of_its_own(learner: Learner, pictures: Pictures):
+    """The law that makes training and the closed loop the same: equal logits, through transformers' own forward pass."""
+    model = learner.model.float().eval()
+    one = Pictures(pictures.rgb[:1], pictures.owner[:1], pictures.objects[:1])
+    questions = _questions(one)[0]
+    assert len(questions) >= 2
+    batch = learner.sequencer.batch([questions])
+    grid = torch.tensor([[1, one.rgb.shape[1] // 16, one.rgb.shape[2] // 16]])
+    with torch.no_grad():
+        seen = model.model.visual(patches(one.rgb), grid_thw=grid)
+        table = model.get_input_embeddings().weight
+        branches = read_branches(model.model.language_model, table, learner.sequencer, batch, seen, attentions=False).last_hidden_state
+        for branch, label, question in zip(branches, batch.label, questions, strict=True):
+            text = prompt_text(learner.tokenizer, question, learner.sequencer.specs)
+            text = text.replace("<|image_pad|>", "<|image_pad|>" * learner.sequencer.cells) + answer_text(question) + "<|im_end|>"
+            ids = torch.tensor([learner.tokenizer(text)["input_ids"]])
+            kinds = (ids == learner.sequencer.image).long()
+            alone = model.model(
+                input_ids=ids, pixel_values=patches(one.rgb), image_grid_thw=grid, mm_token_type_ids=kinds, use_cache=False
+            ).last_hidden_state
+            length = int((label >= 0).nonzero().max()) + 2
+            torch.testing.assert_close(branch[:length], alone[0, -length:], atol=2e-4, rtol=1e-3)
+    learner.model.to(torch.bfloat16)
+
+
+def test_the_sequence_says_where_to_look(learner: Learner, pictures: Pictures):
+    question = next(q for q in sum(_questions(pictures), []) if q.row >= 0 and not q.free)
+    _, label, number, row = learner.sequencer.branch(question)
+    told = [n for n in number if n >= 0]
+    u, v = decode(FAMILY.codec, (told[0], told[1]), SIZES["front"])
+    assert max(abs(u - question.u), abs(v - question.v)) <= 0.0006
+    assert [r for r, n in zip(row, number, strict=True) if n >= 0] == [question.row] * 2
+    assert all(r == -1 for r, y in zip(row, label, strict=True) if y == -100)
+
+
+def test_no_question_names_a_held_out_pair(pictures: Pictures):
+    named = [f"{color} {shape}" for color, shape in HELD_OUT]
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        for question in sum(ask_all(rng, pictures, 6), []):
+            assert not any(label in f"{question.instruction} {question.history} {question.label}" for label in named)
