@@ -98,8 +98,8 @@ class Kinematics:
 
         The null space pulls towards home.
         """
+        error = self._error(q, pos, quat)
         for _ in range(ITERATIONS):
-            error = self._error(q, pos, quat)
             if np.linalg.norm(error[:3]) < REACHED_M / 10 and np.linalg.norm(error[3:]) < REACHED_RAD / 10:
                 break
             jacobian = self.jacobian()
@@ -110,7 +110,7 @@ class Kinematics:
             if stuck.any():
                 step = self._solve(jacobian * ~stuck, error, damping, q) * ~stuck
             q = np.clip(q + np.clip(step, -MAX_STEP, MAX_STEP), self.lower, self.upper)
-        error = self._error(q, pos, quat)
+            error = self._error(q, pos, quat)
         return Solution(q, float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:])))
 
     def _solve(self, jacobian: np.ndarray, error: np.ndarray, damping: float, q: np.ndarray) -> np.ndarray:
