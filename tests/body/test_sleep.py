@@ -1,4 +1,4 @@
-"""Objects at rest sleep, which halves the cost of physics. Nothing may depend on it: they wake when touched or moved."""
+"""Objects at rest sleep, which halves the cost of physics. Nothing depends on it: they wake when touched or moved."""
 
 import mujoco
 import numpy as np
