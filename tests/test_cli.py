@@ -17,7 +17,7 @@ def cli(capsys, *args: str) -> tuple[int, str, str]:
     try:
         code = main(list(args))
     except SystemExit as end:  # tyro's own way out: help (0) and unknown options (2)
-        code = end.code
+        code = int(end.code or 0)
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 

@@ -2,6 +2,7 @@
 
 import io
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -30,15 +31,20 @@ TURNS = (
 )
 
 
+def made(**parts: Any) -> Any:
+    """A stand-in with just these attributes."""
+    return SimpleNamespace(**parts)
+
+
 def shown(terminal: bool, outcome: Outcome = Outcome.OUT_OF_TURNS) -> str:
     text = io.StringIO()
     view = LiveView(Console(file=text, force_terminal=terminal, width=100, highlight=False))
-    view.started(SimpleNamespace(setup=SimpleNamespace(instruction="put [it] there"), arm="panda"), "vlm", 3)
+    view.started(made(setup=made(instruction="put [it] there"), arm="panda"), "vlm", 3)
     for turn in TURNS:
         view.looked(OBS)
         for call in turn.decision.calls:
             view.calling(call)
-            view.stepped(SimpleNamespace(time_s=1.5))
+            view.stepped(made(time_s=1.5))
         view.turned(turn)
     view.finished(Episode("put", 1, "panda", "vlm", 3, "put it", TURNS, outcome, 0.0, "", detail="[red]boom"))
     return text.getvalue()

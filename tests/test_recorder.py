@@ -53,7 +53,7 @@ def test_points_are_drawn_on_their_camera_only():
 def test_any_words_fit_into_the_strip(words):
     recorder = FilmRecorder("unused.mp4")
     recorder.words, recorder.said, recorder.call, recorder.turn = words, spoken(Decision(raw=words)), words, 1
-    recorder.called = recorder.verdict = (words, "red")
+    recorder.verdict = (words, "red")
     picture = recorder._compose(np.full((96, 128, 3), 200, np.uint8))
     assert picture.shape == (96 + STRIP, 128, 3)
     assert (picture[96:, :10] == picture[-1, 0]).all() and (picture[96:, -10:] == picture[-1, 0]).all()

@@ -3,8 +3,10 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from qwenarm import rollout
 from qwenarm.assemble import Choice, perform
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.backends.scripted import Scripted
-from qwenarm.rollout import drive, play
+from qwenarm.rollout import Play, drive, play
 from qwenarm.types import (
     Completion,
     Control,
@@ -36,7 +38,7 @@ class FakeBody:
     x: int = 0
     time_s: float = 0.0
     clamps: Counter = field(default_factory=Counter)
-    seconds: Counter = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=Counter)
 
     def step(self, control):
         self.time_s += 0.05
@@ -101,6 +103,12 @@ def fake_skills(monkeypatch):
     monkeypatch.setattr(rollout, "run_skill", fake_run)
 
 
+def playing(env: Any = None, policy: Any = None, seed: int = 0, watchers: Sequence[Watcher] = (), **setup) -> Play:
+    """An episode on the fake body."""
+    world: Any = env or FakeEnv()
+    return play(world, policy or Words(), seed, watchers, setup)
+
+
 class Words:
     """A policy that does what the words of the answer say, one call per word; "?" is unreadable."""
 
@@ -118,7 +126,7 @@ class Words:
         return Decision(tuple(SkillCall(word) for word in completion.text.split()), raw=completion.text)
 
 
-class Answers:
+class Replies:
     """A backend that answers turn n of an episode with the n-th text."""
 
     def __init__(self, *texts):
@@ -132,7 +140,7 @@ class Answers:
 
 
 def one(*texts, env=None, seed=0, watchers=()):
-    (episode,) = drive([play(env or FakeEnv(), Words(), seed, watchers)], Answers(*texts))
+    (episode,) = drive([playing(env, seed=seed, watchers=watchers)], Replies(*texts))
     return episode
 
 
@@ -165,8 +173,8 @@ def test_without_a_goal_nothing_is_ever_a_success(texts, outcome):
 
 
 def test_a_failed_call_ends_the_turn_and_is_told():
-    backend = Answers("count fail count", "done")
-    (episode,) = drive([play(FakeEnv(), Words(), 0)], backend)
+    backend = Replies("count fail count", "done")
+    (episode,) = drive([playing()], backend)
     assert [result.ok for result in episode.turns[0].results] == [True, False]
     assert "fail: failed: no luck" in backend.prompts[1].messages[0]["content"]
     assert episode.turns[1].observation.feedback == "count: ok; fail: failed: no luck"
@@ -198,25 +206,25 @@ def test_a_crash_in_the_policy_or_the_backend_is_an_outcome():
             raise ZeroDivisionError
             yield
 
-    class Down(Answers):
+    class Down(Replies):
         def generate(self, prompts):
             raise RuntimeError("out of memory")
 
-    (episode,) = drive([play(FakeEnv(), Mad(), 0)], Answers("done"))
+    (episode,) = drive([playing(policy=Mad())], Replies("done"))
     assert episode.outcome is Outcome.CRASHED and "ZeroDivisionError" in episode.detail
-    episodes = list(drive((play(FakeEnv(), Words(), seed) for seed in range(3)), Down(), 2))
+    episodes = list(drive((playing(seed=seed) for seed in range(3)), Down(), 2))
     assert [e.outcome for e in episodes] == [Outcome.CRASHED] * 3 and "out of memory" in episodes[0].detail
 
 
 def test_a_server_that_is_down_is_the_callers_error():
-    class Down(Answers):
+    class Down(Replies):
         def generate(self, prompts):
             raise ModelUnavailable("The server does not answer.")
 
     with pytest.raises(ModelUnavailable):
-        list(drive([play(FakeEnv(), Words(), 0)], Down()))
+        list(drive([playing()], Down()))
     with pytest.raises(BadInput, match="no model was given"):
-        list(drive([play(FakeEnv(), Words(), 0)]))
+        list(drive([playing()]))
 
 
 def key(episode):
@@ -228,8 +236,8 @@ def key(episode):
 def test_batched_and_single_give_the_same(batch):
     texts = ["count", "fail", "?", "count done"]
     single = [one(*texts, seed=seed) for seed in range(12)]
-    backend = Answers(*texts)
-    batched = list(drive((play(FakeEnv(), Words(), seed) for seed in range(12)), backend, batch))
+    backend = Replies(*texts)
+    batched = list(drive((playing(seed=seed) for seed in range(12)), backend, batch))
     assert sorted(map(key, batched), key=lambda k: k[0]) == list(map(key, single))
     assert max(backend.sizes) == min(batch, 12) and sum(backend.sizes) == sum(len(e.turns) for e in single)
 
@@ -241,10 +249,10 @@ def test_plays_begin_only_when_there_is_room():
         seed = 0
         while True:
             begun.append(seed)
-            yield play(FakeEnv(), Words(), seed)
+            yield playing(seed=seed)
             seed += 1
 
-    episodes = drive(endless(), Answers("count", "done"), 2)
+    episodes = drive(endless(), Replies("count", "done"), 2)
     assert [next(episodes).seed for _ in range(4)] == [0, 1, 2, 3]
     assert len(begun) <= 5
     episodes.close()
@@ -288,7 +296,7 @@ def test_a_failing_watcher_changes_nothing_but_is_reported():
 
 
 def test_what_is_needed_to_repeat_it_is_recorded():
-    (episode,) = drive([play(FakeEnv(), Words(), 3, setup={"options": {"model": "x"}})], Answers("done"))
+    (episode,) = drive([playing(seed=3, options={"model": "x"})], Replies("done"))
     assert episode.setup["policy"] == {"model": "none"} and episode.setup["options"] == {"model": "x"}
     assert {"python", "machine", "mujoco"} <= set(episode.setup["versions"])
     assert replace(episode, seed=4).seed == 4 and episode.instruction == "count to 2"

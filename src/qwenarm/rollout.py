@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qwenarm.body.render import choose_renderer
 from qwenarm.captions import feedback_text
@@ -36,7 +36,6 @@ from qwenarm.watching import Stopwatch, Tell, Watcher
 if TYPE_CHECKING:
     from qwenarm.body.body import Body
     from qwenarm.env import ArmEnv
-    from qwenarm.mind.backends import Backend
     from qwenarm.mind.policies import Policy
 
 UNREADABLE_IN_A_ROW = 3
@@ -47,6 +46,14 @@ ENDINGS = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
 """The calls that end an episode, and how it counts when the goal does not hold."""
 
 Play = Generator[Prompt, Completion, Episode]
+
+
+class Answers(Protocol):
+    """All that is asked of a backend here."""
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        """One completion per prompt, in the same order."""
+        ...
 
 
 def play(
@@ -211,7 +218,7 @@ def versions() -> dict[str, Any]:
     return {**found, "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
 
 
-def drive(plays: Iterable[Play], backend: Backend | None = None, batch: int = 1) -> Iterator[Episode]:
+def drive(plays: Iterable[Play], backend: Answers | None = None, batch: int = 1) -> Generator[Episode, None, None]:
     """Advances up to ``batch`` episodes in lockstep, their prompts answered together; yields each episode as it ends.
 
     plays are begun only when there is room, so an endless iterator of them is fine. An error of the backend ends the
@@ -241,7 +248,7 @@ def _advance(player: Play, answer: Completion | Exception | None, flying: dict[P
         yield end.value
 
 
-def _ask(backend: Backend | None, prompts: list[Prompt]) -> Sequence[Completion | Exception]:
+def _ask(backend: Answers | None, prompts: list[Prompt]) -> Sequence[Completion | Exception]:
     if backend is None:
         raise BadInput("This policy asks a model, and no model was given.")
     try:
