@@ -1,7 +1,7 @@
 """One new file, and nothing else to edit: the file's name is the id, its public constant is the entry.
 
-``list_names("tasks")`` looks at the folder; ``load("tasks", "put")`` imports that one file. A third party names an entry of its
-own as ``"module:NAME"``.
+``list_names("tasks")`` looks at the folder; ``load("tasks", "put")`` imports that one file. A third party names an
+entry of its own as ``"module:NAME"``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ ALIASES = {"menagerie": "qwenarm.body.menagerie"}
 
 
 def list_names(kind: str) -> tuple[str, ...]:
-    """The ids of a kind, sorted, without importing them. Files that begin with an underscore are helpers, not entries."""
+    """The ids of a kind, sorted, without importing them.
+    Files that begin with an underscore are helpers, not entries."""
     package, _ = KINDS[kind]
     folder = importlib.import_module(package).__path__
     return tuple(sorted(m.name for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")))
 
 
 def load(kind: str, name: str) -> Any:
-    """The entry itself. Raises UnknownName with the valid names, BadInput for a "module:NAME" that cannot be imported."""
+    """The entry itself. Raises UnknownName with the valid names,
+    BadInput for a "module:NAME" that cannot be imported."""
     package, constant = KINDS[kind]
     if ":" in name:
         module_name, _, attribute = name.partition(":")

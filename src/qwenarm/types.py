@@ -4,8 +4,8 @@ Conventions, everywhere in the project:
 
 * World frame: x forward from the robot's base, y to its left, z up; the table's top is z = 0. Metres, radians, seconds.
 * Quaternions are wxyz. A pose is (position (3,), quaternion (4,)).
-* An image point is a pair of fractions (u, v) in [0, 1]: u to the right, v down, of the frame of a named camera. Pixels and
-  the 0..1000 numbers of a model exist only at the edges (``body.cameras`` and ``mind.coordinates``).
+* An image point is a pair of fractions (u, v) in [0, 1]: u to the right, v down, of the frame of a named camera.
+  Pixels and the 0..1000 numbers of a model exist only at the edges (``body.cameras`` and ``mind.coordinates``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Frame:
 
 @dataclass(frozen=True)
 class Proprio:
-    """What the arm knows of itself: joint angles (n,) rad, tcp position (3,) m, tcp quaternion (4,) wxyz, finger gap in m.
+    """What the arm knows of itself: joint angles (n,) rad, tcp position (3,) m, tcp quaternion (4,) wxyz,
+    finger gap in m.
 
     ``holding`` comes from the fingers alone: closed on something, or not.
     """
@@ -58,7 +59,8 @@ class Observation:
 
 @dataclass(frozen=True)
 class ImagePoint:
-    """A point in a camera's frame, as fractions: u to the right, v down, both in [0, 1]. ``label`` says what is meant."""
+    """A point in a camera's frame, as fractions: u to the right, v down, both in [0, 1].
+    ``label`` says what is meant."""
 
     u: float
     v: float
@@ -76,7 +78,8 @@ class Control:
 
 @dataclass(frozen=True)
 class Param:
-    """One parameter of a skill. kind: "point" (an ImagePoint) | "string" | "number"; choices: the valid strings, if few."""
+    """One parameter of a skill. kind: "point" (an ImagePoint) | "string" | "number";
+    choices: the valid strings, if few."""
 
     name: str
     kind: str
@@ -139,10 +142,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a backend is asked: chat messages in the OpenAI style, where {"type": "image"} parts stand for ``images`` in order.
+    """What a backend is asked: chat messages in the OpenAI style,
+    where {"type": "image"} parts stand for ``images`` in order.
 
-    messages: ({"role": ..., "content": str | [parts]}, ...). images: RGB uint8 (H, W, 3) each. tools: JSON schemas in the
-    OpenAI function form, for the chat template. prefix: text the answer begins with already, or "".
+    messages: ({"role": ..., "content": str | [parts]}, ...). images: RGB uint8 (H, W, 3) each. tools: JSON schemas in
+    the OpenAI function form, for the chat template. prefix: text the answer begins with already, or "".
     """
 
     messages: tuple[dict[str, Any], ...]
@@ -153,7 +157,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a backend answers. finish: "stop" | "length" | the server's word. seconds: wall time, its share of the batch."""
+    """What a backend answers. finish: "stop" | "length" | the server's word.
+    seconds: wall time, its share of the batch."""
 
     text: str
     seconds: float = 0.0
@@ -180,8 +185,9 @@ class Outcome(StrEnum):
 class Turn:
     """One look, one decision, and what came of it.
 
-    results: one per executed call (a failed call ends the turn). seconds: wall seconds spent in "model", "physics", "render",
-    "skill" (planning and perception of the skills) and "other". frames are kept for the trace, which stores them as PNG.
+    results: one per executed call (a failed call ends the turn). seconds: wall seconds spent in "model", "physics",
+    "render", "skill" (planning and perception of the skills) and "other".
+    Frames are kept for the trace, which stores them as PNG.
     """
 
     index: int
@@ -198,7 +204,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class Episode:
-    """One finished episode: everything that evaluation, pages and training read. Nothing is re-derived from live state."""
+    """One finished episode: everything that evaluation, pages and training read.
+    Nothing is re-derived from live state."""
 
     task: str
     level: int

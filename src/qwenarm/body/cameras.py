@@ -1,6 +1,7 @@
 """The cameras and their geometry: where they hang, how points become image fractions and back.
 
-MuJoCo's camera frame: x right, y up, looking along -z. Depth is measured along the optical axis (metres), not along the ray.
+MuJoCo's camera frame: x right, y up, looking along -z.
+Depth is measured along the optical axis (metres), not along the ray.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera. pos: (3,) m and target: (3,) m looked at, in the frame of ``body`` (None = world); fovy: vertical, degrees."""
+    """A pinhole camera. pos: (3,) m and target: (3,) m looked at, in the frame of ``body`` (None = world);
+    fovy: vertical, degrees."""
 
     name: str
     pos: tuple[float, float, float]
@@ -45,7 +47,9 @@ WIDE = Camera("wide", (1.45, 0.95, 0.85), (0.30, 0.0, 0.27), fovy_deg=40.0)
 CAMERAS = (FRONT, OVERHEAD, WRIST, WIDE)
 
 
-def project(points: np.ndarray, pos: np.ndarray, mat: np.ndarray, fovy_deg: float, aspect: float) -> tuple[np.ndarray, np.ndarray]:
+def project(
+    points: np.ndarray, pos: np.ndarray, mat: np.ndarray, fovy_deg: float, aspect: float
+) -> tuple[np.ndarray, np.ndarray]:
     """World points (..., 3) to image fractions (..., 2) (u right, v down, may lie outside 0..1) and depths (...,) in m.
 
     pos (3,), mat (3, 3): the camera's pose in the world. aspect: width / height of the picture.

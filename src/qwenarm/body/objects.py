@@ -1,7 +1,8 @@
 """What can lie on the table: shapes, colours, sizes, and how each becomes MuJoCo geoms.
 
-Graspable: cube, cylinder, ball (40-52 mm, the Panda's fingers open 80 mm). Containers, open at the top: bowl (round), tray (low,
-square), box (high, square). Everything is made of primitive geoms, so that any renderer draws it and contacts stay cheap.
+Graspable: cube, cylinder, ball (40-52 mm, the Panda's fingers open 80 mm). Containers, open at the top: bowl (round),
+tray (low, square), box (high, square). Everything is made of primitive geoms, so that any
+renderer draws it and contacts stay cheap.
 """
 
 from __future__ import annotations
@@ -28,11 +29,18 @@ SHAPES = GRASPABLE + CONTAINERS
 
 HELD_OUT: frozenset[tuple[str, str]] = frozenset(
     {
-        ("red", "cylinder"), ("yellow", "cube"), ("blue", "ball"), ("green", "bowl"),
-        ("purple", "cube"), ("black", "cylinder"), ("orange", "tray"), ("white", "box"),
+        ("red", "cylinder"),
+        ("yellow", "cube"),
+        ("blue", "ball"),
+        ("green", "bowl"),
+        ("purple", "cube"),
+        ("black", "cylinder"),
+        ("orange", "tray"),
+        ("white", "box"),
     }
-)  # fmt: skip
-"""Colour x shape pairs that the bundled model never sees in training: 8 of 48 (17 %), each colour once, each shape at least once."""
+)
+"""Colour x shape pairs that the bundled model never sees in training:
+8 of 48 (17 %), each colour once, each shape at least once."""
 
 WALL = 0.006
 """Thickness of a container's walls and floor, m."""
@@ -83,12 +91,14 @@ class ObjectSpec:
 
     @property
     def origin_height(self) -> float:
-        """Of the body's origin above what it stands on: the centre of a solid, the underside of a container's floor, m."""
+        """Of the body's origin above what it stands on:
+        the centre of a solid, the underside of a container's floor, m."""
         return 0.0 if self.container else self.size / 2
 
 
 def make_spec(shape: str, color: str, rng: np.random.Generator | None = None) -> ObjectSpec:
-    """An object of this shape and colour; graspable ones get a size between 40 and 52 mm from ``rng`` (45 mm without)."""
+    """An object of this shape and colour; graspable ones get a size between 40 and 52 mm from ``rng``
+    (45 mm without)."""
     if shape in CONTAINERS:
         return ObjectSpec(shape, color, 2 * CONTAINER_HALF[shape])
     size = 0.045 if rng is None else round(float(rng.uniform(0.040, 0.052)), 4)
@@ -96,7 +106,8 @@ def make_spec(shape: str, color: str, rng: np.random.Generator | None = None) ->
 
 
 def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgb: tuple[float, ...]) -> None:
-    """Adds a free body named ``spec.id`` under ``world``. pos: (3,) of its origin, m; yaw: rad; rgb: its colour as seen today."""
+    """Adds a free body named ``spec.id`` under ``world``. pos: (3,) of its origin, m; yaw: rad;
+    rgb: its colour as seen today."""
     body = world.add_body(name=spec.id, pos=pos, quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
     body.add_freejoint(name=spec.id)
     rgba = [*rgb, 1.0]
@@ -122,9 +133,15 @@ def _add_solid(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> Non
 
 def _add_wall(body: mujoco.MjsBody, pos: list[float], size: list[float], yaw: float, rgba: list[float]) -> None:
     body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)], rgba=rgba,
-        density=3 * DENSITY, friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
-    )  # fmt: skip
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=pos,
+        size=size,
+        quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)],
+        rgba=rgba,
+        density=3 * DENSITY,
+        friction=[1.0, 0.01, 0.001],
+        solref=[0.01, 1],
+    )
 
 
 def _add_open_box(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
@@ -142,9 +159,14 @@ def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
     outer, height = CONTAINER_HALF["bowl"], CONTAINER_HEIGHT["bowl"]
     floor = 0.80 * outer
     body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=[0, 0, WALL / 2], size=[floor, WALL / 2, 0], rgba=rgba, density=3 * DENSITY,
-        friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
-    )  # fmt: skip
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        pos=[0, 0, WALL / 2],
+        size=[floor, WALL / 2, 0],
+        rgba=rgba,
+        density=3 * DENSITY,
+        friction=[1.0, 0.01, 0.001],
+        solref=[0.01, 1],
+    )
     lean = math.atan2(outer - floor, height)
     middle = (outer + floor) / 2 - WALL / 2
     half_width = outer * math.tan(math.pi / sides)
@@ -157,7 +179,12 @@ def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
             np.array([math.cos(lean / 2), 0, math.sin(lean / 2), 0]),
         )
         body.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_BOX, pos=[middle * math.cos(yaw), middle * math.sin(yaw), (height + LIFT) / 2], quat=turn,
-            size=[WALL / 2, half_width, (height - LIFT) / 2 / math.cos(lean)], rgba=rgba, density=3 * DENSITY,
-            friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
-        )  # fmt: skip
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=[middle * math.cos(yaw), middle * math.sin(yaw), (height + LIFT) / 2],
+            quat=turn,
+            size=[WALL / 2, half_width, (height - LIFT) / 2 / math.cos(lean)],
+            rgba=rgba,
+            density=3 * DENSITY,
+            friction=[1.0, 0.01, 0.001],
+            solref=[0.01, 1],
+        )

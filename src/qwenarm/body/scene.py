@@ -1,4 +1,5 @@
-"""One episode's world: what lies where, how it looks, and the MuJoCo model of it. Compiled fresh for every episode (2 ms)."""
+"""One episode's world: what lies where, how it looks, and the MuJoCo model of it.
+Compiled fresh for every episode (2 ms)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ TIMESTEP = 0.002
 """Physics step, s."""
 WORKSPACE_X = (0.38, 0.68)
 WORKSPACE_Y = (-0.25, 0.25)
-"""Where the centres of objects may start on the table, m: within reach of every arm, inside the front camera's picture."""
+"""Where the centres of objects may start on the table, m:
+within reach of every arm, inside the front camera's picture."""
 GAP = 0.030
 """Free space kept between two objects at the start, m: the fingers must fit in."""
 
@@ -95,21 +97,26 @@ def _free_spot(rng: np.random.Generator, spec: ObjectSpec, placed: Iterable[Plac
 
 
 def _apart(a: Placement, b: Placement) -> bool:
-    """Room for the fingers between the two, and neither stands in the other's view from the front (the camera is at +x)."""
+    """Room for the fingers between the two, and neither stands in the other's view from the front
+    (the camera is at +x)."""
     reach = a.spec.radius + b.spec.radius + GAP
     near, far = (a, b) if a.pos[0] > b.pos[0] else (b, a)
     dx, dy = near.pos[0] - far.pos[0], near.pos[1] - far.pos[1]
-    shadow = 0.6 * max(0.0, near.spec.height - 0.5 * far.spec.height)  # at 45-55 degrees a height hides less than its length
+    # at 45-55 degrees a height hides less than its length
+    shadow = 0.6 * max(0.0, near.spec.height - 0.5 * far.spec.height)
     dx = max(0.0, dx - shadow)
     return dx * dx + dy * dy > reach * reach
 
 
 def sample_look(rng: np.random.Generator, strength: float = 1.0) -> Look:
-    """Another table, floor, light and slightly other object colours; strength 0 is the default look, 1 what training sees."""
+    """Another table, floor, light and slightly other object colours;
+    strength 0 is the default look, 1 what training sees."""
     base = Look()
 
     def shift(rgb: tuple[float, float, float], width: float) -> tuple[float, float, float]:
-        r, g, b = np.clip(np.array(rgb) + strength * (rng.uniform(-width, width) + rng.uniform(-0.06, 0.06, 3)), 0.02, 1.0)
+        r, g, b = np.clip(
+            np.array(rgb) + strength * (rng.uniform(-width, width) + rng.uniform(-0.06, 0.06, 3)), 0.02, 1.0
+        )
         return float(r), float(g), float(b)
 
     x, y, z = np.array(base.light_pos) + strength * rng.uniform(-1, 1, 3) * np.array([0.6, 1.0, 0.4])
@@ -126,7 +133,8 @@ def sample_look(rng: np.random.Generator, strength: float = 1.0) -> Look:
 
 
 def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
-    """The MuJoCo model: table, floor, light, arm, objects, cameras. Options follow the grasp recipe of docs/architecture.md."""
+    """The MuJoCo model: table, floor, light, arm, objects, cameras.
+    Options follow the grasp recipe of docs/architecture.md."""
     spec = mujoco.MjSpec()
     spec.option.timestep = TIMESTEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -161,20 +169,44 @@ def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
     spec.stat.center = [0.5, 0.0, 0.2]
     world = spec.worldbody
     world.add_light(
-        name="lamp", pos=look.light_pos, dir=np.array([0.5, 0.0, 0.0]) - look.light_pos, type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        diffuse=[look.light] * 3, specular=[0.1] * 3, ambient=[0.0] * 3, castshadow=True,
-    )  # fmt: skip
+        name="lamp",
+        pos=look.light_pos,
+        dir=np.array([0.5, 0.0, 0.0]) - look.light_pos,
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        diffuse=[look.light] * 3,
+        specular=[0.1] * 3,
+        ambient=[0.0] * 3,
+        castshadow=True,
+    )
     world.add_geom(
-        name="table", type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0.42, 0, -0.02], size=[0.62, 0.60, 0.02], rgba=[*look.table_rgb, 1],
-        friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
-    )  # fmt: skip
+        name="table",
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=[0.42, 0, -0.02],
+        size=[0.62, 0.60, 0.02],
+        rgba=[*look.table_rgb, 1],
+        friction=[1.0, 0.01, 0.001],
+        solref=[0.01, 1],
+    )
     world.add_geom(
-        name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, pos=[0, 0, -0.75], size=[4, 4, 0.1], rgba=[*look.floor_rgb, 1],
-    )  # fmt: skip
-    for name, pos, size in (("wall_back", [-1.6, 0, 1.2], [0.02, 2.7, 2.0]), ("wall_side", [1.1, -2.7, 1.2], [2.7, 0.02, 2.0])):
+        name="floor",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        pos=[0, 0, -0.75],
+        size=[4, 4, 0.1],
+        rgba=[*look.floor_rgb, 1],
+    )
+    for name, pos, size in (
+        ("wall_back", [-1.6, 0, 1.2], [0.02, 2.7, 2.0]),
+        ("wall_side", [1.1, -2.7, 1.2], [2.7, 0.02, 2.0]),
+    ):
         world.add_geom(
-            name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, rgba=[*look.wall_rgb, 1], contype=0, conaffinity=0,
-        )  # fmt: skip
+            name=name,
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=pos,
+            size=size,
+            rgba=[*look.wall_rgb, 1],
+            contype=0,
+            conaffinity=0,
+        )
 
 
 def _to_quat(mat: np.ndarray) -> np.ndarray:
