@@ -16,8 +16,10 @@ from typing import Any
 
 import mujoco
 
-FILM_SAMPLES = 4
-"""Samples a pixel of pictures for people; those for models have one: faster, and the same edges as the ray caster's."""
+FOR_PEOPLE = {"offsamples": 4}
+FOR_MODELS = {"offsamples": 0, "shadowsize": 0, "numslices": 16, "numstacks": 8}
+"""What is changed of a model's ``visual.quality``. Pictures for models have one sample a pixel, as the ray caster's, no
+shadow map, and shapes of fewer triangles: vertices are what software OpenGL spends its time on."""
 OWN_BUFFER = 16
 """Side of a context's own framebuffer, px. Nothing is drawn there: pictures go to MuJoCo's offscreen buffer."""
 MOST_IDLE = 4
@@ -136,17 +138,23 @@ def _free_all() -> None:
 
 
 def _make_mjr(model: mujoco.MjModel, film: bool, size: tuple[int, int]) -> Any:
-    """An MjrContext takes buffer size and samples from the model: lend it ours while it is made."""
+    """An MjrContext takes buffer size and quality from the model: lend it ours while it is made."""
     window, quality = model.vis.global_, model.vis.quality
-    before = window.offheight, window.offwidth, quality.offsamples, quality.shadowsize
+    ours = FOR_PEOPLE if film else FOR_MODELS
+    before = window.offheight, window.offwidth, {name: getattr(quality, name) for name in ours}
     try:
-        window.offheight, window.offwidth = size
-        quality.offsamples, quality.shadowsize = (FILM_SAMPLES, quality.shadowsize) if film else (0, 0)
+        _set(window, quality, *size, ours)
         context = mujoco.MjrContext(model, FONT)
     finally:
-        window.offheight, window.offwidth, quality.offsamples, quality.shadowsize = before
+        _set(window, quality, *before)
     context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR.value
     return context
+
+
+def _set(window: Any, quality: Any, height: int, width: int, values: dict[str, int]) -> None:
+    window.offheight, window.offwidth = height, width
+    for name, value in values.items():
+        setattr(quality, name, value)
 
 
 def _content(model: mujoco.MjModel) -> Hashable:
