@@ -33,7 +33,7 @@ EVIL = '</pre><script>alert("x")</script><img src=http://example.com/x.png onerr
 def picture(seed: int) -> np.ndarray:
     """Three coloured squares on a grey gradient, (224, 320, 3)."""
     rgb = np.linspace(150, 190, 224)[:, None, None].repeat(320, 1).repeat(3, 2).astype(np.uint8)
-    for color, (x, y) in zip([(210, 60, 50), (50, 90, 200), (60, 160, 80)], [(80, 60), (200, 120), (120 + seed, 170)], strict=True):
+    for color, x, y in (((210, 60, 50), 80, 60), ((50, 90, 200), 200, 120), ((60, 160, 80), 120 + seed, 170)):
         rgb[y : y + 26, x : x + 26] = color
     return rgb
 

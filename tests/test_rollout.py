@@ -38,7 +38,7 @@ class FakeBody:
     x: int = 0
     time_s: float = 0.0
     clamps: Counter = field(default_factory=Counter)
-    seconds: dict[str, float] = field(default_factory=Counter)
+    seconds: Any = field(default_factory=Counter)
 
     def step(self, control):
         self.time_s += 0.05
@@ -321,10 +321,10 @@ def test_the_real_world_ends_in_the_same_bits_batched_and_single(monkeypatch, al
 
     def played(batch):
         backend = Scripted(gambler)
-        episodes = drive((perform(choice, seed, backend) for seed in range(4)), backend, batch)
+        episodes = drive((perform(choice, seed, backend) for seed in range(3)), backend, batch)
         return {e.seed: (e.outcome, e.final_hash, [turn.decision for turn in e.turns]) for e in episodes}
 
-    single, batched = played(1), played(3)
+    single, batched = played(1), played(2)
     assert single == batched
-    assert len({final_hash for _, final_hash, _ in single.values()}) == 4
+    assert len({final_hash for _, final_hash, _ in single.values()}) == 3
     assert all(outcome is not Outcome.CRASHED for outcome, *_ in single.values())

@@ -169,7 +169,7 @@ def _line(
     draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, ink: Color, room: int, anchor: str = "la"
 ) -> int:
     """Writes one line of text, cut with an ellipsis where it does not fit; returns its width."""
-    font, text = _font(size), " ".join(text.split())
+    font, text = _font(size), " ".join(text.split())[: room // 3]  # few letters are narrower than 3 pixels
     if draw.textlength(text, font) > room:
         while text and draw.textlength(text + " …", font) > room:
             text = text[:-1]
