@@ -19,10 +19,12 @@ SLICES = (0.020, 0.008)
 """How much of a thing below its top is measured, m: deep for a ball's width, shallow if that runs into a neighbour."""
 ROUND = 1.3
 """A shape whose bounding rectangle varies less than this with its direction is round (a square: 2)."""
-FINGER_HALF = np.array([0.010, 0.012])
-"""Half the room that a finger takes at its tip, along the opening and across, m."""
+FINGER_HALF_WIDTH, FINGER_THICKNESS = 0.012, 0.017
+"""The room that a finger takes at its tip, across and along the opening, m."""
 OPENING = 0.012
-"""Free space between each finger and the thing before it is grasped and after it is let go, m."""
+"""Free space between each finger and the thing before it is grasped, m."""
+OWN = 0.006
+"""What is seen this near beside the thing may be the thing itself, m."""
 SPARE = 0.006
 """The fingers must open this much wider than the thing, m."""
 
@@ -93,7 +95,8 @@ def choose_grasps(body: Body, surface: Surface, point: np.ndarray) -> list[Grasp
     grasps = []
     for yaw, width in fitting:
         lowest = max(top - width / 2, PAD_TIP + 0.003)
-        free = blocked_to(around, box.center, yaw, width) + PAD_TIP + 0.003
+        side = width / 2
+        free = blocked_to(around, box.center, yaw, side + OWN, side + OPENING + FINGER_THICKNESS) + PAD_TIP + 0.003
         grasps.append(Grasp(np.array([*box.center, max(lowest, free)]), nearest_yaw(body, yaw), width))
     graspable = [grasp for grasp in grasps if grasp.pos[2] < top - 0.006]
     if not graspable:
@@ -101,11 +104,9 @@ def choose_grasps(body: Body, surface: Surface, point: np.ndarray) -> list[Grasp
     return sorted(graspable, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))
 
 
-def blocked_to(around: np.ndarray, center: np.ndarray, yaw: float, width: float) -> float:
-    """Height of the highest thing where the fingers would go beside something of this width, m."""
+def blocked_to(around: np.ndarray, center: np.ndarray, yaw: float, start: float, end: float) -> float:
+    """Height of the highest thing where the fingers go, m: from start to end m beside the center, on both sides."""
     axes = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
-    local = (around[:, :2] - center) @ axes
-    out = np.abs(local[:, 0]) - (width / 2 + OPENING / 2 + FINGER_HALF[0])
-    in_finger = (np.abs(out) < FINGER_HALF[0] + OPENING / 2) & (np.abs(local[:, 1]) < FINGER_HALF[1])
-    # A point beside the thing's own wall is the thing: the fingers start a little further out.
-    return float(np.max(around[:, 2], where=in_finger & (out > -FINGER_HALF[0]), initial=0.0))
+    along, across = np.abs((around[:, :2] - center) @ axes).T
+    in_finger = (along > start) & (along < end) & (across < FINGER_HALF_WIDTH)
+    return float(np.max(around[:, 2], where=in_finger, initial=0.0))

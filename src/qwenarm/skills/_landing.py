@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwenarm.body.arms._arm import PAD_TIP
-from qwenarm.skills._grasp import OPENING, blocked_to, rectangle
+from qwenarm.skills._grasp import FINGER_THICKNESS, blocked_to, rectangle
 from qwenarm.skills._surface import RAISED, Surface
 
 FLOOR = 0.003
@@ -22,6 +22,8 @@ NEAR = 0.012
 """A point on the table this near to a thing means the thing, m."""
 EVASION = 0.06
 """How far a place on the table may be shifted to be free, m."""
+RELEASE = 0.006
+"""How far each finger opens to let go, m: no more, because of the walls of containers."""
 SPARE = 0.003
 """Room kept around the thing, m."""
 CORNERS, SIDES = ((1, 1), (-1, 1), (-1, -1), (1, -1)), ((1, 0), (0, 1), (-1, 0), (0, -1))
@@ -111,7 +113,7 @@ def _landings(around: np.ndarray, spot: Spot, width: float) -> Iterator[Landing]
     support = float(np.max(around[:, 2], where=away < 0.55 * width, initial=0.0))
     support = 0.0 if support < FLOOR else support
     for yaw in spot.yaws:
-        fingers = blocked_to(around, spot.xy, yaw, width + OPENING) + SPARE
+        fingers = blocked_to(around, spot.xy, yaw, width / 2, width / 2 + RELEASE + FINGER_THICKNESS) + SPARE
         # The pads hold the thing at mid-height: their tips end this much above its underside.
         under_tips = width / 2 - PAD_TIP
         yield Landing(spot.xy, support, max(support, fingers - under_tips), yaw)

@@ -7,7 +7,7 @@ of 15/8 and a peak acceleration of 10/sqrt(3) times the mean; durations follow f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from qwenarm.skills._skill import Failed, Moves
 from qwenarm.skills._surface import Surface
 from qwenarm.types import Control
 
-SPEED_SHARE, ACCELERATION_SHARE = 0.75, 0.5
+SPEED_SHARE, ACCELERATION_SHARE = 0.8, 0.7
 """How much of the joints' limits a motion uses."""
 LINE_SPEED, LINE_ACCELERATION = 0.40, 2.0
 """Of the hand on straight lines, m/s and m/s2."""
@@ -31,6 +31,8 @@ HOME_TOLERANCE = 0.02
 """rad"""
 ABOVE, CLEAR = 0.08, 0.03
 """The hand arrives this much over its target, at least, and passes over things with this much room, m."""
+KNOTS = 5
+"""Solutions per line."""
 PEAK_SPEED, PEAK_ACCELERATION = 15 / 8, 10 / math.sqrt(3)
 
 
@@ -130,29 +132,30 @@ def nearest_yaw(body: Body, yaw: float, turn: float = math.pi) -> float:
     return yaw + turn * round((math.pi / 2 - yaw) / turn)
 
 
-def _line(body: Body, pos: np.ndarray, quat: np.ndarray, speed: float) -> Sequence[np.ndarray]:
-    """Joint angles (n,) per period along the line, slowed down until every joint keeps its limits."""
+def _line(body: Body, pos: np.ndarray, quat: np.ndarray, speed: float) -> np.ndarray:
+    """(k, n) joint angles per period along the line, slowed down until every joint keeps its limits.
+
+    The joints follow the polynomial through a few solutions on the line: smooth, also where the null space moves.
+    """
     qpos = body.hold().qpos
     start, turned = body.kinematics.fk(qpos)
-    if turned @ quat < 0:
-        quat = -quat
-    way = pos - start
-    length = float(np.linalg.norm(way))
+    quat = quat if turned @ quat > 0 else -quat
+    shares, knots = np.linspace(0, 1, KNOTS), [qpos]
+    for share in shares[1:]:
+        between = (1 - share) * turned + share * quat
+        solution = body.ik(start + share * (pos - start), between / np.linalg.norm(between), knots[-1])
+        if not solution.reached:
+            raise Failed(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
+        knots.append(solution.qpos)
+    weights = np.linalg.inv(np.vander(shares)) @ np.array(knots)
+    length = float(np.linalg.norm(pos - start))
     seconds = max(PEAK_SPEED * length / speed, math.sqrt(PEAK_ACCELERATION * length / LINE_ACCELERATION), 2 * PERIOD)
-    for _ in range(4):
-        path, last = [], qpos
-        for s in _profile(seconds):
-            between = (1 - s) * turned + s * quat
-            solution = body.ik(start + s * way, between / np.linalg.norm(between), last)
-            if not solution.reached:
-                raise Failed(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
-            last = solution.qpos
-            path.append(last)
-        excess = _excess(body, np.array([qpos, qpos, *path, path[-1]]))
+    while True:
+        path = np.vander(_profile(seconds), KNOTS) @ weights
+        excess = _excess(body, np.vstack([qpos, qpos, path, path[-1]]))
         if excess <= 1:
             return path
-        seconds *= 1.05 * excess
-    return path
+        seconds *= 1.02 * excess
 
 
 def _excess(body: Body, path: np.ndarray) -> float:
@@ -160,7 +163,7 @@ def _excess(body: Body, path: np.ndarray) -> float:
     velocity = np.diff(path, axis=0) / PERIOD
     acceleration = np.diff(velocity, axis=0) / PERIOD
     fast = float((np.abs(velocity) / body.arm.velocity).max()) / SPEED_SHARE
-    hard = float((np.abs(acceleration) / body.arm.acceleration).max()) / (1.5 * ACCELERATION_SHARE)
+    hard = float((np.abs(acceleration) / body.arm.acceleration).max()) / ACCELERATION_SHARE
     return max(fast, math.sqrt(hard))
 
 

@@ -30,7 +30,7 @@ def pick(body: Body, at: ImagePoint) -> Motion:
     yield from set_fingers(body, 0.0)
     caught = body.proprio().holding
     yield from move_line(body, above, top_down(grasp.yaw))
-    yield from go_home(body)
+    yield from move_joints(body, np.array(body.arm.home_qpos))
     if body.proprio().holding:
         return SkillResult(True)
     yield from set_fingers(body, body.arm.max_gap)

@@ -6,8 +6,7 @@ import numpy as np
 
 from qwenarm.body.body import Body
 from qwenarm.body.kinematics import top_down
-from qwenarm.skills._grasp import OPENING
-from qwenarm.skills._landing import choose_landing
+from qwenarm.skills._landing import RELEASE, choose_landing
 from qwenarm.skills._motion import (
     GENTLE,
     above_all,
@@ -47,9 +46,9 @@ def place(body: Body, at: ImagePoint) -> Motion:
     yield from move_joints(body, reach(body, above, yaw))
     yield from move_line(body, down + np.array([0, 0, APPROACH]), top_down(yaw))
     yield from move_line(body, down, top_down(yaw), GENTLE, stop=touching(body))
-    yield from set_fingers(body, min(body.arm.max_gap, width + 2 * OPENING))
+    yield from set_fingers(body, min(body.arm.max_gap, width + 2 * RELEASE))
     yield from move_line(body, above, top_down(yaw))
-    yield from go_home(body)
+    yield from move_joints(body, np.array(body.arm.home_qpos))
     yield from set_fingers(body, body.arm.max_gap, patience=4)
     return SkillResult(True)
 
