@@ -21,9 +21,10 @@ PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process took: wall seconds, peak resident memory in MB, exit status."""
+    """What one process took: wall seconds, CPU seconds, peak resident memory in MB, exit status."""
 
     seconds: float
+    cpu_s: float
     peak_mb: float
     status: int
 
@@ -35,7 +36,7 @@ def cost_of(command: list[str]) -> Cost:
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Cost(seconds, usage.ru_maxrss * PEAK_UNIT / 1e6, process.returncode)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * PEAK_UNIT / 1e6, process.returncode)
 
 
 def typical(command: list[str], times: int) -> Cost:
@@ -62,7 +63,7 @@ def main() -> None:
         found |= {f"demo, {policy}": demo(policy, out) for policy in ("oracle", "vlm")}
     for name, cost in found.items():
         remark = "" if cost.status == 0 else f"  exit status {cost.status}"
-        print(f"{name:16} {cost.seconds:7.2f} s  {cost.peak_mb:7.0f} MB{remark}")
+        print(f"{name:16} {cost.seconds:7.2f} s  {cost.cpu_s:7.2f} s of CPU  {cost.peak_mb:7.0f} MB{remark}")
     imported = found["import qwenarm"].seconds - bare.seconds
     print(f"import qwenarm without Python's own start: {imported:.2f} s (goal 0.3 s)")
     RESULTS.mkdir(exist_ok=True)

@@ -122,13 +122,11 @@ def test_import_is_light() -> None:
     heavy = run_python(
         "import sys, qwenarm; print([m for m in ('torch', 'transformers', 'mujoco', 'scipy') if m in sys.modules])"
     )
-    seconds = min(
-        float(run_python("import time; t = time.perf_counter(); import qwenarm; print(time.perf_counter() - t)"))
-        for _ in range(3)
-    )
-    print(f"import qwenarm: {seconds:.2f} s")
+    timed = "import time; t = time.process_time(); import qwenarm; print(time.process_time() - t)"
+    seconds = min(float(run_python(timed)) for _ in range(3))
+    print(f"import qwenarm: {seconds:.2f} s of CPU")
     assert heavy == "[]"
-    assert seconds < 1.0, "the goal is 0.3 s on a free machine; benchmarks/startup.py measures it"
+    assert seconds < 0.6, "the goal is 0.3 s on a free machine; benchmarks/startup.py measures it"
 
 
 IMPORT_ALL = """
