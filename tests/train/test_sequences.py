@@ -1,4 +1,6 @@
-"""Branches of one packed sequence are, to the model, prompts of their own; and the prompts are those of the closed loop."""
+"""Branches of one packed sequence are, to the model, prompts of their own; and the prompts are those of the closed
+loop.
+"""
 
 import numpy as np
 import torch
@@ -29,11 +31,15 @@ def test_every_question_has_an_answer_that_reads_back(learner: Learner, pictures
 
 
 def test_prompts_are_those_of_the_closed_loop(learner: Learner):
-    question = Question("put the red cube in the blue bowl", "pick red cube: ok", True, "place", "blue bowl", 0, 0.5, 0.5)
+    question = Question(
+        "put the red cube in the blue bowl", "pick red cube: ok", True, "place", "blue bowl", 0, 0.5, 0.5
+    )
     text = prompt_text(learner.tokenizer, question, learner.sequencer.specs)
     assert system_text(BUNDLED, FAMILY, SIZES) in text
     assert user_text(question.instruction, question.history, True) in text
-    assert len(tool_schemas(learner.sequencer.specs, ("front",), BUNDLED.tool_docs)) == text.count('{"type": "function", "function"')
+    assert len(tool_schemas(learner.sequencer.specs, ("front",), BUNDLED.tool_docs)) == text.count(
+        '{"type": "function", "function"'
+    )
     assert text.endswith("<|im_start|>assistant\n")
 
 
@@ -48,14 +54,24 @@ def test_a_packed_branch_equals_a_prompt_of_its_own(learner: Learner, pictures: 
     with torch.no_grad():
         seen = model.model.visual(patches(one.rgb), grid_thw=grid)
         table = model.get_input_embeddings().weight
-        branches = read_branches(model.model.language_model, table, learner.sequencer, batch, seen, attentions=False).last_hidden_state
+        branches = read_branches(
+            model.model.language_model, table, learner.sequencer, batch, seen, attentions=False
+        ).last_hidden_state
         for branch, label, question in zip(branches, batch.label, questions, strict=True):
             text = prompt_text(learner.tokenizer, question, learner.sequencer.specs)
-            text = text.replace("<|image_pad|>", "<|image_pad|>" * learner.sequencer.cells) + answer_text(question) + "<|im_end|>"
+            text = (
+                text.replace("<|image_pad|>", "<|image_pad|>" * learner.sequencer.cells)
+                + answer_text(question)
+                + "<|im_end|>"
+            )
             ids = torch.tensor([learner.tokenizer(text)["input_ids"]])
             kinds = (ids == learner.sequencer.image).long()
             alone = model.model(
-                input_ids=ids, pixel_values=patches(one.rgb), image_grid_thw=grid, mm_token_type_ids=kinds, use_cache=False
+                input_ids=ids,
+                pixel_values=patches(one.rgb),
+                image_grid_thw=grid,
+                mm_token_type_ids=kinds,
+                use_cache=False,
             ).last_hidden_state
             length = int((label >= 0).nonzero().max()) + 2
             torch.testing.assert_close(branch[:length], alone[0, -length:], atol=2e-4, rtol=1e-3)

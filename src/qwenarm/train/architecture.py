@@ -21,7 +21,9 @@ TEXT = dict(
 
 
 def make_model(vocab_size: int, special: dict[str, int]) -> Qwen3VLForConditionalGeneration:
-    """A randomly initialised model of that shape. special: token ids by name (image, video, vision_start, vision_end, pad, eos)."""
+    """A randomly initialised model of that shape. special: token ids by name (image, video, vision_start, vision_end,
+    pad, eos).
+    """
     config = Qwen3VLConfig(
         vision_config=VISION,
         text_config={**TEXT, "vocab_size": vocab_size, "pad_token_id": special["pad"], "eos_token_id": special["eos"]},
@@ -43,7 +45,9 @@ def make_model(vocab_size: int, special: dict[str, int]) -> Qwen3VLForConditiona
 
 
 class EyeHeads(nn.Module):
-    """Reads off each visual token what lies in its cell. Linear, so that the language side finds the same things as easily."""
+    """Reads off each visual token what lies in its cell. Linear, so that the language side finds the same things as
+    easily.
+    """
 
     SIZES = {
         "shape": len(SHAPE_NAMES) + 1, "color": len(COLOR_NAMES), "u": BINS, "v": BINS, "relation": 3,
@@ -59,7 +63,9 @@ class EyeHeads(nn.Module):
         return {name: head(tokens) for name, head in self.heads.items()}
 
     def loss(self, tokens: torch.Tensor, truth: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
-        """Cross entropies summed, and how well each question is answered. tokens (B, cells, width); truth: see labels.cells."""
+        """Cross entropies summed, and how well each question is answered. tokens (B, cells, width); truth: see
+        labels.cells.
+        """
         owned = truth["shape"] < len(SHAPE_NAMES)
         total = tokens.new_zeros(())
         report: dict[str, float] = {}
@@ -87,7 +93,9 @@ def centers(like: torch.Tensor) -> torch.Tensor:
 
 
 def soft_bins(x: torch.Tensor) -> torch.Tensor:
-    """Positions (n,) in [0, 1] to (n, BINS) distributions: a narrow bell over the bins, so that near misses cost little."""
+    """Positions (n,) in [0, 1] to (n, BINS) distributions: a narrow bell over the bins, so that near misses cost
+    little.
+    """
     bell = torch.exp(-0.5 * ((x[:, None] - centers(x)) * BINS / 0.7) ** 2)
     return bell / bell.sum(-1, keepdim=True)
 

@@ -1,15 +1,17 @@
 """``qwenarm train bundled``: the recipe of the checkpoint that ships in the package, from nothing but this simulator.
 
-1. ``frames``   random arrangements are rendered to shards on disk, with what lies in every 32-pixel cell (segmentation is free here).
-2. ``eye``      the vision tower alone learns, densely: every visual token tells shape, colour, place and carrier of what its cell shows.
-3. ``reader``   the whole model answers prompts as the closed loop asks them, several about every picture. Three things make a
-                model of 9 M parameters learn this in an hour or two: the eye's task goes on beside it; where an answer points, two heads
-                of one layer are told to look at the cells of the object that is meant; and a position is one token of 1000, whose
-                target is a narrow bell and whose embedding starts out smooth, so that near is nearly right.
+1. ``frames``   random arrangements are rendered to shards on disk, with what lies in every 32-pixel cell (segmentation
+is free here). 2. ``eye``      the vision tower alone learns, densely: every visual token tells shape, colour, place and
+carrier of what its cell shows. 3. ``reader``   the whole model answers prompts as the closed loop asks them, several
+about every picture. Three things make a
+                model of 9 M parameters learn this in an hour or two: the eye's task goes on beside it; where an answer
+                points, two heads of one layer are told to look at the cells of the object that is meant (and two others, where a label repeats words of the instruction, at those
+                words); and a position
+                is one token of 1000, whose target is a narrow bell and whose embedding starts out smooth, so that near
+                is nearly right.
 
-Weights are bfloat16 with float32 masters. Everything is resumable: shards appear when complete, the state is replaced atomically, Ctrl-C
-saves. On several processes (CPU) gradients are averaged; on a GPU one process does it.
-"""
+Weights are bfloat16 with float32 masters. Everything is resumable: shards appear when complete, the state is replaced
+atomically, Ctrl-C saves. On several processes (CPU) gradients are averaged; on a GPU one process does it."""
 
 from __future__ import annotations
 
@@ -127,7 +129,11 @@ class Learner:
         eye = self.config.eye_steps
         done, of = (self.step, eye) if self.step < eye else (self.step - eye, self.config.reader_steps)
         floor = 0.3 if self.step < eye else 0.02
-        return self.config.lr * min(1.0, (done + 1) / 100) * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done / of))))
+        return (
+            self.config.lr
+            * min(1.0, (done + 1) / 100)
+            * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done / of))))
+        )
 
     def _average(self) -> None:
         if dist.is_initialized():
@@ -138,7 +144,9 @@ class Learner:
             for g, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
                 g.copy_(part.view_as(g))
 
-    def losses(self, pictures: Pictures, questions: list[list[Question]] | None) -> tuple[torch.Tensor, dict[str, float]]:
+    def losses(
+        self, pictures: Pictures, questions: list[list[Question]] | None
+    ) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of a batch, and what to log of it."""
         b, h, w, _ = pictures.rgb.shape
         grid = torch.tensor([[1, h // 16, w // 16]] * b, device=self.device)
@@ -162,20 +170,24 @@ class Learner:
         bell = torch.exp(-0.5 * (distance / BELL) ** 2)
         number_loss = -(bell / bell.sum(-1, keepdim=True) * numbers).sum(-1).mean()
         word_loss = F.cross_entropy(words, batch.label[is_word])
-        look_loss, mass = self._looking(out.attentions[LOOKING_LAYER], batch, pictures)
+        attention = out.attentions[LOOKING_LAYER]
+        look_loss, mass = self._looking(attention, batch, pictures)
+        tell_loss, told = self._telling(attention, batch)
         error = (numbers.argmax(-1) - truth).abs().float()
         report = {
-            "words": float(word_loss.detach()), "numbers": float(number_loss.detach()), "looking": mass,
+            "words": float(word_loss.detach()), "numbers": float(number_loss.detach()), "looking": mass, "telling": told,
             "point_median": float(error.median()), "point_p90": float(error.quantile(0.9)),
             "words_right": float((words.argmax(-1) == batch.label[is_word]).float().mean()),
         }  # fmt: skip
         free = (batch.row >= 0)[is_word]
         if free.any():
             report["chosen_right"] = float((words.argmax(-1) == batch.label[is_word])[free].float().mean())
-        return WORDS_WEIGHT * word_loss + 0.5 * number_loss + 0.3 * look_loss, report
+        return WORDS_WEIGHT * word_loss + 0.5 * number_loss + 0.3 * (look_loss + tell_loss), report
 
     def _looking(self, attention: torch.Tensor, batch: Batch, pictures: Pictures) -> tuple[torch.Tensor, float]:
-        """Where an answer points, the first heads should look at the object's cells. attention (N, heads, L, prefix + L)."""
+        """Where an answer points, the first heads should look at the object's cells. attention (N, heads, L, prefix +
+        L).
+        """
         which, at = (batch.row >= 0).nonzero(as_tuple=True)
         owner = torch.from_numpy(pictures.owner.reshape(len(pictures.owner), -1)).to(self.device)
         its_cells = (owner[batch.picture[which]] == batch.row[which, at][:, None]).float()
@@ -184,9 +196,22 @@ class Learner:
         mass = (looks * its_cells[:, None]).sum(-1)[its_cells.any(-1)]
         return -(mass + 1e-4).log().mean(), float(mass.detach().mean())
 
+    def _telling(self, attention: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, float]:
+        """Where an answer names what the words have named, two other heads should look at those words."""
+        which, at = batch.told.any(-1).nonzero(as_tuple=True)
+        heads = slice(LOOKING_HEADS, 2 * LOOKING_HEADS)
+        looks = attention[which, heads, at, -batch.ids.shape[1] :].float()
+        mass = (looks * batch.told[which, at][:, None]).sum(-1)
+        return -(mass + 1e-4).log().mean(), float(mass.detach().mean())
+
     def save(self, path: Path) -> None:
         """Replaces the saved state in one move, so that no crash leaves half of one."""
-        state = {"masters": self.masters, "heads": self.heads.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
+        state = {
+            "masters": self.masters,
+            "heads": self.heads.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+        }
         part = path.with_suffix(f".part{os.getpid()}")
         torch.save(state, part)
         part.replace(path)
@@ -201,7 +226,9 @@ class Learner:
             self.heads.load_state_dict(state["heads"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, KeyError, ValueError, OSError) as error:
-            raise BadInput(f"{path} is no state of this recipe ({error}); delete it or choose another --out.") from error
+            raise BadInput(
+                f"{path} is no state of this recipe ({error}); delete it or choose another --out."
+            ) from error
         self.step = int(state["step"])
         self.publish()
 
@@ -216,7 +243,9 @@ class Learner:
 
 
 def smooth_numbers(embedding: nn.Module, numbers: torch.Tensor) -> None:
-    """Starts the embeddings of 0..999 as waves of many lengths: neighbours are alike, and a position is easy to read off."""
+    """Starts the embeddings of 0..999 as waves of many lengths: neighbours are alike, and a position is easy to read
+    off.
+    """
     weight = embedding.weight
     assert isinstance(weight, torch.Tensor)
     half = weight.shape[1] // 2
@@ -287,12 +316,13 @@ def make_frames(config: Config) -> None:
     """Renders the missing shards on all cores."""
     folder = config.out / "frames"
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [i for i in range(math.ceil(config.frames / SHARD)) if not (folder / f"shard{i:04d}").exists()]
+    size = min(SHARD, config.frames)
+    missing = [i for i in range(math.ceil(config.frames / size)) if not (folder / f"shard{i:04d}").exists()]
     if not missing:
         return
     with Progress() as progress, ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         bar = progress.add_task(f"rendering {len(missing)} shards of {SHARD} pictures", total=len(missing))
-        for done in as_completed([pool.submit(make_shard, folder / f"shard{i:04d}", i) for i in missing]):
+        for done in as_completed([pool.submit(make_shard, folder / f"shard{i:04d}", i, size) for i in missing]):
             done.result()
             progress.advance(bar)
 
@@ -308,7 +338,9 @@ def _worker(rank: int, config: Config) -> None:
 def main(config: Config) -> None:
     """Frames, eye, reader, checkpoint; goes on where it stopped. Raises BadInput for settings that cannot work."""
     if config.batch % config.processes or config.batch < 1 or config.questions < 1:
-        raise BadInput(f"--batch {config.batch} must be a positive multiple of --processes {config.processes}, --questions at least 1.")
+        raise BadInput(
+            f"--batch {config.batch} must be a positive multiple of --processes {config.processes}, --questions at least 1."
+        )
     config.out.mkdir(parents=True, exist_ok=True)
     settings = {name: str(value) for name, value in asdict(config).items()}
     (config.out / "config.json").write_text(json.dumps(settings, indent=2))

@@ -1,9 +1,9 @@
-"""Pictures to learn to see from: random arrangements of objects, each with what lies where. Made from this simulator, nothing else.
+"""Pictures to learn to see from: random arrangements of objects, each with what lies where. Made from this simulator,
+nothing else.
 
-A shard is a folder of .npy files that are memory-mapped while training: ``rgb`` (N, H, W, 3) uint8, ``owner`` (N, H/32, W/32) int8 (which
-object fills most of a 32-pixel cell, -1 = none), ``objects`` (N, MAX_OBJECTS, 8) float32 rows (see ROW). A picture never shows a
-colour x shape pair of HELD_OUT.
-"""
+A shard is a folder of .npy files that are memory-mapped while training: ``rgb`` (N, H, W, 3) uint8, ``owner`` (N, H/32,
+W/32) int8 (which object fills most of a 32-pixel cell, -1 = none), ``objects`` (N, MAX_OBJECTS, 8) float32 rows (see
+ROW). A picture never shows a colour x shape pair of HELD_OUT."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ CELL = 32
 """One visual token covers 32 x 32 pixels (patch 16, merge 2)."""
 MAX_OBJECTS = 12
 ROW = ("shape", "color", "u", "v", "pixels", "relation", "parent", "size")
-"""One object: indices into SHAPES and COLORS; centroid of its visible mask as fractions; visible pixels; 0 on the table, 1 in a container,
-2 on another object; row of the parent or -1; size in m. Rows past the last object have shape -1."""
+"""One object: indices into SHAPES and COLORS; centroid of its visible mask as fractions; visible pixels; 0 on the
+table, 1 in a container, 2 on another object; row of the parent or -1; size in m. Rows past the last object have shape
+-1.
+"""
 SHARD = 1000
 RAY_CAST = 0.15
 """Share of the pictures that the ray caster draws; the others are OpenGL's, where there is any."""
@@ -117,7 +119,8 @@ def jittered(rng: np.random.Generator, camera: Camera) -> Camera:
 
 
 def take_picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One random arrangement, settled and seen: rgb (H, W, 3) uint8, owner (H/32, W/32) int8, objects (MAX_OBJECTS, 8) float32.
+    """One random arrangement, settled and seen: rgb (H, W, 3) uint8, owner (H/32, W/32) int8, objects (MAX_OBJECTS, 8)
+    float32.
 
     Either arm is parked at home; now and then it holds something, of which a corner may be seen: that is not labelled.
     """
@@ -127,7 +130,9 @@ def take_picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.n
     cameras = tuple(jittered(rng, c) if rng.random() < 0.7 else c for c in CAMERAS)
     carried = () if held is None else (Placement(held, (0.30, 0.0, 0.395), rng.uniform(-np.pi, np.pi)),)
     look = sample_look(rng, float(rng.choice([0.0, 0.5, 1.0])))
-    body = Body(Scene(placements + carried, look, cameras), load("arms", str(rng.choice(["panda", "ur5e"], p=[0.8, 0.2]))))
+    body = Body(
+        Scene(placements + carried, look, cameras), load("arms", str(rng.choice(["panda", "ur5e"], p=[0.8, 0.2])))
+    )
     for _ in range(6):
         body.step(Control(body.hold().qpos, body.arm.max_gap if held is None else 0.0))
     with Renderer(body.model, "raycast" if rng.random() < RAY_CAST else None) as renderer:
@@ -177,7 +182,9 @@ def _relation(i: int, placements: tuple[Placement, ...], pos: np.ndarray) -> tup
 
 
 def make_shard(folder: Path, seed: int, count: int = SHARD) -> None:
-    """Writes one shard; a folder appears under its final name only when it is complete, so an interrupted run is simply run again."""
+    """Writes one shard; a folder appears under its final name only when it is complete, so an interrupted run is simply
+    run again.
+    """
     if folder.exists():
         return
     rng = np.random.default_rng([20261121, seed])

@@ -18,7 +18,9 @@ PATCH, MERGE = 16, 2
 
 @dataclass
 class Pictures:
-    """A batch. rgb (B, H, W, 3) uint8; owner (B, H/32, W/32) int64; objects (B, MAX_OBJECTS, 8) float32 rows of frames.ROW."""
+    """A batch. rgb (B, H, W, 3) uint8; owner (B, H/32, W/32) int64; objects (B, MAX_OBJECTS, 8) float32 rows of
+    frames.ROW.
+    """
 
     rgb: np.ndarray
     owner: np.ndarray
@@ -34,8 +36,12 @@ def load_shards(folder: Path) -> list[dict[str, np.ndarray]]:
     ]
 
 
-def batches(shards: list[dict[str, np.ndarray]], size: int, rng: np.random.Generator, mirror: bool = True) -> Iterator[Pictures]:
-    """Endless random batches, every second picture mirrored (left and right are learned from positions, not from words)."""
+def batches(
+    shards: list[dict[str, np.ndarray]], size: int, rng: np.random.Generator, mirror: bool = True
+) -> Iterator[Pictures]:
+    """Endless random batches, every second picture mirrored (left and right are learned from positions, not from
+    words).
+    """
     while True:
         picks = [(int(s), int(rng.integers(len(shards[s]["rgb"])))) for s in rng.integers(len(shards), size=size)]
         rgb, owner, objects = (np.stack([shards[s][name][i] for s, i in picks]) for name in ("rgb", "owner", "objects"))
@@ -52,8 +58,9 @@ def batches(shards: list[dict[str, np.ndarray]], size: int, rng: np.random.Gener
 
 
 def patches(rgb: np.ndarray) -> torch.Tensor:
-    """(B, H, W, 3) uint8 to the patch rows (B * patches, 1536) that Qwen2VLImageProcessor makes (mean and deviation 0.5; the four
-    patches of one merged token follow one another; every picture is doubled in time)."""
+    """(B, H, W, 3) uint8 to the patch rows (B * patches, 1536) that Qwen2VLImageProcessor makes (mean and deviation
+    0.5; the four patches of one merged token follow one another; every picture is doubled in time).
+    """
     b, h, w, _ = rgb.shape
     gh, gw = h // PATCH, w // PATCH
     x = torch.from_numpy(rgb).float().div_(127.5).sub_(1.0)

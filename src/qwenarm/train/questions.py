@@ -1,8 +1,9 @@
-"""Many decisions to ask about one picture: instructions that it could belong to, the history that led there, and the right next call.
+"""Many decisions to ask about one picture: instructions that it could belong to, the history that led there, and the
+right next call.
 
-The rules are those of the tasks' own solvers (a test compares): a list of (what, where) steps is worked off in order, sorting takes the
-leftmost loose thing first. What is held is not in the picture, for the arm parks outside of it; so any absent object may be the held one.
-"""
+The rules are those of the tasks' own solvers (a test compares): a list of (what, where) steps is worked off in order,
+sorting takes the leftmost loose thing first. What is held is not in the picture, for the arm parks outside of it; so
+any absent object may be the held one."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ class Thing:
 
 @dataclass(frozen=True)
 class Question:
-    """One decision. row: the object that the answer points at, or -1 (done). free: its label is not told by the words, but chosen."""
+    """One decision. row: the object that the answer points at, or -1 (done). free: its label is not told by the words,
+    but chosen.
+    """
 
     instruction: str
     history: str
@@ -54,7 +57,9 @@ class Question:
 def things(rows: np.ndarray) -> list[Thing]:
     """The visible objects of one label table (MAX_OBJECTS, 8)."""
     return [
-        Thing(i, SHAPE_NAMES[int(r[0])], COLOR_NAMES[int(r[1])], float(r[2]), float(r[3]), int(r[6]), r[5] == 1, int(r[4]))
+        Thing(
+            i, SHAPE_NAMES[int(r[0])], COLOR_NAMES[int(r[1])], float(r[2]), float(r[3]), int(r[6]), r[5] == 1, int(r[4])
+        )
         for i, r in enumerate(rows)
         if r[0] >= 0 and r[4] >= MIN_PIXELS
     ]
@@ -62,13 +67,15 @@ def things(rows: np.ndarray) -> list[Thing]:
 
 def ask(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tuple[str, str]]) -> Question | None:
     """A random question that makes sense for this picture, or None if the draw did not."""
-    kind = rng.choice(["put", "stack", "sort"], p=[0.38, 0.24, 0.38])
+    kind = rng.choice(["put", "stack", "sort"], p=[0.30, 0.26, 0.44])
     if kind == "sort":
         return _ask_sort(rng, seen, held_out)
     return _ask_put(rng, seen, held_out) if kind == "put" else _ask_stack(rng, seen, held_out)
 
 
-def _absent(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tuple[str, str]], shapes: tuple[str, ...]) -> str:
+def _absent(
+    rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tuple[str, str]], shapes: tuple[str, ...]
+) -> str:
     """The label of a thing that is not in the picture, and may be held."""
     labels = {t.label for t in seen}
     while True:
@@ -165,10 +172,15 @@ def _ask_sort(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[t
     past = [line for t in placed for line in _went_well(t.label, rule[getattr(t, by)].label)]
     rng.shuffle(past_pairs := [past[i : i + 2] for i in range(0, len(past), 2)])
     past = [line for pair in past_pairs for line in pair]
-    if rng.random() < 0.35:
+    if rng.random() < 0.45:
         value = str(rng.choice(values))
         shapes, colors = (SOLID, (value,)) if by == "color" else ((value,), COLOR_NAMES)
-        labels = [f"{c} {s}" for c in colors for s in shapes if (c, s) not in held_out and f"{c} {s}" not in {t.label for t in seen}]
+        labels = [
+            f"{c} {s}"
+            for c in colors
+            for s in shapes
+            if (c, s) not in held_out and f"{c} {s}" not in {t.label for t in seen}
+        ]
         if not labels:
             return None
         held = str(rng.choice(labels))
@@ -207,11 +219,21 @@ def _trouble(rng: np.random.Generator, what: str, where: str) -> list[str]:
         return []
     if draw < 0.8:
         return [failed] * int(rng.choice([1, 2]))
-    return [f"pick {what}: ok", f"place {where}: ok"] if draw < 0.9 else [f"pick {what}: ok", f"place {where}: failed, the hand is empty"]
+    return (
+        [f"pick {what}: ok", f"place {where}: ok"]
+        if draw < 0.9
+        else [f"pick {what}: ok", f"place {where}: failed, the hand is empty"]
+    )
 
 
 def _point(
-    rng: np.random.Generator, instruction: str, past: list[str], skill: str, thing: Thing, holding: bool = False, free: bool = False
+    rng: np.random.Generator,
+    instruction: str,
+    past: list[str],
+    skill: str,
+    thing: Thing,
+    holding: bool = False,
+    free: bool = False,
 ) -> Question:
     return Question(instruction, _history(past), holding, skill, thing.label, thing.row, thing.u, thing.v, free)
 

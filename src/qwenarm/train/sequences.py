@@ -1,8 +1,7 @@
 """Questions become token sequences: one picture, and several independent decisions about it behind the same prefix.
 
-The prefix (system text, tools, picture) is computed once; every decision branches off its keys and values, as if the prompt had been
-cached. To the model each branch is exactly a prompt of its own, at a fraction of the cost.
-"""
+The prefix (system text, tools, picture) is computed once; every decision branches off its keys and values, as if the
+prompt had been cached. To the model each branch is exactly a prompt of its own, at a fraction of the cost."""
 
 from __future__ import annotations
 
@@ -33,11 +32,16 @@ def answer_text(question: Question) -> str:
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerFast, question: Question, specs: Sequence[SkillSpec]) -> str:
-    """The prompt as the chat template writes it, with one placeholder for the picture: the same as mind.language.to_prompt."""
+    """The prompt as the chat template writes it, with one placeholder for the picture: the same as
+    mind.language.to_prompt.
+    """
     words = user_text(question.instruction, question.history, question.holding)
     messages = [
         {"role": "system", "content": f"{BUNDLED.system} {ASKS['step']}"},
-        {"role": "user", "content": [{"type": "text", "text": "front:"}, {"type": "image"}, {"type": "text", "text": "\n" + words}]},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "front:"}, {"type": "image"}, {"type": "text", "text": "\n" + words}],
+        },
     ]
     tools = list(tool_schemas(specs, ("front",), BUNDLED.tool_docs))
     text = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
@@ -49,15 +53,15 @@ def prompt_text(tokenizer: PreTrainedTokenizerFast, question: Question, specs: S
 class Batch:
     """N branches of up to L tokens, padded at the end; (N, L) each.
 
-    ids; label: the next token to predict or -100; number: the position 0..999 to predict or -1; row: the object whose cells the
-    attention should find or -1. picture (N,): which picture's prefix the branch goes on from.
-    """
+    ids; label: the next token to predict or -100; number: the position 0..999 to predict or -1; row: the object whose
+    cells the attention should find or -1. picture (N,): which picture's prefix the branch goes on from."""
 
     ids: torch.Tensor
     label: torch.Tensor
     number: torch.Tensor
     row: torch.Tensor
     picture: torch.Tensor
+    told: torch.Tensor
 
     def to(self, device: str) -> Batch:
         """The same on another device."""
@@ -69,7 +73,11 @@ class Sequencer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, specs: Sequence[SkillSpec]) -> None:
         self.tokenizer, self.specs = tokenizer, specs
-        self.image, self.vision_end = (int(tokenizer.convert_tokens_to_ids(t)) for t in ("<|image_pad|>", "<|vision_end|>"))
+        self.image, self.vision_end = (
+            int(tokenizer.convert_tokens_to_ids(t)) for t in ("<|image_pad|>", "<|vision_end|>")
+        )
+        opening, history = '", "arguments": {"at": {"label": "', "\nHistory:"
+        self.skeleton_label, self.skeleton_history = (int(tokenizer.convert_tokens_to_ids(t)) for t in (opening, history))
         self.numbers = [int(tokenizer.convert_tokens_to_ids(str(n))) for n in range(1000)]
         self.number_of = {token: n for n, token in enumerate(self.numbers)}
         probe = prompt_text(tokenizer, Question("x", "none", False, "done"), specs)
@@ -108,6 +116,18 @@ class Sequencer:
                 row[i] = question.row
         return ids, label, number, row
 
+    def _told(self, ids: list[int], label: list[int]) -> list[tuple[int, int]]:
+        """(position that predicts a word of the answer's label, position in the task where this very label has it)."""
+        opening = self.skeleton_label
+        if opening not in ids:
+            return []
+        first = ids.index(opening)
+        words = [word.strip() for word in self.tokenizer.batch_decode([[label[first]], [label[first + 1]]])]
+        color, shape = (int(self.tokenizer.convert_tokens_to_ids(f"Ġ{word}")) for word in words)
+        task = range(ids.index(self.skeleton_history))
+        places = [i for i in task if ids[i] == color and ids[i + 1] == shape]
+        return [(first + k, i + k) for i in places for k in (0, 1)]
+
     def batch(self, questions: Sequence[Sequence[Question]]) -> Batch:
         """questions: for each picture its decisions."""
         picture = [i for i, asked in enumerate(questions) for _ in asked]
@@ -119,16 +139,21 @@ class Sequencer:
             for i, branch in enumerate(branches):
                 column[i, : len(branch[part])] = branch[part]
             columns.append(torch.from_numpy(column))
-        return Batch(*columns, torch.tensor(picture))
+        told = np.zeros((len(branches), length, length), bool)
+        for i, (ids, label, *_) in enumerate(branches):
+            for at, place in self._told(ids, label):
+                told[i, at, place] = True
+        return Batch(*columns, torch.tensor(picture), torch.from_numpy(told))
 
 
 def read_branches(
     language: nn.Module, table: torch.Tensor, sequencer: Sequencer, batch: Batch, seen: Any, attentions: bool = True
 ) -> Any:
-    """The language model's output for every branch: each picture's prefix once, then all its branches upon its keys and values.
+    """The language model's output for every branch: each picture's prefix once, then all its branches upon its keys and
+    values.
 
-    language: Qwen3-VL's text model; table: (vocabulary, width) embeddings; seen: the vision tower's output for the pictures.
-    """
+    language: Qwen3-VL's text model; table: (vocabulary, width) embeddings; seen: the vision tower's output for the
+    pictures."""
     device = table.device
     pictures = seen.pooler_output.shape[0] // sequencer.cells
     head = torch.tensor(sequencer.head, device=device).expand(pictures, -1)

@@ -1,9 +1,9 @@
 """The bundled model's own small byte-level BPE, with Qwen's special tokens and chat layout.
 
-Three things differ from a general tokenizer, and keep the sequences of a very small model short: every whole number 0..999 is one token (a
-position is read in one step), colours and shapes are always words of their own (so that unseen combinations are made of seen words),
-and the constant phrases of the protocol (the tools' JSON lines, the skeleton of a call) are one token each.
-"""
+Three things differ from a general tokenizer, and keep the sequences of a very small model short: every whole number
+0..999 is one token (a position is read in one step), colours and shapes are always words of their own (so that unseen
+combinations are made of seen words), and the constant phrases of the protocol (the tools' JSON lines, the skeleton of a
+call) are one token each."""
 
 from __future__ import annotations
 
@@ -35,23 +35,26 @@ SKELETON = (
 PIECES = r" ?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+"
 WORDS = """
     put place move drop take set lay bring carry pick grab lift get fetch transfer shift deposit leave stack build tower
-    pile make sort arrange organise organize separate divide group collect gather tidy clear clean up the a an into onto in
-    on to of at by it its that this those these them they and then after before next first second third last finally please
-    could would can you i want need like should must let us now just so be is are was goes go belongs belong stays sits
-    inside atop top above over under below bottom upon with without from out off down middle left right near beside each
-    every all any one two three four own same matching colour color coloured colored colours colors shape shapes shaped kind
-    things thing object objects item items piece pieces stuff everything everyone rest other others else only red orange
-    yellow green blue purple white black cube cubes cylinder cylinders ball balls bowl bowls tray trays box boxes block
-    blocks container containers places bin table robot arm hand gripper done ok failed none empty holding something nothing
-    between fingers grasp point reach cm slipped already holds held far too wide there no not cannot found look see seen
-    again try task history rule rules according follow where goal job your my for me i'd i'll let's kindly thanks thank hey
-    hello also keep way order starting start ends end upwards upward using use as base finish given following here what
-    which when while have has had do does did will shall may might add b balance begin both c contain fill flat hold how
-    labels least load match matches ones or reads s sorting stand such sure value wording afterwards another away bottommost
-    corner deliver edge finger give holder hollow keeps lowest lying outside pair putting respective round row side sides
-    sitting someone spot standing surface thrown toward towards uppermost well whole wherever whichever
+    pile make sort arrange organise organize separate divide group collect gather tidy clear clean up the a an into onto
+    in on to of at by it its that this those these them they and then after before next first second third last finally
+    please could would can you i want need like should must let us now just so be is are was goes go belongs belong
+    stays sits inside atop top above over under below bottom upon with without from out off down middle left right near
+    beside each every all any one two three four own same matching colour color coloured colored colours colors shape
+    shapes shaped kind things thing object objects item items piece pieces stuff everything everyone rest other others
+    else only red orange yellow green blue purple white black cube cubes cylinder cylinders ball balls bowl bowls tray
+    trays box boxes block blocks container containers places bin table robot arm hand gripper done ok failed none empty
+    holding something nothing between fingers grasp point reach cm slipped already holds held far too wide there no not
+    cannot found look see seen again try task history rule rules according follow where goal job your my for me i'd i'll
+    let's kindly thanks thank hey hello also keep way order starting start ends end upwards upward using use as base
+    finish given following here what which when while have has had do does did will shall may might add b balance begin
+    both c contain fill flat hold how labels least load match matches ones or reads s sorting stand such sure value
+    wording afterwards another away bottommost corner deliver edge finger give holder hollow keeps lowest lying outside
+    pair putting respective round row side sides sitting someone spot standing surface thrown toward towards uppermost
+    well whole wherever whichever
 """
-"""Words that are one token each, alone and after a space: those of the tasks' instructions, of the skills' results, and their kin."""
+"""Words that are one token each, alone and after a space: those of the tasks' instructions, of the skills' results, and
+their kin.
+"""
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 
 
@@ -71,7 +74,9 @@ def bundled_tokenizer() -> tuple[PreTrainedTokenizerFast, tuple[SkillSpec, ...]]
 
 
 def make_tokenizer(phrases: Sequence[str], vocab_size: int = 2600) -> PreTrainedTokenizerFast:
-    """Numbers, words, bytes; ``phrases`` and the skeleton of the protocol become single tokens. The same arguments give the same ids."""
+    """Numbers, words, bytes; ``phrases`` and the skeleton of the protocol become single tokens. The same arguments give
+    the same ids.
+    """
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -84,7 +89,10 @@ def make_tokenizer(phrases: Sequence[str], vocab_size: int = 2600) -> PreTrained
     for word in WORDS.split():
         corpus += [word, f" {word}"] * 60
     trainer = BpeTrainer(
-        vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=[], show_progress=False
+        vocab_size=vocab_size,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=[],
+        show_progress=False,
     )
     tokenizer.train_from_iterator(corpus, trainer)
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL])
