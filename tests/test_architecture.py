@@ -22,7 +22,7 @@ FLOORS = {
     0: {"types", "errors", "registry", "__init__"},
     1: {"body", "mind"},
     2: {"skills", "tasks", "env"},
-    3: {"captions", "trace", "watching", "baselines", "rollout", "assemble", "replay"},
+    3: {"captions", "episode_json", "trace", "watching", "baselines", "rollout", "assemble", "replay"},
     4: {"stats", "evaluate", "listing", "page", "film", "recorder", "sheet", "train"},
     5: {"live", "cli", "__main__"},
 }

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from qwenarm import trace
+from qwenarm.episode_json import SCHEMA
 from qwenarm.errors import BadInput
 from qwenarm.types import (
     Completion,
@@ -206,4 +207,4 @@ def test_many_writers_do_not_mix_their_lines(tmp_path):
 
 def test_a_line_names_its_schema(tmp_path):
     trace.Trace(tmp_path).append(an_episode())
-    assert json.loads((tmp_path / trace.FILE).read_text())["schema"] == trace.SCHEMA
+    assert json.loads((tmp_path / trace.FILE).read_text())["schema"] == SCHEMA

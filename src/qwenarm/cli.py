@@ -137,7 +137,7 @@ def replay(
         again = play_again(env, recorded, [FilmRecorder(film)] if film else [])
     finally:
         env.close()
-    for line in again.differences:
+    for line in (*again.changes, *again.differences):
         out.print(line, style="yellow")
     out.print(f"recorded  {recorded.final_hash}\nreplayed  {again.final_hash}")
     out.print("the same, bit for bit" if again.same else "not the same", style="green" if again.same else "red")

@@ -63,7 +63,9 @@ def render_page(episode: Episode, film: str = "") -> str:
 
 
 def _header(episode: Episode) -> str:
-    where = f"{episode.task} · level {episode.level} · {episode.arm} · {episode.policy} · seed {episode.seed}"
+    model = episode.setup.get("options", {}).get("model")
+    who = f"{episode.policy} with {model}" if model else episode.policy
+    where = f"{episode.task} · level {episode.level} · {episode.arm} · {who} · seed {episode.seed}"
     ending = "" if episode.outcome == "crashed" else escape(episode.detail)
     return (
         f'<header><p class="eyebrow">{escape(where)}</p><h1>{escape(episode.instruction)}</h1>'
@@ -120,7 +122,7 @@ def _turn(turn: Turn) -> str:
         f'<div class="gauge">progress {turn.progress:.0%}<span><i style="width:{turn.progress:.1%}"></i></span></div>'
         f'</header><div class="frames{" many" if len(frames) > 1 else ""}">{pictures}</div><div class="said">'
         f"{_section('told', _paragraph(turn.observation.feedback))}"
-        f"{_section('thought', _paragraph(turn.decision.thought))}"
+        f"{_section('thought', _paragraph(_thought(turn)))}"
         f"{_section('said, word for word', _pre(_raw(turn)))}"
         f"{_section('done', _error(turn) + _calls(turn))}"
         f"{_section('repaired while reading', _paragraph('; '.join(turn.decision.notes), 'note'))}"
@@ -133,6 +135,11 @@ def _turn(turn: Turn) -> str:
 def _raw(turn: Turn) -> str:
     """The model's own text; a policy that answers several prompts per decision gets them all."""
     return "\n\n".join(completion.text for completion in turn.completions) or turn.decision.raw
+
+
+def _thought(turn: Turn) -> str:
+    """What was thought, unless it is to be read in the raw text anyway."""
+    return "" if turn.decision.thought in _raw(turn) else turn.decision.thought
 
 
 def _section(title: str, body: str) -> str:
@@ -223,7 +230,8 @@ def _content(content: str | list[dict[str, Any]]) -> str:
 
 def _repeat(episode: Episode) -> str:
     """Everything that is needed to play the episode again."""
-    facts = {"final state (sha256)": episode.final_hash, **_flat(episode.setup)}
+    beyond = {name: value for name, value in episode.setup.items() if name not in ("options", "words")}
+    facts = {"final state (sha256)": episode.final_hash, **_flat(beyond)}
     rows = "".join(f'<tr><td>{escape(k)}</td><td class="mono">{escape(str(v))}</td></tr>' for k, v in facts.items())
     return (
         f'<h2>To repeat it</h2><div class="repeat card"><pre>{escape(command(episode))}</pre>'

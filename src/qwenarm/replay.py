@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwenarm.rollout import execute, settle
+from qwenarm.body.render import choose_renderer
+from qwenarm.rollout import execute, settle, versions
 from qwenarm.types import Episode, Outcome, Turn
 from qwenarm.watching import Tell, Watcher
 
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay found. differences: one sentence per call that went otherwise than recorded."""
+    """What a replay found.
+
+    differences: one sentence per call that went otherwise than recorded. changes: what is not as it was when the
+    episode was recorded (versions, renderer, machine), and so may explain them.
+    """
 
     same: bool
     final_hash: str
     differences: tuple[str, ...]
+    changes: tuple[str, ...]
 
 
 def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> Replayed:
@@ -39,7 +45,15 @@ def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> R
         settle(env.body)
     tell("finished", episode)
     final_hash = env.body.final_hash()
-    return Replayed(final_hash == episode.final_hash, final_hash, tuple(differences))
+    return Replayed(final_hash == episode.final_hash, final_hash, tuple(differences), tuple(_changes(episode)))
+
+
+def _changes(episode: Episode) -> Iterator[str]:
+    now = {"renderer": choose_renderer(), **versions()}
+    then = {"renderer": episode.setup.get("renderer"), **episode.setup.get("versions", {})}
+    for name, value in then.items():
+        if name in now and now[name] != value and name not in ("torch", "transformers"):  # these move nothing
+            yield f"{name}: {now[name]} instead of {value}"
 
 
 def _repeat(env: ArmEnv, turn: Turn, tell: Tell) -> list[str]:
