@@ -6,8 +6,8 @@ A trace is a folder::
     frames/<hash>.png    every picture that a policy or a model saw, named by its content: equal ones are stored once
     *.mp4, *.html        films and pages, if somebody made them
 
-A line is the JSON of one ``Episode`` (see ``episode_json.py``) with the version of its schema. Depth images are not kept:
-they are the skills' instrument, no policy is shown them.
+A line is the JSON of one ``Episode`` (see ``episode_json.py``) with the version of its schema. Depth images are not
+kept: they are the skills' instrument, no policy is shown them.
 
 A process that dies while it writes leaves at most one broken last line. Reading reports and skips it; the next append
 starts on a fresh line. When the disk is full the file is cut back to its last whole line and ``BadInput`` says so.
