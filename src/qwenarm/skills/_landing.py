@@ -105,12 +105,12 @@ def _in_container(center: np.ndarray, yaw: float, room: float, is_round: bool, c
             xy = center + share * room * direction
             nearness = float(np.linalg.norm(content[:, :2] - xy, axis=1).min()) if len(content) else 0.0
             toward_robot = 0.002 * float(direction[0])
-            yield Spot(xy, yaws, 0.004 * (1 - share) + 0.1 * nearness + toward_robot)
+            yield Spot(xy, yaws, 0.02 * (1 - share) + 0.1 * nearness + toward_robot)
 
 
 def _landings(around: np.ndarray, spot: Spot, width: float) -> Iterator[Landing]:
     away = np.linalg.norm(around[:, :2] - spot.xy, axis=1)
-    support = float(np.max(around[:, 2], where=away < 0.55 * width, initial=0.0))
+    support = float(np.max(around[:, 2], where=away < 0.45 * width, initial=0.0))
     support = 0.0 if support < FLOOR else support
     for yaw in spot.yaws:
         fingers = blocked_to(around, spot.xy, yaw, width / 2, width / 2 + RELEASE + FINGER_THICKNESS) + SPARE

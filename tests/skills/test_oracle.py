@@ -1,0 +1,60 @@
+"""The skills carry what the solvers say to success: a sample of every task, level and arm (the long one: -m slow)."""
+
+import numpy as np
+import pytest
+
+from qwenarm import skills
+from qwenarm.body.body import Body
+from qwenarm.registry import list_names, load
+from qwenarm.tasks import oracle_call
+
+pytestmark = pytest.mark.render
+CASES = [(task, level) for task in list_names("tasks") for level in range(1, len(load("tasks", task).levels) + 1)]
+
+
+def solve(task, level, arm, seed):
+    """Plays an episode; returns success and the reasons of the calls that failed."""
+    setup = load("tasks", task).build(np.random.default_rng(seed), level)
+    body, reasons = Body(setup.scene, load("arms", arm)), []
+    for _ in range(setup.max_turns):
+        call = setup.goal.solve(body.state())[0]
+        if call.name == "done":
+            break
+        motion = skills.run(body, oracle_call(body, call))
+        while True:
+            try:
+                body.step(next(motion))
+            except StopIteration as end:
+                reasons += [] if end.value.ok else [f"{call.name} {call.args}: {end.value.detail}"]
+                break
+    for _ in range(10):
+        body.step(body.hold())
+    success = setup.goal.success(body.state())
+    body.close()
+    return success, reasons
+
+
+@pytest.mark.parametrize(("task", "level"), CASES)
+def test_the_oracle_succeeds(task, level):
+    arm = ("panda", "ur5e")[level % 2]
+    assert solve(task, level, arm, seed=level) == (True, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["panda", "ur5e"])
+@pytest.mark.parametrize(("task", "level"), CASES)
+def test_the_oracle_hardly_ever_fails(task, level, arm):
+    played = [solve(task, level, arm, seed)[0] for seed in range(40)]
+    assert np.mean(played) >= 0.95, f"seeds {[seed for seed, success in enumerate(played) if not success]}"
+
+
+def test_same_seed_same_bits():
+    ends = []
+    for _ in range(2):
+        setup = load("tasks", "put").build(np.random.default_rng(5), 1)
+        body = Body(setup.scene, load("arms", "panda"))
+        motion = skills.run(body, oracle_call(body, setup.goal.solve(body.state())[0]))
+        for control in motion:
+            body.step(control)
+        ends.append(body.final_hash())
+    assert ends[0] == ends[1]

@@ -1,0 +1,194 @@
+"""The environment keeps Gymnasium's contract and LeRobot's, and the same seed gives the same bits whatever ran before."""
+
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+
+from qwenarm.env import ArmEnv
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.registry import list_names
+from qwenarm.tasks import Arrange, Relation
+
+SMALL = {"frame_size": (48, 64)}
+
+
+def make(task="Put", **kwargs):
+    return gymnasium.make(f"qwenarm/{task}-v0", **{**SMALL, **kwargs})
+
+
+def play(env, seed, steps=12, **reset):
+    """Observations of a fixed random walk."""
+    seen = [env.reset(seed=seed, **reset)[0]]
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        seen.append(env.step(rng.uniform(-1, 1, env.action_space.shape).astype(np.float32))[0])
+    return seen
+
+
+def same(a, b):
+    return all(
+        np.array_equal(x["agent_pos"], y["agent_pos"])
+        and all(np.array_equal(x["pixels"][c], y["pixels"][c]) for c in x.get("pixels", {}))
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+@pytest.mark.render
+@pytest.mark.parametrize(("task", "control"), [*((task, "joint") for task in list_names("tasks")), ("put", "ee_delta")])
+def test_gymnasiums_own_checks(task, control):
+    env = make(task.title(), control=control, render_mode="rgb_array")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice about normalised and bounded spaces
+        check_env(env.unwrapped)
+
+
+@pytest.mark.render
+def test_the_observation_is_what_the_space_says():
+    env = make(cameras=("front", "wrist"), frame_size=(32, 40), arm="ur5e")
+    observation, info = env.reset(seed=1)
+    assert env.observation_space.contains(observation)
+    assert set(observation["pixels"]) == {"front", "wrist"}
+    assert observation["pixels"]["front"].shape == (32, 40, 3) and observation["agent_pos"].shape == (7,)
+    assert observation["pixels"]["front"].std() > 5
+    assert info["is_success"] is False and info["instruction"] == env.get_wrapper_attr("task_description")
+    assert env.get_wrapper_attr("task") == "put" and env.get_wrapper_attr("_max_episode_steps") > 0
+
+
+def test_without_cameras_there_are_no_pixels():
+    env = make(cameras=())
+    assert set(env.reset(seed=0)[0]) == {"agent_pos"} == set(env.observation_space.spaces)
+
+
+@pytest.mark.render
+def test_same_seed_same_bits_whatever_ran_before():
+    env, other = make(), make()
+    first = play(env, seed=3)
+    play(other, seed=8, steps=5)
+    other.reset()
+    assert same(first, play(other, seed=3))
+    assert env.unwrapped.body.final_hash() == other.unwrapped.body.final_hash()
+    assert not same(first, play(other, seed=4))
+
+
+def test_resets_without_a_seed_follow_from_the_first():
+    def instructions(env):
+        return [env.reset(seed=5)[1]["instruction"]] + [env.reset()[1]["instruction"] for _ in range(4)]
+
+    a, b = make(cameras=()), make(cameras=())
+    assert instructions(a) == instructions(b) and len(set(instructions(a))) > 3
+
+
+@pytest.mark.render
+@pytest.mark.parametrize("vector", [SyncVectorEnv, AsyncVectorEnv])
+def test_vector_environments_equal_single_ones(vector):
+    options = {"context": "spawn"} if vector is AsyncVectorEnv else {}
+    envs = vector([make] * 2, **options)
+    try:
+        observations = [envs.reset(seed=[3, 4])[0]]
+        rng = np.random.default_rng(0)
+        for _ in range(4):
+            action = rng.uniform(-1, 1, envs.single_action_space.shape).astype(np.float32)
+            observations.append(envs.step(np.stack([action] * 2))[0])
+    finally:
+        envs.close()
+    for i, seed in enumerate((3, 4)):
+        mine = [
+            {"agent_pos": o["agent_pos"][i], "pixels": {"front": o["pixels"]["front"][i]}} for o in observations
+        ]
+        assert same(mine, play(make(), seed, steps=4))
+
+
+def test_joint_control_holds_and_moves():
+    env = make(cameras=())
+    env.reset(seed=0)
+    body = env.unwrapped.body
+    goal = np.append(body.hold().qpos, 0.02)
+    goal[0] += 0.3
+    for _ in range(40):
+        env.step(goal.astype(np.float32))
+    assert np.abs(body.proprio().qpos - goal[:-1]).max() < 0.01 and abs(body.gripper_width - 0.02) < 0.002
+
+
+def test_ee_delta_shifts_the_hand():
+    env = make(cameras=(), control="ee_delta")
+    env.reset(seed=0)
+    before = env.unwrapped.body.proprio()
+    for _ in range(10):
+        env.step(np.array([0.5, -0.5, -0.5, 0, 0, 0.5, 1], np.float32))
+    for _ in range(5):
+        env.step(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
+    after = env.unwrapped.body.proprio()
+    assert np.abs(after.tcp_pos - before.tcp_pos - [0.1, -0.1, -0.1]).max() < 0.01
+    assert abs(2 * np.arccos(abs(after.tcp_quat @ before.tcp_quat)) - 0.5) < 0.05
+
+
+def test_an_episode_is_truncated_and_its_rewards_add_up_to_its_progress():
+    env = ArmEnv(cameras=(), max_episode_steps=5)
+    env.reset(seed=0)
+    ends = [env.step(env.action_space.sample())[1:4] for _ in range(5)]
+    assert [truncated for _, _, truncated in ends] == [False] * 4 + [True]
+    assert sum(reward for reward, _, _ in ends) == 0.0
+
+
+def test_success_terminates():
+    env = ArmEnv(cameras=(), level=1)
+    env.reset(seed=0)
+    relation = env.setup.goal.relations[0]
+    body, where = env.body, env.body.state()[relation.where]
+    address = body.model.joint(relation.what).qposadr[0]
+    rise = 0.03 + (where.spec.height if not where.spec.container else 0.0)
+    body.data.qpos[address : address + 3] = where.pos + [0, 0, rise]
+    hold = np.append(body.hold().qpos, body.hold().gripper).astype(np.float32)
+    rewards = []
+    for _ in range(40):
+        _, reward, terminated, _, info = env.step(hold)
+        rewards.append(reward)
+        if terminated:
+            break
+    assert terminated and info["is_success"] is True and abs(sum(rewards) - 1.0) < 1e-9
+
+
+def test_free_words_make_their_own_scene():
+    env = make(cameras=())
+    _, info = env.reset(seed=0, options={"instruction": "put the red cube in the blue bowl"})
+    assert info["instruction"] == "put the red cube in the blue bowl"
+    assert env.unwrapped.setup.goal == Arrange((Relation("red_cube", "blue_bowl"),))
+    assert env.reset(seed=0)[1]["instruction"] != info["instruction"]
+    fixed = ArmEnv(words="stack the green cube on the yellow one", cameras=())
+    assert fixed.reset(seed=1)[1]["instruction"] == fixed.reset()[1]["instruction"]
+
+
+def test_an_unjudged_instruction_never_succeeds():
+    env = ArmEnv(words="wave your hand", cameras=())
+    _, info = env.reset(seed=0)
+    assert env.setup.goal is None and info["is_success"] is False
+    assert env.step(env.action_space.sample())[1:3] == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "words"),
+    [
+        ({"task": "fly"}, UnknownName, "stack"),
+        ({"arm": "pandas"}, UnknownName, "panda"),
+        ({"level": 9}, BadInput, "1 to 3"),
+        ({"control": "torque"}, UnknownName, "ee_delta"),
+        ({"cameras": ("back",)}, UnknownName, "overhead"),
+        ({"render_mode": "human"}, UnknownName, "rgb_array"),
+        ({"words": "put the purple elephant in the bowl"}, BadInput, "purple elephant"),
+    ],
+)
+def test_wrong_choices_are_told_with_the_valid_ones(kwargs, error, words):
+    with pytest.raises(error, match=words):
+        ArmEnv(**kwargs)
+
+
+@pytest.mark.render
+def test_render_is_for_people():
+    env = ArmEnv(render_mode="rgb_array", cameras=())
+    env.reset(seed=0)
+    assert env.render().shape == (480, 640, 3)
+    assert ArmEnv(cameras=()).render() is None
