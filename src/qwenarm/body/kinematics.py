@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import mujoco
@@ -81,17 +82,22 @@ class Kinematics:
 
         A descent that gets stuck is repeated from home turned towards the target, then from fixed random poses.
         """
-        rng = np.random.default_rng(0)
-        aimed = self.home.copy()
-        aimed[0] += math.atan2(pos[1], pos[0])
-        starts = [aimed if q0 is None else np.asarray(q0, dtype=float), aimed]
-        starts += [aimed + rng.uniform(-0.8, 0.8, len(aimed)) for _ in range(RESTARTS)]
         tried: list[Solution] = []
-        for start in starts:
+        for start in self._starts(pos, q0):
             tried.append(self._descend(np.asarray(pos), np.asarray(quat), np.clip(start, self.lower, self.upper)))
             if tried[-1].reached:
                 return tried[-1]
         return min(tried, key=lambda s: s.position_error + 0.1 * s.rotation_error)
+
+    def _starts(self, pos: np.ndarray, q0: np.ndarray | None) -> Iterator[np.ndarray]:
+        if q0 is not None:
+            yield np.asarray(q0, dtype=float)
+        aimed = self.home.copy()
+        aimed[0] += math.atan2(pos[1], pos[0])
+        yield aimed
+        rng = np.random.default_rng(0)
+        for _ in range(RESTARTS):
+            yield aimed + rng.uniform(-0.8, 0.8, len(aimed))
 
     def _descend(self, pos: np.ndarray, quat: np.ndarray, q: np.ndarray) -> Solution:
         """Damped least squares whose damping vanishes with the error (Sugihara, IEEE T-RO 27(5), 2011).
