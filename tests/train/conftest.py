@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qwenarm.train.bundled import Config, Learner
+from qwenarm.train.bundled import Config
 from qwenarm.train.frames import take_picture
 from qwenarm.train.labels import Pictures
+from qwenarm.train.learner import Learner
 
 
 @pytest.fixture(scope="session")

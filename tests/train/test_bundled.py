@@ -10,8 +10,9 @@ import torch
 from qwenarm.errors import BadInput
 from qwenarm.mind.model import open_model
 from qwenarm.mind.presets import BUNDLED
-from qwenarm.train.bundled import Config, Learner, ask_all, main, train
+from qwenarm.train.bundled import Config, ask_all, main, train
 from qwenarm.train.labels import Pictures
+from qwenarm.train.learner import Learner
 
 pytestmark = pytest.mark.render
 
@@ -42,7 +43,7 @@ def test_the_checkpoint_opens_like_any_other(out: Path):
 
 def test_a_broken_state_is_named(out: Path, tmp_path: Path):
     (tmp_path / "state.pt").write_bytes((out / "state.pt").read_bytes()[:1000])
-    with pytest.raises(BadInput, match="state.pt"):
+    with pytest.raises(BadInput, match="is no state"):
         Learner(Config(out=tmp_path, device="cpu")).load(tmp_path / "state.pt")
 
 

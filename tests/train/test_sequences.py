@@ -2,6 +2,9 @@
 loop.
 """
 
+from itertools import chain
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -9,8 +12,9 @@ from qwenarm.body.objects import HELD_OUT
 from qwenarm.mind.coordinates import decode
 from qwenarm.mind.language import parse, system_text, tool_schemas, user_text
 from qwenarm.mind.presets import BUNDLED
-from qwenarm.train.bundled import Learner, ask_all
+from qwenarm.train.bundled import ask_all
 from qwenarm.train.labels import Pictures, patches
+from qwenarm.train.learner import Learner
 from qwenarm.train.questions import Question
 from qwenarm.train.sequences import FAMILY, SIZES, answer_text, prompt_text, read_branches
 
@@ -20,7 +24,7 @@ def _questions(pictures: Pictures) -> list[list[Question]]:
 
 
 def test_every_question_has_an_answer_that_reads_back(learner: Learner, pictures: Pictures):
-    for question in sum(_questions(pictures), []):
+    for question in chain(*_questions(pictures)):
         decision = parse(answer_text(question), learner.sequencer.specs, FAMILY, SIZES)
         assert decision.error is None
         assert decision.calls[0].name == question.skill
@@ -44,8 +48,8 @@ def test_prompts_are_those_of_the_closed_loop(learner: Learner):
 
 
 def test_a_packed_branch_equals_a_prompt_of_its_own(learner: Learner, pictures: Pictures):
-    """The law that makes training and the closed loop the same: equal logits, through transformers' own forward pass."""
-    model = learner.model.float().eval()
+    """The law that makes training and the closed loop the same: equal states, by transformers' own forward pass."""
+    model: Any = learner.model.float().eval()
     one = Pictures(pictures.rgb[:1], pictures.owner[:1], pictures.objects[:1])
     questions = _questions(one)[0]
     assert len(questions) >= 2
@@ -79,7 +83,7 @@ def test_a_packed_branch_equals_a_prompt_of_its_own(learner: Learner, pictures: 
 
 
 def test_the_sequence_says_where_to_look(learner: Learner, pictures: Pictures):
-    question = next(q for q in sum(_questions(pictures), []) if q.row >= 0 and not q.free)
+    question = next(q for q in chain(*_questions(pictures)) if q.row >= 0 and not q.free)
     _, label, number, row = learner.sequencer.branch(question)
     told = [n for n in number if n >= 0]
     u, v = decode(FAMILY.codec, (told[0], told[1]), SIZES["front"])
@@ -92,5 +96,5 @@ def test_no_question_names_a_held_out_pair(pictures: Pictures):
     named = [f"{color} {shape}" for color, shape in HELD_OUT]
     rng = np.random.default_rng(5)
     for _ in range(20):
-        for question in sum(ask_all(rng, pictures, 6), []):
+        for question in chain(*ask_all(rng, pictures, 6)):
             assert not any(label in f"{question.instruction} {question.history} {question.label}" for label in named)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenarm.body.objects import COLORS, SHAPES
-from qwenarm.train.bundled import Learner
+from qwenarm.train.learner import Learner
 from qwenarm.train.tokenizer import SPECIAL, bundled_tokenizer
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -9,15 +11,16 @@ from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from qwenarm.train.labels import BINS, COLOR_NAMES, SHAPE_NAMES
 
-VISION = dict(
-    depth=6, hidden_size=192, intermediate_size=768, num_heads=4, out_hidden_size=256, patch_size=16, spatial_merge_size=2,
-    temporal_patch_size=2, num_position_embeddings=256, deepstack_visual_indexes=[3],
-)  # fmt: skip
-TEXT = dict(
-    hidden_size=256, num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2, head_dim=64, intermediate_size=768,
-    rope_scaling={"rope_type": "default", "mrope_section": [12, 10, 10], "mrope_interleaved": True}, rope_theta=10_000.0,
-    max_position_embeddings=4096, tie_word_embeddings=True,
-)  # fmt: skip
+VISION: dict[str, Any] = {
+    "depth": 6, "hidden_size": 192, "intermediate_size": 768, "num_heads": 4, "out_hidden_size": 256,
+    "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 256,
+    "deepstack_visual_indexes": [3],
+}  # fmt: skip
+TEXT: dict[str, Any] = {
+    "hidden_size": 256, "num_hidden_layers": 5, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
+    "intermediate_size": 768, "rope_theta": 10_000.0, "max_position_embeddings": 4096, "tie_word_embeddings": True,
+    "rope_scaling": {"rope_type": "default", "mrope_section": [12, 10, 10], "mrope_interleaved": True},
+}  # fmt: skip
 
 
 def make_model(vocab_size: int, special: dict[str, int]) -> Qwen3VLForConditionalGeneration:
@@ -49,7 +52,7 @@ class EyeHeads(nn.Module):
     easily.
     """
 
-    SIZES = {
+    SIZES: ClassVar[dict[str, int]] = {
         "shape": len(SHAPE_NAMES) + 1, "color": len(COLOR_NAMES), "u": BINS, "v": BINS, "relation": 3,
         "parent_color": len(COLOR_NAMES) + 1, "parent_shape": len(SHAPE_NAMES) + 1, "busy": 2,
     }  # fmt: skip

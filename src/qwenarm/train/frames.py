@@ -48,7 +48,7 @@ RAY_CAST = 0.15
 
 
 def random_specs(rng: np.random.Generator, graspable: int, containers: int) -> list[ObjectSpec]:
-    """Distinct objects, none of a held-out combination. Every third scene has look-alikes: few colours, or few shapes."""
+    """Distinct objects, none of a held-out combination. Every third scene has look-alikes: it has few colours."""
     colors = list(COLORS)
     if rng.random() < 0.35:
         colors = list(rng.choice(colors, size=3, replace=False))
@@ -112,7 +112,7 @@ def _put_into(rng: np.random.Generator, host: Placement, guest: ObjectSpec, plac
 
 
 def jittered(rng: np.random.Generator, camera: Camera) -> Camera:
-    """The camera moved by up to 1 cm and turned by up to half a degree, as after a careless cleaning of the laboratory."""
+    """The camera moved by up to 1 cm and turned by up to half a degree, as after a careless cleaning."""
     pos = np.array(camera.pos) + rng.uniform(-0.01, 0.01, 3)
     target = np.array(camera.target) + rng.uniform(-0.008, 0.008, 3)
     return Camera(camera.name, tuple(pos), tuple(target), camera.fovy_deg, camera.body, camera.up)
@@ -145,7 +145,7 @@ def take_picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def owners(seen: np.ndarray, count: int) -> np.ndarray:
-    """(H, W) object indices to (H/32, W/32): the object with most pixels in each cell, if it has at least 24; else -1."""
+    """(H, W) object indices to (H/32, W/32): the object with most pixels in each cell, at least 24; else -1."""
     h, w = seen.shape[0] // CELL, seen.shape[1] // CELL
     cells = seen.reshape(h, CELL, w, CELL).transpose(0, 2, 1, 3).reshape(h, w, -1)
     pixels = np.stack([(cells == i).sum(-1) for i in range(count)], -1)
@@ -160,7 +160,8 @@ def _describe(data: mujoco.MjData, placements: tuple[Placement, ...], seen: np.n
         center = ((u.mean() + 0.5) / SIZE[1], (v.mean() + 0.5) / SIZE[0]) if len(u) else (-1.0, -1.0)
         relation, parent = _relation(i, placements, pos)
         rows[i] = (
-            SHAPES.index(p.spec.shape), list(COLORS).index(p.spec.color), *center, len(u), relation, parent, p.spec.size,
+            SHAPES.index(p.spec.shape), list(COLORS).index(p.spec.color),
+            *center, len(u), relation, parent, p.spec.size,
         )  # fmt: skip
     return rows
 

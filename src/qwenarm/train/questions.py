@@ -163,7 +163,7 @@ def _ask_sort(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[t
     by = "color" if rng.random() < 0.75 else "shape"
     solids = [t for t in seen if t.shape in SOLID]
     present = sorted({getattr(t, by) for t in solids})
-    universe = list(COLOR_NAMES if by == "color" else SOLID)
+    universe: list[str] = list(COLOR_NAMES if by == "color" else SOLID)
     own = by == "color" and rng.random() < 0.3 and len({p.color for p in chosen}) == len(chosen)
     values = [p.color for p in chosen] if own else _some(rng, present, universe, len(chosen))
     rule = dict(zip(values, chosen, strict=False))

@@ -19,6 +19,7 @@ from qwenarm.mind.families import family_named
 from qwenarm.mind.language import ASKS, render, tool_schemas, user_text
 from qwenarm.mind.presets import BUNDLED
 from qwenarm.train.questions import Question
+from qwenarm.train.tokenizer import token_id
 from qwenarm.types import Decision, ImagePoint, SkillCall, SkillSpec
 
 FAMILY = family_named("qwen3_vl")
@@ -43,7 +44,7 @@ def prompt_text(tokenizer: PreTrainedTokenizerFast, question: Question, specs: S
             "content": [{"type": "text", "text": "front:"}, {"type": "image"}, {"type": "text", "text": "\n" + words}],
         },
     ]
-    tools = list(tool_schemas(specs, ("front",), BUNDLED.tool_docs))
+    tools: list[Any] = list(tool_schemas(specs, ("front",), BUNDLED.tool_docs))
     text = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
     assert isinstance(text, str)
     return text
@@ -73,12 +74,10 @@ class Sequencer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, specs: Sequence[SkillSpec]) -> None:
         self.tokenizer, self.specs = tokenizer, specs
-        self.image, self.vision_end = (
-            int(tokenizer.convert_tokens_to_ids(t)) for t in ("<|image_pad|>", "<|vision_end|>")
-        )
+        self.image, self.vision_end = (token_id(tokenizer, t) for t in ("<|image_pad|>", "<|vision_end|>"))
         opening, history = '", "arguments": {"at": {"label": "', "\nHistory:"
-        self.skeleton_label, self.skeleton_history = (int(tokenizer.convert_tokens_to_ids(t)) for t in (opening, history))
-        self.numbers = [int(tokenizer.convert_tokens_to_ids(str(n))) for n in range(1000)]
+        self.skeleton_label, self.skeleton_history = (token_id(tokenizer, t) for t in (opening, history))
+        self.numbers = [token_id(tokenizer, str(n)) for n in range(1000)]
         self.number_of = {token: n for n, token in enumerate(self.numbers)}
         probe = prompt_text(tokenizer, Question("x", "none", False, "done"), specs)
         ids = tokenizer(probe)["input_ids"]
@@ -123,7 +122,7 @@ class Sequencer:
             return []
         first = ids.index(opening)
         words = [word.strip() for word in self.tokenizer.batch_decode([[label[first]], [label[first + 1]]])]
-        color, shape = (int(self.tokenizer.convert_tokens_to_ids(f"Ġ{word}")) for word in words)
+        color, shape = (token_id(self.tokenizer, f"Ġ{word}") for word in words)
         task = range(ids.index(self.skeleton_history))
         places = [i for i in task if ids[i] == color and ids[i + 1] == shape]
         return [(first + k, i + k) for i in places for k in (0, 1)]
@@ -133,17 +132,18 @@ class Sequencer:
         picture = [i for i, asked in enumerate(questions) for _ in asked]
         branches = [self.branch(question) for asked in questions for question in asked]
         length = max(len(branch[0]) for branch in branches)
-        columns = []
+        columns: list[torch.Tensor] = []
         for part, filler in enumerate((0, -100, -1, -1)):
             column = np.full((len(branches), length), filler)
             for i, branch in enumerate(branches):
                 column[i, : len(branch[part])] = branch[part]
             columns.append(torch.from_numpy(column))
         told = np.zeros((len(branches), length, length), bool)
-        for i, (ids, label, *_) in enumerate(branches):
-            for at, place in self._told(ids, label):
+        for i, branch in enumerate(branches):
+            for at, place in self._told(branch[0], branch[1]):
                 told[i, at, place] = True
-        return Batch(*columns, torch.tensor(picture), torch.from_numpy(told))
+        ids, label, number, row = columns
+        return Batch(ids, label, number, row, torch.tensor(picture), torch.from_numpy(told))
 
 
 def read_branches(

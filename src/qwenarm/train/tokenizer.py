@@ -24,12 +24,15 @@ from qwenarm.types import SkillSpec
 
 # Names as in the Qwen3-VL tokenizer (its ids differ: the vocabulary before them is larger).
 SPECIAL = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>",
-    "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
+    "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
+    "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
 MARKS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
 SKELETON = (
-    '{"name": "', '", "arguments": {"at": {"label": "', '", "point_2d": [', "]}}}", '", "arguments": {}}', "\nTask: ", "\nHistory:",
+    '{"name": "', '", "arguments": {"at": {"label": "', '", "point_2d": [',
+    "]}}}", '", "arguments": {}}', "\nTask: ",
+    "\nHistory:",
     "\nHand: empty", "\nHand: holding something", ": failed, ", ": ok", "system\n", "user\nfront:", "assistant\n",
 )  # fmt: skip
 PIECES = r" ?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+"
@@ -61,7 +64,7 @@ TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 def bundled_tokenizer() -> tuple[PreTrainedTokenizerFast, tuple[SkillSpec, ...]]:
     """The tokenizer of the bundled checkpoint, and the skills whose tool lines it knows as single tokens."""
     specs = skill_specs()
-    schemas = list(tool_schemas(specs, ("front",), BUNDLED.tool_docs))
+    schemas: list[Any] = list(tool_schemas(specs, ("front",), BUNDLED.tool_docs))
     lines = [json.dumps(schema) for schema in schemas]
     system = f"{BUNDLED.system} {ASKS['step']}"
     tokenizer = make_tokenizer([system, *lines])
@@ -69,7 +72,8 @@ def bundled_tokenizer() -> tuple[PreTrainedTokenizerFast, tuple[SkillSpec, ...]]
     text = str(tokenizer.apply_chat_template([{"role": "system", "content": system}], tools=schemas, tokenize=False))
     before = text[text.index(system) + len(system) : text.index(lines[0])]
     after = text[text.index(lines[-1]) + len(lines[-1]) : text.rindex("<|im_end|>")]
-    tokenizer.add_tokens([AddedToken(part, normalized=False) for part in (before, after)])
+    parts: list[str | AddedToken] = [AddedToken(part, normalized=False) for part in (before, after)]
+    tokenizer.add_tokens(parts)  # type: ignore[arg-type]  # its own stub forgets what it takes
     return tokenizer, specs
 
 
@@ -103,17 +107,20 @@ def make_tokenizer(phrases: Sequence[str], vocab_size: int = 2600) -> PreTrained
     )  # fmt: skip
 
 
+def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    """The id of one token of the vocabulary."""
+    found = tokenizer.convert_tokens_to_ids(token)
+    assert isinstance(found, int)
+    return found
+
+
 def special_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     """The ids that the model's configuration names."""
     names = {
         "pad": "<|endoftext|>", "eos": "<|im_end|>", "image": "<|image_pad|>", "video": "<|video_pad|>",
         "vision_start": "<|vision_start|>", "vision_end": "<|vision_end|>",
     }  # fmt: skip
-    ids: dict[str, int] = {}
-    for key, name in names.items():
-        found: Any = tokenizer.convert_tokens_to_ids(name)
-        ids[key] = int(found)
-    return ids
+    return {key: token_id(tokenizer, name) for key, name in names.items()}
 
 
 def save_processor(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
