@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
     from qwenarm.mind.backends import Backend
     from qwenarm.mind.policies import Policy
+    from qwenarm.tasks._casting import Combos
     from qwenarm.watching import Watcher
 
-POLICIES = ("vlm", *baselines.NAMES)
+POLICIES = ("vlm", "blind", *baselines.NAMES)
+ASK_A_MODEL = ("vlm", "blind")
+COMBOS = ("all", "seen", "unseen")
+"""Which colour x shape pairs play: all, those that the bundled model was trained on, or only the others."""
 ALTITUDES: tuple[str, ...] = get_args(Altitude)
 
 
@@ -33,18 +37,31 @@ class Choice:
     model: str = "bundled"
     altitude: str = "step"
     words: str = ""
+    combos: str = "all"
 
     def options(self) -> dict[str, Any]:
         """What of it the command line needs beside the scene."""
-        model = {"model": self.model, "altitude": self.altitude} if self.policy == "vlm" else {}
-        return {"policy": self.policy, **model}
+        model = {"model": self.model, "altitude": self.altitude} if self.policy in ASK_A_MODEL else {}
+        combos = {} if self.combos == "all" else {"combos": self.combos}
+        return {"policy": self.policy, **model, **combos}
 
 
 def make_env(choice: Choice) -> ArmEnv:
     """The environment. Raises UnknownName and BadInput with the valid choices."""
     from qwenarm.env import ArmEnv
 
-    return ArmEnv(choice.task, choice.arm, choice.level, cameras=(), words=choice.words or None)
+    words, combos = choice.words or None, allowed_combos(choice.combos)
+    return ArmEnv(choice.task, choice.arm, choice.level, cameras=(), words=words, combos=combos)
+
+
+def allowed_combos(name: str) -> Combos | None:
+    """The colour x shape pairs of one of COMBOS, None for all of them. Raises UnknownName."""
+    from qwenarm.body.objects import COLORS, HELD_OUT, SHAPES
+
+    if name not in COMBOS:
+        raise UnknownName("choice of combinations", name, COMBOS)
+    seen = frozenset((color, shape) for color in COLORS for shape in SHAPES) - HELD_OUT
+    return {"all": None, "seen": seen, "unseen": HELD_OUT}[name]
 
 
 def make_backend(choice: Choice) -> Backend | None:
@@ -53,7 +70,7 @@ def make_backend(choice: Choice) -> Backend | None:
         raise UnknownName("policy", choice.policy, POLICIES)
     if choice.altitude not in ALTITUDES:
         raise UnknownName("altitude", choice.altitude, ALTITUDES)
-    if choice.policy != "vlm":
+    if choice.policy not in ASK_A_MODEL:
         return None
     from qwenarm.mind.model import open_model
 
@@ -64,10 +81,11 @@ def make_policy(choice: Choice, env: ArmEnv, seed: int, backend: Backend | None)
     """The policy for one episode."""
     if backend is None:
         return baselines.make_baseline(choice.policy, env, seed)
-    from qwenarm.mind.policies import VlmPolicy
+    from qwenarm.mind.policies import Blind, VlmPolicy
     from qwenarm.skills import specs
 
-    return VlmPolicy(backend, specs(), backend.preset, choice.altitude)
+    policy = VlmPolicy(backend, specs(), backend.preset, choice.altitude)
+    return Blind(policy) if choice.policy == "blind" else policy
 
 
 def perform(choice: Choice, seed: int, backend: Backend | None, watchers: Sequence[Watcher] = ()) -> Play:
@@ -83,4 +101,7 @@ def perform(choice: Choice, seed: int, backend: Backend | None, watchers: Sequen
 
 def env_of(episode: Episode) -> ArmEnv:
     """An environment like the one in which an episode was recorded."""
-    return make_env(Choice(episode.task, episode.level, episode.arm, words=episode.setup.get("words", "")))
+    combos = episode.setup.get("options", {}).get("combos", "all")
+    return make_env(
+        Choice(episode.task, episode.level, episode.arm, words=episode.setup.get("words", ""), combos=combos)
+    )

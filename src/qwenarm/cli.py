@@ -30,7 +30,7 @@ Task = Annotated[str, arg(help="task, see `qwenarm list tasks`")]
 Level = Annotated[int, arg(help="1 is the easiest; see `qwenarm list tasks`")]
 Seed = Annotated[int, arg(help="same seed, same scene")]
 ArmName = Annotated[str, arg(name="arm", help="robot arm, see `qwenarm list arms`")]
-PolicyName = Annotated[str, arg(name="policy", help="vlm (a model decides) | oracle | random | idle")]
+PolicyName = Annotated[str, arg(name="policy", help="vlm (a model decides) | blind | oracle | random | idle")]
 Model = Annotated[str, arg(help="bundled, a Hub id, a folder, a server's URL; see `qwenarm list models`")]
 Altitude = Annotated[str, arg(help="step (the model is asked for its next call) or plan (for all of them)")]
 
@@ -154,6 +154,9 @@ def eval_(
     model: Model = "bundled",
     altitude: Altitude = "step",
     batch: Annotated[int, arg(help="episodes played in lockstep, their prompts answered together")] = 8,
+    combos: Annotated[
+        str, arg(help="colour x shape pairs: all, seen (by the bundled model in training), unseen")
+    ] = "all",
     out_folder: Annotated[Path | None, arg(name="out", help="continued trace; default runs/eval-POLICY")] = None,
 ) -> int:
     """Success rates with 95 % Wilson intervals. Stop it at any time; the same command goes on where it stopped.
@@ -168,7 +171,7 @@ def eval_(
     if seeds < 1 or batch < 1:
         raise BadInput("--seeds and --batch must be at least 1.")
     tasks = _known_tasks(task)
-    choice = Choice(tasks[0], level, arm, policy, model, altitude)
+    choice = Choice(tasks[0], level, arm, policy, model, altitude, combos=combos)
     trace = Trace(out_folder or Path("runs") / f"eval-{policy}")
     try:
         for episode in evaluate(choice, tasks, seeds, make_backend(choice), trace, batch):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 POLICIES = {
     "vlm": "a vision-language model decides, at --altitude step (one call per look) or plan (all calls at once)",
+    "blind": "the same model with every frame greyed: what a score owes to words alone",
     "oracle": "the task's own solver with the simulator's true positions: what skills and tasks allow",
     "random": "random skills at random points",
     "idle": "looks, and does nothing",

@@ -67,7 +67,7 @@ def things(rows: np.ndarray) -> list[Thing]:
 
 def ask(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tuple[str, str]]) -> Question | None:
     """A random question that makes sense for this picture, or None if the draw did not."""
-    kind = rng.choice(["put", "stack", "sort"], p=[0.30, 0.26, 0.44])
+    kind = rng.choice(["put", "stack", "sort"], p=[0.20, 0.24, 0.56])
     if kind == "sort":
         return _ask_sort(rng, seen, held_out)
     return _ask_put(rng, seen, held_out) if kind == "put" else _ask_stack(rng, seen, held_out)
@@ -172,7 +172,7 @@ def _ask_sort(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[t
     past = [line for t in placed for line in _went_well(t.label, rule[getattr(t, by)].label)]
     rng.shuffle(past_pairs := [past[i : i + 2] for i in range(0, len(past), 2)])
     past = [line for pair in past_pairs for line in pair]
-    if rng.random() < 0.45:
+    if rng.random() < 0.65:
         value = str(rng.choice(values))
         shapes, colors = (SOLID, (value,)) if by == "color" else ((value,), COLOR_NAMES)
         labels = [

@@ -1,0 +1,35 @@
+"""Names become the right things: which objects play, and which eyes are shut."""
+
+import numpy as np
+import pytest
+
+from qwenarm.assemble import COMBOS, Choice, make_env, make_policy
+from qwenarm.body.objects import HELD_OUT
+from qwenarm.errors import UnknownName
+from qwenarm.mind.backends.scripted import Scripted
+from qwenarm.types import Frame, Observation, Proprio
+
+
+@pytest.mark.parametrize("combos", COMBOS)
+@pytest.mark.parametrize("task", ["put", "stack", "sort"])
+def test_only_the_chosen_pairs_play(task: str, combos: str):
+    env = make_env(Choice(task, combos=combos))
+    for seed in range(6):
+        env.reset(seed=seed)
+        pairs = {(p.spec.color, p.spec.shape) for p in env.setup.scene.objects}
+        assert combos != "unseen" or pairs <= HELD_OUT
+        assert combos != "seen" or not pairs & HELD_OUT
+
+
+def test_an_unknown_choice_is_named():
+    with pytest.raises(UnknownName, match="unseen"):
+        make_env(Choice(combos="some"))
+
+
+def test_a_blind_policy_sees_grey():
+    choice = Choice(policy="blind")
+    policy = make_policy(choice, make_env(choice), 0, Scripted(["nothing"]))
+    frame = Frame(np.arange(192 * 256 * 3, dtype=np.uint32).reshape(192, 256, 3).astype(np.uint8), "front")
+    proprio = Proprio(np.zeros(7), np.zeros(3), np.array([1.0, 0, 0, 0]), 0.08, False)
+    prompt = next(policy.decide(Observation((frame,), proprio, "put the red cube in the blue bowl"), ()))
+    assert prompt.images[0].min() == prompt.images[0].max() == 128
