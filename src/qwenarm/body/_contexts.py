@@ -16,7 +16,7 @@ from typing import Any
 
 import mujoco
 
-FOR_PEOPLE = {"offsamples": 4}
+FOR_PEOPLE = {"offsamples": 4, "shadowsize": 1024, "numslices": 20, "numstacks": 10}
 FOR_MODELS = {"offsamples": 0, "shadowsize": 0, "numslices": 16, "numstacks": 8}
 """What is changed of a model's ``visual.quality``. Pictures for models have one sample a pixel, as the ray caster's, no
 shadow map, and shapes of fewer triangles: vertices are what software OpenGL spends its time on."""
