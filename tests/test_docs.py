@@ -81,7 +81,7 @@ print(next(spec for spec in skills.specs() if spec.name == "wave"), body.time_s)
 def test_the_new_skill_moves_and_tells_the_model_what_it_is(qwenarm: Callable[..., str]) -> None:
     said = qwenarm("-c", WAVE)
     assert "greet the people" in said and "kind='number'" in said
-    assert float(said.split()[-1]) > 1
+    assert float(said.split()[-1]) > 0.3, "it moves for a while"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

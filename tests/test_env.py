@@ -1,4 +1,4 @@
-"""The environment keeps Gymnasium's contract and LeRobot's, and the same seed gives the same bits whatever ran before."""
+"""The environment keeps the contracts of Gymnasium and LeRobot; same seed, same bits, whatever ran before."""
 
 import warnings
 
@@ -18,6 +18,12 @@ SMALL = {"frame_size": (48, 64)}
 
 def make(task="Put", **kwargs):
     return gymnasium.make(f"qwenarm/{task}-v0", **{**SMALL, **kwargs})
+
+
+def inner(env) -> ArmEnv:
+    """The environment inside Gymnasium's wrappers."""
+    assert isinstance(env.unwrapped, ArmEnv)
+    return env.unwrapped
 
 
 def play(env, seed, steps=12, **reset):
@@ -70,7 +76,7 @@ def test_same_seed_same_bits_whatever_ran_before():
     play(other, seed=8, steps=5)
     other.reset()
     assert same(first, play(other, seed=3))
-    assert env.unwrapped.body.final_hash() == other.unwrapped.body.final_hash()
+    assert inner(env).body.final_hash() == inner(other).body.final_hash()
     assert not same(first, play(other, seed=4))
 
 
@@ -96,16 +102,14 @@ def test_vector_environments_equal_single_ones(vector):
     finally:
         envs.close()
     for i, seed in enumerate((3, 4)):
-        mine = [
-            {"agent_pos": o["agent_pos"][i], "pixels": {"front": o["pixels"]["front"][i]}} for o in observations
-        ]
+        mine = [{"agent_pos": o["agent_pos"][i], "pixels": {"front": o["pixels"]["front"][i]}} for o in observations]
         assert same(mine, play(make(), seed, steps=4))
 
 
 def test_joint_control_holds_and_moves():
     env = make(cameras=())
     env.reset(seed=0)
-    body = env.unwrapped.body
+    body = inner(env).body
     goal = np.append(body.hold().qpos, 0.02)
     goal[0] += 0.3
     for _ in range(40):
@@ -116,12 +120,12 @@ def test_joint_control_holds_and_moves():
 def test_ee_delta_shifts_the_hand():
     env = make(cameras=(), control="ee_delta")
     env.reset(seed=0)
-    before = env.unwrapped.body.proprio()
+    before = inner(env).body.proprio()
     for _ in range(10):
         env.step(np.array([0.5, -0.5, -0.5, 0, 0, 0.5, 1], np.float32))
     for _ in range(5):
         env.step(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
-    after = env.unwrapped.body.proprio()
+    after = inner(env).body.proprio()
     assert np.abs(after.tcp_pos - before.tcp_pos - [0.1, -0.1, -0.1]).max() < 0.01
     assert abs(2 * np.arccos(abs(after.tcp_quat @ before.tcp_quat)) - 0.5) < 0.05
 
@@ -137,6 +141,7 @@ def test_an_episode_is_truncated_and_its_rewards_add_up_to_its_progress():
 def test_success_terminates():
     env = ArmEnv(cameras=(), level=1)
     env.reset(seed=0)
+    assert isinstance(env.setup.goal, Arrange)
     relation = env.setup.goal.relations[0]
     body, where = env.body, env.body.state()[relation.where]
     address = body.model.joint(relation.what).qposadr[0]
@@ -156,7 +161,7 @@ def test_free_words_make_their_own_scene():
     env = make(cameras=())
     _, info = env.reset(seed=0, options={"instruction": "put the red cube in the blue bowl"})
     assert info["instruction"] == "put the red cube in the blue bowl"
-    assert env.unwrapped.setup.goal == Arrange((Relation("red_cube", "blue_bowl"),))
+    assert inner(env).setup.goal == Arrange((Relation("red_cube", "blue_bowl"),))
     assert env.reset(seed=0)[1]["instruction"] != info["instruction"]
     fixed = ArmEnv(words="stack the green cube on the yellow one", cameras=())
     assert fixed.reset(seed=1)[1]["instruction"] == fixed.reset()[1]["instruction"]
@@ -190,5 +195,6 @@ def test_wrong_choices_are_told_with_the_valid_ones(kwargs, error, words):
 def test_render_is_for_people():
     env = ArmEnv(render_mode="rgb_array", cameras=())
     env.reset(seed=0)
-    assert env.render().shape == (480, 640, 3)
+    picture = env.render()
+    assert picture is not None and picture.shape == (480, 640, 3)
     assert ArmEnv(cameras=()).render() is None

@@ -127,7 +127,9 @@ def test_sorting_takes_the_leftmost_in_the_front_image_first():
 
 def test_sorting_takes_strangers_out():
     goal = Sort("color", (("red", BOWL.id), ("green", TRAY.id)))
-    state = moved(moved(moved(world(CUBE, OTHER, THIRD, BOWL, TRAY), CUBE.id, BOWL.id), OTHER.id, TRAY.id), THIRD.id, TRAY.id)
+    state = moved(
+        moved(moved(world(CUBE, OTHER, THIRD, BOWL, TRAY), CUBE.id, BOWL.id), OTHER.id, TRAY.id), THIRD.id, TRAY.id
+    )
     assert not goal.success(state)
     end, _ = play(goal, state, goal.solve(state)[:-1])
     assert goal.success(end)

@@ -1,4 +1,6 @@
-"""Contract of every task: scenes that can be seen and reached, words that mean the goal, goals that judge, solvers that end."""
+"""Contract of every task: scenes that can be seen and reached, words that mean the goal, goals that judge, solvers that
+end.
+"""
 
 import numpy as np
 import pytest

@@ -62,14 +62,18 @@ def test_free_words_become_a_goal_and_a_scene_with_what_they_name(words, goal, l
     assert len(setup.scene.objects) > 2
 
 
-@pytest.mark.parametrize("words", ["put the ball in the bowl", "drop the red thing into a tray", "put the cube on the cylinder"])
+@pytest.mark.parametrize(
+    "words", ["put the ball in the bowl", "drop the red thing into a tray", "put the cube on the cylinder"]
+)
 def test_what_the_words_leave_open_is_never_ambiguous(words):
     for seed in range(20):
         setup = free(words, seed, level=3)
         assert isinstance(setup.goal, Arrange) and len(setup.goal.relations) == 1
 
 
-@pytest.mark.parametrize("words", ["sort the cubes by colour", "sort everything by colour", "put each thing where it has its own colour"])
+@pytest.mark.parametrize(
+    "words", ["sort the cubes by colour", "sort everything by colour", "put each thing where it has its own colour"]
+)
 def test_sorting_by_own_colour_brings_its_containers(words):
     for seed in range(10):
         setup = free(words, seed)
@@ -78,7 +82,9 @@ def test_sorting_by_own_colour_brings_its_containers(words):
         assert any(setup.goal.place_of(p.spec) for p in setup.scene.objects)
 
 
-@pytest.mark.parametrize("words", ["wave your hand", "point at the red cube", "do a little dance", "", "what do you see?"])
+@pytest.mark.parametrize(
+    "words", ["wave your hand", "point at the red cube", "do a little dance", "", "what do you see?"]
+)
 def test_what_is_no_goal_is_not_judged(words):
     setup = free(words)
     assert setup.goal is None and setup.scene.objects
@@ -108,6 +114,12 @@ def test_what_cannot_be_done_is_told(words):
 
 
 def test_too_much_for_the_table_is_told():
-    words = "put the red cube in the " + ", the blue cube in the ".join(f"{c} bowl" for c in ("red", "blue", "green", "white", "black"))
-    with pytest.raises(BadInput, match="fit|hold"):
-        free(words + ", " + " and ".join(f"put the {c} ball in the {c} tray" for c in ("red", "blue", "green", "white", "black")))
+    words = "put the red cube in the " + ", the blue cube in the ".join(
+        f"{c} bowl" for c in ("red", "blue", "green", "white", "black")
+    )
+    with pytest.raises(BadInput, match=r"fit|hold"):
+        free(
+            words
+            + ", "
+            + " and ".join(f"put the {c} ball in the {c} tray" for c in ("red", "blue", "green", "white", "black"))
+        )
