@@ -33,15 +33,22 @@ DARK = 1e-3
 MAX_EXPONENT = 128.0
 """OpenGL's largest specular exponent; shininess is a part of it."""
 
+Hits = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of n rays: geom ids (n,) int32 or -1, distances (n,) in lengths of the ray or -1, normals (n, 3)."""
+
 
 class RayCaster:
-    """Draws one model without OpenGL; the arrays are those of render.Renderer."""
+    """Draws one model without OpenGL; the arrays are those of render.Renderer.
+
+    Shapes, and what is invisible, are those of the model when this was made; poses and colours are read every time.
+    """
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self._model = model
         self._cast_model = _with_true_spheres(model)
         self._texture_rgb = _mean_texture_rgb(model)
         self._lock = threading.Lock()
+        self._last: tuple[tuple[Any, ...], Hits] | None = None
         self._scene = mujoco.MjvScene(model, maxgeom=1)  # asked for its lights only
         self._nothing = mujoco.MjvOption()
         self._nothing.geomgroup[:] = 0
@@ -51,23 +58,23 @@ class RayCaster:
 
     def rgb(self, data: mujoco.MjData, camera: int, size: tuple[int, int], shadows: bool) -> np.ndarray:
         rays = self.pixel_rays(data, camera, size)
-        geom, depth, normal = self._cast(data, data.cam_xpos[camera], rays)
+        geom, depth, normal = self._first_hits(data, camera, size)
         hit = np.flatnonzero(geom >= 0)
         if len(hit) < len(geom):
             geom, depth, normal, rays = geom[hit], depth[hit], normal[hit], rays[hit]
         seen = Surface(geom, data.cam_xpos[camera] + depth[:, None] * rays, normal.astype(np.float32))
-        color = self._shade(data, camera, seen, shadows)
+        with self._lock:
+            color = self._shade(data, camera, seen, shadows)
         picture = np.zeros((size[0] * size[1], 3), np.uint8)
         picture[hit] = np.minimum(color * 255.0 + 0.5, 255.0).astype(np.uint8)
         return picture.reshape(*size, 3)
 
     def depth(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
-        geom, depth, _ = self._cast(data, data.cam_xpos[camera], self.pixel_rays(data, camera, size))
+        geom, depth, _ = self._first_hits(data, camera, size)
         return np.where(geom >= 0, depth, np.inf).astype(np.float32).reshape(size)
 
     def segmentation(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
-        geom, _, _ = self._cast(data, data.cam_xpos[camera], self.pixel_rays(data, camera, size))
-        return geom.reshape(size)
+        return self._first_hits(data, camera, size)[0].reshape(size).copy()
 
     def close(self) -> None:
         """Nothing to free."""
@@ -81,13 +88,17 @@ class RayCaster:
         y = (1 - (np.arange(height) + 0.5) / height * 2) * tan
         return ((y[:, None] * up - back)[:, None, :] + x[:, None] * right).reshape(-1, 3)
 
-    def _cast(
-        self, data: mujoco.MjData, origin: np.ndarray, rays: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """First hits of rays (n, 3) from one origin: geom ids (n,) int32 or -1, distances (n,) or -1, normals (n, 3).
+    def _first_hits(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> Hits:
+        """What the rays of a picture hit. Kept until something moves: depth and ids cost nothing after the colours."""
+        poses = data.geom_xpos, data.geom_xmat, data.cam_xpos[camera], data.cam_xmat[camera]
+        key = camera, size, self._model.cam_fovy[camera], *(pose.tobytes() for pose in poses)
+        last = self._last
+        if last is None or last[0] != key:
+            last = self._last = key, self._cast(data, data.cam_xpos[camera], self.pixel_rays(data, camera, size))
+        return last[1]
 
-        A distance is in lengths of its ray. Rays of a picture reach 1 m along the optical axis: theirs is the depth.
-        """
+    def _cast(self, data: mujoco.MjData, origin: np.ndarray, rays: np.ndarray) -> Hits:
+        """First hits of rays (n, 3) from one origin. Those of a picture are 1 m deep: their distance is the depth."""
         n = len(rays)
         geom, distance, normal = np.empty(n, np.int32), np.empty(n), np.empty((n, 3))
         flat = rays.reshape(-1), normal.reshape(-1)
@@ -115,11 +126,10 @@ class RayCaster:
 
     def _lights(self, data: mujoco.MjData, camera: int) -> list[Any]:
         """The mjvLights of the scene, headlight included, for this camera."""
-        with self._lock:
-            self._view.fixedcamid = camera
-            categories = mujoco.mjtCatBit.mjCAT_ALL.value
-            mujoco.mjv_updateScene(self._model, data, self._nothing, None, self._view, categories, self._scene)
-            return [self._scene.lights[i] for i in range(self._scene.nlight)]
+        self._view.fixedcamid = camera
+        categories = mujoco.mjtCatBit.mjCAT_ALL.value
+        mujoco.mjv_updateScene(self._model, data, self._nothing, None, self._view, categories, self._scene)
+        return [self._scene.lights[i] for i in range(self._scene.nlight)]
 
     def _sees(self, data: mujoco.MjData, light: Any, points: np.ndarray) -> np.ndarray:
         """(n,) bool: whether the light reaches the points (n, 3). Rays go from it to them: one origin."""
