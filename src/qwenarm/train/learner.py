@@ -24,7 +24,7 @@ from qwenarm.train.tokenizer import bundled_tokenizer, save_processor, special_i
 if TYPE_CHECKING:
     from qwenarm.train.bundled import Config
 
-LOOKING_LAYER, LOOKING_HEADS = 3, 2
+LOOKING_LAYER, LOOKING_HEADS, HOP_LAYER = 3, 2, 1
 """The layer, and how many of its heads, whose attention is told where to look."""
 WORDS_WEIGHT = 4.0
 """Most words of an answer are its skeleton, soon known; the few that decide would drown in their mean."""
@@ -132,18 +132,23 @@ class Learner:
         word_loss = F.cross_entropy(words, batch.label[is_word])
         attention = out.attentions[LOOKING_LAYER]
         look_loss, mass = self._looking(attention, batch, pictures)
-        tell_loss, told = self._telling(attention, batch)
+        tell_loss, told = told_where(attention[:, LOOKING_HEADS:], batch.told)
+        hops = out.attentions[HOP_LAYER]
+        bind_loss, bound = told_where(hops[:, :LOOKING_HEADS], batch.bound)
+        hold_loss, held = told_where(hops[:, LOOKING_HEADS:], batch.held)
         error = (numbers.argmax(-1) - truth).abs().float()
         report = {
             "words": float(word_loss.detach()), "numbers": float(number_loss.detach()),
-            "looking": mass, "telling": told,
+            "looking": mass, "telling": told, "binding": bound, "holding": held,
             "point_median": float(error.median()), "point_p90": float(error.quantile(0.9)),
             "words_right": float((words.argmax(-1) == batch.label[is_word]).float().mean()),
         }  # fmt: skip
         free = (batch.row >= 0)[is_word]
         if free.any():
             report["chosen_right"] = float((words.argmax(-1) == batch.label[is_word])[free].float().mean())
-        return WORDS_WEIGHT * word_loss + 0.5 * number_loss + 0.3 * (look_loss + tell_loss), report
+        return WORDS_WEIGHT * word_loss + 0.5 * number_loss + 0.3 * (
+            look_loss + tell_loss + bind_loss + hold_loss
+        ), report
 
     def _looking(self, attention: torch.Tensor, batch: Batch, pictures: Pictures) -> tuple[torch.Tensor, float]:
         """Where an answer points, the first heads should look at the object's cells. attention (N, heads, L, prefix +
@@ -155,14 +160,6 @@ class Learner:
         start = self.sequencer.start
         looks = attention[which, :LOOKING_HEADS, at, start : start + self.sequencer.cells].float()
         mass = (looks * its_cells[:, None]).sum(-1)[its_cells.any(-1)]
-        return -(mass + 1e-4).log().mean(), float(mass.detach().mean())
-
-    def _telling(self, attention: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, float]:
-        """Where an answer names what the words have named, two other heads should look at those words."""
-        which, at = batch.told.any(-1).nonzero(as_tuple=True)
-        heads = slice(LOOKING_HEADS, 2 * LOOKING_HEADS)
-        looks = attention[which, heads, at, -batch.ids.shape[1] :].float()
-        mass = (looks * batch.told[which, at][:, None]).sum(-1)
         return -(mass + 1e-4).log().mean(), float(mass.detach().mean())
 
     def save(self, path: Path) -> None:
@@ -201,6 +198,16 @@ class Learner:
         model.to(torch.float16).save_pretrained(folder)
         save_processor(self.tokenizer, folder)
         (folder / "qwenarm.json").write_text(json.dumps({"preset": BUNDLED.name}))
+
+
+def told_where(attention: torch.Tensor, links: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Loss and mean of the attention (N, heads, L, prefix + L) that falls where ``links`` (N, L, L) say it should."""
+    which, at = links.any(-1).nonzero(as_tuple=True)
+    if not len(which):
+        return attention.new_zeros((), dtype=torch.float32), 1.0
+    looks = attention[which, :, at, -links.shape[1] :].float()
+    mass = (looks * links[which, at][:, None]).sum(-1)
+    return -(mass + 1e-4).log().mean(), float(mass.detach().mean())
 
 
 def smooth_numbers(embedding: nn.Module, numbers: torch.Tensor) -> None:

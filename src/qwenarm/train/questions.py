@@ -7,7 +7,7 @@ any absent object may be the held one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +52,9 @@ class Question:
     u: float = 0.0
     v: float = 0.0
     free: bool = False
+    rule: tuple[tuple[str, str], ...] = ()
+    """When a held thing is to be sorted: (colour or shape, label of its place), and what of the held thing decides."""
+    decides: str = ""
 
 
 def things(rows: np.ndarray) -> list[Thing]:
@@ -67,7 +70,7 @@ def things(rows: np.ndarray) -> list[Thing]:
 
 def ask(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tuple[str, str]]) -> Question | None:
     """A random question that makes sense for this picture, or None if the draw did not."""
-    kind = rng.choice(["put", "stack", "sort"], p=[0.20, 0.24, 0.56])
+    kind = rng.choice(["put", "stack", "sort"], p=[0.20, 0.22, 0.58])
     if kind == "sort":
         return _ask_sort(rng, seen, held_out)
     return _ask_put(rng, seen, held_out) if kind == "put" else _ask_stack(rng, seen, held_out)
@@ -184,7 +187,8 @@ def _ask_sort(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[t
         if not labels:
             return None
         held = str(rng.choice(labels))
-        return _point(rng, instruction, [*past, f"pick {held}: ok"], "place", rule[value], holding=True)
+        question = _point(rng, instruction, [*past, f"pick {held}: ok"], "place", rule[value], holding=True)
+        return replace(question, rule=tuple((v, place.label) for v, place in rule.items()), decides=value)
     first = next_to_sort(seen, by, rule)
     if first is None:
         return Question(instruction, _history(past), False, "done")

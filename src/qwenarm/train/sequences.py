@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from qwenarm.mind.families import family_named
 from qwenarm.mind.language import ASKS, render, tool_schemas, user_text
 from qwenarm.mind.presets import BUNDLED
-from qwenarm.train.questions import Question
+from qwenarm.train.questions import SOLID, Question
 from qwenarm.train.tokenizer import token_id
 from qwenarm.types import Decision, ImagePoint, SkillCall, SkillSpec
 
@@ -63,6 +63,10 @@ class Batch:
     row: torch.Tensor
     picture: torch.Tensor
     told: torch.Tensor
+    bound: torch.Tensor
+    """(N, L, L): in a rule of sorting, from every named place to the value that belongs there."""
+    held: torch.Tensor
+    """(N, L, L): from the answer's label to what the history says is held."""
 
     def to(self, device: str) -> Batch:
         """The same on another device."""
@@ -122,7 +126,7 @@ class Sequencer:
             return []
         first = ids.index(opening)
         words = [word.strip() for word in self.tokenizer.batch_decode([[label[first]], [label[first + 1]]])]
-        color, shape = (token_id(self.tokenizer, f"Ġ{word}") for word in words)
+        color, shape = (self._word(word) for word in words)
         task = range(ids.index(self.skeleton_history))
         places = [i for i in task if ids[i] == color and ids[i + 1] == shape]
         return [(first + k, i + k) for i in places for k in (0, 1)]
@@ -138,12 +142,33 @@ class Sequencer:
             for i, branch in enumerate(branches):
                 column[i, : len(branch[part])] = branch[part]
             columns.append(torch.from_numpy(column))
-        told = np.zeros((len(branches), length, length), bool)
-        for i, branch in enumerate(branches):
-            for at, place in self._told(branch[0], branch[1]):
-                told[i, at, place] = True
+        links = np.zeros((3, len(branches), length, length), bool)
+        flat = [question for asked in questions for question in asked]
+        for i, (branch, question) in enumerate(zip(branches, flat, strict=True)):
+            told = self._told(branch[0], branch[1])
+            for kind, pairs in enumerate((told, *self._hops(branch[0], question))):
+                for at, place in pairs:
+                    links[kind, i, at, place] = True
         ids, label, number, row = columns
-        return Batch(ids, label, number, row, torch.tensor(picture), torch.from_numpy(told))
+        return Batch(ids, label, number, row, torch.tensor(picture), *torch.from_numpy(links))
+
+    def _hops(self, ids: list[int], question: Question) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """The two steps by which a rule is looked up: place -> value it belongs to, answer -> value of what is held."""
+        if not question.rule:
+            return [], []
+        history, answer = ids.index(self.skeleton_history), ids.index(self.skeleton_label)
+        bound: list[tuple[int, int]] = []
+        for value, label in question.rule:
+            color, shape = (self._word(word) for word in label.split())
+            forms = {self._word(value), self._word(f"{value}s")} if value in SOLID else {self._word(value)}
+            for i in (i for i in range(history) if ids[i] == color and ids[i + 1] == shape):
+                values = [k for k in range(i + 1) if ids[k] in forms]
+                bound += [(i + k, values[-1]) for k in (0, 1) if values]
+        picked = [i for i in range(history, answer) if ids[i] == self._word(question.decides)]
+        return bound, [(answer + k, picked[-1]) for k in (0, 1)]
+
+    def _word(self, word: str) -> int:
+        return token_id(self.tokenizer, f"Ġ{word}")
 
 
 def read_branches(
