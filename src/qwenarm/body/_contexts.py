@@ -116,6 +116,8 @@ class Contexts:
             with self.current():
                 for context in self._mjr.values():
                     context.free()
+            if self.platform == "cgl":
+                self._gl.make_current()  # it is locked then, which its end expects
             self._gl.free()
 
     def _release(self) -> None:
@@ -129,6 +131,7 @@ class Contexts:
         elif self.platform == "glfw":
             module.glfw.make_context_current(None)
         else:
+            module.cgl.CGLUnlockContext(self._gl._context)
             module.cgl.CGLSetCurrentContext(None)
 
 
