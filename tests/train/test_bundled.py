@@ -47,6 +47,14 @@ def test_a_broken_state_is_named(out: Path, tmp_path: Path):
         Learner(Config(out=tmp_path, device="cpu")).load(tmp_path / "state.pt")
 
 
+def test_a_run_can_begin_with_a_checkpoint(out: Path, tmp_path: Path):
+    done, fresh = Learner(Config(out=out, device="cpu")), Learner(Config(out=tmp_path, device="cpu", seed=5))
+    done.load(out / "state.pt")
+    fresh.begin_with(out / "checkpoint")
+    for name, master in done.masters.items():
+        torch.testing.assert_close(fresh.masters[name], master, atol=1e-3, rtol=2e-3)
+
+
 def test_settings_that_cannot_work_are_refused(tmp_path: Path):
     with pytest.raises(BadInput, match="multiple"):
         main(Config(out=tmp_path, batch=3, processes=2))

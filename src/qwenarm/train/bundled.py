@@ -37,6 +37,7 @@ from rich.progress import Progress
 
 from qwenarm.body.objects import HELD_OUT
 from qwenarm.errors import BadInput
+from qwenarm.mind.checkpoints import locate
 from qwenarm.train.frames import SHARD, make_shard
 from qwenarm.train.labels import Pictures, batches, load_shards
 from qwenarm.train.learner import Learner
@@ -62,6 +63,8 @@ class Config:
     """Training processes on a CPU, one thread each; 2 on 2 cores is faster than 1 with both."""
     device: str = ""
     """cuda or cpu; empty: what is there."""
+    start: str = ""
+    """A checkpoint of this shape to begin with instead of random weights: a folder, or "bundled"."""
     seed: int = 0
     save_every: int = 100
 
@@ -83,6 +86,8 @@ def train(config: Config, rank: int = 0) -> None:
     state, log = config.out / "state.pt", config.out / "log.jsonl"
     if state.exists():
         learner.load(state)
+    elif config.start:
+        learner.begin_with(locate(config.start).folder)
     rng = np.random.default_rng([config.seed, rank, learner.step])
     stream = _pictures(config, rng)
     sums: dict[str, list[float]] = defaultdict(list)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
+from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
@@ -188,6 +189,16 @@ class Learner:
                 f"{path} is no state of this recipe ({error}); delete it or choose another --out."
             ) from error
         self.step = int(state["step"])
+        self.publish()
+
+    def begin_with(self, folder: Path) -> None:
+        """Takes the weights of a checkpoint. Raises BadInput if it has another shape."""
+        with safe_open(folder / "model.safetensors", "pt", device=str(self.device)) as weights, torch.no_grad():
+            names = set(weights.keys())
+            for name, master in self.masters.items():
+                if name not in names or weights.get_slice(name).get_shape() != list(master.shape):
+                    raise BadInput(f"The checkpoint {folder} has not the shape of the bundled model (see {name}).")
+                master.copy_(weights.get_tensor(name))
         self.publish()
 
     def export(self, folder: Path) -> None:
