@@ -31,7 +31,8 @@ def table(*things, arm="panda"):
 
 
 def spot(body, x, y, z=0.0, camera="front"):
-    (u, v), _ = project(np.array([x, y, z]), *body.camera_pose(camera), 4 / 3)
+    pos, mat, fovy = body.camera_pose(camera)
+    (u, v), _ = project(np.array([x, y, z]), pos, mat, fovy, 4 / 3)
     return ImagePoint(float(u), float(v), "spot", camera)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def go_home(body: Body) -> Moves:
     pos, quat = body.kinematics.fk(at)
     if pos[2] < SAFE_HEIGHT:
         up = np.array([*np.clip(pos[:2], BOX[0, :2], BOX[1, :2]), SAFE_HEIGHT])
-        if body.ik(up, quat).reached:
+        with suppress(Failed):  # no way straight up: then through the joints from here
             yield from move_line(body, up, quat)
     yield from move_joints(body, home)
 
@@ -82,10 +83,7 @@ def reach(body: Body, pos: np.ndarray, yaw: float, q0: np.ndarray | None = None)
     outside = float(np.linalg.norm(np.clip(pos, BOX[0], BOX[1]) - pos))
     if outside > 0:
         raise Failed(out_of_reach(outside))
-    solution = body.ik(pos, top_down(yaw), q0)
-    if not solution.reached:
-        raise Failed(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
-    return solution.qpos
+    return _solve(body, pos, top_down(yaw), q0)
 
 
 def above_all(body: Body, surface: Surface, pos: np.ndarray, below: float = PAD_TIP) -> np.ndarray:
@@ -132,6 +130,14 @@ def nearest_yaw(body: Body, yaw: float, turn: float = math.pi) -> float:
     return yaw + turn * round((math.pi / 2 - yaw) / turn)
 
 
+def _solve(body: Body, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None) -> np.ndarray:
+    """(n,) joint angles for a pose of the tcp, within the limits of the safety layer. Raises Failed out of reach."""
+    solution = body.ik(pos, quat, q0)
+    if not solution.reached:
+        raise Failed(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
+    return np.clip(solution.qpos, body.safety.lower, body.safety.upper)
+
+
 def _line(body: Body, pos: np.ndarray, quat: np.ndarray, speed: float) -> np.ndarray:
     """(k, n) joint angles per period along the line, slowed down until every joint keeps its limits.
 
@@ -143,10 +149,7 @@ def _line(body: Body, pos: np.ndarray, quat: np.ndarray, speed: float) -> np.nda
     shares, knots = np.linspace(0, 1, KNOTS), [qpos]
     for share in shares[1:]:
         between = (1 - share) * turned + share * quat
-        solution = body.ik(start + share * (pos - start), between / np.linalg.norm(between), knots[-1])
-        if not solution.reached:
-            raise Failed(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
-        knots.append(solution.qpos)
+        knots.append(_solve(body, start + share * (pos - start), between / np.linalg.norm(between), knots[-1]))
     weights = np.linalg.inv(np.vander(shares)) @ np.array(knots)
     length = float(np.linalg.norm(pos - start))
     seconds = max(PEAK_SPEED * length / speed, math.sqrt(PEAK_ACCELERATION * length / LINE_ACCELERATION), 2 * PERIOD)
