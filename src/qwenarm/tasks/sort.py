@@ -12,6 +12,8 @@ from qwenarm.tasks._phrases import sort_phrase
 
 BY_OWN_COLOR = 0.3
 """Share of the sortings by colour in which every container has the colour of its things."""
+ROOM = {"bowl": 2, "box": 2, "tray": 3}
+"""How many things stand in a container without leaning."""
 BY_SHAPE = 0.35
 """Share of the sortings by shape, from level 2 on."""
 
@@ -27,8 +29,10 @@ def make(cast: Cast, level: int) -> Setup:
     for value in values:
         _member(cast, by, value)
     needed = len(cast.specs)
-    for _ in range(int(cast.rng.integers(1, 3)) + (level > 1) * int(cast.rng.integers(0, 2))):
-        _member(cast, by, str(cast.rng.choice(values)), extra=True)
+    seats = [value for value in values for _ in range(ROOM[rule[value].shape] - 1)]
+    extras = int(cast.rng.integers(1, 3)) + (level > 1) * int(cast.rng.integers(0, 2))
+    for value in cast.rng.permutation(seats)[:extras]:
+        _member(cast, by, str(value), extra=True)
     if level == 3:
         _strangers(cast, by, values)
     owned = all(place.color == value for value, place in rule.items())
