@@ -125,8 +125,12 @@ def test_show_draws_every_camera(capsys, tmp_path):
 
 def test_ctrl_c_keeps_what_is_done(tmp_path):
     command = [sys.executable, "-m", "qwenarm", "eval", "--task", "put", "--policy", "idle", "--seeds", "999"]
+    # A shell's background job ignores Ctrl-C, and so would its children: this one shall hear it.
     with subprocess.Popen(
-        [*command, "--out", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*command, "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         until = time.monotonic() + 60
         while not ((tmp_path / trace.FILE).exists() and (tmp_path / trace.FILE).read_bytes().count(b"\n") > 1):
