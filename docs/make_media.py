@@ -1,6 +1,6 @@
 """Makes docs/media/demo.gif: a real episode, filmed, as README shows it.
 
-python docs/make_media.py --policy oracle          # before there is a bundled model
+python docs/make_media.py
 """
 
 import argparse
