@@ -62,7 +62,7 @@ class VlmPolicy:
         preset = at_altitude(preset, altitude or preset.altitude).fitted(backend.family)
         if backend.thinking:
             preset = replace(preset, max_tokens=max(preset.max_tokens, THINKING_TOKENS))
-        self.backend, self.specs, self.preset = backend, tuple(specs), preset
+        self.backend, self.specs, self.preset = backend, preset.offered(specs), preset
         self.name = "vlm" if preset.altitude == "step" else "vlm-plan"
         self.cameras, self.frame_size = preset.cameras, preset.frame_size
 

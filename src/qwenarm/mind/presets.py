@@ -6,13 +6,14 @@ between the renderer and the model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
 from qwenarm.errors import UnknownName
 from qwenarm.mind.coordinates import Size, snap
 from qwenarm.mind.families import Family
-from qwenarm.types import Decision, ImagePoint, SkillCall
+from qwenarm.types import Decision, ImagePoint, SkillCall, SkillSpec
 
 Altitude = Literal["step", "plan"]
 """Whether a model is asked for its next call, or for all calls that lead to the goal."""
@@ -33,7 +34,8 @@ class Preset:
     """Everything about a prompt that is a choice.
 
     history: how many past calls are told. max_tokens: the length of an answer. tool_docs: whether the tools carry their
-    descriptions, which a model that was not trained on these skills needs.
+    descriptions, which a model that was not trained on these skills needs. skills: the names of those offered, in their
+    order; empty means all that there are, new ones included.
     """
 
     name: str
@@ -45,6 +47,12 @@ class Preset:
     altitude: Altitude = "step"
     tool_docs: bool = True
     examples: tuple[Example, ...] = ()
+    skills: tuple[str, ...] = ()
+
+    def offered(self, specs: Sequence[SkillSpec]) -> tuple[SkillSpec, ...]:
+        """Those of the skills that the preset tells its model of, in its order."""
+        named = {spec.name: spec for spec in specs}
+        return tuple(named[name] for name in self.skills or named if name in named)
 
     def fitted(self, family: Family) -> Preset:
         """The same preset with frames on the family's grid."""
@@ -58,6 +66,7 @@ BUNDLED = Preset(
     frame_size=(192, 256),
     max_tokens=80,
     tool_docs=False,
+    skills=("done", "give_up", "look", "move_to", "open_gripper", "pick", "place", "push", "say"),
 )
 
 _CUBE = ImagePoint(0.412, 0.655, "yellow cube")
