@@ -1,6 +1,7 @@
 """The environment keeps the contracts of Gymnasium and LeRobot; same seed, same bits, whatever ran before."""
 
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import gymnasium
@@ -12,7 +13,9 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from qwenarm.env import ArmEnv
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.registry import list_names
+from qwenarm.skills import run
 from qwenarm.tasks import Arrange, Relation
+from qwenarm.types import SkillCall
 
 SMALL = {"frame_size": (48, 64)}
 
@@ -199,3 +202,42 @@ def test_render_is_for_people():
     picture = env.render()
     assert picture is not None and picture.shape == (480, 640, 3)
     assert ArmEnv(cameras=()).render() is None
+
+
+class Interrupts:
+    """Changes the words after three control periods."""
+
+    def __init__(self):
+        self.steps = 0
+
+    def step(self, body):
+        self.steps += 1
+        return "no, the other one" if self.steps == 3 else None
+
+
+def test_what_happens_by_itself_happens_every_period_and_may_change_the_words():
+    env = ArmEnv(cameras=())
+    build = env._task.build
+
+    class Interrupted:
+        def build(self, *args):
+            return replace(build(*args), happenings=(Interrupts(),))
+
+    env._task = Interrupted()  # type: ignore[assignment]
+    for _ in range(2):  # a new episode begins with its own words, and its own happenings
+        env.reset(seed=1)
+        first = env.instruction
+        told = [env.step(np.append(env.body.hold().qpos, 0.08))[4]["instruction"] for _ in range(5)]
+        assert told == [first, first, *["no, the other one"] * 3]
+        assert env.task_description == "no, the other one"
+
+
+def test_what_is_said_is_part_of_the_state():
+    env = ArmEnv(cameras=())
+    env.reset(seed=1)
+    calls = [SkillCall("say", {"text": "which one?"}), SkillCall("give_up", {"reason": "there is none"})]
+    for call in calls:
+        assert list(run(env.body, call)) == []
+    assert env.body.state().said == tuple(calls)
+    env.body.reset()
+    assert env.body.state().said == ()

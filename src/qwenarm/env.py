@@ -15,6 +15,7 @@ same actions, whatever ran before. The instruction is in ``info["instruction"]``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import gymnasium
@@ -31,7 +32,7 @@ from qwenarm.errors import BadInput, UnknownName
 from qwenarm.registry import load
 from qwenarm.tasks._casting import Combos, Task
 from qwenarm.tasks._free import free_setup
-from qwenarm.tasks._goal import Setup
+from qwenarm.tasks._goal import Happening, Setup
 from qwenarm.types import Control
 
 SHIFT, TURN = 0.02, 0.1
@@ -51,6 +52,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012  (as gymnasium declares it)
     body: Body
     setup: Setup
+    instruction: str
 
     def __init__(
         self,
@@ -80,8 +82,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     @property
     def task_description(self) -> str:
-        """The instruction of this episode."""
-        return self.setup.instruction
+        """The instruction of this episode, as it is now: some tasks change it on the way."""
+        return self.instruction
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -95,7 +97,9 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         else:
             self.setup = free_setup(words, rng, self.level, self.combos)
         self.close()
+        self.instruction = self.setup.instruction
         self.body = Body(self.setup.scene, self._arm)
+        self.body.after_step = [partial(self._happen, happening) for happening in self.setup.happenings]
         self._steps = 0
         self._progress, success = self._judge()
         return self._observe(), self._info(success)
@@ -117,6 +121,9 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """Gives the drawing resources back; body and setup stay."""
         if hasattr(self, "body"):
             self.body.close()
+
+    def _happen(self, happening: Happening, body: Body) -> None:
+        self.instruction = happening.step(body) or self.instruction
 
     def _to_control(self, action: np.ndarray) -> Control:
         if self.control == "joint":
@@ -148,7 +155,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return observation
 
     def _info(self, success: bool) -> dict[str, Any]:
-        info = {"is_success": success, "progress": self._progress, "instruction": self.setup.instruction}
+        info = {"is_success": success, "progress": self._progress, "instruction": self.instruction}
         return {**info, "clamps": sum(self.body.clamps.values())}
 
     def _spaces(self, control: str) -> tuple[spaces.Dict, spaces.Box]:

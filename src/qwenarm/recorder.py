@@ -61,12 +61,13 @@ class FilmRecorder(Watcher):
         self.body: Body | None = None
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
-        self.words, self.body = env.setup.instruction, env.body
+        self.words, self.body = env.instruction, env.body
         self.size = RAYCAST_SIZE if choose_renderer() == "raycast" else SIZE
         self._hold(1.0, self._scene())
 
     def looked(self, obs: Observation) -> None:
         self.turn += 1
+        self.words = obs.instruction
         self.seen = framed(obs.frames[0], (), self._inset) if obs.frames else None
         self.said, self.call, self.verdict = "", "", ("", "")
 

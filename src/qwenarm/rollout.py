@@ -120,7 +120,7 @@ def _turn(env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell) -> Generat
 def observe(env: ArmEnv, policy: Policy, feedback: str) -> Observation:
     """What the policy may see now."""
     frames = tuple(env.body.frame(camera, policy.frame_size) for camera in policy.cameras)
-    return Observation(frames, env.body.proprio(), env.setup.instruction, feedback, env.body.time_s)
+    return Observation(frames, env.body.proprio(), env.instruction, feedback, env.body.time_s)
 
 
 def _decide(

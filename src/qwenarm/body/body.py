@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import mujoco
@@ -18,7 +18,7 @@ from qwenarm.body.safety import PERIOD, Safety, Target
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.errors import BadInput
-from qwenarm.types import Control, Frame, Proprio
+from qwenarm.types import Control, Frame, Proprio, SkillCall
 
 SQUEEZE = 0.004
 """Fingers that stand still this much wider than told, in m, hold something."""
@@ -28,7 +28,9 @@ class Body:
     """The world of one episode. Same scene, arm and controls give the same bits, whatever ran before in the process.
 
     clamps: how often each safety limit changed a control since the reset. seconds: wall seconds spent in "physics" and
-    "render". Frames are drawn lazily; a Body belongs to the thread that draws its first frame.
+    "render". said: what was told to people since the reset. after_step: called with the Body after every control
+    period, for what goes on by itself. Frames are drawn lazily; a Body belongs to the thread that draws its first
+    frame.
     """
 
     def __init__(self, scene: Scene, arm: Arm) -> None:
@@ -40,6 +42,8 @@ class Body:
         self.safety = Safety(self.kinematics)
         self.clamps: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.said: list[SkillCall] = []
+        self.after_step: list[Callable[[Body], None]] = []
         self._servos = Servos(self.model, arm)
         self._objects = [self.model.body(p.spec.id).id for p in scene.objects]
         self._fingers = [_subtree(self.model, name) for name in arm.finger_bodies]
@@ -61,6 +65,7 @@ class Body:
         mujoco.mj_forward(self.model, self.data)
         self.clamps.clear()
         self.seconds.clear()
+        self.said.clear()
 
     @property
     def time_s(self) -> float:
@@ -89,6 +94,8 @@ class Body:
             mujoco.mj_camlight(self.model, self.data)
         if any(self.data.warning[int(kind)].number for kind in _DIVERGED):
             raise RuntimeError(f"The physics diverged at {self.time_s:.2f} s.")
+        for happen in self.after_step:
+            happen(self)
         return self.hold()
 
     def hold(self) -> Control:
@@ -123,7 +130,7 @@ class Body:
             pos, quat = self.data.xpos[body].copy(), self.data.xquat[body].copy()
             objects[placement.spec.id] = ObjectState(placement.spec, pos, quat, speed)
         tcp = self.data.site_xpos[self._site].copy()
-        return WorldState(objects, self._held(), tcp, self.gripper_width, self.time_s)
+        return WorldState(objects, self._held(), tcp, self.gripper_width, self.time_s, tuple(self.said))
 
     def _held(self) -> str | None:
         """The object that both fingers touch."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from qwenarm.body.objects import CONTAINER_HALF, CONTAINER_HEIGHT, WALL, ObjectSpec
 from qwenarm.errors import BadInput
+from qwenarm.types import SkillCall
 
 TOUCH = 0.006
 """Two surfaces closer than this, in m, count as touching: contacts are soft, objects lean."""
@@ -48,7 +49,8 @@ class ObjectState:
 class WorldState:
     """Everything on the table now. objects: by id; holding: id of the object that both fingers touch, or None.
 
-    tcp: (3,) m. gripper_width: m. time_s: simulated seconds since the reset.
+    tcp: (3,) m. gripper_width: m. time_s: simulated seconds since the reset. said: the calls of "say", "done" and
+    "give_up" so far, for goals that want an answer.
     """
 
     objects: Mapping[str, ObjectState]
@@ -56,6 +58,7 @@ class WorldState:
     tcp: np.ndarray
     gripper_width: float
     time_s: float = 0.0
+    said: tuple[SkillCall, ...] = ()
 
     def __getitem__(self, object_id: str) -> ObjectState:
         """An object by its id. Raises BadInput with the ids that there are."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from qwenarm.body.body import Body
 from qwenarm.skills._skill import Motion, skill
-from qwenarm.types import SkillResult
+from qwenarm.types import SkillCall, SkillResult
 
 
 def done(body: Body) -> Motion:
     """Stop, because the task is fulfilled."""
+    body.said.append(SkillCall("done"))
     yield from ()
     return SkillResult(True)
 

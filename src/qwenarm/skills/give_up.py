@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qwenarm.body.body import Body
 from qwenarm.skills._skill import Motion, skill
-from qwenarm.types import SkillResult
+from qwenarm.types import SkillCall, SkillResult
 
 
 def give_up(body: Body, reason: str) -> Motion:
@@ -12,6 +12,7 @@ def give_up(body: Body, reason: str) -> Motion:
 
     reason: why
     """
+    body.said.append(SkillCall("give_up", {"reason": reason}))
     yield from ()
     return SkillResult(True, reason)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qwenarm.body.body import Body
 from qwenarm.skills._skill import Motion, skill
-from qwenarm.types import SkillResult
+from qwenarm.types import SkillCall, SkillResult
 
 
 def say(body: Body, text: str) -> Motion:
@@ -12,6 +12,7 @@ def say(body: Body, text: str) -> Motion:
 
     text: what to say
     """
+    body.said.append(SkillCall("say", {"text": text}))
     yield from ()
     return SkillResult(True, text)
 

@@ -7,8 +7,8 @@ table, which ``qwenarm.tasks.oracle_call`` turns into image points.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from qwenarm.body.objects import ObjectSpec
 from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y, Scene
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.types import SkillCall
+
+if TYPE_CHECKING:
+    from qwenarm.body.body import Body
 
 NEXT_TO = 0.05
 """Footprints closer than this, in m, are next to each other."""
@@ -38,14 +41,29 @@ class Goal(Protocol):
         ...
 
 
+class Happening(Protocol):
+    """Something that goes on by itself while the arm works: a belt, a knock, words that change. Keeps its own state, so
+    every episode gets a new one.
+    """
+
+    def step(self, body: Body) -> str | None:
+        """Called after every control period. Returns the new instruction when the words change."""
+        ...
+
+
 @dataclass(frozen=True)
 class Setup:
-    """One episode's task. goal: None if the instruction could not be read as one, so that nobody can judge it."""
+    """One episode's task. goal: None if the instruction could not be read as one, so that nobody can judge it.
+
+    happenings: what goes on by itself. translations: the same instruction in other languages, by code ("es", "zh").
+    """
 
     scene: Scene
     goal: Goal | None
     instruction: str
     max_turns: int
+    happenings: tuple[Happening, ...] = ()
+    translations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
