@@ -8,6 +8,7 @@ ROW). A picture never shows a colour x shape pair of HELD_OUT."""
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import mujoco
@@ -45,6 +46,8 @@ table, 1 in a container, 2 on another object; row of the parent or -1; size in m
 SHARD = 1000
 RAY_CAST = 0.15
 """Share of the pictures that the ray caster draws; the others are OpenGL's, where there is any."""
+SORTED = 0.5
+"""Share of the pictures that show a sorting under way: containers that hold things of one colour or shape each."""
 
 
 def random_specs(rng: np.random.Generator, graspable: int, containers: int) -> list[ObjectSpec]:
@@ -80,6 +83,42 @@ def arrange(rng: np.random.Generator, specs: list[ObjectSpec]) -> tuple[Placemen
                 continue
             placed.append(_put_into(rng, hosts[rng.integers(len(hosts))], spec, placed))
     return tuple(placed)
+
+
+def arrange_sorted(rng: np.random.Generator) -> tuple[Placement, ...]:
+    """A sorting under way, or done: two or three containers, each for one colour or shape, and what is still loose."""
+    count = int(rng.choice([2, 3], p=[0.7, 0.3]))
+    by_color, own = rng.random() < 0.8, rng.random() < 0.4
+    values = [str(v) for v in rng.permutation(list(COLORS) if by_color else GRASPABLE)[:count]]
+    places = [_draw(rng, CONTAINERS, [value] if by_color and own else COLORS) for value in values]
+    rule = {
+        value: [
+            _draw(rng, *((GRASPABLE, [value]) if by_color else ([value], COLORS))) for _ in range(rng.integers(1, 4))
+        ]
+        for value in values
+    }
+    home = {spec.id: place for value, place in zip(values, places, strict=True) for spec in rule[value]}
+    things = {spec.id: spec for specs in rule.values() for spec in specs}
+    if rng.random() < 0.3:
+        stranger = _draw(rng, GRASPABLE, COLORS)
+        things.setdefault(stranger.id, stranger)
+    share = float(rng.choice([1.0, rng.random()], p=[0.15, 0.85]))
+    brought = [spec for spec in things.values() if spec.id in home and rng.random() < share]
+    loose = [spec for spec in things.values() if spec not in brought]
+    try:
+        placed = list(place_objects(rng, [*{p.id: p for p in places}.values(), *loose], tries=25))
+    except BadInput:  # too crowded a table: another draw
+        return arrange_sorted(rng)
+    for spec in brought:
+        host = home[spec.id] if rng.random() < 0.95 else places[rng.integers(count)]
+        placed.append(_put_into(rng, next(p for p in placed if p.spec.id == host.id), spec, placed))
+    return tuple(placed)
+
+
+def _draw(rng: np.random.Generator, shapes: Sequence[str], colors: Iterable[str]) -> ObjectSpec:
+    """An object of one of these shapes and colours that is not held out."""
+    pairs = [(shape, color) for shape in shapes for color in colors if (color, shape) not in HELD_OUT]
+    return make_spec(*pairs[rng.integers(len(pairs))], rng)
 
 
 def _can_host(host: Placement, guest: ObjectSpec, placed: list[Placement]) -> bool:
@@ -124,9 +163,15 @@ def take_picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.n
 
     Either arm is parked at home; now and then it holds something, of which a corner may be seen: that is not labelled.
     """
-    specs = random_specs(rng, int(rng.integers(1, 8)), int(rng.choice([0, 1, 2, 3], p=[0.1, 0.4, 0.35, 0.15])))
-    held = specs.pop(0) if specs[0].graspable and len(specs) > 1 and rng.random() < 0.25 else None
-    placements = arrange(rng, specs)
+    if rng.random() < SORTED:
+        placements, held = arrange_sorted(rng), None
+        if rng.random() < 0.4:
+            there = {p.spec.id for p in placements}
+            held = next((s for s in random_specs(rng, 3, 0) if s.id not in there), None)
+    else:
+        specs = random_specs(rng, int(rng.integers(1, 8)), int(rng.choice([0, 1, 2, 3], p=[0.1, 0.4, 0.35, 0.15])))
+        held = specs.pop(0) if specs[0].graspable and len(specs) > 1 and rng.random() < 0.25 else None
+        placements = arrange(rng, specs)
     cameras = tuple(jittered(rng, c) if rng.random() < 0.7 else c for c in CAMERAS)
     carried = () if held is None else (Placement(held, (0.30, 0.0, 0.395), rng.uniform(-np.pi, np.pi)),)
     look = sample_look(rng, float(rng.choice([0.0, 0.5, 1.0])))

@@ -29,6 +29,8 @@ LOOKING_LAYER, LOOKING_HEADS, HOP_LAYER = 3, 2, 1
 """The layer, and how many of its heads, whose attention is told where to look."""
 WORDS_WEIGHT = 4.0
 """Most words of an answer are its skeleton, soon known; the few that decide would drown in their mean."""
+HEADS_ALONE = 200
+"""So many steps a trained eye is kept from its new heads, which know nothing yet."""
 BELL = 12.0
 """Width of the target around a position, in thousandths of the picture."""
 
@@ -113,7 +115,10 @@ class Learner:
         grid = torch.tensor([[1, h // 16, w // 16]] * b, device=self.device)
         seen = self.model.model.visual(patches(pictures.rgb).to(self.device, torch.bfloat16), grid_thw=grid)
         truth = {name: value.to(self.device) for name, value in cells(pictures).items()}
-        eye, report = self.heads.loss(seen.pooler_output.view(b, -1, seen.pooler_output.shape[-1]).float(), truth)
+        tokens = seen.pooler_output.view(b, -1, seen.pooler_output.shape[-1]).float()
+        if self.config.start and self.step < HEADS_ALONE:
+            tokens = tokens.detach()
+        eye, report = self.heads.loss(tokens, truth)
         if questions is None:
             return eye, report
         reading, more = self._reading(self.sequencer.batch(questions).to(self.device), seen, pictures)

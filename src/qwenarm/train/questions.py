@@ -16,6 +16,8 @@ from qwenarm.train.labels import COLOR_NAMES, SHAPE_NAMES
 
 SOLID, HOLLOW = SHAPE_NAMES[:3], SHAPE_NAMES[3:]
 MIN_PIXELS = 25
+HELD_IN_SORT = 0.5
+"""Share of the questions on sorting in which the hand holds something: where does it go?"""
 PICK_FAILURES = ("nothing between the fingers", "nothing to grasp at that point", "the object slipped out of the hand")
 
 
@@ -70,7 +72,7 @@ def things(rows: np.ndarray) -> list[Thing]:
 
 def ask(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tuple[str, str]]) -> Question | None:
     """A random question that makes sense for this picture, or None if the draw did not."""
-    kind = rng.choice(["put", "stack", "sort"], p=[0.20, 0.22, 0.58])
+    kind = rng.choice(["put", "stack", "sort"], p=[0.22, 0.22, 0.56])
     if kind == "sort":
         return _ask_sort(rng, seen, held_out)
     return _ask_put(rng, seen, held_out) if kind == "put" else _ask_stack(rng, seen, held_out)
@@ -163,19 +165,20 @@ def _ask_sort(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[t
     if len(places) < 2:
         return None
     chosen = [places[i] for i in rng.permutation(len(places))[: int(rng.choice([2, 3], p=[0.75, 0.25]))]]
-    by = "color" if rng.random() < 0.75 else "shape"
     solids = [t for t in seen if t.shape in SOLID]
-    present = sorted({getattr(t, by) for t in solids})
-    universe: list[str] = list(COLOR_NAMES if by == "color" else SOLID)
-    own = by == "color" and rng.random() < 0.3 and len({p.color for p in chosen}) == len(chosen)
-    values = [p.color for p in chosen] if own else _some(rng, present, universe, len(chosen))
+    by, other = ("color", "shape") if rng.random() < 0.75 else ("shape", "color")
+    if _mixed(by, solids, chosen) and not _mixed(other, solids, chosen):
+        by = other
+    kept = all(t.color == p.color for p in chosen for t in solids if t.on == p.row)
+    own = by == "color" and rng.random() < (0.4 if kept else 0.1) and len({p.color for p in chosen}) == len(chosen)
+    values = [p.color for p in chosen] if own else _values(rng, by, solids, chosen)
     rule = dict(zip(values, chosen, strict=False))
     instruction = sort_phrase(rng, by, {value: place.label for value, place in rule.items()}, own)
     placed = [t for t in solids if getattr(t, by) in rule and t.on == rule[getattr(t, by)].row]
     past = [line for t in placed for line in _went_well(t.label, rule[getattr(t, by)].label)]
     rng.shuffle(past_pairs := [past[i : i + 2] for i in range(0, len(past), 2)])
     past = [line for pair in past_pairs for line in pair]
-    if rng.random() < 0.65:
+    if rng.random() < HELD_IN_SORT:
         value = str(rng.choice(values))
         shapes, colors = (SOLID, (value,)) if by == "color" else ((value,), COLOR_NAMES)
         labels = [
@@ -192,7 +195,10 @@ def _ask_sort(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[t
     first = next_to_sort(seen, by, rule)
     if first is None:
         return Question(instruction, _history(past), False, "done")
-    past += _trouble(rng, first.label, rule[getattr(first, by)].label) if rng.random() < 0.3 else []
+    if rng.random() < 0.3:
+        past += _trouble(rng, first.label, rule[getattr(first, by)].label)
+    elif past and rng.random() < 0.15:
+        past += past[-2:]  # it was done twice: the picture counts, not the past
     return _point(rng, instruction, past, "pick", first, free=True)
 
 
@@ -200,6 +206,22 @@ def next_to_sort(seen: list[Thing], by: str, rule: dict[str, Thing]) -> Thing | 
     """The leftmost thing that belongs somewhere and is not there; None when all are."""
     waiting = [t for t in seen if t.shape in SOLID and getattr(t, by) in rule and t.on != rule[getattr(t, by)].row]
     return min(waiting, key=lambda t: t.u, default=None)
+
+
+def _mixed(by: str, solids: list[Thing], chosen: list[Thing]) -> bool:
+    """Does any of the places hold things of several colours (or shapes)?"""
+    return any(len({getattr(t, by) for t in solids if t.on == place.row}) > 1 for place in chosen)
+
+
+def _values(rng: np.random.Generator, by: str, solids: list[Thing], chosen: list[Thing]) -> list[str]:
+    """A colour or shape for each place: mostly that of what lies in it already, else mostly of something loose."""
+    inside = [sorted({getattr(t, by) for t in solids if t.on == place.row}) for place in chosen]
+    told = [values[rng.integers(len(values))] if values and rng.random() < 0.9 else "" for values in inside]
+    told = [value if value not in told[:i] else "" for i, value in enumerate(told)]
+    loose = sorted({getattr(t, by) for t in solids if t.on < 0} - set(told))
+    universe = [v for v in (COLOR_NAMES if by == "color" else SOLID) if v not in told]
+    fill = iter(_some(rng, loose, universe, len(chosen)))
+    return [value or next(fill) for value in told]
 
 
 def _some(rng: np.random.Generator, present: list[str], universe: list[str], count: int) -> list[str]:
