@@ -16,8 +16,10 @@ from qwenarm.train.labels import COLOR_NAMES, SHAPE_NAMES
 
 SOLID, HOLLOW = SHAPE_NAMES[:3], SHAPE_NAMES[3:]
 MIN_PIXELS = 25
-HELD_IN_SORT = 0.5
+HELD_IN_SORT = 0.35
 """Share of the questions on sorting in which the hand holds something: where does it go?"""
+LEFT_OUT = 0.5
+"""Share of the finished sortings that are not asked about: else "done" would be said more often than it is true."""
 PICK_FAILURES = ("nothing between the fingers", "nothing to grasp at that point", "the object slipped out of the hand")
 
 
@@ -194,6 +196,8 @@ def _ask_sort(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[t
         return replace(question, rule=tuple((v, place.label) for v, place in rule.items()), decides=value)
     first = next_to_sort(seen, by, rule)
     if first is None:
+        if rng.random() < LEFT_OUT:
+            return None
         return Question(instruction, _history(past), False, "done")
     if rng.random() < 0.3:
         past += _trouble(rng, first.label, rule[getattr(first, by)].label)
