@@ -21,9 +21,21 @@ FILES = sorted(SRC.rglob("*.py"))
 FLOORS = {
     0: {"types", "errors", "registry", "__init__"},
     1: {"body", "mind"},
-    2: {"skills", "tasks", "env"},
-    3: {"captions", "episode_json", "trace", "watching", "baselines", "rollout", "assemble", "replay"},
-    4: {"stats", "evaluate", "listing", "page", "film", "recorder", "sheet", "train"},
+    2: {"skills", "tasks", "changes", "env"},
+    3: {
+        "captions",
+        "episode_json",
+        "trace",
+        "watching",
+        "metrics",
+        "clock",
+        "baselines",
+        "controls",
+        "rollout",
+        "assemble",
+        "replay",
+    },
+    4: {"stats", "suites", "ledger", "workers", "evaluate", "listing", "page", "film", "recorder", "sheet", "train"},
     5: {"live", "cli", "__main__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
@@ -33,6 +45,7 @@ FORBIDDEN = {
     "mind": {"mujoco", "gymnasium", "qwenarm.body"},
     "skills": {"torch", "transformers", "qwenarm.mind"},
     "tasks": {"torch", "transformers", "qwenarm.mind"},
+    "changes": {"torch", "transformers", "qwenarm.mind"},
     "env": {"torch", "transformers", "qwenarm.mind"},
     "types": {"mujoco", "torch", "transformers"},
     "registry": {"mujoco", "torch", "transformers"},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from qwenarm import baselines
+from qwenarm.changes import Changes, parse, spell
 from qwenarm.errors import UnknownName
 from qwenarm.mind.presets import Altitude
 from qwenarm.rollout import Play, play
@@ -28,7 +29,10 @@ ALTITUDES: tuple[str, ...] = get_args(Altitude)
 
 @dataclass(frozen=True)
 class Choice:
-    """What is played. words: an instruction in free words that makes its own scene, or "" for one of the task's own."""
+    """What is played. words: an instruction in free words that makes its own scene, or "" for one of the task's own.
+
+    changes: (axis, strength) pairs, in the order of ``qwenarm.changes.checked``.
+    """
 
     task: str = "put"
     level: int = 1
@@ -38,12 +42,14 @@ class Choice:
     altitude: str = "step"
     words: str = ""
     combos: str = "all"
+    changes: Changes = ()
 
     def options(self) -> dict[str, Any]:
         """What of it the command line needs beside the scene."""
         model = {"model": self.model, "altitude": self.altitude} if self.policy in ASK_A_MODEL else {}
         combos = {} if self.combos == "all" else {"combos": self.combos}
-        return {"policy": self.policy, **model, **combos}
+        changes = {"changes": spell(self.changes)} if self.changes else {}
+        return {"policy": self.policy, **model, **combos, **changes}
 
 
 def make_env(choice: Choice) -> ArmEnv:
@@ -51,7 +57,8 @@ def make_env(choice: Choice) -> ArmEnv:
     from qwenarm.env import ArmEnv
 
     words, combos = choice.words or None, allowed_combos(choice.combos)
-    return ArmEnv(choice.task, choice.arm, choice.level, cameras=(), words=words, combos=combos)
+    task, arm, level = choice.task, choice.arm, choice.level
+    return ArmEnv(task, arm, level, cameras=(), words=words, combos=combos, changes=choice.changes)
 
 
 def allowed_combos(name: str) -> Combos | None:
@@ -101,7 +108,6 @@ def perform(choice: Choice, seed: int, backend: Backend | None, watchers: Sequen
 
 def env_of(episode: Episode) -> ArmEnv:
     """An environment like the one in which an episode was recorded."""
-    combos = episode.setup.get("options", {}).get("combos", "all")
-    return make_env(
-        Choice(episode.task, episode.level, episode.arm, words=episode.setup.get("words", ""), combos=combos)
-    )
+    options, words = episode.setup.get("options", {}), episode.setup.get("words", "")
+    combos, changes = options.get("combos", "all"), parse(options.get("changes", ""))
+    return make_env(Choice(episode.task, episode.level, episode.arm, words=words, combos=combos, changes=changes))

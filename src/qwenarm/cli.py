@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 app = tyro.extras.SubcommandApp()
 out = Console(highlight=False, soft_wrap=False)
 
-Listed = Literal["tasks", "arms", "models", "skills", "policies"]
+Listed = Literal["tasks", "arms", "models", "skills", "policies", "axes"]
 Task = Annotated[str, arg(help="task, see `qwenarm list tasks`")]
 Level = Annotated[int, arg(help="1 is the easiest; see `qwenarm list tasks`")]
 Seed = Annotated[int, arg(help="same seed, same scene")]
@@ -33,6 +33,8 @@ ArmName = Annotated[str, arg(name="arm", help="robot arm, see `qwenarm list arms
 PolicyName = Annotated[str, arg(name="policy", help="vlm (a model decides) | blind | oracle | random | idle")]
 Model = Annotated[str, arg(help="bundled, a Hub id, a folder, a server's URL; see `qwenarm list models`")]
 Altitude = Annotated[str, arg(help="step (the model is asked for its next call) or plan (for all of them)")]
+
+Changed = Annotated[str, arg(name="changes", help="what is otherwise: look:2,words:1; see `qwenarm list axes`")]
 
 
 @app.command
@@ -47,19 +49,21 @@ def run(
     altitude: Altitude = "step",
     out_folder: Annotated[Path | None, arg(name="out", help="results; default runs/TIME-TASK-SEED")] = None,
     film: Annotated[bool, arg(help="record an MP4")] = True,
+    changes: Changed = "",
 ) -> int:
     """Play one episode; write its film, its page and its trace.
 
     Example: qwenarm run "put the red cube in the blue bowl" --seed 3
     """
     from qwenarm.assemble import Choice, make_backend, make_env, perform
+    from qwenarm.changes import parse
     from qwenarm.live import LiveView
     from qwenarm.page import write_page
     from qwenarm.recorder import FilmRecorder
     from qwenarm.rollout import drive
     from qwenarm.trace import Trace
 
-    choice = Choice(task, level, arm, policy, model, altitude, instruction)
+    choice = Choice(task, level, arm, policy, model, altitude, instruction, changes=parse(changes))
     make_env(choice).close()  # a name that does not exist is told before a model is loaded
     backend = make_backend(choice)
     folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '-')}-{seed}"
@@ -99,15 +103,17 @@ def show(
     level: Level = 1,
     arm: ArmName = "panda",
     out_file: Annotated[Path | None, arg(name="out", help="PNG file; default runs/show-TASK-SEED.png")] = None,
+    changes: Changed = "",
 ) -> int:
     """Draw a task's scene from every camera, with names and the oracle's points, into one PNG.
 
     Example: qwenarm show stack --seed 4 --level 2
     """
     from qwenarm.assemble import Choice, make_env
+    from qwenarm.changes import parse
     from qwenarm.sheet import write_sheet
 
-    env = make_env(Choice(task, level, arm))
+    env = make_env(Choice(task, level, arm, changes=parse(changes)))
     try:
         env.reset(seed=seed)
         path = write_sheet(env, out_file or Path("runs") / f"show-{task.replace(':', '-')}-{seed}.png")

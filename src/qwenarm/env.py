@@ -30,6 +30,7 @@ from qwenarm.body.kinematics import Kinematics
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.registry import load
+from qwenarm.changes import Changes, changed_arm, changed_combos, changed_setup, checked
 from qwenarm.tasks._casting import Combos, Task
 from qwenarm.tasks._free import free_setup
 from qwenarm.tasks._goal import Happening, Setup
@@ -46,7 +47,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     task, arm: names of the registry. level: from 1. cameras: whose pixels are observed; frame_size: their (H, W).
     words: an instruction in free words that makes its own scene, at every reset (see also ``reset``). combos: the
-    colour x shape pairs that may appear, None for all. Raises UnknownName and BadInput with the valid choices.
+    colour x shape pairs that may appear, None for all. changes: (axis, strength) pairs (see ``qwenarm.changes``).
+    Raises UnknownName and BadInput with the valid choices.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012  (as gymnasium declares it)
@@ -70,9 +72,11 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.task, self.arm, self.level, self.control = task, arm, level, control
         self.render_mode = _valid("render mode", render_mode, (None, "rgb_array"))
         self.cameras = tuple(_valid("camera", name, [camera.name for camera in CAMERAS]) for name in cameras)
+        changes: Changes = (),
         self.frame_size, self.words, self.combos = frame_size, words, combos
         self._max_episode_steps = max_episode_steps
-        self._arm: Arm = load("arms", arm)
+        self.changes = checked(changes)
+        self._arm: Arm = load("arms", changed_arm(self.changes, arm))
         self._task: Task = load("tasks", task)
         if level not in range(1, len(self._task.levels) + 1):
             raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
@@ -90,12 +94,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """A new episode. options: {"instruction": words} makes a scene for free words, in this episode only."""
         super().reset(seed=seed)
-        rng = np.random.default_rng(seed if seed is not None else int(self.np_random.integers(2**31)))
-        words = (options or {}).get("instruction", self.words)
-        if words is None:
-            self.setup = self._task.build(rng, self.level, self.combos)
-        else:
-            self.setup = free_setup(words, rng, self.level, self.combos)
+        seed = seed if seed is not None else int(self.np_random.integers(2**31))
+        self.setup = self._build(seed, (options or {}).get("instruction", self.words))
         self.close()
         self.instruction = self.setup.instruction
         self.body = Body(self.setup.scene, self._arm)
@@ -142,6 +142,15 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """Progress and success now; without a goal neither."""
         goal = self.setup.goal
         if goal is None:
+    def _build(self, seed: int, words: str | None) -> Setup:
+        """The episode of a seed, with its changes."""
+        rng, combos = np.random.default_rng(seed), changed_combos(self.changes, seed, self.combos)
+        if words is None:
+            setup = self._task.build(rng, self.level, combos)
+        else:
+            setup = free_setup(words, rng, self.level, combos)
+        return changed_setup(self.changes, seed, setup)
+
             return 0.0, False
         progress = goal.progress(self.body.state())
         return progress, progress >= 1.0

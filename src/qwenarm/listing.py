@@ -31,7 +31,8 @@ def listing(what: str) -> Table:
         return _table(POLICIES)
     if what == "models":
         return _table({model.spec: model.doc for model in list_models()})
-    return _table({name: _summary(what, name) for name in list_names(what)})
+    kind = "changes" if what == "axes" else what
+    return _table({name: _summary(kind, name) for name in list_names(kind)})
 
 
 def _table(rows: dict[str, str]) -> Table:

@@ -17,6 +17,7 @@ KINDS = {
     "tasks": ("qwenarm.tasks", "TASK"),
     "arms": ("qwenarm.body.arms", "ARM"),
     "skills": ("qwenarm.skills", "SKILL"),
+    "changes": ("qwenarm.changes", "AXIS"),
 }
 # short names of modules that make entries on demand: "menagerie:universal_robots_ur5e"
 ALIASES = {"menagerie": "qwenarm.body.menagerie"}

@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.cameras import CAMERAS, Camera
+from qwenarm.body.decals import Decal, add_decal
 from qwenarm.body.objects import COLORS, ObjectSpec, add_object
 from qwenarm.errors import BadInput
 
@@ -48,10 +49,15 @@ class Look:
     ambient: float = 0.40
     color_jitter: float = 0.0
     """Half width of a uniform shift of every object's RGB."""
+    light_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Of the lamp and of the light that comes from everywhere."""
     jitter_seed: int = 0
 
 
 @dataclass(frozen=True)
+    arm_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """A paint over the arm's own colours, which are multiplied with it."""
+    decals: tuple[Decal, ...] = ()
 class Scene:
     """One episode's world, before compilation."""
 
@@ -156,8 +162,11 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
     return spec.compile()
 
 
+    _paint(spec, scene.look.arm_rgb)
+    for decal in scene.look.decals:
+        add_decal(spec.worldbody, decal)
 def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
-    spec.visual.headlight.ambient = [look.ambient] * 3
+    spec.visual.headlight.ambient = [look.ambient * c for c in look.light_rgb]
     spec.visual.headlight.diffuse = [0.25] * 3
     spec.visual.headlight.specular = [0.0] * 3
     spec.visual.quality.shadowsize = 2048
@@ -173,7 +182,7 @@ def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
         pos=look.light_pos,
         dir=np.array([0.5, 0.0, 0.0]) - look.light_pos,
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        diffuse=[look.light] * 3,
+        diffuse=[look.light * c for c in look.light_rgb],
         specular=[0.1] * 3,
         ambient=[0.0] * 3,
         castshadow=True,
@@ -213,3 +222,11 @@ def _to_quat(mat: np.ndarray) -> np.ndarray:
     quat = np.zeros(4)
     mujoco.mju_mat2Quat(quat, mat.flatten())
     return quat
+def _paint(spec: mujoco.MjSpec, rgb: tuple[float, float, float]) -> None:
+    """Multiplies the colours of all that hangs on a body, and of its materials, with this one."""
+    if rgb == (1.0, 1.0, 1.0):
+        return
+    for part in (*(geom for geom in spec.geoms if geom.parent.name != "world"), *spec.materials):
+        part.rgba[:3] *= rgb
+
+
