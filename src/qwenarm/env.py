@@ -28,9 +28,9 @@ from qwenarm.body.body import Body
 from qwenarm.body.cameras import CAMERAS
 from qwenarm.body.kinematics import Kinematics
 from qwenarm.body.scene import Scene, compile_scene
+from qwenarm.changes import Changes, changed_arm, changed_combos, changed_setup, checked
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.registry import load
-from qwenarm.changes import Changes, changed_arm, changed_combos, changed_setup, checked
 from qwenarm.tasks._casting import Combos, Task
 from qwenarm.tasks._free import free_setup
 from qwenarm.tasks._goal import Happening, Setup
@@ -68,11 +68,11 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         words: str | None = None,
         combos: Combos | None = None,
         max_episode_steps: int = 1200,
+        changes: Changes = (),
     ) -> None:
         self.task, self.arm, self.level, self.control = task, arm, level, control
         self.render_mode = _valid("render mode", render_mode, (None, "rgb_array"))
         self.cameras = tuple(_valid("camera", name, [camera.name for camera in CAMERAS]) for name in cameras)
-        changes: Changes = (),
         self.frame_size, self.words, self.combos = frame_size, words, combos
         self._max_episode_steps = max_episode_steps
         self.changes = checked(changes)
@@ -122,6 +122,15 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         if hasattr(self, "body"):
             self.body.close()
 
+    def _build(self, seed: int, words: str | None) -> Setup:
+        """The episode of a seed, with its changes."""
+        rng, combos = np.random.default_rng(seed), changed_combos(self.changes, seed, self.combos)
+        if words is None:
+            setup = self._task.build(rng, self.level, combos)
+        else:
+            setup = free_setup(words, rng, self.level, combos)
+        return changed_setup(self.changes, seed, setup)
+
     def _happen(self, happening: Happening, body: Body) -> None:
         self.instruction = happening.step(body) or self.instruction
 
@@ -142,15 +151,6 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """Progress and success now; without a goal neither."""
         goal = self.setup.goal
         if goal is None:
-    def _build(self, seed: int, words: str | None) -> Setup:
-        """The episode of a seed, with its changes."""
-        rng, combos = np.random.default_rng(seed), changed_combos(self.changes, seed, self.combos)
-        if words is None:
-            setup = self._task.build(rng, self.level, combos)
-        else:
-            setup = free_setup(words, rng, self.level, combos)
-        return changed_setup(self.changes, seed, setup)
-
             return 0.0, False
         progress = goal.progress(self.body.state())
         return progress, progress >= 1.0

@@ -46,18 +46,18 @@ class Look:
     wall_rgb: tuple[float, float, float] = (0.66, 0.70, 0.74)
     light_pos: tuple[float, float, float] = (0.3, 0.4, 1.8)
     light: float = 0.55
+    light_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Of the lamp and of the light that comes from everywhere."""
     ambient: float = 0.40
     color_jitter: float = 0.0
     """Half width of a uniform shift of every object's RGB."""
-    light_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Of the lamp and of the light that comes from everywhere."""
     jitter_seed: int = 0
-
-
-@dataclass(frozen=True)
     arm_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """A paint over the arm's own colours, which are multiplied with it."""
     decals: tuple[Decal, ...] = ()
+
+
+@dataclass(frozen=True)
 class Scene:
     """One episode's world, before compilation."""
 
@@ -150,6 +150,9 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
     spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_SLEEP.value
     _set_stage(spec, scene.look)
     arm.build(spec)
+    _paint(spec, scene.look.arm_rgb)
+    for decal in scene.look.decals:
+        add_decal(spec.worldbody, decal)
     jitter = np.random.default_rng(scene.look.jitter_seed)
     for placement in scene.objects:
         shift = jitter.uniform(-1, 1, 3) * scene.look.color_jitter
@@ -162,9 +165,6 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
     return spec.compile()
 
 
-    _paint(spec, scene.look.arm_rgb)
-    for decal in scene.look.decals:
-        add_decal(spec.worldbody, decal)
 def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
     spec.visual.headlight.ambient = [look.ambient * c for c in look.light_rgb]
     spec.visual.headlight.diffuse = [0.25] * 3
@@ -218,10 +218,6 @@ def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
         )
 
 
-def _to_quat(mat: np.ndarray) -> np.ndarray:
-    quat = np.zeros(4)
-    mujoco.mju_mat2Quat(quat, mat.flatten())
-    return quat
 def _paint(spec: mujoco.MjSpec, rgb: tuple[float, float, float]) -> None:
     """Multiplies the colours of all that hangs on a body, and of its materials, with this one."""
     if rgb == (1.0, 1.0, 1.0):
@@ -230,3 +226,7 @@ def _paint(spec: mujoco.MjSpec, rgb: tuple[float, float, float]) -> None:
         part.rgba[:3] *= rgb
 
 
+def _to_quat(mat: np.ndarray) -> np.ndarray:
+    quat = np.zeros(4)
+    mujoco.mju_mat2Quat(quat, mat.flatten())
+    return quat
