@@ -132,11 +132,14 @@ def _shape(model_type: str, vocabulary: int, ids: dict[str, int]) -> dict[str, A
         "num_heads": 2,
         "out_hidden_size": 32,
     }
-    if model_type == "qwen3_vl":
+    if "moe" in model_type:
+        text |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+        text |= {"shared_expert_intermediate_size": 32} if model_type == "qwen3_5_moe" else {}
+    if model_type in ("qwen3_vl", "qwen3_vl_moe"):
         vision |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
     if model_type == "qwen2_5_vl":
         vision |= {"fullatt_block_indexes": [1], "window_size": 56}
-    if model_type == "qwen3_5":
+    if model_type in ("qwen3_5", "qwen3_5_moe"):
         text |= {
             "layer_types": ["linear_attention", "full_attention"],
             "linear_num_key_heads": 2,

@@ -20,6 +20,8 @@ from typing import Any
 
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.families import Family, family_of
+from qwenarm.mind.fitting import Plan, choose, is_out_of_memory, out_of_memory, room_now
+from qwenarm.mind.memory import Load, Weights, weights_in
 from qwenarm.mind.presets import Preset, preset_named
 
 BUNDLED = "bundled"
@@ -49,6 +51,23 @@ class Checkpoint:
     @property
     def weight_bytes(self) -> int:
         return sum(shard.stat().st_size for shard in self.shards)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.json, completed with the defaults of its class in transformers. Raises ModelUnavailable."""
+        from transformers import AutoConfig
+
+        try:
+            with quiet():
+                config = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+                return config.to_dict()
+        except Exception as error:  # of many kinds; the file is to blame
+            raise ModelUnavailable(f"config.json of {self.source!r} does not fit: {_first_line(error)}") from error
+
+    @cached_property
+    def weights(self) -> Weights:
+        """How many there are, from the files' headers."""
+        return weights_in(self.folder, self.config)
 
     @cached_property
     def sha256(self) -> str:
@@ -209,24 +228,34 @@ def load_processor(checkpoint: Checkpoint) -> Any:
         ) from error
 
 
-def load_model(checkpoint: Checkpoint, device: str, dtype: Any) -> Any:
-    """The model on a device, ready to answer. Raises ModelUnavailable if a weight is missing or has another shape."""
+def plan_for(checkpoint: Checkpoint, load: Load, device: str | None = None, dtype: str | None = None) -> Plan:
+    """How the checkpoint will be held in what is free now. Raises ModelUnavailable if it does not fit."""
+    return choose(checkpoint.source, checkpoint.weights, checkpoint.config, load, room_now(device), dtype)
+
+
+def load_model(checkpoint: Checkpoint, plan: Plan) -> Any:
+    """The model, held as planned and ready to answer. Raises ModelUnavailable if a weight is missing or has another
+    shape, or if the memory does not last.
+    """
+    import torch
     from transformers import AutoModelForImageTextToText
 
     try:
         with quiet():
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 checkpoint.folder,
-                dtype=dtype,
+                dtype=getattr(torch, plan.dtype),
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                **_placement(plan),
             )
-            model, info = loaded[0].to(device).eval(), loaded[1]
-    except (
-        Exception
-    ) as error:  # RuntimeError, ValueError, OSError, SafetensorError ...: the files do not fit the architecture
+            model, info = loaded
+            model = model.eval() if _placement(plan) else model.to(plan.device).eval()
+    except Exception as error:  # RuntimeError, ValueError, OSError, SafetensorError ...: of memory, or of the files
+        if is_out_of_memory(error):
+            raise ModelUnavailable(out_of_memory(checkpoint.source, checkpoint.weights, plan)) from error
         raise ModelUnavailable(
             f"The weights of {checkpoint.source!r} cannot be loaded: {_first_line(error)}"
         ) from error
@@ -235,6 +264,26 @@ def load_model(checkpoint: Checkpoint, device: str, dtype: Any) -> Any:
             f"{checkpoint.source!r} lacks {len(missing)} of the weights of its architecture, {missing[0]!r} among them."
         )
     return model
+
+
+def _placement(plan: Plan) -> dict[str, Any]:
+    """transformers' arguments for weights in 4-bit, or spread over devices; {} for neither."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if not plan.four_bit and plan.share is None:
+        return {}
+    where: dict[str, Any] = {"device_map": {"": plan.device}}
+    if plan.share is not None:
+        where = {"device_map": "auto", "max_memory": plan.share}
+    if plan.four_bit:
+        where["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=getattr(torch, plan.dtype),
+        )
+    return where
 
 
 @contextlib.contextmanager

@@ -11,10 +11,26 @@ from typing import Literal
 
 from qwenarm.errors import ModelUnavailable, UnknownName
 from qwenarm.mind.coordinates import Codec, Relative, ResizedPixels
+from qwenarm.mind.published import SIZES
 
 Dialect = Literal["json", "xml"]
 """How a tool call is spelled: {"name": ..., "arguments": ...} or <function=...><parameter=...> inside of <tool_call>.
 """
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How its makers draw a model's answers. temperature 0 means greedy decoding."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 for no limit."""
+    presence_penalty: float = 0.0
+    """Of servers; transformers knows none."""
+
+
+GREEDY = Sampling()
 
 
 @dataclass(frozen=True)
@@ -33,8 +49,21 @@ class Family:
     """The class in transformers that turns its chats and images into tensors."""
     thinking_switch: bool
     """The chat template takes ``enable_thinking``."""
+    published: Sampling
+    """As published for answers at once. A call wants no variety, so that these are answered greedily unless the user
+    asks for a temperature; then top_p and top_k are these."""
+    thinking: Sampling | None
+    """As published for answers after a thought; None if the family has no thinking models. Used as they stand: a
+    thought that is decoded greedily tends to turn in circles."""
     source: str
     """Where these facts come from."""
+
+    def sampling(self, thinks: bool, temperature: float | None = None) -> Sampling:
+        """How to draw answers. temperature: the user's wish, None for what suits."""
+        base = self.thinking if thinks and self.thinking else self.published
+        if temperature is None:
+            return base if thinks and self.thinking else GREEDY
+        return replace(base, temperature=temperature) if temperature > 0 else GREEDY
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -47,8 +76,11 @@ FAMILIES: tuple[Family, ...] = (
         dialect="json",
         processor="Qwen2_5_VLProcessor",
         thinking_switch=False,
+        published=Sampling(temperature=1e-6),
+        thinking=None,
         source="patch 14, merge 2, pixel limits: preprocessor_config.json on the Hub; absolute pixels of the resized "
-        "image: github.com/QwenLM/Qwen3-VL issues 940 and 782; tool calls: the checkpoint's chat template",
+        "image: github.com/QwenLM/Qwen3-VL issues 940 and 782; tool calls in JSON: cookbooks/mobile_agent.ipynb there "
+        "(the chat template itself knows no tools); sampling: generation_config.json on the Hub",
     ),
     Family(
         name="qwen3_vl",
@@ -59,8 +91,12 @@ FAMILIES: tuple[Family, ...] = (
         dialect="json",
         processor="Qwen3VLProcessor",
         thinking_switch=False,
-        source="patch 16, merge 2: config.json on the Hub; 0..1000: github.com/QwenLM/Qwen3-VL issues 1427 and 1486; "
-        "tool calls: the checkpoint's chat template",
+        published=Sampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5),
+        thinking=Sampling(temperature=1.0, top_p=0.95, top_k=20),
+        source="patch 16, merge 2: config.json on the Hub; 0..1000: github.com/QwenLM/Qwen3-VL issues 1427 and 1486 "
+        "(Alibaba Cloud's documentation says 0..999, issue 1741); tool calls: the checkpoint's chat template; "
+        "sampling: README.md of github.com/QwenLM/Qwen3-VL, the thinking temperature from unsloth.ai/docs "
+        "(the README of October 2025 has 0.8)",
     ),
     Family(
         name="qwen3_5",
@@ -71,20 +107,17 @@ FAMILIES: tuple[Family, ...] = (
         dialect="xml",
         processor="Qwen3VLProcessor",
         thinking_switch=True,
+        published=Sampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5),
+        thinking=Sampling(temperature=0.6, top_p=0.95, top_k=20),
         source="loads with Qwen3VLProcessor (transformers.models.auto.processing_auto); XML tool calls and "
-        "enable_thinking: the chat template; 0..1000: secondary sources only",
+        "enable_thinking: the chat template; 0..1000: github.com/QwenLM/Qwen3.8-Flash-Next issue 4; sampling: the "
+        "model cards of Qwen3.5 (those for vision)",
     ),
 )
 
-_SIZES_3 = ("2B", "4B", "8B", "32B", "30B-A3B", "235B-A22B")
-_SIZES_3_5 = ("0.8B", "2B", "4B", "9B", "27B", "35B-A3B")
-PUBLISHED: dict[str, str] = {
-    **{f"Qwen/Qwen2.5-VL-{size}-Instruct": "qwen2_5_vl" for size in ("3B", "7B", "32B", "72B")},
-    **{f"Qwen/Qwen3-VL-{size}-{kind}": "qwen3_vl" for size in _SIZES_3 for kind in ("Instruct", "Thinking")},
-    **{f"Qwen/Qwen3.5-{size}": "qwen3_5" for size in _SIZES_3_5},
-    "Qwen/Qwen3.8-27B": "qwen3_5",
-}
-"""Hub id -> family, for servers, which list ids and no types. An exact table on purpose; it need not be complete."""
+_FAMILY_OF_TYPE = {kind: family.name for family in FAMILIES for kind in family.model_types}
+PUBLISHED: dict[str, str] = {hub_id: _FAMILY_OF_TYPE[size.model_type] for size in SIZES for hub_id in size.ids}
+"""Hub id -> family, for servers, which list ids and no types. An exact table on purpose, from that of the sizes."""
 
 DEFAULT = "qwen3_vl"
 """Assumed where nothing can be read: a server that lists a model under a name of its own."""

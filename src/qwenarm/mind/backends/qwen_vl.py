@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Any
 
 import torch
-from PIL import Image
 
-from qwenarm.errors import BadInput, ModelUnavailable
-from qwenarm.mind.checkpoints import Checkpoint, load_model, load_processor, locate, quiet
+from qwenarm.errors import ModelUnavailable
+from qwenarm.mind import grammar
+from qwenarm.mind.answer import Answer
+from qwenarm.mind.checkpoints import Checkpoint, load_model, load_processor, locate, plan_for
 from qwenarm.mind.coordinates import ResizedPixels
+from qwenarm.mind.engine import Asked, Engine
 from qwenarm.mind.families import Family
+from qwenarm.mind.fitting import is_out_of_memory, out_of_memory
+from qwenarm.mind.inputs import Reader
 from qwenarm.mind.language import with_tools_in_text
+from qwenarm.mind.memory import Load
 from qwenarm.types import Completion, Prompt
 
 SMALL = 256 << 20  # bytes of weights up to which a second CPU thread costs more in hand-overs than it brings
-LARGE = 2 << 30  # bytes of weights from which a CPU keeps them in bf16: in fp32 they would crowd the memory out
 
 
 class QwenVL:
-    """One loaded checkpoint. Greedy unless a temperature is given; then the seed makes the samples repeatable.
+    """One loaded checkpoint. Greedy, unless it thinks or a temperature is given; then the seed makes the samples
+    repeatable: each depends on it and on how many prompts were answered before, not on what else is in its batch.
 
-    device, dtype: by default what is there: CUDA in bf16, Apple's GPU in fp16, a CPU in fp32 (bf16 above 2 GiB of
-    weights). batch: prompts answered together. threads: of the CPU, by default one for a small model and torch's choice
-    for others. thinking: lets models think that can choose (Qwen3.5); others do as they were trained. Raises
-    ModelUnavailable when the checkpoint is missing, broken or of another architecture.
+    device, dtype: by default what is there and fits (``fitting.choose``): CUDA in bf16 or 4-bit, Apple's GPU in fp16, a
+    CPU in fp32 (bf16 for more than 2 GiB of weights). batch: prompts answered together. threads: of the CPU, by default
+    one for a small model and torch's choice for others. thinking: lets models think that can choose (Qwen3.5); others
+    do as they were trained. constrained: answers can only be calls that the prompt's tools allow; by default wherever
+    llguidance is installed (extra ``constrained``). Raises ModelUnavailable when the checkpoint is missing, broken, of
+    another architecture or too large.
     """
 
     def __init__(
@@ -40,23 +47,29 @@ class QwenVL:
         batch: int = 16,
         threads: int | None = None,
         thinking: bool = False,
-        temperature: float = 0.0,
+        constrained: bool | None = None,
+        temperature: float | None = None,
         seed: int = 0,
     ) -> None:
         checkpoint = locate(source)
         self.name, self.checkpoint = source, checkpoint
         self.preset = checkpoint.preset
-        self.device = device or _device()
-        self.dtype = _dtype(dtype) if dtype else _default_dtype(self.device, checkpoint)
+        frames = (self.preset.fitted(checkpoint.family).frame_size,) * len(self.preset.cameras)
+        self.plan = plan_for(checkpoint, Load(frames=frames, answer=self.preset.max_tokens), device, dtype)
+        self.device, self.dtype = self.plan.device, getattr(torch, self.plan.dtype)
         self.threads = threads or _default_threads(self.device, checkpoint)
-        self.batch, self.temperature, self.seed, self._drawn = batch, temperature, seed, 0
+        self.batch, self.seed, self._drawn = batch, seed, 0
         self.processor = load_processor(checkpoint)
         self.family = _with_limits_of(self.processor, checkpoint.family)
-        self.model = load_model(checkpoint, self.device, self.dtype)
+        self.model = load_model(checkpoint, self.plan)
+        self.reader = Reader(self.processor)
         self._template = {"enable_thinking": thinking} if self.family.thinking_switch else {}
         self._stops = _stop_ids(self.model, self.processor.tokenizer)
         self.opening = _opening(self.processor, self._template)
         self.thinking = _leaves_thinking_open(self.opening) or (thinking and self.family.thinking_switch)
+        self.sampling = self.family.sampling(self.thinking, temperature)
+        self.engine = Engine(self.model, self.sampling)
+        self._grammars = self._make_grammars(constrained)
 
     def describe(self) -> Mapping[str, Any]:
         return {
@@ -67,11 +80,12 @@ class QwenVL:
             "sha256": self.checkpoint.sha256,
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
             "device": self.device,
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": self.plan.name,
             "threads": self.threads,
-            "temperature": self.temperature,
+            "sampling": asdict(self.sampling),
             "seed": self.seed,
             "thinking": self.thinking,
+            "constrained": self._grammars is not None,
         }
 
     def text_of(self, prompt: Prompt) -> str:
@@ -93,59 +107,51 @@ class QwenVL:
             done += self._generate(prompts[start : start + self.batch])
         return done
 
-    @torch.inference_mode()
     def _generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         began = perf_counter()
-        inputs = self._inputs(prompts)
-        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        asked = [self._asked(prompt) for prompt in prompts]
+        lengths = [len(one.ids) for one in asked]
         try:
-            with quiet(), _cpu_threads(self.threads), self._seeded():
-                longest = max(prompt.max_tokens for prompt in prompts)
-                output = self.model.generate(**inputs, **self._sampling(), max_new_tokens=longest)
-        except torch.OutOfMemoryError as error:
-            raise ModelUnavailable(
-                f"{self.name!r} ran out of memory on {self.device} with {len(prompts)} prompts; use a smaller batch."
-            ) from error
-        answers = output[:, inputs["input_ids"].shape[1] :].tolist()
+            with _cpu_threads(self.threads):
+                self.engine.write(asked)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            message = out_of_memory(self.name, self.checkpoint.weights, self.plan, len(prompts))
+            raise ModelUnavailable(message) from error
         seconds = (perf_counter() - began) / len(prompts)
-        rows = zip(prompts, answers, lengths, strict=True)
-        return [self._completion(answer, prompt.max_tokens, length, seconds) for prompt, answer, length in rows]
+        return [self._completion(one.answer, length, seconds) for one, length in zip(asked, lengths, strict=True)]
 
-    def _inputs(self, prompts: Sequence[Prompt]) -> Any:
-        images = [Image.fromarray(image) for prompt in prompts for image in prompt.images]
-        inputs = self.processor(
-            text=[self.text_of(prompt) for prompt in prompts],
-            images=images or None,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-        )
-        return inputs.to(self.device, dtype=self.dtype)  # casts floating tensors only
+    def _asked(self, prompt: Prompt) -> Asked:
+        """The prompt as tokens and pixels, with an answer that is still to be written."""
+        pixels, grids = self.reader.pixels(prompt.images) if prompt.images else (None, None)
+        ids = self.reader.ids(self.text_of(prompt), [] if grids is None else grids.tolist())
+        source = torch.Generator().manual_seed(self.seed + self._drawn)
+        self._drawn += 1
+        return Asked(ids, self._answer(prompt), pixels, grids, source)
 
-    @contextmanager
-    def _seeded(self) -> Iterator[None]:
-        """Samples that depend on the seed and on how many batches were drawn before, and on no other use of torch."""
-        if self.temperature <= 0:
-            yield
-            return
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed + self._drawn)
-            self._drawn += 1
-            yield
+    def _answer(self, prompt: Prompt) -> Answer:
+        """What the answer may be: calls if the prompt has tools, and frames to point into; else anything."""
+        if self._grammars is None or not prompt.tools or not prompt.images:
+            return Answer(prompt.max_tokens, self._stops)
+        end = self.processor.tokenizer.convert_tokens_to_ids(grammar.THOUGHT_END) if self.thinking else None
+        return Answer(prompt.max_tokens, self._stops, self._grammars.matcher(prompt, self.thinking), end)
 
-    def _sampling(self) -> dict[str, Any]:
-        ends = {"eos_token_id": sorted(self._stops), "pad_token_id": self.processor.tokenizer.pad_token_id}
-        if self.temperature > 0:
-            return {**ends, "do_sample": True, "temperature": self.temperature}
-        return {**ends, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    def _make_grammars(self, wanted: bool | None) -> grammar.Grammars | None:
+        """None if answers are free: because that is wished, or because the means are missing and nobody insisted."""
+        tokenizer = self.processor.tokenizer
+        missing = "" if grammar.available() else "llguidance; install it with `pip install 'qwenarm[constrained]'`"
+        if self.thinking and grammar.THOUGHT_END not in tokenizer.get_vocab():
+            missing = f"a token {grammar.THOUGHT_END} in the checkpoint's vocabulary"
+        if wanted and missing:
+            raise ModelUnavailable(f"Constrained answers need {missing}.")
+        if missing or wanted is False:
+            return None
+        return grammar.Grammars(tokenizer, self.model.get_output_embeddings().out_features, self._stops, self.family)
 
-    def _completion(self, answer: list[int], limit: int, tokens_in: int, seconds: float) -> Completion:
-        """Up to the first stop token. Another prompt of the batch may have had more room, hence the limit."""
-        stop = next((place for place, token in enumerate(answer[:limit]) if token in self._stops), None)
-        kept = answer[:limit] if stop is None else answer[:stop]
-        text = self.opening + self.processor.tokenizer.decode(kept, skip_special_tokens=False)
-        count = len(kept) + (stop is not None)
-        return Completion(text, seconds, tokens_in, count, "length" if stop is None else "stop")
+    def _completion(self, answer: Answer, tokens_in: int, seconds: float) -> Completion:
+        text = self.opening + self.processor.tokenizer.decode(answer.tokens, skip_special_tokens=False)
+        return Completion(text, seconds, tokens_in, answer.spent, answer.finish)
 
 
 def _with_limits_of(processor: Any, family: Family) -> Family:
@@ -155,27 +161,6 @@ def _with_limits_of(processor: Any, family: Family) -> Family:
     size = processor.image_processor.size
     limits = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
     return replace(family, codec=replace(family.codec, **limits))
-
-
-def _device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _dtype(name: str) -> torch.dtype:
-    dtype = getattr(torch, name, None)
-    if not isinstance(dtype, torch.dtype):
-        raise BadInput(f"There is no dtype {name!r}. Valid: float32, bfloat16, float16.")
-    return dtype
-
-
-def _default_dtype(device: str, checkpoint: Checkpoint) -> torch.dtype:
-    if device.startswith("cuda"):
-        return torch.bfloat16
-    if device.startswith("mps"):
-        return torch.float16
-    return torch.bfloat16 if checkpoint.weight_bytes > LARGE else torch.float32
 
 
 def _default_threads(device: str, checkpoint: Checkpoint) -> int:
