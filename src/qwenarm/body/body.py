@@ -151,8 +151,13 @@ class Body:
         self._camera_id(camera)
         with self._timed("render"):
             rgb = self._draw.rgb(self.data, camera, size, shadows=shadows)
-            metres = self._draw.depth(self.data, camera, size) if depth else None
-        return Frame(rgb, camera, metres)
+        return Frame(rgb, camera, self.depth(camera, size) if depth else None)
+
+    def depth(self, camera: str, size: tuple[int, int]) -> np.ndarray:
+        """(H, W) float32: metres along the optical axis, inf where there is nothing. Raises BadInput as frame does."""
+        self._camera_id(camera)
+        with self._timed("render"):
+            return self._draw.depth(self.data, camera, size)
 
     def segmentation(self, camera: str, size: tuple[int, int]) -> np.ndarray:
         """(H, W) int32: for every pixel the index of the object in ``scene.objects`` that is seen there, else -1."""

@@ -15,6 +15,8 @@ REACHED_M = 5e-4
 REACHED_RAD = 5e-3
 """A solution within both counts as reached."""
 ITERATIONS = 60
+PATIENCE = 8
+"""Iterations that may pass without getting nearer."""
 RESTARTS = 12
 MAX_STEP = 0.35
 """Largest change of a joint in one iteration, rad."""
@@ -57,7 +59,8 @@ class Kinematics:
         self.home = np.array(arm.home_qpos)
         self.data = mujoco.MjData(model)
         self._site = model.site(arm.tcp_site).id
-        self._jacobian = np.zeros((6, model.nv))
+        self._tcp_pos, self._tcp_mat = self.data.site_xpos[self._site], self.data.site_xmat[self._site]  # views
+        self._jacobian, self._quat = np.zeros((6, model.nv)), np.zeros(4)
 
     def set(self, qpos: np.ndarray) -> None:
         """Puts the scratch arm at qpos (n,) and updates where everything of it is (``self.data``)."""
@@ -68,8 +71,8 @@ class Kinematics:
         """Position (3,) m and quaternion (4,) wxyz of the tcp at joint angles qpos (n,)."""
         self.set(qpos)
         quat = np.zeros(4)
-        mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
-        return self.data.site_xpos[self._site].copy(), quat
+        mujoco.mju_mat2Quat(quat, self._tcp_mat)
+        return self._tcp_pos.copy(), quat
 
     def jacobian(self) -> np.ndarray:
         """(6, n) of the tcp at the pose last set: three rows of linear, three of angular velocity, world frame."""
@@ -102,32 +105,48 @@ class Kinematics:
     def _descend(self, pos: np.ndarray, quat: np.ndarray, q: np.ndarray) -> Solution:
         """Damped least squares whose damping vanishes with the error (Sugihara, IEEE T-RO 27(5), 2011).
 
-        The null space pulls towards home.
+        The null space pulls towards home. Ends where it arrives, and where it comes no nearer.
         """
         error = self._error(q, pos, quat)
+        far, best, patience = _length(error), math.inf, PATIENCE
         for _ in range(ITERATIONS):
-            if np.linalg.norm(error[:3]) < REACHED_M / 10 and np.linalg.norm(error[3:]) < REACHED_RAD / 10:
+            if _length(error[:3]) < REACHED_M / 10 and _length(error[3:]) < REACHED_RAD / 10:
                 break
+            patience = PATIENCE if far < 0.98 * best else patience - 1
+            if not patience:
+                break
+            best = min(best, far)
             jacobian = self.jacobian()
             # Joints pressed against a limit cannot help: take them out, so that the others do the work.
-            damping = 0.5 * float(error @ error) + 1e-6
+            damping = 0.5 * far * far + 1e-6
             step = self._solve(jacobian, error, damping, q)
             stuck = ((q <= self.lower) & (step < 0)) | ((q >= self.upper) & (step > 0))
             if stuck.any():
                 step = self._solve(jacobian * ~stuck, error, damping, q) * ~stuck
-            q = np.clip(q + np.clip(step, -MAX_STEP, MAX_STEP), self.lower, self.upper)
+            step = np.minimum(np.maximum(step, -MAX_STEP), MAX_STEP)
+            q = np.minimum(np.maximum(q + step, self.lower), self.upper)
             error = self._error(q, pos, quat)
-        return Solution(q, float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:])))
+            far = _length(error)
+        return Solution(q, _length(error[:3]), _length(error[3:]))
 
     def _solve(self, jacobian: np.ndarray, error: np.ndarray, damping: float, q: np.ndarray) -> np.ndarray:
-        inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + damping * np.eye(6))
-        return inverse @ error + 0.1 * (np.eye(len(q)) - inverse @ jacobian) @ (self.home - q)
+        """The damped step (n,) towards the error (6,), with a pull towards home where it costs no accuracy."""
+        pull = 0.1 * (self.home - q)
+        square = jacobian @ jacobian.T
+        square.flat[::7] += damping
+        return jacobian.T @ np.linalg.solve(square, error - jacobian @ pull) + pull
 
     def _error(self, q: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> np.ndarray:
         """(6,) from the tcp at q to the target: m, and the rotation vector in the world frame, rad."""
-        at, now = self.fk(q)
-        back, turn, vector = np.zeros(4), np.zeros(4), np.zeros(3)
-        mujoco.mju_negQuat(back, now)
-        mujoco.mju_mulQuat(turn, quat, back)
-        mujoco.mju_quat2Vel(vector, turn, 1.0)
-        return np.concatenate([pos - at, vector])
+        self.set(q)
+        error = np.empty(6)
+        error[:3] = pos - self._tcp_pos
+        mujoco.mju_mat2Quat(self._quat, self._tcp_mat)
+        mujoco.mju_negQuat(self._quat, self._quat)
+        mujoco.mju_mulQuat(self._quat, quat, self._quat)
+        mujoco.mju_quat2Vel(error[3:], self._quat, 1.0)
+        return error
+
+
+def _length(vector: np.ndarray) -> float:
+    return math.sqrt(float(vector @ vector))

@@ -9,6 +9,7 @@ import numpy as np
 
 from qwenarm.body.arms._arm import PAD_TIP
 from qwenarm.body.body import Body
+from qwenarm.body.hand import SPARE, Hand, measure
 from qwenarm.skills._motion import nearest_yaw
 from qwenarm.skills._skill import Failed
 from qwenarm.skills._surface import RAISED, Surface
@@ -19,14 +20,19 @@ SLICES = (0.020, 0.008)
 """How much of a thing below its top is measured, m: deep for a ball's width, shallow if that runs into a neighbour."""
 ROUND = 1.3
 """A shape whose bounding rectangle varies less than this with its direction is round (a square: 2)."""
-FINGER_HALF_WIDTH, FINGER_THICKNESS = 0.012, 0.017
-"""The room that a finger takes at its tip, across and along the opening, m."""
+ANGLES = np.radians(np.arange(180))
+DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1).astype(np.float32)
+"""(180, 2), one per degree."""
 OPENING = 0.012
 """Free space between each finger and the thing before it is grasped, m."""
 OWN = 0.006
 """What is seen this near beside the thing may be the thing itself, m."""
-SPARE = 0.006
+LEEWAY = 0.006
 """The fingers must open this much wider than the thing, m."""
+HOLD = 0.006
+"""The tcp must come this much below the top of a thing, m, or the pads slip off."""
+ROOM = 0.13
+"""So far from its middle, in m, the hand may meet something."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +56,15 @@ class Grasp:
 
 def rectangle(points: np.ndarray) -> Rectangle:
     """The rectangle of least area around points (N, 2), of all directions in steps of one degree."""
-    yaws = np.radians(np.arange(0, 90))
-    along = points @ np.stack([np.cos(yaws), np.sin(yaws)])  # (N, 90)
-    across = points @ np.stack([-np.sin(yaws), np.cos(yaws)])
-    sides = np.stack([np.ptp(along, axis=0), np.ptp(across, axis=0)])
+    along = DIRECTIONS @ points.T.astype(np.float32)  # (180, N)
+    low, high = along.min(axis=1).astype(float), along.max(axis=1).astype(float)
+    sides = (high - low).reshape(2, 90)  # the second row across the first
     area = sides.prod(axis=0)
     best = int(np.argmin(area))
-    middle = [(along[:, best].min() + along[:, best].max()) / 2, (across[:, best].min() + across[:, best].max()) / 2]
-    c, s = math.cos(yaws[best]), math.sin(yaws[best])
-    center = np.array([c * middle[0] - s * middle[1], s * middle[0] + c * middle[1]])
-    return Rectangle(center, float(yaws[best]), sides[:, best], bool(area.max() < ROUND * max(area[best], 1e-9)))
+    first, second = best, best + 90
+    center = (DIRECTIONS[[first, second]] * (low + high)[[first, second], None] / 2).sum(axis=0)
+    is_round = bool(area.max() < ROUND * max(area[best], 1e-9))
+    return Rectangle(center, math.radians(best), sides[:, best], is_round)
 
 
 def find_thing(surface: Surface, point: np.ndarray) -> tuple[np.ndarray, float]:
@@ -67,7 +72,7 @@ def find_thing(surface: Surface, point: np.ndarray) -> tuple[np.ndarray, float]:
     seed = surface.nearest(point[:2], max(RAISED, point[2] - 0.006), SNAP)
     if seed is None:
         raise Failed("nothing to grasp at that point")
-    start = float(surface.height[seed])
+    start = float(surface.points[seed, 2])
     blob = surface.grow(seed, start - 0.004, within=0.05)
     summit = blob[np.argmax(blob[:, 2])]
     top = float(summit[2])
@@ -84,29 +89,40 @@ def choose_grasps(body: Body, surface: Surface, point: np.ndarray) -> list[Grasp
     """Grasps of the thing at a point, best first: with room for the fingers, and near to how the hand is at home."""
     region, top = find_thing(surface, point)
     box = rectangle(region[:, :2])
-    options: list[tuple[float, float]] = [(box.yaw, float(box.sides[0])), (box.yaw + math.pi / 2, float(box.sides[1]))]
+    options = [
+        (box.yaw + np.array([0.0]), float(box.sides[0])),
+        (box.yaw + np.array([math.pi / 2]), float(box.sides[1])),
+    ]
     if box.round:
-        options = [(k * math.pi / 12, float(box.sides.mean())) for k in range(12)]
-    fitting = [(yaw, width) for yaw, width in options if width < body.arm.max_gap - SPARE]
+        options = [(np.arange(12) * math.pi / 12, float(box.sides.mean()))]
+    fitting = [(yaws, width) for yaws, width in options if width < body.arm.max_gap - LEEWAY]
     if not fitting:
         opens = round(100 * body.arm.max_gap)
         raise Failed(f"too wide to grasp: {100 * box.sides.min():.0f} cm, and the fingers open {opens} cm")
-    around = surface.around(box.center, 0.09)
-    grasps = []
-    for yaw, width in fitting:
-        lowest = max(top - width / 2, PAD_TIP + 0.003)
-        side = width / 2
-        free = blocked_to(around, box.center, yaw, side + OWN, side + OPENING + FINGER_THICKNESS) + PAD_TIP + 0.003
-        grasps.append(Grasp(np.array([*box.center, max(lowest, free)]), nearest_yaw(body, yaw), width))
-    graspable = [grasp for grasp in grasps if grasp.pos[2] < top - 0.006]
-    if not graspable:
-        raise Failed("no room for the fingers beside it")
-    return sorted(graspable, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))
+    return _with_room(measure(body.kinematics), surface.around(box.center, ROOM), box.center, top, fitting)
 
 
-def blocked_to(around: np.ndarray, center: np.ndarray, yaw: float, start: float, end: float) -> float:
-    """Height of the highest thing where the fingers go, m: from start to end m beside the center, on both sides."""
-    axes = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
-    along, across = np.abs((around[:, :2] - center) @ axes).T
-    in_finger = (along > start) & (along < end) & (across < FINGER_HALF_WIDTH)
-    return float(np.max(around[:, 2], where=in_finger, initial=0.0))
+def _with_room(
+    hand: Hand, around: np.ndarray, center: np.ndarray, top: float, options: list[tuple[np.ndarray, float]]
+) -> list[Grasp]:
+    """Those yaws (K,) at which the hand, open for the width, comes low enough, best first. Raises Failed if none does.
+
+    A yaw counts turned by half a turn only if that gives the hand more room: its back is not quite like its front.
+    """
+    grasps, reason = [], "no room for the fingers beside it"
+    for yaws, width in options:
+        near = nearest_yaw(yaws)
+        both = np.stack([near, near - np.copysign(math.pi, near - math.pi / 2)])  # (2, K)
+        lowest = max(top - width / 2, PAD_TIP + SPARE)
+        by_fingers = hand.fingers(width + 2 * OWN, width + 2 * OPENING).lowest(around, center, both.ravel(), lowest)
+        by_palm = hand.palm.lowest(around, center, both.ravel(), lowest)
+        heights = np.maximum(by_fingers, by_palm).reshape(both.shape)
+        turned = (heights[1] < heights[0] - SPARE).astype(int)
+        for k, way in enumerate(turned):
+            if heights[way, k] < top - HOLD:
+                grasps.append(Grasp(np.array([*center, heights[way, k]]), float(both[way, k]), width))
+        if by_fingers.min() < top - HOLD:
+            reason = "no room for the hand: something taller stands beside it"
+    if not grasps:
+        raise Failed(reason)
+    return sorted(grasps, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))

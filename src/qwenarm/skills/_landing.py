@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwenarm.body.arms._arm import PAD_TIP
-from qwenarm.skills._grasp import FINGER_THICKNESS, blocked_to, rectangle
-from qwenarm.skills._surface import RAISED, Surface
+from qwenarm.body.body import Body
+from qwenarm.body.hand import Boxes, measure
+from qwenarm.skills._grasp import ROOM, rectangle
+from qwenarm.skills._motion import nearest_yaw
+from qwenarm.skills._surface import FLOOR, RAISED, Surface, squared
 
-FLOOR = 0.003
-"""Higher than this above the table begins a container's floor, m."""
 CONTAINER = 0.09
 """Things that are wider than this both ways are containers, m."""
 WALL_ROUND, WALL_SQUARE = 0.014, 0.008
@@ -35,7 +35,8 @@ LEVEL = 0.004
 class Landing:
     """Where the thing shall come to rest. xy (2,) m; support: height of what it will stand on, m.
 
-    release: the height of its underside when the hand opens, m, so that the fingers touch nothing. yaw: its, rad.
+    release: the height of its underside when the hand opens, m, so that the hand touches nothing. yaw: in which
+    the hand opens, rad.
     """
 
     xy: np.ndarray
@@ -53,33 +54,58 @@ class Spot:
     loss: float
 
 
-def choose_landing(surface: Surface, point: np.ndarray, width: float) -> Landing:
-    """The best place at a point (3,) for a thing of this width: low, level, with room for the fingers."""
-    spots, center, radius = _spots(surface, point, width)
-    around = surface.around(center, radius + 0.10)
-    landings = [(landing, spot.loss) for spot in spots for landing in _landings(around, spot, width)]
-    best, _ = min(landings, key=lambda pair: round(pair[0].support / LEVEL) * LEVEL + pair[0].release + pair[1])
+@dataclass(frozen=True)
+class Spots:
+    """All candidates: their middle (2,), how far they are from it, m, and the least height that they stand at, m."""
+
+    spots: list[Spot]
+    center: np.ndarray
+    radius: float = 0.0
+    floor: float = 0.0
+
+
+def choose_landing(body: Body, surface: Surface, point: np.ndarray, width: float) -> Landing:
+    """The best place at a point (3,) for a thing of this width: low, level, with room for the hand."""
+    field = _spots(surface, point, width)
+    around = surface.around(field.center, field.radius + ROOM)
+    hand = measure(body.kinematics)
+    parts = hand.palm, hand.fingers(width, width + 2 * RELEASE)
+    best, least = None, math.inf
+    for spot in sorted(field.spots, key=lambda spot: spot.loss):
+        if spot.loss + _height_cost(field.floor, field.floor) >= least:
+            break  # this one and all that follow
+        landing = _land(parts, around, spot, width)
+        cost = spot.loss + _height_cost(landing.support, landing.release)
+        if cost < least:
+            best, least = landing, cost
+    assert best is not None
     return best
 
 
-def _spots(surface: Surface, point: np.ndarray, width: float) -> tuple[list[Spot], np.ndarray, float]:
-    """Candidates, their middle (2,) and how far they are from it, m: in a container, on a block, or on the table."""
+def _height_cost(support: float, release: float) -> float:
+    return round(support / LEVEL) * LEVEL + release
+
+
+def _spots(surface: Surface, point: np.ndarray, width: float) -> Spots:
+    """Candidates in a container, on a block, or on the table."""
     seed = surface.nearest(point[:2], FLOOR, NEAR)
     if seed is None:
-        return list(_on_table(point)), point[:2], EVASION
+        return Spots(list(_on_table(point)), point[:2], EVASION)
     whole = surface.grow(seed, FLOOR)
     box = rectangle(whole[:, :2])
     if box.sides.min() > CONTAINER:
         inner = float(box.sides.min()) / 2 - (WALL_ROUND if box.round else WALL_SQUARE)
         room = max(0.0, inner - width / 2 - SPARE)
         content = whole[(np.abs(whole[:, :2] - box.center).max(axis=1) < inner) & (whole[:, 2] > 0.03)]
-        return list(_in_container(box.center, box.yaw, room, box.round, content)), box.center, room
-    top_seed = surface.nearest(point[:2], max(RAISED, point[2] - 0.006), 2 * NEAR) or seed
-    top = surface.grow(top_seed, float(surface.height[top_seed]) - 0.004, within=0.05)
+        spots = list(_in_container(box.center, box.yaw, room, box.round, content))
+        return Spots(spots, box.center, room, floor=float(whole[:, 2].min()))
+    top_seed = surface.nearest(point[:2], max(RAISED, point[2] - 0.006), 2 * NEAR)
+    top_seed = seed if top_seed is None else top_seed
+    top = surface.grow(top_seed, float(surface.points[top_seed, 2]) - 0.004, within=0.05)
     peak = float(np.percentile(top[:, 2], 95))
     face = rectangle(top[top[:, 2] > peak - 0.006][:, :2])
     yaws = (face.yaw, face.yaw + math.pi / 2) if not face.round else (math.pi / 2, 0.0)
-    return [Spot(face.center, yaws, 0.0)], face.center, 0.0
+    return Spots([Spot(face.center, yaws, 0.0)], face.center)
 
 
 def _on_table(point: np.ndarray) -> Iterator[Spot]:
@@ -103,17 +129,17 @@ def _in_container(center: np.ndarray, yaw: float, room: float, is_round: bool, c
     for share in (1.0, 0.5, 0.0):
         for direction in ring if share else ring[:1]:
             xy = center + share * room * direction
-            nearness = float(np.linalg.norm(content[:, :2] - xy, axis=1).min()) if len(content) else 0.0
+            nearness = math.sqrt(squared(content[:, :2] - xy).min()) if len(content) else 0.0
             toward_robot = 0.002 * float(direction[0])
             yield Spot(xy, yaws, 0.02 * (1 - share) + 0.1 * nearness + toward_robot)
 
 
-def _landings(around: np.ndarray, spot: Spot, width: float) -> Iterator[Landing]:
-    away = np.linalg.norm(around[:, :2] - spot.xy, axis=1)
-    support = float(np.max(around[:, 2], where=away < 0.45 * width, initial=0.0))
-    support = 0.0 if support < FLOOR else support
-    for yaw in spot.yaws:
-        fingers = blocked_to(around, spot.xy, yaw, width / 2, width / 2 + RELEASE + FINGER_THICKNESS) + SPARE
-        # The pads hold the thing at mid-height: their tips end this much above its underside.
-        under_tips = width / 2 - PAD_TIP
-        yield Landing(spot.xy, support, max(support, fingers - under_tips), yaw)
+def _land(parts: tuple[Boxes, ...], around: np.ndarray, spot: Spot, width: float) -> Landing:
+    """The landing there at the yaw that lets the hand come lowest."""
+    under = squared(around[:, :2] - spot.xy) < (0.45 * width) ** 2
+    support = float(around[under, 2].max(initial=0.0))
+    # The pads hold the thing at mid-height.
+    yaws = nearest_yaw(np.array(spot.yaws))
+    height = np.maximum(*(part.lowest(around, spot.xy, yaws, support + width / 2) for part in parts))
+    best = int(np.argmin(height))
+    return Landing(spot.xy, support, float(height[best]) - width / 2, float(yaws[best]))

@@ -7,8 +7,9 @@ of 15/8 and a peak acceleration of 10/sqrt(3) times the mean; durations follow f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,7 +34,9 @@ HOME_TOLERANCE = 0.02
 ABOVE, CLEAR = 0.08, 0.03
 """The hand arrives this much over its target, at least, and passes over things with this much room, m."""
 KNOTS = 5
-"""Solutions per line."""
+SHARES = (1 - np.cos(np.linspace(0, math.pi, KNOTS))) / 2
+"""Where on a line the joints are solved for: denser at its ends (Chebyshev), where a polynomial strays first."""
+TO_WEIGHTS = np.linalg.inv(np.vander(SHARES))
 PEAK_SPEED, PEAK_ACCELERATION = 15 / 8, 10 / math.sqrt(3)
 
 
@@ -47,7 +50,7 @@ def go_home(body: Body) -> Moves:
     if pos[2] < SAFE_HEIGHT:
         up = np.array([*np.clip(pos[:2], BOX[0, :2], BOX[1, :2]), SAFE_HEIGHT])
         with suppress(Failed):  # no way straight up: then through the joints from here
-            yield from move_line(body, up, quat)
+            yield from follow(body, line_from(body, at, up, quat))
     yield from move_joints(body, home)
 
 
@@ -59,31 +62,77 @@ def move_joints(body: Body, goal: np.ndarray) -> Moves:
         yield Control(start + s * way, gripper)
 
 
-def move_line(
+@dataclass(frozen=True)
+class Line:
+    """A straight line of the tcp: the joints are polynomials of the share of the way, through a few solutions on it.
+
+    Smooth, also where the null space moves. length: m. weights: (KNOTS, n), highest power first.
+    """
+
+    length: float
+    weights: np.ndarray
+
+    def at(self, shares: np.ndarray) -> np.ndarray:
+        """(k, n) joint angles, rad, at shares (k,) of the way."""
+        return np.vander(shares, KNOTS) @ self.weights
+
+    @property
+    def start(self) -> np.ndarray:
+        """(n,) joint angles, rad, at its beginning."""
+        return self.weights[-1]
+
+    @property
+    def end(self) -> np.ndarray:
+        """(n,) joint angles, rad, at its end."""
+        return self.weights.sum(axis=0)
+
+
+def line_from(body: Body, qpos: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> Line:
+    """From joint angles (n,) to the tcp at pos (3,) m, turning to quat on the way.
+
+    Raises Failed if a part of it is out of reach.
+    """
+    _inside(pos)
+    start, turned = body.kinematics.fk(qpos)
+    quat = quat if turned @ quat > 0 else -quat
+    knots = [qpos]
+    for share in SHARES[1:]:
+        between = (1 - share) * turned + share * quat
+        knots.append(_solve(body, start + share * (pos - start), between / np.linalg.norm(between), knots[-1]))
+    return Line(float(np.linalg.norm(pos - start)), TO_WEIGHTS @ np.array(knots))
+
+
+def follow(
     body: Body,
-    pos: np.ndarray,
-    quat: np.ndarray,
+    line: Line,
+    begin: float = 0.0,
+    end: float = 1.0,
     speed: float = LINE_SPEED,
     stop: Callable[[], bool] | None = None,
-) -> Moves:
-    """The tcp on a straight line to pos (3,) m, turning to quat on the way. stop: asked every period, ends it early.
+) -> Generator[Control, None, float]:
+    """Along a line from one share of the way to another, either way round, as fast as the slowest joint may.
 
-    Raises Failed if a part of the line is out of reach.
+    speed: of the tcp at most, m/s. stop: asked every period, ends it early. Returns the share that was reached.
     """
-    path = _line(body, pos, quat, speed)
     gripper = body.hold().gripper
-    for qpos in path:
+    shares, path = _paced(body, line, begin, end, speed)
+    for share, qpos in zip(shares, path, strict=True):
         yield Control(qpos, gripper)
         if stop is not None and stop():
-            return
+            return float(share)
+    return end
 
 
-def reach(body: Body, pos: np.ndarray, yaw: float, q0: np.ndarray | None = None) -> np.ndarray:
+def reach(body: Body, pos: np.ndarray, yaw: float) -> np.ndarray:
     """(n,) joint angles for a hand that points down at pos (3,) m and opens along yaw, rad. Raises Failed."""
-    outside = float(np.linalg.norm(np.clip(pos, BOX[0], BOX[1]) - pos))
-    if outside > 0:
-        raise Failed(out_of_reach(outside))
-    return _solve(body, pos, top_down(yaw), q0)
+    _inside(pos)
+    return _solve(body, pos, top_down(yaw), None)
+
+
+def line_down(body: Body, above: np.ndarray, pos: np.ndarray, yaw: float) -> Line:
+    """The line from above (3,) to pos (3,) m of a hand that points down and opens along yaw, rad. Raises Failed."""
+    _inside(pos)
+    return line_from(body, reach(body, above, yaw), pos, top_down(yaw))
 
 
 def above_all(body: Body, surface: Surface, pos: np.ndarray, below: float = PAD_TIP) -> np.ndarray:
@@ -125,9 +174,16 @@ def touching(body: Body, slack: float = 0.003) -> Callable[[], bool]:
     return lags
 
 
-def nearest_yaw(body: Body, yaw: float, turn: float = math.pi) -> float:
-    """yaw, or a multiple of ``turn`` away from it: whichever is nearest to how the hand stands at home (pi / 2)."""
-    return yaw + turn * round((math.pi / 2 - yaw) / turn)
+def nearest_yaw(yaw: np.ndarray | float) -> np.ndarray:
+    """yaw, rad, or half a turn away from it: whichever is nearer to how the hand stands at home (pi / 2)."""
+    return yaw + math.pi * np.round((math.pi / 2 - yaw) / math.pi)
+
+
+def _inside(pos: np.ndarray) -> None:
+    """Raises Failed for a place (3,) m outside of the workspace."""
+    outside = float(np.linalg.norm(np.clip(pos, BOX[0], BOX[1]) - pos))
+    if outside > 0:
+        raise Failed(out_of_reach(outside))
 
 
 def _solve(body: Body, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None) -> np.ndarray:
@@ -138,26 +194,17 @@ def _solve(body: Body, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None)
     return np.clip(solution.qpos, body.safety.lower, body.safety.upper)
 
 
-def _line(body: Body, pos: np.ndarray, quat: np.ndarray, speed: float) -> np.ndarray:
-    """(k, n) joint angles per period along the line, slowed down until every joint keeps its limits.
-
-    The joints follow the polynomial through a few solutions on the line: smooth, also where the null space moves.
-    """
-    qpos = body.hold().qpos
-    start, turned = body.kinematics.fk(qpos)
-    quat = quat if turned @ quat > 0 else -quat
-    shares, knots = np.linspace(0, 1, KNOTS), [qpos]
-    for share in shares[1:]:
-        between = (1 - share) * turned + share * quat
-        knots.append(_solve(body, start + share * (pos - start), between / np.linalg.norm(between), knots[-1]))
-    weights = np.linalg.inv(np.vander(shares)) @ np.array(knots)
-    length = float(np.linalg.norm(pos - start))
+def _paced(body: Body, line: Line, begin: float, end: float, speed: float) -> tuple[np.ndarray, np.ndarray]:
+    """Shares (k,) of the way and joint angles (k, n), one per period, slow enough for every joint's limits."""
+    length = line.length * abs(end - begin)
     seconds = max(PEAK_SPEED * length / speed, math.sqrt(PEAK_ACCELERATION * length / LINE_ACCELERATION), 2 * PERIOD)
+    first = line.at(np.array([begin]))
     while True:
-        path = np.vander(_profile(seconds), KNOTS) @ weights
-        excess = _excess(body, np.vstack([qpos, qpos, path, path[-1]]))
+        shares = begin + _profile(seconds) * (end - begin)
+        path = line.at(shares)
+        excess = _excess(body, np.concatenate([first, first, path, path[-1:]]))
         if excess <= 1:
-            return path
+            return shares, path
         seconds *= 1.02 * excess
 
 

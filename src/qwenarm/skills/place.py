@@ -5,19 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from qwenarm.body.body import Body
-from qwenarm.body.kinematics import top_down
 from qwenarm.skills._landing import RELEASE, choose_landing
-from qwenarm.skills._motion import (
-    GENTLE,
-    above_all,
-    go_home,
-    move_joints,
-    move_line,
-    nearest_yaw,
-    reach,
-    set_fingers,
-    touching,
-)
+from qwenarm.skills._motion import GENTLE, above_all, follow, go_home, line_down, move_joints, set_fingers, touching
 from qwenarm.skills._skill import Failed, Motion, skill
 from qwenarm.skills._surface import look_down, world_point
 from qwenarm.types import ImagePoint, SkillResult
@@ -38,16 +27,15 @@ def place(body: Body, at: ImagePoint) -> Motion:
     point = world_point(body, at)
     yield from go_home(body)
     surface, width = look_down(body), body.gripper_width
-    landing = choose_landing(surface, point, width)
-    yaw = nearest_yaw(body, landing.yaw)
+    landing = choose_landing(body, surface, point, width)
     down = np.array([*landing.xy, landing.release + width / 2 + HOVER])
-    reach(body, down, yaw)
-    above = above_all(body, surface, down, below=width / 2)
-    yield from move_joints(body, reach(body, above, yaw))
-    yield from move_line(body, down + np.array([0, 0, APPROACH]), top_down(yaw))
-    yield from move_line(body, down, top_down(yaw), GENTLE, stop=touching(body))
+    line = line_down(body, above_all(body, surface, down, below=width / 2), down, landing.yaw)
+    brink = 1 - APPROACH / line.length
+    yield from move_joints(body, line.start)
+    yield from follow(body, line, 0.0, brink)
+    low = yield from follow(body, line, brink, 1.0, GENTLE, stop=touching(body))
     yield from set_fingers(body, min(body.arm.max_gap, width + 2 * RELEASE))
-    yield from move_line(body, above, top_down(yaw))
+    yield from follow(body, line, low, 0.0)
     yield from move_joints(body, np.array(body.arm.home_qpos))
     yield from set_fingers(body, body.arm.max_gap, patience=4)
     return SkillResult(True)

@@ -7,20 +7,26 @@ import math
 import numpy as np
 
 from qwenarm.body.body import Body
+from qwenarm.body.hand import Boxes, measure
 from qwenarm.body.kinematics import top_down
 from qwenarm.skills._grasp import rectangle
-from qwenarm.skills._landing import FLOOR
-from qwenarm.skills._motion import GENTLE, go_home, move_joints, move_line, nearest_yaw, reach, set_fingers
+from qwenarm.skills._motion import (
+    GENTLE,
+    above_all,
+    follow,
+    go_home,
+    line_down,
+    line_from,
+    move_joints,
+    nearest_yaw,
+    set_fingers,
+)
 from qwenarm.skills._skill import Failed, Motion, skill
-from qwenarm.skills._surface import look_down, world_point
+from qwenarm.skills._surface import FLOOR, look_down, world_point
 from qwenarm.types import ImagePoint, SkillResult
 
 LOW = 0.016
 """Height of the tcp while it pushes, m."""
-ABOVE = np.array([0.0, 0.0, 0.12])
-"""From there it comes down, and so far it rises afterwards, m."""
-FINGERS = 0.012
-"""Half the thickness of the closed fingers in the direction of the push, m."""
 START = 0.020
 """Free way before the thing is met, m."""
 THERE = 0.01
@@ -43,32 +49,37 @@ def push(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:
     seed = surface.nearest(start[:2], FLOOR, SNAP)
     if seed is None:
         raise Failed("nothing to push at that point")
-    thing = surface.grow(seed, FLOOR)[:, :2]
-    middle = rectangle(thing).center
+    thing = surface.grow(seed, FLOOR)
+    middle = rectangle(thing[:, :2]).center
     way = goal[:2] - middle
     if np.linalg.norm(way) < THERE:
         return SkillResult(True, "it is there already")
     direction = way / np.linalg.norm(way)
-    behind = float(((thing - middle) @ -direction).max()) + FINGERS
+    hand = measure(body.kinematics)
+    parts = hand.palm, hand.fingers(0.0, 0.0)
+    behind = max(_behind(part, thing, middle, direction) for part in parts)
     first = np.array([*(middle - (behind + START) * direction), LOW])
     last = np.array([*(goal[:2] - behind * direction), LOW])
-    yaw = nearest_yaw(body, math.atan2(direction[1], direction[0]) + math.pi / 2)
-    yield from _sweep(body, first, last, yaw)
-    return SkillResult(True)
-
-
-def _sweep(body: Body, first: np.ndarray, last: np.ndarray, yaw: float) -> Motion:
-    """Down at first (3,), along to last (3,), up and home. Raises Failed before it moves if an end is out of reach."""
-    reach(body, last, yaw)
-    reach(body, first, yaw)
+    yaw = float(nearest_yaw(math.atan2(direction[1], direction[0]) + math.pi / 2))
+    if any(part.lowest(surface.points, first[:2], np.array([yaw]), LOW)[0] > LOW for part in parts):
+        raise Failed("no room for the hand behind it")
+    down = line_down(body, above_all(body, surface, first), first, yaw)
+    along = line_from(body, down.end, last, top_down(yaw))
     yield from set_fingers(body, 0.0)
-    yield from move_joints(body, reach(body, first + ABOVE, yaw))
-    yield from move_line(body, first, top_down(yaw))
-    yield from move_line(body, last, top_down(yaw), GENTLE)
-    yield from move_line(body, last + ABOVE, top_down(yaw))
+    yield from move_joints(body, down.start)
+    yield from follow(body, down)
+    yield from follow(body, along, speed=GENTLE)
     yield from go_home(body)
     yield from set_fingers(body, body.arm.max_gap)
     return SkillResult(True)
+
+
+def _behind(part: Boxes, thing: np.ndarray, middle: np.ndarray, direction: np.ndarray) -> float:
+    """How far behind the middle (2,) of a thing (N, 3) the tcp is when this part of the hand touches it, m."""
+    back = (middle - thing[:, :2]) @ direction
+    low_enough = thing[:, 2] > LOW + part.under[:, None]  # (B, N)
+    front = np.maximum(part.upper[:, 0], -part.lower[:, 0])
+    return float((np.where(low_enough, back, -np.inf).max(axis=1) + front).max())
 
 
 SKILL = skill(push)

@@ -1,0 +1,100 @@
+"""The shape of a hand that points down, read off the model: how low it can go without touching what stands around."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from qwenarm.body.kinematics import Kinematics
+
+MARGIN = 0.002
+"""Kept to the sides of the hand, m."""
+SPARE = 0.003
+"""Kept under the hand, m."""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Parts of a hand, seen along its fingers. lower, upper (B, 2): across and along the opening, m, the tcp at zero.
+
+    under (B,): height of their undersides above the tcp, m.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    under: np.ndarray
+
+    def lowest(self, points: np.ndarray, xy: np.ndarray, yaws: np.ndarray, tcp_z: float) -> np.ndarray:
+        """(K,) m: the lowest heights of the tcp over xy (2,), from tcp_z on, at which yaws (K,) rad touch nothing.
+
+        points (N, 3) m: upper surfaces; below them all is solid.
+        """
+        points = points[points[:, 2] > tcp_z + self.under.min() - SPARE]
+        way = points[:, :2] - xy
+        radius = math.hypot(*np.maximum(-self.lower, self.upper).max(axis=0)) + MARGIN
+        near = (way * way).sum(axis=1) < radius * radius
+        if not near.any():
+            return np.full(len(yaws), tcp_z)
+        # The hand's x and y in the world, see kinematics.top_down: (sin, -cos) and -(cos, sin) of the yaw.
+        axes = np.stack([[np.sin(yaws), -np.cos(yaws)], [-np.cos(yaws), -np.sin(yaws)]])  # (2, 2, K)
+        at = (way[near] @ axes).transpose(2, 0, 1)[:, None]  # (K, 1, 2, N)
+        inside = (at > self.lower[..., None] - MARGIN) & (at < self.upper[..., None] + MARGIN)  # (K, B, 2, N)
+        tops = np.where(inside[:, :, 0] & inside[:, :, 1], points[near, 2], -np.inf).max(axis=-1)  # (K, B)
+        return np.maximum((tops - self.under + SPARE).max(axis=1), tcp_z)
+
+
+@dataclass(frozen=True)
+class Hand:
+    """palm: all that moves with the last joint and does not slide. left, right: the fingers, ``opened`` m apart."""
+
+    palm: Boxes
+    left: Boxes
+    right: Boxes
+    opened: float
+
+    def fingers(self, inner: float, outer: float) -> Boxes:
+        """Both fingers, and where they sweep while the gap between the pads goes from outer to inner, m."""
+        sweep = np.array([[0.0, inner - self.opened], [0.0, outer - self.opened]]) / 2
+        left, right = self.left, self.right
+        lower = np.concatenate([left.lower + sweep[0], right.lower - sweep[1]])
+        upper = np.concatenate([left.upper + sweep[1], right.upper - sweep[0]])
+        return Boxes(lower, upper, np.concatenate([left.under, right.under]))
+
+
+def measure(kinematics: Kinematics) -> Hand:
+    """The hand of an arm. Sets the scratch arm to home."""
+    model, data, arm = kinematics.model, kinematics.data, kinematics.arm
+    kinematics.set(kinematics.home)
+    last = int(model.joint(arm.joints[-1]).bodyid[0])
+    fingers = [_hanging(model, model.body(name).id) for name in arm.finger_bodies]
+    palm = _hanging(model, last) - fingers[0] - fingers[1]
+    one, other = (_boxes(kinematics, bodies) for bodies in fingers)
+    left, right = (one, other) if one.upper[:, 1].mean() > 0 else (other, one)
+    slides = [model.joint(name).qposadr[0] for name in arm.finger_joints]
+    return Hand(_boxes(kinematics, palm), left, right, float(data.qpos[slides].sum() * arm.gap_scale))
+
+
+def _boxes(kinematics: Kinematics, bodies: set[int]) -> Boxes:
+    """The bounding boxes of the geoms of some bodies in the frame of the tcp, drawn ones included."""
+    model, data = kinematics.model, kinematics.data
+    geoms = np.flatnonzero(np.isin(model.geom_bodyid, list(bodies)))
+    site = model.site(kinematics.arm.tcp_site).id
+    turn = data.site_xmat[site].reshape(3, 3)
+    own = data.geom_xmat[geoms].reshape(-1, 3, 3)
+    middle = data.geom_xpos[geoms] + np.einsum("gij,gj->gi", own, model.geom_aabb[geoms, :3]) - data.site_xpos[site]
+    center = middle @ turn
+    half = np.einsum("gij,gj->gi", np.abs(turn.T @ own), model.geom_aabb[geoms, 3:])
+    # The tcp's z points down.
+    return Boxes((center - half)[:, :2], (center + half)[:, :2], -(center + half)[:, 2])
+
+
+def _hanging(model: mujoco.MjModel, root: int) -> set[int]:
+    """A body and all that hangs on it; parents come before children."""
+    found = {root}
+    for body in range(root + 1, model.nbody):
+        if int(model.body_parentid[body]) in found:
+            found.add(body)
+    return found
