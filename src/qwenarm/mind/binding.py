@@ -9,6 +9,7 @@ from typing import Any
 
 from qwenarm.mind.coordinates import TOLERANCE, Codec, Size, decode
 from qwenarm.mind.finding import Bare, Written
+from qwenarm.mind.loose import Malformed, read_value
 from qwenarm.types import FormatError, ImagePoint, Param, SkillCall, SkillSpec
 
 POINT_KEYS = ("point_2d", "point", "points", "coordinate", "coordinates", "position", "xy", "center", "centre")
@@ -31,6 +32,7 @@ _TEXT_POINT = re.compile(
 )
 _TEXT_PAIRS = re.compile(rf"[\s(\[]*\(({_NUMBER})\s*,\s*({_NUMBER})\)\s*,\s*\(({_NUMBER})\s*,\s*({_NUMBER})\)[\s)\]]*")
 _TAG = re.compile(r"<\|?/?(?:points?|box|object_ref|box_start|box_end|object_ref_start|object_ref_end)\|?>")
+_OBJECT = re.compile(r"\s*<\|object_ref_start\|>(.{0,200}?)<\|object_ref_end\|>", re.DOTALL)
 _POINTS_TAG = re.compile(
     rf"<points?\s+x1?=[\"']?({_NUMBER})[\"']?,?\s+y1?=[\"']?({_NUMBER})[\"']?([^>]*)/?>(?:([^<]*)</points?>)?"
 )
@@ -243,6 +245,14 @@ def _text_point(text: str, notes: list[str]) -> tuple[tuple[float, float] | None
         label = alt.group(1) if alt else (tag.group(4) or "").strip()
         several = re.search(r"\bx2=", tag.group(3))
         return (None if several else _pair([tag.group(1), tag.group(2)], notes)), {"label": label}
-    bare = _TAG.sub(" ", text)
+    if text.strip()[:1] in ("{", "["):
+        try:
+            value, end, _ = read_value(text.strip(), 0)
+        except Malformed:
+            return None, {}
+        return (None, {}) if text.strip()[end:].strip() else _point_numbers(value, notes)
+    label = _OBJECT.match(text)
+    entry = {"label": label.group(1).strip()} if label else {}
+    bare = _TAG.sub(" ", text[label.end() :] if label else text)
     match = _TEXT_PAIRS.fullmatch(bare) or _TEXT_POINT.fullmatch(bare)
-    return (_pair([group for group in match.groups() if group is not None], notes) if match else None), {}
+    return (_pair([group for group in match.groups() if group is not None], notes) if match else None), entry

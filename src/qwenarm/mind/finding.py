@@ -27,7 +27,7 @@ _FUNCTION = re.compile(
     r"<function(?:=|\s+name=)[\"']?([^>\"'\s]{0,64})[\"']?\s*>(.*?)(</function>|(?=<function[=\s])|\Z)", re.DOTALL
 )
 _PARAMETER = re.compile(
-    r"<parameter(?:=|\s+name=)[\"']?([^>\"'\s]{0,64})[\"']?\s*>(.*?)(</parameter>|(?=<parameter[=\s])|\Z)", re.DOTALL
+    r"<parameter(?:=|\s+name=)[\"']?([^>\"'\s]{0,64})[\"']?\s*>(.*?)(</parameter\b>?|(?=<parameter[=\s])|\Z)", re.DOTALL
 )
 _THINK = re.compile(r"<think(?:ing)?>")
 _THOUGHT = re.compile(r"</think(?:ing)?>")
@@ -123,7 +123,10 @@ def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Found) -> No
 
 def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Found) -> None:
     """All the JSON values of one tagged block; each must be a call."""
-    body = _FENCE.sub("", body)
+    body = _FENCE.sub("", body).strip()
+    if body.startswith("{{"):  # some copies of the templates show the call with its braces doubled
+        found.note(NOTE_LOOSE)
+        body = body[1:]
     at = _first_opener(body, 0)
     if at < 0:
         found.fail(FormatError.BROKEN, 'a tool_call held no JSON object; write {"name": ..., "arguments": {...}}')
@@ -170,7 +173,11 @@ def _read_xml(text: str, closed: bool, found: Found) -> None:
                 found.fail(FormatError.TRUNCATED, "the answer ended inside of a function; answer more briefly")
                 return
             found.note(NOTE_UNCLOSED)
-        args = {part.group(1): _xml_value(part.group(2), found) for part in _PARAMETER.finditer(function.group(2))}
+        body = function.group(2)
+        args: Any = {part.group(1): _xml_value(part.group(2), found) for part in _PARAMETER.finditer(body)}
+        if not args and body.strip():  # the arguments as JSON
+            found.note(NOTE_SHAPE)
+            args = _unquoted(body)
         found.calls.append(Written(function.group(1), args))
 
 
