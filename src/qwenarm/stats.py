@@ -1,8 +1,13 @@
-"""Intervals for success rates."""
+"""Intervals for success rates and for their differences, and exact tests. All intervals are of 95 %."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
+
+RESAMPLES = 2000
 
 
 def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -21,3 +26,88 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     low = 0.0 if successes == 0 else middle - half  # exact at the ends, where rounding would leave 1e-17
     high = 1.0 if successes == n else middle + half
     return low, high
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """The exact two-sided p of McNemar's test: how odd it is that of the pairs that differ so many go one way.
+
+    only_a, only_b: pairs in which only one of the two succeeded. Without such pairs p is 1. (McNemar, Psychometrika 12
+    (1947) 153-157; exact: the binomial test of one half.)
+    """
+    from scipy.stats import binomtest  # slow to import, and most commands compare nothing
+
+    differing = only_a + only_b
+    return float(binomtest(only_a, differing).pvalue) if differing else 1.0
+
+
+def barnard(successes_a: int, n_a: int, successes_b: int, n_b: int) -> float:
+    """The exact two-sided p of Barnard's test that two independent rates are equal; 1 when there is nothing to compare.
+
+    Barnard, Biometrika 34 (1947) 123-138.
+    """
+    from scipy.stats import barnard_exact
+
+    if min(n_a, n_b) == 0 or successes_a + successes_b in (0, n_a + n_b):
+        return 1.0
+    table = [[successes_a, successes_b], [n_a - successes_a, n_b - successes_b]]
+    return float(barnard_exact(table).pvalue)
+
+
+def paired_difference(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float, float]:
+    """Rate of a minus rate of b over the same n episodes, with its interval; (0, -1, 1) for n = 0.
+
+    Newcombe, Statistics in Medicine 17 (1998) 2635-2650, method 10: the two Wilson intervals joined, with the
+    correlation of the pairs.
+    """
+    n = both + only_a + only_b + neither
+    a, b = both + only_a, both + only_b
+    return _joined(a, n, b, n, _correlation(both, only_a, only_b, neither)) if n else (0.0, -1.0, 1.0)
+
+
+def difference(successes_a: int, n_a: int, successes_b: int, n_b: int) -> tuple[float, float, float]:
+    """Rate of a minus rate of b, independent of each other, with its interval; (0, -1, 1) when one has no episodes.
+
+    Newcombe, Statistics in Medicine 17 (1998) 873-890, method 10.
+    """
+    return _joined(successes_a, n_a, successes_b, n_b, 0.0) if min(n_a, n_b) else (0.0, -1.0, 1.0)
+
+
+def _joined(a: int, n_a: int, b: int, n_b: int, correlation: float) -> tuple[float, float, float]:
+    (low_a, high_a), (low_b, high_b) = wilson(a, n_a), wilson(b, n_b)
+    rate_a, rate_b = a / n_a, b / n_b
+    down = _side(rate_a - low_a, high_b - rate_b, correlation)
+    up = _side(high_a - rate_a, rate_b - low_b, correlation)
+    return rate_a - rate_b, max(-1.0, rate_a - rate_b - down), min(1.0, rate_a - rate_b + up)
+
+
+def _side(of_a: float, of_b: float, correlation: float) -> float:
+    return math.sqrt(max(0.0, of_a**2 - 2 * correlation * of_a * of_b + of_b**2))
+
+
+def _correlation(both: int, only_a: int, only_b: int, neither: int) -> float:
+    """Of the pairs; a positive one is corrected for continuity, as the paper has it."""
+    n = both + only_a + only_b + neither
+    margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
+    if margins == 0:
+        return 0.0
+    cross = both * neither - only_a * only_b
+    return (max(cross - n / 2, 0.0) if cross > 0 else cross) / math.sqrt(margins)
+
+
+def clustered(clusters: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float]:
+    """The interval of a mean whose values come in clusters, such as episodes that share a layout: percentiles of means
+    over clusters drawn with replacement (Davison and Hinkley, Bootstrap Methods, 1997, 3.8).
+
+    Where all values are equal resampling knows nothing of chance; then it is the Wilson interval of the clusters, for
+    values of 0 or 1. No clusters: (0, 1). Deterministic.
+    """
+    groups = [group for group in clusters if len(group)]
+    values = {float(value) for group in groups for value in group}
+    if len(values) < 2:
+        return (
+            wilson(len(groups) if values == {1.0} else 0, len(groups)) if values <= {0.0, 1.0} else (*values, *values)
+        )
+    sums, sizes = np.array([sum(group) for group in groups]), np.array([len(group) for group in groups])
+    drawn = np.random.default_rng(seed).integers(len(groups), size=(RESAMPLES, len(groups)))
+    low, high = np.percentile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [2.5, 97.5])
+    return float(low), float(high)
