@@ -18,19 +18,20 @@ from qwenarm.trace import Trace
 def main(arguments: list[str] | None = None) -> None:
     """Plays the episodes in lockstep, keeps them in a trace, writes a page of each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url", help="http://host:port, and #NAME behind it if the server has several models")
+    parser.add_argument("url", help="http://host:port, behind it #NAME,option=value ... as docs/servers.md has them")
     parser.add_argument("--task", default="put")
     parser.add_argument("--altitude", choices=("step", "plan"), default="step")
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=4, help="episodes at once, and so requests under way")
     parser.add_argument("--out", type=Path, default=Path("runs/remote"))
     args = parser.parse_args(arguments)
 
     backend = open_model(args.url)
-    print("asking", {key: backend.describe()[key] for key in ("model", "url", "family")})
+    print("asking", {key: backend.describe()[key] for key in ("model", "url", "family", "constrain")})
     choice = Choice(args.task, policy="vlm", model=args.url, altitude=args.altitude)
     trace, outcomes = Trace(args.out), Counter[str]()
     plays = (perform(choice, seed, backend) for seed in range(args.seeds))
-    for episode in drive(plays, backend, batch=4):
+    for episode in drive(plays, backend, args.batch):
         trace.append(episode)
         outcomes[str(episode.outcome)] += 1
         page = write_page(episode, args.out / f"{episode.task}-{episode.seed}.html")

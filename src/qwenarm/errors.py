@@ -26,3 +26,7 @@ class BadInput(QwenarmError):
 
 class ModelUnavailable(QwenarmError):
     """A checkpoint that is missing, broken or of another architecture, or a server that does not answer."""
+
+
+class PromptFailed(QwenarmError):
+    """One prompt that a server did not answer, while it answers others: the episode that asked it ends as crashed."""

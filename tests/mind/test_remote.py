@@ -3,82 +3,26 @@
 import base64
 import io
 import json
-import threading
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.mind.fake_server import ARGUMENTS, CALL, SERVED, FakeServer, Reply, called, said
 
 from qwenarm.errors import ModelUnavailable, UnknownName
-from qwenarm.mind.backends.remote import Remote
+from qwenarm.mind.backends.remote import Remote, _key
 from qwenarm.mind.language import frame_sizes, parse, to_prompt
 from qwenarm.mind.presets import QWEN
 from qwenarm.types import FormatError, ImagePoint, SkillCall
 
-ARGUMENTS = {"at": {"label": "red cube", "point_2d": [512, 430]}}
 PICK = SkillCall("pick", {"at": ImagePoint(0.512, 0.43, "red cube")})
-SERVED = [{"id": "qwen", "root": "Qwen/Qwen3-VL-2B-Instruct"}, {"id": "Qwen/Qwen2.5-VL-7B-Instruct"}, {"id": "mine"}]
-
-
-def said(content=None, **message):
-    return {
-        "choices": [{"message": {"content": content, **message}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 7, "completion_tokens": 3},
-    }
-
-
-def called(name="pick", arguments: Any = None, **message):
-    arguments = json.dumps(ARGUMENTS) if arguments is None else arguments
-    return said(
-        tool_calls=[{"id": "1", "type": "function", "function": {"name": name, "arguments": arguments}}], **message
-    )
-
-
-class Server:
-    """A server whose answers are (status, body) of a function of the request; it keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.answer: Callable[[dict[str, Any]], tuple[int, Any]] = lambda request: (200, called())
-        self.models: tuple[int, Any] = (200, {"data": SERVED})
-        self.requests: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.headers.append(dict(self.headers))
-                self.reply(*outer.models)
-
-            def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.requests.append(request)
-                self.reply(*outer.answer(request))
-
-            def reply(self, status: int, body: Any) -> None:
-                data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture
-def server():
-    server = Server()
+def server() -> Iterator[FakeServer]:
+    server = FakeServer()
+    server.answer = lambda request: called()
     yield server
     server.close()
 
@@ -119,18 +63,46 @@ def test_the_request(server, look, specs):
     assert completion.seconds > 0
 
 
-def test_no_key_no_header(server, monkeypatch):
+def test_the_key_of_the_environment(server, monkeypatch):
+    def sent():
+        Remote(server.url, "qwen")
+        return server.headers[-1].get("Authorization")
+
     monkeypatch.delenv("QWENARM_API_KEY", raising=False)
-    Remote(server.url, "qwen")
-    assert "Authorization" not in server.headers[0]
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert sent() is None
+    monkeypatch.setenv("OPENAI_API_KEY", "common")
+    assert sent() == "Bearer common"
+    monkeypatch.setenv("QWENARM_API_KEY", "own")
+    assert sent() == "Bearer own"
+
+
+def test_the_common_key_does_not_leave_in_the_open(monkeypatch):
+    monkeypatch.delenv("QWENARM_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "common")
+    urls = {
+        "https://api.example/v1": "common",
+        "http://[::1]:8000/v1": "common",
+        "http://10.0.0.7:8000/v1": "",
+        "http://localhost.example:80/v1": "",
+    }
+    assert {url: _key(url) for url in urls} == urls
 
 
 def test_a_batch_keeps_its_order(server, look, specs):
-    server.answer = lambda request: (200, said(request["messages"][1]["content"][-1]["text"].splitlines()[1]))
+    server.answer = lambda request: said(request["messages"][1]["content"][-1]["text"].splitlines()[1])
     remote = Remote(server.url, "qwen", concurrency=4)
     prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN) for n in range(12)]
     assert [completion.text for completion in remote.generate(prompts)] == [f"Task: task {n}" for n in range(12)]
     assert remote.generate([]) == []
+
+
+def test_a_thinking_checkpoint_gets_room_and_its_own_sampling(server):
+    server.models = Reply(body={"data": [{"id": "t", "root": "Qwen/Qwen3-VL-8B-Thinking", "owned_by": "vllm"}]})
+    remote = Remote(server.url)
+    assert remote.thinking
+    assert dict(remote._drawn()) == {"temperature": 1.0, "seed": 0, "top_p": 0.95, "top_k": 20}
+    assert not Remote(server.url, temperature=0.0).sampling.temperature
 
 
 def test_thinking_is_switched_where_there_is_a_switch(server, ask):
@@ -159,21 +131,31 @@ def test_structured_calls_become_text_of_the_family(server, look, specs, family)
         called(arguments=ARGUMENTS),
         called(reasoning_content="It is red."),
         called(content="I pick it."),
-        said(f'<tool_call>\n{{"name": "pick", "arguments": {json.dumps(ARGUMENTS)}}}\n</tool_call>'),
+        said(f"It is red.\n</think>\n\n{CALL}"),
+        said(CALL),
         said([{"type": "text", "text": f'{{"name": "pick", "arguments": {json.dumps(ARGUMENTS)}}}'}]),
         said(
             f"<tool_call><function=pick><parameter=at>{json.dumps(ARGUMENTS['at'])}</parameter></function></tool_call>"
         ),
     ],
-    ids=["structured", "object", "reasoning", "content too", "text", "parts", "other dialect"],
+    ids=[
+        "structured",
+        "object",
+        "reasoning",
+        "content too",
+        "thought without a parser",
+        "text",
+        "parts",
+        "other dialect",
+    ],
 )
 def test_every_way_of_answering_is_the_same_decision(server, ask, answer):
-    server.answer = lambda request: (200, answer)
+    server.answer = lambda request: answer
     assert ask().calls == (PICK,)
 
 
 def test_reasoning_is_thought(server, ask):
-    server.answer = lambda request: (200, called(reasoning="It is red."))
+    server.answer = lambda request: called(reasoning="It is red.")
     assert ask().thought == "It is red."
 
 
@@ -186,111 +168,38 @@ def test_reasoning_is_thought(server, ask):
         (called(arguments="[]"), FormatError.BAD_ARGUMENT),
         (called(name="fly"), FormatError.UNKNOWN_SKILL),
         (said(reasoning_content="I shall pick it."), FormatError.NO_CALL),
+        (said(refusal="I cannot help with that."), FormatError.NO_CALL),
     ],
 )
 def test_bad_answers_are_format_errors(server, ask, answer, error):
-    server.answer = lambda request: (200, answer)
+    server.answer = lambda request: answer
     assert ask().error is error
 
 
 def test_an_answer_that_was_cut(server, ask):
     body = said("I think")
     body["choices"][0]["finish_reason"] = "length"
-    server.answer = lambda request: (200, body)
+    server.answer = lambda request: Reply(body=body)
     assert ask().error is FormatError.TRUNCATED
-
-
-# --- trouble
-
-
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_server_is_asked_again(server, ask, status):
-    answers = iter([(status, "busy"), (status, {"error": {"message": "busy"}}), (200, called())])
-    server.answer = lambda request: next(answers)
-    assert ask().calls == (PICK,)
-    assert len(server.requests) == 3
-
-
-def test_a_server_that_stays_busy(server, ask):
-    server.answer = lambda request: (503, {"error": {"message": "out of memory"}})
-    with pytest.raises(ModelUnavailable, match="503: out of memory"):
-        ask(retries=2)
-    assert len(server.requests) == 3
-
-
-def test_a_server_that_is_slow(server, ask):
-    release = threading.Event()
-    server.answer = lambda request: (release.wait(5), (200, called()))[1]
-    with pytest.raises(ModelUnavailable, match="Is the server running"):
-        ask(timeout_s=0.1, retries=1)
-    release.set()
-
-
-def test_a_refusal_is_not_repeated(server, ask):
-    server.answer = lambda request: (401, {"error": {"message": "bad key"}})
-    with pytest.raises(ModelUnavailable, match="401: bad key"):
-        ask()
-    assert len(server.requests) == 1
-
-
-def test_a_server_that_takes_no_tools_gets_them_as_text(server, look, specs):
-    server.answer = lambda request: (400, {"error": "no tools"}) if "tools" in request else (200, called())
-    remote = Remote(server.url, "qwen")
-    prompt = to_prompt(look(), (), specs, remote.family, QWEN)
-    assert "pick" in remote.generate([prompt])[0].text
-    assert '"name": "pick"' in server.requests[1]["messages"][0]["content"]
-    assert remote.describe()["tools"] == "text"
-    remote.generate([prompt])
-    assert len(server.requests) == 3  # what was learned is kept
-
-
-def test_a_server_that_is_down():
-    with pytest.raises(ModelUnavailable, match="Is the server running"):
-        Remote("http://127.0.0.1:9", "qwen", backoff_s=0.01)
-
-
-@pytest.mark.parametrize("url", ["http://", "http://[", "http://bad host"])
-def test_a_bad_url(url):
-    with pytest.raises(ModelUnavailable):
-        Remote(url, "qwen", backoff_s=0.01)
-
-
-@pytest.mark.parametrize("body", ["hello", "[]", '{"data": 3}', '{"data": [3]}'])
-def test_something_else_behind_the_url(server, body):
-    server.models = (200, body)
-    with pytest.raises(ModelUnavailable):
-        Remote(server.url, "qwen")
-
-
-@pytest.mark.parametrize("body", ["hello", {}, {"choices": []}, {"choices": [3]}, {"choices": None}])
-def test_odd_answers_are_told(server, ask, body):
-    server.answer = lambda request: (200, body)
-    with pytest.raises(ModelUnavailable, match=server.url):
-        ask()
-
-
-def test_an_answer_without_a_message_is_empty(server, ask):
-    server.answer = lambda request: (200, {"choices": [{}]})
-    assert ask().error is FormatError.EMPTY
 
 
 # --- models and families
 
 
 def test_an_unknown_model_lists_the_served_ones(server):
-    with pytest.raises(ModelUnavailable, match=r"serves: qwen, Qwen/Qwen2.5-VL-7B-Instruct, mine"):
+    with pytest.raises(ModelUnavailable, match=r"lists: qwen, Qwen/Qwen2.5-VL-7B-Instruct, mine.*does not exist"):
         Remote(server.url, "gpt")
     with pytest.raises(ModelUnavailable, match="Say which"):
         Remote(server.url)
 
 
 def test_the_only_model_needs_no_name(server):
-    server.models = (200, {"data": SERVED[:1]})
+    server.models = Reply(body={"data": SERVED[:1]})
     assert Remote(server.url).name == "qwen"
 
 
 def test_a_server_without_a_listing(server, ask):
-    server.models = (404, "")
+    server.models = Reply(404)
     assert ask().calls == (PICK,)
 
 

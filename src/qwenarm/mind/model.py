@@ -33,7 +33,9 @@ def list_models() -> tuple[ModelInfo, ...]:
         ModelInfo("Qwen/Qwen3-VL-2B-Instruct", f"any checkpoint of the Hub by its id, also id@revision: {titles}"),
         ModelInfo("./folder", "a checkpoint in a folder, in the Hub's layout with safetensors"),
         ModelInfo(
-            "http://localhost:8000", "an OpenAI-compatible server; #NAME behind the URL chooses one of its models"
+            "http://localhost:8000",
+            "an OpenAI-compatible server; behind the URL #NAME chooses one of its models, and options may follow: "
+            "#NAME,family=qwen3_5,thinking=yes",
         ),
         ModelInfo("scripted:FILE", "replies from a JSONL file, one per prompt"),
     )
@@ -42,9 +44,10 @@ def list_models() -> tuple[ModelInfo, ...]:
 def open_model(spec: str, **options: Any) -> Backend:
     """The backend for a model.
 
-    spec: "bundled", a Hub id "org/name" or "org/name@revision", a folder, "http(s)://server" or
-    "http(s)://server#model", "scripted:FILE". options: those of the backend's class (QwenVL, Remote, Scripted). Raises
-    ModelUnavailable when the model cannot be had, BadInput for an option that the backend does not know.
+    spec: "bundled", a Hub id "org/name" or "org/name@revision", a folder, "http(s)://server", behind it
+    "#model,option=value" (``address.py``), "scripted:FILE". options: those of the backend's class (QwenVL, Remote,
+    Scripted). Raises ModelUnavailable when the model cannot be had, BadInput for an option that the backend does not
+    know.
     """
     try:
         return _open(spec, options)
@@ -56,10 +59,11 @@ def open_model(spec: str, **options: Any) -> Backend:
 
 def _open(spec: str, options: dict[str, Any]) -> Backend:
     if spec.startswith(URLS):
+        from qwenarm.mind.address import read_address
         from qwenarm.mind.backends.remote import Remote
 
-        url, _, model = spec.partition("#")
-        return Remote(url, model or None, **options)
+        url, chosen = read_address(spec)
+        return Remote(url, **{**chosen, **options})
     if spec.startswith(SCRIPT):
         from qwenarm.mind.backends.scripted import Scripted, read_script
 

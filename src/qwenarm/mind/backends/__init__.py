@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from qwenarm.errors import PromptFailed
 from qwenarm.mind.families import Family
 from qwenarm.mind.presets import Preset
 from qwenarm.types import Completion, Prompt
@@ -30,6 +31,8 @@ class Backend(Protocol):
         """What is needed to ask the same model again: id, revision, file hash, device, versions."""
         ...
 
-    def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
-        """One completion per prompt, in the same order. Raises ModelUnavailable when the model cannot answer."""
+    def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | PromptFailed]:
+        """One completion per prompt, in the same order; where one prompt alone has failed, why in its place. Raises
+        ModelUnavailable when the model cannot answer.
+        """
         ...

@@ -1,41 +1,65 @@
-"""A model behind a URL: any server that speaks the OpenAI chat protocol (vLLM, SGLang, transformers serve, ...)."""
+"""A model behind a URL: any server that speaks the OpenAI chat protocol (vLLM, SGLang, transformers serve, ...).
+
+A batch of prompts is sent at once. What comes back is read as text, whether the server made tool calls of it or not.
+
+How answers are kept well-formed (``constrain``), for servers differ:
+
+* "structured": a grammar of this project's own (``structural_tag.py``) for the raw text, tools in the system text. The
+  server's own tool parsers, which differ from version to version, take no part. vLLM 0.12 and SGLang.
+* "required": ``tools`` with ``tool_choice: "required"``, for which most servers constrain an answer by the tools'
+  schemas and parse it themselves. A model may not be able to think before the call then, and some servers make it write
+  the call in another form than it was trained on.
+* "off": ``tools`` alone, and whatever the model writes.
+
+"auto" is "structured" where the server says that it is one of the two, else "off": transformers serve, for one, ignores
+every kind of constraint without a word.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
+import asyncio
 import json
 import os
-import random
+import re
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import httpx
-import numpy as np
-from PIL import Image
 
-from qwenarm.errors import ModelUnavailable
+from qwenarm.errors import ModelUnavailable, PromptFailed, UnknownName
+from qwenarm.mind.backends import _chat
+from qwenarm.mind.backends._http import Connection, complaint, run
 from qwenarm.mind.families import DEFAULT, PUBLISHED, Family, family_named
-from qwenarm.mind.language import spell, with_tools_in_text
-from qwenarm.mind.presets import QWEN
+from qwenarm.mind.language import with_tools_in_text
+from qwenarm.mind.presets import preset_named
+from qwenarm.mind.structural_tag import structural_tag
 from qwenarm.types import Completion, Prompt
 
-KEY_VARIABLE = "QWENARM_API_KEY"
-RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+Constrain = Literal["auto", "structured", "required", "off"]
+CONSTRAINTS: tuple[Constrain, ...] = ("auto", "structured", "required", "off")
+
+OWN_KEY, COMMON_KEY = "QWENARM_API_KEY", "OPENAI_API_KEY"
+HERE = ("localhost", "127.0.0.1", "[::1]")
 REFUSALS = frozenset({400, 422, 501})  # how servers that are not set up for tools answer a request with tools
-LONGEST_WAIT_S = 30.0
+LOCKED, UNKNOWN = frozenset({401, 403}), 404
+PATIENCE = 8
+"""So many prompts one after the other that fail for good are the server's fault, not theirs."""
+OLDEST_VLLM = (0, 12)
+"""The first with ``structured_outputs``."""
 
 
 class Remote:
-    """One model of one server. Greedy unless a temperature is given.
+    """One model of one server.
 
-    url: the server's base, with or without "/v1". model: the name that the server lists; may be left out where it lists
+    url: the server's base, with or without "/v1". model: the name that the server knows; may be left out where it lists
     only one. family: a row of ``families.FAMILIES``; without it the listed id is looked up in ``families.PUBLISHED``,
-    and failing that Qwen3-VL is assumed; ``describe`` says which. tools: "native" sends them as the protocol has it and
-    falls back to "text", in the system message, when the server refuses; ``describe`` says what was sent. The key comes
-    from ``api_key`` or from QWENARM_API_KEY. Raises ModelUnavailable when the server is down or does not serve the
+    and failing that Qwen3-VL is assumed; ``describe`` says which. preset: how the model is asked. tools: "native" sends
+    them as the protocol has it and falls back to "text", in the system message, when the server refuses; ``describe``
+    says what was sent. constrain: see above. temperature: None for what suits the family. The rest: see
+    ``_http.Connection``. The key comes from ``api_key``, from QWENARM_API_KEY, or, where the way is encrypted or does
+    not leave this machine, from OPENAI_API_KEY. Raises ModelUnavailable when the server is down or does not serve the
     model.
     """
 
@@ -45,194 +69,216 @@ class Remote:
         model: str | None = None,
         *,
         family: str | None = None,
+        preset: str = "qwen",
         api_key: str | None = None,
         tools: Literal["native", "text"] = "native",
+        constrain: Constrain = "auto",
         thinking: bool = False,
-        temperature: float = 0.0,
+        temperature: float | None = None,
         seed: int = 0,
-        timeout_s: float = 120.0,
+        timeout_s: float = 300.0,
+        deadline_s: float = 900.0,
         retries: int = 4,
         backoff_s: float = 0.5,
-        concurrency: int = 8,
+        concurrency: int = 64,
     ) -> None:
-        url = url.rstrip("/")
-        self.url = url if url.endswith("/v1") else f"{url}/v1"
-        self.tools, self.thinking, self.temperature, self.seed = tools, thinking, temperature, seed
-        self.retries, self.backoff_s, self.concurrency = retries, backoff_s, concurrency
-        key = api_key or os.environ.get(KEY_VARIABLE, "")
-        self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s)),
-        )
-        self.preset = QWEN
-        self.name, listed = self._choose(model)
+        if constrain not in CONSTRAINTS:
+            raise UnknownName("way to constrain", constrain, CONSTRAINTS)
+        self.url = url.rstrip("/").removesuffix("/v1") + "/v1"
+        self.tools, self.seed, self.preset = tools, seed, preset_named(preset)
+        limits = {"timeout_s": timeout_s, "deadline_s": deadline_s, "retries": retries, "backoff_s": backoff_s}
+        key = _key(self.url) if api_key is None else api_key
+        self._line = Connection(self.url, key, concurrency=concurrency, **limits)
+        self._answered, self._failed = False, 0
+        try:
+            self.name, listed = run(self._choose(model))
+        except PromptFailed as failed:  # nothing was asked yet
+            raise ModelUnavailable(str(failed)) from failed
         self.family, self.family_from = _family(family, listed)
+        self.thinking = _only_thinks(listed) or (thinking and self.family.thinking_switch)
+        self.sampling = self.family.sampling(self.thinking, temperature)
+        self.server = str(listed.get("owned_by") or "")
+        self.version = run(self._version()) if self.server == "vllm" else ""
+        self.constrain = self._constraint() if constrain == "auto" else constrain
 
     def describe(self) -> Mapping[str, Any]:
         return {
             "model": self.name,
             "url": self.url,
+            "server": f"{self.server} {self.version}".strip(),
             "family": self.family.name,
             "family_from": self.family_from,
-            "tools": self.tools,
-            "temperature": self.temperature,
+            "tools": "text" if self.constrain == "structured" else self.tools,
+            "constrain": self.constrain,
+            "temperature": self.sampling.temperature,
             "seed": self.seed,
             "thinking": self.thinking,
         }
 
-    def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
+    def generate(self, prompts: Sequence[Prompt]) -> list[Completion | PromptFailed]:
+        """A prompt that fails for good fails alone. But as long as the server has not answered any, or when it has
+        failed many in a row, the fault is taken to be the server's, and ModelUnavailable is raised.
+        """
         began = time.perf_counter()
-        with ThreadPoolExecutor(max_workers=max(1, min(self.concurrency, len(prompts)))) as pool:
-            answers = list(pool.map(self._answer, prompts))
+        answers = run(self._all(prompts))
         share = (time.perf_counter() - began) / max(1, len(prompts))
-        return [self._completion(answer, share) for answer in answers]
+        for answer in answers:
+            if isinstance(answer, ModelUnavailable):
+                raise answer
+        self._judge(answers)
+        return [replace(answer, seconds=share) if isinstance(answer, Completion) else answer for answer in answers]
 
-    def _choose(self, model: str | None) -> tuple[str, Mapping[str, Any]]:
-        """The model's name on the server, and its entry in the listing."""
-        response = self._send("GET", "/models", None, retries=1)
-        if response.status_code == httpx.codes.NOT_FOUND and model:
-            return model, {"id": model}  # a server without a listing
-        entries = {str(entry["id"]): entry for entry in _body(response, self.url, "data") if "id" in entry}
+    async def _all(self, prompts: Sequence[Prompt]) -> list[Any]:
+        async def one(prompt: Prompt) -> Completion | PromptFailed | ModelUnavailable:
+            try:
+                return await self._answer(prompt)
+            except (PromptFailed, ModelUnavailable) as failed:
+                return failed
+
+        return await asyncio.gather(*map(one, prompts))
+
+    def _judge(self, answers: Sequence[Completion | PromptFailed]) -> None:
+        failures = [answer for answer in answers if isinstance(answer, PromptFailed)]
+        if len(failures) < len(answers):
+            self._answered, self._failed = True, 0
+            return
+        self._failed += len(failures)
+        if failures and (not self._answered or self._failed >= PATIENCE):
+            raise ModelUnavailable(str(failures[0])) from failures[0]
+
+    async def _choose(self, model: str | None) -> tuple[str, Mapping[str, Any]]:
+        """The model's name on the server, and its entry in the listing.
+
+        A listing need not be complete: transformers serve lists its cache, others no adapters, some have none. So a
+        model that it does not name is tried.
+        """
+        response = await self._line.send("GET", f"{self.url}/models", retries=1)
+        if response.status_code in LOCKED:
+            raise self._locked(response)
+        if response.is_success:
+            entries = {str(entry["id"]): entry for entry in _chat.listed(response, self.url, "data") if "id" in entry}
+        else:
+            entries = dict[str, dict[str, Any]]()
         served = ", ".join(entries) or "none"
         if model is None and len(entries) == 1:
             model = next(iter(entries))
         if model is None:
-            raise ModelUnavailable(f"Say which model of {self.url} to use. It serves: {served}.")
+            raise ModelUnavailable(f"Say which model of {self.url} to use, as in URL#NAME. It lists: {served}.")
         if model not in entries:
-            raise ModelUnavailable(f"{self.url} does not serve {model!r}. It serves: {served}.")
-        return model, entries[model]
+            await self._try(model, served)
+        return model, entries.get(model, {"id": model})
 
-    def _answer(self, prompt: Prompt) -> Mapping[str, Any]:
-        """The first choice, with "usage" beside it."""
-        tools = self.tools  # another thread may learn meanwhile that the server takes none
-        response = self._send("POST", "/chat/completions", self._request(prompt, tools), self.retries)
-        if response.status_code in REFUSALS and prompt.tools and tools == "native":
-            again = self._send("POST", "/chat/completions", self._request(prompt, "text"), self.retries)
+    async def _try(self, model: str, served: str) -> None:
+        """Only a refusal tells: transformers serve, for one, fails at answers that it cannot parse, short ones among
+        them.
+        """
+        question = {"model": model, "messages": [{"role": "user", "content": "?"}], "max_tokens": 1}
+        response = await self._line.send("POST", f"{self.url}/chat/completions", question, retries=1)
+        if response.status_code in REFUSALS | {UNKNOWN}:
+            words = f"{self.url} does not serve {model!r}. It lists: {served}."
+            raise ModelUnavailable(f"{words} It said: status {response.status_code}, {complaint(response)}")
+
+    async def _version(self) -> str:
+        response = await self._line.send("GET", f"{self.url.removesuffix('/v1')}/version", retries=1)
+        try:
+            return str(response.json()["version"])
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+    def _constraint(self) -> Constrain:
+        numbers = tuple(int(part) for part in re.findall(r"\d+", self.version)[:2])
+        able = self.server == "sglang" or (self.server == "vllm" and numbers >= OLDEST_VLLM)
+        return "structured" if able else "off"
+
+    async def _answer(self, prompt: Prompt) -> Completion:
+        tools = self.tools  # another prompt may teach meanwhile that the server takes none
+        response = await self._post(prompt, tools)
+        if response.status_code in REFUSALS and prompt.tools and tools == "native" and self.constrain == "off":
+            again = await self._post(prompt, "text")
             if again.is_success:
                 self.tools, response = "text", again
-        choices = _body(response, self.url, "choices")
+        if response.status_code in LOCKED:
+            raise self._locked(response)
+        if not response.is_success:
+            kind = ModelUnavailable if response.status_code == UNKNOWN else PromptFailed
+            raise kind(f"{self.url} answered with status {response.status_code}: {complaint(response)}")
+        choices = _chat.listed(response, self.url, "choices")
         if not choices:
-            raise ModelUnavailable(f"{self.url} answered without any choice.")
-        return {**choices[0], "usage": response.json().get("usage") or {}}
+            raise PromptFailed(f"{self.url} answered without any choice.")
+        return self._completion(choices[0], response.json().get("usage") or {})
+
+    def _locked(self, response: httpx.Response) -> ModelUnavailable:
+        return ModelUnavailable(
+            f"{self.url} answered with status {response.status_code}: {complaint(response)}. Its key goes into the "
+            f"environment variable {OWN_KEY}."
+        )
+
+    async def _post(self, prompt: Prompt, tools: str) -> httpx.Response:
+        body = await asyncio.to_thread(self._request, prompt, tools)  # packing the images takes its time
+        return await self._line.send("POST", f"{self.url}/chat/completions", body)
 
     def _request(self, prompt: Prompt, tools: str) -> dict[str, Any]:
-        if tools == "text" and prompt.tools:
-            prompt = with_tools_in_text(prompt, self.family)
-        request: dict[str, Any] = {
-            "model": self.name,
-            "messages": _messages(prompt),
-            "max_tokens": prompt.max_tokens,
-            "temperature": self.temperature,
-        }
-        if prompt.tools:
-            request["tools"] = list(prompt.tools)
-        if self.temperature > 0:
-            request["seed"] = self.seed
+        asked = prompt
+        if prompt.tools and (tools == "text" or self.constrain == "structured"):
+            asked = with_tools_in_text(prompt, self.family)
+        request = {"model": self.name, "messages": _chat.messages(asked), "max_tokens": prompt.max_tokens}
+        if asked.tools:
+            request["tools"] = list(asked.tools)
+            request |= {"tool_choice": "required"} if self.constrain == "required" else {}
+        elif prompt.tools and self.constrain == "structured":
+            request |= self._structured(structural_tag(prompt, self.family))
         if self.family.thinking_switch:
             request["chat_template_kwargs"] = {"enable_thinking": self.thinking}
-        return request
+        return request | dict(self._drawn())
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, retries: int) -> httpx.Response:
-        """One request, repeated with growing pauses while the server is busy or out of reach."""
-        for attempt in range(retries + 1):
-            last = attempt == retries
-            try:
-                response = self._client.request(method, self.url + path, json=body)
-            except httpx.TransportError as error:
-                if last:
-                    reason = str(error) or type(error).__name__
-                    raise ModelUnavailable(f"No answer from {self.url}: {reason}. Is the server running?") from error
-                time.sleep(self._pause(attempt, None))
-                continue
-            except httpx.InvalidURL as error:
-                raise ModelUnavailable(f"{self.url!r} is not a valid URL: {error}.") from error
-            if last or response.status_code not in RETRIED:
-                return response
-            time.sleep(self._pause(attempt, response.headers.get("Retry-After")))
-        raise AssertionError("unreachable")
+    def _structured(self, tag: dict[str, Any]) -> dict[str, Any]:
+        if self.server == "sglang":
+            return {"response_format": tag}
+        return {"structured_outputs": {"structural_tag": json.dumps(tag)}}
 
-    def _pause(self, attempt: int, asked: str | None) -> float:
-        """Seconds to wait: as the server asked, else doubling; jittered, so that a batch does not come back as one."""
-        wished = float(asked) if asked and asked.isdigit() else self.backoff_s * 2**attempt
-        return min(wished, LONGEST_WAIT_S) * random.uniform(1.0, 1.25)
+    def _drawn(self) -> Iterator[tuple[str, Any]]:
+        """How answers are drawn. top_k is no part of the protocol; a server that does not know it may refuse it."""
+        yield "temperature", self.sampling.temperature
+        if self.sampling.temperature > 0:
+            yield "seed", self.seed
+            yield "top_p", self.sampling.top_p
+            if self.sampling.presence_penalty:
+                yield "presence_penalty", self.sampling.presence_penalty
+            if self.sampling.top_k and self.server in ("vllm", "sglang"):
+                yield "top_k", self.sampling.top_k
 
-    def _completion(self, choice: Mapping[str, Any], seconds: float) -> Completion:
-        usage, finish = choice["usage"], str(choice.get("finish_reason") or "stop")
+    def _completion(self, choice: Mapping[str, Any], usage: Mapping[str, Any]) -> Completion:
+        finish = str(choice.get("finish_reason") or "stop")
         return Completion(
-            text=_text(choice.get("message") or {}, self.family),
-            seconds=seconds,
+            text=_chat.text(choice.get("message") or {}, self.family),
             tokens_in=int(usage.get("prompt_tokens") or 0),
             tokens_out=int(usage.get("completion_tokens") or 0),
             finish="stop" if finish in ("tool_calls", "function_call") else finish,
         )
 
 
+def _key(url: str) -> str:
+    """The user's key for this server. The common variable may hold the key of another service: it is not sent over an
+    open line.
+    """
+    private = url.startswith(("https://", *(f"http://{host}{end}" for host in HERE for end in (":", "/"))))
+    return os.environ.get(OWN_KEY) or (os.environ.get(COMMON_KEY, "") if private else "")
+
+
 def _family(named: str | None, listed: Mapping[str, Any]) -> tuple[Family, str]:
     """The family, and where it is known from."""
     if named is not None:
         return family_named(named), "given"
-    for key in ("id", "root"):  # vLLM and SGLang list the checkpoint behind a served name as its root
-        if listed.get(key) in PUBLISHED:
-            return family_named(PUBLISHED[str(listed[key])]), f"the server's listing: {listed[key]}"
+    if hub_id := _hub_id(listed):
+        return family_named(PUBLISHED[hub_id]), f"the server's listing: {hub_id}"
     return family_named(DEFAULT), "assumed; give the family if the model is of another"
 
 
-def _body(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]:
-    """The objects listed under ``key`` of a good answer. Raises ModelUnavailable, with the server's words, else."""
-    if not response.is_success:
-        raise ModelUnavailable(f"{url} answered with status {response.status_code}: {_complaint(response)}")
-    try:
-        return [{**entry} for entry in response.json()[key]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelUnavailable(f"{url} does not speak the OpenAI protocol: no {key!r} in its answer.") from error
+def _hub_id(listed: Mapping[str, Any]) -> str | None:
+    """The published checkpoint behind a listed name: vLLM and SGLang give it as its root."""
+    return next((str(listed[key]) for key in ("id", "root") if listed.get(key) in PUBLISHED), None)
 
 
-def _complaint(response: httpx.Response) -> str:
-    try:
-        content = response.json()
-        error = content.get("error", content) if isinstance(content, dict) else content
-        words = error.get("message", error) if isinstance(error, dict) else error
-    except ValueError:
-        words = response.text
-    return " ".join(str(words).split())[:300] or "no reason given"
-
-
-def _messages(prompt: Prompt) -> list[dict[str, Any]]:
-    """The chat messages with their images in them."""
-    images = iter(prompt.images)
-    return [{**message, "content": _content(message["content"], images)} for message in prompt.messages]
-
-
-def _content(content: Any, images: Any) -> Any:
-    if isinstance(content, str):
-        return content
-    return [_image_part(next(images)) if part["type"] == "image" else part for part in content]
-
-
-def _image_part(image: np.ndarray) -> dict[str, Any]:
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG")
-    data = base64.b64encode(stream.getvalue()).decode("ascii")
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
-
-
-def _text(message: Mapping[str, Any], family: Family) -> str:
-    """A message as the model itself would have written it: thoughts in tags, calls in the family's dialect."""
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    parts = [f"<think>\n{thought}\n</think>\n"] if thought else []
-    content = message.get("content") or ""
-    parts.append(content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content))
-    parts += [_call(call.get("function") or {}, family) for call in message.get("tool_calls") or []]
-    return "\n".join(part for part in parts if part)
-
-
-def _call(function: Mapping[str, Any], family: Family) -> str:
-    name, arguments = str(function.get("name", "")), function.get("arguments")
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments or "{}")
-        except ValueError:  # broken JSON stays as the model wrote it, for ``parse`` to judge
-            return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n</tool_call>'
-    if isinstance(arguments, dict):
-        return spell(name, arguments, family)
-    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
+def _only_thinks(listed: Mapping[str, Any]) -> bool:
+    """Whether it is one of the checkpoints that are published as such."""
+    return (_hub_id(listed) or "").endswith("-Thinking")

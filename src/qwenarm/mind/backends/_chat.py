@@ -1,0 +1,67 @@
+"""The OpenAI chat protocol: prompts as its messages, and its answers as the text that the model would have written."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from qwenarm.errors import PromptFailed
+from qwenarm.mind.families import Family
+from qwenarm.mind.language import spell
+from qwenarm.types import Prompt
+
+
+def messages(prompt: Prompt) -> list[dict[str, Any]]:
+    """The chat messages with their images in them, as data URIs."""
+    images = iter(prompt.images)
+    return [{**message, "content": _content(message["content"], images)} for message in prompt.messages]
+
+
+def _content(content: Any, images: Iterator[np.ndarray]) -> Any:
+    if isinstance(content, str):
+        return content
+    return [_image_part(next(images)) if part["type"] == "image" else part for part in content]
+
+
+def _image_part(image: np.ndarray) -> dict[str, Any]:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
+    data = base64.b64encode(stream.getvalue()).decode("ascii")
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+
+
+def listed(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]:
+    """The objects under ``key`` of a good answer. Raises PromptFailed if it is not of the protocol."""
+    try:
+        return [{**entry} for entry in response.json()[key]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PromptFailed(f"{url} does not speak the OpenAI protocol: no {key!r} in its answer.") from error
+
+
+def text(message: Mapping[str, Any], family: Family) -> str:
+    """A message as the model itself would have written it: thoughts in tags, calls in the family's dialect."""
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    parts = [f"<think>\n{thought}\n</think>\n"] if thought else []
+    content = message.get("content") or message.get("refusal") or ""
+    parts.append(content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content))
+    parts += [_call(call.get("function") or {}, family) for call in message.get("tool_calls") or []]
+    return "\n".join(part for part in parts if part)
+
+
+def _call(function: Mapping[str, Any], family: Family) -> str:
+    name, arguments = str(function.get("name", "")), function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments or "{}")
+        except ValueError:  # broken JSON stays as the model wrote it, for ``parse`` to judge
+            return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n</tool_call>'
+    if isinstance(arguments, dict):
+        return spell(name, arguments, family)
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"

@@ -1,0 +1,151 @@
+"""Requests to a server: many at once, each repeated while the server is busy, none waited for without end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import threading
+import time
+from collections.abc import Coroutine, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any, TypeVar
+
+import httpx
+
+from qwenarm.errors import ModelUnavailable, PromptFailed
+
+T = TypeVar("T")
+
+RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+CONNECT_TIMEOUT_S = 10.0
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Does the work on an event loop of its own thread: callable from anywhere, also from a notebook, which has a loop
+    already. Ctrl-C cancels it at once, and with it every request under way.
+    """
+    future = asyncio.run_coroutine_threadsafe(work, _loop())
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="qwenarm-requests", daemon=True).start()
+    return loop
+
+
+class Connection:
+    """One server and one pool of connections to it.
+
+    timeout_s: for one answer. deadline_s: for a request in all, with its repetitions and the pauses between them.
+    retries: how often a request is repeated that met a busy server or a broken line; one that took too long is not, for
+    that would only add to the server's load. backoff_s: the first pause, which doubles, unless the server asks for
+    another in Retry-After. concurrency: requests under way at the same time.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout_s: float,
+        deadline_s: float,
+        retries: int,
+        backoff_s: float,
+        concurrency: int,
+    ) -> None:
+        self.url, self.timeout_s, self.deadline_s = url, timeout_s, deadline_s
+        self.retries, self.backoff_s = retries, backoff_s
+        self._places = asyncio.Semaphore(concurrency)
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
+            verify=url.startswith("https"),  # reading all certificates takes a while, and an open line needs none
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+        )
+
+    async def send(self, method: str, url: str, body: Any = None, retries: int | None = None) -> httpx.Response:
+        """The server's answer, good or bad. The deadline begins when the request is its turn.
+
+        Raises ModelUnavailable when the server cannot be reached, PromptFailed when it takes too long or breaks off.
+        """
+        async with self._places:
+            ends, attempt = time.monotonic() + self.deadline_s, 0
+            last = self.retries if retries is None else retries
+            while True:
+                found = await self._once(method, url, body, ends - time.monotonic())
+                pause = self._pause(attempt, found)
+                if attempt >= last or pause is None or time.monotonic() + pause > ends:
+                    break
+                await asyncio.sleep(pause)
+                attempt += 1
+        if isinstance(found, httpx.Response):
+            return found
+        raise found
+
+    async def _once(
+        self, method: str, url: str, body: Any, left_s: float
+    ) -> httpx.Response | ModelUnavailable | PromptFailed:
+        """One attempt. What another attempt may mend is returned, and raised by the caller if it is the last one."""
+        limit = min(self.timeout_s, left_s)
+        try:
+            async with asyncio.timeout(limit):
+                return await self._client.request(method, url, json=body)
+        except TimeoutError as error:
+            raise PromptFailed(f"{self.url} did not answer within {limit:.3g} s.") from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ModelUnavailable(f"{self.url!r} is not a valid URL: {error}.") from error
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return ModelUnavailable(f"No answer from {self.url}: {_reason(error)}. Is the server running?")
+        except httpx.TransportError as error:
+            return PromptFailed(f"{self.url} broke off: {_reason(error)}.")
+
+    def _pause(self, attempt: int, found: httpx.Response | Exception) -> float | None:
+        """Seconds to wait before the next attempt, None if there is no sense in one.
+
+        Jittered, so that a batch does not come back as one.
+        """
+        asked = None
+        if isinstance(found, httpx.Response):
+            if found.status_code not in RETRIED:
+                return None
+            asked = _asked_pause(found.headers.get("Retry-After", ""))
+        return (self.backoff_s * 2**attempt if asked is None else asked) * random.uniform(1.0, 1.25)
+
+
+def _asked_pause(value: str) -> float | None:
+    """Retry-After in seconds: a number or a date (RFC 9110)."""
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        then = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return max(0.0, (then - datetime.now(UTC)).total_seconds())
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def complaint(response: httpx.Response) -> str:
+    """What a server says that went wrong, in one line: its JSON in any of the usual forms, or its page without tags."""
+    try:
+        content = response.json()
+    except ValueError:
+        page = re.sub(r"(?s)<(script|style|head)\b.*?</\1>|<[^>]*>", " ", response.text)
+        return " ".join(page.split())[:300] or "no reason given"
+    for key in ("error", "detail", "message"):
+        content = content.get(key, content) if isinstance(content, Mapping) else content
+    return " ".join(str(content).split())[:300] or "no reason given"
