@@ -51,8 +51,8 @@ Play = Generator[Prompt, Completion, Episode]
 class Answers(Protocol):
     """All that is asked of a backend here."""
 
-    def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
-        """One completion per prompt, in the same order."""
+    def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
+        """One completion per prompt, in the same order; where one prompt alone has failed, why in its place."""
         ...
 
 
@@ -221,8 +221,9 @@ def versions() -> dict[str, Any]:
 def drive(plays: Iterable[Play], backend: Answers | None = None, batch: int = 1) -> Generator[Episode, None, None]:
     """Advances up to ``batch`` episodes in lockstep, their prompts answered together; yields each episode as it ends.
 
-    plays are begun only when there is room, so an endless iterator of them is fine. An error of the backend ends the
-    episodes in flight as CRASHED, except ``QwenarmError`` (a server that is down), which is the caller's and is raised.
+    plays are begun only when there is room, so an endless iterator of them is fine. An error in the place of an answer
+    ends that episode as CRASHED; one that the backend raises ends all those in flight, except ``QwenarmError`` (a
+    server that is down), which is the caller's and is raised.
     """
     queue, flying = iter(plays), dict[Play, Prompt]()
     try:
