@@ -104,9 +104,8 @@ def clustered(clusters: Sequence[Sequence[float]], seed: int = 0) -> tuple[float
     groups = [group for group in clusters if len(group)]
     values = {float(value) for group in groups for value in group}
     if len(values) < 2:
-        return (
-            wilson(len(groups) if values == {1.0} else 0, len(groups)) if values <= {0.0, 1.0} else (*values, *values)
-        )
+        only = values.pop() if values else 0.0
+        return wilson(len(groups) * int(only), len(groups)) if only in (0.0, 1.0) else (only, only)
     sums, sizes = np.array([sum(group) for group in groups]), np.array([len(group) for group in groups])
     drawn = np.random.default_rng(seed).integers(len(groups), size=(RESAMPLES, len(groups)))
     low, high = np.percentile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [2.5, 97.5])
