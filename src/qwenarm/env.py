@@ -28,7 +28,7 @@ from qwenarm.body.body import Body
 from qwenarm.body.cameras import CAMERAS
 from qwenarm.body.kinematics import Kinematics
 from qwenarm.body.scene import Scene, compile_scene
-from qwenarm.changes import Changes, changed_arm, changed_combos, changed_setup, checked
+from qwenarm.changes import Changes, changed_arm, changed_combos, changed_layout, changed_setup, checked
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.registry import load
 from qwenarm.tasks._casting import Combos, Task
@@ -125,10 +125,11 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def _build(self, seed: int, words: str | None) -> Setup:
         """The episode of a seed, with its changes."""
         rng, combos = np.random.default_rng(seed), changed_combos(self.changes, seed, self.combos)
+        layout = changed_layout(self.changes, seed)
         if words is None:
-            setup = self._task.build(rng, self.level, combos)
+            setup = self._task.build(rng, self.level, combos, layout)
         else:
-            setup = free_setup(words, rng, self.level, combos)
+            setup = free_setup(words, rng, self.level, combos, layout)
         return changed_setup(self.changes, seed, setup)
 
     def _happen(self, happening: Happening, body: Body) -> None:

@@ -28,7 +28,8 @@ class Body:
     """The world of one episode. Same scene, arm and controls give the same bits, whatever ran before in the process.
 
     clamps: how often each safety limit changed a control since the reset. seconds: wall seconds spent in "physics" and
-    "render". said: what was told to people since the reset. after_step: called with the Body after every control
+    "render". said: what was told to people since the reset. loose: for so many more control periods the fingers are
+    open, whatever they are told. after_step: called with the Body after every control
     period, for what goes on by itself. Frames are drawn lazily; a Body belongs to the thread that draws its first
     frame.
     """
@@ -43,6 +44,7 @@ class Body:
         self.clamps: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.said: list[SkillCall] = []
+        self.loose = 0
         self.after_step: list[Callable[[Body], None]] = []
         self._servos = Servos(self.model, arm)
         self._objects = [self.model.body(p.spec.id).id for p in scene.objects]
@@ -66,6 +68,7 @@ class Body:
         self.clamps.clear()
         self.seconds.clear()
         self.said.clear()
+        self.loose = 0
 
     @property
     def time_s(self) -> float:
@@ -84,7 +87,9 @@ class Body:
             self.clamps.update(clamps)
             self.target = target
             reach = self.arm.gripper_speed * PERIOD
-            gap = self._gap + float(np.clip(target.gripper - self._gap, -reach, reach))
+            wanted = self.arm.max_gap if self.loose else target.gripper
+            gap = self._gap + float(np.clip(wanted - self._gap, -reach, reach))
+            self.loose = max(0, self.loose - 1)
             for ctrl in self._servos.between(last.qpos, target, self._gap, gap):
                 self.data.ctrl[:] = ctrl
                 mujoco.mj_step(self.model, self.data)

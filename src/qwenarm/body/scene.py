@@ -3,7 +3,7 @@ Compiled fresh for every episode (2 ms)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import numpy as np
 from qwenarm.body.cameras import CAMERAS, Camera
 from qwenarm.body.decals import Decal, add_decal
 from qwenarm.body.objects import COLORS, ObjectSpec, add_object
+from qwenarm.body.props import Prop, add_prop
 from qwenarm.errors import BadInput
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ WORKSPACE_X = (0.38, 0.68)
 WORKSPACE_Y = (-0.25, 0.25)
 """Where the centres of objects may start on the table, m:
 within reach of every arm, inside the front camera's picture."""
+Area = tuple[tuple[float, float], tuple[float, float]]
+"""A part of the table: from and to in x, from and to in y, m."""
+WORKSPACE: Area = (WORKSPACE_X, WORKSPACE_Y)
 GAP = 0.030
 """Free space kept between two objects at the start, m: the fingers must fit in."""
 
@@ -59,11 +63,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Scene:
-    """One episode's world, before compilation."""
+    """One episode's world, before compilation. props: what no task knows of."""
 
     objects: tuple[Placement, ...]
     look: Look = field(default_factory=Look)
     cameras: tuple[Camera, ...] = CAMERAS
+    props: tuple[Prop, ...] = ()
 
     def spec(self, object_id: str) -> ObjectSpec:
         """The spec of an object by its id. Raises BadInput with the ids that there are."""
@@ -73,16 +78,22 @@ class Scene:
         raise BadInput(f"No object {object_id!r} in the scene; there are {', '.join(p.spec.id for p in self.objects)}.")
 
 
-def place_objects(rng: np.random.Generator, specs: Sequence[ObjectSpec], tries: int = 200) -> tuple[Placement, ...]:
+def place_objects(
+    rng: np.random.Generator,
+    specs: Sequence[ObjectSpec],
+    tries: int = 200,
+    areas: Mapping[str, Area] | None = None,
+) -> tuple[Placement, ...]:
     """Puts the objects on the table so that none touches another or hides it from the front camera.
 
-    Large ones are placed first. Raises BadInput if the table is too small for them all.
+    Large ones are placed first. areas: where, by object id; the whole workspace for the others. Raises BadInput if the
+    table is too small for them all.
     """
     order = sorted(range(len(specs)), key=lambda i: -specs[i].radius)
     for _ in range(tries):
         placed: dict[int, Placement] = {}
         for i in order:
-            spot = _free_spot(rng, specs[i], placed.values(), tries)
+            spot = _free_spot(rng, specs[i], placed.values(), tries, (areas or {}).get(specs[i].id, WORKSPACE))
             if spot is None:
                 break
             placed[i] = spot
@@ -91,18 +102,21 @@ def place_objects(rng: np.random.Generator, specs: Sequence[ObjectSpec], tries: 
     raise BadInput(f"{len(specs)} objects do not fit on the table: ask for fewer.")
 
 
-def _free_spot(rng: np.random.Generator, spec: ObjectSpec, placed: Iterable[Placement], tries: int) -> Placement | None:
+def _free_spot(
+    rng: np.random.Generator, spec: ObjectSpec, placed: Iterable[Placement], tries: int, area: Area
+) -> Placement | None:
     margin = max(0.0, spec.radius - 0.04)
+    (x_min, x_max), (y_min, y_max) = area
     for _ in range(tries):
-        x = rng.uniform(WORKSPACE_X[0] + margin, WORKSPACE_X[1] - margin)
-        y = rng.uniform(WORKSPACE_Y[0] + margin, WORKSPACE_Y[1] - margin)
+        x = rng.uniform(x_min + margin, x_max - margin)
+        y = rng.uniform(y_min + margin, y_max - margin)
         candidate = Placement(spec, (x, y, spec.origin_height), rng.uniform(-np.pi, np.pi))
-        if all(_apart(candidate, other) for other in placed):
+        if all(apart(candidate, other) for other in placed):
             return candidate
     return None
 
 
-def _apart(a: Placement, b: Placement) -> bool:
+def apart(a: Placement, b: Placement) -> bool:
     """Room for the fingers between the two, and neither stands in the other's view from the front
     (the camera is at +x)."""
     reach = a.spec.radius + b.spec.radius + GAP
@@ -158,6 +172,8 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
         shift = jitter.uniform(-1, 1, 3) * scene.look.color_jitter
         rgb = np.clip(np.array(COLORS[placement.spec.color]) + shift, 0.0, 1.0)
         add_object(spec.worldbody, placement.spec, np.array(placement.pos), placement.yaw, tuple(rgb))
+    for index, prop in enumerate(scene.props):
+        add_prop(spec.worldbody, prop, f"prop{index}")
     for camera in scene.cameras:
         parent = spec.worldbody if camera.body is None else spec.body(camera.body)
         axes = camera.axes()

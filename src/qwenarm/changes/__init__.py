@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from qwenarm.changes._axis import Axis
-    from qwenarm.tasks._casting import Combos
+    from qwenarm.tasks._casting import Combos, Layout
     from qwenarm.tasks._goal import Setup
 
 Changes = tuple[tuple[str, int], ...]
@@ -71,6 +71,13 @@ def changed_combos(changes: Changes, seed: int, combos: Combos | None) -> Combos
     for axis, strength, rng in _axes(changes, seed):
         combos = axis.combos(rng, combos, strength)
     return combos
+
+
+def changed_layout(changes: Changes, seed: int) -> Layout | None:
+    """What puts a task's objects elsewhere, or None."""
+    return next(
+        (layout for axis, strength, rng in _axes(changes, seed) if (layout := axis.layout(rng, strength))), None
+    )
 
 
 def changed_setup(changes: Changes, seed: int, setup: Setup) -> Setup:

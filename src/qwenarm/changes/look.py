@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from qwenarm.body.decals import Decal
+from qwenarm.body.objects import COLORS
 from qwenarm.body.scene import Look
 from qwenarm.changes._axis import Axis
 from qwenarm.tasks._goal import Setup
@@ -20,6 +21,9 @@ PAINT = (0.10, 0.40, 0.80)
 """By strength: how much a channel of the arm's paint may lack."""
 CONTRAST = (0.0, 0.10, 0.28)
 """By strength: of the pattern with the table."""
+CLEAR = 0.40
+"""The table's colour is so far from that of every thing, as a distance of RGB in 0..1."""
+TRIES = 20
 TABLE_X, TABLE_Y = (-0.20, 1.04), (-0.60, 0.60)
 """Edges of the table's top, m."""
 
@@ -27,9 +31,10 @@ TABLE_X, TABLE_Y = (-0.20, 1.04), (-0.60, 0.60)
 def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     """New colours all over, around the usual ones; a pattern from strength 2 on."""
     old, i = setup.scene.look, strength - 1
+    things = np.array([COLORS[placement.spec.color] for placement in setup.scene.objects])
     look = replace(
         old,
-        table_rgb=_shifted(rng, old.table_rgb, SHIFT[i]),
+        table_rgb=_unlike(rng, old.table_rgb, SHIFT[i], things),
         floor_rgb=_shifted(rng, old.floor_rgb, SHIFT[i]),
         wall_rgb=_shifted(rng, old.wall_rgb, SHIFT[i]),
         arm_rgb=_rgb(1 - PAINT[i] * rng.permutation([0.0, rng.random(), 1.0])),
@@ -39,6 +44,13 @@ def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     if CONTRAST[i]:
         look = replace(look, decals=(*_pattern(rng, look, CONTRAST[i]), *look.decals))
     return replace(setup, scene=replace(setup.scene, look=look))
+
+
+def _unlike(rng: np.random.Generator, rgb: Rgb, width: float, things: np.ndarray) -> Rgb:
+    """A new colour from which all things stand out; of many tries the best, if there is none."""
+    tries = [_shifted(rng, rgb, width) for _ in range(TRIES)]
+    away = [np.linalg.norm(things - one, axis=1).min(initial=np.inf) for one in tries]
+    return next((one for one, far in zip(tries, away, strict=True) if far > CLEAR), tries[int(np.argmax(away))])
 
 
 def _shifted(rng: np.random.Generator, rgb: Rgb, width: float) -> Rgb:

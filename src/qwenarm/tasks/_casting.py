@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from qwenarm.body.objects import COLORS, CONTAINERS, GRASPABLE, SHAPES, ObjectSpec, make_spec
-from qwenarm.body.scene import Scene, place_objects
+from qwenarm.body.scene import Area, Placement, Scene, place_objects
 from qwenarm.errors import BadInput
 from qwenarm.tasks._goal import Setup
 
 Combos = Collection[tuple[str, str]]
 """Allowed (colour, shape). Training leaves out body.objects.HELD_OUT, a test of generalisation uses only those."""
+Layout = Callable[[tuple[Placement, ...], Mapping[str, Area]], tuple[Placement, ...]]
+"""Puts the same objects, which have their places already, elsewhere in their areas (by id; anywhere without)."""
 BLOCKS = ("cube", "cylinder")
 """What can carry something and can be stacked."""
 
@@ -27,21 +29,23 @@ class Task:
     levels: tuple[str, ...]
     make: Callable[[Cast, int], Setup]
 
-    def build(self, rng: np.random.Generator, level: int = 1, combos: Combos | None = None) -> Setup:
+    def build(
+        self, rng: np.random.Generator, level: int = 1, combos: Combos | None = None, layout: Layout | None = None
+    ) -> Setup:
         """One episode, all of it drawn from ``rng``. Raises BadInput for a level that the task has not.
 
-        combos: the colour x shape pairs that may appear; None for all of them.
+        combos: the colour x shape pairs that may appear; None for all of them. layout: where things stand instead.
         """
         if level not in range(1, len(self.levels) + 1):
             raise BadInput(f"The task {self.name} has no level {level}; it has 1 to {len(self.levels)}.")
-        return self.make(Cast(rng, combos), level)
+        return self.make(Cast(rng, combos, layout), level)
 
 
 class Cast:
     """Draws objects that have not been drawn yet. Raises BadInput when something that is needed cannot be had."""
 
-    def __init__(self, rng: np.random.Generator, combos: Combos | None = None) -> None:
-        self.rng = rng
+    def __init__(self, rng: np.random.Generator, combos: Combos | None = None, layout: Layout | None = None) -> None:
+        self.rng, self.layout = rng, layout
         allowed = [(c, s) for c in COLORS for s in SHAPES] if combos is None else sorted(combos)
         self.free = [allowed[i] for i in rng.permutation(len(allowed))]
         self.specs: list[ObjectSpec] = []
@@ -72,16 +76,18 @@ class Cast:
         self.add(1, [spec.shape])
         self.add(1, [shape for shape in kin if shape != spec.shape], [spec.color])
 
-    def scene(self, needed: int) -> Scene:
+    def scene(self, needed: int, areas: Mapping[str, Area] | None = None) -> Scene:
         """Everything on the table, in random order. If it does not fit, scenery is left away, the first ones stay.
 
-        needed: so many of the first must stay. Raises BadInput if they do not fit.
+        needed: so many of the first must stay. areas: where, by object id; anywhere without. Raises BadInput if they do
+        not fit.
         """
         specs = list(self.specs)
         while True:
             try:
                 mixed = [specs[i] for i in self.rng.permutation(len(specs))]
-                return Scene(place_objects(self.rng, mixed, tries=40 if len(specs) > needed else 300))
+                placed = place_objects(self.rng, mixed, tries=40 if len(specs) > needed else 300, areas=areas)
+                return Scene(self.layout(placed, areas or {}) if self.layout else placed)
             except BadInput:
                 if len(specs) <= needed:
                     raise

@@ -9,7 +9,7 @@ import numpy as np
 
 from qwenarm.body.objects import COLORS, CONTAINERS, GRASPABLE, SHAPES, ObjectSpec
 from qwenarm.errors import BadInput
-from qwenarm.tasks._casting import BLOCKS, Cast, Combos
+from qwenarm.tasks._casting import BLOCKS, Cast, Combos, Layout
 from qwenarm.tasks._goal import Setup
 from qwenarm.tasks._words import Reading, Thing, read
 
@@ -20,12 +20,18 @@ ROOM_FOR = 3
 """So many containers fit on the table."""
 
 
-def free_setup(instruction: str, rng: np.random.Generator, level: int = 1, combos: Combos | None = None) -> Setup:
+def free_setup(
+    instruction: str,
+    rng: np.random.Generator,
+    level: int = 1,
+    combos: Combos | None = None,
+    layout: Layout | None = None,
+) -> Setup:
     """An episode for an instruction in free words. Its goal is None if nobody could say when it is fulfilled.
 
     Raises BadInput if it names something that the world has not, or more than fits on the table.
     """
-    reading, cast = read(instruction), Cast(rng, combos)
+    reading, cast = read(instruction), Cast(rng, combos, layout)
     shapes, colors = _unnamed(reading)
     moved = [pair.what for pair in reading.pairs]
     named = [_cast_thing(cast, thing, thing in moved, shapes, colors) for thing in reading.things]
