@@ -52,7 +52,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt
-	@$(call install,-e ".[arms$(comma)train$(comma)dev]")
+	@$(call install,-e ".[arms$(comma)train$(comma)ray$(comma)dev]")
 	@touch $@ $(VENV)/.core
 
 comma := ,

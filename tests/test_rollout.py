@@ -86,6 +86,10 @@ class FakeEnv:
         self.body = FakeBody()
         goal = FakeGoal(self.target + seed % 2) if self.goal else None
         self.setup = SimpleNamespace(instruction=f"count to {self.target}", goal=goal, max_turns=self.max_turns)
+        self.instruction = self.setup.instruction
+
+    def goal_frame(self, size):
+        return None
 
 
 def fake_run(body, call):
@@ -280,7 +284,7 @@ def test_watchers_hear_everything_in_order():
     log = Log()
     one("count", "done", watchers=[log])
     turn = ["looked", "decided", "calling", *["stepped"] * 3, "called", "turned"]
-    assert log.events == ["started", *turn, *turn, "finished"]
+    assert log.events == ["started", *turn, *turn, "notes", "finished"]
 
 
 def test_a_failing_watcher_changes_nothing_but_is_reported():

@@ -4,4 +4,5 @@ import sys
 
 from qwenarm.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # a spawned worker imports this file, too
+    sys.exit(main())

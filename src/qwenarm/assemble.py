@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from qwenarm import baselines
 from qwenarm.changes import Changes, parse, spell
+from qwenarm.clock import parse_clock
 from qwenarm.errors import UnknownName
+from qwenarm.metrics import Metrics
 from qwenarm.mind.presets import Altitude
 from qwenarm.rollout import Play, play
 from qwenarm.types import Episode
@@ -20,18 +22,20 @@ if TYPE_CHECKING:
     from qwenarm.tasks._casting import Combos
     from qwenarm.watching import Watcher
 
-POLICIES = ("vlm", "blind", *baselines.NAMES)
-ASK_A_MODEL = ("vlm", "blind")
+ASK_A_MODEL = ("vlm", "blind", "wrong", "text")
+POLICIES = (*ASK_A_MODEL, *baselines.NAMES)
 COMBOS = ("all", "seen", "unseen")
 """Which colour x shape pairs play: all, those that the bundled model was trained on, or only the others."""
 ALTITUDES: tuple[str, ...] = get_args(Altitude)
+OTHER_SEEDS = 8
+"""So many other seeds are asked for an instruction that is not the true one."""
 
 
 @dataclass(frozen=True)
 class Choice:
     """What is played. words: an instruction in free words that makes its own scene, or "" for one of the task's own.
 
-    changes: (axis, strength) pairs, in the order of ``qwenarm.changes.checked``.
+    changes: (axis, strength) pairs, in the order of ``qwenarm.changes.checked``. clock: see ``clock.py``.
     """
 
     task: str = "put"
@@ -43,13 +47,15 @@ class Choice:
     words: str = ""
     combos: str = "all"
     changes: Changes = ()
+    clock: str = "paused"
 
     def options(self) -> dict[str, Any]:
         """What of it the command line needs beside the scene."""
         model = {"model": self.model, "altitude": self.altitude} if self.policy in ASK_A_MODEL else {}
         combos = {} if self.combos == "all" else {"combos": self.combos}
         changes = {"changes": spell(self.changes)} if self.changes else {}
-        return {"policy": self.policy, **model, **combos, **changes}
+        clock = {} if self.clock == "paused" else {"clock": self.clock}
+        return {"policy": self.policy, **model, **combos, **changes, **clock}
 
 
 def make_env(choice: Choice) -> ArmEnv:
@@ -77,6 +83,7 @@ def make_backend(choice: Choice) -> Backend | None:
         raise UnknownName("policy", choice.policy, POLICIES)
     if choice.altitude not in ALTITUDES:
         raise UnknownName("altitude", choice.altitude, ALTITUDES)
+    parse_clock(choice.clock)
     if choice.policy not in ASK_A_MODEL:
         return None
     from qwenarm.mind.model import open_model
@@ -85,23 +92,43 @@ def make_backend(choice: Choice) -> Backend | None:
 
 
 def make_policy(choice: Choice, env: ArmEnv, seed: int, backend: Backend | None) -> Policy:
-    """The policy for one episode."""
-    if backend is None:
+    """The policy for one episode. A backend is needed only by those that ask a model."""
+    if backend is None or choice.policy not in ASK_A_MODEL:
         return baselines.make_baseline(choice.policy, env, seed)
+    from qwenarm.controls import StateText, WrongWords
     from qwenarm.mind.policies import Blind, VlmPolicy
     from qwenarm.skills import specs
 
     policy = VlmPolicy(backend, specs(), backend.preset, choice.altitude)
+    if choice.policy == "wrong":
+        return WrongWords(policy, env, lambda: _instructions(choice, range(seed + 1, seed + 1 + OTHER_SEEDS)))
+    if choice.policy == "text":
+        return StateText(Blind(policy), env, backend.family)
     return Blind(policy) if choice.policy == "blind" else policy
 
 
-def perform(choice: Choice, seed: int, backend: Backend | None, watchers: Sequence[Watcher] = ()) -> Play:
-    """One episode from nothing to nothing: its environment is made when it begins and closed when it ends."""
+def _instructions(choice: Choice, seeds: Iterable[int]) -> list[str]:
+    """What the task says for other seeds."""
+    env = make_env(choice)
+    return [env.reset(seed=seed)[1]["instruction"] for seed in seeds]
+
+
+def perform(
+    choice: Choice,
+    seed: int,
+    backend: Backend | None,
+    watchers: Sequence[Watcher] = (),
+    setup: Mapping[str, Any] | None = None,
+) -> Play:
+    """One episode from nothing to nothing: its environment is made when it begins and closed when it ends.
+
+    setup: what else shall be recorded.
+    """
     env = make_env(choice)
     try:
         policy = make_policy(choice, env, seed, backend)
-        setup = {"options": choice.options(), "words": choice.words}
-        return (yield from play(env, policy, seed, watchers, setup))
+        kept = {"options": choice.options(), "words": choice.words, **(setup or {})}
+        return (yield from play(env, policy, seed, [Metrics(), *watchers], kept, choice.clock))
     finally:
         env.close()
 

@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from qwenarm.errors import BadInput, QwenarmError, UnknownName
+from qwenarm.errors import BadInput, QwenarmError
 
 if TYPE_CHECKING:
     from qwenarm.types import Episode
@@ -30,8 +30,11 @@ Task = Annotated[str, arg(help="task, see `qwenarm list tasks`")]
 Level = Annotated[int, arg(help="1 is the easiest; see `qwenarm list tasks`")]
 Seed = Annotated[int, arg(help="same seed, same scene")]
 ArmName = Annotated[str, arg(name="arm", help="robot arm, see `qwenarm list arms`")]
-PolicyName = Annotated[str, arg(name="policy", help="vlm (a model decides) | blind | oracle | random | idle")]
+PolicyName = Annotated[str, arg(name="policy", help="vlm (a model decides) or a control, see `qwenarm list policies`")]
 Model = Annotated[str, arg(help="bundled, a Hub id, a folder, a server's URL; see `qwenarm list models`")]
+ClockName = Annotated[
+    str, arg(name="clock", help="while the policy thinks the world is paused, runs on for latency:SECONDS, or wall")
+]
 Altitude = Annotated[str, arg(help="step (the model is asked for its next call) or plan (for all of them)")]
 
 Changed = Annotated[str, arg(name="changes", help="what is otherwise: look:2,words:1; see `qwenarm list axes`")]
@@ -47,6 +50,7 @@ def run(
     policy: PolicyName = "vlm",
     model: Model = "bundled",
     altitude: Altitude = "step",
+    clock: ClockName = "paused",
     out_folder: Annotated[Path | None, arg(name="out", help="results; default runs/TIME-TASK-SEED")] = None,
     film: Annotated[bool, arg(help="record an MP4")] = True,
     changes: Changed = "",
@@ -124,6 +128,34 @@ def show(
 
 
 @app.command
+def prompt(
+    task: Positional[Task],
+    model: Annotated[
+        str, arg(help="bundled, a checkpoint's folder, a Hub id, or a family such as qwen3_vl")
+    ] = "bundled",
+    level: Level = 1,
+    seed: Seed = 0,
+    altitude: Altitude = "step",
+    thinking: Annotated[bool, arg(help="as a model that thinks first is asked")] = False,
+    save: Annotated[Path | None, arg(help="write the frames as PNG into this folder")] = None,
+) -> int:
+    """Print exactly what a model will read at its first look, with token counts; no weights are needed.
+
+    Example: qwenarm prompt put --model qwen3_vl --seed 3
+    """
+    from qwenarm.assemble import Choice
+    from qwenarm.prompting import memory_line, read_prompt, save_frames
+
+    reading = read_prompt(Choice(task, level, model=model, altitude=altitude), seed, thinking)
+    out.out(reading.text)
+    for line in filter(None, (*reading.summary().splitlines(), memory_line(model))):
+        out.print(line, style="dim", markup=False)
+    for path in save_frames(reading, save) if save else ():
+        out.print(f"frame  {path}")
+    return 0
+
+
+@app.command
 def replay(
     episode: Positional[Annotated[Path, arg(help="a run's folder, or its episodes.jsonl")]],
     index: Annotated[int, arg(help="which episode of the trace; -1 is the last")] = -1,
@@ -152,39 +184,43 @@ def replay(
 
 @app.command(name="eval")
 def eval_(
-    task: Annotated[str, arg(help="one task or several: put,stack,sort")] = "put,stack,sort",
-    level: Level = 1,
-    seeds: Annotated[int, arg(help="episodes per task; always the same first ones")] = 20,
+    suite: Annotated[str, arg(help="quick, standard, full or a JSON file; without one the tasks of --task")] = "",
+    task: Annotated[str, arg(help="one or several: put,stack; default: the suite's, or put,stack,sort")] = "",
+    level: Annotated[int | None, arg(help="of the suite only this one; without a suite 1")] = None,
+    seeds: Annotated[int | None, arg(help="per task, always the same first ones; without a suite 20")] = None,
+    axes: Annotated[
+        str | None, arg(help="changes beside the unchanged scenes: look:2,words:1; both at once: look:2+words:1; none")
+    ] = None,
+    controls: Annotated[str, arg(help="all, none, or roles: oracle,blind; default: all beside a suite's vlm")] = "",
     arm: ArmName = "panda",
     policy: PolicyName = "vlm",
     model: Model = "bundled",
     altitude: Altitude = "step",
-    batch: Annotated[int, arg(help="episodes played in lockstep, their prompts answered together")] = 8,
     combos: Annotated[
         str, arg(help="colour x shape pairs: all, seen (by the bundled model in training), unseen")
     ] = "all",
-    out_folder: Annotated[Path | None, arg(name="out", help="continued trace; default runs/eval-POLICY")] = None,
+    clock: ClockName = "paused",
+    workers: Annotated[int, arg(help="processes, each with its own model and renderer")] = 1,
+    batch: Annotated[int, arg(help="episodes each plays in lockstep, their prompts answered together")] = 8,
+    ray: Annotated[str, arg(help="the workers run on this Ray cluster: auto, HOST:PORT, local")] = "",
+    out_folder: Annotated[
+        Path | None, arg(name="out", help="continued ledger; default runs/SUITE or runs/eval-POLICY")
+    ] = None,
 ) -> int:
     """Success rates with 95 % Wilson intervals. Stop it at any time; the same command goes on where it stopped.
 
+    Example: qwenarm eval --suite quick --workers 2
+
     Example: qwenarm eval --task put,stack --seeds 100 --policy oracle
     """
-    from qwenarm.assemble import Choice, make_backend
-    from qwenarm.evaluate import evaluate, scores, stored
-    from qwenarm.listing import score_table
-    from qwenarm.trace import Trace
+    from qwenarm.assemble import Choice
+    from qwenarm.evaluate import plan
+    from qwenarm.progress import show_evaluation
 
-    if seeds < 1 or batch < 1:
-        raise BadInput("--seeds and --batch must be at least 1.")
-    tasks = _known_tasks(task)
-    choice = Choice(tasks[0], level, arm, policy, model, altitude, combos=combos)
-    trace = Trace(out_folder or Path("runs") / f"eval-{policy}")
-    try:
-        for episode in evaluate(choice, tasks, seeds, make_backend(choice), trace, batch):
-            out.print(f"{episode.task} {episode.seed}: {episode.outcome}", style="dim")
-    finally:
-        out.print(score_table(scores(stored(trace), choice, tasks, seeds)))
-        out.print(f"trace  {trace.folder}")
+    choice = Choice(arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock)
+    planned = plan(choice, suite, task, level, seeds, axes, controls)
+    folder = out_folder or Path("runs") / (planned.suite.name if suite else f"eval-{policy}")
+    show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)
     return 0
 
 
@@ -205,18 +241,6 @@ def _train(args: Sequence[str]) -> int:
 
     bundled.main(tyro.cli(bundled.Config, args=args, prog="qwenarm train bundled", description=bundled.__doc__))
     return 0
-
-
-def _known_tasks(names: str) -> list[str]:
-    from qwenarm.registry import list_names
-
-    tasks = [name.strip() for name in names.split(",") if name.strip()]
-    for name in tasks:
-        if name not in list_names("tasks") and ":" not in name:
-            raise UnknownName("task", name, list_names("tasks"))
-    if not tasks:
-        raise BadInput(f"--task is empty. Valid: {', '.join(list_names('tasks'))}.")
-    return tasks
 
 
 def _load(source: Path, index: int) -> Episode:

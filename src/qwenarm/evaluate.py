@@ -1,80 +1,224 @@
-"""Many episodes of several tasks, paired by seed, into one trace that can be stopped and taken up again."""
+"""A suite, played by a policy and its controls on the same seeds, into a ledger that can be stopped and taken up again.
+
+Kill it at any moment and start it again: what stands in the ledger stays as it is, what is missing is played. The same
+episodes come out for any number of workers; for any batch, too, where the model answers a prompt the same alone and
+among others (on a CPU in fp32 it does).
+"""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from qwenarm.assemble import Choice, perform
-from qwenarm.rollout import drive
+from qwenarm import ledger
+from qwenarm.assemble import ASK_A_MODEL, Choice, make_env
+from qwenarm.changes import parse
+from qwenarm.clock import parse_clock
+from qwenarm.dispatch import Office
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.ledger import Key, Row, policy_hash
 from qwenarm.stats import wilson
-from qwenarm.trace import FILE, Trace, read
-from qwenarm.types import Episode, Outcome
+from qwenarm.suites import FIRST_SEED, Cell, Suite, ad_hoc, suite_named
+from qwenarm.trace import Trace
+from qwenarm.types import Outcome
+from qwenarm.workers import Crew, Died, Finished, Job, Player, Processes, Setting
 
-if TYPE_CHECKING:
-    from qwenarm.mind.backends import Backend
+CONTROLS = ("oracle", "blind", "wrong", "text", "random", "idle")
+"""What plays beside a model, on the same seeds."""
+USUAL = ("put", "stack", "sort")
+"""The tasks that are played when nothing else is said."""
+UNDER_CHANGE = ("oracle",)
+"""The controls that play the changed episodes, too: whether a change leaves a task solvable. The others only show what
+the unchanged score is worth."""
 
-FIRST_SEED = 1_000_000
-"""Evaluation seeds begin here; training never uses them."""
+
+@dataclass(frozen=True)
+class Plan:
+    """What an evaluation plays. suite: as played; frozen: as defined; choice: policy, model, arm, clock; controls:
+    roles.
+    """
+
+    suite: Suite
+    frozen: Suite
+    choice: Choice
+    controls: tuple[str, ...] = ()
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The policy, and then its controls."""
+        return tuple(dict.fromkeys((self.choice.policy, *self.controls)))
+
+    def check(self) -> None:
+        """Raises UnknownName and BadInput, before a model is loaded, for whatever does not exist."""
+        self.suite.check()
+        parse_clock(self.choice.clock)
+        for role in self.controls:
+            if role not in CONTROLS:
+                raise UnknownName("control", role, [*CONTROLS, "all", "none"])
+        for cell in self.suite.cells():
+            make_env(self.at(cell, self.choice.policy)).close()
+
+    def at(self, cell: Cell, role: str) -> Choice:
+        """What plays in a cell."""
+        changes = parse(cell.changes)
+        return replace(self.choice, task=cell.task, level=cell.level, changes=changes, policy=role)
+
+    def jobs(self, hashes: Mapping[str, str]) -> Iterator[Job]:
+        """Every episode, the policy's own first. hashes: by role."""
+        for role in self.roles:
+            everywhere = role == self.choice.policy or role in UNDER_CHANGE
+            for cell, seeds in self.suite.cells().items():
+                if not cell.changes or everywhere:
+                    yield from (self._job(cell, role, FIRST_SEED + i, hashes[role]) for i in range(seeds))
+
+    def _job(self, cell: Cell, role: str, seed: int, policy: str) -> Job:
+        choice = self.at(cell, role)
+        where = (cell.task, cell.level, seed, choice.arm, choice.combos, cell.changes)
+        return Job(choice, seed, Key(self.suite.name, *where, choice.clock, policy))
+
+
+def plan(
+    choice: Choice,
+    suite: str = "",
+    tasks: str = "",
+    level: int | None = None,
+    seeds: int | None = None,
+    axes: str | None = None,
+    controls: str = "",
+) -> Plan:
+    """A plan from the words of a command line. Raises UnknownName and BadInput.
+
+    suite: a name or a JSON file; without one the tasks are played at one level, as ``suites.ad_hoc``. tasks, level,
+    seeds, axes: narrow a suite. axes: "look:2,words:1" plays two changes one by one, "look:2+words:1" both at once,
+    "none" none. controls: "all", "none" or roles; by default all beside a model that plays a suite.
+    """
+    names, changes = _words(tasks, "--task"), None if axes is None else _axes(axes)
+    if suite:
+        frozen = suite_named(suite)
+        played = frozen.narrowed(names, level, seeds, changes)
+    else:
+        frozen = played = ad_hoc(names or USUAL, level or 1, 20 if seeds is None else seeds, changes or ())
+    if not controls:
+        controls = "all" if suite and choice.policy == "vlm" else "none"
+    known = {"all": CONTROLS, "none": ()}
+    roles = known[controls] if controls in known else tuple(_words(controls, "--controls"))
+    found = Plan(played, frozen, choice, roles)
+    found.check()
+    return found
+
+
+def _words(text: str, option: str) -> list[str]:
+    """The names in a list with commas."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if text and not words:
+        raise BadInput(f"{option} is empty.")
+    return words
+
+
+def _axes(text: str) -> list[str]:
+    """Each of them as text for ``changes.parse``."""
+    return [] if text == "none" else [word.replace("+", ",") for word in _words(text, "--axes")]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The first thing that an evaluation tells: how many episodes it has in all, and those that stand already."""
+
+    total: int
+    rows: tuple[Row, ...]
+
+
+Event = Begun | Row | Died
+
+
+def evaluate(plan: Plan, folder: Path, workers: int = 1, batch: int = 1, ray: str = "") -> Generator[Event, None, None]:
+    """Plays what the folder's ledger does not hold yet: first Begun, then the row of every episode as it is stored, and
+    the deaths of workers.
+
+    workers: processes, or actors of the Ray cluster at the address ``ray``. Stopping it (``close``, Ctrl-C) stops the
+    workers. Raises UnknownName, BadInput and ModelUnavailable; what was finished is kept.
+    """
+    if workers < 1 or batch < 1:
+        raise BadInput("--workers and --batch must be at least 1.")
+    setting = Setting(plan.at(next(iter(plan.suite.cells())), plan.choice.policy), plan.roles, batch)
+    trace = Trace(folder)
+    with ledger.locked(folder):
+        alone = workers == 1 and not ray
+        yield from _alone(plan, trace, setting) if alone else _together(plan, trace, setting, workers, ray)
+
+
+def _alone(plan: Plan, trace: Trace, setting: Setting) -> Iterator[Event]:
+    """In this process."""
+    player = Player(setting)
+    begun, todo = _begin(plan, trace, player.policies)
+    yield begun
+    for episode in player.play(todo):
+        trace.append(episode)
+        yield Row.of(episode)
+
+
+def _together(plan: Plan, trace: Trace, setting: Setting, workers: int, ray: str) -> Iterator[Event]:
+    """By several workers."""
+    with closing(Office(_crew(setting, workers, ray), workers, setting.batch)) as office:
+        begun, todo = _begin(plan, trace, office.open())
+        yield begun
+        for event in office.play(todo):
+            if isinstance(event, Finished):
+                trace.store(event.packed)
+            yield event.row if isinstance(event, Finished) else event
+
+
+def _crew(setting: Setting, workers: int, ray: str) -> Crew:
+    if not ray:
+        return Processes(setting)
+    from qwenarm.cluster import Cluster
+
+    return Cluster(setting, ray, workers)
+
+
+def _begin(plan: Plan, trace: Trace, policies: Mapping[str, Mapping[str, Any]]) -> tuple[Begun, list[Job]]:
+    """Writes the manifest; tells what stands in the ledger and what is to be played."""
+    hashes = {role: policy_hash(told) for role, told in policies.items()}
+    jobs = list(plan.jobs(hashes))
+    choice = plan.choice
+    run = {"arm": choice.arm, "combos": choice.combos, "clock": choice.clock}
+    run |= {"controls": list(plan.controls), "policies": hashes, "episodes": len(jobs)}
+    by_hash = {
+        hashes[role]: {"role": role, "model": choice.model if role in ASK_A_MODEL else "", "describe": dict(told)}
+        for role, told in policies.items()
+    }
+    ledger.enter(trace.folder, plan.suite, plan.frozen, run, by_hash)
+    wanted = {job.key for job in jobs}
+    have = [row for row in ledger.rows(trace.folder) if row.key in wanted]
+    there = {row.key for row in have}
+    return Begun(len(jobs), tuple(have)), [job for job in jobs if job.key not in there]
 
 
 @dataclass(frozen=True)
 class Score:
-    """Successes of n episodes of a task, the 95 % Wilson interval of their rate, and how often each ending came."""
+    """Successes of n episodes in one cell, the 95 % Wilson interval of their rate, and how often each ending came."""
 
-    task: str
+    role: str
+    cell: Cell
     successes: int
     n: int
     interval: tuple[float, float]
     endings: Mapping[str, int]
 
 
-def evaluate(
-    choice: Choice, tasks: Sequence[str], n: int, backend: Backend | None, trace: Trace, batch: int = 1
-) -> Iterator[Episode]:
-    """The first n evaluation seeds of every task: plays what the trace does not hold yet.
-
-    Each episode is stored as it ends and then yielded, so stopping loses only those in flight.
-    """
-    have = {_key(episode) for episode in stored(trace)}
-    plays = (
-        perform(each, seed, backend)
-        for task in tasks
-        for each in [replace(choice, task=task)]
-        for seed in range(FIRST_SEED, FIRST_SEED + n)
-        if _named(each.task, each.level, each.arm, seed, each.options()) not in have
-    )
-    for episode in drive(plays, backend, batch):
-        trace.append(episode)
-        yield episode
+def scores(rows: Iterable[Row]) -> list[Score]:
+    """One score for each role and cell, in the order of the rows. Every ending but success is a failure."""
+    groups: dict[tuple[str, Cell], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.role, Cell(row.key.task, row.key.level, row.key.changes)].append(row)
+    return [_score(role, cell, group) for (role, cell), group in groups.items()]
 
 
-def stored(trace: Trace) -> tuple[Episode, ...]:
-    """What a trace holds already, without pictures."""
-    return read(trace.folder, images=False).episodes if (trace.folder / FILE).exists() else ()
-
-
-def scores(episodes: Iterable[Episode], choice: Choice, tasks: Sequence[str], n: int) -> list[Score]:
-    """One score per task over the episodes that belong to this evaluation. Every ending but success is a failure."""
-    wanted = {
-        _named(task, choice.level, choice.arm, FIRST_SEED + i, choice.options()) for task in tasks for i in range(n)
-    }
-    mine = [episode for episode in episodes if _key(episode) in wanted]
-    return [_score(task, [episode for episode in mine if episode.task == task]) for task in tasks]
-
-
-def _score(task: str, episodes: Sequence[Episode]) -> Score:
-    successes = sum(episode.outcome is Outcome.SUCCESS for episode in episodes)
-    endings = Counter(str(episode.outcome) for episode in episodes)
-    return Score(task, successes, len(episodes), wilson(successes, len(episodes)), dict(endings.most_common()))
-
-
-def _key(episode: Episode) -> str:
-    return _named(episode.task, episode.level, episode.arm, episode.seed, episode.setup.get("options", {}))
-
-
-def _named(task: str, level: int, arm: str, seed: int, options: Mapping[str, Any]) -> str:
-    return json.dumps([task, level, arm, seed, dict(options)], sort_keys=True)
+def _score(role: str, cell: Cell, rows: list[Row]) -> Score:
+    successes = sum(row.outcome == Outcome.SUCCESS for row in rows)
+    endings = Counter(row.outcome for row in rows)
+    return Score(role, cell, successes, len(rows), wilson(successes, len(rows)), dict(endings.most_common()))

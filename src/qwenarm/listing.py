@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 POLICIES = {
     "vlm": "a vision-language model decides, at --altitude step (one call per look) or plan (all calls at once)",
     "blind": "the same model with every frame greyed: what a score owes to words alone",
+    "wrong": "the same model told to do something else, judged by the true goal: what a score owes to the words",
+    "text": "the same model with every frame greyed and the scene's true positions in words: deciding without seeing",
     "oracle": "the task's own solver with the simulator's true positions: what skills and tasks allow",
     "random": "random skills at random points",
     "idle": "looks, and does nothing",
@@ -54,13 +56,26 @@ def _summary(kind: str, name: str) -> str:
 
 
 def score_table(scores: Iterable[Score]) -> Table:
-    """Success rates with their intervals, and how the other episodes ended."""
+    """Success rates with their intervals, and how the other episodes ended. Columns that say the same in every row are
+    left out.
+    """
+    rows = [(score, _where(score)) for score in scores]
+    told = [name for name in ("policy", "level", "changes") if len({where[name] for _, where in rows}) > 1]
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for column in ("task", "success", "95 % interval", "n", "other endings"):
-        table.add_column(column, justify="left" if column in ("task", "other endings") else "right")
-    for score in scores:
+    for column in ("task", *told):
+        table.add_column(column)
+    for column in ("success", "95 % interval", "n"):
+        table.add_column(column, justify="right")
+    table.add_column("other endings")
+    for score, where in rows:
         low, high = score.interval
         rate = f"{score.successes / score.n:.1%}" if score.n else "-"
         others = ", ".join(f"{count} {name}" for name, count in score.endings.items() if name != "success")
-        table.add_row(score.task, rate, f"{low:.1%} to {high:.1%}", str(score.n), others)
+        cells = [where[name] for name in ("task", *told)]
+        table.add_row(*cells, rate, f"{low:.1%} to {high:.1%}", str(score.n), others)
     return table
+
+
+def _where(score: Score) -> dict[str, str]:
+    cell = score.cell
+    return {"task": cell.task, "policy": score.role, "level": str(cell.level), "changes": cell.changes or "none"}

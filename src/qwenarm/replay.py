@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qwenarm.body.render import choose_renderer
+from qwenarm.clock import Clock, parse_clock
 from qwenarm.rollout import execute, settle, versions
 from qwenarm.types import Episode, Outcome, Turn
 from qwenarm.watching import Tell, Watcher
@@ -38,7 +39,10 @@ def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> R
     tell = Tell(env, watchers)
     env.reset(seed=episode.seed)
     tell("started", env, "replay", episode.seed)
-    differences = [line for turn in episode.turns for line in _repeat(env, turn, tell)]
+    clock = parse_clock(episode.setup.get("clock", "paused"))
+    differences = [
+        line for turn in episode.turns for line in _repeat(env, episode, turn, tell, clock)
+    ]
     if episode.outcome is Outcome.CRASHED:
         _crash_again(env, episode, tell)
     else:
@@ -56,11 +60,12 @@ def _changes(episode: Episode) -> Iterator[str]:
             yield f"{name}: {now[name]} instead of {value}"
 
 
-def _repeat(env: ArmEnv, turn: Turn, tell: Tell) -> list[str]:
+def _repeat(env: ArmEnv, episode: Episode, turn: Turn, tell: Tell, clock: Clock) -> list[str]:
     """Runs the calls that were run in a turn; returns how their results differ."""
     differences = []
     tell("looked", turn.observation)
     tell("decided", turn.observation, turn.decision, sum(completion.seconds for completion in turn.completions))
+    clock.run_on(env.body, clock.thinking_s(turn.completions, episode.turns[: turn.index]), tell)
     for call, recorded in zip(turn.decision.calls, turn.results, strict=False):
         tell("calling", call)
         result = execute(env.body, call, tell)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qwenarm.body.render import choose_renderer
 from qwenarm.captions import feedback_text
+from qwenarm.clock import Clock, parse_clock
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.skills import run as run_skill
 from qwenarm.types import (
@@ -57,25 +58,32 @@ class Answers(Protocol):
 
 
 def play(
-    env: ArmEnv, policy: Policy, seed: int, watchers: Sequence[Watcher] = (), setup: Mapping[str, Any] | None = None
+    env: ArmEnv,
+    policy: Policy,
+    seed: int,
+    watchers: Sequence[Watcher] = (),
+    setup: Mapping[str, Any] | None = None,
+    clock: str = "paused",
 ) -> Play:
     """Plays one episode and returns it. Never raises for what goes wrong inside: that is an Outcome with a name.
 
-    seed: of the scene; same seed, same scene. setup: what the caller wants recorded beside the versions.
+    seed: of the scene; same seed, same scene. setup: what the caller wants recorded beside the versions. clock: what
+    the world does while the policy thinks (see ``clock.py``). Raises BadInput for an unknown clock.
     """
     tell, turns, outcome, detail = Tell(env, watchers), list[Turn](), Outcome.OUT_OF_TURNS, ""
+    running = parse_clock(clock)
     try:
         env.reset(seed=seed)
         tell("started", env, policy.name, seed)
         while outcome is Outcome.OUT_OF_TURNS and len(turns) < env.setup.max_turns:
-            yield from _turn(env, policy, turns, tell)
+            yield from _turn(env, policy, turns, tell, running)
             tell("turned", turns[-1])
             outcome = _ending(turns)
         settle(env.body)
         outcome = _judge(env, outcome)
     except Exception:
         outcome, detail = Outcome.CRASHED, traceback.format_exc()
-    seen = {"renderer": choose_renderer(), "versions": versions(), **(setup or {})}
+    seen = {"renderer": choose_renderer(), "versions": versions(), "clock": clock, **(setup or {}), **tell.notes(turns)}
     if tell.failures:
         seen["watchers that failed"] = tell.failures
     episode = _episode(env, policy, seed, tuple(turns), outcome, detail, seen)
@@ -83,7 +91,9 @@ def play(
     return episode
 
 
-def _turn(env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell) -> Generator[Prompt, Completion, None]:
+def _turn(
+    env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell, clock: Clock
+) -> Generator[Prompt, Completion, None]:
     """Look, decide, run the calls until one fails. The turn is kept even if it crashes: then it matters most."""
     body, watch, said = env.body, Stopwatch(env.body, tell), _Dialogue()
     began_s, clamps = body.time_s, Counter(body.clamps)
@@ -93,6 +103,7 @@ def _turn(env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell) -> Generat
     try:
         decision = yield from _decide(policy.decide(obs, tuple(turns)), said, watch)
         tell("decided", obs, decision, said.seconds)
+        clock.run_on(body, clock.thinking_s(said.completions, turns), tell)
         for call in decision.calls:
             tell("calling", call)
             with watch.skill():
@@ -119,8 +130,9 @@ def _turn(env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell) -> Generat
 
 def observe(env: ArmEnv, policy: Policy, feedback: str) -> Observation:
     """What the policy may see now."""
-    frames = tuple(env.body.frame(camera, policy.frame_size) for camera in policy.cameras)
-    return Observation(frames, env.body.proprio(), env.instruction, feedback, env.body.time_s)
+    frames = [env.body.frame(camera, policy.frame_size) for camera in policy.cameras]
+    frames += filter(None, [env.goal_frame(policy.frame_size)])
+    return Observation(tuple(frames), env.body.proprio(), env.instruction, feedback, env.body.time_s)
 
 
 def _decide(

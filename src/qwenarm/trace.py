@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -60,28 +61,52 @@ class Trace:
 
     def append(self, episode: Episode) -> None:
         """Store one episode: its pictures first, then its line, synced to the disk. All or nothing."""
+        self.store(pack(episode, lambda name: (self.folder / name).exists()))
+
+    def store(self, packed: Packed) -> None:
+        """Store an episode that was packed, here or elsewhere."""
         try:
-            line = json.dumps(to_json(episode, self._put_image), default=_plain) + "\n"
-            append_line(self.folder / FILE, line)
+            for name, data in packed.pictures.items():
+                self._put(name, data)
+            append_line(self.folder / FILE, packed.line)
         except OSError as error:
             raise BadInput(
                 f"Cannot write to {self.folder}: {error.strerror}; this episode is not stored, earlier ones are whole."
             ) from error
 
-    def _put_image(self, rgb: np.ndarray) -> str:
-        """Write an RGB picture (H, W, 3) uint8 as PNG and return its path inside the folder."""
+    def _put(self, name: str, data: bytes) -> None:
+        """A picture appears under its name only when it is whole: others may be reading or writing the same one."""
+        path = self.folder / name
+        if path.exists():
+            return
+        part = path.with_suffix(f".{os.getpid()}-{get_ident()}.part")
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An episode as it is stored, and as it travels between processes. pictures: PNG bytes by their names."""
+
+    line: str
+    pictures: Mapping[str, bytes]
+
+
+def pack(episode: Episode, stored: Callable[[str], bool] = lambda name: False) -> Packed:
+    """The episode's line and pictures. stored: tells of a picture, by its name, whether it may be left out."""
+    pictures: dict[str, bytes] = {}
+
+    def put(rgb: np.ndarray) -> str:
         digest = hashlib.sha256(repr(rgb.shape).encode() + np.ascontiguousarray(rgb).tobytes()).hexdigest()[:24]
         name = f"frames/{digest}.png"
-        path = self.folder / name
-        if not path.exists():
-            # A picture appears under its name only when it is whole: others may be reading or writing the same one.
-            part = path.with_suffix(f".{os.getpid()}-{get_ident()}.part")
-            try:
-                part.write_bytes(png(rgb))
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+        if name not in pictures and not stored(name):
+            pictures[name] = png(rgb)
         return name
+
+    return Packed(json.dumps(to_json(episode, put), default=_plain) + "\n", pictures)
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ take are kept apart, as "film".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,10 @@ class Watcher:
     def turned(self, turn: Turn) -> None:
         """A turn is complete."""
 
+    def notes(self, turns: Sequence[Turn]) -> Mapping[str, Any]:
+        """What of it shall stand in the episode's ``setup``; asked once, when the episode is over."""
+        return {}
+
     def finished(self, episode: Episode) -> None:
         """The episode is over and judged."""
 
@@ -62,13 +66,21 @@ class Tell:
             return
         began, before = perf_counter(), Counter(self.env.body.seconds)
         for watcher in tuple(self.watchers):
-            try:
-                getattr(watcher, event)(*what)
-            except Exception as error:  # a film that cannot be written must not change an outcome
-                self.watchers.remove(watcher)
-                self.failures.append(f"{type(watcher).__name__}.{event}: {type(error).__name__}: {error}")
+            self._ask(watcher, event, what)
         self.seconds += perf_counter() - began
         self.hidden += Counter(self.env.body.seconds) - before
+
+    def notes(self, turns: Sequence[Turn]) -> dict[str, Any]:
+        """What all of them want kept."""
+        found = [self._ask(watcher, "notes", (turns,)) for watcher in tuple(self.watchers)]
+        return {name: value for some in found if some for name, value in some.items()}
+
+    def _ask(self, watcher: Watcher, event: str, what: tuple[Any, ...]) -> Any:
+        try:
+            return getattr(watcher, event)(*what)
+        except Exception as error:  # a film that cannot be written must not change an outcome
+            self.watchers.remove(watcher)
+            self.failures.append(f"{type(watcher).__name__}.{event}: {type(error).__name__}: {error}")
 
 
 class Stopwatch:

@@ -1,0 +1,191 @@
+"""Those who play the episodes of an evaluation: this process, several on this machine, or several machines over Ray.
+
+Each worker has a model and a renderer of its own, takes jobs one by one and gives back finished episodes, packed. Only
+the process that began the evaluation writes (see ``dispatch.py``).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qwenarm.assemble import Choice, make_backend, make_env, make_policy, perform
+from qwenarm.errors import ModelUnavailable, QwenarmError
+from qwenarm.ledger import Key, Row
+from qwenarm.rollout import drive
+from qwenarm.trace import Packed, pack
+from qwenarm.types import Episode
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+STOPPING_S = 5.0
+"""A worker that was told to stop gets so many seconds."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One episode to be played. choice: with the role as its policy."""
+
+    choice: Choice
+    seed: int
+    key: Key
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An episode that was played, ready to be stored."""
+
+    row: Row
+    packed: Packed
+
+    @classmethod
+    def of(cls, episode: Episode, stored: Callable[[str], bool] = lambda name: False) -> Finished:
+        return cls(Row.of(episode), pack(episode, stored))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker's first word: what each policy tells of itself, by role."""
+
+    policies: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A worker's last word when the caller has to do something: there is no such model, the server is down."""
+
+    reason: str
+    model: bool
+
+
+@dataclass(frozen=True)
+class Died:
+    """What is heard of a worker that ended without a word."""
+
+    reason: str
+
+
+Message = Ready | Finished | Refused | Died
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a worker needs to know. choice: the evaluation's, any of whose cells will do; roles: all that play."""
+
+    choice: Choice
+    roles: tuple[str, ...]
+    batch: int = 1
+
+
+class Player:
+    """Plays jobs in this process. Raises ModelUnavailable, BadInput, UnknownName."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.choices = {role: replace(setting.choice, policy=role) for role in setting.roles}
+        env = make_env(setting.choice)  # a name that does not exist is told before a model is loaded
+        backends = (make_backend(choice) for choice in self.choices.values())  # one serves all that ask one
+        self.backend = next((backend for backend in backends if backend is not None), None)
+        self.policies = {
+            role: dict(make_policy(choice, env, 0, self.backend).describe()) for role, choice in self.choices.items()
+        }
+        env.close()
+
+    def play(self, jobs: Iterable[Job]) -> Iterator[Episode]:
+        """Each episode as it ends; jobs are taken when there is room for them."""
+        plays = (perform(job.choice, job.seed, self.backend, setup={"key": asdict(job.key)}) for job in jobs)
+        yield from drive(plays, self.backend, self.setting.batch)
+
+
+def serve(setting: Setting, jobs: Iterable[Job]) -> Iterator[Message]:
+    """A worker's whole life, in messages."""
+    try:
+        player = Player(setting)
+        yield Ready(player.policies)
+        for episode in player.play(jobs):
+            yield Finished.of(episode)
+    except QwenarmError as error:
+        yield Refused(str(error), isinstance(error, ModelUnavailable))
+
+
+class Member(Protocol):
+    """One worker, as seen by the process that began the evaluation."""
+
+    def give(self, job: Job | None) -> None:
+        """One more job; None when there are no more."""
+        ...
+
+    def stop(self) -> None:
+        """At once, whatever it is doing."""
+        ...
+
+
+class Crew(Protocol):
+    """Where workers come from."""
+
+    def hire(self) -> Member: ...
+
+    def hear(self, members: Sequence[Any]) -> list[tuple[Any, Message]]:
+        """Waits until at least one of them has something to say."""
+        ...
+
+
+@dataclass(eq=False)
+class Process:
+    """A spawned process: a fork would inherit a GL context that belongs to another thread."""
+
+    process: BaseProcess
+    line: Connection
+
+    def give(self, job: Job | None) -> None:
+        with suppress(OSError):  # it has died, which is heard of on the next occasion
+            self.line.send(job)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.join(STOPPING_S)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.line.close()
+
+
+@dataclass
+class Processes:
+    """Workers on this machine."""
+
+    setting: Setting
+
+    def hire(self) -> Process:
+        context = multiprocessing.get_context("spawn")
+        mine, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, self.setting), daemon=True)
+        process.start()
+        theirs.close()
+        return Process(process, mine)
+
+    def hear(self, members: Sequence[Process]) -> list[tuple[Process, Message]]:
+        ready = wait([member.line for member in members])
+        return [(member, _word_of(member)) for member in members if member.line in ready]
+
+
+def _work(line: Connection, setting: Setting) -> None:
+    """The main function of a worker's process. Ctrl-C is for the process that began it all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, OSError):  # then nobody is left to play for
+        for message in serve(setting, iter(line.recv, None)):
+            line.send(message)
+
+
+def _word_of(member: Process) -> Message:
+    try:
+        return member.line.recv()
+    except (EOFError, OSError):
+        member.process.join(STOPPING_S)
+        return Died(f"exit code {member.process.exitcode}")
