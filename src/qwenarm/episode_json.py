@@ -159,6 +159,7 @@ def _prompt_to_json(prompt: Prompt, put_image: PutImage, shared: dict[str, Any])
         "images": [put_image(image) for image in prompt.images],
         "tools": key,
         "max_tokens": prompt.max_tokens,
+        "max_calls": prompt.max_calls,
     }
 
 
@@ -168,4 +169,5 @@ def _prompt_from_json(data: Mapping[str, Any], get_image: GetImage | None, share
         images=tuple(get_image(name) for name in data["images"]) if get_image else (),
         tools=tuple(shared[data["tools"]]),
         max_tokens=data["max_tokens"],
+        max_calls=data.get("max_calls", 1),  # earlier traces do not tell
     )

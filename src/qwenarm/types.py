@@ -146,13 +146,15 @@ class Prompt:
     where {"type": "image"} parts stand for ``images`` in order.
 
     messages: ({"role": ..., "content": str | [parts]}, ...). images: RGB uint8 (H, W, 3) each. tools: JSON schemas in
-    the OpenAI function form, for the chat template. prefix: text the answer begins with already, or "".
+    the OpenAI function form, for the chat template. max_tokens: room for the answer; one that follows a grammar may
+    finish a call that it has begun. max_calls: how many calls may be made in the answer.
     """
 
     messages: tuple[dict[str, Any], ...]
     images: tuple[np.ndarray, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
     max_tokens: int = 256
+    max_calls: int = 1
 
 
 @dataclass(frozen=True)

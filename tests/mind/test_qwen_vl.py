@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.mind import grammar
+from qwenarm.mind.answer import Answer
 from qwenarm.mind.backends.qwen_vl import QwenVL
 from qwenarm.mind.language import parse, to_prompt
 from qwenarm.mind.presets import BUNDLED
@@ -16,7 +18,8 @@ TASKS = ("put it", "put the red cube in the blue bowl, then the green ball next 
 
 @pytest.fixture(scope="module")
 def model(tiny):
-    return QwenVL(str(tiny), device="cpu")
+    """Answers freely: a random model varies more when it may say anything."""
+    return QwenVL(str(tiny), device="cpu", constrained=False)
 
 
 @pytest.fixture
@@ -44,7 +47,8 @@ def test_batched_and_single_answers_agree(model, prompts):
 
 
 def test_any_batch_size_gives_the_same(tiny, model, prompts):
-    assert told(QwenVL(str(tiny), device="cpu", batch=2).generate(prompts)) == told(model.generate(prompts))
+    other = QwenVL(str(tiny), device="cpu", batch=2, constrained=False)
+    assert told(other.generate(prompts)) == told(model.generate(prompts))
 
 
 def test_counts_and_times(model, prompts):
@@ -56,13 +60,16 @@ def test_counts_and_times(model, prompts):
     assert model.generate([]) == []
 
 
-def test_an_answer_ends_at_the_stop_token(model, prompts):
+def test_an_answer_ends_at_the_stop_token(model):
     stop = next(iter(model._stops))
-    done = model._completion([300, 301, stop, 302], 10, 5, 0.1)
-    assert (done.tokens_out, done.finish) == (3, "stop")
-    cut = model._completion([300, 301, stop, 302], 2, 5, 0.1)
-    assert (cut.tokens_out, cut.finish) == (2, "length")
-    assert done.text == cut.text
+    for limit, spent, finish in ((10, 3, "stop"), (2, 2, "length")):
+        answer = Answer(limit, model._stops)
+        for token in (300, 301, stop):
+            if not answer.finish:
+                answer.take(token)
+        done = model._completion(answer, 5, 0.1)
+        assert (done.tokens_in, done.tokens_out, done.finish) == (5, spent, finish)
+        assert done.text == model.processor.tokenizer.decode([300, 301])
 
 
 def test_tokens_of_the_picture_and_the_text(model, prompts):
@@ -83,7 +90,8 @@ def test_the_prompt_is_what_the_template_makes_of_it(model, prompts):
 
 def test_samples_repeat_with_the_seed(tiny, prompts):
     def draw(seed):
-        return told(QwenVL(str(tiny), device="cpu", temperature=1.0, seed=seed).generate(prompts))
+        model = QwenVL(str(tiny), device="cpu", temperature=1.0, seed=seed, constrained=False)
+        return told(model.generate(prompts))
 
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
@@ -101,6 +109,7 @@ def test_what_is_described(model):
     assert facts["family"] == "qwen3_vl"
     assert facts["dtype"] == "float32"
     assert facts["parameters"] > 10_000
+    assert facts["constrained"] is False
     assert len(facts["sha256"]) == 64
 
 
@@ -116,7 +125,7 @@ def test_nothing_is_printed(tiny, prompts, capfd):
 
 @pytest.mark.parametrize(("kind", "dialect"), [("qwen2_5_vl", "json"), ("qwen3_5", "xml")])
 def test_the_other_families(save_tiny, tmp_path, look, specs, kind, dialect):
-    model = QwenVL(str(save_tiny(tmp_path / kind, kind)), device="cpu")
+    model = QwenVL(str(save_tiny(tmp_path / kind, kind)), device="cpu", constrained=False)
     assert (model.family.name, model.family.dialect) == (kind, dialect)
     observations = [look(words, size=(model.family.grid * 2, model.family.grid * 3)) for words in TASKS]
     asked = [replace(to_prompt(o, (), specs, model.family, BUNDLED), max_tokens=6) for o in observations]
@@ -133,12 +142,27 @@ def test_pixels_are_counted_as_the_processor_resizes(save_tiny, tmp_path):
 
 
 def test_a_thinking_template(save_tiny, tmp_path, look, specs):
-    model = QwenVL(str(save_tiny(tmp_path / "thinking", opening="<think>\\n")), device="cpu")
+    folder = str(save_tiny(tmp_path / "thinking", opening="<think>\\n"))
+    model = QwenVL(folder, device="cpu", constrained=False)
     assert model.thinking
     assert model.opening == "<think>\n"
     completion = model.generate([replace(to_prompt(look(), (), specs, model.family, BUNDLED), max_tokens=4)])[0]
     assert completion.text.startswith("<think>\n")
     assert parse(completion.text, specs, model.family, {"front": (64, 96)}, finish=completion.finish).error is not None
+
+
+@pytest.mark.parametrize("wanted", [None, True, False])
+def test_answers_are_constrained_where_they_can_be(tiny, prompts, monkeypatch, wanted):
+    model = QwenVL(str(tiny), device="cpu", constrained=wanted)
+    assert model.describe()["constrained"] is (wanted is not False)
+    free = replace(prompts[0], tools=())
+    assert not model.generate([free])[0].text.startswith("<tool_call>")
+    monkeypatch.setattr(grammar, "available", lambda: False)
+    if wanted:
+        with pytest.raises(ModelUnavailable, match="llguidance"):
+            QwenVL(str(tiny), device="cpu", constrained=True)
+    else:
+        assert QwenVL(str(tiny), device="cpu", constrained=wanted).describe()["constrained"] is False
 
 
 def test_a_template_that_shuts_the_thoughts(save_tiny, tmp_path):

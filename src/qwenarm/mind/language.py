@@ -91,6 +91,7 @@ def to_prompt(
         images=tuple(frame.rgb for frame in frames),
         tools=tool_schemas(specs, tuple(sizes), preset.tool_docs),
         max_tokens=preset.max_tokens,
+        max_calls=preset.max_calls,
     )
 
 

@@ -19,8 +19,6 @@ Deciding = Generator[Prompt, Completion, Decision]
 
 THINKING_TOKENS = 4096
 """Room for an answer of a model that thinks first."""
-LONGEST_PLAN = 16
-"""More calls than this in one answer are not a plan but a loop."""
 HAND_AFTER = {"pick": True, "place": False, "open_gripper": False}
 """Whether the hand holds something after a skill went well. Where the fingers tell otherwise, the plan is out of date.
 """
@@ -86,9 +84,8 @@ class VlmPolicy:
         return _first_of(decision) if self.preset.altitude == "plan" else decision
 
     def _parse(self, obs: Observation, text: str, finish: str = "stop") -> Decision:
-        limit = 1 if self.preset.altitude == "step" else LONGEST_PLAN
         sizes = frame_sizes(obs, self.preset)
-        return parse(text, self.specs, self.backend.family, sizes, max_calls=limit, finish=finish)
+        return parse(text, self.specs, self.backend.family, sizes, max_calls=self.preset.max_calls, finish=finish)
 
     def _next_of_plan(self, obs: Observation, history: tuple[Turn, ...]) -> Decision | None:
         """The next call of the plan under way, read from the history; or None when the model must be asked."""

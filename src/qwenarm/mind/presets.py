@@ -20,6 +20,9 @@ Altitude = Literal["step", "plan"]
 
 ALTITUDES = get_args(Altitude)
 
+LONGEST_PLAN = 16
+"""More calls than this in one answer are not a plan but a loop."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -53,6 +56,11 @@ class Preset:
         """Those of the skills that the preset tells its model of, in its order."""
         named = {spec.name: spec for spec in specs}
         return tuple(named[name] for name in self.skills or named if name in named)
+
+    @property
+    def max_calls(self) -> int:
+        """How many calls one answer may make."""
+        return 1 if self.altitude == "step" else LONGEST_PLAN
 
     def fitted(self, family: Family) -> Preset:
         """The same preset with frames on the family's grid."""

@@ -13,7 +13,7 @@ import torch
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind import grammar
 from qwenarm.mind.answer import Answer
-from qwenarm.mind.checkpoints import Checkpoint, load_model, load_processor, locate, plan_for
+from qwenarm.mind.checkpoints import Checkpoint, load_model, load_processor, locate, plan_for, quiet
 from qwenarm.mind.coordinates import ResizedPixels
 from qwenarm.mind.engine import Asked, Engine
 from qwenarm.mind.families import Family
@@ -112,7 +112,7 @@ class QwenVL:
         asked = [self._asked(prompt) for prompt in prompts]
         lengths = [len(one.ids) for one in asked]
         try:
-            with _cpu_threads(self.threads):
+            with quiet(), _cpu_threads(self.threads):
                 self.engine.write(asked)
         except RuntimeError as error:
             if not is_out_of_memory(error):

@@ -1,0 +1,241 @@
+"""Writes answers with a Qwen-VL model of transformers: prefill, choose, append, until every answer has ended.
+
+Three things spare work, and none of them changes an answer (tests/mind/test_engine.py holds it against transformers'
+own ``generate`` under the same grammar):
+
+* The tokens up to the first frame (system text, tools) are the same at every decision. Their keys and values are kept,
+  by their token ids, and every batch goes on from them.
+* What a grammar leaves no choice about is appended together with the choice before it, in one step.
+* Rows of a batch may differ in length everywhere: the gaps lie behind the common prefix or in front of a step's tokens,
+  and are masked; positions count without them (M-RoPE: ``get_rope_index`` of the model).
+
+Layers of linear attention (Qwen3.5) carry a state through every token, gaps included. Such models therefore answer in
+groups of prompts of the same length, and take as many tokens a step as the row with the fewest has.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+from qwenarm.mind.answer import Answer
+from qwenarm.mind.families import GREEDY, Sampling
+
+PREFIXES = 4
+"""So many constant prefixes are kept: one per altitude and set of skills or cameras in use."""
+
+
+@dataclass
+class Asked:
+    """One prompt as the model takes it, and the answer that is written to it.
+
+    ids: the prompt's tokens, one placeholder per visual token. pixels: (patches, values) float32 of all frames, or
+    None. grids: (frames, 3) int64, patches in time, height and width. source: of random numbers, if any are drawn.
+    """
+
+    ids: list[int]
+    answer: Answer
+    pixels: torch.Tensor | None = None
+    grids: torch.Tensor | None = None
+    source: torch.Generator | None = None
+
+
+@dataclass
+class _Batch:
+    """Rows that are written together. mask (rows, length) bool: which slots of the cache count; None if all do.
+    position (rows,): of the next token. queues: tokens that the model has not seen yet.
+    """
+
+    rows: list[Asked]
+    cache: Any
+    mask: torch.Tensor | None
+    position: torch.Tensor
+    queues: list[list[int]] = field(default_factory=list)
+
+
+class Engine:
+    """One model of transformers. Not for several threads at once."""
+
+    def __init__(self, model: Any, sampling: Sampling = GREEDY) -> None:
+        self.model, self.sampling = model, sampling
+        self.device = model.device
+        text = model.config.get_text_config()
+        self.hybrid = "linear_attention" in (getattr(text, "layer_types", None) or ())
+        self.image = model.config.image_token_id
+        _multiply_patches(model.model.visual.patch_embed)
+        self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    @torch.inference_mode()
+    def write(self, asked: Sequence[Asked]) -> None:
+        """Writes all the answers, each to its end."""
+        groups: dict[tuple[Any, ...], list[Asked]] = {}
+        for one in asked:
+            one.ids = [*one.ids, *one.answer.begin()]
+            constant = one.ids.index(self.image) if self.image in one.ids else 0
+            groups.setdefault((constant, *one.ids[:constant], len(one.ids) * self.hybrid), []).append(one)
+        for (constant, *_), rows in groups.items():
+            self._write([row for row in rows if not row.answer.finish], constant)
+
+    def _write(self, rows: list[Asked], constant: int) -> None:
+        """rows: prompts with the same first ``constant`` tokens."""
+        if not rows:
+            return
+        batch, logits = self._prefill(rows, constant)
+        while True:
+            for place, token in self._choose(logits, batch):
+                batch.queues[place] = batch.rows[place].answer.take(token)
+            self._drop_finished(batch)
+            if not batch.rows:
+                return
+            logits = self._step(batch)
+
+    def _prefill(self, rows: list[Asked], constant: int) -> tuple[_Batch, torch.Tensor]:
+        longest = max(len(row.ids) for row in rows)
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+        for place, row in enumerate(rows):
+            for part in (slice(0, constant), slice(constant - len(row.ids), None)):  # the gap lies between the two
+                ids[place, part] = torch.tensor(row.ids[part], dtype=torch.long)
+                mask[place, part] = True
+        grids = [row.grids for row in rows if row.grids is not None]
+        pixels = [row.pixels for row in rows if row.pixels is not None]
+        grid = torch.cat(grids) if grids else None
+        position, _ = self.model.model.get_rope_index(
+            ids, mm_token_type_ids=(ids == self.image).int(), image_grid_thw=grid, attention_mask=mask
+        )
+        batch = _Batch(
+            rows,
+            self._cache(rows[0].ids[:constant], len(rows)),
+            None if mask.all() else mask.to(self.device),
+            position.amax(dim=(0, 2)).to(self.device) + 1,
+            [[] for _ in rows],
+        )
+        logits = self._forward(
+            batch,
+            ids[:, constant:],
+            position[:, :, constant:],
+            pixel_values=torch.cat(pixels).to(self.device, self.model.dtype) if pixels else None,
+            image_grid_thw=None if grid is None else grid.to(self.device),
+        )
+        return batch, logits
+
+    def _step(self, batch: _Batch) -> torch.Tensor:
+        """Lets the model see queued tokens; the logits (rows, vocabulary) behind the last one of each row."""
+        lengths = [len(queue) for queue in batch.queues]
+        width = min(lengths) if self.hybrid else max(lengths)
+        ids = torch.zeros(len(lengths), width, dtype=torch.long)
+        mask = torch.zeros(len(lengths), width, dtype=torch.bool)
+        for place, queue in enumerate(batch.queues):
+            seen = queue[:width]
+            ids[place, width - len(seen) :] = torch.tensor(seen)
+            mask[place, width - len(seen) :] = True
+            batch.queues[place] = queue[width:]
+        mask = mask.to(self.device)
+        count = mask.cumsum(dim=1)
+        position = (batch.position[:, None] + count - 1).expand(3, -1, -1)
+        batch.position = batch.position + count[:, -1]
+        if batch.mask is None and not mask.all():
+            batch.mask = mask.new_ones(len(lengths), batch.cache.get_seq_length())
+        if batch.mask is not None:
+            batch.mask = torch.cat([batch.mask, mask], dim=1)
+        return self._forward(batch, ids, position)
+
+    def _forward(self, batch: _Batch, ids: torch.Tensor, position: torch.Tensor, **vision: Any) -> torch.Tensor:
+        return self.model(
+            input_ids=ids.to(self.device),
+            position_ids=position.to(self.device),
+            attention_mask=batch.mask,
+            past_key_values=batch.cache,
+            use_cache=True,
+            logits_to_keep=1,
+            **vision,
+        ).logits[:, -1]
+
+    def _cache(self, prefix: list[int], rows: int) -> Any:
+        """A cache for that many rows that has seen the prefix already. A copy: a recurrent state cannot be cropped."""
+        if not prefix:
+            return DynamicCache(config=self.model.config)
+        key = tuple(prefix)
+        if key not in self._prefixes:
+            self._prefixes[key] = self._seen(prefix)
+            if len(self._prefixes) > PREFIXES:
+                self._prefixes.popitem(last=False)
+        self._prefixes.move_to_end(key)
+        cache = copy.deepcopy(self._prefixes[key])
+        if rows > 1:
+            cache.reorder_cache(torch.zeros(rows, dtype=torch.long, device=self.device))
+        return cache
+
+    def _seen(self, prefix: list[int]) -> Any:
+        cache = DynamicCache(config=self.model.config)
+        places = torch.arange(len(prefix), device=self.device).expand(3, 1, -1)
+        ids = torch.tensor([prefix], device=self.device)
+        self.model.model(input_ids=ids, position_ids=places, past_key_values=cache, use_cache=True)
+        return cache
+
+    def _drop_finished(self, batch: _Batch) -> None:
+        going = [place for place, row in enumerate(batch.rows) if not row.answer.finish]
+        if len(going) == len(batch.rows):
+            return
+        batch.rows = [batch.rows[place] for place in going]
+        batch.queues = [batch.queues[place] for place in going]
+        if going:
+            index = torch.tensor(going, device=self.device)
+            batch.cache.reorder_cache(index)
+            batch.position = batch.position[index]
+            batch.mask = None if batch.mask is None else batch.mask[index]
+
+    def _choose(self, logits: torch.Tensor, batch: _Batch) -> list[tuple[int, int]]:
+        """(row, token) for every row that has nothing queued. logits: (rows, vocabulary)."""
+        places = [place for place, queue in enumerate(batch.queues) if not queue]
+        answers = [batch.rows[place].answer for place in places]
+        bits = np.full((len(places), -(-logits.shape[1] // 32)), -1, np.int32)
+        for row, answer in zip(bits, answers, strict=True):
+            answer.allow(row)
+        allowed = _unpacked(torch.from_numpy(bits).to(logits.device), logits.shape[1])
+        logits = logits[places].float().masked_fill(~allowed, -torch.inf)
+        if self.sampling.temperature <= 0:
+            tokens = logits.argmax(dim=1).tolist()
+        else:
+            odds = _odds(logits, self.sampling).cpu()
+            sources = [batch.rows[place].source for place in places]
+            tokens = [
+                int(torch.multinomial(row, 1, generator=source)) for row, source in zip(odds, sources, strict=True)
+            ]
+        return list(zip(places, tokens, strict=True))
+
+
+def _multiply_patches(embed: Any) -> None:
+    """Lets a vision tower embed its patches by a matrix product. Its convolution's kernel is as large as its stride, so
+    this is the same linear map, several times faster. Left alone where weights move about (accelerate's hooks).
+    """
+    if hasattr(embed, "_hf_hook"):
+        return
+    weight, bias = embed.proj.weight.flatten(1), embed.proj.bias
+    embed.forward = lambda patches: torch.nn.functional.linear(patches.to(weight.dtype), weight, bias)
+
+
+def _unpacked(bits: torch.Tensor, size: int) -> torch.Tensor:
+    """(rows, words) int32, 32 tokens a word, the lowest bit first -> (rows, size) bool."""
+    places = torch.arange(32, device=bits.device, dtype=torch.int32)
+    return ((bits[:, :, None] >> places) & 1).bool().flatten(1)[:, :size]
+
+
+def _odds(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """(rows, vocabulary) logits -> probabilities, after temperature, then top_k, then top_p, as transformers does."""
+    logits = logits / sampling.temperature
+    if 0 < sampling.top_k < logits.shape[1]:
+        least = logits.topk(sampling.top_k, dim=1).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if sampling.top_p < 1:
+        ordered, order = logits.sort(dim=1, descending=True)
+        before = ordered.softmax(dim=1).cumsum(dim=1) - ordered.softmax(dim=1)
+        logits = logits.masked_fill((before >= sampling.top_p).scatter(1, order, before >= sampling.top_p), -torch.inf)
+    return logits.softmax(dim=1)
