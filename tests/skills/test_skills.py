@@ -222,3 +222,36 @@ def test_push_slides_a_thing_to_a_point(arm, shape):
     assert np.hypot(*(body.state()[f"red_{shape}"].pos[:2] - [0.52, 0.08])) < 0.03
     assert_home(body)
     assert "nothing to push" in do(body, "push", at=spot(body, 0.4, -0.2), to=spot(body, 0.5, 0.0)).detail
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_the_hand_comes_down_beside_a_tower_without_touching_it(arm, turn):
+    body = beside_a_tower(0.085, 0.3 + turn * np.pi / 2, arm)
+    before = [body.state()[f"{color}_cube"].pos for color in TOWER]
+    assert do(body, "pick", at=oracle_point(body, "red_cube", "overhead")).ok
+    assert body.state().holding == "red_cube"
+    after = [body.state()[f"{color}_cube"].pos for color in TOWER]
+    assert np.abs(np.subtract(after, before)).max() < 0.002
+
+
+def test_where_only_the_fingers_have_room_the_reason_says_so_and_nothing_falls():
+    body = beside_a_tower(0.07, 0.3 + np.pi / 4, "panda")
+    result = do(body, "pick", at=oracle_point(body, "red_cube", "overhead"))
+    assert not result.ok and result.detail.startswith("no room for the hand")
+    assert_home(body)
+    assert body.state()["blue_cube"].pos[2] > 0.1
+
+
+TOWER = ("green", "white", "blue")
+
+
+def beside_a_tower(away, angle, arm):
+    """A red cube and, so many m from it in a direction (rad), three cubes on one another; all turned by 0.3 rad."""
+    cubes = [("red", 0.5, 0.0, 0)]
+    cubes += [(color, 0.5 + away * np.cos(angle), away * np.sin(angle), i) for i, color in enumerate(TOWER)]
+    placements = []
+    for color, x, y, storey in cubes:
+        spec = make_spec("cube", color)
+        placements.append(Placement(spec, (x, y, spec.origin_height + storey * spec.size), 0.3))
+    return Body(Scene(tuple(placements)), load("arms", arm))

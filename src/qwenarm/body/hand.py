@@ -86,9 +86,21 @@ def _boxes(kinematics: Kinematics, bodies: set[int]) -> Boxes:
     own = data.geom_xmat[geoms].reshape(-1, 3, 3)
     middle = data.geom_xpos[geoms] + np.einsum("gij,gj->gi", own, model.geom_aabb[geoms, :3]) - data.site_xpos[site]
     center = middle @ turn
-    half = np.einsum("gij,gj->gi", np.abs(turn.T @ own), model.geom_aabb[geoms, 3:])
+    half = _half(model.geom_type[geoms], turn.T @ own, model.geom_aabb[geoms, 3:])
     # The tcp's z points down.
     return Boxes((center - half)[:, :2], (center + half)[:, :2], -(center + half)[:, 2])
+
+
+def _half(kind: np.ndarray, turn: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """(G, 3) half sizes of the boxes around geoms of half sizes (G, 3) that are turned by (G, 3, 3): exact if round."""
+    boxes = np.einsum("gij,gj->gi", np.abs(turn), size)
+    axis, radius = np.abs(turn[:, :, 2]), size[:, :1]
+    cylinders = radius * np.sqrt(np.maximum(1 - axis * axis, 0)) + size[:, 2:] * axis
+    capsules = radius + (size[:, 2:] - radius) * axis
+    is_cylinder, is_capsule = (
+        (kind == int(k))[:, None] for k in (mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_CAPSULE)
+    )
+    return np.where(is_cylinder, cylinders, np.where(is_capsule, capsules, boxes))
 
 
 def _hanging(model: mujoco.MjModel, root: int) -> set[int]:

@@ -80,14 +80,19 @@ class Kinematics:
         mujoco.mj_jacSite(self.model, self.data, self._jacobian[:3], self._jacobian[3:], self._site)
         return self._jacobian[:, self.dof_adr]
 
-    def ik(self, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None = None) -> Solution:
+    def ik(
+        self, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None = None, rest: np.ndarray | None = None
+    ) -> Solution:
         """Joint angles that bring the tcp to pos (3,) m, quat (4,) wxyz, near q0 (n,) or home. See Solution.reached.
 
+        rest: (n,) joint angles to which a spare joint is drawn, rad; home if None.
         A descent that gets stuck is repeated from home turned towards the target, then from fixed random poses.
         """
         tried: list[Solution] = []
+        rest = self.home if rest is None else rest
         for start in self._starts(pos, q0):
-            tried.append(self._descend(np.asarray(pos), np.asarray(quat), np.clip(start, self.lower, self.upper)))
+            start = np.clip(start, self.lower, self.upper)
+            tried.append(self._descend(np.asarray(pos), np.asarray(quat), start, rest))
             if tried[-1].reached:
                 return tried[-1]
         return min(tried, key=lambda s: s.position_error + 0.1 * s.rotation_error)
@@ -102,10 +107,10 @@ class Kinematics:
         for _ in range(RESTARTS):
             yield aimed + rng.uniform(-0.8, 0.8, len(aimed))
 
-    def _descend(self, pos: np.ndarray, quat: np.ndarray, q: np.ndarray) -> Solution:
+    def _descend(self, pos: np.ndarray, quat: np.ndarray, q: np.ndarray, rest: np.ndarray) -> Solution:
         """Damped least squares whose damping vanishes with the error (Sugihara, IEEE T-RO 27(5), 2011).
 
-        The null space pulls towards home. Ends where it arrives, and where it comes no nearer.
+        The null space pulls towards rest. Ends where it arrives, and where it comes no nearer.
         """
         error = self._error(q, pos, quat)
         far, best, patience = _length(error), math.inf, PATIENCE
@@ -118,20 +123,19 @@ class Kinematics:
             best = min(best, far)
             jacobian = self.jacobian()
             # Joints pressed against a limit cannot help: take them out, so that the others do the work.
-            damping = 0.5 * far * far + 1e-6
-            step = self._solve(jacobian, error, damping, q)
+            damping, pull = 0.5 * far * far + 1e-6, 0.1 * (rest - q)
+            step = self._solve(jacobian, error, damping, pull)
             stuck = ((q <= self.lower) & (step < 0)) | ((q >= self.upper) & (step > 0))
             if stuck.any():
-                step = self._solve(jacobian * ~stuck, error, damping, q) * ~stuck
+                step = self._solve(jacobian * ~stuck, error, damping, pull) * ~stuck
             step = np.minimum(np.maximum(step, -MAX_STEP), MAX_STEP)
             q = np.minimum(np.maximum(q + step, self.lower), self.upper)
             error = self._error(q, pos, quat)
             far = _length(error)
         return Solution(q, _length(error[:3]), _length(error[3:]))
 
-    def _solve(self, jacobian: np.ndarray, error: np.ndarray, damping: float, q: np.ndarray) -> np.ndarray:
-        """The damped step (n,) towards the error (6,), with a pull towards home where it costs no accuracy."""
-        pull = 0.1 * (self.home - q)
+    def _solve(self, jacobian: np.ndarray, error: np.ndarray, damping: float, pull: np.ndarray) -> np.ndarray:
+        """The damped step (n,) towards the error (6,), and as much of the pull (n,) as costs no accuracy."""
         square = jacobian @ jacobian.T
         square.flat[::7] += damping
         return jacobian.T @ np.linalg.solve(square, error - jacobian @ pull) + pull

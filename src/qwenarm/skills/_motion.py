@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -33,10 +34,10 @@ HOME_TOLERANCE = 0.02
 """rad"""
 ABOVE, CLEAR = 0.08, 0.03
 """The hand arrives this much over its target, at least, and passes over things with this much room, m."""
-KNOTS = 5
-SHARES = (1 - np.cos(np.linspace(0, math.pi, KNOTS))) / 2
-"""Where on a line the joints are solved for: denser at its ends (Chebyshev), where a polynomial strays first."""
-TO_WEIGHTS = np.linalg.inv(np.vander(SHARES))
+KNOTS = (5, 9)
+"""Solutions per line: more only where few leave it crooked."""
+STRAIGHT = 0.5e-3
+"""So far beside a line the tcp may be, m, where it is checked."""
 PEAK_SPEED, PEAK_ACCELERATION = 15 / 8, 10 / math.sqrt(3)
 
 
@@ -66,7 +67,7 @@ def move_joints(body: Body, goal: np.ndarray) -> Moves:
 class Line:
     """A straight line of the tcp: the joints are polynomials of the share of the way, through a few solutions on it.
 
-    Smooth, also where the null space moves. length: m. weights: (KNOTS, n), highest power first.
+    Smooth, also where the null space moves. length: m. weights: (K, n), highest power first.
     """
 
     length: float
@@ -74,7 +75,7 @@ class Line:
 
     def at(self, shares: np.ndarray) -> np.ndarray:
         """(k, n) joint angles, rad, at shares (k,) of the way."""
-        return np.vander(shares, KNOTS) @ self.weights
+        return np.vander(shares, len(self.weights)) @ self.weights
 
     @property
     def start(self) -> np.ndarray:
@@ -95,11 +96,29 @@ def line_from(body: Body, qpos: np.ndarray, pos: np.ndarray, quat: np.ndarray) -
     _inside(pos)
     start, turned = body.kinematics.fk(qpos)
     quat = quat if turned @ quat > 0 else -quat
-    knots = [qpos]
-    for share in SHARES[1:]:
-        between = (1 - share) * turned + share * quat
-        knots.append(_solve(body, start + share * (pos - start), between / np.linalg.norm(between), knots[-1]))
-    return Line(float(np.linalg.norm(pos - start)), TO_WEIGHTS @ np.array(knots))
+    for count in KNOTS:
+        shares, to_weights = _nodes(count)
+        knots = [qpos]
+        for share in shares[1:]:
+            between = (1 - share) * turned + share * quat
+            at = start + share * (pos - start)
+            knots.append(_solve(body, at, between / np.linalg.norm(between), knots[-1], knots[-1]))
+        line = Line(float(np.linalg.norm(pos - start)), to_weights @ np.array(knots))
+        halves = (shares[1:] + shares[:-1]) / 2
+        ways = zip(halves, line.at(halves), strict=True)
+        if all(np.abs(body.kinematics.fk(q)[0] - start - half * (pos - start)).max() < STRAIGHT for half, q in ways):
+            break
+    return line
+
+
+@cache
+def _nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shares (K,) of a line, and what turns values there into a polynomial's weights (K, K).
+
+    Chebyshev's: denser at the ends, where a polynomial strays first.
+    """
+    shares = (1 - np.cos(np.linspace(0, math.pi, count))) / 2
+    return shares, np.linalg.inv(np.vander(shares))
 
 
 def follow(
@@ -126,7 +145,7 @@ def follow(
 def reach(body: Body, pos: np.ndarray, yaw: float) -> np.ndarray:
     """(n,) joint angles for a hand that points down at pos (3,) m and opens along yaw, rad. Raises Failed."""
     _inside(pos)
-    return _solve(body, pos, top_down(yaw), None)
+    return _solve(body, pos, top_down(yaw), body.hold().qpos)
 
 
 def line_down(body: Body, above: np.ndarray, pos: np.ndarray, yaw: float) -> Line:
@@ -186,9 +205,9 @@ def _inside(pos: np.ndarray) -> None:
         raise Failed(out_of_reach(outside))
 
 
-def _solve(body: Body, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None) -> np.ndarray:
+def _solve(body: Body, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
     """(n,) joint angles for a pose of the tcp, within the limits of the safety layer. Raises Failed out of reach."""
-    solution = body.ik(pos, quat, q0)
+    solution = body.kinematics.ik(pos, quat, q0, rest)
     if not solution.reached:
         raise Failed(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
     return np.clip(solution.qpos, body.safety.lower, body.safety.upper)
