@@ -5,6 +5,7 @@ import pytest
 
 from qwenarm import skills
 from qwenarm.body.body import Body
+from qwenarm.env import ArmEnv
 from qwenarm.registry import list_names, load
 from qwenarm.tasks import oracle_call
 
@@ -14,19 +15,21 @@ CASES = [(task, level) for task in list_names("tasks") for level in range(1, len
 
 def solve(task, level, arm, seed):
     """Plays an episode; returns success and the reasons of the calls that failed."""
-    setup = load("tasks", task).build(np.random.default_rng(seed), level)
-    body, reasons = Body(setup.scene, load("arms", arm)), []
+    env = ArmEnv(task, arm, level, cameras=())
+    env.reset(seed=seed)
+    setup, body, reasons = env.setup, env.body, []
+    assert setup.goal is not None
     for _ in range(setup.max_turns):
         call = setup.goal.solve(body.state())[0]
-        if call.name == "done":
-            break
-        motion = skills.run(body, oracle_call(body, call))
+        motion = skills.run(body, oracle_call(body, call, ("front", "overhead")))
         while True:
             try:
                 body.step(next(motion))
             except StopIteration as end:
                 reasons += [] if end.value.ok else [f"{call.name} {call.args}: {end.value.detail}"]
                 break
+        if call.name in ("done", "give_up"):
+            break
     for _ in range(10):
         body.step(body.hold())
     success = setup.goal.success(body.state())

@@ -1,8 +1,9 @@
 """What can lie on the table: shapes, colours, sizes, and how each becomes MuJoCo geoms.
 
 Graspable: cube, cylinder, ball (40-52 mm, the Panda's fingers open 80 mm). Containers, open at the top: bowl (round),
-tray (low, square), box (high, square). Everything is made of primitive geoms, so that any
-renderer draws it and contacts stay cheap.
+tray (low, square), box (high, square). Beside these, which every instruction may name, there are fixtures of
+single tasks: covers (hollow, open below, to be lifted as a cube is) and barriers (walls that nothing moves). Everything
+is made of primitive geoms, so that any renderer draws it and contacts stay cheap.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ COLORS: dict[str, tuple[float, float, float]] = {
 GRASPABLE = ("cube", "cylinder", "ball")
 CONTAINERS = ("bowl", "tray", "box")
 SHAPES = GRASPABLE + CONTAINERS
+FIXTURES = ("cover", "barrier")
+"""No instruction of the first tasks names them, and the bundled model has seen none: they are not among SHAPES."""
 
 HELD_OUT: frozenset[tuple[str, str]] = frozenset(
     {
@@ -48,13 +51,18 @@ LIFT = 0.002
 """Walls begin this far above the underside, m: only the floor stands on the table, which saves most of the contacts."""
 CONTAINER_HALF = {"bowl": 0.070, "tray": 0.070, "box": 0.062}
 CONTAINER_HEIGHT = {"bowl": 0.040, "tray": 0.022, "box": 0.055}
+COVER_SIZE, COVER_WALL = (0.058, 0.056), 0.004
+"""Width and height of a cover, and the thickness of its walls and top, m: there is room in it for a thing of 40 mm."""
+BARRIER_SIZE = (0.20, 0.03, 0.12)
+"""Length, thickness and height of a barrier, m."""
 DENSITY = 400.0
 """kg/m3, about that of wood: a 45 mm cube weighs 36 g."""
 
 
 @dataclass(frozen=True)
 class ObjectSpec:
-    """One kind of object. size: edge of a cube, diameter of a cylinder or ball, outer width of a container, in m."""
+    """One kind of object. size: edge of a cube, diameter of a cylinder or ball, outer width of a container or cover,
+    length of a barrier, in m."""
 
     shape: str
     color: str
@@ -79,21 +87,29 @@ class ObjectSpec:
         return self.shape in CONTAINERS
 
     @property
+    def fixture(self) -> bool:
+        return self.shape in FIXTURES
+
+    @property
     def height(self) -> float:
         """Of the whole thing above what it stands on, m."""
+        if self.fixture:
+            return COVER_SIZE[1] if self.shape == "cover" else BARRIER_SIZE[2]
         return CONTAINER_HEIGHT[self.shape] if self.container else self.size
 
     @property
     def radius(self) -> float:
         """Of the circle around its footprint at any yaw, m."""
-        square = self.shape in ("cube", "tray", "box")
+        if self.shape == "barrier":
+            return math.hypot(*BARRIER_SIZE[:2]) / 2
+        square = self.shape in ("cube", "tray", "box", "cover")
         return self.size / 2 * (math.sqrt(2) if square else 1.0)
 
     @property
     def origin_height(self) -> float:
         """Of the body's origin above what it stands on:
-        the centre of a solid, the underside of a container's floor, m."""
-        return 0.0 if self.container else self.size / 2
+        the centre of a solid or a fixture, the underside of a container's floor, m."""
+        return 0.0 if self.container else self.height / 2
 
 
 def make_spec(shape: str, color: str, rng: np.random.Generator | None = None) -> ObjectSpec:
@@ -101,17 +117,25 @@ def make_spec(shape: str, color: str, rng: np.random.Generator | None = None) ->
     (45 mm without)."""
     if shape in CONTAINERS:
         return ObjectSpec(shape, color, 2 * CONTAINER_HALF[shape])
+    if shape in FIXTURES:
+        return ObjectSpec(shape, color, COVER_SIZE[0] if shape == "cover" else BARRIER_SIZE[0])
     size = 0.045 if rng is None else round(float(rng.uniform(0.040, 0.052)), 4)
     return ObjectSpec(shape, color, size)
 
 
 def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgb: tuple[float, ...]) -> None:
-    """Adds a free body named ``spec.id`` under ``world``. pos: (3,) of its origin, m; yaw: rad;
-    rgb: its colour as seen today."""
+    """Adds a body named ``spec.id`` under ``world``: free, or a mocap body if it is a barrier. pos: (3,) of its origin,
+    m; yaw: rad; rgb: its colour as seen today."""
     body = world.add_body(name=spec.id, pos=pos, quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
-    body.add_freejoint(name=spec.id)
     rgba = [*rgb, 1.0]
-    if spec.graspable:
+    if spec.shape == "barrier":
+        body.mocap = True
+        _add_barrier(body, rgba)
+        return
+    body.add_freejoint(name=spec.id)
+    if spec.shape == "cover":
+        _add_cover(body, rgba)
+    elif spec.graspable:
         _add_solid(body, spec, rgba)
     elif spec.shape == "bowl":
         _add_bowl(body, rgba)
@@ -188,3 +212,40 @@ def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
             friction=[1.0, 0.01, 0.001],
             solref=[0.01, 1],
         )
+
+
+def _add_cover(body: mujoco.MjsBody, rgba: list[float]) -> None:
+    """A top and four walls around nothing, and a dark button on top, by which people tell it from a cube."""
+    width, height = COVER_SIZE
+    half, wall = width / 2, COVER_WALL / 2
+    grip = {"density": DENSITY, "friction": [1.0, 0.01, 0.001], "condim": 4, "solref": [0.01, 1]}
+    boxes = [([0, 0, height / 2 - wall], [half, half, wall], 0.0)]
+    for k in range(4):
+        yaw, reach = k * math.pi / 2, half - wall
+        side = [wall, half - (k % 2) * 2 * wall, height / 2 - wall]
+        boxes.append(([reach * math.cos(yaw), reach * math.sin(yaw), -wall], side, yaw))
+    for pos, size, yaw in boxes:
+        quat = [math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, quat=quat, rgba=rgba, **grip)
+    _add_paint(body, mujoco.mjtGeom.mjGEOM_CYLINDER, [0, 0, height / 2], [0.011, 0.001, 0], _contrast(rgba))
+
+
+def _add_barrier(body: mujoco.MjsBody, rgba: list[float]) -> None:
+    """A wall along x with stripes across."""
+    half = [side / 2 for side in BARRIER_SIZE]
+    body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, friction=[1.0, 0.01, 0.001])
+    for x in (-0.5, 0.0, 0.5):
+        stripe = [0.1 * half[0], half[1] + 0.001, half[2] + 0.001]
+        _add_paint(body, mujoco.mjtGeom.mjGEOM_BOX, [x * half[0], 0, 0], stripe, _contrast(rgba))
+
+
+def _add_paint(
+    body: mujoco.MjsBody, kind: mujoco.mjtGeom, pos: list[float], size: list[float], rgba: list[float]
+) -> None:
+    """What is seen and not felt."""
+    body.add_geom(type=kind, pos=pos, size=size, rgba=rgba, contype=0, conaffinity=0, density=0)
+
+
+def _contrast(rgba: list[float]) -> list[float]:
+    """Dark on a light colour, light on a dark one."""
+    return [0.12, 0.12, 0.12, 1.0] if sum(rgba[:3]) > 0.5 else [0.85, 0.85, 0.85, 1.0]

@@ -56,6 +56,7 @@ class Setup:
     """One episode's task. goal: None if the instruction could not be read as one, so that nobody can judge it.
 
     happenings: what goes on by itself. translations: the same instruction in other languages, by code ("es", "zh").
+    goal_scene: the same objects as they shall be, of which the policy is shown a picture, or None.
     """
 
     scene: Scene
@@ -64,6 +65,7 @@ class Setup:
     max_turns: int
     happenings: tuple[Happening, ...] = ()
     translations: Mapping[str, str] = field(default_factory=dict)
+    goal_scene: Scene | None = None
 
 
 @dataclass(frozen=True)

@@ -125,19 +125,17 @@ NOUNS = {
 def put_phrase(rng: np.random.Generator, what: str, where: str) -> str:
     """One wording of "bring what to where", both labels such as "red cube"."""
     shape = where.rsplit(" ", 1)[-1]
-    words = {"bowl": IN, "box": IN, "tray": TRAY}.get(shape, ON)
-    template = _draw(rng, PUT + (PUT_IN if shape in ("bowl", "box", "tray") else PUT_ON))
-    prepositions = {key: _draw(rng, words[key]) for key in ("in", "into")}
-    return template.format(a=what, b=where, **prepositions)
+    template = draw_from(rng, PUT + (PUT_IN if shape in ("bowl", "box", "tray") else PUT_ON))
+    return template.format(a=what, b=where, **prepositions(rng, shape))
 
 
 def stack_phrase(rng: np.random.Generator, order: Sequence[str]) -> str:
     """One wording of a tower. order: the labels from the bottom up, at least two."""
     the = [f"the {label}" for label in order]
-    on = _draw(rng, ("on", "on top of", "onto"))
+    on = draw_from(rng, ("on", "on top of", "onto"))
     pairs = [f"{upper} {on} {lower}" for lower, upper in pairwise(the)]
     lists = {"list": _join(rng, the), "tsil": _join(rng, the[::-1]), "pairs": _then(rng, pairs)}
-    return _draw(rng, STACK).format(**lists, first=the[0], rest=_then(rng, the[1:]))
+    return draw_from(rng, STACK).format(**lists, first=the[0], rest=_then(rng, the[1:]))
 
 
 def sort_phrase(rng: np.random.Generator, by: str, places: Mapping[str, str], own: bool = False) -> str:
@@ -146,22 +144,29 @@ def sort_phrase(rng: np.random.Generator, by: str, places: Mapping[str, str], ow
     own: the containers have the colours of the things, and the words may say just that.
     """
     if own and rng.random() < 0.6:
-        return _draw(rng, SORT_OWN).format(places=_join(rng, [f"the {label}" for label in places.values()]))
-    noun, into = _draw(rng, NOUNS[by]), _draw(rng, ("into", "in", "to"))
+        return draw_from(rng, SORT_OWN).format(places=_join(rng, [f"the {label}" for label in places.values()]))
+    noun, into = draw_from(rng, NOUNS[by]), draw_from(rng, ("into", "in", "to"))
     parts = [f"{noun.format(value)} {into} the {label}" for value, label in places.items()]
-    return _draw(rng, SORT).format(by="colour" if by == "color" else "shape", rule=_join(rng, parts))
+    return draw_from(rng, SORT).format(by="colour" if by == "color" else "shape", rule=_join(rng, parts))
 
 
-def _draw(rng: np.random.Generator, choices: Sequence[str]) -> str:
+def prepositions(rng: np.random.Generator, shape: str) -> dict[str, str]:
+    """Words for {in} and {into} that fit a place of this shape."""
+    words = {"bowl": IN, "box": IN, "tray": TRAY}.get(shape, ON)
+    return {key: draw_from(rng, words[key]) for key in ("in", "into")}
+
+
+def draw_from(rng: np.random.Generator, choices: Sequence[str]) -> str:
+    """One of them, each as likely."""
     return choices[int(rng.integers(len(choices)))]
 
 
 def _join(rng: np.random.Generator, parts: Sequence[str]) -> str:
     """a, b and c; or a, b, c."""
-    last = _draw(rng, (", ", " and ", ", and "))
+    last = draw_from(rng, (", ", " and ", ", and "))
     return last.join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
 
 
 def _then(rng: np.random.Generator, parts: Sequence[str]) -> str:
     """a, then b, then c."""
-    return _draw(rng, (", then ", " and then ", ", ", " and ")).join(parts)
+    return draw_from(rng, (", then ", " and then ", ", ", " and ")).join(parts)
