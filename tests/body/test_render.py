@@ -295,8 +295,15 @@ def test_mujoco_may_have_been_imported_for_another_platform():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="OSMesa is a Linux thing")
 def test_software_opengl_survives_a_fork():
-    ask_first = "from qwenarm.body import gl\nif gl.trouble('osmesa'): raise SystemExit(print('missing'))\n"
-    said = run_python(ask_first + DRAW + FORKED, MUJOCO_GL="osmesa").splitlines()
-    if said == ["missing"]:
+    if run_python("from qwenarm.body import gl\nprint(gl.trouble('osmesa'))") != "None":
         pytest.skip("no OSMesa here")
-    assert said == ["osmesa True True", "0 True"]
+    assert run_python(DRAW + FORKED, MUJOCO_GL="osmesa").splitlines() == ["osmesa True True", "0 True"]
+
+
+def test_a_platform_that_mujoco_cannot_bind_is_a_plain_error():
+    """MuJoCo itself fails as it is imported: with OSMesa named and missing, or with a name that it does not know."""
+    show = "from qwenarm import cli\nprint(cli.main(['show', 'put']))"
+    clean = {k: v for k, v in os.environ.items() if k != "QWENARM_RENDERER"} | {"MUJOCO_GL": "nonsense"}
+    done = subprocess.run([sys.executable, "-c", show], env=clean, capture_output=True, text=True, timeout=150)
+    assert done.stdout.strip() == "2" and "MUJOCO_GL=nonsense cannot draw here" in done.stderr
+    assert "Traceback" not in done.stderr
