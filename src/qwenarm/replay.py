@@ -40,9 +40,7 @@ def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> R
     env.reset(seed=episode.seed)
     tell("started", env, "replay", episode.seed)
     clock = parse_clock(episode.setup.get("clock", "paused"))
-    differences = [
-        line for turn in episode.turns for line in _repeat(env, episode, turn, tell, clock)
-    ]
+    differences = [line for turn in episode.turns for line in _repeat(env, episode, turn, tell, clock)]
     if episode.outcome is Outcome.CRASHED:
         _crash_again(env, episode, tell)
     else:

@@ -166,6 +166,20 @@ def read(source: Path | str, images: bool = True) -> Reading:
     return Reading(tuple(episodes), tuple(problems))
 
 
+def read_at(folder: Path, offset: int) -> Episode:
+    """The episode whose line begins at an offset in bytes, with its pictures.
+
+    Raises BadInput when a picture is missing or the line cannot be read.
+    """
+    try:
+        with open(folder / FILE, "rb") as file:
+            file.seek(offset)
+            return from_json(json.loads(file.readline()), _image_reader(folder))
+    except (ValueError, KeyError, TypeError, OSError, AttributeError) as error:
+        where = f"{folder / FILE} at byte {offset}"
+        raise BadInput(f"The episode in {where} cannot be read ({type(error).__name__}: {error}).") from error
+
+
 def _image_reader(folder: Path) -> GetImage:
     def get(name: str) -> np.ndarray:
         with Image.open(folder / name) as picture:
