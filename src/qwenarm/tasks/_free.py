@@ -11,6 +11,7 @@ from qwenarm.body.objects import COLORS, CONTAINERS, GRASPABLE, SHAPES, ObjectSp
 from qwenarm.errors import BadInput
 from qwenarm.tasks._casting import BLOCKS, Cast, Combos, Layout
 from qwenarm.tasks._goal import Setup
+from qwenarm.tasks._translations import translations
 from qwenarm.tasks._words import Reading, Thing, read
 
 MAX_TURNS = 12
@@ -50,7 +51,8 @@ def free_setup(
     except BadInput as error:
         raise BadInput(f"The {needed} objects of this instruction do not fit on the table: name fewer.") from error
     goal = reading.goal([placement.spec for placement in scene.objects])
-    return Setup(scene, goal, instruction, MAX_TURNS + 2 * len(reading.pairs))
+    turns = MAX_TURNS + 2 * len(reading.pairs)
+    return Setup(scene, goal, instruction, turns, translations=translations(goal, scene))
 
 
 def _cast_thing(cast: Cast, thing: Thing, moved: bool, shapes: Sequence[str], colors: Sequence[str]) -> ObjectSpec:

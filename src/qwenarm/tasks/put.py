@@ -9,6 +9,7 @@ from qwenarm.body.objects import CONTAINERS, GRASPABLE
 from qwenarm.tasks._casting import BLOCKS, Cast, Task
 from qwenarm.tasks._goal import Arrange, Relation, Setup
 from qwenarm.tasks._phrases import put_phrase
+from qwenarm.tasks._translations import translations
 
 ON_A_BLOCK = 0.2
 """Share of the episodes in which the place is a block instead of a container."""
@@ -28,7 +29,9 @@ def make(cast: Cast, level: int) -> Setup:
     if on_block or (level == 1 and cast.rng.random() < 0.5):
         cast.add(1, CONTAINERS)
     goal = Arrange((Relation(what.id, where.id),))
-    return Setup(cast.scene(needed=2), goal, put_phrase(cast.rng, what.label, where.label), MAX_TURNS)
+    scene = cast.scene(needed=2)
+    words = put_phrase(cast.rng, what.label, where.label)
+    return Setup(scene, goal, words, MAX_TURNS, translations=translations(goal, scene))
 
 
 TASK = Task(

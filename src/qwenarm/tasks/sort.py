@@ -9,6 +9,7 @@ from qwenarm.body.objects import COLORS, CONTAINERS, GRASPABLE, ObjectSpec
 from qwenarm.tasks._casting import Cast, Task
 from qwenarm.tasks._goal import Setup, Sort
 from qwenarm.tasks._phrases import sort_phrase
+from qwenarm.tasks._translations import translations
 
 BY_OWN_COLOR = 0.3
 """Share of the sortings by colour in which every container has the colour of its things."""
@@ -40,7 +41,7 @@ def make(cast: Cast, level: int) -> Setup:
     goal = Sort(by, tuple((value, place.id) for value, place in rule.items()))
     scene = cast.scene(needed)
     moves = sum(goal.place_of(placement.spec) is not None for placement in scene.objects)
-    return Setup(scene, goal, words, 4 + 3 * moves)
+    return Setup(scene, goal, words, 4 + 3 * moves, translations=translations(goal, scene))
 
 
 def _values(cast: Cast, by: str, count: int) -> list[str]:

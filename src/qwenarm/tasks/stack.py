@@ -9,6 +9,7 @@ from qwenarm.body.objects import CONTAINERS, GRASPABLE
 from qwenarm.tasks._casting import BLOCKS, Cast, Task
 from qwenarm.tasks._goal import Arrange, Relation, Setup
 from qwenarm.tasks._phrases import stack_phrase
+from qwenarm.tasks._translations import translations
 
 
 def make(cast: Cast, level: int) -> Setup:
@@ -20,7 +21,8 @@ def make(cast: Cast, level: int) -> Setup:
     if cast.rng.random() < 0.4:
         cast.add(1, CONTAINERS)
     instruction = stack_phrase(cast.rng, [spec.label for spec in order])
-    return Setup(cast.scene(needed=len(order)), tower([spec.id for spec in order]), instruction, 4 + 4 * level)
+    scene, goal = cast.scene(needed=len(order)), tower([spec.id for spec in order])
+    return Setup(scene, goal, instruction, 4 + 4 * level, translations=translations(goal, scene))
 
 
 def tower(ids: Sequence[str]) -> Arrange:
