@@ -241,3 +241,20 @@ def test_what_is_said_is_part_of_the_state():
     assert env.body.state().said == tuple(calls)
     env.body.reset()
     assert env.body.state().said == ()
+
+
+@pytest.mark.render
+def test_the_goal_picture_shows_the_table_as_it_shall_be_and_follows_the_look():
+    env = ArmEnv("rearrange", frame_size=(48, 64))
+    obs, info = env.reset(seed=1)
+    start, goal = obs["pixels"]["front"], info["goal"]
+    differing = (np.abs(start.astype(int) - goal).max(-1) > 30).mean()
+    assert 0.001 < differing < 0.2, "some things are elsewhere, and nothing else differs"
+    small = env.goal_frame((24, 32))
+    assert small is not None and small.camera == "goal" and small.rgb.shape == (24, 32, 3)
+    plain = ArmEnv("rearrange", frame_size=(48, 64), cameras=())
+    assert "goal" not in plain.reset(seed=1)[1] and "goal" not in ArmEnv(frame_size=(48, 64)).reset(seed=1)[1]
+    changed = ArmEnv("rearrange", frame_size=(48, 64), changes=(("look", 3), ("distractors", 3)))
+    obs, info = changed.reset(seed=1)
+    differing = (np.abs(obs["pixels"]["front"].astype(int) - info["goal"]).max(-1) > 30).mean()
+    assert 0.001 < differing < 0.2

@@ -9,12 +9,14 @@ Observation: {"pixels": {camera: (H, W, 3) uint8}, "agent_pos": (n + 1,) float32
 
 Reward: the rise of the goal's progress since the last step, so that an episode's sum is its final progress. An episode
 terminates in success, and is truncated after ``_max_episode_steps``. Same seed, same scene and same trajectory for the
-same actions, whatever ran before. The instruction is in ``info["instruction"]`` and ``task_description``.
+same actions, whatever ran before. The instruction is in ``info["instruction"]`` and ``task_description``; where a task
+shows a picture of its goal, that is in the reset's ``info["goal"]``, (H, W, 3) uint8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -25,7 +27,7 @@ from gymnasium import spaces
 
 from qwenarm.body.arms._arm import Arm
 from qwenarm.body.body import Body
-from qwenarm.body.cameras import CAMERAS
+from qwenarm.body.cameras import CAMERAS, FRONT
 from qwenarm.body.kinematics import Kinematics
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.changes import Changes, changed_arm, changed_combos, changed_layout, changed_setup, checked
@@ -34,12 +36,14 @@ from qwenarm.registry import load
 from qwenarm.tasks._casting import Combos, Task
 from qwenarm.tasks._free import free_setup
 from qwenarm.tasks._goal import Happening, Setup
-from qwenarm.types import Control
+from qwenarm.types import Control, Frame
 
 SHIFT, TURN = 0.02, 0.1
 """Of the hand in one period of ee_delta at most: m along and rad about each axis."""
 FILM_SIZE = (480, 640)
 FILM_CAMERA = "wide"
+GOAL = "goal"
+"""The name of the frame that shows the table as it shall be."""
 
 
 class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
@@ -97,12 +101,15 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         seed = seed if seed is not None else int(self.np_random.integers(2**31))
         self.setup = self._build(seed, (options or {}).get("instruction", self.words))
         self.close()
+        self._goal_frames: dict[tuple[int, int], Frame] = {}
         self.instruction = self.setup.instruction
         self.body = Body(self.setup.scene, self._arm)
         self.body.after_step = [partial(self._happen, happening) for happening in self.setup.happenings]
         self._steps = 0
         self._progress, success = self._judge()
-        return self._observe(), self._info(success)
+        picture = self.goal_frame(self.frame_size) if self.cameras else None
+        goal = {} if picture is None else {GOAL: picture.rgb}
+        return self._observe(), {**self._info(success), **goal}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One control period. What the action asks beyond the safety limits is cut, and counted in ``body.clamps``."""
@@ -116,6 +123,19 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def render(self) -> np.ndarray | None:
         """A picture of robot and table for people, (480, 640, 3) uint8; None without a render mode."""
         return None if self.render_mode is None else self.body.frame(FILM_CAMERA, FILM_SIZE, shadows=True).rgb
+
+    def goal_frame(self, size: tuple[int, int]) -> Frame | None:
+        """The picture that the front camera would take of the table as it shall be, named "goal"; None for a task whose
+        instruction says it all. size: (H, W). Drawn once per episode and size.
+        """
+        scene, wanted = self.setup.scene, self.setup.goal_scene
+        if wanted is None:
+            return None
+        if size not in self._goal_frames:
+            goal = Body(replace(wanted, look=scene.look, cameras=scene.cameras, props=scene.props), self._arm)
+            self._goal_frames[size] = replace(goal.frame(FRONT.name, size), camera=GOAL)
+            goal.close()
+        return self._goal_frames[size]
 
     def close(self) -> None:
         """Gives the drawing resources back; body and setup stay."""

@@ -22,6 +22,7 @@ TRIES = 150
 def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     """Puts them where they touch nothing and hide nothing from the front."""
     props = list(setup.scene.props)
+    objects = [*setup.scene.objects, *(setup.goal_scene.objects if setup.goal_scene else ())]
     kinds = rng.permutation(list(PARTS))[: COUNT[strength - 1]]
     for kind in kinds:
         color = str(rng.choice(list(RGB)))
@@ -29,7 +30,7 @@ def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
             x = rng.uniform(WORKSPACE_X[0] - EDGE, WORKSPACE_X[1] + EDGE)
             y = rng.uniform(WORKSPACE_Y[0] - EDGE, WORKSPACE_Y[1] + EDGE)
             prop = Prop(str(kind), color, float(x), float(y), float(rng.uniform(-np.pi, np.pi)))
-            if _has_room(prop, setup.scene.objects, props):
+            if _has_room(prop, objects, props):
                 props.append(prop)
                 break
     return replace(setup, scene=replace(setup.scene, props=tuple(props)))

@@ -115,7 +115,7 @@ class Arrange:
         return (len(self.relations) - len(still_open) + begun) / (len(self.relations) + 0.5)
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        return _calls(state, [(r.what, _beside(state, r) if r.beside else r.where) for r in self._open(state)])
+        return symbolic_calls(state, [(r.what, _beside(state, r) if r.beside else r.where) for r in self._open(state)])
 
     def _open(self, state: WorldState) -> list[Relation]:
         return [relation for relation in self.relations if not relation.holds(state)]
@@ -146,7 +146,7 @@ class Sort:
     def solve(self, state: WorldState) -> list[SkillCall]:
         waiting = sorted(self._waiting(state), key=lambda i: (i != state.holding, _image_u(state[i])))
         moves: list[Move] = [(i, _free_spot(state)) for i in self._strays(state)]
-        return _calls(state, moves + [(i, self.place_of(state[i].spec) or "") for i in waiting])
+        return symbolic_calls(state, moves + [(i, self.place_of(state[i].spec) or "") for i in waiting])
 
     def place_of(self, spec: ObjectSpec) -> str | None:
         """The id of the container where such an object belongs, or None."""
@@ -163,7 +163,7 @@ class Sort:
         return [i for i in alien if any(state.inside(i, place) for _, place in self.places)]
 
 
-def _calls(state: WorldState, moves: Sequence[Move]) -> list[SkillCall]:
+def symbolic_calls(state: WorldState, moves: Sequence[Move]) -> list[SkillCall]:
     """Picks and places that make the moves in order; frees the hand and what is buried first; "done" at the end."""
     calls: list[SkillCall] = []
     held = state.holding
