@@ -204,6 +204,16 @@ def test_a_crash_in_reset_is_an_episode_too():
     assert episode.outcome is Outcome.CRASHED and "no scene" in episode.detail and episode.turns == ()
 
 
+def test_a_scene_that_cannot_be_built_is_an_episode_too():
+    class Unbuildable(FakeEnv):
+        def reset(self, seed):
+            self.setup = SimpleNamespace(instruction="count", goal=FakeGoal(1), max_turns=1)
+            raise RuntimeError("no body")
+
+    episode = one("done", env=Unbuildable())
+    assert episode.outcome is Outcome.CRASHED and "no body" in episode.detail and episode.final_hash == ""
+
+
 def test_a_crash_in_the_policy_or_the_backend_is_an_outcome():
     class Mad(Words):
         def decide(self, obs, history):

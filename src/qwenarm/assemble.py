@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -101,16 +101,18 @@ def make_policy(choice: Choice, env: ArmEnv, seed: int, backend: Backend | None)
 
     policy = VlmPolicy(backend, specs(), backend.preset, choice.altitude)
     if choice.policy == "wrong":
-        return WrongWords(policy, env, lambda: _instructions(choice, range(seed + 1, seed + 1 + OTHER_SEEDS)))
+        return WrongWords(policy, env, lambda: _elsewhere(choice, range(seed + 1, seed + 1 + OTHER_SEEDS)))
     if choice.policy == "text":
         return StateText(Blind(policy), env, backend.family)
     return Blind(policy) if choice.policy == "blind" else policy
 
 
-def _instructions(choice: Choice, seeds: Iterable[int]) -> list[str]:
-    """What the task says for other seeds."""
+def _elsewhere(choice: Choice, seeds: Iterable[int]) -> Iterator[ArmEnv]:
+    """The same task with other seeds, one at a time."""
     env = make_env(choice)
-    return [env.reset(seed=seed)[1]["instruction"] for seed in seeds]
+    for seed in seeds:
+        env.reset(seed=seed)
+        yield env
 
 
 def perform(

@@ -7,16 +7,17 @@ words are not needed. ``text`` has its eyes shut and reads the scene instead, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qwenarm.body.cameras import project
+from qwenarm.env import GOAL
 from qwenarm.errors import BadInput
 from qwenarm.mind.coordinates import encode
-from qwenarm.types import Completion, Decision, Observation, Prompt, Turn
+from qwenarm.types import Completion, Decision, Frame, Observation, Prompt, Turn
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
@@ -28,22 +29,24 @@ Deciding = Generator[Prompt, Completion, Decision]
 
 class WrongWords:
     """The same policy with another instruction: another thing of the scene in the place of the one that is named, or,
-    where the words name none, the instruction of another seed.
+    where the words name none, the instruction of another seed. Where the goal is a picture, another seed's picture.
 
-    elsewhere: the instructions of other seeds, asked for only then.
+    elsewhere: other seeds of the same task, set up; asked for only then.
     """
 
-    def __init__(self, policy: Policy, env: ArmEnv, elsewhere: Callable[[], list[str]]) -> None:
+    def __init__(self, policy: Policy, env: ArmEnv, elsewhere: Callable[[], Iterable[ArmEnv]]) -> None:
         self.policy, self.env, self.elsewhere = policy, env, elsewhere
         self.name = f"{policy.name}-wrong"
         self.cameras, self.frame_size = policy.cameras, policy.frame_size
         self._told: dict[str, str] = {}
+        self._shown: Frame | None = None
 
     def describe(self) -> Mapping[str, Any]:
         return {**self.policy.describe(), "instruction": "wrong"}
 
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
-        return self.policy.decide(replace(obs, instruction=self._wrong(obs.instruction)), history)
+        frames = tuple(self._wrong_picture() if frame.camera == GOAL else frame for frame in obs.frames)
+        return self.policy.decide(replace(obs, frames=frames, instruction=self._wrong(obs.instruction)), history)
 
     def _wrong(self, words: str) -> str:
         if words not in self._told:
@@ -52,9 +55,17 @@ class WrongWords:
 
     def _other(self, words: str) -> str:
         for other in self.elsewhere():
-            if other != words:
-                return other
+            if other.instruction != words:
+                return other.instruction
         raise BadInput(f"There is no wrong instruction for {words!r}: it names nothing, and every seed says the same.")
+
+    def _wrong_picture(self) -> Frame:
+        if self._shown is None:
+            other = next(iter(self.elsewhere()))
+            self._shown = other.goal_frame(self.frame_size)
+            other.close()
+        assert self._shown is not None, "a task shows a picture of its goal for every seed, or for none"
+        return self._shown
 
 
 def swapped(words: str, env: ArmEnv) -> str:

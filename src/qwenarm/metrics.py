@@ -184,14 +184,17 @@ class Touch:
         return float(np.linalg.norm(self._force[:3]))
 
     def _held(self, pairs: np.ndarray) -> int:
-        """The object that both fingers touch, or -1."""
-        both = self._is_object.copy()
-        for finger in self._fingers:
-            side = finger[pairs]
-            touched = np.zeros_like(both)
-            touched[pairs[side.any(axis=1)].ravel()] = True
-            both &= touched
-        return int(np.argmax(both)) if both.any() else -1
+        """The object that the fingers touch from opposite sides, or -1: a thing that both press on from above is not
+        held. pairs: (n, 2) bodies of the contacts.
+        """
+        normals = self.body.data.contact.frame[:, :3]  # from the first geom to the second
+        push = np.zeros((len(self._fingers), len(self._is_object), 3))
+        for finger, sums in zip(self._fingers, push, strict=True):
+            for column, sign in ((0, 1.0), (1, -1.0)):
+                mine = finger[pairs[:, column]]
+                np.add.at(sums, pairs[mine, 1 - column], sign * normals[mine])
+        pinched = self._is_object & ((push[0] * push[-1]).sum(axis=1) < 0)
+        return int(np.argmax(pinched)) if pinched.any() else -1
 
     def _pointed(self, point: ImagePoint) -> int:
         """The body that is seen at a point, the arm being transparent; -1 for nothing or no such camera."""

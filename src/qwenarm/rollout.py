@@ -204,7 +204,7 @@ def _episode(
     detail: str,
     setup: dict[str, Any],
 ) -> Episode:
-    stands = getattr(env, "setup", None) is not None  # a crash in reset leaves no scene behind
+    stands = all(hasattr(env, part) for part in ("setup", "body"))  # a crash in reset leaves no scene behind
     return Episode(
         task=env.task,
         level=env.level,
@@ -214,7 +214,7 @@ def _episode(
         instruction=env.setup.instruction if stands else "",
         turns=turns,
         outcome=outcome,
-        progress=turns[-1].progress if outcome is Outcome.CRASHED and turns else _progress(env) if stands else 0.0,
+        progress=_progress(env) if outcome is not Outcome.CRASHED else turns[-1].progress if turns else 0.0,
         final_hash=env.body.final_hash() if stands else "",
         setup={"policy": dict(policy.describe()), "cameras": list(policy.cameras), **setup},
         detail=detail,
