@@ -14,6 +14,8 @@ Stored as ``Episode.setup["metrics"]``:
     clamps           how often the safety layer changed a control
     tokens_in, tokens_out, format_errors
 
+What a task counts besides (parcels in a wrong place, say) is in ``Episode.setup["measures"]``.
+
 Contacts are unintended between the arm, or what it holds, and anything that the current call does not point at. What
 stands on or in the target of a place belongs to the target; what a held thing stood on when it was grasped may be
 touched by it; the hand on the bare table is never intended. All is sampled at the end of each control period (20 Hz),
@@ -30,6 +32,7 @@ import numpy as np
 
 from qwenarm.body.cameras import unproject
 from qwenarm.body.safety import PERIOD
+from qwenarm.tasks._goal import Measured
 from qwenarm.types import ImagePoint, SkillCall, Turn
 from qwenarm.watching import Watcher
 
@@ -54,7 +57,7 @@ class Metrics(Watcher):
         self.contacts, self.peak_n = 0, 0.0
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
-        self.body = env.body
+        self.body, self.goal = env.body, env.setup.goal
         self.touch, self.grip = Touch(env.body), Grip()
         self.path.append(self.touch.tcp())
 
@@ -85,7 +88,8 @@ class Metrics(Watcher):
             "tokens_out": sum(completion.tokens_out for completion in completions),
             "format_errors": sum(turn.decision.error is not None for turn in turns),
         }
-        return {"metrics": found}
+        counts = self.goal.measures(self.body.state()) if self.body and isinstance(self.goal, Measured) else {}
+        return {"metrics": found, **({"measures": dict(counts)} if counts else {})}
 
 
 def path_length(path: np.ndarray) -> float:
@@ -139,6 +143,7 @@ class Touch:
         self._site = model.site(body.arm.tcp_site).id
         self._for_hand, self._for_held = np.zeros((2, model.nbody), dtype=bool)
         self._before: set[tuple[bool, int]] = set()
+        self._same, self._wrong = b"", np.zeros(0, dtype=int)
         self._force = np.zeros(6)
 
     def tcp(self) -> np.ndarray:
@@ -147,6 +152,7 @@ class Touch:
 
     def expect(self, call: SkillCall) -> None:
         """From now on this call says what may be touched."""
+        self._same = b""
         self._for_hand[:], self._for_held[:] = False, False
         if self.held >= 0:
             self._for_hand[self.held] = True  # still between the fingers when it has been let go
@@ -162,9 +168,12 @@ class Touch:
 
     def look(self) -> tuple[int, float]:
         """How many unintended contacts have begun since the last look, and the largest force among those there are."""
-        pairs = self._body_of[self.body.data.contact.geom]  # (n, 2)
+        geoms = self.body.data.contact.geom
+        if self._same == (same := geoms.tobytes()):  # the same contacts as a period ago: only their forces differ
+            return 0, self._largest()
+        self._same, pairs = same, self._body_of[geoms]  # (n, 2)
         if not self._arm[pairs].any():
-            self.held, self._before = -1, set()
+            self.held, self._before, self._wrong = -1, set(), np.zeros(0, dtype=int)
             return 0, 0.0
         held, self.held = self.held, self._held(pairs)
         if self.held >= 0 and self.held != held:
@@ -175,9 +184,14 @@ class Touch:
         other = np.where(mine[:, 0], pairs[:, 1], pairs[:, 0])
         by_hand = self._arm[np.where(mine[:, 0], pairs[:, 0], pairs[:, 1])]
         wrong = one_sided & ~np.where(by_hand, self._for_hand[other], self._for_held[other])
-        now = {(bool(by_hand[i]), int(other[i])) for i in np.flatnonzero(wrong)}
+        self._wrong = np.flatnonzero(wrong)
+        now = {(bool(by_hand[i]), int(other[i])) for i in self._wrong}
         begun, self._before = len(now - self._before), now
-        return begun, max((self._newtons(int(i)) for i in np.flatnonzero(wrong)), default=0.0)
+        return begun, self._largest()
+
+    def _largest(self) -> float:
+        """The largest force of the unintended contacts there are, N."""
+        return max((self._newtons(int(i)) for i in self._wrong), default=0.0)
 
     def _newtons(self, contact: int) -> float:
         mujoco.mj_contactForce(self.body.model, self.body.data, contact, self._force)

@@ -7,6 +7,7 @@ terminals: those are watchers (``watching.py``).
 
 from __future__ import annotations
 
+import functools
 import platform
 import traceback
 from collections import Counter
@@ -221,7 +222,8 @@ def _episode(
     )
 
 
-def versions() -> dict[str, Any]:
+@functools.cache
+def versions() -> Mapping[str, str]:
     """What ran: the packages that can change an outcome, Python, and the kind of machine."""
     found = {}
     for package in ("qwenarm", "mujoco", "gymnasium", "numpy", "torch", "transformers"):

@@ -6,7 +6,7 @@ take are kept apart, as "film".
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
@@ -57,18 +57,19 @@ class Tell:
     def __init__(self, env: ArmEnv, watchers: Sequence[Watcher]) -> None:
         self.env, self.watchers = env, list(watchers)
         self.seconds = 0.0
-        self.hidden: Counter[str] = Counter()
+        self.hidden: defaultdict[str, float] = defaultdict(float)
         """The body's own seconds (physics, render) that watchers caused."""
         self.failures: list[str] = []
 
     def __call__(self, event: str, *what: Any) -> None:
         if not self.watchers:
             return
-        began, before = perf_counter(), Counter(self.env.body.seconds)
+        began, before = perf_counter(), dict(self.env.body.seconds)
         for watcher in tuple(self.watchers):
             self._ask(watcher, event, what)
+        for part, seconds in self.env.body.seconds.items():
+            self.hidden[part] += seconds - before.get(part, 0.0)
         self.seconds += perf_counter() - began
-        self.hidden += Counter(self.env.body.seconds) - before
 
     def notes(self, turns: Sequence[Turn]) -> dict[str, Any]:
         """What all of them want kept."""
