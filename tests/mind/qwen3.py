@@ -1,4 +1,4 @@
-"""Qwen3's own tokenizer, rebuilt from the public vocabulary, and chat templates in Qwen's layouts.
+"""Qwen3's own tokenizer, rebuilt from the public vocabulary.
 
 The ranks are those of ``qwen.tiktoken`` in the package dashscope; the special tokens follow in the order in which the
 checkpoints add them (tokenizer_config.json on the Hub), so that they take the documented ids.
@@ -65,8 +65,3 @@ def _halves(word: bytes, ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
     return sorted(
         (pair for pair in cuts if pair[0] in ranks and pair[1] in ranks), key=lambda p: (ranks[p[0]], ranks[p[1]])
     )
-
-
-def template(name: str) -> str:
-    """A chat template of tests/mind/templates."""
-    return (Path(__file__).parent / "templates" / f"{name}.jinja").read_text(encoding="utf-8")

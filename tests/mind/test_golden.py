@@ -10,6 +10,7 @@ from tests.mind import qwen3
 from qwenarm import skills
 from qwenarm.mind.families import family_named, family_of
 from qwenarm.mind.language import to_prompt
+from qwenarm.mind.layout import layout_of
 from qwenarm.mind.presets import BUNDLED, QWEN
 
 IDS = {
@@ -39,11 +40,15 @@ def words():
     return qwen3.tokenizer()
 
 
+def layout(name):
+    return layout_of(family_named(name.removesuffix("_thinking")), thinking=name.endswith("_thinking"))
+
+
 def written(prompt, name, **options):
     environment = jinja2.Environment(autoescape=False)
     environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)  # as transformers does
     tools = list(prompt.tools) or None
-    template = environment.from_string(qwen3.template(name))
+    template = environment.from_string(layout(name))
     return template.render(messages=list(prompt.messages), tools=tools, add_generation_prompt=True, **options)
 
 
@@ -99,12 +104,12 @@ def test_the_head_of_the_tools_is_read_as_documented(words):
 
 
 def test_every_byte_of_a_prompt_with_tools_and_two_frames(prompt):
-    assert written(prompt, "qwen3_vl_instruct") == TEXT
+    assert written(prompt, "qwen3_vl") == TEXT
     assert written(prompt, "qwen3_vl_thinking") == TEXT + "<think>\n"
 
 
 def test_the_ids_around_the_frames(words, prompt):
-    ids = words(written(prompt, "qwen3_vl_instruct"))["input_ids"]
+    ids = words(written(prompt, "qwen3_vl"))["input_ids"]
     assert ids[:3] == [151644, 8948, 198]  # <|im_start|> system, line break
     assert ids[-3:] == [151644, 77091, 198]  # <|im_start|> assistant, line break
     frames = [index for index, number in enumerate(ids) if number == IDS["<|image_pad|>"]]
@@ -116,7 +121,7 @@ def test_the_ids_around_the_frames(words, prompt):
 def test_a_prompt_of_the_default_preset_is_short(words, look):
     family = family_named("qwen3_vl")
     prompt = to_prompt(look(size=(480, 640)), (), skills.specs(), family, QWEN)
-    length = len(words(written(prompt, "qwen3_vl_instruct"))["input_ids"]) - 1 + 300  # 640 x 480 pixels: 300 tokens
+    length = len(words(written(prompt, "qwen3_vl"))["input_ids"]) - 1 + 300  # 640 x 480 pixels: 300 tokens
     print(f"{length} tokens")
     assert length < 1800
 
@@ -125,14 +130,14 @@ def test_a_prompt_of_the_default_preset_is_short(words, look):
     ("name", "kind", "dialect", "switch"),
     [
         ("qwen2_5_vl", "qwen2_5_vl", "json", False),
-        ("qwen3_vl_instruct", "qwen3_vl", "json", False),
+        ("qwen3_vl", "qwen3_vl", "json", False),
         ("qwen3_vl_thinking", "qwen3_vl_moe", "json", False),
         ("qwen3_5", "qwen3_5", "xml", True),
         ("qwen3_5", "qwen3_5_moe", "xml", True),
     ],
 )
 def test_the_templates_tell_dialect_and_switch(name, kind, dialect, switch):
-    family = family_of(kind, qwen3.template(name))
+    family = family_of(kind, layout(name))
     assert (family.dialect, family.thinking_switch) == (dialect, switch)
 
 

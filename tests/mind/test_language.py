@@ -19,7 +19,6 @@ from qwenarm.mind.language import (
     to_prompt,
     tool_schemas,
     user_text,
-    with_tools_in_text,
 )
 from qwenarm.mind.presets import BUNDLED, PRESETS, QWEN, at_altitude, preset_named
 from qwenarm.types import Decision, FormatError, ImagePoint, Param, SkillCall, SkillResult, SkillSpec, Turn
@@ -141,14 +140,6 @@ def test_the_camera_is_asked_for_only_where_there_are_several(specs):
     point = tool["parameters"]["properties"]["at"]
     assert point["properties"]["camera"]["enum"] == ["front", "wrist"]
     assert "description" not in json.dumps(tool)
-
-
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_tools_as_text_for_templates_without_them(look, specs, family):
-    prompt = with_tools_in_text(to_prompt(look(), (), specs, family, BUNDLED), family)
-    assert prompt.tools == ()
-    assert prompt.messages[0]["content"].count('"name": ') >= len(specs)
-    assert ("<function=NAME>" in prompt.messages[0]["content"]) == (family.dialect == "xml")
 
 
 # --- presets

@@ -246,7 +246,7 @@ def test_a_wished_dtype_is_kept_to():
         (EIGHT_B, Room("cuda", (12 * GB,)), ["needs 18.2 GB", "12.0 GB free", "install bitsandbytes", FOUR_B]),
         (EIGHT_B, Room("cpu", (12 * GB,)), ["needs 18.2 GB in bfloat16", f"{FOUR_B} needs 9.5 GB and would fit"]),
         (MIXTURE, Room("cuda", (24 * GB,), four_bit=True), ["62.7 GB", f"{EIGHT_B} needs 18.2 GB and would fit"]),
-        ("Qwen/Qwen3.5-9B", Room("cpu", (12 * GB,)), ["Qwen/Qwen3.5-4B needs 9.8 GB and would fit"]),
+        ("Qwen/Qwen3.5-9B", Room("cpu", (12 * GB,)), ["Qwen/Qwen3.5-4B needs 9.9 GB and would fit"]),
         ("Qwen/Qwen3.5-0.8B", Room("cpu", (1 * GB,)), ["none would fit", "bundled"]),
     ],
 )

@@ -9,6 +9,7 @@ from tests.mind import qwen3
 from qwenarm.mind.backends.qwen_vl import QwenVL
 from qwenarm.mind.families import family_named
 from qwenarm.mind.language import render
+from qwenarm.mind.layout import layout_of
 from qwenarm.mind.policies import VlmPolicy
 from qwenarm.mind.presets import QWEN
 from qwenarm.mind.reading import parse
@@ -16,9 +17,9 @@ from qwenarm.types import Decision, FormatError, ImagePoint, SkillCall
 
 WALKS = [
     ("qwen2_5_vl", "qwen2_5_vl", False, ""),
-    ("qwen3_vl", "qwen3_vl_instruct", False, ""),
+    ("qwen3_vl", "qwen3_vl", False, ""),
     ("qwen3_vl", "qwen3_vl_thinking", False, "<think>\n"),
-    ("qwen3_vl_moe", "qwen3_vl_instruct", False, ""),
+    ("qwen3_vl_moe", "qwen3_vl", False, ""),
     ("qwen3_vl_moe", "qwen3_vl_thinking", False, "<think>\n"),
     ("qwen3_5", "qwen3_5", True, "<think>\n"),
     ("qwen3_5", "qwen3_5", False, "<think>\n\n</think>\n\n"),
@@ -30,7 +31,9 @@ WALKS = [
 @pytest.mark.parametrize(("kind", "layout", "thinking", "opening"), WALKS)
 def test_from_messages_to_decision(save_tiny, tmp_path, look, specs, kind, layout, thinking, opening):
     folder = save_tiny(tmp_path / kind, kind)
-    (folder / "chat_template.jinja").write_text(qwen3.template(layout))
+    (folder / "chat_template.jinja").write_text(
+        layout_of(family_named(layout.removesuffix("_thinking")), layout.endswith("_thinking"))
+    )
     model = QwenVL(str(folder), device="cpu", thinking=thinking)
     assert model.thinking == (opening == "<think>\n")
     preset = replace(QWEN, frame_size=(2 * model.family.grid, 3 * model.family.grid))

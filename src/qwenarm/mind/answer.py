@@ -42,9 +42,8 @@ class Answer:
         are set before.
         """
         if not self._free:
-            mask = np.frombuffer(self.matcher.compute_bitmask(), np.int32)
-            bits[: len(mask)] = mask
-            bits[len(mask) :] = 0
+            mask = np.frombuffer(self.matcher.compute_bitmask(), np.int32)  # may be a word longer than needed
+            bits[:] = mask[: len(bits)]
         elif self.thought_end is not None and len(self.tokens) + 1 >= self.limit:
             bits[:] = 0
             bits[self.thought_end // 32] = np.array(1 << self.thought_end % 32, np.uint32).view(np.int32)

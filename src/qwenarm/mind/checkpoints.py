@@ -228,6 +228,16 @@ def load_processor(checkpoint: Checkpoint) -> Any:
         ) from error
 
 
+def at_hand(source: str) -> bool:
+    """Whether a checkpoint can be located without a download."""
+    if source == BUNDLED or Path(source).expanduser().exists() or not HUB_ID.fullmatch(source):
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    name, _, revision = source.partition("@")
+    return isinstance(try_to_load_from_cache(name, "config.json", revision=revision or None), str)
+
+
 def plan_for(checkpoint: Checkpoint, load: Load, device: str | None = None, dtype: str | None = None) -> Plan:
     """How the checkpoint will be held in what is free now. Raises ModelUnavailable if it does not fit."""
     return choose(checkpoint.source, checkpoint.weights, checkpoint.config, load, room_now(device), dtype)

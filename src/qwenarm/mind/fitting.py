@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """"bfloat16", or "4-bit, bfloat16"."""
+        """Such as "bfloat16", or "4-bit, bfloat16"."""
         return f"4-bit, {self.dtype}" if self.four_bit else self.dtype
 
     @property

@@ -4,7 +4,8 @@ The layout of a prompt, byte for byte. The checkpoint's chat template puts the t
 the turns:
 
     system:  {preset's text} Answer with one call.
-    user:    front:<image>                           one block per camera, each after a line break except the first
+    user:    front:<image>                           one block per camera, each after a line break except the first,
+                                                     then one per picture that is no camera's: goal:<image>
              Task: put the red cube in the blue bowl
              History: pick red cube: ok; place blue bowl: failed, out of reach by 4 cm
              Hand: empty
@@ -59,13 +60,14 @@ __all__ = [
     "to_prompt",
     "tool_schemas",
     "user_text",
-    "with_tools_in_text",
 ]
 
 ASKS: dict[Altitude, str] = {
     "step": "Answer with one call.",
     "plan": "Answer with all the calls that lead to the goal, in order, and end with done.",
 }
+EXTRA = ("goal",)
+"""Names of frames that show something else than the table now: a picture of it as it shall be."""
 MAX_WORDS = 160  # characters of a label or a reason that the history repeats
 
 
@@ -74,8 +76,9 @@ def to_prompt(
 ) -> Prompt:
     """The question put to a model for one decision. Raises BadInput if a camera of the preset has no frame."""
     frames = shown_frames(observation, preset)
+    pictures = (*frames, *extra_frames(observation))
     content: list[dict[str, Any]] = []
-    for index, frame in enumerate(frames):
+    for index, frame in enumerate(pictures):
         break_line = "\n" if index else ""
         content += [{"type": "text", "text": f"{break_line}{frame.camera}:"}, {"type": "image"}]
     past = history_text(history, preset.history)
@@ -88,7 +91,7 @@ def to_prompt(
             {"role": "system", "content": system_text(preset, family, sizes)},
             {"role": "user", "content": content},
         ),
-        images=tuple(frame.rgb for frame in frames),
+        images=tuple(frame.rgb for frame in pictures),
         tools=tool_schemas(specs, tuple(sizes), preset.tool_docs),
         max_tokens=preset.max_tokens,
         max_calls=preset.max_calls,
@@ -97,11 +100,16 @@ def to_prompt(
 
 def shown_frames(observation: Observation, preset: Preset) -> tuple[Frame, ...]:
     """The frames that the preset shows, in its order."""
-    frames = {frame.camera: frame for frame in observation.frames}
+    frames = {frame.camera: frame for frame in observation.frames if frame.camera not in EXTRA}
     missing = [name for name in preset.cameras if name not in frames]
     if missing:
         raise BadInput(f"The observation has no frame of camera {missing[0]!r}. It has: {', '.join(frames) or 'none'}.")
     return tuple(frames[name] for name in preset.cameras)
+
+
+def extra_frames(observation: Observation) -> tuple[Frame, ...]:
+    """Pictures that come with the task and not from a camera: no preset names them, no point can lie in them."""
+    return tuple(frame for frame in observation.frames if frame.camera in EXTRA)
 
 
 def frame_sizes(observation: Observation, preset: Preset) -> dict[str, Size]:
@@ -111,11 +119,24 @@ def frame_sizes(observation: Observation, preset: Preset) -> dict[str, Size]:
 
 def system_text(preset: Preset, family: Family, sizes: Mapping[str, Size]) -> str:
     """The system message, without the tools (the chat template adds those)."""
-    text = f"{preset.system} {ASKS[preset.altitude]}"
+    told = (preset.system, scale_text(family, sizes) if preset.tool_docs else "", ASKS[preset.altitude])
+    text = " ".join(part for part in told if part)
     camera = next(iter(sizes))
     for example in preset.examples:
         text += f"\n\nExample:\n{example.question}\nAnswer:\n{render(_seen_by(camera, example.answer), family, sizes)}"
     return text
+
+
+def scale_text(family: Family, sizes: Mapping[str, Size]) -> str:
+    """How to count in a frame. Models that are not told drift out of it (github.com/QwenLM/Qwen3-VL issue 1035)."""
+    spans = {camera: family.codec.span(size) for camera, size in sizes.items()}
+    if len(set(spans.values())) == 1:
+        right, bottom = next(iter(spans.values()))
+        return (
+            f"point_2d is [x, y], from [0, 0] at the upper left of an image to [{right}, {bottom}] at its lower right."
+        )
+    ends = ", ".join(f"[{right}, {bottom}] in {camera}" for camera, (right, bottom) in spans.items())
+    return f"point_2d is [x, y], from [0, 0] at the upper left of an image to its lower right: {ends}."
 
 
 def _seen_by(camera: str, decision: Decision) -> Decision:
@@ -205,21 +226,6 @@ def _param_schema(param: Param, cameras: Sequence[str], docs: bool) -> dict[str,
         schema["properties"] = keys
         schema["required"] = list(keys)
     return schema
-
-
-def with_tools_in_text(prompt: Prompt, family: Family) -> Prompt:
-    """The prompt with its tools in the system text, for chat templates and servers that take none.
-
-    The words follow those of Qwen's own templates, so that a model meets what it was trained on.
-    """
-    listed = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in prompt.tools)
-    section = (
-        "\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided with "
-        f"function signatures within <tools></tools> XML tags:\n<tools>\n{listed}\n</tools>\n\n"
-        f"Each function call has this form:\n{spell('NAME', {'KEY': 'VALUE'}, family)}"
-    )
-    system, *rest = prompt.messages
-    return replace(prompt, messages=({**system, "content": system["content"] + section}, *rest), tools=())
 
 
 def render(decision: Decision, family: Family, sizes: Mapping[str, Size]) -> str:

@@ -24,13 +24,23 @@ class ModelInfo:
 def list_models() -> tuple[ModelInfo, ...]:
     """What ``open_model`` understands."""
     from qwenarm.mind.families import FAMILIES
+    from qwenarm.mind.memory import gb, need_of_size
+    from qwenarm.mind.published import SIZES
 
+    sizes = (
+        ModelInfo(
+            size.ids[0],
+            f"{size.parameters / 1e9:.1f} B parameters; {gb(need_of_size(size).total)} in bfloat16, "
+            f"{gb(need_of_size(size, four_bit=True).total)} in 4-bit",
+        )
+        for size in SIZES
+    )
     titles = "; ".join(family.title for family in FAMILIES)
     return (
         ModelInfo(
             "bundled", "the small model that ships with qwenarm; knows only this project's world, needs no network"
         ),
-        ModelInfo("Qwen/Qwen3-VL-2B-Instruct", f"any checkpoint of the Hub by its id, also id@revision: {titles}"),
+        ModelInfo("ORG/NAME", f"any checkpoint of the Hub by its id, also id@revision: {titles}"),
         ModelInfo("./folder", "a checkpoint in a folder, in the Hub's layout with safetensors"),
         ModelInfo(
             "http://localhost:8000",
@@ -38,6 +48,7 @@ def list_models() -> tuple[ModelInfo, ...]:
             "#NAME,family=qwen3_5,thinking=yes",
         ),
         ModelInfo("scripted:FILE", "replies from a JSONL file, one per prompt"),
+        *sizes,
     )
 
 

@@ -83,13 +83,12 @@ _TRAY = ImagePoint(0.703, 0.482, "white tray")
 QWEN = Preset(
     name="qwen",
     system=(
-        "You control a robot arm that stands at a table with coloured objects on it. You see the table through "
-        "the cameras shown; the front camera stands opposite the robot and looks at it. You act only by calling "
-        "the functions, which are the robot's skills. A point names an object or a place: its label, and where it "
-        "is in the image. To move an object, pick it, then place it. Point at the middle of the object, or of the "
-        "place where it shall go. The history tells how earlier calls went: when one failed, look again and do "
-        "something about the reason. Call done only when the image shows that the task is fulfilled, and give_up "
-        "only when it cannot be."
+        "You control a robot arm at a table with objects on it. Each image is labelled with its camera; the front "
+        "camera stands opposite the robot, so left in its image is the robot's right. You act only by calling one of "
+        "the functions, which are the robot's skills. A point is the label of an object or place and the middle of it "
+        "in the image. To move an object, pick it, then place it. History lists your earlier calls and how they went: "
+        "where one failed, do something about the reason. Call done only when the image shows the task fulfilled, and "
+        "give_up only when it cannot be."
     ),
     frame_size=(480, 640),
     examples=(

@@ -19,7 +19,7 @@ from qwenarm.mind.engine import Asked, Engine
 from qwenarm.mind.families import Family
 from qwenarm.mind.fitting import is_out_of_memory, out_of_memory
 from qwenarm.mind.inputs import Reader
-from qwenarm.mind.language import with_tools_in_text
+from qwenarm.mind.layout import chat_text, template_of
 from qwenarm.mind.memory import Load
 from qwenarm.types import Completion, Prompt
 
@@ -63,9 +63,10 @@ class QwenVL:
         self.family = _with_limits_of(self.processor, checkpoint.family)
         self.model = load_model(checkpoint, self.plan)
         self.reader = Reader(self.processor)
-        self._template = {"enable_thinking": thinking} if self.family.thinking_switch else {}
+        self.template = template_of(self.processor)
+        self._options = {"enable_thinking": thinking} if self.family.thinking_switch else {}
         self._stops = _stop_ids(self.model, self.processor.tokenizer)
-        self.opening = _opening(self.processor, self._template)
+        self.opening = _opening(self.processor, self._options)
         self.thinking = _leaves_thinking_open(self.opening) or (thinking and self.family.thinking_switch)
         self.sampling = self.family.sampling(self.thinking, temperature)
         self.engine = Engine(self.model, self.sampling)
@@ -90,16 +91,7 @@ class QwenVL:
 
     def text_of(self, prompt: Prompt) -> str:
         """The prompt as the checkpoint's chat template writes it, images as one placeholder each."""
-        if prompt.tools and "tools" not in str(self.processor.chat_template):
-            # Qwen2.5-VL's template knows no tools: they go into the system text
-            prompt = with_tools_in_text(prompt, self.family)
-        return self.processor.apply_chat_template(
-            list(prompt.messages),
-            tools=list(prompt.tools) or None,
-            add_generation_prompt=True,
-            tokenize=False,
-            **self._template,
-        )
+        return chat_text(self.processor, self.template, prompt, self.family, **self._options)
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         done: list[Completion] = []
@@ -187,10 +179,10 @@ def _leaves_thinking_open(opening: str) -> bool:
     return opening.rfind("<think>") > opening.rfind("</think>")
 
 
-def _opening(processor: Any, template: Mapping[str, Any]) -> str:
+def _opening(processor: Any, options: Mapping[str, Any]) -> str:
     """What the template writes at the head of every answer, such as "<think>\\n" of a thinking model; "" for most."""
     turn = "<|im_start|>assistant\n"
     text = processor.apply_chat_template(
-        [{"role": "user", "content": "?"}], add_generation_prompt=True, tokenize=False, **template
+        [{"role": "user", "content": "?"}], add_generation_prompt=True, tokenize=False, **options
     )
     return text.rpartition(turn)[2] if turn in text else ""

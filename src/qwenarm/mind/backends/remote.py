@@ -32,7 +32,7 @@ from qwenarm.errors import ModelUnavailable, PromptFailed, UnknownName
 from qwenarm.mind.backends import _chat
 from qwenarm.mind.backends._http import Connection, complaint, run
 from qwenarm.mind.families import DEFAULT, PUBLISHED, Family, family_named
-from qwenarm.mind.language import with_tools_in_text
+from qwenarm.mind.layout import with_tools_in_text
 from qwenarm.mind.presets import preset_named
 from qwenarm.mind.structural_tag import structural_tag
 from qwenarm.types import Completion, Prompt

@@ -1,0 +1,150 @@
+"""What a model will read at its first look at a task: the text of the prompt, the frames, and their tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from qwenarm.assemble import Choice, make_env
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.mind.checkpoints import BUNDLED, Checkpoint, at_hand, load_processor, locate
+from qwenarm.mind.coordinates import Size
+from qwenarm.mind.families import FAMILIES, PUBLISHED, Family, family_named
+from qwenarm.mind.language import to_prompt
+from qwenarm.mind.layout import chat_text, layout_of, template_of
+from qwenarm.mind.memory import gb, need_of_size
+from qwenarm.mind.policies import VlmPolicy
+from qwenarm.mind.presets import QWEN, Preset
+from qwenarm.mind.published import size_of
+from qwenarm.rollout import observe
+from qwenarm.skills import specs
+
+PLACEHOLDER = "<|image_pad|>"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt as a model reads it.
+
+    text: each placeholder followed by its number of tokens. frames: (camera, RGB uint8 (H, W, 3)). words, pictures:
+    tokens. source: whose chat template and vocabulary these are.
+    """
+
+    text: str
+    frames: tuple[tuple[str, np.ndarray], ...]
+    words: int
+    pictures: tuple[int, ...]
+    source: str
+
+    def summary(self) -> str:
+        """The counts, one line each."""
+        rows = [
+            f"{name}  {rgb.shape[1]} x {rgb.shape[0]} pixels, {count} tokens"
+            for (name, rgb), count in zip(self.frames, self.pictures, strict=True)
+        ]
+        total = self.words + sum(self.pictures)
+        return "\n".join(
+            [*rows, f"text  {self.words} tokens", f"total  {total} tokens", f"counted with  {self.source}"]
+        )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """As much of a backend as a policy asks for before it decides."""
+
+    family: Family
+    preset: Preset
+    thinking: bool
+    writer: Any
+    template: str
+    source: str
+    name: str = ""
+
+
+def read_prompt(choice: Choice, seed: int, thinking: bool = False) -> Reading:
+    """The prompt of a task's first decision.
+
+    choice.model: "bundled", a checkpoint's folder, a Hub id, or a family by name; weights are neither read nor fetched.
+    Raises ModelUnavailable, UnknownName and BadInput.
+    """
+    model = _model(choice.model, thinking)
+    policy = VlmPolicy(model, specs(), model.preset, choice.altitude)  # type: ignore[arg-type]
+    env = make_env(choice)
+    try:
+        env.reset(seed=seed)
+        observation = observe(env, policy, "")
+    finally:
+        env.close()
+    prompt = to_prompt(observation, (), policy.specs, model.family, policy.preset)
+    options = {"enable_thinking": thinking} if "enable_thinking" in model.template else {}
+    text = chat_text(model.writer, model.template, prompt, model.family, **options)
+    counts = tuple(_tokens(image.shape[:2], model.family) for image in prompt.images)
+    names = [part["text"].strip().rstrip(":") for part in prompt.messages[1]["content"] if part["type"] == "text"]
+    ids = _tokenizer(model.writer)(text)["input_ids"]
+    frames = tuple(zip(names, prompt.images, strict=False))
+    return Reading(_counted(text, counts), frames, len(ids) - len(counts), counts, model.source)
+
+
+def save_frames(reading: Reading, folder: Path) -> list[Path]:
+    """Writes the frames as CAMERA.png. Raises BadInput when the folder cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{name}.png" for name, _ in reading.frames]
+        for path, (_, rgb) in zip(paths, reading.frames, strict=True):
+            Image.fromarray(rgb).save(path)
+    except OSError as error:
+        raise BadInput(f"Cannot write into {folder}: {error.strerror}.") from error
+    return paths
+
+
+def memory_line(model: str) -> str:
+    """What a published model needs in memory, in words; "" for others."""
+    size = size_of(model)
+    if size is None:
+        return ""
+    quarter = need_of_size(size, four_bit=True)
+    return f"memory  {gb(need_of_size(size).total)} in bfloat16, {gb(quarter.total)} in 4-bit"
+
+
+def _model(source: str, thinking: bool) -> _Model:
+    names = [family.name for family in FAMILIES]
+    if source in names:
+        return _of_family(family_named(source), thinking)
+    if source in PUBLISHED and not at_hand(source):
+        return _of_family(family_named(PUBLISHED[source]), thinking or source.endswith("-Thinking"))
+    if source.startswith(("http://", "https://", "scripted:")) or not at_hand(source):
+        raise UnknownName("model to write a prompt for", source, [BUNDLED, *names, "a checkpoint's folder"])
+    return _of_checkpoint(locate(source), thinking)
+
+
+def _of_checkpoint(checkpoint: Checkpoint, thinking: bool) -> _Model:
+    processor = load_processor(checkpoint)
+    source = f"the chat template and vocabulary of {checkpoint.source}"
+    return _Model(checkpoint.family, checkpoint.preset, thinking, processor, template_of(processor), source)
+
+
+def _of_family(family: Family, thinking: bool) -> _Model:
+    writer = _tokenizer(load_processor(locate(BUNDLED)))
+    source = (
+        f"the published layout of {family.name}, for no checkpoint is at hand, and the bundled model's small "
+        "vocabulary: Qwen's own counts fewer"
+    )
+    return _Model(family, QWEN, thinking, writer, layout_of(family, thinking), source)
+
+
+def _tokenizer(writer: Any) -> Any:
+    return getattr(writer, "tokenizer", writer)
+
+
+def _tokens(size: Size, family: Family) -> int:
+    """Tokens of a frame on the family's grid."""
+    return (size[0] // family.grid) * (size[1] // family.grid)
+
+
+def _counted(text: str, counts: tuple[int, ...]) -> str:
+    head, *rest = text.split(PLACEHOLDER)
+    return head + "".join(f"{PLACEHOLDER} x {count}{part}" for count, part in zip(counts, rest, strict=True))

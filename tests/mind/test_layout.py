@@ -1,0 +1,51 @@
+"""Tools stand in the text as the family's own layout writes them, whether the template takes them or not."""
+
+import jinja2
+import pytest
+
+from qwenarm.mind.families import FAMILIES, family_named
+from qwenarm.mind.language import to_prompt
+from qwenarm.mind.layout import chat_text, layout_of, takes_tools
+from qwenarm.mind.presets import QWEN
+
+every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+
+
+class Writer:
+    """What chat_text asks of a tokenizer."""
+
+    def apply_chat_template(self, messages, tools, chat_template, add_generation_prompt, tokenize, **options):
+        environment = jinja2.Environment(autoescape=False)
+        environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False}
+        text = environment.from_string(chat_template).render(
+            messages=messages, tools=tools, add_generation_prompt=add_generation_prompt, **options
+        )
+        for char, escaped in zip("<>&'", ("\\u003c", "\\u003e", "\\u0026", "\\u0027"), strict=True):
+            text = text.replace(escaped, char)
+        return text
+
+
+def without_tools(template):
+    """The same template, for tools that are written into the system text before it sees them."""
+    return template.replace("tools", "nothing")
+
+
+@every_family
+def test_the_tools_are_in_the_text(look, specs, family):
+    prompt = to_prompt(look(), (), specs, family, QWEN)
+    text = chat_text(Writer(), layout_of(family), prompt, family)
+    assert all(f'{{"type": "function", "function": {{"name": "{spec.name}"' in text for spec in specs)
+
+
+@pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_5"])
+def test_templates_without_tools_change_no_byte(look, specs, name):
+    family = family_named(name)
+    template = layout_of(family)
+    prompt = to_prompt(look("it's <here> & there"), (), specs, family, QWEN)
+    assert takes_tools(template) and not takes_tools(without_tools(template))
+    assert chat_text(Writer(), without_tools(template), prompt, family) == chat_text(Writer(), template, prompt, family)
+
+
+def test_a_comment_about_tools_takes_none():
+    assert not takes_tools("{# it knows no\ntools #}{{ messages }}")
+    assert takes_tools("{# no tools #}{% if tools %}{{ tools }}{% endif %}")

@@ -1,0 +1,63 @@
+"""What `qwenarm prompt` prints is what the model reads."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qwenarm.assemble import Choice, perform
+from qwenarm.cli import main
+from qwenarm.errors import UnknownName
+from qwenarm.mind.backends.qwen_vl import QwenVL
+from qwenarm.mind.families import FAMILIES
+from qwenarm.prompting import memory_line, read_prompt, save_frames
+from qwenarm.rollout import drive
+
+pytestmark = pytest.mark.render
+
+
+def test_it_is_what_the_bundled_model_is_asked():
+    choice, backend = Choice("put"), QwenVL("bundled", device="cpu")
+    episode = next(drive([perform(choice, 5, backend)], backend))
+    turn = episode.turns[0]
+    reading = read_prompt(choice, 5)
+    assert reading.text.replace(" x 48", "") == backend.text_of(turn.prompts[0])
+    assert reading.words + sum(reading.pictures) == turn.completions[0].tokens_in
+    assert np.array_equal(reading.frames[0][1], turn.prompts[0].images[0])
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("thinking", [False, True])
+def test_every_family_without_a_checkpoint(family, thinking):
+    reading = read_prompt(Choice("put", model=family.name), 1, thinking)
+    (name, rgb), (count,) = reading.frames[0], reading.pictures
+    assert name == "front"
+    assert count == rgb.shape[0] * rgb.shape[1] // family.grid**2
+    assert reading.text.count(f"<|image_pad|> x {count}") == 1
+    assert reading.text.endswith("<think>\n") == (thinking and family.thinking is not None)
+    assert ("<function=pick>" in reading.text) == (family.dialect == "xml")
+    assert "no checkpoint is at hand" in reading.summary()
+
+
+def test_frames_are_saved(tmp_path):
+    reading = read_prompt(Choice("put"), 1)
+    (path,) = save_frames(reading, tmp_path / "frames")
+    assert np.array_equal(np.asarray(Image.open(path)), reading.frames[0][1])
+
+
+def test_a_published_id_tells_its_memory():
+    assert memory_line("Qwen/Qwen3-VL-4B-Instruct") == "memory  9.5 GB in bfloat16, 3.5 GB in 4-bit"
+    assert memory_line("bundled") == ""
+
+
+def test_the_command(capsys, tmp_path):
+    assert main(["prompt", "put", "--altitude", "plan", "--save", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "<|im_start|>assistant" in said
+    assert "total  " in said
+    assert (tmp_path / "front.png").is_file()
+
+
+@pytest.mark.parametrize("model", ["http://localhost:8000", "nobody/nothing"])
+def test_what_has_no_prompt_names_what_has(model):
+    with pytest.raises(UnknownName, match="qwen3_vl"):
+        read_prompt(Choice("put", model=model), 0)
