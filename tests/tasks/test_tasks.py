@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qwenarm.body.body import Body
-from qwenarm.body.objects import COLORS, HELD_OUT, SHAPES
+from qwenarm.body.objects import COLORS, FIXED, HELD_OUT, SHAPES
 from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y
 from qwenarm.errors import BadInput
 from qwenarm.registry import list_names, load
@@ -41,7 +41,7 @@ def test_objects_are_unique_within_reach_and_apart(task, level):
     for seed in range(40):
         everything = build(task, level, seed).scene.objects
         assert len({p.spec.id for p in everything}) == len(everything)
-        placements = [p for p in everything if p.spec.shape != "barrier"]  # below the table at first
+        placements = [p for p in everything if p.spec.shape not in FIXED]
         for p in placements:
             assert WORKSPACE_X[0] <= p.pos[0] <= WORKSPACE_X[1] and WORKSPACE_Y[0] <= p.pos[1] <= WORKSPACE_Y[1]
             for other in placements:

@@ -2,8 +2,9 @@
 
 Graspable: cube, cylinder, ball (40-52 mm, the Panda's fingers open 80 mm). Containers, open at the top: bowl (round),
 tray (low, square), box (high, square). Beside these, which every instruction may name, there are fixtures of
-single tasks: covers (hollow, open below, to be lifted as a cube is) and barriers (walls that nothing moves). Everything
-is made of primitive geoms, so that any renderer draws it and contacts stay cheap.
+single tasks: covers (hollow, open below, to be lifted as a cube is), barriers (walls that nothing moves) and bays
+(trays that stand fixed, on a plinth if they are raised: parts of a shelf). Everything is made of primitive geoms, so
+that any renderer draws it and contacts stay cheap.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+
+from qwenarm.body.marks import contrast, mark_sides, mark_top, paint
 
 COLORS: dict[str, tuple[float, float, float]] = {
     "red": (0.82, 0.10, 0.10),
@@ -27,8 +30,12 @@ COLORS: dict[str, tuple[float, float, float]] = {
 GRASPABLE = ("cube", "cylinder", "ball")
 CONTAINERS = ("bowl", "tray", "box")
 SHAPES = GRASPABLE + CONTAINERS
-FIXTURES = ("cover", "barrier")
+GOODS = ("parcel",)
+"""Graspable too, and told apart by their marks."""
+FIXTURES = ("cover", "barrier", "bay", *GOODS)
 """No instruction of the first tasks names them, and the bundled model has seen none: they are not among SHAPES."""
+FIXED = ("barrier", "bay")
+"""Fixtures that stay where they are, whatever meets them."""
 
 HELD_OUT: frozenset[tuple[str, str]] = frozenset(
     {
@@ -49,12 +56,25 @@ WALL = 0.006
 """Thickness of a container's walls and floor, m."""
 LIFT = 0.002
 """Walls begin this far above the underside, m: only the floor stands on the table, which saves most of the contacts."""
-CONTAINER_HALF = {"bowl": 0.070, "tray": 0.070, "box": 0.062}
-CONTAINER_HEIGHT = {"bowl": 0.040, "tray": 0.022, "box": 0.055}
+CONTAINER_HALF = {"bowl": 0.070, "tray": 0.070, "box": 0.062, "bay": 0.070}
+CONTAINER_HEIGHT = {"bowl": 0.040, "tray": 0.022, "box": 0.055, "bay": 0.022}
+PLINTH_SHADE = 0.6
+"""How dark a bay's plinth is, beside the bay."""
 COVER_SIZE, COVER_WALL = (0.058, 0.056), 0.004
 """Width and height of a cover, and the thickness of its walls and top, m: there is room in it for a thing of 40 mm."""
 BARRIER_SIZE = (0.20, 0.03, 0.12)
 """Length, thickness and height of a barrier, m."""
+PARCEL_SIZE = (0.048, 0.044)
+"""Width and height of a parcel, m."""
+FIXTURE_SIZE = {"cover": COVER_SIZE, "barrier": BARRIER_SIZE[::2], "parcel": PARCEL_SIZE}
+"""Width (of a barrier: its length) and height of all but bays, m."""
+MARKS = {
+    "A": "labelled A", "B": "labelled B", "C": "labelled C", "1": "1 kg", "9": "9 kg", "glass": "fragile",
+    "stripe": "striped", "crack": "damaged",
+}  # fmt: skip
+"""What may be on a thing, and the words for it. On a container's floor there may be a letter."""
+HEAVY = 3.0
+"""A parcel of 9 kg weighs so many times what another weighs: the numbers on the labels are for large ones."""
 DENSITY = 400.0
 """kg/m3, about that of wood: a 45 mm cube weighs 36 g."""
 
@@ -62,29 +82,38 @@ DENSITY = 400.0
 @dataclass(frozen=True)
 class ObjectSpec:
     """One kind of object. size: edge of a cube, diameter of a cylinder or ball, outer width of a container or cover,
-    length of a barrier, in m."""
+    length of a barrier, in m. name: what people call it by instead of its colour, "upper left bay", or "".
+
+    top, sides: what is painted there, of MARKS, or "". number: tells apart what has the same colour and shape, else 0.
+    """
 
     shape: str
     color: str
     size: float = 0.045
+    name: str = ""
+    top: str = ""
+    sides: str = ""
+    number: int = 0
 
     @property
     def id(self) -> str:
-        """Name of its body in the simulation, "red_cube"; unique within a scene."""
-        return f"{self.color}_{self.shape}"
+        """Name of its body in the simulation, "red_cube" or "red_parcel_2"; unique within a scene."""
+        words = self.name or f"{self.color} {self.shape}"
+        return (f"{words} {self.number}" if self.number else words).replace(" ", "_")
 
     @property
     def label(self) -> str:
-        """How people call it, "red cube"."""
-        return f"{self.color} {self.shape}"
+        """How people call it, "red cube" or "red parcel, fragile"."""
+        marks = [MARKS[mark] for mark in (self.top, self.sides) if mark]
+        return ", ".join([self.name or f"{self.color} {self.shape}", *marks])
 
     @property
     def graspable(self) -> bool:
-        return self.shape in GRASPABLE
+        return self.shape in GRASPABLE or self.shape in GOODS
 
     @property
     def container(self) -> bool:
-        return self.shape in CONTAINERS
+        return self.shape in CONTAINER_HALF
 
     @property
     def fixture(self) -> bool:
@@ -93,16 +122,16 @@ class ObjectSpec:
     @property
     def height(self) -> float:
         """Of the whole thing above what it stands on, m."""
-        if self.fixture:
-            return COVER_SIZE[1] if self.shape == "cover" else BARRIER_SIZE[2]
-        return CONTAINER_HEIGHT[self.shape] if self.container else self.size
+        if self.container:
+            return CONTAINER_HEIGHT[self.shape]
+        return FIXTURE_SIZE[self.shape][1] if self.fixture else self.size
 
     @property
     def radius(self) -> float:
         """Of the circle around its footprint at any yaw, m."""
         if self.shape == "barrier":
             return math.hypot(*BARRIER_SIZE[:2]) / 2
-        square = self.shape in ("cube", "tray", "box", "cover")
+        square = self.shape in ("cube", "tray", "box", "cover", "bay", *GOODS)
         return self.size / 2 * (math.sqrt(2) if square else 1.0)
 
     @property
@@ -115,32 +144,40 @@ class ObjectSpec:
 def make_spec(shape: str, color: str, rng: np.random.Generator | None = None) -> ObjectSpec:
     """An object of this shape and colour; graspable ones get a size between 40 and 52 mm from ``rng``
     (45 mm without)."""
-    if shape in CONTAINERS:
+    if shape in CONTAINER_HALF:
         return ObjectSpec(shape, color, 2 * CONTAINER_HALF[shape])
     if shape in FIXTURES:
-        return ObjectSpec(shape, color, COVER_SIZE[0] if shape == "cover" else BARRIER_SIZE[0])
+        return ObjectSpec(shape, color, FIXTURE_SIZE[shape][0])
     size = 0.045 if rng is None else round(float(rng.uniform(0.040, 0.052)), 4)
     return ObjectSpec(shape, color, size)
 
 
 def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgb: tuple[float, ...]) -> None:
-    """Adds a body named ``spec.id`` under ``world``: free, or a mocap body if it is a barrier. pos: (3,) of its origin,
-    m; yaw: rad; rgb: its colour as seen today."""
+    """Adds a body named ``spec.id`` under ``world``: free, or a mocap body if it is a barrier, or fixed if it is a bay.
+    pos: (3,) of its origin, m; yaw: rad; rgb: its colour as seen today."""
     body = world.add_body(name=spec.id, pos=pos, quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
     rgba = [*rgb, 1.0]
     if spec.shape == "barrier":
         body.mocap = True
         _add_barrier(body, rgba)
         return
+    if spec.shape == "bay":
+        _add_open_box(body, spec, rgba)
+        _add_plinth(world, spec, pos, yaw, rgba)
+        return
     body.add_freejoint(name=spec.id)
     if spec.shape == "cover":
         _add_cover(body, rgba)
+    elif spec.shape == "parcel":
+        _add_parcel(body, spec, rgba)
     elif spec.graspable:
         _add_solid(body, spec, rgba)
     elif spec.shape == "bowl":
         _add_bowl(body, rgba)
     else:
         _add_open_box(body, spec, rgba)
+    if spec.container and spec.top:
+        mark_top(body, spec.top, WALL, 1.05 * CONTAINER_HALF[spec.shape], rgba)
 
 
 def _add_solid(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
@@ -176,6 +213,13 @@ def _add_open_box(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> 
         reach = half - WALL / 2
         pos = [reach * math.cos(yaw), reach * math.sin(yaw), (height + LIFT) / 2]
         _add_wall(body, pos, [WALL / 2, half - (k % 2) * WALL, (height - LIFT) / 2], yaw, rgba)
+
+
+def _add_plinth(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgba: list[float]) -> None:
+    """What a raised bay stands on: no part of its body, for who points at its front does not point into the bay."""
+    if pos[2] > 0:
+        half = [spec.size / 2, spec.size / 2, pos[2] / 2]
+        _add_wall(world, [*pos[:2], pos[2] / 2], half, yaw, [*(PLINTH_SHADE * c for c in rgba[:3]), 1.0])
 
 
 def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
@@ -227,7 +271,7 @@ def _add_cover(body: mujoco.MjsBody, rgba: list[float]) -> None:
     for pos, size, yaw in boxes:
         quat = [math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]
         body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, quat=quat, rgba=rgba, **grip)
-    _add_paint(body, mujoco.mjtGeom.mjGEOM_CYLINDER, [0, 0, height / 2], [0.011, 0.001, 0], _contrast(rgba))
+    paint(body, [0, 0, height / 2], [0.011, 0.001, 0], contrast(rgba), mujoco.mjtGeom.mjGEOM_CYLINDER)
 
 
 def _add_barrier(body: mujoco.MjsBody, rgba: list[float]) -> None:
@@ -236,16 +280,18 @@ def _add_barrier(body: mujoco.MjsBody, rgba: list[float]) -> None:
     body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, friction=[1.0, 0.01, 0.001])
     for x in (-0.5, 0.0, 0.5):
         stripe = [0.1 * half[0], half[1] + 0.001, half[2] + 0.001]
-        _add_paint(body, mujoco.mjtGeom.mjGEOM_BOX, [x * half[0], 0, 0], stripe, _contrast(rgba))
+        paint(body, [x * half[0], 0, 0], stripe, contrast(rgba))
 
 
-def _add_paint(
-    body: mujoco.MjsBody, kind: mujoco.mjtGeom, pos: list[float], size: list[float], rgba: list[float]
-) -> None:
-    """What is seen and not felt."""
-    body.add_geom(type=kind, pos=pos, size=size, rgba=rgba, contype=0, conaffinity=0, density=0)
-
-
-def _contrast(rgba: list[float]) -> list[float]:
-    """Dark on a light colour, light on a dark one."""
-    return [0.12, 0.12, 0.12, 1.0] if sum(rgba[:3]) > 0.5 else [0.85, 0.85, 0.85, 1.0]
+def _add_parcel(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
+    """A box with its marks."""
+    half = [spec.size / 2, spec.size / 2, spec.height / 2]
+    density = DENSITY * (HEAVY if spec.top == "9" else 1.0)
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, density=density, friction=[1.0, 0.01, 0.001], condim=4,
+        solref=[0.01, 1],
+    )  # fmt: skip
+    if spec.sides:
+        mark_sides(body, spec.sides, half, rgba)
+    if spec.top:
+        mark_top(body, spec.top, half[2], spec.size, rgba)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -38,6 +38,15 @@ class Goal(Protocol):
 
     def solve(self, state: WorldState) -> list[SkillCall]:
         """The symbolic calls that remain, "done" being the last: {"at": object id or Spot}."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A goal that counts more than success, for an episode's record."""
+
+    def measures(self, state: WorldState) -> Mapping[str, float]:
+        """Numbers by name."""
         ...
 
 
@@ -144,8 +153,8 @@ class Sort:
         return (total - len(waiting) + begun) / (total + 0.5)
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        waiting = sorted(self._waiting(state), key=lambda i: (i != state.holding, _image_u(state[i])))
-        moves: list[Move] = [(i, _free_spot(state)) for i in self._strays(state)]
+        waiting = sorted(self._waiting(state), key=lambda i: (i != state.holding, image_u(state[i])))
+        moves: list[Move] = [(i, free_spot(state)) for i in self._strays(state)]
         return symbolic_calls(state, moves + [(i, self.place_of(state[i].spec) or "") for i in waiting])
 
     def place_of(self, spec: ObjectSpec) -> str | None:
@@ -168,13 +177,13 @@ def symbolic_calls(state: WorldState, moves: Sequence[Move]) -> list[SkillCall]:
     calls: list[SkillCall] = []
     held = state.holding
     if held and (not moves or moves[0][0] != held):
-        calls.append(SkillCall("place", {"at": _free_spot(state)}))
+        calls.append(SkillCall("place", {"at": free_spot(state)}))
         held = None
     lifted: set[str] = set()
     for what, where in moves:
         for burden in _burdens(state, what, where):
             if burden not in lifted:
-                calls += [SkillCall("pick", {"at": burden}), SkillCall("place", {"at": _free_spot(state)})]
+                calls += [SkillCall("pick", {"at": burden}), SkillCall("place", {"at": free_spot(state)})]
                 lifted.add(burden)
         if held != what:
             calls.append(SkillCall("pick", {"at": what}))
@@ -193,13 +202,13 @@ def _burdens(state: WorldState, *bases: str | Spot) -> Iterator[str]:
                     yield other
 
 
-def _image_u(thing: ObjectState) -> float:
+def image_u(thing: ObjectState) -> float:
     """How far right a thing is in the front camera's picture, 0..1."""
     uv, _ = project(thing.pos, np.array(FRONT.pos), FRONT.axes(), FRONT.fovy_deg, aspect=4 / 3)
     return float(uv[0])
 
 
-def _free_spot(state: WorldState) -> Spot:
+def free_spot(state: WorldState) -> Spot:
     """The place on the table that is furthest from everything."""
     spots = [(x, y) for x in np.arange(*WORKSPACE_X, 0.02) for y in np.arange(*WORKSPACE_Y, 0.02)]
     x, y = max(spots, key=lambda spot: _clearance(state, spot, ()))
