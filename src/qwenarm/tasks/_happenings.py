@@ -1,4 +1,4 @@
-"""What goes on by itself in some tasks: a wall that rises, covers that settle over things, words that change.
+"""What goes on by itself in some tasks: words that change, a wall that rises (and covers that travel, ``_covers.py``).
 
 Each is a ``Happening``, depends on the simulator's state alone, and so is the same for the same calls. A *plot* is one
 that counts how far things have come (``at``); a ``Voice`` tells the new words whenever its plot moves on.
@@ -6,11 +6,10 @@ that counts how far things have come (``at``); a ``Voice`` tells the new words w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-import mujoco
 import numpy as np
 
 from qwenarm.body.body import Body
@@ -20,9 +19,7 @@ from qwenarm.tasks._goal import Setup
 LIFTED = 0.12
 """A thing in the hand counts as lifted from this height of the tcp on, m."""
 RISE_PERIODS = 10
-"""Control periods that a wall takes to rise, and a cover to settle."""
-HOP = 0.09
-"""Height over the table at which a cover travels, m: over everything that stands there."""
+"""Control periods that a wall takes to rise, and a cover to travel."""
 NEAR, HIGH = 0.20, 0.30
 """Nothing moves by itself while the tcp is this near to it, m across the table, and lower than that, m."""
 
@@ -90,11 +87,11 @@ class Barrier:
         state = body.state()
         if self.risen < 0 and lifted(state):
             self.risen = 0
-        if self.moving and not _hand_at(state, state[self.wall].pos[:2]):
+        if self.moving and not hand_at(state, state[self.wall].pos[:2]):
             self.risen += 1
             height = state[self.wall].spec.height
             mocap = body.model.body_mocapid[body.model.body(self.wall).id]
-            body.data.mocap_pos[mocap, 2] = height * (_smooth(self.risen / RISE_PERIODS) - 0.5)
+            body.data.mocap_pos[mocap, 2] = height * (smooth(self.risen / RISE_PERIODS) - 0.5)
         self.touched += self.risen >= 0 and self._meets_something(body)
         return None
 
@@ -103,71 +100,16 @@ class Barrier:
         return bool((body.model.geom_bodyid[body.data.contact.geom] == wall).any())
 
 
-@dataclass
-class Covering:
-    """Covers that settle over things, one after the other, as soon as time passes. moves: (cover, x, y, yaw) of where
-    each settles, m and rad. at: 1 as soon as all have.
-    """
-
-    moves: tuple[tuple[str, float, float, float], ...]
-    settled: int = 0
-    passed: int = 0
-    """Control periods of the move under way."""
-    start: tuple[float, ...] = ()
-    """Its cover's pose when it began: x, y, yaw."""
-    at: int = 0
-
-    def step(self, body: Body) -> str | None:
-        if self.settled == len(self.moves):
-            self.at = 1
-            return None
-        cover, *goal = self.moves[self.settled]
-        state = body.state()
-        if self.passed == 0:
-            self.start = (*state[cover].pos[:2].tolist(), _yaw(state[cover].quat))
-        if not any(_hand_at(state, np.array(spot[:2])) for spot in (self.start, goal)):
-            self.passed += 1
-        there = self.passed == RISE_PERIODS
-        _carry(body, cover, self.start, goal, self.passed / RISE_PERIODS, state[cover].spec.origin_height, there)
-        if there:
-            self.settled, self.passed = self.settled + 1, 0
-        return None
-
-
 def lifted(state: WorldState) -> str | None:
     """The thing that the hand has lifted, or None."""
     return state.holding if state.tcp[2] > LIFTED else None
 
 
-def _hand_at(state: WorldState, spot: np.ndarray) -> bool:
+def hand_at(state: WorldState, spot: np.ndarray) -> bool:
     """Is the hand down there?"""
     return float(np.hypot(*(state.tcp[:2] - spot))) < NEAR and state.tcp[2] < HIGH
 
 
-def _smooth(share: float) -> float:
+def smooth(share: float) -> float:
+    """From 0 to 1, slow at both ends."""
     return share * share * (3 - 2 * share)
-
-
-def _carry(
-    body: Body, cover: str, start: Sequence[float], goal: Sequence[float], share: float, height: float, there: bool
-) -> None:
-    """Sets a cover to its place on the way at a share of it, weightless until it is there. Yaws differ by whole quarter
-    turns at no cost: the shortest turn is made.
-    """
-    model, data = body.model, body.data
-    joint = model.joint(cover)
-    across = _smooth(float(np.clip(2 * share - 0.5, 0, 1)))  # up, over and down
-    rise = np.sin(np.pi * _smooth(share)) if share < 1 else 0.0
-    turn = (goal[2] - start[2] + np.pi / 4) % (np.pi / 2) - np.pi / 4
-    yaw = start[2] + across * turn
-    x, y = (s + across * (g - s) for s, g in zip(start[:2], goal[:2], strict=True))
-    adr, dof = joint.qposadr[0], joint.dofadr[0]
-    data.qpos[adr : adr + 7] = [x, y, height + HOP * min(1.0, 1.6 * rise), np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
-    data.qvel[dof : dof + 6] = 0
-    weight = -float(model.body_mass[joint.bodyid[0]] * model.opt.gravity[2])
-    data.xfrc_applied[joint.bodyid[0], 2] = 0.0 if there else weight
-    mujoco.mj_kinematics(model, data)
-
-
-def _yaw(quat: np.ndarray) -> float:
-    return float(2 * np.arctan2(quat[3], quat[0]))

@@ -7,6 +7,7 @@ picture goes to a free place on the table, into a container or onto a block; all
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 import numpy as np
 
@@ -27,6 +28,8 @@ TOLERANCE = 0.04
 """So near to where the picture shows it, m, is there: about the width of a thing."""
 FAR = 0.10
 """What moves, moves at least so far, m."""
+TALL = 0.06
+"""Higher than this, m, is what stands on something: it hides as much table as it is high, at 45 degrees."""
 TRIES = 200
 
 GREETINGS = ("", "", "please ", "could you ", "now ", "your task: ", "robot, ", "here is a picture: ")
@@ -121,7 +124,7 @@ def _home(
     """
     for where in rng.permutation(["", *homes]):
         placement = _inside(start, what, where) if where else _elsewhere(rng, start, so_far, what)
-        if placement:
+        if placement and not any(_hidden(each, by) for each, by in permutations(_replaced(so_far, placement), 2)):
             return placement, str(where) or None
     raise BadInput("There is no free place on the table to move a thing to: allow fewer or smaller ones.")
 
@@ -143,6 +146,13 @@ def _elsewhere(rng: np.random.Generator, start: Scene, so_far: Scene, what: Obje
         if away > FAR and all(apart(spot, p) for p in taken):
             return spot
     return None
+
+
+def _hidden(thing: Placement, by: Placement) -> bool:
+    """Does something stand so high in front of a thing that the front camera (at +x) hardly sees it?"""
+    top = by.pos[2] - by.spec.origin_height + by.spec.height
+    behind, beside = by.pos[0] - thing.pos[0], abs(by.pos[1] - thing.pos[1])
+    return top > TALL and 0.01 < behind < top + by.spec.radius and beside < by.spec.radius + thing.spec.radius
 
 
 def _replaced(scene: Scene, placement: Placement) -> tuple[Placement, ...]:
