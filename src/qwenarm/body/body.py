@@ -22,6 +22,8 @@ from qwenarm.types import Control, Frame, Proprio, SkillCall
 
 SQUEEZE = 0.004
 """Fingers that stand still this much wider than told, in m, hold something."""
+CREEP = 0.05
+"""Slower than this, in m/s, fingers stand still: they close at twice that, and a grip may twitch at half of it."""
 
 
 class Body:
@@ -117,7 +119,7 @@ class Body:
         mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
         gap = self.gripper_width
         speed = float(np.abs(self.data.qvel[self._finger_dofs]).max())
-        holding = gap > SQUEEZE and gap - self.target.gripper > SQUEEZE and speed < 0.02
+        holding = gap > SQUEEZE and gap - self.target.gripper > SQUEEZE and speed < CREEP
         tcp = self.data.site_xpos[self._site].copy()
         return Proprio(self.data.qpos[self.kinematics.qpos_adr].copy(), tcp, quat, gap, holding)
 
@@ -131,7 +133,8 @@ class Body:
         objects = {}
         for placement, body in zip(self.scene.objects, self._objects, strict=True):
             dof = self.model.body_dofadr[body]
-            speed = float(np.linalg.norm(self.data.qvel[dof : dof + 3]))
+            moves = min(3, int(self.model.body_dofnum[body]))  # a free joint's first three are its velocity
+            speed = float(np.linalg.norm(self.data.qvel[dof : dof + moves]))
             pos, quat = self.data.xpos[body].copy(), self.data.xquat[body].copy()
             objects[placement.spec.id] = ObjectState(placement.spec, pos, quat, speed)
         tcp = self.data.site_xpos[self._site].copy()
