@@ -1,6 +1,7 @@
-"""Draws docs/media/training.png from a training log: python docs/plot_training.py [runs/train-bundled/log.jsonl]
+"""Draws docs/media/training.png and docs/media/closed_loop.png: python docs/plot_training.py [runs/.../log.jsonl]
 
-Without an argument it draws the log of the checkpoint that ships in the package, docs/training_log.jsonl.
+The first from a training log, by default that of the checkpoint that ships in the package; the second from what
+benchmarks/closed_loop.py measured.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import PercentFormatter
 
 HERE = Path(__file__).parent
+MEASURED = HERE.parent / "benchmarks" / "results" / "closed_loop.json"
 PANELS = (
     ("the eye: what a visual token tells", "share right", {"shape": "shape", "color": "colour", "busy": "carrying"}),
     ("the eye: an object's place, median error", "thousandths of the picture", {"u": "across", "v": "down"}),
@@ -43,5 +47,26 @@ def main(log: Path) -> None:
     figure.savefig(HERE / "media" / "training.png", dpi=110)
 
 
+def draw_closed_loop() -> None:
+    """Success with 95 % Wilson intervals, by task and by who plays."""
+    rows = json.loads(MEASURED.read_text())
+    names = list(dict.fromkeys(row["who"] for row in rows))
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), sharey=True, layout="constrained")
+    for axis, task in zip(axes, dict.fromkeys(row["task"] for row in rows), strict=True):
+        mine = [row for row in rows if row["task"] == task]
+        rate = np.array([row["successes"] / row["n"] for row in mine])
+        low, high = np.array([row["interval"] for row in mine]).T
+        at = [names.index(row["who"]) for row in mine]
+        axis.barh(at, rate, color="#b9cfe4")
+        axis.errorbar(rate, at, xerr=(rate - low, high - rate), fmt="none", ecolor="#1f4e79", capsize=3)
+        axis.set(title=task, xlabel="success, 95 % interval", xlim=(0, 1.02), yticks=range(len(names)))
+        axis.set_yticklabels(names)
+        axis.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].invert_yaxis()
+    figure.savefig(HERE / "media" / "closed_loop.png", dpi=110)
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "training_log.jsonl")
+    draw_closed_loop()
