@@ -2,9 +2,9 @@
 
 Graspable: cube, cylinder, ball (40-52 mm, the Panda's fingers open 80 mm). Containers, open at the top: bowl (round),
 tray (low, square), box (high, square). Beside these, which every instruction may name, there are fixtures of
-single tasks: covers (hollow, open below, to be lifted as a cube is), barriers (walls that nothing moves) and bays
-(trays that stand fixed, on a plinth if they are raised: parts of a shelf). Everything is made of primitive geoms, so
-that any renderer draws it and contacts stay cheap.
+single tasks: covers (hollow, open below, to be lifted as a cube is), barriers (walls that nothing moves), bays (trays
+that stand fixed, on a plinth if they are raised: parts of a shelf), bins (fixed too) and drawers. Everything is made of
+primitive geoms, so that any renderer draws it and contacts stay cheap.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from qwenarm.body.drawer import add_drawer
 from qwenarm.body.marks import contrast, mark_sides, mark_top, paint
 
 COLORS: dict[str, tuple[float, float, float]] = {
@@ -32,10 +33,10 @@ CONTAINERS = ("bowl", "tray", "box")
 SHAPES = GRASPABLE + CONTAINERS
 GOODS = ("parcel",)
 """Graspable too, and told apart by their marks."""
-FIXTURES = ("cover", "barrier", "bay", *GOODS)
+FIXTURES = ("cover", "barrier", "bay", "bin", "drawer", *GOODS)
 """No instruction of the first tasks names them, and the bundled model has seen none: they are not among SHAPES."""
-FIXED = ("barrier", "bay")
-"""Fixtures that stay where they are, whatever meets them."""
+FIXED = ("barrier", "bay", "bin", "drawer")
+"""Fixtures that stay where they are, whatever meets them; a drawer slides in and out of its cabinet."""
 
 HELD_OUT: frozenset[tuple[str, str]] = frozenset(
     {
@@ -56,8 +57,8 @@ WALL = 0.006
 """Thickness of a container's walls and floor, m."""
 LIFT = 0.002
 """Walls begin this far above the underside, m: only the floor stands on the table, which saves most of the contacts."""
-CONTAINER_HALF = {"bowl": 0.070, "tray": 0.070, "box": 0.062, "bay": 0.070}
-CONTAINER_HEIGHT = {"bowl": 0.040, "tray": 0.022, "box": 0.055, "bay": 0.022}
+CONTAINER_HALF = {"bowl": 0.070, "tray": 0.070, "box": 0.062, "bay": 0.070, "bin": 0.070, "drawer": 0.085}
+CONTAINER_HEIGHT = {"bowl": 0.040, "tray": 0.022, "box": 0.055, "bay": 0.022, "bin": 0.048, "drawer": 0.035}
 PLINTH_SHADE = 0.6
 """How dark a bay's plinth is, beside the bay."""
 COVER_SIZE, COVER_WALL = (0.058, 0.056), 0.004
@@ -131,7 +132,7 @@ class ObjectSpec:
         """Of the circle around its footprint at any yaw, m."""
         if self.shape == "barrier":
             return math.hypot(*BARRIER_SIZE[:2]) / 2
-        square = self.shape in ("cube", "tray", "box", "cover", "bay", *GOODS)
+        square = self.shape in ("cube", "tray", "box", "cover", "bay", "bin", "drawer", *GOODS)
         return self.size / 2 * (math.sqrt(2) if square else 1.0)
 
     @property
@@ -153,15 +154,19 @@ def make_spec(shape: str, color: str, rng: np.random.Generator | None = None) ->
 
 
 def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgb: tuple[float, ...]) -> None:
-    """Adds a body named ``spec.id`` under ``world``: free, or a mocap body if it is a barrier, or fixed if it is a bay.
-    pos: (3,) of its origin, m; yaw: rad; rgb: its colour as seen today."""
+    """Adds a body named ``spec.id`` under ``world``: free, or a mocap body if it is a barrier, or fixed if it is a bay
+    or a bin, or on a slide if it is a drawer. pos: (3,) of its origin, m; yaw: rad; rgb: its colour as seen today."""
     body = world.add_body(name=spec.id, pos=pos, quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
     rgba = [*rgb, 1.0]
     if spec.shape == "barrier":
         body.mocap = True
         _add_barrier(body, rgba)
         return
-    if spec.shape == "bay":
+    if spec.shape == "drawer":
+        _add_open_box(body, spec, rgba)
+        add_drawer(world, body, spec.size / 2, spec.height, rgba)
+        return
+    if spec.shape in FIXED:
         _add_open_box(body, spec, rgba)
         _add_plinth(world, spec, pos, yaw, rgba)
         return

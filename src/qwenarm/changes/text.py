@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from qwenarm.body.decals import Decal
+from qwenarm.body.marks import rectangles
 from qwenarm.body.scene import Placement
 from qwenarm.changes._axis import Axis
 from qwenarm.tasks._goal import Setup
@@ -50,7 +51,7 @@ def _note(lines: list[str], y: float) -> Iterator[Decal]:
     middle = EDGE - half[1]
     yield Decal((middle, y, 0.0), half, PAPER, np.pi / 2, layer=PAPER_LAYER)
     for i, mask in enumerate(masks):
-        for top, bottom, left, right in _rectangles(mask):
+        for top, bottom, left, right in rectangles(mask):
             x = middle - half[1] + MARGIN + dot * (i * rows + (top + bottom) / 2)
             across = y + dot * ((left + right) / 2 - mask.shape[1] / 2)
             size = (dot * (right - left) / 2, dot * (bottom - top) / 2)
@@ -67,22 +68,6 @@ def _written(line: str) -> np.ndarray:
     draw.fontmode = "1"
     draw.text((-left, -top + 1), line, 1, font)
     return np.asarray(picture)
-
-
-def _rectangles(mask: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
-    """Rectangles (top, bottom, left, right) that together are the mask: runs along rows, the same ones joined."""
-    open_runs: dict[tuple[int, int], int] = {}
-    for row in range(len(mask) + 1):
-        runs = set(_runs(mask[row])) if row < len(mask) else set()
-        for run in [run for run in open_runs if run not in runs]:
-            yield open_runs.pop(run), row, *run
-        for run in runs - set(open_runs):
-            open_runs[run] = row
-
-
-def _runs(row: np.ndarray) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 AXIS = Axis("text", "A note.", ("names a thing that is not meant", "asks for it", "in place of the task"), change)

@@ -79,11 +79,12 @@ class Setup:
 
 @dataclass(frozen=True)
 class Spot:
-    """A free place on the table, m."""
+    """A free place on the table, or a point that is seen above it, m."""
 
     x: float
     y: float
     label: str = "free place on the table"
+    z: float = 0.0
 
 
 Move = tuple[str, "str | Spot"]

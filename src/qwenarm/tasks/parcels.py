@@ -1,0 +1,184 @@
+"""Sort parcels by rules in words: "fragile parcels into the blue bowl, the rest by colour".
+
+A parcel has a colour, a letter, sign or weight on its upper side, and a band or a crack around it. Places have colours
+and shapes, or letters on their floors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from qwenarm.body.objects import COLORS, PARCEL_SIZE, ObjectSpec
+from qwenarm.body.scene import Scene
+from qwenarm.body.state import WorldState
+from qwenarm.tasks._casting import Cast, Task
+from qwenarm.tasks._goal import Arrange, Relation, Setup, image_u
+from qwenarm.tasks._parcels import BASES, COLOR, LABEL, SINGLE, TRAITS, WEIGHT, Clause, Rule, Trait
+from qwenarm.types import SkillCall
+
+PARCELS = (3, 4, 5)
+"""By level, up to."""
+PLACES = ("bowl", "box")
+"""And at most one tray, which is wide."""
+LETTERED = 0.4
+"""Share of the episodes in which the places have letters, and are called by them."""
+OWN_COLOR = 0.4
+"""Share of the rules by colour in which the places have the colours of the parcels."""
+STRAY = 0.3
+"""Share of the parcels that have a mark of which the rule says nothing, from level 2 on."""
+TURN = 0.3
+"""So far parcels and lettered places may be turned, rad: their letters shall be read."""
+FALLEN = -0.02
+"""What lies lower than this has fallen from the table, m."""
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Every parcel in its place. homes: (id of a parcel, id of its container)."""
+
+    homes: tuple[tuple[str, str], ...]
+
+    def success(self, state: WorldState) -> bool:
+        return state.holding is None and state.at_rest() and not self._waiting(state)
+
+    def progress(self, state: WorldState) -> float:
+        """Half a step for a parcel in the hand."""
+        if self.success(state):
+            return 1.0
+        waiting = self._waiting(state)
+        begun = 0.5 if state.holding in waiting else 0.0
+        return (len(self.homes) - len(waiting) + begun) / (len(self.homes) + 0.5)
+
+    def solve(self, state: WorldState) -> list[SkillCall]:
+        """What is in the hand first, then from the left of the front camera's picture to its right."""
+        waiting = self._waiting(state)
+        order = sorted(waiting, key=lambda i: (i != state.holding, image_u(state[i])))
+        return Arrange(tuple(Relation(i, waiting[i]) for i in order)).solve(state)
+
+    def measures(self, state: WorldState) -> dict[str, float]:
+        """Counts of parcels that are where they belong, in a wrong place, and fallen from the table; and how many came
+        to their places in a simulated minute.
+        """
+        waiting = self._waiting(state)
+        routed = len(self.homes) - len(waiting)
+        return {
+            "routed": routed,
+            "misrouted": sum(any(state.inside(i, place) for place in state.objects) for i in waiting),
+            "fallen": sum(state[i].bottom < FALLEN for i in waiting),
+            "per_minute": 60 * routed / state.time_s if state.time_s else 0.0,
+        }
+
+    def _waiting(self, state: WorldState) -> Mapping[str, str]:
+        """The parcels that are not in their places, with these."""
+        return {i: place for i, place in self.homes if not state.inside(i, place)}
+
+
+def make(cast: Cast, level: int) -> Setup:
+    """One episode: the places, the rule, a parcel for each of its clauses, and some more."""
+    rule = _single(cast) if level == 1 else _combined(cast)
+    first = [_parcel(cast, rule, clause) for clause in rule.clauses]
+    for number, spec in enumerate(_with_others(cast, rule, first, level), 1):
+        cast.specs.append(replace(spec, number=number))
+    scene = _facing(cast, cast.scene(needed=2 * len(rule.clauses)))
+    parcels = [placement.spec for placement in scene.objects if placement.spec.shape == "parcel"]
+    goal = Routes(tuple((spec.id, rule.place_of(spec)) for spec in parcels))
+    words = rule.words(cast.rng)
+    return Setup(scene, goal, words, 4 + 3 * len(parcels), translations=rule.translations())
+
+
+def _single(cast: Cast) -> Rule:
+    """One trait, two places."""
+    trait = TRAITS[int(cast.rng.integers(len(TRAITS)))]
+    return _rule(cast, trait, _values(cast, trait), None)
+
+
+def _combined(cast: Cast) -> Rule:
+    """An exception, and another trait for the rest."""
+    odd = (*SINGLE.items(), ("9", WEIGHT))[int(cast.rng.integers(len(SINGLE) + 1))]
+    bases = [trait for trait in BASES if trait.slot != odd[1].slot]
+    base = bases[int(cast.rng.integers(len(bases)))]
+    return _rule(cast, base, _values(cast, base), odd)
+
+
+def _values(cast: Cast, trait: Trait) -> list[str]:
+    """Two of a trait's values; "" comes last, for it names the rest."""
+    values = [str(v) for v in cast.rng.permutation(list(trait.values))[:2]]
+    return sorted(values, key=lambda value: value == "")
+
+
+def _rule(cast: Cast, base: Trait, values: list[str], odd: tuple[str, Trait] | None) -> Rule:
+    """The rule with its places, which are drawn here."""
+    lettered = bool(cast.rng.random() < LETTERED)
+    own_color = base is COLOR and not lettered and cast.rng.random() < OWN_COLOR
+    places = [_draw_place(cast) for _ in range(len(values) + (odd is not None))]
+    if own_color:
+        values = [place.color for place in places[-len(values) :]]
+    if lettered:
+        letters = [str(letter) for letter in cast.rng.permutation(list("ABC")[: len(places)])]
+        if base is LABEL:
+            letters[-len(values) :] = values
+            letters[: -len(values)] = [next(x for x in "ABC" if x not in values)] if odd else []
+        places = [replace(place, top=letter) for place, letter in zip(places, letters, strict=True)]
+        cast.specs[-len(places) :] = places
+    clauses = [Clause(base, value, place) for value, place in zip(values, places[-len(values) :], strict=True)]
+    if odd:
+        clauses.insert(0, Clause(odd[1], odd[0], places[0]))
+    return Rule(tuple(clauses), odd is not None, own_color or (lettered and base is LABEL))
+
+
+def _draw_place(cast: Cast) -> ObjectSpec:
+    """A container in a colour that no other has, rather not a second tray."""
+    colors = [color for color in COLORS if color not in {spec.color for spec in cast.specs}]
+    shapes = [shape for color, shape in cast.free if color in colors]
+    small = [shape for shape in PLACES if shape in shapes]
+    tray = not small or ("tray" in shapes and not any(spec.shape == "tray" for spec in cast.specs))
+    return cast.draw((*small, "tray") if tray else small, colors)
+
+
+def _parcel(cast: Cast, rule: Rule, clause: Clause) -> ObjectSpec:
+    """A parcel for which this clause counts."""
+    color = str(cast.rng.choice(list(COLORS)))
+    spec = ObjectSpec("parcel", color, PARCEL_SIZE[0])
+    base = rule.clauses[-1].trait
+    if rule.exception:  # what the exception is made of may belong to either class of the others
+        spec = _with(spec, base.slot, rule.clauses[1 + int(cast.rng.integers(2))].value)
+        if clause.trait is not WEIGHT and rule.clauses[0].trait is WEIGHT:
+            spec = replace(spec, top="1")
+    return _with(spec, clause.trait.slot, clause.value)
+
+
+def _with(spec: ObjectSpec, slot: str, value: str) -> ObjectSpec:
+    return replace(spec, **{slot: value})
+
+
+def _with_others(cast: Cast, rule: Rule, first: list[ObjectSpec], level: int) -> list[ObjectSpec]:
+    """These parcels and more, up to two for each place; from level 2 on with marks that mean nothing."""
+    more = PARCELS[level - 1] - len(first) - (level == 1) * int(cast.rng.integers(0, 2))
+    again = [rule.clauses[i] for i in cast.rng.permutation(len(rule.clauses))[:more]]
+    parcels = [*first, *(_parcel(cast, rule, clause) for clause in again)]
+    if level == 1:
+        return parcels
+    slots = {clause.trait.slot for clause in rule.clauses}
+    stray = {"top": ("A", "B", "C", "9", "glass"), "sides": ("stripe", "crack")}
+    for slot in sorted(stray.keys() - slots):
+        marks = [str(cast.rng.choice(stray[slot])) if cast.rng.random() < STRAY else "" for _ in parcels]
+        parcels = [_with(spec, slot, mark) for spec, mark in zip(parcels, marks, strict=True)]
+    return parcels
+
+
+def _facing(cast: Cast, scene: Scene) -> Scene:
+    """The scene with everything that is marked turned towards the front camera."""
+    turned = [
+        replace(p, yaw=float(cast.rng.uniform(-TURN, TURN))) if p.spec.top or p.spec.shape == "parcel" else p
+        for p in scene.objects
+    ]
+    return replace(scene, objects=tuple(turned))
+
+
+TASK = Task(
+    "parcels",
+    "Sort parcels by label, colour, stripe, weight or damage, as a rule in words says.",
+    ("two or three, and a rule of one kind", "four, and a rule with an exception", "five, and such a rule"),
+    make,
+)
