@@ -1,4 +1,6 @@
-"""One picture of a scene: every camera's view, with the objects' names at the points where the oracle would point."""
+"""One picture of a scene: every camera's view, with the objects' names at the points where the oracle would point, and
+the picture of the goal where the task shows one.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +36,18 @@ def write_sheet(env: ArmEnv, path: Path) -> Path:
 
 def draw_sheet(env: ArmEnv) -> Image.Image:
     """All views, two in a row, each under its camera's name; the instruction on top."""
-    cameras = [camera.name for camera in env.body.scene.cameras]
+    views = {camera.name: draw_view(env.body, camera.name) for camera in env.body.scene.cameras}
+    goal = env.goal_frame(SIZE)
+    views |= {} if goal is None else {goal.camera: goal.rgb}
     height, width = SIZE
-    rows = math.ceil(len(cameras) / 2)
+    rows = math.ceil(len(views) / 2)
     canvas = Image.new("RGB", (2 * width + 3 * GAP, TITLE + rows * (height + TITLE) + GAP), PAPER)
     draw = ImageDraw.Draw(canvas)
     draw.text((GAP, TITLE // 2 + 3), env.setup.instruction, INK, ImageFont.load_default(20), anchor="lm")
-    for i, camera in enumerate(cameras):
+    for i, (name, view) in enumerate(views.items()):
         x, y = GAP + (i % 2) * (width + GAP), TITLE + (i // 2) * (height + TITLE)
-        draw.text((x, y + TITLE // 2), camera, INK, ImageFont.load_default(16), anchor="lm")
-        canvas.paste(Image.fromarray(draw_view(env.body, camera)), (x, y + TITLE))
+        draw.text((x, y + TITLE // 2), name, INK, ImageFont.load_default(16), anchor="lm")
+        canvas.paste(Image.fromarray(view), (x, y + TITLE))
     return canvas
 
 
