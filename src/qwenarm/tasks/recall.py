@@ -9,7 +9,6 @@ before that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from qwenarm.body.objects import COLORS, GRASPABLE, ObjectSpec, make_spec
@@ -18,8 +17,8 @@ from qwenarm.body.state import WorldState
 from qwenarm.tasks._answers import last_said, named, numbers
 from qwenarm.tasks._casting import Cast, Task
 from qwenarm.tasks._covers import Covering, Trip
-from qwenarm.tasks._goal import Arrange, Goal, Move, Relation, Setup, free_spot, symbolic_calls
-from qwenarm.tasks._happenings import Phrase, Voice
+from qwenarm.tasks._goal import Arrange, Move, Relation, Setup, free_spot, symbolic_calls
+from qwenarm.tasks._happenings import Voice
 from qwenarm.tasks._phrases import draw_from
 from qwenarm.tasks._recall_words import bring_phrase, count_phrase, watch_phrase, what_phrase
 from qwenarm.types import SkillCall
@@ -76,7 +75,7 @@ class Tell:
 
     def success(self, state: WorldState) -> bool:
         untouched = not self.covering.spoiled and not self.covering.opened and state.holding is None
-        return bool(self.covering.at) and untouched and self._fits(last_said(state.said[self.covering.heard :]))
+        return bool(self.covering.at) and untouched and self.fits(last_said(state.said[self.covering.heard :]))
 
     def progress(self, state: WorldState) -> float:
         return float(self.success(state))
@@ -87,13 +86,13 @@ class Tell:
         answer = str(self.right) if isinstance(self.right, int) else f"a {self.right.label}"
         return [*([] if self.success(state) else [SkillCall("say", {"text": answer})]), SkillCall("done")]
 
-    def _fits(self, text: str) -> bool:
+    def fits(self, text: str) -> bool:
         """Is it the answer? The cover asked about may be named too."""
         if isinstance(self.right, int):
             return numbers(text) == {self.right}
         colors, shapes = named(text)
         others = {self.cover.color} if self.cover else set()
-        return self.right.color in colors <= {self.right.color, *others} and shapes == {self.right.shape}
+        return self.right.color in colors <= {self.right.color, *others} and shapes - {"cover"} == {self.right.shape}
 
 
 def make(cast: Cast, level: int) -> Setup:
@@ -108,16 +107,14 @@ def make(cast: Cast, level: int) -> Setup:
     hides = tuple((cover.id, thing.id) for cover, thing in zip(covers, things, strict=True))
     covering = Covering(_trips(cast, scene, hides, SWAPPED[level - 1]), hides)
     i = int(cast.rng.integers(len(things)))
-    goals: dict[str, Callable[[], tuple[Goal, Phrase]]] = {
-        "bring": lambda: (
-            Bring(covering, covers[i].id, Arrange((Relation(things[i].id, place.id),))),
-            bring_phrase(cast.rng, things[i], place),
-        ),
-        "what": lambda: (Tell(covering, covers[i], things[i]), what_phrase(cast.rng, covers[i])),
-        "count": lambda: (Tell(covering, None, count), count_phrase(cast.rng, shape)),
-    }
-    watch = watch_phrase(cast.rng, covers)
-    goal, request = goals[draw_from(cast.rng, KINDS[level - 1])]()
+    watch, kind = watch_phrase(cast.rng, covers), draw_from(cast.rng, KINDS[level - 1])
+    if kind == "bring":
+        put = Arrange((Relation(things[i].id, place.id),))
+        goal, request = Bring(covering, covers[i].id, put), bring_phrase(cast.rng, things[i], place)
+    elif kind == "what":
+        goal, request = Tell(covering, covers[i], things[i]), what_phrase(cast.rng, covers[i])
+    else:
+        goal, request = Tell(covering, None, count), count_phrase(cast.rng, shape)
     happenings = (covering, Voice(covering, (request,)))
     return Setup(scene, goal, watch.text, MAX_TURNS[level - 1], happenings, watch.translations)
 

@@ -1,0 +1,59 @@
+"""Rows of sub-goals: each counts only after the one before it, and what has come undone is done again."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qwenarm.registry import load
+from qwenarm.tasks import Arrange, Relation
+from qwenarm.tasks.long import LENGTHS, InOrder, Progress
+
+from .test_goals import BOWL, CUBE, OTHER, moved, world
+
+FIRST, SECOND = Arrange((Relation(CUBE.id, BOWL.id),)), Arrange((Relation(OTHER.id, BOWL.id),))
+
+
+def counted(*states):
+    """The goal after these states have been seen."""
+    so_far = Progress((FIRST, SECOND))
+    for state in states:
+        if so_far.at < 2:
+            so_far.see(state)
+    return InOrder(so_far, Arrange(FIRST.relations + SECOND.relations))
+
+
+START = world(CUBE, OTHER, BOWL)
+ONE = moved(START, CUBE.id, BOWL.id)
+WRONG = moved(START, OTHER.id, BOWL.id)
+BOTH = moved(ONE, OTHER.id, BOWL.id)
+
+
+def test_in_order_it_is_a_success():
+    goal = counted(START, ONE, BOTH)
+    assert goal.success(BOTH) and goal.progress(BOTH) == 1.0 and [c.name for c in goal.solve(BOTH)] == ["done"]
+
+
+def test_the_second_before_the_first_does_not_count():
+    goal = counted(START, WRONG, BOTH)
+    assert goal.so_far.at == 1 and not goal.success(BOTH) and goal.progress(BOTH) < 1.0
+    again = replace(BOTH, holding=OTHER.id)
+    goal.so_far.see(again)
+    goal.so_far.see(BOTH)
+    assert goal.success(BOTH)
+
+
+def test_what_has_come_undone_is_no_success_and_is_done_again():
+    goal = counted(START, ONE, BOTH)
+    assert not goal.success(WRONG)
+    assert [c.args.get("at") for c in goal.solve(WRONG)] == [CUBE.id, BOWL.id, None]
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_rows_are_as_long_as_the_level_says_and_name_every_thing(level):
+    for seed in range(10):
+        setup = load("tasks", "long").build(np.random.default_rng(seed), level)
+        assert len(setup.goal.so_far.goals) == LENGTHS[level - 1]
+        for relation in (r for goal in setup.goal.so_far.goals if len(goal.relations) == 1 for r in goal.relations):
+            assert setup.scene.spec(relation.what).label in setup.instruction
+            assert setup.scene.spec(relation.where).label in setup.instruction
