@@ -13,7 +13,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from qwenarm.mind import grammar
+from qwenarm.mind import engine, grammar
 from qwenarm.mind.backends.qwen_vl import QwenVL
 from qwenarm.mind.engine import Engine, _odds
 from qwenarm.mind.families import Sampling
@@ -181,12 +181,29 @@ def test_prefixes_are_forgotten_in_turn(models, look, specs):
     assert written(model, [prompt]) == alone
 
 
-def test_samples_do_not_depend_on_the_batch(tiny, look, specs):
-    def draw(batch, seed=0):
-        model = QwenVL(str(tiny), device="cpu", temperature=1.0, seed=seed, batch=batch, constrained=False)
-        return [completion.text for completion in model.generate(ask(model, look, specs))]
+@pytest.mark.parametrize("constrained", [True, False])
+def test_a_close_call_in_a_batch_is_made_alone(models, look, specs, monkeypatch, constrained):
+    """However close is called close, also where every choice is: then each row is written once more, as if alone."""
+    for kind in KINDS:
+        model = models[kind, constrained]
+        prompts = ask(model, look, specs)
+        alone = [written(model, [prompt])[0] for prompt in prompts]
+        begun = []
+        write = model.engine._write
+        monkeypatch.setattr(
+            model.engine, "_write", lambda rows, at, w=write, b=begun: (b.append(len(rows)), w(rows, at))
+        )
+        monkeypatch.setattr(engine, "CLOSE", float("inf"))
+        assert written(model, prompts) == alone
+        assert begun.count(1) >= sum(size for size in begun if size > 1)
 
-    assert draw(1) == draw(4)
+
+def test_samples_do_not_depend_on_the_batch_or_on_what_came_before(tiny, look, specs):
+    def draw(batch, seed=0, way=1):
+        model = QwenVL(str(tiny), device="cpu", temperature=1.0, seed=seed, batch=batch, constrained=False)
+        return [completion.text for completion in model.generate(ask(model, look, specs)[::way])][::way]
+
+    assert draw(1) == draw(4) == draw(3, way=-1)
     assert draw(4) != draw(4, seed=5)
 
 

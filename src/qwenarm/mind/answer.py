@@ -25,13 +25,23 @@ class Answer:
 
     def __init__(self, limit: int, stops: Collection[int], matcher: Any = None, thought_end: int | None = None) -> None:
         self.limit, self.stops, self.matcher, self.thought_end = limit, stops, matcher, thought_end
+        self._clear()
+
+    def _clear(self) -> None:
         self.tokens: list[int] = []
         """Written so far, without the token that stopped it."""
         self.finish = ""
         """"" while it is written, then "stop" or "length"."""
         self.spent = 0
         """Tokens in all, the stop included."""
-        self._free = matcher is None or thought_end is not None
+        self._free = self.matcher is None or self.thought_end is not None
+
+    def restart(self) -> None:
+        """Back to where it had begun."""
+        self._clear()
+        if self.matcher is not None:
+            self.matcher.reset()
+        self.begin()
 
     def begin(self) -> list[int]:
         """The tokens that every such answer begins with."""

@@ -9,6 +9,10 @@ own ``generate`` under the same grammar):
 * Rows of a batch may differ in length everywhere: the gaps lie behind the common prefix or in front of a step's tokens,
   and are masked; positions count without them (M-RoPE: ``get_rope_index`` of the model).
 
+Sums come out differently in the last bits for another number of rows or another length. So that an answer does not hang
+on its neighbours, a row in whose choice the best two are closer than that (``CLOSE``) leaves its batch and is written
+once more, alone. This makes greedy answers in fp32 independent of the batch; coarser numbers differ by too much for it.
+
 Layers of linear attention (Qwen3.5) carry a state through every token, gaps included. Such models therefore answer in
 groups of prompts of the same length, and take as many tokens a step as the row with the fewest has.
 """
@@ -28,6 +32,9 @@ from transformers import DynamicCache
 from qwenarm.mind.answer import Answer
 from qwenarm.mind.families import GREEDY, Sampling
 
+CLOSE = 1e-3
+"""Logits nearer to each other than this are a close call in a batch. They differ by up to 2e-5 between batches of the
+bundled model (benchmarks/evaluation.py measures it)."""
 PREFIXES = 4
 """So many constant prefixes are kept: one per altitude and set of skills or cameras in use."""
 
@@ -45,6 +52,12 @@ class Asked:
     pixels: torch.Tensor | None = None
     grids: torch.Tensor | None = None
     source: torch.Generator | None = None
+    close: bool = False
+    """A choice was too close to be made in a batch."""
+
+    @property
+    def going(self) -> bool:
+        return not self.answer.finish and not self.close
 
 
 @dataclass
@@ -81,16 +94,23 @@ class Engine:
             constant = one.ids.index(self.image) if self.image in one.ids else 0
             groups.setdefault((constant, *one.ids[:constant], len(one.ids) * self.hybrid), []).append(one)
         for (constant, *_), rows in groups.items():
-            self._write([row for row in rows if not row.answer.finish], constant)
+            self._write([row for row in rows if row.going], constant)
+            for row in [row for row in rows if row.close]:
+                row.close = False
+                row.answer.restart()
+                self._write([row], constant)
 
     def _write(self, rows: list[Asked], constant: int) -> None:
         """rows: prompts with the same first ``constant`` tokens."""
         if not rows:
             return
         batch, logits = self._prefill(rows, constant)
+        careful = len(rows) > 1 and self.model.dtype == torch.float32
         while True:
-            for place, token in self._choose(logits, batch):
-                batch.queues[place] = batch.rows[place].answer.take(token)
+            for place, token, close in self._choose(logits, batch):
+                row = batch.rows[place]
+                row.close = close and careful
+                batch.queues[place] = row.answer.take(token)
             self._drop_finished(batch)
             if not batch.rows:
                 return
@@ -181,7 +201,7 @@ class Engine:
         return cache
 
     def _drop_finished(self, batch: _Batch) -> None:
-        going = [place for place, row in enumerate(batch.rows) if not row.answer.finish]
+        going = [place for place, row in enumerate(batch.rows) if row.going]
         if len(going) == len(batch.rows):
             return
         batch.rows = [batch.rows[place] for place in going]
@@ -192,8 +212,8 @@ class Engine:
             batch.position = batch.position[index]
             batch.mask = None if batch.mask is None else batch.mask[index]
 
-    def _choose(self, logits: torch.Tensor, batch: _Batch) -> list[tuple[int, int]]:
-        """(row, token) for every row that has nothing queued. logits: (rows, vocabulary)."""
+    def _choose(self, logits: torch.Tensor, batch: _Batch) -> list[tuple[int, int, bool]]:
+        """(row, token, was it a close call) for every row that has nothing queued. logits: (rows, vocabulary)."""
         places = [place for place, queue in enumerate(batch.queues) if not queue]
         answers = [batch.rows[place].answer for place in places]
         bits = np.full((len(places), -(-logits.shape[1] // 32)), -1, np.int32)
@@ -202,14 +222,16 @@ class Engine:
         allowed = _unpacked(torch.from_numpy(bits).to(logits.device), logits.shape[1])
         logits = logits[places].float().masked_fill(~allowed, -torch.inf)
         if self.sampling.temperature <= 0:
-            tokens = logits.argmax(dim=1).tolist()
+            tokens, best = logits.argmax(dim=1).tolist(), logits.topk(2, dim=1).values
+            close = (best[:, 0] - best[:, 1] < CLOSE).tolist()
         else:
             odds = _odds(logits, self.sampling).cpu()
             sources = [batch.rows[place].source for place in places]
             tokens = [
                 int(torch.multinomial(row, 1, generator=source)) for row, source in zip(odds, sources, strict=True)
             ]
-        return list(zip(places, tokens, strict=True))
+            close = [False] * len(places)
+        return list(zip(places, tokens, close, strict=True))
 
 
 def _multiply_patches(embed: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -28,7 +29,7 @@ SMALL = 256 << 20  # bytes of weights up to which a second CPU thread costs more
 
 class QwenVL:
     """One loaded checkpoint. Greedy, unless it thinks or a temperature is given; then the seed makes the samples
-    repeatable: each depends on it and on how many prompts were answered before, not on what else is in its batch.
+    repeatable: each depends on it and on the prompt, not on what is answered before or in the same batch.
 
     device, dtype: by default what is there and fits (``fitting.choose``): CUDA in bf16 or 4-bit, Apple's GPU in fp16, a
     CPU in fp32 (bf16 for more than 2 GiB of weights). batch: prompts answered together. threads: of the CPU, by default
@@ -58,7 +59,7 @@ class QwenVL:
         self.plan = plan_for(checkpoint, Load(frames=frames, answer=self.preset.max_tokens), device, dtype)
         self.device, self.dtype = self.plan.device, getattr(torch, self.plan.dtype)
         self.threads = threads or _default_threads(self.device, checkpoint)
-        self.batch, self.seed, self._drawn = batch, seed, 0
+        self.batch, self.seed = batch, seed
         self.processor = load_processor(checkpoint)
         self.family = _with_limits_of(self.processor, checkpoint.family)
         self.model = load_model(checkpoint, self.plan)
@@ -118,9 +119,13 @@ class QwenVL:
         """The prompt as tokens and pixels, with an answer that is still to be written."""
         pixels, grids = self.reader.pixels(prompt.images) if prompt.images else (None, None)
         ids = self.reader.ids(self.text_of(prompt), [] if grids is None else grids.tolist())
-        source = torch.Generator().manual_seed(self.seed + self._drawn)
-        self._drawn += 1
+        source = self._source(ids, pixels) if self.sampling.temperature > 0 else None
         return Asked(ids, self._answer(prompt), pixels, grids, source)
+
+    def _source(self, ids: Sequence[int], pixels: torch.Tensor | None) -> torch.Generator:
+        """Of a prompt's random numbers."""
+        seen = hashlib.sha256(repr((self.seed, *ids)).encode() + (b"" if pixels is None else pixels.numpy().tobytes()))
+        return torch.Generator().manual_seed(int.from_bytes(seen.digest()[:7]))
 
     def _answer(self, prompt: Prompt) -> Answer:
         """What the answer may be: calls if the prompt has tools, and frames to point into; else anything."""
