@@ -2,8 +2,10 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from qwenarm.body.objects import COLORS, SHAPES
+from qwenarm.mind.checkpoints import locate
 from qwenarm.train.learner import Learner
 from qwenarm.train.tokenizer import SPECIAL, bundled_tokenizer
 
@@ -36,3 +38,9 @@ def test_any_text_comes_back(learner: Learner, text: str):
 def test_the_same_vocabulary_every_time(learner: Learner):
     again, _ = bundled_tokenizer()
     assert again.get_vocab() == learner.tokenizer.get_vocab()
+
+
+def test_the_recipe_makes_the_shipped_checkpoints_own(learner: Learner):
+    """So that training can go on from it: a new skill or word must not shift its ids."""
+    shipped = Tokenizer.from_file(str(locate("bundled").folder / "tokenizer.json"))
+    assert shipped.get_vocab() == learner.tokenizer.get_vocab()

@@ -63,7 +63,7 @@ TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 
 def bundled_tokenizer() -> tuple[PreTrainedTokenizerFast, tuple[SkillSpec, ...]]:
     """The tokenizer of the bundled checkpoint, and the skills whose tool lines it knows as single tokens."""
-    specs = skill_specs()
+    specs = BUNDLED.offered(skill_specs())
     schemas: list[Any] = list(tool_schemas(specs, ("front",), BUNDLED.tool_docs))
     lines = [json.dumps(schema) for schema in schemas]
     system = f"{BUNDLED.system} {ASKS['step']}"
