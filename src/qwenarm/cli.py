@@ -225,6 +225,59 @@ def eval_(
 
 
 @app.command
+def report(
+    runs: Positional[tuple[Path, ...]] = (),
+    out_folder: Annotated[
+        Path | None, arg(name="out", help="the site; default RUN/report, or runs/report for several runs")
+    ] = None,
+    pages: Annotated[
+        Literal["auto", "all", "none"], arg(help="of episodes; auto: all, of more than 2,000 the failures")
+    ] = "auto",
+    films: Annotated[int, arg(help="so many failures of each model are played again and filmed")] = 0,
+) -> int:
+    """Write a site on one or several evaluations, by default the newest: tables, plots, comparisons, every episode.
+
+    Example: qwenarm report
+
+    Example: qwenarm report runs/quick-v1 runs/eval-vlm --films 3
+    """
+    from qwenarm.progress import telling
+    from qwenarm.report import write_report
+    from qwenarm.report.runs import newest_run
+
+    folders = runs or (newest_run(Path("runs")),)
+    folder = out_folder or (folders[0] / "report" if len(folders) == 1 else Path("runs") / "report")
+    with telling(out) as tell:
+        written = write_report(folders, folder, pages, films, tell)
+    for problem in written.problems:
+        out.print(problem, style="yellow", markup=False)
+    out.print(f"{written.episodes} episodes, {written.pages} with a page\nreport  {written.index}")
+    return 0
+
+
+@app.command
+def compare(
+    a: Positional[Annotated[Path, arg(help="an evaluation's folder")]],
+    b: Positional[Annotated[Path, arg(help="another one, or the same")]],
+    who_a: Annotated[str, arg(help="whose episodes: words of its name; default: the only model, or the only one")] = "",
+    who_b: Annotated[str, arg(help="the same for the other one")] = "",
+) -> int:
+    """Compare two evaluations pair by pair: differences with 95 % intervals, exact McNemar tests.
+
+    Example: qwenarm compare runs/eval-vlm runs/eval-other
+
+    Example: qwenarm compare runs/quick-v1 runs/quick-v1 --who-a bundled --who-b oracle
+    """
+    from qwenarm.report.comparing import compare_runs
+
+    problems, table = compare_runs(a, b, who_a, who_b)
+    for problem in problems:
+        out.print(problem, style="yellow", markup=False)
+    out.print(table)
+    return 0
+
+
+@app.command
 def train(what: Positional[Literal["bundled"]]) -> int:
     """Train the bundled checkpoint from scratch on this simulator's own pictures; an interrupted run goes on.
 

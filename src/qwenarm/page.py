@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -48,16 +48,24 @@ def _film_source(film: Path | str | None, page: Path) -> str:
     return "data:video/mp4;base64," + b64encode(Path(film).read_bytes()).decode()
 
 
-def render_page(episode: Episode, film: str = "") -> str:
-    """The page as HTML text. film: the address of its film, a data URI or a relative link; "" for none."""
+def embedded(frame: Frame) -> str:
+    """The address of a picture that is inside the page."""
+    return "data:image/png;base64," + b64encode(png(frame.rgb)).decode()
+
+
+def render_page(episode: Episode, film: str = "", picture: Callable[[Frame], str] = embedded, above: str = "") -> str:
+    """The page as HTML text. film: the address of its film, a data URI or a relative link; "" for none.
+
+    picture: gives a frame's address. above: HTML before the title, for a site that the page belongs to.
+    """
     style = files("qwenarm").joinpath("page.css").read_text(encoding="utf-8")
     title = escape(episode.instruction)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}: {episode.outcome}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<style>{style}</style></head>\n<body><main>\n'
+        f'<link rel="icon" href="data:,">\n<style>{style}</style></head>\n<body><main>\n{above}'
         f"{_header(episode)}{_lead(episode, film)}{_crash(episode)}<h2>Turn by turn</h2>\n"
-        f"{''.join(map(_turn, episode.turns)) or '<p class=soft>No turn was played.</p>'}"
+        f"{''.join(_turn(turn, picture) for turn in episode.turns) or '<p class=soft>No turn was played.</p>'}"
         f"{_repeat(episode)}</main></body></html>\n"
     )
 
@@ -111,9 +119,9 @@ def _crash(episode: Episode) -> str:
     return f'<h2>What went wrong</h2><pre class="card crash">{escape(episode.detail)}</pre>\n'
 
 
-def _turn(turn: Turn) -> str:
+def _turn(turn: Turn, picture: Callable[[Frame], str]) -> str:
     frames = turn.observation.frames
-    pictures = "".join(_figure(frame, turn.decision.calls) for frame in frames)
+    pictures = "".join(_figure(frame, picture(frame), turn.decision.calls) for frame in frames)
     seconds = {name: turn.seconds[name] for name in TIMED if turn.seconds.get(name, 0) > 0}
     clamped = ", ".join(f"{name} ×{count}" for name, count in turn.clamps.items() if count)
     return (
@@ -180,10 +188,9 @@ def _mark(number: int) -> str:
     return MARKS[number % len(MARKS)]
 
 
-def _figure(frame: Frame, calls: Iterable[SkillCall]) -> str:
-    """A picture with the points of the calls that were meant in it."""
+def _figure(frame: Frame, source: str, calls: Iterable[SkillCall]) -> str:
+    """A picture, from its address, with the points of the calls that were meant in it."""
     height, width = frame.rgb.shape[:2]
-    source = "data:image/png;base64," + b64encode(png(frame.rgb)).decode()
     marks = "".join(
         _point(number, value, width, height)
         for number, call in enumerate(calls)
@@ -191,7 +198,7 @@ def _figure(frame: Frame, calls: Iterable[SkillCall]) -> str:
         if isinstance(value, ImagePoint) and value.camera == frame.camera
     )
     return (
-        f'<figure><img src="{source}" alt="{escape(frame.camera)} camera">'
+        f'<figure><img src="{escape(source)}" alt="{escape(frame.camera)} camera">'
         f'<svg viewBox="0 0 {width} {height}">{marks}</svg>'
         f"<figcaption>{escape(frame.camera)}, {width} × {height}</figcaption></figure>"
     )

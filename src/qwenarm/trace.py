@@ -166,15 +166,15 @@ def read(source: Path | str, images: bool = True) -> Reading:
     return Reading(tuple(episodes), tuple(problems))
 
 
-def read_at(folder: Path, offset: int) -> Episode:
-    """The episode whose line begins at an offset in bytes, with its pictures.
+def read_at(folder: Path, offset: int, get_image: GetImage | None = None) -> Episode:
+    """The episode whose line begins at an offset in bytes, with its pictures. get_image: gives them instead of the PNG.
 
     Raises BadInput when a picture is missing or the line cannot be read.
     """
     try:
         with open(folder / FILE, "rb") as file:
             file.seek(offset)
-            return from_json(json.loads(file.readline()), _image_reader(folder))
+            return from_json(json.loads(file.readline()), get_image or _image_reader(folder))
     except (ValueError, KeyError, TypeError, OSError, AttributeError) as error:
         where = f"{folder / FILE} at byte {offset}"
         raise BadInput(f"The episode in {where} cannot be read ({type(error).__name__}: {error}).") from error

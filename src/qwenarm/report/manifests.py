@@ -1,0 +1,75 @@
+"""What a run's manifest asks for, whether it is whole, and whether all of it was played."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qwenarm.errors import BadInput
+from qwenarm.evaluate import UNDER_CHANGE
+from qwenarm.ledger import MANIFEST, read_manifest
+from qwenarm.report.records import Record, Scene
+
+
+def checked_manifest(folder: Path, problems: list[str]) -> Mapping[str, Any]:
+    """The manifest, {} where there is none; what is wrong with it is added to the problems."""
+    try:
+        manifest = read_manifest(folder)
+    except (BadInput, OSError) as error:
+        problems.append(f"{error} The report goes on without it.")
+        return {}
+    if not manifest or not isinstance(manifest, Mapping):
+        problems.append(f"{folder} has no {MANIFEST}: what was asked for is unknown, only what was played is reported.")
+        return {}
+    if manifest.get("sha256") != _sha256({name: value for name, value in manifest.items() if name != "sha256"}):
+        problems.append(f"{folder / MANIFEST} was changed after it was written: its own hash does not fit.")
+    return manifest
+
+
+def _sha256(manifest: Mapping[str, Any]) -> str:
+    """As the ledger takes it."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def missing(folder: Path, manifest: Mapping[str, Any], records: Sequence[Record]) -> list[str]:
+    """A sentence for each policy that has not played all that it was asked to, by the manifest."""
+    try:
+        return list(dict.fromkeys(_missing(manifest, records)))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return [f"{folder / MANIFEST} does not say what was asked for ({type(error).__name__}: {error})."]
+
+
+def _missing(manifest: Mapping[str, Any], records: Sequence[Record]) -> Iterator[str]:
+    """What was asked for and is not there: an evaluation that was stopped, or is still going on."""
+    for run in manifest.get("runs", ()):
+        wanted = _wanted(run, int(manifest["first_seed"]))
+        for role, policy in run.get("policies", {}).items():
+            everywhere = role not in run["controls"] or role in UNDER_CHANGE
+            asked = {scene for scene in wanted if everywhere or not scene.changes}
+            have = {
+                record.scene
+                for record in records
+                if record.key.policy == policy and (record.key.arm, record.key.clock) == (run["arm"], run["clock"])
+            }
+            if lacking := asked - have:
+                tasks = Counter(scene.task for scene in lacking)
+                words = ", ".join(f"{n} of {task}" for task, n in tasks.most_common(4))
+                rest = f" and {len(tasks) - 4} more tasks" if len(tasks) > 4 else ""
+                played = f"{len(asked) - len(lacking)} of {len(asked)}"
+                yield f"Unfinished: {role} has played {played} episodes ({words}{rest} missing)."
+
+
+def _wanted(run: Mapping[str, Any], first_seed: int) -> set[Scene]:
+    """The scenes of a manifest's run."""
+    return {
+        Scene(task, int(level), first_seed + i, run["combos"], changes)
+        for block in run["blocks"]
+        for task in block["tasks"]
+        for level in block["levels"]
+        for changes in block["changes"]
+        for i in range(int(block["seeds"]))
+    }

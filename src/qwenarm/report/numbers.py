@@ -1,0 +1,99 @@
+"""Everything that a report writes down, computed once, and what its reader must know first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+from qwenarm.report.entrants import Entrant, controls_of, entrants
+from qwenarm.report.records import Run
+from qwenarm.report.scores import Compared, Standing, comparison, leaderboard
+from qwenarm.report.tables import Table, changes_table
+from qwenarm.suites import AD_HOC
+
+MOST_PAIRS = 10
+"""So many pairs of models are compared; ``qwenarm compare`` compares any two."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """runs: at least one. everybody: all that played, models first. standings: models, best first; else everybody."""
+
+    runs: Sequence[Run]
+    everybody: Sequence[Entrant]
+    standings: Sequence[Standing]
+    comparisons: Sequence[tuple[Entrant, Entrant, Sequence[Compared]]]
+    problems: Sequence[str]
+
+    @property
+    def models(self) -> list[Entrant]:
+        """Those whose score is the question; where no model played, everybody."""
+        return [standing.entrant for standing in self.standings]
+
+    @cached_property
+    def shown(self) -> list[Entrant]:
+        """Who is drawn: the models and the controls of the best one; without a model, everybody."""
+        best = self.models[0]
+        return [*self.models, *controls_of(best, self.everybody).values()] if best.is_model else self.models
+
+    @property
+    def title(self) -> str:
+        """The suites that were played; of what was asked for task by task, the tasks."""
+        keys = [record.key for run in self.runs for record in run.records]
+        names = {key.suite for key in keys} - {AD_HOC} or {key.task for key in keys}
+        return f"Evaluation on {', '.join(sorted(names))}"
+
+    def changes(self, entrant: Entrant) -> Table:
+        """An entrant's changes beside their controls."""
+        return changes_table(entrant, controls_of(entrant, self.everybody).get("oracle"))
+
+
+def make_report(runs: Sequence[Run]) -> Report:
+    """All numbers."""
+    everybody = entrants(runs)
+    standings = leaderboard(everybody)
+    models = [standing.entrant for standing in standings if standing.entrant.is_model]
+    pairs = list(combinations(models, 2))
+    compared = [(a, b, comparison(a, b)) for a, b in pairs[:MOST_PAIRS]]
+    problems = [problem for run in runs for problem in run.problems] + [*across(runs), *_unequal(standings)]
+    if len(pairs) > MOST_PAIRS:
+        problems.append(
+            f"Of {len(pairs)} pairs of models {MOST_PAIRS} are compared here; `qwenarm compare` compares any."
+        )
+    return Report(runs, everybody, standings, compared, problems)
+
+
+def across(runs: Sequence[Run]) -> Iterator[str]:
+    """What a reader must know of runs that stand side by side, or were played in several sittings."""
+    for run in runs:
+        if "," in (sources := _sources(run)):
+            yield f"{run.name} was played with several states of the source code ({sources})."
+    told = {
+        "suite": [", ".join(sorted({record.key.suite for record in run.records})) for run in runs],
+        "renderer": [str(run.manifest.get("renderer", "unknown")) for run in runs],
+        "versions": [_versions(run) for run in runs],
+        "source code": [_sources(run) for run in runs],
+    }
+    for name, values in told.items():
+        if len(set(values)) > 1:
+            each = "; ".join(f"{run.name}: {value}" for run, value in zip(runs, values, strict=True))
+            yield f"The runs differ in {name} ({each}). Their rates may differ for that reason alone."
+
+
+def _versions(run: Run) -> str:
+    return ", ".join(f"{name} {version}" for name, version in run.manifest.get("versions", {}).items()) or "unknown"
+
+
+def _sources(run: Run) -> str:
+    """Which states of qwenarm's own files have played."""
+    return ", ".join(dict.fromkeys(str(entry.get("source", ""))[:8] for entry in run.manifest.get("runs", ())))
+
+
+def _unequal(standings: Sequence[Standing]) -> Iterator[str]:
+    played = [frozenset(record.scene for record in row.entrant.unchanged) for row in standings]
+    if len(set(played)) > 1:
+        sizes = "; ".join(f"{row.entrant.name}: {len(scenes)}" for row, scenes in zip(standings, played, strict=True))
+        shared = len(frozenset.intersection(*played))
+        yield f"Not everybody played the same unchanged scenes ({sizes}; in common: {shared}). Compare by pairs only."

@@ -1,0 +1,82 @@
+"""What is read of an evaluation: a record for each episode, a run for each folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qwenarm.ledger import Key
+from qwenarm.suites import Cell
+
+NO_CAUSE = "not attributed"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What two policies share when they are compared: the same things at the same places, and the same words.
+
+    Of these, everything but ``changes`` is equal in an episode and its matched control.
+    """
+
+    task: str
+    level: int
+    seed: int
+    combos: str
+    changes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One episode. progress: at its end, in [0, 1]; curve: after each turn. cause: what attribution says, or "".
+
+    line: its number in the ledger, from 0. offset: where that line begins, in bytes.
+    """
+
+    key: Key
+    role: str
+    model: str
+    altitude: str
+    instruction: str
+    outcome: str
+    progress: float
+    curve: tuple[float, ...]
+    metrics: Mapping[str, float]
+    cause: str
+    line: int
+    offset: int
+
+    @property
+    def success(self) -> bool:
+        """Every other ending is a failure."""
+        return self.outcome == "success"
+
+    @property
+    def why(self) -> str:
+        """The cause of a failure, in a word; "" for a success."""
+        return "" if self.success else self.cause or NO_CAUSE
+
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.key.task, self.key.level, self.key.changes)
+
+    @property
+    def where(self) -> str:
+        """ "put, level 1"."""
+        return f"{self.key.task}, level {self.key.level}"
+
+    @property
+    def scene(self) -> Scene:
+        return Scene(self.key.task, self.key.level, self.key.seed, self.key.combos, self.key.changes)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One folder that an evaluation filled. manifest: {} where it is missing. problems: sentences for the reader."""
+
+    folder: Path
+    name: str
+    manifest: Mapping[str, Any]
+    records: tuple[Record, ...] = field(repr=False)
+    problems: tuple[str, ...] = ()

@@ -1,0 +1,172 @@
+"""The numbers of a report: how often who succeeded, and how two that played the same scenes differ.
+
+Everything else in this package only writes these down, so that page, Markdown and CSV cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from qwenarm.report.entrants import Entrant, controls_of
+from qwenarm.report.records import Record, Scene
+from qwenarm.stats import barnard, clustered, difference, mcnemar, paired_difference, wilson
+from qwenarm.suites import Cell
+
+ANY = "any change"
+"""All changes together."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """k successes of n episodes, and the 95 % interval of the rate."""
+
+    k: int
+    n: int
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        """k / n; 0 for no episodes."""
+        return self.k / self.n if self.n else 0.0
+
+
+def rate(records: Iterable[Record]) -> Rate:
+    """With the Wilson interval. For episodes of scenes that are independent of each other."""
+    won = [record.success for record in records]
+    return Rate(sum(won), len(won), *wilson(sum(won), len(won)))
+
+
+def pooled_rate(records: Iterable[Record]) -> Rate:
+    """Over episodes some of which are the same layout under several changes: the interval is a bootstrap by layout."""
+    layouts: dict[Scene, list[float]] = {}
+    for record in records:
+        layouts.setdefault(replace(record.scene, changes=""), []).append(float(record.success))
+    won = [value for layout in layouts.values() for value in layout]
+    return Rate(int(sum(won)), len(won), *clustered(list(layouts.values())))
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """a against b. paired: on the same scenes, n of them, with exact McNemar; else two independent rates, Barnard.
+
+    only_a, only_b: pairs in which only one succeeded. difference: rate of a minus rate of b, with its interval.
+    """
+
+    a: Rate
+    b: Rate
+    difference: float
+    low: float
+    high: float
+    p: float
+    paired: bool = True
+    only_a: int = 0
+    only_b: int = 0
+
+    @property
+    def n(self) -> int:
+        """How many pairs; 0 when there are none, or when the two are not paired."""
+        return self.a.n if self.paired else 0
+
+
+def paired(a: Mapping[Scene, Record], b: Mapping[Scene, Record]) -> Contrast:
+    """Over the scenes that both have."""
+    pairs = [(a[scene].success, b[scene].success) for scene in a if scene in b]
+    both, only_a = pairs.count((True, True)), pairs.count((True, False))
+    only_b, neither = pairs.count((False, True)), pairs.count((False, False))
+    shared = [scene for scene in a if scene in b]
+    return Contrast(
+        rate(a[scene] for scene in shared),
+        rate(b[scene] for scene in shared),
+        *paired_difference(both, only_a, only_b, neither),
+        p=mcnemar(only_a, only_b),
+        only_a=only_a,
+        only_b=only_b,
+    )
+
+
+def unpaired(a: Iterable[Record], b: Iterable[Record]) -> Contrast:
+    """Of episodes that share no scene."""
+    one, other = rate(a), rate(b)
+    counts = (one.k, one.n, other.k, other.n)
+    return Contrast(one, other, *difference(*counts), p=barnard(*counts), paired=False)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A row of the leaderboard: an entrant on unchanged episodes, and its controls on the same scenes."""
+
+    entrant: Entrant
+    score: Rate
+    controls: Mapping[str, Contrast]
+    """By role: the entrant (a) against the control (b), over the scenes that both played."""
+
+
+def leaderboard(everybody: Sequence[Entrant]) -> list[Standing]:
+    """Models, best first; where there is no model, everybody."""
+    ranked = [e for e in everybody if e.is_model] or list(everybody)
+    rows = [_standing(e, controls_of(e, everybody) if e.is_model else {}) for e in ranked]
+    return sorted(rows, key=lambda row: -row.score.value)
+
+
+def _standing(entrant: Entrant, controls: Mapping[str, Entrant]) -> Standing:
+    mine = entrant.only(lambda record: not record.key.changes)
+    return Standing(entrant, rate(mine.values()), {role: paired(mine, c.scenes) for role, c in controls.items()})
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """A cell, and for a changed one also its matched control: the same seeds without the change."""
+
+    cell: Cell
+    score: Rate
+    change: Contrast | None
+    """Changed (a) against unchanged (b), over the seeds that both have; None for an unchanged cell."""
+
+
+def cell_scores(entrant: Entrant) -> list[CellScore]:
+    """Every cell that was played."""
+    return [CellScore(cell, rate(r), _against_control(entrant, r, cell.changes)) for cell, r in entrant.cells().items()]
+
+
+def change_scores(entrant: Entrant) -> list[tuple[str, Rate, Contrast | None]]:
+    """Every change over all tasks and levels; then, as "any change", all together with a bootstrap by layout."""
+    names = sorted({record.key.changes for record in entrant.records} - {""})
+    rows: list[tuple[str, Rate, Contrast | None]] = []
+    for name in names:
+        mine = [record for record in entrant.records if record.key.changes == name]
+        rows.append((name, rate(mine), _against_control(entrant, mine, name)))
+    if len(names) > 1:
+        rows.append((ANY, pooled_rate(r for r in entrant.records if r.key.changes), None))
+    return rows
+
+
+def _against_control(entrant: Entrant, records: Iterable[Record], changes: str) -> Contrast | None:
+    if not changes:
+        return None
+    changed = {replace(record.scene, changes=""): record for record in records}
+    return paired(changed, entrant.scenes)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row of a comparison. what: "all, unchanged", a family, or a change over all families."""
+
+    what: str
+    contrast: Contrast
+
+
+def comparison(a: Entrant, b: Entrant) -> list[Compared]:
+    """Two entrants: over all unchanged episodes, by family, and by change.
+
+    Where they share no scene at all they are compared as independent samples.
+    """
+    wanted: dict[str, Callable[[Record], bool]] = {"all, unchanged": lambda r: not r.key.changes}
+    for task in sorted({r.key.task for e in (a, b) for r in e.unchanged}):
+        wanted[task] = lambda r, t=task: (r.key.task, r.key.changes) == (t, "")
+    for changes in sorted({r.key.changes for e in (a, b) for r in e.records} - {""}):
+        wanted[changes] = lambda r, c=changes: r.key.changes == c
+    share = any(scene in b.scenes for scene in a.scenes)
+    contrast = paired if share else lambda one, other: unpaired(one.values(), other.values())
+    return [Compared(what, contrast(a.only(which), b.only(which))) for what, which in wanted.items()]

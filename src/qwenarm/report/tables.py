@@ -1,0 +1,282 @@
+"""The tables of a report, made once and then written as HTML, Markdown or for the terminal.
+
+A rate is never shown without its k/n and its interval, a difference never without its interval.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qwenarm.report.entrants import CONTROLS, Entrant
+from qwenarm.report.records import Record
+from qwenarm.report.scores import (
+    ANY,
+    Compared,
+    Contrast,
+    Rate,
+    Standing,
+    cell_scores,
+    change_scores,
+    pooled_rate,
+    rate,
+)
+from qwenarm.suites import Cell
+
+NONE = "no episodes"
+ALL = "all families"
+METRICS = {
+    "decisions": "decisions",
+    "model_s": "model, wall-clock s",
+    "sim_s": "simulated s",
+    "path_m": "path of the tcp, m",
+    "jerk_rms_m_s3": "rms jerk of the tcp, m/s³",
+    "contacts": "unintended contacts",
+    "contact_peak_n": "their peak force, N",
+    "drops": "drops",
+    "clamps": "safety clamps",
+    "tokens_in": "tokens in",
+    "tokens_out": "tokens out",
+    "format_errors": "format errors",
+}
+"""What ``metrics.py`` stores, in words with units."""
+CHANGE_COLUMNS = ("pairs", "changed", "unchanged", "only changed", "only unchanged", "difference, points", "p")
+Link = Callable[[Entrant, Cell], str]
+"""Where the episodes of a cell are listed."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a table. small: a second line. sort: what it is ordered by. anchor: what links to its row name.
+    level: a rate in [0, 1] to shade it. tone: a colour's name in the style sheet.
+    """
+
+    text: str
+    small: str = ""
+    sort: float | str = ""
+    href: str = ""
+    anchor: str = ""
+    level: float | None = None
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first column names the row."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Field, ...], ...]
+
+
+def percent(low: float, high: float) -> str:
+    """ "64–95": the ends of an interval in percent."""
+    return f"{100 * low:.0f}–{100 * high:.0f}"
+
+
+def rate_text(score: Rate) -> str:
+    """ "17/20 · 85 % (64–95)"."""
+    return f"{score.k}/{score.n} · {rate_small(score)}" if score.n else NONE
+
+
+def rate_small(score: Rate) -> str:
+    """ "85 % (64–95)", for beside the k/n."""
+    return f"{100 * score.value:.0f} % ({percent(score.low, score.high)})"
+
+
+def difference_text(contrast: Contrast) -> str:
+    """ "−25 (−59 to +12)" in percentage points."""
+    if not contrast.a.n or not contrast.b.n:
+        return "no pairs" if contrast.paired else NONE
+    return f"{signed(contrast.difference)} ({signed(contrast.low)} to {signed(contrast.high)})"
+
+
+def signed(value: float) -> str:
+    """A difference of rates in percentage points, with its sign."""
+    points = round(100 * value)
+    return f"{points:+d}".replace("-", "−") if points else "0"
+
+
+def p_text(p: float) -> str:
+    """Two digits, or the bound below which they say nothing."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def rate_field(score: Rate, href: str = "", shaded: bool = False) -> Field:
+    if not score.n:
+        return Field(NONE, sort=-1.0)
+    return Field(f"{score.k}/{score.n}", rate_small(score), score.value, href, level=score.value if shaded else None)
+
+
+def contrast_fields(contrast: Contrast) -> tuple[Field, ...]:
+    """Only a, only b, the difference, p."""
+    counts = (Field(str(n) if contrast.paired else "–", sort=n) for n in (contrast.only_a, contrast.only_b))
+    compared = contrast.a.n and contrast.b.n
+    p = Field(p_text(contrast.p), sort=contrast.p) if compared else Field("–", sort=2.0)
+    return (*counts, Field(difference_text(contrast), sort=contrast.difference), p)
+
+
+def leaderboard_table(standings: Sequence[Standing]) -> Table:
+    """One row per model, its controls beside it on the same scenes."""
+    roles = [role for role in CONTROLS if any(role in row.controls for row in standings)]
+    several = len({_suites(row.entrant) for row in standings}) > 1
+    columns = ("model or policy", "success", *roles, *(("suite",) if several else ()))
+    rows = []
+    for row in standings:
+        beside = [rate_field(row.controls[r].b) if r in row.controls else Field("not played", sort=-1.0) for r in roles]
+        suite = [Field(_suites(row.entrant))] if several else []
+        rows.append((Field(row.entrant.name), rate_field(row.score), *beside, *suite))
+    return Table("Success on unchanged episodes: k/n, rate in % with its 95 % Wilson interval", columns, tuple(rows))
+
+
+def _suites(entrant: Entrant) -> str:
+    return ", ".join(sorted({record.key.suite for record in entrant.records}))
+
+
+def controls_table(standings: Sequence[Standing]) -> Table:
+    """What a model's score is owed to: its paired differences from each of its controls."""
+    rows = tuple(
+        (Field(row.entrant.name), Field(role), _pairs_field(c), *_both_fields(c))
+        for row in standings
+        for role, c in row.controls.items()
+    )
+    columns = ("model", "control", "pairs", "model", "control", "only model", "only control", "difference, points", "p")
+    return Table(
+        "Each model against its controls on the same scenes: paired difference with its 95 % interval, exact McNemar p",
+        columns,
+        rows,
+    )
+
+
+def matrix_table(entrant: Entrant, link: Link = lambda *_: "") -> Table:
+    """Families down; across, the levels of unchanged episodes, and then every change."""
+    scores = {score.cell: score.score for score in cell_scores(entrant)}
+    across = sorted({(cell.changes, cell.level) for cell in scores})
+    rows = []
+    for task in sorted({cell.task for cell in scores}):
+        cells = [Cell(task, level, change) for change, level in across]
+        fields = [rate_field(scores[c], link(entrant, c), True) if c in scores else Field("–", sort=-1) for c in cells]
+        rows.append((Field(task), *fields))
+    if len(rows) > 1:
+        pooled = [rate(r for r in entrant.records if (r.key.changes, r.key.level) == where) for where in across]
+        rows.append((Field(ALL), *(rate_field(score, shaded=True) for score in pooled)))
+    columns = (_column(change, level, across) for change, level in across)
+    return Table(f"{entrant.name}: success by family and axis of change", ("family", *columns), tuple(rows))
+
+
+def _column(change: str, level: int, across: Sequence[tuple[str, int]]) -> str:
+    """The level is told where there are several."""
+    several = len({each for other, each in across if bool(other) == bool(change)}) > 1
+    return f"{change or 'unchanged'}, level {level}" if several else change or "unchanged"
+
+
+def changes_table(entrant: Entrant, oracle: Entrant | None) -> Table:
+    """Every change over all tasks, beside its matched control on the same seeds.
+
+    oracle: whether the changed scenes can be solved at all.
+    """
+    rows = []
+    for name, score, contrast in change_scores(entrant):
+        solved = [r for r in oracle.records if name in (r.key.changes, ANY) and r.key.changes] if oracle else []
+        rows.append(
+            (Field(name), *_change_fields(score, contrast), rate_field((pooled_rate if name == ANY else rate)(solved)))
+        )
+    caption = f"{entrant.name}: every change beside its matched, unchanged control on the same seeds"
+    return Table(caption, ("change", *CHANGE_COLUMNS, "oracle, changed"), tuple(rows))
+
+
+def change_cells_table(entrant: Entrant) -> Table:
+    """The same, cell by cell."""
+    rows = [
+        (
+            Field(score.cell.changes),
+            Field(f"{score.cell.task}, level {score.cell.level}"),
+            *_change_fields(score.score, score.change),
+        )
+        for score in cell_scores(entrant)
+        if score.change
+    ]
+    return Table(f"{entrant.name}: the same by task", ("change", "task", *CHANGE_COLUMNS), tuple(rows))
+
+
+def _change_fields(score: Rate, contrast: Contrast | None) -> tuple[Field, ...]:
+    """contrast: None where different changes are taken together."""
+    if contrast is None:
+        blank = Field("–", sort=-1.0)
+        return (blank, rate_field(score), *[blank] * 5)
+    return (_pairs_field(contrast), *_both_fields(contrast))
+
+
+def _both_fields(contrast: Contrast) -> tuple[Field, ...]:
+    return (rate_field(contrast.a), rate_field(contrast.b), *contrast_fields(contrast))
+
+
+def _pairs_field(contrast: Contrast) -> Field:
+    return Field(str(contrast.n) if contrast.paired else "–", sort=contrast.n)
+
+
+def comparison_table(a: Entrant, b: Entrant, rows: Sequence[Compared]) -> Table:
+    """Two entrants, part by part."""
+    is_paired = all(row.contrast.paired for row in rows)
+    how = "paired by scene, exact McNemar p" if is_paired else "no scene in common, so independent rates, Barnard p"
+    listed = tuple((Field(row.what), _pairs_field(row.contrast), *_both_fields(row.contrast)) for row in rows)
+    columns = ("episodes", "pairs", "A", "B", "only A", "only B", "A − B, points", "p")
+    return Table(f"A = {a.name}, B = {b.name}: {how}", columns, listed)
+
+
+def pairs_table(comparisons: Iterable[tuple[Entrant, Entrant, Sequence[Compared]]]) -> Table:
+    """Every two entrants over all their unchanged episodes."""
+    columns = ("A", "B", "pairs", "A succeeds", "B succeeds", "only A", "only B", "A − B, points", "p")
+    rows = tuple(
+        (Field(a.name), Field(b.name), _pairs_field(compared[0].contrast), *_both_fields(compared[0].contrast))
+        for a, b, compared in comparisons
+    )
+    return Table("Any two models over the unchanged episodes of both: exact McNemar p", columns, rows)
+
+
+def endings_table(entrant: Entrant) -> Table:
+    """How unchanged episodes ended, and what attribution says of those that failed."""
+    families = by_family(entrant.unchanged)
+    endings = [name for name, _ in Counter(r.outcome for r in entrant.unchanged).most_common()]
+    causes = [name for name, _ in Counter(r.why for r in entrant.unchanged if r.why).most_common()]
+    rows = []
+    for where, records in families.items():
+        counted, why = Counter(r.outcome for r in records), Counter(r.why for r in records)
+        counts = [*(counted[name] for name in endings), *(why[name] for name in causes)]
+        rows.append(
+            (Field(where), Field(str(len(records)), sort=len(records)), *(Field(str(n), sort=n) for n in counts))
+        )
+    columns = ("family", "n", *(f"ended: {name}" for name in endings), *(f"cause: {name}" for name in causes))
+    return Table(f"{entrant.name}: endings of unchanged episodes, and causes of the failed ones", columns, tuple(rows))
+
+
+def by_family(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Episodes by family, in the order of its name."""
+    found: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda r: r.key.task):
+        found.setdefault(record.key.task, []).append(record)
+    return found
+
+
+def metrics_table(everybody: Sequence[Entrant]) -> Table:
+    """Medians with quartiles over unchanged episodes, of those that succeeded and of the others."""
+    rows = []
+    for entrant in everybody:
+        for ending, won in (("succeeded", True), ("failed", False)):
+            records = [r for r in entrant.unchanged if r.success is won and r.metrics]
+            if not records:
+                continue
+            fields = (_spread([r.metrics[name] for r in records if name in r.metrics]) for name in METRICS)
+            rows.append((Field(entrant.name), Field(ending), Field(str(len(records)), sort=len(records)), *fields))
+    columns = ("model or policy", "ended", "n", *METRICS.values())
+    return Table("Per episode: median (lower to upper quartile), unchanged episodes", columns, tuple(rows))
+
+
+def _spread(values: Sequence[float]) -> Field:
+    if not values:
+        return Field("–", sort=-1.0)
+    low, middle, high = (round(float(v), 4) for v in np.percentile(values, [25, 50, 75]))
+    return Field(f"{middle:.3g}", f"({low:.3g} to {high:.3g})", middle)

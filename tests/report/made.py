@@ -1,0 +1,82 @@
+"""Evaluations that nobody played: real ledgers and manifests with outcomes of our choice."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tests.test_page import an_episode
+
+from qwenarm import ledger
+from qwenarm.ledger import Key
+from qwenarm.suites import FIRST_SEED, Block, Suite
+from qwenarm.trace import FILE, Trace
+from qwenarm.types import Episode, Outcome
+
+Succeeds = Callable[[Key, str], bool]
+"""Tells whether an episode succeeds, by its key and role."""
+TEMPLATE = an_episode()
+METRICS = {"decisions": 3, "sim_s": 8.4, "path_m": 1.9, "contacts": 0, "tokens_in": 300, "tokens_out": 40}
+
+
+def suite(
+    tasks: Sequence[str] = ("put", "stack"),
+    seeds: int = 4,
+    changes: Sequence[str] = ("", "look:2"),
+    levels: Sequence[int] = (1,),
+) -> Suite:
+    return Suite("made-v1", (Block(tuple(tasks), tuple(levels), seeds, tuple(changes)),))
+
+
+def by_seed(key: Key, role: str) -> bool:
+    """The oracle always; the model with even seeds, with changes every fourth; the others never."""
+    return role == "oracle" or (role == "vlm" and key.seed % (4 if key.changes else 2) == 0)
+
+
+def episode(key: Key, role: str, succeeds: bool, model: str = "bundled") -> Episode:
+    options = {"policy": role, **({"model": model, "altitude": "step"} if role == "vlm" else {})}
+    setup = {**TEMPLATE.setup, "key": asdict(key), "options": options, "metrics": METRICS, "clock": key.clock}
+    outcome, progress = (Outcome.SUCCESS, 1.0) if succeeds else (Outcome.FAILURE, 0.25)
+    where = {"task": key.task, "level": key.level, "arm": key.arm, "policy": role, "seed": key.seed}
+    return replace(TEMPLATE, **where, outcome=outcome, progress=progress, setup=setup)
+
+
+def evaluation(
+    folder: Path,
+    played: Suite | None = None,
+    succeeds: Succeeds = by_seed,
+    roles: Sequence[str] = ("vlm", "oracle", "idle"),
+    clock: str = "paused",
+    model: str = "bundled",
+) -> Path:
+    """A whole evaluation, as `qwenarm eval` would have left it."""
+    played, trace = played or suite(), Trace(folder)
+    hashes = {role: f"{model}-{role}" for role in roles}
+    run = {"arm": "panda", "combos": "all", "clock": clock, "controls": list(roles[1:]), "policies": hashes}
+    ledger.enter(folder, played, played, run, {digest: {"role": role} for role, digest in hashes.items()})
+    lines = []
+    for role in roles:
+        for cell, seeds in played.cells().items():
+            if cell.changes and role not in ("vlm", "oracle"):
+                continue
+            for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+                where = (cell.task, cell.level, seed, "panda", "all", cell.changes, clock, hashes[role])
+                key = Key(played.name, *where)
+                lines.append(packed(trace, episode(key, role, succeeds(key, role), model)))
+    with open(folder / FILE, "a") as file:  # one write: thousands of fsynced ones would take minutes
+        file.writelines(lines)
+    return folder
+
+
+def packed(trace: Trace, one: Episode) -> str:
+    """Its line, and its pictures in the trace."""
+    from qwenarm.trace import pack
+
+    found = pack(one, lambda name: (trace.folder / name).exists())
+    for name, data in found.pictures.items():
+        (trace.folder / name).write_bytes(data)
+    return found.line
+
+
+def rates(records: Sequence[Mapping[str, str]]) -> tuple[int, int]:
+    """(successes, episodes) of rows of episodes.csv."""
+    return sum(row["success"] == "1" for row in records), len(records)

@@ -1,0 +1,182 @@
+"""The site: all of it is there, all of it is inside, every number agrees, and no rate stands without its interval."""
+
+import csv
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from tests.report.made import evaluation, rates, suite
+from tests.test_page import EVIL
+
+from qwenarm import report as reports
+from qwenarm.errors import BadInput
+from qwenarm.ledger import MANIFEST, read_manifest
+from qwenarm.report import pages, write_report
+from qwenarm.report.comparing import compare_runs
+from qwenarm.trace import FILE
+
+
+class Links(HTMLParser):
+    """What a page points to, its anchors, and what the reader reads."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.anchors: set[str] = set()
+        self.tags: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.tags.append(tag)
+        self.targets += [found[name] for name in ("href", "src") if name in found]
+        self.anchors |= {found["id"]} if "id" in found else set()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    home = tmp_path_factory.mktemp("runs")
+    played = suite(("put", "stack"), 4, ("", "look:2", "light:1"), (1, 2))
+    first = evaluation(home / "first", played)
+    evaluation(first, played, roles=("vlm",), clock="latency:2.0", succeeds=lambda key, role: key.seed % 3 == 0)
+    second = evaluation(home / "second", played, lambda key, role: key.task == "put", ("vlm",), model="other")
+    return [first, second]
+
+
+@pytest.fixture(scope="module")
+def site(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(runs, tmp_path_factory.mktemp("site")).index.parent
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_link_leads_somewhere_inside(site):
+    links = {path: Links(path) for path in site.rglob("*.html")}
+    assert len(links) > 100
+    for path, found in links.items():
+        for target in found.targets:
+            if target.startswith("data:"):
+                continue
+            assert not re.match(r"[a-z]+:|/", target), f"{path} points outside: {target}"
+            name, _, anchor = unquote(target).partition("#")
+            there = (path.parent / name).resolve() if name else path
+            assert there.is_file() and there.is_relative_to(site), f"{path} points to {target}"
+            assert not anchor or anchor in links[there].anchors, f"{path} points to {target}"
+
+
+def test_all_parts_are_there(site):
+    found = Links(site / "index.html")
+    anchors = {"leaderboard", "families", "models", "latency", "progress", "failures", "cost", "episodes", "cite"}
+    assert anchors <= found.anchors and found.tags.count("svg") > 10
+
+
+def test_every_episode_has_its_page_and_its_row(site, runs):
+    rows = table(site / "episodes.csv")
+    assert len(rows) == sum(len((run / FILE).read_text().splitlines()) for run in runs)
+    assert len(list(site.glob("episodes/*/*.html"))) == len(rows)
+
+
+UNTOLD = r"<style>.*?</style>|<script>.*?</script>|<svg.*?</svg>|<section id=.reading.*?</section>|<i>\d+ %</i>|<[^>]+>"
+"""Of a page: what is drawn, the scale beneath it, how to read it, and the tags."""
+
+
+def test_no_rate_stands_without_its_interval(site):
+    for path in (site / "report.md", site / "index.html"):
+        text = re.sub(UNTOLD, " ", path.read_text(), flags=re.DOTALL)
+        told = re.findall(r"(\d+) % *(.{12})", text)
+        bare = [each for each in told if not re.match(r"\(\d+–\d+\)|Wilson|bootstrap|interval", each[1])]
+        assert len(told) > 20 and not bare, f"{path}: {bare[:5]}"
+
+
+def test_all_files_tell_the_same_numbers(site):
+    episodes, leaders, cells = (table(site / f"{name}.csv") for name in ("episodes", "leaderboard", "cells"))
+    for row in leaders:
+        mine = [each for each in episodes if each["entrant"] == row["entrant"] and not each["changes"]]
+        assert rates(mine) == (int(row["k"]), int(row["n"]))
+        assert f"{row['k']}/{row['n']} · " in (site / "report.md").read_text()
+    for row in cells:
+        where = ("entrant", "task", "level", "changes")
+        mine = [each for each in episodes if all(each[name] == row[name] for name in where)]
+        assert rates(mine) == (int(row["k"]), int(row["n"]))
+        assert float(row["low"]) <= float(row["rate"]) <= float(row["high"])
+        assert bool(row["changes"]) == bool(row["pairs"])
+
+
+def test_the_citation_has_the_manifest_s_hash(site, runs):
+    for text in ((site / "index.html").read_text(), (site / "report.md").read_text()):
+        assert all(f"manifest sha256 {read_manifest(run)['sha256']}" in text for run in runs)
+
+
+def test_models_are_compared_on_the_page_as_by_compare(site, runs):
+    problems, printed = compare_runs(*runs, who_a="paused")
+    assert not problems
+    told = list(printed.columns[1].cells)
+    assert told[0] == "16" and all(int(pairs) > 0 for pairs in told)
+    rows = [row for row in table(site / "comparisons.csv") if row["a"] == "bundled · paused" and row["b"] == "other"]
+    assert [row["pairs"] for row in rows] == told
+
+
+def test_what_a_model_says_cannot_break_the_site(tmp_path):
+    run = evaluation(tmp_path / "run", suite((EVIL,), 1, ("",)), model=EVIL)
+    index = write_report([run], tmp_path / "site").index
+    for path in index.parent.rglob("*.html"):
+        found = Links(path)
+        assert found.tags.count("script") <= 1
+        assert not any(re.match("[a-z]+:(?!,)", target) for target in found.targets)
+
+
+def test_pictures_are_the_trace_s_own(site, runs):
+    page = next(site.glob("episodes/00-*/*.html"))
+    pictures = [target for target in Links(page).targets if target.endswith(".png")]
+    assert pictures
+    for target in pictures:
+        assert (page.parent / target).read_bytes() == (runs[0] / "frames" / Path(target).name).read_bytes()
+
+
+def test_of_many_episodes_failures_and_samples_get_a_page_and_the_site_says_so(tmp_path, monkeypatch):
+    run = evaluation(tmp_path / "run", suite(("put",), 6, ("",)))
+    monkeypatch.setattr(pages, "FEW", 10)
+    written = write_report([run], tmp_path / "site")
+    assert written.pages == (3 + 1) + 1 + 1  # the model's failures and a success; one of the oracle, one of idle
+    assert "--pages all" in written.index.read_text()
+    assert write_report([run], tmp_path / "all", which="all").pages == 18
+    assert write_report([run], tmp_path / "none", which="none").pages == 0
+
+
+def test_a_missing_picture_costs_one_page_and_is_told(tmp_path):
+    run = evaluation(tmp_path / "run", suite(("put",), 2, ("",)), roles=("vlm",))
+    for path in (run / "frames").iterdir():
+        path.unlink()
+    written = write_report([run], tmp_path / "site")
+    assert written.pages == 0 and len(written.problems) == 2 and "No page for line 1" in written.problems[0]
+    assert "No page for line 1" in written.index.read_text()
+
+
+def test_runs_of_different_suites_and_code_are_told_apart(tmp_path, monkeypatch):
+    first = evaluation(tmp_path / "first", suite(("put",), 3))
+    monkeypatch.setattr("qwenarm.ledger.source_sha256", lambda: "f" * 64)
+    other = suite(("put", "sort"), 2)
+    second = evaluation(tmp_path / "second", type(other)("other-v2", other.blocks))
+    told = "\n".join(write_report([first, second], tmp_path / "site", which="none").problems)
+    assert "differ in suite (first: made-v1; second: other-v2)" in told and "differ in source code" in told
+    assert "Not everybody played the same unchanged scenes" in told and "in common: 2" in told
+
+
+def test_a_place_that_cannot_be_written_to_is_bad_input(tmp_path):
+    run = evaluation(tmp_path / "run", suite(("put",), 1, ("",)), roles=("vlm",))
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="Cannot write the report"):
+        write_report([run], tmp_path / "file" / "site")
+
+
+def test_only_controls_make_a_report_too(tmp_path):
+    run = evaluation(tmp_path / "run", suite(("put",), 2, ("",)), roles=("oracle",))
+    index = write_report([run], tmp_path / "site").index.read_text()
+    assert "<b>oracle</b> succeeds in" in index and "qwenarm attribute" in index
+    assert reports.make_report(reports.read_runs([run])).models[0].role == "oracle"
+    assert (run / MANIFEST).is_file()
