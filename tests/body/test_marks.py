@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from qwenarm.body.body import Body
-from qwenarm.body.marks import rectangles
-from qwenarm.body.objects import GOODS, MARKS, ObjectSpec
+from qwenarm.body.marks import NAMES, mark_words, rectangles
+from qwenarm.body.objects import GOODS, ObjectSpec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.registry import load
 
+MARKS = [name for name, words in NAMES.items() if "{}" not in words]
+"""Those of parcels."""
 SLOT = {"stripe": "sides", "crack": "sides"}
 """Where a mark is put, if not on top."""
 
@@ -53,8 +55,12 @@ def test_every_mark_is_seen_and_no_two_look_the_same(size):
             assert a == b or different > 0.05 * parcel, f"{a or 'none'} and {b or 'none'} look alike"
 
 
+def test_features_are_told_in_words():
+    assert mark_words("pins:4+dot:red") == ["4 pins", "red dot"] and mark_words("") == []
+
+
 def test_goods_are_told_apart_by_number_and_named_by_their_marks():
     assert GOODS and all(ObjectSpec(shape, "red").graspable for shape in GOODS)
     first, second = (ObjectSpec("parcel", "red", top="glass", sides="crack", number=i) for i in (1, 2))
     assert (first.id, second.id) == ("red_parcel_1", "red_parcel_2")
-    assert first.label == second.label == "red parcel, fragile, damaged"
+    assert first.label == second.label == "red parcel, fragile, cracked"

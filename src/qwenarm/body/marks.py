@@ -14,6 +14,22 @@ SHADED = 1.4
 """Sides lie in the shade: on colours with a smaller sum of channels than this, marks on them are light."""
 DARK, LIGHT, RED = (0.05, 0.05, 0.07, 1.0), (0.94, 0.94, 0.90, 1.0), (0.85, 0.05, 0.08, 1.0)
 
+COLORS: dict[str, tuple[float, float, float]] = {
+    "red": (0.82, 0.10, 0.10),
+    "orange": (0.95, 0.48, 0.05),
+    "yellow": (0.95, 0.85, 0.12),
+    "green": (0.12, 0.60, 0.18),
+    "blue": (0.10, 0.25, 0.85),
+    "purple": (0.48, 0.14, 0.66),
+    "white": (0.95, 0.95, 0.95),
+    "black": (0.07, 0.07, 0.07),
+}
+NAMES = {
+    "A": "labelled A", "B": "labelled B", "C": "labelled C", "1": "1 kg", "9": "9 kg", "glass": "fragile",
+    "stripe": "striped", "crack": "cracked",
+    "pins": "{} pins", "dots": "{} dots", "dot": "{} dot", "cap": "{} cap",
+}  # fmt: skip
+"""What may be on a thing, and the words for it. Several are joined by "+", and some have a value: "pins:4+dot:red"."""
 SIGNS: dict[str, tuple[str, ...]] = {
     "A": (".###.", "#...#", "#####", "#...#", "#...#"),
     "B": ("####.", "#...#", "####.", "#...#", "####."),
@@ -30,6 +46,12 @@ TOP = (np.array([0.0, 1.0, 0.0]), np.array([-1.0, 0.0, 0.0]))
 """To the right and up on a thing's upper face, as the front camera sees it when it is not turned."""
 SIDES = [(np.array([-s, c, 0.0]), np.array([0.0, 0.0, 1.0])) for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))]
 """To the right and up on its four sides, the one towards the front camera first."""
+
+
+def mark_words(marks: str) -> list[str]:
+    """ "pins:4+dot:red" as "4 pins" and "red dot"."""
+    pairs = [mark.partition(":")[::2] for mark in marks.split("+") if mark]
+    return [NAMES[kind].format(value) for kind, value in pairs]
 
 
 def rectangles(mask: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
@@ -53,9 +75,10 @@ def paint(
     size: Sequence[float] | np.ndarray,
     rgba: Rgba,
     kind: mujoco.mjtGeom = mujoco.mjtGeom.mjGEOM_BOX,
+    quat: Sequence[float] = (1.0, 0.0, 0.0, 0.0),
 ) -> None:
     """Adds what is seen and not felt: by default a box. pos (3,) of its middle and size (3,) as for a geom, m."""
-    body.add_geom(type=kind, pos=pos, size=size, rgba=rgba, contype=0, conaffinity=0, density=0)
+    body.add_geom(type=kind, pos=pos, size=size, quat=quat, rgba=rgba, contype=0, conaffinity=0, density=0)
 
 
 def contrast(rgba: Rgba, light_from: float = 0.5) -> list[float]:

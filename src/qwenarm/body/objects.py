@@ -16,22 +16,14 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.drawer import add_drawer
-from qwenarm.body.marks import contrast, mark_sides, mark_top, paint
+from qwenarm.body.goods import GOODS_SIZE, add_goods
+from qwenarm.body.marks import COLORS as COLORS
+from qwenarm.body.marks import contrast, mark_top, mark_words, paint
 
-COLORS: dict[str, tuple[float, float, float]] = {
-    "red": (0.82, 0.10, 0.10),
-    "orange": (0.95, 0.48, 0.05),
-    "yellow": (0.95, 0.85, 0.12),
-    "green": (0.12, 0.60, 0.18),
-    "blue": (0.10, 0.25, 0.85),
-    "purple": (0.48, 0.14, 0.66),
-    "white": (0.95, 0.95, 0.95),
-    "black": (0.07, 0.07, 0.07),
-}
 GRASPABLE = ("cube", "cylinder", "ball")
 CONTAINERS = ("bowl", "tray", "box")
 SHAPES = GRASPABLE + CONTAINERS
-GOODS = ("parcel",)
+GOODS = tuple(GOODS_SIZE)
 """Graspable too, and told apart by their marks."""
 FIXTURES = ("cover", "barrier", "bay", "bin", "drawer", *GOODS)
 """No instruction of the first tasks names them, and the bundled model has seen none: they are not among SHAPES."""
@@ -65,17 +57,8 @@ COVER_SIZE, COVER_WALL = (0.058, 0.056), 0.004
 """Width and height of a cover, and the thickness of its walls and top, m: there is room in it for a thing of 40 mm."""
 BARRIER_SIZE = (0.20, 0.03, 0.12)
 """Length, thickness and height of a barrier, m."""
-PARCEL_SIZE = (0.048, 0.044)
-"""Width and height of a parcel, m."""
-FIXTURE_SIZE = {"cover": COVER_SIZE, "barrier": BARRIER_SIZE[::2], "parcel": PARCEL_SIZE}
-"""Width (of a barrier: its length) and height of all but bays, m."""
-MARKS = {
-    "A": "labelled A", "B": "labelled B", "C": "labelled C", "1": "1 kg", "9": "9 kg", "glass": "fragile",
-    "stripe": "striped", "crack": "damaged",
-}  # fmt: skip
-"""What may be on a thing, and the words for it. On a container's floor there may be a letter."""
-HEAVY = 3.0
-"""A parcel of 9 kg weighs so many times what another weighs: the numbers on the labels are for large ones."""
+FIXTURE_SIZE = {"cover": COVER_SIZE, "barrier": BARRIER_SIZE[::2], **GOODS_SIZE}
+"""Width (of a barrier: its length) and height of what is neither graspable by shape nor a container, m."""
 DENSITY = 400.0
 """kg/m3, about that of wood: a 45 mm cube weighs 36 g."""
 
@@ -85,7 +68,7 @@ class ObjectSpec:
     """One kind of object. size: edge of a cube, diameter of a cylinder or ball, outer width of a container or cover,
     length of a barrier, in m. name: what people call it by instead of its colour, "upper left bay", or "".
 
-    top, sides: what is painted there, of MARKS, or "". number: tells apart what has the same colour and shape, else 0.
+    top, sides: what is there (see ``marks.NAMES``), or "". number: tells apart what has the same colour and shape.
     """
 
     shape: str
@@ -105,8 +88,7 @@ class ObjectSpec:
     @property
     def label(self) -> str:
         """How people call it, "red cube" or "red parcel, fragile"."""
-        marks = [MARKS[mark] for mark in (self.top, self.sides) if mark]
-        return ", ".join([self.name or f"{self.color} {self.shape}", *marks])
+        return ", ".join([self.name or f"{self.color} {self.shape}", *mark_words(self.top), *mark_words(self.sides)])
 
     @property
     def graspable(self) -> bool:
@@ -173,8 +155,8 @@ def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: fl
     body.add_freejoint(name=spec.id)
     if spec.shape == "cover":
         _add_cover(body, rgba)
-    elif spec.shape == "parcel":
-        _add_parcel(body, spec, rgba)
+    elif spec.shape in GOODS:
+        add_goods(body, spec, rgba, DENSITY)
     elif spec.graspable:
         _add_solid(body, spec, rgba)
     elif spec.shape == "bowl":
@@ -286,17 +268,3 @@ def _add_barrier(body: mujoco.MjsBody, rgba: list[float]) -> None:
     for x in (-0.5, 0.0, 0.5):
         stripe = [0.1 * half[0], half[1] + 0.001, half[2] + 0.001]
         paint(body, [x * half[0], 0, 0], stripe, contrast(rgba))
-
-
-def _add_parcel(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
-    """A box with its marks."""
-    half = [spec.size / 2, spec.size / 2, spec.height / 2]
-    density = DENSITY * (HEAVY if spec.top == "9" else 1.0)
-    body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, density=density, friction=[1.0, 0.01, 0.001], condim=4,
-        solref=[0.01, 1],
-    )  # fmt: skip
-    if spec.sides:
-        mark_sides(body, spec.sides, half, rgba)
-    if spec.top:
-        mark_top(body, spec.top, half[2], spec.size, rgba)

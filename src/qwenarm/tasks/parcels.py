@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from qwenarm.body.objects import COLORS, PARCEL_SIZE, ObjectSpec
+from qwenarm.body.goods import GOODS_SIZE
+from qwenarm.body.objects import COLORS, ObjectSpec
 from qwenarm.body.scene import Scene
 from qwenarm.body.state import WorldState
 from qwenarm.tasks._casting import Cast, Task
@@ -139,7 +140,7 @@ def _draw_place(cast: Cast) -> ObjectSpec:
 def _parcel(cast: Cast, rule: Rule, clause: Clause) -> ObjectSpec:
     """A parcel for which this clause counts."""
     color = str(cast.rng.choice(list(COLORS)))
-    spec = ObjectSpec("parcel", color, PARCEL_SIZE[0])
+    spec = ObjectSpec("parcel", color, GOODS_SIZE["parcel"][0])
     base = rule.clauses[-1].trait
     if rule.exception:  # what the exception is made of may belong to either class of the others
         spec = _with(spec, base.slot, rule.clauses[1 + int(cast.rng.integers(2))].value)
