@@ -6,6 +6,7 @@ Where a node has no renderer or key of its own in its environment, nothing is se
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -15,6 +16,8 @@ from qwenarm.assemble import ASK_A_MODEL
 from qwenarm.errors import BadInput
 from qwenarm.mind.model import URLS
 from qwenarm.workers import Died, Job, Message, Setting, serve
+
+ANSWERS_IN_S = 10.0
 
 
 class Player:
@@ -61,8 +64,9 @@ class Cluster:
         self.setting, self.ray = setting, ray
         if not ray.is_initialized():
             try:
+                _knock(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 raise BadInput(f"There is no Ray cluster at {address!r}: {error}") from error
         self.gpus = int(_wants_gpu(setting) and ray.cluster_resources().get("GPU", 0) >= count)
         if (cpus := int(ray.cluster_resources().get("CPU", 0))) < count:
@@ -84,6 +88,13 @@ class Cluster:
             return Died("it has ended")
         except self.ray.exceptions.RayError as error:
             return Died(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where no machine listens: Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), ANSWERS_IN_S).close()
 
 
 def _wants_gpu(setting: Setting) -> bool:
