@@ -9,10 +9,11 @@ before that.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from qwenarm.body.objects import COLORS, GRASPABLE, ObjectSpec, make_spec
-from qwenarm.body.scene import Scene
+from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.state import WorldState
 from qwenarm.tasks._answers import last_said, named, numbers
 from qwenarm.tasks._casting import Cast, Task
@@ -100,10 +101,11 @@ def make(cast: Cast, level: int) -> Setup:
     shape, count = _draw_things(cast, COVERS[level - 1])
     things = list(cast.specs)
     covers = _draw_covers(cast, len(things))
+    cast.specs = [*covers, *(replace(cover, number=1) for cover in covers)]  # things have the room of their covers
     place = cast.draw(("bowl",) if level > 2 else ("bowl", "box"))
     needed = len(cast.specs)
     cast.add(level - 1, GRASPABLE)
-    scene = cast.scene(needed)
+    scene = _revealed(cast.scene(needed), dict(zip(cast.specs[len(covers) :], things, strict=False)))
     hides = tuple((cover.id, thing.id) for cover, thing in zip(covers, things, strict=True))
     covering = Covering(_trips(cast, scene, hides, SWAPPED[level - 1]), hides)
     i = int(cast.rng.integers(len(things)))
@@ -137,9 +139,16 @@ def _draw_covers(cast: Cast, count: int) -> list[ObjectSpec]:
     taken = {spec.color for spec in cast.specs}
     colors = [str(color) for color in cast.rng.permutation(list(COLORS))]
     chosen = sorted(colors, key=lambda color: color in taken)[:count]
-    covers = [make_spec("cover", color) for color in chosen]
-    cast.specs += covers
-    return covers
+    return [make_spec("cover", color) for color in chosen]
+
+
+def _revealed(scene: Scene, things: Mapping[ObjectSpec, ObjectSpec]) -> Scene:
+    """The scene with things in place of others."""
+    objects = [
+        Placement(thing, (*p.pos[:2], thing.origin_height), p.yaw) if (thing := things.get(p.spec)) else p
+        for p in scene.objects
+    ]
+    return replace(scene, objects=tuple(objects))
 
 
 def _trips(cast: Cast, scene: Scene, hides: tuple[tuple[str, str], ...], swapped: int) -> tuple[Trip, ...]:
