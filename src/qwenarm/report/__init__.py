@@ -32,9 +32,9 @@ def write_report(
 ) -> Written:
     """Writes the report on the runs in these folders.
 
-    which: the episodes that get a page, see ``pages.chosen``. films: of so many failures of each model. An old report
-    in the same place is replaced, file by file. Raises BadInput when a run has no episode, or the place cannot be
-    written to.
+    which: the episodes that get a page, see ``pages.chosen``. films: so many failures of each model are played again
+    and filmed. An old report in the same place is replaced, file by file. Raises BadInput when a run has no episode, or
+    the place cannot be written to.
     """
     report = _read(folders, tell)
     try:
@@ -68,7 +68,7 @@ def _write(report: Report, out: Path, which: Which, films: int, tell: Tell) -> W
 
 
 def _films(report: Report, out: Path, films: int, tell: Tell) -> list[str]:
-    wanted = list(to_film(report.everybody, films))
+    wanted = to_film(report.models, films)
     problems = []
     for done, (entrant, record) in enumerate(wanted, 1):
         problems.append(write_film(out / Site.film_name(record), entrant.run.folder, record))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -181,13 +181,13 @@ class _Pictures:
         return next(name for name, array in self._arrays.items() if array is frame.rgb)
 
 
-def to_film(everybody: Iterable[Entrant], most: int) -> Iterator[tuple[Entrant, Record]]:
+def to_film(models: Iterable[Entrant], most: int) -> list[tuple[Entrant, Record]]:
     """Which episodes are filmed: of each model the first failure in each cell, ``most`` of them at most."""
-    for entrant in everybody:
-        if entrant.is_model:
-            cells = entrant.cells().values()
-            lost = (next((record for record in records if not record.success), None) for records in cells)
-            yield from [(entrant, record) for record in lost if record][:most]
+    found = []
+    for entrant in models:
+        lost = (next((r for r in records if not r.success), None) for records in entrant.cells().values())
+        found += [(entrant, record) for record in lost if record][:most]
+    return found
 
 
 def write_film(path: Path, folder: Path, record: Record) -> str:

@@ -51,7 +51,7 @@ Link = Callable[[Entrant, Cell], str]
 @dataclass(frozen=True)
 class Field:
     """One field of a table. small: a second line. sort: what it is ordered by. anchor: what links to its row name.
-    level: a rate in [0, 1] to shade it. tone: a colour's name in the style sheet.
+    level: a rate in [0, 1] to shade it. tone: a class of the style sheet: green, red, name.
     """
 
     text: str
@@ -231,7 +231,12 @@ def pairs_table(comparisons: Iterable[tuple[Entrant, Entrant, Sequence[Compared]
     """Every two entrants over all their unchanged episodes."""
     columns = ("A", "B", "pairs", "A succeeds", "B succeeds", "only A", "only B", "A − B, points", "p")
     rows = tuple(
-        (Field(a.name), Field(b.name), _pairs_field(compared[0].contrast), *_both_fields(compared[0].contrast))
+        (
+            Field(a.name),
+            Field(b.name, tone="name"),
+            _pairs_field(compared[0].contrast),
+            *_both_fields(compared[0].contrast),
+        )
         for a, b, compared in comparisons
     )
     return Table("Any two models over the unchanged episodes of both: exact McNemar p", columns, rows)
