@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from qwenarm.assemble import Choice, make_policy, perform
+from qwenarm import cli, trace
+from qwenarm.assemble import Choice, env_of, make_policy, perform
 from qwenarm.body.safety import PERIOD
 from qwenarm.clock import Clock, parse_clock
 from qwenarm.env import ArmEnv
@@ -133,3 +134,10 @@ def test_a_control_works_under_the_same_clock():
     assert paused.outcome == late.outcome == "success"
     spent = late.setup["metrics"]["sim_s"] - paused.setup["metrics"]["sim_s"]
     assert spent == pytest.approx(late.setup["metrics"]["decisions"], abs=1.0)
+
+
+def test_one_run_keeps_its_clock_too(tmp_path):
+    words = ["run", "--policy", "idle", "--no-film", "--clock", "latency:1", "--out", str(tmp_path)]
+    assert cli.main(words) == 0
+    (episode,) = trace.read(tmp_path).episodes
+    assert episode.setup["clock"] == "latency:1" and replay(env_of(episode), episode).same

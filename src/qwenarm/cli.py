@@ -67,7 +67,7 @@ def run(
     from qwenarm.rollout import drive
     from qwenarm.trace import Trace
 
-    choice = Choice(task, level, arm, policy, model, altitude, instruction, changes=parse(changes))
+    choice = Choice(task, level, arm, policy, model, altitude, instruction, changes=parse(changes), clock=clock)
     make_env(choice).close()  # a name that does not exist is told before a model is loaded
     backend = make_backend(choice)
     folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '-')}-{seed}"
