@@ -86,10 +86,12 @@ def test_manifests_that_are_missing_damaged_or_changed_are_told(folder):
 
 def test_causes_belong_to_their_keys(folder):
     keys = [json.loads(line)["setup"]["key"] for line in lines(folder)]
-    told = [{"key": keys[1], "cause": "perception", "also": [], "tried": {}}, {"key": {"odd": 1}, "cause": "plan"}]
+    found = {"key": keys[1], "cause": "perception", "also": ["plan"], "why": "It pointed at the bowl.", "tried": {}}
+    told = [found, {"key": {"odd": 1}, "cause": "plan"}]
     (folder / CAUSES).write_text("".join(json.dumps(each) + "\n" for each in told))
     run = read_run(folder)
     assert [record.why for record in run.records[:3]] == ["", "perception", ""]
+    assert str(run.records[1].cause) == "perception (or plan): It pointed at the bowl."
     assert any("1 lines cannot be read" in problem for problem in run.problems)
 
 

@@ -33,7 +33,7 @@ def record(seed: int, success: bool, role: str = "vlm", **where: object) -> Reco
     more = {"model": str(where.get("model", "")), "altitude": str(where.get("altitude", ""))}
     outcome, progress = ("success", 1.0) if success else ("failure", 0.0)
     return Record(key, role, **more, instruction="", outcome=outcome, progress=progress, curve=(progress,),
-                  metrics={}, cause="", line=0, offset=0)  # fmt: skip
+                  metrics={}, cause=None, line=0, offset=0)  # fmt: skip
 
 
 def run(*records: Record, name: str = "run") -> Run:

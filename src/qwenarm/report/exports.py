@@ -16,6 +16,7 @@ from qwenarm.report.tables import (
     METRICS,
     Field,
     Table,
+    causes_table,
     change_cells_table,
     comparison_table,
     controls_table,
@@ -82,6 +83,7 @@ def episode_rows(everybody: Iterable[Entrant]) -> list[dict[str, Any]]:
             "success": int(r.success),
             "outcome": r.outcome,
             "cause": r.why,
+            "also": " ".join(r.cause.also) if r.cause else "",
             "progress": r.progress,
             "turns": len(r.curve),
             **{name: r.metrics.get(name, "") for name in METRICS},
@@ -117,7 +119,8 @@ def markdown(report: Report) -> str:
     """The report as Markdown: problems first, then the tables, then the citations."""
     tables = [leaderboard_table(report.standings), controls_table(report.standings)]
     for entrant in report.models:
-        tables += [matrix_table(entrant), report.changes(entrant), change_cells_table(entrant), endings_table(entrant)]
+        tables += [matrix_table(entrant), report.changes(entrant), change_cells_table(entrant)]
+        tables += [endings_table(entrant), causes_table(entrant)]
     tables += [comparison_table(a, b, rows) for a, b, rows in report.comparisons]
     tables.append(metrics_table(report.everybody))
     problems = ["## Read this first", _list(report.problems)] if report.problems else []

@@ -12,12 +12,13 @@ from qwenarm.report.entrants import Entrant
 from qwenarm.report.plots import COLORS, Dot, Line, curves, legend, rate_strip, rows, stacked_bar
 from qwenarm.report.records import NO_CAUSE, Record
 from qwenarm.report.scores import rate
-from qwenarm.report.tables import ALL, by_family, rate_text
+from qwenarm.report.tables import ALL, by_family, is_attributed, rate_text
 from qwenarm.stats import clustered
 
+SEVERAL = "several parts"
 CAUSE_COLORS = {
-    "perception": "k0", "plan": "k1", "format": "k2", "control": "k3", "safety": "k4", "time": "k5",
-    "task unclear": "k6", NO_CAUSE: "unknown",
+    "perception": "k0", "plan": "k1", "format": "k2", "control": "k3", "safety": "k4", "time": "k5", SEVERAL: "k6",
+    "task unclear": "k7", "not repeated": "k7", NO_CAUSE: "unknown",
 }  # fmt: skip
 
 
@@ -114,14 +115,9 @@ def failures_figure(entrant: Entrant) -> str:
     return legend(colors.items()) + rows(parts)
 
 
-def is_attributed(entrant: Entrant) -> bool:
-    """Whether there is a cause for any of its failures."""
-    return any(record.cause for record in entrant.unchanged)
-
-
 def why(record: Record) -> str:
-    """ "success", or the cause of the failure."""
-    return record.why or "success"
+    """ "success", or the cause of the failure; interactions of any parts under one name."""
+    return SEVERAL if "+" in record.why or record.why == "several" else record.why or "success"
 
 
 def ended(record: Record) -> str:

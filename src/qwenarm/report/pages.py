@@ -118,7 +118,7 @@ class Site:
 
     def _above(self, entrant: Entrant, record: Record) -> str:
         up = f"../{Path(self.list_name(entrant)).name}#{cell_anchor(record.cell)}"
-        why = f" · cause: {escape(record.why)}" if record.why else ""
+        why = f" · cause: {escape(str(record.cause or record.why))}" if record.why else ""
         where = f"{escape(entrant.name)}: {escape(record.where)}, {escape(record.key.changes or 'unchanged')}"
         return f'<p class="eyebrow"><a href="../../index.html">Report</a> › <a href="{up}">{where}</a>{why}</p>\n'
 
@@ -154,7 +154,7 @@ class Site:
             Field(str(record.key.seed), sort=record.key.seed),
             Field(record.instruction, href=href),
             Field(record.outcome, tone="green" if record.success else "red"),
-            Field(record.why or "–"),
+            Field(record.why or "–", " or ".join(record.cause.also) if record.cause and record.why else ""),
             Field(f"{record.progress:.0%}", sort=record.progress),
             Field(str(len(record.curve)), sort=len(record.curve)),
             Field(str(record.line + 1), sort=record.line + 1),

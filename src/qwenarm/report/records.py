@@ -28,8 +28,23 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """What attribution says of a failure. name: a part, or several with plus signs between them. also: other parts that
+    would have done as well. why: a sentence.
+    """
+
+    name: str
+    also: tuple[str, ...] = ()
+    why: str = ""
+
+    def __str__(self) -> str:
+        also = f" (or {' or '.join(self.also)})" if self.also else ""
+        return f"{self.name}{also}{f': {self.why}' if self.why else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """One episode. progress: at its end, in [0, 1]; curve: after each turn. cause: what attribution says, or "".
+    """One episode. progress: at its end, in [0, 1]; curve: after each turn. cause: if it has been attributed.
 
     line: its number in the ledger, from 0. offset: where that line begins, in bytes.
     """
@@ -43,7 +58,7 @@ class Record:
     progress: float
     curve: tuple[float, ...]
     metrics: Mapping[str, float]
-    cause: str
+    cause: Cause | None
     line: int
     offset: int
 
@@ -55,7 +70,7 @@ class Record:
     @property
     def why(self) -> str:
         """The cause of a failure, in a word; "" for a success."""
-        return "" if self.success else self.cause or NO_CAUSE
+        return "" if self.success else self.cause.name if self.cause else NO_CAUSE
 
     @property
     def cell(self) -> Cell:

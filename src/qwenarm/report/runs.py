@@ -15,7 +15,7 @@ from typing import Any
 from qwenarm.errors import BadInput
 from qwenarm.ledger import MANIFEST, Key
 from qwenarm.report.manifests import checked_manifest, missing
-from qwenarm.report.records import NO_CAUSE, Record, Run
+from qwenarm.report.records import NO_CAUSE, Cause, Record, Run
 from qwenarm.trace import FILE
 
 CAUSES = "attribution.jsonl"
@@ -78,7 +78,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 class _Reader:
     """Takes the lines of a ledger, keeps records, and counts what is wrong with them."""
 
-    def __init__(self, folder: Path, causes: Mapping[Key, str]) -> None:
+    def __init__(self, folder: Path, causes: Mapping[Key, Cause]) -> None:
         self.folder, self.causes = folder, causes
         self.records: list[Record] = []
         self._keys: set[Key] = set()
@@ -119,7 +119,7 @@ class _Reader:
             progress=float(data["progress"]),
             curve=tuple(float(turn["progress"]) for turn in data["turns"]),
             metrics=setup.get("metrics", {}),
-            cause=self.causes.get(key, ""),
+            cause=self.causes.get(key),
             line=number,
             offset=offset,
         )
@@ -132,13 +132,14 @@ class _Reader:
             yield f"{self.folder}: the last line is half-written and does not count; the same `qwenarm eval` goes on."
 
 
-def _causes(folder: Path, problems: list[str]) -> dict[Key, str]:
+def _causes(folder: Path, problems: list[str]) -> dict[Key, Cause]:
     """What attribution says, by key; {} where it was not asked."""
-    path, found, bad = folder / CAUSES, dict[Key, str](), 0
+    path, found, bad = folder / CAUSES, dict[Key, Cause](), 0
     for _, line in _lines(path) if path.exists() else ():
         try:
             data = json.loads(line)
-            found[Key(**data["key"])] = str(data["cause"])
+            also = tuple(map(str, data.get("also", ())))
+            found[Key(**data["key"])] = Cause(str(data["cause"]), also, str(data.get("why", "")))
         except (ValueError, KeyError, TypeError):
             bad += 1
     if bad:

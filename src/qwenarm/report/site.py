@@ -13,10 +13,12 @@ from qwenarm.report.numbers import Report
 from qwenarm.report.pages import SAMPLE, Site, cell_anchor
 from qwenarm.report.scores import Rate
 from qwenarm.report.tables import (
+    causes_table,
     change_cells_table,
     comparison_table,
     controls_table,
     endings_table,
+    is_attributed,
     leaderboard_table,
     matrix_table,
     metrics_table,
@@ -153,12 +155,14 @@ def _progress(report: Report) -> str:
 def _failures(report: Report) -> str:
     parts = []
     for e in report.models:
-        how = "by cause" if figures.is_attributed(e) else "by ending"
-        counts = fold("The counts", table(endings_table(e)))
+        how = "by cause" if is_attributed(e) else "by ending"
+        tables = (endings_table(e), causes_table(e))
+        counts = fold("The counts", "".join(table(each) for each in tables if each.rows))
         parts.append(figure(f"{e.name}: {how}", figures.failures_figure(e) + counts))
     words = _words(
         "A cause is found by playing a failed episode again with one part at a time replaced by the oracle's: the "
-        "first replacement that turns it into a success names the cause."
+        "first replacement that turns it into a success names the cause; where only several together do, all of them "
+        "are named."
     )
     return words + "".join(parts)
 
@@ -184,7 +188,7 @@ def _cite(report: Report) -> str:
 def _absent(report: Report) -> Iterable[str]:
     """What could be here, and how to get it."""
     wanted: Sequence[tuple[bool, Callable[[], str]]] = (
-        (any(map(figures.is_attributed, report.models)), lambda: "Causes of failures: qwenarm attribute RUN."),
+        (any(map(is_attributed, report.models)), lambda: "Causes of failures: qwenarm attribute RUN."),
         (bool(report.comparisons), lambda: "A comparison of models: qwenarm report RUN OTHER_RUN."),
         (
             bool(_latency(report)),

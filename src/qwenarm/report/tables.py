@@ -24,6 +24,7 @@ from qwenarm.report.scores import (
     pooled_rate,
     rate,
 )
+from qwenarm.stats import wilson
 from qwenarm.suites import Cell
 
 NONE = "no episodes"
@@ -243,19 +244,31 @@ def pairs_table(comparisons: Iterable[tuple[Entrant, Entrant, Sequence[Compared]
 
 
 def endings_table(entrant: Entrant) -> Table:
-    """How unchanged episodes ended, and what attribution says of those that failed."""
-    families = by_family(entrant.unchanged)
-    endings = [name for name, _ in Counter(r.outcome for r in entrant.unchanged).most_common()]
-    causes = [name for name, _ in Counter(r.why for r in entrant.unchanged if r.why).most_common()]
+    """How unchanged episodes ended."""
+    endings = [name for name, _ in Counter(record.outcome for record in entrant.unchanged).most_common()]
     rows = []
-    for where, records in families.items():
-        counted, why = Counter(r.outcome for r in records), Counter(r.why for r in records)
-        counts = [*(counted[name] for name in endings), *(why[name] for name in causes)]
-        rows.append(
-            (Field(where), Field(str(len(records)), sort=len(records)), *(Field(str(n), sort=n) for n in counts))
-        )
-    columns = ("family", "n", *(f"ended: {name}" for name in endings), *(f"cause: {name}" for name in causes))
-    return Table(f"{entrant.name}: endings of unchanged episodes, and causes of the failed ones", columns, tuple(rows))
+    for family, records in by_family(entrant.unchanged).items():
+        counted = Counter(record.outcome for record in records)
+        fields = (Field(str(n), sort=n) for n in (len(records), *(counted[name] for name in endings)))
+        rows.append((Field(family), *fields))
+    return Table(f"{entrant.name}: endings of unchanged episodes", ("family", "n", *endings), tuple(rows))
+
+
+def causes_table(entrant: Entrant) -> Table:
+    """The causes of failures, interactions by their parts, and how often another cause would have done as well."""
+    failed = [record for record in entrant.unchanged if not record.success]
+    rows = []
+    for name, count in Counter(record.why for record in failed).most_common() if is_attributed(entrant) else ():
+        ties = sum(bool(record.cause and record.cause.also) for record in failed if record.why == name)
+        share = Rate(count, len(failed), *wilson(count, len(failed)))
+        rows.append((Field(name), rate_field(share), Field(str(ties), sort=ties)))
+    columns = ("cause", "of the failures", "of these, ties with others")
+    return Table(f"{entrant.name}: causes of failures in unchanged episodes", columns, tuple(rows))
+
+
+def is_attributed(entrant: Entrant) -> bool:
+    """Whether there is a cause for any of its failures."""
+    return any(record.cause for record in entrant.unchanged)
 
 
 def by_family(records: Iterable[Record]) -> dict[str, list[Record]]:
