@@ -7,13 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qwenarm.assemble import Choice, env_of, perform
+from qwenarm.body.kinematics import top_down
 from qwenarm.body.objects import ObjectSpec, make_spec
 from qwenarm.body.state import ObjectState, WorldState
+from qwenarm.env import ArmEnv
 from qwenarm.registry import load
+from qwenarm.replay import replay
+from qwenarm.rollout import drive
 from qwenarm.tasks._parcels import COLOR, SINGLE, Clause, Rule
 from qwenarm.tasks.parcels import Routes
+from qwenarm.types import Control
 
 BOWL, BOX, TRAY = make_spec("bowl", "white"), make_spec("box", "red"), make_spec("tray", "black")
+FAST = 10
+"""A seed of the fastest belt."""
 UPRIGHT = np.array([1.0, 0, 0, 0])
 
 
@@ -23,7 +31,7 @@ def build(level, seed):
 
 def world(*specs, time_s=0.0):
     objects = {
-        spec.id: ObjectState(spec, np.array([0.5, -0.4 + 0.2 * i, spec.origin_height]), UPRIGHT, 0.0)
+        spec.id: ObjectState(spec, np.array([0.5, -0.3 + 0.08 * i, spec.origin_height]), UPRIGHT, 0.0)
         for i, spec in enumerate(specs)
     }
     return WorldState(objects, None, np.array([0.3, 0, 0.4]), 0.08, time_s)
@@ -67,13 +75,25 @@ def test_every_place_has_its_parcels_and_the_rule_can_be_read_off_them(seed, lev
 
 def test_what_goes_wrong_is_counted():
     right, wrong, fallen, open_ = (parcel(i) for i in range(1, 5))
-    goal = Routes(tuple((spec.id, BOWL.id) for spec in (right, wrong, fallen, open_)))
+    goal = Routes(tuple((spec.id, BOWL.id) for spec in (right, wrong, fallen, open_)), drift=-0.01)
     start = world(right, wrong, fallen, open_, BOWL, BOX, time_s=30.0)
-    assert goal.measures(start) == {"routed": 0, "misrouted": 0, "fallen": 0, "per_minute": 0.0}
     state = moved(moved(start, right.id, BOWL.id), wrong.id, BOX.id)
-    state = moved(state, fallen.id, (0.5, 1.0, -0.7))
-    assert goal.measures(state) == {"routed": 1, "misrouted": 1, "fallen": 1, "per_minute": 2.0}
+    state = moved(state, fallen.id, (0.5, 0.62, -0.7))
+    counts = {"routed": 1, "misrouted": 1, "missed": 1, "fallen": 1, "per_minute": 2.0, "belt_cm_s": 1.0}
+    assert goal.measures(state) == counts
+    assert goal.measures(moved(state, fallen.id, (0.5, 0.4, 0.024))) == {**counts, "fallen": 0}
     assert 0 < goal.progress(state) < 0.5 and not goal.success(state)
+    picked = [call.args["at"] for call in goal.solve(state) if call.name == "pick"]
+    assert set(picked) == {wrong.id, open_.id}  # what is out of reach is given up
+
+
+def test_a_parcel_that_leans_on_another_lies_in_its_place_but_not_in_the_hand():
+    first, second = parcel(1), parcel(2)
+    state = moved(world(first, second, BOWL, BOX), first.id, BOWL.id)
+    leaning = moved(state, second.id, tuple(state[BOWL.id].pos + [0.04, 0, 0.006 + 0.03 + 0.022]))
+    goal = Routes(((first.id, BOWL.id), (second.id, BOWL.id)))
+    assert not goal.success(state) and goal.success(leaning)
+    assert not goal.success(replace(leaning, holding=second.id))
 
 
 @pytest.mark.parametrize("level", [1, 2])
@@ -85,3 +105,58 @@ def test_a_misrouted_parcel_is_brought_to_its_place(level):
     calls = setup.goal.solve(moved(state, what, other))
     picked = [call.args["at"] for call in calls if call.name == "pick"]
     assert what in picked and calls[2 * picked.index(what) + 1].args["at"] == home
+
+
+@pytest.mark.parametrize("arm", ["panda", "ur5e"])
+def test_the_belt_carries_its_parcels_unless_a_hand_is_over_it(arm):
+    env = ArmEnv("parcels", arm, level=3, cameras=())
+    env.reset(seed=1)
+    goal, body = env.setup.goal, env.body
+    assert isinstance(goal, Routes) and body.scene.belt is not None
+    parcels, start = [i for i, _ in goal.homes], body.state()
+    hold = np.append(body.hold().qpos, body.hold().gripper).astype(np.float32)
+    for k in range(400):  # 20 s, as a gymnasium environment and without
+        env.step(hold) if k < 40 else body.step(body.hold())
+    ways = np.array([body.state()[i].pos - start[i].pos for i in parcels])
+    assert np.allclose(ways[:, 1], 20 * goal.drift, rtol=0.03) and np.abs(ways[:, [0, 2]]).max() < 0.001
+    down = body.ik(np.array([body.scene.belt.x, 0.0, 0.2]), top_down(np.pi / 2)).qpos
+    for _ in range(60):
+        body.step(Control(down, body.arm.max_gap))
+    before = body.state()
+    for _ in range(40):
+        body.step(body.hold())
+    assert max(abs(body.state()[i].pos[1] - before[i].pos[1]) for i in parcels) < 1e-4
+
+
+def test_what_nobody_takes_off_the_belt_is_lost():
+    env = ArmEnv("parcels", level=3, cameras=())
+    env.reset(seed=FAST)
+    goal, body = env.setup.goal, env.body
+    while body.time_s < 0.9 / abs(goal.drift):
+        body.step(body.hold())
+    counts = goal.measures(body.state())
+    assert counts["fallen"] > 0 and counts["missed"] == len(goal.homes) and counts["routed"] == 0
+    assert [call.name for call in goal.solve(body.state())] == ["done"]
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_the_solvers_moves_lead_to_success_by_rising_progress(level):
+    for seed in range(8):
+        setup = build(level, seed)
+        state = world(*(p.spec for p in setup.scene.objects))
+        progress = [setup.goal.progress(state)]
+        while (calls := setup.goal.solve(state))[0].name != "done":
+            what, where = calls[0].args["at"], calls[1].args["at"]
+            state = moved(state, what, (0.3, 0.0, 0.4))
+            progress.append(setup.goal.progress(replace(state, holding=what)))
+            state = moved(state, what, where)
+            progress.append(setup.goal.progress(state))
+        assert setup.goal.success(state) and progress[0] == 0.0 and progress[-1] == 1.0
+        assert all(a < b for a, b in zip(progress[:-1], progress[1:], strict=True))
+
+
+def test_an_episode_on_the_belt_is_replayed_bit_for_bit_and_holds_its_counts():
+    choice = Choice("parcels", 3, policy="idle", clock="latency:0.5")
+    (episode,) = drive([perform(choice, FAST, None)])
+    assert replay(env_of(episode), episode).same
+    assert episode.setup["measures"]["missed"] > 0 == episode.setup["measures"]["routed"]

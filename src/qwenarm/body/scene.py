@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
+from qwenarm.body.belt import Belt, add_belt
 from qwenarm.body.cameras import CAMERAS, Camera
 from qwenarm.body.decals import Decal, add_decal
 from qwenarm.body.objects import COLORS, ObjectSpec, add_object
@@ -69,6 +70,7 @@ class Scene:
     look: Look = field(default_factory=Look)
     cameras: tuple[Camera, ...] = CAMERAS
     props: tuple[Prop, ...] = ()
+    belt: Belt | None = None
 
     def spec(self, object_id: str) -> ObjectSpec:
         """The spec of an object by its id. Raises BadInput with the ids that there are."""
@@ -174,6 +176,8 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
         add_object(spec.worldbody, placement.spec, np.array(placement.pos), placement.yaw, tuple(rgb))
     for index, prop in enumerate(scene.props):
         add_prop(spec.worldbody, prop, f"prop{index}")
+    if scene.belt is not None:
+        add_belt(spec, scene.belt)
     for camera in scene.cameras:
         parent = spec.worldbody if camera.body is None else spec.body(camera.body)
         axes = camera.axes()

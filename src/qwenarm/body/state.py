@@ -68,19 +68,30 @@ class WorldState:
 
     def inside(self, a: str, b: str) -> bool:
         """Is a in the container b: between its walls, and lower than its rim or on top of something that is inside?"""
+        low = self._over_floor(a, b)
+        if low is None:
+            return False
+        if low < CONTAINER_HEIGHT[self[b].spec.shape] - 0.002:
+            return True
+        return any(self._stacked(a, other) and self.inside(other, b) for other in self.objects if other not in (a, b))
+
+    def lies_in(self, a: str, b: str) -> bool:
+        """The same, but a may also lean on what is in there, at most half of it over the rim. Not while it is held."""
+        low = self._over_floor(a, b)
+        over = low is not None and low - CONTAINER_HEIGHT[self[b].spec.shape] < self[a].spec.height / 2
+        return a != self.holding and (over or self.inside(a, b))
+
+    def _over_floor(self, a: str, b: str) -> float | None:
+        """Height of a's underside over that of the container b, m; None if a is not between b's walls."""
         item, container = self[a], self[b]
         if a == b or not container.spec.container:
-            return False
+            return None
         local = container.local(item.pos)
         half = CONTAINER_HALF[container.spec.shape] - WALL
         round_walls = container.spec.shape == "bowl"
         across = float(np.hypot(*local[:2])) if round_walls else float(np.abs(local[:2]).max())
-        low = local[2] - item.spec.origin_height
-        if across > half or low < 0:
-            return False
-        if low < CONTAINER_HEIGHT[container.spec.shape] - 0.002:
-            return True
-        return any(self._stacked(a, other) and self.inside(other, b) for other in self.objects if other not in (a, b))
+        low = float(local[2]) - item.spec.origin_height
+        return None if across > half or low < 0 else low
 
     def on(self, a: str, b: str) -> bool:
         """Does a stand on b? In a container counts as on it."""

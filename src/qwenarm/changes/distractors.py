@@ -30,7 +30,8 @@ def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
             x = rng.uniform(WORKSPACE_X[0] - EDGE, WORKSPACE_X[1] + EDGE)
             y = rng.uniform(WORKSPACE_Y[0] - EDGE, WORKSPACE_Y[1] + EDGE)
             prop = Prop(str(kind), color, float(x), float(y), float(rng.uniform(-np.pi, np.pi)))
-            if _has_room(prop, objects, props):
+            belt = setup.scene.belt
+            if _has_room(prop, objects, props) and not (belt and belt.carries(prop.x, prop.radius)):
                 props.append(prop)
                 break
     return replace(setup, scene=replace(setup.scene, props=tuple(props)))

@@ -129,6 +129,13 @@ OWN = (
     "every parcel into the place with the same {by}: {places}",
     "by {by}, each into its own: {places}",
 )
+BELT = (
+    "the belt is running. ",
+    "on the belt there are parcels: ",
+    "take the parcels off the belt in time! ",
+    "watch the belt, it moves: ",
+    "",
+)
 BINS = ("bin {}", "container {}", "{}")
 
 
@@ -159,8 +166,8 @@ class Rule:
         """The id of the container where a parcel belongs."""
         return next(clause.place.id for clause in self.clauses if clause.meets(spec))
 
-    def words(self, rng: np.random.Generator) -> str:
-        """One wording in English."""
+    def words(self, rng: np.random.Generator, belt: bool = False) -> str:
+        """One wording in English. belt: the parcels come on a belt."""
         bins = draw_from(rng, BINS)
         parts = [_clause(rng, clause, bins) for clause in self.clauses]
         by = draw_from(rng, self.clauses[-1].trait.by.en)
@@ -172,9 +179,9 @@ class Rule:
             rule = draw_from(rng, OWN).format(by=by, places=places)
         else:
             rule = _listed(rng, parts)
-        return draw_from(rng, RULES).format(rule=rule)
+        return (draw_from(rng, BELT) if belt else "") + draw_from(rng, RULES).format(rule=rule)
 
-    def translations(self) -> dict[str, str]:
+    def translations(self, belt: bool = False) -> dict[str, str]:
         """The rule in Spanish and Chinese."""
         es = [
             f"{_said(c).es}, en {el(c.place) if not c.place.top else f'el recipiente {c.place.top}'}"
@@ -187,7 +194,11 @@ class Rule:
             by = self.clauses[-1].trait.by
             es[1] = f"los demás según {by.es}: {es[1]}"
             chinese[1] = f"其余的按{by.zh}:{chinese[1]}"
-        return {"es": "clasifica los paquetes: " + "; ".join(es), "zh": "请分拣包裹:" + ",".join(chinese)}
+        where = (" de la cinta", "传送带上的") if belt else ("", "")
+        return {
+            "es": f"clasifica los paquetes{where[0]}: " + "; ".join(es),
+            "zh": f"请分拣{where[1]}包裹:" + ",".join(chinese),
+        }
 
 
 def _said(clause: Clause) -> Said:

@@ -56,7 +56,7 @@ class Inspection:
         """A step for each bad part that is diverted, half of one for one in the hand, and one for the verdict."""
         if self.success(state):
             return 1.0
-        diverted = [i for i in self.bad if state.inside(i, self.bin)]
+        diverted = [i for i in self.bad if state.lies_in(i, self.bin)]
         begun = 0.5 if state.holding in self.bad and state.holding not in diverted else 0.0
         right = verdict_of(state.said) == self.verdict
         return (len(diverted) + begun + right) / (len(self.bad) + 1.5)
@@ -77,7 +77,7 @@ class Inspection:
         return {
             "precision": 0.0 if said is None else hits / len(said) if said else float(not self.verdict),
             "recall": 0.0 if said is None else hits / len(self.verdict) if self.verdict else 1.0,
-            "diverted": sum(state.inside(i, self.bin) for i in self.bad),
+            "diverted": sum(state.lies_in(i, self.bin) for i in self.bad),
             "to_divert": len(self.bad),
             "good_diverted": len(wrong),
             "verdict": float(said is not None),
@@ -91,11 +91,11 @@ class Inspection:
     def _moves(self, state: WorldState) -> list[Move]:
         """Good parts that lie in a container go out of it, bad ones into the bin; what is in the hand first."""
         out: list[Move] = [(i, free_spot(state)) for i in self.parts if i not in self.bad and self._astray(state, i)]
-        into: list[Move] = [(i, self.bin) for i in self.bad if not state.inside(i, self.bin)]
+        into: list[Move] = [(i, self.bin) for i in self.bad if not state.lies_in(i, self.bin)]
         return sorted(out + into, key=lambda move: move[0] != state.holding)
 
     def _astray(self, state: WorldState, part: str) -> bool:
-        return any(state.inside(part, other) for other in state.objects)
+        return any(state.lies_in(part, other) for other in state.objects)
 
 
 def make(cast: Cast, level: int) -> Setup:

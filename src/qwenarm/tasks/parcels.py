@@ -1,7 +1,8 @@
 """Sort parcels by rules in words: "fragile parcels into the blue bowl, the rest by colour".
 
 A parcel has a colour, a letter, sign or weight on its upper side, and a band or a crack around it. Places have colours
-and shapes, or letters on their floors.
+and shapes, or letters on their floors. At level 3 the parcels come on a belt, which stands still while the hand is over
+it, and loses at its end what nobody has taken.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from qwenarm.body.goods import GOODS_SIZE
 from qwenarm.body.objects import COLORS, ObjectSpec
-from qwenarm.body.scene import Scene
+from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.state import WorldState
+from qwenarm.tasks._belt import BELT, BESIDE, REACH, Conveyor, in_a_row
 from qwenarm.tasks._casting import Cast, Task
-from qwenarm.tasks._goal import Arrange, Relation, Setup, image_u
+from qwenarm.tasks._goal import Setup, image_u, symbolic_calls
 from qwenarm.tasks._parcels import BASES, COLOR, LABEL, SINGLE, TRAITS, WEIGHT, Clause, Rule, Trait
 from qwenarm.types import SkillCall
 
@@ -30,15 +34,18 @@ STRAY = 0.3
 """Share of the parcels that have a mark of which the rule says nothing, from level 2 on."""
 TURN = 0.3
 """So far parcels and lettered places may be turned, rad: their letters shall be read."""
+SPEEDS = (0.006, 0.010, 0.014)
+"""At which the belt may run, m/s."""
 FALLEN = -0.02
 """What lies lower than this has fallen from the table, m."""
 
 
 @dataclass(frozen=True)
 class Routes:
-    """Every parcel in its place. homes: (id of a parcel, id of its container)."""
+    """Every parcel in its place. homes: (id of a parcel, id of its container). drift: the belt's speed along y, m/s."""
 
     homes: tuple[tuple[str, str], ...]
+    drift: float = 0.0
 
     def success(self, state: WorldState) -> bool:
         return state.holding is None and state.at_rest() and not self._waiting(state)
@@ -52,40 +59,55 @@ class Routes:
         return (len(self.homes) - len(waiting) + begun) / (len(self.homes) + 0.5)
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        """What is in the hand first, then from the left of the front camera's picture to its right."""
-        waiting = self._waiting(state)
-        order = sorted(waiting, key=lambda i: (i != state.holding, image_u(state[i])))
-        return Arrange(tuple(Relation(i, waiting[i]) for i in order)).solve(state)
+        """What is in the hand first, then what the belt will lose first, or from the left of the front camera's picture
+        to its right. What is out of reach is given up.
+        """
+        waiting = {i: place for i, place in self._waiting(state).items() if not self._missed(state, i)}
+        way = -1 if self.drift > 0 else 1
+        order = sorted(waiting, key=lambda i: (i != state.holding, way * image_u(state[i])))
+        return symbolic_calls(state, [(i, waiting[i]) for i in order])
 
     def measures(self, state: WorldState) -> dict[str, float]:
-        """Counts of parcels that are where they belong, in a wrong place, and fallen from the table; and how many came
-        to their places in a simulated minute.
+        """Counts of parcels that are where they belong, in a wrong place, carried away by the belt, and fallen from the
+        table or the belt's end; how many came to their places in a simulated minute; and the belt's speed.
         """
         waiting = self._waiting(state)
         routed = len(self.homes) - len(waiting)
         return {
             "routed": routed,
-            "misrouted": sum(any(state.inside(i, place) for place in state.objects) for i in waiting),
+            "misrouted": sum(any(state.lies_in(i, place) for place in state.objects) for i in waiting),
+            "missed": sum(self._missed(state, i) for i in waiting),
             "fallen": sum(state[i].bottom < FALLEN for i in waiting),
             "per_minute": 60 * routed / state.time_s if state.time_s else 0.0,
+            "belt_cm_s": 100 * abs(self.drift),
         }
+
+    def _missed(self, state: WorldState, parcel: str) -> bool:
+        """Has the belt carried it out of reach?"""
+        return self.drift != 0 and abs(float(state[parcel].pos[1])) > REACH
 
     def _waiting(self, state: WorldState) -> Mapping[str, str]:
         """The parcels that are not in their places, with these."""
-        return {i: place for i, place in self.homes if not state.inside(i, place)}
+        return {i: place for i, place in self.homes if not state.lies_in(i, place)}
 
 
 def make(cast: Cast, level: int) -> Setup:
     """One episode: the places, the rule, a parcel for each of its clauses, and some more."""
     rule = _single(cast) if level == 1 else _combined(cast)
     first = [_parcel(cast, rule, clause) for clause in rule.clauses]
-    for number, spec in enumerate(_with_others(cast, rule, first, level), 1):
-        cast.specs.append(replace(spec, number=number))
-    scene = _facing(cast, cast.scene(needed=2 * len(rule.clauses)))
-    parcels = [placement.spec for placement in scene.objects if placement.spec.shape == "parcel"]
-    goal = Routes(tuple((spec.id, rule.place_of(spec)) for spec in parcels))
-    words = rule.words(cast.rng)
-    return Setup(scene, goal, words, 4 + 3 * len(parcels), translations=rule.translations())
+    parcels = [replace(spec, number=i) for i, spec in enumerate(_with_others(cast, rule, first, level), 1)]
+    speed = float(cast.rng.choice(SPEEDS) * cast.rng.choice([-1, 1])) if level == 3 else 0.0
+    scene = _on_belt(cast, parcels, speed) if speed else _on_table(cast, parcels, needed=2 * len(rule.clauses))
+    there = [placement.spec for placement in scene.objects if placement.spec.shape == "parcel"]
+    goal = Routes(tuple((spec.id, rule.place_of(spec)) for spec in there), speed)
+    return Setup(
+        scene,
+        goal,
+        rule.words(cast.rng, belt=bool(speed)),
+        max_turns=4 + 3 * len(there),
+        happenings=(Conveyor(BELT, speed),) if speed else (),
+        translations=rule.translations(belt=bool(speed)),
+    )
 
 
 def _single(cast: Cast) -> Rule:
@@ -168,18 +190,29 @@ def _with_others(cast: Cast, rule: Rule, first: list[ObjectSpec], level: int) ->
     return parcels
 
 
-def _facing(cast: Cast, scene: Scene) -> Scene:
-    """The scene with everything that is marked turned towards the front camera."""
-    turned = [
-        replace(p, yaw=float(cast.rng.uniform(-TURN, TURN))) if p.spec.top or p.spec.shape == "parcel" else p
-        for p in scene.objects
-    ]
+def _on_table(cast: Cast, parcels: list[ObjectSpec], needed: int) -> Scene:
+    """Places and parcels anywhere, everything that is marked turned towards the front camera."""
+    cast.specs += parcels
+    scene = cast.scene(needed)
+    turned = [_facing(cast, p) if p.spec.top or p.spec in parcels else p for p in scene.objects]
     return replace(scene, objects=tuple(turned))
+
+
+def _on_belt(cast: Cast, parcels: list[ObjectSpec], speed: float) -> Scene:
+    """The places beside the belt, the parcels on it in any order."""
+    scene = cast.scene(len(cast.specs), {spec.id: BESIDE for spec in cast.specs})
+    places = [_facing(cast, p) if p.spec.top else p for p in scene.objects]
+    order = [parcels[i] for i in cast.rng.permutation(len(parcels))]
+    return replace(scene, objects=(*places, *in_a_row(cast.rng, order, np.sign(speed), TURN)), belt=BELT)
+
+
+def _facing(cast: Cast, placement: Placement) -> Placement:
+    return replace(placement, yaw=float(cast.rng.uniform(-TURN, TURN)))
 
 
 TASK = Task(
     "parcels",
     "Sort parcels by label, colour, stripe, weight or damage, as a rule in words says.",
-    ("two or three, and a rule of one kind", "four, and a rule with an exception", "five, and such a rule"),
+    ("two or three, and a rule of one kind", "four, and a rule with an exception", "five on a moving belt"),
     make,
 )
