@@ -29,6 +29,14 @@ def build(level, seed):
     return load("tasks", "parcels").build(np.random.default_rng(seed), level)
 
 
+def on_the_belt(seed, arm="panda"):
+    """An environment after its reset, and its goal."""
+    env = ArmEnv("parcels", arm, level=3, cameras=())
+    env.reset(seed=seed)
+    assert isinstance(env.setup.goal, Routes)
+    return env, env.setup.goal
+
+
 def world(*specs, time_s=0.0):
     objects = {
         spec.id: ObjectState(spec, np.array([0.5, -0.3 + 0.08 * i, spec.origin_height]), UPRIGHT, 0.0)
@@ -109,17 +117,16 @@ def test_a_misrouted_parcel_is_brought_to_its_place(level):
 
 @pytest.mark.parametrize("arm", ["panda", "ur5e"])
 def test_the_belt_carries_its_parcels_unless_a_hand_is_over_it(arm):
-    env = ArmEnv("parcels", arm, level=3, cameras=())
-    env.reset(seed=1)
-    goal, body = env.setup.goal, env.body
-    assert isinstance(goal, Routes) and body.scene.belt is not None
+    env, goal = on_the_belt(1, arm)
+    body, belt = env.body, env.setup.scene.belt
+    assert belt is not None
     parcels, start = [i for i, _ in goal.homes], body.state()
     hold = np.append(body.hold().qpos, body.hold().gripper).astype(np.float32)
     for k in range(400):  # 20 s, as a gymnasium environment and without
         env.step(hold) if k < 40 else body.step(body.hold())
     ways = np.array([body.state()[i].pos - start[i].pos for i in parcels])
     assert np.allclose(ways[:, 1], 20 * goal.drift, rtol=0.03) and np.abs(ways[:, [0, 2]]).max() < 0.001
-    down = body.ik(np.array([body.scene.belt.x, 0.0, 0.2]), top_down(np.pi / 2)).qpos
+    down = body.ik(np.array([belt.x, 0.0, 0.2]), top_down(np.pi / 2)).qpos
     for _ in range(60):
         body.step(Control(down, body.arm.max_gap))
     before = body.state()
@@ -129,9 +136,8 @@ def test_the_belt_carries_its_parcels_unless_a_hand_is_over_it(arm):
 
 
 def test_what_nobody_takes_off_the_belt_is_lost():
-    env = ArmEnv("parcels", level=3, cameras=())
-    env.reset(seed=FAST)
-    goal, body = env.setup.goal, env.body
+    env, goal = on_the_belt(FAST)
+    body = env.body
     while body.time_s < 0.9 / abs(goal.drift):
         body.step(body.hold())
     counts = goal.measures(body.state())
