@@ -1,5 +1,6 @@
 """The law of the ledger: whoever plays, and however often all is killed, the same episodes stand there, each once."""
 
+import hashlib
 import json
 import os
 import random
@@ -17,7 +18,7 @@ from qwenarm.assemble import Choice
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluate import CONTROLS, Begun, evaluate, plan, scores
 from qwenarm.ledger import MANIFEST, Row, fingerprint, policy_hash
-from qwenarm.suites import FIRST_SEED
+from qwenarm.suites import FIRST_SEED, SUITES
 from qwenarm.trace import FILE
 from qwenarm.workers import Died
 
@@ -57,6 +58,20 @@ def test_every_episode_is_played_once_and_told_as_it_is_stored(tmp_path):
     more = play(tmp_path, planned(3))
     assert [row.key.seed for row in more[1:]] == [FIRST_SEED + 2]
     assert (tmp_path / FILE).read_bytes().startswith(before)
+
+
+def test_an_episode_is_on_the_disk_before_it_is_told(tmp_path, monkeypatch):
+    fsync, synced = os.fsync, []
+
+    def watched(file):
+        fsync(file)
+        synced.append(os.fstat(file).st_size)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    for event in evaluate(planned(2), tmp_path):
+        if isinstance(event, Row):
+            assert synced[-1] == (tmp_path / FILE).stat().st_size and len(ledger.rows(tmp_path)) == len(synced) - 1
+    assert len(synced) == 3  # the manifest, and a line per episode
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -132,6 +147,15 @@ def test_the_manifest_tells_what_was_asked_for_and_of_what(tmp_path):
     assert ledger.read_manifest(tmp_path) == manifest
     keys = {row.key.policy for row in ledger.rows(tmp_path)}
     assert keys == set(manifest["policies"])
+
+
+def test_a_part_of_a_frozen_suite_names_the_whole_and_the_manifest_its_own_hash(tmp_path):
+    play(tmp_path, plan(Choice(policy="idle"), "quick", "put", seeds=1, axes="none"))
+    manifest = ledger.read_manifest(tmp_path)
+    assert manifest["suite"] == "quick-v1" and manifest["suite_sha256"] == SUITES["quick-v1"].sha256()
+    assert manifest["runs"][0]["blocks"] == [{"tasks": ["put"], "levels": [1], "seeds": 1, "changes": [""]}]
+    rest = {name: value for name, value in manifest.items() if name != "sha256"}
+    assert manifest["sha256"] == hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 @pytest.mark.parametrize(("name", "value"), [("renderer", "none"), ("versions", {"mujoco": "1.0"}), ("suite", "x-v1")])

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from qwenarm.assemble import Choice
 from qwenarm.errors import BadInput, UnknownName
+from qwenarm.evaluate import plan
 from qwenarm.suites import SUITES, Block, Cell, Suite, ad_hoc, suite_named
 
 FROZEN = {
@@ -23,6 +25,11 @@ def test_a_version_never_changes():
 def test_every_changed_cell_has_its_unchanged_control_with_as_many_seeds(suite):
     cells = suite.cells()
     assert all(cells[Cell(cell.task, cell.level, "")] >= seeds for cell, seeds in cells.items())
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_every_frozen_episode_can_be_made_here(name):
+    plan(Choice(policy="oracle"), name)
 
 
 def test_a_name_without_its_version_is_the_latest():
