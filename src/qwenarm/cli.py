@@ -226,7 +226,9 @@ def eval_(
 
 @app.command
 def report(
-    runs: Positional[tuple[Path, ...]] = (),
+    runs: Positional[
+        Annotated[tuple[Path, ...], arg(help="folders that `qwenarm eval` has filled; default: newest")]
+    ] = (),
     out_folder: Annotated[
         Path | None, arg(name="out", help="the site; default RUN/report, or runs/report for several runs")
     ] = None,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qwenarm.report.fields import Field, Table
 from qwenarm.report.records import Run
-from qwenarm.report.tables import Field, Table
 
 
 def citation(run: Run) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 from rich.table import Table as Printed
 
 from qwenarm.report.entrants import choose, entrants
+from qwenarm.report.fields import Table
 from qwenarm.report.numbers import across
 from qwenarm.report.runs import read_runs
 from qwenarm.report.scores import comparison
-from qwenarm.report.tables import Table, comparison_table
+from qwenarm.report.tables import comparison_table
 
 
 def compare_runs(a: Path, b: Path, who_a: str = "", who_b: str = "") -> tuple[list[str], Printed]:
@@ -29,9 +30,18 @@ def compare_runs(a: Path, b: Path, who_a: str = "", who_b: str = "") -> tuple[li
 
 def printed(table: Table) -> Printed:
     """A table for the terminal."""
-    shown = Printed(title=table.caption, title_justify="left", title_style="", box=None, pad_edge=False)
+    shown = Printed(
+        title=table.caption,
+        title_justify="left",
+        title_style="",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="dim",
+    )
     for i, column in enumerate(table.columns):
-        shown.add_column(column, justify="right" if i else "left", no_wrap=not i)
+        two_lines = column.replace("only ", "only\n").replace(", ", ",\n")  # fits into 80 columns
+        shown.add_column(two_lines, justify="right" if i else "left", no_wrap=True)
     for row in table.rows:
-        shown.add_row(*(f"{field.text} {field.small}".strip() for field in row))
+        shown.add_row(*(f"{field.text}\n{field.small}".strip() for field in row))
     return shown

@@ -68,15 +68,12 @@ class Entrant:
 
 def entrants(runs: Sequence[Run]) -> list[Entrant]:
     """All that played: models first, each with a name that says what tells it apart from the others."""
-    groups: dict[tuple[object, ...], list[Record]] = {}
+    groups: dict[tuple[int, tuple[str, ...]], list[Record]] = {}
     for index, run in enumerate(runs):
         for r in run.records:
             settings = (r.role, r.model, r.altitude, r.key.arm, r.key.combos, r.key.clock, r.key.policy)
-            groups.setdefault((index, *settings), []).append(r)
-    found = [
-        Entrant(runs[int(index)], *map(str, settings), records=tuple(records))  # type: ignore[arg-type]
-        for (index, *settings), records in groups.items()
-    ]
+            groups.setdefault((index, settings), []).append(r)
+    found = [Entrant(runs[index], *settings, records=tuple(records)) for (index, settings), records in groups.items()]
     order = (MODEL, *CONTROLS)
     found.sort(key=lambda e: order.index(e.role) if e.role in order else len(order))
     names = [_name(entrant, found) for entrant in found]

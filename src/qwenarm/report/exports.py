@@ -10,12 +10,11 @@ from typing import Any
 
 from qwenarm.report.citing import citation
 from qwenarm.report.entrants import Entrant
+from qwenarm.report.fields import Field, Table
 from qwenarm.report.numbers import Report
 from qwenarm.report.scores import Compared, Contrast, Rate, Standing, cell_scores, rate
 from qwenarm.report.tables import (
     METRICS,
-    Field,
-    Table,
     causes_table,
     change_cells_table,
     comparison_table,
@@ -135,7 +134,7 @@ def markdown_table(table: Table) -> str:
 
 
 def _text(field: Field) -> str:
-    return _plain(f"{field.text} · {field.small}" if field.small else field.text)
+    return _plain(field.text + (" " if field.small.startswith("(") else " · " if field.small else "") + field.small)
 
 
 def _plain(text: str) -> str:

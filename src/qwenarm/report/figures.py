@@ -9,10 +9,11 @@ from html import escape
 import numpy as np
 
 from qwenarm.report.entrants import Entrant
+from qwenarm.report.fields import rate_text
 from qwenarm.report.plots import COLORS, Dot, Line, curves, legend, rate_strip, rows, stacked_bar
 from qwenarm.report.records import NO_CAUSE, Record
 from qwenarm.report.scores import rate
-from qwenarm.report.tables import ALL, by_family, is_attributed, rate_text
+from qwenarm.report.tables import ALL, by_family, is_attributed
 from qwenarm.stats import clustered
 
 SEVERAL = "several parts"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
-from qwenarm.report.tables import Field, Table
+from qwenarm.report.fields import Field, Table
 
 
 def page(title: str, body: str) -> str:

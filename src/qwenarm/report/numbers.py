@@ -8,9 +8,10 @@ from functools import cached_property
 from itertools import combinations
 
 from qwenarm.report.entrants import Entrant, controls_of, entrants
+from qwenarm.report.fields import Table
 from qwenarm.report.records import Run
 from qwenarm.report.scores import Compared, Standing, comparison, leaderboard
-from qwenarm.report.tables import Table, changes_table
+from qwenarm.report.tables import changes_table
 from qwenarm.suites import AD_HOC
 
 MOST_PAIRS = 10

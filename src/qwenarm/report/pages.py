@@ -17,9 +17,9 @@ from PIL import Image
 from qwenarm.errors import BadInput
 from qwenarm.page import render_page
 from qwenarm.report.entrants import Entrant
+from qwenarm.report.fields import Field, Table
 from qwenarm.report.html import page, table
 from qwenarm.report.records import Record
-from qwenarm.report.tables import Field, Table
 from qwenarm.suites import Cell
 from qwenarm.trace import read_at
 from qwenarm.types import Episode, Frame

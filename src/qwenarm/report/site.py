@@ -8,6 +8,7 @@ from html import escape
 from qwenarm.report import figures, html
 from qwenarm.report.citing import citation, facts_table
 from qwenarm.report.entrants import Entrant
+from qwenarm.report.fields import rate_text
 from qwenarm.report.html import bullets, figure, fold, section, small_multiples, table
 from qwenarm.report.numbers import Report
 from qwenarm.report.pages import SAMPLE, Site, cell_anchor
@@ -23,8 +24,8 @@ from qwenarm.report.tables import (
     matrix_table,
     metrics_table,
     pairs_table,
-    rate_text,
 )
+from qwenarm.suites import Cell
 
 TEXTS = ("report.md", "leaderboard.csv", "cells.csv", "comparisons.csv", "episodes.csv")
 """What stands beside the front page."""
@@ -118,7 +119,10 @@ def _families(report: Report, site: Site) -> str:
         "and beside the oracle under the same change: a scene that nobody can solve says nothing of a model. Press a "
         "cell for its episodes."
     )
-    link = lambda entrant, cell: f"{site.list_name(entrant)}#{cell_anchor(cell)}"  # noqa: E731
+
+    def link(entrant: Entrant, cell: Cell) -> str:
+        return f"{site.list_name(entrant)}#{cell_anchor(cell)}"
+
     return words + "".join(
         fold(e.name, table(matrix_table(e, link), "matrix") + _changes(report, e), is_open=e is report.models[0])
         for e in [*report.models, *(e for e in report.everybody if e not in report.models)]

@@ -1,17 +1,14 @@
-"""The tables of a report, made once and then written as HTML, Markdown or for the terminal.
-
-A rate is never shown without its k/n and its interval, a difference never without its interval.
-"""
+"""The tables of a report, made once and then written as HTML, Markdown or for the terminal."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from qwenarm.report.entrants import CONTROLS, Entrant
+from qwenarm.report.fields import Field, Table, contrast_fields, rate_field
 from qwenarm.report.records import Record
 from qwenarm.report.scores import (
     ANY,
@@ -27,7 +24,6 @@ from qwenarm.report.scores import (
 from qwenarm.stats import wilson
 from qwenarm.suites import Cell
 
-NONE = "no episodes"
 ALL = "all families"
 METRICS = {
     "decisions": "decisions",
@@ -47,77 +43,6 @@ METRICS = {
 CHANGE_COLUMNS = ("pairs", "changed", "unchanged", "only changed", "only unchanged", "difference, points", "p")
 Link = Callable[[Entrant, Cell], str]
 """Where the episodes of a cell are listed."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a table. small: a second line. sort: what it is ordered by. anchor: what links to its row name.
-    level: a rate in [0, 1] to shade it. tone: a class of the style sheet: green, red, name.
-    """
-
-    text: str
-    small: str = ""
-    sort: float | str = ""
-    href: str = ""
-    anchor: str = ""
-    level: float | None = None
-    tone: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """The first column names the row."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Field, ...], ...]
-
-
-def percent(low: float, high: float) -> str:
-    """ "64–95": the ends of an interval in percent."""
-    return f"{100 * low:.0f}–{100 * high:.0f}"
-
-
-def rate_text(score: Rate) -> str:
-    """ "17/20 · 85 % (64–95)"."""
-    return f"{score.k}/{score.n} · {rate_small(score)}" if score.n else NONE
-
-
-def rate_small(score: Rate) -> str:
-    """ "85 % (64–95)", for beside the k/n."""
-    return f"{100 * score.value:.0f} % ({percent(score.low, score.high)})"
-
-
-def difference_text(contrast: Contrast) -> str:
-    """ "−25 (−59 to +12)" in percentage points."""
-    if not contrast.a.n or not contrast.b.n:
-        return "no pairs" if contrast.paired else NONE
-    return f"{signed(contrast.difference)} ({signed(contrast.low)} to {signed(contrast.high)})"
-
-
-def signed(value: float) -> str:
-    """A difference of rates in percentage points, with its sign."""
-    points = round(100 * value)
-    return f"{points:+d}".replace("-", "−") if points else "0"
-
-
-def p_text(p: float) -> str:
-    """Two digits, or the bound below which they say nothing."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-
-
-def rate_field(score: Rate, href: str = "", shaded: bool = False) -> Field:
-    if not score.n:
-        return Field(NONE, sort=-1.0)
-    return Field(f"{score.k}/{score.n}", rate_small(score), score.value, href, level=score.value if shaded else None)
-
-
-def contrast_fields(contrast: Contrast) -> tuple[Field, ...]:
-    """Only a, only b, the difference, p."""
-    counts = (Field(str(n) if contrast.paired else "–", sort=n) for n in (contrast.only_a, contrast.only_b))
-    compared = contrast.a.n and contrast.b.n
-    p = Field(p_text(contrast.p), sort=contrast.p) if compared else Field("–", sort=2.0)
-    return (*counts, Field(difference_text(contrast), sort=contrast.difference), p)
 
 
 def leaderboard_table(standings: Sequence[Standing]) -> Table:

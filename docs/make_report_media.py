@@ -1,0 +1,45 @@
+"""Makes docs/media/report-light.png and report-dark.png: the top of a real report, as README shows it.
+
+python docs/make_report_media.py runs/quick-v1
+"""
+
+import argparse
+import shutil
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from qwenarm.report import write_report
+
+MEDIA = Path(__file__).parent / "media"
+WIDTH, HEIGHT = 1200, 1240
+COLORS = 128
+
+
+def shrink(shot: bytes) -> Image.Image:
+    """With a palette: a page has few colours."""
+    return Image.open(BytesIO(shot)).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+
+
+def main() -> None:
+    """Writes the report and takes its picture twice."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders that `qwenarm eval` has filled")
+    args = parser.parse_args()
+    with TemporaryDirectory() as folder, sync_playwright() as p:
+        index = write_report(args.runs, Path(folder), "none").index
+        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for scheme in ("light", "dark"):
+            tab = browser.new_page(color_scheme=scheme, viewport={"width": WIDTH, "height": HEIGHT})
+            tab.goto(index.as_uri())
+            path = MEDIA / f"report-{scheme}.png"
+            shrink(tab.screenshot()).save(path, optimize=True)
+            print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
