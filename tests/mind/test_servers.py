@@ -17,7 +17,7 @@ import httpx
 import pytest
 from tests.mind.fake_server import CALL, FakeServer, Reply, called, said
 
-from qwenarm import cli
+from qwenarm import cli, ledger
 from qwenarm.assemble import Choice, perform
 from qwenarm.errors import ModelUnavailable, PromptFailed
 from qwenarm.evaluate import FIRST_SEED
@@ -343,6 +343,16 @@ def test_an_evaluation_stops_when_the_server_does_and_goes_on_later(server, tmp_
     server.answer = lambda request: said(GIVE_UP)
     assert evaluate(f"{server.url}#qwen", tmp_path) == 0
     assert capsys.readouterr().out.count(": gave up") == 1
+
+
+@pytest.mark.render
+def test_several_workers_and_a_batch_share_one_server_and_store_the_same(server, tmp_path):
+    for name, more in {"alone": (), "two": ("--workers", "2")}.items():
+        assert evaluate(f"{server.url}#qwen", tmp_path / name, *more) == 0
+    alone, two = ({row.key: row for row in ledger.rows(tmp_path / name)} for name in ("alone", "two"))
+    assert alone == two and len(two) == 3
+    marks = ({ledger.fingerprint(line) for line in ledger.lines(tmp_path / name)} for name in ("alone", "two"))
+    assert len(set.union(*marks)) == 3
 
 
 @pytest.mark.render
