@@ -83,6 +83,15 @@ def test_two_workers_store_what_one_does_even_if_one_is_killed_once(tmp_path, mo
     assert sum(isinstance(event, Died) for event in events) == 1 and (tmp_path / "killed").exists()
 
 
+def test_a_model_and_its_controls_play_in_one_batch_what_they_play_alone(tmp_path):
+    what = plan(Choice(), tasks="put", seeds=1, controls="blind,wrong,text")
+    play(tmp_path / "alone", what, batch=1)
+    play(tmp_path / "batch", what, batch=4)
+    assert contents(tmp_path / "alone") == contents(tmp_path / "batch")
+    assert [row.role for row in ledger.rows(tmp_path / "alone")] == ["vlm", "blind", "wrong", "text"]
+    assert "crashed" not in {row.outcome for row in ledger.rows(tmp_path / "alone")}
+
+
 def test_an_episode_that_kills_two_workers_is_recorded_as_crashed_and_costs_no_other(tmp_path, monkeypatch, alone):
     monkeypatch.setenv("DEADLY", "always")
     events = play(tmp_path, planned(tasks=DEADLY, policy="random", controls="oracle"), workers=2)

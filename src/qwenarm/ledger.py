@@ -33,7 +33,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,13 +98,14 @@ def fingerprint(line: Mapping[str, Any]) -> str:
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
     """Every whole line of a ledger. A half-written one, left by a process that was killed, is not there."""
     path = folder / FILE
-    for line in path.read_bytes().split(b"\n") if path.exists() else ():
-        try:
-            data = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(data, dict) and "key" in data.get("setup", {}):
-            yield data
+    with open(path, "rb") if path.exists() else nullcontext(()) as file:
+        for line in file:
+            try:
+                data = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(data, dict) and "key" in data.get("setup", {}):
+                yield data
 
 
 def rows(folder: Path) -> list[Row]:
