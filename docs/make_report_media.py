@@ -5,23 +5,15 @@ python docs/make_report_media.py runs/quick-v1
 
 import argparse
 import shutil
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from qwenarm.report import write_report
 
 MEDIA = Path(__file__).parent / "media"
 WIDTH, HEIGHT = 1200, 1240
-COLORS = 128
-
-
-def shrink(shot: bytes) -> Image.Image:
-    """With a palette: a page has few colours."""
-    return Image.open(BytesIO(shot)).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
 
 
 def main() -> None:
@@ -36,7 +28,7 @@ def main() -> None:
             tab = browser.new_page(color_scheme=scheme, viewport={"width": WIDTH, "height": HEIGHT})
             tab.goto(index.as_uri())
             path = MEDIA / f"report-{scheme}.png"
-            shrink(tab.screenshot()).save(path, optimize=True)
+            tab.screenshot(path=path)
             print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
         browser.close()
 

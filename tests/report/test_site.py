@@ -167,6 +167,15 @@ def test_runs_of_different_suites_and_code_are_told_apart(tmp_path, monkeypatch)
     assert "Not everybody played the same unchanged scenes" in told and "in common: 2" in told
 
 
+def test_two_policies_of_one_name_are_told(tmp_path):
+    first = evaluation(tmp_path / "first", suite(("put",), 1, ("",)), roles=("vlm",))
+    second = evaluation(tmp_path / "second", suite(("put",), 1, ("",)), roles=("vlm",))
+    line = (second / FILE).read_text().replace('"bundled-vlm"', '"retrained"')
+    (second / FILE).write_text(line)
+    told = "\n".join(write_report([first, second], tmp_path / "site", which="none").problems)
+    assert "bundled · step is not one policy but 2 (bundled- in first, retraine in second)" in told
+
+
 def test_a_place_that_cannot_be_written_to_is_bad_input(tmp_path):
     run = evaluation(tmp_path / "run", suite(("put",), 1, ("",)), roles=("vlm",))
     (tmp_path / "file").touch()

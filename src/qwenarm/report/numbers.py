@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
-from qwenarm.report.entrants import Entrant, controls_of, entrants
+from qwenarm.report.entrants import MODEL, Entrant, controls_of, entrants
 from qwenarm.report.fields import Table
 from qwenarm.report.records import Run
 from qwenarm.report.scores import Compared, Standing, comparison, leaderboard
@@ -71,6 +71,7 @@ def across(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs:
         if "," in (sources := _sources(run)):
             yield f"{run.name} was played with several states of the source code ({sources})."
+    yield from _namesakes(runs)
     told = {
         "suite": [", ".join(sorted({record.key.suite for record in run.records})) for run in runs],
         "renderer": [str(run.manifest.get("renderer", "unknown")) for run in runs],
@@ -81,6 +82,21 @@ def across(runs: Sequence[Run]) -> Iterator[str]:
         if len(set(values)) > 1:
             each = "; ".join(f"{run.name}: {value}" for run, value in zip(runs, values, strict=True))
             yield f"The runs differ in {name} ({each}). Their rates may differ for that reason alone."
+
+
+def _namesakes(runs: Sequence[Run]) -> Iterator[str]:
+    """Models that are called the same and are not: another file of weights, another prompt, other settings."""
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for run in runs:
+        for record in run.records:
+            if record.role == MODEL:
+                name = (record.model, record.altitude)
+                found.setdefault(name, {}).setdefault(record.key.policy, run.name)
+    for name, policies in found.items():
+        if len(policies) > 1:
+            each = ", ".join(f"{policy[:8]} in {run}" for policy, run in policies.items())
+            several = f"is not one policy but {len(policies)} ({each})"
+            yield f"{' · '.join(name)} {several}: weights, prompt or settings differ."
 
 
 def _versions(run: Run) -> str:
