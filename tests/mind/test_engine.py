@@ -144,13 +144,13 @@ def seen(monkeypatch):
     passes = []
 
     def watch(model):
-        forward = model.model.forward
+        forward = model.engine.passes.forward
 
-        def counting(input_ids, **kwargs):
-            passes.append(input_ids.tolist())
-            return forward(input_ids=input_ids, **kwargs)
+        def counting(ids, *rest):
+            passes.append(ids.tolist())
+            return forward(ids, *rest)
 
-        monkeypatch.setattr(model.model, "forward", counting)
+        monkeypatch.setattr(model.engine.passes, "forward", counting)
         return passes
 
     return watch

@@ -19,7 +19,6 @@ groups of prompts of the same length, and take as many tokens a step as the row 
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,12 +26,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from qwenarm.mind.answer import Answer
 from qwenarm.mind.families import GREEDY, Sampling
+from qwenarm.mind.lean import Lean
+from qwenarm.mind.whole import Whole
 
-CLOSE = 1e-3
+CLOSE = 1e-4
 """Logits nearer to each other than this are a close call in a batch. They differ by up to 2e-5 between batches of the
 bundled model (benchmarks/evaluation.py measures it)."""
 PREFIXES = 4
@@ -82,7 +82,7 @@ class Engine:
         text = model.config.get_text_config()
         self.hybrid = "linear_attention" in (getattr(text, "layer_types", None) or ())
         self.image = model.config.image_token_id
-        _multiply_patches(model.model.visual.patch_embed)
+        self.passes = Lean(model) if Lean.fits(model) else Whole(model)
         self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     @torch.inference_mode()
@@ -132,17 +132,18 @@ class Engine:
         )
         batch = _Batch(
             rows,
-            self._cache(rows[0].ids[:constant], len(rows)),
+            self._cache(rows[0].ids[:constant], len(rows), longest - constant),
             None if mask.all() else mask.to(self.device),
             position.amax(dim=(0, 2)).to(self.device) + 1,
             [[] for _ in rows],
         )
-        logits = self._forward(
-            batch,
-            ids[:, constant:],
-            position[:, :, constant:],
-            pixel_values=torch.cat(pixels).to(self.device, self.model.dtype) if pixels else None,
-            image_grid_thw=None if grid is None else grid.to(self.device),
+        logits = self.passes.forward(
+            ids[:, constant:].to(self.device),
+            position[:, :, constant:].to(self.device),
+            batch.mask,
+            batch.cache,
+            torch.cat(pixels).to(self.device, self.model.dtype) if pixels else None,
+            None if grid is None else grid.to(self.device),
         )
         return batch, logits
 
@@ -165,39 +166,24 @@ class Engine:
             batch.mask = mask.new_ones(len(lengths), batch.cache.get_seq_length())
         if batch.mask is not None:
             batch.mask = torch.cat([batch.mask, mask], dim=1)
-        return self._forward(batch, ids, position)
+        return self.passes.forward(ids.to(self.device), position, batch.mask, batch.cache)
 
-    def _forward(self, batch: _Batch, ids: torch.Tensor, position: torch.Tensor, **vision: Any) -> torch.Tensor:
-        return self.model(
-            input_ids=ids.to(self.device),
-            position_ids=position.to(self.device),
-            attention_mask=batch.mask,
-            past_key_values=batch.cache,
-            use_cache=True,
-            logits_to_keep=1,
-            **vision,
-        ).logits[:, -1]
-
-    def _cache(self, prefix: list[int], rows: int) -> Any:
-        """A cache for that many rows that has seen the prefix already. A copy: a recurrent state cannot be cropped."""
+    def _cache(self, prefix: list[int], rows: int, slots: int) -> Any:
+        """A cache for that many rows that has seen the prefix already, with room for so many tokens more."""
         if not prefix:
-            return DynamicCache(config=self.model.config)
+            return self.passes.new_cache(rows)
         key = tuple(prefix)
         if key not in self._prefixes:
             self._prefixes[key] = self._seen(prefix)
             if len(self._prefixes) > PREFIXES:
                 self._prefixes.popitem(last=False)
         self._prefixes.move_to_end(key)
-        cache = copy.deepcopy(self._prefixes[key])
-        if rows > 1:
-            cache.reorder_cache(torch.zeros(rows, dtype=torch.long, device=self.device))
-        return cache
+        return self.passes.copy(self._prefixes[key], rows, slots)
 
     def _seen(self, prefix: list[int]) -> Any:
-        cache = DynamicCache(config=self.model.config)
+        cache = self.passes.new_cache()
         places = torch.arange(len(prefix), device=self.device).expand(3, 1, -1)
-        ids = torch.tensor([prefix], device=self.device)
-        self.model.model(input_ids=ids, position_ids=places, past_key_values=cache, use_cache=True)
+        self.passes.forward(torch.tensor([prefix], device=self.device), places, None, cache)
         return cache
 
     def _drop_finished(self, batch: _Batch) -> None:
@@ -232,16 +218,6 @@ class Engine:
             ]
             close = [False] * len(places)
         return list(zip(places, tokens, close, strict=True))
-
-
-def _multiply_patches(embed: Any) -> None:
-    """Lets a vision tower embed its patches by a matrix product. Its convolution's kernel is as large as its stride, so
-    this is the same linear map, several times faster. Left alone where weights move about (accelerate's hooks).
-    """
-    if hasattr(embed, "_hf_hook"):
-        return
-    weight, bias = embed.proj.weight.flatten(1), embed.proj.bias
-    embed.forward = lambda patches: torch.nn.functional.linear(patches.to(weight.dtype), weight, bias)
 
 
 def _unpacked(bits: torch.Tensor, size: int) -> torch.Tensor:

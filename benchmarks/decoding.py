@@ -1,0 +1,209 @@
+"""How fast the bundled model decides on a CPU, against transformers' plain ``generate``, and what the cost grows with.
+
+Plain: the same weights loaded as transformers loads them, its processor, its ``generate``, greedy, on the same prompts.
+Goal: at least 3 times as many decisions a second. All variants take turns on every prompt, one thread each, and the
+figures are medians of processor time, so that other work on the machine disturbs them little; wall times stand in the
+JSON beside them. Also: the agent's own share of a decision, without model and physics, goal < 10 ms at 256 x 256.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from qwenarm.assemble import Choice, make_env
+from qwenarm.mind.answer import Answer
+from qwenarm.mind.backends.qwen_vl import QwenVL
+from qwenarm.mind.checkpoints import load_model
+from qwenarm.mind.engine import Asked
+from qwenarm.mind.grammar import available
+from qwenarm.mind.language import parse, to_prompt
+from qwenarm.mind.policies import VlmPolicy
+from qwenarm.mind.presets import QWEN, Preset
+from qwenarm.rollout import observe
+from qwenarm.skills import specs
+from qwenarm.types import Decision, Observation, Prompt, SkillCall, SkillResult, Turn
+
+RESULTS = Path(__file__).parent / "results"
+GOAL = 3.0
+OVERHEAD_GOAL_MS = 10.0
+SQUARE = (256, 256)
+CAMERAS = ("front", "overhead", "wrist", "wide")
+
+Times = dict[str, dict[str, list[float]]]
+
+
+class Plain:
+    """The bundled checkpoint as transformers alone runs it."""
+
+    def __init__(self, like: QwenVL) -> None:
+        self.like, self.model = like, load_model(like.checkpoint, like.plan)
+        like.processor.tokenizer.padding_side = "left"
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[str]:
+        """The answers, without the token that ends them."""
+        texts = [self.like.text_of(prompt) for prompt in prompts]
+        images = [[Image.fromarray(image) for image in prompt.images] for prompt in prompts]
+        inputs = self.like.processor(text=texts, images=images, padding=True, return_tensors="pt")
+        with torch.inference_mode():
+            output = self.model.generate(**inputs, do_sample=False, max_new_tokens=prompts[0].max_tokens)
+        answers = output[:, inputs["input_ids"].shape[1] :]
+        return [text.partition("<|im_end|>")[0] for text in self.like.processor.tokenizer.batch_decode(answers)]
+
+
+def looks(model: QwenVL, preset: Preset, count: int) -> list[Observation]:
+    """The first looks of so many episodes of ``put``."""
+    policy, env, found = VlmPolicy(model, specs(), preset), make_env(Choice("put")), []
+    for seed in range(count):
+        env.reset(seed=seed)
+        found.append(observe(env, policy, ""))
+    env.close()
+    return found
+
+
+def asked_of(model: QwenVL, observations: Sequence[Observation], preset: Preset, **more: Any) -> list[Prompt]:
+    """The prompts of these observations."""
+    offered = preset.offered(specs())[: more.get("tools")]
+    return [to_prompt(seen, more.get("history", ()), offered, model.family, preset) for seen in observations]
+
+
+def in_turn(variants: Mapping[str, Callable[[Any], Any]], inputs: Sequence[Any], rounds: int = 1) -> Times:
+    """Lets every variant work on every input, one after the other; ms of processor and wall time."""
+    times: Times = {name: {"cpu": [], "wall": []} for name in variants}
+    for work in variants.values():
+        work(inputs[0])  # warm
+    for _ in range(rounds):
+        for given in inputs:
+            for name, work in variants.items():
+                cpu, wall = time.process_time(), time.perf_counter()
+                work(given)
+                times[name]["cpu"].append((time.process_time() - cpu) * 1e3)
+                times[name]["wall"].append((time.perf_counter() - wall) * 1e3)
+    return times
+
+
+def medians(times: Times, share: int = 1) -> dict[str, dict[str, float]]:
+    """Median ms, divided among so many decisions."""
+    return {
+        name: {clock: statistics.median(values) / share for clock, values in clocks.items()}
+        for name, clocks in times.items()
+    }
+
+
+def against_plain(model: QwenVL, free: QwenVL, rounds: int) -> dict[str, Any]:
+    """Decisions one by one and sixteen together, and how many answers are the same."""
+    plain = Plain(model)
+    prompts = asked_of(model, looks(model, model.preset, 16), model.preset)
+    texts = {"plain": [plain.generate([prompt])[0] for prompt in prompts]}
+    texts |= {"free": [done.text for prompt in prompts for done in free.generate([prompt])]}
+    texts |= {"constrained": [done.text for prompt in prompts for done in model.generate([prompt])]}
+    works = {"plain": plain.generate, "free": free.generate, "constrained": model.generate}
+    alone = medians(in_turn(works, [[prompt] for prompt in prompts], rounds))
+    together = medians(in_turn(works, [prompts], 2 * rounds), len(prompts))
+    same = {name: sum(map(str.__eq__, texts["plain"], texts[name])) for name in ("free", "constrained")}
+    return {"alone": alone, "batch of 16": together, "of 16 answers the same as plain": same}
+
+
+def read_only(model: QwenVL) -> Callable[[Sequence[Prompt]], None]:
+    """Reads prompts up to the first token of the answer."""
+
+    @torch.inference_mode()
+    def read(prompts: Sequence[Prompt]) -> None:
+        asked = [model._asked(prompt) for prompt in prompts]
+        model.engine.write([Asked(one.ids, Answer(1, ()), one.pixels, one.grids) for one in asked])
+
+    return read
+
+
+def turns(seen: Observation, count: int) -> tuple[Turn, ...]:
+    """So many calls that went well."""
+    call, done = SkillCall("say", {"text": "now the red cube"}), SkillResult(True)
+    return tuple(Turn(index, seen, Decision((call,)), (done,)) for index in range(count))
+
+
+def growth(model: QwenVL, rounds: int) -> dict[str, dict[str, float]]:
+    """ms of processor time until the first token, with the prompt for any Qwen-VL, by what the prompt holds."""
+    base, read = replace(QWEN, frame_size=SQUARE), read_only(model)
+    wide, told = replace(base, frame_size=(480, 640)), replace(base, history=16)
+    seen = looks(model, replace(base, cameras=CAMERAS), 1)
+    past = {count: turns(seen[0], count) for count in (0, 4, 16)}
+    cases = {"1 frame of 640 x 480": asked_of(model, looks(model, wide, 1), wide)}
+    for count in (1, 2, 4):
+        shown = replace(base, cameras=CAMERAS[:count])
+        cases[f"{count} frames of 256 x 256"] = asked_of(model, seen, shown)
+    cases |= {f"{count} tools": asked_of(model, seen, base, tools=count) for count in (1, 5, 9)}
+    cases |= {f"{count} calls of history": asked_of(model, seen, told, history=done) for count, done in past.items()}
+    cases |= {f"batch of {count}": asked_of(model, seen * count, base) for count in (1, 4, 16)}
+    found = {}
+    for name, prompts in cases.items():  # one after the other, so that each has its prefix at hand as in an episode
+        times = in_turn({name: read}, [prompts], 5 * rounds)
+        found[name] = {"tokens": len(model._asked(prompts[0]).ids), "ms": medians(times, len(prompts))[name]["cpu"]}
+    return found
+
+
+def overhead(model: QwenVL, rounds: int) -> dict[str, float]:
+    """ms of processor time for what a decision takes beside the model, at 256 x 256."""
+    preset = replace(model.preset, frame_size=SQUARE)
+    policy, env = VlmPolicy(model, specs(), preset), make_env(Choice("put"))
+    env.reset(seed=0)
+    seen = observe(env, policy, "")
+    (prompt,) = asked_of(model, [seen], preset)
+    (said,) = model.generate([prompt])
+    sizes = {"front": SQUARE}
+    parts: dict[str, Callable[[Any], Any]] = {
+        "render": lambda _: observe(env, policy, ""),
+        "messages": lambda _: asked_of(model, [seen], preset),
+        "tokens, pixels, grammar": lambda _: model._asked(prompt),
+        "parse": lambda _: parse(said.text, policy.specs, model.family, sizes, max_calls=1, finish=said.finish),
+    }
+    found = {name: clocks["cpu"] for name, clocks in medians(in_turn(parts, [None], 20 * rounds)).items()}
+    env.close()
+    return {**found, "all": sum(found.values())}
+
+
+def tell(found: Mapping[str, Any]) -> None:
+    """Prints what was found."""
+    for how in ("alone", "batch of 16"):
+        rows = found["against plain"][how]
+        for name, clocks in rows.items():
+            ratio = rows["plain"]["cpu"] / clocks["cpu"]
+            print(f"{how:12} {name:12} {clocks['cpu']:7.1f} ms of CPU a decision, {ratio:.2f} x plain")
+    print(f"goal {GOAL:g} x plain; same answers: {found['against plain']['of 16 answers the same as plain']}")
+    for name, row in found["until the first token"].items():
+        print(f"{name:26} {row['tokens']:5} tokens {row['ms']:7.1f} ms")
+    for name, value in found["overhead"].items():
+        print(f"overhead: {name:26} {value:6.2f} ms")
+    print(f"goal {OVERHEAD_GOAL_MS:g} ms")
+
+
+def main() -> None:
+    """Measures, prints, and writes benchmarks/results/decoding.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+
+    torch.set_num_threads(1)
+    model = QwenVL("bundled", device="cpu", threads=1)
+    free = QwenVL("bundled", device="cpu", threads=1, constrained=False)
+    found = {
+        "against plain": against_plain(model, free, args.rounds),
+        "until the first token": growth(model, args.rounds),
+        "overhead": overhead(model, args.rounds),
+        "rounds": args.rounds,
+        "llguidance": available(),
+        "torch": torch.__version__,
+    }
+    tell(found)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "decoding.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The language half of a dense Qwen-VL model in few operations, for models that decode faster than Python calls layers.
+
+The weights are those of the loaded model, not copies of them; the sums are those of transformers' layers, up to their
+order (tests/mind/test_lean.py holds one against the other). What is spared are calls: queries, keys and values come out
+of one matrix product, as do the two halves of the MLP; norms and rotation treat queries and keys at once; grouped heads
+attend as more queries of one head. Keys and values lie in a buffer with room to grow.
+
+For layers of full attention with a dense MLP (Qwen2.5-VL, dense Qwen3-VL) whose weights lie unquantised on one device.
+Everything else runs as transformers has it (``whole.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+
+from qwenarm.mind.whole import multiply_patches
+
+DENSE = ("qwen2_5_vl", "qwen3_vl")
+ROOM = 64
+"""Slots for tokens to come, whenever a cache is made or has grown full."""
+
+
+class LeanCache:
+    """Keys and values: (layers, rows, key heads, slots, head size). The first ``length`` slots are written."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int) -> None:
+        self.keys, self.values, self.length = keys, values, length
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def reorder_cache(self, rows: torch.Tensor) -> None:
+        """Keeps these rows, in this order; some may be named twice."""
+        self.keys, self.values = (part.index_select(1, rows) for part in (self.keys, self.values))
+
+    def extend(self, width: int) -> None:
+        """Makes room for so many tokens more."""
+        missing = self.length + width - self.keys.shape[3]
+        if missing > 0:
+            self.keys, self.values = (_longer(part, missing + ROOM) for part in (self.keys, self.values))
+
+
+def _longer(part: torch.Tensor, slots: int) -> torch.Tensor:
+    layers, rows, heads, _, size = part.shape
+    return torch.cat([part, part.new_zeros(layers, rows, heads, slots, size)], dim=3)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Weights as ``torch.nn.functional.linear`` takes them; qk (heads, size): of the norms of queries and keys."""
+
+    before: torch.Tensor
+    qkv: torch.Tensor
+    bias: torch.Tensor | None
+    qk: torch.Tensor | None
+    out: torch.Tensor
+    between: torch.Tensor
+    gate_up: torch.Tensor
+    down: torch.Tensor
+
+
+class Lean:
+    """A model of transformers, read and written through its own weights."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.text, self.head = model, model.model.language_model, model.lm_head
+        config = model.config.get_text_config()
+        self.heads, self.kept = config.num_attention_heads, config.num_key_value_heads
+        self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.epsilon, self.image = config.rms_norm_eps, model.config.image_token_id
+        self.layers = [self._layer(layer) for layer in self.text.layers]
+        multiply_patches(model.model.visual.patch_embed)
+
+    @staticmethod
+    def fits(model: Any) -> bool:
+        """Whether a model is one of those that can be run this way."""
+        moved = getattr(model, "hf_device_map", None) is not None or getattr(model, "is_quantized", False)
+        return model.config.model_type in DENSE and not moved
+
+    def new_cache(self, rows: int = 1) -> LeanCache:
+        shape = (len(self.layers), rows, self.kept, 0, self.size)
+        weight = self.layers[0].qkv
+        return LeanCache(weight.new_empty(shape), weight.new_empty(shape), 0)
+
+    def copy(self, cache: LeanCache, rows: int, slots: int) -> LeanCache:
+        """The same beginning for so many rows, with room for so many tokens more."""
+        keys, values = (_longer(part.expand(-1, rows, -1, -1, -1), slots + ROOM) for part in (cache.keys, cache.values))
+        return LeanCache(keys, values, cache.length)
+
+    def forward(
+        self,
+        ids: torch.Tensor,
+        position: torch.Tensor,
+        mask: torch.Tensor | None,
+        cache: LeanCache,
+        pixels: torch.Tensor | None = None,
+        grid: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """ids (rows, width), position (3, rows, width), mask (rows, length + width) bool -> the logits (rows,
+        vocabulary) behind the last token. Its keys and values are added to the cache.
+        """
+        hidden, shown, deep = self.text.embed_tokens(ids), None, ()
+        if pixels is not None:
+            seen = self.model.model.get_image_features(pixels, grid, return_dict=True)
+            shown = ids == self.image
+            hidden[shown] = torch.cat(seen.pooler_output).to(hidden.dtype)
+            deep = [torch.cat(part) for part in getattr(seen, "deepstack_features", None) or ()]
+        turn = self._turn(hidden, position)
+        cache.extend(ids.shape[1])
+        start, cache.length = cache.length, cache.length + ids.shape[1]
+        allowed = self._allowed(mask, start, cache.length, ids)
+        for index, layer in enumerate(self.layers):
+            keys, values = cache.keys[index], cache.values[index]
+            hidden = hidden + self._attend(layer, hidden, turn, keys, values, start, cache.length, allowed)
+            gate, up = linear(self._norm(hidden, layer.between), layer.gate_up).chunk(2, dim=-1)
+            hidden = hidden + linear(silu(gate) * up, layer.down)
+            if index < len(deep):
+                hidden[shown] += deep[index].to(hidden.dtype)
+        return self.head(self._norm(hidden[:, -1], self.text.norm.weight))
+
+    def _norm(self, hidden: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+        return rms_norm(hidden, hidden.shape[-1:], weight, self.epsilon)
+
+    def _turn(self, hidden: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines of the rotation, (rows, width, 1, size); the sines of the first half are negative, as what
+        they are multiplied with is x rolled by half its length.
+        """
+        cos, sin = self.text.rotary_emb(hidden, position)
+        first, second = sin.chunk(2, dim=-1)
+        return cos[:, :, None], torch.cat([-first, second], dim=-1)[:, :, None]
+
+    def _allowed(self, mask: torch.Tensor | None, start: int, end: int, ids: torch.Tensor) -> torch.Tensor | None:
+        """(rows, 1, heads per key x width, end) bool: the slots that each token may look at: earlier ones that count,
+        and its own (a gap that may look nowhere would be no number). None if that is all of them.
+        """
+        rows, width = ids.shape
+        if mask is None and width == 1:
+            return None
+        slots = torch.arange(end, device=ids.device)
+        own = slots[start:, None]
+        seen = (slots < own) if mask is None else (slots < own) & mask[:, None]
+        group = self.heads // self.kept
+        seen = (seen | (slots == own)).expand(rows, width, end)
+        return seen[:, None].expand(-1, group, -1, -1).reshape(rows, 1, group * width, end)
+
+    def _attend(
+        self,
+        layer: _Layer,
+        hidden: torch.Tensor,
+        turn: tuple[torch.Tensor, torch.Tensor],
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        start: int,
+        end: int,
+        allowed: torch.Tensor | None,
+    ) -> torch.Tensor:
+        rows, width, _ = hidden.shape
+        found = linear(self._norm(hidden, layer.before), layer.qkv, layer.bias).view(rows, width, -1, self.size)
+        both, own = found.split([self.heads + self.kept, self.kept], dim=2)
+        if layer.qk is not None:
+            both = self._norm(both, None) * layer.qk
+        both = both * turn[0] + both.roll(self.size // 2, dims=-1) * turn[1]
+        keys[:, :, start:end] = both[:, :, self.heads :].transpose(1, 2)
+        values[:, :, start:end] = own.transpose(1, 2)
+        asked = both[:, :, : self.heads].transpose(1, 2).reshape(rows, self.kept, -1, self.size)
+        got = scaled_dot_product_attention(asked, keys[:, :, :end], values[:, :, :end], allowed)
+        got = got.view(rows, self.heads, width, self.size).transpose(1, 2)
+        return linear(got.reshape(rows, width, -1), layer.out)
+
+    def _layer(self, layer: Any) -> _Layer:
+        attention, mlp = layer.self_attn, layer.mlp
+        qkv = (attention.q_proj, attention.k_proj, attention.v_proj)
+        biases = [part.bias for part in qkv if part.bias is not None]
+        norms = [(attention.q_norm, self.heads), (attention.k_norm, self.kept)] if hasattr(attention, "q_norm") else []
+        return _Layer(
+            before=layer.input_layernorm.weight,
+            qkv=_joined(qkv),
+            bias=torch.cat(biases) if biases else None,
+            qk=torch.cat([norm.weight.expand(heads, -1) for norm, heads in norms]) if norms else None,
+            out=attention.o_proj.weight,
+            between=layer.post_attention_layernorm.weight,
+            gate_up=_joined((mlp.gate_proj, mlp.up_proj)),
+            down=mlp.down_proj.weight,
+        )
+
+
+def _joined(parts: Sequence[Any]) -> torch.Tensor:
+    """The weights of linear layers in one matrix, of which they become views.
+
+    On a CPU in fp32 it lies transposed: for a few rows MKL multiplies by that in half the time.
+    """
+    whole = torch.cat([part.weight.data for part in parts])
+    if whole.device.type == "cpu" and whole.dtype == torch.float32:
+        whole = whole.t().contiguous().t()
+    for part, view in zip(parts, whole.split([part.weight.shape[0] for part in parts]), strict=True):
+        part.weight.data = view
+    return whole

@@ -1,0 +1,88 @@
+"""The lean language half computes what transformers' layers compute, and leaves them their weights."""
+
+import pytest
+import torch
+
+from qwenarm.mind.checkpoints import load_model, locate
+from qwenarm.mind.engine import Engine
+from qwenarm.mind.fitting import Need, Plan, Room
+from qwenarm.mind.lean import ROOM, Lean
+from qwenarm.mind.whole import Whole
+
+DENSE = ("qwen2_5_vl", "qwen3_vl")
+PLAN = Plan(Room("cpu", (1 << 30,)), "float32", Need(0, 0))
+close = {"rtol": 1e-4, "atol": 1e-4}
+
+
+@pytest.fixture(scope="module", params=[*DENSE, "bundled"])
+def both(request, save_tiny, tmp_path_factory):
+    """The same weights, run lean and run whole."""
+    folder = tmp_path_factory.mktemp("lean") / request.param
+    source = request.param if request.param == "bundled" else str(save_tiny(folder, request.param))
+    lean, whole = (load_model(locate(source), PLAN) for _ in range(2))
+    return Lean(lean), Whole(whole)
+
+
+def asked(model, rows, width, seed):
+    """Random words; M-RoPE counts alike along all three axes."""
+    source = torch.Generator().manual_seed(seed)
+    ids = torch.randint(5, 200, (rows, width), generator=source)
+    return ids, torch.arange(width).expand(3, rows, -1)
+
+
+@torch.inference_mode()
+def test_a_prefix_a_batch_with_gaps_and_many_steps(both):
+    logits = []
+    for passes in both:
+        ids, places = asked(passes.model, 1, 7, 0)
+        prefix = passes.new_cache()
+        found = [passes.forward(ids, places, None, prefix)]
+        cache = passes.copy(prefix, 3, 5)
+        mask = torch.ones(3, 12, dtype=torch.bool)
+        mask[0, 7:9] = mask[2, 7:8] = False
+        ids, places = asked(passes.model, 3, 5, 1)
+        found.append(passes.forward(ids, places + 7, mask, cache))
+        for step in range(ROOM + 3):  # past the room that a cache begins with
+            ids, _ = asked(passes.model, 3, 2, step)
+            mask = torch.cat([mask, torch.tensor([[step % 2 == 0, True], [True, True], [True, True]])], dim=1)
+            found.append(passes.forward(ids, torch.full((3, 3, 2), 12 + step), mask, cache))
+        cache.reorder_cache(torch.tensor([2, 0]))
+        found.append(passes.forward(ids[[2, 0]], torch.full((3, 2, 2), 200), mask_of(mask), cache))
+        assert cache.get_seq_length() == 12 + 2 * (ROOM + 4)
+        found.append(passes.forward(*asked(passes.model, 1, 1, 9), None, prefix))  # the prefix itself is as it was
+        logits.append(found)
+    for lean, whole in zip(*logits, strict=True):
+        torch.testing.assert_close(lean, whole, **close)
+
+
+def mask_of(mask):
+    return torch.cat([mask[[2, 0]], torch.ones(2, 2, dtype=torch.bool)], dim=1)
+
+
+@torch.inference_mode()
+def test_frames_are_seen_alike(both):
+    vision = both[0].model.config.vision_config
+    ids, grid = torch.tensor([[9, *[both[0].image] * 4, 10]]), torch.tensor([[1, 4, 4]])
+    values = 3 * vision.temporal_patch_size * vision.patch_size**2
+    pixels = torch.randn(16, values, generator=torch.Generator().manual_seed(0))
+    places = torch.arange(6).expand(3, 1, -1)
+    lean, whole = (passes.forward(ids, places, None, passes.new_cache(), pixels, grid) for passes in both)
+    torch.testing.assert_close(lean, whole, **close)
+
+
+@torch.inference_mode()
+def test_transformers_layers_keep_their_weights(both):
+    lean, whole = both
+    ids, _ = asked(lean.model, 2, 6, 3)
+    torch.testing.assert_close(lean.model(input_ids=ids).logits, whole.model(input_ids=ids).logits, **close)
+    for layer, parts in zip(lean.layers, lean.text.layers, strict=True):
+        assert layer.qkv.untyped_storage().data_ptr() == parts.self_attn.k_proj.weight.untyped_storage().data_ptr()
+        assert layer.gate_up.untyped_storage().data_ptr() == parts.mlp.up_proj.weight.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5"])
+def test_only_dense_layers_on_one_device_are_run_this_way(save_tiny, tmp_path, kind):
+    model = load_model(locate(str(save_tiny(tmp_path / kind, kind))), PLAN)
+    assert isinstance(Engine(model).passes, Lean) == (kind in DENSE)
+    model.hf_device_map = {"": 0}
+    assert isinstance(Engine(model).passes, Whole)
