@@ -17,11 +17,11 @@ TRAVEL = 0.160
 """How far it comes out, m."""
 LIFTED = 0.001
 """Room between the drawer and the table, m."""
-KNOB_RADIUS, KNOB_TOP = 0.011, 0.094
+KNOB_RADIUS, KNOB_TOP = 0.016, 0.094
 """m; the top is over the table."""
 TOP, BOARD, ROOM = 0.072, 0.006, 0.004
 """Of the cabinet: its height, the thickness of its boards, and the room around the drawer, m."""
-FRONT = 0.025
+FRONT = 0.035
 """The drawer's front stands this far out of the cabinet when it is shut, m: there the hand finds the knob."""
 SHADE = 0.6
 """How dark the cabinet is, beside the drawer."""
@@ -29,7 +29,7 @@ SHADE = 0.6
 
 def knob_of(x: float, half: float) -> float:
     """x of the knob, m, of a drawer whose middle is at x and whose half width is ``half``."""
-    return x + half - 0.003
+    return x + half - 0.008
 
 
 def add_drawer(world: mujoco.MjsBody, body: mujoco.MjsBody, half: float, height: float, rgba: Sequence[float]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from qwenarm.body.arms._arm import PAD_TIP
 from qwenarm.body.body import Body
 from qwenarm.body.hand import SPARE, Hand, measure
-from qwenarm.skills._motion import nearest_yaw
+from qwenarm.skills._motion import Line, above_all, line_down, nearest_yaw
 from qwenarm.skills._skill import Failed
 from qwenarm.skills._surface import RAISED, Surface
 
@@ -126,3 +126,14 @@ def _with_room(
     if not grasps:
         raise Failed(reason)
     return sorted(grasps, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))
+
+
+def reachable(body: Body, surface: Surface, grasps: list[Grasp]) -> tuple[Grasp, Line]:
+    """The first grasp within reach, and the line on which the hand comes down to it. Raises Failed if there is none."""
+    failure = Failed("out of reach")
+    for grasp in grasps:
+        try:
+            return grasp, line_down(body, above_all(body, surface, grasp.pos), grasp.pos, grasp.yaw)
+        except Failed as reason:
+            failure = reason
+    raise failure

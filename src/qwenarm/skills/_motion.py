@@ -185,10 +185,15 @@ def set_fingers(body: Body, gap: float, patience: int = 16) -> Moves:
 
 def touching(body: Body, slack: float = 0.003) -> Callable[[], bool]:
     """A test whether the hand lags above where it was sent by more than ``slack`` m: something carries it."""
+    return held_back(body, np.array([0.0, 0.0, -1.0]), slack)
+
+
+def held_back(body: Body, way: np.ndarray, slack: float) -> Callable[[], bool]:
+    """A test whether the hand lags behind where it was sent, along a way (3,) of length 1, by more than ``slack`` m."""
 
     def lags() -> bool:
         wanted, _ = body.kinematics.fk(body.hold().qpos)
-        return float(body.proprio().tcp_pos[2] - wanted[2]) > slack
+        return float((wanted - body.proprio().tcp_pos) @ way) > slack
 
     return lags
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from qwenarm.body.body import Body
-from qwenarm.skills._grasp import OPENING, Grasp, choose_grasps
-from qwenarm.skills._motion import Line, above_all, follow, go_home, line_down, move_joints, set_fingers
+from qwenarm.skills._grasp import OPENING, choose_grasps, reachable
+from qwenarm.skills._motion import follow, go_home, move_joints, set_fingers
 from qwenarm.skills._skill import Failed, Motion, skill
-from qwenarm.skills._surface import Surface, look_down, world_point
+from qwenarm.skills._surface import look_down, world_point
 from qwenarm.types import ImagePoint, SkillResult
 
 
@@ -22,7 +22,7 @@ def pick(body: Body, at: ImagePoint) -> Motion:
     point = world_point(body, at)
     yield from go_home(body)
     surface = look_down(body)
-    grasp, down = _reachable(body, surface, choose_grasps(body, surface, point))
+    grasp, down = reachable(body, surface, choose_grasps(body, surface, point))
     yield from set_fingers(body, min(body.arm.max_gap, grasp.width + 2 * OPENING), patience=1)
     yield from move_joints(body, down.start)
     yield from follow(body, down)
@@ -34,17 +34,6 @@ def pick(body: Body, at: ImagePoint) -> Motion:
         return SkillResult(True)
     yield from set_fingers(body, body.arm.max_gap)
     raise Failed("the object slipped out of the hand" if caught else "nothing between the fingers")
-
-
-def _reachable(body: Body, surface: Surface, grasps: list[Grasp]) -> tuple[Grasp, Line]:
-    """The first grasp within reach, and the line on which the hand comes down to it. Raises Failed if there is none."""
-    failure = Failed("out of reach")
-    for grasp in grasps:
-        try:
-            return grasp, line_down(body, above_all(body, surface, grasp.pos), grasp.pos, grasp.yaw)
-        except Failed as reason:
-            failure = reason
-    raise failure
 
 
 SKILL = skill(pick)

@@ -50,7 +50,7 @@ def _pointed(body: Body, value: Any, cameras: Sequence[str]) -> Any:
 def _spot_point(body: Body, spot: Spot, cameras: Sequence[str]) -> ImagePoint:
     for camera in cameras:
         pos, mat, fovy = body.camera_pose(camera)
-        (u, v), _ = project(np.array([spot.x, spot.y, 0.0]), pos, mat, fovy, SIZE[1] / SIZE[0])
+        (u, v), _ = project(np.array([spot.x, spot.y, spot.z]), pos, mat, fovy, SIZE[1] / SIZE[0])
         if 0 <= u <= 1 and 0 <= v <= 1:
             return ImagePoint(float(u), float(v), spot.label, camera)
     raise BadInput(f"None of the cameras {', '.join(cameras)} sees the {spot.label}.")
