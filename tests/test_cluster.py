@@ -20,7 +20,7 @@ def nodes(monkeypatch, tmp_path):
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent), prepend=os.pathsep)
     monkeypatch.setenv("DEADLY", str(tmp_path / "killed"))
-    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's own wish, without which it warns
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     small = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=small)
     cluster.add_node(**small)

@@ -6,6 +6,7 @@ Where a node has no renderer or key of its own in its environment, nothing is se
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class Cluster:
             raise BadInput("Ray is not installed: pip install 'qwenarm[ray]'.") from error
         self.setting, self.ray = setting, ray
         if not ray.is_initialized():
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that begins here reports to nobody
             try:
                 _knock(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
