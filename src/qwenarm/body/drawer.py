@@ -19,6 +19,7 @@ LIFTED = 0.001
 """Room between the drawer and the table, m."""
 KNOB_RADIUS, KNOB_TOP = 0.016, 0.094
 """m; the top is over the table."""
+KNOB_RGBA = (0.15, 0.15, 0.16, 1.0)
 TOP, BOARD, ROOM = 0.072, 0.006, 0.004
 """Of the cabinet: its height, the thickness of its boards, and the room around the drawer, m."""
 FRONT = 0.035
@@ -46,7 +47,7 @@ def add_drawer(world: mujoco.MjsBody, body: mujoco.MjsBody, half: float, height:
     dark = [*(SHADE * c for c in rgba[:3]), 1.0]
     reach = (KNOB_TOP - LIFTED - height) / 2
     body.add_geom(
-        type=CYLINDER, pos=[knob_of(0.0, half), 0, height + reach], size=[KNOB_RADIUS, reach, 0], rgba=dark,
+        type=CYLINDER, pos=[knob_of(0.0, half), 0, height + reach], size=[KNOB_RADIUS, reach, 0], rgba=KNOB_RGBA,
         friction=[1.0, 0.01, 0.001], condim=4, solref=[0.01, 1],
     )  # fmt: skip
     wide, back, front = half + ROOM, SHUT_X - half - ROOM, SHUT_X + half - FRONT

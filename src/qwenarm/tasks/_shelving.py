@@ -121,6 +121,7 @@ class Stocking:
         return state.holding is None and state.at_rest() and answered and not self._moves(state)
 
     def progress(self, state: WorldState) -> float:
+        """A unit for each thing that is brought and one for telling what is missing; what strays counts against it."""
         if self.success(state):
             return 1.0
         units = sum(line.count for line in self.lines) + (self.missing is not None)
