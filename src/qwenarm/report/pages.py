@@ -118,7 +118,7 @@ class Site:
 
     def _above(self, entrant: Entrant, record: Record) -> str:
         up = f"../{Path(self.list_name(entrant)).name}#{cell_anchor(record.cell)}"
-        why = f" · cause: {escape(str(record.cause or record.why))}" if record.why else ""
+        why = f" · cause: {escape(str(record.cause))}" if record.cause and not record.success else ""
         where = f"{escape(entrant.name)}: {escape(record.where)}, {escape(record.key.changes or 'unchanged')}"
         return f'<p class="eyebrow"><a href="../../index.html">Report</a> › <a href="{up}">{where}</a>{why}</p>\n'
 
