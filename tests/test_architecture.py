@@ -51,8 +51,10 @@ FLOORS = {
         "sheet",
         "train",
         "report",
+        "attribution",
+        "probe",
     },
-    5: {"live", "progress", "cli", "__main__"},
+    5: {"diagnosis", "live", "progress", "cli", "__main__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 # The two wings meet in rollout.py and above, nowhere below.

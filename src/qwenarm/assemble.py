@@ -137,6 +137,12 @@ def perform(
 
 def env_of(episode: Episode) -> ArmEnv:
     """An environment like the one in which an episode was recorded."""
-    options, words = episode.setup.get("options", {}), episode.setup.get("words", "")
-    combos, changes = options.get("combos", "all"), parse(options.get("changes", ""))
-    return make_env(Choice(episode.task, episode.level, episode.arm, words=words, combos=combos, changes=changes))
+    return make_env(choice_of(episode))
+
+
+def choice_of(episode: Episode) -> Choice:
+    """What was chosen when an episode was recorded."""
+    options = dict(episode.setup.get("options", {}))
+    changes = parse(options.pop("changes", ""))
+    words = episode.setup.get("words", "")
+    return Choice(episode.task, episode.level, episode.arm, words=words, changes=changes, **options)

@@ -17,6 +17,7 @@ import tyro
 from rich.console import Console
 from tyro.conf import Positional, arg
 
+from qwenarm import diagnosis
 from qwenarm.errors import BadInput, QwenarmError
 
 if TYPE_CHECKING:
@@ -277,6 +278,10 @@ def compare(
         out.print(problem, style="yellow", markup=False)
     out.print(table)
     return 0
+
+
+app.command(diagnosis.attribute)
+app.command(diagnosis.probe)
 
 
 @app.command

@@ -11,7 +11,7 @@ import functools
 import platform
 import traceback
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -48,6 +48,7 @@ ENDINGS = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
 """The calls that end an episode, and how it counts when the goal does not hold."""
 
 Play = Generator[Prompt, Completion, Episode]
+Act = Callable[["Body", SkillCall, Tell], SkillResult]
 
 
 class Answers(Protocol):
@@ -65,11 +66,13 @@ def play(
     watchers: Sequence[Watcher] = (),
     setup: Mapping[str, Any] | None = None,
     clock: str = "paused",
+    act: Act | None = None,
 ) -> Play:
     """Plays one episode and returns it. Never raises for what goes wrong inside: that is an Outcome with a name.
 
     seed: of the scene; same seed, same scene. setup: what the caller wants recorded beside the versions. clock: what
-    the world does while the policy thinks (see ``clock.py``). Raises BadInput for an unknown clock.
+    the world does while the policy thinks (see ``clock.py``). act: carries out a call, in the place of ``execute``.
+    Raises BadInput for an unknown clock.
     """
     tell, turns, outcome, detail = Tell(env, watchers), list[Turn](), Outcome.OUT_OF_TURNS, ""
     running = parse_clock(clock)
@@ -77,7 +80,7 @@ def play(
         env.reset(seed=seed)
         tell("started", env, policy.name, seed)
         while outcome is Outcome.OUT_OF_TURNS and len(turns) < env.setup.max_turns:
-            yield from _turn(env, policy, turns, tell, running)
+            yield from _turn(env, policy, turns, tell, running, act or execute)
             tell("turned", turns[-1])
             outcome = _ending(turns)
         settle(env.body)
@@ -93,7 +96,7 @@ def play(
 
 
 def _turn(
-    env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell, clock: Clock
+    env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell, clock: Clock, act: Act
 ) -> Generator[Prompt, Completion, None]:
     """Look, decide, run the calls until one fails. The turn is kept even if it crashes: then it matters most."""
     body, watch, said = env.body, Stopwatch(env.body, tell), _Dialogue()
@@ -108,7 +111,7 @@ def _turn(
         for call in decision.calls:
             tell("calling", call)
             with watch.skill():
-                results.append(execute(body, call, tell))
+                results.append(act(body, call, tell))
             tell("called", call, results[-1])
             if not results[-1].ok or call.name in ENDINGS:
                 break

@@ -1,0 +1,251 @@
+"""Does the attribution name the module that was broken on purpose? Goal: in at least 95 % of the failed episodes.
+
+The oracle plays, with one module broken: format (answers that cannot be read), perception (points with noise), plan
+(other things, another order, an early end), safety (limits far too tight), control (a weak grip), time (too few turns).
+Every episode that fails by it is attributed as any other; the tool is not told what was done.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from qwenarm.assemble import Choice, make_env
+from qwenarm.attribution.causes import Case, Finding, find_cause
+from qwenarm.baselines import Oracle
+from qwenarm.env import ArmEnv
+from qwenarm.rollout import drive, play
+from qwenarm.stats import wilson
+from qwenarm.tasks import oracle_call
+from qwenarm.types import (
+    Completion,
+    Decision,
+    Episode,
+    FormatError,
+    ImagePoint,
+    Observation,
+    Outcome,
+    Prompt,
+    SkillCall,
+    Turn,
+)
+
+RESULTS = Path(__file__).parent / "results"
+GOAL = 0.95
+NOISE = 0.08
+"""Standard deviation of a broken pointing, fractions of the picture's width and height."""
+GARBLED = 0.7
+"""Share of the answers that cannot be read."""
+WEAK, SLIPPERY = 0.01, (0.05, 0.0005, 0.0005)
+"""Share of the fingers' force that is left, and their friction: sliding, torsional (m), rolling (m)."""
+TIGHT = 0.3
+"""Share of the joints' speed that is left."""
+CELLS = (("put", 1), ("put", 3), ("stack", 1), ("stack", 2), ("sort", 1), ("sort", 2))
+
+Deciding = Generator[Prompt, Completion, Decision]
+
+
+class Broken(Oracle):
+    """An oracle whose decisions are spoilt; the same for the same seed and turn."""
+
+    def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
+        decision = yield from super().decide(obs, history)
+        return self.spoil(decision, np.random.default_rng([self.seed, len(history), 7]), history)
+
+    def spoil(self, decision: Decision, rng: np.random.Generator, history: tuple[Turn, ...]) -> Decision:
+        return decision
+
+
+class Garbled(Broken):
+    """Writes what nobody can read."""
+
+    def spoil(self, decision: Decision, rng: np.random.Generator, history: tuple[Turn, ...]) -> Decision:
+        return Decision(error=FormatError.BROKEN) if rng.random() < GARBLED else decision
+
+
+class Squinting(Broken):
+    """Points beside what it means."""
+
+    def spoil(self, decision: Decision, rng: np.random.Generator, history: tuple[Turn, ...]) -> Decision:
+        (call,) = decision.calls
+        shifted = {name: _shifted(value, rng) for name, value in call.args.items()}
+        return replace(decision, calls=(SkillCall(call.name, shifted),))
+
+
+class Confused(Broken):
+    """Has another plan: for other things, in another order, or one that ends too early."""
+
+    def spoil(self, decision: Decision, rng: np.random.Generator, history: tuple[Turn, ...]) -> Decision:
+        if not history:
+            self.plan = self._made_up(np.random.default_rng([self.seed, 11]))
+        call = self.plan[min(len(history), len(self.plan) - 1)]
+        try:
+            return replace(decision, calls=(oracle_call(self.env.body, call, self.cameras),))
+        except Exception:  # what it wants cannot be seen any more
+            return replace(decision, calls=(SkillCall("done"),))
+
+    def _made_up(self, rng: np.random.Generator) -> list[SkillCall]:
+        goal = self.env.setup.goal
+        assert goal is not None
+        *steps, end = goal.solve(self.env.body.state())
+        pairs = [steps[i : i + 2] for i in range(0, len(steps), 2)]
+        kind = rng.choice(["things", "order", "end"])
+        if kind == "end":
+            pairs = pairs[:-1]
+        elif kind == "order" and len(pairs) > 1:
+            pairs = pairs[::-1]
+        else:
+            pairs = [[self._other(call, rng) for call in pair] for pair in pairs]
+        return [call for pair in pairs for call in pair] + [end]
+
+    def _other(self, call: SkillCall, rng: np.random.Generator) -> SkillCall:
+        specs = {p.spec.id: p.spec for p in self.env.setup.scene.objects}
+        what = specs.get(str(call.args.get("at")))
+        others = [i for i, s in specs.items() if what and s.graspable == what.graspable and i != what.id]
+        return replace(call, args={"at": others[rng.integers(len(others))]}) if others else call
+
+
+class Hobbled:
+    """An environment that is spoilt at every reset."""
+
+    def __init__(self, env: ArmEnv, spoil: Callable[[ArmEnv], None]) -> None:
+        self._env, self._spoil = env, spoil
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._env, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("_env", "_spoil"):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._env, name, value)
+
+    def reset(self, **options: Any) -> Any:
+        found = self._env.reset(**options)
+        self._spoil(self._env)
+        return found
+
+
+def weak_grip(env: ArmEnv) -> None:
+    """The fingers press with hardly any force, and are slippery."""
+    model = env.body.model
+    finger = model.actuator(env.body.arm.finger_actuator).id
+    model.actuator_gainprm[finger] *= WEAK
+    model.actuator_biasprm[finger] *= WEAK
+    for name in env.body.arm.finger_bodies:
+        pads = model.geom_bodyid == model.body(name).id
+        model.geom_friction[pads] = SLIPPERY  # that of the pads counts, for their priority is higher than the things'
+
+
+def tight_limits(env: ArmEnv) -> None:
+    """The safety layer slows every motion down, and what comes after a motion does not wait for it."""
+    env.body.safety.max_step = env.body.safety.max_step * TIGHT
+
+
+def few_turns(env: ArmEnv) -> None:
+    """One turn less than it takes."""
+    goal = env.setup.goal
+    assert goal is not None
+    env.setup = replace(env.setup, max_turns=len(goal.solve(env.body.state())) - 2)
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """How a module is broken: by its policy, or by its environment."""
+
+    policy: type[Oracle] = Oracle
+    spoil: Callable[[ArmEnv], None] = lambda env: None
+
+    def env(self, choice: Choice) -> ArmEnv:
+        return cast(ArmEnv, Hobbled(make_env(choice), self.spoil))
+
+
+BREAKAGES = {
+    "format": Breakage(Garbled),
+    "perception": Breakage(Squinting),
+    "plan": Breakage(Confused),
+    "safety": Breakage(spoil=tight_limits),
+    "control": Breakage(spoil=weak_grip),
+    "time": Breakage(spoil=few_turns),
+}
+
+
+def _shifted(value: Any, rng: np.random.Generator) -> Any:
+    if not isinstance(value, ImagePoint):
+        return value
+    u, v = np.clip(np.array([value.u, value.v]) + NOISE * rng.normal(size=2), 0.0, 1.0)
+    return replace(value, u=float(u), v=float(v))
+
+
+def failed(breakage: Breakage, task: str, level: int, seeds: Iterator[int]) -> Iterator[tuple[Case, Episode]]:
+    """The episodes that fail by a breakage, out of those seeds."""
+    choice = Choice(task, level, policy="oracle")
+    for seed in seeds:
+        env = breakage.env(choice)
+        (episode,) = drive([play(env, breakage.policy(env, seed), seed)])
+        env.close()
+        if episode.outcome is not Outcome.SUCCESS:
+            case = Case(episode, lambda: breakage.env(choice), lambda env, seed=seed: breakage.policy(env, seed))
+            yield case, episode
+
+
+def attribute(case: Case) -> Finding:
+    """What the tool says of one episode."""
+    (found,) = drive([cast(Any, find_cause(case))])
+    return cast(Finding, found)
+
+
+def table(counts: Mapping[str, Counter[str]]) -> str:
+    """The confusion table in Markdown: what was broken down, what was named across."""
+    names = list(dict.fromkeys([*counts, *(name for row in counts.values() for name in row)]))
+    lines = ["| broken | n | named | " + " | ".join(names) + " |", "| --- " * (len(names) + 3) + "|"]
+    for broken, row in counts.items():
+        n = sum(row.values())
+        low, high = wilson(row[broken], n)
+        named = f"{row[broken]}/{n} · {100 * row[broken] / n:.0f} % ({100 * low:.0f}–{100 * high:.0f})"
+        lines.append(f"| {broken} | {n} | {named} | " + " | ".join(str(row[name]) for name in names) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Breaks, plays, attributes, prints the confusion table, and writes benchmarks/results/attribution.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--episodes", type=int, default=36, help="failed ones of each breakage")
+    parser.add_argument("--only", default="", help="one breakage")
+    parser.add_argument("--tasks", default="", help="task:level,task:level in the place of the usual ones")
+    parser.add_argument("--out", type=Path, default=RESULTS / "attribution.json")
+    args = parser.parse_args()
+    cells = [(t, int(level)) for t, _, level in (c.partition(":") for c in args.tasks.split(",") if c)] or list(CELLS)
+    counts: dict[str, Counter[str]] = {}
+    rows = []
+    for name in [args.only] if args.only else BREAKAGES:
+        counts[name] = Counter()
+        each = -(-args.episodes // len(cells))
+        for task, level in cells:
+            cases = failed(BREAKAGES[name], task, level, iter(range(20 * each)))
+            for (case, episode), _ in zip(cases, range(each), strict=False):
+                found = attribute(case)
+                counts[name][found.cause] += 1
+                rows.append({"broken": name, "task": task, "level": level, "seed": episode.seed, "cause": found.cause})
+                rows[-1] |= {"also": list(found.also), "tried": dict(found.tried), "why": found.why, "same": found.same}
+                flag = "" if found.cause == name else "  <<<"
+                also = f" also {', '.join(found.also)}" if found.also else ""
+                print(f"{name:10} {task} {level} seed {episode.seed}: {found.cause}{also}{flag}", file=sys.stderr)
+    print(table(counts))
+    right = sum(row[name] for name, row in counts.items())
+    total = sum(sum(row.values()) for row in counts.values())
+    low, high = wilson(right, total)
+    print(f"\nnamed {right}/{total} ({right / total:.1%}, {low:.1%} to {high:.1%}); goal {GOAL:.0%}")
+    args.out.parent.mkdir(exist_ok=True)
+    summary = {"named": right, "failed": total, "counts": {name: dict(row) for name, row in counts.items()}}
+    args.out.write_text(json.dumps({**summary, "episodes": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
