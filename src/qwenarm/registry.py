@@ -6,6 +6,7 @@ entry of its own as ``"module:NAME"``.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from typing import Any
@@ -23,6 +24,7 @@ KINDS = {
 ALIASES = {"menagerie": "qwenarm.body.menagerie"}
 
 
+@functools.cache
 def list_names(kind: str) -> tuple[str, ...]:
     """The ids of a kind, sorted, without importing them.
     Files that begin with an underscore are helpers, not entries."""
