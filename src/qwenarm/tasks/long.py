@@ -73,7 +73,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class InOrder:
-    """All sub-goals, one after the other. lasting: what shall hold when all is done."""
+    """All sub-goals come true one after the other, and what shall last holds in the end. lasting: what that is."""
 
     so_far: Progress
     lasting: Arrange
@@ -82,6 +82,7 @@ class InOrder:
         return self.so_far.at == len(self.so_far.goals) and self.lasting.success(state)
 
     def progress(self, state: WorldState) -> float:
+        """A step for each sub-goal that has come true in its turn, and a part of one for the next."""
         if self.success(state):
             return 1.0
         goals, at = self.so_far.goals, self.so_far.at

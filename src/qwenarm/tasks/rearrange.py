@@ -67,7 +67,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Match:
-    """Every target holds. Those of things that are to be moved come first, in an order in which that is possible."""
+    """Everything is where the picture shows it, to within 4 cm or in the same container. moves, stays: targets of what
+    is elsewhere in the picture, and of the rest.
+    """
 
     moves: tuple[Target, ...]
     stays: tuple[Target, ...]

@@ -57,8 +57,9 @@ def verdict_of(progress: float) -> Verdict:
 
 @dataclass(frozen=True)
 class Request:
-    """What is right: "do" (then ``goal`` says what), "refuse" or "ask". start: where everything stood; answer: the
-    oracle's words.
+    """Done, refused with a reason, or asked about, whichever is right; nothing moved unless it is to be done.
+
+    right: "do" (then ``goal`` says what), "refuse" or "ask". start: where everything stood; answer: the oracle's words.
     """
 
     right: str
@@ -86,6 +87,7 @@ class Request:
         return self.verdict(state) is Verdict.RIGHT
 
     def progress(self, state: WorldState) -> float:
+        """1 for what is right, on its way as for a put where it is to be done; else a stage that tells the verdict."""
         verdict = self.verdict(state)
         if verdict is Verdict.OPEN and self.right == "do":
             return self.goal.progress(state)
