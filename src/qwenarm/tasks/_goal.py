@@ -6,6 +6,7 @@ table, which ``qwenarm.tasks.oracle_call`` turns into image points.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 NEXT_TO = 0.05
 """Footprints closer than this, in m, are next to each other."""
+TALL = 0.06
+"""What is higher than this, m, hides table behind it: walls, and what stands on something."""
 
 
 class Goal(Protocol):
@@ -229,4 +232,14 @@ def _beside(state: WorldState, relation: Relation) -> Spot:
 
 def _clearance(state: WorldState, spot: tuple[float, float], ignored: Sequence[str]) -> float:
     things: Mapping[str, ObjectState] = {i: t for i, t in state.objects.items() if i not in ignored}
-    return min((float(np.hypot(*(t.pos[:2] - spot))) - t.spec.radius for t in things.values()), default=1.0)
+    return min((_gap(t, *spot) for t in things.values()), default=1.0)
+
+
+def _gap(thing: ObjectState, x: float, y: float) -> float:
+    """Free space between a thing and a place on the table, m. The table that a high one hides from the front camera
+    (at +x) is none: about as much as it is high.
+    """
+    dx, dy = x - float(thing.pos[0]), y - float(thing.pos[1])
+    if dx < 0 and thing.top > TALL:
+        dx = min(0.0, dx + thing.top)
+    return math.hypot(dx, dy) - thing.spec.radius

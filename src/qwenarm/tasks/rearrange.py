@@ -16,7 +16,7 @@ from qwenarm.body.scene import Placement, Scene, apart, place_objects
 from qwenarm.body.state import WorldState
 from qwenarm.errors import BadInput
 from qwenarm.tasks._casting import BLOCKS, Cast, Task
-from qwenarm.tasks._goal import Move, Setup, Spot, symbolic_calls
+from qwenarm.tasks._goal import TALL, Move, Setup, Spot, symbolic_calls
 from qwenarm.tasks._phrases import draw_from
 from qwenarm.types import SkillCall
 
@@ -28,8 +28,6 @@ TOLERANCE = 0.04
 """So near to where the picture shows it, m, is there: about the width of a thing."""
 FAR = 0.10
 """What moves, moves at least so far, m."""
-TALL = 0.06
-"""Higher than this, m, is what stands on something: it hides as much table as it is high, at 45 degrees."""
 TRIES = 200
 
 GREETINGS = ("", "", "please ", "could you ", "now ", "your task: ", "robot, ", "here is a picture: ")
