@@ -64,13 +64,17 @@ class Look:
 
 @dataclass(frozen=True)
 class Scene:
-    """One episode's world, before compilation. props: what no task knows of."""
+    """One episode's world, before compilation.
+
+    props: what no task knows of. kept_free: where none of them may stand.
+    """
 
     objects: tuple[Placement, ...]
     look: Look = field(default_factory=Look)
     cameras: tuple[Camera, ...] = CAMERAS
     props: tuple[Prop, ...] = ()
     belt: Belt | None = None
+    kept_free: tuple[Area, ...] = ()
 
     def spec(self, object_id: str) -> ObjectSpec:
         """The spec of an object by its id. Raises BadInput with the ids that there are."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from qwenarm.body.props import PARTS, RGB, Prop
-from qwenarm.body.scene import GAP, WORKSPACE_X, WORKSPACE_Y, Placement
+from qwenarm.body.scene import GAP, WORKSPACE_X, WORKSPACE_Y, Area, Placement, Scene
 from qwenarm.changes._axis import Axis
 from qwenarm.tasks._goal import Setup
 
@@ -30,8 +30,7 @@ def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
             x = rng.uniform(WORKSPACE_X[0] - EDGE, WORKSPACE_X[1] + EDGE)
             y = rng.uniform(WORKSPACE_Y[0] - EDGE, WORKSPACE_Y[1] + EDGE)
             prop = Prop(str(kind), color, float(x), float(y), float(rng.uniform(-np.pi, np.pi)))
-            belt = setup.scene.belt
-            if _has_room(prop, objects, props) and not (belt and belt.carries(prop.x, prop.radius)):
+            if _has_room(prop, objects, props) and not _in_the_way(prop, setup.scene):
                 props.append(prop)
                 break
     return replace(setup, scene=replace(setup.scene, props=tuple(props)))
@@ -41,6 +40,18 @@ def _has_room(prop: Prop, placements: Sequence[Placement], props: Sequence[Prop]
     others = [(*p.pos[:2], p.spec.radius, p.spec.height) for p in placements]
     others += [(p.x, p.y, p.radius, p.height) for p in props]
     return all(_apart(prop, *other) for other in others)
+
+
+def _in_the_way(prop: Prop, scene: Scene) -> bool:
+    """Of the belt, or of what comes out where the scene is kept free."""
+    carried = scene.belt is not None and scene.belt.carries(prop.x, prop.radius)
+    return carried or any(_meets(prop, area) for area in scene.kept_free)
+
+
+def _meets(prop: Prop, area: Area) -> bool:
+    (x_min, x_max), (y_min, y_max) = area
+    dx, dy = max(x_min - prop.x, prop.x - x_max, 0.0), max(y_min - prop.y, prop.y - y_max, 0.0)
+    return float(np.hypot(dx, dy)) < prop.radius
 
 
 def _apart(prop: Prop, x: float, y: float, radius: float, height: float) -> bool:

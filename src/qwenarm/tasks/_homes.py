@@ -24,8 +24,10 @@ SIDE = {DRAWER: 0.235, BIN: 0.250}
 BIN_X = 0.430
 BOX_AREA: Area = ((0.567, 0.713), (0.172, 0.298))
 MAIN_AREA: Area = ((0.380, 0.680), (-0.085, 0.112))
+WAY: Area = ((SHUT_X, 0.570), (-0.350, -0.130))
 STRIP: Area = ((0.610, 0.680), (-0.250, -0.085))
-"""Where the box and the things stand if the drawer is on the left, m: the strip is before the drawer, even open."""
+"""Where the box and the things stand if the drawer is on the left, m; the way of the drawer is kept free, the strip is
+before it."""
 SHUT, OPEN = 0.012, 0.020
 """A drawer is shut that is open by less, and open that lacks no more than this, m."""
 BEYOND = 0.02

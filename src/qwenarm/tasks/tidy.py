@@ -26,6 +26,7 @@ from qwenarm.tasks._homes import (
     MAIN_AREA,
     ROOM,
     STRIP,
+    WAY,
     Begun,
     Rule,
     Tidy,
@@ -128,7 +129,7 @@ def _scene(cast: Cast, side: int, box: ObjectSpec | None, stray: ObjectSpec | No
     there = [drawer_placement(side, opened), bin_placement(side)]
     if stray:
         there.append(in_bin(stray, side, float(cast.rng.uniform(-np.pi, np.pi))))
-    return replace(scene, objects=(*scene.objects, *there))
+    return replace(scene, objects=(*scene.objects, *there), kept_free=(mirrored(WAY, side),))
 
 
 TASK = Task(
