@@ -23,21 +23,25 @@ out = Console(highlight=False, soft_wrap=False)
 
 
 def attribute(
-    run: Positional[Annotated[Path, arg(help="a folder that `qwenarm eval` has filled")]],
+    run: Positional[
+        Annotated[Path | None, arg(metavar="RUN", help="a folder that `qwenarm eval` has filled; default: newest")]
+    ] = None,
     roles: Annotated[str, arg(help="whose failures: vlm,blind; default: the model's, without one everybody's")] = "",
     batch: Annotated[int, arg(help="episodes in lockstep, their prompts answered together")] = 8,
 ) -> int:
     """Say of every failed episode which part failed: perception, plan, format, control, safety or time.
 
     Each is played again with one part after the other replaced by the oracle's; the first that helps is the cause. Stop
-    it at any time; the same command goes on where it stopped. The report shows what is found.
+    it at any time; the same command goes on where it stopped. `qwenarm report` shows what is found.
 
     Example: qwenarm attribute runs/quick-v1
     """
     from qwenarm.attribution import FILE, findings
     from qwenarm.attribution import attribute as attributed
     from qwenarm.progress import telling
+    from qwenarm.report.runs import newest_run
 
+    run = run or newest_run(Path("runs"))
     chosen = [role.strip() for role in roles.split(",") if role.strip()]
     with closing(attributed(run, chosen, batch)) as told, telling(out) as tell:
         for each in told:
