@@ -189,6 +189,7 @@ def test_changed_episodes_stand_beside_their_control_and_only_the_oracle_accompa
         "", "light:1", "light:1,look:2",
     }  # fmt: skip
     assert all(score.successes == 1 for score in scores(rows) if score.role == "oracle")
+    assert scores(rows[::-1], what) == scores(sorted(rows, key=lambda row: what.roles.index(row.role)))
 
 
 @pytest.mark.parametrize(

@@ -210,12 +210,16 @@ class Score:
     endings: Mapping[str, int]
 
 
-def scores(rows: Iterable[Row]) -> list[Score]:
-    """One score for each role and cell, in the order of the rows. Every ending but success is a failure."""
+def scores(rows: Iterable[Row], plan: Plan | None = None) -> list[Score]:
+    """One score for each role and cell, in the order of the rows, or of the plan, since workers finish in any order.
+    Every ending but success is a failure.
+    """
     groups: dict[tuple[str, Cell], list[Row]] = defaultdict(list)
+    for role, cell in [(role, cell) for role in plan.roles for cell in plan.suite.cells()] if plan else []:
+        groups[role, cell] = []
     for row in rows:
         groups[row.role, Cell(row.key.task, row.key.level, row.key.changes)].append(row)
-    return [_score(role, cell, group) for (role, cell), group in groups.items()]
+    return [_score(role, cell, group) for (role, cell), group in groups.items() if group]
 
 
 def _score(role: str, cell: Cell, rows: list[Row]) -> Score:

@@ -37,7 +37,7 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> N
                     if not console.is_terminal:
                         console.print(row_text(event), style="dim")
     finally:
-        console.print(score_table(scores(rows)))
+        console.print(score_table(scores(rows, plan)))
         console.print(f"ledger  {folder}")
 
 
