@@ -1,0 +1,144 @@
+"""What an evaluation costs beyond model, rendering and physics, and whether workers or batches change any of it.
+
+The same episodes of the bundled model are played by one and by two processes, one prompt and sixteen at a time, and by
+four processes; every ledger must have the same hash. Then a part of the suite ``quick`` with all its controls says how
+long a thousand of its episodes take on two cores.
+
+Shares are of wall time within a run, in which model, rendering and physics are timed where they happen. Where other
+work keeps the cores busy, episodes per minute of processor time say more than episodes per minute.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qwenarm import ledger
+from qwenarm.assemble import Choice, make_backend
+from qwenarm.evaluate import Begun, Plan, evaluate, plan
+
+RESULTS = Path(__file__).parent / "results"
+PARTS = ("model", "render", "physics")
+SETUPS = ((1, 1), (1, 16), (2, 1), (2, 16), (4, 4))
+"""(workers, batch)."""
+GOAL_SHARE, GOAL_MINUTES, CORES = 0.85, 30.0, 2
+
+
+@dataclass
+class Played:
+    """One run. wall_s: from the first job to the last line. cpu_s: of all its processes in that time."""
+
+    folder: Path
+    episodes: int
+    wall_s: float
+    cpu_s: float
+
+
+def cpu() -> float:
+    """Processor seconds of this process and of those that it has waited for."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def run(what: Plan, folder: Path, workers: int, batch: int) -> Played:
+    """Plays a plan; then begins it once more, with nothing left to do, to know what starting costs."""
+    spent = []
+    episodes, began, ended = 0, 0.0, 0.0
+    for _ in range(2):
+        before = cpu()
+        for event in evaluate(what, folder, workers=workers, batch=batch):
+            if isinstance(event, Begun):
+                began = began or time.perf_counter()
+                episodes = episodes or event.total
+            else:
+                ended = time.perf_counter()
+        spent.append(cpu() - before)
+    return Played(folder, episodes, ended - began, spent[0] - spent[1])
+
+
+def seconds(folder: Path) -> Counter[str]:
+    """Wall seconds of all turns by what they were spent on."""
+    found: Counter[str] = Counter()
+    for line in ledger.lines(folder):
+        for turn in line["turns"]:
+            found.update(turn["seconds"])
+    return found
+
+
+def ledger_hash(folder: Path) -> str:
+    """Of all episodes, in the order of their keys, without what the wall clock put there."""
+    marks = sorted(
+        json.dumps(line["setup"]["key"], sort_keys=True) + ledger.fingerprint(line) for line in ledger.lines(folder)
+    )
+    return hashlib.sha256("".join(marks).encode()).hexdigest()
+
+
+def told(played: Played, workers: int, batch: int) -> dict[str, Any]:
+    """The figures of one run."""
+    spent = seconds(played.folder)
+    share = {part: spent[part] / (played.wall_s * workers) for part in PARTS}
+    return {
+        "workers": workers,
+        "batch": batch,
+        "episodes": played.episodes,
+        "wall_s": played.wall_s,
+        "cpu_s": played.cpu_s,
+        "episodes_per_minute": 60 * played.episodes / played.wall_s,
+        "episodes_per_cpu_minute": 60 * played.episodes / played.cpu_s,
+        "share": share,
+        "share_of_parts": sum(share.values()),
+        "hash": ledger_hash(played.folder),
+    }
+
+
+def compared(scratch: Path, tasks: str, seeds: int) -> list[dict[str, Any]]:
+    """The same episodes in every setup."""
+    found = []
+    for workers, batch in SETUPS:
+        what = plan(Choice(), tasks=tasks, seeds=seeds)
+        found.append(told(run(what, scratch / f"{workers}-{batch}", workers, batch), workers, batch))
+        print(json.dumps(found[-1], indent=1), flush=True)
+    return found
+
+
+def thousand(scratch: Path, tasks: str) -> dict[str, Any]:
+    """What a thousand episodes of the suite take, in the proportions in which it plays the model and its controls."""
+    played = run(plan(Choice(), "quick", tasks, seeds=1), scratch / "quick", CORES, 16)
+    roles = Counter(row.role for row in ledger.rows(played.folder))
+    minutes = 1000 / 60 * played.cpu_s / played.episodes / CORES
+    return {**told(played, CORES, 16), "roles": dict(roles), "minutes_per_1000_on_2_cores": minutes}
+
+
+def main() -> None:
+    """Measures, prints, and writes benchmarks/results/evaluation.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", default="put,stack,sort,deliver,recall")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--quick-task", default="", help="of the suite only these")
+    args = parser.parse_args()
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    make_backend(Choice())  # importing torch is nobody's work
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = compared(Path(scratch), args.task, args.seeds)
+        quick = thousand(Path(scratch), args.quick_task)
+    same = len({entry["hash"] for entry in runs}) == 1
+    result = {"cores": os.cpu_count(), "load_before": load, "same": same, "runs": runs, "quick": quick}
+    print(f"all ledgers the same: {same}")
+    print(f"share of {', '.join(PARTS)}: {runs[0]['share_of_parts']:.1%} (goal {GOAL_SHARE:.0%})")
+    minutes = quick["minutes_per_1000_on_2_cores"]
+    print(f"1,000 episodes of quick on {CORES} cores: {minutes:.1f} min (goal {GOAL_MINUTES:.0f})")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
