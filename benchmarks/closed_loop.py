@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/closed-loop"))
     parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
-    found = {who: measure(*what, args.out, args.workers) for who, *what in ROWS}
+    found = {who: measure(policy, combos, seeds, args.out, args.workers) for who, policy, combos, seeds in ROWS}
     print("| policy | n per task | put | stack (two) | sort |\n| --- | --- | --- | --- | --- |")
     for who, row in found.items():
         print(f"| {who} | {row[0].n} | {' | '.join(map(text, row))} |")
