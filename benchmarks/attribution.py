@@ -38,7 +38,7 @@ from qwenarm.types import (
 
 RESULTS = Path(__file__).parent / "results"
 GOAL = 0.95
-NOISE = 0.08
+NOISE = 0.12
 """Standard deviation of a broken pointing, fractions of the picture's width and height."""
 GARBLED = 0.7
 """Share of the answers that cannot be read."""

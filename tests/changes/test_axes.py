@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from qwenarm.assemble import Choice, perform
 from qwenarm.body.body import Body
 from qwenarm.body.objects import HELD_OUT
 from qwenarm.body.raycast import RayCaster
@@ -12,11 +13,12 @@ from qwenarm.changes.text import _note, _written
 from qwenarm.changes.words import FRAMES, SYNONYMS, mistyped, paraphrased
 from qwenarm.env import ArmEnv
 from qwenarm.errors import BadInput
+from qwenarm.rollout import drive
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
 from qwenarm.tasks._tongues import ZH_COLORS, ZH_SHAPES, el
 from qwenarm.tasks._words import read
-from qwenarm.types import SkillCall
+from qwenarm.types import Outcome, SkillCall
 
 
 def built(changes, task="put", seed=3, **kwargs) -> ArmEnv:
@@ -129,6 +131,13 @@ def test_the_first_grasp_is_lost_and_only_the_first():
     first, second = pick(env, what), pick(env, what)
     assert any(first) and not first[-1]
     assert second[-1]
+
+
+def test_a_thing_is_dropped_on_the_way_and_can_be_fetched():
+    choice = Choice("put", policy="oracle", changes=parse("slip:3"))
+    (episode,) = drive([perform(choice, 3, None)])
+    assert episode.outcome is Outcome.SUCCESS
+    assert [turn.decision.calls[0].name for turn in episode.turns] == ["pick", "place", "pick", "place", "done"]
 
 
 def test_a_thing_is_nudged_once_and_stays_on_the_table():

@@ -30,10 +30,13 @@ from qwenarm.types import ImagePoint, SkillCall, SkillResult
 if TYPE_CHECKING:
     from qwenarm.watching import Tell
 
+POINTS = {"pick": 1, "place": 1, "push": 2, "pull": 2}
+"""The skills that act on things, and how many points each has. All others are carried out as they are."""
 SKILL_S = 5.0
 """Simulated seconds that a pick, a place or a push takes; the real ones take 4 to 6."""
 YAW = math.pi / 2
 """How things stand in the hand and where they are put, rad: along the fingers at home."""
+SLIDE = int(mujoco.mjtJoint.mjJNT_SLIDE)
 STEP = 0.005
 """Between the places on the table that are tried, m."""
 CLOSED, PRESSED = 0.002, 0.0004
@@ -54,7 +57,7 @@ class IdealHands:
             self._body, self.held = body, None
             body.after_step.append(self._keep)
         points = [value for value in call.args.values() if isinstance(value, ImagePoint)]
-        wanted = {"pick": 1, "place": 1, "push": 2}.get(call.name, 0)
+        wanted = POINTS.get(call.name, 0)
         if call.name == "open_gripper":
             self.held = None
         if not wanted or len(points) != len(call.args) or wanted != len(points):
@@ -76,6 +79,8 @@ class IdealHands:
             self._pick(body, _liftable(body, points[0], spots[0]), tell)
         elif name == "place":
             self._place(body, points[0], spots[0], tell)
+        elif name == "pull":
+            _slide(body, _nearest_of(body, points[0], spots[0]), float(spots[1][0] - spots[0][0]))
         else:
             thing = body.state()[_liftable(body, points[0], spots[0], anything=True)]
             _put(body, thing.spec.id, np.array([*spots[1][:2], thing.spec.origin_height + GAP]))
@@ -146,13 +151,31 @@ def _liftable(body: Body, point: ImagePoint, spot: np.ndarray, anything: bool = 
     """What a point means for a hand that shall take it: what is seen there, else what stands next to it; of a tower its
     top. Raises Failed.
     """
-    state, name = body.state(), seen_at(body, point)
-    name = name or _nearest(state, spot, SNAP)
+    state, name = body.state(), _nearest_of(body, point, spot)
     if name is None or state[name].spec.shape in FIXED:
         raise Failed("nothing to grasp at that point")
     if state[name].spec.container and not anything:
         raise Failed("too wide to grasp")
     return name if anything else _top(state, name)
+
+
+def _nearest_of(body: Body, point: ImagePoint, spot: np.ndarray) -> str | None:
+    """What is seen at a point, else what stands next to it."""
+    return seen_at(body, point) or _nearest(body.state(), spot, SNAP)
+
+
+def _slide(body: Body, name: str | None, way: float) -> None:
+    """Moves a drawer so far along its slide, m, with what is in it. Raises Failed for anything else."""
+    model, state = body.model, body.state()
+    if name is None or model.body_jntnum[model.body(name).id] == 0 or model.joint(name).type[0] != SLIDE:
+        raise Failed("nothing between the fingers")
+    adr, (low, high) = model.joint(name).qposadr[0], model.joint(name).range
+    before = float(body.data.qpos[adr])
+    body.data.qpos[adr] = np.clip(before + way, low, high)
+    inside = [other for other in state.objects if state.inside(other, name)]
+    for other in inside:
+        body.data.qpos[model.joint(other).qposadr[0]] += body.data.qpos[adr] - before
+    mujoco.mj_kinematics(model, body.data)
 
 
 def _carrier(body: Body, state: WorldState, point: ImagePoint, spot: np.ndarray, held: str) -> str | None:

@@ -100,7 +100,7 @@ class Truth:
         true = self.true_point(point, meant)
         if true is None or point.camera not in self.views.cameras:
             return float("inf")
-        height = 0.0 if isinstance(meant, Spot) else float(self.body.state()[meant[0]].pos[2])
+        height = meant.z if isinstance(meant, Spot) else float(self.body.state()[meant[0]].pos[2])
         return float(np.linalg.norm(on_plane(self.body, point, height) - on_plane(self.body, true, height)))
 
     def agrees(self, call: SkillCall) -> bool:

@@ -20,8 +20,9 @@ ROOM = 0.012
 """Free space that it keeps to all others, m."""
 HAND_AWAY = 0.25
 """No thing is nudged while the tcp is nearer, m across the table."""
-LOW, AWAY = 0.08, 0.10
-"""The grasp is lost when the tcp has come this high, m, or this far from where it was with the arm at home, m."""
+LOW, AWAY = 0.08, 0.005
+"""The fingers begin to open when the tcp has come this high, m, or this far from where it was with the arm at home, m:
+the thing falls a quarter of a second later, before the hand has come to its place."""
 LOOSE = 8
 """Control periods for which the fingers stay open."""
 HOME = 0.05
