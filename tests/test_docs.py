@@ -16,7 +16,7 @@ from qwenarm import cli
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-COMMANDS = ("run", "list", "show", "prompt", "replay", "eval", "train")
+COMMANDS = ("run", "list", "show", "prompt", "replay", "eval", "attribute", "probe", "report", "compare", "train")
 
 
 def blocks(text: str, language: str) -> list[str]:
