@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import mujoco
 
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
-SHUT_X = 0.285
+SHUT_X = 0.290
 """Where the middle of every drawer is when it is shut, m."""
 TRAVEL = 0.160
 """How far it comes out, m."""
 LIFTED = 0.001
 """Room between the drawer and the table, m."""
-KNOB_RADIUS, KNOB_TOP = 0.016, 0.094
+KNOB_RADIUS, KNOB_TOP = 0.013, 0.094
 """m; the top is over the table."""
 KNOB_RGBA = (0.15, 0.15, 0.16, 1.0)
 TOP, BOARD, ROOM = 0.072, 0.006, 0.004
@@ -30,7 +30,7 @@ SHADE = 0.6
 
 def knob_of(x: float, half: float) -> float:
     """x of the knob, m, of a drawer whose middle is at x and whose half width is ``half``."""
-    return x + half - 0.008
+    return x + half - KNOB_RADIUS
 
 
 def add_drawer(world: mujoco.MjsBody, body: mujoco.MjsBody, half: float, height: float, rgba: Sequence[float]) -> None:

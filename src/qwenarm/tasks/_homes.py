@@ -119,7 +119,8 @@ class Tidy:
         calls += symbolic_calls(state, waiting)[:-1]
         if needed or opening(state) >= SHUT:
             calls.append(_draw(state, 0.0))
-        return [*calls, SkillCall("done")]
+        waits = [] if calls or self.success(state) else [SkillCall("look")]  # something still rolls
+        return [*calls, *waits, SkillCall("done")]
 
     def _waiting(self, state: WorldState) -> list[Move]:
         """What is not at home."""
