@@ -1,0 +1,176 @@
+"""How fast Qwen3-VL of true shape decides on a GPU, against plain ``generate`` and against what its memory delivers.
+
+Weights are random, for speed does not hang on what they say. Shapes, prompt and answer are those of a real decision: a
+frame of 640 x 480, a prompt of which all but frame and task is constant, an answer of a call's length and pace (see
+decoding.py). Goals: at batch 1 at most 1.5 times the roofline per step, and per decision at least 4 times as fast as
+plain ``generate``. The roofline is the time to read every weight of the language half and the cache once, at the
+bandwidth at which this device copies.
+
+Without a CUDA device it says so and ends. ``--tiny`` runs it all with a model of two layers on whatever there is, to
+see that it runs; its figures mean nothing and are not written down.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from decoding import FORCED_HEAD, RUNS, Paced
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from qwenarm.errors import BadInput
+from qwenarm.mind.engine import Asked, Engine
+from qwenarm.mind.published import size_of
+
+RESULTS = Path(__file__).parent / "results"
+SIZES = ("2B", "4B", "8B")
+BATCHES = (1, 8, 32)
+CONSTANT, VARYING = 1420, 26  # tokens of the prompt before its frame and behind it
+GRID = (1, 30, 40)  # patches of a frame of 640 x 480
+ANSWER = FORCED_HEAD + sum(RUNS) + 1
+STEP_GOAL, DECISION_GOAL = 1.5, 4.0
+
+
+def build(size: str, device: str, tiny: bool) -> Any:
+    """Qwen3-VL of that size with random weights, in bf16 on the device."""
+    published = size_of(f"Qwen/Qwen3-VL-{size}-Instruct")
+    if published is None:
+        raise BadInput(f"There is no Qwen3-VL-{size}. Sizes: {', '.join(SIZES)}.")
+    shape = {**published.config, "text_config": dict(published.config["text_config"])}
+    if tiny:
+        shape["text_config"] |= {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+        shape["text_config"] |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+        shape["text_config"]["rope_parameters"] = {"rope_type": "default", "mrope_section": [2, 3, 3]}
+        shape["vision_config"] = {**shape["vision_config"], "depth": 2, "deepstack_visual_indexes": [0]}
+        shape["vision_config"] |= {"hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "out_hidden_size": 64}
+    config = AutoConfig.for_model(shape.pop("model_type"), **shape)
+    with torch.device(device):
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
+    return model.eval()
+
+
+def questions(model: Any, rows: int, seed: int) -> list[Asked]:
+    """Prompts with the same beginning and frames and tasks of their own."""
+    source, vision = torch.Generator().manual_seed(seed), model.config.vision_config
+    cells = GRID[1] * GRID[2] // vision.spatial_merge_size**2
+    values = 3 * vision.temporal_patch_size * vision.patch_size**2
+    constant = [7 + place % 1000 for place in range(CONSTANT)]
+    found = []
+    for _ in range(rows):
+        task = torch.randint(5, 1000, (VARYING,), generator=source).tolist()
+        pixels = torch.randn(GRID[1] * GRID[2], values, generator=source)
+        ids = [*constant, *[model.config.image_token_id] * cells, *task]
+        found.append(Asked(ids, Paced(), pixels, torch.tensor([GRID])))
+    return found
+
+
+def plain(model: Any, asked: Sequence[Asked], length: int) -> None:
+    """The same prompts through transformers' own ``generate``, for so many tokens."""
+    ids = torch.tensor([one.ids for one in asked], device=model.device)
+    with torch.inference_mode():
+        model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            mm_token_type_ids=(ids == model.config.image_token_id).int(),
+            pixel_values=torch.cat([one.pixels for one in asked if one.pixels is not None]).to(ids.device, model.dtype),
+            image_grid_thw=torch.cat([one.grids for one in asked if one.grids is not None]).to(ids.device),
+            do_sample=False, min_new_tokens=length, max_new_tokens=length,
+        )  # fmt: skip
+
+
+def ms(work: Callable[[], Any], times: int, device: str) -> float:
+    """Median of so many runs after one that warms up."""
+    taken = []
+    for _ in range(times + 1):
+        _wait(device)
+        began = time.perf_counter()
+        work()
+        _wait(device)
+        taken.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(taken[1:])
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def bandwidth(device: str) -> float:
+    """Bytes a second read and written by a large copy."""
+    source = torch.empty(1 << (30 if device == "cuda" else 26), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.numel() / ms(lambda: target.copy_(source), 10, device) * 1e3
+
+
+def roofline_ms(model: Any, tokens: int, rows: int, speed: float) -> float:
+    """The least time of a step: every weight that it uses, and the cache of all rows, once through memory."""
+    text = model.config.text_config
+    weights = sum(weight.numel() for weight in model.model.language_model.layers.parameters())
+    weights += model.lm_head.weight.numel()
+    cache = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * tokens * rows
+    return 2 * (weights + cache) / speed * 1e3
+
+
+def measure(model: Any, rows: int, speed: float, device: str, times: int) -> dict[str, float]:
+    """One batch size. The difference between long and short answers is what their steps take."""
+    engine = Engine(model)
+    asked = questions(model, rows, seed=rows)
+
+    def write(answer: Callable[[], Any]) -> None:
+        engine.write([Asked(one.ids, answer(), one.pixels, one.grids) for one in asked])
+
+    whole, first = (ms(lambda runs=runs: write(lambda: Paced(runs)), times, device) for runs in (RUNS, RUNS[:1]))
+    before, once = (ms(lambda length=length: plain(model, asked, length), times, device) for length in (ANSWER, 1))
+    step, token = (whole - first) / (len(RUNS) - 1), (before - once) / (ANSWER - 1)
+    least = roofline_ms(model, len(asked[0].ids), rows, speed)
+    return {
+        "prefill ms": first,
+        "plain prefill ms": once,
+        "step ms": step,
+        "plain token ms": token,
+        "roofline ms": least,
+        "step / roofline": step / least,
+        "decisions a second": rows / whole * 1e3,
+        "plain decisions a second": rows / before * 1e3,
+        "times plain": before / whole,
+    }
+
+
+def tell(size: str, rows: int, found: Mapping[str, float]) -> None:
+    """Prints one row."""
+    print(f"{size} batch {rows}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.items()), flush=True)
+
+
+def main() -> None:
+    """Measures, prints, and writes benchmarks/results/gpu_decoding.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES))
+    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--tiny", action="store_true", help="two layers, on any device; nothing is written")
+    args = parser.parse_args()
+
+    if not torch.cuda.is_available() and not args.tiny:
+        print("No CUDA device is at hand: nothing to measure. `--tiny` shows that the script runs.", file=sys.stderr)
+        return
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    speed, found = bandwidth(device), {}
+    for size in args.sizes:
+        model = build(size, device, args.tiny)
+        found[size] = {rows: measure(model, rows, speed, device, args.times) for rows in args.batches}
+        for rows, row in found[size].items():
+            tell(size, rows, row)
+    print(f"goals: step / roofline at most {STEP_GOAL:g} at batch 1, times plain at least {DECISION_GOAL:g}")
+    if not args.tiny:
+        named = {"device": torch.cuda.get_device_name(), "bytes a second": speed, "torch": torch.__version__}
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "gpu_decoding.json").write_text(json.dumps({**named, "sizes": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
