@@ -15,6 +15,7 @@ from qwenarm.attribution.replaced import MODULES, Unlimited
 from qwenarm.attribution.truth import Truth, labelled, on_plane, seen_at
 from qwenarm.body.objects import make_spec
 from qwenarm.changes import parse
+from qwenarm.cli import main
 from qwenarm.errors import BadInput
 from qwenarm.evaluate import evaluate, plan
 from qwenarm.mind.backends.scripted import Scripted
@@ -235,6 +236,13 @@ def test_an_interrupted_attribution_goes_on_and_the_report_reads_it(ledger):
     assert list(attribute_all(ledger)) == []
     assert {line["cause"] for line in findings(ledger)} == {"plan"}
     assert [record.cause.name for record in read_run(ledger).records if record.cause] == ["plan", "plan"]
+
+
+def test_the_command_tells_the_causes_by_task(ledger, capsys):
+    assert main(["attribute", str(ledger)]) == 0
+    shown = capsys.readouterr().out
+    assert "plan" in shown and "put" in shown and FILE in shown
+    assert main(["attribute", str(ledger), "--roles", "vlm"]) == 2
 
 
 def test_whose_failures_are_meant(ledger, tmp_path):
