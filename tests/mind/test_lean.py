@@ -7,20 +7,27 @@ from qwenarm.mind.checkpoints import load_model, locate
 from qwenarm.mind.engine import Engine
 from qwenarm.mind.fitting import Need, Plan, Room
 from qwenarm.mind.lean import ROOM, Lean
+from qwenarm.mind.recorded import BLOCK, Recorded
 from qwenarm.mind.whole import Whole
 
 DENSE = ("qwen2_5_vl", "qwen3_vl")
 PLAN = Plan(Room("cpu", (1 << 30,)), "float32", Need(0, 0))
+WIDTH = 11
+STEPS = max(ROOM, BLOCK) // WIDTH + 2
+"""Past the room that a cache begins with."""
 close = {"rtol": 1e-4, "atol": 1e-4}
 
 
-@pytest.fixture(scope="module", params=[*DENSE, "bundled"])
+@pytest.fixture(
+    scope="module", params=[(kind, way) for kind in (*DENSE, "bundled") for way in (Lean, Recorded)], ids=str
+)
 def both(request, save_tiny, tmp_path_factory):
     """The same weights, run lean and run whole."""
-    folder = tmp_path_factory.mktemp("lean") / request.param
-    source = request.param if request.param == "bundled" else str(save_tiny(folder, request.param))
+    kind, way = request.param
+    folder = tmp_path_factory.mktemp("lean") / kind
+    source = kind if kind == "bundled" else str(save_tiny(folder, kind))
     lean, whole = (load_model(locate(source), PLAN) for _ in range(2))
-    return Lean(lean), Whole(whole)
+    return way(lean), Whole(whole)
 
 
 def asked(model, rows, width, seed):
@@ -42,13 +49,15 @@ def test_a_prefix_a_batch_with_gaps_and_many_steps(both):
         mask[0, 7:9] = mask[2, 7:8] = False
         ids, places = asked(passes.model, 3, 5, 1)
         found.append(passes.forward(ids, places + 7, mask, cache))
-        for step in range(ROOM + 3):  # past the room that a cache begins with
-            ids, _ = asked(passes.model, 3, 2, step)
-            mask = torch.cat([mask, torch.tensor([[step % 2 == 0, True], [True, True], [True, True]])], dim=1)
-            found.append(passes.forward(ids, torch.full((3, 3, 2), 12 + step), mask, cache))
+        for step in range(STEPS):
+            ids, places = asked(passes.model, 3, WIDTH, step)
+            counts = torch.ones(3, WIDTH, dtype=torch.bool)
+            counts[0, 0] = step % 2 == 0
+            mask = torch.cat([mask, counts], dim=1)
+            found.append(passes.forward(ids, places + 12 + step, mask, cache))
         cache.reorder_cache(torch.tensor([2, 0]))
-        found.append(passes.forward(ids[[2, 0]], torch.full((3, 2, 2), 200), mask_of(mask), cache))
-        assert cache.get_seq_length() == 12 + 2 * (ROOM + 4)
+        found.append(passes.forward(ids[[2, 0]], places[:, :2] + 99, mask_of(mask), cache))
+        assert cache.get_seq_length() == 12 + WIDTH * (STEPS + 1)
         found.append(passes.forward(*asked(passes.model, 1, 1, 9), None, prefix))  # the prefix itself is as it was
         logits.append(found)
     for lean, whole in zip(*logits, strict=True):
@@ -56,7 +65,7 @@ def test_a_prefix_a_batch_with_gaps_and_many_steps(both):
 
 
 def mask_of(mask):
-    return torch.cat([mask[[2, 0]], torch.ones(2, 2, dtype=torch.bool)], dim=1)
+    return torch.cat([mask[[2, 0]], torch.ones(2, WIDTH, dtype=torch.bool)], dim=1)
 
 
 @torch.inference_mode()
@@ -86,3 +95,21 @@ def test_only_dense_layers_on_one_device_are_run_this_way(save_tiny, tmp_path, k
     assert isinstance(Engine(model).passes, Lean) == (kind in DENSE)
     model.hf_device_map = {"": 0}
     assert isinstance(Engine(model).passes, Whole)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is at hand")
+@torch.inference_mode()
+def test_replayed_graphs_are_the_steps_they_record(save_tiny, tmp_path):
+    source, found = str(save_tiny(tmp_path / "qwen3_vl")), []
+    for way in (Lean, Recorded):
+        passes = way(load_model(locate(source), PLAN).to("cuda"))
+        ids, places = (part.to("cuda") for part in asked(None, 1, 7, 0))
+        prefix = passes.new_cache()
+        passes.forward(ids, places, None, prefix)
+        cache = passes.copy(prefix, 2, 0)
+        for step, width in enumerate((1, 3, 1, 16, 3, 1)):
+            ids, places = (part.to("cuda") for part in asked(None, 2, width, step))
+            found.append(passes.forward(ids, places + cache.get_seq_length(), None, cache).clone())
+    half = len(found) // 2
+    torch.testing.assert_close(torch.stack(found[:half]), torch.stack(found[half:]), **close)

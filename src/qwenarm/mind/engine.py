@@ -30,6 +30,7 @@ import torch
 from qwenarm.mind.answer import Answer
 from qwenarm.mind.families import GREEDY, Sampling
 from qwenarm.mind.lean import Lean
+from qwenarm.mind.recorded import Recorded
 from qwenarm.mind.whole import Whole
 
 CLOSE = 1e-4
@@ -74,15 +75,15 @@ class _Batch:
 
 
 class Engine:
-    """One model of transformers. Not for several threads at once."""
+    """One model of transformers. Not for several threads at once. graphs: steps of dense models are CUDA graphs."""
 
-    def __init__(self, model: Any, sampling: Sampling = GREEDY) -> None:
+    def __init__(self, model: Any, sampling: Sampling = GREEDY, graphs: bool = False) -> None:
         self.model, self.sampling = model, sampling
         self.device = model.device
         text = model.config.get_text_config()
         self.hybrid = "linear_attention" in (getattr(text, "layer_types", None) or ())
         self.image = model.config.image_token_id
-        self.passes = Lean(model) if Lean.fits(model) else Whole(model)
+        self.passes = (Recorded if graphs else Lean)(model) if Lean.fits(model) else Whole(model)
         self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     @torch.inference_mode()

@@ -110,13 +110,32 @@ class Lean:
             shown = ids == self.image
             hidden[shown] = torch.cat(seen.pooler_output).to(hidden.dtype)
             deep = [torch.cat(part) for part in getattr(seen, "deepstack_features", None) or ()]
-        turn = self._turn(hidden, position)
         cache.extend(ids.shape[1])
         start, cache.length = cache.length, cache.length + ids.shape[1]
-        allowed = self._allowed(mask, start, cache.length, ids)
+        slots = torch.arange(start, cache.length, device=ids.device)
+        alone = mask is None and ids.shape[1] == 1  # one token may look at all that there is
+        counts = slots.new_ones(1, cache.length, dtype=torch.bool) if mask is None else mask
+        allowed = None if alone else self._looks(counts, slots, ids)
+        return self._run(hidden, position, slots, allowed, cache, cache.length, shown, deep)
+
+    def _run(
+        self,
+        hidden: torch.Tensor,
+        position: torch.Tensor,
+        slots: torch.Tensor,
+        allowed: torch.Tensor | None,
+        cache: LeanCache,
+        span: int,
+        shown: torch.Tensor | None = None,
+        deep: Sequence[torch.Tensor] = (),
+    ) -> torch.Tensor:
+        """Embedded tokens (rows, width, hidden) -> logits. slots (width,): where their keys and values go. span: so
+        many slots are looked at. shown (rows, width) bool, deep: features of frames for the first layers.
+        """
+        turn = self._turn(hidden, position)
         for index, layer in enumerate(self.layers):
-            keys, values = cache.keys[index], cache.values[index]
-            hidden = hidden + self._attend(layer, hidden, turn, keys, values, start, cache.length, allowed)
+            held = cache.keys[index], cache.values[index]
+            hidden = hidden + self._attend(layer, hidden, turn, held, slots, allowed, span)
             gate, up = linear(self._norm(hidden, layer.between), layer.gate_up).chunk(2, dim=-1)
             hidden = hidden + linear(silu(gate) * up, layer.down)
             if index < len(deep):
@@ -134,41 +153,36 @@ class Lean:
         first, second = sin.chunk(2, dim=-1)
         return cos[:, :, None], torch.cat([-first, second], dim=-1)[:, :, None]
 
-    def _allowed(self, mask: torch.Tensor | None, start: int, end: int, ids: torch.Tensor) -> torch.Tensor | None:
-        """(rows, 1, heads per key x width, end) bool: the slots that each token may look at: earlier ones that count,
-        and its own (a gap that may look nowhere would be no number). None if that is all of them.
+    def _looks(self, counts: torch.Tensor, slots: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """counts (1 or rows, span) bool -> (rows, 1, heads per key x width, span) bool: the slots that each token may
+        look at: earlier ones that count, and its own (a gap that may look nowhere would be no number).
         """
-        rows, width = ids.shape
-        if mask is None and width == 1:
-            return None
-        slots = torch.arange(end, device=ids.device)
-        own = slots[start:, None]
-        seen = (slots < own) if mask is None else (slots < own) & mask[:, None]
+        (rows, width), span = ids.shape, counts.shape[1]
+        every, own = torch.arange(span, device=ids.device), slots[:, None]
+        seen = ((every < own) & counts[:, None] | (every == own)).expand(rows, width, span)
         group = self.heads // self.kept
-        seen = (seen | (slots == own)).expand(rows, width, end)
-        return seen[:, None].expand(-1, group, -1, -1).reshape(rows, 1, group * width, end)
+        return seen[:, None].expand(-1, group, -1, -1).reshape(rows, 1, group * width, span)
 
     def _attend(
         self,
         layer: _Layer,
         hidden: torch.Tensor,
         turn: tuple[torch.Tensor, torch.Tensor],
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        start: int,
-        end: int,
+        held: tuple[torch.Tensor, torch.Tensor],
+        slots: torch.Tensor,
         allowed: torch.Tensor | None,
+        span: int,
     ) -> torch.Tensor:
-        rows, width, _ = hidden.shape
+        (rows, width, _), (keys, values) = hidden.shape, held
         found = linear(self._norm(hidden, layer.before), layer.qkv, layer.bias).view(rows, width, -1, self.size)
         both, own = found.split([self.heads + self.kept, self.kept], dim=2)
         if layer.qk is not None:
             both = self._norm(both, None) * layer.qk
         both = both * turn[0] + both.roll(self.size // 2, dims=-1) * turn[1]
-        keys[:, :, start:end] = both[:, :, self.heads :].transpose(1, 2)
-        values[:, :, start:end] = own.transpose(1, 2)
+        keys.index_copy_(2, slots, both[:, :, self.heads :].transpose(1, 2))
+        values.index_copy_(2, slots, own.transpose(1, 2))
         asked = both[:, :, : self.heads].transpose(1, 2).reshape(rows, self.kept, -1, self.size)
-        got = scaled_dot_product_attention(asked, keys[:, :, :end], values[:, :, :end], allowed)
+        got = scaled_dot_product_attention(asked, keys[:, :, :span], values[:, :, :span], allowed)
         got = got.view(rows, self.heads, width, self.size).transpose(1, 2)
         return linear(got.reshape(rows, width, -1), layer.out)
 

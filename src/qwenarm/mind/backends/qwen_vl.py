@@ -35,7 +35,8 @@ class QwenVL:
     CPU in fp32 (bf16 for more than 2 GiB of weights). batch: prompts answered together. threads: of the CPU, by default
     one for a small model and torch's choice for others. thinking: lets models think that can choose (Qwen3.5); others
     do as they were trained. constrained: answers can only be calls that the prompt's tools allow; by default wherever
-    llguidance is installed (extra ``constrained``). Raises ModelUnavailable when the checkpoint is missing, broken, of
+    llguidance is installed (extra ``constrained``). graphs: steps of dense models are recorded as CUDA graphs, which
+    was not tried on a GPU yet. Raises ModelUnavailable when the checkpoint is missing, broken, of
     another architecture or too large.
     """
 
@@ -51,6 +52,7 @@ class QwenVL:
         constrained: bool | None = None,
         temperature: float | None = None,
         seed: int = 0,
+        graphs: bool = False,
     ) -> None:
         checkpoint = locate(source)
         self.name, self.checkpoint = source, checkpoint
@@ -70,7 +72,7 @@ class QwenVL:
         self.opening = _opening(self.processor, self._options)
         self.thinking = _leaves_thinking_open(self.opening) or (thinking and self.family.thinking_switch)
         self.sampling = self.family.sampling(self.thinking, temperature)
-        self.engine = Engine(self.model, self.sampling)
+        self.engine = Engine(self.model, self.sampling, graphs)
         self._grammars = self._make_grammars(constrained)
 
     def describe(self) -> Mapping[str, Any]:
