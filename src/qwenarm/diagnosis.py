@@ -34,7 +34,9 @@ def attribute(
     Each is played again with one part after the other replaced by the oracle's; the first that helps is the cause. Stop
     it at any time; the same command goes on where it stopped. `qwenarm report` shows what is found.
 
-    Example: qwenarm attribute runs/quick-v1
+    Example: qwenarm attribute
+
+    Example: qwenarm attribute runs/quick-v1 --roles vlm,oracle
     """
     from qwenarm.attribution import FILE, findings
     from qwenarm.attribution import attribute as attributed
