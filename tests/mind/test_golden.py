@@ -8,10 +8,13 @@ import pytest
 from tests.mind import qwen3
 
 from qwenarm import skills
+from qwenarm.mind.answer import Answer
 from qwenarm.mind.families import family_named, family_of
-from qwenarm.mind.language import to_prompt
+from qwenarm.mind.grammar import Grammars
+from qwenarm.mind.language import render, to_prompt
 from qwenarm.mind.layout import layout_of
 from qwenarm.mind.presets import BUNDLED, QWEN
+from qwenarm.types import Decision, ImagePoint, SkillCall
 
 IDS = {
     "<|endoftext|>": 151643,
@@ -124,6 +127,20 @@ def test_a_prompt_of_the_default_preset_is_short(words, look):
     length = len(words(written(prompt, "qwen3_vl"))["input_ids"]) - 1 + 300  # 640 x 480 pixels: 300 tokens
     print(f"{length} tokens")
     assert length < 1800
+
+
+def test_most_of_a_call_follows_from_what_stands_before_it(words, look):
+    """12 choices for 40 tokens: this pace is what benchmarks/decoding.py answers at."""
+    family = family_named("qwen3_vl")
+    prompt = to_prompt(look(size=(480, 640)), (), skills.specs(), family, QWEN)
+    call = SkillCall("pick", {"at": ImagePoint(0.512, 0.430, "red cube")})
+    ids = words(render(Decision((call,)), family, {"front": (480, 640)}))["input_ids"]
+    answer = Answer(256, {151645}, Grammars(words, 151936, [151645], family).matcher(prompt, thinking=False))
+    head, runs = answer.begin(), []
+    while not answer.finish:
+        runs.append(len(answer.take(ids[len(answer.tokens)])))
+    assert answer.tokens == ids
+    assert (len(head), runs) == (5, [1, 11, 1, 1, 1, 8, 1, 1, 3, 1, 1, 5])
 
 
 @pytest.mark.parametrize(
