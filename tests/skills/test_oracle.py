@@ -46,6 +46,11 @@ def test_the_oracle_succeeds_by_progress_that_never_falls(task, level):
     assert progress == sorted(progress) and progress[-1] == 1.0
 
 
+@pytest.mark.parametrize("arm", list_names("arms"))
+def test_every_arm_puts_one_thing_in_another(arm):
+    assert solve("put", 1, arm, seed=3)[:2] == (True, [])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("arm", ["panda", "ur5e"])
 @pytest.mark.parametrize(("task", "level"), CASES)

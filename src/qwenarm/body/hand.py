@@ -87,8 +87,17 @@ def _boxes(kinematics: Kinematics, bodies: set[int]) -> Boxes:
     middle = data.geom_xpos[geoms] + np.einsum("gij,gj->gi", own, model.geom_aabb[geoms, :3]) - data.site_xpos[site]
     center = middle @ turn
     half = _half(model.geom_type[geoms], turn.T @ own, model.geom_aabb[geoms, 3:])
-    # The tcp's z points down.
-    return Boxes((center - half)[:, :2], (center + half)[:, :2], -(center + half)[:, 2])
+    lower, upper = center - half, center + half
+    for i in np.flatnonzero(model.geom_type[geoms] == mujoco.mjtGeom.mjGEOM_MESH):  # its own box lies askew
+        points = (_vertices(model, int(geoms[i])) @ own[i].T + data.geom_xpos[geoms[i]] - data.site_xpos[site]) @ turn
+        lower[i], upper[i] = points.min(axis=0), points.max(axis=0)
+    return Boxes(lower[:, :2], upper[:, :2], -upper[:, 2])  # the tcp's z points down
+
+
+def _vertices(model: mujoco.MjModel, geom: int) -> np.ndarray:
+    """(V, 3) m: the corners of a mesh in the frame of its geom."""
+    mesh = model.geom_dataid[geom]
+    return model.mesh_vert[model.mesh_vertadr[mesh] :][: model.mesh_vertnum[mesh]].astype(float)
 
 
 def _half(kind: np.ndarray, turn: np.ndarray, size: np.ndarray) -> np.ndarray:
