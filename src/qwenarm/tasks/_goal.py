@@ -128,7 +128,7 @@ class Arrange:
         return (len(self.relations) - len(still_open) + begun) / (len(self.relations) + 0.5)
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        return symbolic_calls(state, [(r.what, _beside(state, r) if r.beside else r.where) for r in self._open(state)])
+        return symbolic_calls(state, [(r.what, beside(state, r) if r.beside else r.where) for r in self._open(state)])
 
     def _open(self, state: WorldState) -> list[Relation]:
         return [relation for relation in self.relations if not relation.holds(state)]
@@ -219,8 +219,8 @@ def free_spot(state: WorldState) -> Spot:
     return Spot(float(x), float(y))
 
 
-def _beside(state: WorldState, relation: Relation) -> Spot:
-    """The freest place next to a thing."""
+def beside(state: WorldState, relation: Relation) -> Spot:
+    """The freest place next to a thing, for the relation's own thing."""
     a, b = state[relation.what], state[relation.where]
     reach = a.spec.radius + b.spec.radius + 0.7 * NEXT_TO
     angles = np.linspace(-np.pi, np.pi, 24, endpoint=False)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from qwenarm.body.objects import ObjectSpec
-from qwenarm.body.scene import Placement, Scene
+from qwenarm.body.scene import GAP, Scene
+from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.errors import BadInput
 from qwenarm.tasks._casting import BLOCKS
-from qwenarm.tasks._goal import NEXT_TO, Arrange, Relation
+from qwenarm.tasks._goal import NEXT_TO, Arrange, Relation, beside
 from qwenarm.tasks._phrases import draw_from, prepositions
 from qwenarm.tasks._tongues import class_clauses, put_clauses
 
-ROOM = 2
-"""So many things are put into a container."""
+ROOM = {"bowl": 1, "tray": 2, "box": 2}
+"""So many things are put into a container: in a bowl the second one would lean on the first, and may tip over."""
 SPARE, TRIES = 3, 100
 """So many things stay outside while there is more to come, and so many rows are begun until one is long enough."""
 APART = NEXT_TO + 0.03
 """Things with a wider gap than this, m, are not next to each other, even if they are shifted a little."""
+RISE, PALM = 0.025, 0.11
+"""What rises so far over the top of a thing is in the palm's way, unless it is so far from its middle, m."""
 STEP = {
     "put": (
         "put the {a} {in} the {b}",
@@ -89,25 +92,29 @@ class Table:
     in ``when`` the number of the step that moved it last.
     """
 
-    placements: Mapping[str, Placement]
+    state: WorldState
     at: dict[str, Relation] = field(default_factory=dict)
     when: dict[str, int] = field(default_factory=dict)
     steps: int = 0
 
     @property
     def solids(self) -> list[str]:
-        return [name for name, placement in self.placements.items() if placement.spec.graspable]
+        return [name for name, thing in self.state.objects.items() if thing.spec.graspable]
 
     @property
     def containers(self) -> list[str]:
-        return [name for name, placement in self.placements.items() if placement.spec.container]
+        return [name for name, thing in self.state.objects.items() if thing.spec.container]
 
     def spec(self, name: str) -> ObjectSpec:
-        return self.placements[name].spec
+        return self.state[name].spec
 
     def content(self, where: str) -> list[str]:
         """What is in a container, or on a block."""
         return [name for name, r in self.at.items() if r.where == where and not r.beside]
+
+    def room(self, where: str) -> int:
+        """How many things a container still takes."""
+        return ROOM[self.spec(where).shape] - len(self.content(where))
 
     def on_table(self, name: str) -> bool:
         return name not in self.at or self.at[name].beside
@@ -116,23 +123,22 @@ class Table:
         return name not in self.at or self.at[name].where not in self.containers
 
     def free(self, name: str) -> bool:
-        """Can it be taken? What the last step moved rests, and what is in a container stays there: the hand needs room
-        beside a thing.
-        """
-        return not self.content(name) and self.outside(name) and self.when.get(name) != self.steps
+        """Can it be taken? What the last step moved rests, and what is in a container stays there."""
+        waits = self.content(name) or not self.outside(name) or self.when.get(name) == self.steps
+        return not waits and _in_reach(self.state, name)
 
     def near(self, what: str, where: str) -> bool:
-        """May it be next to it already? Where things stand that were put next to others, nobody knows exactly."""
-        if not self.on_table(what):
-            return False
-        if what in self.at or where in self.at:
-            return True
-        a, b = self.placements[what], self.placements[where]
-        away = float(np.hypot(a.pos[0] - b.pos[0], a.pos[1] - b.pos[1]))
-        return away - a.spec.radius - b.spec.radius < APART
+        """Is it next to it already, or nearly so?"""
+        return self.on_table(what) and _gap(self.state[what], self.state[where]) < APART
+
+    def has_room(self, relation: Relation) -> bool:
+        """Has the hand room to put it there, and to take it again?"""
+        return relation.where in self.containers or _in_reach(_after(self.state, relation), relation.what)
 
     def move(self, relations: Sequence[Relation]) -> None:
         self.steps += 1
+        for relation in relations:
+            self.state = _after(self.state, relation)
         self.at.update({r.what: r for r in relations})
         self.when.update({r.what: self.steps for r in relations})
 
@@ -146,8 +152,10 @@ class Table:
 
 def draw_steps(rng: np.random.Generator, scene: Scene, count: int) -> tuple[list[Step], Arrange]:
     """So many sub-goals, and what holds after them. Raises BadInput if there are not so many to be found."""
+    upright = np.array([1.0, 0.0, 0.0, 0.0])
+    things = {p.spec.id: ObjectState(p.spec, np.array(p.pos), upright, 0.0) for p in scene.objects}
     for _ in range(TRIES):
-        table = Table({p.spec.id: p for p in scene.objects})
+        table = Table(WorldState(things, None, np.zeros(3), 0.0))
         steps = list(_draw_steps(rng, table, count))
         if len(steps) == count:
             return steps, table.lasting()
@@ -159,43 +167,74 @@ def _draw_steps(rng: np.random.Generator, table: Table, count: int) -> Iterator[
     for left in range(count - 1, -1, -1):
         outside = sum(map(table.outside, table.solids)) - min(left, SPARE)
         choices = [c for c in _choices(table) if c.kind in ("stack", "beside") or len(c.relations) <= outside]
-        if not choices:
+        choice = _draw_choice(rng, table, choices)
+        if choice is None:
             return
-        kind = draw_from(rng, sorted({choice.kind for choice in choices}))
-        fitting = [choice for choice in choices if choice.kind == kind]
-        choice = fitting[int(rng.integers(len(fitting)))]
         yield _worded(rng, table, choice)
         table.move(choice.relations)
 
 
+def _draw_choice(rng: np.random.Generator, table: Table, choices: Sequence[Choice]) -> Choice | None:
+    """One of those for which the hand has room, each kind as likely; None if there is none."""
+    for kind in rng.permutation(sorted({choice.kind for choice in choices})):
+        fitting = [choice for choice in choices if choice.kind == kind]
+        for i in rng.permutation(len(fitting)):
+            if all(map(table.has_room, fitting[i].relations)):
+                return fitting[i]
+    return None
+
+
 def _choices(table: Table) -> Iterator[Choice]:
-    """All that can be done now and is not so already."""
-    for what in filter(table.free, table.solids):
+    """All that can be done now and is not so already, if there is room for it."""
+    free = list(filter(table.free, table.solids))
+    for what in free:
         for where in table.containers:
-            if len(table.content(where)) < ROOM:
+            if table.room(where):
                 yield Choice("put", (Relation(what, where),))
         for where in table.solids:
-            if where == what or not table.on_table(where):
+            if where == what or not table.on_table(where) or table.content(where):
                 continue
-            if table.content(where):
-                continue  # beside a tower there is no room for the hand
             if table.spec(what).shape in BLOCKS and table.spec(where).shape in BLOCKS:
                 yield Choice("stack", (Relation(what, where),))
             if not table.near(what, where):
                 yield Choice("beside", (Relation(what, where, beside=True),))
-    yield from _gatherings(table)
+    yield from _gatherings(table, free)
 
 
-def _gatherings(table: Table) -> Iterator[Choice]:
+def _gatherings(table: Table, free: Sequence[str]) -> Iterator[Choice]:
     """Both of a colour or a shape into an empty container."""
     for by in ("color", "shape"):
         for value in sorted({getattr(table.spec(name), by) for name in table.solids}):
             members = [name for name in table.solids if getattr(table.spec(name), by) == value]
-            if len(members) != ROOM or not all(map(table.free, members)):
+            if len(members) != 2 or not set(members) <= set(free):
                 continue
             for where in table.containers:
-                if not table.content(where):
+                if table.room(where) == 2:
                     yield Choice("gather", tuple(Relation(name, where) for name in members), (by, value))
+
+
+def _in_reach(state: WorldState, name: str) -> bool:
+    """Has the hand room around it: the fingers beside it, and the palm over what stands there?"""
+    thing = state[name]
+    others = [other for other in state.objects.values() if other.top > thing.bottom + 0.01 and other is not thing]
+    return all(
+        _gap(thing, other) >= (PALM - thing.spec.radius if other.top > thing.top + RISE else GAP) for other in others
+    )
+
+
+def _gap(a: ObjectState, b: ObjectState) -> float:
+    """Between the circles around two footprints, m."""
+    return float(np.hypot(a.pos[0] - b.pos[0], a.pos[1] - b.pos[1])) - a.spec.radius - b.spec.radius
+
+
+def _after(state: WorldState, relation: Relation) -> WorldState:
+    """The same world with the relation made true."""
+    what, where = state[relation.what], state[relation.where]
+    spot = beside(state, relation) if relation.beside else None
+    x, y = (spot.x, spot.y) if spot else where.pos[:2]
+    bottom = 0.0 if spot else where.pos[2] if where.spec.container else where.top
+    moved = replace(what, pos=np.array([x, y, bottom + what.spec.origin_height]))
+    return replace(state, objects={**state.objects, relation.what: moved})
 
 
 def _worded(rng: np.random.Generator, table: Table, choice: Choice) -> Step:
