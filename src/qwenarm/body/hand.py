@@ -8,12 +8,16 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from qwenarm.body.arms._arm import Arm
 from qwenarm.body.kinematics import Kinematics
 
 MARGIN = 0.002
 """Kept to the sides of the hand, m."""
 SPARE = 0.003
 """Kept under the hand, m."""
+
+
+_MEASURED: dict[Arm, Hand] = {}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,13 @@ class Hand:
 
 
 def measure(kinematics: Kinematics) -> Hand:
-    """The hand of an arm. Sets the scratch arm to home."""
+    """The hand of an arm, measured once for each arm. Sets the scratch arm to home the first time."""
+    if kinematics.arm not in _MEASURED:
+        _MEASURED[kinematics.arm] = _measure(kinematics)
+    return _MEASURED[kinematics.arm]
+
+
+def _measure(kinematics: Kinematics) -> Hand:
     model, data, arm = kinematics.model, kinematics.data, kinematics.arm
     kinematics.set(kinematics.home)
     last = int(model.joint(arm.joints[-1]).bodyid[0])

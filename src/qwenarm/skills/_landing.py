@@ -70,11 +70,13 @@ def choose_landing(body: Body, surface: Surface, point: np.ndarray, width: float
     around = surface.around(field.center, field.radius + ROOM)
     hand = measure(body.kinematics)
     parts = hand.palm, hand.fingers(width, width + 2 * RELEASE)
+    lowest = width / 2 + min(float(part.under.min()) for part in parts) - SPARE
+    high = around[around[:, 2] > lowest]  # what a hand could meet that holds the thing on the table
     best, least = None, math.inf
     for spot in sorted(field.spots, key=lambda spot: spot.loss):
         if spot.loss + _height_cost(field.floor, field.floor) >= least:
             break  # this one and all that follow
-        landing = _land(parts, around, spot, width)
+        landing = _land(parts, around, high, spot, width)
         cost = spot.loss + _height_cost(landing.support, landing.release)
         if cost < least:
             best, least = landing, cost
@@ -134,12 +136,12 @@ def _in_container(center: np.ndarray, yaw: float, room: float, is_round: bool, c
             yield Spot(xy, yaws, 0.02 * (1 - share) + 0.1 * nearness + toward_robot)
 
 
-def _land(parts: tuple[Boxes, ...], around: np.ndarray, spot: Spot, width: float) -> Landing:
-    """The landing there at the yaw that lets the hand come lowest."""
+def _land(parts: tuple[Boxes, ...], around: np.ndarray, high: np.ndarray, spot: Spot, width: float) -> Landing:
+    """The landing there at the yaw that lets the hand come lowest. high: the points around that it could meet."""
     under = squared(around[:, :2] - spot.xy) < (0.45 * width) ** 2
     support = float(around[under, 2].max(initial=0.0))
     # The pads hold the thing at mid-height.
     yaws = nearest_yaw(np.array(spot.yaws))
-    height = np.maximum(*(part.lowest(around, spot.xy, yaws, support + width / 2) for part in parts))
+    height = np.maximum(*(part.lowest(high, spot.xy, yaws, support + width / 2) for part in parts))
     best = int(np.argmin(height))
     return Landing(spot.xy, support, float(height[best]) - width / 2, float(yaws[best]))
