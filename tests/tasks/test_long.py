@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qwenarm.body.scene import GAP
+from qwenarm.body.state import TOUCH, ObjectState
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange, Relation
 from qwenarm.tasks.long import LENGTHS, InOrder, Progress
 
-from .test_goals import BOWL, CUBE, OTHER, moved, world
+from .test_goals import BOWL, CUBE, OTHER, UPRIGHT, moved, play, world
 
 FIRST, SECOND = Arrange((Relation(CUBE.id, BOWL.id),)), Arrange((Relation(OTHER.id, BOWL.id),))
 
@@ -57,3 +59,33 @@ def test_rows_are_as_long_as_the_level_says_and_name_every_thing(level):
         for relation in (r for goal in setup.goal.so_far.goals if len(goal.relations) == 1 for r in goal.relations):
             assert setup.scene.spec(relation.what).label in setup.instruction
             assert setup.scene.spec(relation.where).label in setup.instruction
+
+
+def has_room(state, taken):
+    """Do the fingers fit in beside it, and does nothing tower up near to it, where the palm will be?"""
+    for other in (thing for thing in state.objects.values() if thing is not taken):
+        edge = np.hypot(*(other.pos[:2] - taken.pos[:2])) - other.spec.radius
+        if other.top > taken.bottom + TOUCH and edge - taken.spec.radius < GAP:
+            return False
+        if other.top > taken.top + 0.03 and edge < 0.10:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_the_hand_has_room_for_all_that_is_taken_and_a_bowl_holds_one_thing(level):
+    for seed in range(15):
+        setup = load("tasks", "long").build(np.random.default_rng(seed), level)
+        goal, state = setup.goal, world()
+        things = {p.spec.id: ObjectState(p.spec, np.array(p.pos), UPRIGHT, 0.0) for p in setup.scene.objects}
+        state = replace(state, objects=things)
+        for _ in range(setup.max_turns):
+            pick, *more = goal.solve(state)
+            if pick.name == "done":
+                break
+            assert has_room(state, state[pick.args["at"]]), (seed, pick)
+            state, _ = play(goal, state, [pick, more[0]])
+            goal.so_far.see(state)
+        assert goal.success(state), seed
+        for bowl in (name for name, thing in things.items() if thing.spec.shape == "bowl"):
+            assert sum(state.inside(name, bowl) for name in things) <= 1, seed

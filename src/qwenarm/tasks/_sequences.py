@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from qwenarm.body.objects import ObjectSpec
 from qwenarm.body.scene import GAP, Scene
-from qwenarm.body.state import ObjectState, WorldState
+from qwenarm.body.state import TOUCH, ObjectState, WorldState
 from qwenarm.errors import BadInput
 from qwenarm.tasks._casting import BLOCKS
 from qwenarm.tasks._goal import NEXT_TO, Arrange, Relation, beside
@@ -88,8 +89,8 @@ class Choice:
 
 @dataclass
 class Table:
-    """Where everything is after the steps so far, in thought. at: the relation of each thing that has been moved, and
-    in ``when`` the number of the step that moved it last.
+    """How everything stands after the steps so far, in thought. at: the relation of each thing that has been moved,
+    and in ``when`` the number of the step that moved it last.
     """
 
     state: WorldState
@@ -216,15 +217,15 @@ def _gatherings(table: Table, free: Sequence[str]) -> Iterator[Choice]:
 def _in_reach(state: WorldState, name: str) -> bool:
     """Has the hand room around it: the fingers beside it, and the palm over what stands there?"""
     thing = state[name]
-    others = [other for other in state.objects.values() if other.top > thing.bottom + 0.01 and other is not thing]
-    return all(
-        _gap(thing, other) >= (PALM - thing.spec.radius if other.top > thing.top + RISE else GAP) for other in others
-    )
+    far = PALM - thing.spec.radius
+    gaps = [(_gap(thing, other), other) for other in state.objects.values() if other is not thing]
+    close = [(gap, other.top) for gap, other in gaps if gap < far]
+    return not any(top > thing.top + RISE or (top > thing.bottom + TOUCH and gap < GAP) for gap, top in close)
 
 
 def _gap(a: ObjectState, b: ObjectState) -> float:
     """Between the circles around two footprints, m."""
-    return float(np.hypot(a.pos[0] - b.pos[0], a.pos[1] - b.pos[1])) - a.spec.radius - b.spec.radius
+    return math.dist(a.pos[:2], b.pos[:2]) - a.spec.radius - b.spec.radius
 
 
 def _after(state: WorldState, relation: Relation) -> WorldState:
