@@ -17,9 +17,9 @@ Stored as ``Episode.setup["metrics"]``:
 What a task counts besides (parcels in a wrong place, say) is in ``Episode.setup["measures"]``.
 
 Contacts are unintended between the arm, or what it holds, and anything that the current call does not point at. What
-stands on or in the target of a place belongs to the target; what a held thing stood on when it was grasped may be
-touched by it; the hand on the bare table is never intended. All is sampled at the end of each control period (20 Hz),
-so a knock between two samples can be missed, and forces are those at the sampled instants.
+stands on or in the target of a place belongs to the target; what a held thing stood on when it was grasped (until the
+grip is firm) may be touched by it; the hand on the bare table is never intended. All is sampled at the end of each
+control period (20 Hz), so a knock between two samples can be missed, and forces are those at the sampled instants.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ class Touch:
         self._for_hand, self._for_held = np.zeros((2, model.nbody), dtype=bool)
         self._before: set[tuple[bool, int]] = set()
         self._same, self._wrong = b"", np.zeros(0, dtype=int)
+        self._grasped_s = 0.0
         self._force = np.zeros(6)
 
     def tcp(self) -> np.ndarray:
@@ -176,7 +177,9 @@ class Touch:
             self.held, self._before, self._wrong = -1, set(), np.zeros(0, dtype=int)
             return 0, 0.0
         held, self.held = self.held, self._held(pairs)
-        if self.held >= 0 and self.held != held:
+        if self.held != held:
+            self._grasped_s = self.body.time_s
+        if self.held >= 0 and self.body.time_s - self._grasped_s < FIRM * PERIOD:
             both = (pairs == self.held).any(axis=1)
             self._for_held[pairs[both].ravel()] = True  # what it stood on when it was grasped
         mine = self._arm[pairs] | (pairs == self.held)
