@@ -133,8 +133,12 @@ class Table:
         return self.on_table(what) and _gap(self.state[what], self.state[where]) < APART
 
     def has_room(self, relation: Relation) -> bool:
-        """Has the hand room to put it there, and to take it again?"""
-        return relation.where in self.containers or _in_reach(_after(self.state, relation), relation.what)
+        """Has the hand room to put it there, and to take it again, and is the place in sight?"""
+        if relation.where in self.containers:
+            return True
+        after = _after(self.state, relation)
+        seen = not relation.beside or _in_sight(after[relation.what], after[relation.where])
+        return seen and _in_reach(after, relation.what)
 
     def move(self, relations: Sequence[Relation]) -> None:
         self.steps += 1
@@ -221,6 +225,12 @@ def _in_reach(state: WorldState, name: str) -> bool:
     gaps = [(_gap(thing, other), other) for other in state.objects.values() if other is not thing]
     close = [(gap, other.top) for gap, other in gaps if gap < far]
     return not any(top > thing.top + RISE or (top > thing.bottom + TOUCH and gap < GAP) for gap, top in close)
+
+
+def _in_sight(what: ObjectState, where: ObjectState) -> bool:
+    """Is the table under a thing not behind the one next to it? The front camera (at +x) looks down at 45 degrees."""
+    dx, dy = where.pos[0] - what.pos[0], where.pos[1] - what.pos[1]
+    return dx < where.top or abs(dy) > where.spec.radius
 
 
 def _gap(a: ObjectState, b: ObjectState) -> float:
