@@ -33,7 +33,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from qwenarm.body.render import choose_renderer
 from qwenarm.errors import BadInput
 from qwenarm.rollout import versions
 from qwenarm.suites import AD_HOC, FIRST_SEED, Suite
-from qwenarm.trace import FILE
+from qwenarm.trace import FILE, entries
 from qwenarm.types import Episode
 
 MANIFEST, LOCK = "manifest.json", "lock"
@@ -98,14 +98,9 @@ def fingerprint(line: Mapping[str, Any]) -> str:
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
     """Every whole line of a ledger. A half-written one, left by a process that was killed, is not there."""
     path = folder / FILE
-    with open(path, "rb") if path.exists() else nullcontext(()) as file:
-        for line in file:
-            try:
-                data = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(data, dict) and "key" in data.get("setup", {}):
-                yield data
+    for _, data in entries(path) if path.exists() else ():
+        if "key" in data.get("setup", {}):
+            yield data
 
 
 def rows(folder: Path) -> list[Row]:
@@ -162,7 +157,12 @@ def enter(folder: Path, suite: Suite, frozen: Suite, run: Mapping[str, Any], pol
         "policies": {**before.get("policies", {}), **policies},
         "runs": runs if entry in runs else [*runs, entry],
     }
-    _replace(folder / MANIFEST, {**manifest, "sha256": _sha256(manifest)})
+    _replace(folder / MANIFEST, {**manifest, "sha256": manifest_sha256(manifest)})
+
+
+def manifest_sha256(manifest: Mapping[str, Any]) -> str:
+    """The hash that a manifest has of all the rest of itself."""
+    return _sha256({name: value for name, value in manifest.items() if name != "sha256"})
 
 
 def source_sha256() -> str:

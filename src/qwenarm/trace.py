@@ -19,7 +19,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -164,6 +164,20 @@ def read(source: Path | str, images: bool = True) -> Reading:
             where = "the last line is half-written" if number == len(lines) else f"line {number} is unreadable"
             problems.append(f"{path}: {where} and was skipped ({type(error).__name__}: {error}).")
     return Reading(tuple(episodes), tuple(problems))
+
+
+def entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(offset in bytes, object) of every whole line of a JSONL file; a half-written one is not there."""
+    offset = 0
+    with open(path, "rb") as file:
+        for line in file:
+            try:
+                data = json.loads(line)
+            except ValueError:
+                data = None
+            if isinstance(data, dict):
+                yield offset, data
+            offset += len(line)
 
 
 def read_at(folder: Path, offset: int, get_image: GetImage | None = None) -> Episode:

@@ -35,7 +35,7 @@ from qwenarm.ledger import Key
 from qwenarm.mind.backends import Backend
 from qwenarm.rollout import Play, drive
 from qwenarm.trace import FILE as LEDGER
-from qwenarm.trace import append_line, read_at
+from qwenarm.trace import append_line, entries, read_at
 from qwenarm.types import Completion, Episode, Outcome, Prompt
 
 FILE = "attribution.jsonl"
@@ -88,42 +88,25 @@ def attribute(folder: Path, roles: Sequence[str] = (), batch: int = 1) -> Genera
 
 def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[Failed]:
     """The failed episodes of a ledger, each once. Raises BadInput as ``attribute`` does."""
-    rows = ledger.rows(folder)
-    played = sorted({row.role for row in rows})
-    if not rows:
+    path, found = folder / LEDGER, dict[Key, tuple[Failed, bool]]()
+    for offset, data in entries(path) if path.exists() else ():
+        if "key" in (setup := data.get("setup", {})):
+            key, options = Key(**setup["key"]), setup["options"]
+            failed = Failed(key, options["policy"], options.get("model", ""), offset)
+            found.setdefault(key, (failed, data["outcome"] != Outcome.SUCCESS))
+    if not found:
         raise BadInput(f"{folder} holds no episode that `qwenarm eval` has played.")
+    played = sorted({each.role for each, _ in found.values()})
     if odd := [role for role in roles if role not in played]:
         raise BadInput(f"No {odd[0]!r} played in {folder}; there are: {', '.join(played)}.")
     chosen = roles or ([MODEL_ROLE] if MODEL_ROLE in played else played)
-    seen: set[Key] = set()
-    for offset, data in _entries(folder / LEDGER):
-        setup = data.get("setup", {})
-        if "key" not in setup or Key(**setup["key"]) in seen:
-            continue
-        key, options = Key(**setup["key"]), setup["options"]
-        seen.add(key)
-        if options["policy"] in chosen and data["outcome"] != Outcome.SUCCESS:
-            yield Failed(key, options["policy"], options.get("model", ""), offset)
+    yield from (each for each, has_failed in found.values() if has_failed and each.role in chosen)
 
 
 def findings(folder: Path) -> list[dict[str, Any]]:
     """The whole lines of attribution.jsonl; [] where there is none."""
     path = folder / FILE
-    return [data for _, data in _entries(path) if "cause" in data] if path.exists() else []
-
-
-def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(offset, object) of every whole line of a JSONL file; a half-written one is not there."""
-    offset = 0
-    with open(path, "rb") as file:
-        for line in file:
-            try:
-                data = json.loads(line)
-            except ValueError:
-                data = None
-            if isinstance(data, dict):
-                yield offset, data
-            offset += len(line)
+    return [data for _, data in entries(path) if "cause" in data] if path.exists() else []
 
 
 def _line_of(

@@ -58,7 +58,7 @@ class Entrant:
         """The episodes of each cell, ordered by task, level and changes."""
         found: dict[Cell, list[Record]] = {}
         for record in sorted(self.records, key=lambda r: (r.key.task, r.key.level, r.key.changes, r.key.seed)):
-            found.setdefault(Cell(record.key.task, record.key.level, record.key.changes), []).append(record)
+            found.setdefault(record.cell, []).append(record)
         return found
 
     def only(self, wanted: Callable[[Record], bool]) -> dict[Scene, Record]:

@@ -8,6 +8,7 @@ from html import escape
 
 import numpy as np
 
+from qwenarm.attribution import causes
 from qwenarm.report.entrants import Entrant
 from qwenarm.report.fields import rate_text
 from qwenarm.report.plots import COLORS, Dot, Line, curves, legend, rate_strip, rows, stacked_bar
@@ -19,7 +20,7 @@ from qwenarm.stats import clustered
 SEVERAL = "several parts"
 CAUSE_COLORS = {
     "perception": "k0", "plan": "k1", "format": "k2", "control": "k3", "safety": "k4", "time": "k5", SEVERAL: "k6",
-    "task unclear": "k7", "not repeated": "k7", NO_CAUSE: "unknown",
+    causes.UNCLEAR: "k7", causes.NOT_REPEATED: "k7", NO_CAUSE: "unknown",
 }  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def failures_figure(entrant: Entrant) -> str:
 
 def why(record: Record) -> str:
     """ "success", or the cause of the failure; interactions of any parts under one name."""
-    return SEVERAL if "+" in record.why or record.why == "several" else record.why or "success"
+    return SEVERAL if "+" in record.why or record.why == causes.SEVERAL else record.why or "success"
 
 
 def ended(record: Record) -> str:

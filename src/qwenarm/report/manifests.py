@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 from qwenarm.evaluate import UNDER_CHANGE
-from qwenarm.ledger import MANIFEST, read_manifest
+from qwenarm.ledger import MANIFEST, manifest_sha256, read_manifest
 from qwenarm.report.records import Record, Scene
 
 
@@ -25,14 +23,9 @@ def checked_manifest(folder: Path, problems: list[str]) -> Mapping[str, Any]:
     if not manifest or not isinstance(manifest, Mapping):
         problems.append(f"{folder} has no {MANIFEST}: what was asked for is unknown, only what was played is reported.")
         return {}
-    if manifest.get("sha256") != _sha256({name: value for name, value in manifest.items() if name != "sha256"}):
+    if manifest.get("sha256") != manifest_sha256(manifest):
         problems.append(f"{folder / MANIFEST} was changed after it was written: its own hash does not fit.")
     return manifest
-
-
-def _sha256(manifest: Mapping[str, Any]) -> str:
-    """As the ledger takes it."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def missing(folder: Path, manifest: Mapping[str, Any], records: Sequence[Record]) -> list[str]:

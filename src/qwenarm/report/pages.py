@@ -16,7 +16,7 @@ from PIL import Image
 
 from qwenarm.errors import BadInput
 from qwenarm.page import render_page
-from qwenarm.report.entrants import Entrant
+from qwenarm.report.entrants import CONTROLS, Entrant
 from qwenarm.report.fields import Field, Table
 from qwenarm.report.html import page, table
 from qwenarm.report.records import Record
@@ -27,7 +27,7 @@ from qwenarm.types import Episode, Frame
 Which = Literal["auto", "all", "none"]
 FEW = 2000
 """Up to so many episodes each of them gets a page."""
-SAMPLED = ("text", "wrong", "blind", "random", "idle")
+SAMPLED = tuple(role for role in CONTROLS if role != "oracle")
 """Roles that fail by the thousand, and are meant to."""
 SAMPLE = (
     "Of so many episodes a page was written for every failure of a model or the oracle, and for the first success and "

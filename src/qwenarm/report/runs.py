@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qwenarm.attribution import FILE as CAUSES
 from qwenarm.errors import BadInput
 from qwenarm.ledger import MANIFEST, Key
 from qwenarm.report.manifests import checked_manifest, missing
 from qwenarm.report.records import NO_CAUSE, Cause, Record, Run
 from qwenarm.trace import FILE
 
-CAUSES = "attribution.jsonl"
-"""Beside the ledger: a line per failed episode, with its key and its cause, as ``qwenarm attribute`` writes it."""
 Tell = Callable[[int], object]
 """Is told how many more bytes have been read."""
 

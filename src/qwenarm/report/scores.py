@@ -72,10 +72,10 @@ class Contrast:
 
 def paired(a: Mapping[Scene, Record], b: Mapping[Scene, Record]) -> Contrast:
     """Over the scenes that both have."""
-    pairs = [(a[scene].success, b[scene].success) for scene in a if scene in b]
+    shared = [scene for scene in a if scene in b]
+    pairs = [(a[scene].success, b[scene].success) for scene in shared]
     both, only_a = pairs.count((True, True)), pairs.count((True, False))
     only_b, neither = pairs.count((False, True)), pairs.count((False, False))
-    shared = [scene for scene in a if scene in b]
     return Contrast(
         rate(a[scene] for scene in shared),
         rate(b[scene] for scene in shared),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterator
 from html import escape
 
 from qwenarm.report import figures, html
@@ -53,9 +53,10 @@ def index(report: Report, site: Site, sampled: bool) -> str:
         ("cost", "What episodes cost", table(metrics_table(report.everybody))),
         ("episodes", "Every episode", _episodes(report, site, sampled)),
         ("cite", "To cite and repeat", _cite(report)),
-        ("reading", "How to read this", bullets([*READING, *_absent(report)])),
     ]
     parts = [part for part in parts if part[2]]
+    absent = _absent(report, {anchor for anchor, _, _ in parts})
+    parts.append(("reading", "How to read this", bullets([*READING, *absent])))
     links = "".join(f'<li><a href="#{anchor}">{escape(title)}</a></li>' for anchor, title, _ in parts)
     body = "".join(section(anchor, title, inner) for anchor, title, inner in parts)
     return html.page(
@@ -189,15 +190,13 @@ def _cite(report: Report) -> str:
     )
 
 
-def _absent(report: Report) -> Iterable[str]:
-    """What could be here, and how to get it."""
-    wanted: Sequence[tuple[bool, Callable[[], str]]] = (
-        (any(map(is_attributed, report.models)), lambda: "Causes of failures: qwenarm attribute RUN."),
-        (bool(report.comparisons), lambda: "A comparison of models: qwenarm report RUN OTHER_RUN."),
-        (
-            bool(_latency(report)),
-            lambda: "Success against latency: qwenarm eval --clock latency:1, in the same folder.",
-        ),
-        (any(report.changes(e).rows for e in report.models), lambda: "Changes: qwenarm eval --axes look:2,words:1."),
-    )
-    return [f"Not in this report: {say()}" for there, say in wanted if not there]
+def _absent(report: Report, there: Collection[str]) -> Iterator[str]:
+    """What could be here, and how to get it. there: the parts that are."""
+    if not any(map(is_attributed, report.models)):
+        yield "Not in this report: Causes of failures: qwenarm attribute RUN."
+    if "models" not in there:
+        yield "Not in this report: A comparison of models: qwenarm report RUN OTHER_RUN."
+    if "latency" not in there:
+        yield "Not in this report: Success against latency: qwenarm eval --clock latency:1, in the same folder."
+    if not any(record.key.changes for e in report.models for record in e.records):
+        yield "Not in this report: Changes: qwenarm eval --axes look:2,words:1."
