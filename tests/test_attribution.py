@@ -7,11 +7,12 @@ import pytest
 from benchmarks.attribution import BREAKAGES, attribute, failed
 
 from qwenarm.assemble import Choice, make_env, make_policy
-from qwenarm.attribution import FILE, MODEL_ROLE, case_of, failures, findings, replaced
+from qwenarm.attribution import FILE, MODEL_ROLE, failures, findings, replaced
 from qwenarm.attribution import attribute as attribute_all
 from qwenarm.attribution.causes import CRASH, UNCLEAR, Case, find_cause, prompt_hash, recorded
 from qwenarm.attribution.hands import POINTS, IdealHands
 from qwenarm.attribution.replaced import MODULES, Unlimited
+from qwenarm.attribution.replaying import case_of
 from qwenarm.attribution.truth import Truth, labelled, on_plane, seen_at
 from qwenarm.body.objects import make_spec
 from qwenarm.changes import parse

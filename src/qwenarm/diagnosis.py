@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,26 +28,32 @@ def attribute(
         Annotated[Path | None, arg(metavar="RUN", help="a folder that `qwenarm eval` has filled; default: newest")]
     ] = None,
     roles: Annotated[str, arg(help="whose failures: vlm,blind; default: the model's, without one everybody's")] = "",
-    batch: Annotated[int, arg(help="episodes in lockstep, their prompts answered together")] = 8,
+    workers: Annotated[int, arg(help="processes, each with its own model and renderer")] = 1,
+    batch: Annotated[int, arg(help="episodes each plays in lockstep, their prompts answered together")] = 8,
 ) -> int:
     """Say of every failed episode which part failed: perception, plan, format, control, safety or time.
 
     Each is played again with one part after the other replaced by the oracle's; the first that helps is the cause. Stop
-    it at any time; the same command goes on where it stopped. `qwenarm report` shows what is found.
+    it at any time; the same command goes on where it stopped, with as many workers as you like: they find the same.
+    `qwenarm report` shows what is found.
 
-    Example: qwenarm attribute
+    Example: qwenarm attribute --workers 2
 
     Example: qwenarm attribute runs/quick-v1 --roles vlm,oracle
     """
     from qwenarm.attribution import FILE, findings
     from qwenarm.attribution import attribute as attributed
-    from qwenarm.progress import telling
+    from qwenarm.progress import tell_death, telling
     from qwenarm.report.runs import newest_run
+    from qwenarm.workers import Died
 
     run = run or newest_run(Path("runs"))
     chosen = [role.strip() for role in roles.split(",") if role.strip()]
-    with closing(attributed(run, chosen, batch)) as told, telling(out) as tell:
+    with closing(attributed(run, chosen, batch, workers)) as told, telling(out) as tell:
         for each in told:
+            if isinstance(each, Died):
+                tell_death(out, each)
+                continue
             tell(f"{each.done} of {each.total} failed episodes", each.done, each.total)
             if not out.is_terminal:
                 key = each.failed.key
@@ -62,7 +69,8 @@ def causes_table(lines: list[dict[str, Any]]) -> Table:
     from qwenarm.attribution import counted
 
     counts = counted(lines)
-    names = sorted({name for row in counts.values() for name in row}, key=lambda n: -sum(r[n] for r in counts.values()))
+    total: Counter[str] = sum(counts.values(), Counter())
+    names = sorted(total, key=lambda name: (-total[name], name))
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for column in ("task", "level", "failed", *names):
         table.add_column(column, justify="left" if column == "task" else "right")

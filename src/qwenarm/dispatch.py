@@ -1,22 +1,19 @@
-"""Jobs go out to workers and finished episodes come in, whoever the workers are.
+"""Jobs go out to workers and what came of them comes in, whoever the workers are.
 
-A worker that dies takes nothing with it: each episode that it had in hand is played once more, alone, and recorded as
-crashed if that kills a worker again.
+A worker that dies takes nothing with it: each job that it had in hand is done once more, alone, and recorded as crashed
+if that kills a worker again.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from qwenarm.body.render import choose_renderer
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.ledger import Key, policy_hash
-from qwenarm.rollout import versions
-from qwenarm.types import Episode, Outcome
-from qwenarm.workers import Crew, Died, Finished, Job, Message, Ready, Refused
+from qwenarm.workers import Crew, Died, Finished, Job, Message, Policies, Ready, Refused
 
 
 @dataclass
@@ -29,10 +26,10 @@ class Office:
     members: dict[Any, dict[Key, Job]] = field(default_factory=dict)
     """What each worker was given and has not finished."""
 
-    def open(self) -> Mapping[str, Mapping[str, Any]]:
+    def open(self) -> Policies:
         """Hires everybody; returns what the policies tell of themselves. Raises BadInput when two workers differ."""
         self.members = {self.crew.hire(): {} for _ in range(self.count)}
-        told: dict[Any, Mapping[str, Any]] = {}
+        told: dict[Any, Policies] = {}
         while len(told) < self.count:
             for member, message in self.crew.hear([member for member in self.members if member not in told]):
                 told[member] = _policies(message)
@@ -45,14 +42,14 @@ class Office:
         return first
 
     def play(self, jobs: Iterable[Job]) -> Iterator[Finished | Died]:
-        """Every job's episode, in no particular order; and the deaths in between."""
+        """What comes of every job, in no particular order; and the deaths in between."""
         todo, suspects = deque(jobs), deque[Job]()
         for member in self.members:
             self._feed(member, todo)
         while self.members:
             for member, message in self.crew.hear(list(self.members)):
                 if isinstance(message, Finished):
-                    del self.members[member][message.row.key]
+                    del self.members[member][message.key]
                     self._feed(member, todo)
                     yield message
                 elif isinstance(message, Ready):
@@ -104,31 +101,14 @@ class Office:
                 _raise(message)
             if isinstance(message, Died):
                 yield message
-                message = Finished.of(crashed(job, policies[job.choice.policy], message.reason))
+                message = job.crashed(policies, message.reason)
             if isinstance(message, Finished):
                 yield message
         finally:
             self._bury(member)
 
 
-def crashed(job: Job, described: Mapping[str, Any], reason: str) -> Episode:
-    """The record of an episode that killed two workers."""
-    setup = {
-        "policy": dict(described),
-        "options": job.choice.options(),
-        "words": job.choice.words,
-        "key": asdict(job.key),
-        "clock": job.choice.clock,
-        "renderer": choose_renderer(),
-        "versions": versions(),
-    }
-    choice, detail = job.choice, f"The process that played it died twice ({reason})."
-    return Episode(
-        choice.task, choice.level, choice.arm, choice.policy, job.seed, "", (), Outcome.CRASHED, 0.0, "", setup, detail
-    )
-
-
-def _policies(message: Message) -> Mapping[str, Mapping[str, Any]]:
+def _policies(message: Message) -> Policies:
     """What a worker's first word tells. Raises BadInput when it is not the first word of a worker that can begin."""
     if isinstance(message, Refused):
         _raise(message)

@@ -25,7 +25,7 @@ from qwenarm.stats import wilson
 from qwenarm.suites import FIRST_SEED, Cell, Suite, ad_hoc, suite_named
 from qwenarm.trace import Trace
 from qwenarm.types import Outcome
-from qwenarm.workers import Crew, Died, Finished, Job, Player, Processes, Setting
+from qwenarm.workers import Crew, Died, Played, Player, Processes, Rollout, Setting
 
 CONTROLS = ("oracle", "blind", "wrong", "text", "random", "idle")
 """What plays beside a model, on the same seeds."""
@@ -67,7 +67,7 @@ class Plan:
         changes = parse(cell.changes)
         return replace(self.choice, task=cell.task, level=cell.level, changes=changes, policy=role)
 
-    def jobs(self, hashes: Mapping[str, str]) -> Iterator[Job]:
+    def jobs(self, hashes: Mapping[str, str]) -> Iterator[Rollout]:
         """Every episode, the policy's own first. hashes: by role."""
         for role in self.roles:
             everywhere = role == self.choice.policy or role in UNDER_CHANGE
@@ -75,10 +75,10 @@ class Plan:
                 if not cell.changes or everywhere:
                     yield from (self._job(cell, role, FIRST_SEED + i, hashes[role]) for i in range(seeds))
 
-    def _job(self, cell: Cell, role: str, seed: int, policy: str) -> Job:
+    def _job(self, cell: Cell, role: str, seed: int, policy: str) -> Rollout:
         choice = self.at(cell, role)
         where = (cell.task, cell.level, seed, choice.arm, choice.combos, cell.changes)
-        return Job(choice, seed, Key(self.suite.name, *where, choice.clock, policy))
+        return Rollout(choice, seed, Key(self.suite.name, *where, choice.clock, policy))
 
 
 def plan(
@@ -167,9 +167,11 @@ def _together(plan: Plan, trace: Trace, setting: Setting, workers: int, ray: str
         begun, todo = _begin(plan, trace, office.open())
         yield begun
         for event in office.play(todo):
-            if isinstance(event, Finished):
+            if isinstance(event, Played):
                 trace.store(event.packed)
-            yield event.row if isinstance(event, Finished) else event
+                yield event.row
+            elif isinstance(event, Died):
+                yield event
 
 
 def _crew(setting: Setting, workers: int, ray: str) -> Crew:
@@ -180,7 +182,7 @@ def _crew(setting: Setting, workers: int, ray: str) -> Crew:
     return Cluster(setting, ray, workers)
 
 
-def _begin(plan: Plan, trace: Trace, policies: Mapping[str, Mapping[str, Any]]) -> tuple[Begun, list[Job]]:
+def _begin(plan: Plan, trace: Trace, policies: Mapping[str, Mapping[str, Any]]) -> tuple[Begun, list[Rollout]]:
     """Writes the manifest; tells what stands in the ledger and what is to be played."""
     hashes = {role: policy_hash(told) for role, told in policies.items()}
     jobs = list(plan.jobs(hashes))

@@ -30,7 +30,7 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> N
                     if rows:
                         console.print(f"{len(rows)} of {event.total} episodes stand already", style="dim")
                 elif isinstance(event, Died):
-                    console.print(f"a worker died ({event.reason}); its episodes are played once more", style="yellow")
+                    tell_death(console, event)
                 else:
                     rows.append(event)
                     bar.update(task, advance=1, rate=running_rate(rows, plan.choice.policy))
@@ -57,6 +57,11 @@ def telling(console: Console) -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def tell_death(console: Console, died: Died) -> None:
+    """That a worker died costs nothing but time."""
+    console.print(f"a worker died ({died.reason}); its episodes are played once more", style="yellow")
 
 
 def running_rate(rows: list[Row], role: str) -> str:

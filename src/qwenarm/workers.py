@@ -1,25 +1,28 @@
-"""Those who play the episodes of an evaluation: this process, several on this machine, or several machines over Ray.
+"""Those who play episodes: this process, several on this machine, or several machines over Ray.
 
-Each worker has a model and a renderer of its own, takes jobs one by one and gives back finished episodes, packed. Only
-the process that began the evaluation writes (see ``dispatch.py``).
+Each worker has a model and a renderer of its own, takes jobs one by one and gives back what came of them, ready to be
+stored: of an evaluation finished episodes, packed; of an attribution causes. Only the process that began it all writes
+(see ``dispatch.py``).
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qwenarm.assemble import Choice, make_backend, make_env, make_policy, perform
+from qwenarm.body.render import choose_renderer
 from qwenarm.errors import ModelUnavailable, QwenarmError
 from qwenarm.ledger import Key, Row
-from qwenarm.rollout import drive
+from qwenarm.rollout import drive, versions
 from qwenarm.trace import Packed, pack
-from qwenarm.types import Episode
+from qwenarm.types import Episode, Outcome
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -28,32 +31,71 @@ STOPPING_S = 5.0
 """A worker that was told to stop gets so many seconds."""
 
 
+Policies = Mapping[str, Mapping[str, Any]]
+"""What each policy tells of itself, by role."""
+
+
+class Job(Protocol):
+    """What a worker is given."""
+
+    @property
+    def key(self) -> Key: ...
+
+    def crashed(self, policies: Policies, reason: str) -> Finished:
+        """What comes of it when two workers have died of it."""
+        ...
+
+
 @dataclass(frozen=True)
-class Job:
+class Finished:
+    """What came of a job, ready to be stored. key: the job's."""
+
+    key: Key
+
+
+@dataclass(frozen=True)
+class Rollout:
     """One episode to be played. choice: with the role as its policy."""
 
     choice: Choice
     seed: int
     key: Key
 
+    def crashed(self, policies: Policies, reason: str) -> Played:
+        """The record of an episode that killed two workers."""
+        choice = self.choice
+        setup = {
+            "policy": dict(policies[choice.policy]),
+            "options": choice.options(),
+            "words": choice.words,
+            "key": asdict(self.key),
+            "clock": choice.clock,
+            "renderer": choose_renderer(),
+            "versions": versions(),
+        }
+        what = (choice.task, choice.level, choice.arm, choice.policy, self.seed)
+        detail = f"The process that played it died twice ({reason})."
+        return Played.of(Episode(*what, "", (), Outcome.CRASHED, 0.0, "", setup, detail))
+
 
 @dataclass(frozen=True)
-class Finished:
-    """An episode that was played, ready to be stored."""
+class Played(Finished):
+    """An episode that was played."""
 
     row: Row
     packed: Packed
 
     @classmethod
-    def of(cls, episode: Episode, stored: Callable[[str], bool] = lambda name: False) -> Finished:
-        return cls(Row.of(episode), pack(episode, stored))
+    def of(cls, episode: Episode, stored: Callable[[str], bool] = lambda name: False) -> Played:
+        row = Row.of(episode)
+        return cls(row.key, row, pack(episode, stored))
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker's first word: what each policy tells of itself, by role."""
+    """A worker's first word."""
 
-    policies: Mapping[str, Mapping[str, Any]]
+    policies: Policies
 
 
 @dataclass(frozen=True)
@@ -82,9 +124,13 @@ class Setting:
     roles: tuple[str, ...]
     batch: int = 1
 
+    def open(self) -> Worker:
+        """Who does the jobs, in the process that asks."""
+        return Player(self)
 
-class Player:
-    """Plays jobs in this process. Raises ModelUnavailable, BadInput, UnknownName."""
+
+class Worker(ABC):
+    """Does jobs in this process, with a model that is opened once. Raises ModelUnavailable, BadInput, UnknownName."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -97,8 +143,20 @@ class Player:
         }
         env.close()
 
-    def play(self, jobs: Iterable[Job]) -> Iterator[Episode]:
-        """Each episode as it ends; jobs are taken when there is room for them."""
+    @abstractmethod
+    def work(self, jobs: Iterable[Any]) -> Generator[Finished, Any, None]:
+        """What comes of each job, as it ends; jobs are taken when there is room for them."""
+
+
+class Player(Worker):
+    """Plays episodes."""
+
+    def work(self, jobs: Iterable[Rollout]) -> Generator[Played, Any, None]:
+        for episode in self.play(jobs):
+            yield Played.of(episode)
+
+    def play(self, jobs: Iterable[Rollout]) -> Iterator[Episode]:
+        """The episodes themselves."""
         plays = (perform(job.choice, job.seed, self.backend, setup={"key": asdict(job.key)}) for job in jobs)
         yield from drive(plays, self.backend, self.setting.batch)
 
@@ -106,16 +164,15 @@ class Player:
 def serve(setting: Setting, jobs: Iterable[Job]) -> Iterator[Message]:
     """A worker's whole life, in messages."""
     try:
-        player = Player(setting)
-        yield Ready(player.policies)
-        for episode in player.play(jobs):
-            yield Finished.of(episode)
+        worker = setting.open()
+        yield Ready(worker.policies)
+        yield from worker.work(jobs)
     except QwenarmError as error:
         yield Refused(str(error), isinstance(error, ModelUnavailable))
 
 
 class Member(Protocol):
-    """One worker, as seen by the process that began the evaluation."""
+    """One worker, as seen by the process that began it all."""
 
     def give(self, job: Job | None) -> None:
         """One more job; None when there are no more."""

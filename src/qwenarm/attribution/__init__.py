@@ -23,33 +23,24 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from qwenarm import ledger
-from qwenarm.assemble import Choice, choice_of, make_backend, make_env, make_policy
-from qwenarm.attribution.causes import Case, find_cause
+from qwenarm.assemble import choice_of
+from qwenarm.attribution.replaying import Failed, Found, Replays
+from qwenarm.dispatch import Office
 from qwenarm.errors import BadInput
 from qwenarm.ledger import Key
-from qwenarm.mind.backends import Backend
-from qwenarm.rollout import Play, drive
 from qwenarm.trace import FILE as LEDGER
 from qwenarm.trace import append_line, entries, read_at
-from qwenarm.types import Completion, Episode, Outcome, Prompt
+from qwenarm.types import Outcome
+from qwenarm.workers import Died, Finished, Processes
 
 FILE = "attribution.jsonl"
 MODEL_ROLE = "vlm"
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A failed episode of a ledger. offset: of its line, bytes."""
-
-    key: Key
-    role: str
-    model: str
-    offset: int
 
 
 @dataclass(frozen=True)
@@ -62,12 +53,17 @@ class Told:
     total: int
 
 
-def attribute(folder: Path, roles: Sequence[str] = (), batch: int = 1) -> Generator[Told, None, None]:
-    """Attributes what has not been attributed yet, and tells of each episode as it is stored.
+def attribute(
+    folder: Path, roles: Sequence[str] = (), batch: int = 1, workers: int = 1
+) -> Generator[Told | Died, None, None]:
+    """Attributes what has not been attributed yet; tells of each episode as it is stored, and of workers that died.
 
     roles: whose failures; by default the model's, and if none played, everybody's. batch: episodes in lockstep, their
-    prompts answered together. Raises BadInput where there is no ledger or no such role, ModelUnavailable.
+    prompts answered together. workers: processes; whatever their number, the same is found. Stopping it (``close``,
+    Ctrl-C) stops them. Raises BadInput where there is no ledger or no such role, ModelUnavailable.
     """
+    if workers < 1 or batch < 1:
+        raise BadInput("--workers and --batch must be at least 1.")
     with ledger.locked(folder):
         wanted = list(failures(folder, roles))
         there = {Key(**line["key"]) for line in findings(folder)}
@@ -77,13 +73,29 @@ def attribute(folder: Path, roles: Sequence[str] = (), batch: int = 1) -> Genera
                 todo[each.model].append(each)
         done = len(wanted) - sum(map(len, todo.values()))
         for group in todo.values():
-            backend = make_backend(choice_of(read_at(folder, group[0].offset)))
-            asking = (cast(Play, _line_of(folder, each, backend)) for each in group)
-            for found in drive(asking, backend, batch):
-                each, line = cast("tuple[Failed, dict[str, Any]]", found)
-                append_line(folder / FILE, json.dumps(line) + "\n")
-                done += 1
-                yield Told(each, line, done, len(wanted))
+            with closing(_replayed(folder, group, batch, workers)) as events:
+                for event in events:
+                    if isinstance(event, Found):
+                        append_line(folder / FILE, json.dumps(event.line) + "\n")
+                        done += 1
+                        yield Told(event.failed, event.line, done, len(wanted))
+                    elif isinstance(event, Died):
+                        yield event
+
+
+def _replayed(
+    folder: Path, group: Sequence[Failed], batch: int, workers: int
+) -> Generator[Finished | Died, None, None]:
+    """What is found out about the failures of one model; in this process, if one is enough."""
+    choice, roles = choice_of(read_at(folder, group[0].offset)), tuple(sorted({each.role for each in group}))
+    if (workers := min(workers, len(group))) == 1:
+        yield from Replays(choice, roles, batch, folder=folder).open().work(group)
+        return
+    batch = min(batch, max(1, len(group) // (2 * workers)))  # half of them wait for whoever is done first
+    setting = Replays(choice, roles, batch, folder=folder)
+    with closing(Office(Processes(setting), workers, batch)) as office:
+        office.open()
+        yield from office.play(group)
 
 
 def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[Failed]:
@@ -107,20 +119,6 @@ def findings(folder: Path) -> list[dict[str, Any]]:
     """The whole lines of attribution.jsonl; [] where there is none."""
     path = folder / FILE
     return [data for _, data in entries(path) if "cause" in data] if path.exists() else []
-
-
-def _line_of(
-    folder: Path, failed: Failed, backend: Backend | None
-) -> Generator[Prompt, Completion, tuple[Failed, dict[str, Any]]]:
-    """Asks what the replays need to know, and returns the episode with its line."""
-    found = yield from find_cause(case_of(read_at(folder, failed.offset), backend))
-    return failed, {"key": asdict(failed.key), **asdict(found)}
-
-
-def case_of(episode: Episode, backend: Backend | None) -> Case:
-    """A recorded episode with what it takes to play it again."""
-    choice: Choice = choice_of(episode)
-    return Case(episode, lambda: make_env(choice), lambda env: make_policy(choice, env, episode.seed, backend))
 
 
 def counted(lines: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Counter[str]]:
