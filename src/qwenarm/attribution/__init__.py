@@ -86,11 +86,12 @@ def attribute(
 def _replayed(
     folder: Path, group: Sequence[Failed], batch: int, workers: int
 ) -> Generator[Finished | Died, None, None]:
-    """What is found out about the failures of one model; in this process, if one is enough."""
+    """What is found out about the failures of one model. One worker is this process itself."""
     choice, roles = choice_of(read_at(folder, group[0].offset)), tuple(sorted({each.role for each in group}))
-    if (workers := min(workers, len(group))) == 1:
+    if workers == 1:
         yield from Replays(choice, roles, batch, folder=folder).open().work(group)
         return
+    workers = min(workers, len(group))
     batch = min(batch, max(1, len(group) // (2 * workers)))  # half of them wait for whoever is done first
     setting = Replays(choice, roles, batch, folder=folder)
     with closing(Office(Processes(setting), workers, batch)) as office:
