@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,18 +20,17 @@ from qwenarm.assemble import Choice, make_env
 from qwenarm.attribution.causes import Case, Finding, find_cause
 from qwenarm.baselines import Oracle
 from qwenarm.env import ArmEnv
+from qwenarm.mind.policies import Deciding
 from qwenarm.rollout import drive, play
 from qwenarm.stats import wilson
 from qwenarm.tasks import oracle_call
 from qwenarm.types import (
-    Completion,
     Decision,
     Episode,
     FormatError,
     ImagePoint,
     Observation,
     Outcome,
-    Prompt,
     SkillCall,
     Turn,
 )
@@ -47,8 +46,6 @@ WEAK, SLIPPERY = 0.01, (0.05, 0.0005, 0.0005)
 TIGHT = 0.3
 """Share of the joints' speed that is left."""
 CELLS = (("put", 1), ("put", 3), ("stack", 1), ("stack", 2), ("sort", 1), ("sort", 2))
-
-Deciding = Generator[Prompt, Completion, Decision]
 
 
 class Broken(Oracle):

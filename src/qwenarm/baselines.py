@@ -6,24 +6,22 @@ tasks, not seeing; ``random`` does what the skills allow, anywhere; ``idle`` doe
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.types import Completion, Decision, ImagePoint, Observation, Param, Prompt, SkillCall, SkillSpec, Turn
+from qwenarm.types import Decision, ImagePoint, Observation, Param, SkillCall, SkillSpec, Turn
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
+    from qwenarm.mind.policies import Deciding
 
 NAMES = ("idle", "oracle", "random")
 FRAME_SIZE = (192, 256)
 """(H, W) of the pictures kept for people; these policies do not look at them."""
 NOT_DRAWN = ("done", "give_up", "say", "look")
 """Skills that move nothing: a random policy that could stop would only waste its turns."""
-
-Deciding = Generator[Prompt, Completion, Decision]
 
 
 class _Baseline:

@@ -7,7 +7,7 @@ words are not needed. ``text`` has its eyes shut and reads the scene instead, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,12 @@ from qwenarm.body.cameras import project
 from qwenarm.env import GOAL
 from qwenarm.errors import BadInput
 from qwenarm.mind.coordinates import encode
-from qwenarm.types import Completion, Decision, Frame, Observation, Prompt, Turn
+from qwenarm.mind.policies import Deciding, Policy, relayed
+from qwenarm.types import Frame, Observation, Prompt, Turn
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
     from qwenarm.mind.families import Family
-    from qwenarm.mind.policies import Policy
-
-Deciding = Generator[Prompt, Completion, Decision]
 
 
 class WrongWords:
@@ -95,13 +93,7 @@ class StateText:
         return {**self.policy.describe(), "scene": "text", "privileged": True}
 
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
-        thinking, completion = self.policy.decide(obs, history), None
-        while True:
-            try:
-                prompt = thinking.send(completion)  # type: ignore[arg-type]  # the first send of a generator is None
-            except StopIteration as end:
-                return end.value
-            completion = yield with_words(prompt, self._scene(obs))
+        return relayed(self.policy.decide(obs, history), lambda prompt: with_words(prompt, self._scene(obs)))
 
     def _scene(self, obs: Observation) -> str:
         shown = [frame for frame in obs.frames if frame.camera in self.cameras]

@@ -9,7 +9,7 @@ from qwenarm.errors import UnknownName
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.mind.families import FAMILIES
 from qwenarm.mind.language import render
-from qwenarm.mind.policies import THINKING_TOKENS, Blind, VlmPolicy
+from qwenarm.mind.policies import THINKING_TOKENS, Blind, VlmPolicy, relayed
 from qwenarm.mind.presets import BUNDLED, QWEN
 from qwenarm.types import Decision, FormatError, ImagePoint, SkillCall, SkillResult, Turn
 
@@ -119,6 +119,16 @@ def test_the_end_of_a_plan_makes_a_new_one(table):
     play.turn(OK)
     assert play.turn(OK, holding=True).calls == PLAN[1:2]
     assert play.asked == 2
+
+
+def test_relayed_thinking_is_asked_what_it_is_made_to_and_decides_as_it_did():
+    def adding(first, second):
+        return (yield first) + (yield second)
+
+    thinking = relayed(adding(1, 2), lambda prompt: 10 * prompt)
+    assert next(thinking) == 10 and thinking.send("a") == 20
+    with pytest.raises(StopIteration, match="ab"):
+        thinking.send("b")
 
 
 def test_an_unreadable_plan_is_asked_for_again(table):

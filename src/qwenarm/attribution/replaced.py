@@ -10,11 +10,11 @@ import numpy as np
 
 from qwenarm.attribution.truth import Truth, moved
 from qwenarm.body.safety import PERIOD, Safety, Target
+from qwenarm.mind.policies import Deciding, Policy, relayed
 from qwenarm.types import Completion, Control, Decision, ImagePoint, Observation, Prompt, SkillCall, Turn
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
-    from qwenarm.mind.policies import Policy
 
 FORMAT, PERCEPTION, PLAN, SAFETY, CONTROL, TIME = MODULES = (
     "format",
@@ -27,8 +27,6 @@ FORMAT, PERCEPTION, PLAN, SAFETY, CONTROL, TIME = MODULES = (
 """In the order in which they are tried, the smallest replacement first."""
 PATIENCE = 4
 """With time unlimited an episode has so many times its turns."""
-
-Deciding = Generator[Prompt, Completion, Decision]
 
 
 @dataclass
@@ -61,8 +59,13 @@ class Corrected:
 
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
         where = f"turn {len(history) + 1}"
-        asking = _Counted(self.policy.decide(obs, history))
-        decision = yield from asking
+        asked: list[Prompt] = []
+
+        def noted(prompt: Prompt) -> Prompt:
+            asked.append(prompt)
+            return prompt
+
+        decision = yield from relayed(self.policy.decide(obs, history), noted)
         truth = Truth(self.env, self.cameras)
         if decision.error is not None:
             self.notes.add(FORMAT, f"{where}: {decision.error}")
@@ -73,7 +76,7 @@ class Corrected:
             said = calls[0].name + _objects(truth, calls[0]) if calls else "nothing"
             self.notes.add(PLAN, f"{where}: {said} instead of {truth.step.name}{_wanted(truth)}")
             if PLAN in self.modules:
-                calls = ((yield from self._own_points(obs, history, truth, calls, asking.count > 0)),)
+                calls = ((yield from self._own_points(obs, history, truth, calls, bool(asked))),)
         elif PLAN in self.modules:
             calls = calls[:1]
         return replace(decision, calls=tuple(self._seen_right(truth, call, where) for call in calls))
@@ -110,23 +113,6 @@ class Corrected:
         self._off = next((off for call in calls if (off := _error_of(truth, call))), self._off)
         points = {a: _shifted(p, self._off) for a, p in truth.call.args.items() if isinstance(p, ImagePoint)}
         return moved(truth.call, points)
-
-
-class _Counted:
-    """A policy's thinking, and how many answers it asked for."""
-
-    def __init__(self, thinking: Deciding) -> None:
-        self.thinking, self.count = thinking, 0
-
-    def __iter__(self) -> Deciding:
-        completion = None
-        while True:
-            try:
-                prompt = self.thinking.send(completion)  # type: ignore[arg-type]  # the first send is None
-            except StopIteration as end:
-                return end.value
-            self.count += 1
-            completion = yield prompt
 
 
 def plain_words(env: ArmEnv, truth: Truth) -> str:

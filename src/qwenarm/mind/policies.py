@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from qwenarm.mind.presets import Preset, at_altitude
 from qwenarm.types import Completion, Decision, Observation, Prompt, SkillSpec, Turn
 
 Deciding = Generator[Prompt, Completion, Decision]
+"""Yields prompts, is sent their completions, returns what is decided."""
 
 THINKING_TOKENS = 4096
 """Room for an answer of a model that thinks first."""
@@ -98,6 +99,17 @@ class VlmPolicy:
         if plan.error is not None or done >= len(plan.calls):
             return None
         return Decision((plan.calls[done],), thought=f"plan, call {done + 1} of {len(plan.calls)}")
+
+
+def relayed(thinking: Deciding, pass_on: Callable[[Prompt], Prompt]) -> Deciding:
+    """The same thinking, each of its prompts asked as ``pass_on`` makes it."""
+    completion = None
+    while True:
+        try:
+            prompt = thinking.send(completion)  # type: ignore[arg-type]  # the first send of a generator is None
+        except StopIteration as end:
+            return end.value
+        completion = yield pass_on(prompt)
 
 
 def _first_of(plan: Decision) -> Decision:
