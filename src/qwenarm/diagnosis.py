@@ -16,6 +16,7 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from qwenarm.errors import BadInput
+from qwenarm.registry import split_names
 
 if TYPE_CHECKING:
     from qwenarm.probe import Accuracy, Answer
@@ -48,8 +49,7 @@ def attribute(
     from qwenarm.workers import Died
 
     run = run or newest_run(Path("runs"))
-    chosen = [role.strip() for role in roles.split(",") if role.strip()]
-    with closing(attributed(run, chosen, batch, workers)) as told, telling(out) as tell:
+    with closing(attributed(run, split_names(roles, "--roles"), batch, workers)) as told, telling(out) as tell:
         for each in told:
             if isinstance(each, Died):
                 tell_death(out, each)
@@ -100,8 +100,7 @@ def probe(
     from qwenarm.mind.model import open_model
     from qwenarm.progress import telling
 
-    tasks = [name.strip() for name in task.split(",") if name.strip()]
-    views = [name.strip() for name in cameras.split(",") if name.strip()]
+    tasks, views = split_names(task, "--task"), split_names(cameras, "--cameras")
     if seeds < 1 or batch < 1 or not tasks:
         raise BadInput("--seeds and --batch must be at least 1, and --task needs a name.")
     cells = [(name, level) for name in tasks]

@@ -21,6 +21,7 @@ from qwenarm.clock import parse_clock
 from qwenarm.dispatch import Office
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.ledger import Key, Row, policy_hash
+from qwenarm.registry import split_names
 from qwenarm.stats import wilson
 from qwenarm.suites import FIRST_SEED, Cell, Suite, ad_hoc, suite_named
 from qwenarm.trace import Trace
@@ -96,7 +97,7 @@ def plan(
     seeds, axes: narrow a suite. axes: "look:2,words:1" plays two changes one by one, "look:2+words:1" both at once,
     "none" none. controls: "all", "none" or roles; by default all beside a model that plays a suite.
     """
-    names, changes = _words(tasks, "--task"), None if axes is None else _axes(axes)
+    names, changes = split_names(tasks, "--task"), None if axes is None else _axes(axes)
     if suite:
         frozen = suite_named(suite)
         played = frozen.narrowed(names, level, seeds, changes)
@@ -105,23 +106,15 @@ def plan(
     if not controls:
         controls = "all" if suite and choice.policy == "vlm" else "none"
     known = {"all": CONTROLS, "none": ()}
-    roles = known[controls] if controls in known else tuple(_words(controls, "--controls"))
+    roles = known[controls] if controls in known else tuple(split_names(controls, "--controls"))
     found = Plan(played, frozen, choice, roles)
     found.check()
     return found
 
 
-def _words(text: str, option: str) -> list[str]:
-    """The names in a list with commas."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if text and not words:
-        raise BadInput(f"{option} is empty.")
-    return words
-
-
 def _axes(text: str) -> list[str]:
     """Each of them as text for ``changes.parse``."""
-    return [] if text == "none" else [word.replace("+", ",") for word in _words(text, "--axes")]
+    return [] if text == "none" else [word.replace("+", ",") for word in split_names(text, "--axes")]
 
 
 @dataclass(frozen=True)

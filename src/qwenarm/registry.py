@@ -46,3 +46,11 @@ def load(kind: str, name: str) -> Any:
     if name not in list_names(kind):
         raise UnknownName(kind[:-1], name, list_names(kind))
     return getattr(importlib.import_module(f"{package}.{name}"), constant)
+
+
+def split_names(text: str, option: str) -> list[str]:
+    """The names in a list with commas; [] for "". Raises BadInput, which names the option, for commas alone."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if text and not names:
+        raise BadInput(f"{option} is empty.")
+    return names
