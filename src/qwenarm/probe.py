@@ -29,6 +29,7 @@ from qwenarm.rollout import Play, drive, observe, versions
 from qwenarm.skills import specs
 from qwenarm.stats import wilson
 from qwenarm.suites import FIRST_SEED
+from qwenarm.tasks._phrases import plain_put
 from qwenarm.tasks._pointing import SIZE, oracle_point
 from qwenarm.types import Completion, Decision, ImagePoint, Observation, Prompt, SkillCall, SkillResult, Turn
 
@@ -190,8 +191,7 @@ def _shown(scene: Scene, question: Question, policy: VlmPolicy) -> tuple[Observa
     """What the model sees and is told; what is held is out of the picture."""
     env, body = scene.env, scene.env.body
     a, b = (question.held or question.what), (question.what if question.held else question.other)
-    specs_of = {p.spec.id: p.spec for p in body.scene.objects}
-    words = f"put the {specs_of[a].label} {'in' if specs_of[b].container else 'on'} the {specs_of[b].label}"
+    words = plain_put(body.scene.spec(a), body.scene.spec(b))
     before = body.data.qpos.copy()
     try:
         if question.held:
@@ -203,7 +203,7 @@ def _shown(scene: Scene, question: Question, policy: VlmPolicy) -> tuple[Observa
         mujoco.mj_kinematics(body.model, body.data)
     if not question.held:
         return obs, (), aim
-    picked = SkillCall("pick", {"at": ImagePoint(0.5, 0.5, specs_of[a].label, question.camera)})
+    picked = SkillCall("pick", {"at": ImagePoint(0.5, 0.5, body.scene.spec(a).label, question.camera)})
     turn = Turn(0, obs, Decision((picked,)), (SkillResult(True),))
     return replace(obs, proprio=replace(obs.proprio, holding=True)), (turn,), aim
 

@@ -11,6 +11,7 @@ import numpy as np
 from qwenarm.attribution.truth import Truth, moved
 from qwenarm.body.safety import PERIOD, Safety, Target
 from qwenarm.mind.policies import Deciding, Policy, relayed
+from qwenarm.tasks._phrases import plain_put
 from qwenarm.types import Completion, Control, Decision, ImagePoint, Observation, Prompt, SkillCall, Turn
 
 if TYPE_CHECKING:
@@ -127,8 +128,7 @@ def plain_words(env: ArmEnv, truth: Truth) -> str:
         what, where = state.holding, step.args.get("at") if step.name == "place" else None
     if what not in truth.specs or where not in truth.specs:
         return ""
-    a, b = truth.specs[str(what)], truth.specs[str(where)]
-    return f"put the {a.label} {'in' if b.container else 'on'} the {b.label}"
+    return plain_put(truth.specs[str(what)], truth.specs[str(where)])
 
 
 def _error_of(truth: Truth, call: SkillCall) -> tuple[float, float] | None:

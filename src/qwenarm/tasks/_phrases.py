@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from qwenarm.body.objects import ObjectSpec
 
 PUT = (
     "put the {a} {in} the {b}",
@@ -127,6 +131,11 @@ def put_phrase(rng: np.random.Generator, what: str, where: str) -> str:
     shape = where.rsplit(" ", 1)[-1]
     template = draw_from(rng, PUT + (PUT_IN if shape in ("bowl", "box", "tray") else PUT_ON))
     return template.format(a=what, b=where, **prepositions(rng, shape))
+
+
+def plain_put(what: ObjectSpec, where: ObjectSpec) -> str:
+    """The plainest of these wordings: "put the red cube in the blue bowl", "put the red cube on the green cylinder"."""
+    return f"put the {what.label} {'in' if where.container else 'on'} the {where.label}"
 
 
 def stack_phrase(rng: np.random.Generator, order: Sequence[str]) -> str:
