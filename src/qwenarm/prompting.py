@@ -80,7 +80,7 @@ def read_prompt(choice: Choice, seed: int, thinking: bool = False) -> Reading:
     finally:
         env.close()
     prompt = to_prompt(observation, (), policy.specs, model.family, policy.preset)
-    options = {"enable_thinking": thinking} if "enable_thinking" in model.template else {}
+    options = {"enable_thinking": thinking} if model.family.thinking_switch else {}
     text = chat_text(model.writer, model.template, prompt, model.family, **options)
     counts = tuple(_tokens(image.shape[:2], model.family) for image in prompt.images)
     names = [part["text"].strip().rstrip(":") for part in prompt.messages[1]["content"] if part["type"] == "text"]
