@@ -1,5 +1,6 @@
 """The law of attribution: whoever replays, and however often all is killed, the same is found, each episode once."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -86,6 +87,19 @@ def test_a_finding_is_on_the_disk_before_it_is_told(tmp_path, monkeypatch, alone
     for told in attribute(folder, ["vlm"], batch=2):
         assert isinstance(told, Told) and told.done == len(synced) == len(findings(folder))
         assert synced[-1] == (folder / FILE).stat().st_size
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_of_a_line(tmp_path, monkeypatch, alone):
+    folder, synced = again(alone, tmp_path), iter([None, OSError(errno.ENOSPC, "No space left on device")])
+
+    def full(file):
+        if error := next(synced):
+            raise error
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BadInput, match="No space left"):
+        list(attribute(folder, ["vlm"]))
+    assert len(contents(folder)) == 1 and (folder / FILE).read_bytes().endswith(b"}\n")
 
 
 def test_nobody_is_asked_to_do_nothing(alone):

@@ -60,7 +60,7 @@ def attribute(
 
     roles: whose failures; by default the model's, and if none played, everybody's. batch: episodes in lockstep, their
     prompts answered together. workers: processes; whatever their number, the same is found. Stopping it (``close``,
-    Ctrl-C) stops them. Raises BadInput where there is no ledger or no such role, ModelUnavailable.
+    Ctrl-C) stops them. Raises BadInput where there is no ledger or no such role or no room, ModelUnavailable.
     """
     if workers < 1 or batch < 1:
         raise BadInput("--workers and --batch must be at least 1.")
@@ -76,7 +76,7 @@ def attribute(
             with closing(_replayed(folder, group, batch, workers)) as events:
                 for event in events:
                     if isinstance(event, Found):
-                        append_line(folder / FILE, json.dumps(event.line) + "\n")
+                        _store(folder, event.line)
                         done += 1
                         yield Told(event.failed, event.line, done, len(wanted))
                     elif isinstance(event, Died):
@@ -97,6 +97,13 @@ def _replayed(
     with closing(Office(Processes(setting), workers, batch)) as office:
         office.open()
         yield from office.play(group)
+
+
+def _store(folder: Path, line: dict[str, Any]) -> None:
+    try:
+        append_line(folder / FILE, json.dumps(line) + "\n")
+    except OSError as error:
+        raise BadInput(f"Cannot write to {folder}: {error.strerror}; what was found before is kept.") from error
 
 
 def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[Failed]:
