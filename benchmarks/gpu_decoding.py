@@ -26,6 +26,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from qwenarm.errors import BadInput
 from qwenarm.mind.engine import Asked, Engine
 from qwenarm.mind.published import size_of
+from qwenarm.mind.whole import moments
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = ("2B", "4B", "8B")
@@ -58,12 +59,11 @@ def questions(model: Any, rows: int, seed: int) -> list[Asked]:
     """Prompts with the same beginning and frames and tasks of their own."""
     source, vision = torch.Generator().manual_seed(seed), model.config.vision_config
     cells = GRID[1] * GRID[2] // vision.spatial_merge_size**2
-    values = 3 * vision.temporal_patch_size * vision.patch_size**2
     constant = [7 + place % 1000 for place in range(CONSTANT)]
     found = []
     for _ in range(rows):
         task = torch.randint(5, 1000, (VARYING,), generator=source).tolist()
-        pixels = torch.randn(GRID[1] * GRID[2], values, generator=source)
+        pixels = torch.randn(GRID[1] * GRID[2], 3 * vision.patch_size**2, generator=source)
         ids = [*constant, *[model.config.image_token_id] * cells, *task]
         found.append(Asked(ids, Paced(), pixels, torch.tensor([GRID])))
     return found
@@ -72,12 +72,13 @@ def questions(model: Any, rows: int, seed: int) -> list[Asked]:
 def plain(model: Any, asked: Sequence[Asked], length: int) -> None:
     """The same prompts through transformers' own ``generate``, for so many tokens."""
     ids = torch.tensor([one.ids for one in asked], device=model.device)
+    still = torch.cat([one.pixels for one in asked if one.pixels is not None])
     with torch.inference_mode():
         model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             mm_token_type_ids=(ids == model.config.image_token_id).int(),
-            pixel_values=torch.cat([one.pixels for one in asked if one.pixels is not None]).to(ids.device, model.dtype),
+            pixel_values=moments(still, model.config.vision_config).to(ids.device, model.dtype),
             image_grid_thw=torch.cat([one.grids for one in asked if one.grids is not None]).to(ids.device),
             do_sample=False, min_new_tokens=length, max_new_tokens=length,
         )  # fmt: skip

@@ -7,7 +7,7 @@ own ``generate`` under the same grammar):
   by their token ids, and every batch goes on from them.
 * What a grammar leaves no choice about is appended together with the choice before it, in one step.
 * Rows of a batch may differ in length everywhere: the gaps lie behind the common prefix or in front of a step's tokens,
-  and are masked; positions count without them (M-RoPE: ``get_rope_index`` of the model).
+  and are masked; positions count without them.
 
 Sums come out differently in the last bits for another number of rows or another length. So that an answer does not hang
 on its neighbours, a row in whose choice the best two are closer than that (``CLOSE``) leaves its batch and is written
@@ -29,6 +29,7 @@ import torch
 
 from qwenarm.mind.answer import Answer
 from qwenarm.mind.families import GREEDY, Sampling
+from qwenarm.mind.inputs import positions
 from qwenarm.mind.lean import Lean
 from qwenarm.mind.recorded import Recorded
 from qwenarm.mind.whole import Whole
@@ -44,8 +45,9 @@ PREFIXES = 4
 class Asked:
     """One prompt as the model takes it, and the answer that is written to it.
 
-    ids: the prompt's tokens, one placeholder per visual token. pixels: (patches, values) float32 of all frames, or
-    None. grids: (frames, 3) int64, patches in time, height and width. source: of random numbers, if any are drawn.
+    ids: the prompt's tokens, one placeholder per visual token. pixels: (patches, values of one moment) float32 of all
+    frames, or None. grids: (frames, 3) int64, patches in time, height and width. source: of random numbers, if any are
+    drawn.
     """
 
     ids: list[int]
@@ -82,7 +84,7 @@ class Engine:
         self.device = model.device
         text = model.config.get_text_config()
         self.hybrid = "linear_attention" in (getattr(text, "layer_types", None) or ())
-        self.image = model.config.image_token_id
+        self.image, self.merge = model.config.image_token_id, model.config.vision_config.spatial_merge_size
         self.passes = (Recorded if graphs else Lean)(model) if Lean.fits(model) else Whole(model)
         self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
@@ -121,16 +123,16 @@ class Engine:
         longest = max(len(row.ids) for row in rows)
         ids = torch.zeros(len(rows), longest, dtype=torch.long)
         mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+        position = torch.zeros(3, len(rows), longest, dtype=torch.long)
         for place, row in enumerate(rows):
+            own = [] if row.grids is None else row.grids.tolist()
+            stands = torch.from_numpy(positions(row.ids, self.image, own, self.merge))
             for part in (slice(0, constant), slice(constant - len(row.ids), None)):  # the gap lies between the two
                 ids[place, part] = torch.tensor(row.ids[part], dtype=torch.long)
                 mask[place, part] = True
+                position[:, place, part] = stands[:, part]
         grids = [row.grids for row in rows if row.grids is not None]
         pixels = [row.pixels for row in rows if row.pixels is not None]
-        grid = torch.cat(grids) if grids else None
-        position, _ = self.model.model.get_rope_index(
-            ids, mm_token_type_ids=(ids == self.image).int(), image_grid_thw=grid, attention_mask=mask
-        )
         batch = _Batch(
             rows,
             self._cache(rows[0].ids[:constant], len(rows), longest - constant),
@@ -144,7 +146,7 @@ class Engine:
             batch.mask,
             batch.cache,
             torch.cat(pixels).to(self.device, self.model.dtype) if pixels else None,
-            None if grid is None else grid.to(self.device),
+            torch.cat(grids).to(self.device) if grids else None,
         )
         return batch, logits
 

@@ -1,8 +1,9 @@
 """Prompts become tokens and pixels: the numbers that the checkpoint's own processor makes, at a fraction of its time.
 
 The text is cut at the images' placeholders, which are tokens of their own, so each piece is tokenised alone, and the
-constant one only once. A frame on the family's grid is only scaled and cut into patches. Both laws are tested against
-the processor (tests/mind/test_inputs.py), to the bit.
+constant one only once. A frame on the family's grid is only scaled and cut into patches. Of a still picture, which the
+processor repeats in time, there is one moment. All of it is tested against the processor and the models
+(tests/mind/test_inputs.py), to the bit.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class Reader:
         return ids
 
     def pixels(self, frames: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(H, W, 3) uint8 frames -> (patches of all, values) float32, and (frames, 3) int64 patches in time, height and
-        width.
+        """(H, W, 3) uint8 frames -> (patches of all, values of one moment) float32, and (frames, 3) int64 patches in
+        time, height and width.
         """
         read = [self._on_grid(frame) if self._fits(frame.shape[:2]) else self._resized(frame) for frame in frames]
         values, grids = zip(*read, strict=True)
@@ -58,10 +59,8 @@ class Reader:
 
     def _on_grid(self, frame: np.ndarray) -> tuple[np.ndarray, list[int]]:
         patches, grid = self._cut(frame)
-        channels = np.arange(CHANNELS)[:, None, None]
-        once = self._levels[channels, patches]  # (patches, channels, patch, patch)
-        twice = np.repeat(once[:, :, None], self.images.temporal_patch_size, axis=2)
-        return twice.reshape(len(twice), -1), grid
+        values = [np.take(own, patches[:, channel]) for channel, own in enumerate(self._levels)]
+        return np.stack(values, axis=1).reshape(len(patches), -1), grid
 
     def _cut(self, frame: np.ndarray) -> tuple[np.ndarray, list[int]]:
         """(H, W, 3) -> (patches, 3, patch, patch), those that will be merged next to each other; and the grid."""
@@ -72,7 +71,9 @@ class Reader:
 
     def _resized(self, frame: np.ndarray) -> tuple[np.ndarray, list[int]]:
         found = self.images(images=[Image.fromarray(frame)], return_tensors="np")
-        return found["pixel_values"], found["image_grid_thw"][0].tolist()
+        patches = found["pixel_values"]
+        still = patches.reshape(len(patches), CHANNELS, self.images.temporal_patch_size, -1)[:, :, 0]
+        return still.reshape(len(patches), -1), found["image_grid_thw"][0].tolist()
 
     def _scaled_levels(self) -> np.ndarray:
         """(3, 256) float32: what the processor makes of each brightness in each channel, asked of itself."""
@@ -86,3 +87,22 @@ class Reader:
         for channel in range(CHANNELS):
             levels[channel, patches[:, channel]] = values[:, channel]
         return levels
+
+
+def positions(ids: Sequence[int], image: int, grids: Sequence[Sequence[int]], merge: int) -> np.ndarray:
+    """(3, tokens) int64: where the tokens of a prompt stand in time, height and width (M-RoPE). Words count alike along
+    all three. The cells of a picture, whose placeholders are ``image``, lie in a plane; what follows begins behind its
+    longer side.
+    """
+    found, seen, start = [], 0, 0
+    for _, height, width in grids:
+        cells = np.indices((1, height // merge, width // merge)).reshape(3, -1)
+        words = ids.index(image, seen) - seen
+        found += [_alike(start, words), cells + start + words]
+        seen += words + cells.shape[1]
+        start += words + max(height, width) // merge
+    return np.concatenate([*found, _alike(start, len(ids) - seen)], axis=1)
+
+
+def _alike(start: int, words: int) -> np.ndarray:
+    return np.broadcast_to(np.arange(start, start + words), (3, words))

@@ -3,7 +3,8 @@
 The weights are those of the loaded model, not copies of them; the sums are those of transformers' layers, up to their
 order (tests/mind/test_lean.py holds one against the other). What is spared are calls: queries, keys and values come out
 of one matrix product, as do the two halves of the MLP; norms and rotation treat queries and keys at once; grouped heads
-attend as more queries of one head. Keys and values lie in a buffer with room to grow.
+attend as more queries of one head. Keys and values lie in a buffer with room to grow. Of the last layer only keys and
+values are made for every token: what else it computes is asked of the last one alone.
 
 For layers of full attention with a dense MLP (Qwen2.5-VL, dense Qwen3-VL) whose weights lie unquantised on one device.
 Everything else runs as transformers has it (``whole.py``).
@@ -18,7 +19,8 @@ from typing import Any
 import torch
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 
-from qwenarm.mind.whole import multiply_patches
+from qwenarm.mind.lean_tower import LeanTower
+from qwenarm.mind.whole import moments, multiply_patches
 
 DENSE = ("qwen2_5_vl", "qwen3_vl")
 ROOM = 64
@@ -74,6 +76,7 @@ class Lean:
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.epsilon, self.image = config.rms_norm_eps, model.config.image_token_id
         self.layers = [self._layer(layer) for layer in self.text.layers]
+        self.tower = LeanTower(model.model.visual) if LeanTower.fits(model.model.visual) else None
         multiply_patches(model.model.visual.patch_embed)
 
     @staticmethod
@@ -102,14 +105,15 @@ class Lean:
         grid: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """ids (rows, width), position (3, rows, width), mask (rows, length + width) bool -> the logits (rows,
-        vocabulary) behind the last token. Its keys and values are added to the cache.
+        vocabulary) behind the last token. Its keys and values are added to the cache. pixels (patches, values of one
+        moment), grid (frames, 3) int64.
         """
-        hidden, shown, deep = self.text.embed_tokens(ids), None, ()
+        hidden, shown, deep = self.text.embed_tokens(ids), None, []
         if pixels is not None:
-            seen = self.model.model.get_image_features(pixels, grid, return_dict=True)
+            assert grid is not None
+            seen, *deep = self._see(pixels, grid)
             shown = ids == self.image
-            hidden[shown] = torch.cat(seen.pooler_output).to(hidden.dtype)
-            deep = [torch.cat(part) for part in getattr(seen, "deepstack_features", None) or ()]
+            hidden[shown] = seen.to(hidden.dtype)
         cache.extend(ids.shape[1])
         start, cache.length = cache.length, cache.length + ids.shape[1]
         slots = torch.arange(start, cache.length, device=ids.device)
@@ -117,6 +121,14 @@ class Lean:
         counts = slots.new_ones(1, cache.length, dtype=torch.bool) if mask is None else mask
         allowed = None if alone else self._looks(counts, slots, ids)
         return self._run(hidden, position, slots, allowed, cache, cache.length, shown, deep)
+
+    def _see(self, pixels: torch.Tensor, grid: torch.Tensor) -> list[torch.Tensor]:
+        """The visual tokens (tokens, hidden) of all frames, and what they add behind the first layers (deepstack)."""
+        if self.tower is not None:
+            return self.tower.forward(pixels, grid)
+        patches = moments(pixels, self.model.config.vision_config)
+        seen = self.model.model.get_image_features(patches, grid, return_dict=True)
+        return [torch.cat(part) for part in (seen.pooler_output, *(getattr(seen, "deepstack_features", None) or ()))]
 
     def _run(
         self,
@@ -134,10 +146,13 @@ class Lean:
         """
         turn = self._turn(hidden, position)
         for index, layer in enumerate(self.layers):
+            wanted = hidden.shape[1]
+            if index == len(self.layers) - 1 and index >= len(deep):
+                wanted, allowed = 1, self._of_last(allowed, wanted)
             held = cache.keys[index], cache.values[index]
-            hidden = hidden + self._attend(layer, hidden, turn, held, slots, allowed, span)
+            hidden = hidden[:, -wanted:] + self._attend(layer, hidden, wanted, turn, held, slots, allowed, span)
             gate, up = linear(self._norm(hidden, layer.between), layer.gate_up).chunk(2, dim=-1)
-            hidden = hidden + linear(silu(gate) * up, layer.down)
+            hidden += linear(silu(gate) * up, layer.down)
             if index < len(deep):
                 hidden[shown] += deep[index].to(hidden.dtype)
         return self.head(self._norm(hidden[:, -1], self.text.norm.weight))
@@ -154,37 +169,45 @@ class Lean:
         return cos[:, :, None], torch.cat([-first, second], dim=-1)[:, :, None]
 
     def _looks(self, counts: torch.Tensor, slots: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """counts (1 or rows, span) bool -> (rows, 1, heads per key x width, span) bool: the slots that each token may
-        look at: earlier ones that count, and its own (a gap that may look nowhere would be no number).
+        """counts (1 or rows, span) bool -> (rows, 1, heads per key x width, span), 0 for the slots that each token may
+        look at, -inf for others. Those are earlier ones that count, and its own (a gap that looks nowhere would be no
+        number).
         """
         (rows, width), span = ids.shape, counts.shape[1]
         every, own = torch.arange(span, device=ids.device), slots[:, None]
-        seen = ((every < own) & counts[:, None] | (every == own)).expand(rows, width, span)
+        seen = (every < own) & counts[:, None] | (every == own)
         group = self.heads // self.kept
-        return seen[:, None].expand(-1, group, -1, -1).reshape(rows, 1, group * width, span)
+        looks = self.layers[0].qkv.new_zeros(seen.shape).masked_fill_(~seen, -torch.inf)
+        return looks[:, None].expand(rows, group, width, span).reshape(rows, 1, group * width, span)
+
+    def _of_last(self, allowed: torch.Tensor | None, width: int) -> torch.Tensor | None:
+        """What the last of so many tokens may look at."""
+        return None if allowed is None else allowed[:, :, width - 1 :: width]
 
     def _attend(
         self,
         layer: _Layer,
         hidden: torch.Tensor,
+        wanted: int,
         turn: tuple[torch.Tensor, torch.Tensor],
         held: tuple[torch.Tensor, torch.Tensor],
         slots: torch.Tensor,
         allowed: torch.Tensor | None,
         span: int,
     ) -> torch.Tensor:
+        """Keeps the keys and values of all tokens, and lets the last ``wanted`` of them attend."""
         (rows, width, _), (keys, values) = hidden.shape, held
         found = linear(self._norm(hidden, layer.before), layer.qkv, layer.bias).view(rows, width, -1, self.size)
         both, own = found.split([self.heads + self.kept, self.kept], dim=2)
         if layer.qk is not None:
             both = self._norm(both, None) * layer.qk
-        both = both * turn[0] + both.roll(self.size // 2, dims=-1) * turn[1]
+        both = (both * turn[0]).addcmul_(both.roll(self.size // 2, dims=-1), turn[1])
         keys.index_copy_(2, slots, both[:, :, self.heads :].transpose(1, 2))
         values.index_copy_(2, slots, own.transpose(1, 2))
-        asked = both[:, :, : self.heads].transpose(1, 2).reshape(rows, self.kept, -1, self.size)
+        asked = both[:, -wanted:, : self.heads].transpose(1, 2).reshape(rows, self.kept, -1, self.size)
         got = scaled_dot_product_attention(asked, keys[:, :, :span], values[:, :, :span], allowed)
-        got = got.view(rows, self.heads, width, self.size).transpose(1, 2)
-        return linear(got.reshape(rows, width, -1), layer.out)
+        got = got.view(rows, self.heads, wanted, self.size).transpose(1, 2)
+        return linear(got.reshape(rows, wanted, -1), layer.out)
 
     def _layer(self, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp

@@ -37,7 +37,8 @@ class Whole:
         grid: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """ids (rows, width), position (3, rows, width), mask (rows, length + width) bool -> the logits (rows,
-        vocabulary) behind the last token. Its keys and values are added to the cache.
+        vocabulary) behind the last token. Its keys and values are added to the cache. pixels (patches, values of one
+        moment), grid (frames, 3) int64.
         """
         return self.model(
             input_ids=ids,
@@ -46,9 +47,15 @@ class Whole:
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
-            pixel_values=pixels,
+            pixel_values=None if pixels is None else moments(pixels, self.model.config.vision_config),
             image_grid_thw=grid,
         ).logits[:, -1]
+
+
+def moments(pixels: torch.Tensor, vision: Any) -> torch.Tensor:
+    """Still patches (patches, values of one moment) as transformers' towers take them: each a film of equal moments."""
+    still = pixels.view(len(pixels), vision.in_channels, 1, -1)
+    return still.expand(-1, -1, vision.temporal_patch_size, -1).flatten(1)
 
 
 def multiply_patches(embed: Any) -> None:
