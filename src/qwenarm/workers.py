@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 STOPPING_S = 5.0
 """A worker that was told to stop gets so many seconds."""
-
 
 Policies = Mapping[str, Mapping[str, Any]]
 """What each policy tells of itself, by role."""
@@ -86,9 +85,9 @@ class Played(Finished):
     packed: Packed
 
     @classmethod
-    def of(cls, episode: Episode, stored: Callable[[str], bool] = lambda name: False) -> Played:
+    def of(cls, episode: Episode) -> Played:
         row = Row.of(episode)
-        return cls(row.key, row, pack(episode, stored))
+        return cls(row.key, row, pack(episode))
 
 
 @dataclass(frozen=True)
