@@ -182,6 +182,27 @@ def test_a_crash_and_words_without_a_goal_need_no_replay():
     assert unjudged.cause == UNCLEAR and unjudged.tried == {}
 
 
+def test_a_replay_that_crashes_is_told_as_a_crash_and_not_as_an_unclear_task(monkeypatch):
+    case, _ = next(failed(BREAKAGES["plan"], "put", 1, iter(range(5))))
+
+    class Careless:
+        def __init__(self, policy):
+            self.policy = policy
+
+        def __getattr__(self, name):
+            return getattr(self.policy, name)
+
+        def decide(self, obs, history):
+            raise ValueError("careless")
+
+    found = attribute(replace(case, policy=lambda env: Careless(case.policy(env))))
+    assert (found.cause, found.same) == (CRASH, False) and found.why == "Played again: ValueError: careless"
+    monkeypatch.setattr(replaced, "plain_words", lambda env, truth: 1 / 0)
+    monkeypatch.setattr(replaced, "_shifted", lambda point, by: 1 / 0)
+    found = attribute(case)
+    assert found.cause == CRASH and found.same and "Played by the oracle: ZeroDivisionError" in found.why
+
+
 def fickle():
     """A model that never says the same twice, and is always wrong."""
     said = iter(range(10**6))

@@ -37,7 +37,7 @@ UNCLEAR = "task unclear"
 SEVERAL = "several"
 """No pair of replacements is enough, but all together are."""
 CRASH = "crash"
-"""The episode crashed, which is no decision and no motion; its own record says where. Or its replays kill processes."""
+"""The episode crashed, or a replay with nothing or with everything replaced: no decision and no motion is to blame."""
 NOT_REPEATED = "not repeated"
 """Played again unchanged it succeeds: the model, or the wall clock, does not do the same twice."""
 NOTHING = "nothing"
@@ -80,6 +80,7 @@ class _Run:
     outcome: Outcome
     notes: Notes
     final_hash: str
+    detail: str
 
     @property
     def success(self) -> bool:
@@ -100,7 +101,7 @@ def find_cause(case: Case) -> Asking:
     Prompts that stand in the record are answered from it, and each other one is asked once: all replays hear the same.
     """
     if case.episode.outcome is Outcome.CRASHED:
-        return Finding(CRASH, why=case.episode.detail.strip().rpartition("\n")[2])
+        return Finding(CRASH, why=_last_line(case.episode.detail))
     if case.episode.outcome is Outcome.UNJUDGED:
         return Finding(UNCLEAR, why="The instruction could not be read as a goal.")
     replays = _Replays(case)
@@ -108,6 +109,8 @@ def find_cause(case: Case) -> Asking:
     same = base.final_hash == case.episode.final_hash
     if base.success:
         return Finding(NOT_REPEATED, tried=replays.tried(), same=same)
+    if base.outcome is Outcome.CRASHED:
+        return Finding(CRASH, (), f"Played again: {_last_line(base.detail)}", replays.tried(), same)
     for size in (1, 2, len(MODULES)):
         for chosen in combinations(MODULES, size):
             yield from replays.run(frozenset(chosen))
@@ -117,7 +120,14 @@ def find_cause(case: Case) -> Asking:
             first = cause.split("+")[0]
             why = next(iter(base.notes.by_module.get(first, ())), "")
             return Finding(cause, tuple(found[1:]), why, replays.tried(), same)
+    oracles = replays.runs[frozenset(MODULES)]
+    if oracles.outcome is Outcome.CRASHED:
+        return Finding(CRASH, (), f"Played by the oracle: {_last_line(oracles.detail)}", replays.tried(), same)
     return Finding(UNCLEAR, (), "Not even the oracle succeeds.", replays.tried(), same)
+
+
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]
 
 
 class _Replays:
@@ -158,7 +168,7 @@ class _Replays:
         finally:
             env.close()
         _note_the_rest(notes, again, clock)
-        return _Run(again.outcome, notes, again.final_hash)
+        return _Run(again.outcome, notes, again.final_hash, again.detail)
 
 
 def _note_the_rest(notes: Notes, again: Episode, clock: str) -> None:
