@@ -15,6 +15,7 @@ from transformers import (
 
 from qwenarm.mind import engine, grammar
 from qwenarm.mind.backends.qwen_vl import QwenVL
+from qwenarm.mind.drafts import Drafts
 from qwenarm.mind.engine import Engine, _odds
 from qwenarm.mind.families import Sampling
 from qwenarm.mind.language import parse, to_prompt
@@ -146,9 +147,9 @@ def seen(monkeypatch):
     def watch(model):
         forward = model.engine.passes.forward
 
-        def counting(ids, *rest):
+        def counting(ids, *rest, **more):
             passes.append(ids.tolist())
-            return forward(ids, *rest)
+            return forward(ids, *rest, **more)
 
         monkeypatch.setattr(model.engine.passes, "forward", counting)
         return passes
@@ -160,6 +161,7 @@ def test_the_prefix_is_read_once_and_forced_tokens_take_no_step(models, look, sp
     model = models["bundled", True]
     first, second = ask(model, look, specs)[:2]
     written(model, [first])
+    model.engine.drafts = Drafts()
     passes = seen(model)
     tokens = written(model, [second])[0]
     ids = model._asked(second).ids
@@ -167,6 +169,46 @@ def test_the_prefix_is_read_once_and_forced_tokens_take_no_step(models, look, sp
     assert constant > 20
     assert len(passes[0][0]) == len(ids) - constant + 3  # <tool_call>, a line break and the head of the JSON
     assert len(passes) < len(tokens) / 2
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl", "bundled"])
+def test_guesses_save_steps_and_change_nothing(models, look, specs, seen, kind, constrained):
+    model = models[kind, constrained]
+    prompts = ask(model, look, specs)
+    expected = [plain(model, prompt) for prompt in prompts]
+    lengths = []
+    for guesses in (Drafts(), Right(model, prompts, expected), Wrong()):
+        model.engine.drafts = guesses
+        passes = seen(model)
+        assert [written(model, [prompt])[0] for prompt in prompts] == expected
+        lengths.append(len(passes))
+    model.engine.drafts = Drafts()
+    assert lengths[1] < 0.6 * lengths[2]
+    assert lengths[0] <= lengths[2]
+
+
+class Right(Drafts):
+    """Knows the answers, up to their last but one token."""
+
+    def __init__(self, model, prompts, answers):
+        self.said = [[*model._asked(prompt).ids, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
+        self.turn = 0
+
+    def learn(self, tokens):
+        self.turn += 1
+
+    def guess(self, tokens):
+        said = self.said[self.turn]
+        places = [at for at in range(len(said)) if said[at : at + len(tokens)] == tokens]
+        return said[places[-1] + len(tokens) :][:4] if places else []
+
+
+class Wrong(Drafts):
+    """Always guesses the same, which is hardly ever right."""
+
+    def guess(self, tokens):
+        return [7, 8, 9]
 
 
 def test_prefixes_are_forgotten_in_turn(models, look, specs):
@@ -191,7 +233,9 @@ def test_a_close_call_in_a_batch_is_made_alone(models, look, specs, monkeypatch,
         begun = []
         write = model.engine._write
         monkeypatch.setattr(
-            model.engine, "_write", lambda rows, at, w=write, b=begun: (b.append(len(rows)), w(rows, at))
+            model.engine,
+            "_write",
+            lambda rows, *rest, w=write, b=begun, **more: (b.append(len(rows)), w(rows, *rest, **more)),
         )
         monkeypatch.setattr(engine, "CLOSE", float("inf"))
         assert written(model, prompts) == alone

@@ -84,8 +84,12 @@ def test_transformers_layers_keep_their_weights(both):
     ids, _ = asked(lean.model, 2, 6, 3)
     torch.testing.assert_close(lean.model(input_ids=ids).logits, whole.model(input_ids=ids).logits, **close)
     for layer, parts in zip(lean.layers, lean.text.layers, strict=True):
-        assert layer.qkv.untyped_storage().data_ptr() == parts.self_attn.k_proj.weight.untyped_storage().data_ptr()
-        assert layer.gate_up.untyped_storage().data_ptr() == parts.mlp.up_proj.weight.untyped_storage().data_ptr()
+        assert (
+            layer.qkv.weight.untyped_storage().data_ptr() == parts.self_attn.k_proj.weight.untyped_storage().data_ptr()
+        )
+        assert (
+            layer.gate_up.weight.untyped_storage().data_ptr() == parts.mlp.up_proj.weight.untyped_storage().data_ptr()
+        )
 
 
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5"])

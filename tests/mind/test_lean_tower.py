@@ -8,6 +8,7 @@ from qwenarm.mind.engine import Engine
 from qwenarm.mind.fitting import Need, Plan, Room
 from qwenarm.mind.lean import Lean
 from qwenarm.mind.lean_tower import GRIDS, LeanTower
+from qwenarm.mind.packed import packs
 from qwenarm.mind.whole import moments
 
 PLAN = Plan(Room("cpu", (1 << 30,)), "float32", Need(0, 0))
@@ -26,14 +27,15 @@ def model(request, save_tiny, tmp_path_factory):
     return load_model(locate("bundled" if own else str(folder)), PLAN)
 
 
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("sizes", SETS, ids=len)
 @torch.inference_mode()
-def test_every_feature_is_that_of_transformers(model, sizes):
+def test_every_feature_is_that_of_transformers(model, sizes, packed):
     vision, grids = model.config.vision_config, torch.tensor([(1, *size) for size in sizes])
     source = torch.Generator().manual_seed(len(sizes))
     pixels = torch.randn(int(grids.prod(1).sum()), 3 * vision.patch_size**2, generator=source)
     whole = model.model.get_image_features(moments(pixels, vision), grids, return_dict=True)
-    lean = LeanTower(model.model.visual).forward(pixels, grids)
+    lean = LeanTower(model.model.visual, packed and packs(model)).forward(pixels, grids)
     assert len(lean) == 1 + len(vision.deepstack_visual_indexes)
     for seen, expected in zip(lean, [whole.pooler_output, *whole.deepstack_features], strict=True):
         expected = torch.cat(expected)

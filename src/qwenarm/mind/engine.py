@@ -1,17 +1,20 @@
 """Writes answers with a Qwen-VL model of transformers: prefill, choose, append, until every answer has ended.
 
-Three things spare work, and none of them changes an answer (tests/mind/test_engine.py holds it against transformers'
+Four things spare work, and none of them changes an answer (tests/mind/test_engine.py holds it against transformers'
 own ``generate`` under the same grammar):
 
 * The tokens up to the first frame (system text, tools) are the same at every decision. Their keys and values are kept,
   by their token ids, and every batch goes on from them.
 * What a grammar leaves no choice about is appended together with the choice before it, in one step.
+* What followed the same tokens in earlier answers (``drafts.py``) is appended as a guess. It stands as far as the model
+  chooses the same; the rest is taken back. For greedy answers to one prompt in fp32.
 * Rows of a batch may differ in length everywhere: the gaps lie behind the common prefix or in front of a step's tokens,
   and are masked; positions count without them.
 
 Sums come out differently in the last bits for another number of rows or another length. So that an answer does not hang
-on its neighbours, a row in whose choice the best two are closer than that (``CLOSE``) leaves its batch and is written
-once more, alone. This makes greedy answers in fp32 independent of the batch; coarser numbers differ by too much for it.
+on its neighbours or on guesses, a row in whose choice the best two are closer than that (``CLOSE``) is given up and
+written once more, alone and without guesses. This makes greedy answers in fp32 independent of the batch and of what
+came before; coarser numbers differ by too much for it.
 
 Layers of linear attention (Qwen3.5) carry a state through every token, gaps included. Such models therefore answer in
 groups of prompts of the same length, and take as many tokens a step as the row with the fewest has.
@@ -28,6 +31,7 @@ import numpy as np
 import torch
 
 from qwenarm.mind.answer import Answer
+from qwenarm.mind.drafts import Drafts
 from qwenarm.mind.families import GREEDY, Sampling
 from qwenarm.mind.inputs import positions
 from qwenarm.mind.lean import Lean
@@ -35,8 +39,8 @@ from qwenarm.mind.recorded import Recorded
 from qwenarm.mind.whole import Whole
 
 CLOSE = 1e-4
-"""Logits nearer to each other than this are a close call in a batch. They differ by up to 2e-5 between batches of the
-bundled model (benchmarks/evaluation.py measures it)."""
+"""Logits nearer to each other than this are a close call in a batch or beside a guess. They differ by up to 2e-5
+between batches of the bundled model (benchmarks/evaluation.py measures it)."""
 PREFIXES = 4
 """So many constant prefixes are kept: one per altitude and set of skills or cameras in use."""
 
@@ -56,24 +60,31 @@ class Asked:
     grids: torch.Tensor | None = None
     source: torch.Generator | None = None
     close: bool = False
-    """A choice was too close to be made in a batch."""
+    """A choice was too close to be made in a batch or beside a guess."""
 
     @property
     def going(self) -> bool:
         return not self.answer.finish and not self.close
 
+    @property
+    def said(self) -> list[int]:
+        """The answer so far, behind the last tokens of what it answers."""
+        return [*self.ids[-2:], *self.answer.tokens]
+
 
 @dataclass
 class _Batch:
     """Rows that are written together. mask (rows, length) bool: which slots of the cache count; None if all do.
-    position (rows,): of the next token. queues: tokens that the model has not seen yet.
+    position (rows,): of the next token. queues: tokens that the model has not seen yet. draft: what the only row was
+    guessed to go on with when the model was last shown it.
     """
 
     rows: list[Asked]
     cache: Any
     mask: torch.Tensor | None
     position: torch.Tensor
-    queues: list[list[int]] = field(default_factory=list)
+    queues: list[list[int]]
+    draft: list[int] = field(default_factory=list)
 
 
 class Engine:
@@ -86,6 +97,8 @@ class Engine:
         self.hybrid = "linear_attention" in (getattr(text, "layer_types", None) or ())
         self.image, self.merge = model.config.image_token_id, model.config.vision_config.spatial_merge_size
         self.passes = (Recorded if graphs else Lean)(model) if Lean.fits(model) else Whole(model)
+        self.drafts = Drafts()
+        self._guesses = self.passes.goes_back and model.dtype == torch.float32 and sampling.temperature <= 0
         self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     @torch.inference_mode()
@@ -97,38 +110,60 @@ class Engine:
             constant = one.ids.index(self.image) if self.image in one.ids else 0
             groups.setdefault((constant, *one.ids[:constant], len(one.ids) * self.hybrid), []).append(one)
         for (constant, *_), rows in groups.items():
-            self._write([row for row in rows if row.going], constant)
+            going = [row for row in rows if row.going]
+            self._write(going, constant, guessing=self._guesses and len(going) == 1)
             for row in [row for row in rows if row.close]:
                 row.close = False
                 row.answer.restart()
-                self._write([row], constant)
+                self._write([row], constant, guessing=False)
+        for one in asked:
+            self.drafts.learn(one.said)
 
-    def _write(self, rows: list[Asked], constant: int) -> None:
+    def _write(self, rows: list[Asked], constant: int, guessing: bool) -> None:
         """rows: prompts with the same first ``constant`` tokens."""
         if not rows:
             return
-        batch, logits = self._prefill(rows, constant)
-        careful = len(rows) > 1 and self.model.dtype == torch.float32
+        batch, logits = self._prefill(rows, constant, self.drafts.guess(rows[0].said) if guessing else [])
+        careful = guessing or (len(rows) > 1 and self.model.dtype == torch.float32)
         while True:
-            for place, token, close in self._choose(logits, batch):
-                row = batch.rows[place]
-                row.close = close and careful
-                batch.queues[place] = row.answer.take(token)
+            self._advance(batch, logits, careful)
             self._drop_finished(batch)
             if not batch.rows:
                 return
-            logits = self._step(batch)
+            logits = self._step(batch, self.drafts.guess(batch.rows[0].said) if guessing else [])
 
-    def _prefill(self, rows: list[Asked], constant: int) -> tuple[_Batch, torch.Tensor]:
-        longest = max(len(row.ids) for row in rows)
+    def _advance(self, batch: _Batch, logits: torch.Tensor, careful: bool) -> None:
+        """Lets rows choose that have nothing queued, and goes on as far as the draft comes true. logits (rows, 1 +
+        drafted, vocabulary).
+        """
+        draft, right = batch.draft, 0
+        while True:
+            for place, token, close in self._choose(logits[:, right], batch):
+                row = batch.rows[place]
+                row.close = close and careful
+                batch.queues[place] = row.answer.take(token)
+            if not draft:
+                return
+            known = batch.queues[0]
+            same = _alike(known, draft[right:])
+            right += same
+            batch.queues[0] = known[same:]
+            if same < len(known) or not batch.rows[0].going:
+                break
+        batch.cache.forget(len(draft) - right)
+        batch.position = batch.position - (len(draft) - right)
+
+    def _prefill(self, rows: list[Asked], constant: int, draft: list[int]) -> tuple[_Batch, torch.Tensor]:
+        shown = [[*row.ids, *draft] for row in rows]
+        longest = max(map(len, shown))
         ids = torch.zeros(len(rows), longest, dtype=torch.long)
         mask = torch.zeros(len(rows), longest, dtype=torch.bool)
         position = torch.zeros(3, len(rows), longest, dtype=torch.long)
-        for place, row in enumerate(rows):
-            own = [] if row.grids is None else row.grids.tolist()
-            stands = torch.from_numpy(positions(row.ids, self.image, own, self.merge))
-            for part in (slice(0, constant), slice(constant - len(row.ids), None)):  # the gap lies between the two
-                ids[place, part] = torch.tensor(row.ids[part], dtype=torch.long)
+        for place, (row, own) in enumerate(zip(rows, shown, strict=True)):
+            frames = [] if row.grids is None else row.grids.tolist()
+            stands = torch.from_numpy(positions(own, self.image, frames, self.merge))
+            for part in (slice(0, constant), slice(constant - len(own), None)):  # the gap lies between the two
+                ids[place, part] = torch.tensor(own[part], dtype=torch.long)
                 mask[place, part] = True
                 position[:, place, part] = stands[:, part]
         grids = [row.grids for row in rows if row.grids is not None]
@@ -139,6 +174,7 @@ class Engine:
             None if mask.all() else mask.to(self.device),
             position.amax(dim=(0, 2)).to(self.device) + 1,
             [[] for _ in rows],
+            draft,
         )
         logits = self.passes.forward(
             ids[:, constant:].to(self.device),
@@ -147,11 +183,16 @@ class Engine:
             batch.cache,
             torch.cat(pixels).to(self.device, self.model.dtype) if pixels else None,
             torch.cat(grids).to(self.device) if grids else None,
+            1 + len(draft),
         )
         return batch, logits
 
-    def _step(self, batch: _Batch) -> torch.Tensor:
-        """Lets the model see queued tokens; the logits (rows, vocabulary) behind the last one of each row."""
+    def _step(self, batch: _Batch, draft: list[int]) -> torch.Tensor:
+        """Lets the model see queued tokens, and the draft of the only row; the logits (rows, 1 + drafted, vocabulary)
+        behind the last one of each row.
+        """
+        batch.draft = draft
+        batch.queues[0] += draft
         lengths = [len(queue) for queue in batch.queues]
         width = min(lengths) if self.hybrid else max(lengths)
         ids = torch.zeros(len(lengths), width, dtype=torch.long)
@@ -169,7 +210,7 @@ class Engine:
             batch.mask = mask.new_ones(len(lengths), batch.cache.get_seq_length())
         if batch.mask is not None:
             batch.mask = torch.cat([batch.mask, mask], dim=1)
-        return self.passes.forward(ids.to(self.device), position, batch.mask, batch.cache)
+        return self.passes.forward(ids.to(self.device), position, batch.mask, batch.cache, wanted=1 + len(draft))
 
     def _cache(self, prefix: list[int], rows: int, slots: int) -> Any:
         """A cache for that many rows that has seen the prefix already, with room for so many tokens more."""
@@ -221,6 +262,14 @@ class Engine:
             ]
             close = [False] * len(places)
         return list(zip(places, tokens, close, strict=True))
+
+
+def _alike(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two lists have in common at their beginning."""
+    return next(
+        (at for at, (one, other) in enumerate(zip(first, second, strict=False)) if one != other),
+        min(len(first), len(second)),
+    )
 
 
 def _unpacked(bits: torch.Tensor, size: int) -> torch.Tensor:

@@ -4,7 +4,7 @@ The weights are those of the loaded model, not copies of them; the sums are thos
 order (tests/mind/test_lean.py holds one against the other). What is spared are calls: queries, keys and values come out
 of one matrix product, as do the two halves of the MLP; norms and rotation treat queries and keys at once; grouped heads
 attend as more queries of one head. Keys and values lie in a buffer with room to grow. Of the last layer only keys and
-values are made for every token: what else it computes is asked of the last one alone.
+values are made for every token: what else it computes is wanted of the last ones alone.
 
 For layers of full attention with a dense MLP (Qwen2.5-VL, dense Qwen3-VL) whose weights lie unquantised on one device.
 Everything else runs as transformers has it (``whole.py``).
@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
 from qwenarm.mind.lean_tower import LeanTower
+from qwenarm.mind.packed import Linear, packs
 from qwenarm.mind.whole import moments, multiply_patches
 
 DENSE = ("qwen2_5_vl", "qwen3_vl")
@@ -40,6 +41,10 @@ class LeanCache:
         """Keeps these rows, in this order; some may be named twice."""
         self.keys, self.values = (part.index_select(1, rows) for part in (self.keys, self.values))
 
+    def forget(self, width: int) -> None:
+        """Goes back by so many tokens."""
+        self.length -= width
+
     def extend(self, width: int) -> None:
         """Makes room for so many tokens more."""
         missing = self.length + width - self.keys.shape[3]
@@ -54,30 +59,34 @@ def _longer(part: torch.Tensor, slots: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Layer:
-    """Weights as ``torch.nn.functional.linear`` takes them; qk (heads, size): of the norms of queries and keys."""
+    """qk (heads, size): of the norms of queries and keys."""
 
     before: torch.Tensor
-    qkv: torch.Tensor
-    bias: torch.Tensor | None
+    qkv: Linear
     qk: torch.Tensor | None
-    out: torch.Tensor
+    out: Linear
     between: torch.Tensor
-    gate_up: torch.Tensor
-    down: torch.Tensor
+    gate_up: Linear
+    down: Linear
 
 
 class Lean:
     """A model of transformers, read and written through its own weights."""
 
+    goes_back = True
+    """Whether its caches can forget their last tokens."""
+
     def __init__(self, model: Any) -> None:
-        self.model, self.text, self.head = model, model.model.language_model, model.lm_head
+        self.model, self.text, self.packed = model, model.model.language_model, packs(model)
         config = model.config.get_text_config()
         self.heads, self.kept = config.num_attention_heads, config.num_key_value_heads
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.epsilon, self.image = config.rms_norm_eps, model.config.image_token_id
         self.layers = [self._layer(layer) for layer in self.text.layers]
-        self.tower = LeanTower(model.model.visual) if LeanTower.fits(model.model.visual) else None
-        multiply_patches(model.model.visual.patch_embed)
+        self.head = Linear(model.lm_head.weight, packed=self.packed)
+        visual = model.model.visual
+        self.tower = LeanTower(visual, self.packed) if LeanTower.fits(visual) else None
+        multiply_patches(visual.patch_embed)
 
     @staticmethod
     def fits(model: Any) -> bool:
@@ -87,7 +96,7 @@ class Lean:
 
     def new_cache(self, rows: int = 1) -> LeanCache:
         shape = (len(self.layers), rows, self.kept, 0, self.size)
-        weight = self.layers[0].qkv
+        weight = self.layers[0].qkv.weight
         return LeanCache(weight.new_empty(shape), weight.new_empty(shape), 0)
 
     def copy(self, cache: LeanCache, rows: int, slots: int) -> LeanCache:
@@ -103,9 +112,10 @@ class Lean:
         cache: LeanCache,
         pixels: torch.Tensor | None = None,
         grid: torch.Tensor | None = None,
+        wanted: int = 1,
     ) -> torch.Tensor:
-        """ids (rows, width), position (3, rows, width), mask (rows, length + width) bool -> the logits (rows,
-        vocabulary) behind the last token. Its keys and values are added to the cache. pixels (patches, values of one
+        """ids (rows, width), position (3, rows, width), mask (rows, length + width) bool -> the logits (rows, wanted,
+        vocabulary) behind the last tokens. Keys and values are added to the cache. pixels (patches, values of one
         moment), grid (frames, 3) int64.
         """
         hidden, shown, deep = self.text.embed_tokens(ids), None, []
@@ -120,7 +130,7 @@ class Lean:
         alone = mask is None and ids.shape[1] == 1  # one token may look at all that there is
         counts = slots.new_ones(1, cache.length, dtype=torch.bool) if mask is None else mask
         allowed = None if alone else self._looks(counts, slots, ids)
-        return self._run(hidden, position, slots, allowed, cache, cache.length, shown, deep)
+        return self._run(hidden, position, slots, allowed, cache, cache.length, wanted, shown, deep)
 
     def _see(self, pixels: torch.Tensor, grid: torch.Tensor) -> list[torch.Tensor]:
         """The visual tokens (tokens, hidden) of all frames, and what they add behind the first layers (deepstack)."""
@@ -138,24 +148,26 @@ class Lean:
         allowed: torch.Tensor | None,
         cache: LeanCache,
         span: int,
+        wanted: int = 1,
         shown: torch.Tensor | None = None,
         deep: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
-        """Embedded tokens (rows, width, hidden) -> logits. slots (width,): where their keys and values go. span: so
-        many slots are looked at. shown (rows, width) bool, deep: features of frames for the first layers.
+        """Embedded tokens (rows, width, hidden) -> logits (rows, wanted, vocabulary). slots (width,): where their keys
+        and values go. span: so many slots are looked at. shown (rows, width) bool, deep: features of frames for the
+        first layers.
         """
         turn = self._turn(hidden, position)
         for index, layer in enumerate(self.layers):
-            wanted = hidden.shape[1]
+            width = hidden.shape[1]
             if index == len(self.layers) - 1 and index >= len(deep):
-                wanted, allowed = 1, self._of_last(allowed, wanted)
+                width, allowed = wanted, self._of_last(wanted, allowed)
             held = cache.keys[index], cache.values[index]
-            hidden = hidden[:, -wanted:] + self._attend(layer, hidden, wanted, turn, held, slots, allowed, span)
-            gate, up = linear(self._norm(hidden, layer.between), layer.gate_up).chunk(2, dim=-1)
-            hidden += linear(silu(gate) * up, layer.down)
+            hidden = hidden[:, -width:] + self._attend(layer, hidden, width, turn, held, slots, allowed, span)
+            gate, up = layer.gate_up(self._norm(hidden, layer.between)).chunk(2, dim=-1)
+            hidden += layer.down(silu(gate) * up)
             if index < len(deep):
                 hidden[shown] += deep[index].to(hidden.dtype)
-        return self.head(self._norm(hidden[:, -1], self.text.norm.weight))
+        return self.head(self._norm(hidden[:, -wanted:], self.text.norm.weight))
 
     def _norm(self, hidden: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
         return rms_norm(hidden, hidden.shape[-1:], weight, self.epsilon)
@@ -177,12 +189,13 @@ class Lean:
         every, own = torch.arange(span, device=ids.device), slots[:, None]
         seen = (every < own) & counts[:, None] | (every == own)
         group = self.heads // self.kept
-        looks = self.layers[0].qkv.new_zeros(seen.shape).masked_fill_(~seen, -torch.inf)
+        looks = self.layers[0].qkv.weight.new_zeros(seen.shape).masked_fill_(~seen, -torch.inf)
         return looks[:, None].expand(rows, group, width, span).reshape(rows, 1, group * width, span)
 
-    def _of_last(self, allowed: torch.Tensor | None, width: int) -> torch.Tensor | None:
-        """What the last of so many tokens may look at."""
-        return None if allowed is None else allowed[:, :, width - 1 :: width]
+    def _of_last(self, wanted: int, allowed: torch.Tensor | None) -> torch.Tensor | None:
+        """What the last tokens may look at."""
+        group = self.heads // self.kept
+        return None if allowed is None else allowed.unflatten(2, (group, -1))[:, :, :, -wanted:].flatten(2, 3)
 
     def _attend(
         self,
@@ -197,7 +210,7 @@ class Lean:
     ) -> torch.Tensor:
         """Keeps the keys and values of all tokens, and lets the last ``wanted`` of them attend."""
         (rows, width, _), (keys, values) = hidden.shape, held
-        found = linear(self._norm(hidden, layer.before), layer.qkv, layer.bias).view(rows, width, -1, self.size)
+        found = layer.qkv(self._norm(hidden, layer.before)).view(rows, width, -1, self.size)
         both, own = found.split([self.heads + self.kept, self.kept], dim=2)
         if layer.qk is not None:
             both = self._norm(both, None) * layer.qk
@@ -207,7 +220,7 @@ class Lean:
         asked = both[:, -wanted:, : self.heads].transpose(1, 2).reshape(rows, self.kept, -1, self.size)
         got = scaled_dot_product_attention(asked, keys[:, :, :span], values[:, :, :span], allowed)
         got = got.view(rows, self.heads, wanted, self.size).transpose(1, 2)
-        return linear(got.reshape(rows, wanted, -1), layer.out)
+        return layer.out(got.reshape(rows, wanted, -1))
 
     def _layer(self, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
@@ -216,20 +229,19 @@ class Lean:
         norms = [(attention.q_norm, self.heads), (attention.k_norm, self.kept)] if hasattr(attention, "q_norm") else []
         return _Layer(
             before=layer.input_layernorm.weight,
-            qkv=_joined(qkv),
-            bias=torch.cat(biases) if biases else None,
+            qkv=Linear(_joined(qkv), torch.cat(biases) if biases else None, self.packed),
             qk=torch.cat([norm.weight.expand(heads, -1) for norm, heads in norms]) if norms else None,
-            out=attention.o_proj.weight,
+            out=Linear(attention.o_proj.weight, packed=self.packed),
             between=layer.post_attention_layernorm.weight,
-            gate_up=_joined((mlp.gate_proj, mlp.up_proj)),
-            down=mlp.down_proj.weight,
+            gate_up=Linear(_joined((mlp.gate_proj, mlp.up_proj)), packed=self.packed),
+            down=Linear(mlp.down_proj.weight, packed=self.packed),
         )
 
 
 def _joined(parts: Sequence[Any]) -> torch.Tensor:
     """The weights of linear layers in one matrix, of which they become views.
 
-    On a CPU in fp32 it lies transposed: for a few rows MKL multiplies by that in half the time.
+    On a CPU in fp32 it lies transposed: MKL multiplies one row by that in half the time.
     """
     whole = torch.cat([part.weight.data for part in parts])
     if whole.device.type == "cpu" and whole.dtype == torch.float32:

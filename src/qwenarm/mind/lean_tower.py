@@ -3,20 +3,22 @@
 The weights are those of the loaded model; the sums are those of transformers' tower, up to their order
 (tests/mind/test_lean_tower.py holds one against the other). What is spared: positions and their embeddings depend on a
 picture's grid alone and are kept; a still picture is two equal moments, so it is embedded once, by the sum of both
-moments' weights; pictures of the same grid attend in one call; queries and keys are turned together.
+moments' weights; pictures of the same grid attend in one call; queries and keys are turned together; weights are packed
+(``packed.py``).
 
 For Qwen3-VL in fp32 on a CPU. All other towers run as transformers has them (``lean.py``, ``whole.py``).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
-from torch.nn.functional import interpolate, layer_norm, linear, scaled_dot_product_attention
+from torch.nn.functional import interpolate, layer_norm, scaled_dot_product_attention
+
+from qwenarm.mind.packed import Linear
 
 GRIDS = 16
 """Of so many grids the constants are kept."""
@@ -34,15 +36,41 @@ class _Grid:
     sin: torch.Tensor
 
 
-class LeanTower:
-    """The tower of a model of transformers, run through its own weights, which do not change meanwhile."""
+@dataclass(frozen=True)
+class _Block:
+    """Norms are transformers' own modules."""
 
-    def __init__(self, visual: Any) -> None:
-        self.visual, config = visual, visual.config
+    before: Any
+    qkv: Linear
+    out: Linear
+    between: Any
+    up: Linear
+    down: Linear
+
+
+@dataclass(frozen=True)
+class _Merger:
+    """Makes one token of each group of patches. wide: the norm is over a group, not over each patch."""
+
+    norm: Any
+    wide: bool
+    first: Linear
+    second: Linear
+
+
+class LeanTower:
+    """The tower of a model of transformers, run through its own weights, which do not change meanwhile. packed: whether
+    they are (``packed.py``).
+    """
+
+    def __init__(self, visual: Any, packed: bool = False) -> None:
+        self.visual, self.packed, config = visual, packed, visual.config
         self.heads, self.merge = config.num_heads, config.spatial_merge_size
         weight = visual.patch_embed.proj.weight  # (hidden, channels, moments, patch, patch)
-        self.patch = weight.sum(dim=2).flatten(1)
-        self.taps = dict(zip(visual.deepstack_visual_indexes, visual.deepstack_merger_list, strict=True))
+        self.patch = Linear(weight.sum(dim=2).flatten(1), packed=packed)
+        self.blocks = [self._block(block) for block in visual.blocks]
+        self.merger, *mergers = (self._merger(part) for part in (visual.merger, *visual.deepstack_merger_list))
+        self.taps = dict(zip(visual.deepstack_visual_indexes, mergers, strict=True))
         self._grid = lru_cache(maxsize=GRIDS)(self._made)
 
     @staticmethod
@@ -66,23 +94,32 @@ class LeanTower:
 
     def _see(self, pictures: torch.Tensor, grid: _Grid) -> torch.Tensor:
         """(pictures, patches, values) -> (pictures, tokens and features, tokens, hidden)."""
-        hidden, features = linear(pictures, self.patch).add_(grid.embedding), []
-        for index, block in enumerate(self.visual.blocks):
-            hidden += self._attend(block.attn, _norm(hidden, block.norm1), grid)
-            inner = linear(_norm(hidden, block.norm2), block.mlp.linear_fc1.weight, block.mlp.linear_fc1.bias)
-            hidden += linear(_gelu(inner), block.mlp.linear_fc2.weight, block.mlp.linear_fc2.bias)
+        hidden, features = self.patch(pictures).add_(grid.embedding), []
+        for index, block in enumerate(self.blocks):
+            hidden += self._attend(block, hidden, grid)
+            hidden += block.down(block.up.gelu(_norm(hidden, block.between), "tanh"))
             if index in self.taps:
-                features.append(self.taps[index](hidden))
-        merged = [self.visual.merger(hidden), *features]
-        return torch.stack([part.view(len(pictures), -1, part.shape[-1]) for part in merged], dim=1)
+                features.append(_merged(hidden, self.taps[index]))
+        return torch.stack([_merged(hidden, self.merger), *features], dim=1)
 
-    def _attend(self, attention: Any, hidden: torch.Tensor, grid: _Grid) -> torch.Tensor:
-        found = linear(hidden, attention.qkv.weight, attention.qkv.bias).unflatten(2, (3, self.heads, -1))
+    def _attend(self, block: _Block, hidden: torch.Tensor, grid: _Grid) -> torch.Tensor:
+        found = block.qkv(_norm(hidden, block.before)).unflatten(2, (3, self.heads, -1))
         both = found[:, :, :2]
         turned = (both * grid.cos).addcmul_(both.roll(both.shape[-1] // 2, dims=-1), grid.sin)
         queries, keys, values = (part.transpose(1, 2) for part in (*turned.unbind(2), found[:, :, 2]))
-        got = scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
-        return linear(got, attention.proj.weight, attention.proj.bias)
+        return block.out(scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2))
+
+    def _block(self, block: Any) -> _Block:
+        attention, mlp = block.attn, block.mlp
+        qkv, out, up, down = map(self._linear, (attention.qkv, attention.proj, mlp.linear_fc1, mlp.linear_fc2))
+        return _Block(block.norm1, qkv, out, block.norm2, up, down)
+
+    def _merger(self, part: Any) -> _Merger:
+        first, second = map(self._linear, (part.linear_fc1, part.linear_fc2))
+        return _Merger(part.norm, part.use_postshuffle_norm, first, second)
+
+    def _linear(self, layer: Any) -> Linear:
+        return Linear(layer.weight, layer.bias, self.packed)
 
     def _made(self, size: tuple[int, int]) -> _Grid:
         side = self.visual.num_grid_per_side
@@ -105,8 +142,11 @@ def _norm(hidden: torch.Tensor, norm: Any) -> torch.Tensor:
     return layer_norm(hidden, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
-def _gelu(x: torch.Tensor) -> torch.Tensor:
-    """gelu's tanh form, x·σ(2·√(2/π)·(x + 0.044715·x³)): a CPU has a fast σ and a slow tanh."""
-    scale = 2 * math.sqrt(2 / math.pi)
-    inner = x.square().mul_(0.044715 * scale).add_(scale).mul_(x)
-    return inner.sigmoid_().mul_(x)
+def _merged(hidden: torch.Tensor, merger: _Merger) -> torch.Tensor:
+    """(pictures, patches, hidden) -> (pictures, tokens, hidden of the language half)."""
+    grouped = (len(hidden), -1, merger.first.weight.shape[1])
+    if merger.wide:
+        groups = _norm(hidden.view(grouped), merger.norm)
+    else:
+        groups = _norm(hidden, merger.norm).view(grouped)
+    return merger.second(merger.first.gelu(groups, "none"))

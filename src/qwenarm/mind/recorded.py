@@ -45,7 +45,7 @@ class _Shelf:
         """Room for so many slots and the one that never counts. What was in it is overwritten."""
         slots = -(-(needed + 1) // BLOCK) * BLOCK
         if (rows, slots) not in self.caches:
-            weight = self.model.layers[0].qkv
+            weight = self.model.layers[0].qkv.weight
             shape = (len(self.model.layers), rows, self.model.kept, slots, self.model.size)
             self.caches[rows, slots] = _ShelfCache(weight.new_zeros(shape), weight.new_zeros(shape), self)
         return self.caches[rows, slots]
@@ -75,6 +75,8 @@ class _ShelfCache(LeanCache):
 class Recorded(Lean):
     """``Lean``, with the steps recorded."""
 
+    goes_back = False  # a recording wants the logits of one token
+
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self.shelf, self._recordings = _Shelf(self), dict[tuple[int, ...], _Recording]()
@@ -95,10 +97,11 @@ class Recorded(Lean):
         cache: LeanCache,
         pixels: torch.Tensor | None = None,
         grid: torch.Tensor | None = None,
+        wanted: int = 1,
     ) -> torch.Tensor:
         rows, width = ids.shape
-        if pixels is not None or width > WIDTHS[-1] or not isinstance(cache, _ShelfCache):
-            return super().forward(ids, position, mask, cache, pixels, grid)
+        if pixels is not None or width > WIDTHS[-1] or wanted > 1 or not isinstance(cache, _ShelfCache):
+            return super().forward(ids, position, mask, cache, pixels, grid, wanted)
         cache.extend(width)
         span = cache.keys.shape[3]
         start, cache.length = cache.length, cache.length + width

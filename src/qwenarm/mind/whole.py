@@ -12,6 +12,9 @@ from transformers import DynamicCache
 class Whole:
     """A model of transformers and the caches it keeps."""
 
+    goes_back = False
+    """Whether its caches can forget their last tokens."""
+
     def __init__(self, model: Any) -> None:
         self.model = model
         multiply_patches(model.model.visual.patch_embed)
@@ -35,9 +38,10 @@ class Whole:
         cache: Any,
         pixels: torch.Tensor | None = None,
         grid: torch.Tensor | None = None,
+        wanted: int = 1,
     ) -> torch.Tensor:
-        """ids (rows, width), position (3, rows, width), mask (rows, length + width) bool -> the logits (rows,
-        vocabulary) behind the last token. Its keys and values are added to the cache. pixels (patches, values of one
+        """ids (rows, width), position (3, rows, width), mask (rows, length + width) bool -> the logits (rows, wanted,
+        vocabulary) behind the last tokens. Keys and values are added to the cache. pixels (patches, values of one
         moment), grid (frames, 3) int64.
         """
         return self.model(
@@ -46,10 +50,10 @@ class Whole:
             attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=wanted,
             pixel_values=None if pixels is None else moments(pixels, self.model.config.vision_config),
             image_grid_thw=grid,
-        ).logits[:, -1]
+        ).logits
 
 
 def moments(pixels: torch.Tensor, vision: Any) -> torch.Tensor:
