@@ -81,7 +81,8 @@ def look_down(body: Body) -> Surface:
     """The table as the overhead camera sees it now; the arm should be at home."""
     view = _View(body, "overhead")
     height = view.heights()
-    pixels = np.argwhere((height > FLOOR) & (height < CEILING))
+    raised = np.flatnonzero((height > FLOOR) & (height < CEILING))
+    pixels = np.stack(np.divmod(raised, SIZE[1]), axis=1)
     points = view.points(pixels)
     inside = ((points[:, :2] > LIMITS[0]) & (points[:, :2] < LIMITS[1])).all(axis=1)
     return Surface(points[inside], pixels[inside])
