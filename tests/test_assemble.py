@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from qwenarm.assemble import COMBOS, Choice, make_env, make_policy
+from qwenarm.assemble import COMBOS, Choice, choice_of, make_backend, make_env, make_policy, perform
 from qwenarm.body.objects import HELD_OUT
 from qwenarm.errors import UnknownName
 from qwenarm.mind.backends.scripted import Scripted
+from qwenarm.rollout import drive
 from qwenarm.types import Frame, Observation, Proprio
 
 
@@ -33,3 +34,13 @@ def test_a_blind_policy_sees_grey():
     proprio = Proprio(np.zeros(7), np.zeros(3), np.array([1.0, 0, 0, 0]), 0.08, False)
     prompt = next(policy.decide(Observation((frame,), proprio, "put the red cube in the blue bowl"), ()))
     assert prompt.images[0].min() == prompt.images[0].max() == 128
+
+
+def test_an_episode_knows_what_was_chosen():
+    """With all its options: what is read back is what was asked for, and the cameras are those that were shown."""
+    choice = Choice("put", combos="seen", changes=(("light", 1),), cameras="overhead")
+    backend = make_backend(choice)
+    (episode,) = drive([perform(choice, 0, backend)], backend)
+    assert choice_of(episode) == choice
+    assert [frame.camera for frame in episode.turns[0].observation.frames] == ["overhead"]
+    assert all(call.args["at"].camera == "overhead" for t in episode.turns for call in t.decision.calls if call.args)

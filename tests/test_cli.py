@@ -35,10 +35,8 @@ def test_help_and_lists_load_nothing_heavy(words):
         f"try: main({words.split()!r})\nexcept SystemExit: pass\n"
         "print(sorted({'torch', 'mujoco', 'transformers', 'scipy'} & set(sys.modules)), file=sys.stderr)"
     )
-    began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip().endswith("[]") and done.stdout
-    assert time.perf_counter() - began < 5  # about 0.5 s on an idle machine
 
 
 @pytest.mark.parametrize(
@@ -68,6 +66,7 @@ def test_lists_name_everything_with_a_sentence(capsys, what, names):
         (["run", "--policy", "vlm", "--altitude", "low"], "plan"),
         (["run", "--level", "99", *FAST], "level"),
         (["run", "put the purple elephant in the blue bowl", *FAST], "cube"),
+        (["run", "--cameras", "front,overhaed"], "Did you mean 'overhead'?"),
         (["run", "--model", "/nowhere/at/all"], "/nowhere/at/all"),
         (["replay", "/nowhere"], "episodes.jsonl"),
         (["eval", "--task", "put,fly"], "fly"),

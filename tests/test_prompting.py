@@ -38,6 +38,12 @@ def test_every_family_without_a_checkpoint(family, thinking):
     assert "no checkpoint is at hand" in reading.summary()
 
 
+def test_the_cameras_that_are_chosen_are_shown():
+    reading = read_prompt(Choice("put", model="qwen3_vl", cameras="overhead, front"), 1)
+    assert [name for name, _ in reading.frames] == ["overhead", "front"]
+    assert '"enum": ["overhead", "front"]' in reading.text
+
+
 def test_frames_are_saved(tmp_path):
     reading = read_prompt(Choice("put"), 1)
     (path,) = save_frames(reading, tmp_path / "frames")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from qwenarm import baselines
@@ -11,7 +11,8 @@ from qwenarm.changes import Changes, parse, spell
 from qwenarm.clock import parse_clock
 from qwenarm.errors import UnknownName
 from qwenarm.metrics import Metrics
-from qwenarm.mind.presets import Altitude
+from qwenarm.mind.presets import Altitude, Preset
+from qwenarm.registry import split_names
 from qwenarm.rollout import Play, play
 from qwenarm.types import Episode
 
@@ -35,7 +36,8 @@ OTHER_SEEDS = 8
 class Choice:
     """What is played. words: an instruction in free words that makes its own scene, or "" for one of the task's own.
 
-    changes: (axis, strength) pairs, in the order of ``qwenarm.changes.checked``. clock: see ``clock.py``.
+    changes: (axis, strength) pairs, in the order of ``qwenarm.changes.checked``. clock: see ``clock.py``. cameras: what
+    a model is shown, names with commas, or "" for those of its preset.
     """
 
     task: str = "put"
@@ -48,10 +50,12 @@ class Choice:
     combos: str = "all"
     changes: Changes = ()
     clock: str = "paused"
+    cameras: str = ""
 
     def options(self) -> dict[str, Any]:
         """What of it the command line needs beside the scene."""
         model = {"model": self.model, "altitude": self.altitude} if self.policy in ASK_A_MODEL else {}
+        model |= {"cameras": self.cameras} if model and self.cameras else {}
         combos = {} if self.combos == "all" else {"combos": self.combos}
         changes = {"changes": spell(self.changes)} if self.changes else {}
         clock = {} if self.clock == "paused" else {"clock": self.clock}
@@ -84,6 +88,7 @@ def make_backend(choice: Choice) -> Backend | None:
     if choice.altitude not in ALTITUDES:
         raise UnknownName("altitude", choice.altitude, ALTITUDES)
     parse_clock(choice.clock)
+    cameras_of(choice)
     if choice.policy not in ASK_A_MODEL:
         return None
     from qwenarm.mind.model import open_model
@@ -99,12 +104,26 @@ def make_policy(choice: Choice, env: ArmEnv, seed: int, backend: Backend | None)
     from qwenarm.mind.policies import Blind, VlmPolicy
     from qwenarm.skills import specs
 
-    policy = VlmPolicy(backend, specs(), backend.preset, choice.altitude)
+    policy = VlmPolicy(backend, specs(), shown(backend.preset, choice), choice.altitude)
     if choice.policy == "wrong":
         return WrongWords(policy, env, lambda: _elsewhere(choice, range(seed + 1, seed + 1 + OTHER_SEEDS)))
     if choice.policy == "text":
         return StateText(Blind(policy), env, backend.family)
     return Blind(policy) if choice.policy == "blind" else policy
+
+
+def cameras_of(choice: Choice) -> tuple[str, ...]:
+    """What was chosen to be shown to the model, () if nothing. Raises UnknownName and BadInput."""
+    from qwenarm.body.cameras import check_cameras
+
+    names = tuple(dict.fromkeys(split_names(choice.cameras, "--cameras")))
+    check_cameras(names)
+    return names
+
+
+def shown(preset: Preset, choice: Choice) -> Preset:
+    """The preset with the cameras that were chosen."""
+    return replace(preset, cameras=cameras_of(choice) or preset.cameras)
 
 
 def _elsewhere(choice: Choice, seeds: Iterable[int]) -> Iterator[ArmEnv]:

@@ -38,6 +38,9 @@ ClockName = Annotated[
 ]
 Altitude = Annotated[str, arg(help="step (the model is asked for its next call) or plan (for all of them)")]
 
+Cameras = Annotated[
+    str, arg(name="cameras", help="what the model is shown: front,overhead,wrist; default: as it was made for")
+]
 Changed = Annotated[str, arg(name="changes", help="what is otherwise: look:2,words:1; see `qwenarm list axes`")]
 
 
@@ -55,6 +58,7 @@ def run(
     out_folder: Annotated[Path | None, arg(name="out", help="results; default runs/TIME-TASK-SEED")] = None,
     film: Annotated[bool, arg(help="record an MP4")] = True,
     changes: Changed = "",
+    cameras: Cameras = "",
 ) -> int:
     """Play one episode; write its film, its page and its trace.
 
@@ -68,7 +72,7 @@ def run(
     from qwenarm.rollout import drive
     from qwenarm.trace import Trace
 
-    choice = Choice(task, level, arm, policy, model, altitude, instruction, changes=parse(changes), clock=clock)
+    choice = Choice(task, level, arm, policy, model, altitude, instruction, "all", parse(changes), clock, cameras)
     make_env(choice).close()  # a name that does not exist is told before a model is loaded
     backend = make_backend(choice)
     folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '-')}-{seed}"
@@ -137,6 +141,7 @@ def prompt(
     level: Level = 1,
     seed: Seed = 0,
     altitude: Altitude = "step",
+    cameras: Cameras = "",
     thinking: Annotated[bool, arg(help="as a model that thinks first is asked")] = False,
     save: Annotated[Path | None, arg(help="write the frames as PNG into this folder")] = None,
 ) -> int:
@@ -147,7 +152,7 @@ def prompt(
     from qwenarm.assemble import Choice
     from qwenarm.prompting import memory_line, read_prompt, save_frames
 
-    reading = read_prompt(Choice(task, level, model=model, altitude=altitude), seed, thinking)
+    reading = read_prompt(Choice(task, level, model=model, altitude=altitude, cameras=cameras), seed, thinking)
     out.out(reading.text)
     for line in filter(None, (*reading.summary().splitlines(), memory_line(model))):
         out.print(line, style="dim", markup=False)
@@ -200,6 +205,7 @@ def eval_(
     combos: Annotated[
         str, arg(help="colour x shape pairs: all, seen (by the bundled model in training), unseen")
     ] = "all",
+    cameras: Cameras = "",
     clock: ClockName = "paused",
     workers: Annotated[int, arg(help="processes, each with its own model and renderer")] = 1,
     batch: Annotated[int, arg(help="episodes each plays in lockstep, their prompts answered together")] = 8,
@@ -218,7 +224,7 @@ def eval_(
     from qwenarm.evaluate import plan
     from qwenarm.progress import show_evaluation
 
-    choice = Choice(arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock)
+    choice = Choice("put", 1, arm, policy, model, altitude, combos=combos, clock=clock, cameras=cameras)
     planned = plan(choice, suite, task, level, seeds, axes, controls)
     folder = out_folder or Path("runs") / (planned.suite.name if suite else f"eval-{policy}")
     show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)

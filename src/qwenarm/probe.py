@@ -21,9 +21,8 @@ import numpy as np
 
 from qwenarm.assemble import Choice, make_env
 from qwenarm.attribution.truth import Views, labelled, on_plane
-from qwenarm.body.cameras import CAMERAS
+from qwenarm.body.cameras import check_cameras
 from qwenarm.body.render import choose_renderer
-from qwenarm.errors import UnknownName
 from qwenarm.mind.policies import VlmPolicy
 from qwenarm.rollout import Play, drive, observe, versions
 from qwenarm.skills import specs
@@ -98,10 +97,7 @@ def check(cells: Sequence[tuple[str, int]], cameras: Sequence[str] = ()) -> None
     """Raises UnknownName and BadInput for what does not exist, before a model is loaded."""
     for task, level in cells:
         make_env(Choice(task, level)).close()
-    known = [camera.name for camera in CAMERAS]
-    for camera in cameras:
-        if camera not in known:
-            raise UnknownName("camera", camera, known)
+    check_cameras(cameras)
 
 
 def probe(

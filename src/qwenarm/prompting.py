@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from qwenarm.assemble import Choice, make_env
+from qwenarm.assemble import Choice, make_env, shown
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.checkpoints import BUNDLED, Checkpoint, at_hand, load_processor, locate
 from qwenarm.mind.coordinates import Size
@@ -72,7 +72,7 @@ def read_prompt(choice: Choice, seed: int, thinking: bool = False) -> Reading:
     Raises ModelUnavailable, UnknownName and BadInput.
     """
     model = _model(choice.model, thinking)
-    policy = VlmPolicy(model, specs(), model.preset, choice.altitude)  # type: ignore[arg-type]
+    policy = VlmPolicy(model, specs(), shown(model.preset, choice), choice.altitude)  # type: ignore[arg-type]
     env = make_env(choice)
     try:
         env.reset(seed=seed)

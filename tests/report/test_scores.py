@@ -23,14 +23,15 @@ from qwenarm.report.scores import (
 )
 from qwenarm.stats import barnard, clustered, difference, mcnemar, paired_difference, wilson
 
+ASKED = ("model", "altitude", "cameras")
 OUTCOMES = st.dictionaries(st.integers(0, 30), st.booleans(), max_size=20)
 SOME = st.dictionaries(st.integers(0, 30), st.booleans(), min_size=1, max_size=8)
 
 
 def record(seed: int, success: bool, role: str = "vlm", **where: object) -> Record:
     key = Key("made-v1", "put", 1, seed, "panda", "all", "", "paused", "hash")
-    key = replace(key, **{name: value for name, value in where.items() if name not in ("model", "altitude")})
-    more = {"model": str(where.get("model", "")), "altitude": str(where.get("altitude", ""))}
+    key = replace(key, **{name: value for name, value in where.items() if name not in ASKED})
+    more = {name: str(where.get(name, "")) for name in ASKED}
     outcome, progress = ("success", 1.0) if success else ("failure", 0.0)
     return Record(key, role, **more, instruction="", outcome=outcome, progress=progress, curve=(progress,),
                   metrics={}, cause=None, line=0, offset=0)  # fmt: skip

@@ -7,9 +7,12 @@ Depth is measured along the optical axis (metres), not along the ray.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+from qwenarm.errors import UnknownName
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,14 @@ WRIST = Camera("wrist", (0.085, 0.0, 0.045), (0.03, 0.0, 0.17), fovy_deg=65.0, b
 WIDE = Camera("wide", (1.45, 0.95, 0.85), (0.30, 0.0, 0.27), fovy_deg=40.0)
 """For people: robot and table together. Films use it; no model is shown it unless asked."""
 CAMERAS = (FRONT, OVERHEAD, WRIST, WIDE)
+
+
+def check_cameras(names: Iterable[str]) -> None:
+    """Raises UnknownName for a name that none of CAMERAS has."""
+    known = [camera.name for camera in CAMERAS]
+    for name in names:
+        if name not in known:
+            raise UnknownName("camera", name, known)
 
 
 def project(

@@ -28,6 +28,7 @@ class Entrant:
     role: str
     model: str
     altitude: str
+    cameras: str
     arm: str
     combos: str
     clock: str
@@ -38,6 +39,11 @@ class Entrant:
     @property
     def is_model(self) -> bool:
         return self.role == MODEL
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The model, and how it is asked."""
+        return self.model, self.altitude, self.cameras
 
     @property
     def latency_s(self) -> float | None:
@@ -71,7 +77,7 @@ def entrants(runs: Sequence[Run]) -> list[Entrant]:
     groups: dict[tuple[int, tuple[str, ...]], list[Record]] = {}
     for index, run in enumerate(runs):
         for r in run.records:
-            settings = (r.role, r.model, r.altitude, r.key.arm, r.key.combos, r.key.clock, r.key.policy)
+            settings = (r.role, r.model, r.altitude, r.cameras, r.key.arm, r.key.combos, r.key.clock, r.key.policy)
             groups.setdefault((index, settings), []).append(r)
     found = [Entrant(runs[index], *settings, records=tuple(records)) for (index, settings), records in groups.items()]
     order = (MODEL, *CONTROLS)
@@ -87,6 +93,7 @@ def entrants(runs: Sequence[Run]) -> list[Entrant]:
 TOLD: tuple[Callable[[Entrant], str], ...] = (
     lambda e: e.model,
     lambda e: e.altitude,
+    lambda e: e.cameras or "own cameras",
     lambda e: e.arm,
     lambda e: f"combinations {e.combos}",
     lambda e: e.clock,
@@ -112,7 +119,7 @@ def controls_of(model: Entrant, everybody: Iterable[Entrant]) -> dict[str, Entra
 
     def belongs(e: Entrant) -> bool:
         same = (e.arm, e.clock, e.combos) == (model.arm, model.clock, model.combos)
-        mine = e.role not in OF_THE_MODEL or (e.model, e.altitude) == (model.model, model.altitude)
+        mine = e.role not in OF_THE_MODEL or e.asked == model.asked
         return same and mine and not e.is_model
 
     nearest = sorted(filter(belongs, everybody), key=lambda e: e.run is model.run)  # the later one stays
@@ -136,4 +143,4 @@ def choose(everybody: Sequence[Entrant], which: str = "") -> Entrant:
 
 
 def _words(e: Entrant) -> set[str]:
-    return {e.role, e.model, e.altitude, e.arm, e.clock, e.combos, e.policy, *e.name.split(" · ")}
+    return {*e.asked, e.role, e.arm, e.clock, e.combos, e.policy, *e.name.split(" · ")}

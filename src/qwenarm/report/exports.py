@@ -95,8 +95,8 @@ def episode_rows(everybody: Iterable[Entrant]) -> list[dict[str, Any]]:
 
 
 def _who(e: Entrant) -> dict[str, Any]:
-    return {"entrant": e.name, "role": e.role, "model": e.model, "altitude": e.altitude, "run": str(e.run.folder)} | {
-        name: getattr(e, name) for name in ("arm", "combos", "clock", "policy")
+    return {"entrant": e.name, "role": e.role, "model": e.model, "run": str(e.run.folder)} | {
+        name: getattr(e, name) for name in ("altitude", "cameras", "arm", "combos", "clock", "policy")
     }
 
 

@@ -53,7 +53,7 @@ def latency_figures(models: Sequence[Entrant]) -> list[tuple[str, str]]:
     groups: dict[tuple[str, ...], list[Entrant]] = {}
     for e in models:
         if e.latency_s is not None:
-            groups.setdefault((e.run.name, e.model, e.altitude, e.arm, e.combos), []).append(e)
+            groups.setdefault((e.run.name, *e.asked, e.arm, e.combos), []).append(e)
     several = [sorted(g, key=lambda e: e.latency_s or 0.0) for g in groups.values() if len({e.clock for e in g}) > 1]
     families = sorted({name for group in several for e in group for name in by_family(e.unchanged)})
     return [(where, _latency(several, where)) for where in ([ALL, *families] if several else [])]

@@ -90,7 +90,7 @@ def _namesakes(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs:
         for record in run.records:
             if record.role == MODEL:
-                name = (record.model, record.altitude)
+                name = tuple(filter(None, (record.model, record.altitude, record.cameras)))
                 found.setdefault(name, {}).setdefault(record.key.policy, run.name)
     for name, policies in found.items():
         if len(policies) > 1:

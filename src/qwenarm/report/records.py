@@ -53,6 +53,7 @@ class Record:
     role: str
     model: str
     altitude: str
+    cameras: str
     instruction: str
     outcome: str
     progress: float

@@ -113,6 +113,7 @@ class _Reader:
             role=options["policy"],
             model=options.get("model", ""),
             altitude=options.get("altitude", ""),
+            cameras=options.get("cameras", ""),
             instruction=data["instruction"],
             outcome=data["outcome"],
             progress=float(data["progress"]),
