@@ -29,6 +29,14 @@ def test_the_likeliest_is_guessed_as_far_as_it_is_likely():
     assert drafts.guess([3, 4]) == []
 
 
+def test_what_the_prompt_names_is_thought_of_first():
+    drafts = Drafts()
+    for after in (5, 5, 5, 6, 7):
+        drafts.learn([1, 2, after, 9])
+    assert drafts.guess([1, 2], {6, 30}) == [6, 9]
+    assert drafts.guess([1, 2], {30}) == [5, 9]
+
+
 def test_it_does_not_grow_without_bound():
     drafts = Drafts()
     for first in range(3):

@@ -189,7 +189,7 @@ def test_guesses_save_steps_and_change_nothing(models, look, specs, seen, kind, 
 
 
 class Right(Drafts):
-    """Knows the answers, up to their last but one token."""
+    """Knows the answers."""
 
     def __init__(self, model, prompts, answers):
         self.said = [[*model._asked(prompt).ids, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
@@ -198,16 +198,14 @@ class Right(Drafts):
     def learn(self, tokens):
         self.turn += 1
 
-    def guess(self, tokens):
-        said = self.said[self.turn]
-        places = [at for at in range(len(said)) if said[at : at + len(tokens)] == tokens]
-        return said[places[-1] + len(tokens) :][:4] if places else []
+    def guess(self, tokens, told=()):
+        return self.said[self.turn][len(tokens) :][:4]
 
 
 class Wrong(Drafts):
     """Always guesses the same, which is hardly ever right."""
 
-    def guess(self, tokens):
+    def guess(self, tokens, told=()):
         return [7, 8, 9]
 
 

@@ -1,14 +1,15 @@
 """Guesses how an answer goes on, from what stood behind the same tokens in earlier answers.
 
-Calls repeat much of each other: the skill, the second word of a label, the quote behind it. A guess is shown to the
-model together with what is certain, in one step, and stands only as far as the model chooses the same (``engine.py``).
-This is speculative decoding (Leviathan et al. 2023, arXiv:2211.17192) with a table of pairs in place of a second model.
+Calls repeat much of each other: the skill, the second word of a label, the quote behind it; and they repeat words of
+their prompt. A guess is shown to the model together with what is certain, in one step, and stands only as far as the
+model chooses the same (``engine.py``). This is speculative decoding (Leviathan et al. 2023, arXiv:2211.17192) with a
+table of pairs in place of a second model.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import pairwise
 
 PAIRS = 4096
@@ -32,11 +33,14 @@ class Drafts:
         for pair, after in zip(pairwise(tokens), tokens[2:], strict=False):
             self._next.setdefault(pair, Counter())[after] += 1
 
-    def guess(self, tokens: Sequence[int]) -> list[int]:
-        """What is likely to follow an answer's tokens so far; empty where nothing is."""
+    def guess(self, tokens: Sequence[int], told: Container[int] = ()) -> list[int]:
+        """What is likely to follow an answer's tokens so far; empty where nothing is. told: the prompt's tokens; where
+        some of them have followed before, only these are thought of.
+        """
         draft: list[int] = []
         last, share = tuple(tokens[-2:]), 1.0
         while len(draft) < MOST and (known := self._next.get(last)):
+            known = Counter({token: count for token, count in known.items() if token in told}) or known
             ((after, count),) = known.most_common(1)
             share *= count / known.total()
             if share < LIKELY:

@@ -41,6 +41,8 @@ from qwenarm.mind.whole import Whole
 CLOSE = 1e-4
 """Logits nearer to each other than this are a close call in a batch or beside a guess. They differ by up to 2e-5
 between batches of the bundled model (benchmarks/evaluation.py measures it)."""
+RECENT = 64
+"""Of so many last tokens of a prompt, those with the task, a guess is made rather than of others."""
 PREFIXES = 4
 """So many constant prefixes are kept: one per altitude and set of skills or cameras in use."""
 
@@ -68,8 +70,8 @@ class Asked:
 
     @property
     def said(self) -> list[int]:
-        """The answer so far, behind the last tokens of what it answers."""
-        return [*self.ids[-2:], *self.answer.tokens]
+        """The prompt and its answer so far."""
+        return [*self.ids, *self.answer.tokens]
 
 
 @dataclass
@@ -106,9 +108,9 @@ class Engine:
         """Writes all the answers, each to its end."""
         groups: dict[tuple[Any, ...], list[Asked]] = {}
         for one in asked:
-            one.ids = [*one.ids, *one.answer.begin()]
+            one.answer.begin()
             constant = one.ids.index(self.image) if self.image in one.ids else 0
-            groups.setdefault((constant, *one.ids[:constant], len(one.ids) * self.hybrid), []).append(one)
+            groups.setdefault((constant, *one.ids[:constant], len(one.said) * self.hybrid), []).append(one)
         for (constant, *_), rows in groups.items():
             going = [row for row in rows if row.going]
             self._write(going, constant, guessing=self._guesses and len(going) == 1)
@@ -117,20 +119,21 @@ class Engine:
                 row.answer.restart()
                 self._write([row], constant, guessing=False)
         for one in asked:
-            self.drafts.learn(one.said)
+            self.drafts.learn(one.said[-len(one.answer.tokens) - 2 :])
 
     def _write(self, rows: list[Asked], constant: int, guessing: bool) -> None:
         """rows: prompts with the same first ``constant`` tokens."""
         if not rows:
             return
-        batch, logits = self._prefill(rows, constant, self.drafts.guess(rows[0].said) if guessing else [])
+        told = set(rows[0].ids[-RECENT:])
+        batch, logits = self._prefill(rows, constant, self.drafts.guess(rows[0].said, told) if guessing else [])
         careful = guessing or (len(rows) > 1 and self.model.dtype == torch.float32)
         while True:
             self._advance(batch, logits, careful)
             self._drop_finished(batch)
             if not batch.rows:
                 return
-            logits = self._step(batch, self.drafts.guess(batch.rows[0].said) if guessing else [])
+            logits = self._step(batch, self.drafts.guess(rows[0].said, told) if guessing else [])
 
     def _advance(self, batch: _Batch, logits: torch.Tensor, careful: bool) -> None:
         """Lets rows choose that have nothing queued, and goes on as far as the draft comes true. logits (rows, 1 +
@@ -154,7 +157,7 @@ class Engine:
         batch.position = batch.position - (len(draft) - right)
 
     def _prefill(self, rows: list[Asked], constant: int, draft: list[int]) -> tuple[_Batch, torch.Tensor]:
-        shown = [[*row.ids, *draft] for row in rows]
+        shown = [[*row.said, *draft] for row in rows]
         longest = max(map(len, shown))
         ids = torch.zeros(len(rows), longest, dtype=torch.long)
         mask = torch.zeros(len(rows), longest, dtype=torch.bool)

@@ -16,7 +16,7 @@ from torch.nn.functional import gelu, linear
 SMALL = 256 << 20
 """Bytes of weights up to which a model is packed."""
 ROWS = 64
-"""The number of rows that the order is chosen for; it serves from two to hundreds."""
+"""The number of rows that the order is chosen for; it serves from one to hundreds."""
 
 Gelu = Literal["none", "tanh"]
 
@@ -39,12 +39,12 @@ class Linear:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """x (..., in) -> (..., out)."""
-        if self.packed is None or x.shape[:-1].numel() == 1:
+        if self.packed is None:
             return linear(x, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise.default(x, self.packed, self.bias, "none", [], "")
 
     def gelu(self, x: torch.Tensor, form: Gelu) -> torch.Tensor:
         """The same, then gelu in that form, as torch names it ("none": by the error function)."""
         if self.packed is None:
             return gelu(linear(x, self.weight, self.bias), approximate=form)
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "gelu", [], form)
+        return torch.ops.mkldnn._linear_pointwise.default(x, self.packed, self.bias, "gelu", [], form)
