@@ -82,6 +82,7 @@ class Lean:
         self.heads, self.kept = config.num_attention_heads, config.num_key_value_heads
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.epsilon, self.image = config.rms_norm_eps, model.config.image_token_id
+        self.least = torch.tensor(self.epsilon)
         self.layers = [self._layer(layer) for layer in self.text.layers]
         self.head = Linear(model.lm_head.weight, packed=self.packed)
         visual = model.model.visual
@@ -170,7 +171,12 @@ class Lean:
         return self.head(self._norm(hidden[:, -wanted:], self.text.norm.weight))
 
     def _norm(self, hidden: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
-        return rms_norm(hidden, hidden.shape[-1:], weight, self.epsilon)
+        if not self.packed:
+            return rms_norm(hidden, hidden.shape[-1:], weight, self.epsilon)
+        # The same sums; on a CPU torch's own takes three times as many operations for them.
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
+        normed = hidden * torch.addcmul(self.least, length, length, value=1 / hidden.shape[-1]).rsqrt_()
+        return normed if weight is None else normed.mul_(weight)
 
     def _turn(self, hidden: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of the rotation, (rows, width, 1, size); the sines of the first half are negative, as what
