@@ -77,14 +77,14 @@ class Asked:
 @dataclass
 class _Batch:
     """Rows that are written together. mask (rows, length) bool: which slots of the cache count; None if all do.
-    position (rows,): of the next token. queues: tokens that the model has not seen yet. draft: what the only row was
-    guessed to go on with when the model was last shown it.
+    position (rows,) int64: of the next token. queues: tokens that the model has not seen yet. draft: what the only row
+    was guessed to go on with when the model was last shown it.
     """
 
     rows: list[Asked]
     cache: Any
     mask: torch.Tensor | None
-    position: torch.Tensor
+    position: np.ndarray
     queues: list[list[int]]
     draft: list[int] = field(default_factory=list)
 
@@ -101,6 +101,7 @@ class Engine:
         self.passes = (Recorded if graphs else Lean)(model) if Lean.fits(model) else Whole(model)
         self.drafts = Drafts()
         self._guesses = self.passes.goes_back and model.dtype == torch.float32 and sampling.temperature <= 0
+        self._bits = torch.ones((), dtype=torch.int32) << torch.arange(32, dtype=torch.int32, device=self.device)
         self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     @torch.inference_mode()
@@ -141,9 +142,9 @@ class Engine:
         """
         draft, right = batch.draft, 0
         while True:
-            for place, token, close in self._choose(logits[:, right], batch):
+            for place, token, close in self._choose(logits[:, right], batch, careful):
                 row = batch.rows[place]
-                row.close = close and careful
+                row.close = close
                 batch.queues[place] = row.answer.take(token)
             if not draft:
                 return
@@ -159,14 +160,14 @@ class Engine:
     def _prefill(self, rows: list[Asked], constant: int, draft: list[int]) -> tuple[_Batch, torch.Tensor]:
         shown = [[*row.said, *draft] for row in rows]
         longest = max(map(len, shown))
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-        position = torch.zeros(3, len(rows), longest, dtype=torch.long)
+        ids = np.zeros((len(rows), longest), np.int64)
+        mask = np.zeros((len(rows), longest), bool)
+        position = np.zeros((3, len(rows), longest), np.int64)
         for place, (row, own) in enumerate(zip(rows, shown, strict=True)):
             frames = [] if row.grids is None else row.grids.tolist()
-            stands = torch.from_numpy(positions(own, self.image, frames, self.merge))
+            stands = positions(own, self.image, frames, self.merge)
             for part in (slice(0, constant), slice(constant - len(own), None)):  # the gap lies between the two
-                ids[place, part] = torch.tensor(own[part], dtype=torch.long)
+                ids[place, part] = own[part]
                 mask[place, part] = True
                 position[:, place, part] = stands[:, part]
         grids = [row.grids for row in rows if row.grids is not None]
@@ -174,14 +175,14 @@ class Engine:
         batch = _Batch(
             rows,
             self._cache(rows[0].ids[:constant], len(rows), longest - constant),
-            None if mask.all() else mask.to(self.device),
-            position.amax(dim=(0, 2)).to(self.device) + 1,
+            None if mask.all() else self._there(mask),
+            position.max(axis=(0, 2)) + 1,
             [[] for _ in rows],
             draft,
         )
         logits = self.passes.forward(
-            ids[:, constant:].to(self.device),
-            position[:, :, constant:].to(self.device),
+            self._there(ids[:, constant:]),
+            self._there(position[:, :, constant:]),
             batch.mask,
             batch.cache,
             torch.cat(pixels).to(self.device, self.model.dtype) if pixels else None,
@@ -198,22 +199,26 @@ class Engine:
         batch.queues[0] += draft
         lengths = [len(queue) for queue in batch.queues]
         width = min(lengths) if self.hybrid else max(lengths)
-        ids = torch.zeros(len(lengths), width, dtype=torch.long)
-        mask = torch.zeros(len(lengths), width, dtype=torch.bool)
+        ids = np.zeros((len(lengths), width), np.int64)
+        mask = np.zeros((len(lengths), width), bool)
         for place, queue in enumerate(batch.queues):
             seen = queue[:width]
-            ids[place, width - len(seen) :] = torch.tensor(seen)
+            ids[place, width - len(seen) :] = seen
             mask[place, width - len(seen) :] = True
             batch.queues[place] = queue[width:]
-        mask = mask.to(self.device)
-        count = mask.cumsum(dim=1)
-        position = (batch.position[:, None] + count - 1).expand(3, -1, -1)
+        count = mask.cumsum(axis=1)
+        position = self._there(batch.position[:, None] + count - 1).expand(3, -1, -1)
         batch.position = batch.position + count[:, -1]
+        shown = self._there(mask)
         if batch.mask is None and not mask.all():
-            batch.mask = mask.new_ones(len(lengths), batch.cache.get_seq_length())
+            batch.mask = shown.new_ones(len(lengths), batch.cache.get_seq_length())
         if batch.mask is not None:
-            batch.mask = torch.cat([batch.mask, mask], dim=1)
-        return self.passes.forward(ids.to(self.device), position, batch.mask, batch.cache, wanted=1 + len(draft))
+            batch.mask = torch.cat([batch.mask, shown], dim=1)
+        return self.passes.forward(self._there(ids), position, batch.mask, batch.cache, wanted=1 + len(draft))
+
+    def _there(self, values: np.ndarray) -> torch.Tensor:
+        """On the model's device."""
+        return torch.from_numpy(values).to(self.device)
 
     def _cache(self, prefix: list[int], rows: int, slots: int) -> Any:
         """A cache for that many rows that has seen the prefix already, with room for so many tokens more."""
@@ -242,29 +247,37 @@ class Engine:
         if going:
             index = torch.tensor(going, device=self.device)
             batch.cache.reorder_cache(index)
-            batch.position = batch.position[index]
+            batch.position = batch.position[going]
             batch.mask = None if batch.mask is None else batch.mask[index]
 
-    def _choose(self, logits: torch.Tensor, batch: _Batch) -> list[tuple[int, int, bool]]:
-        """(row, token, was it a close call) for every row that has nothing queued. logits: (rows, vocabulary)."""
+    def _choose(self, logits: torch.Tensor, batch: _Batch, careful: bool) -> list[tuple[int, int, bool]]:
+        """(row, token, was it a close call) for every row that has nothing queued. logits: (rows, vocabulary). careful:
+        whether close calls are to be told.
+        """
         places = [place for place, queue in enumerate(batch.queues) if not queue]
         answers = [batch.rows[place].answer for place in places]
         bits = np.full((len(places), -(-logits.shape[1] // 32)), -1, np.int32)
         for row, answer in zip(bits, answers, strict=True):
             answer.allow(row)
-        allowed = _unpacked(torch.from_numpy(bits).to(logits.device), logits.shape[1])
-        logits = logits[places].float().masked_fill(~allowed, -torch.inf)
-        if self.sampling.temperature <= 0:
-            tokens, best = logits.argmax(dim=1).tolist(), logits.topk(2, dim=1).values
-            close = (best[:, 0] - best[:, 1] < CLOSE).tolist()
+        waiting = logits if len(places) == len(logits) else logits[places]
+        logits = waiting.float().masked_fill(self._forbidden(bits, logits.shape[1]), -torch.inf)
+        close = [False] * len(places)
+        if self.sampling.temperature <= 0 and careful:
+            best, order = logits.topk(2, dim=1)
+            tokens, close = order[:, 0].tolist(), (best[:, 0] - best[:, 1] < CLOSE).tolist()
+        elif self.sampling.temperature <= 0:
+            tokens = logits.argmax(dim=1).tolist()
         else:
             odds = _odds(logits, self.sampling).cpu()
             sources = [batch.rows[place].source for place in places]
             tokens = [
                 int(torch.multinomial(row, 1, generator=source)) for row, source in zip(odds, sources, strict=True)
             ]
-            close = [False] * len(places)
         return list(zip(places, tokens, close, strict=True))
+
+    def _forbidden(self, bits: np.ndarray, size: int) -> torch.Tensor:
+        """(rows, words) int32, a bit for each token that is allowed, the lowest first -> (rows, size) bool."""
+        return ((self._there(bits)[:, :, None] & self._bits) == 0).flatten(1)[:, :size]
 
 
 def _alike(first: Sequence[int], second: Sequence[int]) -> int:
@@ -273,12 +286,6 @@ def _alike(first: Sequence[int], second: Sequence[int]) -> int:
         (at for at, (one, other) in enumerate(zip(first, second, strict=False)) if one != other),
         min(len(first), len(second)),
     )
-
-
-def _unpacked(bits: torch.Tensor, size: int) -> torch.Tensor:
-    """(rows, words) int32, 32 tokens a word, the lowest bit first -> (rows, size) bool."""
-    places = torch.arange(32, device=bits.device, dtype=torch.int32)
-    return ((bits[:, :, None] >> places) & 1).bool().flatten(1)[:, :size]
 
 
 def _odds(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:

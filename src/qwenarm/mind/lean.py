@@ -158,12 +158,13 @@ class Lean:
         first layers.
         """
         turn = self._turn(hidden, position)
+        keys, values = cache.keys.narrow(3, 0, span).unbind(), cache.values.narrow(3, 0, span).unbind()
         for index, layer in enumerate(self.layers):
             width = hidden.shape[1]
             if index == len(self.layers) - 1 and index >= len(deep):
                 width, allowed = wanted, self._of_last(wanted, allowed)
-            held = cache.keys[index], cache.values[index]
-            hidden = hidden[:, -width:] + self._attend(layer, hidden, width, turn, held, slots, allowed, span)
+            held = keys[index], values[index]
+            hidden = hidden[:, -width:] + self._attend(layer, hidden, width, turn, held, slots, allowed)
             gate, up = layer.gate_up(self._norm(hidden, layer.between)).chunk(2, dim=-1)
             hidden += layer.down(silu(gate) * up)
             if index < len(deep):
@@ -212,19 +213,18 @@ class Lean:
         held: tuple[torch.Tensor, torch.Tensor],
         slots: torch.Tensor,
         allowed: torch.Tensor | None,
-        span: int,
     ) -> torch.Tensor:
         """Keeps the keys and values of all tokens, and lets the last ``wanted`` of them attend."""
         (rows, width, _), (keys, values) = hidden.shape, held
         found = layer.qkv(self._norm(hidden, layer.before)).view(rows, width, -1, self.size)
-        both, own = found.split([self.heads + self.kept, self.kept], dim=2)
+        both, own = found.narrow(2, 0, self.heads + self.kept), found.narrow(2, self.heads + self.kept, self.kept)
         if layer.qk is not None:
             both = self._norm(both, None) * layer.qk
         both = (both * turn[0]).addcmul_(both.roll(self.size // 2, dims=-1), turn[1])
-        keys.index_copy_(2, slots, both[:, :, self.heads :].transpose(1, 2))
+        keys.index_copy_(2, slots, both.narrow(2, self.heads, self.kept).transpose(1, 2))
         values.index_copy_(2, slots, own.transpose(1, 2))
-        asked = both[:, -wanted:, : self.heads].transpose(1, 2).reshape(rows, self.kept, -1, self.size)
-        got = scaled_dot_product_attention(asked, keys[:, :, :span], values[:, :, :span], allowed)
+        asked = both.narrow(2, 0, self.heads)[:, -wanted:].transpose(1, 2).reshape(rows, self.kept, -1, self.size)
+        got = scaled_dot_product_attention(asked, keys, values, allowed)
         got = got.view(rows, self.heads, wanted, self.size).transpose(1, 2)
         return layer.out(got.reshape(rows, wanted, -1))
 
