@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from qwenarm.mind import engine, grammar
+from qwenarm.mind.answer import Answer
 from qwenarm.mind.backends.qwen_vl import QwenVL
 from qwenarm.mind.drafts import Drafts
 from qwenarm.mind.engine import Engine, _odds
@@ -186,6 +187,29 @@ def test_guesses_save_steps_and_change_nothing(models, look, specs, seen, kind, 
     model.engine.drafts = Drafts()
     assert lengths[1] < 0.6 * lengths[2]
     assert lengths[0] <= lengths[2]
+
+
+def test_a_guess_never_looks_like_a_frame(models, look, specs):
+    model = models["bundled", False]
+    model.engine.drafts = Drafts()
+    for token, learned in ((model.engine.image, False), (7, True)):
+        asked = model._asked(ask(model, look, specs)[0])
+        asked.answer = Saying(token)
+        model.engine.write([asked])
+        assert bool(model.engine.drafts._next) == learned
+    model.engine.drafts = Drafts()
+
+
+class Saying(Answer):
+    """Says one token three times."""
+
+    def __init__(self, token):
+        super().__init__(limit=3, stops=())
+        self.token = token
+
+    def take(self, token):
+        self.tokens, self.finish = [self.token] * 3, "stop"
+        return self.tokens
 
 
 class Right(Drafts):

@@ -120,7 +120,8 @@ class Engine:
                 row.answer.restart()
                 self._write([row], constant, guessing=False)
         for one in asked:
-            self.drafts.learn(one.said[-len(one.answer.tokens) - 2 :])
+            if self.image not in one.answer.tokens:  # a guess must not look like a frame
+                self.drafts.learn(one.said[-len(one.answer.tokens) - 2 :])
 
     def _write(self, rows: list[Asked], constant: int, guessing: bool) -> None:
         """rows: prompts with the same first ``constant`` tokens."""
@@ -251,9 +252,7 @@ class Engine:
             batch.mask = None if batch.mask is None else batch.mask[index]
 
     def _choose(self, logits: torch.Tensor, batch: _Batch, careful: bool) -> list[tuple[int, int, bool]]:
-        """(row, token, was it a close call) for every row that has nothing queued. logits: (rows, vocabulary). careful:
-        whether close calls are to be told.
-        """
+        """(row, token, was it a close call) for every row that has nothing queued. logits: (rows, vocabulary)."""
         places = [place for place, queue in enumerate(batch.queues) if not queue]
         answers = [batch.rows[place].answer for place in places]
         bits = np.full((len(places), -(-logits.shape[1] // 32)), -1, np.int32)
@@ -281,7 +280,7 @@ class Engine:
 
 
 def _alike(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens two lists have in common at their beginning."""
+    """How many tokens are the same at the beginning of both."""
     return next(
         (at for at, (one, other) in enumerate(zip(first, second, strict=False)) if one != other),
         min(len(first), len(second)),
