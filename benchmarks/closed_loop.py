@@ -19,21 +19,22 @@ from qwenarm.progress import show_evaluation
 RESULTS = Path(__file__).parent / "results" / "closed_loop.json"
 TASKS = "put,stack,sort"
 ROWS = (
-    ("bundled model", "vlm", "all", 100),
-    ("bundled, seen combinations only", "vlm", "seen", 100),
-    ("bundled, unseen combinations only", "vlm", "unseen", 100),
-    ("bundled, blind (grey frames)", "blind", "all", 100),
-    ("oracle", "oracle", "all", 200),
-    ("random", "random", "all", 100),
-    ("idle", "idle", "all", 100),
+    ("bundled model", Choice(), 100),
+    ("bundled, seen combinations only", Choice(combos="seen"), 100),
+    ("bundled, unseen combinations only", Choice(combos="unseen"), 100),
+    ("bundled, camera `overhead` instead of `front`", Choice(cameras="overhead"), 100),
+    ("bundled, blind (grey frames)", Choice(policy="blind"), 100),
+    ("oracle", Choice(policy="oracle"), 200),
+    ("random", Choice(policy="random"), 100),
+    ("idle", Choice(policy="idle"), 100),
 )
-"""Who plays, the policy, the colour x shape combinations, seeds per task."""
+"""Who plays, what is chosen, seeds per task."""
 
 
-def measure(policy: str, combos: str, seeds: int, out: Path, workers: int) -> list[Score]:
+def measure(choice: Choice, seeds: int, out: Path, workers: int) -> list[Score]:
     """One row of the table: a score per task. What stands in the ledger already is not played again."""
-    folder = out / f"{policy}-{combos}"
-    wanted = plan(Choice(policy=policy, combos=combos), tasks=TASKS, seeds=seeds)
+    folder = out / "-".join(filter(None, (choice.policy, choice.combos, choice.cameras)))
+    wanted = plan(choice, tasks=TASKS, seeds=seeds)
     show_evaluation(Console(), wanted, folder, workers=workers, batch=8)
     return scores(rows(folder))
 
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/closed-loop"))
     parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
-    found = {who: measure(policy, combos, seeds, args.out, args.workers) for who, policy, combos, seeds in ROWS}
+    found = {who: measure(choice, seeds, args.out, args.workers) for who, choice, seeds in ROWS}
     print("| policy | n per task | put | stack (two) | sort |\n| --- | --- | --- | --- | --- |")
     for who, row in found.items():
         print(f"| {who} | {row[0].n} | {' | '.join(map(text, row))} |")

@@ -19,5 +19,5 @@ def learner(tmp_path_factory: pytest.TempPathFactory) -> Learner:
 @pytest.fixture(scope="session")
 def pictures() -> Pictures:
     rng = np.random.default_rng(11)
-    rgb, owner, objects = zip(*(take_picture(rng) for _ in range(6)), strict=True)
-    return Pictures(np.stack(rgb), np.stack(owner).astype(np.int64), np.stack(objects))
+    rgb, owner, objects, camera = map(np.stack, zip(*(take_picture(rng) for _ in range(6)), strict=True))
+    return Pictures(rgb, owner.astype(np.int64), objects, camera)

@@ -1,6 +1,7 @@
 """The recipe runs, learns, stops and goes on, and what it writes is loaded as any other checkpoint."""
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path):
 def test_it_learns_one_batch_by_heart(pictures: Pictures, tmp_path: Path):
     """Loss falls, and the supervised heads come to look at what is meant."""
     learner = Learner(Config(out=tmp_path, device="cpu", eye_steps=0, reader_steps=100_000))
-    two = Pictures(pictures.rgb[:2], pictures.owner[:2], pictures.objects[:2])
+    two = Pictures(*(column[:2] for column in astuple(pictures)))
     questions = ask_all(np.random.default_rng(0), two, 3)
     reports = [learner.learn(two, questions) for _ in range(25)]
     assert reports[-1]["loss"] < 0.6 * reports[0]["loss"]

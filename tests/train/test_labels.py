@@ -31,7 +31,7 @@ def test_cells_tell_what_their_owner_is_and_where():
     objects = np.full((1, 12, 8), -1.0, np.float32)
     objects[0, 0] = (SHAPE_NAMES.index("bowl"), COLOR_NAMES.index("blue"), 0.8, 0.7, 900, 0, -1, 0.14)
     objects[0, 1] = (SHAPE_NAMES.index("ball"), COLOR_NAMES.index("red"), 0.75, 0.6, 300, 1, 0, 0.045)
-    truth = cells(Pictures(np.zeros((1, 64, 96, 3), np.uint8), owner, objects))
+    truth = cells(Pictures(np.zeros((1, 64, 96, 3), np.uint8), owner, objects, np.zeros(1, np.int8)))
     assert truth["shape"][0].tolist() == [6, 6, 6, 6, 6, SHAPE_NAMES.index("ball")]
     last = {name: value[0, -1].item() for name, value in truth.items()}
     assert last["color"] == COLOR_NAMES.index("red")

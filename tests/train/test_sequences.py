@@ -2,10 +2,12 @@
 loop.
 """
 
+from dataclasses import astuple, replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from qwenarm.body.objects import HELD_OUT
@@ -13,9 +15,9 @@ from qwenarm.mind.coordinates import decode
 from qwenarm.mind.language import parse, system_text, tool_schemas, user_text
 from qwenarm.mind.presets import BUNDLED
 from qwenarm.train.bundled import ask_all
-from qwenarm.train.labels import Pictures, patches
+from qwenarm.train.labels import VIEWS, Pictures, patches
 from qwenarm.train.learner import Learner
-from qwenarm.train.questions import Question
+from qwenarm.train.questions import HOLLOW, Question, things
 from qwenarm.train.sequences import FAMILY, SIZES, answer_text, prompt_text, read_branches
 
 
@@ -47,10 +49,11 @@ def test_prompts_are_those_of_the_closed_loop(learner: Learner):
     assert text.endswith("<|im_start|>assistant\n")
 
 
-def test_a_packed_branch_equals_a_prompt_of_its_own(learner: Learner, pictures: Pictures):
+@pytest.mark.parametrize("camera", range(len(VIEWS)))
+def test_a_packed_branch_equals_a_prompt_of_its_own(learner: Learner, pictures: Pictures, camera: int):
     """The law that makes training and the closed loop the same: equal states, by transformers' own forward pass."""
     model: Any = learner.model.float().eval()
-    one = Pictures(pictures.rgb[:1], pictures.owner[:1], pictures.objects[:1])
+    one = replace(Pictures(*(column[:1] for column in astuple(pictures))), camera=np.array([camera]))
     questions = _questions(one)[0]
     assert len(questions) >= 2
     batch = learner.sequencer.batch([questions])
@@ -59,10 +62,11 @@ def test_a_packed_branch_equals_a_prompt_of_its_own(learner: Learner, pictures: 
         seen = model.model.visual(patches(one.rgb), grid_thw=grid)
         table = model.get_input_embeddings().weight
         branches = read_branches(
-            model.model.language_model, table, learner.sequencer, batch, seen, attentions=False
+            model.model.language_model, table, learner.sequencer, batch, seen, one.camera, attentions=False
         ).last_hidden_state
         for branch, label, question in zip(branches, batch.label, questions, strict=True):
-            text = prompt_text(learner.tokenizer, question, learner.sequencer.specs)
+            name = VIEWS[camera]
+            text = prompt_text(learner.tokenizer, question, learner.sequencer.specs, name)
             text = (
                 text.replace("<|image_pad|>", "<|image_pad|>" * learner.sequencer.cells)
                 + answer_text(question)
@@ -98,3 +102,28 @@ def test_no_question_names_a_held_out_pair(pictures: Pictures):
     for _ in range(20):
         for question in chain(*ask_all(rng, pictures, 6)):
             assert not any(label in f"{question.instruction} {question.history} {question.label}" for label in named)
+
+
+def test_short_names_name_one_container_alone(pictures: Pictures):
+    rng = np.random.default_rng(6)
+    short = 0
+    for rows, asked in zip(pictures.objects, ask_all(rng, pictures, 60), strict=True):
+        hollow = [thing for thing in things(rows) if thing.shape in HOLLOW]
+        for question in asked:
+            named = [t for t in hollow if question.label in (t.shape, f"{t.color} container")]
+            short += len(named)
+            assert len(named) <= 1
+            assert all(t.row == question.row for t in named)
+    assert short > 10
+
+
+def test_attention_is_told_of_every_word_that_a_label_repeats(learner: Learner):
+    """Of full names and of short ones: what predicts a word of the label looks at that word in the task."""
+    for label in ("blue bowl", "bowl", "blue container"):
+        words = f"put the red cube in the {label}"
+        question = Question(words, "pick red cube: ok", True, "place", label, 0, 0.5, 0.5)
+        batch = learner.sequencer.batch([[question]])
+        looks = batch.told[0].nonzero()
+        seen = learner.tokenizer.batch_decode(batch.ids[0, looks[:, 1]][:, None])
+        told = learner.tokenizer.batch_decode(batch.label[0, looks[:, 0]][:, None])
+        assert [word.strip() for word in seen] == [word.strip() for word in told] == label.split()

@@ -25,7 +25,7 @@ def test_colors_and_shapes_are_words_of_their_own(learner: Learner):
 
 def test_the_tools_cost_one_token_a_line(learner: Learner):
     specs = learner.sequencer.specs
-    assert len(learner.sequencer.head) - learner.sequencer.cells < 12 + 2 * len(specs)
+    assert learner.sequencer.heads.shape[1] - learner.sequencer.cells < 12 + 2 * len(specs)
 
 
 @given(text=st.text(max_size=60))

@@ -24,7 +24,7 @@ class Drafts:
     """How often which token followed each pair of tokens."""
 
     def __init__(self) -> None:
-        self._next: dict[tuple[int, int], Counter[int]] = {}
+        self._next: dict[tuple[int, ...], Counter[int]] = {}
 
     def learn(self, tokens: Sequence[int]) -> None:
         """Reads one answer."""

@@ -3,7 +3,7 @@ nothing else.
 
 A shard is a folder of .npy files that are memory-mapped while training: ``rgb`` (N, H, W, 3) uint8, ``owner`` (N, H/32,
 W/32) int8 (which object fills most of a 32-pixel cell, -1 = none), ``objects`` (N, MAX_OBJECTS, 8) float32 rows (see
-ROW). A picture never shows a colour x shape pair of HELD_OUT."""
+ROW), ``camera`` (N,) int8 (which of VIEWS took it). A picture never shows a colour x shape pair of HELD_OUT."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from qwenarm.body.render import Renderer
 from qwenarm.body.scene import Placement, Scene, place_objects, sample_look
 from qwenarm.errors import BadInput
 from qwenarm.registry import load
+from qwenarm.train.labels import COLUMNS, VIEWS
 from qwenarm.types import Control
 
 SIZE = (192, 256)
@@ -43,6 +44,8 @@ ROW = ("shape", "color", "u", "v", "pixels", "relation", "parent", "size")
 table, 1 in a container, 2 on another object; row of the parent or -1; size in m. Rows past the last object have shape
 -1.
 """
+VIEW_SHARES = (0.5, 0.35, 0.15)
+"""How many of the pictures each camera of VIEWS takes."""
 SHARD = 1000
 RAY_CAST = 0.15
 """Share of the pictures that the ray caster draws; the others are OpenGL's, where there is any."""
@@ -157,9 +160,9 @@ def jittered(rng: np.random.Generator, camera: Camera) -> Camera:
     return Camera(camera.name, tuple(pos), tuple(target), camera.fovy_deg, camera.body, camera.up)
 
 
-def take_picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def take_picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.int8]:
     """One random arrangement, settled and seen: rgb (H, W, 3) uint8, owner (H/32, W/32) int8, objects (MAX_OBJECTS, 8)
-    float32.
+    float32, and which of VIEWS saw it.
 
     Either arm is parked at home; now and then it holds something, of which a corner may be seen: that is not labelled.
     """
@@ -180,13 +183,14 @@ def take_picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.n
     )
     for _ in range(6):
         body.step(Control(body.hold().qpos, body.arm.max_gap if held is None else 0.0))
+    view = rng.choice(len(VIEWS), p=VIEW_SHARES)
     with Renderer(body.model, "raycast" if rng.random() < RAY_CAST else None) as renderer:
-        rgb = renderer.rgb(body.data, "front", SIZE)
-        geoms = renderer.segmentation(body.data, "front", SIZE)
+        rgb = renderer.rgb(body.data, VIEWS[view], SIZE)
+        geoms = renderer.segmentation(body.data, VIEWS[view], SIZE)
     body_of = {body.model.body(p.spec.id).id: i for i, p in enumerate(placements)}
     lookup = np.array([body_of.get(int(b), -1) for b in body.model.geom_bodyid] + [-1])
     seen = lookup[geoms]
-    return rgb, owners(seen, len(placements)), _describe(body.data, placements, seen)
+    return rgb, owners(seen, len(placements)), _describe(body.data, placements, seen), np.int8(view)
 
 
 def owners(seen: np.ndarray, count: int) -> np.ndarray:
@@ -237,6 +241,6 @@ def make_shard(folder: Path, seed: int, count: int = SHARD) -> None:
     shots = [take_picture(rng) for _ in range(count)]
     work = folder.with_name(folder.name + f".part{os.getpid()}")
     work.mkdir(parents=True, exist_ok=True)
-    for name, column in zip(("rgb", "owner", "objects"), zip(*shots, strict=True), strict=True):
+    for name, column in zip(COLUMNS, zip(*shots, strict=True), strict=True):
         np.save(work / f"{name}.npy", np.stack(column))
     work.rename(folder)

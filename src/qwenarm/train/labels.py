@@ -12,6 +12,10 @@ import torch
 COLOR_NAMES = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
 SHAPE_NAMES = ("cube", "cylinder", "ball", "bowl", "tray", "box")
 """As in body.objects, which a test compares: training on a machine with the shards needs no simulator."""
+VIEWS = ("front", "overhead", "wrist")
+"""The cameras that took the pictures."""
+COLUMNS = ("rgb", "owner", "objects", "camera")
+"""The files of a shard."""
 BINS = 32
 PATCH, MERGE = 16, 2
 
@@ -19,18 +23,19 @@ PATCH, MERGE = 16, 2
 @dataclass
 class Pictures:
     """A batch. rgb (B, H, W, 3) uint8; owner (B, H/32, W/32) int64; objects (B, MAX_OBJECTS, 8) float32 rows of
-    frames.ROW.
+    frames.ROW; camera (B,) int8 indices into VIEWS.
     """
 
     rgb: np.ndarray
     owner: np.ndarray
     objects: np.ndarray
+    camera: np.ndarray
 
 
 def load_shards(folder: Path) -> list[dict[str, np.ndarray]]:
     """All finished shards, memory-mapped."""
     return [
-        {name: np.load(shard / f"{name}.npy", mmap_mode="r") for name in ("rgb", "owner", "objects")}
+        {name: np.load(shard / f"{name}.npy", mmap_mode="r") for name in COLUMNS}
         for shard in sorted(folder.glob("shard[0-9]*"))
         if shard.name.removeprefix("shard").isdigit()
     ]
@@ -44,7 +49,7 @@ def batches(
     """
     while True:
         picks = [(int(s), int(rng.integers(len(shards[s]["rgb"])))) for s in rng.integers(len(shards), size=size)]
-        rgb, owner, objects = (np.stack([shards[s][name][i] for s, i in picks]) for name in ("rgb", "owner", "objects"))
+        rgb, owner, objects, camera = (np.stack([shards[s][name][i] for s, i in picks]) for name in COLUMNS)
         if mirror:
             flip = rng.random(size) < 0.5
             rgb[flip] = rgb[flip, :, ::-1]
@@ -54,7 +59,7 @@ def batches(
             objects[..., 2] = np.where(turned, 1 - objects[..., 2], objects[..., 2])
         gain = rng.uniform(0.85, 1.15, (size, 1, 1, 1)).astype(np.float32)
         rgb = np.clip(rgb * gain, 0, 255).astype(np.uint8)
-        yield Pictures(rgb, owner.astype(np.int64), objects)
+        yield Pictures(rgb, owner.astype(np.int64), objects, camera)
 
 
 def patches(rgb: np.ndarray) -> torch.Tensor:

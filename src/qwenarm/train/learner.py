@@ -126,7 +126,7 @@ class Learner:
 
     def _reading(self, batch: Batch, seen: Any, pictures: Pictures) -> tuple[torch.Tensor, dict[str, float]]:
         table = self.model.get_input_embeddings().weight
-        out = read_branches(self.model.model.language_model, table, self.sequencer, batch, seen)
+        out = read_branches(self.model.model.language_model, table, self.sequencer, batch, seen, pictures.camera)
         is_number = batch.number >= 0
         is_word = (batch.label >= 0) & ~is_number
         words = (out.last_hidden_state[is_word] @ table.T).float()

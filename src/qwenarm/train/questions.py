@@ -20,6 +20,9 @@ HELD_IN_SORT = 0.35
 """Share of the questions on sorting in which the hand holds something: where does it go?"""
 LEFT_OUT = 0.5
 """Share of the finished sortings that are not asked about: else "done" would be said more often than it is true."""
+SHORTLY = 0.2
+"""Share of the questions that name a container by its shape or its colour alone, where that is enough. A model that has
+to find things by either learns to find those by both whose combination it has never seen."""
 PICK_FAILURES = ("nothing between the fingers", "nothing to grasp at that point", "the object slipped out of the hand")
 
 
@@ -35,10 +38,12 @@ class Thing:
     on: int
     inside: bool
     pixels: int
+    called: str = ""
+    """What the words call it, if not by colour and shape."""
 
     @property
     def label(self) -> str:
-        return f"{self.color} {self.shape}"
+        return self.called or f"{self.color} {self.shape}"
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,19 @@ def things(rows: np.ndarray) -> list[Thing]:
 def ask(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tuple[str, str]]) -> Question | None:
     """A random question that makes sense for this picture, or None if the draw did not."""
     kind = rng.choice(["put", "stack", "sort"], p=[0.22, 0.22, 0.56])
+    if rng.random() < SHORTLY:
+        seen = [_shortly(rng, thing, seen) for thing in seen]
     if kind == "sort":
         return _ask_sort(rng, seen, held_out)
     return _ask_put(rng, seen, held_out) if kind == "put" else _ask_stack(rng, seen, held_out)
+
+
+def _shortly(rng: np.random.Generator, thing: Thing, seen: list[Thing]) -> Thing:
+    """A container by a shorter name, if there is one that only it has."""
+    others = [t for t in seen if t.shape in HOLLOW and t is not thing]
+    names = [thing.shape] if all(t.shape != thing.shape for t in others) else []
+    names += [f"{thing.color} container"] if all(t.color != thing.color for t in others) else []
+    return replace(thing, called=str(rng.choice(names))) if names and thing.shape in HOLLOW else thing
 
 
 def _absent(

@@ -18,12 +18,14 @@ from transformers import PreTrainedTokenizerFast
 from qwenarm.mind.families import family_named
 from qwenarm.mind.language import ASKS, render, tool_schemas, user_text
 from qwenarm.mind.presets import BUNDLED
+from qwenarm.train.labels import VIEWS
 from qwenarm.train.questions import SOLID, Question
 from qwenarm.train.tokenizer import token_id
 from qwenarm.types import Decision, ImagePoint, SkillCall, SkillSpec
 
 FAMILY = family_named("qwen3_vl")
-SIZES = {"front": BUNDLED.frame_size}
+SIZES = {VIEWS[0]: BUNDLED.frame_size}
+"""A point's numbers are the same in whatever single camera."""
 
 
 def answer_text(question: Question) -> str:
@@ -32,7 +34,9 @@ def answer_text(question: Question) -> str:
     return render(Decision(calls=(SkillCall(question.skill, args),)), FAMILY, SIZES)
 
 
-def prompt_text(tokenizer: PreTrainedTokenizerFast, question: Question, specs: Sequence[SkillSpec]) -> str:
+def prompt_text(
+    tokenizer: PreTrainedTokenizerFast, question: Question, specs: Sequence[SkillSpec], camera: str = VIEWS[0]
+) -> str:
     """The prompt as the chat template writes it, with one placeholder for the picture: the same as
     mind.language.to_prompt.
     """
@@ -41,10 +45,14 @@ def prompt_text(tokenizer: PreTrainedTokenizerFast, question: Question, specs: S
         {"role": "system", "content": f"{BUNDLED.system} {ASKS['step']}"},
         {
             "role": "user",
-            "content": [{"type": "text", "text": "front:"}, {"type": "image"}, {"type": "text", "text": "\n" + words}],
+            "content": [
+                {"type": "text", "text": f"{camera}:"},
+                {"type": "image"},
+                {"type": "text", "text": "\n" + words},
+            ],
         },
     ]
-    tools: list[Any] = list(tool_schemas(specs, ("front",), BUNDLED.tool_docs))
+    tools: list[Any] = list(tool_schemas(specs, (camera,), BUNDLED.tool_docs))
     text = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
     assert isinstance(text, str)
     return text
@@ -83,12 +91,12 @@ class Sequencer:
         self.skeleton_label, self.skeleton_history = (token_id(tokenizer, t) for t in (opening, history))
         self.numbers = [token_id(tokenizer, str(n)) for n in range(1000)]
         self.number_of = {token: n for n, token in enumerate(self.numbers)}
-        probe = prompt_text(tokenizer, Question("x", "none", False, "done"), specs)
-        ids = tokenizer(probe)["input_ids"]
-        start = ids.index(self.image)
+        probes = [prompt_text(tokenizer, Question("x", "none", False, "done"), specs, camera) for camera in VIEWS]
+        before = [ids[: ids.index(self.image)] for ids in tokenizer(probes)["input_ids"]]
+        probe, start = probes[0], len(before[0])
         self.rows, self.cols = BUNDLED.frame_size[0] // 32, BUNDLED.frame_size[1] // 32
         cells = self.rows * self.cols
-        self.head = ids[:start] + [self.image] * cells + [self.vision_end]
+        self.heads = torch.tensor([ids + [self.image] * cells + [self.vision_end] for ids in before])
         self.cut = probe[: probe.index("<|vision_end|>") + len("<|vision_end|>")]
         grid = np.stack(np.meshgrid(np.arange(self.rows), np.arange(self.cols), indexing="ij"), -1).reshape(-1, 2)
         text = np.tile(np.arange(start), (3, 1))
@@ -98,7 +106,9 @@ class Sequencer:
         self.start, self.cells = start, cells
 
     def branch(self, question: Question) -> tuple[list[int], list[int], list[int], list[int]]:
-        """ids, next-token labels, numbers and rows of one decision."""
+        """ids, next-token labels, numbers and rows of one decision (what follows the picture; whose it was does not
+        matter here).
+        """
         ask = prompt_text(self.tokenizer, question, self.specs).removeprefix(self.cut)
         q = self.tokenizer(ask)["input_ids"]
         a = self.tokenizer(answer_text(question) + "<|im_end|>")["input_ids"]
@@ -119,17 +129,18 @@ class Sequencer:
                 row[i] = question.row
         return ids, label, number, row
 
-    def _told(self, ids: list[int], label: list[int]) -> list[tuple[int, int]]:
+    def _told(self, ids: list[int], question: Question) -> list[tuple[int, int]]:
         """(position that predicts a word of the answer's label, position in the task where this very label has it)."""
-        opening = self.skeleton_label
-        if opening not in ids:
+        if not question.label:
             return []
-        first = ids.index(opening)
-        words = [word.strip() for word in self.tokenizer.batch_decode([[label[first]], [label[first + 1]]])]
-        color, shape = (self._word(word) for word in words)
-        task = range(ids.index(self.skeleton_history))
-        places = [i for i in task if ids[i] == color and ids[i + 1] == shape]
-        return [(first + k, i + k) for i in places for k in (0, 1)]
+        first, task = ids.index(self.skeleton_label), ids[: ids.index(self.skeleton_history)]
+        return [(first + k, at) for k, at in self._named(question.label, task)]
+
+    def _named(self, label: str, ids: list[int]) -> list[tuple[int, int]]:
+        """(which word of the label, position) wherever the ids spell it."""
+        words = [self._word(word) for word in label.split()]
+        found = [i for i in range(len(ids)) if ids[i : i + len(words)] == words]
+        return [(k, i + k) for i in found for k in range(len(words))]
 
     def batch(self, questions: Sequence[Sequence[Question]]) -> Batch:
         """questions: for each picture its decisions."""
@@ -145,7 +156,7 @@ class Sequencer:
         links = np.zeros((3, len(branches), length, length), bool)
         flat = [question for asked in questions for question in asked]
         for i, (branch, question) in enumerate(zip(branches, flat, strict=True)):
-            told = self._told(branch[0], branch[1])
+            told = self._told(branch[0], question)
             for kind, pairs in enumerate((told, *self._hops(branch[0], question))):
                 for at, place in pairs:
                     links[kind, i, at, place] = True
@@ -159,29 +170,33 @@ class Sequencer:
         history, answer = ids.index(self.skeleton_history), ids.index(self.skeleton_label)
         bound: list[tuple[int, int]] = []
         for value, label in question.rule:
-            color, shape = (self._word(word) for word in label.split())
             forms = {self._word(value), self._word(f"{value}s")} if value in SOLID else {self._word(value)}
-            for i in (i for i in range(history) if ids[i] == color and ids[i + 1] == shape):
-                values = [k for k in range(i + 1) if ids[k] in forms]
-                bound += [(i + k, values[-1]) for k in (0, 1) if values]
+            for k, at in self._named(label, ids[:history]):
+                values = [i for i in range(at - k + 1) if ids[i] in forms]
+                bound += [(at, values[-1])] if values else []
         picked = [i for i in range(history, answer) if ids[i] == self._word(question.decides)]
-        return bound, [(answer + k, picked[-1]) for k in (0, 1)]
+        return bound, [(answer + k, picked[-1]) for k in range(len(question.label.split()))]
 
     def _word(self, word: str) -> int:
         return token_id(self.tokenizer, f"Ġ{word}")
 
 
 def read_branches(
-    language: nn.Module, table: torch.Tensor, sequencer: Sequencer, batch: Batch, seen: Any, attentions: bool = True
+    language: nn.Module,
+    table: torch.Tensor,
+    sequencer: Sequencer,
+    batch: Batch,
+    seen: Any,
+    camera: np.ndarray,
+    attentions: bool = True,
 ) -> Any:
     """The language model's output for every branch: each picture's prefix once, then all its branches upon its keys and
     values.
 
     language: Qwen3-VL's text model; table: (vocabulary, width) embeddings; seen: the vision tower's output for the
-    pictures."""
-    device = table.device
-    pictures = seen.pooler_output.shape[0] // sequencer.cells
-    head = torch.tensor(sequencer.head, device=device).expand(pictures, -1)
+    pictures; camera (B,): which of VIEWS took each."""
+    device, pictures = table.device, len(camera)
+    head = sequencer.heads[camera.tolist()].to(device)
     is_image = head == sequencer.image
     embeds = F.embedding(head, table).masked_scatter(is_image[..., None], seen.pooler_output)
     position = torch.from_numpy(sequencer.head_position).to(device)[:, None].expand(-1, pictures, -1)

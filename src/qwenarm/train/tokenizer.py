@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessor
 from qwenarm.mind.language import ASKS, tool_schemas
 from qwenarm.mind.presets import BUNDLED
 from qwenarm.skills import specs as skill_specs
+from qwenarm.train.labels import VIEWS
 from qwenarm.types import SkillSpec
 
 # Names as in the Qwen3-VL tokenizer (its ids differ: the vocabulary before them is larger).
@@ -72,7 +73,8 @@ def bundled_tokenizer() -> tuple[PreTrainedTokenizerFast, tuple[SkillSpec, ...]]
     text = str(tokenizer.apply_chat_template([{"role": "system", "content": system}], tools=schemas, tokenize=False))
     before = text[text.index(system) + len(system) : text.index(lines[0])]
     after = text[text.index(lines[-1]) + len(lines[-1]) : text.rindex("<|im_end|>")]
-    parts: list[str | AddedToken] = [AddedToken(part, normalized=False) for part in (before, after)]
+    others = (f"user\n{camera}:" for camera in VIEWS[1:])
+    parts: list[str | AddedToken] = [AddedToken(part, normalized=False) for part in (before, after, *others)]
     tokenizer.add_tokens(parts)  # type: ignore[arg-type]  # its own stub forgets what it takes
     return tokenizer, specs
 
