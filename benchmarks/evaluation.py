@@ -64,11 +64,13 @@ def run(what: Plan, folder: Path, workers: int, batch: int) -> Played:
 
 
 def seconds(folder: Path) -> Counter[str]:
-    """Wall seconds of all turns by what they were spent on."""
+    """Wall seconds of all episodes by what they were spent on."""
     found: Counter[str] = Counter()
     for line in ledger.lines(folder):
+        whole = line["setup"]["seconds"]
         for turn in line["turns"]:
-            found.update(turn["seconds"])
+            found.update({part: spent for part, spent in turn["seconds"].items() if part not in whole})
+        found.update(whole)
     return found
 
 

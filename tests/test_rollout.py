@@ -15,7 +15,7 @@ from qwenarm import rollout
 from qwenarm.assemble import Choice, perform
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.backends.scripted import Scripted
-from qwenarm.rollout import Play, drive, play
+from qwenarm.rollout import SETTLE_S, Play, drive, play
 from qwenarm.types import (
     Completion,
     Control,
@@ -273,11 +273,15 @@ def test_plays_begin_only_when_there_is_room():
 
 
 def test_seconds_add_up_and_the_wait_for_the_model_is_not_the_episodes():
-    turn = one("count count", "done").turns[0]
+    episode = one("count count", "done")
+    turn = episode.turns[0]
     assert turn.seconds["model"] == 0.25
     assert turn.seconds["physics"] == pytest.approx(0.006) and turn.seconds["render"] == pytest.approx(0.002)
     assert turn.sim_time_s == pytest.approx(0.3) and turn.clamps == {"velocity": 6}
     assert 0 <= turn.seconds["other"] < 0.1
+    in_turns = {part: sum(turn.seconds[part] for turn in episode.turns) for part in ("physics", "render")}
+    in_turns["physics"] += 0.001 * round(SETTLE_S / 0.05)
+    assert episode.setup["seconds"] == pytest.approx(in_turns)
 
 
 class Log(Watcher):

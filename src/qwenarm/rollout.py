@@ -33,7 +33,7 @@ from qwenarm.types import (
     SkillResult,
     Turn,
 )
-from qwenarm.watching import Stopwatch, Tell, Watcher
+from qwenarm.watching import Stopwatch, Tell, Watcher, own_seconds
 
 if TYPE_CHECKING:
     from qwenarm.body.body import Body
@@ -88,6 +88,8 @@ def play(
     except Exception:
         outcome, detail = Outcome.CRASHED, traceback.format_exc()
     seen = {"renderer": choose_renderer(), "versions": versions(), "clock": clock, **(setup or {}), **tell.notes(turns)}
+    if hasattr(env, "body"):
+        seen["seconds"] = own_seconds(env.body, tell)  # with what settled after the last turn
     if tell.failures:
         seen["watchers that failed"] = tell.failures
     episode = _episode(env, policy, seed, tuple(turns), outcome, detail, seen)

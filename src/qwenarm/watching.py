@@ -84,6 +84,11 @@ class Tell:
             self.failures.append(f"{type(watcher).__name__}.{event}: {type(error).__name__}: {error}")
 
 
+def own_seconds(body: Body, tell: Tell) -> dict[str, float]:
+    """Wall seconds of physics and rendering in an episode so far, without those that watchers caused."""
+    return {part: body.seconds[part] - tell.hidden[part] for part in ("physics", "render")}
+
+
 class Stopwatch:
     """Splits the wall time of one turn into model, physics, render, skill, other and film."""
 
@@ -94,8 +99,7 @@ class Stopwatch:
 
     def _parts(self) -> dict[str, float]:
         """Seconds so far: the episode's own physics and rendering, and those of the watchers."""
-        own = {name: self.body.seconds[name] - self.tell.hidden[name] for name in ("physics", "render")}
-        return {**own, "film": self.tell.seconds}
+        return {**own_seconds(self.body, self.tell), "film": self.tell.seconds}
 
     def _since(self, before: dict[str, float]) -> dict[str, float]:
         return {name: value - before[name] for name, value in self._parts().items()}
