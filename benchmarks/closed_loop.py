@@ -22,7 +22,7 @@ ROWS = (
     ("bundled model", Choice(), 100),
     ("bundled, seen combinations only", Choice(combos="seen"), 100),
     ("bundled, unseen combinations only", Choice(combos="unseen"), 100),
-    ("bundled, camera `overhead` instead of `front`", Choice(cameras="overhead"), 100),
+    ("bundled, seen from overhead", Choice(cameras="overhead"), 100),
     ("bundled, blind (grey frames)", Choice(policy="blind"), 100),
     ("oracle", Choice(policy="oracle"), 200),
     ("random", Choice(policy="random"), 100),
