@@ -36,17 +36,21 @@ class Boxes:
 
         points (N, 3) m: upper surfaces; below them all is solid.
         """
-        points = points[points[:, 2] > tcp_z + self.under.min() - SPARE]
-        way = points[:, :2] - xy
+        high = np.flatnonzero(points[:, 2] > tcp_z + self.under.min() - SPARE)
+        way = points[high, :2] - xy
         radius = math.hypot(*np.maximum(-self.lower, self.upper).max(axis=0)) + MARGIN
-        near = (way * way).sum(axis=1) < radius * radius
-        if not near.any():
+        near = np.flatnonzero(np.einsum("ij,ij->i", way, way) < radius * radius)
+        if not len(near):
             return np.full(len(yaws), tcp_z)
         # The hand's x and y in the world, see kinematics.top_down: (sin, -cos) and -(cos, sin) of the yaw.
-        axes = np.stack([[np.sin(yaws), -np.cos(yaws)], [-np.cos(yaws), -np.sin(yaws)]])  # (2, 2, K)
-        at = (way[near] @ axes).transpose(2, 0, 1)[:, None]  # (K, 1, 2, N)
-        inside = (at > self.lower[..., None] - MARGIN) & (at < self.upper[..., None] + MARGIN)  # (K, B, 2, N)
-        tops = np.where(inside[:, :, 0] & inside[:, :, 1], points[near, 2], -np.inf).max(axis=-1)  # (K, B)
+        sin, cos = np.sin(yaws), np.cos(yaws)
+        x, y = (way[near] @ np.array([[sin, -cos], [-cos, -sin]])).transpose(0, 2, 1)[:, :, None]  # (K, 1, N) each
+        (left, back), (right, front) = self.lower.T[..., None] - MARGIN, self.upper.T[..., None] + MARGIN  # (B, 1) each
+        inside = (x > left) & (x < right)  # (K, B, N)
+        inside &= y > back
+        inside &= y < front
+        heights = np.broadcast_to(points[high[near], 2], inside.shape)
+        tops = heights.max(axis=-1, where=inside, initial=-np.inf)  # (K, B)
         return np.maximum((tops - self.under + SPARE).max(axis=1), tcp_z)
 
 

@@ -91,7 +91,7 @@ class Kinematics:
         tried: list[Solution] = []
         rest = self.home if rest is None else rest
         for start in self._starts(pos, q0):
-            start = np.clip(start, self.lower, self.upper)
+            start = np.minimum(np.maximum(start, self.lower), self.upper)
             tried.append(self._descend(np.asarray(pos), np.asarray(quat), start, rest))
             if tried[-1].reached:
                 return tried[-1]

@@ -59,8 +59,8 @@ def move_joints(body: Body, goal: np.ndarray) -> Moves:
     """All joints at once to goal (n,) rad, as fast as the slowest of them may."""
     start, gripper = body.hold().qpos, body.hold().gripper
     way = goal - start
-    for s in _profile(_duration(body, way)):
-        yield Control(start + s * way, gripper)
+    for qpos in start + np.outer(_profile(_duration(body, way)), way):
+        yield Control(qpos, gripper)
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def _solve(body: Body, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray, rest: 
     solution = body.kinematics.ik(pos, quat, q0, rest)
     if not solution.reached:
         raise Failed(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
-    return np.clip(solution.qpos, body.safety.lower, body.safety.upper)
+    return np.minimum(np.maximum(solution.qpos, body.safety.lower), body.safety.upper)
 
 
 def _paced(body: Body, line: Line, begin: float, end: float, speed: float) -> tuple[np.ndarray, np.ndarray]:

@@ -61,13 +61,17 @@ class Surface:
 
     def grow(self, seed: int, above: float, within: float = 0.14) -> np.ndarray:
         """(N, 3) m: the surface higher than ``above`` that is connected to the seed, at most ``within`` m from it."""
-        spread = np.abs(self.points[:, :2] - self.points[seed, :2]).max(axis=1)
-        allowed = np.flatnonzero((self.points[:, 2] > above) & (spread < within))
+        near = self._within(self.points[seed, :2], within)
+        allowed = np.flatnonzero((self.points[:, 2] > above) & near)
         return self.points[allowed[_connected(self.pixels[allowed], int(np.searchsorted(allowed, seed)))]]
 
     def around(self, xy: np.ndarray, radius: float) -> np.ndarray:
         """(N, 3) m: all of the surface within a square of half width ``radius`` around xy."""
-        return self.points[np.abs(self.points[:, :2] - xy).max(axis=1) < radius]
+        return self.points[np.flatnonzero(self._within(xy, radius))]
+
+    def _within(self, xy: np.ndarray, radius: float) -> np.ndarray:
+        """(N,) bool: what lies within that square."""
+        return (np.abs(self.points[:, 0] - xy[0]) < radius) & (np.abs(self.points[:, 1] - xy[1]) < radius)
 
     def tallest(self, start: np.ndarray, end: np.ndarray, radius: float) -> float:
         """Height of the highest thing within ``radius`` of the line from start (2,) to end (2,), m."""
@@ -84,7 +88,8 @@ def look_down(body: Body) -> Surface:
     raised = np.flatnonzero((height > FLOOR) & (height < CEILING))
     pixels = np.stack(np.divmod(raised, SIZE[1]), axis=1)
     points = view.points(pixels)
-    inside = ((points[:, :2] > LIMITS[0]) & (points[:, :2] < LIMITS[1])).all(axis=1)
+    (x, y), (low, high) = points.T[:2], LIMITS
+    inside = np.flatnonzero((x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1]))
     return Surface(points[inside], pixels[inside])
 
 
