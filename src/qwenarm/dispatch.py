@@ -44,7 +44,6 @@ class Office:
     def play(self, jobs: Iterable[Job]) -> Iterator[Finished | Died]:
         """What comes of every job, in no particular order; and the deaths in between."""
         todo, suspects = deque(jobs), deque[Job]()
-        self.batch = min(self.batch, max(1, len(todo) // (2 * self.count)))  # few are dealt out evenly
         for member in self.members:
             self._feed(member, todo)
         while self.members:

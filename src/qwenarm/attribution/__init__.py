@@ -92,6 +92,7 @@ def _replayed(
         yield from Replays(choice, roles, batch, folder=folder).open().work(group)
         return
     workers = min(workers, len(group))
+    batch = min(batch, max(1, len(group) // (2 * workers)))  # half of them wait for whoever is done first
     setting = Replays(choice, roles, batch, folder=folder)
     with closing(Office(Processes(setting), workers, batch)) as office:
         office.open()
