@@ -72,7 +72,9 @@ def run(
     from qwenarm.rollout import drive
     from qwenarm.trace import Trace
 
-    choice = Choice(task, level, arm, policy, model, altitude, instruction, "all", parse(changes), clock, cameras)
+    choice = Choice(
+        task, level, arm, policy, model, altitude, instruction, changes=parse(changes), clock=clock, cameras=cameras
+    )
     make_env(choice).close()  # a name that does not exist is told before a model is loaded
     backend = make_backend(choice)
     folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '-')}-{seed}"
@@ -224,7 +226,7 @@ def eval_(
     from qwenarm.evaluate import plan
     from qwenarm.progress import show_evaluation
 
-    choice = Choice("put", 1, arm, policy, model, altitude, combos=combos, clock=clock, cameras=cameras)
+    choice = Choice(arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras)
     planned = plan(choice, suite, task, level, seeds, axes, controls)
     folder = out_folder or Path("runs") / (planned.suite.name if suite else f"eval-{policy}")
     show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)

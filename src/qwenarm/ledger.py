@@ -97,8 +97,7 @@ def fingerprint(line: Mapping[str, Any]) -> str:
 
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
     """Every whole line of a ledger. A half-written one, left by a process that was killed, is not there."""
-    path = folder / FILE
-    for _, data in entries(path) if path.exists() else ():
+    for _, data in entries(folder / FILE):
         if "key" in data.get("setup", {}):
             yield data
 

@@ -33,7 +33,7 @@ from qwenarm.types import (
     SkillResult,
     Turn,
 )
-from qwenarm.watching import Stopwatch, Tell, Watcher, own_seconds
+from qwenarm.watching import Stopwatch, Tell, Watcher
 
 if TYPE_CHECKING:
     from qwenarm.body.body import Body
@@ -89,7 +89,7 @@ def play(
         outcome, detail = Outcome.CRASHED, traceback.format_exc()
     seen = {"renderer": choose_renderer(), "versions": versions(), "clock": clock, **(setup or {}), **tell.notes(turns)}
     if hasattr(env, "body"):
-        seen["seconds"] = own_seconds(env.body, tell)  # with what settled after the last turn
+        seen["seconds"] = tell.own_seconds()  # with what settled after the last turn
     if tell.failures:
         seen["watchers that failed"] = tell.failures
     episode = _episode(env, policy, seed, tuple(turns), outcome, detail, seen)
@@ -101,7 +101,7 @@ def _turn(
     env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell, clock: Clock, act: Act
 ) -> Generator[Prompt, Completion, None]:
     """Look, decide, run the calls until one fails. The turn is kept even if it crashes: then it matters most."""
-    body, watch, said = env.body, Stopwatch(env.body, tell), _Dialogue()
+    body, watch, said = env.body, Stopwatch(tell), _Dialogue()
     began_s, clamps = body.time_s, Counter(body.clamps)
     obs = observe(env, policy, feedback_text(turns[-1]) if turns else "")
     tell("looked", obs)

@@ -167,7 +167,11 @@ def read(source: Path | str, images: bool = True) -> Reading:
 
 
 def entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(offset in bytes, object) of every whole line of a JSONL file; a half-written one is not there."""
+    """(offset in bytes, object) of every whole line of a JSONL file; a half-written one is not there. Without the file
+    there are none.
+    """
+    if not path.exists():
+        return
     offset = 0
     with open(path, "rb") as file:
         for line in file:

@@ -71,6 +71,10 @@ class Tell:
             self.hidden[part] += seconds - before.get(part, 0.0)
         self.seconds += perf_counter() - began
 
+    def own_seconds(self) -> dict[str, float]:
+        """Wall seconds of physics and rendering in the episode so far, without those that watchers caused."""
+        return {part: self.env.body.seconds[part] - self.hidden[part] for part in ("physics", "render")}
+
     def notes(self, turns: Sequence[Turn]) -> dict[str, Any]:
         """What all of them want kept."""
         found = [self._ask(watcher, "notes", (turns,)) for watcher in tuple(self.watchers)]
@@ -84,22 +88,17 @@ class Tell:
             self.failures.append(f"{type(watcher).__name__}.{event}: {type(error).__name__}: {error}")
 
 
-def own_seconds(body: Body, tell: Tell) -> dict[str, float]:
-    """Wall seconds of physics and rendering in an episode so far, without those that watchers caused."""
-    return {part: body.seconds[part] - tell.hidden[part] for part in ("physics", "render")}
-
-
 class Stopwatch:
     """Splits the wall time of one turn into model, physics, render, skill, other and film."""
 
-    def __init__(self, body: Body, tell: Tell) -> None:
-        self.body, self.tell = body, tell
+    def __init__(self, tell: Tell) -> None:
+        self.tell = tell
         self.began, self.elsewhere, self.skills = perf_counter(), 0.0, 0.0
         self.start = self._parts()
 
     def _parts(self) -> dict[str, float]:
         """Seconds so far: the episode's own physics and rendering, and those of the watchers."""
-        return {**own_seconds(self.body, self.tell), "film": self.tell.seconds}
+        return {**self.tell.own_seconds(), "film": self.tell.seconds}
 
     def _since(self, before: dict[str, float]) -> dict[str, float]:
         return {name: value - before[name] for name, value in self._parts().items()}

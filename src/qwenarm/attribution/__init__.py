@@ -108,8 +108,8 @@ def _store(folder: Path, line: dict[str, Any]) -> None:
 
 def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[Failed]:
     """The failed episodes of a ledger, each once. Raises BadInput as ``attribute`` does."""
-    path, found = folder / LEDGER, dict[Key, tuple[Failed, bool]]()
-    for offset, data in entries(path) if path.exists() else ():
+    found = dict[Key, tuple[Failed, bool]]()
+    for offset, data in entries(folder / LEDGER):
         if "key" in (setup := data.get("setup", {})):
             key, options = Key(**setup["key"]), setup["options"]
             failed = Failed(key, options["policy"], options.get("model", ""), offset)
@@ -125,8 +125,7 @@ def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[Failed]:
 
 def findings(folder: Path) -> list[dict[str, Any]]:
     """The whole lines of attribution.jsonl; [] where there is none."""
-    path = folder / FILE
-    return [data for _, data in entries(path) if "cause" in data] if path.exists() else []
+    return [data for _, data in entries(folder / FILE) if "cause" in data]
 
 
 def counted(lines: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Counter[str]]:

@@ -56,7 +56,9 @@ def index(report: Report, site: Site, sampled: bool) -> str:
     ]
     parts = [part for part in parts if part[2]]
     absent = _absent(report, {anchor for anchor, _, _ in parts})
-    parts.append(("reading", "How to read this", bullets([*READING, *absent])))
+    parts.append(
+        ("reading", "How to read this", bullets([*READING, *(f"Not in this report: {what}" for what in absent)]))
+    )
     links = "".join(f'<li><a href="#{anchor}">{escape(title)}</a></li>' for anchor, title, _ in parts)
     body = "".join(section(anchor, title, inner) for anchor, title, inner in parts)
     return html.page(
@@ -193,10 +195,10 @@ def _cite(report: Report) -> str:
 def _absent(report: Report, there: Collection[str]) -> Iterator[str]:
     """What could be here, and how to get it. there: the parts that are."""
     if not any(map(is_attributed, report.models)):
-        yield "Not in this report: Causes of failures: qwenarm attribute RUN."
+        yield "Causes of failures: qwenarm attribute RUN."
     if "models" not in there:
-        yield "Not in this report: A comparison of models: qwenarm report RUN OTHER_RUN."
+        yield "A comparison of models: qwenarm report RUN OTHER_RUN."
     if "latency" not in there:
-        yield "Not in this report: Success against latency: qwenarm eval --clock latency:1, in the same folder."
+        yield "Success against latency: qwenarm eval --clock latency:1, in the same folder."
     if not any(record.key.changes for e in report.models for record in e.records):
-        yield "Not in this report: Changes: qwenarm eval --axes look:2,words:1."
+        yield "Changes: qwenarm eval --axes look:2,words:1."

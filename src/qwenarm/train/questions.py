@@ -89,10 +89,12 @@ def ask(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tuple[s
 
 def _shortly(rng: np.random.Generator, thing: Thing, seen: list[Thing]) -> Thing:
     """A container by a shorter name, if there is one that only it has."""
+    if thing.shape not in HOLLOW:
+        return thing
     others = [t for t in seen if t.shape in HOLLOW and t is not thing]
     names = [thing.shape] if all(t.shape != thing.shape for t in others) else []
     names += [f"{thing.color} container"] if all(t.color != thing.color for t in others) else []
-    return replace(thing, called=str(rng.choice(names))) if names and thing.shape in HOLLOW else thing
+    return replace(thing, called=str(rng.choice(names))) if names else thing
 
 
 def _absent(
