@@ -44,7 +44,6 @@ class FakeBody:
         self.time_s += 0.05
         self.clamps["velocity"] += 1
         self.seconds["physics"] += 0.001
-        return control
 
     def hold(self):
         return Control(np.zeros(1), 0.0)

@@ -59,13 +59,13 @@ class Metrics(Watcher):
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         self.body, self.goal = env.body, env.setup.goal
         self.touch, self.grip = Touch(env.body), Grip()
-        self.path.append(self.touch.tcp())
+        self.path.append(env.body.tcp_pos)
 
     def calling(self, call: SkillCall) -> None:
         self.touch.expect(call)
 
     def stepped(self, body: Body) -> None:
-        self.path.append(self.touch.tcp())
+        self.path.append(body.tcp_pos)
         begun, force = self.touch.look()
         self.contacts += begun
         self.peak_n = max(self.peak_n, force)
@@ -140,16 +140,11 @@ class Touch:
         self._objects = {placement.spec.id: model.body(placement.spec.id).id for placement in body.scene.objects}
         self._is_object = np.zeros(model.nbody, dtype=bool)
         self._is_object[list(self._objects.values())] = True
-        self._site = model.site(body.arm.tcp_site).id
         self._for_hand, self._for_held = np.zeros((2, model.nbody), dtype=bool)
         self._before: set[tuple[bool, int]] = set()
-        self._same, self._wrong = b"", np.zeros(0, dtype=int)
+        self._same, self._wrong = b"", list[int]()
         self._grasped_s = 0.0
         self._force = np.zeros(6)
-
-    def tcp(self) -> np.ndarray:
-        """Where the tcp is, (3,) m."""
-        return self.body.data.site_xpos[self._site].copy()
 
     def expect(self, call: SkillCall) -> None:
         """From now on this call says what may be touched."""
@@ -171,10 +166,10 @@ class Touch:
         """How many unintended contacts have begun since the last look, and the largest force among those there are."""
         geoms = self.body.data.contact.geom
         if self._same == (same := geoms.tobytes()):  # the same contacts as a period ago: only their forces differ
-            return 0, self._largest()
+            return 0, self._largest() if self._wrong else 0.0
         self._same, pairs = same, self._body_of[geoms]  # (n, 2)
         if not self._arm[pairs].any():
-            self.held, self._before, self._wrong = -1, set(), np.zeros(0, dtype=int)
+            self.held, self._before, self._wrong = -1, set(), []
             return 0, 0.0
         held, self.held = self.held, self._held(pairs)
         if self.held != held:
@@ -187,14 +182,14 @@ class Touch:
         other = np.where(mine[:, 0], pairs[:, 1], pairs[:, 0])
         by_hand = self._arm[np.where(mine[:, 0], pairs[:, 0], pairs[:, 1])]
         wrong = one_sided & ~np.where(by_hand, self._for_hand[other], self._for_held[other])
-        self._wrong = np.flatnonzero(wrong)
+        self._wrong = np.flatnonzero(wrong).tolist()
         now = {(bool(by_hand[i]), int(other[i])) for i in self._wrong}
         begun, self._before = len(now - self._before), now
         return begun, self._largest()
 
     def _largest(self) -> float:
         """The largest force of the unintended contacts there are, N."""
-        return max((self._newtons(int(i)) for i in self._wrong), default=0.0)
+        return max(map(self._newtons, self._wrong), default=0.0)
 
     def _newtons(self, contact: int) -> float:
         mujoco.mj_contactForce(self.body.model, self.body.data, contact, self._force)
@@ -204,6 +199,8 @@ class Touch:
         """The object that the fingers touch from opposite sides, or -1: a thing that both press on from above is not
         held. pairs: (n, 2) bodies of the contacts.
         """
+        if not any(finger[pairs].any() for finger in self._fingers):
+            return -1
         normals = self.body.data.contact.frame[:, :3]  # from the first geom to the second
         push = np.zeros((len(self._fingers), len(self._is_object), 3))
         for finger, sums in zip(self._fingers, push, strict=True):

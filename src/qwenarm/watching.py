@@ -61,15 +61,23 @@ class Tell:
         """The body's own seconds (physics, render) that watchers caused."""
         self.failures: list[str] = []
 
-    def __call__(self, event: str, *what: Any) -> None:
+    def __call__(self, event: str, *what: Any) -> list[Any]:
+        """What they answer. Written flat, for it is called in every control period."""
         if not self.watchers:
-            return
-        began, before = perf_counter(), dict(self.env.body.seconds)
+            return []
+        began, body = perf_counter(), self.env.body.seconds
+        physics, render = body["physics"], body["render"]
+        answers = []
         for watcher in tuple(self.watchers):
-            self._ask(watcher, event, what)
-        for part, seconds in self.env.body.seconds.items():
-            self.hidden[part] += seconds - before.get(part, 0.0)
+            try:
+                answers.append(getattr(watcher, event)(*what))
+            except Exception as error:  # a film that cannot be written must not change an outcome
+                self.watchers.remove(watcher)
+                self.failures.append(f"{type(watcher).__name__}.{event}: {type(error).__name__}: {error}")
+        self.hidden["physics"] += body["physics"] - physics
+        self.hidden["render"] += body["render"] - render
         self.seconds += perf_counter() - began
+        return answers
 
     def own_seconds(self) -> dict[str, float]:
         """Wall seconds of physics and rendering in the episode so far, without those that watchers caused."""
@@ -77,15 +85,7 @@ class Tell:
 
     def notes(self, turns: Sequence[Turn]) -> dict[str, Any]:
         """What all of them want kept."""
-        found = [self._ask(watcher, "notes", (turns,)) for watcher in tuple(self.watchers)]
-        return {name: value for some in found if some for name, value in some.items()}
-
-    def _ask(self, watcher: Watcher, event: str, what: tuple[Any, ...]) -> Any:
-        try:
-            return getattr(watcher, event)(*what)
-        except Exception as error:  # a film that cannot be written must not change an outcome
-            self.watchers.remove(watcher)
-            self.failures.append(f"{type(watcher).__name__}.{event}: {type(error).__name__}: {error}")
+        return {name: value for some in self("notes", turns) if some for name, value in some.items()}
 
 
 class Stopwatch:

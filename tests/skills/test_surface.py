@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qwenarm.body.body import Body
+from qwenarm.body.cameras import pixel_grid, unproject
 from qwenarm.body.objects import make_spec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.registry import load
@@ -36,12 +37,15 @@ def test_what_hangs_together_is_found_as_by_hand(seed: int) -> None:
 
 @pytest.mark.render
 @pytest.mark.parametrize("camera", ["overhead", "front"])
-def test_heights_are_those_of_the_points(camera: str) -> None:
+def test_points_are_those_that_a_camera_sees_and_heights_their_third_coordinate(camera: str) -> None:
     spec = make_spec("bowl", "blue")
     body = Body(Scene((Placement(spec, (0.5, 0.1, 0.0)),)), load("arms", "panda"))
     view = _surface._View(body, camera)
-    pixels = np.argwhere(np.ones(_surface.SIZE, dtype=bool))
-    np.testing.assert_allclose(view.points(pixels)[:, 2], view.heights().ravel(), atol=1e-9)
+    points = view.points(*np.indices(_surface.SIZE).reshape(2, -1))
+    np.testing.assert_allclose(points[:, 2], view.heights().ravel(), atol=1e-9)
+    depth = np.minimum(body.depth(camera, _surface.SIZE), 1e3)
+    seen = unproject(pixel_grid(*_surface.SIZE), depth, *body.camera_pose(camera), _surface.SIZE[1] / _surface.SIZE[0])
+    np.testing.assert_allclose(points, seen.reshape(-1, 3), rtol=1e-12)
     body.close()
 
 

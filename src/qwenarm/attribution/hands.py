@@ -108,7 +108,7 @@ class IdealHands:
         """
         if self.held is None:
             return
-        _put(body, self.held, body.proprio().tcp_pos)
+        _put(body, self.held, body.tcp_pos)
         width = body.scene.spec(self.held).size
         if body.gripper_width < width + CLOSED:
             for name in body.arm.finger_joints:

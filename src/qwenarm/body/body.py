@@ -51,11 +51,12 @@ class Body:
         self._servos = Servos(self.model, arm)
         self._objects = [self.model.body(p.spec.id).id for p in scene.objects]
         self._fingers = [_subtree(self.model, name) for name in arm.finger_bodies]
-        self._finger_qpos = [self.model.joint(name).qposadr[0] for name in arm.finger_joints]
+        self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in arm.finger_joints]
         self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
         self._site = self.model.site(arm.tcp_site).id
+        self._tcp = self.data.site_xpos[self._site]  # a view, as those below: to fetch one costs more than to read it
         self._renderer: Renderer | None = None
-        self._diverged = [self.data.warning[int(kind)] for kind in _DIVERGED]  # views: to fetch them costs 5 us each
+        self._diverged = [self.data.warning[int(kind)] for kind in _DIVERGED]
         self.reset()
 
     def reset(self) -> None:
@@ -78,33 +79,33 @@ class Body:
         """Simulated seconds since the reset."""
         return float(self.data.time)
 
-    def step(self, control: Control) -> Control:
-        """Moves on by one control period (50 ms) towards the control; returns what the safety layer made of it.
+    def step(self, control: Control) -> None:
+        """Moves on by one control period (50 ms) towards what the safety layer makes of the control.
 
         Targets are interpolated over the period. Raises BadInput for a wrong number of joints, RuntimeError if the
         physics diverged, which the limits are there to prevent.
         """
-        with self._timed("physics"):
-            last = self.target
-            target, clamps = self.safety.limit(control, last, self.data.qpos[self.kinematics.qpos_adr])
-            self.clamps.update(clamps)
-            self.target = target
-            reach = self.arm.gripper_speed * PERIOD
-            wanted = self.arm.max_gap if self.loose else target.gripper
-            gap = self._gap + float(np.clip(wanted - self._gap, -reach, reach))
-            self.loose = max(0, self.loose - 1)
-            for ctrl in self._servos.between(last.qpos, target, self._gap, gap):
-                self.data.ctrl[:] = ctrl
-                mujoco.mj_step(self.model, self.data)
-            self._gap = gap
-            # A step leaves positions from before its integration: bring sites, bodies and cameras up to date with qpos.
-            mujoco.mj_kinematics(self.model, self.data)
-            mujoco.mj_camlight(self.model, self.data)
-        if any(warning.number for warning in self._diverged):
+        began, last = time.perf_counter(), self.target
+        target, clamps = self.safety.limit(control, last, self.data.qpos[self.kinematics.qpos_adr])
+        self.clamps.update(clamps)
+        self.target = target
+        reach = self.arm.gripper_speed * PERIOD
+        wanted = self.arm.max_gap if self.loose else target.gripper
+        gap = self._gap + float(np.clip(wanted - self._gap, -reach, reach))
+        self.loose = max(0, self.loose - 1)
+        for ctrl in self._servos.between(last.qpos, target, self._gap, gap):
+            self.data.ctrl[:] = ctrl
+            mujoco.mj_step(self.model, self.data)
+        self._gap = gap
+        # A step leaves positions from before its integration: bring sites, bodies and cameras up to date with qpos.
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
+        self.seconds["physics"] += time.perf_counter() - began
+        position, velocity, acceleration = self._diverged
+        if position.number or velocity.number or acceleration.number:
             raise RuntimeError(f"The physics diverged at {self.time_s:.2f} s.")
         for happen in self.after_step:
             happen(self)
-        return self.hold()
 
     def hold(self) -> Control:
         """The control that keeps the arm and the fingers where they were last sent."""
@@ -121,13 +122,18 @@ class Body:
         gap = self.gripper_width
         speed = float(np.abs(self.data.qvel[self._finger_dofs]).max())
         holding = gap > SQUEEZE and gap - self.target.gripper > SQUEEZE and speed < CREEP
-        tcp = self.data.site_xpos[self._site].copy()
-        return Proprio(self.data.qpos[self.kinematics.qpos_adr].copy(), tcp, quat, gap, holding)
+        return Proprio(self.data.qpos[self.kinematics.qpos_adr].copy(), self.tcp_pos, quat, gap, holding)
+
+    @property
+    def tcp_pos(self) -> np.ndarray:
+        """(3,) m: where the tcp is now, a copy."""
+        return self._tcp.copy()
 
     @property
     def gripper_width(self) -> float:
         """The gap between the pads now, m."""
-        return float(self.data.qpos[self._finger_qpos].sum() * self.arm.gap_scale)
+        qpos = self.data.qpos
+        return float(sum(qpos[i] for i in self._finger_qpos)) * self.arm.gap_scale
 
     def state(self) -> WorldState:
         """The privileged truth: for tasks, the oracle and labels, never for a policy."""
@@ -138,8 +144,7 @@ class Body:
             speed = float(np.linalg.norm(self.data.qvel[dof : dof + moves]))
             pos, quat = self.data.xpos[body].copy(), self.data.xquat[body].copy()
             objects[placement.spec.id] = ObjectState(placement.spec, pos, quat, speed)
-        tcp = self.data.site_xpos[self._site].copy()
-        return WorldState(objects, self._held(), tcp, self.gripper_width, self.time_s, tuple(self.said))
+        return WorldState(objects, self._held(), self.tcp_pos, self.gripper_width, self.time_s, tuple(self.said))
 
     def _held(self) -> str | None:
         """The object that both fingers touch."""

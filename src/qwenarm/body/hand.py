@@ -36,20 +36,22 @@ class Boxes:
 
         points (N, 3) m: upper surfaces; below them all is solid.
         """
-        high = np.flatnonzero(points[:, 2] > tcp_z + self.under.min() - SPARE)
-        way = points[high, :2] - xy
         radius = math.hypot(*np.maximum(-self.lower, self.upper).max(axis=0)) + MARGIN
-        near = np.flatnonzero(np.einsum("ij,ij->i", way, way) < radius * radius)
+        high = points[:, 2] > tcp_z + self.under.min() - SPARE
+        x, y = points[:, 0] - xy[0], points[:, 1] - xy[1]
+        near = np.flatnonzero(high & (x * x + y * y < radius * radius))
         if not len(near):
             return np.full(len(yaws), tcp_z)
         # The hand's x and y in the world, see kinematics.top_down: (sin, -cos) and -(cos, sin) of the yaw.
         sin, cos = np.sin(yaws), np.cos(yaws)
-        x, y = (way[near] @ np.array([[sin, -cos], [-cos, -sin]])).transpose(0, 2, 1)[:, :, None]  # (K, 1, N) each
+        way = np.stack([x[near], y[near]], axis=1)
+        turned = (way @ np.array([[sin, -cos], [-cos, -sin]])).transpose(0, 2, 1)
+        x, y = np.ascontiguousarray(turned)[:, :, None]  # (K, 1, N) each; in this order they are compared fastest
         (left, back), (right, front) = self.lower.T[..., None] - MARGIN, self.upper.T[..., None] + MARGIN  # (B, 1) each
         inside = (x > left) & (x < right)  # (K, B, N)
         inside &= y > back
         inside &= y < front
-        heights = np.broadcast_to(points[high[near], 2], inside.shape)
+        heights = np.broadcast_to(points[near, 2], inside.shape)
         tops = heights.max(axis=-1, where=inside, initial=-np.inf)  # (K, B)
         return np.maximum((tops - self.under + SPARE).max(axis=1), tcp_z)
 

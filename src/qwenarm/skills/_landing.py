@@ -76,8 +76,12 @@ def choose_landing(body: Body, surface: Surface, point: np.ndarray, width: float
     for spot in sorted(field.spots, key=lambda spot: spot.loss):
         if spot.loss + _height_cost(field.floor, field.floor) >= least:
             break  # this one and all that follow
-        landing = _land(parts, around, high, spot, width)
-        cost = spot.loss + _height_cost(landing.support, landing.release)
+        under = squared(around, spot.xy) < (0.45 * width) ** 2
+        support = float(around[under, 2].max(initial=0.0))
+        if spot.loss + _height_cost(support, support) >= least:
+            continue
+        landing = _land(parts, high, spot, support, width)
+        cost = spot.loss + _height_cost(support, landing.release)
         if cost < least:
             best, least = landing, cost
     assert best is not None
@@ -131,15 +135,13 @@ def _in_container(center: np.ndarray, yaw: float, room: float, is_round: bool, c
     for share in (1.0, 0.5, 0.0):
         for direction in ring if share else ring[:1]:
             xy = center + share * room * direction
-            nearness = math.sqrt(squared(content[:, :2] - xy).min()) if len(content) else 0.0
+            nearness = math.sqrt(squared(content, xy).min()) if len(content) else 0.0
             toward_robot = 0.002 * float(direction[0])
             yield Spot(xy, yaws, 0.02 * (1 - share) + 0.1 * nearness + toward_robot)
 
 
-def _land(parts: tuple[Boxes, ...], around: np.ndarray, high: np.ndarray, spot: Spot, width: float) -> Landing:
+def _land(parts: tuple[Boxes, ...], high: np.ndarray, spot: Spot, support: float, width: float) -> Landing:
     """The landing there at the yaw that lets the hand come lowest. high: the points around that it could meet."""
-    under = squared(around[:, :2] - spot.xy) < (0.45 * width) ** 2
-    support = float(around[under, 2].max(initial=0.0))
     # The pads hold the thing at mid-height.
     yaws = nearest_yaw(np.array(spot.yaws))
     height = np.maximum(*(part.lowest(high, spot.xy, yaws, support + width / 2) for part in parts))

@@ -156,8 +156,9 @@ def line_down(body: Body, above: np.ndarray, pos: np.ndarray, yaw: float) -> Lin
 
 def above_all(body: Body, surface: Surface, pos: np.ndarray, below: float = PAD_TIP) -> np.ndarray:
     """(3,) m over pos (3,): high enough that the hand from home meets nothing. below: what reaches below the tcp, m."""
-    tallest = surface.tallest(body.proprio().tcp_pos[:2], pos[:2], radius=0.08)
-    return np.array([*pos[:2], max(float(pos[2]) + ABOVE, tallest + below + CLEAR)])
+    least = float(pos[2]) + ABOVE
+    tallest = surface.tallest(body.tcp_pos[:2], pos[:2], radius=0.08, above=least - below - CLEAR)
+    return np.array([*pos[:2], max(least, tallest + below + CLEAR)])
 
 
 def wait(body: Body, seconds: float) -> Moves:
@@ -193,7 +194,7 @@ def held_back(body: Body, way: np.ndarray, slack: float) -> Callable[[], bool]:
 
     def lags() -> bool:
         wanted, _ = body.kinematics.fk(body.hold().qpos)
-        return float((wanted - body.proprio().tcp_pos) @ way) > slack
+        return float((wanted - body.tcp_pos) @ way) > slack
 
     return lags
 
@@ -234,8 +235,8 @@ def _paced(body: Body, line: Line, begin: float, end: float, speed: float) -> tu
 
 def _excess(body: Body, path: np.ndarray) -> float:
     """By how much a path (k, n) would have to be slowed down to keep every joint's limits."""
-    velocity = np.diff(path, axis=0) / PERIOD
-    acceleration = np.diff(velocity, axis=0) / PERIOD
+    velocity = (path[1:] - path[:-1]) / PERIOD
+    acceleration = (velocity[1:] - velocity[:-1]) / PERIOD
     fast = float((np.abs(velocity) / body.arm.velocity).max()) / SPEED_SHARE
     hard = float((np.abs(acceleration) / body.arm.acceleration).max()) / ACCELERATION_SHARE
     return max(fast, math.sqrt(hard))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwenarm.body.body import Body
-from qwenarm.body.cameras import unproject
 from qwenarm.skills._skill import Failed
 from qwenarm.types import ImagePoint
 
@@ -35,9 +34,9 @@ def world_point(body: Body, at: ImagePoint) -> np.ndarray:
     Raises Failed for points that do not lie on the table.
     """
     view = _View(body, at.camera)
-    pixel = np.minimum(np.array([at.v, at.u]), 1 - 1e-9) * SIZE // 1
-    around = pixel + NEIGHBOURS[((pixel + NEIGHBOURS >= 0) & (pixel + NEIGHBOURS < SIZE)).all(axis=1)]
-    points = view.points(around.astype(int))  # nearest pixel first
+    pixel = (np.minimum(np.array([at.v, at.u]), 1 - 1e-9) * SIZE).astype(int)
+    around = pixel + NEIGHBOURS
+    points = view.points(*around[((around >= 0) & (around < SIZE)).all(axis=1)].T)  # nearest pixel first
     things = points[(points[:, 2] >= RAISED) & (points[:, 2] < CEILING)]
     point = things[0] if points[0, 2] < RAISED and len(things) else points[0]
     on_table = (point[:2] > LIMITS[0]).all() and (point[:2] < LIMITS[1]).all() and -0.02 < point[2] < CEILING
@@ -55,9 +54,10 @@ class Surface:
 
     def nearest(self, xy: np.ndarray, above: float, within: float) -> int | None:
         """Index of the point nearest to xy (2,) m of those higher than ``above``; None if not ``within`` m."""
-        away = np.where(self.points[:, 2] > above, squared(self.points[:, :2] - xy), np.inf)
+        near = np.flatnonzero(self._within(xy, within) & (self.points[:, 2] > above))
+        away = squared(self.points[near], xy)
         found = int(np.argmin(away)) if len(away) else -1
-        return found if found >= 0 and away[found] <= within * within else None
+        return int(near[found]) if found >= 0 and away[found] <= within * within else None
 
     def grow(self, seed: int, above: float, within: float = 0.14) -> np.ndarray:
         """(N, 3) m: the surface higher than ``above`` that is connected to the seed, at most ``within`` m from it."""
@@ -71,14 +71,19 @@ class Surface:
 
     def _within(self, xy: np.ndarray, radius: float) -> np.ndarray:
         """(N,) bool: what lies within that square."""
-        return (np.abs(self.points[:, 0] - xy[0]) < radius) & (np.abs(self.points[:, 1] - xy[1]) < radius)
+        x, y = self.points[:, 0], self.points[:, 1]
+        return (np.abs(x - xy[0]) < radius) & (np.abs(y - xy[1]) < radius)
 
-    def tallest(self, start: np.ndarray, end: np.ndarray, radius: float) -> float:
-        """Height of the highest thing within ``radius`` of the line from start (2,) to end (2,), m."""
-        way, offset = end - start, self.points[:, :2] - start
+    def tallest(self, start: np.ndarray, end: np.ndarray, radius: float, above: float) -> float:
+        """Height of the highest thing within ``radius`` of the line from start (2,) to end (2,), m.
+
+        0 if nothing there is higher than ``above``.
+        """
+        high = self.points[self.points[:, 2] > above]
+        way, offset = end - start, high[:, :2] - start
         share = np.clip(offset @ way / max(float(way @ way), 1e-9), 0, 1)
-        near = squared(offset - share[:, None] * way) < radius * radius
-        return float(self.points[near, 2].max(initial=0.0))
+        near = squared(offset - share[:, None] * way, np.zeros(2)) < radius * radius
+        return float(high[near, 2].max(initial=0.0))
 
 
 def look_down(body: Body) -> Surface:
@@ -86,33 +91,34 @@ def look_down(body: Body) -> Surface:
     view = _View(body, "overhead")
     height = view.heights()
     raised = np.flatnonzero((height > FLOOR) & (height < CEILING))
-    pixels = np.stack(np.divmod(raised, SIZE[1]), axis=1)
-    points = view.points(pixels)
+    rows, columns = np.divmod(raised, SIZE[1])
+    points = view.points(rows, columns)
     (x, y), (low, high) = points.T[:2], LIMITS
     inside = np.flatnonzero((x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1]))
-    return Surface(points[inside], pixels[inside])
+    return Surface(points[inside], np.stack([rows[inside], columns[inside]], axis=1))
 
 
 class _View:
     """The depth image of a camera, and where its pixels lie in the world."""
 
     def __init__(self, body: Body, camera: str) -> None:
-        self._depth, self._camera = body.depth(camera, SIZE), body.camera_pose(camera)
+        self._depth = body.depth(camera, SIZE)
+        self._pos, self._mat, fovy = body.camera_pose(camera)
+        tall = 2 * math.tan(math.radians(fovy) / 2)
+        # Where a ray meets the plane one metre ahead, by column and by row: what cameras.unproject finds for a pixel.
+        self._right = ((np.arange(SIZE[1]) + 0.5) / SIZE[1] - 0.5) * tall * (SIZE[1] / SIZE[0])
+        self._up = (0.5 - (np.arange(SIZE[0]) + 0.5) / SIZE[0]) * tall
 
-    def points(self, pixels: np.ndarray) -> np.ndarray:
-        """(N, 3) m: what is seen at pixels (N, 2) row, column."""
-        uv = (pixels[:, ::-1] + 0.5) / SIZE[::-1]
-        depth = np.minimum(self._depth[pixels[:, 0], pixels[:, 1]], 1e3)
-        return unproject(uv, depth, *self._camera, SIZE[1] / SIZE[0])
+    def points(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """(N, 3) m: what is seen at rows (N,) and columns (N,)."""
+        depth = np.minimum(self._depth[rows, columns], 1e3)
+        ahead = np.stack([self._right[columns] * depth, self._up[rows] * depth, -depth], axis=1)
+        return self._pos + ahead @ self._mat.T
 
     def heights(self) -> np.ndarray:
         """(H, W) m above the table: the third coordinate of ``points`` for all pixels, at a tenth of the cost."""
-        pos, mat, fovy = self._camera
-        tan = math.tan(math.radians(fovy) / 2)
-        right = (2 * np.arange(SIZE[1]) + 1 - SIZE[1]) / SIZE[0] * tan
-        up = (SIZE[0] - 1 - 2 * np.arange(SIZE[0])) / SIZE[0] * tan
-        slope = (right * mat[2, 0] - mat[2, 2])[None, :] + (up * mat[2, 1])[:, None]
-        return pos[2] + self._depth * slope
+        x, y, z = self._mat[2]
+        return self._pos[2] + self._depth * ((self._right * x - z)[None, :] + (self._up * y)[:, None])
 
 
 def _connected(pixels: np.ndarray, seed: int) -> np.ndarray:
@@ -139,9 +145,12 @@ def _connected(pixels: np.ndarray, seed: int) -> np.ndarray:
 
 def _runs(line: np.ndarray, place: np.ndarray) -> np.ndarray:
     """(N,) number of the unbroken run that each belongs to: same line, next place."""
-    return np.cumsum(np.append(True, (np.diff(line) != 0) | (np.diff(place) != 1)))
+    begins = np.ones(len(line), dtype=bool)
+    begins[1:] = (line[1:] != line[:-1]) | (place[1:] - place[:-1] != 1)
+    return np.cumsum(begins)
 
 
-def squared(vectors: np.ndarray) -> np.ndarray:
-    """(N,) squared lengths of (N, 2)."""
-    return np.einsum("ij,ij->i", vectors, vectors)
+def squared(points: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """(N,) squared distances, along x and y, of points (N, 2 or 3) to xy (2,)."""
+    x, y = points[:, 0] - xy[0], points[:, 1] - xy[1]
+    return x * x + y * y

@@ -31,7 +31,7 @@ class Conveyor:
     speed: float
 
     def step(self, body: Body) -> str | None:
-        tcp = body.proprio().tcp_pos
+        tcp = body.tcp_pos
         hand = abs(float(tcp[0]) - self.belt.x) < CURTAIN and float(tcp[2]) < HIGH
         wind(body.model, body.data, 0.0 if hand else self.speed)
         return None
