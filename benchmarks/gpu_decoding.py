@@ -117,34 +117,45 @@ def roofline_ms(model: Any, tokens: int, rows: int, speed: float) -> float:
     return 2 * (weights + cache) / speed * 1e3
 
 
-def measure(model: Any, rows: int, speed: float, device: str, times: int) -> dict[str, float]:
-    """One batch size. The difference between long and short answers is what their steps take."""
-    engine = Engine(model)
-    asked = questions(model, rows, seed=rows)
+def measure_plain(model: Any, asked: Sequence[Asked], device: str, times: int) -> dict[str, float]:
+    """transformers' ``generate`` at one batch size. What a token takes is the difference between long and short."""
+    whole, once = (ms(lambda length=length: plain(model, asked, length), times, device) for length in (ANSWER, 1))
+    return {"prefill ms": once, "token ms": (whole - once) / (ANSWER - 1), "decision ms": whole}
+
+
+def measure(engine: Engine, asked: Sequence[Asked], device: str, times: int) -> dict[str, float]:
+    """The engine at one batch size, likewise."""
 
     def write(answer: Callable[[], Any]) -> None:
         engine.write([Asked(one.ids, answer(), one.pixels, one.grids) for one in asked])
 
     whole, first = (ms(lambda runs=runs: write(lambda: Paced(runs)), times, device) for runs in (RUNS, RUNS[:1]))
-    before, once = (ms(lambda length=length: plain(model, asked, length), times, device) for length in (ANSWER, 1))
-    step, token = (whole - first) / (len(RUNS) - 1), (before - once) / (ANSWER - 1)
+    return {"prefill ms": first, "step ms": (whole - first) / (len(RUNS) - 1), "decision ms": whole}
+
+
+def compare(model: Any, rows: int, speed: float, device: str, times: int) -> dict[str, dict[str, float]]:
+    """One batch size: plain, the engine, and the engine with its steps recorded as CUDA graphs."""
+    asked = questions(model, rows, seed=rows)
+    found = {"plain": measure_plain(model, asked, device, times)}
     least = roofline_ms(model, len(asked[0].ids), rows, speed)
-    return {
-        "prefill ms": first,
-        "plain prefill ms": once,
-        "step ms": step,
-        "plain token ms": token,
-        "roofline ms": least,
-        "step / roofline": step / least,
-        "decisions a second": rows / whole * 1e3,
-        "plain decisions a second": rows / before * 1e3,
-        "times plain": before / whole,
-    }
+    for name, graphs in (("engine", False), ("graphs", True)):
+        try:
+            row = measure(Engine(model, graphs=graphs), asked, device, times)
+        except RuntimeError as error:  # what fails on this device must not cost what was measured before
+            print(f"{name}, batch {rows}: failed, {str(error).splitlines()[0]}", file=sys.stderr)
+            continue
+        row |= {"roofline ms": least, "step / roofline": row["step ms"] / least}
+        row |= {"decisions a second": rows / row["decision ms"] * 1e3}
+        found[name] = {**row, "times plain": found["plain"]["decision ms"] / row["decision ms"]}
+    return found
 
 
-def tell(size: str, rows: int, found: Mapping[str, float]) -> None:
-    """Prints one row."""
-    print(f"{size} batch {rows}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.items()), flush=True)
+def tell(size: str, rows: int, found: Mapping[str, Mapping[str, float]]) -> None:
+    """Prints one batch size."""
+    for way, row in found.items():
+        print(
+            f"{size} batch {rows} {way}: " + ", ".join(f"{name} {value:.2f}" for name, value in row.items()), flush=True
+        )
 
 
 def main() -> None:
@@ -162,15 +173,21 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     speed, found = bandwidth(device), {}
     for size in args.sizes:
-        model = build(size, device, args.tiny)
-        found[size] = {rows: measure(model, rows, speed, device, args.times) for rows in args.batches}
-        for rows, row in found[size].items():
-            tell(size, rows, row)
+        model, found[size] = build(size, device, args.tiny), {}
+        for rows in args.batches:
+            found[size][rows] = compare(model, rows, speed, device, args.times)
+            tell(size, rows, found[size][rows])
+            if not args.tiny:
+                write(speed, found)
+        del model
     print(f"goals: step / roofline at most {STEP_GOAL:g} at batch 1, times plain at least {DECISION_GOAL:g}")
-    if not args.tiny:
-        named = {"device": torch.cuda.get_device_name(), "bytes a second": speed, "torch": torch.__version__}
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "gpu_decoding.json").write_text(json.dumps({**named, "sizes": found}, indent=1) + "\n")
+
+
+def write(speed: float, found: Mapping[str, Any]) -> None:
+    """Into benchmarks/results/gpu_decoding.json, what there is so far."""
+    named = {"device": torch.cuda.get_device_name(), "bytes a second": speed, "torch": torch.__version__}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "gpu_decoding.json").write_text(json.dumps({**named, "sizes": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

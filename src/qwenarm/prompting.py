@@ -11,12 +11,14 @@ from PIL import Image
 
 from qwenarm.assemble import Choice, make_env, shown
 from qwenarm.errors import BadInput, UnknownName
+from qwenarm.mind.address import LOADED, read_address
 from qwenarm.mind.checkpoints import BUNDLED, Checkpoint, at_hand, load_processor, locate
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.families import FAMILIES, PUBLISHED, Family, family_named
 from qwenarm.mind.language import to_prompt
 from qwenarm.mind.layout import chat_text, layout_of, template_of
 from qwenarm.mind.memory import gb, need_of_size
+from qwenarm.mind.model import SCRIPT, URLS
 from qwenarm.mind.policies import VlmPolicy
 from qwenarm.mind.presets import QWEN, Preset
 from qwenarm.mind.published import size_of
@@ -71,7 +73,8 @@ def read_prompt(choice: Choice, seed: int, thinking: bool = False) -> Reading:
     choice.model: "bundled", a checkpoint's folder, a Hub id, or a family by name; weights are neither read nor fetched.
     Raises ModelUnavailable, UnknownName and BadInput.
     """
-    model = _model(choice.model, thinking)
+    name, chosen = (choice.model, {}) if choice.model.startswith(URLS) else read_address(choice.model, LOADED)
+    model = _model(name, thinking := thinking or bool(chosen.get("thinking")))
     policy = VlmPolicy(model, specs(), shown(model.preset, choice), choice.altitude)  # type: ignore[arg-type]
     env = make_env(choice)
     try:
@@ -116,7 +119,7 @@ def _model(source: str, thinking: bool) -> _Model:
         return _of_family(family_named(source), thinking)
     if source in PUBLISHED and not at_hand(source):
         return _of_family(family_named(PUBLISHED[source]), thinking or source.endswith("-Thinking"))
-    if source.startswith(("http://", "https://", "scripted:")) or not at_hand(source):
+    if source.startswith((*URLS, SCRIPT)) or not at_hand(source):
         raise UnknownName("model to write a prompt for", source, [BUNDLED, *names, "a checkpoint's folder"])
     return _of_checkpoint(locate(source), thinking)
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from qwenarm.mind.checkpoints import load_model, locate
 from qwenarm.mind.engine import Engine
@@ -48,15 +49,15 @@ def test_a_prefix_a_batch_with_gaps_and_many_steps(both):
         mask = torch.ones(3, 12, dtype=torch.bool)
         mask[0, 7:9] = mask[2, 7:8] = False
         ids, places = asked(passes.model, 3, 5, 1)
-        found.append(passes.forward(ids, places + 7, mask, cache))
+        found.append(passes.forward(ids, places + 7, mask, cache).clone())
         for step in range(STEPS):
             ids, places = asked(passes.model, 3, WIDTH, step)
             counts = torch.ones(3, WIDTH, dtype=torch.bool)
             counts[0, 0] = step % 2 == 0
             mask = torch.cat([mask, counts], dim=1)
-            found.append(passes.forward(ids, places + 12 + step, mask, cache))
+            found.append(passes.forward(ids, places + 12 + step, mask, cache).clone())
         cache.reorder_cache(torch.tensor([2, 0]))
-        found.append(passes.forward(ids[[2, 0]], places[:, :2] + 99, mask_of(mask), cache))
+        found.append(passes.forward(ids[[2, 0]], places[:, :2] + 99, mask_of(mask), cache).clone())
         assert cache.get_seq_length() == 12 + WIDTH * (STEPS + 1)
         found.append(passes.forward(*asked(passes.model, 1, 1, 9), None, prefix))  # the prefix itself is as it was
         logits.append(found)
@@ -98,6 +99,53 @@ def test_only_dense_layers_on_one_device_are_run_this_way(save_tiny, tmp_path, k
     assert isinstance(Engine(model).passes, Lean) == (kind in DENSE)
     model.hf_device_map = {"": 0}
     assert isinstance(Engine(model).passes, Whole)
+
+
+class Capture(TorchDispatchMode):
+    """Refuses what cannot be recorded in a CUDA graph: whatever makes the host wait for a value, or for how many."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "lift_fresh", "item", "repeat_interleave")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        picks = name in ("index", "index_put_") and any(i is not None and i.dtype == torch.bool for i in args[1])
+        assert name not in self.WAITS and not picks, f"{func} makes the host wait"
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@torch.inference_mode()
+def test_a_step_is_all_operations_that_a_graph_can_hold(both):
+    passes = both[0]
+    if not isinstance(passes, Recorded):
+        pytest.skip("only steps that are recorded")
+    cache = passes.copy(passes.new_cache(), 2, 0)
+    ids, places = asked(passes.model, 2, 3, 0)
+    passes.forward(ids, places, None, cache)
+    (recording,) = (passes._recordings[key] for key in passes._recordings if key[:2] == (2, 4) and key[2] == BLOCK)
+    before = {name: getattr(recording, name).data_ptr() for name in ("ids", "position", "slots", "allowed")}
+    first = passes.forward(ids, places, None, cache)
+    with Capture() as seen:
+        again = recording.play()
+    assert seen.count > 10 * len(passes.layers)
+    assert again.data_ptr() == first.data_ptr(), "a graph answers in the same place"
+    assert before == {name: getattr(recording, name).data_ptr() for name in before}, "and reads the same places"
+
+
+def test_what_makes_the_host_wait_is_caught():
+    row = torch.arange(4.0)
+    for wait in (
+        lambda: row[row > 1],
+        lambda: row.nonzero(),
+        lambda: float(row[0]),
+        lambda: row.masked_select(row > 1),
+    ):
+        with pytest.raises(AssertionError, match="wait"), Capture():
+            wait()
 
 
 @pytest.mark.gpu

@@ -79,9 +79,15 @@ class Plan:
 
 
 def room_now(device: str | None = None) -> Room:
-    """What is free at this moment. device: torch's name for one, None for the best that is there."""
+    """What is free at this moment. device: torch's name for one, None for the best that is there.
+
+    Raises BadInput for a device that is not there, with those that are.
+    """
     import torch
 
+    there = _devices()
+    if device is not None and device not in (*there, *(name.partition(":")[0] for name in there)):
+        raise BadInput(f"There is no device {device!r} here. Valid: {', '.join(there)}.")
     kind, _, index = (device or _best()).partition(":")
     if kind == "cuda":
         first = int(index or 0)
@@ -93,6 +99,14 @@ def room_now(device: str | None = None) -> Room:
     if kind == "mps":
         return Room(kind, (torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory(),))
     return Room(kind, (_free_ram(),))
+
+
+def _devices() -> tuple[str, ...]:
+    """Those of this machine that a model may be loaded on."""
+    import torch
+
+    several = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return ("cpu", *(f"cuda:{number}" for number in range(several)), *["mps"] * torch.backends.mps.is_available())
 
 
 def _best() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import BadInput
+from qwenarm.mind.address import LOADED, SERVED, read_address
 from qwenarm.mind.backends import Backend
 
 URLS = ("http://", "https://")
@@ -40,7 +41,11 @@ def list_models() -> tuple[ModelInfo, ...]:
         ModelInfo(
             "bundled", "the small model that ships with qwenarm; knows only this project's world, needs no network"
         ),
-        ModelInfo("ORG/NAME", f"any checkpoint of the Hub by its id, also id@revision: {titles}"),
+        ModelInfo(
+            "ORG/NAME",
+            f"any checkpoint of the Hub by its id, also id@revision: {titles}; options may follow: "
+            "ORG/NAME#thinking=yes,dtype=float16",
+        ),
         ModelInfo("./folder", "a checkpoint in a folder, in the Hub's layout with safetensors"),
         ModelInfo(
             "http://localhost:8000",
@@ -55,10 +60,10 @@ def list_models() -> tuple[ModelInfo, ...]:
 def open_model(spec: str, **options: Any) -> Backend:
     """The backend for a model.
 
-    spec: "bundled", a Hub id "org/name" or "org/name@revision", a folder, "http(s)://server", behind it
-    "#model,option=value" (``address.py``), "scripted:FILE". options: those of the backend's class (QwenVL, Remote,
-    Scripted). Raises ModelUnavailable when the model cannot be had, BadInput for an option that the backend does not
-    know.
+    spec: "bundled", a Hub id "org/name" or "org/name@revision", a folder, behind them "#option=value,...";
+    "http(s)://server", behind it "#model,option=value,..." (see ``address.py``); "scripted:FILE". options: those of the
+    backend's class (QwenVL, Remote, Scripted), before those in the spec. Raises ModelUnavailable when the model cannot
+    be had, BadInput for an option that the backend does not know.
     """
     try:
         return _open(spec, options)
@@ -70,10 +75,9 @@ def open_model(spec: str, **options: Any) -> Backend:
 
 def _open(spec: str, options: dict[str, Any]) -> Backend:
     if spec.startswith(URLS):
-        from qwenarm.mind.address import read_address
         from qwenarm.mind.backends.remote import Remote
 
-        url, chosen = read_address(spec)
+        url, chosen = read_address(spec, SERVED)
         return Remote(url, **{**chosen, **options})
     if spec.startswith(SCRIPT):
         from qwenarm.mind.backends.scripted import Scripted, read_script
@@ -82,4 +86,5 @@ def _open(spec: str, options: dict[str, Any]) -> Backend:
         return Scripted(read_script(path), **{"name": spec, **options})
     from qwenarm.mind.backends.qwen_vl import QwenVL
 
-    return QwenVL(spec, **options)
+    source, chosen = read_address(spec, LOADED)
+    return QwenVL(source, **{**chosen, **options})

@@ -6,7 +6,8 @@ is written into the same tensors: tokens, positions, where keys and values go, w
 counts. Prompts are read as ever.
 
 No GPU was at hand when this was written. The tests hold all but the recording itself against transformers on a CPU,
-where each step is run instead of replayed; those marked ``gpu`` want a device, and so does benchmarks/gpu_decoding.py.
+where each step is run instead of replayed, and see to it that a step has no operation that a graph cannot hold; those
+marked ``gpu`` want a device, and so does benchmarks/gpu_decoding.py.
 """
 
 from __future__ import annotations
@@ -128,12 +129,22 @@ class Recorded(Lean):
         ids = torch.zeros(rows, width, dtype=torch.long, device=device)
         position = torch.zeros(3, rows, width, dtype=torch.long, device=device)
         slots = torch.full((width,), span - 1, device=device)
-        allowed = self._looks(slots.new_ones(rows, span, dtype=torch.bool), slots, ids)
+        allowed = self._looks(slots.new_ones(rows, span, dtype=torch.bool), slots, ids).contiguous()  # to be written to
 
         def step() -> torch.Tensor:
             return self._run(self.text.embed_tokens(ids), position, slots, allowed, cache, span)
 
-        return _Recording(ids, position, slots, allowed, _graph(step) if device.type == "cuda" else step)
+        return _Recording(ids, position, slots, allowed, (_graph if device.type == "cuda" else _rerun)(step))
+
+
+def _rerun(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+    """What stands in for a graph on a CPU: as with one, all answers lie in the same tensor, the next over the last."""
+    logits = step()
+
+    def play() -> torch.Tensor:
+        return logits.copy_(step())
+
+    return play
 
 
 def _graph(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from qwenarm.errors import ModelUnavailable
+from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind import grammar
 from qwenarm.mind.answer import Answer
 from qwenarm.mind.checkpoints import Checkpoint, load_model, load_processor, locate, plan_for, quiet
@@ -36,8 +36,8 @@ class QwenVL:
     one for a small model and torch's choice for others. thinking: lets models think that can choose (Qwen3.5); others
     do as they were trained. constrained: answers can only be calls that the prompt's tools allow; by default wherever
     llguidance is installed (extra ``constrained``). graphs: steps of dense models are recorded as CUDA graphs, which
-    was not tried on a GPU yet. Raises ModelUnavailable when the checkpoint is missing, broken, of
-    another architecture or too large.
+    was not tried on a GPU yet. Raises ModelUnavailable when the checkpoint is missing, broken, of another architecture
+    or too large, BadInput for a device that is not there and for numbers that make no sense.
     """
 
     def __init__(
@@ -54,6 +54,8 @@ class QwenVL:
         seed: int = 0,
         graphs: bool = False,
     ) -> None:
+        if batch < 1 or (threads is not None and threads < 1) or (temperature is not None and temperature < 0):
+            raise BadInput("batch and threads of a model are at least 1, its temperature at least 0.")
         checkpoint = locate(source)
         self.name, self.checkpoint = source, checkpoint
         self.preset = checkpoint.preset
@@ -61,7 +63,7 @@ class QwenVL:
         self.plan = plan_for(checkpoint, Load(frames=frames, answer=self.preset.max_tokens), device, dtype)
         self.device, self.dtype = self.plan.device, getattr(torch, self.plan.dtype)
         self.threads = threads or _default_threads(self.device, checkpoint)
-        self.batch, self.seed = batch, seed
+        self.batch, self.seed, self.graphs = batch, seed, graphs
         self.processor = load_processor(checkpoint)
         self.family = _with_limits_of(self.processor, checkpoint.family)
         self.model = load_model(checkpoint, self.plan)
@@ -90,6 +92,7 @@ class QwenVL:
             "seed": self.seed,
             "thinking": self.thinking,
             "constrained": self._grammars is not None,
+            **({"graphs": True} if self.graphs else {}),
         }
 
     def text_of(self, prompt: Prompt) -> str:
