@@ -23,8 +23,8 @@ help: ## this list
 demo: $(VENV)/.core ## a model puts the red cube in the blue bowl: film and page in runs/ (INSTRUCTION="..." for your own)
 	@$(BIN)/qwenarm run "$(INSTRUCTION)" $(ARGS)
 
-test: $(VENV)/.dev ## all tests but the slow ones (ARGS="-m slow" for those)
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: $(VENV)/.dev ## all tests but the slow ones, on all cores (ARGS="-m slow" for those, ARGS="-n 0 --pdb" to look around)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and pyright
 	@$(BIN)/ruff check .
