@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 import gymnasium
@@ -189,15 +189,22 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return {**info, "clamps": sum(self.body.clamps.values())}
 
     def _spaces(self, control: str) -> tuple[spaces.Dict, spaces.Box]:
-        joints = Kinematics(compile_scene(Scene(()), self._arm), self._arm)
-        low = np.append(joints.lower, 0.0).astype(np.float32)
-        high = np.append(joints.upper, self._arm.max_gap).astype(np.float32)
+        lower, upper = _joint_limits(self._arm)
+        low = np.append(lower, 0.0).astype(np.float32)
+        high = np.append(upper, self._arm.max_gap).astype(np.float32)
         seen: dict[str, spaces.Space] = {"agent_pos": spaces.Box(-np.inf, np.inf, low.shape, np.float32)}
         if self.cameras:
             picture = spaces.Box(0, 255, (*self.frame_size, 3), np.uint8)
             seen["pixels"] = spaces.Dict(dict.fromkeys(self.cameras, picture))
         unit = spaces.Box(-1.0, 1.0, (7,), np.float32)
         return spaces.Dict(seen), spaces.Box(low, high, dtype=np.float32) if control == "joint" else unit
+
+
+@cache
+def _joint_limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) and (n,) rad, lower and upper: of the arm alone, compiled once in a process."""
+    joints = Kinematics(compile_scene(Scene(()), arm), arm)
+    return joints.lower, joints.upper
 
 
 def _valid(kind: str, value: Any, choices: Sequence[Any]) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Camera:
     body: str | None = None
     up: tuple[float, float, float] = (0.0, 0.0, 1.0)
 
+    @lru_cache(maxsize=64)  # noqa: B019  (cameras are few, small and told apart by their values)
     def axes(self) -> np.ndarray:
         """(3, 3) rotation whose columns are the camera's x (right), y (up) and z (backwards) in the parent's frame."""
         back = np.subtract(self.pos, self.target)
