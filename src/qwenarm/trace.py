@@ -98,8 +98,14 @@ class Packed:
 def pack(episode: Episode, stored: Callable[[str], bool] = lambda name: False) -> Packed:
     """The episode's line and pictures. stored: tells of a picture, by its name, whether it may be left out."""
     pictures: dict[str, bytes] = {}
+    names: dict[int, str] = {}  # by identity: what a policy sees is often the very array that its model is shown
 
     def put(rgb: np.ndarray) -> str:
+        if id(rgb) not in names:
+            names[id(rgb)] = keep(rgb)
+        return names[id(rgb)]
+
+    def keep(rgb: np.ndarray) -> str:
         digest = hashlib.sha256(repr(rgb.shape).encode() + np.ascontiguousarray(rgb).tobytes()).hexdigest()[:24]
         name = f"frames/{digest}.png"
         if name not in pictures and not stored(name):

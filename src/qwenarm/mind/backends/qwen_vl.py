@@ -67,6 +67,7 @@ class QwenVL:
         self.processor = load_processor(checkpoint)
         self.family = _with_limits_of(self.processor, checkpoint.family)
         self.model = load_model(checkpoint, self.plan)
+        self._parameters = sum(weight.numel() for weight in self.model.parameters())
         self.reader = Reader(self.processor)
         self.template = template_of(self.processor)
         self._options = {"enable_thinking": thinking} if self.family.thinking_switch else {}
@@ -84,7 +85,7 @@ class QwenVL:
             "model_type": self.checkpoint.model_type,
             "revision": self.checkpoint.revision,
             "sha256": self.checkpoint.sha256,
-            "parameters": sum(weight.numel() for weight in self.model.parameters()),
+            "parameters": self._parameters,
             "device": self.device,
             "dtype": self.plan.name,
             "threads": self.threads,
