@@ -16,7 +16,7 @@ from tests.deadly import VICTIM
 from qwenarm import ledger
 from qwenarm.assemble import Choice
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.evaluate import CONTROLS, Begun, evaluate, plan, scores
+from qwenarm.evaluate import CONTROLS, Begun, evaluate, places, plan, scores
 from qwenarm.ledger import MANIFEST, Row, fingerprint, policy_hash
 from qwenarm.suites import FIRST_SEED, SUITES
 from qwenarm.trace import FILE
@@ -259,3 +259,16 @@ def _processes_of(session: int) -> list[int]:
         if int(fields[3]) == session and fields[0] != "Z":
             alive.append(int(stat.parent.name))
     return alive
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 8])
+@pytest.mark.parametrize("batch", [1, 8, 64])
+@pytest.mark.parametrize("episodes", [1, 2, 9, 10, 40, 1000])
+def test_no_worker_is_dealt_what_another_could_play(workers, batch, episodes):
+    most = places(episodes, workers, batch)
+    left, dealt = episodes, []
+    for _ in range(workers):  # as Office deals at first: all that are played at once, and one more
+        dealt.append(min(most + 1, left))
+        left -= dealt[-1]
+    assert 1 <= most <= batch
+    assert sum(map(bool, dealt)) == min(workers, episodes) or episodes < 2 * workers

@@ -156,6 +156,8 @@ def _alone(plan: Plan, trace: Trace, setting: Setting) -> Iterator[Event]:
 
 def _together(plan: Plan, trace: Trace, setting: Setting, workers: int, ray: str) -> Iterator[Event]:
     """By several workers."""
+    episodes = len(plan.roles) * sum(plan.suite.cells().values())
+    setting = replace(setting, batch=places(episodes, workers, setting.batch))
     with closing(Office(_crew(setting, workers, ray), workers, setting.batch)) as office:
         begun, todo = _begin(plan, trace, office.open())
         yield begun
@@ -165,6 +167,11 @@ def _together(plan: Plan, trace: Trace, setting: Setting, workers: int, ray: str
                 yield event.row
             elif isinstance(event, Died):
                 yield event
+
+
+def places(episodes: int, workers: int, batch: int) -> int:
+    """How many episodes each worker plays at once: so few that all have some, for each is given one more in advance."""
+    return max(1, min(batch, episodes // workers - 1))
 
 
 def _crew(setting: Setting, workers: int, ray: str) -> Crew:
