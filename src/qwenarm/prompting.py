@@ -106,7 +106,7 @@ def save_frames(reading: Reading, folder: Path) -> list[Path]:
 
 def memory_line(model: str) -> str:
     """What a published model needs in memory, in words; "" for others."""
-    size = size_of(model)
+    size = size_of(model.partition("#")[0])
     if size is None:
         return ""
     quarter = need_of_size(size, four_bit=True)
