@@ -177,13 +177,14 @@ class Touch:
         if self.held >= 0 and self.body.time_s - self._grasped_s < FIRM * PERIOD:
             both = (pairs == self.held).any(axis=1)
             self._for_held[pairs[both].ravel()] = True  # what it stood on when it was grasped
+        now, self._wrong = set[tuple[bool, int]](), []
         mine = self._arm[pairs] | (pairs == self.held)
-        one_sided = mine[:, 0] != mine[:, 1]
-        other = np.where(mine[:, 0], pairs[:, 1], pairs[:, 0])
-        by_hand = self._arm[np.where(mine[:, 0], pairs[:, 0], pairs[:, 1])]
-        wrong = one_sided & ~np.where(by_hand, self._for_hand[other], self._for_held[other])
-        self._wrong = np.flatnonzero(wrong).tolist()
-        now = {(bool(by_hand[i]), int(other[i])) for i in self._wrong}
+        for contact in np.flatnonzero(mine[:, 0] != mine[:, 1]).tolist():
+            own, other = pairs[contact] if mine[contact, 0] else pairs[contact, ::-1]
+            by_hand = bool(self._arm[own])
+            if not (self._for_hand if by_hand else self._for_held)[other]:
+                self._wrong.append(contact)
+                now.add((by_hand, int(other)))
         begun, self._before = len(now - self._before), now
         return begun, self._largest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -50,6 +51,8 @@ class Body:
         self.after_step: list[Callable[[Body], None]] = []
         self._servos = Servos(self.model, arm)
         self._objects = [self.model.body(p.spec.id).id for p in scene.objects]
+        dofs = [(int(self.model.body_dofadr[i]), min(3, int(self.model.body_dofnum[i]))) for i in self._objects]
+        self._moves = [slice(first, first + count) for first, count in dofs]  # of a free joint the velocity alone
         self._fingers = [_subtree(self.model, name) for name in arm.finger_bodies]
         self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in arm.finger_joints]
         self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
@@ -137,21 +140,17 @@ class Body:
 
     def state(self) -> WorldState:
         """The privileged truth: for tasks, the oracle and labels, never for a policy."""
-        objects = {}
-        for placement, body in zip(self.scene.objects, self._objects, strict=True):
-            dof = self.model.body_dofadr[body]
-            moves = min(3, int(self.model.body_dofnum[body]))  # a free joint's first three are its velocity
-            speed = float(np.linalg.norm(self.data.qvel[dof : dof + moves]))
-            pos, quat = self.data.xpos[body].copy(), self.data.xquat[body].copy()
-            objects[placement.spec.id] = ObjectState(placement.spec, pos, quat, speed)
+        objects, qvel = {}, self.data.qvel
+        poses = zip(self.data.xpos[self._objects], self.data.xquat[self._objects], strict=True)  # copies of them
+        for placement, moves, (pos, quat) in zip(self.scene.objects, self._moves, poses, strict=True):
+            objects[placement.spec.id] = ObjectState(placement.spec, pos, quat, math.hypot(*qvel[moves].tolist()))
         return WorldState(objects, self._held(), self.tcp_pos, self.gripper_width, self.time_s, tuple(self.said))
 
     def _held(self) -> str | None:
         """The object that both fingers touch."""
-        bodies = self.model.geom_bodyid[self.data.contact.geom]
+        bodies = self.model.geom_bodyid[self.data.contact.geom].tolist()
         touched = [
-            {int(b if a in finger else a) for a, b in bodies if (a in finger) != (b in finger)}
-            for finger in self._fingers
+            {b if a in finger else a for a, b in bodies if (a in finger) != (b in finger)} for finger in self._fingers
         ]
         for placement, body in zip(self.scene.objects, self._objects, strict=True):
             if all(body in some for some in touched):

@@ -30,6 +30,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from qwenarm.errors import BadInput
@@ -92,7 +93,7 @@ def to_prompt(
             {"role": "user", "content": content},
         ),
         images=tuple(frame.rgb for frame in pictures),
-        tools=tool_schemas(specs, tuple(sizes), preset.tool_docs),
+        tools=tool_schemas(tuple(specs), tuple(sizes), preset.tool_docs),
         max_tokens=preset.max_tokens,
         max_calls=preset.max_calls,
     )
@@ -191,7 +192,8 @@ def _size(frame: Frame) -> Size:
     return frame.rgb.shape[0], frame.rgb.shape[1]
 
 
-def tool_schemas(specs: Sequence[SkillSpec], cameras: Sequence[str], docs: bool) -> tuple[dict[str, Any], ...]:
+@lru_cache(maxsize=32)
+def tool_schemas(specs: tuple[SkillSpec, ...], cameras: tuple[str, ...], docs: bool) -> tuple[dict[str, Any], ...]:
     """The skills as functions in the OpenAI form, for the chat template. docs: with the first sentences of their
     docstrings.
     """
