@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from tests.deadly import VICTIM
@@ -135,7 +136,15 @@ def test_a_half_written_line_is_played_again_and_the_rest_left_alone(tmp_path):
     assert contents(tmp_path) == good and (tmp_path / FILE).read_bytes().startswith(first)
 
 
-def test_two_evaluations_cannot_write_to_one_folder(tmp_path):
+def test_one_that_is_just_dying_is_waited_for(tmp_path):
+    dying = evaluate(planned(2), tmp_path)
+    next(dying)
+    Timer(0.5, dying.close).start()
+    assert len(play(tmp_path, planned(1))) == 2
+
+
+def test_two_evaluations_cannot_write_to_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "PATIENCE_S", 0.2)
     running = evaluate(planned(3), tmp_path)
     next(running)
     with pytest.raises(BadInput, match="Another evaluation"):

@@ -32,11 +32,12 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from qwenarm.body.render import choose_renderer
 from qwenarm.errors import BadInput
@@ -47,6 +48,8 @@ from qwenarm.types import Episode
 
 MANIFEST, LOCK = "manifest.json", "lock"
 SCHEMA = 1
+PATIENCE_S = 5.0
+"""So long a lock is waited for, s."""
 WHEREABOUTS = frozenset({"url", "threads", "tools", "family_from"})
 """What a policy tells of itself that is no part of what it is: where it runs, and what its server was found to take."""
 WALL_CLOCK = frozenset({"seconds", "model_s"})
@@ -112,14 +115,26 @@ def rows(folder: Path) -> list[Row]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """While one evaluation writes here. Raises BadInput when another one does."""
+    """While one evaluation writes here. Raises BadInput when another one does, and goes on doing so for a while: one
+    that was just killed needs a moment to be gone.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + PATIENCE_S
     with open(folder / LOCK, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise BadInput(f"Another evaluation is writing to {folder}; choose another folder with --out.") from error
+        while not _taken(file):
+            if time.monotonic() >= until:
+                raise BadInput(f"Another evaluation is writing to {folder}; choose another folder with --out.")
+            time.sleep(0.1)
         yield
+
+
+def _taken(file: TextIO) -> bool:
+    """Takes the lock if nobody has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
