@@ -64,10 +64,11 @@ def test_levels_grow(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("level", [0, 4, -1])
-def test_a_level_that_is_not_there_is_told(task, level):
+@pytest.mark.parametrize("beyond", [0, 1, -1])
+def test_a_level_that_is_not_there_is_told(task, beyond):
+    last = len(load("tasks", task).levels)
     with pytest.raises(BadInput, match="level"):
-        build(task, level, 0)
+        build(task, last + beyond if beyond > 0 else beyond, 0)
 
 
 @pytest.mark.parametrize(("task", "level"), LEVELS)

@@ -1,8 +1,8 @@
 """Sort parcels by rules in words: "fragile parcels into the blue bowl, the rest by colour".
 
 A parcel has a colour, a letter, sign or weight on its upper side, and a band or a crack around it. Places have colours
-and shapes, or letters on their floors. At level 3 the parcels come on a belt, which stands still while the hand is over
-it, and loses at its end what nobody has taken.
+and shapes, or letters on their floors. From level 3 on the parcels come on a belt, faster from level to level; it
+stands still while the hand is over it, and loses at its end what nobody has taken.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qwenarm.tasks._goal import Setup, image_u, symbolic_calls
 from qwenarm.tasks._parcels import BASES, COLOR, LABEL, SINGLE, TRAITS, WEIGHT, Clause, Rule, Trait
 from qwenarm.types import SkillCall
 
-PARCELS = (3, 4, 5)
+PARCELS = (3, 4, 5, 5, 5)
 """By level, up to."""
 PLACES = ("bowl", "box")
 """And at most one tray, which is wide."""
@@ -34,8 +34,8 @@ STRAY = 0.3
 """Share of the parcels that have a mark of which the rule says nothing, from level 2 on."""
 TURN = 0.3
 """So far parcels and lettered places may be turned, rad: their letters shall be read."""
-SPEEDS = (0.006, 0.010, 0.014)
-"""At which the belt may run, m/s."""
+SPEEDS = {3: (0.006, 0.010, 0.014), 4: (0.018,), 5: (0.022,)}
+"""At which the belt may run, by level, m/s."""
 FALLEN = -0.02
 """What lies lower than this has fallen from the table, m."""
 
@@ -96,7 +96,7 @@ def make(cast: Cast, level: int) -> Setup:
     rule = _single(cast) if level == 1 else _combined(cast)
     first = [_parcel(cast, rule, clause) for clause in rule.clauses]
     parcels = [replace(spec, number=i) for i, spec in enumerate(_with_others(cast, rule, first, level), 1)]
-    speed = float(cast.rng.choice(SPEEDS) * cast.rng.choice([-1, 1])) if level == 3 else 0.0
+    speed = float(cast.rng.choice(SPEEDS[level]) * cast.rng.choice([-1, 1])) if level in SPEEDS else 0.0
     scene = _on_belt(cast, parcels, speed) if speed else _on_table(cast, parcels, needed=2 * len(rule.clauses))
     there = [placement.spec for placement in scene.objects if placement.spec.shape == "parcel"]
     goal = Routes(tuple((spec.id, rule.place_of(spec)) for spec in there), speed)
@@ -213,6 +213,12 @@ def _facing(cast: Cast, placement: Placement) -> Placement:
 TASK = Task(
     "parcels",
     "Sort parcels by label, colour, stripe, weight or damage, as a rule in words says.",
-    ("two or three, and a rule of one kind", "four, and a rule with an exception", "five on a moving belt"),
+    (
+        "two or three, and a rule of one kind",
+        "four, and a rule with an exception",
+        "five on a moving belt, 6 to 14 mm/s",
+        "on a belt at 18 mm/s",
+        "on a belt at 22 mm/s",
+    ),
     make,
 )
