@@ -16,8 +16,9 @@ from tests.deadly import VICTIM
 
 from qwenarm import ledger
 from qwenarm.assemble import Choice
+from qwenarm.dispatch import places
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.evaluate import CONTROLS, Begun, evaluate, places, plan, scores
+from qwenarm.evaluate import CONTROLS, Begun, evaluate, plan, scores
 from qwenarm.ledger import MANIFEST, Row, fingerprint, policy_hash
 from qwenarm.suites import FIRST_SEED, SUITES
 from qwenarm.trace import FILE

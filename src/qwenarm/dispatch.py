@@ -16,6 +16,13 @@ from qwenarm.ledger import Key, policy_hash
 from qwenarm.workers import Crew, Died, Finished, Job, Message, Policies, Ready, Refused
 
 
+def places(jobs: int, workers: int, batch: int) -> int:
+    """How many jobs each worker shall do at once, ``batch`` at most: so few that half of them wait for whoever is done
+    first. Crew and office have to be told the same, for a worker waits until its places are filled.
+    """
+    return max(1, min(batch, jobs // (2 * workers)))
+
+
 @dataclass
 class Office:
     """Hands jobs to workers, hears of what they finished, and deals with their deaths."""

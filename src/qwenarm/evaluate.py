@@ -18,7 +18,7 @@ from qwenarm import ledger
 from qwenarm.assemble import ASK_A_MODEL, Choice, make_env
 from qwenarm.changes import parse
 from qwenarm.clock import parse_clock
-from qwenarm.dispatch import Office
+from qwenarm.dispatch import Office, places
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.ledger import Key, Row, policy_hash
 from qwenarm.registry import split_names
@@ -167,11 +167,6 @@ def _together(plan: Plan, trace: Trace, setting: Setting, workers: int, ray: str
                 yield event.row
             elif isinstance(event, Died):
                 yield event
-
-
-def places(episodes: int, workers: int, batch: int) -> int:
-    """How many episodes each worker plays at once: so few that all have some, for each is given one more in advance."""
-    return max(1, min(batch, episodes // workers - 1))
 
 
 def _crew(setting: Setting, workers: int, ray: str) -> Crew:

@@ -166,7 +166,7 @@ class Touch:
         """How many unintended contacts have begun since the last look, and the largest force among those there are."""
         geoms = self.body.data.contact.geom
         if self._same == (same := geoms.tobytes()):  # the same contacts as a period ago: only their forces differ
-            return 0, self._largest() if self._wrong else 0.0
+            return 0, self._largest()
         self._same, pairs = same, self._body_of[geoms]  # (n, 2)
         if not self._arm[pairs].any():
             self.held, self._before, self._wrong = -1, set(), []

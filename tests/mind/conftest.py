@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 
 from qwenarm.types import Frame, Observation, Param, Proprio, SkillSpec
@@ -16,6 +17,12 @@ from qwenarm.types import Frame, Observation, Param, Proprio, SkillSpec
 # One machine's noise is no error of the code, and a suite that is red now and then teaches nobody.
 settings.register_profile("mind", deadline=None, derandomize=True)
 settings.load_profile("mind")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device is at hand")
+
 
 SPECS = (
     SkillSpec("pick", "Grasp the object at a point.\n\nMore.", (Param("at", "point", "the object"),)),

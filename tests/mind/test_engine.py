@@ -24,7 +24,6 @@ from qwenarm.mind.presets import BUNDLED
 from qwenarm.mind.recorded import Recorded
 
 KINDS = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "bundled")
-NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is at hand")
 WORDS = ("put it", "put the red cube in the blue bowl, then the green ball next to the tray", "stack them", "sort")
 
 
@@ -113,7 +112,7 @@ def test_token_for_token_as_without_shortcuts(model, prompts):
 
 
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl", "bundled"])
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_CUDA])])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_recorded_steps_write_the_same(models, look, specs, kind, device):
     source = str(models[kind, True].checkpoint.folder)
     model, recorded = (QwenVL(source, device=device, dtype="float32", graphs=graphs) for graphs in (False, True))

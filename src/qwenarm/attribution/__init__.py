@@ -31,7 +31,7 @@ from typing import Any
 from qwenarm import ledger
 from qwenarm.assemble import choice_of
 from qwenarm.attribution.replaying import Failed, Found, Replays
-from qwenarm.dispatch import Office
+from qwenarm.dispatch import Office, places
 from qwenarm.errors import BadInput
 from qwenarm.ledger import Key
 from qwenarm.trace import FILE as LEDGER
@@ -92,7 +92,7 @@ def _replayed(
         yield from Replays(choice, roles, batch, folder=folder).open().work(group)
         return
     workers = min(workers, len(group))
-    batch = min(batch, max(1, len(group) // (2 * workers)))  # half of them wait for whoever is done first
+    batch = places(len(group), workers, batch)
     setting = Replays(choice, roles, batch, folder=folder)
     with closing(Office(Processes(setting), workers, batch)) as office:
         office.open()

@@ -162,20 +162,20 @@ class Body:
     ) -> Frame:
         """A picture from a camera of the scene. size: (H, W) pixels. Raises BadInput for an unknown camera."""
         self._camera_id(camera)
-        with self._timed("render"):
+        with self._rendering():
             rgb = self._draw.rgb(self.data, camera, size, shadows=shadows)
         return Frame(rgb, camera, self.depth(camera, size) if depth else None)
 
     def depth(self, camera: str, size: tuple[int, int]) -> np.ndarray:
         """(H, W) float32: metres along the optical axis, inf where there is nothing. Raises BadInput as frame does."""
         self._camera_id(camera)
-        with self._timed("render"):
+        with self._rendering():
             return self._draw.depth(self.data, camera, size)
 
     def segmentation(self, camera: str, size: tuple[int, int]) -> np.ndarray:
         """(H, W) int32: for every pixel the index of the object in ``scene.objects`` that is seen there, else -1."""
         self._camera_id(camera)
-        with self._timed("render"):
+        with self._rendering():
             geoms = self._draw.segmentation(self.data, camera, size)
         owner = np.full(self.model.ngeom + 1, -1, dtype=np.int32)  # the last entry answers for geom -1: background
         for index, body in enumerate(self._objects):
@@ -210,12 +210,12 @@ class Body:
         return self.model.camera(camera).id
 
     @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
+    def _rendering(self) -> Iterator[None]:
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[what] += time.perf_counter() - start
+            self.seconds["render"] += time.perf_counter() - start
 
 
 class Servos:
