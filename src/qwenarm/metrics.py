@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 import mujoco
 import numpy as np
 
-from qwenarm.body.cameras import unproject
+from qwenarm.body.cameras import ray
+from qwenarm.body.kinematics import hanging
 from qwenarm.body.safety import PERIOD
 from qwenarm.tasks._goal import Measured
 from qwenarm.types import ImagePoint, SkillCall, Turn
@@ -129,18 +130,20 @@ class Grip:
 
 
 class Touch:
-    """Which contacts there are, and which of them the current call allows. held: id of the held body, or -1."""
+    """Which contacts there are, and which of them the current call allows. held: id of the held body, or -1.
+
+    Plain lists and sets of body ids: contacts are few, and this is asked in every control period.
+    """
 
     def __init__(self, body: Body) -> None:
         self.body, model = body, body.model
         self.held = -1
-        roots, self._body_of = np.array(model.body_rootid), np.array(model.geom_bodyid)
-        self._arm = roots == roots[model.joint(body.arm.joints[0]).bodyid[0]]
-        self._fingers = [_below(model, name) for name in body.arm.finger_bodies]
+        roots, self._body_of = model.body_rootid.tolist(), model.geom_bodyid.tolist()
+        arm = roots[int(model.joint(body.arm.joints[0]).bodyid[0])]
+        self._arm = [root == arm for root in roots]
+        self._fingers = [hanging(model, model.body(name).id) for name in body.arm.finger_bodies]
         self._objects = {placement.spec.id: model.body(placement.spec.id).id for placement in body.scene.objects}
-        self._is_object = np.zeros(model.nbody, dtype=bool)
-        self._is_object[list(self._objects.values())] = True
-        self._for_hand, self._for_held = np.zeros((2, model.nbody), dtype=bool)
+        self._for_hand, self._for_held = set[int](), set[int]()
         self._before: set[tuple[bool, int]] = set()
         self._same, self._wrong = b"", list[int]()
         self._grasped_s = 0.0
@@ -149,42 +152,43 @@ class Touch:
     def expect(self, call: SkillCall) -> None:
         """From now on this call says what may be touched."""
         self._same = b""
-        self._for_hand[:], self._for_held[:] = False, False
-        if self.held >= 0:
-            self._for_hand[self.held] = True  # still between the fingers when it has been let go
+        self._for_hand = {self.held} - {-1}  # still between the fingers when it has been let go
+        self._for_held = set()
         for value in call.args.values():
             target = self._pointed(value) if isinstance(value, ImagePoint) else -1
             if target > WORLD:
-                self._for_hand[target] = self._for_held[target] = True
+                carried = self._carried_by(target) if call.name == "place" else []
+                self._for_hand |= {target, *carried}
+                self._for_held |= {target, *carried}
             elif target == WORLD:
-                self._for_held[WORLD] = True
-            if call.name == "place" and target > WORLD:
-                carried = self._carried_by(target)
-                self._for_hand[carried] = self._for_held[carried] = True
+                self._for_held.add(WORLD)
 
     def look(self) -> tuple[int, float]:
         """How many unintended contacts have begun since the last look, and the largest force among those there are."""
         geoms = self.body.data.contact.geom
         if self._same == (same := geoms.tobytes()):  # the same contacts as a period ago: only their forces differ
-            return 0, self._largest()
-        self._same, pairs = same, self._body_of[geoms]  # (n, 2)
-        if not self._arm[pairs].any():
+            return 0, self._largest() if self._wrong else 0.0
+        self._same, pairs = same, [(self._body_of[a], self._body_of[b]) for a, b in geoms.tolist()]
+        if not any(self._arm[a] or self._arm[b] for a, b in pairs):
             self.held, self._before, self._wrong = -1, set(), []
             return 0, 0.0
         held, self.held = self.held, self._held(pairs)
         if self.held != held:
             self._grasped_s = self.body.time_s
         if self.held >= 0 and self.body.time_s - self._grasped_s < FIRM * PERIOD:
-            both = (pairs == self.held).any(axis=1)
-            self._for_held[pairs[both].ravel()] = True  # what it stood on when it was grasped
+            for pair in pairs:
+                if self.held in pair:
+                    self._for_held.update(pair)  # what it stood on when it was grasped
         now, self._wrong = set[tuple[bool, int]](), []
-        mine = self._arm[pairs] | (pairs == self.held)
-        for contact in np.flatnonzero(mine[:, 0] != mine[:, 1]).tolist():
-            own, other = pairs[contact] if mine[contact, 0] else pairs[contact, ::-1]
-            by_hand = bool(self._arm[own])
-            if not (self._for_hand if by_hand else self._for_held)[other]:
+        for contact, pair in enumerate(pairs):
+            own, other = (self._arm[body] or body == self.held for body in pair)
+            if own == other:
+                continue
+            body, met = pair if own else pair[::-1]
+            by_hand = self._arm[body]
+            if met not in (self._for_hand if by_hand else self._for_held):
                 self._wrong.append(contact)
-                now.add((by_hand, int(other)))
+                now.add((by_hand, met))
         begun, self._before = len(now - self._before), now
         return begun, self._largest()
 
@@ -196,37 +200,37 @@ class Touch:
         mujoco.mj_contactForce(self.body.model, self.body.data, contact, self._force)
         return float(np.linalg.norm(self._force[:3]))
 
-    def _held(self, pairs: np.ndarray) -> int:
+    def _held(self, pairs: Sequence[tuple[int, int]]) -> int:
         """The object that the fingers touch from opposite sides, or -1: a thing that both press on from above is not
-        held. pairs: (n, 2) bodies of the contacts.
+        held. pairs: the bodies of the contacts.
         """
-        if not any(finger[pairs].any() for finger in self._fingers):
-            return -1
         normals = self.body.data.contact.frame[:, :3]  # from the first geom to the second
-        push = np.zeros((len(self._fingers), len(self._is_object), 3))
-        for finger, sums in zip(self._fingers, push, strict=True):
-            for column, sign in ((0, 1.0), (1, -1.0)):
-                mine = finger[pairs[:, column]]
-                np.add.at(sums, pairs[mine, 1 - column], sign * normals[mine])
-        pinched = self._is_object & ((push[0] * push[-1]).sum(axis=1) < 0)
-        return int(np.argmax(pinched)) if pinched.any() else -1
+        pushes: list[dict[int, np.ndarray]] = [{} for _ in self._fingers]
+        for finger, sums in zip(self._fingers, pushes, strict=True):
+            for (first, second), normal in zip(pairs, normals, strict=True):
+                if first in finger:
+                    sums[second] = sums.get(second, 0.0) + normal
+                if second in finger:
+                    sums[first] = sums.get(first, 0.0) - normal
+        one, other = pushes[0], pushes[-1]
+        pinched = [body for body in self._objects.values() if body in one and body in other]
+        return min((body for body in pinched if one[body] @ other[body] < 0), default=-1)
 
     def _pointed(self, point: ImagePoint) -> int:
         """The body that is seen at a point, the arm being transparent; -1 for nothing or no such camera."""
         if point.camera not in [camera.name for camera in self.body.scene.cameras]:
             return -1
         pos, mat, fovy = self.body.camera_pose(point.camera)
-        ray = unproject(np.array([point.u, point.v]), np.array(1.0), pos, mat, fovy, ASPECT) - pos
-        ray /= np.linalg.norm(ray)
+        way = ray(point.u, point.v, mat, fovy, ASPECT)
         geom, model = np.array([-1], dtype=np.int32), self.body.model
         for _ in range(model.nbody):
-            along = mujoco.mj_ray(model, self.body.data, pos, ray, None, 1, -1, geom)
+            along = mujoco.mj_ray(model, self.body.data, pos, way, None, 1, -1, geom)
             if along < 0:
                 return -1
             found = int(model.geom_bodyid[geom[0]])
             if not self._arm[found]:
                 return found
-            pos = pos + (along + 1e-4) * ray
+            pos = pos + (along + 1e-4) * way
         return -1
 
     def _carried_by(self, target: int) -> list[int]:
@@ -236,12 +240,3 @@ class Touch:
             return []
         state = self.body.state()
         return [i for name, i in self._objects.items() if i != target and state.on(name, names[target])]
-
-
-def _below(model: mujoco.MjModel, name: str) -> np.ndarray:
-    """(nbody,) bool: a body and everything that hangs on it. Parents have lower ids than their children."""
-    found = np.zeros(model.nbody, dtype=bool)
-    found[model.body(name).id] = True
-    for body in range(1, model.nbody):
-        found[body] |= found[model.body_parentid[body]]
-    return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qwenarm.body.cameras import unproject
+from qwenarm.body.cameras import ray
 from qwenarm.errors import BadInput
 from qwenarm.tasks._answers import COLOR_WORDS, SHAPE_WORDS, named
 from qwenarm.tasks._goal import Spot
@@ -178,8 +178,8 @@ def labelled(label: str, specs: Iterable[ObjectSpec]) -> tuple[str, ...]:
 def on_plane(body: Body, point: ImagePoint, height: float) -> np.ndarray:
     """(2,) m: where the ray through an image point meets the plane z = height."""
     pos, mat, fovy = body.camera_pose(point.camera)
-    ray = unproject(np.array([point.u, point.v]), np.array(1.0), pos, mat, fovy, SIZE[1] / SIZE[0]) - pos
-    return (pos + (height - pos[2]) / ray[2] * ray)[:2]
+    way = ray(point.u, point.v, mat, fovy, SIZE[1] / SIZE[0])
+    return (pos + (height - pos[2]) / way[2] * way)[:2]
 
 
 def moved(call: SkillCall, points: Mapping[str, ImagePoint]) -> SkillCall:

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms._arm import Arm
-from qwenarm.body.kinematics import Kinematics, Solution
+from qwenarm.body.kinematics import Kinematics, Solution, hanging
 from qwenarm.body.render import Renderer
 from qwenarm.body.safety import PERIOD, Safety, Target
 from qwenarm.body.scene import Scene, compile_scene
@@ -53,7 +53,7 @@ class Body:
         self._objects = [self.model.body(p.spec.id).id for p in scene.objects]
         dofs = [(int(self.model.body_dofadr[i]), min(3, int(self.model.body_dofnum[i]))) for i in self._objects]
         self._moves = [slice(first, first + count) for first, count in dofs]  # of a free joint the velocity alone
-        self._fingers = [_subtree(self.model, name) for name in arm.finger_bodies]
+        self._fingers = [hanging(self.model, self.model.body(name).id) for name in arm.finger_bodies]
         self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in arm.finger_joints]
         self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
         self._site = self.model.site(arm.tcp_site).id
@@ -243,12 +243,3 @@ class Servos:
 
 
 _DIVERGED = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
-
-
-def _subtree(model: mujoco.MjModel, name: str) -> set[int]:
-    """Ids of a body and of everything that hangs on it."""
-    found = {model.body(name).id}
-    for body in range(model.nbody):
-        if int(model.body_parentid[body]) in found:
-            found.add(body)
-    return found

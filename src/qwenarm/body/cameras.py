@@ -86,6 +86,12 @@ def unproject(
     return pos + np.stack([x, y, -depth], axis=-1) @ mat.T
 
 
+def ray(u: float, v: float, mat: np.ndarray, fovy_deg: float, aspect: float) -> np.ndarray:
+    """(3,) m, world: from a camera to what it sees at an image fraction at a depth of one metre; see ``unproject``."""
+    tan = math.tan(math.radians(fovy_deg) / 2)
+    return mat @ np.array([(2 * u - 1) * tan * aspect, (1 - 2 * v) * tan, -1.0])
+
+
 def pixel_grid(height: int, width: int) -> np.ndarray:
     """(H, W, 2) fractions of the pixel centres."""
     u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)

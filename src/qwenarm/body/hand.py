@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms._arm import Arm
-from qwenarm.body.kinematics import Kinematics
+from qwenarm.body.kinematics import Kinematics, hanging
 
 MARGIN = 0.002
 """Kept to the sides of the hand, m."""
@@ -85,8 +85,8 @@ def _measure(kinematics: Kinematics) -> Hand:
     model, data, arm = kinematics.model, kinematics.data, kinematics.arm
     kinematics.set(kinematics.home)
     last = int(model.joint(arm.joints[-1]).bodyid[0])
-    fingers = [_hanging(model, model.body(name).id) for name in arm.finger_bodies]
-    palm = _hanging(model, last) - fingers[0] - fingers[1]
+    fingers = [hanging(model, model.body(name).id) for name in arm.finger_bodies]
+    palm = hanging(model, last) - fingers[0] - fingers[1]
     one, other = (_boxes(kinematics, bodies) for bodies in fingers)
     left, right = (one, other) if one.upper[:, 1].mean() > 0 else (other, one)
     slides = [model.joint(name).qposadr[0] for name in arm.finger_joints]
@@ -126,12 +126,3 @@ def _half(kind: np.ndarray, turn: np.ndarray, size: np.ndarray) -> np.ndarray:
         (kind == int(k))[:, None] for k in (mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_CAPSULE)
     )
     return np.where(is_cylinder, cylinders, np.where(is_capsule, capsules, boxes))
-
-
-def _hanging(model: mujoco.MjModel, root: int) -> set[int]:
-    """A body and all that hangs on it; parents come before children."""
-    found = {root}
-    for body in range(root + 1, model.nbody):
-        if int(model.body_parentid[body]) in found:
-            found.add(body)
-    return found

@@ -45,6 +45,15 @@ def top_down(yaw: float) -> np.ndarray:
     return np.array([0.0, math.cos(half), math.sin(half), 0.0])
 
 
+def hanging(model: mujoco.MjModel, root: int) -> set[int]:
+    """The ids of a body and of all that hangs on it; parents come before children."""
+    found, parents = {root}, model.body_parentid.tolist()
+    for body in range(root + 1, model.nbody):
+        if parents[body] in found:
+            found.add(body)
+    return found
+
+
 class Kinematics:
     """Kinematics of the arm inside a compiled model; where the rest of the model stands does not matter."""
 
@@ -122,12 +131,13 @@ class Kinematics:
                 break
             best = min(best, far)
             jacobian = self.jacobian()
-            # Joints pressed against a limit cannot help: take them out, so that the others do the work.
             damping, pull = 0.5 * far * far + 1e-6, 0.1 * (rest - q)
             step = self._solve(jacobian, error, damping, pull)
-            stuck = ((q <= self.lower) & (step < 0)) | ((q >= self.upper) & (step > 0))
-            if np.count_nonzero(stuck):  # a tenth of what any() takes
-                step = self._solve(jacobian * ~stuck, error, damping, pull) * ~stuck
+            low, high = q <= self.lower, q >= self.upper
+            if np.count_nonzero(low | high):  # a tenth of what any() takes
+                # Joints pressed against a limit cannot help: take them out, so that the others do the work.
+                free = ~((low & (step < 0)) | (high & (step > 0)))
+                step = self._solve(jacobian * free, error, damping, pull) * free
             step = np.minimum(np.maximum(step, -MAX_STEP), MAX_STEP)
             q = np.minimum(np.maximum(q + step, self.lower), self.upper)
             error = self._error(q, pos, quat)
