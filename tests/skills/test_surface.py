@@ -37,12 +37,18 @@ def test_what_hangs_together_is_found_as_by_hand(seed: int) -> None:
 
 @pytest.mark.render
 @pytest.mark.parametrize("camera", ["overhead", "front"])
-def test_points_are_those_that_a_camera_sees_and_heights_their_third_coordinate(camera: str) -> None:
+def test_points_are_those_that_a_camera_sees_and_are_found_by_their_heights(camera: str) -> None:
     spec = make_spec("bowl", "blue")
     body = Body(Scene((Placement(spec, (0.5, 0.1, 0.0)),)), load("arms", "panda"))
     view = _surface._View(body, camera)
     points = view.points(*np.indices(_surface.SIZE).reshape(2, -1))
-    np.testing.assert_allclose(points[:, 2], view.heights().ravel(), atol=1e-9)
+    for low, high in ((_surface.FLOOR, _surface.CEILING), (0.02, 0.04), (-0.1, 0.001)):
+        found = np.zeros(_surface.SIZE, dtype=bool)
+        found[view.between(low, high)] = True
+        height = points[:, 2].reshape(_surface.SIZE)
+        clear = (np.abs(height - low) > 1e-6) & (np.abs(height - high) > 1e-6)  # single precision
+        np.testing.assert_array_equal(found[clear], ((height > low) & (height < high))[clear])
+        assert 0 < found.sum() < found.size
     depth = np.minimum(body.depth(camera, _surface.SIZE), 1e3)
     seen = unproject(pixel_grid(*_surface.SIZE), depth, *body.camera_pose(camera), _surface.SIZE[1] / _surface.SIZE[0])
     np.testing.assert_allclose(points, seen.reshape(-1, 3), rtol=1e-12)

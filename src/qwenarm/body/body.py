@@ -56,6 +56,7 @@ class Body:
         self._fingers = [hanging(self.model, self.model.body(name).id) for name in arm.finger_bodies]
         self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in arm.finger_joints]
         self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
+        self._cameras = {camera.name: int(self.model.camera(camera.name).id) for camera in scene.cameras}
         self._site = self.model.site(arm.tcp_site).id
         self._tcp = self.data.site_xpos[self._site]  # a view, as those below: to fetch one costs more than to read it
         self._renderer: Renderer | None = None
@@ -204,10 +205,9 @@ class Body:
         return self._renderer
 
     def _camera_id(self, camera: str) -> int:
-        names = [c.name for c in self.scene.cameras]
-        if camera not in names:
-            raise BadInput(f"No camera {camera!r} in the scene; there are {', '.join(names)}.")
-        return self.model.camera(camera).id
+        if camera not in self._cameras:
+            raise BadInput(f"No camera {camera!r} in the scene; there are {', '.join(self._cameras)}.")
+        return self._cameras[camera]
 
     @contextmanager
     def _rendering(self) -> Iterator[None]:

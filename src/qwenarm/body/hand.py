@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import mujoco
 import numpy as np
@@ -36,24 +37,53 @@ class Boxes:
 
         points (N, 3) m: upper surfaces; below them all is solid.
         """
-        radius = math.hypot(*np.maximum(-self.lower, self.upper).max(axis=0)) + MARGIN
-        high = points[:, 2] > tcp_z + self.under.min() - SPARE
-        x, y = points[:, 0] - xy[0], points[:, 1] - xy[1]
-        near = np.flatnonzero(high & (x * x + y * y < radius * radius))
-        if not len(near):
-            return np.full(len(yaws), tcp_z)
+        form, heights, tall = self._form, np.full(len(yaws), tcp_z), points[:, 2]
+        (high,) = (tall > tcp_z - form.most).nonzero()
+        if not len(high):
+            return heights
+        x, y = points[high, 0] - xy[0], points[high, 1] - xy[1]
+        (near,) = (x * x + y * y < form.radius_squared).nonzero()
+        x, y, tall = x[near], y[near], tall[high[near]]
         # The hand's x and y in the world, see kinematics.top_down: (sin, -cos) and -(cos, sin) of the yaw.
-        sin, cos = np.sin(yaws), np.cos(yaws)
-        way = np.stack([x[near], y[near]], axis=1)
-        turned = (way @ np.array([[sin, -cos], [-cos, -sin]])).transpose(0, 2, 1)
-        x, y = np.ascontiguousarray(turned)[:, :, None]  # (K, 1, N) each; in this order they are compared fastest
-        (left, back), (right, front) = self.lower.T[..., None] - MARGIN, self.upper.T[..., None] + MARGIN  # (B, 1) each
-        inside = (x > left) & (x < right)  # (K, B, N)
-        inside &= y > back
-        inside &= y < front
-        heights = np.broadcast_to(points[near, 2], inside.shape)
-        tops = heights.max(axis=-1, where=inside, initial=-np.inf)  # (K, B)
-        return np.maximum((tops - self.under + SPARE).max(axis=1), tcp_z)
+        sin, cos = np.sin(yaws)[:, None], np.cos(yaws)[:, None]
+        across, back = sin * x, cos * x  # (K, N) each
+        across -= cos * y
+        back += sin * y
+        (within,) = (np.abs(across) < form.widest).ravel().nonzero()  # a hand is narrow: most lies beside all of it
+        across, back = across.ravel()[within], back.ravel()[within]  # (M,) each
+        yaw, point = np.divmod(within, max(1, len(x)))
+        inside = across > form.left  # (B, M)
+        inside &= across < form.right
+        inside &= back > form.front
+        inside &= back < form.rear
+        needed = np.where(inside, tall[point] + form.needs, -np.inf).max(axis=0)
+        np.maximum.at(heights, yaw, needed)
+        return heights
+
+    @cached_property
+    def _form(self) -> _Form:
+        (left, back), (right, front) = self.lower.T[..., None] - MARGIN, self.upper.T[..., None] + MARGIN
+        radius = math.hypot(*np.maximum(-self.lower, self.upper).max(axis=0)) + MARGIN
+        needs = (SPARE - self.under)[:, None]
+        widest = max(-float(left.min()), float(right.max()))
+        return _Form(left, right, -front, -back, needs, float(needs.max()), widest, radius * radius)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What ``Boxes.lowest`` asks again and again. left, right, front, rear: (B, 1) m, with the margin; the last two
+    against the hand's y. needs: (B, 1) m, so much higher than what is under a part the tcp must be; most: the largest.
+    widest: m, how far the parts reach across; radius_squared: m2, of a circle around them all.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    front: np.ndarray
+    rear: np.ndarray
+    needs: np.ndarray
+    most: float
+    widest: float
+    radius_squared: float
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Kinematics:
         self.data = mujoco.MjData(model)
         self._site = model.site(arm.tcp_site).id
         self._tcp_pos, self._tcp_mat = self.data.site_xpos[self._site], self.data.site_xmat[self._site]  # views
-        self._jacobian, self._quat = np.zeros((6, model.nv)), np.zeros(4)
+        self._jacobian, self._dual, self._quat = np.zeros((6, model.nv)), np.zeros(6), np.zeros(4)
 
     def set(self, qpos: np.ndarray) -> None:
         """Puts the scratch arm at qpos (n,) and updates where everything of it is (``self.data``)."""
@@ -148,7 +148,9 @@ class Kinematics:
         """The damped step (n,) towards the error (6,), and as much of the pull (n,) as costs no accuracy."""
         square = jacobian @ jacobian.T
         square.ravel()[::7] += damping
-        return jacobian.T @ np.linalg.solve(square, error - jacobian @ pull) + pull
+        mujoco.mju_cholFactor(square, 0.0)
+        mujoco.mju_cholSolve(self._dual, square, error - jacobian @ pull)
+        return jacobian.T @ self._dual + pull
 
     def _error(self, q: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> np.ndarray:
         """(6,) from the tcp at q to the target: m, and the rotation vector in the world frame, rad."""
@@ -163,4 +165,4 @@ class Kinematics:
 
 
 def _length(vector: np.ndarray) -> float:
-    return math.sqrt(float(vector @ vector))
+    return mujoco.mju_norm(vector)

@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from qwenarm.body.arms._arm import PAD_TIP
+from qwenarm.body.arms._arm import PAD_TIP, Arm
 from qwenarm.body.body import Body
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.safety import BOX, PERIOD
@@ -75,7 +75,11 @@ class Line:
 
     def at(self, shares: np.ndarray) -> np.ndarray:
         """(k, n) joint angles, rad, at shares (k,) of the way."""
-        return np.vander(shares, len(self.weights)) @ self.weights
+        found, shares = np.zeros((len(shares), self.weights.shape[1])), shares[:, None]
+        for weight in self.weights:  # Horner's rule
+            found *= shares
+            found += weight
+        return found
 
     @property
     def start(self) -> np.ndarray:
@@ -97,12 +101,13 @@ def line_from(body: Body, qpos: np.ndarray, pos: np.ndarray, quat: np.ndarray) -
     start, turned = body.kinematics.fk(qpos)
     quat = quat if turned @ quat > 0 else -quat
     for count in KNOTS:
-        shares, to_weights = _nodes(count)
+        shares, to_weights, to_next = _nodes(count)
+        places = start + shares[:, None] * (pos - start)
+        turns = turned + shares[:, None] * (quat - turned)
+        turns /= np.linalg.norm(turns, axis=1)[:, None]
         knots = [qpos]
-        for share in shares[1:]:
-            between = (1 - share) * turned + share * quat
-            at = start + share * (pos - start)
-            knots.append(_solve(body, at, between / np.linalg.norm(between), knots[-1], knots[-1]))
+        for at, turn, ahead in zip(places[1:], turns[1:], to_next, strict=True):
+            knots.append(_solve(body, at, turn, ahead @ np.array(knots), knots[-1]))
         line = Line(float(np.linalg.norm(pos - start)), to_weights @ np.array(knots))
         halves = (shares[1:] + shares[:-1]) / 2
         ways = zip(halves, line.at(halves), strict=True)
@@ -112,13 +117,15 @@ def line_from(body: Body, qpos: np.ndarray, pos: np.ndarray, quat: np.ndarray) -
 
 
 @cache
-def _nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
+def _nodes(count: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Shares (K,) of a line, and what turns values there into a polynomial's weights (K, K).
 
-    Chebyshev's: denser at the ends, where a polynomial strays first.
+    Chebyshev's: denser at the ends, where a polynomial strays first. Last, what turns the first values (1,), (2,) ...
+    (K - 1,) into where a polynomial through them leads next.
     """
     shares = (1 - np.cos(np.linspace(0, math.pi, count))) / 2
-    return shares, np.linalg.inv(np.vander(shares))
+    to_next = [np.vander(shares[k : k + 1], k)[0] @ np.linalg.inv(np.vander(shares[:k])) for k in range(1, count)]
+    return shares, np.linalg.inv(np.vander(shares)), to_next
 
 
 def follow(
@@ -206,9 +213,9 @@ def nearest_yaw(yaw: np.ndarray | float) -> np.ndarray:
 
 def _inside(pos: np.ndarray) -> None:
     """Raises Failed for a place (3,) m outside of the workspace."""
-    outside = float(np.linalg.norm(np.clip(pos, BOX[0], BOX[1]) - pos))
-    if outside > 0:
-        raise Failed(out_of_reach(outside))
+    beyond = pos - np.minimum(np.maximum(pos, BOX[0]), BOX[1])
+    if beyond.any():
+        raise Failed(out_of_reach(float(np.linalg.norm(beyond))))
 
 
 def _solve(body: Body, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
@@ -237,22 +244,25 @@ def _excess(body: Body, path: np.ndarray) -> float:
     """By how much a path (k, n) would have to be slowed down to keep every joint's limits."""
     velocity = (path[1:] - path[:-1]) / PERIOD
     acceleration = (velocity[1:] - velocity[:-1]) / PERIOD
-    fast = float((np.abs(velocity) / body.arm.velocity).max()) / SPEED_SHARE
-    hard = float((np.abs(acceleration) / body.arm.acceleration).max()) / ACCELERATION_SHARE
-    return max(fast, math.sqrt(hard))
+    speed, push = _limits(body.arm)
+    return max(float((np.abs(velocity) / speed).max()), math.sqrt(float((np.abs(acceleration) / push).max())))
 
 
 def _duration(body: Body, way: np.ndarray) -> float:
     """Seconds that a minimum-jerk move of the joints by way (n,) rad needs."""
-    speed = np.array(body.arm.velocity) * SPEED_SHARE
-    acceleration = np.array(body.arm.acceleration) * ACCELERATION_SHARE
-    fast = float((np.abs(way) / speed).max()) * PEAK_SPEED
-    hard = math.sqrt(float((np.abs(way) / acceleration).max()) * PEAK_ACCELERATION)
-    return max(fast, hard, 2 * PERIOD)
+    (speed, push), far = _limits(body.arm), np.abs(way)
+    fast, hard = float((far / speed).max()) * PEAK_SPEED, float((far / push).max()) * PEAK_ACCELERATION
+    return max(fast, math.sqrt(hard), 2 * PERIOD)
+
+
+@cache
+def _limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) rad/s and (n,) rad/s2: as fast and as hard as the joints may be moved here."""
+    return np.array(arm.velocity) * SPEED_SHARE, np.array(arm.acceleration) * ACCELERATION_SHARE
 
 
 def _profile(seconds: float) -> np.ndarray:
     """The shares of the way, one per control period, ending with 1."""
     count = math.ceil(seconds / PERIOD)
     t = np.arange(1, count + 1) / count
-    return t**3 * (10 - 15 * t + 6 * t**2)
+    return t * t * t * (10 + t * (6 * t - 15))
