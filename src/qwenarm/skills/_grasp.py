@@ -23,7 +23,7 @@ ROUND = 1.3
 ANGLES = np.radians(np.arange(180))
 DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1).astype(np.float32)
 """(180, 2), one per degree."""
-EIGHT = np.stack([np.cos(np.arange(8) * math.pi / 4), np.sin(np.arange(8) * math.pi / 4)], axis=1)
+EIGHT = np.stack([np.cos(np.arange(8) * math.pi / 4), np.sin(np.arange(8) * math.pi / 4)], axis=1).astype(np.float32)
 """(8, 2), anticlockwise."""
 OPENING = 0.012
 """Free space between each finger and the thing before it is grasped, m."""
@@ -58,7 +58,7 @@ class Grasp:
 
 def rectangle(points: np.ndarray) -> Rectangle:
     """The rectangle of least area around points (N, 2), of all directions in steps of one degree."""
-    along = DIRECTIONS @ outermost(points).T.astype(np.float32)  # (180, N)
+    along = DIRECTIONS @ outermost(points).T  # (180, N)
     low, high = along.min(axis=1).astype(float), along.max(axis=1).astype(float)
     sides = (high - low).reshape(2, 90)  # the second row across the first
     area = sides.prod(axis=0)
@@ -70,9 +70,12 @@ def rectangle(points: np.ndarray) -> Rectangle:
 
 
 def outermost(points: np.ndarray) -> np.ndarray:
-    """Those of the points (N, 2) that can be corners of their convex hull: all that are not within the octagon of the
-    outermost ones in eight directions (Akl and Toussaint, Information Processing Letters 7(5), 1978).
+    """Those of the points (N, 2) that can be corners of their convex hull, in single precision.
+
+    That is all that are not within the octagon of the outermost ones in eight directions (Akl and Toussaint,
+    Information Processing Letters 7(5), 1978).
     """
+    points = points.astype(np.float32)
     columns = points.T.copy()
     corners = points[(EIGHT @ columns).argmax(axis=1)]
     edges = np.roll(corners, -1, axis=0) - corners
@@ -80,7 +83,7 @@ def outermost(points: np.ndarray) -> np.ndarray:
     if not len(outward):  # a single point
         return points
     beyond = outward @ columns - (outward @ corners.T).max(axis=1)[:, None]
-    return points[beyond.max(axis=0) > -1e-9]
+    return points[beyond.max(axis=0) > -1e-6 * np.abs(edges).max()]
 
 
 def find_thing(surface: Surface, point: np.ndarray) -> tuple[np.ndarray, float]:

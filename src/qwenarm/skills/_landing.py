@@ -12,7 +12,7 @@ from qwenarm.body.body import Body
 from qwenarm.body.hand import Boxes, measure
 from qwenarm.skills._grasp import ROOM, rectangle
 from qwenarm.skills._motion import nearest_yaw
-from qwenarm.skills._surface import FLOOR, RAISED, Surface, squared
+from qwenarm.skills._surface import FLOOR, RAISED, Surface, in_square, squared
 
 CONTAINER = 0.09
 """Things that are wider than this both ways are containers, m."""
@@ -102,7 +102,7 @@ def _spots(surface: Surface, point: np.ndarray, width: float) -> Spots:
     if box.sides.min() > CONTAINER:
         inner = float(box.sides.min()) / 2 - (WALL_ROUND if box.round else WALL_SQUARE)
         room = max(0.0, inner - width / 2 - SPARE)
-        content = whole[(np.abs(whole[:, :2] - box.center).max(axis=1) < inner) & (whole[:, 2] > 0.03)]
+        content = whole[in_square(whole, box.center, inner) & (whole[:, 2] > 0.03)]
         spots = list(_in_container(box.center, box.yaw, room, box.round, content))
         return Spots(spots, box.center, room, floor=float(whole[:, 2].min()))
     top_seed = surface.nearest(point[:2], max(RAISED, point[2] - 0.006), 2 * NEAR)

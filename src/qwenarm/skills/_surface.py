@@ -37,7 +37,8 @@ def world_point(body: Body, at: ImagePoint) -> np.ndarray:
     view = _View(body, at.camera)
     pixel = (np.minimum(np.array([at.v, at.u]), 1 - 1e-9) * SIZE).astype(int)
     around = pixel + NEIGHBOURS
-    points = view.points(*around[((around >= 0) & (around < SIZE)).all(axis=1)].T)  # nearest pixel first
+    rows, columns = around[((around >= 0) & (around < SIZE)).all(axis=1)].T
+    points = view.points(rows * SIZE[1] + columns)  # nearest pixel first
     things = points[(points[:, 2] >= RAISED) & (points[:, 2] < CEILING)]
     point = things[0] if points[0, 2] < RAISED and len(things) else points[0]
     on_table = (point[:2] > LIMITS[0]).all() and (point[:2] < LIMITS[1]).all() and -0.02 < point[2] < CEILING
@@ -48,32 +49,29 @@ def world_point(body: Body, at: ImagePoint) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Surface:
-    """All that the overhead depth camera shows above the table. points: (N, 3) m, world; pixels: (N, 2) row, column."""
+    """All that the overhead depth camera shows above the table. points: (N, 3) m, world; pixels: (N,), ascending, where
+    each is in the flattened image.
+    """
 
     points: np.ndarray
     pixels: np.ndarray
 
     def nearest(self, xy: np.ndarray, above: float, within: float) -> int | None:
         """Index of the point nearest to xy (2,) m of those higher than ``above``; None if not ``within`` m."""
-        near = np.flatnonzero(self._within(xy, within) & (self.points[:, 2] > above))
+        near = np.flatnonzero(in_square(self.points, xy, within) & (self.points[:, 2] > above))
         away = squared(self.points[near], xy)
         found = int(np.argmin(away)) if len(away) else -1
         return int(near[found]) if found >= 0 and away[found] <= within * within else None
 
     def grow(self, seed: int, above: float, within: float = 0.14) -> np.ndarray:
         """(N, 3) m: the surface higher than ``above`` that is connected to the seed, at most ``within`` m from it."""
-        near = self._within(self.points[seed, :2], within)
+        near = in_square(self.points, self.points[seed], within)
         allowed = np.flatnonzero((self.points[:, 2] > above) & near)
         return self.points[allowed[_connected(self.pixels[allowed], int(np.searchsorted(allowed, seed)))]]
 
     def around(self, xy: np.ndarray, radius: float) -> np.ndarray:
         """(N, 3) m: all of the surface within a square of half width ``radius`` around xy."""
-        return self.points[np.flatnonzero(self._within(xy, radius))]
-
-    def _within(self, xy: np.ndarray, radius: float) -> np.ndarray:
-        """(N,) bool: what lies within that square."""
-        x, y = self.points[:, 0], self.points[:, 1]
-        return (np.abs(x - xy[0]) < radius) & (np.abs(y - xy[1]) < radius)
+        return self.points[np.flatnonzero(in_square(self.points, xy, radius))]
 
     def tallest(self, start: np.ndarray, end: np.ndarray, radius: float, above: float) -> float:
         """Height of the highest thing within ``radius`` of the line from start (2,) to end (2,), m.
@@ -90,34 +88,36 @@ class Surface:
 def look_down(body: Body) -> Surface:
     """The table as the overhead camera sees it now; the arm should be at home."""
     view = _View(body, "overhead")
-    rows, columns = view.between(FLOOR, CEILING)
-    points = view.points(rows, columns)
+    pixels = view.between(FLOOR, CEILING)
+    points = view.points(pixels)
     (x, y), (low, high) = points.T[:2], LIMITS
     (inside,) = ((x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1])).nonzero()
-    return Surface(points[inside], np.stack([rows[inside], columns[inside]], axis=1))
+    return Surface(points[inside], pixels[inside])
 
 
 class _View:
     """The depth image of a camera, and where its pixels lie in the world."""
 
     def __init__(self, body: Body, camera: str) -> None:
-        self._depth = body.depth(camera, SIZE)
+        self._depth = body.depth(camera, SIZE).ravel()
         self._pos, self._mat, self._fovy = body.camera_pose(camera)
         self._right, self._up = _ahead(self._fovy)
 
-    def points(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """(N, 3) m: what is seen at rows (N,) and columns (N,)."""
-        depth = np.minimum(self._depth[rows, columns], 1e3)
-        ahead = np.empty((len(depth), 3))
-        ahead[:, 0], ahead[:, 1], ahead[:, 2] = self._right[columns] * depth, self._up[rows] * depth, -depth
-        return self._pos + ahead @ self._mat.T
+    def points(self, pixels: np.ndarray) -> np.ndarray:
+        """(N, 3) m: what is seen at pixels (N,) of the flattened image."""
+        rows, columns = np.divmod(pixels, SIZE[1])
+        depth = np.minimum(self._depth[pixels], 1e3)
+        ahead = np.stack([self._right[columns] * depth, self._up[rows] * depth, -depth])
+        found = self._mat @ ahead
+        found += self._pos[:, None]
+        return found.T  # each coordinate stays in one piece of memory: that is how they are asked for
 
-    def between(self, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (N,) and columns (N,) of what is seen at heights from low to high, m, by a camera that hangs
-        above that: those ``points``, at a tenth of the cost of finding all.
+    def between(self, low: float, high: float) -> np.ndarray:
+        """(N,) pixels, ascending, of what is seen at heights from low to high, m, by a camera that hangs above that:
+        at a tenth of the cost of finding all ``points``.
         """
         near, far = _depths(float(self._pos[2]), tuple(self._mat[2].tolist()), self._fovy, low, high)
-        return np.divmod(((self._depth > near) & (self._depth < far)).ravel().nonzero()[0], SIZE[1])
+        return ((self._depth > near) & (self._depth < far)).nonzero()[0]
 
 
 @lru_cache(maxsize=8)
@@ -132,26 +132,27 @@ def _ahead(fovy_deg: float) -> tuple[np.ndarray, np.ndarray]:
 def _depths(
     camera_z: float, up: tuple[float, float, float], fovy_deg: float, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) float32 each, m: the depths at which a pixel's ray is as high as ``high``, then as ``low``.
+    """(H * W,) float32 each, m: the depths at which a pixel's ray is as high as ``high``, then as ``low``.
 
     camera_z: height of the camera, m; up: the world's third axis in its frame. Kept, because cameras stand still.
     """
     right, ahead = _ahead(fovy_deg)
     rise = (right * up[0] - up[2])[None, :] + (ahead * up[1])[:, None]  # of a ray, in m for each metre of depth
-    down = np.minimum(rise, -1e-9)  # what looks up sees nothing down here
+    down = np.minimum(rise, -1e-9).ravel()  # what looks up sees nothing down here
     return ((high - camera_z) / down).astype(np.float32), ((low - camera_z) / down).astype(np.float32)
 
 
-def _connected(pixels: np.ndarray, seed: int) -> np.ndarray:
-    """(N,) bool: which pixels (N, 2), in the order of their rows, hang together with the seed by their sides.
+def _connected(pixels: np.ndarray, seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """(N,) bool: which pixels (N,), ascending, of the flattened image hang together with the seed by their sides.
 
     Fills whole runs, along rows and along columns in turn, as long as that reaches more.
     """
-    rows, columns = pixels.T
-    order = np.lexsort((rows, columns))
+    height, width = size
+    rows, columns = np.divmod(pixels, width)
+    order = columns.astype(np.uint16).argsort(kind="stable")  # by columns, and within each by rows
     along_columns = np.empty(len(pixels), dtype=int)
-    along_columns[order] = _runs(columns[order], rows[order])
-    along_rows = _runs(rows, columns)
+    along_columns[order] = _runs((columns * (height + 1) + rows)[order])  # + 1: none goes on into the next column
+    along_rows = _runs(pixels + rows)
     reached = np.zeros(len(pixels), dtype=bool)
     reached[seed] = True
     before = 0
@@ -164,11 +165,16 @@ def _connected(pixels: np.ndarray, seed: int) -> np.ndarray:
     return reached
 
 
-def _runs(line: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """(N,) number of the unbroken run that each belongs to: same line, next place."""
-    begins = np.ones(len(line), dtype=bool)
-    begins[1:] = (line[1:] != line[:-1]) | (place[1:] - place[:-1] != 1)
+def _runs(places: np.ndarray) -> np.ndarray:
+    """(N,) number of the run of neighbouring numbers that each of the places (N,), ascending, belongs to."""
+    begins = np.ones(len(places), dtype=bool)
+    begins[1:] = places[1:] - places[:-1] != 1
     return np.cumsum(begins)
+
+
+def in_square(points: np.ndarray, xy: np.ndarray, radius: float) -> np.ndarray:
+    """(N,) bool: which points (N, 3) lie within a square, along x and y, of half width ``radius`` around xy."""
+    return (np.abs(points[:, 0] - xy[0]) < radius) & (np.abs(points[:, 1] - xy[1]) < radius)
 
 
 def squared(points: np.ndarray, xy: np.ndarray) -> np.ndarray:
