@@ -34,8 +34,9 @@ class Linear:
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None, packed: bool = False) -> None:
         self.weight, self.bias = weight, bias
-        plain = weight.detach().contiguous()
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(plain, ROWS) if packed else None
+        self.packed = None
+        if packed:
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), ROWS)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """x (..., in) -> (..., out)."""

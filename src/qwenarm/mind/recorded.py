@@ -134,7 +134,8 @@ class Recorded(Lean):
         def step() -> torch.Tensor:
             return self._run(self.text.embed_tokens(ids), position, slots, allowed, cache, span)
 
-        return _Recording(ids, position, slots, allowed, (_graph if device.type == "cuda" else _rerun)(step))
+        play = _graph(step, device) if device.type == "cuda" else _rerun(step)
+        return _Recording(ids, position, slots, allowed, play)
 
 
 def _rerun(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
@@ -147,17 +148,18 @@ def _rerun(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
     return play
 
 
-def _graph(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
-    """Records a step on the GPU; what comes back replays it. Run a few times before, as torch asks for."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        logits = step()
+def _graph(step: Callable[[], torch.Tensor], device: torch.device) -> Callable[[], torch.Tensor]:
+    """Records a step on that GPU; what comes back replays it. Run a few times before, as torch asks for."""
+    with torch.cuda.device(device):
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            logits = step()
 
     def play() -> torch.Tensor:
         graph.replay()
