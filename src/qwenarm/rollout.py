@@ -85,6 +85,7 @@ def play(
             outcome = _ending(turns)
         settle(env.body)
         outcome = _judge(env, outcome)
+        detail = env.setup.unjudged if outcome is Outcome.UNJUDGED else ""
     except Exception:
         outcome, detail = Outcome.CRASHED, traceback.format_exc()
     seen = {"renderer": choose_renderer(), "versions": versions(), "clock": clock, **(setup or {}), **tell.notes(turns)}

@@ -5,11 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qwenarm.assemble import Choice, perform
 from qwenarm.errors import BadInput
 from qwenarm.registry import load
+from qwenarm.rollout import drive
 from qwenarm.tasks import Arrange, Relation, Sort, free_setup
+from qwenarm.tasks._goal import at_start
 from qwenarm.tasks._phrases import PUT, SORT, STACK, put_phrase, sort_phrase, stack_phrase
 from qwenarm.tasks._words import read
+from qwenarm.types import Outcome
 
 
 @settings(deadline=None, max_examples=60)
@@ -47,6 +51,29 @@ def free(words, seed=0, level=1):
         (
             "put the red cube on the green cube on the blue cube",
             Arrange((Relation("green_cube", "blue_cube"), Relation("red_cube", "green_cube"))),
+        ),
+        ("put the red cube to the left of the blue bowl", Arrange((Relation("red_cube", "blue_bowl", True, "left"),))),
+        (
+            "place the green ball in front of the white box and the red cube behind the blue one",
+            Arrange(
+                (
+                    Relation("green_ball", "white_box", True, "front"),
+                    Relation("red_cube", "blue_cube", True, "behind"),
+                )
+            ),
+        ),
+        (
+            "stack the blue, red and green cubes",
+            Arrange((Relation("red_cube", "blue_cube"), Relation("green_cube", "red_cube"))),
+        ),
+        (
+            "put the red and the blue cylinder on the right side of the white tray, if you don't mind",
+            Arrange(
+                (
+                    Relation("red_cylinder", "white_tray", True, "right"),
+                    Relation("blue_cylinder", "white_tray", True, "right"),
+                )
+            ),
         ),
         ("can you put all red things in the blue box", Sort("color", (("red", "blue_box"),))),
         (
@@ -90,6 +117,52 @@ def test_what_is_no_goal_is_not_judged(words):
     assert setup.goal is None and setup.scene.objects
     if "red cube" in words:
         assert "red_cube" in [p.spec.id for p in setup.scene.objects]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("don't put the red cube in the blue bowl", "reads 'not'"),
+        ("the blue bowl should not contain the red cube", "'not'"),
+        ("put everything except the red cube in the blue bowl", "'except'"),
+        ("put the red cube in the blue bowl or the green bowl", "'or'"),
+        ("put the red cube in the blue bowl after the green ball", "'after'"),
+        ("put the cube on the left in the bowl", "'left'"),
+        ("put the leftmost cube in the bowl", "'leftmost'"),
+        ("put two cubes in the bowl", "'two'"),
+        ("put 2 cubes in the bowl", "'2'"),
+        ("take the red cube from the tray and put it in the bowl", "'from'"),
+        ("put the red cube in the bowl, then put it back", "'back'"),
+        ("put the red cube between the blue bowl and the green bowl", "'between'"),
+        ("put the red cube in the bowl and the green ball behind it", "become of green ball"),
+        ("is the red cube in the blue bowl?", "question"),
+        ("what colour is the cube in the bowl?", "question"),
+        ("pick up the red cube", "what shall be where"),
+    ],
+)
+def test_what_might_change_the_wish_is_not_judged_and_why_is_told(words, why):
+    setup = free(words)
+    assert setup.goal is None and why in setup.unjudged
+
+
+def test_what_is_wished_never_holds_at_the_start():
+    for words in ("put the red cube next to the blue bowl", "put the red cube left of the blue bowl"):
+        for seed in range(60):
+            setup = free(words, seed, level=3)
+            assert not any(relation.holds(at_start(setup.scene)) for relation in setup.goal.relations)
+
+
+@pytest.mark.parametrize("where", ["next to", "to the left of", "to the right of", "in front of", "behind"])
+def test_the_oracle_puts_things_beside_others_as_it_is_told(where):
+    for seed, other in enumerate(["blue bowl", "green cube", "white box"]):
+        choice = Choice(words=f"put the red cube {where} the {other}", policy="oracle", level=1 + seed)
+        (episode,) = drive([perform(choice, seed, None)])
+        assert episode.outcome is Outcome.SUCCESS
+
+
+def test_containers_of_the_kind_that_is_named_are_brought():
+    setup = free("sort the cubes by colour into the bowls")
+    assert all(place.endswith("bowl") for _, place in setup.goal.places)
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,19 @@ from dataclasses import replace
 import numpy as np
 
 from qwenarm.body.objects import COLORS, CONTAINERS, GRASPABLE, SHAPES, ObjectSpec
+from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y, Scene
 from qwenarm.errors import BadInput
 from qwenarm.tasks._casting import BLOCKS, Cast, Combos, Layout
-from qwenarm.tasks._goal import Setup
+from qwenarm.tasks._goal import Arrange, Goal, Setup, Spot, at_start, beside
+from qwenarm.tasks._sequences import Table
 from qwenarm.tasks._translations import translations
 from qwenarm.tasks._words import Reading, Thing, read
 
 MAX_TURNS = 12
 DISTRACTORS = (1, 3, 5)
 """Graspable things that nobody named, by level."""
+TRIES = 60
+"""Scenes that are drawn so that what is wished does not hold at the start, and can be done."""
 ROOM_FOR = 3
 """So many containers fit on the table."""
 
@@ -46,13 +50,34 @@ def free_setup(
     if colors:
         cast.add(DISTRACTORS[min(level, len(DISTRACTORS)) - 1], [s for s in shapes if s in GRASPABLE], colors)
         cast.add(sum(s.container for s in cast.specs) == 0, [s for s in shapes if s in CONTAINERS], colors)
+    scene = _scene(cast, needed)
+    goal = reading.goal([placement.spec for placement in scene.objects])
+    for _ in range(TRIES):
+        if _fair(goal, scene):
+            break
+        scene = _scene(cast, needed)
+    turns = MAX_TURNS + 2 * len(reading.pairs)
+    return Setup(scene, goal, instruction, turns, translations=translations(goal, scene), unjudged=reading.why)
+
+
+def _scene(cast: Cast, needed: int) -> Scene:
     try:
-        scene = cast.scene(needed)
+        return cast.scene(needed)
     except BadInput as error:
         raise BadInput(f"The {needed} objects of this instruction do not fit on the table: name fewer.") from error
-    goal = reading.goal([placement.spec for placement in scene.objects])
-    turns = MAX_TURNS + 2 * len(reading.pairs)
-    return Setup(scene, goal, instruction, turns, translations=translations(goal, scene))
+
+
+def _fair(goal: Goal | None, scene: Scene) -> bool:
+    """Whether nothing that is wished holds before the arm has moved, and there is room for what shall be beside."""
+    if not isinstance(goal, Arrange):
+        return True
+    table = Table(at_start(scene))
+    aside = [relation for relation in goal.relations if relation.beside]
+    return all(_reachable(beside(table.state, r)) and table.has_room(r) and not r.holds(table.state) for r in aside)
+
+
+def _reachable(spot: Spot) -> bool:
+    return WORKSPACE_X[0] <= spot.x <= WORKSPACE_X[1] and WORKSPACE_Y[0] <= spot.y <= WORKSPACE_Y[1]
 
 
 def _cast_thing(cast: Cast, thing: Thing, moved: bool, shapes: Sequence[str], colors: Sequence[str]) -> ObjectSpec:
@@ -73,7 +98,8 @@ def _cast_own_colors(cast: Cast, reading: Reading, named: Sequence[ObjectSpec]) 
     places = [spec for spec in named if spec.container]
     if not places:
         colors = [str(color) for color in cast.rng.permutation(list(COLORS))[: ROOM_FOR - 1]]
-        places = [cast.draw(CONTAINERS, [color]) for color in colors]
+        shapes = [reading.bins.shape] if reading.bins and reading.bins.shape else CONTAINERS
+        places = [cast.draw(shapes, [color]) for color in colors]
     members = reading.members or Thing(None, None, every=True)
     for place in places:
         for _ in range(int(cast.rng.integers(1, 3))):

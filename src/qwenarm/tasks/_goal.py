@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 NEXT_TO = 0.05
 """Footprints closer than this, in m, are next to each other."""
+Side = Literal["", "left", "right", "front", "behind"]
+SIDES: Mapping[Side, tuple[float, float]] = {"left": (0, -1), "right": (0, 1), "front": (1, 0), "behind": (-1, 0)}
+"""Where that is, x and y, for who looks through the front camera: its picture's left, right, lower and upper side."""
+NEAR_BY = 0.12
+"""Footprints closer than this are near enough for one thing to be on a side of the other, m."""
 TALL = 0.06
 """What is higher than this, m, hides table behind it: walls, and what stands on something."""
 
@@ -65,7 +70,8 @@ class Happening(Protocol):
 
 @dataclass(frozen=True)
 class Setup:
-    """One episode's task. goal: None if the instruction could not be read as one, so that nobody can judge it.
+    """One episode's task. goal: None if the instruction could not be read as one, so that nobody can judge it; unjudged
+    says why.
 
     happenings: what goes on by itself. translations: the same instruction in other languages, by code ("es", "zh").
     goal_scene: the same objects as they shall be, of which the policy is shown a picture, or None.
@@ -78,6 +84,7 @@ class Setup:
     happenings: tuple[Happening, ...] = ()
     translations: Mapping[str, str] = field(default_factory=dict)
     goal_scene: Scene | None = None
+    unjudged: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,25 +97,39 @@ class Spot:
     z: float = 0.0
 
 
+def at_start(scene: Scene) -> WorldState:
+    """A scene before anything has moved: all things upright where they were put, the hand empty."""
+    upright = np.array([1.0, 0.0, 0.0, 0.0])
+    things = {p.spec.id: ObjectState(p.spec, np.array(p.pos), upright, 0.0) for p in scene.objects}
+    return WorldState(things, None, np.zeros(3), 0.0)
+
+
 Move = tuple[str, "str | Spot"]
 """What goes where: object ids, or a place on the table."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """One thing that shall be: what is on (in, for a container) where, or next to it. Object ids."""
+    """One thing that shall be: what is on (in, for a container) where, or next to it. Object ids.
+
+    side: with ``beside``, the one on which it shall be, within 45 degrees.
+    """
 
     what: str
     where: str
     beside: bool = False
+    side: Side = ""
 
     def holds(self, state: WorldState) -> bool:
         """Does it hold now? Privileged."""
         if not self.beside:
             return state.on(self.what, self.where)
         a, b = state[self.what], state[self.where]
-        gap = float(np.hypot(*(a.pos[:2] - b.pos[:2]))) - a.spec.radius - b.spec.radius
-        return state.on_table(self.what) and gap < NEXT_TO
+        way = a.pos[:2] - b.pos[:2]
+        along = float(way @ SIDES[self.side]) if self.side else math.inf
+        gap = float(np.hypot(*way)) - a.spec.radius - b.spec.radius
+        aside = along > math.sqrt(0.5) * float(np.hypot(*way))
+        return state.on_table(self.what) and aside and gap < (NEAR_BY if self.side else NEXT_TO)
 
 
 @dataclass(frozen=True)
@@ -222,12 +243,17 @@ def free_spot(state: WorldState) -> Spot:
 def beside(state: WorldState, relation: Relation) -> Spot:
     """The freest place next to a thing, for the relation's own thing."""
     a, b = state[relation.what], state[relation.where]
-    reach = a.spec.radius + b.spec.radius + 0.7 * NEXT_TO
+    apart = NEAR_BY / 2 if relation.side else 0.7 * NEXT_TO
+    reach = a.spec.radius + b.spec.radius + apart
     angles = np.linspace(-np.pi, np.pi, 24, endpoint=False)
+    if relation.side:
+        x, y = SIDES[relation.side]
+        angles = math.atan2(y, x) + np.linspace(-0.4, 0.4, 9)
     ring = [(b.pos[0] + reach * np.cos(t), b.pos[1] + reach * np.sin(t)) for t in angles]
     inside = [s for s in ring if WORKSPACE_X[0] < s[0] < WORKSPACE_X[1] and WORKSPACE_Y[0] < s[1] < WORKSPACE_Y[1]]
     x, y = max(inside or ring, key=lambda spot: _clearance(state, spot, (relation.what, relation.where)))
-    return Spot(float(x), float(y), f"place next to the {b.spec.label}")
+    where = {"": "next to", "left": "left of", "right": "right of", "front": "in front of", "behind": "behind"}
+    return Spot(float(x), float(y), f"place {where[relation.side]} the {b.spec.label}")
 
 
 def _clearance(state: WorldState, spot: tuple[float, float], ignored: Sequence[str]) -> float:

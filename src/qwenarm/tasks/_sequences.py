@@ -13,7 +13,7 @@ from qwenarm.body.scene import GAP, Scene
 from qwenarm.body.state import TOUCH, ObjectState, WorldState
 from qwenarm.errors import BadInput
 from qwenarm.tasks._casting import BLOCKS
-from qwenarm.tasks._goal import NEXT_TO, Arrange, Relation, beside
+from qwenarm.tasks._goal import NEXT_TO, Arrange, Relation, at_start, beside
 from qwenarm.tasks._phrases import draw_from, prepositions
 from qwenarm.tasks._tongues import class_clauses, put_clauses
 
@@ -134,7 +134,7 @@ class Table:
 
     def has_room(self, relation: Relation) -> bool:
         """Has the hand room to put it there, and to take it again, and is the place in sight?"""
-        if relation.where in self.containers:
+        if relation.where in self.containers and not relation.beside:
             return True
         after = _after(self.state, relation)
         seen = not relation.beside or _in_sight(after[relation.what], after[relation.where])
@@ -157,10 +157,8 @@ class Table:
 
 def draw_steps(rng: np.random.Generator, scene: Scene, count: int) -> tuple[list[Step], Arrange]:
     """So many sub-goals, and what holds after them. Raises BadInput if there are not so many to be found."""
-    upright = np.array([1.0, 0.0, 0.0, 0.0])
-    things = {p.spec.id: ObjectState(p.spec, np.array(p.pos), upright, 0.0) for p in scene.objects}
     for _ in range(TRIES):
-        table = Table(WorldState(things, None, np.zeros(3), 0.0))
+        table = Table(at_start(scene))
         steps = list(_draw_steps(rng, table, count))
         if len(steps) == count:
             return steps, table.lasting()

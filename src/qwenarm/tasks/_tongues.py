@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qwenarm.body.objects import ObjectSpec
+from qwenarm.tasks._goal import Side
 
 ES_SHAPES = {
     "cube": ("el", "cubo"), "cylinder": ("el", "cilindro"), "ball": ("la", "bola"), "bowl": ("el", "cuenco"),
@@ -22,6 +23,12 @@ ZH_SHAPES = {
 ZH_COLORS = {
     "red": "红色", "orange": "橙色", "yellow": "黄色", "green": "绿色", "blue": "蓝色", "purple": "紫色",
     "white": "白色", "black": "黑色",
+}  # fmt: skip
+
+
+NEXT_TO: dict[Side, tuple[str, str]] = {
+    "": ("junto", "旁边"), "left": ("a la izquierda", "左边"), "right": ("a la derecha", "右边"),
+    "front": ("delante", "前面"), "behind": ("detrás", "后面"),
 }  # fmt: skip
 
 
@@ -60,10 +67,14 @@ def zh_class(by: str, value: str) -> str:
     return f"{ZH_COLORS[value]}的东西" if by == "color" else ZH_SHAPES[value]
 
 
-def put_clauses(what: ObjectSpec, where: ObjectSpec, beside: bool = False) -> Mapping[str, str]:
+def put_clauses(what: ObjectSpec, where: ObjectSpec, beside: bool = False, side: Side = "") -> Mapping[str, str]:
     """ "Put this there", as a clause without a full stop."""
     if beside:
-        return {"es": f"pon {el(what)} junto {el(where, 'a')}", "zh": f"把{zh(what)}放在{zh(where)}旁边"}
+        es, chinese = NEXT_TO[side]
+        return {
+            "es": f"pon {el(what)} {es} {el(where, 'de' if side else 'a')}",
+            "zh": f"把{zh(what)}放在{zh(where)}{chinese}",
+        }
     return put_words(el(what), zh(what), where)
 
 

@@ -13,7 +13,7 @@ def translations(goal: Goal | None, scene: Scene) -> dict[str, str]:
     """The wish by language code ("es", "zh"); empty for a goal that is neither an arrangement nor a sorting."""
     if isinstance(goal, Arrange):
         return polite(
-            in_order([put_clauses(scene.spec(r.what), scene.spec(r.where), r.beside) for r in goal.relations])
+            in_order([put_clauses(scene.spec(r.what), scene.spec(r.where), r.beside, r.side) for r in goal.relations])
         )
     if isinstance(goal, Sort):
         rules = [class_clauses(goal.by, value, scene.spec(place)) for value, place in goal.places]

@@ -4,6 +4,9 @@ A sentence becomes a row of words and ``Thing``s. Between two things a prepositi
 second ("the red cube ... in the blue bowl"); a few words turn that round ("fill the blue bowl with the red cube"); a
 list of things in a sentence about a tower is its order. Things in the plural ("red things", "every cube") make a
 sorting rule.
+
+What is not understood is not judged: a sentence with a word in it that could change the wish ("not", "except", "or",
+"the leftmost") and that no rule here reads, with a thing that goes nowhere, or a question, has no goal.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from itertools import pairwise
 
 from qwenarm.body.objects import COLORS, CONTAINERS, GRASPABLE, SHAPES, ObjectSpec
 from qwenarm.errors import BadInput
-from qwenarm.tasks._goal import Arrange, Goal, Relation, Sort
+from qwenarm.tasks._goal import Arrange, Goal, Relation, Side, Sort
+from qwenarm.tasks._phrases import PUT, PUT_IN, PUT_ON, SORT, SORT_OWN, STACK
 
 
 def _words(text: str) -> frozenset[str]:
@@ -39,12 +43,34 @@ BESIDE = _words("beside next near besides alongside")
 TURNED = _words("with hold contain where")
 TOWER = _words("stack tower pile base bottom")
 OWN = _words("own same match matches matching its their")
-MOVE = _words("put place move drop set lay get bring carry transfer leave take pick grab stack pile fill load")
+MOVE = (
+    _words("put place move drop set lay get bring carry transfer leave take pick grab stack pile fill load")
+    | _words("insert deposit stick pop throw toss dump shift relocate build make")
+)  # fmt: skip
+SIDES: dict[str, Side] = {"leftof": "left", "rightof": "right", "infrontof": "front", "behindof": "behind"}
+"""Prepositions of several words, as ``_joined`` writes them."""
 PLAIN = (
     _words("table tower pile stack bottom top middle colour color colours colors container containers left right")
     | _words("side same order other first rest base place places task tidy floor and or as is are it them by of")
-    | ANY_THING | EVERY | INTO | BESIDE | TURNED | OWN | MOVE | ADJECTIVES
+    | _words("corner edge centre center rim end front back half line row circle hand arm robot gripper camera")
+    | ANY_THING | EVERY | INTO | BESIDE | TURNED | OWN | MOVE | ADJECTIVES | set(SHADES)
 )  # fmt: skip
+COURTESY = re.compile(
+    r"\b(?:if you (?:do|would) not mind|if (?:you can|possible)|sorry to bother you,? but"
+    r"|there is no hurry|whenever it suits you|this is for you|here it comes|good (?:morning|day|evening)"
+    r"|it would be (?:lovely|nice|great) if this could be done|right, now|dear (?:friend|robot)"
+    r"|(?:many )?thank(?:s| you)(?: in advance)?)\b"
+)
+"""Means nothing, and has words in it that could mean something elsewhere."""
+HARMLESS = (
+    frozenset(re.findall(r"[a-z]+", re.sub(r"{\w+}", "", " ".join(PUT + PUT_IN + PUT_ON + STACK + SORT + SORT_OWN))))
+    | _words("now just kindly gently carefully slowly quickly softly safely straight directly hello hi hey us me my")
+    | _words("do for let lets go ahead also need d have robot arm must ends going colour color colours colors shape")
+    | MOVE | INTO | BESIDE | TURNED | TOWER | EVERY | DETERMINERS | ANY_THING | SIDES.keys()
+)  # fmt: skip
+"""Words that leave a wish what it is: all that our own wordings are made of, and some more."""
+QUESTIONS = _words("is are was were has does did what which where who how why when")
+"""A sentence that begins with one of these asks, and wants nothing moved."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +95,15 @@ class Pair:
     what: Thing
     where: Thing
     beside: bool = False
+    side: Side = ""
 
 
 @dataclass(frozen=True)
 class Reading:
     """What was understood. things: the single ones named, in order; pairs: the wish, base first.
 
-    own: everything goes into the container of its own colour. Without pairs and not ``own``, there is no goal.
+    own: everything goes into the container of its own colour. Without pairs and not ``own``, there is no goal; why says
+    what could not be read.
     """
 
     things: tuple[Thing, ...]
@@ -83,6 +111,9 @@ class Reading:
     own: bool = False
     members: Thing | None = None
     """With ``own``: what is to be sorted, where only one shape is."""
+    bins: Thing | None = None
+    """With ``own``: what it goes into, where only one shape is."""
+    why: str = ""
 
     @property
     def sorts(self) -> bool:
@@ -97,25 +128,69 @@ class Reading:
             by = "color" if self.pairs[0].what.color else "shape"
             places = tuple((getattr(p.what, by), _find(p.where, specs).id) for p in self.pairs)
             return Sort(by, places) if all(value for value, _ in places) else None
-        ids = [(_find(p.what, specs).id, _find(p.where, specs).id, p.beside) for p in self.pairs]
-        return Arrange(tuple(Relation(*each) for each in ids)) if ids else None
+        wanted = [Relation(_find(p.what, specs).id, _find(p.where, specs).id, p.beside, p.side) for p in self.pairs]
+        return Arrange(tuple(wanted)) if wanted else None
 
 
 def read(instruction: str) -> Reading:
     """Understands an instruction as far as it can. Raises BadInput if it names something that the world has not."""
-    words = re.findall(r"[a-z]+|[,;:.?!]", instruction.lower().replace("'s", ""))
-    row = list(_row(words))
+    plainly = instruction.lower().replace("’", "'").replace("'s", "").replace("can't", "can not").replace("n't", " not")
+    text = _joined(COURTESY.sub(" ", plainly))
+    row = list(_row(_spread(re.findall(r"[a-z]+|[0-9]+|[,;:.?!]", text))))
     things = [item for item in row if isinstance(item, Thing)]
     plain = {item for item in row if isinstance(item, str)}
     single = tuple(dict.fromkeys(thing for thing in things if not thing.every))
+    _check_nouns(row)
+    if why := _unread(row):
+        return Reading(single, why=why)
     if plain & OWN and plain & {"colour", "color", "colours", "colors", "matches", "matching"} and not _pairs(row):
         return Reading(single, own=True)
     if plain & {"sort", "group", "separate"} and plain & {"colour", "color"} and not _pairs(row):
-        return Reading(single, own=True, members=next((thing for thing in things if thing.every), None))
+        classes = {thing.shape in CONTAINERS: thing for thing in things if thing.every}
+        return Reading(single, own=True, members=classes.get(False), bins=classes.get(True))
     pairs = _pairs(row) or _list_pairs(row, things, plain)
-    _check_nouns(row)
     _check_pairs(pairs)
+    if not pairs:
+        return Reading(single, why="it does not say what shall be where")
+    told = {thing for pair in pairs for thing in (pair.what, pair.where)}
+    if idle := [thing for thing in things if thing not in told]:
+        return Reading(single, why=f"it does not say what shall become of {idle[0] or 'them'}")
     return Reading(single, pairs)
+
+
+def _joined(text: str) -> str:
+    """With one word for each preposition that has several."""
+    text = re.sub(r"\b(?:(?:to|on|at) (?:the )?)?(left|right)(?:[ -]hand)?(?: side)? of\b", r"\1of", text)
+    return re.sub(r"\bbehind\b", "behindof", re.sub(r"\bin front of\b", "infrontof", text))
+
+
+def _spread(words: Sequence[str]) -> list[str]:
+    """ "The red, blue and green cubes" as "the red cube, blue cube and green cubes": the noun after every colour."""
+    spread, between = list(words), {",", "and"} | ARTICLES
+    for at in range(len(spread) - 1, 0, -1):
+        following = next((word for word in spread[at:] if word not in between), "")
+        here = spread[at - 1] in SHADES and spread[at] in between and following in SHADES
+        if here and (noun := _noun_behind(spread, at + spread[at:].index(following))):
+            spread.insert(at, noun)
+    return spread
+
+
+def _noun_behind(words: Sequence[str], color: int) -> str:
+    """The noun that follows a colour at once; "" if none does."""
+    noun = words[color + 1] if color + 1 < len(words) else ""
+    return noun if noun in NOUNS or noun in PLURALS or noun in ANY_THING - {"one"} else ""
+
+
+def _unread(row: Sequence[str | Thing]) -> str:
+    """Why it is not clear what is wished, "" if it is: a question, or words that might change it and no rule reads."""
+    plain = [item for item in row if isinstance(item, str) and item[0].isalnum()]
+    first = next((item for item in row if not isinstance(item, str) or item[0].isalnum()), "")
+    if first in QUESTIONS:
+        return "it is a question"
+    odd = [word for word in plain if word not in HARMLESS]
+    for word, following in pairwise([item for item in row if item not in DETERMINERS]):
+        odd += [str(word)] if word == "from" and isinstance(following, Thing) else []
+    return f"no rule reads {', '.join(repr(word) for word in dict.fromkeys(odd))}" if odd else ""
 
 
 def _row(words: Sequence[str]) -> Iterator[str | Thing]:
@@ -172,8 +247,11 @@ def _pairs(row: Sequence[str | Thing]) -> tuple[Pair, ...]:
         if between & TURNED and not between & TOWER:
             pairs.append(Pair(there, here))
             arrived = True
-        elif between & (INTO | BESIDE) and not there.every:
-            pairs += [Pair(what, there, bool(between & BESIDE)) for what in waiting if isinstance(what, Thing)]
+        elif between & (INTO | BESIDE | SIDES.keys()) and not there.every:
+            told = next((word for word in between if word in SIDES), "")
+            side: Side = SIDES[told] if told else ""
+            near = bool(side or between & BESIDE)
+            pairs += [Pair(what, there, near, side) for what in waiting if isinstance(what, Thing)]
             waiting, arrived = [there], True
         else:
             waiting = [there] if arrived else [*waiting, there]
