@@ -34,10 +34,13 @@ HOME_TOLERANCE = 0.02
 """rad"""
 ABOVE, CLEAR = 0.08, 0.03
 """The hand arrives this much over its target, at least, and passes over things with this much room, m."""
-KNOTS = (5, 9)
-"""Solutions per line: more only where few leave it crooked."""
+KNOTS = ((5, True), (9, False))
+"""Solutions per line, and whether each is looked for where those before it lead: half the work. Where that leaves the
+line crooked, for it can lead past a limit, there are more of them, and each is looked for where the last one is."""
 STRAIGHT = 0.5e-3
 """So far beside a line the tcp may be, m, where it is checked."""
+CROOKED = 5e-3
+"""Farther than this from it, m, it is no line any more: somewhere the joints jump."""
 PEAK_SPEED, PEAK_ACCELERATION = 15 / 8, 10 / math.sqrt(3)
 
 
@@ -95,24 +98,28 @@ class Line:
 def line_from(body: Body, qpos: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> Line:
     """From joint angles (n,) to the tcp at pos (3,) m, turning to quat on the way.
 
-    Raises Failed if a part of it is out of reach.
+    Raises Failed if a part of it is out of reach, or the joints cannot follow it without a jump.
     """
     _inside(pos)
     start, turned = body.kinematics.fk(qpos)
     quat = quat if turned @ quat > 0 else -quat
-    for count in KNOTS:
+    for count, leading in KNOTS:
         shares, to_weights, to_next = _nodes(count)
         places = start + shares[:, None] * (pos - start)
         turns = turned + shares[:, None] * (quat - turned)
         turns /= np.linalg.norm(turns, axis=1)[:, None]
         knots = [qpos]
         for at, turn, ahead in zip(places[1:], turns[1:], to_next, strict=True):
-            knots.append(_solve(body, at, turn, ahead @ np.array(knots), knots[-1]))
+            guess = ahead @ np.array(knots) if leading else knots[-1]
+            knots.append(_solve(body, at, turn, guess, knots[-1]))
         line = Line(float(np.linalg.norm(pos - start)), to_weights @ np.array(knots))
         halves = (shares[1:] + shares[:-1]) / 2
         ways = zip(halves, line.at(halves), strict=True)
-        if all(np.abs(body.kinematics.fk(q)[0] - start - half * (pos - start)).max() < STRAIGHT for half, q in ways):
-            break
+        beside = max(np.abs(body.kinematics.fk(q)[0] - start - half * (pos - start)).max() for half, q in ways)
+        if beside < STRAIGHT:
+            return line
+    if beside > CROOKED:
+        raise Failed("the arm cannot get there on a straight line")
     return line
 
 
