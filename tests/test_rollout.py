@@ -84,7 +84,8 @@ class FakeEnv:
     def reset(self, seed):
         self.body = FakeBody()
         goal = FakeGoal(self.target + seed % 2) if self.goal else None
-        self.setup = SimpleNamespace(instruction=f"count to {self.target}", goal=goal, max_turns=self.max_turns)
+        words, unread = f"count to {self.target}", "" if goal else "no rule reads 'count'"
+        self.setup = SimpleNamespace(instruction=words, goal=goal, max_turns=self.max_turns, unjudged=unread)
         self.instruction = self.setup.instruction
 
     def goal_frame(self, size):
@@ -172,7 +173,9 @@ def test_endings(texts, outcome, turns):
     [(["done"], "unjudged"), (["look"], "unjudged"), (["give_up"], "gave up"), (["?"], "unreadable answers")],
 )
 def test_without_a_goal_nothing_is_ever_a_success(texts, outcome):
-    assert one(*texts, env=FakeEnv(goal=False)).outcome == outcome
+    episode = one(*texts, env=FakeEnv(goal=False))
+    assert episode.outcome == outcome
+    assert episode.detail == ("no rule reads 'count'" if outcome == "unjudged" else "")
 
 
 def test_a_failed_call_ends_the_turn_and_is_told():
