@@ -122,9 +122,9 @@ class Kinematics:
         The null space pulls towards rest. Ends where it arrives, and where it comes no nearer.
         """
         error = self._error(q, pos, quat)
-        far, best, patience = _length(error), math.inf, PATIENCE
+        far, best, patience = mujoco.mju_norm(error), math.inf, PATIENCE
         for _ in range(ITERATIONS):
-            if _length(error[:3]) < REACHED_M / 10 and _length(error[3:]) < REACHED_RAD / 10:
+            if mujoco.mju_norm(error[:3]) < REACHED_M / 10 and mujoco.mju_norm(error[3:]) < REACHED_RAD / 10:
                 break
             patience = PATIENCE if far < 0.98 * best else patience - 1
             if not patience:
@@ -141,8 +141,8 @@ class Kinematics:
             step = np.minimum(np.maximum(step, -MAX_STEP), MAX_STEP)
             q = np.minimum(np.maximum(q + step, self.lower), self.upper)
             error = self._error(q, pos, quat)
-            far = _length(error)
-        return Solution(q, _length(error[:3]), _length(error[3:]))
+            far = mujoco.mju_norm(error)
+        return Solution(q, mujoco.mju_norm(error[:3]), mujoco.mju_norm(error[3:]))
 
     def _solve(self, jacobian: np.ndarray, error: np.ndarray, damping: float, pull: np.ndarray) -> np.ndarray:
         """The damped step (n,) towards the error (6,), and as much of the pull (n,) as costs no accuracy."""
@@ -162,7 +162,3 @@ class Kinematics:
         mujoco.mju_mulQuat(self._quat, quat, self._quat)
         mujoco.mju_quat2Vel(error[3:], self._quat, 1.0)
         return error
-
-
-def _length(vector: np.ndarray) -> float:
-    return mujoco.mju_norm(vector)

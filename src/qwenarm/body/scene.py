@@ -33,6 +33,11 @@ GAP = 0.030
 """Free space kept between two objects at the start, m: the fingers must fit in."""
 
 
+def in_workspace(x: float, y: float) -> bool:
+    """Is a place on the table, m, within WORKSPACE?"""
+    return WORKSPACE_X[0] < x < WORKSPACE_X[1] and WORKSPACE_Y[0] < y < WORKSPACE_Y[1]
+
+
 @dataclass(frozen=True)
 class Placement:
     """An object in the scene. pos: (3,) m of its origin; yaw: rad about z."""

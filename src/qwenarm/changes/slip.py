@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.body import Body
-from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y
+from qwenarm.body.scene import in_workspace
 from qwenarm.body.state import WorldState
 from qwenarm.changes._axis import Axis
 from qwenarm.tasks._goal import Setup
@@ -104,7 +104,7 @@ def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
 
 def _free(state: WorldState, name: str, spot: np.ndarray) -> bool:
     """Is there room for it on the table?"""
-    if not (WORKSPACE_X[0] < spot[0] < WORKSPACE_X[1] and WORKSPACE_Y[0] < spot[1] < WORKSPACE_Y[1]):
+    if not in_workspace(*spot):
         return False
     radius = state[name].spec.radius
     return all(

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from qwenarm.body.objects import COLORS, CONTAINERS, GRASPABLE, SHAPES, ObjectSpec
-from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y, Scene
+from qwenarm.body.scene import Scene, in_workspace
 from qwenarm.errors import BadInput
 from qwenarm.tasks._casting import BLOCKS, Cast, Combos, Layout
-from qwenarm.tasks._goal import Arrange, Goal, Setup, Spot, at_start, beside
+from qwenarm.tasks._goal import Arrange, Goal, Setup, at_start, beside
 from qwenarm.tasks._sequences import Table
 from qwenarm.tasks._translations import translations
 from qwenarm.tasks._words import Reading, Thing, read
@@ -50,21 +50,21 @@ def free_setup(
     if colors:
         cast.add(DISTRACTORS[min(level, len(DISTRACTORS)) - 1], [s for s in shapes if s in GRASPABLE], colors)
         cast.add(sum(s.container for s in cast.specs) == 0, [s for s in shapes if s in CONTAINERS], colors)
-    scene = _scene(cast, needed)
-    goal = reading.goal([placement.spec for placement in scene.objects])
-    for _ in range(TRIES):
-        if _fair(goal, scene):
-            break
-        scene = _scene(cast, needed)
+    scene, goal = _fair_scene(cast, reading, needed)
     turns = MAX_TURNS + 2 * len(reading.pairs)
     return Setup(scene, goal, instruction, turns, translations=translations(goal, scene), unjudged=reading.why)
 
 
-def _scene(cast: Cast, needed: int) -> Scene:
-    try:
-        return cast.scene(needed)
-    except BadInput as error:
-        raise BadInput(f"The {needed} objects of this instruction do not fit on the table: name fewer.") from error
+def _fair_scene(cast: Cast, reading: Reading, needed: int) -> tuple[Scene, Goal | None]:
+    for _ in range(TRIES):
+        try:
+            scene = cast.scene(needed)
+        except BadInput as error:
+            raise BadInput(f"The {needed} objects of this instruction do not fit on the table: name fewer.") from error
+        goal = reading.goal([placement.spec for placement in scene.objects])
+        if _fair(goal, scene):
+            return scene, goal
+    raise BadInput(f"In none of {TRIES} scenes was there room to do this: name fewer things.")
 
 
 def _fair(goal: Goal | None, scene: Scene) -> bool:
@@ -73,11 +73,9 @@ def _fair(goal: Goal | None, scene: Scene) -> bool:
         return True
     table = Table(at_start(scene))
     aside = [relation for relation in goal.relations if relation.beside]
-    return all(_reachable(beside(table.state, r)) and table.has_room(r) and not r.holds(table.state) for r in aside)
-
-
-def _reachable(spot: Spot) -> bool:
-    return WORKSPACE_X[0] <= spot.x <= WORKSPACE_X[1] and WORKSPACE_Y[0] <= spot.y <= WORKSPACE_Y[1]
+    spots = [beside(table.state, relation) for relation in aside]
+    reachable = all(in_workspace(spot.x, spot.y) for spot in spots)
+    return reachable and all(table.has_room(relation) and not relation.holds(table.state) for relation in aside)
 
 
 def _cast_thing(cast: Cast, thing: Thing, moved: bool, shapes: Sequence[str], colors: Sequence[str]) -> ObjectSpec:

@@ -15,7 +15,7 @@ import numpy as np
 
 from qwenarm.body.cameras import FRONT, project
 from qwenarm.body.objects import ObjectSpec
-from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y, Scene
+from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y, Scene, in_workspace
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.types import SkillCall
 
@@ -250,7 +250,7 @@ def beside(state: WorldState, relation: Relation) -> Spot:
         x, y = SIDES[relation.side]
         angles = math.atan2(y, x) + np.linspace(-0.4, 0.4, 9)
     ring = [(b.pos[0] + reach * np.cos(t), b.pos[1] + reach * np.sin(t)) for t in angles]
-    inside = [s for s in ring if WORKSPACE_X[0] < s[0] < WORKSPACE_X[1] and WORKSPACE_Y[0] < s[1] < WORKSPACE_Y[1]]
+    inside = [spot for spot in ring if in_workspace(*spot)]
     x, y = max(inside or ring, key=lambda spot: _clearance(state, spot, (relation.what, relation.where)))
     where = {"": "next to", "left": "left of", "right": "right of", "front": "in front of", "behind": "behind"}
     return Spot(float(x), float(y), f"place {where[relation.side]} the {b.spec.label}")

@@ -137,8 +137,8 @@ class Table:
         if relation.where in self.containers and not relation.beside:
             return True
         after = _after(self.state, relation)
-        seen = not relation.beside or _in_sight(after[relation.what], after[relation.where])
-        return seen and _in_reach(after, relation.what)
+        seen = bool(relation.side) or not relation.beside or _in_sight(after[relation.what], after[relation.where])
+        return seen and _in_reach(after, relation.what)  # on a side it is farther off: seen even from behind
 
     def move(self, relations: Sequence[Relation]) -> None:
         self.steps += 1

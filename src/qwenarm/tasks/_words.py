@@ -47,8 +47,8 @@ MOVE = (
     _words("put place move drop set lay get bring carry transfer leave take pick grab stack pile fill load")
     | _words("insert deposit stick pop throw toss dump shift relocate build make")
 )  # fmt: skip
-SIDES: dict[str, Side] = {"leftof": "left", "rightof": "right", "infrontof": "front", "behindof": "behind"}
-"""Prepositions of several words, as ``_joined`` writes them."""
+SIDES: dict[str, Side] = {"leftof": "left", "rightof": "right", "infrontof": "front", "behind": "behind"}
+"""Those of several words as ``_joined`` writes them."""
 PLAIN = (
     _words("table tower pile stack bottom top middle colour color colours colors container containers left right")
     | _words("side same order other first rest base place places task tidy floor and or as is are it them by of")
@@ -143,12 +143,13 @@ def read(instruction: str) -> Reading:
     _check_nouns(row)
     if why := _unread(row):
         return Reading(single, why=why)
-    if plain & OWN and plain & {"colour", "color", "colours", "colors", "matches", "matching"} and not _pairs(row):
+    pairs = _pairs(row)
+    if not pairs and plain & OWN and plain & {"colour", "color", "colours", "colors", "matches", "matching"}:
         return Reading(single, own=True)
-    if plain & {"sort", "group", "separate"} and plain & {"colour", "color"} and not _pairs(row):
+    if not pairs and plain & {"sort", "group", "separate"} and plain & {"colour", "color"}:
         classes = {thing.shape in CONTAINERS: thing for thing in things if thing.every}
         return Reading(single, own=True, members=classes.get(False), bins=classes.get(True))
-    pairs = _pairs(row) or _list_pairs(row, things, plain)
+    pairs = pairs or _list_pairs(row, things, plain)
     _check_pairs(pairs)
     if not pairs:
         return Reading(single, why="it does not say what shall be where")
@@ -161,7 +162,7 @@ def read(instruction: str) -> Reading:
 def _joined(text: str) -> str:
     """With one word for each preposition that has several."""
     text = re.sub(r"\b(?:(?:to|on|at) (?:the )?)?(left|right)(?:[ -]hand)?(?: side)? of\b", r"\1of", text)
-    return re.sub(r"\bbehind\b", "behindof", re.sub(r"\bin front of\b", "infrontof", text))
+    return re.sub(r"\bin front of\b", "infrontof", text)
 
 
 def _spread(words: Sequence[str]) -> list[str]:
@@ -188,8 +189,9 @@ def _unread(row: Sequence[str | Thing]) -> str:
     if first in QUESTIONS:
         return "it is a question"
     odd = [word for word in plain if word not in HARMLESS]
-    for word, following in pairwise([item for item in row if item not in DETERMINERS]):
-        odd += [str(word)] if word == "from" and isinstance(following, Thing) else []
+    bare = [item for item in row if item not in DETERMINERS]
+    if any(word == "from" and isinstance(following, Thing) for word, following in pairwise(bare)):
+        odd.append("from")
     return f"no rule reads {', '.join(repr(word) for word in dict.fromkeys(odd))}" if odd else ""
 
 
