@@ -80,6 +80,25 @@ def free(words, seed=0, level=1):
             "sort by shape: balls into the red bowl and cubes into the blue box",
             Sort("shape", (("ball", "red_bowl"), ("cube", "blue_box"))),
         ),
+        (
+            "put everything in the red box",
+            Sort("shape", (("cube", "red_box"), ("cylinder", "red_box"), ("ball", "red_box"))),
+        ),
+        ("put both cubes in the blue bowl", Sort("shape", (("cube", "blue_bowl"),))),
+        ("put the two red things in the blue tray", Sort("color", (("red", "blue_tray"),))),
+        (
+            "sort red into the blue bowl and green into the white tray",
+            Sort("color", (("red", "blue_bowl"), ("green", "white_tray"))),
+        ),
+        (
+            "put both the red cube and the blue ball in the white box",
+            Arrange((Relation("red_cube", "white_box"), Relation("blue_ball", "white_box"))),
+        ),
+        (
+            "put the red cube in the blue bowl and the green one in the white box",
+            Arrange((Relation("red_cube", "blue_bowl"), Relation("green_cube", "white_box"))),
+        ),
+        ("put the red cube on the blue", Arrange((Relation("red_cube", "blue_cube"),))),
     ],
 )
 @pytest.mark.parametrize("level", [1, 3])
@@ -119,6 +138,29 @@ def test_what_is_no_goal_is_not_judged(words):
         assert "red_cube" in [p.spec.id for p in setup.scene.objects]
 
 
+@pytest.mark.parametrize("words", ["stack blue on red", "stack red, then blue", "a tower: red, blue"])
+def test_colours_alone_name_the_blocks_of_a_tower(words):
+    for seed in range(10):
+        setup = free(words, seed, level=2)
+        (relation,) = setup.goal.relations
+        assert relation.what.startswith("blue_") and relation.where.startswith("red_")
+        assert not setup.scene.spec(relation.where).container
+
+
+@pytest.mark.parametrize(
+    ("words", "count"), [("put three balls in the white box", 3), ("put both green things into the red tray", 2)]
+)
+def test_so_many_as_are_told_are_there(words, count):
+    for seed in range(10):
+        setup = free(words, seed, level=3)
+        assert sum(setup.goal.place_of(p.spec) is not None for p in setup.scene.objects) == count
+
+
+def test_of_one_colour_and_shape_there_are_no_two():
+    with pytest.raises(BadInput, match="no 2 red cubes"):
+        free("put two red cubes in the blue bowl")
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -129,8 +171,16 @@ def test_what_is_no_goal_is_not_judged(words):
         ("put the red cube in the blue bowl after the green ball", "'after'"),
         ("put the cube on the left in the bowl", "'left'"),
         ("put the leftmost cube in the bowl", "'leftmost'"),
-        ("put two cubes in the bowl", "'two'"),
-        ("put 2 cubes in the bowl", "'2'"),
+        ("put two of the cubes in the bowl", "'two'"),
+        ("put 7 cubes in the bowl", "'7'"),
+        ("put both in the bowl", "'both'"),
+        ("put the red cube in the blue", "'blue'"),
+        ("stack the two cubes", "what shall be where"),
+        ("put the cubes next to the bowl", "into a container only"),
+        ("put all cubes on the red cylinder", "into a container only"),
+        ("put all red things in the bowl and the blue cube in the tray", "several kinds"),
+        ("put all red things in the bowl and all cubes in the tray", "several kinds"),
+        ("put all red things in the bowl and all red things in the tray", "two places"),
         ("take the red cube from the tray and put it in the bowl", "'from'"),
         ("put the red cube in the bowl, then put it back", "'back'"),
         ("put the red cube between the blue bowl and the green bowl", "'between'"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from qwenarm.tasks._lexicon import NOUNS, PLURALS, SHADES
 from qwenarm.tasks._tongues import ES_COLORS, ES_SHAPES, ZH_COLORS, ZH_SHAPES, es_plural
-from qwenarm.tasks._words import NOUNS, PLURALS, SHADES
 from qwenarm.types import SkillCall
 
 ASKING = ("which", "what", "cuál", "cuáles", "qué", "哪", "什么")

@@ -23,6 +23,7 @@ TRIES = 60
 """Scenes that are drawn so that what is wished does not hold at the start, and can be done."""
 ROOM_FOR = 3
 """So many containers fit on the table."""
+EVERYTHING = Thing(None, None, every=True)
 
 
 def free_setup(
@@ -39,15 +40,16 @@ def free_setup(
     reading, cast = read(instruction), Cast(rng, combos, layout)
     shapes, colors = _unnamed(reading)
     moved = [pair.what for pair in reading.pairs]
-    named = [_cast_thing(cast, thing, thing in moved, shapes, colors) for thing in reading.things]
+    named = [_cast_thing(cast, thing, reading.tower or thing in moved, shapes, colors) for thing in reading.things]
     if reading.own:
         _cast_own_colors(cast, reading, named)
     elif reading.sorts:
         for pair in reading.pairs:
-            for _ in range(int(rng.integers(1, 3))):
+            some = level + 1 if pair.what == EVERYTHING else int(rng.integers(1, 3))
+            for _ in range(pair.what.count or some):
                 _cast_member(cast, pair.what)
     needed = len(cast.specs)
-    if colors:
+    if colors and EVERYTHING not in moved:
         cast.add(DISTRACTORS[min(level, len(DISTRACTORS)) - 1], [s for s in shapes if s in GRASPABLE], colors)
         cast.add(sum(s.container for s in cast.specs) == 0, [s for s in shapes if s in CONTAINERS], colors)
     scene, goal = _fair_scene(cast, reading, needed)
@@ -98,7 +100,7 @@ def _cast_own_colors(cast: Cast, reading: Reading, named: Sequence[ObjectSpec]) 
         colors = [str(color) for color in cast.rng.permutation(list(COLORS))[: ROOM_FOR - 1]]
         shapes = [reading.bins.shape] if reading.bins and reading.bins.shape else CONTAINERS
         places = [cast.draw(shapes, [color]) for color in colors]
-    members = reading.members or Thing(None, None, every=True)
+    members = reading.members or EVERYTHING
     for place in places:
         for _ in range(int(cast.rng.integers(1, 3))):
             _cast_member(cast, replace(members, color=place.color))
