@@ -348,3 +348,17 @@ def test_the_real_world_ends_in_the_same_bits_batched_and_single(monkeypatch, al
     assert single == batched
     assert len({final_hash for _, final_hash, _ in single.values()}) == 3
     assert all(outcome is not Outcome.CRASHED for outcome, *_ in single.values())
+
+
+def test_the_oracle_gives_up_what_has_left_the_table(monkeypatch):
+    monkeypatch.undo()  # real skills
+
+    class Thief(Watcher):
+        def started(self, env, policy_name, seed):
+            first = env.body.model.joint("red_cube").qposadr[0]
+            env.body.data.qpos[first : first + 3] = 3.0, 0.0, -2.0
+
+    choice = Choice(words="put the red cube in the blue bowl", policy="oracle")
+    (episode,) = drive([perform(choice, 0, None, [Thief()])])
+    assert episode.outcome is Outcome.GAVE_UP
+    assert "red_cube" in episode.turns[-1].results[0].detail

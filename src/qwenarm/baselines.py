@@ -48,19 +48,25 @@ class _Baseline:
 
 
 class Oracle(_Baseline):
-    """Takes the first call that the task's own solver names, and points at the visible middle of what it names."""
+    """Takes the first call that the task's own solver names, and points at the visible middle of what it names.
+
+    Gives up where no camera sees that any more.
+    """
 
     name = "oracle"
     cameras = ("front", "overhead")  # the second is for what the first cannot see
 
     def _next(self, turn: int) -> tuple[SkillCall, str]:
-        from qwenarm.tasks import oracle_call
+        from qwenarm.tasks import NotSeen, oracle_call
 
         goal = self.env.setup.goal
         if goal is None:
             raise BadInput("The oracle needs a goal, and this instruction could not be read as one.")
         steps = goal.solve(self.env.body.state())
-        return oracle_call(self.env.body, steps[0], self.cameras), f"{len(steps)} to go"
+        try:
+            return oracle_call(self.env.body, steps[0], self.cameras), f"{len(steps)} to go"
+        except NotSeen as error:
+            return SkillCall("give_up", {"reason": str(error)}), "what is needed has left the table"
 
 
 class Random(_Baseline):

@@ -9,7 +9,7 @@ import pytest
 from qwenarm import skills
 from qwenarm.body.body import Body
 from qwenarm.body.cameras import project
-from qwenarm.body.objects import make_spec
+from qwenarm.body.objects import ObjectSpec, make_spec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.errors import UnknownName
 from qwenarm.registry import list_names, load
@@ -144,6 +144,22 @@ def test_three_things_fit_into_one_container(container):
         body.step(body.hold())
     state = body.state()
     assert all(state.inside(thing, f"blue_{container}") for thing in ("red_cube", "green_cylinder", "yellow_ball"))
+
+
+@pytest.mark.parametrize("arm", ["panda", "ur5e"])
+def test_what_has_no_room_in_a_bowl_stands_on_what_is_in_it(arm):
+    bowl, inside, other = (
+        make_spec("bowl", "blue"),
+        ObjectSpec("cube", "red", 0.0474),
+        ObjectSpec("cube", "green", 0.051),
+    )
+    places = (bowl, (0.4455, 0.1406, 0.0)), (inside, (0.4365, 0.1411, 0.0297)), (other, (0.6, -0.15, 0.0255))
+    body = Body(Scene(tuple(Placement(spec, pos) for spec, pos in places)), load("arms", arm))
+    assert pick(body, "green_cube").ok and place(body, "blue_bowl").ok
+    for _ in range(10):
+        body.step(body.hold())
+    state = body.state()
+    assert state.inside("red_cube", "blue_bowl") and state.inside("green_cube", "blue_bowl")
 
 
 def test_a_tower_of_four():

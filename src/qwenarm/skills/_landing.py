@@ -27,6 +27,8 @@ RELEASE = 0.006
 SPARE = 0.003
 """Room kept around the thing, m."""
 CORNERS, SIDES = ((1, 1), (-1, 1), (-1, -1), (1, -1)), ((1, 0), (0, 1), (-1, 0), (0, -1))
+TIPPING = 0.05
+"""What it costs to stand on something with nothing below, m of height."""
 LEVEL = 0.004
 """Heights that differ by less are level, m."""
 
@@ -76,12 +78,15 @@ def choose_landing(body: Body, surface: Surface, point: np.ndarray, width: float
     for spot in sorted(field.spots, key=lambda spot: spot.loss):
         if spot.loss + _height_cost(field.floor, field.floor) >= least:
             break  # this one and all that follow
-        under = squared(around, spot.xy) < (0.45 * width) ** 2
-        support = float(around[under, 2].max(initial=0.0))
-        if spot.loss + _height_cost(support, support) >= least:
+        under = around[squared(around, spot.xy) < (0.45 * width) ** 2, 2]
+        support = float(under.max(initial=0.0))
+        loss = spot.loss
+        if support > field.floor + RAISED:  # on other things: where it does not tip over
+            loss += TIPPING * float(np.mean(under < support - LEVEL))
+        if loss + _height_cost(support, support) >= least:
             continue
         landing = _land(parts, high, spot, support, width)
-        cost = spot.loss + _height_cost(support, landing.release)
+        cost = loss + _height_cost(support, landing.release)
         if cost < least:
             best, least = landing, cost
     assert best is not None

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from qwenarm.tasks._casting import Cast, Combos, Task
     from qwenarm.tasks._free import free_setup
     from qwenarm.tasks._goal import Arrange, Goal, Happening, Relation, Setup, Sort
-    from qwenarm.tasks._pointing import oracle_call, oracle_point
+    from qwenarm.tasks._pointing import NotSeen, oracle_call, oracle_point
 
 _HOMES = {
     "_casting": ("Cast", "Combos", "Task"),
     "_free": ("free_setup",),
     "_goal": ("Arrange", "Goal", "Happening", "Relation", "Setup", "Sort"),
-    "_pointing": ("oracle_call", "oracle_point"),
+    "_pointing": ("NotSeen", "oracle_call", "oracle_point"),
 }
 __all__ = [
-    "Arrange", "Cast", "Combos", "Goal", "Happening", "Relation", "Setup", "Sort", "Task",
+    "Arrange", "Cast", "Combos", "Goal", "Happening", "NotSeen", "Relation", "Setup", "Sort", "Task",
     "free_setup", "oracle_call", "oracle_point",
 ]  # fmt: skip
 

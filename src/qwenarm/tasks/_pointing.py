@@ -18,6 +18,10 @@ SIZE = (240, 320)
 """(H, W) of the masks; the aspect ratio is that of the frames that policies see."""
 
 
+class NotSeen(BadInput):
+    """Something that no camera sees, because it is hidden, or has left the table."""
+
+
 def oracle_point(body: Body, object_id: str, camera: str = "front") -> ImagePoint | None:
     """The middle of what is seen of an object, on the object; None if the camera sees nothing of it."""
     ids = [placement.spec.id for placement in body.scene.objects]
@@ -44,7 +48,7 @@ def _pointed(body: Body, value: Any, cameras: Sequence[str]) -> Any:
     for camera in cameras:
         if point := oracle_point(body, value, camera):
             return point
-    raise BadInput(f"None of the cameras {', '.join(cameras)} sees {value}.")
+    raise NotSeen(f"None of the cameras {', '.join(cameras)} sees {value}.")
 
 
 def _spot_point(body: Body, spot: Spot, cameras: Sequence[str]) -> ImagePoint:
@@ -53,4 +57,4 @@ def _spot_point(body: Body, spot: Spot, cameras: Sequence[str]) -> ImagePoint:
         (u, v), _ = project(np.array([spot.x, spot.y, spot.z]), pos, mat, fovy, SIZE[1] / SIZE[0])
         if 0 <= u <= 1 and 0 <= v <= 1:
             return ImagePoint(float(u), float(v), spot.label, camera)
-    raise BadInput(f"None of the cameras {', '.join(cameras)} sees the {spot.label}.")
+    raise NotSeen(f"None of the cameras {', '.join(cameras)} sees the {spot.label}.")
