@@ -44,13 +44,14 @@ ROW = ("shape", "color", "u", "v", "pixels", "relation", "parent", "size")
 table, 1 in a container, 2 on another object; row of the parent or -1; size in m. Rows past the last object have shape
 -1.
 """
-VIEW_SHARES = (0.5, 0.35, 0.15)
+VIEW_SHARES = (0.57, 0.38, 0.05)
 """How many of the pictures each camera of VIEWS takes."""
 SHARD = 1000
 RAY_CAST = 0.15
 """Share of the pictures that the ray caster draws; the others are OpenGL's, where there is any."""
-SORTED = 0.5
-"""Share of the pictures that show a sorting under way: containers that hold things of one colour or shape each."""
+SORTED, TOWERS = 0.45, 0.3
+"""Shares of the pictures that show a sorting under way, containers that hold things of one colour or shape each, and a
+tower under way."""
 
 
 def random_specs(rng: np.random.Generator, graspable: int, containers: int) -> list[ObjectSpec]:
@@ -90,7 +91,7 @@ def arrange(rng: np.random.Generator, specs: list[ObjectSpec]) -> tuple[Placemen
 
 def arrange_sorted(rng: np.random.Generator) -> tuple[Placement, ...]:
     """A sorting under way, or done: two or three containers, each for one colour or shape, and what is still loose."""
-    count = int(rng.choice([2, 3], p=[0.7, 0.3]))
+    count = int(rng.choice([2, 3], p=[0.55, 0.45]))
     by_color, own = rng.random() < 0.8, rng.random() < 0.4
     values = [str(v) for v in rng.permutation(list(COLORS) if by_color else GRASPABLE)[:count]]
     places = [_draw(rng, CONTAINERS, [value] if by_color and own else COLORS) for value in values]
@@ -115,6 +116,27 @@ def arrange_sorted(rng: np.random.Generator) -> tuple[Placement, ...]:
     for spec in brought:
         host = home[spec.id] if rng.random() < 0.95 else places[rng.integers(count)]
         placed.append(_put_into(rng, next(p for p in placed if p.spec.id == host.id), spec, placed))
+    return tuple(placed)
+
+
+def arrange_tower(rng: np.random.Generator) -> tuple[Placement, ...]:
+    """A tower under way: one to four storeys that stand, further blocks, other solids and containers around it."""
+    storeys = int(rng.choice([1, 2, 3, 4], p=[0.2, 0.3, 0.3, 0.2]))
+    blocks = [spec for spec in random_specs(rng, 7, 0) if spec.shape != "ball"]
+    others = random_specs(rng, int(rng.integers(0, 4)), int(rng.choice([0, 1, 2], p=[0.5, 0.3, 0.2])))
+    if len(blocks) < storeys:
+        return arrange_tower(rng)
+    tower, loose = blocks[:storeys], blocks[storeys : storeys + int(rng.integers(0, 4))]
+    there = {spec.id for spec in tower}
+    around = {spec.id: spec for spec in [*loose, *others] if spec.id not in there}
+    try:
+        placed = list(place_objects(rng, [tower[0], *around.values()], tries=25))
+    except BadInput:  # too crowded a table: another draw
+        return arrange_tower(rng)
+    top = placed[0]
+    for spec in tower[1:]:
+        top = _put_into(rng, top, spec, placed)
+        placed.append(top)
     return tuple(placed)
 
 
@@ -166,8 +188,9 @@ def take_picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.n
 
     Either arm is parked at home; now and then it holds something, of which a corner may be seen: that is not labelled.
     """
-    if rng.random() < SORTED:
-        placements, held = arrange_sorted(rng), None
+    kind = rng.random()
+    if kind < SORTED + TOWERS:
+        placements, held = arrange_sorted(rng) if kind < SORTED else arrange_tower(rng), None
         if rng.random() < 0.4:
             there = {p.spec.id for p in placements}
             held = next((s for s in random_specs(rng, 3, 0) if s.id not in there), None)

@@ -42,6 +42,11 @@ class Thing:
     """What the words call it, if not by colour and shape."""
 
     @property
+    def hidden(self) -> bool:
+        """Too little of it is seen to point at."""
+        return self.pixels < MIN_PIXELS
+
+    @property
     def label(self) -> str:
         return self.called or f"{self.color} {self.shape}"
 
@@ -67,23 +72,36 @@ class Question:
 
 
 def things(rows: np.ndarray) -> list[Thing]:
-    """The visible objects of one label table (MAX_OBJECTS, 8)."""
-    return [
+    """The objects of one label table (MAX_OBJECTS, 8) of which one can know: the visible ones, and what is hidden by
+    something visible that stands on it, as the lower storeys of a tower are from above.
+    """
+    known = [
         Thing(
             i, SHAPE_NAMES[int(r[0])], COLOR_NAMES[int(r[1])], float(r[2]), float(r[3]), int(r[6]), r[5] == 1, int(r[4])
         )
         for i, r in enumerate(rows)
-        if r[0] >= 0 and r[4] >= MIN_PIXELS
+        if r[0] >= 0
     ]
+    below = {t.row: t.on for t in known if not t.inside}
+    covered = {row for t in known if not t.hidden for row in _chain(below, t.row)}
+    return [t for t in known if not t.hidden or t.row in covered]
+
+
+def _chain(below: dict[int, int], row: int) -> list[int]:
+    """The rows of a tower from this one downwards. below: what each stands on, -1 = the table."""
+    found = [row]
+    while (row := below.get(row, -1)) >= 0:
+        found.append(row)
+    return found
 
 
 def ask(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tuple[str, str]]) -> Question | None:
     """A random question that makes sense for this picture, or None if the draw did not."""
-    kind = rng.choice(["put", "stack", "sort"], p=[0.22, 0.22, 0.56])
+    kind = rng.choice(["put", "stack", "sort"], p=[0.16, 0.36, 0.48])
     if rng.random() < SHORTLY:
         seen = [_shortly(rng, thing, seen) for thing in seen]
     if kind == "sort":
-        return _ask_sort(rng, seen, held_out)
+        return _ask_sort(rng, [thing for thing in seen if not thing.hidden], held_out)
     return _ask_put(rng, seen, held_out) if kind == "put" else _ask_stack(rng, seen, held_out)
 
 
@@ -130,16 +148,13 @@ def _ask_put(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tu
 
 
 def _ask_stack(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[tuple[str, str]]) -> Question | None:
-    blocks = [t.label for t in seen if t.shape in SOLID[:2]]
-    towers = [(t.label, seen_of(seen, t.on)) for t in seen if t.on >= 0 and not t.inside]
+    towers = _towers(seen)
     held = _absent(rng, seen, held_out, SOLID[:2]) if rng.random() < 0.45 else ""
-    count = int(rng.choice([2, 3, 4], p=[0.6, 0.25, 0.15]))
-    if towers and rng.random() < 0.5:  # start from a tower that stands already
-        top, base = towers[rng.integers(len(towers))]
-        order = [base.label, top] if base is not None and base.shape in SOLID[:2] else []
-    else:
-        order = []
-    rest = [b for b in blocks if b not in order]
+    count = int(rng.choice([2, 3, 4], p=[0.4, 0.3, 0.3]))
+    order = list[str]()
+    if towers and rng.random() < 0.7:  # start from a tower that stands already, or from its lower storeys
+        order = towers[rng.integers(len(towers))][:count]
+    rest = [t.label for t in seen if t.shape in SOLID[:2] and not t.hidden and t.label not in order]
     rng.shuffle(rest)
     if held and (len(order) < count or not order):
         order = order or rest[:1]
@@ -152,22 +167,28 @@ def _ask_stack(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[
     return _steps_question(rng, stack_phrase(rng, order), seen, pairs, held=held)
 
 
-def seen_of(seen: list[Thing], row: int) -> Thing | None:
-    """The thing of that row, if it is visible."""
-    return next((t for t in seen if t.row == row), None)
+def _towers(seen: list[Thing]) -> list[list[str]]:
+    """The labels of every tower of blocks on the table, from its base upwards."""
+    by_row = {t.row: t for t in seen}
+    below = {t.row: t.on for t in seen if not t.inside}
+    chains = [_chain(below, row) for row in below if row not in below.values()]
+    standing = [[by_row[row] for row in reversed(chain)] for chain in chains if len(chain) > 1]
+    return [[t.label for t in tower] for tower in standing if all(t.shape in SOLID[:2] for t in tower)]
 
 
 def _steps_question(
     rng: np.random.Generator, instruction: str, seen: list[Thing], pairs: list[tuple[str, str]], held: str
 ) -> Question | None:
     """The next call of "bring each first to its second, in this order"."""
-    by_label = {t.label: t for t in seen}
+    by_label, loaded = {t.label: t for t in seen}, {t.on for t in seen if not t.inside}
     finished: list[tuple[str, str]] = []
     for what, where in pairs:
         a, b = by_label.get(what), by_label.get(where)
         if a is not None and b is not None and a.on == b.row:
             finished.append((what, where))
             continue
+        if (a is not None and a.row in loaded) or (b is not None and b.shape in SOLID and b.row in loaded):
+            return None  # something else stands on it
         past = [line for pair in finished for line in _went_well(*pair)]
         if held == what and b is not None:
             return _point(rng, instruction, [*past, f"pick {what}: ok"], "place", b, holding=True)
@@ -183,7 +204,7 @@ def _ask_sort(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[t
     places = [t for t in seen if t.shape in HOLLOW]
     if len(places) < 2:
         return None
-    chosen = [places[i] for i in rng.permutation(len(places))[: int(rng.choice([2, 3], p=[0.75, 0.25]))]]
+    chosen = [places[i] for i in rng.permutation(len(places))[: int(rng.choice([2, 3], p=[0.6, 0.4]))]]
     solids = [t for t in seen if t.shape in SOLID]
     by, other = ("color", "shape") if rng.random() < 0.75 else ("shape", "color")
     if _mixed(by, solids, chosen) and not _mixed(other, solids, chosen):
@@ -213,7 +234,8 @@ def _ask_sort(rng: np.random.Generator, seen: list[Thing], held_out: frozenset[t
         return replace(question, rule=tuple((v, place.label) for v, place in rule.items()), decides=value)
     first = next_to_sort(seen, by, rule)
     if first is None:
-        if rng.random() < LEFT_OUT:
+        alien = any(t.on == p.row for p in chosen for t in solids if getattr(t, by) not in rule)
+        if alien or rng.random() < LEFT_OUT:
             return None
         return Question(instruction, _history(past), False, "done")
     if rng.random() < 0.3:
