@@ -30,7 +30,7 @@ ANY_THING = _words("one ones thing things object objects item items")
 EVERY = _words("all every each")
 NUMBERS = {"both": 2, "two": 2, "three": 3, "four": 4, "five": 5, "2": 2, "3": 3, "4": 4, "5": 5}
 EVERYTHING = "everysolid"
-"""What ``_words.py`` writes for "everything" and "all the things"."""
+"""What ``tokens`` writes for "everything" and "all the things" that are to go somewhere."""
 ARTICLES = _words("the a an my your")
 DETERMINERS = ARTICLES | _words("this that these those")
 INSIDE = _words("in into inside within")
