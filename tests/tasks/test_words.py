@@ -175,6 +175,7 @@ def test_of_one_colour_and_shape_there_are_no_two():
         ("put 7 cubes in the bowl", "'7'"),
         ("put both in the bowl", "'both'"),
         ("put the red cube in the blue", "'blue'"),
+        ("move the red cube to the yellow container", "'yellow'"),
         ("stack the two cubes", "what shall be where"),
         ("put the cubes next to the bowl", "into a container only"),
         ("put all cubes on the red cylinder", "into a container only"),

@@ -65,6 +65,8 @@ HARMLESS = (
     | MOVE | INTO | BESIDE | TURNED | TOWER | EVERY | DETERMINERS | ANY_THING | SIDES.keys()
 )  # fmt: skip
 """Words that leave a wish what it is: all that our own wordings are made of, and some more."""
+ENDS = INTO | BESIDE | SIDES.keys() | _words("and then goes belongs should at please")
+"""What comes behind a colour that stands for a thing of that colour."""
 QUESTIONS = _words("is are was were has does did what which where who how why when")
 """A sentence that begins with one of these asks, and wants nothing moved."""
 
@@ -113,7 +115,6 @@ def _with_nouns(words: Sequence[str]) -> Iterator[str]:
     for word, following in pairwise([*words, "."]):
         if word != "both" or following not in ARTICLES:
             yield word
-        ends = not following.isalnum() or (following in HARMLESS - ANY_THING and following not in NOUNS)
-        if word in SHADES and ends and before not in INSIDE:
+        if word in SHADES and (following in ENDS or not following.isalnum()) and before not in INSIDE:
             yield noun
         before = before if word in ARTICLES else word
