@@ -45,6 +45,7 @@ MOVE = (
 )  # fmt: skip
 SIDES: dict[str, Side] = {"leftof": "left", "rightof": "right", "infrontof": "front", "behind": "behind"}
 """Those of several words as ``_joined`` writes them."""
+PLACING = INTO | BESIDE | SIDES.keys()
 PLAIN = (
     _words("table tower pile stack bottom top middle colour color colours colors container containers left right")
     | _words("side same order other first rest base place places task tidy floor and or as is are it them by of")
@@ -62,10 +63,10 @@ HARMLESS = (
     frozenset(re.findall(r"[a-z]+", re.sub(r"{\w+}", "", " ".join(PUT + PUT_IN + PUT_ON + STACK + SORT + SORT_OWN))))
     | _words("now just kindly gently carefully slowly quickly softly safely straight directly hello hi hey us me my")
     | _words("do for let lets go ahead also need d have robot arm must ends going colour color colours colors shape")
-    | MOVE | INTO | BESIDE | TURNED | TOWER | EVERY | DETERMINERS | ANY_THING | SIDES.keys()
+    | MOVE | PLACING | TURNED | TOWER | EVERY | DETERMINERS | ANY_THING
 )  # fmt: skip
 """Words that leave a wish what it is: all that our own wordings are made of, and some more."""
-ENDS = INTO | BESIDE | SIDES.keys() | _words("and then goes belongs should at please")
+ENDS = PLACING | _words("and then goes belongs should at please")
 """What comes behind a colour that stands for a thing of that colour."""
 QUESTIONS = _words("is are was were has does did what which where who how why when")
 """A sentence that begins with one of these asks, and wants nothing moved."""

@@ -137,7 +137,7 @@ def _row(words: Sequence[str]) -> Iterator[str | Thing]:
     while start < len(words):
         thing, length = _thing_at(words, start)
         if thing is None:
-            led = led or words[start] in lex.INTO | lex.BESIDE | lex.SIDES.keys()
+            led = led or words[start] in lex.PLACING
             yield words[start]
             start += 1
             continue
@@ -193,7 +193,7 @@ def _pairs(row: Sequence[str | Thing]) -> tuple[Pair, ...]:
         if between & lex.TURNED and not between & lex.TOWER:
             pairs.append(Pair(there, here))
             arrived = True
-        elif between & (lex.INTO | lex.BESIDE | lex.SIDES.keys()) and not there.every:
+        elif between & lex.PLACING and not there.every:
             told = next((word for word in between if word in lex.SIDES), "")
             side: Side = lex.SIDES[told] if told else ""
             near = bool(side or between & lex.BESIDE)

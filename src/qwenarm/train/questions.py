@@ -83,8 +83,8 @@ def things(rows: np.ndarray) -> list[Thing]:
         if r[0] >= 0
     ]
     below = {t.row: t.on for t in known if not t.inside}
-    covered = {row for t in known if not t.hidden for row in _chain(below, t.row)}
-    return [t for t in known if not t.hidden or t.row in covered]
+    rows_seen = {row for t in known if not t.hidden for row in _chain(below, t.row)}
+    return [t for t in known if t.row in rows_seen]
 
 
 def _chain(below: dict[int, int], row: int) -> list[int]:
