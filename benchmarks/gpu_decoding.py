@@ -6,8 +6,8 @@ decoding.py). Goals: at batch 1 at most 1.5 times the roofline per step, and per
 plain ``generate``. The roofline is the time to read every weight of the language half and the cache once, at the
 bandwidth at which this device copies.
 
-Without a CUDA device it says so and ends. ``--tiny`` runs it all with a model of two layers on whatever there is, to
-see that it runs; its figures mean nothing and are not written down.
+Without a CUDA device it says so and ends. ``--tiny`` runs it all with a model of two layers, where there is no GPU on a
+pretended one (pretend_gpu.py), to see that it runs; its figures mean nothing and are not written down.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from decoding import FORCED_HEAD, RUNS, Paced
+from pretend_gpu import pretend_gpu
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from qwenarm.errors import BadInput
@@ -37,20 +38,27 @@ ANSWER = FORCED_HEAD + sum(RUNS) + 1
 STEP_GOAL, DECISION_GOAL = 1.5, 4.0
 
 
-def build(size: str, device: str, tiny: bool) -> Any:
-    """Qwen3-VL of that size with random weights, in bf16 on the device."""
+def build(size: str, thin: bool = False, shallow: bool = False) -> Any:
+    """Qwen3-VL of that size with random weights, in bf16 on the GPU. thin: its layers are a few numbers wide. shallow:
+    it has two of them.
+    """
     published = size_of(f"Qwen/Qwen3-VL-{size}-Instruct")
     if published is None:
         raise BadInput(f"There is no Qwen3-VL-{size}. Sizes: {', '.join(SIZES)}.")
-    shape = {**published.config, "text_config": dict(published.config["text_config"])}
-    if tiny:
-        shape["text_config"] |= {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
-        shape["text_config"] |= {"num_attention_heads": 4, "num_key_value_heads": 2}
-        shape["text_config"]["rope_parameters"] = {"rope_type": "default", "mrope_section": [2, 3, 3]}
-        shape["vision_config"] = {**shape["vision_config"], "depth": 2, "deepstack_visual_indexes": [0]}
-        shape["vision_config"] |= {"hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "out_hidden_size": 64}
+    shape = {**published.config}
+    text, vision = dict(shape["text_config"]), dict(shape["vision_config"])
+    if thin:
+        text |= {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16, "vocab_size": 2000}
+        text |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+        text["rope_parameters"] = {"rope_type": "default", "mrope_section": [2, 3, 3]}
+        vision |= {"hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "out_hidden_size": 64}
+        shape |= {"image_token_id": 1990, "video_token_id": 1991, "vision_start_token_id": 1992}
+    if shallow:
+        text |= {"num_hidden_layers": 2}
+        vision |= {"depth": 2, "deepstack_visual_indexes": [0]}
+    shape |= {"text_config": text, "vision_config": vision}
     config = AutoConfig.for_model(shape.pop("model_type"), **shape)
-    with torch.device(device):
+    with torch.device("cuda"):
         model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
     return model.eval()
 
@@ -84,28 +92,23 @@ def plain(model: Any, asked: Sequence[Asked], length: int) -> None:
         )  # fmt: skip
 
 
-def ms(work: Callable[[], Any], times: int, device: str) -> float:
+def ms(work: Callable[[], Any], times: int) -> float:
     """Median of so many runs after one that warms up."""
     taken = []
     for _ in range(times + 1):
-        _wait(device)
+        torch.cuda.synchronize()
         began = time.perf_counter()
         work()
-        _wait(device)
+        torch.cuda.synchronize()
         taken.append((time.perf_counter() - began) * 1e3)
     return statistics.median(taken[1:])
 
 
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def bandwidth(device: str) -> float:
-    """Bytes a second read and written by a large copy."""
-    source = torch.empty(1 << (30 if device == "cuda" else 26), dtype=torch.uint8, device=device)
+def bandwidth(size: int = 1 << 30) -> float:
+    """Bytes a second read and written by a copy of so many."""
+    source = torch.empty(size, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
-    return 2 * source.numel() / ms(lambda: target.copy_(source), 10, device) * 1e3
+    return 2 * source.numel() / ms(lambda: target.copy_(source), 10) * 1e3
 
 
 def roofline_ms(model: Any, tokens: int, rows: int, speed: float) -> float:
@@ -117,30 +120,31 @@ def roofline_ms(model: Any, tokens: int, rows: int, speed: float) -> float:
     return 2 * (weights + cache) / speed * 1e3
 
 
-def measure_plain(model: Any, asked: Sequence[Asked], device: str, times: int) -> dict[str, float]:
+def measure_plain(model: Any, asked: Sequence[Asked], times: int) -> dict[str, float]:
     """transformers' ``generate`` at one batch size. What a token takes is the difference between long and short."""
-    whole, once = (ms(lambda length=length: plain(model, asked, length), times, device) for length in (ANSWER, 1))
+    whole, once = (ms(lambda length=length: plain(model, asked, length), times) for length in (ANSWER, 1))
     return {"prefill ms": once, "token ms": (whole - once) / (ANSWER - 1), "decision ms": whole}
 
 
-def measure(engine: Engine, asked: Sequence[Asked], device: str, times: int) -> dict[str, float]:
+def decide(engine: Engine, asked: Sequence[Asked], runs: Sequence[int] = RUNS) -> None:
+    """The engine answers the prompts, at the pace of a call."""
+    engine.write([Asked(one.ids, Paced(runs), one.pixels, one.grids) for one in asked])
+
+
+def measure(engine: Engine, asked: Sequence[Asked], times: int) -> dict[str, float]:
     """The engine at one batch size, likewise."""
-
-    def write(answer: Callable[[], Any]) -> None:
-        engine.write([Asked(one.ids, answer(), one.pixels, one.grids) for one in asked])
-
-    whole, first = (ms(lambda runs=runs: write(lambda: Paced(runs)), times, device) for runs in (RUNS, RUNS[:1]))
+    whole, first = (ms(lambda runs=runs: decide(engine, asked, runs), times) for runs in (RUNS, RUNS[:1]))
     return {"prefill ms": first, "step ms": (whole - first) / (len(RUNS) - 1), "decision ms": whole}
 
 
-def compare(model: Any, rows: int, speed: float, device: str, times: int) -> dict[str, dict[str, float]]:
+def compare(model: Any, rows: int, speed: float, times: int) -> dict[str, dict[str, float]]:
     """One batch size: plain, the engine, and the engine with its steps recorded as CUDA graphs."""
     asked = questions(model, rows, seed=rows)
-    found = {"plain": measure_plain(model, asked, device, times)}
+    found = {"plain": measure_plain(model, asked, times)}
     least = roofline_ms(model, len(asked[0].ids), rows, speed)
     for name, graphs in (("engine", False), ("graphs", True)):
         try:
-            row = measure(Engine(model, graphs=graphs), asked, device, times)
+            row = measure(Engine(model, graphs=graphs), asked, times)
         except RuntimeError as error:  # what fails on this device must not cost what was measured before
             print(f"{name}, batch {rows}: failed, {str(error).splitlines()[0]}", file=sys.stderr)
             continue
@@ -164,18 +168,25 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=list(SIZES))
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
     parser.add_argument("--times", type=int, default=5)
-    parser.add_argument("--tiny", action="store_true", help="two layers, on any device; nothing is written")
+    parser.add_argument("--tiny", action="store_true", help="two thin layers, also without a GPU; nothing is written")
     args = parser.parse_args()
 
-    if not torch.cuda.is_available() and not args.tiny:
+    if torch.cuda.is_available():
+        run(args)
+    elif args.tiny:
+        with pretend_gpu():
+            run(args)
+    else:
         print("No CUDA device is at hand: nothing to measure. `--tiny` shows that the script runs.", file=sys.stderr)
-        return
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    speed, found = bandwidth(device), {}
+
+
+def run(args: argparse.Namespace) -> None:
+    """All sizes and batches, on the first CUDA device."""
+    speed, found = bandwidth(1 << (20 if args.tiny else 30)), {}
     for size in args.sizes:
-        model, found[size] = build(size, device, args.tiny), {}
+        model, found[size] = build(size, thin=args.tiny, shallow=args.tiny), {}
         for rows in args.batches:
-            found[size][rows] = compare(model, rows, speed, device, args.times)
+            found[size][rows] = compare(model, rows, speed, args.times)
             tell(size, rows, found[size][rows])
             if not args.tiny:
                 write(speed, found)

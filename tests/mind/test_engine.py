@@ -21,7 +21,6 @@ from qwenarm.mind.engine import Engine, _odds
 from qwenarm.mind.families import Sampling
 from qwenarm.mind.language import parse, to_prompt
 from qwenarm.mind.presets import BUNDLED
-from qwenarm.mind.recorded import Recorded
 
 KINDS = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "bundled")
 WORDS = ("put it", "put the red cube in the blue bowl, then the green ball next to the tray", "stack them", "sort")
@@ -109,18 +108,6 @@ def written(model, prompts):
 
 def test_token_for_token_as_without_shortcuts(model, prompts):
     assert [written(model, [prompt])[0] for prompt in prompts] == [plain(model, prompt) for prompt in prompts]
-
-
-@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl", "bundled"])
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_recorded_steps_write_the_same(models, look, specs, kind, device):
-    source = str(models[kind, True].checkpoint.folder)
-    model, recorded = (QwenVL(source, device=device, dtype="float32", graphs=graphs) for graphs in (False, True))
-    prompts = ask(model, look, specs)
-    assert isinstance(recorded.engine.passes, Recorded)
-    alone = [written(model, [prompt])[0] for prompt in prompts]
-    assert [written(recorded, [prompt])[0] for prompt in prompts] == alone
-    assert written(recorded, [*prompts[::-1], prompts[1]]) == [*alone[::-1], alone[1]]
 
 
 def test_a_batch_changes_nothing(model, prompts):

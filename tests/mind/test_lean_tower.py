@@ -1,5 +1,7 @@
 """The lean tower computes what transformers' tower computes, for any pictures, and only where it knows the tower."""
 
+import copy
+
 import pytest
 import torch
 
@@ -42,13 +44,24 @@ def test_every_feature_is_that_of_transformers(model, sizes, packed):
         torch.testing.assert_close(seen, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
+@torch.inference_mode()
+def test_half_as_many_digits_cost_no_more_than_with_transformers(model):
+    vision, grids = model.config.vision_config, torch.tensor([(1, 12, 16), (1, 6, 4)])
+    pixels = torch.randn(int(grids.prod(1).sum()), 3 * vision.patch_size**2, generator=torch.Generator().manual_seed(0))
+    true, coarse = LeanTower(model.model.visual).forward(pixels, grids), copy.deepcopy(model).to(torch.bfloat16)
+    found = coarse.model.get_image_features(moments(pixels.bfloat16(), vision), grids, return_dict=True)
+    theirs = [torch.cat(part) for part in (found.pooler_output, *found.deepstack_features)]
+    ours = LeanTower(coarse.model.visual).forward(pixels.bfloat16(), grids)
+    for right, one, other in zip(true, ours, theirs, strict=True):
+        assert one.dtype == torch.bfloat16
+        assert (one - right).norm() <= 1.1 * (other - right).norm()
+
+
 @pytest.mark.parametrize(("kind", "known"), [("qwen3_vl", True), ("qwen2_5_vl", False), ("qwen3_5", False)])
-def test_only_qwen3_vl_in_fp32_on_a_cpu_is_seen_this_way(save_tiny, tmp_path, kind, known):
+def test_only_qwen3_vl_is_seen_this_way(save_tiny, tmp_path, kind, known):
     model = load_model(locate(str(save_tiny(tmp_path / kind, kind))), PLAN)
     assert LeanTower.fits(model.model.visual) == known
     passes = Engine(model).passes
     assert (isinstance(passes, Lean) and passes.tower is not None) == known
     model.model.visual.config.hidden_act = "gelu"
     assert not LeanTower.fits(model.model.visual)
-    model.model.visual.config.hidden_act = "gelu_pytorch_tanh"
-    assert not LeanTower.fits(model.model.visual.to(torch.bfloat16))

@@ -230,6 +230,7 @@ def test_a_small_model_is_held_in_fp32_on_a_cpu():
     checkpoint = locate("bundled")
     plan = choose("bundled", checkpoint.weights, checkpoint.config, Load(), Room("cpu", (8 * GB,)))
     assert (plan.dtype, plan.device) == ("float32", "cpu")
+    assert plan.need.weights == 2 * checkpoint.weights.size("float32"), "as it is, and packed"
 
 
 def test_a_wished_dtype_is_kept_to():

@@ -36,7 +36,7 @@ def test_a_packed_layer_is_the_layer(model, biased, transposed):
 def test_large_models_and_other_numbers_are_left_alone(model, monkeypatch):
     here = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX")
     assert packed.packs(model) == here
-    monkeypatch.setattr(packed, "SMALL", 1000)
+    monkeypatch.setattr(packed, "PACKED", 1000)
     assert not packed.packs(model)
     monkeypatch.undo()
     assert not packed.packs(model.to(torch.bfloat16))
@@ -47,7 +47,7 @@ def test_a_model_computes_alike_packed_and_plain(model, monkeypatch):
     ids, places = torch.tensor([[5, 6, 7]]), torch.arange(3).expand(3, 1, -1)
     small = Lean(model)
     found = small.forward(ids, places, None, small.new_cache())
-    monkeypatch.setattr(packed, "SMALL", 0)
+    monkeypatch.setattr(packed, "PACKED", 0)
     large = Lean(model)
     assert not large.packed
     assert large.layers[0].qkv.packed is None

@@ -90,7 +90,9 @@ class _Batch:
 
 
 class Engine:
-    """One model of transformers. Not for several threads at once. graphs: steps of dense models are CUDA graphs."""
+    """One model of transformers. Not for several threads at once. graphs: steps of a dense model on a CUDA device are
+    recorded (``recorded.py``).
+    """
 
     def __init__(self, model: Any, sampling: Sampling = GREEDY, graphs: bool = False) -> None:
         self.model, self.sampling = model, sampling
@@ -98,7 +100,8 @@ class Engine:
         text = model.config.get_text_config()
         self.hybrid = "linear_attention" in (getattr(text, "layer_types", None) or ())
         self.image, self.merge = model.config.image_token_id, model.config.vision_config.spatial_merge_size
-        self.passes = (Recorded if graphs else Lean)(model) if Lean.fits(model) else Whole(model)
+        self.recorded = graphs and self.device.type == "cuda" and Lean.fits(model)
+        self.passes = Recorded(model) if self.recorded else Lean(model) if Lean.fits(model) else Whole(model)
         self.drafts = Drafts()
         self._guesses = self.passes.goes_back and model.dtype == torch.float32 and sampling.temperature <= 0
         self._bits = torch.ones((), dtype=torch.int32) << torch.arange(32, dtype=torch.int32, device=self.device)
@@ -181,13 +184,14 @@ class Engine:
             [[] for _ in rows],
             draft,
         )
+        sent = self._there(np.stack([ids, *position])[:, :, constant:])
         logits = self.passes.forward(
-            self._there(ids[:, constant:]),
-            self._there(position[:, :, constant:]),
+            sent[0],
+            sent[1:],
             batch.mask,
             batch.cache,
             torch.cat(pixels).to(self.device, self.model.dtype) if pixels else None,
-            torch.cat(grids).to(self.device) if grids else None,
+            torch.cat(grids) if grids else None,
             1 + len(draft),
         )
         return batch, logits
@@ -208,14 +212,14 @@ class Engine:
             mask[place, width - len(seen) :] = True
             batch.queues[place] = queue[width:]
         count = mask.cumsum(axis=1)
-        position = self._there(batch.position[:, None] + count - 1).expand(3, -1, -1)
+        sent = self._there(np.stack([ids, batch.position[:, None] + count - 1, mask]))  # in one copy
         batch.position = batch.position + count[:, -1]
-        shown = self._there(mask)
         if batch.mask is None and not mask.all():
-            batch.mask = shown.new_ones(len(lengths), batch.cache.get_seq_length())
+            batch.mask = sent.new_ones(len(lengths), batch.cache.get_seq_length(), dtype=torch.bool)
         if batch.mask is not None:
-            batch.mask = torch.cat([batch.mask, shown], dim=1)
-        return self.passes.forward(self._there(ids), position, batch.mask, batch.cache, wanted=1 + len(draft))
+            batch.mask = torch.cat([batch.mask, sent[2].bool()], dim=1)
+        position = sent[1].expand(3, -1, -1)
+        return self.passes.forward(sent[0], position, batch.mask, batch.cache, wanted=1 + len(draft))
 
     def _there(self, values: np.ndarray) -> torch.Tensor:
         """On the model's device."""
@@ -263,7 +267,8 @@ class Engine:
         close = [False] * len(places)
         if self.sampling.temperature <= 0 and careful:
             best, order = logits.topk(2, dim=1)
-            tokens, close = order[:, 0].tolist(), (best[:, 0] - best[:, 1] < CLOSE).tolist()
+            near = best[:, 0] - best[:, 1] < CLOSE
+            tokens, close = torch.stack([order[:, 0], near.long()]).tolist()  # fetched at once
         elif self.sampling.temperature <= 0:
             tokens = logits.argmax(dim=1).tolist()
         else:
@@ -272,7 +277,7 @@ class Engine:
             tokens = [
                 int(torch.multinomial(row, 1, generator=source)) for row, source in zip(odds, sources, strict=True)
             ]
-        return list(zip(places, tokens, close, strict=True))
+        return list(zip(places, tokens, map(bool, close), strict=True))
 
     def _forbidden(self, bits: np.ndarray, size: int) -> torch.Tensor:
         """(rows, words) int32, a bit for each token that is allowed, the lowest first -> (rows, size) bool."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import BadInput, ModelUnavailable
-from qwenarm.mind.memory import BYTES, Load, Need, Weights, gb, need_of
+from qwenarm.mind.memory import BYTES, PACKED, Load, Need, Weights, gb, need_of
 from qwenarm.mind.published import SIZES, Published, size_of
 
 SPARE = 0.1  # of what is free, left to the allocator's rounding and to whatever else grows
@@ -159,6 +159,8 @@ def _ways(weights: Weights, config: Mapping[str, Any], load: Load, room: Room, d
     for four_bit in (False, True) if room.four_bit and not (dtype or weights.stored) else (False,):
         for name in (dtype,) if dtype else _dtypes(weights, room):
             need = need_of(weights, config, load, name, four_bit)
+            if room.kind == "cpu" and name == "float32" and need.weights <= PACKED:
+                need = replace(need, weights=2 * need.weights)
             yield from (Plan(room, name, need, four_bit, devices) for devices in spread)
 
 

@@ -76,6 +76,7 @@ class Lean:
     goes_back = True
     """Whether its caches can forget their last tokens."""
 
+    @torch.no_grad()
     def __init__(self, model: Any) -> None:
         self.model, self.text, self.packed = model, model.model.language_model, packs(model)
         config = model.config.get_text_config()
@@ -117,13 +118,13 @@ class Lean:
     ) -> torch.Tensor:
         """ids (rows, width), position (3, rows, width), mask (rows, length + width) bool -> the logits (rows, wanted,
         vocabulary) behind the last tokens. Keys and values are added to the cache. pixels (patches, values of one
-        moment), grid (frames, 3) int64.
+        moment), grid (frames, 3) int64 on the CPU.
         """
         hidden, shown, deep = self.text.embed_tokens(ids), None, []
         if pixels is not None:
             assert grid is not None
             seen, *deep = self._see(pixels, grid)
-            shown = ids == self.image
+            shown = (ids == self.image).nonzero().unbind(1)
             hidden[shown] = seen.to(hidden.dtype)
         cache.extend(ids.shape[1])
         start, cache.length = cache.length, cache.length + ids.shape[1]
@@ -138,7 +139,7 @@ class Lean:
         if self.tower is not None:
             return self.tower.forward(pixels, grid)
         patches = moments(pixels, self.model.config.vision_config)
-        seen = self.model.model.get_image_features(patches, grid, return_dict=True)
+        seen = self.model.model.get_image_features(patches, grid.to(pixels.device), return_dict=True)
         return [torch.cat(part) for part in (seen.pooler_output, *(getattr(seen, "deepstack_features", None) or ()))]
 
     def _run(
@@ -150,12 +151,12 @@ class Lean:
         cache: LeanCache,
         span: int,
         wanted: int = 1,
-        shown: torch.Tensor | None = None,
+        shown: tuple[torch.Tensor, ...] | None = None,
         deep: Sequence[torch.Tensor] = (),
     ) -> torch.Tensor:
         """Embedded tokens (rows, width, hidden) -> logits (rows, wanted, vocabulary). slots (width,): where their keys
-        and values go. span: so many slots are looked at. shown (rows, width) bool, deep: features of frames for the
-        first layers.
+        and values go. span: so many slots are looked at. shown: rows and columns of the visual tokens, deep: features
+        of frames for the first layers.
         """
         turn = self._turn(hidden, position)
         keys, values = cache.keys.narrow(3, 0, span).unbind(), cache.values.narrow(3, 0, span).unbind()

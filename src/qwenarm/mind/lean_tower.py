@@ -1,12 +1,12 @@
-"""The vision tower of Qwen3-VL in few operations, for pictures so small that a CPU waits for the calls.
+"""The vision tower of Qwen3-VL in few operations, for pictures so small that the calls take as long as the sums.
 
 The weights are those of the loaded model; the sums are those of transformers' tower, up to their order
 (tests/mind/test_lean_tower.py holds one against the other). What is spared: positions and their embeddings depend on a
 picture's grid alone and are kept; a still picture is two equal moments, so it is embedded once, by the sum of both
 moments' weights; pictures of the same grid attend in one call; queries and keys are turned together; weights are packed
-(``packed.py``).
+(``packed.py``) where that pays. Nothing in it waits for a GPU; transformers' tower does so three times a layer.
 
-For Qwen3-VL in fp32 on a CPU. All other towers run as transformers has them (``lean.py``, ``whole.py``).
+For Qwen3-VL. All other towers run as transformers has them (``lean.py``, ``whole.py``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GRIDS = 16
 @dataclass(frozen=True)
 class _Grid:
     """What all pictures of one grid share. embedding (patches, hidden): of the places, and the patches' bias. cos and
-    sin (patches, 1, 1, head size) of the rotation; the sines of the first half are negative, as what they are
+    sin (patches, 1, 1, head size) float32 of the rotation; the sines of the first half are negative, as what they are
     multiplied with is x rolled by half its length.
     """
 
@@ -67,7 +67,7 @@ class LeanTower:
         self.visual, self.packed, config = visual, packed, visual.config
         self.heads, self.merge = config.num_heads, config.spatial_merge_size
         weight = visual.patch_embed.proj.weight  # (hidden, channels, moments, patch, patch)
-        self.patch = Linear(weight.sum(dim=2).flatten(1), packed=packed)
+        self.patch = Linear(weight.float().sum(dim=2).flatten(1).to(weight.dtype), packed=packed)
         self.blocks = [self._block(block) for block in visual.blocks]
         self.merger, *mergers = (self._merger(part) for part in (visual.merger, *visual.deepstack_merger_list))
         self.taps = dict(zip(visual.deepstack_visual_indexes, mergers, strict=True))
@@ -76,12 +76,12 @@ class LeanTower:
     @staticmethod
     def fits(visual: Any) -> bool:
         """Whether a tower is one of those that can be run this way."""
-        known = visual.config.model_type == "qwen3_vl_vision" and visual.config.hidden_act == "gelu_pytorch_tanh"
-        return known and visual.dtype == torch.float32 and visual.device.type == "cpu"
+        config = visual.config
+        return config.model_type == "qwen3_vl_vision" and config.hidden_act == "gelu_pytorch_tanh"
 
     def forward(self, pixels: torch.Tensor, grids: torch.Tensor) -> list[torch.Tensor]:
-        """pixels (patches of all, values of one moment), grids (pictures, 3) int64 -> the visual tokens (tokens of all,
-        hidden), and such features for each of the language half's first layers (deepstack).
+        """pixels (patches of all, values of one moment), grids (pictures, 3) int64 on the CPU -> the visual tokens
+        (tokens of all, hidden), and such features for each of the language half's first layers (deepstack).
         """
         sizes = [(height, width) for _, height, width in grids.tolist()]
         pictures = pixels.split([height * width for height, width in sizes])
@@ -104,8 +104,8 @@ class LeanTower:
 
     def _attend(self, block: _Block, hidden: torch.Tensor, grid: _Grid) -> torch.Tensor:
         found = block.qkv(_norm(hidden, block.before)).unflatten(2, (3, self.heads, -1))
-        both = found[:, :, :2]
-        turned = (both * grid.cos).addcmul_(both.roll(both.shape[-1] // 2, dims=-1), grid.sin)
+        both = found[:, :, :2].float()
+        turned = (both * grid.cos).addcmul_(both.roll(both.shape[-1] // 2, dims=-1), grid.sin).to(found.dtype)
         queries, keys, values = (part.transpose(1, 2) for part in (*turned.unbind(2), found[:, :, 2]))
         return block.out(scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2))
 
@@ -123,13 +123,15 @@ class LeanTower:
 
     def _made(self, size: tuple[int, int]) -> _Grid:
         side = self.visual.num_grid_per_side
-        table = self.visual.pos_embed.weight.view(1, side, side, -1).movedim(3, 1)
+        table = self.visual.pos_embed.weight.float().view(1, side, side, -1).movedim(3, 1)
         places = interpolate(table, size, mode="bilinear", align_corners=True)[0].movedim(0, 2)
-        rows, columns = torch.meshgrid(*(torch.arange(length).float() for length in size), indexing="ij")
-        angles = torch.stack([rows, columns], dim=2)[..., None] * self.visual.rotary_pos_emb.inv_freq
+        lines = (torch.arange(length, dtype=torch.float32, device=table.device) for length in size)
+        rows, columns = torch.meshgrid(*lines, indexing="ij")
+        angles = torch.stack([rows, columns], dim=2)[..., None] * self.visual.rotary_pos_emb.inv_freq.float()
         angles = self._in_order(angles.flatten(2))[:, None, None]
         cos, sin = angles.cos(), angles.sin()
-        embedding = self._in_order(places) + self.visual.patch_embed.proj.bias
+        bias = self.visual.patch_embed.proj.bias
+        embedding = (self._in_order(places) + bias.float()).to(bias.dtype)
         return _Grid(embedding, torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1))
 
     def _in_order(self, grid: torch.Tensor) -> torch.Tensor:

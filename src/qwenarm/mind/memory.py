@@ -23,6 +23,10 @@ FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes a weight in bitsandbytes' NF4: four bits, a scale of eight bits for every 64 weights, and a scale in fp32 for
 every 256 scales ("double quantisation", arxiv.org/abs/2305.14314)."""
 
+PACKED = 256 << 20
+"""Bytes of weights in fp32 up to which a CPU holds them a second time, in the order that it multiplies by fastest
+(``packed.py``)."""
+
 
 @dataclass(frozen=True)
 class Weights:

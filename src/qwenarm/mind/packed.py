@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 from torch.nn.functional import gelu, linear
 
-SMALL = 256 << 20
-"""Bytes of weights up to which a model is packed."""
+from qwenarm.mind.memory import PACKED
+
 ROWS = 64
 """The number of rows that the order is chosen for; it serves from one to hundreds."""
 
@@ -26,7 +26,7 @@ def packs(model: Any) -> bool:
     known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     fast = torch.backends.cpu.get_cpu_capability().startswith("AVX")
     here = model.device.type == "cpu" and model.dtype == torch.float32
-    return known and fast and here and sum(weight.nbytes for weight in model.parameters()) <= SMALL
+    return known and fast and here and sum(weight.nbytes for weight in model.parameters()) <= PACKED
 
 
 class Linear:

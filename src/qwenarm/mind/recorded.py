@@ -1,28 +1,34 @@
 """Steps of a few tokens recorded once as CUDA graphs, and replayed: small batches on a GPU wait for Python otherwise.
 
-A recording is bound to its tensors, so caches are kept by shape and used again, and all that changes from step to step
-is written into the same tensors: tokens, positions, where keys and values go, what may be looked at. A step takes 1, 2,
-4, 8 or 16 tokens; what it has fewer is filled up in front with tokens whose keys go to the last slot, which never
-counts. Prompts are read as ever.
+A recording is bound to its tensors. So all caches are cut out of the same memory, in few shapes (``_Shelf``), and what
+changes from step to step is written into the same tensors: tokens, positions, where keys and values go, which slots
+count. A step takes 1, 2, 4, 8, 16 or 32 tokens of as many rows; what it has fewer of either is filled up with tokens
+whose keys go to the last slot, which never counts, and with rows that nobody reads. More tokens are several steps.
+Prompts are read as ever.
 
-No GPU was at hand when this was written. The tests hold all but the recording itself against transformers on a CPU,
-where each step is run instead of replayed, and see to it that a step has no operation that a graph cannot hold; those
-marked ``gpu`` want a device, and so does benchmarks/gpu_decoding.py.
+No GPU was at hand when this was written. The tests run it on one that is pretended (benchmarks/pretend_gpu.py), which
+captures and replays operations as a graph does; those marked ``gpu`` want a device, and so does
+benchmarks/gpu_decoding.py. On a device a recording is compared with the step that it records before it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
 
+from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.lean import Lean, LeanCache
 
-WIDTHS = (1, 2, 4, 8, 16)
+WIDTHS = (1, 2, 4, 8, 16, 32)
 BLOCK = 256
 """Caches are as long as a multiple of this many slots, so that few recordings serve prompts of all lengths."""
+ROUNDING = 0.1
+"""A replay may differ from the step that it records by this share at most. Another order of sums in bf16 costs some
+hundredths; tensors that were mixed up cost all."""
 
 
 @dataclass(frozen=True)
@@ -32,59 +38,79 @@ class _Recording:
     ids: torch.Tensor
     position: torch.Tensor
     slots: torch.Tensor
-    allowed: torch.Tensor
+    counts: torch.Tensor
     play: Callable[[], torch.Tensor]
 
 
 class _Shelf:
-    """One cache for each shape, handed out again and again: an engine has one batch at a time."""
+    """The memory of all caches: an engine has one batch at a time, so each new one is written over the last."""
 
     def __init__(self, model: Recorded) -> None:
-        self.model, self.caches = model, dict[tuple[int, int], LeanCache]()
+        self.model = model
+        self.keys = self.values = model.layers[0].qkv.weight.new_zeros(0)
 
-    def take(self, rows: int, needed: int) -> LeanCache:
-        """Room for so many slots and the one that never counts. What was in it is overwritten."""
+    def take(self, rows: int, needed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values with room for so many rows and slots, and for the slot that never counts. Rows are rounded up
+        to a power of two. What is in it is whatever was.
+        """
+        model = self.model
         slots = -(-(needed + 1) // BLOCK) * BLOCK
-        if (rows, slots) not in self.caches:
-            weight = self.model.layers[0].qkv.weight
-            shape = (len(self.model.layers), rows, self.model.kept, slots, self.model.size)
-            self.caches[rows, slots] = _ShelfCache(weight.new_zeros(shape), weight.new_zeros(shape), self)
-        return self.caches[rows, slots]
+        shape = (len(model.layers), _rounded(rows), model.kept, slots, model.size)
+        if prod(shape) > self.keys.numel():
+            model.forget_recordings()  # they know the old memory
+            self.keys = self.values = self.keys.new_zeros(0)  # which is let go first
+            self.keys, self.values = (self.keys.new_zeros(prod(shape)) for _ in range(2))
+        keys, values = (part[: prod(shape)].view(shape) for part in (self.keys, self.values))
+        return keys, values
+
+
+def _rounded(rows: int) -> int:
+    return 1 << (rows - 1).bit_length()
 
 
 class _ShelfCache(LeanCache):
-    """Of a shelf. When it changes its shape it goes on in another one's tensors."""
+    """Of a shelf. places (rows,): where in it the rows of the batch are; those that have left leave gaps."""
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, shelf: _Shelf) -> None:
-        super().__init__(keys, values, 0)
-        self.shelf = shelf
+    def __init__(self, shelf: _Shelf, rows: int, needed: int) -> None:
+        super().__init__(*shelf.take(rows, needed), 0)
+        self.shelf, self.places = shelf, torch.arange(rows, device=self.keys.device)
 
     def reorder_cache(self, rows: torch.Tensor) -> None:
-        self._move(self.shelf.take(len(rows), self.length), rows)
+        """Keeps these rows, none of them named twice. They move only where half as much memory will do."""
+        self.places = self.places[rows]
+        if _rounded(len(rows)) < self.keys.shape[1]:
+            self._move(self.length)
 
     def extend(self, width: int) -> None:
         if self.length + width >= self.keys.shape[3]:
-            self._move(self.shelf.take(self.keys.shape[1], self.length + width))
+            self._move(self.length + width)
 
-    def _move(self, other: LeanCache, rows: torch.Tensor | None = None) -> None:
-        for mine, new in ((self.keys, other.keys), (self.values, other.values)):
-            written = mine[:, :, :, : self.length]
-            new[:, :, :, : self.length] = written if rows is None else written.index_select(1, rows)
-        self.keys, self.values = other.keys, other.values
+    def _move(self, needed: int) -> None:
+        """Into memory of another shape, which may be the same memory."""
+        rows = len(self.places)
+        written = [part[:, :, :, : self.length].index_select(1, self.places) for part in (self.keys, self.values)]
+        self.keys, self.values = self.shelf.take(rows, needed)
+        for part, old in zip((self.keys, self.values), written, strict=True):
+            part[:, :rows, :, : self.length] = old
+        self.places = torch.arange(rows, device=self.keys.device)
 
 
 class Recorded(Lean):
-    """``Lean``, with the steps recorded."""
+    """``Lean``, with the steps recorded. For models on a CUDA device."""
 
     goes_back = False  # a recording wants the logits of one token
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self.shelf, self._recordings = _Shelf(self), dict[tuple[int, ...], _Recording]()
+        self._recordings: dict[tuple[int, ...], _Recording] = {}
+        self._pool: Any = None
+        self.shelf = _Shelf(self)
+
+    def forget_recordings(self) -> None:
+        self._recordings.clear()
 
     def copy(self, cache: LeanCache, rows: int, slots: int) -> LeanCache:
-        found = self.shelf.take(rows, cache.length + slots)
-        fresh = _ShelfCache(found.keys, found.values, self.shelf)
+        fresh = _ShelfCache(self.shelf, rows, cache.length + slots)
         for old, new in ((cache.keys, fresh.keys), (cache.values, fresh.values)):
             new[:, :, :, : cache.length] = old[:, :, :, : cache.length]
         fresh.length = cache.length
@@ -100,69 +126,76 @@ class Recorded(Lean):
         grid: torch.Tensor | None = None,
         wanted: int = 1,
     ) -> torch.Tensor:
-        rows, width = ids.shape
-        if pixels is not None or width > WIDTHS[-1] or wanted > 1 or not isinstance(cache, _ShelfCache):
+        if not isinstance(cache, _ShelfCache):
             return super().forward(ids, position, mask, cache, pixels, grid, wanted)
+        rows, width = ids.shape
+        if pixels is not None:  # a prompt: all its rows still stand in their places
+            cache.extend(width)
+            part = LeanCache(cache.keys[:, :rows], cache.values[:, :rows], cache.length)
+            cache.length += width
+            return super().forward(ids, position, mask, part, pixels, grid, wanted)
+        if (most := WIDTHS[-1]) < width:
+            first = None if mask is None else mask[:, : most - width]
+            self.forward(ids[:, :most], position[:, :, :most], first, cache)
+            return self.forward(ids[:, most:], position[:, :, most:], mask, cache)
+        return self._replay(ids, position, mask, cache)
+
+    def _replay(
+        self, ids: torch.Tensor, position: torch.Tensor, mask: torch.Tensor | None, cache: _ShelfCache
+    ) -> torch.Tensor:
+        width, places = ids.shape[1], cache.places
         cache.extend(width)
-        span = cache.keys.shape[3]
         start, cache.length = cache.length, cache.length + width
         full = next(wide for wide in WIDTHS if wide >= width)
-        recording = self._recording(rows, full, cache)
-        recording.ids[:, full - width :] = ids
-        recording.position[:, :, full - width :] = position
-        recording.slots[: full - width] = span - 1
+        recording = self._recording(full, cache)
+        recording.ids[places, full - width :] = ids
+        recording.position[:, places, full - width :] = position
+        recording.slots.fill_(cache.keys.shape[3] - 1)
         recording.slots[full - width :] = torch.arange(start, cache.length, device=ids.device)
-        counts = recording.slots.new_zeros(rows, span, dtype=torch.bool)
-        counts[:, : cache.length] = True if mask is None else mask
-        recording.allowed.copy_(self._looks(counts, recording.slots, recording.ids))
-        return recording.play()
+        recording.counts.zero_()
+        recording.counts[places, : cache.length] = True if mask is None else mask
+        return recording.play()[places]
 
-    def _recording(self, rows: int, width: int, cache: LeanCache) -> _Recording:
-        span = cache.keys.shape[3]
-        key = (rows, width, span)
+    def _recording(self, width: int, cache: LeanCache) -> _Recording:
+        key = (*cache.keys.shape, width)
         if key not in self._recordings:
-            self._recordings[key] = self._record(rows, width, span, LeanCache(cache.keys, cache.values, 0))
+            self._recordings[key] = self._record(width, LeanCache(cache.keys, cache.values, 0))
         return self._recordings[key]
 
-    def _record(self, rows: int, width: int, span: int, cache: LeanCache) -> _Recording:
-        device = cache.keys.device
+    def _record(self, width: int, cache: LeanCache) -> _Recording:
+        device, (_, rows, _, span, _) = cache.keys.device, cache.keys.shape
         ids = torch.zeros(rows, width, dtype=torch.long, device=device)
         position = torch.zeros(3, rows, width, dtype=torch.long, device=device)
         slots = torch.full((width,), span - 1, device=device)
-        allowed = self._looks(slots.new_ones(rows, span, dtype=torch.bool), slots, ids).contiguous()  # to be written to
+        counts = torch.zeros(rows, span, dtype=torch.bool, device=device)
 
         def step() -> torch.Tensor:
-            return self._run(self.text.embed_tokens(ids), position, slots, allowed, cache, span)
+            looks = self._looks(counts, slots, ids)
+            return self._run(self.text.embed_tokens(ids), position, slots, looks, cache, span)
 
-        play = _graph(step, device) if device.type == "cuda" else _rerun(step)
-        return _Recording(ids, position, slots, allowed, play)
+        return _Recording(ids, position, slots, counts, self._graph(step, device))
 
+    def _graph(self, step: Callable[[], torch.Tensor], device: torch.device) -> Callable[[], torch.Tensor]:
+        """Records a step on that GPU; what comes back replays it. Run a few times before, as torch asks for. Raises
+        ModelUnavailable if a replay is not what the step computes.
+        """
+        with torch.cuda.device(device):
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(3):
+                    step()
+            torch.cuda.current_stream().wait_stream(aside)
+            self._pool = self._pool or torch.cuda.graph_pool_handle()  # recordings are never played at the same time
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self._pool):
+                logits = step()
 
-def _rerun(step: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
-    """What stands in for a graph on a CPU: as with one, all answers lie in the same tensor, the next over the last."""
-    logits = step()
+        def play() -> torch.Tensor:
+            graph.replay()
+            return logits
 
-    def play() -> torch.Tensor:
-        return logits.copy_(step())
-
-    return play
-
-
-def _graph(step: Callable[[], torch.Tensor], device: torch.device) -> Callable[[], torch.Tensor]:
-    """Records a step on that GPU; what comes back replays it. Run a few times before, as torch asks for."""
-    with torch.cuda.device(device):
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(3):
-                step()
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            logits = step()
-
-    def play() -> torch.Tensor:
-        graph.replay()
-        return logits
-
-    return play
+        replayed, run = play(), step()
+        if not (replayed - run).norm() <= ROUNDING * run.norm():  # which no number is, either
+            raise ModelUnavailable("CUDA graphs compute something else on this device; do without them (#graphs=no).")
+        return play

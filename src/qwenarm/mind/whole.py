@@ -42,7 +42,7 @@ class Whole:
     ) -> torch.Tensor:
         """ids (rows, width), position (3, rows, width), mask (rows, length + width) bool -> the logits (rows, wanted,
         vocabulary) behind the last tokens. Keys and values are added to the cache. pixels (patches, values of one
-        moment), grid (frames, 3) int64.
+        moment), grid (frames, 3) int64 on the CPU.
         """
         return self.model(
             input_ids=ids,
@@ -52,7 +52,7 @@ class Whole:
             use_cache=True,
             logits_to_keep=wanted,
             pixel_values=None if pixels is None else moments(pixels, self.model.config.vision_config),
-            image_grid_thw=grid,
+            image_grid_thw=None if grid is None else grid.to(ids.device),
         ).logits
 
 

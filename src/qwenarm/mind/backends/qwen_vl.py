@@ -36,8 +36,9 @@ class QwenVL:
     one for a small model and torch's choice for others. thinking: lets models think that can choose (Qwen3.5); others
     do as they were trained. constrained: answers can only be calls that the prompt's tools allow; by default wherever
     llguidance is installed (extra ``constrained``). graphs: steps of dense models are recorded as CUDA graphs, which
-    was not tried on a GPU yet. Raises ModelUnavailable when the checkpoint is missing, broken, of another architecture
-    or too large, BadInput for a device that is not there and for numbers that make no sense.
+    was tried on a pretended GPU alone. Raises ModelUnavailable when the checkpoint is missing, broken, of another
+    architecture or too large, BadInput for a device that is not there, for graphs where none can be, and for numbers
+    that make no sense.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class QwenVL:
         self.plan = plan_for(checkpoint, Load(frames=frames, answer=self.preset.max_tokens), device, dtype)
         self.device, self.dtype = self.plan.device, getattr(torch, self.plan.dtype)
         self.threads = threads or _default_threads(self.device, checkpoint)
-        self.batch, self.seed, self.graphs = batch, seed, graphs
+        self.batch, self.seed = batch, seed
         self.processor = load_processor(checkpoint)
         self.family = _with_limits_of(self.processor, checkpoint.family)
         self.model = load_model(checkpoint, self.plan)
@@ -76,6 +77,10 @@ class QwenVL:
         self.thinking = _leaves_thinking_open(self.opening) or (thinking and self.family.thinking_switch)
         self.sampling = self.family.sampling(self.thinking, temperature)
         self.engine = Engine(self.model, self.sampling, graphs)
+        if graphs and not self.engine.recorded:
+            raise BadInput(
+                f"graphs=yes is for dense models, unquantised on one CUDA device; {source!r} is not that here."
+            )
         self._grammars = self._make_grammars(constrained)
 
     def describe(self) -> Mapping[str, Any]:
@@ -93,7 +98,7 @@ class QwenVL:
             "seed": self.seed,
             "thinking": self.thinking,
             "constrained": self._grammars is not None,
-            **({"graphs": True} if self.graphs else {}),
+            **({"graphs": True} if self.engine.recorded else {}),
         }
 
     def text_of(self, prompt: Prompt) -> str:
