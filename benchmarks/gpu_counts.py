@@ -9,7 +9,7 @@ recorded, as from the second decision on. A graph counts as one launch; of how m
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +34,26 @@ def counted(gpu: Gpu, work: Callable[[], Any]) -> dict[str, int]:
     )
 
 
-def of_engine(gpu: Gpu, engine: Engine, asked: Any) -> dict[str, float]:
-    """A decision, and of it what comes before the first token, and a step behind that."""
-    decide(engine, asked)
-    whole, first = (counted(gpu, lambda runs=runs: decide(engine, asked, runs)) for runs in (RUNS, RUNS[:1]))
-    steps = len(RUNS) - 1
-    return {**whole, "launches before the first token": first["launches"]} | {
-        f"{name} a step": (whole[name] - first[name]) / steps for name in whole
-    }
+def compared(gpu: Gpu, whole: Callable[[], Any], first: Callable[[], Any], steps: int) -> dict[str, float]:
+    """A decision, of it what comes before the first token, and a step behind that."""
+    all_of_it, beginning = counted(gpu, whole), counted(gpu, first)
+    each = {f"{name} a step": (all_of_it[name] - beginning[name]) / steps for name in all_of_it}
+    return {**all_of_it, "launches before the first token": beginning["launches"], **each}
 
 
 def count(gpu: Gpu, size: str, rows: int, shallow: bool = False) -> dict[str, dict[str, float]]:
     """Plain ``generate``, the engine, and the engine with graphs. shallow: of two layers."""
     model = build(size, thin=True, shallow=shallow)
     asked = questions(model, rows, seed=rows)
-    found: dict[str, Any] = {"plain": counted(gpu, lambda: plain(model, asked, ANSWER))}
-    found["engine"] = of_engine(gpu, Engine(model), asked)
-    recorded = Engine(model, graphs=True)
-    found["graphs"] = of_engine(gpu, recorded, asked)
+    found = {"plain": compared(gpu, lambda: plain(model, asked, ANSWER), lambda: plain(model, asked, 1), ANSWER - 1)}
+    for name, graphs in (("engine", False), ("graphs", True)):
+        engine = Engine(model, graphs=graphs)
+        decide(engine, asked)
+
+        def write(runs: Sequence[int] = RUNS, engine: Engine = engine) -> None:
+            decide(engine, asked, runs)
+
+        found[name] = compared(gpu, write, lambda write=write: write(RUNS[:1]), len(RUNS) - 1)
     return found
 
 
