@@ -1,4 +1,4 @@
-"""How fast Qwen3-VL of true shape decides on a GPU, against plain ``generate`` and against what its memory delivers.
+"""How fast Qwen3-VL of true shape decides, against plain ``generate`` and against what the memory delivers. For a GPU.
 
 Weights are random, for speed does not hang on what they say. Shapes, prompt and answer are those of a real decision: a
 frame of 640 x 480, a prompt of which all but frame and task is constant, an answer of a call's length and pace (see
@@ -6,8 +6,9 @@ decoding.py). Goals: at batch 1 at most 1.5 times the roofline per step, and per
 plain ``generate``. The roofline is the time to read every weight of the language half and the cache once, at the
 bandwidth at which this device copies.
 
-Without a CUDA device it says so and ends. ``--tiny`` runs it all with a model of two layers, where there is no GPU on a
-pretended one (pretend_gpu.py), to see that it runs; its figures mean nothing and are not written down.
+Without a CUDA device it says so and ends. ``--device cpu`` measures on a CPU, where 2B takes some minutes; graphs are
+left out there. ``--tiny`` runs it all with a model of two layers, where there is no GPU on a pretended one
+(pretend_gpu.py), to see that it runs; its figures mean nothing and are not written down.
 """
 
 import argparse
@@ -38,8 +39,8 @@ ANSWER = FORCED_HEAD + sum(RUNS) + 1
 STEP_GOAL, DECISION_GOAL = 1.5, 4.0
 
 
-def build(size: str, thin: bool = False, shallow: bool = False) -> Any:
-    """Qwen3-VL of that size with random weights, in bf16 on the GPU. thin: its layers are a few numbers wide. shallow:
+def build(size: str, device: str = "cuda", thin: bool = False, shallow: bool = False) -> Any:
+    """Qwen3-VL of that size with random weights, in bf16 on a device. thin: its layers are a few numbers wide. shallow:
     it has two of them.
     """
     published = size_of(f"Qwen/Qwen3-VL-{size}-Instruct")
@@ -58,7 +59,7 @@ def build(size: str, thin: bool = False, shallow: bool = False) -> Any:
         vision |= {"depth": 2, "deepstack_visual_indexes": [0]}
     shape |= {"text_config": text, "vision_config": vision}
     config = AutoConfig.for_model(shape.pop("model_type"), **shape)
-    with torch.device("cuda"):
+    with torch.device(device):
         model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
     return model.eval()
 
@@ -92,23 +93,28 @@ def plain(model: Any, asked: Sequence[Asked], length: int) -> None:
         )  # fmt: skip
 
 
-def ms(work: Callable[[], Any], times: int) -> float:
+def ms(work: Callable[[], Any], times: int, device: str) -> float:
     """Median of so many runs after one that warms up."""
     taken = []
     for _ in range(times + 1):
-        torch.cuda.synchronize()
+        _finish(device)
         began = time.perf_counter()
         work()
-        torch.cuda.synchronize()
+        _finish(device)
         taken.append((time.perf_counter() - began) * 1e3)
     return statistics.median(taken[1:])
 
 
-def bandwidth(size: int = 1 << 30) -> float:
+def _finish(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def bandwidth(device: str, size: int = 1 << 30) -> float:
     """Bytes a second read and written by a copy of so many."""
-    source = torch.empty(size, dtype=torch.uint8, device="cuda")
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * source.numel() / ms(lambda: target.copy_(source), 10) * 1e3
+    return 2 * source.numel() / ms(lambda: target.copy_(source), 10, device) * 1e3
 
 
 def roofline_ms(model: Any, tokens: int, rows: int, speed: float) -> float:
@@ -122,7 +128,8 @@ def roofline_ms(model: Any, tokens: int, rows: int, speed: float) -> float:
 
 def measure_plain(model: Any, asked: Sequence[Asked], times: int) -> dict[str, float]:
     """transformers' ``generate`` at one batch size. What a token takes is the difference between long and short."""
-    whole, once = (ms(lambda length=length: plain(model, asked, length), times) for length in (ANSWER, 1))
+    device = model.device.type
+    whole, once = (ms(lambda length=length: plain(model, asked, length), times, device) for length in (ANSWER, 1))
     return {"prefill ms": once, "token ms": (whole - once) / (ANSWER - 1), "decision ms": whole}
 
 
@@ -133,7 +140,8 @@ def decide(engine: Engine, asked: Sequence[Asked], runs: Sequence[int] = RUNS) -
 
 def measure(engine: Engine, asked: Sequence[Asked], times: int) -> dict[str, float]:
     """The engine at one batch size, likewise."""
-    whole, first = (ms(lambda runs=runs: decide(engine, asked, runs), times) for runs in (RUNS, RUNS[:1]))
+    device = engine.device.type
+    whole, first = (ms(lambda runs=runs: decide(engine, asked, runs), times, device) for runs in (RUNS, RUNS[:1]))
     return {"prefill ms": first, "step ms": (whole - first) / (len(RUNS) - 1), "decision ms": whole}
 
 
@@ -142,7 +150,7 @@ def compare(model: Any, rows: int, speed: float, times: int) -> dict[str, dict[s
     asked = questions(model, rows, seed=rows)
     found = {"plain": measure_plain(model, asked, times)}
     least = roofline_ms(model, len(asked[0].ids), rows, speed)
-    for name, graphs in (("engine", False), ("graphs", True)):
+    for name, graphs in {"engine": False, **({"graphs": True} if model.device.type == "cuda" else {})}.items():
         try:
             row = measure(Engine(model, graphs=graphs), asked, times)
         except RuntimeError as error:  # what fails on this device must not cost what was measured before
@@ -167,11 +175,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES))
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="two thin layers, also without a GPU; nothing is written")
     args = parser.parse_args()
 
-    if torch.cuda.is_available():
+    if args.device == "cpu" or torch.cuda.is_available():
         run(args)
     elif args.tiny:
         with pretend_gpu():
@@ -181,24 +190,26 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """All sizes and batches, on the first CUDA device."""
-    speed, found = bandwidth(1 << (20 if args.tiny else 30)), {}
+    """All sizes and batches."""
+    speed, found = bandwidth(args.device, 1 << (20 if args.tiny else 30)), {}
     for size in args.sizes:
-        model, found[size] = build(size, thin=args.tiny, shallow=args.tiny), {}
+        model, found[size] = build(size, args.device, thin=args.tiny, shallow=args.tiny), {}
         for rows in args.batches:
             found[size][rows] = compare(model, rows, speed, args.times)
             tell(size, rows, found[size][rows])
             if not args.tiny:
-                write(speed, found)
+                write(args.device, speed, found)
         del model
     print(f"goals: step / roofline at most {STEP_GOAL:g} at batch 1, times plain at least {DECISION_GOAL:g}")
 
 
-def write(speed: float, found: Mapping[str, Any]) -> None:
-    """Into benchmarks/results/gpu_decoding.json, what there is so far."""
-    named = {"device": torch.cuda.get_device_name(), "bytes a second": speed, "torch": torch.__version__}
+def write(device: str, speed: float, found: Mapping[str, Any]) -> None:
+    """Into benchmarks/results/gpu_decoding.json, or true_shape_cpu.json, what there is so far."""
+    name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    named = {"device": name, "bytes a second": speed, "torch": torch.__version__}
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gpu_decoding.json").write_text(json.dumps({**named, "sizes": found}, indent=1) + "\n")
+    path = RESULTS / ("gpu_decoding.json" if device == "cuda" else "true_shape_cpu.json")
+    path.write_text(json.dumps({**named, "sizes": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,11 @@ def test_a_folder_without_a_config(tmp_path):
     assert "config.json" in refusal(tmp_path)
 
 
+def test_a_tokenizer_of_another_model(broken):
+    edit(broken / "config.json", image_token_id=7)
+    assert "its config.json says 7" in refusal(broken)
+
+
 def test_a_config_that_is_no_json(broken):
     (broken / "config.json").write_text("{")
     assert "cannot be read" in refusal(broken)

@@ -66,10 +66,11 @@ class QwenVL:
         self.threads = threads or _default_threads(self.device, checkpoint)
         self.batch, self.seed = batch, seed
         self.processor = load_processor(checkpoint)
+        self.reader = Reader(self.processor)
+        _check_placeholder(source, self.reader.image, checkpoint.config["image_token_id"])
         self.family = _with_limits_of(self.processor, checkpoint.family)
         self.model = load_model(checkpoint, self.plan)
         self._parameters = sum(weight.numel() for weight in self.model.parameters())
-        self.reader = Reader(self.processor)
         self.template = template_of(self.processor)
         self._options = {"enable_thinking": thinking} if self.family.thinking_switch else {}
         self._stops = _stop_ids(self.model, self.processor.tokenizer)
@@ -169,6 +170,14 @@ def _with_limits_of(processor: Any, family: Family) -> Family:
     size = processor.image_processor.size
     limits = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
     return replace(family, codec=replace(family.codec, **limits))
+
+
+def _check_placeholder(source: str, written: int, known: int) -> None:
+    """A checkpoint whose parts were mixed up would look for its frames in vain."""
+    if written != known:
+        raise ModelUnavailable(
+            f"{source!r} is mixed up: its tokenizer writes a picture as token {written}, its config.json says {known}."
+        )
 
 
 def _default_threads(device: str, checkpoint: Checkpoint) -> int:
