@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qwenarm.assemble import COMBOS, Choice, choice_of, make_backend, make_env, make_policy, perform
+from qwenarm.assemble import COMBOS, Choice, assumed, choice_of, make_backend, make_env, make_policy, perform
 from qwenarm.body.objects import HELD_OUT
 from qwenarm.errors import UnknownName
 from qwenarm.mind.backends.scripted import Scripted
@@ -44,3 +44,10 @@ def test_an_episode_knows_what_was_chosen():
     assert choice_of(episode) == choice
     assert [frame.camera for frame in episode.turns[0].observation.frames] == ["overhead"]
     assert all(call.args["at"].camera == "overhead" for t in episode.turns for call in t.decision.calls if call.args)
+
+
+def test_what_was_assumed_is_told():
+    told = {"model": "mine", "family": "qwen3_vl", "family_from": "the server's listing: x"}
+    assert assumed(told) == assumed({"model": "bundled"}) == ""
+    doubt = assumed({**told, "family_from": "assumed; give the family if the model is of another"})
+    assert "'mine'" in doubt and "qwen3_vl" in doubt

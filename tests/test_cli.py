@@ -1,5 +1,6 @@
 """The command line teaches, is quick where nothing is simulated, and meets wrong input with one sentence and code 2."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 
 from qwenarm import trace
 from qwenarm.cli import main
+from qwenarm.errors import BadInput
+from qwenarm.types import SkillCall
 
 FAST = ["--policy", "oracle", "--no-film"]
 
@@ -100,6 +103,92 @@ def test_run_writes_trace_and_page_and_replay_confirms_it(capsys, tmp_path):
     assert code == 0 and "bit for bit" in out
     code, _, err = cli(capsys, "replay", str(folder), "--index", "5")
     assert code == 2 and "it holds 1" in err
+
+
+CALL = '<tool_call>\n{"name": "%s", "arguments": %s}\n</tool_call>'
+
+
+def script(path, *calls: tuple[str, str]) -> str:
+    """A model that makes these calls and then has nothing more to say."""
+    path.write_text("".join(json.dumps({"text": CALL % call}) + "\n" for call in calls), encoding="utf-8")
+    return f"scripted:{path}"
+
+
+@pytest.mark.parametrize("film", ["--film", "--no-film"])
+def test_a_run_whose_model_fails_on_the_way_keeps_what_was_played(capsys, tmp_path, monkeypatch, film):
+    monkeypatch.setattr("qwenarm.recorder.SIZE", (96, 128))
+    monkeypatch.setattr("qwenarm.recorder.RAYCAST_SIZE", (96, 128))
+    model, folder = script(tmp_path / "s.jsonl", ("look", "{}"), ("look", "{}")), tmp_path / "run"
+    code, out, err = cli(capsys, "run", "--model", model, "--out", str(folder), film)
+    assert code == 2 and "has 2 replies" in err and "Traceback" not in out + err and "page" in out
+    (episode,) = trace.read(folder).episodes
+    assert episode.outcome == "crashed" and "has 2 replies" in episode.detail and len(episode.turns) == 3
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "has 2 replies" in page and ("<video" in page) == (film == "--film") == (folder / "film.mp4").exists()
+    code, out, _ = cli(capsys, "replay", str(folder))
+    assert code == 0 and "bit for bit" in out
+
+
+def test_an_evaluation_whose_model_fails_stores_nothing_of_the_episode_under_way(capsys, tmp_path):
+    model = script(tmp_path / "s.jsonl", ("look", "{}"), ("done", "{}"), ("look", "{}"))
+    args = ["--task", "put", "--seeds", "2", "--model", model, "--batch", "1"]
+    code, _, err = cli(capsys, "eval", *args, "--out", str(tmp_path / "e"))
+    assert code == 2 and "has 3 replies" in err
+    assert [episode.outcome for episode in trace.read(tmp_path / "e").episodes] == ["failure"]
+
+
+def test_ctrl_c_in_a_run_keeps_what_was_played(capsys, tmp_path, monkeypatch):
+    def halting(self, turn):
+        if turn == 2:
+            raise KeyboardInterrupt
+        return SkillCall("look"), ""
+
+    monkeypatch.setattr("qwenarm.baselines.Idle._next", halting)
+    code, out, err = cli(capsys, "run", "--policy", "idle", "--no-film", "--out", str(tmp_path))
+    assert code == 130 and "kept" in err and "page" in out
+    (episode,) = trace.read(tmp_path).episodes
+    assert episode.outcome == "crashed" and "Ctrl-C" in episode.detail and len(episode.turns) == 3
+    assert "Ctrl-C" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("say", r'{"text": "hi \ud83d"}'),
+        ("pick", r'{"at": {"label": "bad \ud83d", "point_2d": [5, 5]}}'),
+    ],
+)
+def test_half_a_character_from_a_model_breaks_nothing(capsys, tmp_path, name, arguments):
+    model = script(tmp_path / "s.jsonl", (name, arguments), ("done", "{}"))
+    code, out, err = cli(capsys, "run", "--model", model, "--no-film", "--out", str(tmp_path / "run"))
+    assert code == 0 and "\ufffd" in out and not err
+    assert "\ufffd" in (tmp_path / "run" / "page.html").read_text(encoding="utf-8")
+    args = ["--task", "put", "--seeds", "1", "--model", model, "--out", str(tmp_path / "eval")]
+    assert cli(capsys, "eval", *args)[0] == 0
+    assert cli(capsys, "report", str(tmp_path / "eval"))[0] == 0
+
+
+@pytest.mark.parametrize("args", [["run", "--model", "/no/[/x]"], ["run", "--task", "[/x]"], ["replay", "[bold]:cat:"]])
+def test_brackets_and_colons_in_an_error_are_printed_as_they_are(capsys, tmp_path, monkeypatch, args):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = cli(capsys, *args)
+    assert code == 2 and args[-1] in err
+
+
+def test_an_extra_is_named_with_its_brackets(capsys, monkeypatch):
+    def missing(what):
+        raise BadInput("Install it: pip install 'qwenarm[constrained]'.")
+
+    monkeypatch.setattr("qwenarm.listing.listing", missing)
+    assert "pip install 'qwenarm[constrained]'." in cli(capsys, "list", "tasks")[2]
+
+
+def test_a_folder_with_brackets_is_named_as_it_is(capsys, tmp_path):
+    folder = tmp_path / "my[test]:cat:"
+    _, out, _ = cli(capsys, "run", "--policy", "idle", "--no-film", "--out", str(folder))
+    assert str(folder / "page.html") in out.replace("\n", "")
+    _, out, _ = cli(capsys, "show", "put", "--out", str(folder / "sheet[1].png"))
+    assert str(folder / "sheet[1].png") in out.replace("\n", "")
 
 
 def test_free_words_are_played_and_judged_or_left_unjudged(capsys, tmp_path):

@@ -14,6 +14,7 @@ from threading import Timer
 import pytest
 from tests.deadly import VICTIM
 
+from qwenarm import evaluate as evaluating
 from qwenarm import ledger
 from qwenarm.assemble import Choice
 from qwenarm.dispatch import places
@@ -22,7 +23,7 @@ from qwenarm.evaluate import CONTROLS, Begun, evaluate, plan, scores
 from qwenarm.ledger import MANIFEST, Row, fingerprint, policy_hash
 from qwenarm.suites import FIRST_SEED, SUITES
 from qwenarm.trace import FILE
-from qwenarm.workers import Died
+from qwenarm.workers import Died, Player
 
 DEADLY = "tests.deadly:TASK"
 
@@ -282,3 +283,11 @@ def test_no_worker_is_dealt_what_another_could_play(workers, batch, episodes):
         left -= dealt[-1]
     assert 1 <= most <= batch
     assert sum(map(bool, dealt)) == min(workers, episodes) or episodes < 2 * workers
+
+
+@pytest.mark.parametrize(("clock", "together"), [("paused", 4), ("wall", 1)])
+def test_a_world_that_runs_on_waits_for_nobody_else(tmp_path, monkeypatch, clock, together):
+    settings = []
+    monkeypatch.setattr(evaluating, "Player", lambda setting: settings.append(setting) or Player(setting))
+    play(tmp_path, plan(Choice(policy="idle", clock=clock), tasks="put", seeds=1, controls="none"), batch=4)
+    assert [setting.batch for setting in settings] == [together]

@@ -39,7 +39,9 @@ def made(**parts: Any) -> Any:
 def shown(terminal: bool, outcome: Outcome = Outcome.OUT_OF_TURNS) -> str:
     text = io.StringIO()
     view = LiveView(Console(file=text, force_terminal=terminal, width=100, highlight=False))
-    view.started(made(setup=made(instruction="put [it] there", unjudged="no rule reads 'it'"), arm="panda"), "vlm", 3)
+    view.started(
+        made(setup=made(instruction="put [it] there", unjudged="no rule reads '[it]' :cat:"), arm="panda"), "vlm", 3
+    )
     for turn in TURNS:
         view.looked(OBS)
         for call in turn.decision.calls:
@@ -54,7 +56,7 @@ def test_a_pipe_gets_one_row_per_turn_without_escapes():
     lines = shown(terminal=False).splitlines()
     assert "\x1b" not in "".join(lines)
     assert lines[0].startswith("put [it] there") and "seed 3" in lines[0]
-    assert lines[1] == "nobody will judge this: no rule reads 'it'"
+    assert lines[1] == "nobody will judge this: no rule reads '[it]' :cat:"
     text = "\n".join(lines)
     assert "broken tool call: [bold]unclosed" in text
     assert "pick red cube (0.50, 0.50): failed: out of reach" in text and "done: not run" in text and "1.00" in text

@@ -101,6 +101,13 @@ def test_nothing_is_fetched_and_nothing_is_executed():
     assert "url(" not in html and "@import" not in html
 
 
+def test_half_a_character_in_an_old_trace_is_a_question_mark(tmp_path):
+    odd = SkillCall("pick", {"at": ImagePoint(0.5, 0.5, "bad \ud83d"), "words": "hi \ude42"})
+    episode = replace(an_episode("put \ud800"), turns=(turn(0, Decision((odd,), raw="\ud83d")),))
+    html = page.write_page(episode, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "bad ?" in html and "hi ?" in html and "put ?" in html
+
+
 def test_a_crash_shows_its_traceback_and_no_turns():
     crashed = replace(an_episode(), turns=(), outcome=Outcome.CRASHED, detail="Traceback: <boom>")
     html = page.render_page(crashed)

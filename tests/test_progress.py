@@ -7,8 +7,9 @@ from rich.console import Console
 from qwenarm.assemble import Choice
 from qwenarm.evaluate import evaluate, plan
 from qwenarm.ledger import rows
-from qwenarm.progress import running_rate, show_evaluation
+from qwenarm.progress import running_rate, show_evaluation, tell_death, telling
 from qwenarm.suites import FIRST_SEED
+from qwenarm.workers import Died
 
 WHAT = plan(Choice(policy="oracle"), tasks="put", seeds=2, controls="idle")
 
@@ -31,6 +32,18 @@ def test_a_file_gets_a_line_per_episode_and_is_told_what_stands_already(tmp_path
     assert first.count("oracle: success") == 2 and f"put {FIRST_SEED}, idle: out of turns" in first
     again = shown(tmp_path, False)
     assert "4 of 4 episodes stand already" in again and "oracle: success" not in again
+
+
+def test_brackets_and_colons_are_printed_as_they_are(tmp_path):
+    folder, text = tmp_path / "my[test]:cat:", StringIO()
+    console = Console(file=text, width=400)
+    show_evaluation(console, WHAT, folder, workers=1, batch=1)
+    tell_death(console, Died("[/x] :cat:"))
+    assert f"ledger  {folder}" in text.getvalue() and "a worker died ([/x] :cat:);" in text.getvalue()
+    text = StringIO()
+    with telling(Console(file=text, force_terminal=True, width=100)) as tell:
+        tell("[/x] [bold]films", 1, 2)
+    assert "[/x] [bold]films" in text.getvalue()
 
 
 def test_the_running_rate_is_that_of_the_policy_and_not_of_its_controls(tmp_path):

@@ -1,12 +1,15 @@
 """What `qwenarm prompt` prints is what the model reads."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
+from tests.mind.conftest import save
 
 from qwenarm.assemble import Choice, perform
 from qwenarm.cli import main
-from qwenarm.errors import UnknownName
+from qwenarm.errors import ModelUnavailable, UnknownName
 from qwenarm.mind.backends.qwen_vl import QwenVL
 from qwenarm.mind.families import FAMILIES
 from qwenarm.prompting import memory_line, read_prompt, save_frames
@@ -61,6 +64,39 @@ def test_the_command(capsys, tmp_path):
     assert "<|im_start|>assistant" in said
     assert "total  " in said
     assert (tmp_path / "front.png").is_file()
+
+
+@pytest.fixture(params=["qwen2_5_vl", "qwen3_vl"])
+def small(request, tmp_path):
+    """A checkpoint that reads at most 256 x 28 x 28 pixels of a frame."""
+    folder = save(tmp_path / request.param, request.param)
+    path = folder / "preprocessor_config.json"
+    size = {"shortest_edge": 1024, "longest_edge": 200704}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "size": size}))
+    return folder
+
+
+def test_it_is_what_a_checkpoint_with_limits_of_its_own_is_asked(small):
+    choice, backend = Choice("put", model=str(small)), QwenVL(str(small), device="cpu")
+    turn = next(drive([perform(choice, 5, backend)], backend)).turns[0]
+    reading = read_prompt(choice, 5)
+    (count,) = reading.pictures
+    assert reading.text.replace(f" x {count}", "", 1) == backend.text_of(turn.prompts[0])
+    assert reading.words + count == turn.completions[0].tokens_in
+    assert reading.sizes[0][0] * reading.sizes[0][1] <= 200704
+    assert f"read as {reading.sizes[0][1]} x {reading.sizes[0][0]}, {count} tokens" in reading.summary()
+
+
+def test_no_weights_are_needed(small):
+    with_weights = read_prompt(Choice("put", model=str(small)), 1)
+    (small / "model.safetensors").unlink()
+    assert read_prompt(Choice("put", model=str(small)), 1).text == with_weights.text
+
+
+@pytest.mark.parametrize("model", ["./nosuch", "nosuch", "~/no/such"])
+def test_a_folder_that_is_not_there(model):
+    with pytest.raises(ModelUnavailable, match="no folder"):
+        read_prompt(Choice("put", model=model), 0)
 
 
 @pytest.mark.parametrize("model", ["http://localhost:8000", "nobody/nothing"])

@@ -15,7 +15,7 @@ from qwenarm import rollout
 from qwenarm.assemble import Choice, perform
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.backends.scripted import Scripted
-from qwenarm.rollout import SETTLE_S, Play, drive, play
+from qwenarm.rollout import SETTLE_S, STOPPED, Play, Stopped, drive, play, play_alone
 from qwenarm.types import (
     Completion,
     Control,
@@ -202,8 +202,10 @@ def test_a_crash_in_reset_is_an_episode_too():
         def reset(self, seed):
             raise RuntimeError("no scene")
 
-    episode = one("done", env=Broken())
+    log = Log()
+    episode = one("done", env=Broken(), watchers=[log])
     assert episode.outcome is Outcome.CRASHED and "no scene" in episode.detail and episode.turns == ()
+    assert log.events == []
 
 
 def test_a_scene_that_cannot_be_built_is_an_episode_too():
@@ -241,6 +243,72 @@ def test_a_server_that_is_down_is_the_callers_error():
         list(drive([playing()], Down()))
     with pytest.raises(BadInput, match="no model was given"):
         list(drive([playing()]))
+
+
+class RunsOut(Replies):
+    """Fails for good when all its texts are given."""
+
+    def __init__(self, failure, *texts):
+        super().__init__(*texts)
+        self.failure = failure
+
+    def generate(self, prompts):
+        if len(self.sizes) == len(self.texts):
+            raise self.failure
+        return super().generate(prompts)
+
+
+@pytest.mark.parametrize("failure", [ModelUnavailable("The server has gone."), KeyboardInterrupt()], ids=repr)
+def test_alone_what_was_played_before_the_model_failed_is_kept(failure):
+    log = Log()
+    episode, stop = play_alone(playing(watchers=[log]), RunsOut(failure, "count"))
+    assert episode.outcome is Outcome.CRASHED and episode.final_hash == "hash 1" and len(episode.turns) == 2
+    assert [result.ok for result in episode.turns[0].results] == [True]
+    assert episode.turns[1].prompts and not episode.turns[1].completions
+    assert log.events[-1] == "finished"
+    if isinstance(failure, KeyboardInterrupt):
+        assert isinstance(stop, KeyboardInterrupt) and episode.detail == STOPPED
+    else:
+        assert stop is failure and episode.detail == "The server has gone."
+
+
+class Halting(Words):
+    """Ctrl-C comes while it thinks."""
+
+    def decide(self, obs, history):
+        if history:
+            raise KeyboardInterrupt
+        return (yield from super().decide(obs, history))
+
+
+def test_alone_ctrl_c_in_a_policy_keeps_what_was_played():
+    episode, stop = play_alone(playing(policy=Halting()), Replies("count"))
+    assert isinstance(stop, KeyboardInterrupt) and episode.outcome is Outcome.CRASHED and episode.detail == STOPPED
+    assert len(episode.turns) == 2 and episode.progress == 0.5
+
+
+def test_alone_ctrl_c_before_the_first_turn_leaves_nothing():
+    class Slow(FakeEnv):
+        def reset(self, seed):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        play_alone(playing(Slow()), Replies("count"))
+    assert not isinstance(caught.value, Stopped)
+
+
+def test_alone_an_episode_that_ends_is_the_same_as_among_others():
+    episode, stop = play_alone(playing(), Replies("count", "count done"))
+    assert stop is None and key(episode) == key(one("count", "count done"))
+    episode, stop = play_alone(playing(), RunsOut(RuntimeError("out of memory")))
+    assert stop is None and episode.outcome is Outcome.CRASHED and "Traceback" in episode.detail
+
+
+def test_among_others_ctrl_c_ends_it_all_and_no_unfinished_episode_comes():
+    plays = (playing(policy=Halting() if seed else Words(), seed=seed) for seed in range(3))
+    episodes = drive(plays, Replies("count", "count", "count", "done"), 2)
+    with pytest.raises(KeyboardInterrupt):
+        list(episodes)
 
 
 def key(episode):

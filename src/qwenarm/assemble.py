@@ -134,6 +134,14 @@ def _elsewhere(choice: Choice, seeds: Iterable[int]) -> Iterator[ArmEnv]:
         yield env
 
 
+def assumed(described: Mapping[str, Any]) -> str:
+    """What had to be assumed of a policy that tells this of itself, for the user to hear; "" for nothing."""
+    if not str(described.get("family_from", "")).startswith("assumed"):
+        return ""
+    model, family = described["model"], described["family"]
+    return f"{model!r} is not the name of a published model: read as {family}; say otherwise with ,family=..."
+
+
 def perform(
     choice: Choice,
     seed: int,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
+from rich.text import Text
 from tyro.conf import Positional, arg
 
 from qwenarm import diagnosis
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from qwenarm.types import Episode
 
 app = tyro.extras.SubcommandApp()
-out = Console(highlight=False, soft_wrap=False)
+# No markup and no emoji: names, folders and messages may hold brackets and colons.
+out = Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 Listed = Literal["tasks", "arms", "models", "skills", "policies", "axes"]
 Task = Annotated[str, arg(help="task, see `qwenarm list tasks`")]
@@ -64,34 +66,38 @@ def run(
 
     Example: qwenarm run "put the red cube in the blue bowl" --seed 3
     """
-    from qwenarm.assemble import Choice, make_backend, make_env, perform
+    from qwenarm.assemble import Choice, assumed, make_backend, make_env, perform
     from qwenarm.changes import parse
     from qwenarm.live import LiveView
     from qwenarm.page import write_page
     from qwenarm.recorder import FilmRecorder
-    from qwenarm.rollout import drive
+    from qwenarm.rollout import play_alone
     from qwenarm.trace import Trace
 
     choice = Choice(
         task, level, arm, policy, model, altitude, instruction, changes=parse(changes), clock=clock, cameras=cameras
     )
     make_env(choice).close()  # a name that does not exist is told before a model is loaded
-    backend = make_backend(choice)
+    if (backend := make_backend(choice)) and (doubt := assumed(backend.describe())):
+        out.print(doubt, style="yellow")
     folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '-')}-{seed}"
     trace = Trace(folder)
     recorder = FilmRecorder(folder / "film.mp4") if film else None
     watchers = [LiveView(out), *([recorder] if recorder else [])]
     try:
-        (episode,) = drive([perform(choice, seed, backend, watchers)], backend)
+        episode, stop = play_alone(perform(choice, seed, backend, watchers), backend)
     finally:
         if recorder:
-            recorder.close()  # an episode that was stopped leaves the film of what led there
+            recorder.close()  # whatever happens, the file can be watched
     trace.append(episode)
     page = write_page(episode, folder / "page.html", recorder.path if recorder and recorder.written else None)
-    _tell_failures(episode)
+    for line in episode.setup.get("watchers that failed", ()):
+        out.print(line, style="yellow")
     if recorder and recorder.written:
         out.print(f"film   {recorder.path}")
     out.print(f"page   {page}")
+    if stop is not None:  # the model's failure or Ctrl-C; what led there is kept
+        raise stop
     return 1 if episode.outcome == "crashed" else 0
 
 
@@ -157,7 +163,7 @@ def prompt(
     reading = read_prompt(Choice(task, level, model=model, altitude=altitude, cameras=cameras), seed, thinking)
     out.out(reading.text)
     for line in filter(None, (*reading.summary().splitlines(), memory_line(model))):
-        out.print(line, style="dim", markup=False)
+        out.print(line, style="dim")
     for path in save_frames(reading, save) if save else ():
         out.print(f"frame  {path}")
     return 0
@@ -261,7 +267,7 @@ def report(
     with telling(out) as tell:
         written = write_report(folders, folder, pages, films, tell)
     for problem in written.problems:
-        out.print(problem, style="yellow", markup=False)
+        out.print(problem, style="yellow")
     out.print(f"{written.episodes} episodes, {written.pages} with a page\nreport  {written.index}")
     return 0
 
@@ -283,7 +289,7 @@ def compare(
 
     problems, table = compare_runs(a, b, who_a, who_b)
     for problem in problems:
-        out.print(problem, style="yellow", markup=False)
+        out.print(problem, style="yellow")
     out.print(table)
     return 0
 
@@ -322,11 +328,6 @@ def _load(source: Path, index: int) -> Episode:
     return reading.episodes[index]
 
 
-def _tell_failures(episode: Episode) -> None:
-    for line in episode.setup.get("watchers that failed", ()):
-        out.print(line, style="yellow")
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Entry point. Exit codes: 0 fine, 1 a crash or a replay that differs, 2 the caller's error, 130 Ctrl-C."""
     words = list(sys.argv[1:] if args is None else args)
@@ -337,7 +338,7 @@ def main(args: Sequence[str] | None = None) -> int:
             return _train(words[2:])
         return app.cli(args=words, prog="qwenarm", description=__doc__) or 0
     except QwenarmError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error[/]: {error}")
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error", "red"), f": {error}"))
         return 2
     except KeyboardInterrupt:
         Console(stderr=True).print("stopped; what was finished is kept")

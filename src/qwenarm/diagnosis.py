@@ -21,7 +21,7 @@ from qwenarm.registry import split_names
 if TYPE_CHECKING:
     from qwenarm.probe import Accuracy, Answer
 
-out = Console(highlight=False, soft_wrap=False)
+out = Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 def attribute(

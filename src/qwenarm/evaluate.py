@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm import ledger
-from qwenarm.assemble import ASK_A_MODEL, Choice, make_env
+from qwenarm.assemble import ASK_A_MODEL, Choice, assumed, make_env
 from qwenarm.changes import parse
 from qwenarm.clock import parse_clock
 from qwenarm.dispatch import Office, places
@@ -119,10 +119,13 @@ def _axes(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Begun:
-    """The first thing that an evaluation tells: how many episodes it has in all, and those that stand already."""
+    """The first thing that an evaluation tells: how many episodes it has in all, those that stand already, and what had
+    to be assumed of the policies.
+    """
 
     total: int
     rows: tuple[Row, ...]
+    assumed: tuple[str, ...] = ()
 
 
 Event = Begun | Row | Died
@@ -132,11 +135,13 @@ def evaluate(plan: Plan, folder: Path, workers: int = 1, batch: int = 1, ray: st
     """Plays what the folder's ledger does not hold yet: first Begun, then the row of every episode as it is stored, and
     the deaths of workers.
 
-    workers: processes, or actors of the Ray cluster at the address ``ray``. Stopping it (``close``, Ctrl-C) stops the
-    workers. Raises UnknownName, BadInput and ModelUnavailable; what was finished is kept.
+    workers: processes, or actors of the Ray cluster at the address ``ray``. batch: episodes that each plays in
+    lockstep; one under the clock ``wall``, for a world that runs on waits for nobody's prompts but its own. Stopping it
+    (``close``, Ctrl-C) stops the workers. Raises UnknownName, BadInput and ModelUnavailable; what was finished is kept.
     """
     if workers < 1 or batch < 1:
         raise BadInput("--workers and --batch must be at least 1.")
+    batch = 1 if plan.choice.clock == "wall" else batch
     setting = Setting(plan.at(next(iter(plan.suite.cells())), plan.choice.policy), plan.roles, batch)
     trace = Trace(folder)
     with ledger.locked(folder):
@@ -192,7 +197,8 @@ def _begin(plan: Plan, trace: Trace, policies: Mapping[str, Mapping[str, Any]]) 
     wanted = {job.key for job in jobs}
     have = [row for row in ledger.rows(trace.folder) if row.key in wanted]
     there = {row.key for row in have}
-    return Begun(len(jobs), tuple(have)), [job for job in jobs if job.key not in there]
+    doubts = dict.fromkeys(assumed(told) for told in policies.values())
+    return Begun(len(jobs), tuple(have), tuple(filter(None, doubts))), [job for job in jobs if job.key not in there]
 
 
 @dataclass(frozen=True)

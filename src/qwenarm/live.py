@@ -39,7 +39,7 @@ class LiveView(Watcher):
         where = f"   {env.arm}, {policy_name}, seed {seed}"
         self.console.print(Text.assemble((env.setup.instruction, "bold"), (where, "dim")))
         if env.setup.unjudged:
-            self.console.print(f"nobody will judge this: {env.setup.unjudged}", style="yellow", highlight=False)
+            self.console.print(Text(f"nobody will judge this: {env.setup.unjudged}", style="yellow"))
         self.console.print(_row("turn", Text("calls"), [f"{name} s" for name in COLUMNS]), style="dim")
         if self.console.is_terminal:
             self.status = self.console.status("setting the scene")

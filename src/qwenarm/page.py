@@ -34,10 +34,15 @@ def write_page(episode: Episode, path: Path | str, film: Path | str | None = Non
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render_page(episode, _film_source(film, path)), encoding="utf-8")
+        save_html(path, render_page(episode, _film_source(film, path)))
     except OSError as error:
         raise BadInput(f"Cannot write the page {path}: {error.strerror} ({error.filename}).") from error
     return path
+
+
+def save_html(path: Path, html: str) -> None:
+    """Lone surrogates, which old traces hold, become question marks."""
+    path.write_text(html, encoding="utf-8", errors="replace")
 
 
 def _film_source(film: Path | str | None, page: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from qwenarm.evaluate import Begun, Plan, evaluate, scores
 from qwenarm.ledger import Row
@@ -27,6 +28,8 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> N
                 if isinstance(event, Begun):
                     rows += event.rows
                     bar.update(task, total=event.total, completed=len(rows), description="episodes")
+                    for doubt in event.assumed:
+                        console.print(Text(doubt, style="yellow"))
                     if rows:
                         console.print(f"{len(rows)} of {event.total} episodes stand already", style="dim")
                 elif isinstance(event, Died):
@@ -35,16 +38,17 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> N
                     rows.append(event)
                     bar.update(task, advance=1, rate=running_rate(rows, plan.choice.policy))
                     if not console.is_terminal:
-                        console.print(row_text(event), style="dim")
+                        console.print(Text(row_text(event), style="dim"))
     finally:
         console.print(score_table(scores(rows, plan)))
-        console.print(f"ledger  {folder}")
+        console.print(Text(f"ledger  {folder}"))
 
 
 @contextmanager
 def _bar(console: Console) -> Iterator[Progress]:
     """The moving line; nothing where the output is a file."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    texts = [TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[rate]}")]
+    columns = (texts[0], BarColumn(), MofNCompleteColumn(), texts[1])
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar
@@ -53,7 +57,7 @@ def _bar(console: Console) -> Iterator[Progress]:
 @contextmanager
 def telling(console: Console) -> Iterator[Callable[[str, int, int], None]]:
     """A moving line for work in several parts: what is being done, how much of it is done, and how much there is."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
@@ -61,7 +65,7 @@ def telling(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 
 def tell_death(console: Console, died: Died) -> None:
     """That a worker died costs nothing but time."""
-    console.print(f"a worker died ({died.reason}); its episodes are played once more", style="yellow")
+    console.print(Text(f"a worker died ({died.reason}); its episodes are played once more", style="yellow"))
 
 
 def running_rate(rows: list[Row], role: str) -> str:

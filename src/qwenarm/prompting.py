@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,11 +12,12 @@ from PIL import Image
 from qwenarm.assemble import Choice, make_env, shown
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.address import LOADED, read_address
-from qwenarm.mind.checkpoints import BUNDLED, Checkpoint, at_hand, load_processor, locate
+from qwenarm.mind.checkpoints import BUNDLED, at_hand, load_processor, locate
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.families import FAMILIES, PUBLISHED, Family, family_named
+from qwenarm.mind.inputs import Asker
 from qwenarm.mind.language import to_prompt
-from qwenarm.mind.layout import chat_text, layout_of, template_of
+from qwenarm.mind.layout import chat_text, layout_of
 from qwenarm.mind.memory import gb, need_of_size
 from qwenarm.mind.model import SCRIPT, URLS
 from qwenarm.mind.policies import VlmPolicy
@@ -24,6 +25,7 @@ from qwenarm.mind.presets import QWEN, Preset
 from qwenarm.mind.published import size_of
 from qwenarm.rollout import observe
 from qwenarm.skills import specs
+from qwenarm.types import Prompt
 
 PLACEHOLDER = "<|image_pad|>"
 
@@ -32,12 +34,13 @@ PLACEHOLDER = "<|image_pad|>"
 class Reading:
     """A prompt as a model reads it.
 
-    text: each placeholder followed by its number of tokens. frames: (camera, RGB uint8 (H, W, 3)). words, pictures:
-    tokens. source: whose chat template and vocabulary these are.
+    text: each placeholder followed by its number of tokens. frames: (camera, RGB uint8 (H, W, 3)). sizes: (H, W) that
+    the model's processor scales them to. words, pictures: tokens. source: whose chat template and vocabulary these are.
     """
 
     text: str
     frames: tuple[tuple[str, np.ndarray], ...]
+    sizes: tuple[Size, ...]
     words: int
     pictures: tuple[int, ...]
     source: str
@@ -45,8 +48,8 @@ class Reading:
     def summary(self) -> str:
         """The counts, one line each."""
         rows = [
-            f"{name}  {rgb.shape[1]} x {rgb.shape[0]} pixels, {count} tokens"
-            for (name, rgb), count in zip(self.frames, self.pictures, strict=True)
+            f"{name}  {rgb.shape[1]} x {rgb.shape[0]} pixels{_read_as(rgb.shape[:2], size)}, {count} tokens"
+            for (name, rgb), size, count in zip(self.frames, self.sizes, self.pictures, strict=True)
         ]
         total = self.words + sum(self.pictures)
         return "\n".join(
@@ -56,13 +59,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Model:
-    """As much of a backend as a policy asks for before it decides."""
+    """As much of a backend as a policy asks for before it decides, and how it reads.
+
+    read: a prompt's text, the tokens of its words, and for each frame its (H, W) as read and its tokens.
+    """
 
     family: Family
     preset: Preset
     thinking: bool
-    writer: Any
-    template: str
+    read: Callable[[Prompt], tuple[str, int, list[tuple[Size, int]]]]
     source: str
     name: str = ""
 
@@ -83,13 +88,11 @@ def read_prompt(choice: Choice, seed: int, thinking: bool = False) -> Reading:
     finally:
         env.close()
     prompt = to_prompt(observation, (), policy.specs, model.family, policy.preset)
-    options = {"enable_thinking": thinking} if model.family.thinking_switch else {}
-    text = chat_text(model.writer, model.template, prompt, model.family, **options)
-    counts = tuple(_tokens(image.shape[:2], model.family) for image in prompt.images)
+    text, words, seen = model.read(prompt)
     names = [part["text"].strip().rstrip(":") for part in prompt.messages[1]["content"] if part["type"] == "text"]
-    ids = _tokenizer(model.writer)(text)["input_ids"]
     frames = tuple(zip(names, prompt.images, strict=False))
-    return Reading(_counted(text, counts), frames, len(ids) - len(counts), counts, model.source)
+    sizes, counts = tuple(size for size, _ in seen), tuple(count for _, count in seen)
+    return Reading(_counted(text, counts), frames, sizes, words, counts, model.source)
 
 
 def save_frames(reading: Reading, folder: Path) -> list[Path]:
@@ -121,31 +124,44 @@ def _model(source: str, thinking: bool) -> _Model:
         return _of_family(family_named(PUBLISHED[source]), thinking or source.endswith("-Thinking"))
     if source.startswith((*URLS, SCRIPT)) or not at_hand(source):
         raise UnknownName("model to write a prompt for", source, [BUNDLED, *names, "a checkpoint's folder"])
-    return _of_checkpoint(locate(source), thinking)
+    return _of_checkpoint(source, thinking)
 
 
-def _of_checkpoint(checkpoint: Checkpoint, thinking: bool) -> _Model:
-    processor = load_processor(checkpoint)
-    source = f"the chat template and vocabulary of {checkpoint.source}"
-    return _Model(checkpoint.family, checkpoint.preset, thinking, processor, template_of(processor), source)
+def _of_checkpoint(source: str, thinking: bool) -> _Model:
+    checkpoint = locate(source, weights=False)
+    asker = Asker(checkpoint, thinking)
+
+    def read(prompt: Prompt) -> tuple[str, int, list[tuple[Size, int]]]:
+        ids, _, grids = asker.read(prompt)
+        images = asker.processor.image_processor
+        side, merge = images.patch_size, images.merge_size
+        rows = [] if grids is None else grids.tolist()
+        seen = [((high * side, wide * side), high * wide // merge**2) for _, high, wide in rows]
+        return asker.text(prompt), len(ids) - sum(count for _, count in seen), seen
+
+    whose = f"the chat template and vocabulary of {checkpoint.source}"
+    return _Model(asker.family, checkpoint.preset, thinking, read, whose)
 
 
 def _of_family(family: Family, thinking: bool) -> _Model:
-    writer = _tokenizer(load_processor(locate(BUNDLED)))
+    tokenizer = load_processor(locate(BUNDLED, weights=False)).tokenizer
+    template, options = layout_of(family, thinking), {"enable_thinking": thinking} if family.thinking_switch else {}
+
+    def read(prompt: Prompt) -> tuple[str, int, list[tuple[Size, int]]]:
+        text = chat_text(tokenizer, template, prompt, family, **options)
+        sizes = [image.shape[:2] for image in prompt.images]
+        seen = [(size, (size[0] // family.grid) * (size[1] // family.grid)) for size in sizes]
+        return text, len(tokenizer(text)["input_ids"]) - len(seen), seen
+
     source = (
         f"the published layout of {family.name}, for no checkpoint is at hand, and the bundled model's small "
         "vocabulary: Qwen's own counts fewer"
     )
-    return _Model(family, QWEN, thinking, writer, layout_of(family, thinking), source)
+    return _Model(family, QWEN, thinking, read, source)
 
 
-def _tokenizer(writer: Any) -> Any:
-    return getattr(writer, "tokenizer", writer)
-
-
-def _tokens(size: Size, family: Family) -> int:
-    """Tokens of a frame on the family's grid."""
-    return (size[0] // family.grid) * (size[1] // family.grid)
+def _read_as(rendered: Size, size: Size) -> str:
+    return "" if size == rendered else f", read as {size[1]} x {size[0]}"
 
 
 def _counted(text: str, counts: tuple[int, ...]) -> str:

@@ -47,8 +47,22 @@ SETTLE_S = 0.5
 ENDINGS = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
 """The calls that end an episode, and how it counts when the goal does not hold."""
 
+STOPPED = "It was stopped with Ctrl-C."
+
 Play = Generator[Prompt, Completion, Episode]
 Act = Callable[["Body", SkillCall, Tell], SkillResult]
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C in the middle of an episode. episode: what was played until then, as CRASHED."""
+
+    def __init__(self, episode: Episode) -> None:
+        super().__init__(STOPPED)
+        self.episode = episode
+
+
+class ModelFailed(Exception):
+    """Thrown into an episode whose model will not answer any more; the text says why."""
 
 
 class Answers(Protocol):
@@ -68,14 +82,15 @@ def play(
     clock: str = "paused",
     act: Act | None = None,
 ) -> Play:
-    """Plays one episode and returns it. Never raises for what goes wrong inside: that is an Outcome with a name.
+    """Plays one episode and returns it. Never raises for what goes wrong inside: that is an Outcome with a name. Ctrl-C
+    goes on as Stopped, with what was played, unless that is nothing.
 
     seed: of the scene; same seed, same scene. setup: what the caller wants recorded beside the versions. clock: what
     the world does while the policy thinks (see ``clock.py``). act: carries out a call, in the place of ``execute``.
     Raises BadInput for an unknown clock.
     """
     tell, turns, outcome, detail = Tell(env, watchers), list[Turn](), Outcome.OUT_OF_TURNS, ""
-    running = parse_clock(clock)
+    running, stop = parse_clock(clock), None
     try:
         env.reset(seed=seed)
         tell("started", env, policy.name, seed)
@@ -86,15 +101,26 @@ def play(
         settle(env.body)
         outcome = _judge(env, outcome)
         detail = env.setup.unjudged if outcome is Outcome.UNJUDGED else ""
+    except ModelFailed as error:
+        outcome, detail = Outcome.CRASHED, str(error)
     except Exception:
         outcome, detail = Outcome.CRASHED, traceback.format_exc()
-    seen = {"renderer": choose_renderer(), "versions": versions(), "clock": clock, **(setup or {}), **tell.notes(turns)}
-    if hasattr(env, "body"):
+    except KeyboardInterrupt as error:
+        if not turns:
+            raise
+        stop, outcome, detail = error, Outcome.CRASHED, STOPPED
+    seen = {"renderer": choose_renderer(), "versions": versions(), "clock": clock, **(setup or {})}
+    stands = hasattr(env, "body")  # a crash in reset leaves no world behind, and nothing to look on at
+    if stands:
+        seen |= tell.notes(turns)
         seen["seconds"] = tell.own_seconds()  # with what settled after the last turn
     if tell.failures:
         seen["watchers that failed"] = tell.failures
     episode = _episode(env, policy, seed, tuple(turns), outcome, detail, seen)
-    tell("finished", episode)
+    if stands:
+        tell("finished", episode)
+    if stop is not None:
+        raise Stopped(episode) from stop
     return episode
 
 
@@ -258,6 +284,29 @@ def drive(plays: Iterable[Play], backend: Answers | None = None, batch: int = 1)
     finally:
         for player in flying:
             player.close()
+
+
+def play_alone(player: Play, backend: Answers | None = None) -> tuple[Episode, BaseException | None]:
+    """Plays one episode, and keeps what was played even if it cannot be played to its end.
+
+    Beside the episode, which then is CRASHED, comes what the caller must hear: the model's ``QwenarmError``, or Ctrl-C;
+    otherwise None. Ctrl-C before the first turn is raised at once.
+    """
+    answer: Completion | BaseException | None = None
+    failed = None
+    try:
+        while True:
+            prompt = player.throw(answer) if isinstance(answer, BaseException) else player.send(answer)  # type: ignore[arg-type]
+            try:
+                (answer,) = _ask(backend, [prompt])
+            except QwenarmError as error:
+                answer, failed = ModelFailed(str(error)), error
+            except KeyboardInterrupt as error:
+                answer = error
+    except StopIteration as end:
+        return end.value, failed
+    except Stopped as stopped:
+        return stopped.episode, stopped
 
 
 def _advance(player: Play, answer: Completion | Exception | None, flying: dict[Play, Prompt]) -> Iterator[Episode]:

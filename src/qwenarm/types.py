@@ -18,6 +18,13 @@ from typing import Any
 import numpy as np
 
 
+def sound(text: str) -> str:
+    """The text with U+FFFD in the place of every lone surrogate. Escapes in JSON make them, and then no file, page or
+    request can hold the text; two that belong together become the character that they mean.
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 @dataclass(frozen=True)
 class Frame:
     """One camera picture.
@@ -159,14 +166,18 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a backend answers. finish: "stop" | "length" | the server's word.
-    seconds: wall time, its share of the batch."""
+    """What a backend answers. finish: "stop" | "length" | the server's word. seconds: wall time, its share of the
+    batch; of a server, how long it was waited for. The text is made ``sound`` here, whoever has said it.
+    """
 
     text: str
     seconds: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
     finish: str = "stop"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", sound(self.text))
 
 
 class Outcome(StrEnum):

@@ -53,6 +53,8 @@ def test_a_checkpoint_is_loaded_as_is_said_behind_its_name():
         ("threads=0", "at least 1"),
         ("batch=0", "at least 1"),
         ("temperature=-1", "at least 0"),
+        ("temperature=inf", "finite"),
+        ("thinking=yes", "cannot be told to think"),
         ("graphs=yes", "CUDA device"),
     ],
 )

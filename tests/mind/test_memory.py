@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from benchmarks.pretend_gpu import pretend_gpu
 from safetensors import safe_open
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoConfig, AutoModelForImageTextToText
@@ -316,3 +317,22 @@ def test_memory_that_does_not_last_is_one_sentence(tiny, monkeypatch, error):
 
 def test_all_dtypes_are_torchs():
     assert all(torch.empty(0, dtype=getattr(torch, name)).element_size() == size for name, size in BYTES.items())
+
+
+def test_several_devices_without_the_means_to_use_them():
+    with pytest.raises(ModelUnavailable, match=r"cuda has 12.0 GB free.*spread over 2 devices it fits.*accelerate"):
+        ask(EIGHT_B, Room("cuda", (12 * GB, 12 * GB)))
+
+
+def test_the_freest_device_is_taken_where_one_must_do(monkeypatch):
+    free = (2 * GB, 78 * GB, 40 * GB)
+    with pretend_gpu():
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free[number], free[number]))
+        monkeypatch.setattr(fitting, "find_spec", lambda name: None)
+        room = room_now()
+        assert (room.free[0], room.devices) == (78 * GB, 1)
+        assert ask(EIGHT_B, room).device == "cuda:1"
+        assert room_now("cuda:2").free == (40 * GB,)
+        monkeypatch.setattr(fitting, "find_spec", lambda name: name)
+        assert room_now().free == free

@@ -22,7 +22,7 @@ from qwenarm.mind.families import FAMILIES, family_named
 from qwenarm.mind.finding import NOTE_LOOSE, NOTE_SHAPE, NOTE_UNCLOSED, NOTE_UNTAGGED
 from qwenarm.mind.language import render
 from qwenarm.mind.reading import parse
-from qwenarm.types import Decision, FormatError, ImagePoint, SkillCall
+from qwenarm.types import Completion, Decision, FormatError, ImagePoint, SkillCall
 
 QWEN3 = family_named("qwen3_vl")
 SIZES = {"front": (480, 640)}
@@ -105,6 +105,8 @@ READABLE = {
     "the name as key": (tagged(f'{{"pick": {{"at": {POINT}}}}}'), PICK, (NOTE_SHAPE,)),
     "another case": (tagged(CALL.replace('"pick"', '"Pick"')), PICK, (NOTE_CASE,)),
     "an argument too many": (tagged(CALL.replace('{"at"', '{"speed": 3, "at"')), PICK, (NOTE_IGNORED,)),
+    "the first and the second pixel": (at("[1, 0]"), SkillCall("pick", {"at": ImagePoint(0.001, 0.0)}), ()),
+    "one number below 1": (at("[0.5, 430]"), SkillCall("pick", {"at": ImagePoint(0.0005, 0.43)}), ()),
     "a little outside": (at("[1015, -12]"), SkillCall("pick", {"at": ImagePoint(1.0, 0.0)}), (NOTE_CLAMPED,)),
     "a call without arguments": (tagged('{"name": "done"}'), DONE, ()),
     "null arguments": (tagged('{"name": "done", "arguments": null}'), DONE, ()),
@@ -117,6 +119,19 @@ READABLE = {
     "null for an optional argument": (
         tagged('{"name": "push", "arguments": {"at": [512, 430], "distance": null}}'),
         SkillCall("push", {"at": ImagePoint(0.512, 0.43)}), (),
+    ),
+    "half of a character in words": (
+        tagged(r'{"name": "say", "arguments": {"text": "hi \ud83d!"}}'), SkillCall("say", {"text": "hi \ufffd!"}), (),
+    ),
+    "a whole character in words": (
+        tagged(r'{"name": "say", "arguments": {"text": "hi \ud83d\ude42"}}'), SkillCall("say", {"text": "hi \U0001f642"}), (),
+    ),
+    "half of a character in a label": (
+        at(r'{"label": "\ude42 cube", "point_2d": [512, 430]}'), SkillCall("pick", {"at": ImagePoint(0.512, 0.43, "\ufffd cube")}), (),
+    ),
+    "half of a character in a point as text": (
+        at(json.dumps(r'{"label": "\ud83d", "point_2d": [512, 430]}')), SkillCall("pick", {"at": ImagePoint(0.512, 0.43, "\ufffd")}),
+        (NOTE_TEXT_NUMBERS,),
     ),
     "a tag in a string": (
         tagged('{"name": "say", "arguments": {"text": "a <b> c"}}'), SkillCall("say", {"text": "a <b> c"}), (),
@@ -155,6 +170,16 @@ UNREADABLE = {
     "far outside": (at("[1500, 20]"), E.BAD_ARGUMENT),
     "negative": (at("[-400, 20]"), E.BAD_ARGUMENT),
     "fractions": (at("[0.512, 0.43]"), E.BAD_ARGUMENT),
+    "fractions at the right border": (at("[1, 0.43]"), E.BAD_ARGUMENT),
+    "fractions at the lower border": (at("[0.5, 1.0]"), E.BAD_ARGUMENT),
+    "fractions at the left border": (at("[0.0, 0.43]"), E.BAD_ARGUMENT),
+    "fractions as text": (at('"0, 0.43"'), E.BAD_ARGUMENT),
+    "a box in fractions": (at("[0.0, 0.0, 1.0, 1.0]"), E.BAD_ARGUMENT),
+    "x and y with a size": (at('{"x": 512, "y": 430, "w": 20, "h": 20}'), E.BAD_ARGUMENT),
+    "x and y with a size in words": (at('{"label": "red cube", "x": 512, "y": 430, "width": 20, "height": 20}'), E.BAD_ARGUMENT),
+    "x and y with another corner": (at('{"x": 512, "y": 430, "x2": 532, "y2": 450}'), E.BAD_ARGUMENT),
+    "a corner with a size": (at('{"x1": 512, "y1": 430, "w": 20, "h": 20}'), E.BAD_ARGUMENT),
+    "flat with a size": (tagged('{"name": "pick", "arguments": {"x": 512, "y": 430, "w": 20, "h": 20}}'), E.BAD_ARGUMENT),
     "three numbers": (at("[1, 2, 3]"), E.BAD_ARGUMENT),
     "two points": (at(f"[{POINT}, {POINT}]"), E.BAD_ARGUMENT),
     "two points in a tag": (at(json.dumps('<points x1="1" y1="2" x2="3" y2="4" alt="a">a</points>')), E.BAD_ARGUMENT),
@@ -202,6 +227,12 @@ def test_the_errors_teach(specs):
     assert "'left' or 'right'" in detail(UNREADABLE["not a choice"][0])
     assert "shown: front" in detail(UNREADABLE["another camera"][0])
     assert "one call" in detail(UNREADABLE["two calls"][0])
+
+
+def test_what_a_model_said_can_always_be_written():
+    assert Completion("a\ud83d b\ude42").text == "a\ufffd b\ufffd"
+    for text in ("", "plain", "\ufeff红\0", "\U0001f642"):
+        assert Completion(text).text == text
 
 
 def test_thoughts_are_kept(specs):

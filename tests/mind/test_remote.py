@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 from tests.mind.fake_server import ARGUMENTS, CALL, SERVED, FakeServer, Reply, called, said
 
-from qwenarm.errors import ModelUnavailable, UnknownName
+from qwenarm.errors import BadInput, ModelUnavailable, UnknownName
 from qwenarm.mind.backends.remote import Remote, _key
 from qwenarm.mind.language import frame_sizes, parse, to_prompt
 from qwenarm.mind.presets import QWEN
@@ -38,6 +39,90 @@ def ask(server, look, specs):
         return parse(completion.text, specs, remote.family, frame_sizes(observation, QWEN), finish=completion.finish)
 
     return ask
+
+
+# --- what it is told
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("concurrency", 0), ("concurrency", -1), ("retries", -1), ("temperature", -1.0), ("temperature", math.inf)]
+    + [(name, value) for name in ("timeout_s", "deadline_s") for value in (0.0, -5.0, math.nan)],
+)
+def test_numbers_that_make_no_sense(server, option, value):
+    with pytest.raises(BadInput, match=option):
+        Remote(server.url, "qwen", **{option: value})
+
+
+def test_secrets_stay_out_of_urls():
+    for url in ("http://me:S3CRET@localhost:8000", "http://localhost:8000/?key=S3CRET"):
+        with pytest.raises(BadInput, match="QWENARM_API_KEY") as caught:
+            Remote(url, "qwen")
+        assert "S3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "sent"), [("abc", "Bearer abc"), ("abc\n", "Bearer abc"), ("Basic bWU6eA==", "Basic bWU6eA==")]
+)
+def test_the_key_goes_into_the_header(server, monkeypatch, key, sent):
+    monkeypatch.setenv("QWENARM_API_KEY", key)
+    assert Remote(server.url, "qwen")._line._client.headers["Authorization"] == sent
+
+
+def test_a_key_that_is_none(server):
+    for key in ("schlüssel", "a\nb"):
+        with pytest.raises(BadInput, match="characters") as caught:
+            Remote(server.url, "qwen", api_key=key)
+        assert key not in str(caught.value)
+
+
+def test_a_proxy_that_cannot_be_used(server, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "gopher://localhost:1")
+    with pytest.raises(ModelUnavailable, match="No connection"):
+        Remote(server.url, "qwen")
+
+
+def test_models_that_cannot_be_told_to_think(server):
+    with pytest.raises(BadInput, match="cannot be told to think"):
+        Remote(server.url, "qwen", thinking=True)
+    assert Remote(server.url, "qwen", family="qwen3_5", thinking=True).thinking
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "thinks"),
+    [
+        ("Qwen/Qwen2.5-VL-7B-Instruct-AWQ", "qwen2_5_vl", False),
+        ("/models/Qwen2.5-VL-7B-Instruct/", "qwen2_5_vl", False),
+        ("RedHatAI/Qwen2.5-VL-7B-Instruct-FP8", "qwen2_5_vl", False),
+        ("Qwen/Qwen3-VL-30B-A3B-Thinking-FP8", "qwen3_vl", True),
+        ("Qwen/Qwen3.5-35B-A3B-FP8", "qwen3_5", False),
+    ],
+)
+def test_a_published_checkpoint_under_other_names(server, name, family, thinks):
+    for listing in ({"id": name}, {"id": "mine", "root": name}):
+        server.models = Reply(body={"data": [listing]})
+        remote = Remote(server.url)
+        assert (remote.family.name, remote.thinking) == (family, thinks)
+        assert remote.describe().get("root", name) == name
+        assert not remote.family_from.startswith("assumed")
+
+
+def test_a_name_that_only_begins_like_one(server):
+    server.models = Reply(body={"data": [{"id": "Qwen2.5-VL-7B-Instruct-robots"}]})
+    assert Remote(server.url).family_from.startswith("assumed")
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Reply(500, {"error": {"message": "boom"}}), "status 500: boom"),
+        (Reply(302, headers={"Location": "https://login.example"}), "status 302: https://login.example"),
+    ],
+)
+def test_a_listing_that_fails_says_why(server, reply, words):
+    server.models = reply
+    with pytest.raises(ModelUnavailable, match=words):
+        Remote(server.url, backoff_s=0.01)
 
 
 # --- what is sent
@@ -214,3 +299,18 @@ def test_where_the_family_is_known_from(server):
     assert known("mine", family="qwen3_5") == ("qwen3_5", "given")
     with pytest.raises(UnknownName, match="qwen3_5"):
         known("mine", family="llama")
+
+
+def test_a_call_as_the_protocol_had_it_before(server, ask):
+    server.answer = lambda request: said(function_call={"name": "pick", "arguments": json.dumps(ARGUMENTS)})
+    assert ask().calls == (PICK,)
+
+
+def test_an_answer_takes_as_long_as_it_was_waited_for(server, look, specs):
+    remote = Remote(server.url, "qwen")
+    prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN) for n in range(3)]
+    server.answer = lambda request: Reply(body=called(), wait_s=0.6 if "task 1" in json.dumps(request) else 0.2)
+    first, slow, last = (answer.seconds for answer in remote.generate(prompts))
+    assert slow >= 0.6
+    assert min(first, last) >= 0.2
+    assert slow > max(first, last)

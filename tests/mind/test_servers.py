@@ -108,11 +108,15 @@ FAULTS = {
     "too long": (Reply(400, {"error": {"message": "maximum context length is 4096 tokens"}}), "maximum context length"),
     "invalid": (Reply(422, {"detail": "Unexpected fields in the request"}), "422: Unexpected fields"),
     "error": (Reply(500, "Internal Server Error"), "500: Internal Server Error"),
-    "gateway": (Reply(502, PAGE), "502: 502 Bad Gateway nginx"),
-    "busy": (Reply(429, {"error": "too many requests"}), "429: too many requests"),
     "slow": (Reply(body=called(), wait_s=9.0), f"did not answer within {SLOW_S} s"),
     "cut": (CUT, "broke off"),
     "no JSON": (Reply(body="hello"), "no 'choices' in its answer"),
+    "error in JSON": (Reply(body={"error": {"message": "model is loading"}}), "which says: model is loading"),
+    "odd message": (Reply(body={"choices": [{"message": "hello"}]}), "not of the OpenAI protocol"),
+    "no message": (Reply(body={"choices": [{"text": "hello"}]}), "not of the OpenAI protocol"),
+    "odd call": (Reply(body=called(arguments="[" * 3000)), "not of the OpenAI protocol"),
+    "odd usage": (Reply(body={**called(), "usage": "much"}), "not of the OpenAI protocol"),
+    "odd packing": (Reply(body=called(), headers={"Content-Encoding": "gzip"}), "broke off"),
     "other JSON": (Reply(body={"text": "hello"}), "no 'choices' in its answer"),
     "no choice": (Reply(body={"choices": []}), "without any choice"),
     "odd choice": (Reply(body={"choices": [3]}), "no 'choices' in its answer"),
@@ -155,7 +159,8 @@ def test_so_is_one_that_fails_many_in_a_row(server, look, specs):
 def test_a_pause_beyond_the_deadline_is_not_waited_for(server, ask):
     server.answer = lambda request: Reply(429, "come back tomorrow", {"Retry-After": "86400"})
     began = time.monotonic()
-    assert "tomorrow" in str(ask(deadline_s=5.0)[0])
+    with pytest.raises(ModelUnavailable, match="tomorrow"):
+        ask(deadline_s=5.0)
     assert time.monotonic() - began < 4
 
 
@@ -181,6 +186,22 @@ def test_what_no_other_prompt_can_pass(server, ask, reply, words):
     with pytest.raises(ModelUnavailable, match=words):
         ask(3)
     assert len(server.requests) == 3, "not repeated"
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Reply(502, PAGE), "502: 502 Bad Gateway nginx"),
+        (Reply(503), "503"),
+        (Reply(429, {"error": "too many requests"}), "429: too many requests"),
+        (Reply(529, "overloaded"), "529: overloaded"),
+    ],
+)
+def test_an_outage_is_no_fault_of_the_prompts(server, ask, reply, words):
+    server.answer = lambda request: reply if "task 1" in task_of(request) else called()
+    with pytest.raises(ModelUnavailable, match=words):
+        ask(3, retries=1)
+    assert len(server.requests) == 4, "repeated as often as was allowed"
 
 
 def test_a_server_that_goes_away(server, ask):

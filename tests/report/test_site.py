@@ -130,6 +130,17 @@ def test_what_a_model_says_cannot_break_the_site(tmp_path):
         assert not any(re.match("[a-z]+:(?!,)", target) for target in found.targets)
 
 
+def test_half_a_character_in_an_old_ledger_does_not_break_the_site(tmp_path):
+    folder = evaluation(tmp_path / "run", suite(("put",), 1, ("",)), roles=("vlm",))
+    ledger = (folder / FILE).read_text()
+    (folder / FILE).write_text(ledger.replace("red cube", "red \\ud83d cube"))
+    written = write_report([folder], tmp_path / "site")
+    assert written.pages == 1 and written.problems == []
+    (shown,) = (tmp_path / "site").glob("episodes/*/*.html")
+    assert "red ? cube" in shown.read_text(encoding="utf-8")
+    assert "red ? cube" in (tmp_path / "site" / "episodes.csv").read_text(encoding="utf-8")
+
+
 def test_pictures_are_the_trace_s_own(site, runs):
     page = next(site.glob("episodes/00-*/*.html"))
     pictures = [target for target in Links(page).targets if target.endswith(".png")]

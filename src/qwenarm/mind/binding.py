@@ -10,10 +10,12 @@ from typing import Any
 from qwenarm.mind.coordinates import TOLERANCE, Codec, Size, decode
 from qwenarm.mind.finding import Bare, Written
 from qwenarm.mind.loose import Malformed, read_value
-from qwenarm.types import FormatError, ImagePoint, Param, SkillCall, SkillSpec
+from qwenarm.types import FormatError, ImagePoint, Param, SkillCall, SkillSpec, sound
 
 POINT_KEYS = ("point_2d", "point", "points", "coordinate", "coordinates", "position", "xy", "center", "centre")
 BOX_KEYS = ("bbox_2d", "bbox", "box", "box_2d", "bounding_box")
+SIZE_KEYS = ("w", "h", "width", "height", "x2", "y2")
+"""Beside x and y they make a box of them, and nobody can tell whether (x, y) is its corner or its centre."""
 LABEL_KEYS = ("label", "object", "name", "alt", "text", "description")
 
 NOTE_BOX = "box read as its centre"
@@ -132,7 +134,7 @@ def _value(spec: SkillSpec, param: Param, value: Any, view: _View, notes: list[s
 def _string(spec: SkillSpec, param: Param, value: Any) -> str:
     if isinstance(value, bool | list | dict):
         raise _bad(spec, f"{param.name!r} must be {_wanted(param)}")
-    text = str(value)
+    text = sound(str(value))
     if not param.choices or text in param.choices:
         return text
     for choice in param.choices:
@@ -166,7 +168,7 @@ def _point(spec: SkillSpec, param: Param, value: Any, view: _View, notes: list[s
     camera = _camera(spec, param, entry, view, notes)
     u, v = _fractions(spec, param, numbers, camera, view, notes)
     label = next((entry[key] for key in LABEL_KEYS if isinstance(entry.get(key), str | int | float)), "")
-    return ImagePoint(u, v, str(label), camera)
+    return ImagePoint(u, v, sound(str(label)), camera)
 
 
 def _camera(spec: SkillSpec, param: Param, entry: Mapping[str, Any], view: _View, notes: list[str]) -> str:
@@ -185,7 +187,7 @@ def _fractions(
     spec: SkillSpec, param: Param, numbers: tuple[float, float], camera: str, view: _View, notes: list[str]
 ) -> tuple[float, float]:
     full = view.codec.span(view.sizes[camera])
-    if all(0 < number < 1 for number in numbers):
+    if all(0 <= number <= 1 for number in numbers) and not all(number.is_integer() for number in numbers):
         raise _bad(spec, f"{param.name!r} is given in fractions; count from 0 to {full[0]} and from 0 to {full[1]}")
     uv = decode(view.codec, numbers, view.sizes[camera])
     if not all(-TOLERANCE <= fraction <= 1 + TOLERANCE for fraction in uv):
@@ -212,10 +214,13 @@ def _point_numbers(value: Any, notes: list[str]) -> tuple[tuple[float, float] | 
                 numbers, inner = _point_numbers(value[key], notes)
                 return numbers, {**inner, **value}
         if "x" in value and "y" in value:
+            if any(key in value for key in SIZE_KEYS):
+                return None, value
             notes.append(NOTE_SHAPE)
             return _pair([value["x"], value["y"]], notes), value
         corners = [value[key] for key in ("x1", "y1", "x2", "y2") if key in value]
-        return (_pair(corners, notes) if "x1" in value and "y1" in value else None), value
+        sized = len(corners) == 2 and any(key in value for key in SIZE_KEYS)  # a corner is not the point
+        return (_pair(corners, notes) if "x1" in value and "y1" in value and not sized else None), value
     if isinstance(value, list) and len(value) == 1:
         return _point_numbers(value[0], notes)
     if isinstance(value, list) and len(value) == 2 and all(isinstance(item, list) for item in value):

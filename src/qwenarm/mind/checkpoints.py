@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -21,13 +20,18 @@ from typing import Any
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.families import Family, family_of
 from qwenarm.mind.fitting import Plan, choose, is_out_of_memory, out_of_memory, room_now
-from qwenarm.mind.memory import Load, Weights, weights_in
-from qwenarm.mind.presets import Preset, preset_named
+from qwenarm.mind.layout import read_json, template_in
+from qwenarm.mind.memory import Load, Weights, impossible_size, weights_in
+from qwenarm.mind.presets import PRESETS, Preset, preset_named
 
 BUNDLED = "bundled"
 NOTE = "qwenarm.json"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
-HUB_FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
+SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
+"""What a checkpoint has beside its weights: settings, chat template, and the files of its tokenizer."""
+
+WEIGHT_FILES = "*.safetensors"
+IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
 CONNECT_TIMEOUT_S = 10.0
 
 
@@ -42,11 +46,14 @@ class Checkpoint:
     family: Family
     preset: Preset
     """How it was trained to be asked; for all but this project's own checkpoints that is the preset for any Qwen-VL."""
+    template: str
+    """Its chat template, and the name of the file that has it."""
+    template_file: str
 
     @property
     def shards(self) -> list[Path]:
         """The files with the weights."""
-        return sorted(self.folder.glob("*.safetensors"))
+        return sorted(self.folder.glob(WEIGHT_FILES))
 
     @property
     def weight_bytes(self) -> int:
@@ -59,10 +66,13 @@ class Checkpoint:
 
         try:
             with quiet():
-                config = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
-                return config.to_dict()
+                found = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+                config = found.to_dict()
         except Exception as error:  # of many kinds; the file is to blame
-            raise ModelUnavailable(f"config.json of {self.source!r} does not fit: {_first_line(error)}") from error
+            raise ModelUnavailable(f"config.json of {self.source!r} does not fit: {first_line(error)}") from error
+        if wrong := impossible_size(config):
+            raise ModelUnavailable(f"config.json of {self.source!r} does not fit: {wrong}.")
+        return config
 
     @cached_property
     def weights(self) -> Weights:
@@ -79,22 +89,33 @@ class Checkpoint:
                     digest.update(block)
         return digest.hexdigest()
 
+    @cached_property
+    def files(self) -> str:
+        """16 hex digits over names and bytes of all but the weights: whatever else the model's answers depend on."""
+        digest = hashlib.sha256()
+        for path in sorted({path for pattern in SMALL_FILES for path in self.folder.glob(pattern) if path.is_file()}):
+            digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
+        return digest.hexdigest()[:16]
 
-def locate(source: str) -> Checkpoint:
+
+def locate(source: str, weights: bool = True) -> Checkpoint:
     """Finds a checkpoint and checks it: "bundled", a folder, or a Hub id, "org/name" or "org/name@revision".
 
-    A Hub id is fetched once and then served from the local cache. Raises ModelUnavailable with what is wrong.
+    A Hub id is fetched once and then served from the local cache. weights: whether they are wanted; without, none are
+    fetched or looked at. Raises ModelUnavailable with what is wrong.
     """
-    folder, revision = _folder(source)
+    folder, revision = _folder(source, weights)
     if not folder.is_dir():
-        raise ModelUnavailable(f"There is no folder {str(folder)!r} to load a model from.")
-    config = _read_json(folder / "config.json", source)
-    _check_weights(folder, source)
+        raise ModelUnavailable(f"There is no folder {source!r} to load a model from.")
+    config = read_json(folder / "config.json", source)
+    if weights:
+        _check_weights(folder, source, fetched=revision != "")
     model_type = str(config.get("model_type", ""))
-    template = _chat_template(folder)
-    family = family_of(model_type, template)
-    _check_texts(folder, source, template)
-    return Checkpoint(source, folder, revision, model_type, family, _preset(folder, source))
+    family_of(model_type)  # a model of another kind is told as that, whatever its chat template
+    _check_texts(folder, source)
+    template, file = template_in(folder, source)
+    preset = _preset(folder, source)
+    return Checkpoint(source, folder, revision, model_type, family_of(model_type, template), preset, template, file)
 
 
 def bundled_folder() -> Path:
@@ -102,7 +123,14 @@ def bundled_folder() -> Path:
     return Path(str(files("qwenarm"))) / "assets" / "bundled"
 
 
-def _folder(source: str) -> tuple[Path, str]:
+def _is_hub_id(source: str) -> bool:
+    """Whether a name is that of a model on the Hub, and not of a folder."""
+    if source == BUNDLED or source.startswith((".", "/", "~")) or Path(source).expanduser().exists():
+        return False
+    return HUB_ID.fullmatch(source) is not None
+
+
+def _folder(source: str, weights: bool) -> tuple[Path, str]:
     if source == BUNDLED:
         if not (bundled_folder() / "config.json").is_file():
             raise ModelUnavailable(
@@ -110,61 +138,53 @@ def _folder(source: str) -> tuple[Path, str]:
                 "`qwenarm train bundled`."
             )
         return bundled_folder(), ""
-    path = Path(source).expanduser()
-    if path.exists() or source.startswith((".", "/", "~")) or not HUB_ID.fullmatch(source):
-        return path, ""
-    return _download(source)
+    return _download(source, weights) if _is_hub_id(source) else (Path(source).expanduser(), "")
 
 
-def _download(source: str) -> tuple[Path, str]:
+def _download(source: str, weights: bool) -> tuple[Path, str]:
     """The snapshot of a Hub id in the local cache, fetched if need be."""
     from huggingface_hub import errors, snapshot_download
 
     name, _, revision = source.partition("@")
+    wanted = [*SMALL_FILES, *([WEIGHT_FILES] if weights else [])]
     try:
         with quiet():
             path = snapshot_download(
-                name, revision=revision or None, allow_patterns=list(HUB_FILES), etag_timeout=CONNECT_TIMEOUT_S
+                name, revision=revision or None, allow_patterns=wanted, etag_timeout=CONNECT_TIMEOUT_S
             )
     except errors.GatedRepoError as error:
         raise ModelUnavailable(
             f"{name!r} is gated: accept its licence on the Hub and log in with `hf auth login`."
         ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        raise ModelUnavailable(f"The Hugging Face Hub has no model {source!r}.") from error
+        raise ModelUnavailable(f"The Hugging Face Hub has no model {source!r}, and there is no such folder.") from error
     except Exception as error:  # the Hub's client raises its own errors, httpx's and OSError alike
         raise ModelUnavailable(
-            f"Cannot fetch {source!r} from the Hugging Face Hub, and it is not in the local cache: {_first_line(error)}"
+            f"Cannot fetch {source!r} from the Hugging Face Hub, it is not in the local cache, and there is no such "
+            f"folder: {first_line(error)}"
         ) from error
     return Path(path), Path(path).name
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def first_line(error: Exception) -> str:
+    """The first line of a message; and the second, where the first only announces it ("... of field 'x':")."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
-def _read_json(path: Path, source: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelUnavailable(f"{source!r} is not a checkpoint: it has no {path.name}.") from None
-    except (OSError, ValueError) as error:
-        raise ModelUnavailable(f"{path.name} of {source!r} cannot be read: {error}.") from error
-    if not isinstance(content, dict):
-        raise ModelUnavailable(f"{path.name} of {source!r} is not a JSON object.")
-    return content
-
-
-def _check_weights(folder: Path, source: str) -> None:
-    """All shards are there, and each is as long as its own header says."""
+def _check_weights(folder: Path, source: str, fetched: bool) -> None:
+    """All shards are there, and each is as long as its own header says. fetched: whether the folder is the Hub's."""
     from safetensors import SafetensorError, safe_open
 
-    shards = {path.name for path in folder.glob("*.safetensors")}
-    index = folder / "model.safetensors.index.json"
-    wanted = set(_read_json(index, source).get("weight_map", {}).values()) if index.is_file() else set()
-    if missing := wanted - shards:
-        raise ModelUnavailable(f"{source!r} is incomplete: {len(missing)} of its weight files are missing.")
+    shards = {path.name for path in folder.glob(WEIGHT_FILES)}
+    if missing := _wanted_shards(folder, source) - shards:
+        finish = "; start again with a connection to the Hub to finish its download" if fetched else ""
+        raise ModelUnavailable(f"{source!r} is incomplete: {len(missing)} of its weight files are missing{finish}.")
+    if not shards and fetched:  # offline, nobody can tell which of the two it is
+        raise ModelUnavailable(
+            f"The cache has no weights of {source!r} in safetensors files: either its download is incomplete, so start "
+            "again with a connection to the Hub, or it comes in other formats alone, which are not loaded."
+        )
     if not shards:
         raise ModelUnavailable(f"{source!r} has no weights in safetensors files; other formats are not loaded.")
     for name in sorted(shards):
@@ -172,41 +192,34 @@ def _check_weights(folder: Path, source: str) -> None:
             with safe_open(folder / name, framework="numpy"):
                 pass
         except (SafetensorError, OSError) as error:
-            raise ModelUnavailable(f"{name} of {source!r} is truncated or damaged: {_first_line(error)}.") from error
+            raise ModelUnavailable(f"{name} of {source!r} is truncated or damaged: {first_line(error)}.") from error
 
 
-def _check_texts(folder: Path, source: str, template: str | None) -> None:
+def _wanted_shards(folder: Path, source: str) -> set[str]:
+    """The names of the files with weights that the index lists; none where there is no index."""
+    index = folder / "model.safetensors.index.json"
+    places = read_json(index, source).get("weight_map", {}) if index.is_file() else {}
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise ModelUnavailable(f"{index.name} of {source!r} is broken: its weight_map must map weights to file names.")
+    return set(places.values())
+
+
+def _check_texts(folder: Path, source: str) -> None:
     """The processor's files are there. transformers would make an empty tokenizer where none is."""
-    wanted = (
-        ("tokenizer", ("tokenizer.json", "vocab.json")),
-        ("image settings", ("preprocessor_config.json", "processor_config.json")),
-    )
-    for what, names in wanted:
+    for what, names in (("tokenizer", ("tokenizer.json", "vocab.json")), ("image settings", IMAGE_FILES)):
         if not any((folder / name).is_file() for name in names):
             raise ModelUnavailable(f"{source!r} is incomplete: it has no {what} ({' or '.join(names)}).")
-    if template is None:
-        raise ModelUnavailable(f"{source!r} has no chat template, so it is no model to talk to; take an Instruct one.")
 
 
 def _preset(folder: Path, source: str) -> Preset:
     """The preset that the folder asks for in its ``qwenarm.json``: {"preset": NAME}."""
     note = folder / NOTE
-    if note.is_file():
-        return preset_named(str(_read_json(note, source).get("preset")))
-    return preset_named("bundled" if source == BUNDLED else "qwen")
-
-
-def _chat_template(folder: Path) -> str | None:
-    """The template as transformers would find it: a file of its own, or a field of one of the JSON files."""
-    own = folder / "chat_template.jinja"
-    if own.is_file():
-        return own.read_text(encoding="utf-8")
-    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
-        path = folder / name
-        template = _read_json(path, name).get("chat_template") if path.is_file() else None
-        if isinstance(template, str):
-            return template
-    return None
+    if not note.is_file():
+        return preset_named("bundled" if source == BUNDLED else "qwen")
+    name = read_json(note, source).get("preset")
+    if not isinstance(name, str):
+        raise ModelUnavailable(f"{NOTE} of {source!r} names no preset. Valid: {', '.join(PRESETS)}.")
+    return preset_named(name)
 
 
 def load_processor(checkpoint: Checkpoint) -> Any:
@@ -224,18 +237,21 @@ def load_processor(checkpoint: Checkpoint) -> Any:
             return still.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever transformers raises here, the files are to blame
         raise ModelUnavailable(
-            f"The processor of {checkpoint.source!r} cannot be loaded: {_first_line(error)}"
+            f"The processor of {checkpoint.source!r} cannot be loaded: {first_line(error)}"
         ) from error
 
 
 def at_hand(source: str) -> bool:
     """Whether a checkpoint can be located without a download."""
-    if source == BUNDLED or Path(source).expanduser().exists() or not HUB_ID.fullmatch(source):
+    if not _is_hub_id(source):
         return True
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import errors, try_to_load_from_cache
 
     name, _, revision = source.partition("@")
-    return isinstance(try_to_load_from_cache(name, "config.json", revision=revision or None), str)
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json", revision=revision or None), str)
+    except errors.HFValidationError:  # a name such as "a--b/c", which no model on the Hub can have
+        return False
 
 
 def plan_for(checkpoint: Checkpoint, load: Load, device: str | None = None, dtype: str | None = None) -> Plan:
@@ -259,6 +275,7 @@ def load_model(checkpoint: Checkpoint, plan: Plan) -> Any:
                 local_files_only=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # to refuse them below, and say which
                 **_placement(plan),
             )
             model, info = loaded
@@ -266,9 +283,14 @@ def load_model(checkpoint: Checkpoint, plan: Plan) -> Any:
     except Exception as error:  # RuntimeError, ValueError, OSError, SafetensorError ...: of memory, or of the files
         if is_out_of_memory(error):
             raise ModelUnavailable(out_of_memory(checkpoint.source, checkpoint.weights, plan)) from error
+        raise ModelUnavailable(f"The weights of {checkpoint.source!r} cannot be loaded: {first_line(error)}") from error
+    if misfits := sorted(info["mismatched_keys"]):
+        name, *shapes = misfits[0]
+        held, wanted = (" x ".join(map(str, shape)) for shape in shapes)
         raise ModelUnavailable(
-            f"The weights of {checkpoint.source!r} cannot be loaded: {_first_line(error)}"
-        ) from error
+            f"The weights of {checkpoint.source!r} cannot be loaded: {name!r} is {held}, where its config.json has "
+            f"{wanted}."
+        )
     if missing := sorted(info["missing_keys"]):
         raise ModelUnavailable(
             f"{checkpoint.source!r} lacks {len(missing)} of the weights of its architecture, {missing[0]!r} among them."

@@ -6,6 +6,7 @@ named freely. A new family is a new row.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -118,9 +119,19 @@ FAMILIES: tuple[Family, ...] = (
 _FAMILY_OF_TYPE = {kind: family.name for family in FAMILIES for kind in family.model_types}
 PUBLISHED: dict[str, str] = {hub_id: _FAMILY_OF_TYPE[size.model_type] for size in SIZES for hub_id in size.ids}
 """Hub id -> family, for servers, which list ids and no types. An exact table on purpose, from that of the sizes."""
+_QUANTISED = re.compile(r"-(FP8|NVFP4|AWQ|GPTQ-Int[48]|bnb-4bit|GGUF)$", re.IGNORECASE)
+"""What publishers put behind a checkpoint's name for the same weights in fewer bits."""
 
 DEFAULT = "qwen3_vl"
 """Assumed where nothing can be read: a server that lists a model under a name of its own."""
+
+
+def published_id(name: str) -> str | None:
+    """The id in ``PUBLISHED`` that a server's name for a model means: that id, quantised, of another publisher, or the
+    end of a path. None for a name of its own.
+    """
+    own = _QUANTISED.sub("", name.rstrip("/").rpartition("/")[2])
+    return next((hub_id for hub_id in PUBLISHED if hub_id.rpartition("/")[2].lower() == own.lower()), None)
 
 
 def family_named(name: str) -> Family:

@@ -90,12 +90,13 @@ def room_now(device: str | None = None) -> Room:
         raise BadInput(f"There is no device {device!r} here. Valid: {', '.join(there)}.")
     kind, _, index = (device or _best()).partition(":")
     if kind == "cuda":
-        first = int(index or 0)
-        several = range(first, torch.cuda.device_count()) if device is None else (first,)
-        free = tuple(torch.cuda.mem_get_info(number)[0] for number in several)
         spreads = find_spec("accelerate") is not None
+        several = range(torch.cuda.device_count()) if device is None else (int(index or 0),)
+        free = {number: torch.cuda.mem_get_info(number)[0] for number in several}
+        if not spreads:  # one of them it will be: the freest
+            free = dict(sorted(free.items(), key=lambda pair: -pair[1]))
         quantises = spreads and find_spec("bitsandbytes") is not None
-        return Room(kind, free, torch.cuda.is_bf16_supported(), quantises, spreads, first)
+        return Room(kind, tuple(free.values()), torch.cuda.is_bf16_supported(), quantises, spreads, next(iter(free)))
     if kind == "mps":
         return Room(kind, (torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory(),))
     return Room(kind, (_free_ram(),))
@@ -148,10 +149,17 @@ def choose(
     """
     if dtype is not None and dtype not in BYTES:
         raise BadInput(f"There is no dtype {dtype!r}. Valid: {', '.join(BYTES)}.")
+    if plan := _fitting(weights, config, load, room, dtype):
+        return plan
+    raise ModelUnavailable(_too_large(source, weights, config, load, room, dtype))
+
+
+def _fitting(weights: Weights, config: Mapping[str, Any], load: Load, room: Room, dtype: str | None) -> Plan | None:
+    """Where layers are spread, each device wants room to work in."""
     for plan in _ways(weights, config, load, room, dtype):
         if plan.need.total + (plan.devices - 1) * plan.need.work <= room.usable(plan.devices):
             return plan
-    raise ModelUnavailable(_too_large(source, weights, config, load, room, dtype))
+    return None
 
 
 def _ways(weights: Weights, config: Mapping[str, Any], load: Load, room: Room, dtype: str | None) -> Iterator[Plan]:
@@ -173,10 +181,12 @@ def _dtypes(weights: Weights, room: Room) -> tuple[str, ...]:
 def _too_large(
     source: str, weights: Weights, config: Mapping[str, Any], load: Load, room: Room, dtype: str | None
 ) -> str:
-    name = dtype or _dtypes(weights, room)[-1]
+    name, free = dtype or _dtypes(weights, room)[-1], room.free[: room.devices]
     need = need_of(weights, config, load, name)
-    text = f"{source!r} needs {gb(need.total)} in {name}, and {room.kind} has {gb(sum(room.free))} free, "
-    text += f"of which {gb(room.usable(len(room.free)))} may be used"
+    text = f"{source!r} needs {gb(need.total)} in {name}, and {room.kind} has {gb(sum(free))} free, "
+    text += f"of which {gb(room.usable(room.devices))} may be used"
+    if _fitting(weights, config, load, replace(room, several=True), dtype):
+        return f"{text}; spread over {len(room.free)} devices it fits (install accelerate)."
     if room.kind == "cuda" and not (room.four_bit or dtype or weights.stored):
         quarter = need_of(weights, config, load, name, four_bit=True)
         if quarter.total <= room.usable():

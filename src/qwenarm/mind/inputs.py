@@ -8,7 +8,8 @@ processor repeats in time, there is one moment. All of it is tested against the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,81 @@ import numpy as np
 import torch
 from PIL import Image
 
+from qwenarm.errors import ModelUnavailable
+from qwenarm.mind.checkpoints import IMAGE_FILES, Checkpoint, first_line, load_processor
+from qwenarm.mind.coordinates import ResizedPixels
+from qwenarm.mind.families import Family
+from qwenarm.mind.layout import chat_text
+from qwenarm.types import Prompt
+
 CHANNELS = 3
+PATCHES: Mapping[str, str] = {
+    "patch_size": "patch_size",
+    "merge_size": "spatial_merge_size",
+    "temporal_patch_size": "temporal_patch_size",
+}
+"""What an image processor calls the sides of its patches, and what a vision_config calls them."""
+
+TURN = "<|im_start|>assistant\n"
+PROBE = Prompt(
+    messages=(
+        {"role": "system", "content": "You move an arm."},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "front:"}, {"type": "image"}, {"type": "text", "text": "?"}],
+        },
+    ),
+    tools=(
+        {
+            "type": "function",
+            "function": {"name": "done", "description": "Ends.", "parameters": {"type": "object", "properties": {}}},
+        },
+    ),
+)
+"""A prompt with all that those of the policies have, to see whether a checkpoint can be asked so."""
+
+
+class Asker:
+    """How a checkpoint is asked: prompts as its chat template writes them, as tokens and as pixels. No weights needed.
+
+    family: the checkpoint's, counting pixels as its own processor resizes them. opening: what the template writes at
+    the head of every answer, such as "<think>" of a thinking model; "" for most. thinking: for templates that let
+    it be chosen. Raises ModelUnavailable where template, tokenizer, image settings and config.json do not go together.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, thinking: bool = False) -> None:
+        self.checkpoint, self.template = checkpoint, checkpoint.template
+        self.options = {"enable_thinking": thinking} if checkpoint.family.thinking_switch else {}
+        self.processor = load_processor(checkpoint)
+        self.reader = _reader_of(self.processor, checkpoint)
+        _check_placeholder(checkpoint, self.reader)
+        self.family = _with_limits_of(self.processor, checkpoint.family)
+        probed = self._probed()
+        self.opening = probed.rpartition(TURN)[2] if TURN in probed else ""
+
+    def text(self, prompt: Prompt) -> str:
+        """The prompt as the checkpoint's chat template writes it, images as one placeholder each."""
+        return chat_text(self.processor, self.template, prompt, self.family, **self.options)
+
+    def read(self, prompt: Prompt) -> tuple[list[int], torch.Tensor | None, torch.Tensor | None]:
+        """Its tokens; and the pixels and grids of its frames as ``Reader.pixels`` has them, None without frames."""
+        pixels, grids = self.reader.pixels(prompt.images) if prompt.images else (None, None)
+        return self.reader.ids(self.text(prompt), [] if grids is None else grids.tolist()), pixels, grids
+
+    def _probed(self) -> str:
+        """A small prompt as text, found to be written as the reader wants it."""
+        where = f"The chat template in {self.checkpoint.template_file} of {self.checkpoint.source!r}"
+        try:
+            text = self.text(PROBE)
+        except Exception as error:  # jinja2's own, and whatever a wrong expression raises; the file is to blame
+            raise ModelUnavailable(
+                f"{where} cannot write a chat with a system message, a tool and an image: {first_line(error)}"
+            ) from error
+        if (count := text.count(self.reader.placeholder)) != 1:
+            raise ModelUnavailable(
+                f"{where} writes {self.reader.placeholder} {count} times for one image, where it must stand once."
+            )
+        return text
 
 
 class Reader:
@@ -87,6 +162,48 @@ class Reader:
         for channel in range(CHANNELS):
             levels[channel, patches[:, channel]] = values[:, channel]
         return levels
+
+
+def _reader_of(processor: Any, checkpoint: Checkpoint) -> Reader:
+    """Raises ModelUnavailable for image settings of another kind or with other patches than the vision tower's."""
+    file = next(name for name in IMAGE_FILES if (checkpoint.folder / name).is_file())
+    images, vision = processor.image_processor, checkpoint.config["vision_config"]
+    for ours, theirs in PATCHES.items():
+        cut, seen = getattr(images, ours, None), vision.get(theirs)
+        if seen is not None and cut != seen:
+            raise ModelUnavailable(
+                f"{checkpoint.source!r} is mixed up: {ours} is {cut} by its {file}, and {theirs} is {seen} by the "
+                "vision_config of its config.json."
+            )
+    try:
+        reader = Reader(processor)
+        cell = images.patch_size * images.merge_size
+        reader.pixels([np.zeros((cell, 2 * cell, CHANNELS), np.uint8)])
+    except Exception as error:  # of many kinds: a processor of another model wants and makes other things
+        raise ModelUnavailable(
+            f"{file} of {checkpoint.source!r} is not for a Qwen-VL model: its {type(images).__name__} cannot cut an "
+            f"image as one needs it: {first_line(error)}"
+        ) from error
+    return reader
+
+
+def _check_placeholder(checkpoint: Checkpoint, reader: Reader) -> None:
+    """A checkpoint whose parts were mixed up would look for its frames in vain."""
+    known = checkpoint.config["image_token_id"]
+    if reader.image != known:
+        raise ModelUnavailable(
+            f"{checkpoint.source!r} is mixed up: its tokenizer writes a picture ({reader.placeholder}) as token "
+            f"{reader.image}, its config.json says {known}."
+        )
+
+
+def _with_limits_of(processor: Any, family: Family) -> Family:
+    """The family, counting pixels as this checkpoint's processor resizes them."""
+    if not isinstance(family.codec, ResizedPixels):
+        return family
+    size = processor.image_processor.size
+    limits = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
+    return replace(family, codec=replace(family.codec, **limits))
 
 
 def positions(ids: Sequence[int], image: int, grids: Sequence[Sequence[int]], merge: int) -> np.ndarray:

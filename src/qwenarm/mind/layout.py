@@ -9,8 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.families import Dialect, Family
 from qwenarm.types import Prompt
+
+TEMPLATE_FILES = ("processor_config.json", "chat_template.json", "chat_template.jinja", "tokenizer_config.json")
+"""Where a checkpoint may have its chat template; transformers takes the first that is there."""
 
 TOOL_WORDS: dict[Dialect, str] = {
     "json": """\
@@ -66,9 +70,51 @@ def chat_text(writer: Any, template: str, prompt: Prompt, family: Family, **opti
     )
 
 
-def template_of(processor: Any) -> str:
-    """A checkpoint's own chat template."""
-    return str(processor.chat_template or processor.tokenizer.chat_template)
+def read_text(path: Path, source: str) -> str:
+    """A text file of a checkpoint. source: as the user named it. Raises ModelUnavailable, as the next two do."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ModelUnavailable(f"{source!r} is not a checkpoint: it has no {path.name}.") from None
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{path.name} of {source!r} cannot be read: {error}.") from error
+
+
+def read_json(path: Path, source: str) -> dict[str, Any]:
+    """A JSON object out of a checkpoint's file."""
+    try:
+        content = json.loads(read_text(path, source))
+    except (ValueError, RecursionError) as error:
+        raise ModelUnavailable(f"{path.name} of {source!r} cannot be read: {error}.") from error
+    if not isinstance(content, dict):
+        raise ModelUnavailable(f"{path.name} of {source!r} is not a JSON object.")
+    return content
+
+
+def template_in(folder: Path, source: str) -> tuple[str, str]:
+    """The template that transformers would find, and the name of its file: one of its own, or a JSON file's field."""
+    for path in (folder / name for name in TEMPLATE_FILES):
+        if not path.is_file():
+            continue
+        template = read_text(path, source) if path.suffix == ".jinja" else read_json(path, source)
+        if isinstance(template, dict):
+            template = the_template(template.get("chat_template"))
+        if template is not None and not template.strip():
+            raise ModelUnavailable(f"The chat template in {path.name} of {source!r} is empty.")
+        if template:
+            return template, path.name
+    raise ModelUnavailable(f"{source!r} has no chat template, so it is no model to talk to; take an Instruct one.")
+
+
+def the_template(found: Any) -> str | None:
+    """The chat template in what a JSON file or a processor has under that name: the text itself, or one of several, as
+    {name: text} or [{"name": ..., "template": ...}]: "default", else "tool_use". None where there is none.
+    """
+    if isinstance(found, list):
+        found = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
+    if isinstance(found, dict):
+        found = found.get("default", found.get("tool_use"))
+    return found if isinstance(found, str) else None
 
 
 def takes_tools(template: str) -> bool:

@@ -23,6 +23,12 @@ FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes a weight in bitsandbytes' NF4: four bits, a scale of eight bits for every 64 weights, and a scale in fp32 for
 every 256 scales ("double quantisation", arxiv.org/abs/2305.14314)."""
 
+COUNTS = {
+    "vision_config": ("patch_size", "temporal_patch_size", "spatial_merge_size", "hidden_size"),
+    "text_config": ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size"),
+}
+"""Numbers of config.json that are divided by, or without which there is no model."""
+
 PACKED = 256 << 20
 """Bytes of weights in fp32 up to which a CPU holds them a second time, in the order that it multiplies by fastest
 (``packed.py``)."""
@@ -88,6 +94,16 @@ def weights_in(folder: Path, config: Mapping[str, Any]) -> Weights:
         if len(shape) == 2 and not any(part in name for part in ("embed", "lm_head", ".experts.", ".mlp.gate.")):
             linear += count
     return Weights(total, linear, stored if config.get("quantization_config") else 0)
+
+
+def impossible_size(config: Mapping[str, Any]) -> str:
+    """The first number of a completed config.json by which no model can be built, in words; "" if there is none."""
+    for part, names in COUNTS.items():
+        for name in names:
+            value = config[part].get(name, 1)
+            if not isinstance(value, int) or value < 1:
+                return f"{part}.{name} is {value!r}, where a whole number from 1 on is needed"
+    return ""
 
 
 def _headers(folder: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:

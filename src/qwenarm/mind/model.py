@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def open_model(spec: str, **options: Any) -> Backend:
 
 
 def _open(spec: str, options: dict[str, Any]) -> Backend:
-    if spec.startswith(URLS):
+    if re.match(r"[\w.-]+:\d+(/|#|$)", spec):
+        raise BadInput(f"{spec!r} looks like a server; its name begins with http:// or https://.")
+    if spec.lower().startswith(URLS):
         from qwenarm.mind.backends.remote import Remote
 
         url, chosen = read_address(spec, SERVED)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qwenarm.errors import BadInput
+from qwenarm.page import save_html
 from qwenarm.report import exports, site
 from qwenarm.report.numbers import Report, make_report
 from qwenarm.report.pages import Site, Which, chosen, is_sampled, to_film, write_film
@@ -63,7 +64,7 @@ def _write(report: Report, out: Path, which: Which, films: int, tell: Tell) -> W
     files.write_lists()
     exports.write_texts(report, out)
     front = out / "index.html"
-    front.write_text(site.index(report, files, is_sampled(report.everybody, which)), encoding="utf-8")
+    save_html(front, site.index(report, files, is_sampled(report.everybody, which)))
     return Written(front, sum(len(run.records) for run in report.runs), len(files.written), report.problems)
 
 

@@ -32,13 +32,13 @@ def write_texts(report: Report, out: Path) -> None:
     write_csv(out / "cells.csv", cell_rows(report.everybody))
     write_csv(out / "comparisons.csv", contrast_rows(report.standings, report.comparisons))
     write_csv(out / "episodes.csv", episode_rows(report.everybody))
-    (out / "report.md").write_text(markdown(report), encoding="utf-8")
+    (out / "report.md").write_text(markdown(report), encoding="utf-8", errors="replace")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """A CSV file with a head; without rows an empty file."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.DictWriter(file, names, restval="")
         if names:
             writer.writeheader()

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from qwenarm.errors import BadInput
-from qwenarm.page import render_page
+from qwenarm.page import render_page, save_html
 from qwenarm.report.entrants import CONTROLS, Entrant
 from qwenarm.report.fields import Field, Table
 from qwenarm.report.html import page, table
@@ -96,7 +96,7 @@ class Site:
         )
         path = self.out / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html, encoding="utf-8")
+        save_html(path, html)
         self.written.add(name)
         return ""
 
@@ -129,9 +129,7 @@ class Site:
             path.parent.mkdir(parents=True, exist_ok=True)
             listed = table(self._episodes_table(entrant), "episodes")
             up = '<p class="eyebrow"><a href="../index.html#episodes">Report</a></p>'
-            path.write_text(
-                page(f"Episodes of {entrant.name}", f"{up}<h1>{escape(entrant.name)}</h1>{listed}"), "utf-8"
-            )
+            save_html(path, page(f"Episodes of {entrant.name}", f"{up}<h1>{escape(entrant.name)}</h1>{listed}"))
 
     def _episodes_table(self, entrant: Entrant) -> Table:
         """Every episode, cell by cell, linked to its page where there is one."""

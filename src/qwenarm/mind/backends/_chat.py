@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from qwenarm.errors import PromptFailed
+from qwenarm.mind.backends._http import complaint
 from qwenarm.mind.families import Family
 from qwenarm.mind.language import spell
 from qwenarm.types import Prompt
@@ -42,7 +43,8 @@ def listed(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]
     try:
         return [{**entry} for entry in response.json()[key]]
     except (ValueError, KeyError, TypeError) as error:
-        raise PromptFailed(f"{url} does not speak the OpenAI protocol: no {key!r} in its answer.") from error
+        words = f"{url} does not speak the OpenAI protocol: no {key!r} in its answer"
+        raise PromptFailed(f"{words}, which says: {complaint(response)}") from error
 
 
 def text(message: Mapping[str, Any], family: Family) -> str:
@@ -51,7 +53,9 @@ def text(message: Mapping[str, Any], family: Family) -> str:
     parts = [f"<think>\n{thought}\n</think>\n"] if thought else []
     content = message.get("content") or message.get("refusal") or ""
     parts.append(content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content))
-    parts += [_call(call.get("function") or {}, family) for call in message.get("tool_calls") or []]
+    calls = [call.get("function") or {} for call in message.get("tool_calls") or []]
+    calls += [message["function_call"]] if message.get("function_call") else []  # as the protocol had it before
+    parts += [_call(call, family) for call in calls]
     return "\n".join(part for part in parts if part)
 
 

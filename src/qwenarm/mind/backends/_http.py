@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 
 import httpx
 
-from qwenarm.errors import ModelUnavailable, PromptFailed
+from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
 
 T = TypeVar("T")
 
-RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+DOWN = frozenset({429, 502, 503, 504, *range(520, 525), 529})
+"""Nobody answers behind this address for now: whoever else is asked there fares no better (5xx above 511: proxies)."""
+RETRIED = DOWN | {408, 409, 425, 500}
 CONNECT_TIMEOUT_S = 10.0
 
 
@@ -65,12 +67,15 @@ class Connection:
         self.url, self.timeout_s, self.deadline_s = url, timeout_s, deadline_s
         self.retries, self.backoff_s = retries, backoff_s
         self._places = asyncio.Semaphore(concurrency)
-        self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-            verify=url.startswith("https"),  # reading all certificates takes a while, and an open line needs none
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-        )
+        try:
+            self._client = httpx.AsyncClient(
+                headers=_authorization(key),
+                timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
+                verify=url.startswith("https"),  # reading all certificates takes a while, and an open line needs none
+                limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            )
+        except (ImportError, OSError, ValueError) as error:  # of a proxy or certificates that the environment names
+            raise ModelUnavailable(f"No connection to {url} can be made: {_reason(error)}.") from error
 
     async def send(self, method: str, url: str, body: Any = None, retries: int | None = None) -> httpx.Response:
         """The server's answer, good or bad. The deadline begins when the request is its turn.
@@ -101,11 +106,11 @@ class Connection:
                 return await self._client.request(method, url, json=body)
         except TimeoutError as error:
             raise PromptFailed(f"{self.url} did not answer within {limit:.3g} s.") from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, OverflowError, UnicodeError) as error:
             raise ModelUnavailable(f"{self.url!r} is not a valid URL: {error}.") from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return ModelUnavailable(f"No answer from {self.url}: {_reason(error)}. Is the server running?")
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return PromptFailed(f"{self.url} broke off: {_reason(error)}.")
 
     def _pause(self, attempt: int, found: httpx.Response | Exception) -> float | None:
@@ -119,6 +124,17 @@ class Connection:
                 return None
             asked = _asked_pause(found.headers.get("Retry-After", ""))
         return (self.backoff_s * 2**attempt if asked is None else asked) * random.uniform(1.0, 1.25)
+
+
+def _authorization(key: str) -> dict[str, str]:
+    """The header for a key. One that begins with its scheme, as "Basic ...", is sent as it is. Raises BadInput for
+    characters that no header holds, without repeating the key.
+    """
+    if not key:
+        return {}
+    if not key.isascii() or not key.isprintable():
+        raise BadInput("The server's key has characters in it that no key has; was it copied as a whole, and alone?")
+    return {"Authorization": key if key.startswith(("Basic ", "Bearer ")) else f"Bearer {key}"}
 
 
 def _asked_pause(value: str) -> float | None:

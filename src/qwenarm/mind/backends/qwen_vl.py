@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
@@ -14,13 +15,10 @@ import torch
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind import grammar
 from qwenarm.mind.answer import Answer
-from qwenarm.mind.checkpoints import Checkpoint, load_model, load_processor, locate, plan_for, quiet
-from qwenarm.mind.coordinates import ResizedPixels
+from qwenarm.mind.checkpoints import Checkpoint, load_model, locate, plan_for, quiet
 from qwenarm.mind.engine import Asked, Engine
-from qwenarm.mind.families import Family
 from qwenarm.mind.fitting import is_out_of_memory, out_of_memory
-from qwenarm.mind.inputs import Reader
-from qwenarm.mind.layout import chat_text, template_of
+from qwenarm.mind.inputs import Asker
 from qwenarm.mind.memory import Load
 from qwenarm.types import Completion, Prompt
 
@@ -55,8 +53,8 @@ class QwenVL:
         seed: int = 0,
         graphs: bool = False,
     ) -> None:
-        if batch < 1 or (threads is not None and threads < 1) or (temperature is not None and temperature < 0):
-            raise BadInput("batch and threads of a model are at least 1, its temperature at least 0.")
+        if batch < 1 or (threads is not None and threads < 1) or not 0 <= (temperature or 0.0) < math.inf:
+            raise BadInput("batch and threads of a model are at least 1, its temperature at least 0 and finite.")
         checkpoint = locate(source)
         self.name, self.checkpoint = source, checkpoint
         self.preset = checkpoint.preset
@@ -65,17 +63,14 @@ class QwenVL:
         self.device, self.dtype = self.plan.device, getattr(torch, self.plan.dtype)
         self.threads = threads or _default_threads(self.device, checkpoint)
         self.batch, self.seed = batch, seed
-        self.processor = load_processor(checkpoint)
-        self.reader = Reader(self.processor)
-        _check_placeholder(source, self.reader.image, checkpoint.config["image_token_id"])
-        self.family = _with_limits_of(self.processor, checkpoint.family)
+        self.asker = Asker(checkpoint, thinking)
+        self.processor, self.family, self.opening = self.asker.processor, self.asker.family, self.asker.opening
         self.model = load_model(checkpoint, self.plan)
         self._parameters = sum(weight.numel() for weight in self.model.parameters())
-        self.template = template_of(self.processor)
-        self._options = {"enable_thinking": thinking} if self.family.thinking_switch else {}
         self._stops = _stop_ids(self.model, self.processor.tokenizer)
-        self.opening = _opening(self.processor, self._options)
         self.thinking = _leaves_thinking_open(self.opening) or (thinking and self.family.thinking_switch)
+        if thinking and not self.thinking:
+            raise BadInput(f"{source!r} ({self.family.title}) cannot be told to think; take one named Thinking.")
         self.sampling = self.family.sampling(self.thinking, temperature)
         self.engine = Engine(self.model, self.sampling, graphs)
         if graphs and not self.engine.recorded:
@@ -91,6 +86,7 @@ class QwenVL:
             "model_type": self.checkpoint.model_type,
             "revision": self.checkpoint.revision,
             "sha256": self.checkpoint.sha256,
+            "files": self.checkpoint.files,
             "parameters": self._parameters,
             "device": self.device,
             "dtype": self.plan.name,
@@ -104,7 +100,7 @@ class QwenVL:
 
     def text_of(self, prompt: Prompt) -> str:
         """The prompt as the checkpoint's chat template writes it, images as one placeholder each."""
-        return chat_text(self.processor, self.template, prompt, self.family, **self._options)
+        return self.asker.text(prompt)
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         done: list[Completion] = []
@@ -129,8 +125,7 @@ class QwenVL:
 
     def _asked(self, prompt: Prompt) -> Asked:
         """The prompt as tokens and pixels, with an answer that is still to be written."""
-        pixels, grids = self.reader.pixels(prompt.images) if prompt.images else (None, None)
-        ids = self.reader.ids(self.text_of(prompt), [] if grids is None else grids.tolist())
+        ids, pixels, grids = self.asker.read(prompt)
         source = self._source(ids, pixels) if self.sampling.temperature > 0 else None
         return Asked(ids, self._answer(prompt), pixels, grids, source)
 
@@ -163,23 +158,6 @@ class QwenVL:
         return Completion(text, seconds, tokens_in, answer.spent, answer.finish)
 
 
-def _with_limits_of(processor: Any, family: Family) -> Family:
-    """The family, counting pixels as this checkpoint's processor resizes them."""
-    if not isinstance(family.codec, ResizedPixels):
-        return family
-    size = processor.image_processor.size
-    limits = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
-    return replace(family, codec=replace(family.codec, **limits))
-
-
-def _check_placeholder(source: str, written: int, known: int) -> None:
-    """A checkpoint whose parts were mixed up would look for its frames in vain."""
-    if written != known:
-        raise ModelUnavailable(
-            f"{source!r} is mixed up: its tokenizer writes a picture as token {written}, its config.json says {known}."
-        )
-
-
 def _default_threads(device: str, checkpoint: Checkpoint) -> int:
     return 1 if device == "cpu" and checkpoint.weight_bytes < SMALL else torch.get_num_threads()
 
@@ -202,12 +180,3 @@ def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
 
 def _leaves_thinking_open(opening: str) -> bool:
     return opening.rfind("<think>") > opening.rfind("</think>")
-
-
-def _opening(processor: Any, options: Mapping[str, Any]) -> str:
-    """What the template writes at the head of every answer, such as "<think>\\n" of a thinking model; "" for most."""
-    turn = "<|im_start|>assistant\n"
-    text = processor.apply_chat_template(
-        [{"role": "user", "content": "?"}], add_generation_prompt=True, tokenize=False, **options
-    )
-    return text.rpartition(turn)[2] if turn in text else ""

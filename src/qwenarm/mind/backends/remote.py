@@ -19,19 +19,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import httpx
 
-from qwenarm.errors import ModelUnavailable, PromptFailed, UnknownName
+from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed, UnknownName
 from qwenarm.mind.backends import _chat
-from qwenarm.mind.backends._http import Connection, complaint, run
-from qwenarm.mind.families import DEFAULT, PUBLISHED, Family, family_named
+from qwenarm.mind.backends._http import DOWN, Connection, complaint, run
+from qwenarm.mind.families import DEFAULT, PUBLISHED, Family, family_named, published_id
 from qwenarm.mind.layout import with_tools_in_text
 from qwenarm.mind.presets import preset_named
 from qwenarm.mind.structural_tag import structural_tag
@@ -84,6 +86,16 @@ class Remote:
     ) -> None:
         if constrain not in CONSTRAINTS:
             raise UnknownName("way to constrain", constrain, CONSTRAINTS)
+        _check_address(url)
+        for name, value, least in (
+            ("concurrency", concurrency, 1),
+            ("retries", retries, 0),
+            ("temperature", temperature or 0.0, 0),
+            ("timeout_s", timeout_s, 0.001),
+            ("deadline_s", deadline_s, 0.001),
+        ):
+            if not least <= value < math.inf:
+                raise BadInput(f"{name} of a server is at least {least:g} and finite, not {value}.")
         self.url = url.rstrip("/").removesuffix("/v1") + "/v1"
         self.tools, self.seed, self.preset = tools, seed, preset_named(preset)
         limits = {"timeout_s": timeout_s, "deadline_s": deadline_s, "retries": retries, "backoff_s": backoff_s}
@@ -96,7 +108,10 @@ class Remote:
             raise ModelUnavailable(str(failed)) from failed
         self.family, self.family_from = _family(family, listed)
         self.thinking = _only_thinks(listed) or (thinking and self.family.thinking_switch)
+        if thinking and not self.thinking:
+            raise BadInput(f"{self.name!r} was taken for {self.family.title}, which cannot be told to think.")
         self.sampling = self.family.sampling(self.thinking, temperature)
+        self.root = str(listed.get("root") or self.name)
         self.server = str(listed.get("owned_by") or "")
         self.version = run(self._version()) if self.server == "vllm" else ""
         self.constrain = self._constraint() if constrain == "auto" else constrain
@@ -104,6 +119,7 @@ class Remote:
     def describe(self) -> Mapping[str, Any]:
         return {
             "model": self.name,
+            **({"root": self.root} if self.root != self.name else {}),
             "url": self.url,
             "server": f"{self.server} {self.version}".strip(),
             "family": self.family.name,
@@ -117,25 +133,31 @@ class Remote:
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion | PromptFailed]:
         """A prompt that fails for good fails alone. But as long as the server has not answered any, or when it has
-        failed many in a row, the fault is taken to be the server's, and ModelUnavailable is raised.
+        failed many in a row, the fault is taken to be the server's, and ModelUnavailable is raised. An answer's seconds
+        are those that it was waited for.
         """
-        began = time.perf_counter()
         answers = run(self._all(prompts))
-        share = (time.perf_counter() - began) / max(1, len(prompts))
         for answer in answers:
             if isinstance(answer, ModelUnavailable):
                 raise answer
         self._judge(answers)
-        return [replace(answer, seconds=share) if isinstance(answer, Completion) else answer for answer in answers]
+        return answers
 
     async def _all(self, prompts: Sequence[Prompt]) -> list[Any]:
         async def one(prompt: Prompt) -> Completion | PromptFailed | ModelUnavailable:
+            began = time.perf_counter()
             try:
-                return await self._answer(prompt)
+                answer = await self._answer(prompt)
             except (PromptFailed, ModelUnavailable) as failed:
                 return failed
+            return replace(answer, seconds=time.perf_counter() - began)
 
-        return await asyncio.gather(*map(one, prompts))
+        tasks = [asyncio.create_task(one(prompt)) for prompt in prompts]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # none goes on behind an error
+                task.cancel()
 
     def _judge(self, answers: Sequence[Completion | PromptFailed]) -> None:
         failures = [answer for answer in answers if isinstance(answer, PromptFailed)]
@@ -157,6 +179,9 @@ class Remote:
             raise self._locked(response)
         if response.is_success:
             entries = {str(entry["id"]): entry for entry in _chat.listed(response, self.url, "data") if "id" in entry}
+        elif model is None:
+            told = response.headers.get("Location") or complaint(response)
+            raise ModelUnavailable(f"{self.url} answered GET /models with status {response.status_code}: {told}")
         else:
             entries = dict[str, dict[str, Any]]()
         served = ", ".join(entries) or "none"
@@ -200,12 +225,15 @@ class Remote:
         if response.status_code in LOCKED:
             raise self._locked(response)
         if not response.is_success:
-            kind = ModelUnavailable if response.status_code == UNKNOWN else PromptFailed
+            kind = ModelUnavailable if response.status_code in DOWN | {UNKNOWN} else PromptFailed
             raise kind(f"{self.url} answered with status {response.status_code}: {complaint(response)}")
         choices = _chat.listed(response, self.url, "choices")
         if not choices:
             raise PromptFailed(f"{self.url} answered without any choice.")
-        return self._completion(choices[0], response.json().get("usage") or {})
+        try:
+            return self._completion(choices[0], response.json().get("usage") or {})
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise PromptFailed(f"{self.url} answered with a choice that is not of the OpenAI protocol.") from error
 
     def _locked(self, response: httpx.Response) -> ModelUnavailable:
         return ModelUnavailable(
@@ -250,11 +278,26 @@ class Remote:
     def _completion(self, choice: Mapping[str, Any], usage: Mapping[str, Any]) -> Completion:
         finish = str(choice.get("finish_reason") or "stop")
         return Completion(
-            text=_chat.text(choice.get("message") or {}, self.family),
+            text=_chat.text(choice["message"], self.family),
             tokens_in=int(usage.get("prompt_tokens") or 0),
             tokens_out=int(usage.get("completion_tokens") or 0),
             finish="stop" if finish in ("tool_calls", "function_call") else finish,
         )
+
+
+def _check_address(url: str) -> None:
+    """Raises BadInput for an address that holds more than where the server is, without repeating a password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ModelUnavailable(f"{url!r} is not a valid URL: {error}.") from error
+    if parts.username or parts.password:
+        raise BadInput(
+            "User and password in a URL would be written into every report. Put them into the environment variable "
+            f"{OWN_KEY}: 'Basic' and a space before their base64 form."
+        )
+    if parts.query:
+        raise BadInput(f"A server's URL ends before its '?'; a key goes into the environment variable {OWN_KEY}.")
 
 
 def _key(url: str) -> str:
@@ -262,7 +305,7 @@ def _key(url: str) -> str:
     open line.
     """
     private = url.startswith(("https://", *(f"http://{host}{end}" for host in HERE for end in (":", "/"))))
-    return os.environ.get(OWN_KEY) or (os.environ.get(COMMON_KEY, "") if private else "")
+    return (os.environ.get(OWN_KEY) or (os.environ.get(COMMON_KEY, "") if private else "")).strip()
 
 
 def _family(named: str | None, listed: Mapping[str, Any]) -> tuple[Family, str]:
@@ -276,7 +319,8 @@ def _family(named: str | None, listed: Mapping[str, Any]) -> tuple[Family, str]:
 
 def _hub_id(listed: Mapping[str, Any]) -> str | None:
     """The published checkpoint behind a listed name: vLLM and SGLang give it as its root."""
-    return next((str(listed[key]) for key in ("id", "root") if listed.get(key) in PUBLISHED), None)
+    names = (str(listed[key]) for key in ("id", "root") if listed.get(key))
+    return next((found for name in names if (found := published_id(name))), None)
 
 
 def _only_thinks(listed: Mapping[str, Any]) -> bool:
