@@ -36,7 +36,7 @@ def source(save_tiny, tmp_path, monkeypatch):
 def test_every_family_answers_there_as_here(source, look, specs, kind, dtype):
     folder = source(kind)
     here = QwenVL(folder, device="cpu", dtype=dtype)
-    prompts = ask(here, look, specs, limit=10)
+    prompts = ask(here, look, specs, limit=6)
     with pretend_gpu() as gpu:
         there = QwenVL(folder, dtype=None if dtype == "bfloat16" else dtype)
         told = there.describe()
@@ -44,7 +44,7 @@ def test_every_family_answers_there_as_here(source, look, specs, kind, dtype):
         assert all(weight.device.type == "cuda" for weight in there.model.parameters())
         for several in (prompts[:3], prompts[3:]):
             assert written(there, several) == written(here, several)
-        assert gpu.kernels > 500
+        assert gpu.kernels > 300
 
 
 def test_drawn_answers_too(source, look, specs):
@@ -131,9 +131,9 @@ def test_the_benchmarks_run(monkeypatch, capsys, request):
     import gpu_counts
     import gpu_decoding
 
-    monkeypatch.setattr("sys.argv", ["", "--tiny", "--sizes", "2B", "--batches", "1", "3", "--times", "1"])
+    monkeypatch.setattr("sys.argv", ["", "--tiny", "--sizes", "2B", "--batches", "3", "--times", "1"])
     gpu_decoding.main()
-    assert capsys.readouterr().out.count("times plain") == 2 * 2 + 1
+    assert capsys.readouterr().out.count("times plain") == 2 + 1
     with pretend_gpu() as gpu:
         found = gpu_counts.count(gpu, "2B", 1, shallow=True)
     launches = [found[way]["launches"] for way in ("plain", "engine", "graphs")]
