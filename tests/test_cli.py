@@ -233,3 +233,19 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     assert b"95 % interval" in out
     reading = trace.read(tmp_path)
     assert len(reading.episodes) > 1 and reading.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "--seed", "-1", "--policy", "oracle"], "A seed is 0 or more"),
+        (["show", "put", "--seed", "-1"], "A seed is 0 or more"),
+        (["run", "hello", "--policy", "oracle"], "nobody can judge this one"),
+        (["show", "put", "--out", "sheet.foo"], "Cannot write"),
+    ],
+)
+def test_what_cannot_be_played_is_one_sentence(capsys, tmp_path, monkeypatch, words, told):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from qwenarm import baselines
 from qwenarm.changes import Changes, parse, spell
 from qwenarm.clock import parse_clock
-from qwenarm.errors import UnknownName
+from qwenarm.errors import BadInput, UnknownName
 from qwenarm.metrics import Metrics
 from qwenarm.mind.presets import Altitude, Preset
 from qwenarm.registry import split_names
@@ -132,6 +133,14 @@ def _elsewhere(choice: Choice, seeds: Iterable[int]) -> Iterator[ArmEnv]:
     for seed in seeds:
         env.reset(seed=seed)
         yield env
+
+
+def check_playable(choice: Choice, seed: int) -> None:
+    """Raises UnknownName or BadInput for an episode that cannot be played."""
+    with closing(make_env(choice)) as env:
+        env.reset(seed=seed)
+        if choice.policy == "oracle" and env.setup.goal is None:
+            raise BadInput(f"The oracle needs a goal, and nobody can judge this one: {env.setup.unjudged}.")
 
 
 def assumed(described: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ def run(
 
     Example: qwenarm run "put the red cube in the blue bowl" --seed 3
     """
-    from qwenarm.assemble import Choice, assumed, make_backend, make_env, perform
+    from qwenarm.assemble import Choice, assumed, check_playable, make_backend, perform
     from qwenarm.changes import parse
     from qwenarm.live import LiveView
     from qwenarm.page import write_page
@@ -77,7 +77,7 @@ def run(
     choice = Choice(
         task, level, arm, policy, model, altitude, instruction, changes=parse(changes), clock=clock, cameras=cameras
     )
-    make_env(choice).close()  # a name that does not exist is told before a model is loaded
+    check_playable(choice, seed)  # before a model is loaded
     if (backend := make_backend(choice)) and (doubt := assumed(backend.describe())):
         out.print(doubt, style="yellow")
     folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '-')}-{seed}"

@@ -96,7 +96,11 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A new episode. options: {"instruction": words} makes a scene for free words, in this episode only."""
+        """A new episode. options: {"instruction": words} makes a scene for free words, in this episode only. Raises
+        BadInput for a negative seed.
+        """
+        if seed is not None and seed < 0:
+            raise BadInput(f"A seed is 0 or more, not {seed}.")
         super().reset(seed=seed)
         seed = seed if seed is not None else int(self.np_random.integers(2**31))
         self.setup = self._build(seed, (options or {}).get("instruction", self.words))

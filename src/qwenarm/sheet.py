@@ -29,8 +29,8 @@ def write_sheet(env: ArmEnv, path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_sheet(env).save(path)
-    except OSError as error:
-        raise BadInput(f"Cannot write {path}: {error.strerror}.") from error
+    except (OSError, ValueError) as error:  # ValueError: an ending that names no format of pictures
+        raise BadInput(f"Cannot write {path}: {getattr(error, 'strerror', None) or error}.") from error
     return path
 
 

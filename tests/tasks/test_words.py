@@ -247,3 +247,39 @@ def test_too_much_for_the_table_is_told():
             + ", "
             + " and ".join(f"put the {c} ball in the {c} tray" for c in ("red", "blue", "green", "white", "black"))
         )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "put the red cube on the table and the green cube in the blue bowl",
+        "leave the red cube on the table and put the green cube in the blue bowl",
+        "leave the red cube and put the green cube in the blue bowl",
+        "let the red cube be and put the green cube in the blue bowl",
+        "pick up the red cube and put the green cube in the blue bowl",
+        "stack three cubes on the yellow tray",
+        "stack all the cubes in the blue box",
+        "put the red cube to the left of the green cube and to the right of the blue cube",
+        "put the red cube next to the green cube and next to the blue cube",
+        "should the red cube be in the blue bowl?",
+    ],
+)
+def test_a_second_wish_that_no_rule_reads_is_not_taken_for_the_first(words):
+    reading = read(words)
+    assert reading.why
+    assert not reading.pairs and not reading.own
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "pick up the red cube and put it in the blue bowl",
+        "ok, put the red cube in the blue bowl",
+        "put the red cube in the blue bowl and put the green cube in the white tray",
+        "put the red cube in the blue bowl and the green cube in the white tray",
+        "take the red cube and the green cube and put them in the blue bowl",
+        "put the red cube that is on the table in the blue bowl",
+    ],
+)
+def test_what_was_understood_still_is(words):
+    assert read(words).pairs

@@ -40,7 +40,7 @@ TURNED = _words("with hold contain where")
 TOWER = _words("stack tower pile base bottom")
 OWN = _words("own same match matches matching its their")
 MOVE = (
-    _words("put place move drop set lay get bring carry transfer leave take pick grab stack pile fill load")
+    _words("put place move drop set lay get bring carry transfer take pick grab stack pile fill load")
     | _words("insert deposit stick pop throw toss dump shift relocate build make")
 )  # fmt: skip
 SIDES: dict[str, Side] = {"leftof": "left", "rightof": "right", "infrontof": "front", "behind": "behind"}
@@ -63,12 +63,12 @@ HARMLESS = (
     frozenset(re.findall(r"[a-z]+", re.sub(r"{\w+}", "", " ".join(PUT + PUT_IN + PUT_ON + STACK + SORT + SORT_OWN))))
     | _words("now just kindly gently carefully slowly quickly softly safely straight directly hello hi hey us me my")
     | _words("do for let lets go ahead also need d have robot arm must ends going colour color colours colors shape")
-    | MOVE | PLACING | TURNED | TOWER | EVERY | DETERMINERS | ANY_THING
+    | MOVE | PLACING | TURNED | TOWER | EVERY | DETERMINERS | ANY_THING | {"ok", "okay"}
 )  # fmt: skip
 """Words that leave a wish what it is: all that our own wordings are made of, and some more."""
 ENDS = PLACING | _words("and then goes belongs should at please")
 """What comes behind a colour that stands for a thing of that colour."""
-QUESTIONS = _words("is are was were has does did what which where who how why when")
+QUESTIONS = _words("should shall might is are was were has does did what which where who how why when")
 """A sentence that begins with one of these asks, and wants nothing moved."""
 
 

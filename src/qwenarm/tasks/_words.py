@@ -106,6 +106,8 @@ def read(instruction: str) -> Reading:
         return Reading(single, why="it does not say what shall be where")
     if why := _unfit(pairs):
         return Reading(single, why=why)
+    if plain & {"stack", "pile", "tower"} and any(thing.every for thing in things):
+        return Reading(single, why="no rule reads a tower of a class of things")
     told = {thing for pair in pairs for thing in (pair.what, pair.where)}
     if idle := [thing for thing in things if thing not in told]:
         return Reading(single, why=f"it does not say what shall become of {idle[0]}")
@@ -122,7 +124,27 @@ def _unread(row: Sequence[str | Thing]) -> str:
     bare = [item for item in row if item not in lex.DETERMINERS]
     if any(word == "from" and isinstance(following, Thing) for word, following in pairwise(bare)):
         odd.append("from")
+    odd += _second_wishes(bare)
     return f"no rule reads {', '.join(repr(word) for word in dict.fromkeys(odd))}" if odd else ""
+
+
+def _second_wishes(bare: Sequence[str | Thing]) -> Iterator[str]:
+    """The words with which a sentence begins another wish that no rule tells from the first: "on the table and ...",
+    "let it be", "left of X and behind Y", "pick up X and put Y".
+    """
+    plain = {item for item in bare if isinstance(item, str)}
+    if any(word == "table" and after in ("and", ",") for word, after in pairwise(bare)):
+        yield "table"
+    if plain >= {"let", "be"}:
+        yield "let"
+    for before, word, after in zip(bare, bare[1:], bare[2:], strict=False):
+        if isinstance(before, Thing) and word == "and" and after in lex.PLACING:
+            yield str(after)
+    short = ["", *(item for item in bare if item not in ("up", ","))]
+    for lead, thing, joint, verb, other in zip(short, short[1:], short[2:], short[3:], short[4:], strict=False):
+        pair = isinstance(thing, Thing) and isinstance(other, Thing)
+        if pair and joint == "and" and verb in lex.MOVE and lead not in lex.PLACING:
+            yield str(verb)
 
 
 def _row(words: Sequence[str]) -> Iterator[str | Thing]:
