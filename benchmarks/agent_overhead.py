@@ -10,9 +10,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from qwenarm.assemble import Choice, make_backend, perform
+from qwenarm.episode.rollout import drive
 from qwenarm.errors import ModelUnavailable
-from qwenarm.rollout import drive
+from qwenarm.factory import RunConfig, make_backend, perform
 from qwenarm.types import Episode
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,14 +20,14 @@ NOT_OURS = ("model", "physics", "render")
 GOAL = 0.05
 
 
-def play(choice: Choice, seeds: int) -> tuple[list[Episode], str]:
+def play(config: RunConfig, seeds: int) -> tuple[list[Episode], str]:
     """The episodes, and who played them."""
     try:
-        backend, who = make_backend(choice), choice.model
+        backend, who = make_backend(config), config.model
     except ModelUnavailable as error:
         print(f"{error}\nThe oracle plays instead: no model time at all.", file=sys.stderr)
-        choice, backend, who = Choice(choice.task, policy="oracle"), None, "oracle"
-    return list(drive((perform(choice, seed, backend) for seed in range(seeds)), backend)), who
+        config, backend, who = RunConfig(config.task, policy="oracle"), None, "oracle"
+    return list(drive((perform(config, seed, backend) for seed in range(seeds)), backend)), who
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()
 
-    episodes, who = play(Choice(args.task, model=args.model), args.seeds)
+    episodes, who = play(RunConfig(args.task, model=args.model), args.seeds)
     seconds: Counter[str] = Counter()
     for episode in episodes:
         for turn in episode.turns:

@@ -16,13 +16,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from qwenarm.assemble import Choice, make_env
-from qwenarm.attribution.causes import Case, Finding, find_cause
-from qwenarm.baselines import Oracle
+from qwenarm.diagnosis.find_cause import Case, Finding, find_cause
 from qwenarm.env import ArmEnv
-from qwenarm.mind.policies import Deciding
-from qwenarm.rollout import drive, play
-from qwenarm.stats import wilson
+from qwenarm.episode.rollout import drive, play
+from qwenarm.evaluation.stats import wilson
+from qwenarm.factory import RunConfig, make_env
+from qwenarm.mind.vlm_policy import Deciding
+from qwenarm.policies.baselines import Oracle
 from qwenarm.tasks import oracle_call
 from qwenarm.types import (
     Decision,
@@ -159,8 +159,8 @@ class Breakage:
     policy: type[Oracle] = Oracle
     spoil: Callable[[ArmEnv], None] = lambda env: None
 
-    def env(self, choice: Choice) -> ArmEnv:
-        return cast(ArmEnv, Hobbled(make_env(choice), self.spoil))
+    def env(self, config: RunConfig) -> ArmEnv:
+        return cast(ArmEnv, Hobbled(make_env(config), self.spoil))
 
 
 BREAKAGES = {
@@ -182,13 +182,13 @@ def _shifted(value: Any, rng: np.random.Generator) -> Any:
 
 def failed(breakage: Breakage, task: str, level: int, seeds: Iterator[int]) -> Iterator[tuple[Case, Episode]]:
     """The episodes that fail by a breakage, out of those seeds."""
-    choice = Choice(task, level, policy="oracle")
+    config = RunConfig(task, level, policy="oracle")
     for seed in seeds:
-        env = breakage.env(choice)
+        env = breakage.env(config)
         (episode,) = drive([play(env, breakage.policy(env, seed), seed)])
         env.close()
         if episode.outcome is not Outcome.SUCCESS:
-            case = Case(episode, lambda: breakage.env(choice), lambda env, seed=seed: breakage.policy(env, seed))
+            case = Case(episode, lambda: breakage.env(config), lambda env, seed=seed: breakage.policy(env, seed))
             yield case, episode
 
 

@@ -11,30 +11,30 @@ from pathlib import Path
 
 from rich.console import Console
 
-from qwenarm.assemble import Choice
-from qwenarm.evaluate import Score, plan, scores
-from qwenarm.ledger import rows
-from qwenarm.progress import show_evaluation
+from qwenarm.cli.progress import show_evaluation
+from qwenarm.evaluation.evaluate import Score, plan, scores
+from qwenarm.evaluation.ledger import rows
+from qwenarm.factory import RunConfig
 
 RESULTS = Path(__file__).parent / "results" / "closed_loop.json"
 TASKS = "put,stack,sort"
 ROWS = (
-    ("bundled model", Choice(), 100),
-    ("bundled, seen combinations only", Choice(combos="seen"), 100),
-    ("bundled, unseen combinations only", Choice(combos="unseen"), 100),
-    ("bundled, seen from overhead", Choice(cameras="overhead"), 100),
-    ("bundled, blind (grey frames)", Choice(policy="blind"), 100),
-    ("oracle", Choice(policy="oracle"), 200),
-    ("random", Choice(policy="random"), 100),
-    ("idle", Choice(policy="idle"), 100),
+    ("bundled model", RunConfig(), 100),
+    ("bundled, seen combinations only", RunConfig(combos="seen"), 100),
+    ("bundled, unseen combinations only", RunConfig(combos="unseen"), 100),
+    ("bundled, seen from overhead", RunConfig(cameras="overhead"), 100),
+    ("bundled, blind (grey frames)", RunConfig(policy="blind"), 100),
+    ("oracle", RunConfig(policy="oracle"), 200),
+    ("random", RunConfig(policy="random"), 100),
+    ("idle", RunConfig(policy="idle"), 100),
 )
 """Who plays, what is chosen, seeds per task."""
 
 
-def measure(choice: Choice, seeds: int, out: Path, workers: int) -> list[Score]:
+def measure(config: RunConfig, seeds: int, out: Path, workers: int) -> list[Score]:
     """One row of the table: a score per task. What stands in the ledger already is not played again."""
-    folder = out / "-".join(filter(None, (choice.policy, choice.combos, choice.cameras)))
-    wanted = plan(choice, tasks=TASKS, seeds=seeds)
+    folder = out / "-".join(filter(None, (config.policy, config.combos, config.cameras)))
+    wanted = plan(config, tasks=TASKS, seeds=seeds)
     show_evaluation(Console(), wanted, folder, workers=workers, batch=8)
     return scores(rows(folder))
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/closed-loop"))
     parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
-    found = {who: measure(choice, seeds, args.out, args.workers) for who, choice, seeds in ROWS}
+    found = {who: measure(config, seeds, args.out, args.workers) for who, config, seeds in ROWS}
     print("| policy | n per task | put | stack (two) | sort |\n| --- | --- | --- | --- | --- |")
     for who, row in found.items():
         print(f"| {who} | {row[0].n} | {' | '.join(map(text, row))} |")

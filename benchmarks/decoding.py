@@ -25,17 +25,17 @@ from typing import Any
 import torch
 from PIL import Image
 
-from qwenarm.assemble import Choice, make_env
-from qwenarm.mind.answer import Answer
-from qwenarm.mind.backends.qwen_vl import QwenVL
-from qwenarm.mind.checkpoints import load_model
-from qwenarm.mind.drafts import Drafts
-from qwenarm.mind.engine import Asked
-from qwenarm.mind.grammar import available
-from qwenarm.mind.language import parse, to_prompt
-from qwenarm.mind.policies import VlmPolicy
-from qwenarm.mind.presets import QWEN, Preset
-from qwenarm.rollout import observe
+from qwenarm.episode.rollout import observe
+from qwenarm.factory import RunConfig, make_env
+from qwenarm.mind.backends.local import QwenVL
+from qwenarm.mind.checkpoints.load import load_model
+from qwenarm.mind.constrained.lark import available
+from qwenarm.mind.inference.answer import Answer
+from qwenarm.mind.inference.engine import Asked
+from qwenarm.mind.inference.fused.speculative import Drafts
+from qwenarm.mind.prompt.messages import parse, to_prompt
+from qwenarm.mind.prompt.presets import QWEN, Preset
+from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.skills import specs
 from qwenarm.types import Completion, Decision, Observation, Prompt, SkillCall, SkillResult, Turn
 
@@ -48,8 +48,8 @@ CAMERAS = ("front", "overhead", "wrist", "wide")
 
 FORCED_HEAD = 5
 RUNS = (1, 11, 1, 1, 1, 8, 1, 1, 3, 1, 1, 5)
-"""The call "pick the red cube at [512, 430]" in Qwen3's vocabulary: so many tokens lead to its first choice, and so
-many are known at each choice, itself included (tests/mind/test_golden.py)."""
+"""The call "pick the red cube at [512, 430]" in Qwen3's vocabulary: so many tokens lead to its first config, and so
+many are known at each config, itself included (tests/mind/test_golden.py)."""
 
 Times = dict[str, dict[str, list[float]]]
 
@@ -100,10 +100,10 @@ class Plain:
 
 def looks(model: QwenVL, preset: Preset, count: int) -> list[Observation]:
     """The first looks of so many episodes of ``put``."""
-    policy, env, found = VlmPolicy(model, specs(), preset), make_env(Choice("put")), []
+    policy, env, found = VlmPolicy(model, specs(), preset), make_env(RunConfig("put")), []
     for seed in range(count):
         env.reset(seed=seed)
-        found.append(observe(env, policy, ""))
+        found.append(observe(env, policy))
     env.close()
     return found
 
@@ -208,14 +208,14 @@ def growth(model: QwenVL, rounds: int) -> dict[str, dict[str, float]]:
 def overhead(model: QwenVL, rounds: int) -> dict[str, float]:
     """ms of processor time for what a decision takes beside the model, at 256 x 256."""
     preset = replace(model.preset, frame_size=SQUARE)
-    policy, env = VlmPolicy(model, specs(), preset), make_env(Choice("put"))
+    policy, env = VlmPolicy(model, specs(), preset), make_env(RunConfig("put"))
     env.reset(seed=0)
-    seen = observe(env, policy, "")
+    seen = observe(env, policy)
     (prompt,) = asked_of(model, [seen], preset)
     (said,) = model.generate([prompt])
     sizes = {"front": SQUARE}
     parts: dict[str, Callable[[Any], Any]] = {
-        "render": lambda _: observe(env, policy, ""),
+        "render": lambda _: observe(env, policy),
         "messages": lambda _: asked_of(model, [seen], preset),
         "tokens, pixels, grammar": lambda _: model._asked(prompt),
         "parse": lambda _: parse(said.text, policy.specs, model.family, sizes, max_calls=1, finish=said.finish),

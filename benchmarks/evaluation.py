@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwenarm import ledger
-from qwenarm.assemble import Choice, make_backend
-from qwenarm.evaluate import Begun, Plan, evaluate, plan
+from qwenarm.evaluation import ledger
+from qwenarm.evaluation.evaluate import Begun, Plan, evaluate, plan
+from qwenarm.factory import RunConfig, make_backend
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("model", "render", "physics")
@@ -104,7 +104,7 @@ def compared(scratch: Path, tasks: str, seeds: int) -> list[dict[str, Any]]:
     """The same episodes in every setup."""
     found = []
     for workers, batch in SETUPS:
-        what = plan(Choice(), tasks=tasks, seeds=seeds)
+        what = plan(RunConfig(), tasks=tasks, seeds=seeds)
         found.append(told(run(what, scratch / f"{workers}-{batch}", workers, batch), workers, batch))
         print(json.dumps(found[-1], indent=1), flush=True)
     return found
@@ -112,7 +112,7 @@ def compared(scratch: Path, tasks: str, seeds: int) -> list[dict[str, Any]]:
 
 def thousand(scratch: Path, tasks: str) -> dict[str, Any]:
     """What a thousand episodes of the suite take, in the proportions in which it plays the model and its controls."""
-    played = run(plan(Choice(), "quick", tasks, seeds=1), scratch / "quick", CORES, 16)
+    played = run(plan(RunConfig(), "quick", tasks, seeds=1), scratch / "quick", CORES, 16)
     roles = Counter(row.role for row in ledger.rows(played.folder))
     minutes = 1000 / 60 * played.cpu_s / played.episodes / CORES
     return {**told(played, CORES, 16), "roles": dict(roles), "minutes_per_1000_on_2_cores": minutes}
@@ -127,7 +127,7 @@ def main() -> None:
     args = parser.parse_args()
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    make_backend(Choice())  # importing torch is nobody's work
+    make_backend(RunConfig())  # importing torch is nobody's work
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         runs = compared(Path(scratch), args.task, args.seeds)

@@ -22,13 +22,12 @@ from typing import Any
 
 import torch
 from decoding import FORCED_HEAD, RUNS, Paced
-from pretend_gpu import pretend_gpu
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from qwenarm.errors import BadInput
-from qwenarm.mind.engine import Asked, Engine
-from qwenarm.mind.published import size_of
-from qwenarm.mind.whole import moments
+from qwenarm.mind.inference.engine import Asked, Engine
+from qwenarm.mind.inference.transformers_forward import moments
+from qwenarm.mind.model_sizes import size_of
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = ("2B", "4B", "8B")
@@ -150,9 +149,9 @@ def compare(model: Any, rows: int, speed: float, times: int) -> dict[str, dict[s
     asked = questions(model, rows, seed=rows)
     found = {"plain": measure_plain(model, asked, times)}
     least = roofline_ms(model, len(asked[0].ids), rows, speed)
-    for name, graphs in {"engine": False, **({"graphs": True} if model.device.type == "cuda" else {})}.items():
+    for name in ("engine",):
         try:
-            row = measure(Engine(model, graphs=graphs), asked, times)
+            row = measure(Engine(model), asked, times)
         except RuntimeError as error:  # what fails on this device must not cost what was measured before
             print(f"{name}, batch {rows}: failed, {str(error).splitlines()[0]}", file=sys.stderr)
             continue
@@ -182,9 +181,6 @@ def main() -> None:
 
     if args.device == "cpu" or torch.cuda.is_available():
         run(args)
-    elif args.tiny:
-        with pretend_gpu():
-            run(args)
     else:
         print("No CUDA device is at hand: nothing to measure. `--tiny` shows that the script runs.", file=sys.stderr)
 

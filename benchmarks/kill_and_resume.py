@@ -16,10 +16,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from qwenarm import ledger
-from qwenarm.assemble import Choice
-from qwenarm.evaluate import evaluate, plan
-from qwenarm.trace import FILE
+from qwenarm.episode.trace import FILE
+from qwenarm.evaluation import ledger
+from qwenarm.evaluation.evaluate import evaluate, plan
+from qwenarm.factory import RunConfig
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 200
@@ -68,7 +68,7 @@ def lines_of(folder: Path) -> list[tuple[str, str]]:
 
 def play(folder: Path, seeds: int) -> None:
     """The same evaluation to its end, or less of it, in this process and undisturbed."""
-    for _ in evaluate(plan(Choice(policy=POLICY), tasks="put", seeds=seeds, controls=CONTROL), folder, batch=2):
+    for _ in evaluate(plan(RunConfig(policy=POLICY), tasks="put", seeds=seeds, controls=CONTROL), folder, batch=2):
         pass
 
 

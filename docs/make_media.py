@@ -11,9 +11,9 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image
 
-from qwenarm.assemble import Choice, make_backend, perform
-from qwenarm.recorder import FilmRecorder
-from qwenarm.rollout import drive
+from qwenarm.display.film import FilmRecorder
+from qwenarm.episode.rollout import drive
+from qwenarm.factory import RunConfig, make_backend, perform
 
 GIF = Path(__file__).parent / "media" / "demo.gif"
 WIDTH = 480
@@ -41,11 +41,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
-    choice = Choice(policy=args.policy, words=args.words)
-    backend = make_backend(choice)
+    config = RunConfig(policy=args.policy, words=args.words)
+    backend = make_backend(config)
     with TemporaryDirectory() as folder:
         recorder = FilmRecorder(Path(folder) / "film.mp4")
-        (episode,) = drive([perform(choice, args.seed, backend, [recorder])], backend)
+        (episode,) = drive([perform(config, args.seed, backend, [recorder])], backend)
         if episode.outcome != "success":
             raise SystemExit(f"The episode ended with: {episode.outcome}. {episode.detail}")
         first, *others = shrink(recorder.path)

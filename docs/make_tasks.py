@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from qwenarm.assemble import Choice, perform
-from qwenarm.body.body import Body
-from qwenarm.captions import short_call
+from qwenarm.body.simulation import Body
+from qwenarm.display.captions import short_call
 from qwenarm.env import ArmEnv
+from qwenarm.episode.rollout import drive
+from qwenarm.episode.watchers import Watcher
+from qwenarm.factory import RunConfig, perform
 from qwenarm.registry import list_names, load
-from qwenarm.rollout import drive
 from qwenarm.tasks import Goal, Setup
-from qwenarm.tasks._happenings import Voice
+from qwenarm.tasks.core.events import Voice
 from qwenarm.types import Episode, Observation, SkillCall
-from qwenarm.watching import Watcher
 
 PAGE = Path(__file__).parent / "tasks.md"
 MEDIA = Path(__file__).parent / "media" / "tasks"
@@ -96,8 +96,8 @@ class Camera(Watcher):
 def film(task: str) -> Path:
     """The oracle at level 2, or at level 1 where that takes too long. Raises RuntimeError when it fails."""
     for level in (2, 1):
-        camera, choice = Camera(), Choice(task=task, level=level, policy="oracle")
-        (episode,) = drive([perform(choice, _lively_seed(task, level), None, [camera])])
+        camera, config = Camera(), RunConfig(task=task, level=level, policy="oracle")
+        (episode,) = drive([perform(config, _lively_seed(task, level), None, [camera])])
         if episode.outcome != "success":
             raise RuntimeError(f"{task}, level {level}: {episode.outcome}. {episode.detail}")
         if camera.periods / 20 <= LONGEST_S:

@@ -8,10 +8,10 @@ cd examples && qwenarm run --task new_task:TASK --policy oracle
 import argparse
 from dataclasses import dataclass
 
-from qwenarm.assemble import Choice, perform
-from qwenarm.body.objects import GRASPABLE
+from qwenarm.body.objects.spec import GRASPABLE
 from qwenarm.body.state import WorldState
-from qwenarm.rollout import drive
+from qwenarm.episode.rollout import drive
+from qwenarm.factory import RunConfig, perform
 from qwenarm.tasks import Cast, Setup, Task
 from qwenarm.types import SkillCall
 
@@ -61,8 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--level", type=int, default=1)
     args = parser.parse_args(arguments)
-    choice = Choice(f"{__name__}:TASK", args.level, policy="oracle")
-    for episode in drive(perform(choice, seed, backend=None) for seed in range(args.seeds)):
+    config = RunConfig(f"{__name__}:TASK", args.level, policy="oracle")
+    for episode in drive(perform(config, seed, backend=None) for seed in range(args.seeds)):
         print(f'seed {episode.seed}: "{episode.instruction}": {episode.outcome} after {len(episode.turns)} turns')
 
 

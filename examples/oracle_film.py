@@ -6,10 +6,10 @@ python examples/oracle_film.py --task sort --seed 7
 import argparse
 from pathlib import Path
 
-from qwenarm.assemble import Choice, perform
-from qwenarm.page import write_page
-from qwenarm.recorder import FilmRecorder
-from qwenarm.rollout import drive
+from qwenarm.display.episode_page import write_page
+from qwenarm.display.film import FilmRecorder
+from qwenarm.episode.rollout import drive
+from qwenarm.factory import RunConfig, perform
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -23,8 +23,8 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
 
     recorder = FilmRecorder(args.out / "film.mp4")
-    choice = Choice(args.task, args.level, args.arm, policy="oracle")
-    (episode,) = drive([perform(choice, args.seed, backend=None, watchers=[recorder])])
+    config = RunConfig(args.task, args.level, args.arm, policy="oracle")
+    (episode,) = drive([perform(config, args.seed, backend=None, watchers=[recorder])])
 
     print(f'"{episode.instruction}": {episode.outcome} after {len(episode.turns)} turns')
     for turn in episode.turns:

@@ -7,11 +7,11 @@ python examples/own_instruction.py "put the red cube in the blue bowl" --policy 
 import argparse
 from pathlib import Path
 
-from qwenarm.assemble import Choice, make_backend, perform
-from qwenarm.page import write_page
-from qwenarm.rollout import drive
+from qwenarm.display.episode_page import write_page
+from qwenarm.episode.rollout import drive
+from qwenarm.episode.watchers import Watcher
+from qwenarm.factory import RunConfig, make_backend, perform
 from qwenarm.types import Episode, SkillCall, SkillResult
-from qwenarm.watching import Watcher
 
 
 class Diary(Watcher):
@@ -34,11 +34,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/own"))
     args = parser.parse_args(arguments)
 
-    choice = Choice(policy=args.policy, model=args.model, words=args.words)
-    backend = make_backend(choice)
+    config = RunConfig(policy=args.policy, model=args.model, words=args.words)
+    backend = make_backend(config)
     for seed in range(args.seeds):
         print(f'seed {seed}: "{args.words}"')
-        (episode,) = drive([perform(choice, seed, backend, watchers=[Diary()])], backend)
+        (episode,) = drive([perform(config, seed, backend, watchers=[Diary()])], backend)
         print("  page", write_page(episode, args.out / f"{seed}.html"))
 
 

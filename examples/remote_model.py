@@ -8,11 +8,11 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from qwenarm.assemble import Choice, perform
-from qwenarm.mind.model import open_model
-from qwenarm.page import write_page
-from qwenarm.rollout import drive
-from qwenarm.trace import Trace
+from qwenarm.display.episode_page import write_page
+from qwenarm.episode.rollout import drive
+from qwenarm.episode.trace import Trace
+from qwenarm.factory import RunConfig, perform
+from qwenarm.mind.open_model import open_model
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,9 +28,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     backend = open_model(args.url)
     print("asking", {key: backend.describe()[key] for key in ("model", "url", "family", "constrain")})
-    choice = Choice(args.task, policy="vlm", model=args.url, altitude=args.altitude)
+    config = RunConfig(args.task, policy="vlm", model=args.url, altitude=args.altitude)
     trace, outcomes = Trace(args.out), Counter[str]()
-    plays = (perform(choice, seed, backend) for seed in range(args.seeds))
+    plays = (perform(config, seed, backend) for seed in range(args.seeds))
     for episode in drive(plays, backend, args.batch):
         trace.append(episode)
         outcomes[str(episode.outcome)] += 1

@@ -8,7 +8,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-from qwenarm.suites import FIRST_SEED
+from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.tasks.put import TASK as PUT
 
 VICTIM = FIRST_SEED + 1

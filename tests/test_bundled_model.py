@@ -2,16 +2,16 @@
 
 import pytest
 
-from qwenarm.assemble import Choice, make_backend, perform
-from qwenarm.evaluate import FIRST_SEED
+from qwenarm.episode.rollout import drive
+from qwenarm.evaluation.evaluate import FIRST_SEED
+from qwenarm.factory import RunConfig, make_backend, perform
 from qwenarm.mind.backends import Backend
-from qwenarm.mind.checkpoints import bundled_folder
-from qwenarm.rollout import drive
+from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.types import Episode, Outcome
 
 pytestmark = pytest.mark.render
 SEEDS = range(FIRST_SEED, FIRST_SEED + 6)
-CHOICE = Choice("put", model="bundled")
+CHOICE = RunConfig("put", model="bundled")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,6 @@ def test_alone_it_does_what_it_does_in_a_batch(backend: Backend, batched: dict[i
 
 
 def test_with_its_eyes_shut_it_fails(backend: Backend):
-    choice = Choice("put", policy="blind")
-    plays = (perform(choice, seed, backend) for seed in SEEDS)
+    config = RunConfig("put", policy="blind")
+    plays = (perform(config, seed, backend) for seed in SEEDS)
     assert sum(episode.outcome is Outcome.SUCCESS for episode in drive(plays, backend, batch=6)) <= 2

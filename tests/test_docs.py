@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qwenarm import cli
+from qwenarm.cli import main as cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -66,7 +66,7 @@ def test_one_new_file_is_enough(title: str, told: str, qwenarm: Callable[..., st
 
 WAVE = """
 from qwenarm import skills
-from qwenarm.body.body import Body
+from qwenarm.body.simulation import Body
 from qwenarm.body.scene import Scene
 from qwenarm.registry import load
 from qwenarm.types import SkillCall

@@ -254,7 +254,7 @@ def test_the_goal_picture_shows_the_table_as_it_shall_be_and_follows_the_look():
     assert small is not None and small.camera == "goal" and small.rgb.shape == (24, 32, 3)
     plain = ArmEnv("rearrange", frame_size=(48, 64), cameras=())
     assert "goal" not in plain.reset(seed=1)[1] and "goal" not in ArmEnv(frame_size=(48, 64)).reset(seed=1)[1]
-    changed = ArmEnv("rearrange", frame_size=(48, 64), changes=(("look", 3), ("distractors", 3)))
+    changed = ArmEnv("rearrange", frame_size=(48, 64), perturbations=(("look", 3), ("distractors", 3)))
     obs, info = changed.reset(seed=1)
     differing = (np.abs(obs["pixels"]["front"].astype(int) - info["goal"]).max(-1) > 30).mean()
     assert 0.001 < differing < 0.2

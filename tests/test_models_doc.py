@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from qwenarm.mind.checkpoints.memory import cache_bytes, gb, need_of_size
 from qwenarm.mind.coordinates import Relative
 from qwenarm.mind.families import FAMILIES, Family, Sampling
-from qwenarm.mind.memory import cache_bytes, gb, need_of_size
-from qwenarm.mind.published import SIZES
+from qwenarm.mind.model_sizes import SIZES
 
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"
 

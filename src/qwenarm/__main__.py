@@ -2,7 +2,7 @@
 
 import sys
 
-from qwenarm.cli import main
+from qwenarm.cli.main import main
 
 if __name__ == "__main__":  # a spawned worker imports this file, too
     sys.exit(main())

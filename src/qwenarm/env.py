@@ -26,16 +26,16 @@ import numpy as np
 from gymnasium import spaces
 
 from qwenarm.body.arms._arm import Arm
-from qwenarm.body.body import Body
 from qwenarm.body.cameras import CAMERAS, FRONT
 from qwenarm.body.kinematics import Kinematics
 from qwenarm.body.scene import Scene, compile_scene
-from qwenarm.changes import Changes, changed_arm, changed_combos, changed_layout, changed_setup, checked
+from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput, UnknownName
+from qwenarm.perturbations import Perturbations, changed_arm, changed_combos, changed_layout, changed_setup, checked
 from qwenarm.registry import load
-from qwenarm.tasks._casting import Combos, Task
-from qwenarm.tasks._free import free_setup
-from qwenarm.tasks._goal import Happening, Setup
+from qwenarm.tasks.core.goal import Happening, Setup
+from qwenarm.tasks.core.task import Combos, Task
+from qwenarm.tasks.language.free_task import free_setup
 from qwenarm.types import Control, Frame
 
 SHIFT, TURN = 0.02, 0.1
@@ -51,8 +51,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     task, arm: names of the registry. level: from 1. cameras: whose pixels are observed; frame_size: their (H, W).
     words: an instruction in free words that makes its own scene, at every reset (see also ``reset``). combos: the
-    colour x shape pairs that may appear, None for all. changes: (axis, strength) pairs (see ``qwenarm.changes``).
-    Raises UnknownName and BadInput with the valid choices.
+    colour x shape pairs that may appear, None for all. perturbations: (axis, strength) pairs (see
+    ``qwenarm.perturbations``). Raises UnknownName and BadInput with the valid choices.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012  (as gymnasium declares it)
@@ -72,15 +72,15 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         words: str | None = None,
         combos: Combos | None = None,
         max_episode_steps: int = 1200,
-        changes: Changes = (),
+        perturbations: Perturbations = (),
     ) -> None:
         self.task, self.arm, self.level, self.control = task, arm, level, control
         self.render_mode = _valid("render mode", render_mode, (None, "rgb_array"))
         self.cameras = tuple(_valid("camera", name, [camera.name for camera in CAMERAS]) for name in cameras)
         self.frame_size, self.words, self.combos = frame_size, words, combos
         self._max_episode_steps = max_episode_steps
-        self.changes = checked(changes)
-        self._arm: Arm = load("arms", changed_arm(self.changes, arm))
+        self.perturbations = checked(perturbations)
+        self._arm: Arm = load("arms", changed_arm(self.perturbations, arm))
         self._task: Task = load("tasks", task)
         if level not in range(1, len(self._task.levels) + 1):
             raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
@@ -147,14 +147,14 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             self.body.close()
 
     def _build(self, seed: int, words: str | None) -> Setup:
-        """The episode of a seed, with its changes."""
-        rng, combos = np.random.default_rng(seed), changed_combos(self.changes, seed, self.combos)
-        layout = changed_layout(self.changes, seed)
+        """The episode of a seed, with its perturbations."""
+        rng, combos = np.random.default_rng(seed), changed_combos(self.perturbations, seed, self.combos)
+        layout = changed_layout(self.perturbations, seed)
         if words is None:
             setup = self._task.build(rng, self.level, combos, layout)
         else:
             setup = free_setup(words, rng, self.level, combos, layout)
-        return changed_setup(self.changes, seed, setup)
+        return changed_setup(self.perturbations, seed, setup)
 
     def _happen(self, happening: Happening, body: Body) -> None:
         self.instruction = happening.step(body) or self.instruction

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import BadInput, UnknownName
@@ -18,7 +19,7 @@ KINDS = {
     "tasks": ("qwenarm.tasks", "TASK"),
     "arms": ("qwenarm.body.arms", "ARM"),
     "skills": ("qwenarm.skills", "SKILL"),
-    "changes": ("qwenarm.changes", "AXIS"),
+    "perturbations": ("qwenarm.perturbations", "AXIS"),
 }
 # short names of modules that make entries on demand: "menagerie:universal_robots_ur5e"
 ALIASES = {"menagerie": "qwenarm.body.menagerie"}
@@ -26,11 +27,18 @@ ALIASES = {"menagerie": "qwenarm.body.menagerie"}
 
 @functools.cache
 def list_names(kind: str) -> tuple[str, ...]:
-    """The ids of a kind, sorted, without importing them.
-    Files that begin with an underscore are helpers, not entries."""
-    package, _ = KINDS[kind]
-    folder = importlib.import_module(package).__path__
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")))
+    """The ids of a kind, sorted, without importing them: every file, and every folder whose ``__init__.py`` names
+    the constant. What begins with an underscore is a helper.
+    """
+    package, constant = KINDS[kind]
+    found = []
+    for folder in map(Path, importlib.import_module(package).__path__):
+        for module in pkgutil.iter_modules([str(folder)]):
+            inside = folder / module.name / "__init__.py"
+            is_entry = constant in inside.read_text(encoding="utf-8") if module.ispkg else module.name[0] != "_"
+            if is_entry:
+                found.append(module.name)
+    return tuple(sorted(found))
 
 
 def load(kind: str, name: str) -> Any:

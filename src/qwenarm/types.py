@@ -59,8 +59,6 @@ class Observation:
     frames: tuple[Frame, ...]
     proprio: Proprio
     instruction: str
-    feedback: str = ""
-    """One line on how the last decision went: the skills' results, or a format error. Empty at the start."""
     time_s: float = 0.0
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from qwenarm.body.arms._arm import Arm
-from qwenarm.body.body import Body
-from qwenarm.body.objects import make_spec
+from qwenarm.body.objects.spec import make_spec
 from qwenarm.body.scene import Placement, Scene
+from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
 from qwenarm.registry import list_names, load
 

@@ -7,9 +7,9 @@ import pytest
 from qwenarm.body.arms import panda as panda_file
 from qwenarm.body.arms import ur5e as ur5e_file
 from qwenarm.body.arms._arm import PAD_TIP, Arm
-from qwenarm.body.body import Body
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.scene import Scene
+from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 from qwenarm.types import Control
 

@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
 from qwenarm.body.kinematics import top_down
+from qwenarm.body.simulation import Body
 
 
 def test_inverse_undoes_forward(bare: Body, random_qpos):

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qwenarm.body.body import Body
-from qwenarm.body.marks import NAMES, mark_words, rectangles
-from qwenarm.body.objects import GOODS, ObjectSpec
+from qwenarm.body.objects.markings import NAMES, mark_words, rectangles
+from qwenarm.body.objects.spec import GOODS, ObjectSpec
 from qwenarm.body.scene import Placement, Scene
+from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 
 MARKS = [name for name, words in NAMES.items() if "{}" not in words]

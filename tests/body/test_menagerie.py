@@ -7,10 +7,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.menagerie import make_arm
 from qwenarm.body.scene import Scene
+from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
 from qwenarm.registry import load
 

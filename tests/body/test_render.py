@@ -10,9 +10,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from qwenarm.body import gl, render
-from qwenarm.body.objects import ObjectSpec
-from qwenarm.body.render import Renderer, choose_renderer
+from qwenarm.body.objects.spec import ObjectSpec
+from qwenarm.body.rendering import opengl as gl
+from qwenarm.body.rendering import renderer as render
+from qwenarm.body.rendering.renderer import Renderer, choose_renderer
 from qwenarm.body.scene import Scene, compile_scene, place_objects
 from qwenarm.errors import BadInput
 from qwenarm.registry import load
@@ -255,7 +256,7 @@ def test_what_is_demanded_and_missing_is_an_error(
 
 DRAW = """
 import sys, mujoco
-from qwenarm.body.render import Renderer
+from qwenarm.body.rendering.renderer import Renderer
 spec = mujoco.MjSpec()
 spec.worldbody.add_camera(name="down", pos=[0, 0, 2])
 spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.5, 0, 0], rgba=[1, 0, 0, 1])
@@ -295,14 +296,14 @@ def test_mujoco_may_have_been_imported_for_another_platform():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="OSMesa is a Linux thing")
 def test_software_opengl_survives_a_fork():
-    if run_python("from qwenarm.body import gl\nprint(gl.trouble('osmesa'))") != "None":
+    if run_python("from qwenarm.body.rendering import opengl\nprint(opengl.trouble('osmesa'))") != "None":
         pytest.skip("no OSMesa here")
     assert run_python(DRAW + FORKED, MUJOCO_GL="osmesa").splitlines() == ["osmesa True True", "0 True"]
 
 
 def test_a_platform_that_mujoco_cannot_bind_is_a_plain_error():
     """MuJoCo itself fails as it is imported: with OSMesa named and missing, or with a name that it does not know."""
-    show = "from qwenarm import cli\nprint(cli.main(['show', 'put']))"
+    show = "from qwenarm.cli.main import main\nprint(main(['show', 'put']))"
     clean = {k: v for k, v in os.environ.items() if k != "QWENARM_RENDERER"} | {"MUJOCO_GL": "nonsense"}
     done = subprocess.run([sys.executable, "-c", show], env=clean, capture_output=True, text=True, timeout=150)
     assert done.stdout.strip() == "2" and "MUJOCO_GL=nonsense cannot draw here" in done.stderr

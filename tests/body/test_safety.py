@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qwenarm.body.arms._arm import Arm
-from qwenarm.body.body import Body
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.safety import BOX, CLAMPS, LEAD, PERIOD, TABLE_Z, Safety, Target
 from qwenarm.body.scene import Scene
+from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
 from qwenarm.types import Control
 

@@ -4,9 +4,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
-from qwenarm.body.objects import ObjectSpec
+from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.body.scene import Placement, Scene
+from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 
 CUBE = ObjectSpec("cube", "red")

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenarm.body.arms._arm import Arm
-from qwenarm.body.body import Body
-from qwenarm.body.objects import WALL, ObjectSpec, make_spec
+from qwenarm.body.objects.spec import WALL, ObjectSpec, make_spec
 from qwenarm.body.scene import Scene
+from qwenarm.body.simulation import Body
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.errors import BadInput
 

@@ -7,12 +7,12 @@ import time
 import pytest
 
 from qwenarm.errors import ModelUnavailable
-from qwenarm.mind import checkpoints
-from qwenarm.mind.backends.qwen_vl import QwenVL
-from qwenarm.mind.checkpoints import at_hand, locate
-from qwenarm.mind.inputs import Asker
-from qwenarm.mind.layout import TEMPLATE_FILES
-from qwenarm.mind.presets import BUNDLED, QWEN
+from qwenarm.mind.backends.local import QwenVL
+from qwenarm.mind.checkpoints import load as checkpoints
+from qwenarm.mind.checkpoints.load import at_hand, locate
+from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.mind.prompt.chat_templates import TEMPLATE_FILES
+from qwenarm.mind.prompt.presets import BUNDLED, QWEN
 
 
 @pytest.fixture

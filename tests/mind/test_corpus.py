@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from qwenarm.mind.families import FAMILIES, family_named
-from qwenarm.mind.reading import parse
+from qwenarm.mind.parsing.parse import parse
 from qwenarm.types import FormatError, ImagePoint, SkillCall
 
 # One answer a line: what was seen (family, what, source: facts, retold for our scenes), its text, and the calls or the

@@ -1,6 +1,6 @@
 """Guesses say what was learned, where it is likely, and no more."""
 
-from qwenarm.mind.drafts import LIKELY, MOST, PAIRS, Drafts
+from qwenarm.mind.inference.fused.speculative import LIKELY, MOST, PAIRS, Drafts
 
 
 def test_nothing_is_guessed_that_was_not_read():

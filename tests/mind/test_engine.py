@@ -13,14 +13,15 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from qwenarm.mind import engine, grammar
-from qwenarm.mind.answer import Answer
-from qwenarm.mind.backends.qwen_vl import QwenVL
-from qwenarm.mind.drafts import Drafts
-from qwenarm.mind.engine import Engine, _odds
+from qwenarm.mind.backends.local import QwenVL
+from qwenarm.mind.constrained import lark as grammar
 from qwenarm.mind.families import Sampling
-from qwenarm.mind.language import parse, to_prompt
-from qwenarm.mind.presets import BUNDLED
+from qwenarm.mind.inference import engine
+from qwenarm.mind.inference.answer import Answer
+from qwenarm.mind.inference.engine import Engine, _odds
+from qwenarm.mind.inference.fused.speculative import Drafts
+from qwenarm.mind.prompt.messages import parse, to_prompt
+from qwenarm.mind.prompt.presets import BUNDLED
 
 KINDS = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "bundled")
 WORDS = ("put it", "put the red cube in the blue bowl, then the green ball next to the tray", "stack them", "sort")

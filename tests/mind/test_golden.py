@@ -8,12 +8,12 @@ import pytest
 from tests.mind import qwen3
 
 from qwenarm import skills
-from qwenarm.mind.answer import Answer
+from qwenarm.mind.constrained.lark import Grammars
 from qwenarm.mind.families import family_named, family_of
-from qwenarm.mind.grammar import Grammars
-from qwenarm.mind.language import render, to_prompt
-from qwenarm.mind.layout import layout_of
-from qwenarm.mind.presets import BUNDLED, QWEN
+from qwenarm.mind.inference.answer import Answer
+from qwenarm.mind.prompt.chat_templates import layout_of
+from qwenarm.mind.prompt.messages import render, to_prompt
+from qwenarm.mind.prompt.presets import BUNDLED, QWEN
 from qwenarm.types import Decision, ImagePoint, SkillCall
 
 IDS = {

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qwenarm.mind.answer import Answer
-from qwenarm.mind.checkpoints import load_processor, locate
+from qwenarm.mind.checkpoints.load import load_processor, locate
+from qwenarm.mind.constrained.lark import THOUGHT_END, Grammars, _up_to
 from qwenarm.mind.coordinates import Relative
 from qwenarm.mind.families import FAMILIES, Family
-from qwenarm.mind.grammar import THOUGHT_END, Grammars, _up_to
-from qwenarm.mind.language import frame_sizes, parse, render, to_prompt
-from qwenarm.mind.presets import BUNDLED, QWEN, at_altitude
+from qwenarm.mind.inference.answer import Answer
+from qwenarm.mind.prompt.messages import frame_sizes, parse, render, to_prompt
+from qwenarm.mind.prompt.presets import BUNDLED, QWEN, at_altitude
 from qwenarm.types import Decision, ImagePoint, SkillCall
 
 BY_NAME = {family.name: family for family in FAMILIES}

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from qwenarm.mind.checkpoints import load_model, load_processor, locate
-from qwenarm.mind.fitting import Need, Plan, Room
-from qwenarm.mind.inputs import Reader, positions
-from qwenarm.mind.language import to_prompt
-from qwenarm.mind.presets import BUNDLED, QWEN
-from qwenarm.mind.whole import moments
+from qwenarm.mind.checkpoints.load import load_model, load_processor, locate
+from qwenarm.mind.checkpoints.placement import Need, Plan, Room
+from qwenarm.mind.inference.preprocessing import Reader, positions
+from qwenarm.mind.inference.transformers_forward import moments
+from qwenarm.mind.prompt.messages import to_prompt
+from qwenarm.mind.prompt.presets import BUNDLED, QWEN
 
 PLAN = Plan(Room("cpu", (1 << 30,)), "float32", Need(0, 0))
 SIZES = [(192, 256), (448, 448), (56, 84), (100, 70), (30, 700), (8, 8), (1400, 1120)]

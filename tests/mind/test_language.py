@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.coordinates import decode
 from qwenarm.mind.families import FAMILIES, family_named
-from qwenarm.mind.language import (
-    frame_sizes,
-    history_text,
-    parse,
-    render,
-    to_prompt,
-    tool_schemas,
-    user_text,
-)
-from qwenarm.mind.presets import BUNDLED, PRESETS, QWEN, at_altitude, preset_named
+from qwenarm.mind.prompt.messages import frame_sizes, history_text, parse, render, to_prompt, tool_schemas, user_text
+from qwenarm.mind.prompt.presets import BUNDLED, PRESETS, QWEN, at_altitude, preset_named
 from qwenarm.types import Decision, FormatError, ImagePoint, Param, SkillCall, SkillResult, SkillSpec, Turn
 
 QWEN3 = family_named("qwen3_vl")

@@ -4,9 +4,9 @@ import jinja2
 import pytest
 
 from qwenarm.mind.families import FAMILIES, family_named
-from qwenarm.mind.language import to_prompt
-from qwenarm.mind.layout import chat_text, layout_of, takes_tools
-from qwenarm.mind.presets import QWEN
+from qwenarm.mind.prompt.chat_templates import chat_text, layout_of, takes_tools
+from qwenarm.mind.prompt.messages import to_prompt
+from qwenarm.mind.prompt.presets import QWEN
 
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 

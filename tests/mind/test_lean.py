@@ -3,17 +3,16 @@
 import pytest
 import torch
 
-from qwenarm.mind.checkpoints import load_model, locate
-from qwenarm.mind.engine import Engine
-from qwenarm.mind.fitting import Need, Plan, Room
-from qwenarm.mind.lean import ROOM, Lean
-from qwenarm.mind.recorded import BLOCK
-from qwenarm.mind.whole import Whole
+from qwenarm.mind.checkpoints.load import load_model, locate
+from qwenarm.mind.checkpoints.placement import Need, Plan, Room
+from qwenarm.mind.inference.engine import Engine
+from qwenarm.mind.inference.fused.decoder import ROOM, Lean
+from qwenarm.mind.inference.transformers_forward import Whole
 
 DENSE = ("qwen2_5_vl", "qwen3_vl")
 PLAN = Plan(Room("cpu", (1 << 30,)), "float32", Need(0, 0))
 WIDTH = 11
-STEPS = max(ROOM, BLOCK) // WIDTH + 2
+STEPS = ROOM // WIDTH + 2
 """Past the room that any cache begins with."""
 close = {"rtol": 1e-4, "atol": 1e-4}
 

@@ -5,13 +5,13 @@ import copy
 import pytest
 import torch
 
-from qwenarm.mind.checkpoints import load_model, locate
-from qwenarm.mind.engine import Engine
-from qwenarm.mind.fitting import Need, Plan, Room
-from qwenarm.mind.lean import Lean
-from qwenarm.mind.lean_tower import GRIDS, LeanTower
-from qwenarm.mind.packed import packs
-from qwenarm.mind.whole import moments
+from qwenarm.mind.checkpoints.load import load_model, locate
+from qwenarm.mind.checkpoints.placement import Need, Plan, Room
+from qwenarm.mind.inference.engine import Engine
+from qwenarm.mind.inference.fused.decoder import Lean
+from qwenarm.mind.inference.fused.packed_linear import packs
+from qwenarm.mind.inference.fused.vision import GRIDS, LeanTower
+from qwenarm.mind.inference.transformers_forward import moments
 
 PLAN = Plan(Room("cpu", (1 << 30,)), "float32", Need(0, 0))
 SETS = (

@@ -5,18 +5,27 @@ from dataclasses import replace
 
 import pytest
 import torch
-from benchmarks.pretend_gpu import pretend_gpu
 from safetensors import safe_open
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from qwenarm.errors import BadInput, ModelUnavailable
-from qwenarm.mind import checkpoints, fitting
-from qwenarm.mind.checkpoints import _placement, load_model, locate
+from qwenarm.mind.checkpoints import load as checkpoints
+from qwenarm.mind.checkpoints import placement as fitting
+from qwenarm.mind.checkpoints.load import _placement, load_model, locate
+from qwenarm.mind.checkpoints.memory import (
+    BYTES,
+    Load,
+    Weights,
+    cache_bytes,
+    image_tokens,
+    need_of,
+    need_of_size,
+    weights_in,
+)
+from qwenarm.mind.checkpoints.placement import Room, choose, out_of_memory, room_now, smaller
 from qwenarm.mind.families import FAMILIES
-from qwenarm.mind.fitting import Room, choose, out_of_memory, room_now, smaller
-from qwenarm.mind.memory import BYTES, Load, Weights, cache_bytes, image_tokens, need_of, need_of_size, weights_in
-from qwenarm.mind.published import SIZES, size_of
+from qwenarm.mind.model_sizes import SIZES, size_of
 
 GB = 10**9
 TYPES = [kind for family in FAMILIES for kind in family.model_types]
@@ -326,13 +335,11 @@ def test_several_devices_without_the_means_to_use_them():
 
 def test_the_freest_device_is_taken_where_one_must_do(monkeypatch):
     free = (2 * GB, 78 * GB, 40 * GB)
-    with pretend_gpu():
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free[number], free[number]))
-        monkeypatch.setattr(fitting, "find_spec", lambda name: None)
-        room = room_now()
-        assert (room.free[0], room.devices) == (78 * GB, 1)
-        assert ask(EIGHT_B, room).device == "cuda:1"
-        assert room_now("cuda:2").free == (40 * GB,)
-        monkeypatch.setattr(fitting, "find_spec", lambda name: name)
-        assert room_now().free == free
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free[number], free[number]))
+    monkeypatch.setattr(fitting, "find_spec", lambda name: None)
+    room = room_now()
+    assert (room.free[0], room.devices) == (78 * GB, 1)
+    assert ask(EIGHT_B, room).device == "cuda:1"

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from qwenarm.errors import BadInput, ModelUnavailable
-from qwenarm.mind import checkpoints
-from qwenarm.mind.model import list_models, open_model
-from qwenarm.mind.presets import BUNDLED, QWEN
+from qwenarm.mind.checkpoints import load as checkpoints
+from qwenarm.mind.open_model import list_models, open_model
+from qwenarm.mind.prompt.presets import BUNDLED, QWEN
 
 
 def test_a_folder(tiny):
@@ -47,7 +47,8 @@ def test_every_way_to_name_a_model_is_listed():
 
 def test_what_does_not_run_a_model_needs_no_torch():
     code = (
-        "import sys, qwenarm.mind.model, qwenarm.mind.policies, qwenarm.mind.language, qwenarm.mind.backends.scripted;"
+        "import sys, qwenarm.mind.open_model, qwenarm.mind.vlm_policy, qwenarm.mind.prompt.messages;"
+        "import qwenarm.mind.backends.scripted;"
         "print([name for name in ('torch', 'transformers', 'mujoco', 'httpx') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import gelu, linear
 
-from qwenarm.mind import packed
-from qwenarm.mind.checkpoints import load_model, locate
-from qwenarm.mind.fitting import Need, Plan, Room
-from qwenarm.mind.lean import Lean
+from qwenarm.mind.checkpoints.load import load_model, locate
+from qwenarm.mind.checkpoints.placement import Need, Plan, Room
+from qwenarm.mind.inference.fused import packed_linear as packed
+from qwenarm.mind.inference.fused.decoder import Lean
 
 PLAN = Plan(Room("cpu", (1 << 30,)), "float32", Need(0, 0))
 

@@ -8,9 +8,9 @@ import pytest
 from qwenarm.errors import UnknownName
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.mind.families import FAMILIES
-from qwenarm.mind.language import render
-from qwenarm.mind.policies import THINKING_TOKENS, Blind, VlmPolicy, relayed
-from qwenarm.mind.presets import BUNDLED, QWEN
+from qwenarm.mind.prompt.messages import render
+from qwenarm.mind.prompt.presets import BUNDLED, QWEN
+from qwenarm.mind.vlm_policy import THINKING_TOKENS, Blind, VlmPolicy, relayed
 from qwenarm.types import Decision, FormatError, ImagePoint, SkillCall, SkillResult, Turn
 
 SIZES = {"front": (64, 96)}

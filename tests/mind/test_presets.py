@@ -4,10 +4,10 @@ import hashlib
 from dataclasses import replace
 
 from qwenarm import skills
-from qwenarm.mind.checkpoints import load_processor, locate
-from qwenarm.mind.language import to_prompt
-from qwenarm.mind.policies import VlmPolicy
-from qwenarm.mind.presets import BUNDLED, QWEN
+from qwenarm.mind.checkpoints.load import load_processor, locate
+from qwenarm.mind.prompt.messages import to_prompt
+from qwenarm.mind.prompt.presets import BUNDLED, QWEN
+from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.types import SkillSpec
 
 # The words that the shipped weights were trained on. It may only change together with those weights.

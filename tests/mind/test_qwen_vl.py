@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from qwenarm.errors import BadInput, ModelUnavailable
-from qwenarm.mind import grammar
-from qwenarm.mind.answer import Answer
-from qwenarm.mind.backends.qwen_vl import QwenVL
-from qwenarm.mind.language import parse, to_prompt
-from qwenarm.mind.presets import BUNDLED
+from qwenarm.mind.backends.local import QwenVL
+from qwenarm.mind.constrained import lark as grammar
+from qwenarm.mind.inference.answer import Answer
+from qwenarm.mind.prompt.messages import parse, to_prompt
+from qwenarm.mind.prompt.presets import BUNDLED
 
 TASKS = ("put it", "put the red cube in the blue bowl, then the green ball next to the tray", "stack them")
 

@@ -8,7 +8,11 @@ import time
 
 import pytest
 
-from qwenarm.mind.binding import (
+from qwenarm.mind.coordinates import decode
+from qwenarm.mind.families import FAMILIES, family_named
+from qwenarm.mind.parsing.extract_calls import NOTE_LOOSE, NOTE_SHAPE, NOTE_UNCLOSED, NOTE_UNTAGGED
+from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.parsing.validate_call import (  # fmt: skip
     NOTE_BOX,
     NOTE_CAMERA,
     NOTE_CASE,
@@ -16,12 +20,8 @@ from qwenarm.mind.binding import (
     NOTE_FLAT,
     NOTE_IGNORED,
     NOTE_TEXT_NUMBERS,
-)  # fmt: skip
-from qwenarm.mind.coordinates import decode
-from qwenarm.mind.families import FAMILIES, family_named
-from qwenarm.mind.finding import NOTE_LOOSE, NOTE_SHAPE, NOTE_UNCLOSED, NOTE_UNTAGGED
-from qwenarm.mind.language import render
-from qwenarm.mind.reading import parse
+)
+from qwenarm.mind.prompt.messages import render
 from qwenarm.types import Completion, Decision, FormatError, ImagePoint, SkillCall
 
 QWEN3 = family_named("qwen3_vl")

@@ -12,9 +12,9 @@ from PIL import Image
 from tests.mind.fake_server import ARGUMENTS, CALL, SERVED, FakeServer, Reply, called, said
 
 from qwenarm.errors import BadInput, ModelUnavailable, UnknownName
-from qwenarm.mind.backends.remote import Remote, _key
-from qwenarm.mind.language import frame_sizes, parse, to_prompt
-from qwenarm.mind.presets import QWEN
+from qwenarm.mind.backends.openai_server import Remote, _key
+from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
+from qwenarm.mind.prompt.presets import QWEN
 from qwenarm.types import FormatError, ImagePoint, SkillCall
 
 PICK = SkillCall("pick", {"at": ImagePoint(0.512, 0.43, "red cube")})

@@ -17,17 +17,18 @@ import httpx
 import pytest
 from tests.mind.fake_server import CALL, FakeServer, Reply, called, said
 
-from qwenarm import cli, ledger
-from qwenarm.assemble import Choice, perform
+from qwenarm.cli import main as cli
+from qwenarm.episode.rollout import drive
 from qwenarm.errors import ModelUnavailable, PromptFailed
-from qwenarm.evaluate import FIRST_SEED
-from qwenarm.mind.backends.remote import PATIENCE, Remote
-from qwenarm.mind.checkpoints import bundled_folder
-from qwenarm.mind.language import frame_sizes, parse, to_prompt
-from qwenarm.mind.model import open_model
-from qwenarm.mind.presets import QWEN
-from qwenarm.mind.transformers_serve import leave_videos_out
-from qwenarm.rollout import drive
+from qwenarm.evaluation import ledger
+from qwenarm.evaluation.evaluate import FIRST_SEED
+from qwenarm.factory import RunConfig, perform
+from qwenarm.mind.backends.openai_server import PATIENCE, Remote
+from qwenarm.mind.backends.transformers_serve import leave_videos_out
+from qwenarm.mind.checkpoints.load import bundled_folder
+from qwenarm.mind.open_model import open_model
+from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
+from qwenarm.mind.prompt.presets import QWEN
 from qwenarm.types import Episode, FormatError, Outcome
 
 GIVE_UP = '<tool_call>\n{"name": "give_up", "arguments": {"reason": "only a test"}}\n</tool_call>'
@@ -380,14 +381,14 @@ def test_several_workers_and_a_batch_share_one_server_and_store_the_same(server,
 def test_an_answer_that_was_cut_is_a_format_error_of_its_episode(server, tmp_path):
     server.answer = lambda request: said("I think", finish="length")
     remote = open_model(f"{server.url}#qwen")
-    episode = next(drive([perform(Choice("put", model=server.url), FIRST_SEED, remote)], remote))
+    episode = next(drive([perform(RunConfig("put", model=server.url), FIRST_SEED, remote)], remote))
     assert episode.outcome is Outcome.FORMAT
     assert {turn.decision.error for turn in episode.turns} == {FormatError.TRUNCATED}
 
 
 # --- a real server: transformers serve with the bundled checkpoint
 
-CHOICE = Choice("put", model="bundled")
+CHOICE = RunConfig("put", model="bundled")
 
 
 def address(port: int) -> str:
@@ -475,7 +476,7 @@ def test_a_whole_episode_through_a_server_of_its_own(tmp_path):
     """As a user starts it: a process of its own, offline, with an empty cache."""
     port = free_port()
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "qwenarm.mind.transformers_serve", "bundled"]
+    command = [sys.executable, "-m", "qwenarm.mind.backends.transformers_serve", "bundled"]
     options = ["--device", "cpu", "--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=subprocess.STDOUT)

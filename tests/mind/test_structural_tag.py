@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.mind.conftest import SPECS
 from tests.mind.fake_server import accepts, shortest
 
+from qwenarm.mind.constrained.structural_tag import structural_tag
 from qwenarm.mind.families import FAMILIES
-from qwenarm.mind.language import parse, render, spell, tool_schemas
-from qwenarm.mind.structural_tag import structural_tag
+from qwenarm.mind.prompt.messages import parse, render, spell, tool_schemas
 from qwenarm.types import Decision, ImagePoint, Prompt, SkillCall
 
 SIZES = {"front": (96, 160), "wrist": (64, 64)}

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from tests.mind import qwen3
 
-from qwenarm.mind.backends.qwen_vl import QwenVL
+from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.families import family_named
-from qwenarm.mind.language import render
-from qwenarm.mind.layout import layout_of
-from qwenarm.mind.policies import VlmPolicy
-from qwenarm.mind.presets import QWEN
-from qwenarm.mind.reading import parse
+from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.prompt.chat_templates import layout_of
+from qwenarm.mind.prompt.messages import render
+from qwenarm.mind.prompt.presets import QWEN
+from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.types import Decision, FormatError, ImagePoint, SkillCall
 
 WALKS = [

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tests.test_page import an_episode
+from tests.display.test_episode_page import an_episode
 
-from qwenarm import ledger
-from qwenarm.ledger import Key
-from qwenarm.suites import FIRST_SEED, Block, Suite
-from qwenarm.trace import FILE, Trace
+from qwenarm.episode.trace import FILE, Trace
+from qwenarm.evaluation import ledger
+from qwenarm.evaluation.ledger import Key
+from qwenarm.evaluation.suites import FIRST_SEED, Block, Suite
 from qwenarm.types import Episode, Outcome
 
 Succeeds = Callable[[Key, str], bool]
@@ -21,15 +21,15 @@ METRICS = {"decisions": 3, "sim_s": 8.4, "path_m": 1.9, "contacts": 0, "tokens_i
 def suite(
     tasks: Sequence[str] = ("put", "stack"),
     seeds: int = 4,
-    changes: Sequence[str] = ("", "look:2"),
+    perturbations: Sequence[str] = ("", "look:2"),
     levels: Sequence[int] = (1,),
 ) -> Suite:
-    return Suite("made-v1", (Block(tuple(tasks), tuple(levels), seeds, tuple(changes)),))
+    return Suite("made-v1", (Block(tuple(tasks), tuple(levels), seeds, tuple(perturbations)),))
 
 
 def by_seed(key: Key, role: str) -> bool:
-    """The oracle always; the model with even seeds, with changes every fourth; the others never."""
-    return role == "oracle" or (role == "vlm" and key.seed % (4 if key.changes else 2) == 0)
+    """The oracle always; the model with even seeds, with perturbations every fourth; the others never."""
+    return role == "oracle" or (role == "vlm" and key.seed % (4 if key.perturbations else 2) == 0)
 
 
 def episode(key: Key, role: str, succeeds: bool, model: str = "bundled") -> Episode:
@@ -56,10 +56,10 @@ def evaluation(
     lines = []
     for role in roles:
         for cell, seeds in played.cells().items():
-            if cell.changes and role not in ("vlm", "oracle"):
+            if cell.perturbations and role not in ("vlm", "oracle"):
                 continue
             for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-                where = (cell.task, cell.level, seed, "panda", "all", cell.changes, clock, hashes[role])
+                where = (cell.task, cell.level, seed, "panda", "all", cell.perturbations, clock, hashes[role])
                 key = Key(played.name, *where)
                 lines.append(packed(trace, episode(key, role, succeeds(key, role), model)))
     with open(folder / FILE, "a") as file:  # one write: thousands of fsynced ones would take minutes
@@ -69,7 +69,7 @@ def evaluation(
 
 def packed(trace: Trace, one: Episode) -> str:
     """Its line, and its pictures in the trace."""
-    from qwenarm.trace import pack
+    from qwenarm.episode.trace import pack
 
     found = pack(one, lambda name: (trace.folder / name).exists())
     for name, data in found.pictures.items():

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.display.test_episode_page import chromium
 from tests.report.made import evaluation, suite
-from tests.test_page import chromium
 
-from qwenarm.ledger import Key
+from qwenarm.episode.trace import FILE
+from qwenarm.evaluation.ledger import Key
 from qwenarm.report import write_report
 from qwenarm.report.runs import CAUSES
-from qwenarm.trace import FILE
 
 pytestmark = pytest.mark.browser
 
@@ -50,7 +50,7 @@ def attributed(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models, three clocks, changes, causes, and a model with a very long name."""
+    """Two models, three clocks, perturbations, causes, and a model with a very long name."""
     home = tmp_path_factory.mktemp("runs")
     played = suite(("put", "stack", "sort"), 3, ("", "look:2", "camera:1"))
     first = evaluation(home / "first", played, roles=("vlm", "oracle", "text", "wrong", "blind", "random", "idle"))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tests.report.made import evaluation, suite
 
-from qwenarm import cli, recorder
+from qwenarm.cli import main as cli
+from qwenarm.display import film as recorder
 
 SMALL = suite(("put",), 4, ("", "look:2"))
 
@@ -36,7 +37,7 @@ def test_eval_and_report_need_no_arguments_and_films_are_on_the_pages(capsys, tm
 
 def test_compare_prints_pairs_differences_and_exact_tests(capsys, tmp_path):
     a = evaluation(tmp_path / "a", SMALL, roles=("vlm", "oracle"))
-    b = evaluation(tmp_path / "b", SMALL, lambda key, role: not key.changes, roles=("vlm",), model="other")
+    b = evaluation(tmp_path / "b", SMALL, lambda key, role: not key.perturbations, roles=("vlm",), model="other")
     code, told, _ = run(capsys, "compare", a, b)
     assert code == 0 and "A = bundled, B = other" in told
     assert re.search(r"all, unchanged 4 2/4 4/4 0 2 −50", told)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from tests.report.made import evaluation, suite
 
+from qwenarm.episode.trace import FILE
 from qwenarm.errors import BadInput
-from qwenarm.ledger import MANIFEST
+from qwenarm.evaluation.ledger import MANIFEST
 from qwenarm.report.runs import CAUSES, newest_run, read_run, read_runs
-from qwenarm.trace import FILE
 
 SMALL = suite(("put",), 3, ("",))
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwenarm.errors import UnknownName
-from qwenarm.ledger import Key
+from qwenarm.evaluation.ledger import Key
+from qwenarm.evaluation.stats import barnard, clustered, difference, mcnemar, paired_difference, wilson
 from qwenarm.report.entrants import Entrant, choose, controls_of, entrants
 from qwenarm.report.records import Record, Run
 from qwenarm.report.scores import (
@@ -21,7 +22,6 @@ from qwenarm.report.scores import (
     rate,
     unpaired,
 )
-from qwenarm.stats import barnard, clustered, difference, mcnemar, paired_difference, wilson
 
 ASKED = ("model", "altitude", "cameras")
 OUTCOMES = st.dictionaries(st.integers(0, 30), st.booleans(), max_size=20)
@@ -73,8 +73,8 @@ def test_without_common_scenes_rates_are_independent(a, b):
 @given(st.dictionaries(st.integers(0, 20), st.booleans(), min_size=1), st.integers(1, 4))
 def test_a_layout_under_many_changes_counts_once(outcomes, copies):
     """Copies of the same layout make an interval no narrower: it is that of the layouts alone."""
-    changes = [f"look:{k}" for k in range(copies)]
-    records = [record(seed, won, changes=change) for seed, won in outcomes.items() for change in changes]
+    perturbations = [f"look:{k}" for k in range(copies)]
+    records = [record(seed, won, perturbations=change) for seed, won in outcomes.items() for change in perturbations]
     found = pooled_rate(records)
     assert (found.k, found.n) == (copies * sum(outcomes.values()), copies * len(outcomes))
     assert (found.low, found.high) == pytest.approx(clustered([[float(won)] for won in outcomes.values()]))
@@ -93,17 +93,17 @@ def one(*records: Record) -> Entrant:
 
 def test_a_change_stands_beside_the_same_seeds_without_it():
     unchanged = [record(seed, seed % 2 == 0) for seed in range(10)]
-    changed = [record(seed, seed == 0, changes="look:2") for seed in range(4)]
+    changed = [record(seed, seed == 0, perturbations="look:2") for seed in range(4)]
     other_task = [record(seed, True, task="stack") for seed in range(4)]
     entrant = one(*unchanged, *changed, *other_task)
-    (score,) = [score for score in cell_scores(entrant) if score.cell.changes]
+    (score,) = [score for score in cell_scores(entrant) if score.cell.perturbations]
     assert score.change and (score.change.n, score.change.b.k, score.change.a.k) == (4, 2, 1)
     ((name, total, contrast),) = change_scores(entrant)
     assert name == "look:2" and total.n == 4 and contrast == score.change
 
 
 def test_all_changes_together_come_last():
-    records = [record(seed, True, changes=change) for seed in range(3) for change in ("", "look:2", "light:1")]
+    records = [record(seed, True, perturbations=change) for seed in range(3) for change in ("", "look:2", "light:1")]
     names = [name for name, _, _ in change_scores(one(*records))]
     assert names == ["light:1", "look:2", ANY]
 

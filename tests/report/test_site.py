@@ -7,15 +7,15 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from tests.display.test_episode_page import EVIL
 from tests.report.made import evaluation, rates, suite
-from tests.test_page import EVIL
 
 from qwenarm import report as reports
+from qwenarm.episode.trace import FILE
 from qwenarm.errors import BadInput
-from qwenarm.ledger import MANIFEST, read_manifest
+from qwenarm.evaluation.ledger import MANIFEST, read_manifest
 from qwenarm.report import pages, write_report
 from qwenarm.report.comparing import compare_runs
-from qwenarm.trace import FILE
 
 
 class Links(HTMLParser):
@@ -96,15 +96,15 @@ def test_no_rate_stands_without_its_interval(site):
 def test_all_files_tell_the_same_numbers(site):
     episodes, leaders, cells = (table(site / f"{name}.csv") for name in ("episodes", "leaderboard", "cells"))
     for row in leaders:
-        mine = [each for each in episodes if each["entrant"] == row["entrant"] and not each["changes"]]
+        mine = [each for each in episodes if each["entrant"] == row["entrant"] and not each["perturbations"]]
         assert rates(mine) == (int(row["k"]), int(row["n"]))
         assert f"{row['k']}/{row['n']} · " in (site / "report.md").read_text()
     for row in cells:
-        where = ("entrant", "task", "level", "changes")
+        where = ("entrant", "task", "level", "perturbations")
         mine = [each for each in episodes if all(each[name] == row[name] for name in where)]
         assert rates(mine) == (int(row["k"]), int(row["n"]))
         assert float(row["low"]) <= float(row["rate"]) <= float(row["high"])
-        assert bool(row["changes"]) == bool(row["pairs"])
+        assert bool(row["perturbations"]) == bool(row["pairs"])
 
 
 def test_the_citation_has_the_manifest_s_hash(site, runs):
@@ -170,7 +170,7 @@ def test_a_missing_picture_costs_one_page_and_is_told(tmp_path):
 
 def test_runs_of_different_suites_and_code_are_told_apart(tmp_path, monkeypatch):
     first = evaluation(tmp_path / "first", suite(("put",), 3))
-    monkeypatch.setattr("qwenarm.ledger.source_sha256", lambda: "f" * 64)
+    monkeypatch.setattr("qwenarm.evaluation.ledger.source_sha256", lambda: "f" * 64)
     other = suite(("put", "sort"), 2)
     second = evaluation(tmp_path / "second", type(other)("other-v2", other.blocks))
     told = "\n".join(write_report([first, second], tmp_path / "site", which="none").problems)

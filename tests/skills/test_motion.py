@@ -5,13 +5,13 @@ from collections.abc import Generator
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.safety import PERIOD
 from qwenarm.body.scene import Scene
+from qwenarm.body.simulation import Body
 from qwenarm.registry import load
+from qwenarm.skills._failure import Failed
 from qwenarm.skills._motion import Line, follow, line_down, line_from, reach
-from qwenarm.skills._skill import Failed
 from qwenarm.types import Control
 
 OFF = 1.0e-3

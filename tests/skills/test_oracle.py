@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qwenarm import skills
-from qwenarm.body.body import Body
+from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
 from qwenarm.registry import list_names, load
 from qwenarm.tasks import oracle_call

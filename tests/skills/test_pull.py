@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
 from qwenarm.body.cameras import project
-from qwenarm.body.drawer import KNOB_TOP, LIFTED, SHUT_X, TOP, TRAVEL, knob_of
-from qwenarm.body.objects import WALL, make_spec
+from qwenarm.body.objects.drawer import KNOB_TOP, LIFTED, SHUT_X, TOP, TRAVEL, knob_of
+from qwenarm.body.objects.spec import WALL, make_spec
 from qwenarm.body.scene import Placement, Scene
+from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 from qwenarm.skills import run
 from qwenarm.types import ImagePoint, SkillCall

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from qwenarm import skills
-from qwenarm.body.body import Body
 from qwenarm.body.cameras import project
-from qwenarm.body.objects import ObjectSpec, make_spec
+from qwenarm.body.objects.spec import ObjectSpec, make_spec
 from qwenarm.body.scene import Placement, Scene
+from qwenarm.body.simulation import Body
 from qwenarm.errors import UnknownName
 from qwenarm.registry import list_names, load
 from qwenarm.tasks import oracle_point

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
 from qwenarm.body.cameras import pixel_grid, unproject
-from qwenarm.body.objects import make_spec
+from qwenarm.body.objects.spec import make_spec
 from qwenarm.body.scene import Placement, Scene
+from qwenarm.body.simulation import Body
 from qwenarm.registry import load
-from qwenarm.skills import _surface
+from qwenarm.skills import _heightmap as _surface
 from qwenarm.skills._grasp import rectangle
 
 

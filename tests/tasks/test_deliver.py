@@ -6,7 +6,7 @@ import pytest
 from qwenarm.env import ArmEnv
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
-from qwenarm.tasks._happenings import Barrier
+from qwenarm.tasks.core.events import Barrier
 from qwenarm.tasks.deliver import Delivery, Orders
 
 pytestmark = pytest.mark.render

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwenarm.body.cameras import FRONT, project
-from qwenarm.body.objects import WALL, make_spec
+from qwenarm.body.objects.spec import WALL, make_spec
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange, Relation, Sort
-from qwenarm.tasks._goal import NEAR_BY, SIDES
+from qwenarm.tasks.core.goal import NEAR_BY, SIDES
 from qwenarm.types import SkillCall
 
 UPRIGHT = np.array([1.0, 0, 0, 0])

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwenarm.body.objects import make_spec
+from qwenarm.body.objects.spec import make_spec
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.registry import load
-from qwenarm.tasks._verdicts import read_verdict, verdict_of
-from qwenarm.tasks.inspect import Inspection
+from qwenarm.tasks.inspect.task import Inspection
+from qwenarm.tasks.inspect.verdicts import read_verdict, verdict_of
 from qwenarm.types import SkillCall
 
 BIN, OTHER = make_spec("bowl", "white"), make_spec("box", "red")

@@ -9,7 +9,7 @@ from qwenarm.body.scene import GAP
 from qwenarm.body.state import TOUCH, ObjectState
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange, Relation
-from qwenarm.tasks.long import LENGTHS, InOrder, Progress
+from qwenarm.tasks.long.task import LENGTHS, InOrder, Progress
 
 from .test_goals import BOWL, CUBE, OTHER, UPRIGHT, moved, play, world
 

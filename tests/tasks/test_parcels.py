@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwenarm.assemble import Choice, env_of, perform
 from qwenarm.body.kinematics import top_down
-from qwenarm.body.objects import ObjectSpec, make_spec
+from qwenarm.body.objects.spec import ObjectSpec, make_spec
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.env import ArmEnv
+from qwenarm.episode.replay import replay
+from qwenarm.episode.rollout import drive
+from qwenarm.factory import RunConfig, env_of, perform
 from qwenarm.registry import load
-from qwenarm.replay import replay
-from qwenarm.rollout import drive
-from qwenarm.tasks._parcels import COLOR, SINGLE, Clause, Rule
-from qwenarm.tasks.parcels import Routes
+from qwenarm.tasks.parcels.rules import COLOR, SINGLE, Clause, Rule
+from qwenarm.tasks.parcels.task import Routes
 from qwenarm.types import Control
 
 BOWL, BOX, TRAY = make_spec("bowl", "white"), make_spec("box", "red"), make_spec("tray", "black")
@@ -168,7 +168,7 @@ def test_the_solvers_moves_lead_to_success_by_rising_progress(level):
 
 
 def test_an_episode_on_the_belt_is_replayed_bit_for_bit_and_holds_its_counts():
-    choice = Choice("parcels", 3, policy="idle", clock="latency:0.5")
-    (episode,) = drive([perform(choice, FAST, None)])
+    config = RunConfig("parcels", 3, policy="idle", clock="latency:0.5")
+    (episode,) = drive([perform(config, FAST, None)])
     assert replay(env_of(episode), episode).same
     assert episode.setup["measures"]["missed"] > 0 == episode.setup["measures"]["routed"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
+from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 from qwenarm.tasks.rearrange import FAR, MOVED
 

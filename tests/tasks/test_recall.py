@@ -4,13 +4,13 @@ import mujoco
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
-from qwenarm.body.objects import make_spec
+from qwenarm.body.objects.spec import make_spec
+from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
-from qwenarm.tasks._covers import Covering
-from qwenarm.tasks.recall import Bring, Tell
+from qwenarm.tasks.recall.covers import Covering
+from qwenarm.tasks.recall.task import Bring, Tell
 from qwenarm.types import SkillCall
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
+from qwenarm.body.simulation import Body
 from qwenarm.body.state import WorldState
 from qwenarm.registry import load
-from qwenarm.tasks.refuse import STAGES, Request, Verdict, verdict_of
+from qwenarm.tasks.refuse.task import STAGES, Request, Verdict, verdict_of
 from qwenarm.types import SkillCall
 
 GIVE_UP = SkillCall("give_up", {"reason": "there is none"})

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
 from qwenarm.body.cameras import FRONT, project
-from qwenarm.body.objects import WALL
+from qwenarm.body.objects.spec import WALL
+from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
-from qwenarm.tasks._shelving import BAYS, Line, Missing, Stocking, denies, stand
-from qwenarm.tasks.shelf import ROOM
+from qwenarm.tasks.shelf.goal import BAYS, Line, Missing, Stocking, denies, stand
+from qwenarm.tasks.shelf.task import ROOM
 from qwenarm.types import SkillCall
 
 

@@ -7,14 +7,15 @@ import re
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
-from qwenarm.body.objects import COLORS, FIXED, HELD_OUT, SHAPES
+from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.spec import FIXED, HELD_OUT, SHAPES
 from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y
+from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
 from qwenarm.registry import list_names, load
 from qwenarm.tasks import oracle_call, oracle_point
-from qwenarm.tasks._goal import Spot
-from qwenarm.tasks._happenings import Phrase, Voice
+from qwenarm.tasks.core.events import Phrase, Voice
+from qwenarm.tasks.core.goal import Spot
 from qwenarm.types import ImagePoint, SkillCall
 
 TASKS = list_names("tasks")

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
-from qwenarm.body.drawer import SHUT_X, TRAVEL
-from qwenarm.body.objects import WALL
+from qwenarm.body.objects.drawer import SHUT_X, TRAVEL
+from qwenarm.body.objects.spec import WALL
+from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
 from qwenarm.registry import load
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
-from qwenarm.tasks._happenings import Voice
-from qwenarm.tasks._homes import BIN, DRAWER, ROOM, Rule, home_of, opening
-from qwenarm.tasks._tidy_words import GO_ON
+from qwenarm.tasks.core.events import Voice
+from qwenarm.tasks.tidy.goal import BIN, DRAWER, ROOM, Rule, home_of, opening
+from qwenarm.tasks.tidy.words import GO_ON
 
 
 def build(level, seed):

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwenarm.assemble import Choice, perform
+from qwenarm.episode.rollout import drive
 from qwenarm.errors import BadInput
+from qwenarm.factory import RunConfig, perform
 from qwenarm.registry import load
-from qwenarm.rollout import drive
 from qwenarm.tasks import Arrange, Relation, Sort, free_setup
-from qwenarm.tasks._goal import at_start
-from qwenarm.tasks._phrases import PUT, SORT, STACK, put_phrase, sort_phrase, stack_phrase
-from qwenarm.tasks._words import read
+from qwenarm.tasks.core.goal import at_start
+from qwenarm.tasks.language.phrases import PUT, SORT, STACK, put_phrase, sort_phrase, stack_phrase
+from qwenarm.tasks.language.read_instruction import read
 from qwenarm.types import Outcome
 
 
@@ -206,8 +206,8 @@ def test_what_is_wished_never_holds_at_the_start():
 @pytest.mark.parametrize("where", ["next to", "to the left of", "to the right of", "in front of", "behind"])
 def test_the_oracle_puts_things_beside_others_as_it_is_told(where):
     for seed, other in enumerate(["blue bowl", "green cube", "white box"]):
-        choice = Choice(words=f"put the red cube {where} the {other}", policy="oracle", level=1 + seed)
-        (episode,) = drive([perform(choice, seed, None)])
+        config = RunConfig(words=f"put the red cube {where} the {other}", policy="oracle", level=1 + seed)
+        (episode,) = drive([perform(config, seed, None)])
         assert episode.outcome is Outcome.SUCCESS
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qwenarm.train.bundled import Config
+from qwenarm.train.config import Config
 from qwenarm.train.frames import take_picture
 from qwenarm.train.labels import Pictures
 from qwenarm.train.learner import Learner

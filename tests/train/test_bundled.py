@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from qwenarm.errors import BadInput
-from qwenarm.mind.model import open_model
-from qwenarm.mind.presets import BUNDLED
-from qwenarm.train.bundled import Config, ask_all, main, train
+from qwenarm.mind.open_model import open_model
+from qwenarm.mind.prompt.presets import BUNDLED
+from qwenarm.train.bundled import ask_all, main, train
+from qwenarm.train.config import Config
 from qwenarm.train.labels import Pictures
 from qwenarm.train.learner import Learner
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qwenarm.body.objects import COLORS, HELD_OUT, SHAPES
+from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.spec import HELD_OUT, SHAPES
 from qwenarm.train.frames import SIZE, arrange, make_shard, random_specs
 from qwenarm.train.labels import Pictures, batches, load_shards
 

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from transformers import Qwen2VLImageProcessorPil
 
-from qwenarm.body.objects import COLORS, SHAPES
+from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.spec import SHAPES
 from qwenarm.train.labels import COLOR_NAMES, SHAPE_NAMES, Pictures, cells, patches
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from qwenarm.body.body import Body
-from qwenarm.body.objects import HELD_OUT
+from qwenarm.body.objects.spec import HELD_OUT
+from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 from qwenarm.tasks import oracle_point
-from qwenarm.tasks._goal import Arrange, Sort
-from qwenarm.tasks._words import read
+from qwenarm.tasks.core.goal import Arrange, Sort
+from qwenarm.tasks.language.read_instruction import read
 from qwenarm.train.frames import MAX_OBJECTS, ROW, arrange_tower, take_picture
 from qwenarm.train.labels import COLOR_NAMES, SHAPE_NAMES
 from qwenarm.train.questions import MIN_PIXELS, Question, Thing, _ask_stack, _steps_question, ask, next_to_sort, things

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from qwenarm.body.objects import HELD_OUT
+from qwenarm.body.objects.spec import HELD_OUT
 from qwenarm.mind.coordinates import decode
-from qwenarm.mind.language import parse, system_text, tool_schemas, user_text
-from qwenarm.mind.presets import BUNDLED
+from qwenarm.mind.prompt.messages import parse, system_text, tool_schemas, user_text
+from qwenarm.mind.prompt.presets import BUNDLED
 from qwenarm.train.bundled import ask_all
 from qwenarm.train.labels import VIEWS, Pictures, patches
 from qwenarm.train.learner import Learner

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from qwenarm.body.objects import COLORS, SHAPES
-from qwenarm.mind.checkpoints import locate
+from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.spec import SHAPES
+from qwenarm.mind.checkpoints.load import locate
 from qwenarm.train.learner import Learner
 from qwenarm.train.tokenizer import SPECIAL, bundled_tokenizer
 

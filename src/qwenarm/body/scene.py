@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from qwenarm.body.belt import Belt, add_belt
 from qwenarm.body.cameras import CAMERAS, Camera
-from qwenarm.body.decals import Decal, add_decal
-from qwenarm.body.objects import COLORS, ObjectSpec, add_object
-from qwenarm.body.props import Prop, add_prop
+from qwenarm.body.objects.belt import Belt, add_belt
+from qwenarm.body.objects.decals import Decal, add_decal
+from qwenarm.body.objects.distractors import Prop, add_prop
+from qwenarm.body.objects.geoms import add_object
+from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.errors import BadInput
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from qwenarm.body.objects import CONTAINER_HALF, CONTAINER_HEIGHT, WALL, ObjectSpec
+from qwenarm.body.objects.spec import CONTAINER_HALF, CONTAINER_HEIGHT, WALL, ObjectSpec
 from qwenarm.errors import BadInput
 from qwenarm.types import SkillCall
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from qwenarm.errors import ModelUnavailable, UnknownName
 from qwenarm.mind.coordinates import Codec, Relative, ResizedPixels
-from qwenarm.mind.published import SIZES
+from qwenarm.mind.model_sizes import SIZES
 
 Dialect = Literal["json", "xml"]
 """How a tool call is spelled: {"name": ..., "arguments": ...} or <function=...><parameter=...> inside of <tool_call>.

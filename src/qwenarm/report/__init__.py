@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qwenarm.display.episode_page import save_html
+from qwenarm.episode.trace import FILE
 from qwenarm.errors import BadInput
-from qwenarm.page import save_html
 from qwenarm.report import exports, site
 from qwenarm.report.numbers import Report, make_report
 from qwenarm.report.pages import Site, Which, chosen, is_sampled, to_film, write_film
 from qwenarm.report.runs import read_runs
-from qwenarm.trace import FILE
 
 Tell = Callable[[str, int, int], object]
 """Is told what is being done, how much of it is done, and how much there is."""

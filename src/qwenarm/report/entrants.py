@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from qwenarm.errors import UnknownName
+from qwenarm.evaluation.suites import Cell
 from qwenarm.report.records import Record, Run, Scene
-from qwenarm.suites import Cell
 
 MODEL = "vlm"
 CONTROLS = ("oracle", "text", "wrong", "blind", "random", "idle")
@@ -53,7 +53,7 @@ class Entrant:
     @cached_property
     def unchanged(self) -> tuple[Record, ...]:
         """The episodes without any change: those that are scored."""
-        return tuple(record for record in self.records if not record.key.changes)
+        return tuple(record for record in self.records if not record.key.perturbations)
 
     @cached_property
     def scenes(self) -> dict[Scene, Record]:
@@ -61,9 +61,9 @@ class Entrant:
         return {record.scene: record for record in self.records}
 
     def cells(self) -> dict[Cell, list[Record]]:
-        """The episodes of each cell, ordered by task, level and changes."""
+        """The episodes of each cell, ordered by task, level and perturbations."""
         found: dict[Cell, list[Record]] = {}
-        for record in sorted(self.records, key=lambda r: (r.key.task, r.key.level, r.key.changes, r.key.seed)):
+        for record in sorted(self.records, key=lambda r: (r.key.task, r.key.level, r.key.perturbations, r.key.seed)):
             found.setdefault(record.cell, []).append(record)
         return found
 

@@ -8,14 +8,14 @@ from html import escape
 
 import numpy as np
 
-from qwenarm.attribution import causes
+from qwenarm.diagnosis import find_cause as causes
+from qwenarm.evaluation.stats import clustered
 from qwenarm.report.entrants import Entrant
 from qwenarm.report.fields import rate_text
 from qwenarm.report.plots import COLORS, Dot, Line, curves, legend, rate_strip, rows, stacked_bar
 from qwenarm.report.records import NO_CAUSE, Record
 from qwenarm.report.scores import rate
 from qwenarm.report.tables import ALL, by_family, is_attributed
-from qwenarm.stats import clustered
 
 SEVERAL = "several parts"
 CAUSE_COLORS = {

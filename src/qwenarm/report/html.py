@@ -12,7 +12,7 @@ from qwenarm.report.fields import Field, Table
 def page(title: str, body: str) -> str:
     """A whole page with its style and, for the order of tables, a few lines of script."""
     home = files("qwenarm")
-    style = home.joinpath("page.css").read_text(encoding="utf-8")
+    style = home.joinpath("display", "page.css").read_text(encoding="utf-8")
     style += home.joinpath("report", "report.css").read_text(encoding="utf-8")
     script = home.joinpath("report", "sort.js").read_text(encoding="utf-8")
     return (

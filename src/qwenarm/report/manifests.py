@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import BadInput
-from qwenarm.evaluate import UNDER_CHANGE
-from qwenarm.ledger import MANIFEST, manifest_sha256, read_manifest
+from qwenarm.evaluation.evaluate import UNDER_CHANGE
+from qwenarm.evaluation.ledger import MANIFEST, manifest_sha256, read_manifest
 from qwenarm.report.records import Record, Scene
 
 
@@ -42,7 +42,7 @@ def _missing(manifest: Mapping[str, Any], records: Sequence[Record]) -> Iterator
         wanted = _wanted(run, int(manifest["first_seed"]))
         for role, policy in run.get("policies", {}).items():
             everywhere = role not in run["controls"] or role in UNDER_CHANGE
-            asked = {scene for scene in wanted if everywhere or not scene.changes}
+            asked = {scene for scene in wanted if everywhere or not scene.perturbations}
             have = {
                 record.scene
                 for record in records
@@ -59,10 +59,10 @@ def _missing(manifest: Mapping[str, Any], records: Sequence[Record]) -> Iterator
 def _wanted(run: Mapping[str, Any], first_seed: int) -> set[Scene]:
     """The scenes of a manifest's run."""
     return {
-        Scene(task, int(level), first_seed + i, run["combos"], changes)
+        Scene(task, int(level), first_seed + i, run["combos"], perturbations)
         for block in run["blocks"]
         for task in block["tasks"]
         for level in block["levels"]
-        for changes in block["changes"]
+        for perturbations in block["perturbations"]
         for i in range(int(block["seeds"]))
     }

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
+from qwenarm.evaluation.suites import AD_HOC
 from qwenarm.report.entrants import MODEL, Entrant, controls_of, entrants
 from qwenarm.report.fields import Table
 from qwenarm.report.records import Run
 from qwenarm.report.scores import Compared, Standing, comparison, leaderboard
 from qwenarm.report.tables import changes_table
-from qwenarm.suites import AD_HOC
 
 MOST_PAIRS = 10
 """So many pairs of models are compared; ``qwenarm compare`` compares any two."""
@@ -46,8 +46,8 @@ class Report:
         names = {key.suite for key in keys} - {AD_HOC} or {key.task for key in keys}
         return f"Evaluation on {', '.join(sorted(names))}"
 
-    def changes(self, entrant: Entrant) -> Table:
-        """An entrant's changes beside their controls."""
+    def perturbations(self, entrant: Entrant) -> Table:
+        """An entrant's perturbations beside their controls."""
         return changes_table(entrant, controls_of(entrant, self.everybody).get("oracle"))
 
 

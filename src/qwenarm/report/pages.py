@@ -14,14 +14,14 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from qwenarm.display.episode_page import render_page, save_html
+from qwenarm.episode.trace import read_at
 from qwenarm.errors import BadInput
-from qwenarm.page import render_page, save_html
+from qwenarm.evaluation.suites import Cell
 from qwenarm.report.entrants import CONTROLS, Entrant
 from qwenarm.report.fields import Field, Table
 from qwenarm.report.html import page, table
 from qwenarm.report.records import Record
-from qwenarm.suites import Cell
-from qwenarm.trace import read_at
 from qwenarm.types import Episode, Frame
 
 Which = Literal["auto", "all", "none"]
@@ -43,7 +43,7 @@ def slug(*words: object) -> str:
 
 def cell_anchor(cell: Cell) -> str:
     """Where in the list of an entrant's episodes a cell begins."""
-    return slug(cell.task, cell.level, cell.changes or "unchanged")
+    return slug(cell.task, cell.level, cell.perturbations or "unchanged")
 
 
 def is_sampled(everybody: Iterable[Entrant], which: Which) -> bool:
@@ -119,7 +119,7 @@ class Site:
     def _above(self, entrant: Entrant, record: Record) -> str:
         up = f"../{Path(self.list_name(entrant)).name}#{cell_anchor(record.cell)}"
         why = f" · cause: {escape(str(record.cause))}" if record.cause and not record.success else ""
-        where = f"{escape(entrant.name)}: {escape(record.where)}, {escape(record.key.changes or 'unchanged')}"
+        where = f"{escape(entrant.name)}: {escape(record.where)}, {escape(record.key.perturbations or 'unchanged')}"
         return f'<p class="eyebrow"><a href="../../index.html">Report</a> › <a href="{up}">{where}</a>{why}</p>\n'
 
     def write_lists(self) -> None:
@@ -148,7 +148,7 @@ class Site:
         href = name.removeprefix(f"{FOLDER}/") if name in self.written else ""
         return (
             Field(record.where, anchor=anchor),
-            Field(record.key.changes or "unchanged"),
+            Field(record.key.perturbations or "unchanged"),
             Field(str(record.key.seed), sort=record.key.seed),
             Field(record.instruction, href=href),
             Field(record.outcome, tone="green" if record.success else "red"),
@@ -190,9 +190,9 @@ def to_film(models: Iterable[Entrant], most: int) -> list[tuple[Entrant, Record]
 
 def write_film(path: Path, folder: Path, record: Record) -> str:
     """Films an episode by replaying it, unless that was done before; "", or a sentence when the replay differs."""
-    from qwenarm.assemble import env_of
-    from qwenarm.recorder import FilmRecorder
-    from qwenarm.replay import replay
+    from qwenarm.display.film import FilmRecorder
+    from qwenarm.episode.replay import replay
+    from qwenarm.factory import env_of
 
     if path.is_file():
         return ""

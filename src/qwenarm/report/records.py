@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qwenarm.ledger import Key
-from qwenarm.suites import Cell
+from qwenarm.evaluation.ledger import Key
+from qwenarm.evaluation.suites import Cell
 
 NO_CAUSE = "not attributed"
 
@@ -17,14 +17,14 @@ NO_CAUSE = "not attributed"
 class Scene:
     """What two policies share when they are compared: the same things at the same places, and the same words.
 
-    Of these, everything but ``changes`` is equal in an episode and its matched control.
+    Of these, everything but ``perturbations`` is equal in an episode and its matched control.
     """
 
     task: str
     level: int
     seed: int
     combos: str
-    changes: str = ""
+    perturbations: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Record:
 
     @property
     def cell(self) -> Cell:
-        return Cell(self.key.task, self.key.level, self.key.changes)
+        return Cell(self.key.task, self.key.level, self.key.perturbations)
 
     @property
     def where(self) -> str:
@@ -84,7 +84,7 @@ class Record:
 
     @property
     def scene(self) -> Scene:
-        return Scene(self.key.task, self.key.level, self.key.seed, self.key.combos, self.key.changes)
+        return Scene(self.key.task, self.key.level, self.key.seed, self.key.combos, self.key.perturbations)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qwenarm.attribution import FILE as CAUSES
+from qwenarm.diagnosis.attribute import FILE as CAUSES
+from qwenarm.episode.trace import FILE
 from qwenarm.errors import BadInput
-from qwenarm.ledger import MANIFEST, Key
+from qwenarm.evaluation.ledger import MANIFEST, Key
 from qwenarm.report.manifests import checked_manifest, missing
 from qwenarm.report.records import NO_CAUSE, Cause, Record, Run
-from qwenarm.trace import FILE
 
 Tell = Callable[[int], object]
 """Is told how many more bytes have been read."""

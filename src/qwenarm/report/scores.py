@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from qwenarm.evaluation.stats import barnard, clustered, difference, mcnemar, paired_difference, wilson
+from qwenarm.evaluation.suites import Cell
 from qwenarm.report.entrants import Entrant, controls_of
 from qwenarm.report.records import Record, Scene
-from qwenarm.stats import barnard, clustered, difference, mcnemar, paired_difference, wilson
-from qwenarm.suites import Cell
 
 ANY = "any change"
-"""All changes together."""
+"""All perturbations together."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ def rate(records: Iterable[Record]) -> Rate:
 
 
 def pooled_rate(records: Iterable[Record]) -> Rate:
-    """Over episodes some of which are the same layout under several changes: the interval is a bootstrap by layout."""
+    """Over episodes some of which are the same layout under several perturbations: a bootstrap by layout."""
     layouts: dict[Scene, list[float]] = {}
     for record in records:
-        layouts.setdefault(replace(record.scene, changes=""), []).append(float(record.success))
+        layouts.setdefault(replace(record.scene, perturbations=""), []).append(float(record.success))
     won = [value for layout in layouts.values() for value in layout]
     return Rate(int(sum(won)), len(won), *clustered(list(layouts.values())))
 
@@ -111,7 +111,7 @@ def leaderboard(everybody: Sequence[Entrant]) -> list[Standing]:
 
 
 def _standing(entrant: Entrant, controls: Mapping[str, Entrant]) -> Standing:
-    mine = entrant.only(lambda record: not record.key.changes)
+    mine = entrant.only(lambda record: not record.key.perturbations)
     return Standing(entrant, rate(mine.values()), {role: paired(mine, c.scenes) for role, c in controls.items()})
 
 
@@ -127,25 +127,28 @@ class CellScore:
 
 def cell_scores(entrant: Entrant) -> list[CellScore]:
     """Every cell that was played."""
-    return [CellScore(cell, rate(r), _against_control(entrant, r, cell.changes)) for cell, r in entrant.cells().items()]
+    return [
+        CellScore(cell, rate(r), _against_control(entrant, r, cell.perturbations))
+        for cell, r in entrant.cells().items()
+    ]
 
 
 def change_scores(entrant: Entrant) -> list[tuple[str, Rate, Contrast | None]]:
     """Every change over all tasks and levels; then, as "any change", all together with a bootstrap by layout."""
-    names = sorted({record.key.changes for record in entrant.records} - {""})
+    names = sorted({record.key.perturbations for record in entrant.records} - {""})
     rows: list[tuple[str, Rate, Contrast | None]] = []
     for name in names:
-        mine = [record for record in entrant.records if record.key.changes == name]
+        mine = [record for record in entrant.records if record.key.perturbations == name]
         rows.append((name, rate(mine), _against_control(entrant, mine, name)))
     if len(names) > 1:
-        rows.append((ANY, pooled_rate(r for r in entrant.records if r.key.changes), None))
+        rows.append((ANY, pooled_rate(r for r in entrant.records if r.key.perturbations), None))
     return rows
 
 
-def _against_control(entrant: Entrant, records: Iterable[Record], changes: str) -> Contrast | None:
-    if not changes:
+def _against_control(entrant: Entrant, records: Iterable[Record], perturbations: str) -> Contrast | None:
+    if not perturbations:
         return None
-    changed = {replace(record.scene, changes=""): record for record in records}
+    changed = {replace(record.scene, perturbations=""): record for record in records}
     return paired(changed, entrant.scenes)
 
 
@@ -162,11 +165,11 @@ def comparison(a: Entrant, b: Entrant) -> list[Compared]:
 
     Where they share no scene at all they are compared as independent samples.
     """
-    wanted: dict[str, Callable[[Record], bool]] = {"all, unchanged": lambda r: not r.key.changes}
+    wanted: dict[str, Callable[[Record], bool]] = {"all, unchanged": lambda r: not r.key.perturbations}
     for task in sorted({r.key.task for e in (a, b) for r in e.unchanged}):
-        wanted[task] = lambda r, t=task: (r.key.task, r.key.changes) == (t, "")
-    for changes in sorted({r.key.changes for e in (a, b) for r in e.records} - {""}):
-        wanted[changes] = lambda r, c=changes: r.key.changes == c
+        wanted[task] = lambda r, t=task: (r.key.task, r.key.perturbations) == (t, "")
+    for perturbations in sorted({r.key.perturbations for e in (a, b) for r in e.records} - {""}):
+        wanted[perturbations] = lambda r, c=perturbations: r.key.perturbations == c
     share = any(scene in b.scenes for scene in a.scenes)
     contrast = paired if share else lambda one, other: unpaired(one.values(), other.values())
     return [Compared(what, contrast(a.only(which), b.only(which))) for what, which in wanted.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from html import escape
 
+from qwenarm.evaluation.suites import Cell
 from qwenarm.report import figures, html
 from qwenarm.report.citing import citation, facts_table
 from qwenarm.report.entrants import Entrant
@@ -25,7 +26,6 @@ from qwenarm.report.tables import (
     metrics_table,
     pairs_table,
 )
-from qwenarm.suites import Cell
 
 TEXTS = ("report.md", "leaderboard.csv", "cells.csv", "comparisons.csv", "episodes.csv")
 """What stands beside the front page."""
@@ -37,7 +37,7 @@ READING = (
     "in which only one of the two succeeded; the difference has Newcombe's paired interval. Without common scenes "
     "Barnard's exact test is used.",
     "p values are not corrected for how many of them a report shows: of twenty true nothings one falls below 0.05.",
-    "Rates over several changes count each layout once: their intervals come from a bootstrap by layout.",
+    "Rates over several perturbations count each layout once: their intervals come from a bootstrap by layout.",
 )
 
 
@@ -45,7 +45,7 @@ def index(report: Report, site: Site, sampled: bool) -> str:
     """The front page as HTML. sampled: whether only some episodes have a page."""
     parts = [
         ("leaderboard", "Leaderboard", _leaderboard(report)),
-        ("families", "Families and changes", _families(report, site)),
+        ("families", "Families and perturbations", _families(report, site)),
         ("models", "Models against each other", _comparisons(report)),
         ("latency", "Success against latency", _latency(report)),
         ("progress", "Progress over turns", _progress(report)),
@@ -74,7 +74,7 @@ def _header(report: Report) -> str:
     tiles = {
         "models": sum(entrant.is_model for entrant in report.everybody),
         "families": len({record.key.task for record in records}),
-        "changes": len({record.key.changes for record in records} - {""}),
+        "perturbations": len({record.key.perturbations for record in records} - {""}),
         "episodes": len(records),
     }
     listed = "".join(f"<div><dt>{name}</dt><dd>{value:,}</dd></div>" for name, value in tiles.items())
@@ -133,8 +133,8 @@ def _families(report: Report, site: Site) -> str:
 
 
 def _changes(report: Report, entrant: Entrant) -> str:
-    changes, cells = report.changes(entrant), change_cells_table(entrant)
-    return table(changes) + fold("Task by task", table(cells)) if changes.rows else ""
+    perturbations, cells = report.perturbations(entrant), change_cells_table(entrant)
+    return table(perturbations) + fold("Task by task", table(cells)) if perturbations.rows else ""
 
 
 def _comparisons(report: Report) -> str:
@@ -200,5 +200,5 @@ def _absent(report: Report, there: Collection[str]) -> Iterator[str]:
         yield "A comparison of models: qwenarm report RUN OTHER_RUN."
     if "latency" not in there:
         yield "Success against latency: qwenarm eval --clock latency:1, in the same folder."
-    if not any(record.key.changes for e in report.models for record in e.records):
+    if not any(record.key.perturbations for e in report.models for record in e.records):
         yield "Changes: qwenarm eval --axes look:2,words:1."

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from qwenarm.evaluation.stats import wilson
+from qwenarm.evaluation.suites import Cell
 from qwenarm.report.entrants import CONTROLS, Entrant
 from qwenarm.report.fields import Field, Table, contrast_fields, rate_field
 from qwenarm.report.records import Record
@@ -21,8 +23,6 @@ from qwenarm.report.scores import (
     pooled_rate,
     rate,
 )
-from qwenarm.stats import wilson
-from qwenarm.suites import Cell
 
 ALL = "all families"
 METRICS = {
@@ -80,14 +80,14 @@ def controls_table(standings: Sequence[Standing]) -> Table:
 def matrix_table(entrant: Entrant, link: Link = lambda *_: "") -> Table:
     """Families down; across, the levels of unchanged episodes, and then every change."""
     scores = {score.cell: score.score for score in cell_scores(entrant)}
-    across = sorted({(cell.changes, cell.level) for cell in scores})
+    across = sorted({(cell.perturbations, cell.level) for cell in scores})
     rows = []
     for task in sorted({cell.task for cell in scores}):
         cells = [Cell(task, level, change) for change, level in across]
         fields = [rate_field(scores[c], link(entrant, c), True) if c in scores else Field("–", sort=-1) for c in cells]
         rows.append((Field(task), *fields))
     if len(rows) > 1:
-        pooled = [rate(r for r in entrant.records if (r.key.changes, r.key.level) == where) for where in across]
+        pooled = [rate(r for r in entrant.records if (r.key.perturbations, r.key.level) == where) for where in across]
         rows.append((Field(ALL), *(rate_field(score, shaded=True) for score in pooled)))
     columns = (_column(change, level, across) for change, level in across)
     return Table(f"{entrant.name}: success by family and axis of change", ("family", *columns), tuple(rows))
@@ -106,7 +106,9 @@ def changes_table(entrant: Entrant, oracle: Entrant | None) -> Table:
     """
     rows = []
     for name, score, contrast in change_scores(entrant):
-        solved = [r for r in oracle.records if name in (r.key.changes, ANY) and r.key.changes] if oracle else []
+        solved = (
+            [r for r in oracle.records if name in (r.key.perturbations, ANY) and r.key.perturbations] if oracle else []
+        )
         rows.append(
             (Field(name), *_change_fields(score, contrast), rate_field((pooled_rate if name == ANY else rate)(solved)))
         )
@@ -118,7 +120,7 @@ def change_cells_table(entrant: Entrant) -> Table:
     """The same, cell by cell."""
     rows = [
         (
-            Field(score.cell.changes),
+            Field(score.cell.perturbations),
             Field(f"{score.cell.task}, level {score.cell.level}"),
             *_change_fields(score.score, score.change),
         )
@@ -129,7 +131,7 @@ def change_cells_table(entrant: Entrant) -> Table:
 
 
 def _change_fields(score: Rate, contrast: Contrast | None) -> tuple[Field, ...]:
-    """contrast: None where different changes are taken together."""
+    """contrast: None where different perturbations are taken together."""
     if contrast is None:
         blank = Field("–", sort=-1.0)
         return (blank, rate_field(score), *[blank] * 5)

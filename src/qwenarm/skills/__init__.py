@@ -8,8 +8,8 @@ from qwenarm.registry import list_names, load
 from qwenarm.types import SkillCall, SkillSpec
 
 if TYPE_CHECKING:
-    from qwenarm.body.body import Body
-    from qwenarm.skills._skill import Motion
+    from qwenarm.body.simulation import Body
+    from qwenarm.skills._failure import Motion
 
 
 def specs() -> tuple[SkillSpec, ...]:

@@ -10,20 +10,15 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from qwenarm.body.body import Body
-from qwenarm.types import Control, ImagePoint, Param, SkillCall, SkillResult, SkillSpec
+from qwenarm.body.simulation import Body
+from qwenarm.skills._failure import Failed, Motion, Moves
+from qwenarm.types import ImagePoint, Param, SkillCall, SkillResult, SkillSpec
 
-Motion = Generator[Control, None, SkillResult]
-Moves = Generator[Control, None, None]
 KINDS = {ImagePoint: "point", str: "string", float: "number"}
-
-
-class Failed(Exception):
-    """Ends a skill; the message is the reason, in words that a model can act on."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
-from qwenarm.body.body import Body
+from qwenarm.body.simulation import Body
+from qwenarm.skills._failure import Motion
+from qwenarm.skills._heightmap import world_point
 from qwenarm.skills._motion import go_home, move_joints, reach
-from qwenarm.skills._skill import Motion, skill
-from qwenarm.skills._surface import world_point
+from qwenarm.skills._skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 HEIGHT = 0.12

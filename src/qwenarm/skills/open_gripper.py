@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from qwenarm.body.body import Body
+from qwenarm.body.simulation import Body
+from qwenarm.skills._failure import Motion
 from qwenarm.skills._motion import go_home, set_fingers
-from qwenarm.skills._skill import Motion, skill
+from qwenarm.skills._skill import skill
 from qwenarm.types import SkillResult
 
 

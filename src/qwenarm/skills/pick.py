@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from qwenarm.body.body import Body
+from qwenarm.body.simulation import Body
+from qwenarm.skills._failure import Failed, Motion
 from qwenarm.skills._grasp import OPENING, choose_grasps, reachable
+from qwenarm.skills._heightmap import look_down, world_point
 from qwenarm.skills._motion import follow, go_home, move_joints, set_fingers
-from qwenarm.skills._skill import Failed, Motion, skill
-from qwenarm.skills._surface import look_down, world_point
+from qwenarm.skills._skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 

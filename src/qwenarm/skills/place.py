@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from qwenarm.body.body import Body
-from qwenarm.skills._landing import RELEASE, choose_landing
+from qwenarm.body.simulation import Body
+from qwenarm.skills._failure import Failed, Motion
+from qwenarm.skills._heightmap import look_down, world_point
 from qwenarm.skills._motion import GENTLE, above_all, follow, go_home, line_down, move_joints, set_fingers, touching
-from qwenarm.skills._skill import Failed, Motion, skill
-from qwenarm.skills._surface import look_down, world_point
+from qwenarm.skills._placement import RELEASE, choose_landing
+from qwenarm.skills._skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 APPROACH = 0.02

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
-from qwenarm.body.body import Body
-from qwenarm.body.hand import Boxes, measure
+from qwenarm.body.clearance import Boxes, measure
 from qwenarm.body.kinematics import top_down
+from qwenarm.body.simulation import Body
+from qwenarm.skills._failure import Failed, Motion
 from qwenarm.skills._grasp import rectangle
+from qwenarm.skills._heightmap import FLOOR, look_down, world_point
 from qwenarm.skills._motion import (
     GENTLE,
     above_all,
@@ -21,8 +23,7 @@ from qwenarm.skills._motion import (
     nearest_yaw,
     set_fingers,
 )
-from qwenarm.skills._skill import Failed, Motion, skill
-from qwenarm.skills._surface import FLOOR, look_down, world_point
+from qwenarm.skills._skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 LOW = 0.016

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from qwenarm.body.body import Body
-from qwenarm.skills._skill import Motion, skill
+from qwenarm.body.simulation import Body
+from qwenarm.skills._failure import Motion
+from qwenarm.skills._skill import skill
 from qwenarm.types import SkillCall, SkillResult
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qwenarm.tasks._casting import Cast, Combos, Task
-    from qwenarm.tasks._free import free_setup
-    from qwenarm.tasks._goal import Arrange, Goal, Happening, Relation, Setup, Sort
-    from qwenarm.tasks._pointing import NotSeen, oracle_call, oracle_point
+    from qwenarm.tasks.core.goal import Arrange, Goal, Happening, Relation, Setup, Sort
+    from qwenarm.tasks.core.oracle import NotSeen, oracle_call, oracle_point
+    from qwenarm.tasks.core.task import Cast, Combos, Task
+    from qwenarm.tasks.language.free_task import free_setup
 
 _HOMES = {
-    "_casting": ("Cast", "Combos", "Task"),
-    "_free": ("free_setup",),
-    "_goal": ("Arrange", "Goal", "Happening", "Relation", "Setup", "Sort"),
-    "_pointing": ("NotSeen", "oracle_call", "oracle_point"),
+    "core.task": ("Cast", "Combos", "Task"),
+    "language.free_task": ("free_setup",),
+    "core.goal": ("Arrange", "Goal", "Happening", "Relation", "Setup", "Sort"),
+    "core.oracle": ("NotSeen", "oracle_call", "oracle_point"),
 }
 __all__ = [
     "Arrange", "Cast", "Combos", "Goal", "Happening", "NotSeen", "Relation", "Setup", "Sort", "Task",

@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qwenarm.body.body import Body
-from qwenarm.body.objects import BARRIER_SIZE, COLORS, GRASPABLE, ObjectSpec, make_spec
+from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.spec import BARRIER_SIZE, GRASPABLE, ObjectSpec, make_spec
 from qwenarm.body.scene import Area, Placement, Scene
+from qwenarm.body.simulation import Body
 from qwenarm.body.state import WorldState
 from qwenarm.errors import BadInput
-from qwenarm.tasks._casting import Cast, Task
-from qwenarm.tasks._goal import Arrange, Relation, Setup
-from qwenarm.tasks._happenings import Barrier, Phrase, Voice, lifted
-from qwenarm.tasks._phrases import draw_from, prepositions
-from qwenarm.tasks._tongues import polite, put_clauses
+from qwenarm.tasks.core.events import Barrier, Phrase, Voice, lifted
+from qwenarm.tasks.core.goal import Arrange, Relation, Setup
+from qwenarm.tasks.core.task import Cast, Task
+from qwenarm.tasks.language.es_zh import polite, put_clauses
+from qwenarm.tasks.language.phrases import draw_from, prepositions
 from qwenarm.types import SkillCall
 
 PLACES = ("bowl", "box")

@@ -5,11 +5,11 @@ What is moved is a cube, a cylinder or a ball; where it goes is a bowl, a tray, 
 
 from __future__ import annotations
 
-from qwenarm.body.objects import CONTAINERS, GRASPABLE
-from qwenarm.tasks._casting import BLOCKS, Cast, Task
-from qwenarm.tasks._goal import Arrange, Relation, Setup
-from qwenarm.tasks._phrases import put_phrase
-from qwenarm.tasks._translations import translations
+from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE
+from qwenarm.tasks.core.goal import Arrange, Relation, Setup
+from qwenarm.tasks.core.task import BLOCKS, Cast, Task
+from qwenarm.tasks.language.phrases import put_phrase
+from qwenarm.tasks.language.translate_goal import translations
 
 ON_A_BLOCK = 0.2
 """Share of the episodes in which the place is a block instead of a container."""

@@ -11,13 +11,13 @@ from itertools import permutations
 
 import numpy as np
 
-from qwenarm.body.objects import CONTAINERS, GRASPABLE, WALL, ObjectSpec
+from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE, WALL, ObjectSpec
 from qwenarm.body.scene import Placement, Scene, apart, place_objects
 from qwenarm.body.state import WorldState
 from qwenarm.errors import BadInput
-from qwenarm.tasks._casting import BLOCKS, Cast, Task
-from qwenarm.tasks._goal import TALL, Move, Setup, Spot, symbolic_calls
-from qwenarm.tasks._phrases import draw_from
+from qwenarm.tasks.core.goal import TALL, Move, Setup, Spot, symbolic_calls
+from qwenarm.tasks.core.task import BLOCKS, Cast, Task
+from qwenarm.tasks.language.phrases import draw_from
 from qwenarm.types import SkillCall
 
 MOVED = (1, 2, 3)

@@ -5,11 +5,12 @@ The rule is told in words. Where the containers have the colours of the things, 
 
 from __future__ import annotations
 
-from qwenarm.body.objects import COLORS, CONTAINERS, GRASPABLE, ObjectSpec
-from qwenarm.tasks._casting import Cast, Task
-from qwenarm.tasks._goal import Setup, Sort
-from qwenarm.tasks._phrases import sort_phrase
-from qwenarm.tasks._translations import translations
+from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE, ObjectSpec
+from qwenarm.tasks.core.goal import Setup, Sort
+from qwenarm.tasks.core.task import Cast, Task
+from qwenarm.tasks.language.phrases import sort_phrase
+from qwenarm.tasks.language.translate_goal import translations
 
 BY_OWN_COLOR = 0.3
 """Share of the sortings by colour in which every container has the colour of its things."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from qwenarm.body.objects import CONTAINERS, GRASPABLE
-from qwenarm.tasks._casting import BLOCKS, Cast, Task
-from qwenarm.tasks._goal import Arrange, Relation, Setup
-from qwenarm.tasks._phrases import stack_phrase
-from qwenarm.tasks._translations import translations
+from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE
+from qwenarm.tasks.core.goal import Arrange, Relation, Setup
+from qwenarm.tasks.core.task import BLOCKS, Cast, Task
+from qwenarm.tasks.language.phrases import stack_phrase
+from qwenarm.tasks.language.translate_goal import translations
 
 
 def make(cast: Cast, level: int) -> Setup:

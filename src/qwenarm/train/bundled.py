@@ -26,47 +26,22 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from rich.progress import Progress
 
-from qwenarm.body.objects import HELD_OUT
+from qwenarm.body.objects.spec import HELD_OUT
 from qwenarm.errors import BadInput
-from qwenarm.mind.checkpoints import locate
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.train.config import Config
 from qwenarm.train.frames import SHARD, make_shard
 from qwenarm.train.labels import Pictures, batches, load_shards
 from qwenarm.train.learner import Learner
 from qwenarm.train.questions import Question, ask, things
-
-
-@dataclass(frozen=True)
-class Config:
-    """What the recipe can be told. The defaults are those of the shipped checkpoint."""
-
-    out: Path = Path("runs/train-bundled")
-    """Shards, state, log and the finished checkpoint go here; an interrupted run goes on from here."""
-    frames: int = 60_000
-    """Pictures to render."""
-    eye_steps: int = 1_000
-    reader_steps: int = 5_000
-    batch: int = 16
-    """Pictures a step, over all processes."""
-    questions: int = 8
-    """Decisions asked about each picture."""
-    lr: float = 1.2e-3
-    processes: int = 1
-    """Training processes on a CPU, one thread each; 2 on 2 cores is faster than 1 with both."""
-    device: str = ""
-    """cuda or cpu; empty: what is there."""
-    start: str = ""
-    """A checkpoint of this shape to begin with instead of random weights: a folder, or "bundled"."""
-    seed: int = 0
-    save_every: int = 100
 
 
 def ask_all(rng: np.random.Generator, pictures: Pictures, count: int) -> list[list[Question]]:

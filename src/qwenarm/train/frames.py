@@ -14,10 +14,9 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from qwenarm.body.body import Body
 from qwenarm.body.cameras import CAMERAS, Camera
-from qwenarm.body.objects import (
-    COLORS,
+from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.spec import (  # fmt: skip
     CONTAINER_HALF,
     CONTAINERS,
     GRASPABLE,
@@ -26,9 +25,10 @@ from qwenarm.body.objects import (
     WALL,
     ObjectSpec,
     make_spec,
-)  # fmt: skip
-from qwenarm.body.render import Renderer
+)
+from qwenarm.body.rendering.renderer import Renderer
 from qwenarm.body.scene import Placement, Scene, place_objects, sample_look
+from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
 from qwenarm.registry import load
 from qwenarm.train.labels import COLUMNS, VIEWS

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from qwenarm.errors import BadInput
-from qwenarm.mind.presets import BUNDLED
+from qwenarm.mind.prompt.presets import BUNDLED
 from qwenarm.train.architecture import TEXT, EyeHeads, make_model
 from qwenarm.train.labels import Pictures, cells, patches
 from qwenarm.train.questions import Question
@@ -23,7 +23,7 @@ from qwenarm.train.sequences import Batch, Sequencer, read_branches
 from qwenarm.train.tokenizer import bundled_tokenizer, save_processor, special_ids
 
 if TYPE_CHECKING:
-    from qwenarm.train.bundled import Config
+    from qwenarm.train.config import Config
 
 LOOKING_LAYER, LOOKING_HEADS, HOP_LAYER = 3, 2, 1
 """The layer, and how many of its heads, whose attention is told where to look."""

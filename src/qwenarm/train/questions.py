@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qwenarm.tasks._phrases import put_phrase, sort_phrase, stack_phrase
+from qwenarm.tasks.language.phrases import put_phrase, sort_phrase, stack_phrase
 from qwenarm.train.labels import COLOR_NAMES, SHAPE_NAMES
 
 SOLID, HOLLOW = SHAPE_NAMES[:3], SHAPE_NAMES[3:]

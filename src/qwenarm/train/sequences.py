@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
 from qwenarm.mind.families import family_named
-from qwenarm.mind.language import ASKS, render, tool_schemas, user_text
-from qwenarm.mind.presets import BUNDLED
+from qwenarm.mind.prompt.messages import ASKS, render, tool_schemas, user_text
+from qwenarm.mind.prompt.presets import BUNDLED
 from qwenarm.train.labels import VIEWS
 from qwenarm.train.questions import SOLID, Question
 from qwenarm.train.tokenizer import token_id

@@ -17,8 +17,8 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast, Qwen2VLImageProcessor
 
-from qwenarm.mind.language import ASKS, tool_schemas
-from qwenarm.mind.presets import BUNDLED
+from qwenarm.mind.prompt.messages import ASKS, tool_schemas
+from qwenarm.mind.prompt.presets import BUNDLED
 from qwenarm.skills import specs as skill_specs
 from qwenarm.train.labels import VIEWS
 from qwenarm.types import SkillSpec

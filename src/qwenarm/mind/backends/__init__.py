@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from qwenarm.errors import PromptFailed
 from qwenarm.mind.families import Family
-from qwenarm.mind.presets import Preset
+from qwenarm.mind.prompt.presets import Preset
 from qwenarm.types import Completion, Prompt
 
 

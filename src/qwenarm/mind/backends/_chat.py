@@ -15,7 +15,7 @@ from PIL import Image
 from qwenarm.errors import PromptFailed
 from qwenarm.mind.backends._http import complaint
 from qwenarm.mind.families import Family
-from qwenarm.mind.language import spell
+from qwenarm.mind.prompt.messages import spell
 from qwenarm.types import Prompt
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 from qwenarm.mind.families import DEFAULT, Family, family_named
-from qwenarm.mind.presets import QWEN, Preset
+from qwenarm.mind.prompt.presets import QWEN, Preset
 from qwenarm.types import Completion, Prompt
 
 
@@ -57,7 +57,7 @@ def _completion(reply: str | Completion) -> Completion:
 def read_script(path: Path) -> list[Completion]:
     """The replies in a JSONL file, one line after the other.
 
-    A line is a string, or an object with "text" and, if wished, "finish", or a whole episode as ``qwenarm.trace`` keeps
+    A line is a string, or an object with "text" and, if wished, "finish", or a whole episode as ``episode.trace`` keeps
     it, which gives all that its model said. Raises BadInput, with the number of the line, for anything else.
     """
     try:

@@ -1,0 +1,66 @@
+"""A conveyor belt across the table: a heavy slab on a slide joint that carries what lies on it by friction.
+
+Whoever drives it sets the joint's velocity, and puts it back by whole slats before it has come far (``wind``): the slab
+looks the same everywhere, so nothing that lies on it notices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from qwenarm.body.objects.markings import paint
+
+NAME = "belt"
+"""Of its body and its joint."""
+TOP = 0.0024
+"""Height of its upper side over the table, m: lower than what the skills take for a thing."""
+LENGTH = 1.2
+"""As long as the table is wide, m: what nobody takes falls off at the end."""
+DEPTH = 0.008
+"""Of the slab, which lies in the table but for its upper side, m."""
+SLAT = 0.08
+"""From one painted slat to the next, m."""
+MASS = 2000.0
+"""kg: what is put on it does not slow it down."""
+DARK, LIGHT, STEEL = [0.16, 0.17, 0.18, 1.0], [0.24, 0.25, 0.27, 1.0], [0.55, 0.57, 0.60, 1.0]
+
+
+@dataclass(frozen=True)
+class Belt:
+    """Where it runs, along y. x: of its middle; half_width: m."""
+
+    x: float
+    half_width: float = 0.055
+
+    def carries(self, x: float, radius: float) -> bool:
+        """Does something there reach onto it? x of its middle and its radius, m."""
+        return abs(x - self.x) < self.half_width + radius
+
+
+def add_belt(spec: mujoco.MjSpec, belt: Belt) -> None:
+    """Adds the slab and two rails beside it."""
+    body = spec.worldbody.add_body(name=NAME, pos=[belt.x, 0, TOP])
+    body.sleep = mujoco.mjtSleepPolicy.mjSLEEP_NEVER
+    body.add_joint(name=NAME, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 1, 0])
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0, -DEPTH / 2], size=[belt.half_width, LENGTH / 2, DEPTH / 2],
+        rgba=DARK, mass=MASS, friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
+    )  # fmt: skip
+    for y in np.arange(-LENGTH / 2 + SLAT, LENGTH / 2 - SLAT / 2, SLAT):
+        paint(body, [0, y, 0], [belt.half_width, 0.012, 0.0002], LIGHT)
+    spec.add_exclude(bodyname1="world", bodyname2=NAME)
+    for side in (-1, 1):
+        paint(spec.worldbody, [belt.x + side * (belt.half_width + 0.004), 0, 0], [0.004, LENGTH / 2, TOP + 2e-4], STEEL)
+
+
+def wind(model: mujoco.MjModel, data: mujoco.MjData, speed: float) -> None:
+    """Lets the belt run at this speed along y, m/s, and puts it back by a slat if it has come that far."""
+    joint = model.joint(NAME)
+    data.qvel[joint.dofadr[0]] = speed
+    way = float(data.qpos[joint.qposadr[0]])
+    if abs(way) > SLAT:
+        data.qpos[joint.qposadr[0]] = way - np.copysign(SLAT, way)
+        mujoco.mj_kinematics(model, data)

@@ -1,0 +1,94 @@
+"""Things that no task knows of: in the way, in the picture, and never meant. Free bodies made of a few primitives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from qwenarm.body.objects.spec import DENSITY
+
+BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
+Rgb = tuple[float, float, float]
+Part = tuple[mujoco.mjtGeom, tuple[float, ...], tuple[float, float, float], float, bool]
+"""Kind of geom, its size, its middle over the table in the prop's frame, m, its yaw, rad, and whether it is dark."""
+
+RGB: dict[str, Rgb] = {
+    "pink": (0.93, 0.52, 0.68),
+    "brown": (0.42, 0.26, 0.15),
+    "grey": (0.50, 0.52, 0.54),
+    "turquoise": (0.20, 0.72, 0.70),
+    "beige": (0.85, 0.76, 0.60),
+}
+"""Colours that no object of a task has."""
+PARTS: dict[str, tuple[Part, ...]] = {
+    "mug": (
+        (CYLINDER, (0.030, 0.034, 0), (0, 0, 0.034), 0, False),
+        (CYLINDER, (0.026, 0.001, 0), (0, 0, 0.068), 0, True),
+        (BOX, (0.010, 0.004, 0.004), (0.038, 0, 0.054), 0, False),
+        (BOX, (0.010, 0.004, 0.004), (0.038, 0, 0.018), 0, False),
+        (BOX, (0.004, 0.004, 0.022), (0.048, 0, 0.036), 0, False),
+    ),
+    "bottle": (
+        (CYLINDER, (0.021, 0.030, 0), (0, 0, 0.030), 0, False),
+        (CYLINDER, (0.009, 0.010, 0), (0, 0, 0.070), 0, False),
+        (CYLINDER, (0.011, 0.005, 0), (0, 0, 0.083), 0, True),
+    ),
+    "sponge": (
+        (BOX, (0.045, 0.028, 0.010), (0, 0, 0.010), 0, False),
+        (BOX, (0.045, 0.028, 0.003), (0, 0, 0.023), 0, True),
+    ),
+    "pen": (
+        (BOX, (0.050, 0.005, 0.005), (0, 0, 0.005), 0, False),
+        (BOX, (0.010, 0.0055, 0.0055), (0.050, 0, 0.0055), 0, True),
+    ),
+    "star": tuple((BOX, (0.040, 0.009, 0.010), (0, 0, 0.010 + k * 1e-4), k * math.pi / 3, False) for k in range(3)),
+    "book": (
+        (BOX, (0.055, 0.040, 0.009), (0, 0, 0.009), 0, False),
+        (BOX, (0.035, 0.003, 0.0005), (0, 0.018, 0.018), 0, True),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Prop:
+    """One of PARTS in one of RGB, standing on the table. x, y: m; yaw: rad."""
+
+    kind: str
+    color: str
+    x: float
+    y: float
+    yaw: float = 0.0
+
+    @property
+    def radius(self) -> float:
+        """Of the circle around its footprint, m."""
+        reach = (
+            math.hypot(*pos[:2]) + (size[0] if kind == CYLINDER else math.hypot(*size[:2]))
+            for kind, size, pos, _, _ in PARTS[self.kind]
+        )
+        return max(reach)
+
+    @property
+    def height(self) -> float:
+        """Of its upper end above the table, m."""
+        return max(pos[2] + (size[1] if kind == CYLINDER else size[2]) for kind, size, pos, _, _ in PARTS[self.kind])
+
+
+def add_prop(world: mujoco.MjsBody, prop: Prop, name: str) -> None:
+    """Adds it as a free body."""
+    body = world.add_body(name=name, pos=[prop.x, prop.y, 0], quat=_turn(prop.yaw))
+    body.add_freejoint(name=name)
+    rgb = np.array(RGB[prop.color])
+    for kind, size, pos, yaw, dark in PARTS[prop.kind]:
+        rgba = [*(0.35 * rgb if dark else rgb), 1.0]
+        body.add_geom(
+            type=kind, size=[*size], pos=[*pos], quat=_turn(yaw), rgba=rgba, density=DENSITY,
+            friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
+        )  # fmt: skip
+
+
+def _turn(yaw: float) -> list[float]:
+    return [math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]

@@ -1,0 +1,171 @@
+"""What can lie on the table: shapes, colours, sizes, and how each becomes MuJoCo geoms.
+
+Graspable: cube, cylinder, ball (40-52 mm, the Panda's fingers open 80 mm). Containers, open at the top: bowl (round),
+tray (low, square), box (high, square). Beside these, which every instruction may name, there are fixtures of
+single tasks: covers (hollow, open below, to be lifted as a cube is), barriers (walls that nothing moves), bays (trays
+that stand fixed, on a plinth if they are raised: parts of a shelf), bins (fixed too) and drawers. Everything is made of
+primitive geoms, so that any renderer draws it and contacts stay cheap.
+"""
+
+from __future__ import annotations
+
+import math
+
+import mujoco
+import numpy as np
+
+from qwenarm.body.objects.drawer import add_drawer
+from qwenarm.body.objects.markings import COLORS as COLORS
+from qwenarm.body.objects.markings import contrast, mark_top, paint
+from qwenarm.body.objects.parcels_and_parts import add_goods
+from qwenarm.body.objects.spec import (
+    BARRIER_SIZE,
+    CONTAINER_HALF,
+    CONTAINER_HEIGHT,
+    COVER_SIZE,
+    COVER_WALL,
+    DENSITY,
+    FIXED,
+    GOODS,
+    LIFT,
+    WALL,
+    ObjectSpec,
+)
+
+PLINTH_SHADE = 0.6
+"""How dark a bay's plinth is, beside the bay."""
+
+
+def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgb: tuple[float, ...]) -> None:
+    """Adds a body named ``spec.id`` under ``world``: free, or a mocap body if it is a barrier, or fixed if it is a bay
+    or a bin, or on a slide if it is a drawer. pos: (3,) of its origin, m; yaw: rad; rgb: its colour as seen today."""
+    body = world.add_body(name=spec.id, pos=pos, quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
+    rgba = [*rgb, 1.0]
+    if spec.shape == "barrier":
+        body.mocap = True
+        _add_barrier(body, rgba)
+        return
+    if spec.shape == "drawer":
+        _add_open_box(body, spec, rgba)
+        add_drawer(world, body, spec.size / 2, spec.height, rgba)
+        return
+    if spec.shape in FIXED:
+        _add_open_box(body, spec, rgba)
+        _add_plinth(world, spec, pos, yaw, rgba)
+        return
+    body.add_freejoint(name=spec.id)
+    if spec.shape == "cover":
+        _add_cover(body, rgba)
+    elif spec.shape in GOODS:
+        add_goods(body, spec, rgba, DENSITY)
+    elif spec.graspable:
+        _add_solid(body, spec, rgba)
+    elif spec.shape == "bowl":
+        _add_bowl(body, rgba)
+    else:
+        _add_open_box(body, spec, rgba)
+    if spec.container and spec.top:
+        mark_top(body, spec.top, WALL, 1.05 * CONTAINER_HALF[spec.shape], rgba)
+
+
+def _add_solid(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
+    half = spec.size / 2
+    kind, size = {
+        "cube": (mujoco.mjtGeom.mjGEOM_BOX, [half] * 3),
+        "cylinder": (mujoco.mjtGeom.mjGEOM_CYLINDER, [half, half, 0]),
+        "ball": (mujoco.mjtGeom.mjGEOM_SPHERE, [half, 0, 0]),
+    }[spec.shape]
+    # Rolling friction, so that a ball which is let go comes to rest; condim 6 is what makes MuJoCo use it.
+    friction, condim = ([1.0, 0.01, 0.003], 6) if spec.shape == "ball" else ([1.0, 0.01, 0.001], 4)
+    body.add_geom(type=kind, size=size, rgba=rgba, density=DENSITY, friction=friction, condim=condim, solref=[0.01, 1])
+
+
+def _add_wall(body: mujoco.MjsBody, pos: list[float], size: list[float], yaw: float, rgba: list[float]) -> None:
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=pos,
+        size=size,
+        quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)],
+        rgba=rgba,
+        density=3 * DENSITY,
+        friction=[1.0, 0.01, 0.001],
+        solref=[0.01, 1],
+    )
+
+
+def _add_open_box(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
+    half, height = CONTAINER_HALF[spec.shape], CONTAINER_HEIGHT[spec.shape]
+    _add_wall(body, [0, 0, WALL / 2], [half, half, WALL / 2], 0, rgba)
+    for k in range(4):
+        yaw = k * math.pi / 2
+        reach = half - WALL / 2
+        pos = [reach * math.cos(yaw), reach * math.sin(yaw), (height + LIFT) / 2]
+        _add_wall(body, pos, [WALL / 2, half - (k % 2) * WALL, (height - LIFT) / 2], yaw, rgba)
+
+
+def _add_plinth(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgba: list[float]) -> None:
+    """What a raised bay stands on: no part of its body, for who points at its front does not point into the bay."""
+    if pos[2] > 0:
+        half = [spec.size / 2, spec.size / 2, pos[2] / 2]
+        _add_wall(world, [*pos[:2], pos[2] / 2], half, yaw, [*(PLINTH_SHADE * c for c in rgba[:3]), 1.0])
+
+
+def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
+    """A round floor and a ring of flat walls that lean outwards a little."""
+    outer, height = CONTAINER_HALF["bowl"], CONTAINER_HEIGHT["bowl"]
+    floor = 0.80 * outer
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        pos=[0, 0, WALL / 2],
+        size=[floor, WALL / 2, 0],
+        rgba=rgba,
+        density=3 * DENSITY,
+        friction=[1.0, 0.01, 0.001],
+        solref=[0.01, 1],
+    )
+    lean = math.atan2(outer - floor, height)
+    middle = (outer + floor) / 2 - WALL / 2
+    half_width = outer * math.tan(math.pi / sides)
+    for k in range(sides):
+        yaw = 2 * math.pi * k / sides
+        turn = np.zeros(4)
+        mujoco.mju_mulQuat(
+            turn,
+            np.array([math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]),
+            np.array([math.cos(lean / 2), 0, math.sin(lean / 2), 0]),
+        )
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            pos=[middle * math.cos(yaw), middle * math.sin(yaw), (height + LIFT) / 2],
+            quat=turn,
+            size=[WALL / 2, half_width, (height - LIFT) / 2 / math.cos(lean)],
+            rgba=rgba,
+            density=3 * DENSITY,
+            friction=[1.0, 0.01, 0.001],
+            solref=[0.01, 1],
+        )
+
+
+def _add_cover(body: mujoco.MjsBody, rgba: list[float]) -> None:
+    """A top and four walls around nothing, and a dark button on top, by which people tell it from a cube."""
+    width, height = COVER_SIZE
+    half, wall = width / 2, COVER_WALL / 2
+    grip = {"density": DENSITY, "friction": [1.0, 0.01, 0.001], "condim": 4, "solref": [0.01, 1]}
+    boxes = [([0, 0, height / 2 - wall], [half, half, wall], 0.0)]
+    for k in range(4):
+        yaw, reach = k * math.pi / 2, half - wall
+        side = [wall, half - (k % 2) * 2 * wall, height / 2 - wall]
+        boxes.append(([reach * math.cos(yaw), reach * math.sin(yaw), -wall], side, yaw))
+    for pos, size, yaw in boxes:
+        quat = [math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, quat=quat, rgba=rgba, **grip)
+    paint(body, [0, 0, height / 2], [0.011, 0.001, 0], contrast(rgba), mujoco.mjtGeom.mjGEOM_CYLINDER)
+
+
+def _add_barrier(body: mujoco.MjsBody, rgba: list[float]) -> None:
+    """A wall along x with stripes across."""
+    half = [side / 2 for side in BARRIER_SIZE]
+    body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, friction=[1.0, 0.01, 0.001])
+    for x in (-0.5, 0.0, 0.5):
+        stripe = [0.1 * half[0], half[1] + 0.001, half[2] + 0.001]
+        paint(body, [x * half[0], 0, 0], stripe, contrast(rgba))

@@ -1,0 +1,128 @@
+"""The kinds of objects: names, shapes, sizes. How each becomes MuJoCo geoms is in ``geoms.py``.
+
+Graspable: cube, cylinder, ball (40-52 mm; the Panda's fingers open 80 mm). Containers, open at the top: bowl (round),
+tray (low, square), box (high, square). Fixtures belong to single tasks: covers (hollow, open below, lifted as a cube
+is), barriers (walls that nothing moves), bays (fixed trays, on a plinth if they are raised: parts of a shelf), bins
+(fixed too) and drawers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from qwenarm.body.objects.markings import mark_words
+
+GOODS_SIZE = {"parcel": (0.048, 0.044), "part": (0.046, 0.038)}
+"""Width and height of the box, m."""
+GRASPABLE = ("cube", "cylinder", "ball")
+CONTAINERS = ("bowl", "tray", "box")
+SHAPES = GRASPABLE + CONTAINERS
+GOODS = tuple(GOODS_SIZE)
+"""Graspable too, and told apart by their marks."""
+FIXTURES = ("cover", "barrier", "bay", "bin", "drawer", *GOODS)
+"""No instruction of the first tasks names them, and the bundled model has seen none: they are not among SHAPES."""
+FIXED = ("barrier", "bay", "bin", "drawer")
+"""Fixtures that stay where they are, whatever meets them; a drawer slides in and out of its cabinet."""
+HELD_OUT: frozenset[tuple[str, str]] = frozenset(
+    {
+        ("red", "cylinder"),
+        ("yellow", "cube"),
+        ("blue", "ball"),
+        ("green", "bowl"),
+        ("purple", "cube"),
+        ("black", "cylinder"),
+        ("orange", "tray"),
+        ("white", "box"),
+    }
+)
+"""Colour x shape pairs that the bundled model never sees in training:
+8 of 48 (17 %), each colour once, each shape at least once."""
+WALL = 0.006
+"""Thickness of a container's walls and floor, m."""
+LIFT = 0.002
+"""Walls begin this far above the underside, m: only the floor stands on the table, which saves most of the contacts."""
+CONTAINER_HALF = {"bowl": 0.070, "tray": 0.070, "box": 0.062, "bay": 0.070, "bin": 0.070, "drawer": 0.085}
+CONTAINER_HEIGHT = {"bowl": 0.040, "tray": 0.022, "box": 0.055, "bay": 0.022, "bin": 0.048, "drawer": 0.035}
+COVER_SIZE, COVER_WALL = (0.058, 0.056), 0.004
+"""Width and height of a cover, and the thickness of its walls and top, m: there is room in it for a thing of 40 mm."""
+BARRIER_SIZE = (0.20, 0.03, 0.12)
+"""Length, thickness and height of a barrier, m."""
+FIXTURE_SIZE = {"cover": COVER_SIZE, "barrier": BARRIER_SIZE[::2], **GOODS_SIZE}
+"""Width (of a barrier: its length) and height of what is neither graspable by shape nor a container, m."""
+DENSITY = 400.0
+"""kg/m3, about that of wood: a 45 mm cube weighs 36 g."""
+
+
+@dataclass(frozen=True)
+class ObjectSpec:
+    """One kind of object. size: edge of a cube, diameter of a cylinder or ball, outer width of a container or cover,
+    length of a barrier, in m. name: what people call it by instead of its colour, "upper left bay", or "".
+
+    top, sides: what is there (see ``marks.NAMES``), or "". number: tells apart what has the same colour and shape.
+    """
+
+    shape: str
+    color: str
+    size: float = 0.045
+    name: str = ""
+    top: str = ""
+    sides: str = ""
+    number: int = 0
+
+    @property
+    def id(self) -> str:
+        """Name of its body in the simulation, "red_cube" or "red_parcel_2"; unique within a scene."""
+        words = self.name or f"{self.color} {self.shape}"
+        return (f"{words} {self.number}" if self.number else words).replace(" ", "_")
+
+    @property
+    def label(self) -> str:
+        """How people call it, "red cube" or "red parcel, fragile"."""
+        return ", ".join([self.name or f"{self.color} {self.shape}", *mark_words(self.top), *mark_words(self.sides)])
+
+    @property
+    def graspable(self) -> bool:
+        return self.shape in GRASPABLE or self.shape in GOODS
+
+    @property
+    def container(self) -> bool:
+        return self.shape in CONTAINER_HALF
+
+    @property
+    def fixture(self) -> bool:
+        return self.shape in FIXTURES
+
+    @property
+    def height(self) -> float:
+        """Of the whole thing above what it stands on, m."""
+        if self.container:
+            return CONTAINER_HEIGHT[self.shape]
+        return FIXTURE_SIZE[self.shape][1] if self.fixture else self.size
+
+    @property
+    def radius(self) -> float:
+        """Of the circle around its footprint at any yaw, m."""
+        if self.shape == "barrier":
+            return math.hypot(*BARRIER_SIZE[:2]) / 2
+        square = self.shape in ("cube", "tray", "box", "cover", "bay", "bin", "drawer", *GOODS)
+        return self.size / 2 * (math.sqrt(2) if square else 1.0)
+
+    @property
+    def origin_height(self) -> float:
+        """Of the body's origin above what it stands on:
+        the centre of a solid or a fixture, the underside of a container's floor, m."""
+        return 0.0 if self.container else self.height / 2
+
+
+def make_spec(shape: str, color: str, rng: np.random.Generator | None = None) -> ObjectSpec:
+    """An object of this shape and colour; graspable ones get a size between 40 and 52 mm from ``rng``
+    (45 mm without)."""
+    if shape in CONTAINER_HALF:
+        return ObjectSpec(shape, color, 2 * CONTAINER_HALF[shape])
+    if shape in FIXTURES:
+        return ObjectSpec(shape, color, FIXTURE_SIZE[shape][0])
+    size = 0.045 if rng is None else round(float(rng.uniform(0.040, 0.052)), 4)
+    return ObjectSpec(shape, color, size)

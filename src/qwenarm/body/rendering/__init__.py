@@ -1,0 +1,1 @@
+"""Cameras to pictures: EGL, OSMesa, or a ray caster that needs no OpenGL."""

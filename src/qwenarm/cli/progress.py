@@ -1,0 +1,84 @@
+"""The terminal while an evaluation runs: a bar with the running rate, its interval, the time left; then the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from qwenarm.cli.tables import score_table
+from qwenarm.evaluation.evaluate import Begun, Plan, evaluate, scores
+from qwenarm.evaluation.ledger import Row
+from qwenarm.evaluation.stats import wilson
+from qwenarm.evaluation.workers import Died
+
+
+def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> None:
+    """Plays a plan and tells of it. how: the rest of what ``evaluate`` takes. Prints the scores however it ends."""
+    rows: list[Row] = []
+    try:
+        with closing(evaluate(plan, folder, **how)) as events, _bar(console) as bar:  # type: ignore[type-var]
+            task = bar.add_task("setting up", total=None, rate="")
+            for event in events:
+                if isinstance(event, Begun):
+                    rows += event.rows
+                    bar.update(task, total=event.total, completed=len(rows), description="episodes")
+                    for doubt in event.assumed:
+                        console.print(Text(doubt, style="yellow"))
+                    if rows:
+                        console.print(f"{len(rows)} of {event.total} episodes stand already", style="dim")
+                elif isinstance(event, Died):
+                    tell_death(console, event)
+                else:
+                    rows.append(event)
+                    bar.update(task, advance=1, rate=running_rate(rows, plan.config.policy))
+                    if not console.is_terminal:
+                        console.print(Text(row_text(event), style="dim"))
+    finally:
+        console.print(score_table(scores(rows, plan)))
+        console.print(Text(f"ledger  {folder}"))
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Progress]:
+    """The moving line; nothing where the output is a file."""
+    texts = [TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[rate]}")]
+    columns = (texts[0], BarColumn(), MofNCompleteColumn(), texts[1])
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield bar
+
+
+@contextmanager
+def telling(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A moving line for work in several parts: what is being done, how much of it is done, and how much there is."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("")
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def tell_death(console: Console, died: Died) -> None:
+    """That a worker died costs nothing but time."""
+    console.print(Text(f"a worker died ({died.reason}); its episodes are played once more", style="yellow"))
+
+
+def running_rate(rows: list[Row], role: str) -> str:
+    """The policy's success rate so far, changed and unchanged episodes together, with its interval."""
+    mine = [row for row in rows if row.role == role]
+    successes = sum(row.outcome == "success" for row in mine)
+    low, high = wilson(successes, len(mine))
+    return f"{role} {successes / len(mine):.0%} ({100 * low:.0f}-{100 * high:.0f})" if mine else ""
+
+
+def row_text(row: Row) -> str:
+    """One episode in one line: "put 1000003, look:2, vlm: success"."""
+    return (
+        ", ".join(filter(None, [f"{row.key.task} {row.key.seed}", row.key.perturbations, row.role]))
+        + f": {row.outcome}"
+    )

@@ -1,0 +1,169 @@
+"""What a model will read at its first look at a task: the text of the prompt, the frames, and their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from qwenarm.episode.rollout import observe
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.factory import RunConfig, make_env, shown
+from qwenarm.mind.checkpoints.load import BUNDLED, at_hand, load_processor, locate
+from qwenarm.mind.checkpoints.memory import gb, need_of_size
+from qwenarm.mind.coordinates import Size
+from qwenarm.mind.families import FAMILIES, PUBLISHED, Family, family_named
+from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.mind.model_sizes import size_of
+from qwenarm.mind.model_spec import LOADED, read_address
+from qwenarm.mind.open_model import SCRIPT, URLS
+from qwenarm.mind.prompt.chat_templates import chat_text, layout_of
+from qwenarm.mind.prompt.messages import to_prompt
+from qwenarm.mind.prompt.presets import QWEN, Preset
+from qwenarm.mind.vlm_policy import VlmPolicy
+from qwenarm.skills import specs
+from qwenarm.types import Prompt
+
+PLACEHOLDER = "<|image_pad|>"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt as a model reads it.
+
+    text: each placeholder followed by its number of tokens. frames: (camera, RGB uint8 (H, W, 3)). sizes: (H, W) that
+    the model's processor scales them to. words, pictures: tokens. source: whose chat template and vocabulary these are.
+    """
+
+    text: str
+    frames: tuple[tuple[str, np.ndarray], ...]
+    sizes: tuple[Size, ...]
+    words: int
+    pictures: tuple[int, ...]
+    source: str
+
+    def summary(self) -> str:
+        """The counts, one line each."""
+        rows = [
+            f"{name}  {rgb.shape[1]} x {rgb.shape[0]} pixels{_read_as(rgb.shape[:2], size)}, {count} tokens"
+            for (name, rgb), size, count in zip(self.frames, self.sizes, self.pictures, strict=True)
+        ]
+        total = self.words + sum(self.pictures)
+        return "\n".join(
+            [*rows, f"text  {self.words} tokens", f"total  {total} tokens", f"counted with  {self.source}"]
+        )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """As much of a backend as a policy asks for before it decides, and how it reads.
+
+    read: a prompt's text, the tokens of its words, and for each frame its (H, W) as read and its tokens.
+    """
+
+    family: Family
+    preset: Preset
+    thinking: bool
+    read: Callable[[Prompt], tuple[str, int, list[tuple[Size, int]]]]
+    source: str
+    name: str = ""
+
+
+def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> Reading:
+    """The prompt of a task's first decision.
+
+    config.model: "bundled", a checkpoint's folder, a Hub id, or a family by name; weights are neither read nor fetched.
+    Raises ModelUnavailable, UnknownName and BadInput.
+    """
+    name, chosen = (config.model, {}) if config.model.startswith(URLS) else read_address(config.model, LOADED)
+    model = _model(name, thinking := thinking or bool(chosen.get("thinking")))
+    policy = VlmPolicy(model, specs(), shown(model.preset, config), config.altitude)  # type: ignore[arg-type]
+    env = make_env(config)
+    try:
+        env.reset(seed=seed)
+        observation = observe(env, policy)
+    finally:
+        env.close()
+    prompt = to_prompt(observation, (), policy.specs, model.family, policy.preset)
+    text, words, seen = model.read(prompt)
+    names = [part["text"].strip().rstrip(":") for part in prompt.messages[1]["content"] if part["type"] == "text"]
+    frames = tuple(zip(names, prompt.images, strict=False))
+    sizes, counts = tuple(size for size, _ in seen), tuple(count for _, count in seen)
+    return Reading(_counted(text, counts), frames, sizes, words, counts, model.source)
+
+
+def save_frames(reading: Reading, folder: Path) -> list[Path]:
+    """Writes the frames as CAMERA.png. Raises BadInput when the folder cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{name}.png" for name, _ in reading.frames]
+        for path, (_, rgb) in zip(paths, reading.frames, strict=True):
+            Image.fromarray(rgb).save(path)
+    except OSError as error:
+        raise BadInput(f"Cannot write into {folder}: {error.strerror}.") from error
+    return paths
+
+
+def memory_line(model: str) -> str:
+    """What a published model needs in memory, in words; "" for others."""
+    size = size_of(model.partition("#")[0])
+    if size is None:
+        return ""
+    quarter = need_of_size(size, four_bit=True)
+    return f"memory  {gb(need_of_size(size).total)} in bfloat16, {gb(quarter.total)} in 4-bit"
+
+
+def _model(source: str, thinking: bool) -> _Model:
+    names = [family.name for family in FAMILIES]
+    if source in names:
+        return _of_family(family_named(source), thinking)
+    if source in PUBLISHED and not at_hand(source):
+        return _of_family(family_named(PUBLISHED[source]), thinking or source.endswith("-Thinking"))
+    if source.startswith((*URLS, SCRIPT)) or not at_hand(source):
+        raise UnknownName("model to write a prompt for", source, [BUNDLED, *names, "a checkpoint's folder"])
+    return _of_checkpoint(source, thinking)
+
+
+def _of_checkpoint(source: str, thinking: bool) -> _Model:
+    checkpoint = locate(source, weights=False)
+    asker = Asker(checkpoint, thinking)
+
+    def read(prompt: Prompt) -> tuple[str, int, list[tuple[Size, int]]]:
+        ids, _, grids = asker.read(prompt)
+        images = asker.processor.image_processor
+        side, merge = images.patch_size, images.merge_size
+        rows = [] if grids is None else grids.tolist()
+        seen = [((high * side, wide * side), high * wide // merge**2) for _, high, wide in rows]
+        return asker.text(prompt), len(ids) - sum(count for _, count in seen), seen
+
+    whose = f"the chat template and vocabulary of {checkpoint.source}"
+    return _Model(asker.family, checkpoint.preset, thinking, read, whose)
+
+
+def _of_family(family: Family, thinking: bool) -> _Model:
+    tokenizer = load_processor(locate(BUNDLED, weights=False)).tokenizer
+    template, options = layout_of(family, thinking), {"enable_thinking": thinking} if family.thinking_switch else {}
+
+    def read(prompt: Prompt) -> tuple[str, int, list[tuple[Size, int]]]:
+        text = chat_text(tokenizer, template, prompt, family, **options)
+        sizes = [image.shape[:2] for image in prompt.images]
+        seen = [(size, (size[0] // family.grid) * (size[1] // family.grid)) for size in sizes]
+        return text, len(tokenizer(text)["input_ids"]) - len(seen), seen
+
+    source = (
+        f"the published layout of {family.name}, for no checkpoint is at hand, and the bundled model's small "
+        "vocabulary: Qwen's own counts fewer"
+    )
+    return _Model(family, QWEN, thinking, read, source)
+
+
+def _read_as(rendered: Size, size: Size) -> str:
+    return "" if size == rendered else f", read as {size[1]} x {size[0]}"
+
+
+def _counted(text: str, counts: tuple[int, ...]) -> str:
+    head, *rest = text.split(PLACEHOLDER)
+    return head + "".join(f"{PLACEHOLDER} x {count}{part}" for count, part in zip(counts, rest, strict=True))

@@ -1,0 +1,87 @@
+"""The tables that the command line prints. Their words are the files' docstrings, read without importing them."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from qwenarm.mind.open_model import list_models
+from qwenarm.registry import KINDS, list_names
+
+if TYPE_CHECKING:
+    from qwenarm.evaluation.evaluate import Score
+
+POLICIES = {
+    "vlm": "a vision-language model decides, at --altitude step (one call per look) or plan (all calls at once)",
+    "blind": "the same model with every frame greyed: what a score owes to words alone",
+    "wrong": "the same model told to do something else, judged by the true goal: what a score owes to the words",
+    "text": "the same model with every frame greyed and the scene's true positions in words: deciding without seeing",
+    "oracle": "the task's own solver with the simulator's true positions: what skills and tasks allow",
+    "random": "random skills at random points",
+    "idle": "looks, and does nothing",
+}
+
+
+def listing(what: str) -> Table:
+    """The names of a kind, each with its first sentence."""
+    if what == "policies":
+        return _table(POLICIES)
+    if what == "models":
+        return _table({model.spec: model.doc for model in list_models()})
+    kind = "perturbations" if what == "axes" else what
+    return _table({name: _summary(kind, name) for name in list_names(kind)})
+
+
+def _table(rows: dict[str, str]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, words in rows.items():
+        table.add_row(name, words)
+    return table
+
+
+def _summary(kind: str, name: str) -> str:
+    """The first paragraph of the docstring of an entry's file, in one line."""
+    package, _ = KINDS[kind]
+    found = importlib.util.find_spec(package)
+    folder = Path(next(iter(found.submodule_search_locations or ()))) if found else Path()
+    path = folder / name / "__init__.py" if (folder / name).is_dir() else folder / f"{name}.py"
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(doc.split("\n\n")[0].split())
+
+
+def score_table(scores: Iterable[Score]) -> Table:
+    """Success rates with their intervals, and how the other episodes ended. Columns that say the same in every row are
+    left out.
+    """
+    rows = [(score, _where(score)) for score in scores]
+    told = [name for name in ("policy", "level", "perturbations") if len({where[name] for _, where in rows}) > 1]
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for column in ("task", *told):
+        table.add_column(column)
+    for column in ("success", "95 % interval", "n"):
+        table.add_column(column, justify="right")
+    table.add_column("other endings")
+    for score, where in rows:
+        low, high = score.interval
+        rate = f"{score.successes / score.n:.1%}" if score.n else "-"
+        others = ", ".join(f"{count} {name}" for name, count in score.endings.items() if name != "success")
+        cells = [where[name] for name in ("task", *told)]
+        table.add_row(*cells, rate, f"{low:.1%} to {high:.1%}", str(score.n), others)
+    return table
+
+
+def _where(score: Score) -> dict[str, str]:
+    cell = score.cell
+    return {
+        "task": cell.task,
+        "policy": score.role,
+        "level": str(cell.level),
+        "perturbations": cell.perturbations or "none",
+    }

@@ -1,0 +1,1 @@
+"""Why episodes failed: counterfactual replays, and pointing alone."""

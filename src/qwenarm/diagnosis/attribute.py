@@ -1,0 +1,136 @@
+"""Why episodes failed: every failed episode of a ledger is played again with one module in the place of the oracle's.
+
+What is found is kept beside the ledger, one fsynced line for each episode; an interrupted run goes on::
+
+    attribution.jsonl    {"key": {...}, "cause": "perception", "also": ["control"], "why": "turn 1: ...",
+                          "tried": {"nothing": "failure", "perception": "success", ...}, "same": true}
+
+key: that of the episode in the ledger. The other fields are those of ``causes.Finding``. Modules and how each is
+replaced (see ``replaced.py`` and ``hands.py``):
+
+    format      an unreadable answer becomes the oracle's call
+    perception  a point that is off the thing that its label names is put onto it
+    plan        every call becomes the oracle's, with the policy's own points
+    safety      nothing is clamped
+    control     skills always succeed: what is pointed at is grasped, what is held comes to where it is pointed
+    time        the world waits for decisions, and there are four times as many turns
+
+What a policy says of the scene in words (a count, a verdict) belongs to its plan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qwenarm.diagnosis.workers import Failed, Found, Replays
+from qwenarm.episode.trace import FILE as LEDGER
+from qwenarm.episode.trace import append_line, entries, read_at
+from qwenarm.errors import BadInput
+from qwenarm.evaluation import ledger
+from qwenarm.evaluation.ledger import Key
+from qwenarm.evaluation.scheduler import Office, places
+from qwenarm.evaluation.workers import Died, Finished, Processes
+from qwenarm.factory import config_of
+from qwenarm.types import Outcome
+
+FILE = "attribution.jsonl"
+MODEL_ROLE = "vlm"
+
+
+@dataclass(frozen=True)
+class Told:
+    """One episode is done. done, total: of those that were asked for, earlier runs included."""
+
+    failed: Failed
+    line: dict[str, Any]
+    done: int
+    total: int
+
+
+def attribute(
+    folder: Path, roles: Sequence[str] = (), batch: int = 1, workers: int = 1
+) -> Generator[Told | Died, None, None]:
+    """Attributes what has not been attributed yet; tells of each episode as it is stored, and of workers that died.
+
+    roles: whose failures; by default the model's, and if none played, everybody's. batch: episodes in lockstep, their
+    prompts answered together. workers: processes; whatever their number, the same is found. Stopping it (``close``,
+    Ctrl-C) stops them. Raises BadInput where there is no ledger or no such role or no room, ModelUnavailable.
+    """
+    if workers < 1 or batch < 1:
+        raise BadInput("--workers and --batch must be at least 1.")
+    with ledger.locked(folder):
+        wanted = list(failures(folder, roles))
+        there = {Key(**line["key"]) for line in findings(folder)}
+        todo: dict[str, list[Failed]] = defaultdict(list)
+        for each in wanted:
+            if each.key not in there:
+                todo[each.model].append(each)
+        done = len(wanted) - sum(map(len, todo.values()))
+        for group in todo.values():
+            with closing(_replayed(folder, group, batch, workers)) as events:
+                for event in events:
+                    if isinstance(event, Found):
+                        _store(folder, event.line)
+                        done += 1
+                        yield Told(event.failed, event.line, done, len(wanted))
+                    elif isinstance(event, Died):
+                        yield event
+
+
+def _replayed(
+    folder: Path, group: Sequence[Failed], batch: int, workers: int
+) -> Generator[Finished | Died, None, None]:
+    """What is found out about the failures of one model. One worker is this process itself."""
+    config, roles = config_of(read_at(folder, group[0].offset)), tuple(sorted({each.role for each in group}))
+    if workers == 1:
+        yield from Replays(config, roles, batch, folder=folder).open().work(group)
+        return
+    workers = min(workers, len(group))
+    batch = places(len(group), workers, batch)
+    setting = Replays(config, roles, batch, folder=folder)
+    with closing(Office(Processes(setting), workers, batch)) as office:
+        office.open()
+        yield from office.play(group)
+
+
+def _store(folder: Path, line: dict[str, Any]) -> None:
+    try:
+        append_line(folder / FILE, json.dumps(line) + "\n")
+    except OSError as error:
+        raise BadInput(f"Cannot write to {folder}: {error.strerror}; what was found before is kept.") from error
+
+
+def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[Failed]:
+    """The failed episodes of a ledger, each once. Raises BadInput as ``attribute`` does."""
+    found = dict[Key, tuple[Failed, bool]]()
+    for offset, data in entries(folder / LEDGER):
+        if "key" in (setup := data.get("setup", {})):
+            key, options = Key(**setup["key"]), setup["options"]
+            failed = Failed(key, options["policy"], options.get("model", ""), offset)
+            found.setdefault(key, (failed, data["outcome"] != Outcome.SUCCESS))
+    if not found:
+        raise BadInput(f"{folder} holds no episode that `qwenarm eval` has played.")
+    played = sorted({each.role for each, _ in found.values()})
+    if odd := [role for role in roles if role not in played]:
+        raise BadInput(f"No {odd[0]!r} played in {folder}; there are: {', '.join(played)}.")
+    chosen = roles or ([MODEL_ROLE] if MODEL_ROLE in played else played)
+    yield from (each for each, has_failed in found.values() if has_failed and each.role in chosen)
+
+
+def findings(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of attribution.jsonl; [] where there is none."""
+    return [data for _, data in entries(folder / FILE) if "cause" in data]
+
+
+def counted(lines: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Counter[str]]:
+    """How often each cause was named, by task and level."""
+    counts: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    for line in lines:
+        counts[line["key"]["task"], line["key"]["level"]][line["cause"]] += 1
+    return dict(sorted(counts.items()))

@@ -1,0 +1,77 @@
+"""Those who play failed episodes again: the workers of an attribution, in this process or in several."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from qwenarm.diagnosis.find_cause import CRASH, Case, Finding, find_cause
+from qwenarm.episode.rollout import Play, drive
+from qwenarm.episode.trace import read_at
+from qwenarm.evaluation.ledger import Key
+from qwenarm.evaluation.workers import Finished, Policies, Setting, Worker
+from qwenarm.factory import RunConfig, config_of, make_env, make_policy
+from qwenarm.mind.backends import Backend
+from qwenarm.types import Completion, Episode, Prompt
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A failed episode of a ledger. offset: of its line, bytes."""
+
+    key: Key
+    role: str
+    model: str
+    offset: int
+
+    def crashed(self, policies: Policies, reason: str) -> Found:
+        """The replays of this episode have killed two workers."""
+        why = f"The process that played it again died twice ({reason})."
+        return Found.of(self, Finding(CRASH, why=why, same=False))
+
+
+@dataclass(frozen=True)
+class Found(Finished):
+    """What is found out about an episode. line: as it is stored, see ``attribution``."""
+
+    failed: Failed
+    line: dict[str, Any]
+
+    @classmethod
+    def of(cls, failed: Failed, finding: Finding) -> Found:
+        return cls(failed.key, failed, {"key": asdict(failed.key), **asdict(finding)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replays(Setting):
+    """A worker's setting. config: of any of the failed episodes, which all have its model; folder: their ledger's."""
+
+    folder: Path
+
+    def open(self) -> Replayer:
+        return Replayer(self, self.folder)
+
+
+class Replayer(Worker):
+    """Plays failed episodes again until it knows why they failed."""
+
+    def __init__(self, setting: Setting, folder: Path) -> None:
+        super().__init__(setting)
+        self.folder = folder
+
+    def work(self, jobs: Iterable[Failed]) -> Generator[Found, Any, None]:
+        asking = (cast(Play, self._found(failed)) for failed in jobs)
+        yield from cast("Iterator[Found]", drive(asking, self.backend, self.setting.batch))
+
+    def _found(self, failed: Failed) -> Generator[Prompt, Completion, Found]:
+        """Asks what the replays need to know."""
+        finding = yield from find_cause(case_of(read_at(self.folder, failed.offset), self.backend))
+        return Found.of(failed, finding)
+
+
+def case_of(episode: Episode, backend: Backend | None) -> Case:
+    """A recorded episode with what it takes to play it again."""
+    config: RunConfig = config_of(episode)
+    return Case(episode, lambda: make_env(config), lambda env: make_policy(config, env, episode.seed, backend))

@@ -1,0 +1,1 @@
+"""What people see of an episode: captions, film, terminal, page."""

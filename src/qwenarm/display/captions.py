@@ -1,0 +1,82 @@
+"""Short human words for calls, results and endings: the film, the page and the terminal say the same thing."""
+
+from __future__ import annotations
+
+import shlex
+
+from qwenarm.types import Decision, Episode, ImagePoint, Outcome, SkillCall, SkillResult, Turn
+
+TIMED = ("model", "physics", "render", "skill", "other")
+"""The parts of a turn's wall seconds, in the order in which they are shown. The film's are not the episode's."""
+
+
+def arg_text(value: object) -> str:
+    """One argument: "red cube (0.51, 0.43)" for a point, the plain value otherwise."""
+    if not isinstance(value, ImagePoint):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    where = f"({value.u:.2f}, {value.v:.2f})"
+    return f"{value.label} {where}" if value.label else where
+
+
+def call_text(call: SkillCall) -> str:
+    """One call as words: "pick red cube (0.51, 0.43)"."""
+    return " ".join([call.name, *map(arg_text, call.args.values())])
+
+
+def result_text(result: SkillResult | None) -> str:
+    """ "ok", "failed: out of reach by 4 cm", or "not run" for a call behind a failed one."""
+    if result is None:
+        return "not run"
+    word = "ok" if result.ok else "failed"
+    return f"{word}: {result.detail}" if result.detail else word
+
+
+def pairs(turn: Turn) -> list[tuple[SkillCall, SkillResult | None]]:
+    """Every call of a turn beside its result; None where it was not run."""
+    results: list[SkillResult | None] = list(turn.results)
+    return list(zip(turn.decision.calls, results + [None] * len(turn.decision.calls), strict=False))
+
+
+def decision_text(decision: Decision) -> str:
+    """What was decided, or why it could not be read, in one line."""
+    if decision.error:
+        return f"{decision.error}: {decision.detail}" if decision.detail else str(decision.error)
+    return "; ".join(map(call_text, decision.calls)) or "no call"
+
+
+def short_call(call: SkillCall) -> str:
+    """One call without coordinates: "pick red cube"."""
+    words = (value.label if isinstance(value, ImagePoint) else arg_text(value) for value in call.args.values())
+    return " ".join([call.name, *filter(None, words)])
+
+
+def total_seconds(episode: Episode) -> dict[str, float]:
+    """Wall seconds by part over the whole episode, in the order of TIMED."""
+    sums = {name: sum(turn.seconds.get(name, 0.0) for turn in episode.turns) for name in TIMED}
+    return {name: value for name, value in sums.items() if value > 0}
+
+
+def total_clamps(episode: Episode) -> dict[str, int]:
+    """How often the safety layer held something back, by kind, over the whole episode."""
+    names = sorted({name for turn in episode.turns for name in turn.clamps})
+    return {name: sum(turn.clamps.get(name, 0) for turn in episode.turns) for name in names}
+
+
+def command(episode: Episode) -> str:
+    """The command line that plays this episode again. setup["options"]: what the caller chose beyond the scene."""
+    options = {"policy": episode.policy, **episode.setup.get("options", {})}
+    words = ["qwenarm", "run"]
+    if episode.setup.get("words"):
+        words.append(episode.instruction)
+    words += ["--task", episode.task, "--level", str(episode.level), "--seed", str(episode.seed), "--arm", episode.arm]
+    for option, value in options.items():
+        words += [f"--{option}", str(value)]
+    return shlex.join(words)
+
+
+OUTCOME_COLORS = {Outcome.SUCCESS: "green", Outcome.UNJUDGED: "yellow"}
+
+
+def outcome_color(outcome: Outcome) -> str:
+    """The colour name of an ending: green, yellow when nobody can tell, red otherwise."""
+    return OUTCOME_COLORS.get(outcome, "red")

@@ -1,0 +1,107 @@
+"""The terminal while an episode is played: turn by turn, what was called and achieved, and where the seconds went.
+
+Every turn leaves one row behind. On a real terminal a last line moves and tells what is happening now.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from qwenarm.display.captions import call_text, decision_text, outcome_color, pairs, result_text, short_call
+from qwenarm.episode.watchers import Watcher
+from qwenarm.types import Episode, Observation, SkillCall, Turn
+
+if TYPE_CHECKING:
+    from qwenarm.body.simulation import Body
+    from qwenarm.env import ArmEnv
+
+REFRESH_S = 0.1
+COLUMNS = ("model", "physics", "render")
+"""Parts of a turn's seconds that get a column; the page has them all."""
+
+
+class LiveView(Watcher):
+    """Shows one episode at a time on a console."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.status: Status | None = None
+        self.turn, self.call, self.drawn = 1, "", 0.0
+
+    def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
+        self.turn = 1
+        where = f"   {env.arm}, {policy_name}, seed {seed}"
+        self.console.print(Text.assemble((env.setup.instruction, "bold"), (where, "dim")))
+        if env.setup.unjudged:
+            self.console.print(Text(f"nobody will judge this: {env.setup.unjudged}", style="yellow"))
+        self.console.print(_row("turn", Text("calls"), [f"{name} s" for name in COLUMNS]), style="dim")
+        if self.console.is_terminal:
+            self.status = self.console.status("setting the scene")
+            self.status.start()
+
+    def looked(self, obs: Observation) -> None:
+        self._show("thinking")
+
+    def calling(self, call: SkillCall) -> None:
+        self.call = short_call(call)
+        self._show(self.call)
+
+    def stepped(self, body: Body) -> None:
+        if perf_counter() - self.drawn > REFRESH_S:
+            self._show(f"{self.call}   {body.time_s:.1f} s")
+
+    def turned(self, turn: Turn) -> None:
+        seconds = [f"{turn.seconds.get(name, 0.0):.2f}" for name in COLUMNS]
+        self.console.print(_row(str(turn.index + 1), _said(turn), seconds))
+        self.turn = turn.index + 2
+        self._show("looking")
+
+    def finished(self, episode: Episode) -> None:
+        if self.status is not None:
+            self.status.stop()
+            self.status = None
+        self.console.print(outcome_line(episode))
+
+    def _show(self, doing: str) -> None:
+        self.drawn = perf_counter()
+        if self.status is not None:
+            self.status.update(Text(f"turn {self.turn}: {doing}"))
+
+
+def _row(turn: str, said: Text, seconds: list[str]) -> Table:
+    """One line of the table: turn, calls with results, seconds."""
+    row = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    row.add_column(justify="right", width=4)
+    row.add_column(ratio=1)
+    for _ in seconds:
+        row.add_column(justify="right", width=9, style="dim")
+    row.add_row(turn, said, *seconds)
+    return row
+
+
+def outcome_line(episode: Episode) -> Text:
+    """How it ended, in one coloured line."""
+    line = Text(str(episode.outcome), style=f"bold {outcome_color(episode.outcome)}")
+    line.append(
+        f"  after {len(episode.turns)} turns, {sum(turn.sim_time_s for turn in episode.turns):.1f} s of the arm"
+    )
+    if episode.outcome == "crashed":
+        line.append("\n" + episode.detail.strip(), style="red")
+    return line
+
+
+def _said(turn: Turn) -> Text:
+    """The calls of a turn with their results; of an unreadable answer, why."""
+    if turn.decision.error:
+        return Text(decision_text(turn.decision), style="red")
+    text = Text()
+    for number, (call, result) in enumerate(pairs(turn)):
+        text.append("\n" if number else "").append(f"{call_text(call)}: ")
+        text.append(result_text(result), style="dim" if result is None else "green" if result.ok else "red")
+    return text or Text("no call", style="dim")

@@ -1,0 +1,1 @@
+"""Play an episode, keep it, and play it again."""

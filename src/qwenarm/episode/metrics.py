@@ -1,0 +1,242 @@
+"""What an episode cost besides its outcome: motion, contacts that nobody wanted, drops, clamps, tokens, time.
+
+Stored as ``Episode.setup["metrics"]``:
+
+    decisions        turns
+    model_s          wall seconds that the model took (a share of its batch); the only number here that a clock on the
+                     wall gives
+    sim_s            simulated seconds
+    path_m           length of the tcp's path
+    jerk_rms_m_s3    square root of the mean squared jerk of the tcp: third differences over the control periods
+    contacts         how often an unintended contact began
+    contact_peak_n   the largest force of one of them, N
+    drops            how often a held thing was lost although the fingers were not told to open
+    clamps           how often the safety layer changed a control
+    tokens_in, tokens_out, format_errors
+
+What a task counts besides (parcels in a wrong place, say) is in ``Episode.setup["measures"]``.
+
+Contacts are unintended between the arm, or what it holds, and anything that the current call does not point at. What
+stands on or in the target of a place belongs to the target; what a held thing stood on when it was grasped (until the
+grip is firm) may be touched by it; the hand on the bare table is never intended. All is sampled at the end of each
+control period (20 Hz), so a knock between two samples can be missed, and forces are those at the sampled instants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import mujoco
+import numpy as np
+
+from qwenarm.body.cameras import ray
+from qwenarm.body.kinematics import hanging
+from qwenarm.body.safety import PERIOD
+from qwenarm.episode.watchers import Watcher
+from qwenarm.tasks.core.goal import Measured
+from qwenarm.types import ImagePoint, SkillCall, Turn
+
+if TYPE_CHECKING:
+    from qwenarm.body.simulation import Body
+    from qwenarm.env import ArmEnv
+
+ASPECT = 4 / 3
+"""Width to height of the frames that policies point in."""
+FIRM = 3
+"""Control periods after which a grip counts as one, and its loss as a loss: single contacts flicker."""
+WORLD = 0
+"""The body to which table, floor and walls belong."""
+
+
+class Metrics(Watcher):
+    """Measures one episode."""
+
+    def __init__(self) -> None:
+        self.body: Body | None = None
+        self.path: list[np.ndarray] = []
+        self.contacts, self.peak_n = 0, 0.0
+
+    def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
+        self.body, self.goal = env.body, env.setup.goal
+        self.touch, self.grip = Touch(env.body), Grip()
+        self.path.append(env.body.tcp_pos)
+
+    def calling(self, call: SkillCall) -> None:
+        self.touch.expect(call)
+
+    def stepped(self, body: Body) -> None:
+        self.path.append(body.tcp_pos)
+        begun, force = self.touch.look()
+        self.contacts += begun
+        self.peak_n = max(self.peak_n, force)
+        self.grip.look(self.touch.held, body.target.gripper)
+
+    def notes(self, turns: Sequence[Turn]) -> Mapping[str, Any]:
+        completions = [completion for turn in turns for completion in turn.completions]
+        path = np.array(self.path)
+        found = {
+            "decisions": len(turns),
+            "model_s": sum(completion.seconds for completion in completions),
+            "sim_s": self.body.time_s if self.body else 0.0,
+            "path_m": path_length(path),
+            "jerk_rms_m_s3": jerk_rms(path),
+            "contacts": self.contacts,
+            "contact_peak_n": self.peak_n,
+            "drops": self.grip.drops if self.body else 0,
+            "clamps": sum(sum(turn.clamps.values()) for turn in turns),
+            "tokens_in": sum(completion.tokens_in for completion in completions),
+            "tokens_out": sum(completion.tokens_out for completion in completions),
+            "format_errors": sum(turn.decision.error is not None for turn in turns),
+        }
+        counts = self.goal.measures(self.body.state()) if self.body and isinstance(self.goal, Measured) else {}
+        return {"metrics": found, **({"measures": dict(counts)} if counts else {})}
+
+
+def path_length(path: np.ndarray) -> float:
+    """Length in m of a polygon path (n, 3)."""
+    return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) if len(path) > 1 else 0.0
+
+
+def jerk_rms(path: np.ndarray) -> float:
+    """Root mean squared jerk, m/s^3, of positions (n, 3) that are one control period apart; 0 for fewer than four."""
+    if len(path) < 4:
+        return 0.0
+    jerk = np.diff(path, n=3, axis=0) / PERIOD**3
+    return float(np.sqrt((jerk**2).sum(axis=1).mean()))
+
+
+class Grip:
+    """Counts what slips out of fingers that were told to hold it."""
+
+    def __init__(self) -> None:
+        self.drops = 0
+        self._thing, self._periods, self._missing = -1, 0, 0
+        self._gap = 0.0
+
+    def look(self, held: int, gap: float) -> None:
+        """One control period. held: the held body's id or -1; gap: what the fingers are told, m."""
+        if held >= 0:
+            same = held == self._thing
+            self._periods, self._gap = (self._periods + 1, min(self._gap, gap)) if same else (1, gap)
+            self._thing, self._missing = held, 0
+        elif self._thing >= 0:
+            self._missing += 1
+            if gap > self._gap + 1e-4 or self._periods < FIRM:  # let go on purpose, or never firmly held
+                self._thing = -1
+            elif self._missing >= FIRM:
+                self.drops += 1
+                self._thing = -1
+
+
+class Touch:
+    """Which contacts there are, and which of them the current call allows. held: id of the held body, or -1.
+
+    Plain lists and sets of body ids: contacts are few, and this is asked in every control period.
+    """
+
+    def __init__(self, body: Body) -> None:
+        self.body, model = body, body.model
+        self.held = -1
+        roots, self._body_of = model.body_rootid.tolist(), model.geom_bodyid.tolist()
+        arm = roots[int(model.joint(body.arm.joints[0]).bodyid[0])]
+        self._arm = [root == arm for root in roots]
+        self._fingers = [hanging(model, model.body(name).id) for name in body.arm.finger_bodies]
+        self._objects = {placement.spec.id: model.body(placement.spec.id).id for placement in body.scene.objects}
+        self._for_hand, self._for_held = set[int](), set[int]()
+        self._before: set[tuple[bool, int]] = set()
+        self._same, self._wrong = b"", list[int]()
+        self._grasped_s = 0.0
+        self._force = np.zeros(6)
+
+    def expect(self, call: SkillCall) -> None:
+        """From now on this call says what may be touched."""
+        self._same = b""
+        self._for_hand = {self.held} - {-1}  # still between the fingers when it has been let go
+        self._for_held = set()
+        for value in call.args.values():
+            target = self._pointed(value) if isinstance(value, ImagePoint) else -1
+            if target > WORLD:
+                carried = self._carried_by(target) if call.name == "place" else []
+                self._for_hand |= {target, *carried}
+                self._for_held |= {target, *carried}
+            elif target == WORLD:
+                self._for_held.add(WORLD)
+
+    def look(self) -> tuple[int, float]:
+        """How many unintended contacts have begun since the last look, and the largest force among those there are."""
+        geoms = self.body.data.contact.geom
+        if self._same == (same := geoms.tobytes()):  # the same contacts as a period ago: only their forces differ
+            return 0, self._largest() if self._wrong else 0.0
+        self._same, pairs = same, [(self._body_of[a], self._body_of[b]) for a, b in geoms.tolist()]
+        if not any(self._arm[a] or self._arm[b] for a, b in pairs):
+            self.held, self._before, self._wrong = -1, set(), []
+            return 0, 0.0
+        held, self.held = self.held, self._held(pairs)
+        if self.held != held:
+            self._grasped_s = self.body.time_s
+        if self.held >= 0 and self.body.time_s - self._grasped_s < FIRM * PERIOD:
+            for pair in pairs:
+                if self.held in pair:
+                    self._for_held.update(pair)  # what it stood on when it was grasped
+        now, self._wrong = set[tuple[bool, int]](), []
+        for contact, pair in enumerate(pairs):
+            own, other = (self._arm[body] or body == self.held for body in pair)
+            if own == other:
+                continue
+            body, met = pair if own else pair[::-1]
+            by_hand = self._arm[body]
+            if met not in (self._for_hand if by_hand else self._for_held):
+                self._wrong.append(contact)
+                now.add((by_hand, met))
+        begun, self._before = len(now - self._before), now
+        return begun, self._largest()
+
+    def _largest(self) -> float:
+        """The largest force of the unintended contacts there are, N."""
+        return max(map(self._newtons, self._wrong), default=0.0)
+
+    def _newtons(self, contact: int) -> float:
+        mujoco.mj_contactForce(self.body.model, self.body.data, contact, self._force)
+        return float(np.linalg.norm(self._force[:3]))
+
+    def _held(self, pairs: Sequence[tuple[int, int]]) -> int:
+        """The object that the fingers touch from opposite sides, or -1: a thing that both press on from above is not
+        held. pairs: the bodies of the contacts.
+        """
+        normals = self.body.data.contact.frame[:, :3]  # from the first geom to the second
+        pushes: list[dict[int, np.ndarray]] = [{} for _ in self._fingers]
+        for finger, sums in zip(self._fingers, pushes, strict=True):
+            for (first, second), normal in zip(pairs, normals, strict=True):
+                if first in finger:
+                    sums[second] = sums.get(second, 0.0) + normal
+                if second in finger:
+                    sums[first] = sums.get(first, 0.0) - normal
+        one, other = pushes[0], pushes[-1]
+        pinched = [body for body in self._objects.values() if body in one and body in other]
+        return min((body for body in pinched if one[body] @ other[body] < 0), default=-1)
+
+    def _pointed(self, point: ImagePoint) -> int:
+        """The body that is seen at a point, the arm being transparent; -1 for nothing or no such camera."""
+        if point.camera not in [camera.name for camera in self.body.scene.cameras]:
+            return -1
+        pos, mat, fovy = self.body.camera_pose(point.camera)
+        way = ray(point.u, point.v, mat, fovy, ASPECT)
+        geom, model = np.array([-1], dtype=np.int32), self.body.model
+        for _ in range(model.nbody):
+            along = mujoco.mj_ray(model, self.body.data, pos, way, None, 1, -1, geom)
+            if along < 0:
+                return -1
+            found = int(model.geom_bodyid[geom[0]])
+            if not self._arm[found]:
+                return found
+            pos = pos + (along + 1e-4) * way
+        return -1
+
+    def _carried_by(self, target: int) -> list[int]:
+        """The objects that stand on or in a body."""
+        names = {body: name for name, body in self._objects.items()}
+        if target not in names:
+            return []
+        state = self.body.state()
+        return [i for name, i in self._objects.items() if i != target and state.on(name, names[target])]

@@ -1,0 +1,86 @@
+"""Play the recorded calls again, without any model, and see whether the world ends in the same state bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qwenarm.body.rendering.renderer import choose_renderer
+from qwenarm.episode.clock import Clock, parse_clock
+from qwenarm.episode.rollout import execute, settle
+from qwenarm.episode.versions import versions
+from qwenarm.episode.watchers import Tell, Watcher
+from qwenarm.types import Episode, Outcome, Turn
+
+if TYPE_CHECKING:
+    from qwenarm.env import ArmEnv
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay found.
+
+    differences: one sentence per call that went otherwise than recorded. changes: what is not as it was when the
+    episode was recorded (versions, renderer, machine), and so may explain them.
+    """
+
+    same: bool
+    final_hash: str
+    differences: tuple[str, ...]
+    changes: tuple[str, ...]
+
+
+def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> Replayed:
+    """Executes an episode's calls on an environment that was made like the recorded one, and compares the final hash.
+
+    The same bits are promised on the same machine with the same versions and renderer: skills read depth images, and
+    every renderer has its own last digit.
+    """
+    tell = Tell(env, watchers)
+    env.reset(seed=episode.seed)
+    tell("started", env, "replay", episode.seed)
+    clock = parse_clock(episode.setup.get("clock", "paused"))
+    differences = [line for turn in episode.turns for line in _repeat(env, episode, turn, tell, clock)]
+    if episode.outcome is Outcome.CRASHED:
+        _crash_again(env, episode, tell)
+    else:
+        settle(env.body)
+    tell("finished", episode)
+    final_hash = env.body.final_hash()
+    return Replayed(final_hash == episode.final_hash, final_hash, tuple(differences), tuple(_changes(episode)))
+
+
+def _changes(episode: Episode) -> Iterator[str]:
+    now = {"renderer": choose_renderer(), **versions()}
+    then = {"renderer": episode.setup.get("renderer"), **episode.setup.get("versions", {})}
+    for name, value in then.items():
+        if name in now and now[name] != value and name not in ("torch", "transformers"):  # these move nothing
+            yield f"{name}: {now[name]} instead of {value}"
+
+
+def _repeat(env: ArmEnv, episode: Episode, turn: Turn, tell: Tell, clock: Clock) -> list[str]:
+    """Runs the calls that were run in a turn; returns how their results differ."""
+    differences = []
+    tell("looked", turn.observation)
+    tell("decided", turn.observation, turn.decision, sum(completion.seconds for completion in turn.completions))
+    clock.run_on(env.body, clock.thinking_s(turn.completions, episode.turns[: turn.index]), tell)
+    for call, recorded in zip(turn.decision.calls, turn.results, strict=False):
+        tell("calling", call)
+        result = execute(env.body, call, tell)
+        tell("called", call, result)
+        if result != recorded:
+            differences.append(f"turn {turn.index + 1}, {call.name}: {result} instead of {recorded}")
+    tell("turned", turn)
+    return differences
+
+
+def _crash_again(env: ArmEnv, episode: Episode, tell: Tell) -> None:
+    """The call in which the episode crashed has no result, but it may have moved things before it did."""
+    last = episode.turns[-1] if episode.turns else None
+    if last is None or len(last.decision.calls) <= len(last.results):
+        return
+    try:
+        execute(env.body, last.decision.calls[len(last.results)], tell)
+    except Exception as error:
+        tell.failures.append(f"crashed again, as recorded: {type(error).__name__}: {error}")

@@ -1,0 +1,1 @@
+"""Suites, ledgers and the workers that play them."""

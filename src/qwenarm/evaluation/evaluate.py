@@ -1,0 +1,231 @@
+"""A suite, played by a policy and its controls on the same seeds, into a ledger that can be stopped and taken up again.
+
+Kill it at any moment and start it again: what stands in the ledger stays as it is, what is missing is played. The same
+episodes come out for any number of workers; for any batch, too, where the model answers a prompt the same alone and
+among others (on a CPU in fp32 it does).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qwenarm.episode.clock import parse_clock
+from qwenarm.episode.trace import Trace
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.evaluation import ledger
+from qwenarm.evaluation.ledger import Key, Row, policy_hash
+from qwenarm.evaluation.scheduler import Office, places
+from qwenarm.evaluation.stats import wilson
+from qwenarm.evaluation.suites import FIRST_SEED, Cell, Suite, ad_hoc, suite_named
+from qwenarm.evaluation.workers import Crew, Died, Played, Player, Processes, Rollout, Setting
+from qwenarm.factory import ASK_A_MODEL, RunConfig, assumed, make_env
+from qwenarm.perturbations import parse
+from qwenarm.registry import split_names
+from qwenarm.types import Outcome
+
+CONTROLS = ("oracle", "blind", "wrong", "text", "random", "idle")
+"""What plays beside a model, on the same seeds."""
+USUAL = ("put", "stack", "sort")
+"""The tasks that are played when nothing else is said."""
+UNDER_CHANGE = ("oracle",)
+"""The controls that play the changed episodes, too: whether a change leaves a task solvable. The others only show what
+the unchanged score is worth."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an evaluation plays. suite: as played; frozen: as defined; config: policy, model, arm, clock; controls:
+    roles.
+    """
+
+    suite: Suite
+    frozen: Suite
+    config: RunConfig
+    controls: tuple[str, ...] = ()
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The policy, and then its controls."""
+        return tuple(dict.fromkeys((self.config.policy, *self.controls)))
+
+    def check(self) -> None:
+        """Raises UnknownName and BadInput, before a model is loaded, for whatever does not exist."""
+        self.suite.check()
+        parse_clock(self.config.clock)
+        for role in self.controls:
+            if role not in CONTROLS:
+                raise UnknownName("control", role, [*CONTROLS, "all", "none"])
+        for cell in self.suite.cells():
+            make_env(self.at(cell, self.config.policy)).close()
+
+    def at(self, cell: Cell, role: str) -> RunConfig:
+        """What plays in a cell."""
+        perturbations = parse(cell.perturbations)
+        return replace(self.config, task=cell.task, level=cell.level, perturbations=perturbations, policy=role)
+
+    def jobs(self, hashes: Mapping[str, str]) -> Iterator[Rollout]:
+        """Every episode, the policy's own first. hashes: by role."""
+        for role in self.roles:
+            everywhere = role == self.config.policy or role in UNDER_CHANGE
+            for cell, seeds in self.suite.cells().items():
+                if not cell.perturbations or everywhere:
+                    yield from (self._job(cell, role, FIRST_SEED + i, hashes[role]) for i in range(seeds))
+
+    def _job(self, cell: Cell, role: str, seed: int, policy: str) -> Rollout:
+        config = self.at(cell, role)
+        where = (cell.task, cell.level, seed, config.arm, config.combos, cell.perturbations)
+        return Rollout(config, seed, Key(self.suite.name, *where, config.clock, policy))
+
+
+def plan(
+    config: RunConfig,
+    suite: str = "",
+    tasks: str = "",
+    level: int | None = None,
+    seeds: int | None = None,
+    axes: str | None = None,
+    controls: str = "",
+) -> Plan:
+    """A plan from the words of a command line. Raises UnknownName and BadInput.
+
+    suite: a name or a JSON file; without one the tasks are played at one level, as ``suites.ad_hoc``. tasks, level,
+    seeds, axes: narrow a suite. axes: "look:2,words:1" plays two perturbations one by one, "look:2+words:1" both at
+    once, "none" none. controls: "all", "none" or roles; by default all beside a model that plays a suite.
+    """
+    names, perturbations = split_names(tasks, "--task"), None if axes is None else _axes(axes)
+    if suite:
+        frozen = suite_named(suite)
+        played = frozen.narrowed(names, level, seeds, perturbations)
+    else:
+        frozen = played = ad_hoc(names or USUAL, level or 1, 20 if seeds is None else seeds, perturbations or ())
+    if not controls:
+        controls = "all" if suite and config.policy == "vlm" else "none"
+    known = {"all": CONTROLS, "none": ()}
+    roles = known[controls] if controls in known else tuple(split_names(controls, "--controls"))
+    found = Plan(played, frozen, config, roles)
+    found.check()
+    return found
+
+
+def _axes(text: str) -> list[str]:
+    """Each of them as text for ``perturbations.parse``."""
+    return [] if text == "none" else [word.replace("+", ",") for word in split_names(text, "--axes")]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The first thing that an evaluation tells: how many episodes it has in all, those that stand already, and what had
+    to be assumed of the policies.
+    """
+
+    total: int
+    rows: tuple[Row, ...]
+    assumed: tuple[str, ...] = ()
+
+
+Event = Begun | Row | Died
+
+
+def evaluate(plan: Plan, folder: Path, workers: int = 1, batch: int = 1, ray: str = "") -> Generator[Event, None, None]:
+    """Plays what the folder's ledger does not hold yet: first Begun, then the row of every episode as it is stored, and
+    the deaths of workers.
+
+    workers: processes, or actors of the Ray cluster at the address ``ray``. batch: episodes that each plays in
+    lockstep; one under the clock ``wall``, for a world that runs on waits for nobody's prompts but its own. Stopping it
+    (``close``, Ctrl-C) stops the workers. Raises UnknownName, BadInput and ModelUnavailable; what was finished is kept.
+    """
+    if workers < 1 or batch < 1:
+        raise BadInput("--workers and --batch must be at least 1.")
+    batch = 1 if plan.config.clock == "wall" else batch
+    setting = Setting(plan.at(next(iter(plan.suite.cells())), plan.config.policy), plan.roles, batch)
+    trace = Trace(folder)
+    with ledger.locked(folder):
+        alone = workers == 1 and not ray
+        yield from _alone(plan, trace, setting) if alone else _together(plan, trace, setting, workers, ray)
+
+
+def _alone(plan: Plan, trace: Trace, setting: Setting) -> Iterator[Event]:
+    """In this process."""
+    player = Player(setting)
+    begun, todo = _begin(plan, trace, player.policies)
+    yield begun
+    for episode in player.play(todo):
+        trace.append(episode)
+        yield Row.of(episode)
+
+
+def _together(plan: Plan, trace: Trace, setting: Setting, workers: int, ray: str) -> Iterator[Event]:
+    """By several workers."""
+    episodes = len(plan.roles) * sum(plan.suite.cells().values())
+    setting = replace(setting, batch=places(episodes, workers, setting.batch))
+    with closing(Office(_crew(setting, workers, ray), workers, setting.batch)) as office:
+        begun, todo = _begin(plan, trace, office.open())
+        yield begun
+        for event in office.play(todo):
+            if isinstance(event, Played):
+                trace.store(event.packed)
+                yield event.row
+            elif isinstance(event, Died):
+                yield event
+
+
+def _crew(setting: Setting, workers: int, ray: str) -> Crew:
+    if not ray:
+        return Processes(setting)
+    from qwenarm.evaluation.ray_workers import Cluster
+
+    return Cluster(setting, ray, workers)
+
+
+def _begin(plan: Plan, trace: Trace, policies: Mapping[str, Mapping[str, Any]]) -> tuple[Begun, list[Rollout]]:
+    """Writes the manifest; tells what stands in the ledger and what is to be played."""
+    hashes = {role: policy_hash(told) for role, told in policies.items()}
+    jobs = list(plan.jobs(hashes))
+    config = plan.config
+    run = {"arm": config.arm, "combos": config.combos, "clock": config.clock}
+    run |= {"controls": list(plan.controls), "policies": hashes, "episodes": len(jobs)}
+    by_hash = {
+        hashes[role]: {"role": role, "model": config.model if role in ASK_A_MODEL else "", "describe": dict(told)}
+        for role, told in policies.items()
+    }
+    ledger.enter(trace.folder, plan.suite, plan.frozen, run, by_hash)
+    wanted = {job.key for job in jobs}
+    have = [row for row in ledger.rows(trace.folder) if row.key in wanted]
+    there = {row.key for row in have}
+    doubts = dict.fromkeys(assumed(told) for told in policies.values())
+    return Begun(len(jobs), tuple(have), tuple(filter(None, doubts))), [job for job in jobs if job.key not in there]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Successes of n episodes in one cell, the 95 % Wilson interval of their rate, and how often each ending came."""
+
+    role: str
+    cell: Cell
+    successes: int
+    n: int
+    interval: tuple[float, float]
+    endings: Mapping[str, int]
+
+
+def scores(rows: Iterable[Row], plan: Plan | None = None) -> list[Score]:
+    """One score for each role and cell, in the order of the rows, or of the plan, since workers finish in any order.
+    Every ending but success is a failure.
+    """
+    groups: dict[tuple[str, Cell], list[Row]] = defaultdict(list)
+    for role, cell in [(role, cell) for role in plan.roles for cell in plan.suite.cells()] if plan else []:
+        groups[role, cell] = []
+    for row in rows:
+        groups[row.role, Cell(row.key.task, row.key.level, row.key.perturbations)].append(row)
+    return [_score(role, cell, group) for (role, cell), group in groups.items() if group]
+
+
+def _score(role: str, cell: Cell, rows: list[Row]) -> Score:
+    successes = sum(row.outcome == Outcome.SUCCESS for row in rows)
+    endings = Counter(row.outcome for row in rows)
+    return Score(role, cell, successes, len(rows), wilson(successes, len(rows)), dict(endings.most_common()))

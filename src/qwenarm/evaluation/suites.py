@@ -1,0 +1,203 @@
+"""Which episodes an evaluation plays. A suite with a version in its name is frozen: it never changes, a new one comes.
+
+A suite is a few blocks, each of them tasks x levels x perturbations x seeds. Seeds begin at FIRST_SEED and are the same
+for every policy, task and change, so that everything is paired. The
+unchanged episode ("") belongs to every block: a score
+under a change stands beside its matched control.
+
+As a JSON file: {"name": "mine", "blocks": [{"tasks": ["put"], "levels": [1, 2], "seeds": 20,
+"perturbations": ["", "look:2", "look:1,light:1"]}]}. Its version is a hash of its blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.perturbations import parse, spell
+from qwenarm.registry import list_names
+
+FIRST_SEED = 1_000_000
+"""Evaluation seeds begin here; training never uses them."""
+AD_HOC = "ad-hoc"
+"""The name of what was asked for on the command line, task by task, instead of a suite."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What has one success rate: a task at a level under one set of perturbations, as text ("" for none)."""
+
+    task: str
+    level: int
+    perturbations: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Every task at every level, unchanged and under each of the perturbations, with the first ``seeds`` seeds."""
+
+    tasks: tuple[str, ...]
+    levels: tuple[int, ...]
+    seeds: int
+    perturbations: tuple[str, ...] = ("",)
+
+    def cells(self) -> Iterator[Cell]:
+        """All of them, those of one task together."""
+        yield from (Cell(t, level, c) for t in self.tasks for level in self.levels for c in self.perturbations)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """name: with its version, as in "quick-v1"."""
+
+    name: str
+    blocks: tuple[Block, ...]
+
+    def cells(self) -> dict[Cell, int]:
+        """How many seeds each cell is played with; where two blocks name the same, the larger number."""
+        found: dict[Cell, int] = {}
+        for block in self.blocks:
+            for cell in block.cells():
+                found[cell] = max(found.get(cell, 0), block.seeds)
+        return found
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The blocks as plain JSON values."""
+        return [{key: _plain(value) for key, value in asdict(block).items()} for block in self.blocks]
+
+    def sha256(self) -> str:
+        """The hash of the blocks. Frozen suites were hashed when perturbations were called changes; the hash stays."""
+        blocks = [
+            {"changes" if key == "perturbations" else key: block[key] for key in block} for block in self.describe()
+        ]
+        return hashlib.sha256(json.dumps(blocks, sort_keys=True).encode()).hexdigest()
+
+    def narrowed(
+        self,
+        tasks: Sequence[str] = (),
+        level: int | None = None,
+        seeds: int | None = None,
+        perturbations: Sequence[str] | None = None,
+    ) -> Suite:
+        """The same suite with only these tasks, this level, so many seeds, these perturbations. Its name stays, because
+        every episode of it is one of the frozen suite or of its continuation; a manifest tells what was played.
+
+        Raises UnknownName for a task that is not in the suite, BadInput when nothing is left.
+        """
+        mine = sorted({task for block in self.blocks for task in block.tasks})
+        for task in tasks:
+            if task not in mine:
+                raise UnknownName(f"task in the suite {self.name},", task, mine)
+        blocks = (_narrow(block, tasks, level, seeds, perturbations) for block in self.blocks)
+        left = tuple(dict.fromkeys(block for block in blocks if block.tasks and block.levels))
+        if not left:
+            raise BadInput(f"The suite {self.name} has nothing at level {level}.")
+        return replace(self, blocks=left)
+
+    def check(self) -> None:
+        """Raises UnknownName or BadInput for a task, level or axis that does not exist, before anything is played."""
+        known = list_names("tasks")
+        missing = sorted({t for block in self.blocks for t in block.tasks if t not in known and ":" not in t})
+        if len(missing) == 1 and self.name == AD_HOC:
+            raise UnknownName("task", missing[0], known)
+        if missing:
+            raise BadInput(
+                f"The suite {self.name} wants {', '.join(missing)}, which this installation does not have; "
+                f"name those that it shall play, as in --task {','.join(known)}."
+            )
+        for block in self.blocks:
+            if block.seeds < 1:
+                raise BadInput("--seeds must be at least 1.")
+            for perturbations in block.perturbations:
+                parse(perturbations)
+
+
+def _narrow(
+    block: Block, tasks: Sequence[str], level: int | None, seeds: int | None, perturbations: Sequence[str] | None
+) -> Block:
+    return Block(
+        tuple(task for task in block.tasks if not tasks or task in tasks),
+        tuple(each for each in block.levels if level is None or each == level),
+        block.seeds if seeds is None else seeds,
+        block.perturbations if perturbations is None else _with_control(perturbations),
+    )
+
+
+def _with_control(perturbations: Sequence[str]) -> tuple[str, ...]:
+    """Unchanged first, then the others, each spelt in its one way."""
+    return tuple(dict.fromkeys(["", *(spell(parse(each)) for each in perturbations)]))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+TASKS_V1 = (
+    "put", "stack", "sort", "parcels", "inspect", "shelf", "tidy", "deliver", "recall", "rearrange", "long", "refuse",
+)  # fmt: skip
+AXES_V1 = ("arm", "camera", "combos", "distractors", "layout", "light", "look", "slip", "text", "words")
+SUITES = {
+    suite.name: suite
+    for suite in (
+        Suite("quick-v1", (Block(TASKS_V1, (1,), 5, ("", "look:2", "words:2")),)),
+        Suite(
+            "standard-v1",
+            (
+                Block(TASKS_V1, (1, 2, 3), 20),
+                Block(TASKS_V1, (1,), 10, ("", *(f"{axis}:2" for axis in AXES_V1))),
+            ),
+        ),
+        Suite(
+            "full-v1",
+            (
+                Block(TASKS_V1, (1, 2, 3), 100),
+                Block(TASKS_V1, (1,), 50, ("", *(f"{axis}:{k}" for axis in AXES_V1 for k in (1, 2, 3)))),
+            ),
+        ),
+    )
+}
+"""Frozen. ``quick`` is for a first look, ``standard`` for a table, ``full`` for a claim."""
+LATEST = {"quick": "quick-v1", "standard": "standard-v1", "full": "full-v1"}
+
+
+def suite_named(name: str) -> Suite:
+    """A suite by its name, with or without the version, or from a JSON file. Raises UnknownName and BadInput."""
+    known = LATEST.get(name, name)
+    if known in SUITES:
+        return SUITES[known]
+    if name.endswith(".json") or Path(name).is_file():
+        return _from_file(Path(name))
+    raise UnknownName("suite", name, [*LATEST, *SUITES, "FILE.json"])
+
+
+def ad_hoc(tasks: Sequence[str], level: int, seeds: int, perturbations: Sequence[str] = ()) -> Suite:
+    """The tasks at one level, unchanged and under each of the perturbations."""
+    return Suite(AD_HOC, (Block(tuple(tasks), (level,), seeds, _with_control(perturbations)),))
+
+
+def _from_file(path: Path) -> Suite:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        suite = Suite(str(data["name"]), tuple(_block(entry) for entry in data["blocks"]))
+    except OSError as error:
+        raise BadInput(f"Cannot read the suite {path}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f'{path} is no suite ({type(error).__name__}: {error}); it needs "name" and "blocks", each of them with '
+            '"tasks", "levels", "seeds" and, if wished, "perturbations".'
+        ) from error
+    return replace(suite, name=f"{suite.name}-{suite.sha256()[:8]}")
+
+
+def _block(entry: Mapping[str, Any]) -> Block:
+    perturbations = _with_control([str(each) for each in entry.get("perturbations", [""])])
+    odd = set(entry) - {"tasks", "levels", "seeds", "perturbations"}
+    if odd or isinstance(entry["tasks"], str):
+        raise ValueError(f"unknown keys {sorted(odd)}" if odd else '"tasks" must be a list')
+    tasks, levels = tuple(map(str, entry["tasks"])), tuple(map(int, entry["levels"]))
+    return Block(tasks, levels, int(entry["seeds"]), perturbations)

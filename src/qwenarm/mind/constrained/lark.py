@@ -1,0 +1,180 @@
+"""What a model may answer, as a grammar: exactly the calls that its tools allow, spelled as its family spells them.
+
+The grammar is made from the tools of a prompt and the sizes of its frames, in the Lark dialect of llguidance. Every
+call is spelled by ``language.spell`` with holes for its values, so names, keys and brackets stand as the model was
+shown them, and most of a call follows from what precedes it. Left to the model are the skill, the words (bounded), the
+numbers (inside of the frame) and the camera. A call that follows the grammar is read by ``reading.parse`` without a
+repair.
+
+What may stand before the first call depends on what the chat template says to the model:
+
+* JSON (Qwen2.5-VL, Qwen3-VL): nothing. Template and prompt ask for the call, and these models begin with it.
+* XML (Qwen3.5 and later): bounded prose. The template invites reasoning before a call, and forbids it behind.
+* With an open <think>: thoughts are free (``answer.py``), and the grammar begins behind </think>.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from itertools import product
+from typing import Any
+
+from qwenarm.mind.coordinates import Size
+from qwenarm.mind.families import Family
+from qwenarm.mind.prompt.messages import spell
+from qwenarm.types import Prompt
+
+LABEL_CHARS = 64
+"""Longest label of a point."""
+TEXT_CHARS = 200
+"""Longest text of any other kind: a reason, or something to say."""
+PROSE_CHARS = 400
+"""Longest prose before a call."""
+
+TAGS = ("<tool_call>", "</tool_call>")
+THOUGHT_END = "</think>"
+# Without quotes, escapes, line breaks and tags, so that a string reads back as itself in both dialects; bare text in
+# XML must moreover not begin like JSON.
+_CHAR = r'[^"\\<>\x00-\x1f\x7f-\x9f\u2028\u2029]'
+_FIRST = r'[^"\\<>\x00-\x20\x7f-\xa0\u2028\u2029{}\[\]()]'
+_PLAIN = {"integer": "/-?(0|[1-9][0-9]{0,5})/", "number": r"/-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?/"}
+_PARTS = re.compile(r'(</?tool_call>|"?@\d+@"?)')
+
+
+def available() -> bool:
+    """Whether llguidance is installed (extra ``constrained``)."""
+    return find_spec("llguidance") is not None
+
+
+class Grammars:
+    """Makes a matcher for each answer, and keeps the compiled grammars: prompts differ by tools and frame sizes alone.
+
+    tokenizer: a fast tokenizer of transformers. size: how many logits the model has. stops: ids that end an answer.
+    """
+
+    def __init__(self, tokenizer: Any, size: int, stops: Iterable[int], family: Family) -> None:
+        from llguidance import LLTokenizer
+
+        self.vocabulary = LLTokenizer(tokenizer.backend_tokenizer.to_str(), n_vocab=size, eos_token=sorted(stops))
+        self.family = family
+        self._tags = {tag: self._spelled(tokenizer.convert_tokens_to_ids(tag), tag) for tag in TAGS}
+        self._compiled = lru_cache(maxsize=32)(self._compile)
+
+    def matcher(self, prompt: Prompt, thinking: bool) -> Any:
+        """A fresh LLMatcher for the answer to a prompt with tools. thinking: it begins behind </think>."""
+        sizes = tuple((image.shape[0], image.shape[1]) for image in prompt.images)
+        return self._compiled(json.dumps(prompt.tools), sizes, prompt.max_calls, thinking).deep_copy()
+
+    def _compile(self, tools: str, sizes: tuple[Size, ...], max_calls: int, thinking: bool) -> Any:
+        from llguidance import LLMatcher
+
+        text = lark(json.loads(tools), sizes, self.family, max_calls=max_calls, thinking=thinking, tags=self._tags)
+        if complaint := LLMatcher.validate_grammar(text, self.vocabulary):
+            raise ValueError(f"The grammar of these tools is not valid: {complaint}\n{text}")
+        return LLMatcher(self.vocabulary, text)
+
+    def _spelled(self, token: int | None, tag: str) -> str:
+        """A tag as this vocabulary has it: one token that no text inside of a call can spell, or plain text."""
+        single = token is not None and self.vocabulary.is_special_token(token)
+        return f"<[{token}]>" if single else json.dumps(tag)
+
+
+def lark(
+    tools: Sequence[Mapping[str, Any]],
+    sizes: Sequence[Size],
+    family: Family,
+    *,
+    max_calls: int = 1,
+    thinking: bool = False,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """The grammar of an answer. sizes: (H, W) of the frames, those of the cameras first, in their order. tags: how the
+    two tags of a call are written in the grammar; as plain text by default.
+    """
+    tags = tags or {tag: json.dumps(tag) for tag in TAGS}
+    before = '"\\n\\n" ' if thinking else "PROSE? " if family.dialect == "xml" else ""
+    more = f' ("\\n" call){{0,{max_calls - 1}}}' if max_calls > 1 else ""
+    spans = [family.codec.span(size) for size in sizes]
+    calls = "\n    | ".join(line for tool in tools for line in _calls(tool["function"], spans, family, tags))
+    return f"start: {before}call{more}\ncall: {calls}\nPROSE: /[^<]{{1,{PROSE_CHARS}}}/\n"
+
+
+def _calls(
+    function: Mapping[str, Any], spans: Sequence[tuple[int, int]], family: Family, tags: Mapping[str, str]
+) -> Iterator[str]:
+    """All the ways to call a function: with and without what is optional, and per range of a camera's numbers."""
+    parameters, holes = function["parameters"], _Holes()
+    names = list(parameters["properties"])
+    ways = [
+        [*holes.values(parameters["properties"][name], spans), *([] if name in parameters["required"] else [None])]
+        for name in names
+    ]
+    for values in product(*ways):
+        given = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        yield " ".join(holes.rule(part, tags) for part in _PARTS.split(spell(function["name"], given, family)) if part)
+
+
+class _Holes:
+    """Stands in for the values of a call while it is spelled: "@3@" is the third hole, filled with its rules later."""
+
+    def __init__(self) -> None:
+        self._rules: list[tuple[str, str]] = []
+
+    def values(self, schema: Mapping[str, Any], spans: Sequence[tuple[int, int]]) -> list[Any]:
+        """A value of that schema with holes for all that is open; several where cameras have their own ranges."""
+        if "point_2d" in schema.get("properties", {}):
+            return self._points(schema["properties"], spans)
+        if "enum" in schema:
+            return [self._choice(schema["enum"])]
+        if rule := _PLAIN.get(schema["type"]):
+            return [self._hole(rule, rule)]
+        return [self._hole(_quoted(TEXT_CHARS), f"/{_FIRST}{_CHAR}{{0,{TEXT_CHARS - 1}}}/")]
+
+    def rule(self, part: str, tags: Mapping[str, str]) -> str:
+        """One part of a spelled call as a rule: a tag, a hole (in quotes or bare), or text that stands as it is."""
+        if part in tags:
+            return tags[part]
+        if hole := re.fullmatch(r'("?)@(\d+)@"?', part):
+            quoted, bare = self._rules[int(hole.group(2))]
+            return quoted if hole.group(1) else bare
+        return json.dumps(part)
+
+    def _points(self, keys: Mapping[str, Any], spans: Sequence[tuple[int, int]]) -> list[Any]:
+        cameras = keys["camera"]["enum"] if "camera" in keys else [""]
+        label, points = self._hole(_quoted(LABEL_CHARS)), []
+        shown = dict(zip(cameras, spans, strict=False))  # behind the cameras' frames stand those of no camera
+        for span in dict.fromkeys(shown.values()):
+            point: dict[str, Any] = {"label": label, "point_2d": [self._hole(_up_to(full)) for full in span]}
+            if len(cameras) > 1:
+                point["camera"] = self._choice([camera for camera, own in shown.items() if own == span])
+            points.append(point)
+        return points
+
+    def _choice(self, choices: Sequence[Any]) -> str:
+        return self._hole(
+            *(f"({' | '.join(json.dumps(form(choice)) for choice in choices)})" for form in (json.dumps, str))
+        )
+
+    def _hole(self, quoted: str, bare: str = "") -> str:
+        self._rules.append((quoted, bare))
+        return f"@{len(self._rules) - 1}@"
+
+
+def _quoted(most: int) -> str:
+    return f'"\\"" /{_CHAR}{{1,{most}}}/ "\\""'
+
+
+def _up_to(full: int) -> str:
+    """The whole numbers 0..full, as a pattern."""
+    digits = str(full)
+    shorter = ["[0-9]", *(f"[1-9][0-9]{{{more}}}" for more in range(1, len(digits) - 1))] if full > 9 else []
+    same = [
+        f"{digits[:place]}[{int(place == 0 < len(digits) - 1)}-{int(digit) - 1}][0-9]{{{len(digits) - place - 1}}}"
+        for place, digit in enumerate(digits)
+        if int(digit) > int(place == 0 and len(digits) > 1)
+    ]
+    return f"/{'|'.join([*shorter, *same, digits])}/"

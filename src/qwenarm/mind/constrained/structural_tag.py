@@ -1,0 +1,101 @@
+"""The answers that a server may give, as a structural tag: the form in which vLLM and SGLang take a grammar.
+
+A structural tag is a tree of formats. xgrammar, the constrained decoder of both servers unless they are told otherwise,
+defines them ("Structural Tag Usage" in its documentation); the grammars of ``grammar.py`` are not for it. Only formats
+are used that it has known since 0.1.25 (vLLM 0.12 came with 0.1.27). An answer is free thought, then calls. What is
+constant in a call is what ``language.spell`` writes.
+
+Strings have no longest length: xgrammar takes minutes to compile such counts for a vocabulary of 150,000 words, and
+``max_tokens`` ends an answer as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from qwenarm.mind.families import Family
+from qwenarm.mind.prompt.messages import spell
+from qwenarm.types import Prompt
+
+Format = dict[str, Any]
+
+BEGIN, END = "<tool_call>\n", "\n</tool_call>"
+THOUGHT = r"([^<]|<[^t]|<t[^o])*"
+"""Any text, "<think>" included, that does not begin a "<tool_call>"."""
+BARE = r'[^\s<{\["(][^<\n]*'
+"""A string as the XML dialect writes it, without quotes."""
+_PLACE = re.compile(r'"?@(\d+)@"?')
+
+
+def structural_tag(prompt: Prompt, family: Family) -> Format:
+    """What an answer to the prompt may be: thought, then calls of its tools, one per line.
+
+    The numbers of a point lie in the family's units within the largest of the prompt's images.
+    """
+    spans = [family.codec.span((image.shape[0], image.shape[1])) for image in prompt.images]
+    span = max((x for x, _ in spans), default=1000), max((y for _, y in spans), default=1000)
+    calls = [call for tool in prompt.tools for call in _ways(tool["function"], family, span)]
+    tag = {"type": "tag", "begin": BEGIN, "content": _any_of(calls), "end": END}
+    lines = {"type": "tags_with_separator", "tags": [tag], "separator": "\n", "at_least_one": True}
+    lines["stop_after_first"] = prompt.max_calls == 1
+    answer = {"type": "sequence", "elements": [{"type": "regex", "pattern": THOUGHT}, lines]}
+    return {"type": "structural_tag", "format": answer}
+
+
+def _any_of(formats: Sequence[Format]) -> Format:
+    return {"type": "or", "elements": list(formats)}
+
+
+def _ways(function: Mapping[str, Any], family: Family, span: tuple[int, int]) -> Iterator[Format]:
+    """The ways to write a call of one tool: with all its parameters, and without those that may be left out."""
+    properties, required = function["parameters"]["properties"], function["parameters"]["required"]
+    optional = [name for name in properties if name not in required]
+    for count in range(len(optional) + 1):
+        for left_out in combinations(optional, count):
+            shown = {name: schema for name, schema in properties.items() if name not in left_out}
+            yield _call(function["name"], shown, family, span)
+
+
+def _call(name: str, parameters: Mapping[str, Any], family: Family, span: tuple[int, int]) -> Format:
+    """One call: the family's spelling of it, with a format in the place of each value."""
+    places = {key: f"@{index}@" for index, key in enumerate(parameters)}
+    text = spell(name, places, family).removeprefix(BEGIN).removesuffix(END)
+    schemas, elements = list(parameters.values()), list[Format]()
+    for index, piece in enumerate(_PLACE.split(text)):
+        is_place = index % 2 == 1
+        elements.append(_value(schemas[int(piece)], family, span) if is_place else _constant(piece))
+    return {"type": "sequence", "elements": elements}
+
+
+def _constant(text: str) -> Format:
+    return {"type": "const_string", "value": text}
+
+
+def _value(schema: Mapping[str, Any], family: Family, span: tuple[int, int]) -> Format:
+    """What may stand for one parameter."""
+    if schema["type"] == "string" and family.dialect == "xml":
+        choices = [_constant(choice) for choice in schema.get("enum", ())]
+        return _any_of(choices) if choices else {"type": "regex", "pattern": BARE}
+    return {"type": "json_schema", "json_schema": _bounded(schema, span)}
+
+
+def _bounded(schema: Mapping[str, Any], span: tuple[int, int]) -> dict[str, Any]:
+    """The schema with the image's borders to every point, and no keys but its own."""
+    kind = schema["type"]
+    if kind == "string":
+        return {"type": kind, "enum": schema["enum"]} if "enum" in schema else {"type": kind}
+    if kind == "array":
+        sides = [{"type": "integer", "minimum": 0, "maximum": side} for side in span]
+        return {"type": kind, "prefixItems": sides, "items": False, "minItems": 2, "maxItems": 2}
+    if kind == "object":
+        properties = {name: _bounded(part, span) for name, part in schema["properties"].items()}
+        return {
+            "type": kind,
+            "properties": properties,
+            "required": schema["required"],
+            "additionalProperties": False,
+        }
+    return {"type": kind}

@@ -1,0 +1,1 @@
+"""Running a checkpoint: prompts in, tokens out."""

@@ -1,0 +1,1 @@
+"""Small models on a CPU, faster: fused projections, packed weights, guessed tokens. Optional."""

@@ -1,0 +1,296 @@
+"""Where in a model's text the calls are: tagged, in XML, in a fence, or bare JSON in the middle of prose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qwenarm.mind.parsing.tolerant_json import Incomplete, Malformed, read_value
+from qwenarm.types import FormatError
+
+MAX_CHARS = 40_000
+MAX_ATTEMPTS = 64  # places in prose at which a bare call is looked for
+
+NAME_KEYS = ("name", "skill", "tool", "tool_name", "function", "function_name", "action")
+WRAPPERS = ("function", "tool_call", "tool_calls", "call", "calls", "action", "actions", "plan")
+ARGUMENT_KEYS = ("arguments", "args", "parameters", "params", "input", "action_input")
+
+NOTE_LOOSE = "loose JSON read"
+NOTE_UNTAGGED = "call outside of tool_call tags"
+NOTE_UNCLOSED = "closing tag or brace missing"
+NOTE_SHAPE = "call in another shape"
+
+_BLOCK = re.compile(r"<tool_call>(.*?)(</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
+_FUNCTION = re.compile(
+    r"<function(?:=|\s+name=)[\"']?([^>\"'\s]{0,64})[\"']?\s*>(.*?)(</function>|(?=<function[=\s])|\Z)", re.DOTALL
+)
+_PARAMETER = re.compile(
+    r"<parameter(?:=|\s+name=)[\"']?([^>\"'\s]{0,64})[\"']?\s*>(.*?)(</parameter\b>?|(?=<parameter[=\s])|\Z)", re.DOTALL
+)
+_THINK = re.compile(r"<think(?:ing)?>")
+_THOUGHT = re.compile(r"</think(?:ing)?>")
+_FENCE = re.compile(r"```\w*")
+
+
+class Bare(str):
+    """A value of the XML dialect, which has no quotes: it may be meant as text or as a number."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """A call as it was written: a name, and arguments that nobody has checked."""
+
+    name: str
+    args: Any
+
+
+@dataclass
+class Found:
+    """All that was found in one text. error: what kept it from being read; then ``calls`` must not be used."""
+
+    thought: str = ""
+    calls: list[Written] = field(default_factory=list)
+    error: FormatError | None = None
+    detail: str = ""
+    notes: tuple[str, ...] = ()
+
+    def fail(self, error: FormatError, detail: str) -> None:
+        """Record the first thing that went wrong."""
+        if self.error is None:
+            self.error, self.detail = error, detail
+
+    def note(self, repair: str) -> None:
+        """Record a repair, once."""
+        if repair not in self.notes:
+            self.notes += (repair,)
+
+
+def find_calls(text: str, names: Sequence[str], cut: bool) -> Found:
+    """The calls in a text, in order. names: the skills'. cut: the answer was cut off, so that its end means nothing."""
+    found, cut = Found(), cut or len(text) > MAX_CHARS
+    thought, rest, still_thinking = _split_thought(text[:MAX_CHARS])
+    found.thought = thought
+    if not text.strip():
+        found.fail(FormatError.EMPTY, "the answer was empty; answer with a tool call")
+    elif still_thinking:
+        if cut:
+            found.fail(FormatError.TRUNCATED, "the answer ended while still thinking; think less, then make the call")
+        else:
+            found.fail(FormatError.NO_CALL, "the answer was only thought; make the call after </think>")
+    elif "<tool_call>" in rest:
+        _read_tagged(rest, names, cut, found)
+    elif "<function" in rest and _FUNCTION.search(rest):
+        found.note(NOTE_UNTAGGED)
+        _read_xml(rest, False, found)
+        found.thought = _join(thought, _FUNCTION.sub("", rest))
+    else:
+        _read_bare(rest, names, cut, found)
+    return found
+
+
+def _split_thought(text: str) -> tuple[str, str, bool]:
+    """(what was thought, the rest, whether the thinking never ended). The prompt may have opened the <think>."""
+    ends = [end.end() for end in _THOUGHT.finditer(text)]
+    thought, rest = (text[: ends[-1]], text[ends[-1] :]) if ends else ("", text)
+    endless = _THINK.search(rest) is not None
+    if endless:
+        thought, rest = text, ""
+    return _THINK.sub("", _THOUGHT.sub("", thought)).strip(), rest, endless
+
+
+def _join(*parts: str) -> str:
+    return "\n".join(part.strip() for part in parts if part.strip())
+
+
+def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Found) -> None:
+    found.thought = _join(found.thought, _BLOCK.sub("", text).replace("</tool_call>", ""))
+    for block in _BLOCK.finditer(text):
+        body, closed = block.group(1), block.group(2) == "</tool_call>"
+        if not body.strip():
+            kind = FormatError.BROKEN if closed or not cut else FormatError.TRUNCATED
+            found.fail(kind, "a tool_call was empty; write the name and the arguments in it")
+        elif "<function" in body:
+            _read_xml(body, closed, found)
+        else:
+            _read_json_block(body, names, closed, found)
+        if not closed:
+            found.note(NOTE_UNCLOSED)
+
+
+def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Found) -> None:
+    """All the JSON values of one tagged block; each must be a call."""
+    body = _FENCE.sub("", body).strip()
+    if body.startswith("{{"):  # some copies of the templates show the call with its braces doubled
+        found.note(NOTE_LOOSE)
+        body = body[1:]
+    at = _first_opener(body, 0)
+    if at < 0:
+        found.fail(FormatError.BROKEN, 'a tool_call held no JSON object; write {"name": ..., "arguments": {...}}')
+    while at >= 0:
+        try:
+            value, at = _read_repairing(body, at, closed, found)
+        except Incomplete:
+            kind = FormatError.BROKEN if closed else FormatError.TRUNCATED
+            found.fail(kind, "a tool_call ended before its JSON was complete; answer more briefly")
+            return
+        except Malformed as error:
+            found.fail(FormatError.BROKEN, f"a tool_call was not valid JSON: {error}")
+            return
+        calls = _as_calls(value, names, found)
+        if not calls:
+            found.fail(FormatError.BROKEN, 'a tool_call named no skill; write {"name": ..., "arguments": {...}}')
+        found.calls += calls
+        at = _first_opener(body, at)
+
+
+def _read_repairing(body: str, at: int, closed: bool, found: Found) -> tuple[Any, int]:
+    """A value, with the braces added that a closing tag shows to be missing: those alone carry no meaning."""
+    try:
+        value, end, strict = read_value(body, at)
+    except Incomplete as problem:
+        if not (closed and problem.open_braces):
+            raise
+        found.note(NOTE_UNCLOSED)
+        value, _, strict = read_value(body + "}" * problem.open_braces, at)
+        end = len(body)
+    if not strict:
+        found.note(NOTE_LOOSE)
+    return value, end
+
+
+def _read_xml(text: str, closed: bool, found: Found) -> None:
+    """All the functions of one block. closed: a tag behind it shows that the answer did not just stop."""
+    functions = list(_FUNCTION.finditer(text))
+    if not functions:
+        found.fail(FormatError.BROKEN, "a tool_call held no complete <function=NAME>")
+    for function in functions:
+        if function.group(3) != "</function>":
+            if function.end() == len(text) and not closed:  # parameters may be missing behind the cut
+                found.fail(FormatError.TRUNCATED, "the answer ended inside of a function; answer more briefly")
+                return
+            found.note(NOTE_UNCLOSED)
+        body = function.group(2)
+        args: Any = {part.group(1): _xml_value(part.group(2), found) for part in _PARAMETER.finditer(body)}
+        if not args and body.strip():  # the arguments as JSON
+            found.note(NOTE_SHAPE)
+            args = _unquoted(body)
+        found.calls.append(Written(function.group(1), args))
+
+
+def _xml_value(text: str, found: Found) -> Any:
+    """Structured values are JSON, everything else is bare text."""
+    text = text.strip()
+    if not text or text[0] not in '{["(':
+        return Bare(text)
+    try:
+        value, end, strict = read_value(text, 0)
+    except Malformed:
+        return Bare(text)
+    if text[end:].strip():
+        return Bare(text)
+    if not strict:
+        found.note(NOTE_LOOSE)
+    return value
+
+
+def _read_bare(text: str, names: Sequence[str], cut: bool, found: Found) -> None:
+    """Calls as bare or fenced JSON in prose. Only objects that name a skill count; other JSON is talk."""
+    prose, at, last, begun = [], _first_opener(text, 0), 0, False
+    for _ in range(MAX_ATTEMPTS):
+        if at < 0:
+            break
+        try:
+            value, end, strict = read_value(text, at)
+        except Malformed as problem:
+            begun = begun or (isinstance(problem, Incomplete) and any(f'"{name}"' in text[at:] for name in names))
+            at = _first_opener(text, at + 1)
+            continue
+        calls = _as_calls(value, names, found)
+        if calls:
+            found.calls += calls
+            prose.append(text[last:at])
+            last = end
+            if not strict:
+                found.note(NOTE_LOOSE)
+        at = _first_opener(text, end)
+    found.thought = _join(found.thought, _FENCE.sub("", "".join([*prose, text[last:]])))
+    if begun or (cut and found.calls):
+        found.fail(FormatError.TRUNCATED, "the answer ended before the call was complete; answer more briefly")
+    elif found.calls:
+        found.note(NOTE_UNTAGGED)
+    elif cut:
+        found.fail(FormatError.TRUNCATED, "the answer was cut off before any call; answer with the call at once")
+    else:
+        found.fail(FormatError.NO_CALL, f"the answer held no tool call; call one of: {', '.join(names)}")
+
+
+def _first_opener(text: str, start: int) -> int:
+    places = [place for char in "{[｛" if (place := text.find(char, start)) >= 0]
+    return min(places, default=-1)
+
+
+def _as_calls(value: Any, names: Sequence[str], found: Found) -> list[Written]:
+    """The calls that a JSON value is: one object, or a list of them. Empty if it is not a call."""
+    if isinstance(value, list):
+        calls = [call for item in value for call in _as_calls(item, names, found)]
+        if calls:
+            found.note(NOTE_SHAPE)
+        return calls
+    if not isinstance(value, dict):
+        return []
+    for key in WRAPPERS:  # {"type": "function", "function": {"name": ..., "arguments": "..."}}
+        if isinstance(value.get(key), dict | list):
+            return _as_calls(value[key], names, found)
+    call = _named_call(value, names) or _keyed_call(value, names)
+    if call is None or _is_schema(call.args):
+        return []
+    if not ("name" in value and "arguments" in value and isinstance(value["arguments"], dict)) and call.args:
+        found.note(NOTE_SHAPE)
+    return [call]
+
+
+def _named_call(value: dict[str, Any], names: Sequence[str]) -> Written | None:
+    """{"name": "pick", "arguments": {...}} and its cousins, also with the arguments beside the name."""
+    for key in NAME_KEYS:
+        name = value.get(key)
+        if not isinstance(name, str):
+            continue
+        for slot in ARGUMENT_KEYS:
+            if slot in value:
+                return Written(name, _unquoted(value[slot]))
+        if name.strip().lower() in names:
+            return Written(name, {other: item for other, item in value.items() if other not in (key, "type", "id")})
+        if key == "name" and len(value) == 1:
+            return Written(name, {})
+    return None
+
+
+def _is_schema(args: Any) -> bool:
+    """Whether the arguments are a tool's description: a model that repeats its tools does not call them."""
+    return isinstance(args, dict) and args.get("type") == "object" and "properties" in args
+
+
+def _keyed_call(value: dict[str, Any], names: Sequence[str]) -> Written | None:
+    """{"pick": {"at": ...}}"""
+    if len(value) == 1:
+        ((name, args),) = value.items()
+        if name in names:
+            return Written(name, args)
+    return None
+
+
+def _unquoted(args: Any) -> Any:
+    """Arguments that are a string of JSON, as servers send them, become the object."""
+    if not isinstance(args, str):
+        return {} if args is None else args
+    if not args.strip():
+        return {}
+    try:
+        value, end, _ = read_value(args.strip(), 0)
+    except Malformed:
+        return args
+    return args if args.strip()[end:].strip() else value

@@ -1,0 +1,143 @@
+"""Prompts as chat templates write them: a checkpoint's own, or the family's published layout where none is at hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from qwenarm.errors import ModelUnavailable
+from qwenarm.mind.families import Dialect, Family
+from qwenarm.types import Prompt
+
+TEMPLATE_FILES = ("processor_config.json", "chat_template.json", "chat_template.jinja", "tokenizer_config.json")
+"""Where a checkpoint may have its chat template; transformers takes the first that is there."""
+
+TOOL_WORDS: dict[Dialect, str] = {
+    "json": """\
+# Tools
+
+You may call one or more functions to assist with the user query.
+
+You are provided with function signatures within <tools></tools> XML tags:
+<tools>
+{tools}
+</tools>
+
+For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:
+<tool_call>
+{{"name": <function-name>, "arguments": <args-json-object>}}
+</tool_call>""",
+    "xml": """\
+# Tools
+
+You have access to the following functions:
+
+<tools>
+{tools}
+</tools>
+
+Write calls like this, and nothing behind them:
+
+<tool_call>
+<function=example_function_name>
+<parameter=example_parameter>
+value
+</parameter>
+</function>
+</tool_call>""",
+}
+"""How the families' layouts tell of tools; "{tools}" stands for them."""
+
+
+def chat_text(writer: Any, template: str, prompt: Prompt, family: Family, **options: Any) -> str:
+    """The prompt as a chat template writes it, images as one placeholder each. writer: a processor or a tokenizer.
+
+    Tools go into the system text where the template knows none (Qwen2.5-VL).
+    """
+    if prompt.tools and not takes_tools(template):
+        prompt = with_tools_in_text(prompt, family)
+    return writer.apply_chat_template(
+        list(prompt.messages),
+        tools=list(prompt.tools) or None,
+        chat_template=template,
+        add_generation_prompt=True,
+        tokenize=False,
+        **options,
+    )
+
+
+def read_text(path: Path, source: str) -> str:
+    """A text file of a checkpoint. source: as the user named it. Raises ModelUnavailable, as the next two do."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ModelUnavailable(f"{source!r} is not a checkpoint: it has no {path.name}.") from None
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{path.name} of {source!r} cannot be read: {error}.") from error
+
+
+def read_json(path: Path, source: str) -> dict[str, Any]:
+    """A JSON object out of a checkpoint's file."""
+    try:
+        content = json.loads(read_text(path, source))
+    except (ValueError, RecursionError) as error:
+        raise ModelUnavailable(f"{path.name} of {source!r} cannot be read: {error}.") from error
+    if not isinstance(content, dict):
+        raise ModelUnavailable(f"{path.name} of {source!r} is not a JSON object.")
+    return content
+
+
+def template_in(folder: Path, source: str) -> tuple[str, str]:
+    """The template that transformers would find, and the name of its file: one of its own, or a JSON file's field."""
+    for path in (folder / name for name in TEMPLATE_FILES):
+        if not path.is_file():
+            continue
+        template = read_text(path, source) if path.suffix == ".jinja" else read_json(path, source)
+        if isinstance(template, dict):
+            template = _chosen(template.get("chat_template"))
+        if template is not None and not template.strip():
+            raise ModelUnavailable(f"The chat template in {path.name} of {source!r} is empty.")
+        if template:
+            return template, path.name
+    raise ModelUnavailable(f"{source!r} has no chat template, so it is no model to talk to; take an Instruct one.")
+
+
+def _chosen(found: Any) -> str | None:
+    """The chat template in what a JSON file has under that name: the text itself, or one of several, as {name: text} or
+    [{"name": ..., "template": ...}]: "default", else "tool_use". None where there is none.
+    """
+    if isinstance(found, list):
+        found = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
+    if isinstance(found, dict):
+        found = found.get("default", found.get("tool_use"))
+    return found if isinstance(found, str) else None
+
+
+def takes_tools(template: str) -> bool:
+    """Whether a chat template writes the tools it is given: whether it names them outside of its comments."""
+    return re.search(r"\btools\b", re.sub(r"{#.*?#}", "", template, flags=re.DOTALL)) is not None
+
+
+def with_tools_in_text(prompt: Prompt, family: Family) -> Prompt:
+    """The prompt with its tools in the system text, for chat templates and servers that take none.
+
+    Words and place are those of the family's own layout, so that a model meets what it was trained on: behind the
+    system text where calls are JSON, before it where they are XML.
+    """
+    system, *rest = prompt.messages
+    listed = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in prompt.tools)
+    parts = [system["content"], TOOL_WORDS[family.dialect].format(tools=listed)]
+    text = "\n\n".join(parts if family.dialect == "json" else parts[::-1])
+    return replace(prompt, messages=({**system, "content": text}, *rest), tools=())
+
+
+def layout_of(family: Family, thinking: bool = False) -> str:
+    """The family's chat template, for where no checkpoint is at hand: the published layout, in own words."""
+    own = f"{family.name}_thinking" if thinking and not family.thinking_switch else family.name
+    folder = Path(str(files("qwenarm"))) / "assets" / "templates"
+    path = folder / f"{own}.jinja"
+    return (path if path.is_file() else folder / f"{family.name}.jinja").read_text(encoding="utf-8")

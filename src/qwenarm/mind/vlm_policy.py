@@ -1,0 +1,143 @@
+"""How a vision-language model decides: one skill per look, or a whole plan that is watched while it is carried out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from qwenarm.mind.backends import Backend
+from qwenarm.mind.coordinates import Size
+from qwenarm.mind.prompt.messages import frame_sizes, parse, system_text, to_prompt, tool_schemas
+from qwenarm.mind.prompt.presets import Preset, at_altitude
+from qwenarm.types import Completion, Decision, Observation, Prompt, SkillSpec, Turn
+
+Deciding = Generator[Prompt, Completion, Decision]
+"""Yields prompts, is sent their completions, returns what is decided."""
+
+THINKING_TOKENS = 4096
+"""Room for an answer of a model that thinks first."""
+HAND_AFTER = {"pick": True, "place": False, "open_gripper": False}
+"""Whether the hand holds something after a skill went well. Where the fingers tell otherwise, the plan is out of date.
+"""
+
+
+class Policy(Protocol):
+    """What decides. Stateless: everything that it knows is in its arguments, so one policy may serve many episodes at
+    once.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def cameras(self) -> tuple[str, ...]: ...
+    @property
+    def frame_size(self) -> Size: ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """What is needed to repeat it."""
+        ...
+
+    def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
+        """One decision; yields a Prompt for every answer that it wants from a model."""
+        ...
+
+
+class VlmPolicy:
+    """A vision-language model at one altitude.
+
+    At "step" every turn is one question and one call. At "plan" the model is asked for all its calls; each turn then
+    carries out the next one, and the model is asked anew when a call fails, when the hand does not hold what it should,
+    when the instruction changes, or when the plan is at its end. An unreadable answer is told to the model in the
+    history.
+    """
+
+    def __init__(
+        self, backend: Backend, specs: Sequence[SkillSpec], preset: Preset, altitude: str | None = None
+    ) -> None:
+        preset = at_altitude(preset, altitude or preset.altitude).fitted(backend.family)
+        if backend.thinking:
+            preset = replace(preset, max_tokens=max(preset.max_tokens, THINKING_TOKENS))
+        self.backend, self.specs, self.preset = backend, preset.offered(specs), preset
+        self.name = "vlm" if preset.altitude == "step" else "vlm-plan"
+        self.cameras, self.frame_size = preset.cameras, preset.frame_size
+
+    def describe(self) -> Mapping[str, Any]:
+        preset = {key: value for key, value in asdict(self.preset).items() if key not in ("system", "examples")}
+        return {**self.backend.describe(), "preset": preset, "prompt_hash": self._prompt_hash()}
+
+    def _prompt_hash(self) -> str:
+        """sha256 over all of a prompt that does not come from the scene: system text and tools."""
+        sizes = dict.fromkeys(self.cameras, self.frame_size)
+        text = system_text(self.preset, self.backend.family, sizes)
+        tools = tool_schemas(self.specs, self.cameras, self.preset.tool_docs)
+        return hashlib.sha256(repr((text, tools)).encode()).hexdigest()
+
+    def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
+        if self.preset.altitude == "plan" and (decision := self._next_of_plan(obs, history)):
+            return decision
+        prompt = to_prompt(obs, history, self.specs, self.backend.family, self.preset)
+        completion = yield prompt
+        decision = self._parse(obs, completion.text, completion.finish)
+        return _first_of(decision) if self.preset.altitude == "plan" else decision
+
+    def _parse(self, obs: Observation, text: str, finish: str = "stop") -> Decision:
+        sizes = frame_sizes(obs, self.preset)
+        return parse(text, self.specs, self.backend.family, sizes, max_calls=self.preset.max_calls, finish=finish)
+
+    def _next_of_plan(self, obs: Observation, history: tuple[Turn, ...]) -> Decision | None:
+        """The next call of the plan under way, read from the history; or None when the model must be asked."""
+        made = next((index for index in reversed(range(len(history))) if history[index].completions), None)
+        if made is None or _surprise(obs, history[made:]):
+            return None
+        answer = history[made].completions[-1]
+        plan = self._parse(history[made].observation, answer.text, answer.finish)
+        done = len(history) - made
+        if plan.error is not None or done >= len(plan.calls):
+            return None
+        return Decision((plan.calls[done],), thought=f"plan, call {done + 1} of {len(plan.calls)}")
+
+
+def relayed(thinking: Deciding, pass_on: Callable[[Prompt], Prompt]) -> Deciding:
+    """The same thinking, each of its prompts asked as ``pass_on`` makes it."""
+    completion = None
+    while True:
+        try:
+            prompt = thinking.send(completion)  # type: ignore[arg-type]  # the first send of a generator is None
+        except StopIteration as end:
+            return end.value
+        completion = yield pass_on(prompt)
+
+
+def _first_of(plan: Decision) -> Decision:
+    return replace(plan, calls=plan.calls[:1])
+
+
+def _surprise(obs: Observation, since: Sequence[Turn]) -> bool:
+    """Whether anything since the plan was made went otherwise than planned."""
+    last = since[-1]
+    if last.decision.error is not None or not all(result.ok for turn in since for result in turn.results):
+        return True
+    if obs.instruction != since[0].observation.instruction:
+        return True
+    expected = HAND_AFTER.get(last.decision.calls[-1].name) if last.decision.calls else None
+    return expected is not None and expected != obs.proprio.holding
+
+
+class Blind:
+    """The same policy with its eyes shut: every frame is mid-grey. Shows what a score owes to seeing."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.name = f"{policy.name}-blind"
+        self.cameras, self.frame_size = policy.cameras, policy.frame_size
+
+    def describe(self) -> Mapping[str, Any]:
+        return {**self.policy.describe(), "blind": True}
+
+    def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
+        frames = tuple(replace(frame, rgb=np.full_like(frame.rgb, 128)) for frame in obs.frames)
+        return self.policy.decide(replace(obs, frames=frames), history)

@@ -1,0 +1,1 @@
+"""Who plays: one file each."""

@@ -1,0 +1,183 @@
+"""What the skills see: depth images as heights over the table. Depth is disclosed to skills, never to models."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from qwenarm.body.simulation import Body
+from qwenarm.skills._failure import Failed
+from qwenarm.types import ImagePoint
+
+SIZE = (240, 320)
+"""(H, W) of the depth images; the aspect ratio of the frames that models see."""
+LIMITS = np.array([[0.20, -0.45], [0.85, 0.45]])
+"""The part of the table that is looked at, x and y, m: no robot base, no floor."""
+CEILING = 0.35
+"""Higher than this is the arm, m."""
+RAISED = 0.008
+"""Higher than this above the table is a thing, m; lower may be a container's floor."""
+FLOOR = 0.003
+"""Higher than this above the table begins all that is not the table, a container's floor for one, m."""
+SNAP_PIXELS = 3
+"""A point this many pixels beside a thing means the thing."""
+NEIGHBOURS = np.mgrid[-SNAP_PIXELS : SNAP_PIXELS + 1, -SNAP_PIXELS : SNAP_PIXELS + 1].reshape(2, -1).T
+NEIGHBOURS = NEIGHBOURS[np.argsort((NEIGHBOURS**2).sum(axis=1), kind="stable")]
+"""(K, 2) rows and columns around a pixel, the nearest first."""
+
+
+def world_point(body: Body, at: ImagePoint) -> np.ndarray:
+    """(3,) m: the surface that is seen at an image point; where that is bare table, a thing a few pixels beside it.
+
+    Raises Failed for points that do not lie on the table.
+    """
+    view = _View(body, at.camera)
+    pixel = (np.minimum(np.array([at.v, at.u]), 1 - 1e-9) * SIZE).astype(int)
+    around = pixel + NEIGHBOURS
+    rows, columns = around[((around >= 0) & (around < SIZE)).all(axis=1)].T
+    points = view.points(rows * SIZE[1] + columns)  # nearest pixel first
+    things = points[(points[:, 2] >= RAISED) & (points[:, 2] < CEILING)]
+    point = things[0] if points[0, 2] < RAISED and len(things) else points[0]
+    on_table = (point[:2] > LIMITS[0]).all() and (point[:2] < LIMITS[1]).all() and -0.02 < point[2] < CEILING
+    if not on_table:
+        raise Failed("that point is not on the table")
+    return point
+
+
+@dataclass(frozen=True)
+class Surface:
+    """All that the overhead depth camera shows above the table. points: (N, 3) m, world; pixels: (N,), ascending, where
+    each is in the flattened image.
+    """
+
+    points: np.ndarray
+    pixels: np.ndarray
+
+    def nearest(self, xy: np.ndarray, above: float, within: float) -> int | None:
+        """Index of the point nearest to xy (2,) m of those higher than ``above``; None if not ``within`` m."""
+        near = np.flatnonzero(in_square(self.points, xy, within) & (self.points[:, 2] > above))
+        away = squared(self.points[near], xy)
+        found = int(np.argmin(away)) if len(away) else -1
+        return int(near[found]) if found >= 0 and away[found] <= within * within else None
+
+    def grow(self, seed: int, above: float, within: float = 0.14) -> np.ndarray:
+        """(N, 3) m: the surface higher than ``above`` that is connected to the seed, at most ``within`` m from it."""
+        near = in_square(self.points, self.points[seed], within)
+        allowed = np.flatnonzero((self.points[:, 2] > above) & near)
+        return self.points[allowed[_connected(self.pixels[allowed], int(np.searchsorted(allowed, seed)))]]
+
+    def around(self, xy: np.ndarray, radius: float) -> np.ndarray:
+        """(N, 3) m: all of the surface within a square of half width ``radius`` around xy."""
+        return self.points[np.flatnonzero(in_square(self.points, xy, radius))]
+
+    def tallest(self, start: np.ndarray, end: np.ndarray, radius: float, above: float) -> float:
+        """Height of the highest thing within ``radius`` of the line from start (2,) to end (2,), m.
+
+        0 if nothing there is higher than ``above``.
+        """
+        high = self.points[self.points[:, 2] > above]
+        way, offset = end - start, high[:, :2] - start
+        share = np.clip(offset @ way / max(float(way @ way), 1e-9), 0, 1)
+        near = squared(offset - share[:, None] * way, np.zeros(2)) < radius * radius
+        return float(high[near, 2].max(initial=0.0))
+
+
+def look_down(body: Body) -> Surface:
+    """The table as the overhead camera sees it now; the arm should be at home."""
+    view = _View(body, "overhead")
+    pixels = view.between(FLOOR, CEILING)
+    points = view.points(pixels)
+    (x, y), (low, high) = points.T[:2], LIMITS
+    (inside,) = ((x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1])).nonzero()
+    return Surface(points[inside], pixels[inside])
+
+
+class _View:
+    """The depth image of a camera, and where its pixels lie in the world."""
+
+    def __init__(self, body: Body, camera: str) -> None:
+        self._depth = body.depth(camera, SIZE).ravel()
+        self._pos, self._mat, self._fovy = body.camera_pose(camera)
+        self._right, self._up = _ahead(self._fovy)
+
+    def points(self, pixels: np.ndarray) -> np.ndarray:
+        """(N, 3) m: what is seen at pixels (N,) of the flattened image."""
+        rows, columns = np.divmod(pixels, SIZE[1])
+        depth = np.minimum(self._depth[pixels], 1e3)
+        ahead = np.stack([self._right[columns] * depth, self._up[rows] * depth, -depth])
+        found = self._mat @ ahead
+        found += self._pos[:, None]
+        return found.T  # each coordinate stays in one piece of memory: that is how they are asked for
+
+    def between(self, low: float, high: float) -> np.ndarray:
+        """(N,) pixels, ascending, of what is seen at heights from low to high, m, by a camera that hangs above that:
+        at a tenth of the cost of finding all ``points``.
+        """
+        near, far = _depths(float(self._pos[2]), tuple(self._mat[2].tolist()), self._fovy, low, high)
+        return ((self._depth > near) & (self._depth < far)).nonzero()[0]
+
+
+@lru_cache(maxsize=8)
+def _ahead(fovy_deg: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays meet the plane one metre ahead, to the right by column (W,) and up by row (H,), m: ``cameras.ray``."""
+    tall = 2 * math.tan(math.radians(fovy_deg) / 2)
+    right = ((np.arange(SIZE[1]) + 0.5) / SIZE[1] - 0.5) * tall * (SIZE[1] / SIZE[0])
+    return right, (0.5 - (np.arange(SIZE[0]) + 0.5) / SIZE[0]) * tall
+
+
+@lru_cache(maxsize=8)
+def _depths(
+    camera_z: float, up: tuple[float, float, float], fovy_deg: float, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(H * W,) float32 each, m: the depths at which a pixel's ray is as high as ``high``, then as ``low``.
+
+    camera_z: height of the camera, m; up: the world's third axis in its frame. Kept, because cameras stand still.
+    """
+    right, ahead = _ahead(fovy_deg)
+    rise = (right * up[0] - up[2])[None, :] + (ahead * up[1])[:, None]  # of a ray, in m for each metre of depth
+    down = np.minimum(rise, -1e-9).ravel()  # what looks up sees nothing down here
+    return ((high - camera_z) / down).astype(np.float32), ((low - camera_z) / down).astype(np.float32)
+
+
+def _connected(pixels: np.ndarray, seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """(N,) bool: which pixels (N,), ascending, of the flattened image hang together with the seed by their sides.
+
+    Fills whole runs, along rows and along columns in turn, as long as that reaches more.
+    """
+    height, width = size
+    rows, columns = np.divmod(pixels, width)
+    order = columns.astype(np.uint16).argsort(kind="stable")  # by columns, and within each by rows
+    along_columns = np.empty(len(pixels), dtype=int)
+    along_columns[order] = _runs((columns * (height + 1) + rows)[order])  # + 1: none goes on into the next column
+    along_rows = _runs(pixels + rows)
+    reached = np.zeros(len(pixels), dtype=bool)
+    reached[seed] = True
+    before = 0
+    while (count := np.count_nonzero(reached)) > before:
+        before = count
+        for runs in (along_rows, along_columns):
+            filled = np.zeros(len(pixels) + 1, dtype=bool)
+            filled[runs[reached]] = True
+            reached = filled[runs]
+    return reached
+
+
+def _runs(places: np.ndarray) -> np.ndarray:
+    """(N,) number of the run of neighbouring numbers that each of the places (N,), ascending, belongs to."""
+    begins = np.ones(len(places), dtype=bool)
+    begins[1:] = places[1:] - places[:-1] != 1
+    return np.cumsum(begins)
+
+
+def in_square(points: np.ndarray, xy: np.ndarray, radius: float) -> np.ndarray:
+    """(N,) bool: which points (N, 3) lie within a square, along x and y, of half width ``radius`` around xy."""
+    return (np.abs(points[:, 0] - xy[0]) < radius) & (np.abs(points[:, 1] - xy[1]) < radius)
+
+
+def squared(points: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """(N,) squared distances, along x and y, of points (N, 2 or 3) to xy (2,)."""
+    x, y = points[:, 0] - xy[0], points[:, 1] - xy[1]
+    return x * x + y * y

@@ -1,0 +1,1 @@
+"""Words and goals: instructions are read as goals, and goals are written as instructions."""

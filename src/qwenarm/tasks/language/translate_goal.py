@@ -1,0 +1,25 @@
+"""What the first tasks say in Spanish and Chinese: read off their goal, so every wording has the same translation."""
+
+from __future__ import annotations
+
+from qwenarm.body.scene import Scene
+from qwenarm.tasks.core.goal import Arrange, Goal, Sort
+from qwenarm.tasks.language.es_zh import class_clauses, in_order, polite, put_clauses
+
+BY = {"color": ("color", "颜色"), "shape": ("forma", "形状")}
+
+
+def translations(goal: Goal | None, scene: Scene) -> dict[str, str]:
+    """The wish by language code ("es", "zh"); empty for a goal that is neither an arrangement nor a sorting."""
+    if isinstance(goal, Arrange):
+        return polite(
+            in_order([put_clauses(scene.spec(r.what), scene.spec(r.where), r.beside, r.side) for r in goal.relations])
+        )
+    if isinstance(goal, Sort):
+        rules = [class_clauses(goal.by, value, scene.spec(place)) for value, place in goal.places]
+        es, zh = BY[goal.by]
+        return {
+            "es": f"ordena las cosas por {es}: " + "; ".join(rule["es"] for rule in rules),
+            "zh": f"请按{zh}分类：" + "，".join(rule["zh"] for rule in rules),
+        }
+    return {}

@@ -1,0 +1,251 @@
+"""The command line teaches, is quick where nothing is simulated, and meets wrong input with one sentence and code 2."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from qwenarm.cli.main import main
+from qwenarm.episode import trace
+from qwenarm.errors import BadInput
+from qwenarm.types import SkillCall
+
+FAST = ["--policy", "oracle", "--no-film"]
+
+
+def cli(capsys, *args: str) -> tuple[int, str, str]:
+    try:
+        code = main(list(args))
+    except SystemExit as end:  # tyro's own way out: help (0) and unknown options (2)
+        code = int(end.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("command", ["run", "list", "show", "replay", "eval", "train"])
+def test_help_has_an_example(capsys, command):
+    code, out, _ = cli(capsys, command, "--help")
+    assert code == 0 and f"Example: qwenarm {command}" in " ".join(out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("words", ["--help", "list tasks", "list skills", "list models", "run --help"])
+def test_help_and_lists_load_nothing_heavy(words):
+    code = (
+        "import sys\nfrom qwenarm.cli.main import main\n"
+        f"try: main({words.split()!r})\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'mujoco', 'transformers', 'scipy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip().endswith("[]") and done.stdout
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("tasks", ["put", "stack", "sort"]),
+        ("arms", ["panda", "ur5e"]),
+        ("skills", ["pick", "place", "done"]),
+        ("policies", ["vlm", "oracle", "random", "idle"]),
+        ("models", ["bundled"]),
+        ("axes", ["light", "look"]),
+    ],
+)
+def test_lists_name_everything_with_a_sentence(capsys, what, names):
+    code, out, _ = cli(capsys, "list", what)
+    first = {line.split()[0]: line for line in out.splitlines() if line and not line.startswith(" ")}
+    assert code == 0 and set(names) <= set(first)
+    assert all(len(line.split()) > 2 for line in first.values())
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["run", "--task", "putt"], "Did you mean 'put'? Valid: "),
+        (["run", "--arm", "pandas"], "panda"),
+        (["run", "--policy", "wizard"], "oracle"),
+        (["run", "--policy", "vlm", "--altitude", "low"], "plan"),
+        (["run", "--level", "99", *FAST], "level"),
+        (["run", "put the purple elephant in the blue bowl", *FAST], "cube"),
+        (["run", "--cameras", "front,overhaed"], "Did you mean 'overhead'?"),
+        (["run", "--model", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["replay", "/nowhere"], "episodes.jsonl"),
+        (["eval", "--task", "put,fly"], "fly"),
+        (["eval", "--task", ","], "empty"),
+        (["eval", "--seeds", "0"], "at least 1"),
+        (["show", "nothing"], "stack"),
+        (["show", "put", "--perturbations", "lihgt:1"], "Did you mean 'light'?"),
+        (["show", "put", "--perturbations", "light"], "AXIS:STRENGTH"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_code_2(capsys, tmp_path, monkeypatch, args, words):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = cli(capsys, *args)
+    assert code == 2 and words in err and "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_unknown_options_are_code_2(capsys):
+    assert cli(capsys, "run", "--sped", "3")[0] == 2
+    assert cli(capsys, "list", "unicorns")[0] == 2
+
+
+def test_run_writes_trace_and_page_and_replay_confirms_it(capsys, tmp_path):
+    folder = tmp_path / "run"
+    code, out, _ = cli(capsys, "run", "--seed", "3", "--out", str(folder), *FAST)
+    assert code == 0 and "success" in out and str(folder / "page.html") in out.replace("\n", "")
+    (episode,) = trace.read(folder).episodes
+    assert episode.seed == 3 and episode.turns and "data:image/png" in (folder / "page.html").read_text()
+    code, out, _ = cli(capsys, "replay", str(folder))
+    assert code == 0 and "bit for bit" in out
+    code, _, err = cli(capsys, "replay", str(folder), "--index", "5")
+    assert code == 2 and "it holds 1" in err
+
+
+CALL = '<tool_call>\n{"name": "%s", "arguments": %s}\n</tool_call>'
+
+
+def script(path, *calls: tuple[str, str]) -> str:
+    """A model that makes these calls and then has nothing more to say."""
+    path.write_text("".join(json.dumps({"text": CALL % call}) + "\n" for call in calls), encoding="utf-8")
+    return f"scripted:{path}"
+
+
+@pytest.mark.parametrize("film", ["--film", "--no-film"])
+def test_a_run_whose_model_fails_on_the_way_keeps_what_was_played(capsys, tmp_path, monkeypatch, film):
+    monkeypatch.setattr("qwenarm.display.film.SIZE", (96, 128))
+    monkeypatch.setattr("qwenarm.display.film.RAYCAST_SIZE", (96, 128))
+    model, folder = script(tmp_path / "s.jsonl", ("look", "{}"), ("look", "{}")), tmp_path / "run"
+    code, out, err = cli(capsys, "run", "--model", model, "--out", str(folder), film)
+    assert code == 2 and "has 2 replies" in err and "Traceback" not in out + err and "page" in out
+    (episode,) = trace.read(folder).episodes
+    assert episode.outcome == "crashed" and "has 2 replies" in episode.detail and len(episode.turns) == 3
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "has 2 replies" in page and ("<video" in page) == (film == "--film") == (folder / "film.mp4").exists()
+    code, out, _ = cli(capsys, "replay", str(folder))
+    assert code == 0 and "bit for bit" in out
+
+
+def test_an_evaluation_whose_model_fails_stores_nothing_of_the_episode_under_way(capsys, tmp_path):
+    model = script(tmp_path / "s.jsonl", ("look", "{}"), ("done", "{}"), ("look", "{}"))
+    args = ["--task", "put", "--seeds", "2", "--model", model, "--batch", "1"]
+    code, _, err = cli(capsys, "eval", *args, "--out", str(tmp_path / "e"))
+    assert code == 2 and "has 3 replies" in err
+    assert [episode.outcome for episode in trace.read(tmp_path / "e").episodes] == ["failure"]
+
+
+def test_ctrl_c_in_a_run_keeps_what_was_played(capsys, tmp_path, monkeypatch):
+    def halting(self, turn):
+        if turn == 2:
+            raise KeyboardInterrupt
+        return SkillCall("look"), ""
+
+    monkeypatch.setattr("qwenarm.policies.baselines.Idle._next", halting)
+    code, out, err = cli(capsys, "run", "--policy", "idle", "--no-film", "--out", str(tmp_path))
+    assert code == 130 and "kept" in err and "page" in out
+    (episode,) = trace.read(tmp_path).episodes
+    assert episode.outcome == "crashed" and "Ctrl-C" in episode.detail and len(episode.turns) == 3
+    assert "Ctrl-C" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("say", r'{"text": "hi \ud83d"}'),
+        ("pick", r'{"at": {"label": "bad \ud83d", "point_2d": [5, 5]}}'),
+    ],
+)
+def test_half_a_character_from_a_model_breaks_nothing(capsys, tmp_path, name, arguments):
+    model = script(tmp_path / "s.jsonl", (name, arguments), ("done", "{}"))
+    code, out, err = cli(capsys, "run", "--model", model, "--no-film", "--out", str(tmp_path / "run"))
+    assert code == 0 and "\ufffd" in out and not err
+    assert "\ufffd" in (tmp_path / "run" / "page.html").read_text(encoding="utf-8")
+    args = ["--task", "put", "--seeds", "1", "--model", model, "--out", str(tmp_path / "eval")]
+    assert cli(capsys, "eval", *args)[0] == 0
+    assert cli(capsys, "report", str(tmp_path / "eval"))[0] == 0
+
+
+@pytest.mark.parametrize("args", [["run", "--model", "/no/[/x]"], ["run", "--task", "[/x]"], ["replay", "[bold]:cat:"]])
+def test_brackets_and_colons_in_an_error_are_printed_as_they_are(capsys, tmp_path, monkeypatch, args):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = cli(capsys, *args)
+    assert code == 2 and args[-1] in err
+
+
+def test_an_extra_is_named_with_its_brackets(capsys, monkeypatch):
+    def missing(what):
+        raise BadInput("Install it: pip install 'qwenarm[constrained]'.")
+
+    monkeypatch.setattr("qwenarm.cli.tables.listing", missing)
+    assert "pip install 'qwenarm[constrained]'." in cli(capsys, "list", "tasks")[2]
+
+
+def test_a_folder_with_brackets_is_named_as_it_is(capsys, tmp_path):
+    folder = tmp_path / "my[test]:cat:"
+    _, out, _ = cli(capsys, "run", "--policy", "idle", "--no-film", "--out", str(folder))
+    assert str(folder / "page.html") in out.replace("\n", "")
+    _, out, _ = cli(capsys, "show", "put", "--out", str(folder / "sheet[1].png"))
+    assert str(folder / "sheet[1].png") in out.replace("\n", "")
+
+
+def test_free_words_are_played_and_judged_or_left_unjudged(capsys, tmp_path):
+    code, out, _ = cli(capsys, "run", "put the red cube in the blue bowl", "--out", str(tmp_path / "a"), *FAST)
+    assert code == 0 and "success" in out
+    idle = ["--policy", "idle", "--no-film", "--out", str(tmp_path / "b")]
+    code, out, _ = cli(capsys, "run", "make the red cube feel at home", *idle)
+    assert code == 0 and "unjudged" in out
+
+
+def test_eval_goes_on_where_it_stopped(capsys, tmp_path):
+    args = ["eval", "--task", "put", "--policy", "idle", "--out", str(tmp_path)]
+    assert cli(capsys, *args, "--seeds", "1")[0] == 0
+    first = (tmp_path / trace.FILE).read_bytes()
+    code, out, _ = cli(capsys, *args, "--seeds", "2")
+    assert code == 0 and "0.0%" in out and "2 out of turns" in " ".join(out.split())
+    assert (tmp_path / trace.FILE).read_bytes().startswith(first)
+    assert len(trace.read(tmp_path).episodes) == 2
+
+
+def test_show_draws_every_camera(capsys, tmp_path):
+    code, out, _ = cli(capsys, "show", "put", "--out", str(tmp_path / "a" / "sheet.png"))
+    assert code == 0 and (tmp_path / "a" / "sheet.png").stat().st_size > 20_000 and '"' in out
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path):
+    command = [sys.executable, "-m", "qwenarm", "eval", "--task", "put", "--policy", "idle", "--seeds", "999"]
+    # A shell's background job ignores Ctrl-C, and so would its children: this one shall hear it.
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:
+        until = time.monotonic() + 60
+        while not ((tmp_path / trace.FILE).exists() and (tmp_path / trace.FILE).read_bytes().count(b"\n") > 1):
+            assert time.monotonic() < until and running.poll() is None
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == 130 and b"kept" in err and b"Traceback" not in err
+    assert b"95 % interval" in out
+    reading = trace.read(tmp_path)
+    assert len(reading.episodes) > 1 and reading.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "--seed", "-1", "--policy", "oracle"], "A seed is 0 or more"),
+        (["show", "put", "--seed", "-1"], "A seed is 0 or more"),
+        (["run", "hello", "--policy", "oracle"], "nobody can judge this one"),
+        (["show", "put", "--out", "sheet.foo"], "Cannot write"),
+    ],
+)
+def test_what_cannot_be_played_is_one_sentence(capsys, tmp_path, monkeypatch, words, told):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,169 @@
+"""The page is one file that shows everything, asks nobody for anything and cannot be broken by what a model says."""
+
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qwenarm.display import episode_page as page
+from qwenarm.errors import BadInput
+from qwenarm.types import (
+    Completion,
+    Decision,
+    Episode,
+    FormatError,
+    Frame,
+    ImagePoint,
+    Observation,
+    Outcome,
+    Prompt,
+    Proprio,
+    SkillCall,
+    SkillResult,
+    Turn,
+)
+
+EVIL = '</pre><script>alert("x")</script><img src=http://example.com/x.png onerror=alert(1)>'
+
+
+def picture(seed: int) -> np.ndarray:
+    """Three coloured squares on a grey gradient, (224, 320, 3)."""
+    rgb = np.linspace(150, 190, 224)[:, None, None].repeat(320, 1).repeat(3, 2).astype(np.uint8)
+    for color, x, y in (((210, 60, 50), 80, 60), ((50, 90, 200), 200, 120), ((60, 160, 80), 120 + seed, 170)):
+        rgb[y : y + 26, x : x + 26] = color
+    return rgb
+
+
+def turn(index: int, decision: Decision, *results: SkillResult) -> Turn:
+    proprio = Proprio(np.zeros(7), np.zeros(3), np.zeros(4), 0.08, False)
+    frames = (Frame(picture(index * 20), "front"), Frame(picture(40), "wrist"))[: 1 + index % 2]
+    messages = ({"role": "system", "content": "You drive an arm."}, {"role": "user", "content": [{"type": "image"}]})
+    return Turn(
+        index,
+        Observation(frames, proprio, "put it", index * 4.2),
+        decision,
+        results,
+        completions=(Completion(decision.raw, 0.4, 310, 32),),
+        prompts=(Prompt(messages, (frames[0].rgb,), ({"type": "function", "function": {"name": "pick"}},)),),
+        seconds={"model": 0.42, "physics": 0.11, "render": 0.05, "skill": 0.04, "other": 0.004},
+        sim_time_s=4.2,
+        clamps={"velocity": 3} if index == 1 else {},
+        progress=(0.0, 0.5, 1.0)[min(index, 2)],
+    )
+
+
+def an_episode(words: str = "put the red cube in the blue bowl") -> Episode:
+    red, blue = ImagePoint(0.29, 0.33, "red cube"), ImagePoint(0.94, 0.59, "blue bowl", "wrist")
+    pick, place = SkillCall("pick", {"at": red}), SkillCall("place", {"at": blue})
+    arguments = '{"at": {"label": "red cube", "point_2d": [290, 330]}}'
+    raw = f'<tool_call>\n{{"name": "pick", "arguments": {arguments}}}\n</tool_call>'
+    turns = (
+        turn(0, Decision(error=FormatError.NO_CALL, detail="the answer has no <tool_call>", raw=EVIL)),
+        turn(1, Decision((pick, place), "The cube is free.", raw), SkillResult(False, "nothing between the fingers")),
+        turn(
+            2,
+            Decision((pick, place, SkillCall("done")), "", raw),
+            SkillResult(True),
+            SkillResult(True),
+            SkillResult(True),
+        ),
+    )
+    setup = {"words": True, "options": {"model": "bundled"}, "versions": {"mujoco": "3.10.0"}, "cameras": ["front"]}
+    return Episode("put", 1, "panda", "vlm", 7, words, turns, Outcome.SUCCESS, 1.0, "ab" * 32, setup)
+
+
+def test_everything_that_was_said_and_done_is_there():
+    html = page.render_page(an_episode())
+    for text in (
+        "red cube",
+        "nothing between the fingers",
+        "no tool call",
+        "The cube is free.",
+        "success",
+        "velocity ×3",
+    ):
+        assert text in html
+    assert "qwenarm run &#x27;put the red cube in the blue bowl&#x27; --task put --level 1 --seed 7" in html
+    assert "versions.mujoco" in html and "ab" * 32 in html
+    assert html.count("data:image/png;base64,") == 4
+
+
+def test_nothing_is_fetched_and_nothing_is_executed():
+    html = page.render_page(an_episode(EVIL))
+    assert "<script" not in html and "onerror=alert(1)>" not in html
+    sources = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert sources and all(source.startswith("data:") for source in sources)
+    assert "url(" not in html and "@import" not in html
+
+
+def test_half_a_character_in_an_old_trace_is_a_question_mark(tmp_path):
+    odd = SkillCall("pick", {"at": ImagePoint(0.5, 0.5, "bad \ud83d"), "words": "hi \ude42"})
+    episode = replace(an_episode("put \ud800"), turns=(turn(0, Decision((odd,), raw="\ud83d")),))
+    html = page.write_page(episode, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "bad ?" in html and "hi ?" in html and "put ?" in html
+
+
+def test_a_crash_shows_its_traceback_and_no_turns():
+    crashed = replace(an_episode(), turns=(), outcome=Outcome.CRASHED, detail="Traceback: <boom>")
+    html = page.render_page(crashed)
+    assert "Traceback: &lt;boom&gt;" in html and "No turn was played" in html
+
+
+def test_points_stay_in_the_picture_and_only_on_their_camera():
+    html = page.render_page(an_episode())
+    assert html.count(">1 red cube<") == 2
+    assert html.count(">2 blue bowl<") == 1  # only turn 2 shows the wrist
+
+
+def test_small_films_are_inside_and_long_ones_are_linked(tmp_path, monkeypatch):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"12345")
+    assert "data:video/mp4;base64,MTIzNDU=" in page.write_page(an_episode(), tmp_path / "a.html", film).read_text()
+    monkeypatch.setattr(page, "EMBED_BYTES", 4)
+    html = page.write_page(an_episode(), tmp_path / "pages" / "b.html", film).read_text()
+    assert 'src="../film.mp4"' in html
+
+
+def test_a_place_that_cannot_be_written_is_bad_input(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="Cannot write the page"):
+        page.write_page(an_episode(), tmp_path / "file" / "page.html")
+
+
+def chromium() -> str:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not found and not os.environ.get("QWENARM_REQUIRE_BROWSER"):
+        pytest.skip("no chromium on this machine; set QWENARM_REQUIRE_BROWSER=1 to make this an error")
+    assert found, "QWENARM_REQUIRE_BROWSER is set and there is no chromium"
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_it_without_errors_or_sideways_scrolling(tmp_path: Path, scheme, width):
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = page.write_page(an_episode("put " + "a very long word " * 12 + "x" * 120), tmp_path / "page.html")
+    complaints: list[str] = []
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("request", lambda r: complaints.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+        tab.goto(path.as_uri())
+        images = tab.evaluate("[...document.images].map(i => i.naturalWidth)")
+        overflow = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
+        marks = tab.evaluate(
+            "[...document.querySelectorAll('figure text')].every(t => {"
+            "const a = t.getBoundingClientRect(), b = t.closest('figure').getBoundingClientRect();"
+            "return a.left >= b.left - 1 && a.right <= b.right + 1 && a.top >= b.top - 1 && a.bottom <= b.bottom + 1})"
+        )
+        if shots := os.environ.get("QWENARM_SCREENSHOTS"):
+            tab.screenshot(path=f"{shots}/page-{scheme}-{width}.png", full_page=True)
+        browser.close()
+    assert complaints == [] and overflow <= 0 and marks
+    assert len(images) == 4 and all(w == 320 for w in images)

@@ -1,0 +1,442 @@
+"""Laws of the loop: endings, crashes, clocks, watchers, and that batching changes nothing. On a fake body."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qwenarm.episode import rollout
+from qwenarm.episode.rollout import SETTLE_S, STOPPED, Play, Stopped, drive, play, play_alone
+from qwenarm.episode.watchers import Watcher
+from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.factory import RunConfig, perform
+from qwenarm.mind.backends.scripted import Scripted
+from qwenarm.types import (
+    Completion,
+    Control,
+    Decision,
+    FormatError,
+    Frame,
+    Outcome,
+    Prompt,
+    Proprio,
+    SkillCall,
+    SkillResult,
+)
+
+
+@dataclass
+class FakeBody:
+    """A world with one number, ``x``; skills count it up. Time passes, seconds are made up."""
+
+    x: int = 0
+    time_s: float = 0.0
+    clamps: Counter = field(default_factory=Counter)
+    seconds: Any = field(default_factory=Counter)
+
+    def step(self, control):
+        self.time_s += 0.05
+        self.clamps["velocity"] += 1
+        self.seconds["physics"] += 0.001
+
+    def hold(self):
+        return Control(np.zeros(1), 0.0)
+
+    def frame(self, camera, size, **_):
+        self.seconds["render"] += 0.002
+        return Frame(np.full((*size, 3), self.x, np.uint8), camera)
+
+    def proprio(self):
+        return Proprio(np.zeros(1), np.zeros(3), np.zeros(4), 0.08, False)
+
+    def state(self):
+        return self
+
+    def final_hash(self):
+        return f"hash {self.x}"
+
+
+class FakeGoal:
+    """Fulfilled when x has reached the target."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def success(self, state):
+        return state.x >= self.target
+
+    def progress(self, state):
+        return min(1.0, state.x / self.target)
+
+
+class FakeEnv:
+    task, level, arm = "count", 1, "fake"
+
+    def __init__(self, target=2, max_turns=6, goal=True):
+        self.target, self.max_turns, self.goal = target, max_turns, goal
+
+    def reset(self, seed):
+        self.body = FakeBody()
+        goal = FakeGoal(self.target + seed % 2) if self.goal else None
+        words, unread = f"count to {self.target}", "" if goal else "no rule reads 'count'"
+        self.setup = SimpleNamespace(instruction=words, goal=goal, max_turns=self.max_turns, unjudged=unread)
+        self.instruction = self.setup.instruction
+
+    def goal_frame(self, size):
+        return None
+
+
+def fake_run(body, call):
+    for _ in range(3):
+        yield body.hold()
+    if call.name == "break":
+        raise RuntimeError("the skill broke")
+    if call.name == "count":
+        body.x += 1
+    return SkillResult(call.name != "fail", "no luck" if call.name == "fail" else "")
+
+
+@pytest.fixture(autouse=True)
+def fake_skills(monkeypatch):
+    monkeypatch.setattr(rollout, "run_skill", fake_run)
+
+
+def playing(env: Any = None, policy: Any = None, seed: int = 0, watchers: Sequence[Watcher] = (), **setup) -> Play:
+    """An episode on the fake body."""
+    world: Any = env or FakeEnv()
+    return play(world, policy or Words(), seed, watchers, setup)
+
+
+class Words:
+    """A policy that does what the words of the answer say, one call per word; "?" is unreadable."""
+
+    name, cameras, frame_size = "words", ("front",), (4, 4)
+
+    def describe(self):
+        return {"model": "none"}
+
+    def decide(self, obs, history):
+        completion = yield Prompt(
+            (
+                {
+                    "role": "user",
+                    "content": " ".join(
+                        [
+                            str(len(history)),
+                            *(
+                                f"{c.name}: {r.detail}"
+                                for t in history[-1:]
+                                for c, r in zip(t.decision.calls, t.results, strict=False)
+                            ),
+                        ]
+                    ),
+                },
+            ),
+            (obs.frames[0].rgb,),
+        )
+        if completion.text == "?":
+            return Decision(raw="?", error=FormatError.NO_CALL, detail="no words")
+        return Decision(tuple(SkillCall(word) for word in completion.text.split()), raw=completion.text)
+
+
+class Replies:
+    """A backend that answers turn n of an episode with the n-th text."""
+
+    def __init__(self, *texts):
+        self.texts, self.sizes, self.prompts = texts, [], []
+
+    def generate(self, prompts):
+        self.sizes.append(len(prompts))
+        self.prompts += prompts
+        turns = [int(prompt.messages[0]["content"].split()[0]) for prompt in prompts]
+        return [Completion(self.texts[min(turn, len(self.texts) - 1)], 0.25) for turn in turns]
+
+
+def one(*texts, env=None, seed=0, watchers=()):
+    (episode,) = drive([playing(env, seed=seed, watchers=watchers)], Replies(*texts))
+    return episode
+
+
+@pytest.mark.parametrize(
+    ("texts", "outcome", "turns"),
+    [
+        (["count", "count", "done"], Outcome.SUCCESS, 3),
+        (["count count done"], Outcome.SUCCESS, 1),
+        (["count", "done"], Outcome.FAILURE, 2),
+        (["give_up"], Outcome.GAVE_UP, 1),
+        (["look"], Outcome.OUT_OF_TURNS, 6),
+        (["?"], Outcome.FORMAT, 3),
+        (["?", "?", "count", "?", "?", "done"], Outcome.FAILURE, 6),
+        (["break"], Outcome.CRASHED, 1),
+        (["count count", "look"], Outcome.SUCCESS, 6),  # the state is judged, not what was said about it
+    ],
+)
+def test_endings(texts, outcome, turns):
+    episode = one(*texts)
+    assert (episode.outcome, len(episode.turns)) == (outcome, turns)
+    assert [turn.index for turn in episode.turns] == list(range(turns))
+
+
+@pytest.mark.parametrize(
+    ("texts", "outcome"),
+    [(["done"], "unjudged"), (["look"], "unjudged"), (["give_up"], "gave up"), (["?"], "unreadable answers")],
+)
+def test_without_a_goal_nothing_is_ever_a_success(texts, outcome):
+    episode = one(*texts, env=FakeEnv(goal=False))
+    assert episode.outcome == outcome
+    assert episode.detail == ("no rule reads 'count'" if outcome == "unjudged" else "")
+
+
+def test_a_failed_call_ends_the_turn_and_is_told():
+    backend = Replies("count fail count", "done")
+    (episode,) = drive([playing()], backend)
+    assert [result.ok for result in episode.turns[0].results] == [True, False]
+    assert "fail: no luck" in backend.prompts[1].messages[0]["content"]
+
+
+def test_a_crash_keeps_what_was_said_before_it_and_its_traceback():
+    episode = one("count", "count break")
+    assert episode.outcome is Outcome.CRASHED and "the skill broke" in episode.detail
+    assert episode.turns[1].decision.raw == "count break" and len(episode.turns[1].results) == 1
+    assert episode.final_hash == "hash 2" and episode.progress == 1.0
+
+
+def test_a_crash_in_reset_is_an_episode_too():
+    class Broken(FakeEnv):
+        def reset(self, seed):
+            raise RuntimeError("no scene")
+
+    log = Log()
+    episode = one("done", env=Broken(), watchers=[log])
+    assert episode.outcome is Outcome.CRASHED and "no scene" in episode.detail and episode.turns == ()
+    assert log.events == []
+
+
+def test_a_scene_that_cannot_be_built_is_an_episode_too():
+    class Unbuildable(FakeEnv):
+        def reset(self, seed):
+            self.setup = SimpleNamespace(instruction="count", goal=FakeGoal(1), max_turns=1)
+            raise RuntimeError("no body")
+
+    episode = one("done", env=Unbuildable())
+    assert episode.outcome is Outcome.CRASHED and "no body" in episode.detail and episode.final_hash == ""
+
+
+def test_a_crash_in_the_policy_or_the_backend_is_an_outcome():
+    class Mad(Words):
+        def decide(self, obs, history):
+            raise ZeroDivisionError
+            yield
+
+    class Down(Replies):
+        def generate(self, prompts):
+            raise RuntimeError("out of memory")
+
+    (episode,) = drive([playing(policy=Mad())], Replies("done"))
+    assert episode.outcome is Outcome.CRASHED and "ZeroDivisionError" in episode.detail
+    episodes = list(drive((playing(seed=seed) for seed in range(3)), Down(), 2))
+    assert [e.outcome for e in episodes] == [Outcome.CRASHED] * 3 and "out of memory" in episodes[0].detail
+
+
+def test_a_server_that_is_down_is_the_callers_error():
+    class Down(Replies):
+        def generate(self, prompts):
+            raise ModelUnavailable("The server does not answer.")
+
+    with pytest.raises(ModelUnavailable):
+        list(drive([playing()], Down()))
+    with pytest.raises(BadInput, match="no model was given"):
+        list(drive([playing()]))
+
+
+class RunsOut(Replies):
+    """Fails for good when all its texts are given."""
+
+    def __init__(self, failure, *texts):
+        super().__init__(*texts)
+        self.failure = failure
+
+    def generate(self, prompts):
+        if len(self.sizes) == len(self.texts):
+            raise self.failure
+        return super().generate(prompts)
+
+
+@pytest.mark.parametrize("failure", [ModelUnavailable("The server has gone."), KeyboardInterrupt()], ids=repr)
+def test_alone_what_was_played_before_the_model_failed_is_kept(failure):
+    log = Log()
+    episode, stop = play_alone(playing(watchers=[log]), RunsOut(failure, "count"))
+    assert episode.outcome is Outcome.CRASHED and episode.final_hash == "hash 1" and len(episode.turns) == 2
+    assert [result.ok for result in episode.turns[0].results] == [True]
+    assert episode.turns[1].prompts and not episode.turns[1].completions
+    assert log.events[-1] == "finished"
+    if isinstance(failure, KeyboardInterrupt):
+        assert isinstance(stop, KeyboardInterrupt) and episode.detail == STOPPED
+    else:
+        assert stop is failure and episode.detail == "The server has gone."
+
+
+class Halting(Words):
+    """Ctrl-C comes while it thinks."""
+
+    def decide(self, obs, history):
+        if history:
+            raise KeyboardInterrupt
+        return (yield from super().decide(obs, history))
+
+
+def test_alone_ctrl_c_in_a_policy_keeps_what_was_played():
+    episode, stop = play_alone(playing(policy=Halting()), Replies("count"))
+    assert isinstance(stop, KeyboardInterrupt) and episode.outcome is Outcome.CRASHED and episode.detail == STOPPED
+    assert len(episode.turns) == 2 and episode.progress == 0.5
+
+
+def test_alone_ctrl_c_before_the_first_turn_leaves_nothing():
+    class Slow(FakeEnv):
+        def reset(self, seed):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        play_alone(playing(Slow()), Replies("count"))
+    assert not isinstance(caught.value, Stopped)
+
+
+def test_alone_an_episode_that_ends_is_the_same_as_among_others():
+    episode, stop = play_alone(playing(), Replies("count", "count done"))
+    assert stop is None and key(episode) == key(one("count", "count done"))
+    episode, stop = play_alone(playing(), RunsOut(RuntimeError("out of memory")))
+    assert stop is None and episode.outcome is Outcome.CRASHED and "Traceback" in episode.detail
+
+
+def test_among_others_ctrl_c_ends_it_all_and_no_unfinished_episode_comes():
+    plays = (playing(policy=Halting() if seed else Words(), seed=seed) for seed in range(3))
+    episodes = drive(plays, Replies("count", "count", "count", "done"), 2)
+    with pytest.raises(KeyboardInterrupt):
+        list(episodes)
+
+
+def key(episode):
+    turns = [(turn.decision, turn.results, turn.progress) for turn in episode.turns]
+    return episode.seed, episode.outcome, episode.progress, episode.final_hash, tuple(turns)
+
+
+@pytest.mark.parametrize("batch", [2, 3, 8, 50])
+def test_batched_and_single_give_the_same(batch):
+    texts = ["count", "fail", "?", "count done"]
+    single = [one(*texts, seed=seed) for seed in range(12)]
+    backend = Replies(*texts)
+    batched = list(drive((playing(seed=seed) for seed in range(12)), backend, batch))
+    assert sorted(map(key, batched), key=lambda k: k[0]) == list(map(key, single))
+    assert max(backend.sizes) == min(batch, 12) and sum(backend.sizes) == sum(len(e.turns) for e in single)
+
+
+def test_plays_begin_only_when_there_is_room():
+    begun = []
+
+    def endless():
+        seed = 0
+        while True:
+            begun.append(seed)
+            yield playing(seed=seed)
+            seed += 1
+
+    episodes = drive(endless(), Replies("count", "done"), 2)
+    assert [next(episodes).seed for _ in range(4)] == [0, 1, 2, 3]
+    assert len(begun) <= 5
+    episodes.close()
+
+
+def test_seconds_add_up_and_the_wait_for_the_model_is_not_the_episodes():
+    episode = one("count count", "done")
+    turn = episode.turns[0]
+    assert turn.seconds["model"] == 0.25
+    assert turn.seconds["physics"] == pytest.approx(0.006) and turn.seconds["render"] == pytest.approx(0.002)
+    assert turn.sim_time_s == pytest.approx(0.3) and turn.clamps == {"velocity": 6}
+    assert 0 <= turn.seconds["other"] < 0.1
+    in_turns = {part: sum(turn.seconds[part] for turn in episode.turns) for part in ("physics", "render")}
+    in_turns["physics"] += 0.001 * round(SETTLE_S / 0.05)
+    assert episode.setup["seconds"] == pytest.approx(in_turns)
+
+
+class Log(Watcher):
+    def __init__(self):
+        self.events = []
+
+    def __getattribute__(self, name):
+        if name in vars(Watcher) and not name.startswith("_"):
+            return lambda *what: self.events.append(name)
+        return object.__getattribute__(self, name)
+
+
+def test_watchers_hear_everything_in_order():
+    log = Log()
+    one("count", "done", watchers=[log])
+    turn = ["looked", "decided", "calling", *["stepped"] * 3, "called", "turned"]
+    assert log.events == ["started", *turn, *turn, "notes", "finished"]
+
+
+def test_a_failing_watcher_changes_nothing_but_is_reported():
+    class Film(Watcher):
+        def stepped(self, body):
+            body.frame("front", (4, 4))
+            raise OSError("disk full")
+
+    bare, filmed = one("count", "done"), one("count", "done", watchers=[Film()])
+    assert key(bare) == key(filmed)
+    assert filmed.setup["watchers that failed"] == ["Film.stepped: OSError: disk full"]
+    assert filmed.turns[0].seconds["render"] == pytest.approx(0.002)  # the film's own rendering is not counted
+
+
+def test_what_is_needed_to_repeat_it_is_recorded():
+    (episode,) = drive([playing(seed=3, options={"model": "x"})], Replies("done"))
+    assert episode.setup["policy"] == {"model": "none"} and episode.setup["options"] == {"model": "x"}
+    assert {"python", "machine", "mujoco"} <= set(episode.setup["versions"])
+    assert replace(episode, seed=4).seed == 4 and episode.instruction == "count to 2"
+
+
+def gambler(prompt):
+    """A model whose answer is drawn from a hash of all that it sees and reads: any difference in a prompt shows."""
+    digest = hashlib.sha256(repr(prompt.messages).encode() + b"".join(image.tobytes() for image in prompt.images))
+    rng = np.random.default_rng(list(digest.digest()))
+    if rng.random() < 0.1:
+        return "Let me think."
+    name = str(rng.choice(["pick", "place", "move_to"]))
+    point = [int(x) for x in rng.integers(250, 750, 2)]
+    arguments = {"at": {"label": "thing", "point_2d": point}}
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
+
+
+@pytest.mark.parametrize("altitude", ["step", "plan"])
+def test_the_real_world_ends_in_the_same_bits_batched_and_single(monkeypatch, altitude):
+    monkeypatch.undo()  # real skills
+    config = RunConfig("put", policy="vlm", model="gambler", altitude=altitude)
+
+    def played(batch):
+        backend = Scripted(gambler)
+        episodes = drive((perform(config, seed, backend) for seed in range(3)), backend, batch)
+        return {e.seed: (e.outcome, e.final_hash, [turn.decision for turn in e.turns]) for e in episodes}
+
+    single, batched = played(1), played(2)
+    assert single == batched
+    assert len({final_hash for _, final_hash, _ in single.values()}) == 3
+    assert all(outcome is not Outcome.CRASHED for outcome, *_ in single.values())
+
+
+def test_the_oracle_gives_up_what_has_left_the_table(monkeypatch):
+    monkeypatch.undo()  # real skills
+
+    class Thief(Watcher):
+        def started(self, env, policy_name, seed):
+            first = env.body.model.joint("red_cube").qposadr[0]
+            env.body.data.qpos[first : first + 3] = 3.0, 0.0, -2.0
+
+    config = RunConfig(words="put the red cube in the blue bowl", policy="oracle")
+    (episode,) = drive([perform(config, 0, None, [Thief()])])
+    assert episode.outcome is Outcome.GAVE_UP
+    assert "red_cube" in episode.turns[-1].results[0].detail

@@ -1,0 +1,87 @@
+"""Frozen suites stay frozen, every change stands beside its control, and wrong files are told in one sentence."""
+
+import json
+
+import pytest
+
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.evaluation.evaluate import plan
+from qwenarm.evaluation.suites import SUITES, Block, Cell, Suite, ad_hoc, suite_named
+from qwenarm.factory import RunConfig
+
+FROZEN = {
+    "quick-v1": "f2ead761",
+    "standard-v1": "b4db6010",
+    "full-v1": "4afab07f",
+}
+"""A new content needs a new version: never change a line here, add one."""
+
+
+def test_a_version_never_changes():
+    assert {name: suite.sha256()[:8] for name, suite in SUITES.items()} == FROZEN
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=lambda suite: suite.name)
+def test_every_changed_cell_has_its_unchanged_control_with_as_many_seeds(suite):
+    cells = suite.cells()
+    assert all(cells[Cell(cell.task, cell.level, "")] >= seeds for cell, seeds in cells.items())
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_every_frozen_episode_can_be_made_here(name):
+    plan(RunConfig(policy="oracle"), name)
+
+
+def test_a_name_without_its_version_is_the_latest():
+    assert suite_named("quick") is SUITES["quick-v1"]
+    with pytest.raises(UnknownName, match="quick-v1"):
+        suite_named("quick-v0")
+
+
+def test_narrowing_leaves_cells_out_and_adds_none():
+    whole = SUITES["standard-v1"]
+    part = whole.narrowed(["put", "sort"], level=1, seeds=3, perturbations=["look:2"])
+    assert part.name == whole.name and set(part.cells()) <= set(whole.cells())
+    assert {(cell.task, cell.level) for cell in part.cells()} == {("put", 1), ("sort", 1)}
+    assert {cell.perturbations for cell in part.cells()} == {"", "look:2"} and set(part.cells().values()) == {3}
+
+
+def test_where_two_blocks_name_a_cell_the_larger_number_of_seeds_counts():
+    suite = Suite("s", (Block(("put",), (1,), 3), Block(("put",), (1, 2), 5)))
+    assert suite.cells() == {Cell("put", 1, ""): 5, Cell("put", 2, ""): 5}
+
+
+def test_a_suite_that_wants_more_than_there_is_says_what_to_leave_out():
+    suite = Suite("s-v1", (Block(("put", "dance", "sing"), (1,), 1),))
+    with pytest.raises(BadInput, match=r"dance, sing.*--task .*put"):
+        suite.check()
+    suite.narrowed(["put"]).check()
+    with pytest.raises(UnknownName, match="Did you mean 'put'"):
+        ad_hoc(["putt"], 1, 1).check()
+
+
+def test_a_file_is_a_suite_whose_version_is_its_content(tmp_path):
+    path = tmp_path / "mine.json"
+    data = {
+        "name": "mine",
+        "blocks": [{"tasks": ["put"], "levels": [1, 2], "seeds": 4, "perturbations": ["look:2,light:1"]}],
+    }
+    path.write_text(json.dumps(data))
+    suite = suite_named(str(path))
+    assert suite.name.startswith("mine-") and len(suite.cells()) == 4
+    assert {cell.perturbations for cell in suite.cells()} == {"", "light:1,look:2"}
+    data["blocks"][0]["seeds"] = 5
+    path.write_text(json.dumps(data))
+    assert suite_named(str(path)).name != suite.name
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"name": "x"}', '{"name": "x", "blocks": [{"tasks": "put", "levels": [1], "seeds": 1}]}']
+)
+def test_a_broken_file_is_told(tmp_path, text):
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match="is no suite"):
+        suite_named(str(path))
+    with pytest.raises(BadInput, match="Cannot read"):
+        suite_named(str(tmp_path / "missing.json"))

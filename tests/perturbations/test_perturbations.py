@@ -1,0 +1,164 @@
+"""Contract of every axis: no strength no change, same seed same change, what it does not touch stays as it was, and the
+task can still be done.
+"""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from qwenarm.env import ArmEnv
+from qwenarm.episode.rollout import drive
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.factory import RunConfig, env_of, make_env, perform
+from qwenarm.perturbations import STRONGEST, changed_arm, checked, parse, spell
+from qwenarm.registry import list_names, load
+from qwenarm.tasks.core.goal import Setup
+from qwenarm.types import Outcome
+
+AXES = list_names("perturbations")
+TASKS = list_names("tasks")
+STRENGTHS = range(1, STRONGEST + 1)
+OTHER_SCENE = {"combos", "layout"}
+"""The axes that do not leave every object where it was."""
+
+
+def built(perturbations, task="put", seed=3, **kwargs):
+    env = ArmEnv(task, cameras=(), perturbations=checked(perturbations), **kwargs)
+    env.reset(seed=seed)
+    return env
+
+
+@cache
+def bench(task: str) -> ArmEnv:
+    """An environment whose episodes are only built, not simulated."""
+    return ArmEnv(task, cameras=())
+
+
+@cache
+def unchanged(task: str) -> Setup:
+    return setup_of((), task)
+
+
+def setup_of(perturbations, task="put", seed=5):
+    env = bench(task)
+    env.perturbations = checked(perturbations)
+    return env._build(seed, None)
+
+
+@pytest.mark.parametrize("text", ["", "light:1", "light:2,look:3"])
+def test_text_and_pairs_say_the_same(text):
+    assert spell(parse(text)) == text
+    assert parse(spell(parse(text))) == parse(text)
+
+
+def test_order_and_strength_zero_make_no_difference():
+    assert parse(" look:1 , light:2,") == parse("light:2,look:1") == (("light", 2), ("look", 1))
+    assert parse("light:0") == parse("") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("lihgt:1", UnknownName, "Did you mean 'light'"),
+        ("light", BadInput, "AXIS:STRENGTH"),
+        ("light:many", BadInput, "AXIS:STRENGTH"),
+        (":2", UnknownName, "light"),
+        ("light:4", BadInput, "0 to 3"),
+        ("light:1,light:2", BadInput, "twice"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_the_valid_choices(text, error, words):
+    with pytest.raises(error, match=words):
+        parse(text)
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_an_entry_says_what_its_strengths_do(name):
+    axis = load("perturbations", name)
+    assert axis.name == name and axis.doc
+    assert len(axis.strengths) == STRONGEST == len(set(axis.strengths))
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_no_strength_is_no_change(name):
+    control, zero = built(()), built([(name, 0)])
+    assert repr(zero.setup) == repr(control.setup) and zero.perturbations == () and zero._arm is control._arm
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", AXES)
+def test_an_axis_changes_something_the_same_way_each_time_and_not_what_the_task_wants(name, task):
+    control, (mild, again, *stronger) = unchanged(task), (setup_of([(name, k)], task) for k in (1, 1, 2, 3))
+    assert repr(mild) == repr(again)
+    arms = [changed_arm(checked([(name, k)]), "panda") for k in range(STRONGEST + 1)]
+    assert len({(repr(setup), arm) for setup, arm in zip((control, mild, *stronger), arms, strict=True)}) >= 3
+    for setup in (mild, *stronger):
+        if name != "combos":
+            ids = [placement.spec for placement in setup.scene.objects]
+            assert ids == [placement.spec for placement in control.scene.objects]
+        if name not in OTHER_SCENE:
+            assert setup.scene.objects == control.scene.objects
+            assert repr(setup.goal) == repr(control.goal)
+            assert (setup.instruction == control.instruction) is (name != "words")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_axes_compose_in_any_order(task):
+    row = [(name, 1 + i % STRONGEST) for i, name in enumerate(AXES)]
+    all_of_them, backwards = setup_of(row, task), setup_of(row[::-1], task)
+    assert repr(all_of_them) == repr(backwards)
+    assert all_of_them.scene.props and all_of_them.scene.look.decals
+
+
+def test_one_axis_leaves_another_as_it_was():
+    """Each draws from a generator of its own."""
+    both, alone = built([("light", 2), ("look", 2)]).setup.scene.look, built([("light", 2)]).setup.scene.look
+    assert both.light_pos == alone.light_pos and both.light_rgb == alone.light_rgb and both.table_rgb != alone.table_rgb
+
+
+SEEN = [name for name in AXES if name not in ("words", "slip")]
+
+
+@pytest.mark.render
+@pytest.mark.parametrize("name", SEEN)
+def test_a_change_is_seen_and_everything_meant_is_still_in_the_picture(name):
+    control, changed = built(()), built([(name, 3)])
+    view = "wide" if name == "arm" else "front"
+    pictures = [env.body.frame(view, (96, 128)).rgb.astype(int) for env in (control, changed)]
+    assert np.abs(pictures[0] - pictures[1]).max() > 40
+    seen = changed.body.segmentation("front", (240, 320))
+    assert all((seen == index).sum() > 40 for index in range(len(changed.setup.scene.objects)))
+
+
+def test_changes_are_part_of_an_episode_and_of_its_replay():
+    config = RunConfig("put", policy="idle", perturbations=parse("light:2"))
+    assert (
+        config.options()["perturbations"] == "light:2"
+        and "perturbations" not in replace(config, perturbations=()).options()
+    )
+    (episode,) = drive([perform(config, 3, None)])
+    again, same = env_of(episode), make_env(config)
+    assert again.perturbations == (("light", 2),)
+    for env in (again, same):
+        env.reset(seed=3)
+    assert repr(again.setup) == repr(same.setup)
+
+
+def solved(perturbations, task, seed, level=1):
+    config = RunConfig(task, level, policy="oracle", perturbations=parse(perturbations))
+    (episode,) = drive([perform(config, seed, None)])
+    return episode.outcome is Outcome.SUCCESS
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_the_oracle_still_succeeds(name):
+    assert solved(f"{name}:2", "put", 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", AXES)
+def test_the_oracle_still_succeeds_at_every_task(name, task):
+    assert sum(solved(f"{name}:2", task, seed) for seed in range(6)) >= 5

@@ -1,0 +1,53 @@
+"""Names become the right things: which objects play, and which eyes are shut."""
+
+import numpy as np
+import pytest
+
+from qwenarm.body.objects.spec import HELD_OUT
+from qwenarm.episode.rollout import drive
+from qwenarm.errors import UnknownName
+from qwenarm.factory import COMBOS, RunConfig, assumed, config_of, make_backend, make_env, make_policy, perform
+from qwenarm.mind.backends.scripted import Scripted
+from qwenarm.types import Frame, Observation, Proprio
+
+
+@pytest.mark.parametrize("combos", COMBOS)
+@pytest.mark.parametrize("task", ["put", "stack", "sort"])
+def test_only_the_chosen_pairs_play(task: str, combos: str):
+    env = make_env(RunConfig(task, combos=combos))
+    for seed in range(6):
+        env.reset(seed=seed)
+        pairs = {(p.spec.color, p.spec.shape) for p in env.setup.scene.objects}
+        assert combos != "unseen" or pairs <= HELD_OUT
+        assert combos != "seen" or not pairs & HELD_OUT
+
+
+def test_an_unknown_choice_is_named():
+    with pytest.raises(UnknownName, match="unseen"):
+        make_env(RunConfig(combos="some"))
+
+
+def test_a_blind_policy_sees_grey():
+    config = RunConfig(policy="blind")
+    policy = make_policy(config, make_env(config), 0, Scripted(["nothing"]))
+    frame = Frame(np.arange(192 * 256 * 3, dtype=np.uint32).reshape(192, 256, 3).astype(np.uint8), "front")
+    proprio = Proprio(np.zeros(7), np.zeros(3), np.array([1.0, 0, 0, 0]), 0.08, False)
+    prompt = next(policy.decide(Observation((frame,), proprio, "put the red cube in the blue bowl"), ()))
+    assert prompt.images[0].min() == prompt.images[0].max() == 128
+
+
+def test_an_episode_knows_what_was_chosen():
+    """With all its options: what is read back is what was asked for, and the cameras are those that were shown."""
+    config = RunConfig("put", combos="seen", perturbations=(("light", 1),), cameras="overhead")
+    backend = make_backend(config)
+    (episode,) = drive([perform(config, 0, backend)], backend)
+    assert config_of(episode) == config
+    assert [frame.camera for frame in episode.turns[0].observation.frames] == ["overhead"]
+    assert all(call.args["at"].camera == "overhead" for t in episode.turns for call in t.decision.calls if call.args)
+
+
+def test_what_was_assumed_is_told():
+    told = {"model": "mine", "family": "qwen3_vl", "family_from": "the server's listing: x"}
+    assert assumed(told) == assumed({"model": "bundled"}) == ""
+    doubt = assumed({**told, "family_from": "assumed; give the family if the model is of another"})
+    assert "'mine'" in doubt and "qwen3_vl" in doubt
