@@ -1,11 +1,13 @@
 """The house rules, enforced: floors and wings of the imports, annotations, sizes, light start, one version."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -45,27 +47,30 @@ FORBIDDEN = {
 }
 
 
+@functools.cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+def module_name(path: Path) -> str:
+    return ".".join(("qwenarm", *path.relative_to(SRC).with_suffix("").parts)).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
 def area(path: Path) -> str:
-    """The folder or module just below qwenarm that a file belongs to."""
-    first = path.relative_to(SRC).parts[0]
-    return first.removesuffix(".py")
+    """The folder or root module just below qwenarm that a file belongs to."""
+    return path.relative_to(SRC).parts[0].removesuffix(".py")
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
-    """(dotted module name, line) of every import in a file, wherever it stands; relative ones resolved."""
-    package = ("qwenarm", *path.relative_to(SRC).parent.parts)
+    """(dotted name, line) of every import in a file, wherever it stands. ``from a import b`` is a.b."""
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = (
-                ".".join((*package[: len(package) - node.level + 1], node.module or "")) if node.level else node.module
-            )
-            yield from ((f"{base}.{alias.name}".replace("..", "."), node.lineno) for alias in node.names)
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -86,22 +91,47 @@ def starts_with(module: str, prefixes: set[str]) -> bool:
     return any(module == prefix or module.startswith(prefix + ".") for prefix in prefixes)
 
 
-def test_every_module_has_a_floor() -> None:
-    homeless = {area(path) for path in FILES} - set(FLOOR_OF)
-    assert not homeless, f"give {sorted(homeless)} a floor in {Path(__file__).name}"
+def test_every_folder_has_a_floor() -> None:
+    areas = {area(path) for path in FILES}
+    assert areas == set(FLOOR_OF), "state the floors of exactly the folders that there are"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
-def test_imports_go_down_only(path: Path) -> None:
-    mine = area(path)
-    wrong = []
-    for module, line in imports(path):
-        parts = module.split(".")
-        if parts[0] == "qwenarm" and len(parts) > 1 and FLOOR_OF.get(parts[1], 0) > FLOOR_OF[mine]:
-            wrong.append(f"{path}:{line} imports {module}, which is on a higher floor")
-        if starts_with(module, FORBIDDEN.get(mine, set())):
-            wrong.append(f"{path}:{line} imports {module}, which {mine} must not")
+def test_imports_are_absolute_and_go_down_only() -> None:
+    wrong = [
+        f"{path}:{node.lineno} imports relatively"
+        for path in FILES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    for path in FILES:
+        mine = area(path)
+        for module, line in imports(path):
+            parts = module.split(".")
+            if parts[0] == "qwenarm" and len(parts) > 1 and FLOOR_OF.get(parts[1], 0) > FLOOR_OF[mine]:
+                wrong.append(f"{path}:{line} imports {module}, which is on a higher floor")
+            if starts_with(module, FORBIDDEN.get(mine, set())):
+                wrong.append(f"{path}:{line} imports {module}, which {mine} must not")
     assert not wrong, "\n".join(wrong)
+
+
+def depends_on(path: Path) -> set[str]:
+    """The modules of qwenarm that a file imports anywhere, also only for type checking."""
+    found = set()
+    for name, _ in imports(path):
+        module = name if name in MODULES else name.rpartition(".")[0]
+        found |= {module} & MODULES.keys()
+    return found - {module_name(path), "qwenarm"}
+
+
+def test_no_imports_form_a_circle() -> None:
+    """Between modules, and between the folders just below qwenarm."""
+    modules = {name: depends_on(path) for name, path in MODULES.items()}
+    folders: dict[str, set[str]] = {}
+    for name, targets in modules.items():
+        mine = folders.setdefault(area(MODULES[name]), set())
+        mine |= {area(MODULES[target]) for target in targets} - {area(MODULES[name])}
+    for graph in (modules, folders):
+        TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_every_function_says_what_it_returns() -> None:
