@@ -31,7 +31,7 @@ def test_a_file_gets_a_line_per_episode_and_is_told_what_stands_already(tmp_path
     first = shown(tmp_path, False)
     assert first.count("oracle: success") == 2 and f"put {FIRST_SEED}, idle: out of turns" in first
     again = shown(tmp_path, False)
-    assert "4 of 4 episodes stand already" in again and "oracle: success" not in again
+    assert "4 of 4 episodes are already in the ledger" in again and "oracle: success" not in again
 
 
 def test_brackets_and_colons_are_printed_as_they_are(tmp_path):

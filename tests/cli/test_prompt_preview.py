@@ -24,7 +24,7 @@ def test_it_is_what_the_bundled_model_is_asked():
     turn = episode.turns[0]
     reading = read_prompt(config, 5)
     assert reading.text.replace(" x 48", "") == backend.text_of(turn.prompts[0])
-    assert reading.words + sum(reading.pictures) == turn.completions[0].tokens_in
+    assert reading.text_tokens + sum(reading.image_tokens) == turn.completions[0].tokens_in
     assert np.array_equal(reading.frames[0][1], turn.prompts[0].images[0])
 
 
@@ -32,7 +32,7 @@ def test_it_is_what_the_bundled_model_is_asked():
 @pytest.mark.parametrize("thinking", [False, True])
 def test_every_family_without_a_checkpoint(family, thinking):
     reading = read_prompt(RunConfig("put", model=family.name), 1, thinking)
-    (name, rgb), (count,) = reading.frames[0], reading.pictures
+    (name, rgb), (count,) = reading.frames[0], reading.image_tokens
     assert name == "front"
     assert count == rgb.shape[0] * rgb.shape[1] // family.grid**2
     assert reading.text.count(f"<|image_pad|> x {count}") == 1
@@ -80,9 +80,9 @@ def test_it_is_what_a_checkpoint_with_limits_of_its_own_is_asked(small):
     config, backend = RunConfig("put", model=str(small)), QwenVL(str(small), device="cpu")
     turn = next(drive([perform(config, 5, backend)], backend)).turns[0]
     reading = read_prompt(config, 5)
-    (count,) = reading.pictures
+    (count,) = reading.image_tokens
     assert reading.text.replace(f" x {count}", "", 1) == backend.text_of(turn.prompts[0])
-    assert reading.words + count == turn.completions[0].tokens_in
+    assert reading.text_tokens + count == turn.completions[0].tokens_in
     assert reading.sizes[0][0] * reading.sizes[0][1] <= 200704
     assert f"read as {reading.sizes[0][1]} x {reading.sizes[0][0]}, {count} tokens" in reading.summary()
 

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from rich.console import Console
 from tyro.conf import arg
 
+# No markup and no emoji: names, folders and messages may hold brackets and colons.
+out = Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
+
 Listed = Literal["tasks", "arms", "models", "skills", "policies", "axes"]
-Task = Annotated[str, arg(help="task, see `qwenarm list tasks`")]
-Level = Annotated[int, arg(help="1 is the easiest; see `qwenarm list tasks`")]
-Seed = Annotated[int, arg(help="same seed, same scene")]
-ArmName = Annotated[str, arg(name="arm", help="robot arm, see `qwenarm list arms`")]
-PolicyName = Annotated[str, arg(name="policy", help="vlm (a model decides) or a control, see `qwenarm list policies`")]
-Model = Annotated[str, arg(help="bundled, a Hub id, a folder, a server's URL; see `qwenarm list models`")]
-ClockName = Annotated[
-    str, arg(name="clock", help="while the policy thinks the world is paused, runs on for latency:SECONDS, or wall")
+Task = Annotated[str, arg(help="a task, see `qwenarm list tasks`, or module:NAME")]
+Level = Annotated[int, arg(help="level of difficulty, from 1")]
+Seed = Annotated[int, arg(help="the same seed gives the same scene")]
+ArmName = Annotated[str, arg(name="arm", help="a robot arm, see `qwenarm list arms`, or module:NAME")]
+PolicyName = Annotated[
+    str, arg(name="policy", help="who decides: vlm (a model) or another, see `qwenarm list policies`")
 ]
-Altitude = Annotated[str, arg(help="step (the model is asked for its next call) or plan (for all of them)")]
+Model = Annotated[str, arg(help="bundled, a Hub id, a folder, or a server's URL; see `qwenarm list models`")]
+ClockName = Annotated[
+    str,
+    arg(name="clock", help="the world while the policy thinks: paused, latency:SECONDS (runs on that long), or wall"),
+]
+Altitude = Annotated[str, arg(help="step (the model is asked for one call at a time) or plan (for all calls)")]
 
 Cameras = Annotated[
-    str, arg(name="cameras", help="what the model is shown: front,overhead,wrist; default: as it was made for")
+    str,
+    arg(name="cameras", help="cameras the model sees, such as front,overhead,wrist; default: those it was made for"),
 ]
-Changed = Annotated[str, arg(name="perturbations", help="what is otherwise: look:2,words:1; see `qwenarm list axes`")]
+Perturbed = Annotated[
+    str,
+    arg(
+        name="perturbations",
+        help="perturbations with strengths 1 to 3, such as look:2,words:1; see `qwenarm list axes`",
+    ),
+]

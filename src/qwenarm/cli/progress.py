@@ -1,4 +1,4 @@
-"""The terminal while an evaluation runs: a bar with the running rate, its interval, the time left; then the table."""
+"""Progress on the terminal: a bar with the running success rate and the time left, then the table of scores."""
 
 from __future__ import annotations
 
@@ -19,11 +19,18 @@ from qwenarm.evaluation.workers import Died
 
 
 def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> None:
-    """Plays a plan and tells of it. how: the rest of what ``evaluate`` takes. Prints the scores however it ends."""
+    """Plays a plan with a progress bar and prints the scores, also after an error or Ctrl-C.
+
+    Args:
+        console: where to print.
+        plan: what to play.
+        folder: of the ledger.
+        how: the other arguments of ``evaluate``.
+    """
     rows: list[Row] = []
     try:
         with closing(evaluate(plan, folder, **how)) as events, _bar(console) as bar:  # type: ignore[type-var]
-            task = bar.add_task("setting up", total=None, rate="")
+            task = bar.add_task("loading", total=None, rate="")
             for event in events:
                 if isinstance(event, Begun):
                     rows += event.rows
@@ -31,7 +38,7 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> N
                     for doubt in event.assumed:
                         console.print(Text(doubt, style="yellow"))
                     if rows:
-                        console.print(f"{len(rows)} of {event.total} episodes stand already", style="dim")
+                        console.print(f"{len(rows)} of {event.total} episodes are already in the ledger", style="dim")
                 elif isinstance(event, Died):
                     tell_death(console, event)
                 else:
@@ -46,7 +53,7 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> N
 
 @contextmanager
 def _bar(console: Console) -> Iterator[Progress]:
-    """The moving line; nothing where the output is a file."""
+    """The progress bar; nothing if the output is not a terminal."""
     texts = [TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[rate]}")]
     columns = (texts[0], BarColumn(), MofNCompleteColumn(), texts[1])
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
@@ -56,7 +63,7 @@ def _bar(console: Console) -> Iterator[Progress]:
 
 @contextmanager
 def telling(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A moving line for work in several parts: what is being done, how much of it is done, and how much there is."""
+    """A progress bar for work in several parts. Yields a function of (description, done, total)."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
@@ -64,12 +71,12 @@ def telling(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def tell_death(console: Console, died: Died) -> None:
-    """That a worker died costs nothing but time."""
-    console.print(Text(f"a worker died ({died.reason}); its episodes are played once more", style="yellow"))
+    """Prints that a worker died. Its episodes are played again, so this costs only time."""
+    console.print(Text(f"a worker died ({died.reason}); its episodes will be played again", style="yellow"))
 
 
 def running_rate(rows: list[Row], role: str) -> str:
-    """The policy's success rate so far, changed and unchanged episodes together, with its interval."""
+    """The success rate so far with its interval, perturbed and unperturbed episodes together."""
     mine = [row for row in rows if row.role == role]
     successes = sum(row.outcome == "success" for row in mine)
     low, high = wilson(successes, len(mine))

@@ -1,4 +1,4 @@
-"""What a model will read at its first look at a task: the text of the prompt, the frames, and their tokens."""
+"""The first prompt that a model reads of a task: text, frames and token counts."""
 
 from __future__ import annotations
 
@@ -31,37 +31,42 @@ PLACEHOLDER = "<|image_pad|>"
 
 
 @dataclass(frozen=True)
-class Reading:
+class PromptPreview:
     """A prompt as a model reads it.
 
-    text: each placeholder followed by its number of tokens. frames: (camera, RGB uint8 (H, W, 3)). sizes: (H, W) that
-    the model's processor scales them to. words, pictures: tokens. source: whose chat template and vocabulary these are.
+    Attributes:
+        text: the prompt; each image placeholder is followed by its number of tokens.
+        frames: (camera, RGB (H, W, 3) uint8) in the order in which they are shown.
+        sizes: (height, width) to which the model's processor scales each frame.
+        text_tokens: number of tokens of the text.
+        image_tokens: number of tokens of each frame.
+        source: whose chat template and vocabulary were used.
     """
 
     text: str
     frames: tuple[tuple[str, np.ndarray], ...]
     sizes: tuple[Size, ...]
-    words: int
-    pictures: tuple[int, ...]
+    text_tokens: int
+    image_tokens: tuple[int, ...]
     source: str
 
     def summary(self) -> str:
-        """The counts, one line each."""
+        """The token counts, one line each."""
         rows = [
             f"{name}  {rgb.shape[1]} x {rgb.shape[0]} pixels{_read_as(rgb.shape[:2], size)}, {count} tokens"
-            for (name, rgb), size, count in zip(self.frames, self.sizes, self.pictures, strict=True)
+            for (name, rgb), size, count in zip(self.frames, self.sizes, self.image_tokens, strict=True)
         ]
-        total = self.words + sum(self.pictures)
+        total = self.text_tokens + sum(self.image_tokens)
         return "\n".join(
-            [*rows, f"text  {self.words} tokens", f"total  {total} tokens", f"counted with  {self.source}"]
+            [*rows, f"text  {self.text_tokens} tokens", f"total  {total} tokens", f"counted with  {self.source}"]
         )
 
 
 @dataclass(frozen=True)
 class _Model:
-    """As much of a backend as a policy asks for before it decides, and how it reads.
+    """The part of a backend that a policy needs before it decides, and how it reads a prompt.
 
-    read: a prompt's text, the tokens of its words, and for each frame its (H, W) as read and its tokens.
+    read: Prompt -> (text, number of text tokens, [((height, width) as read, number of tokens) per frame]).
     """
 
     family: Family
@@ -72,11 +77,16 @@ class _Model:
     name: str = ""
 
 
-def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> Reading:
-    """The prompt of a task's first decision.
+def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> PromptPreview:
+    """Builds the prompt of the first decision. Weights are neither read nor downloaded.
 
-    config.model: "bundled", a checkpoint's folder, a Hub id, or a family by name; weights are neither read nor fetched.
-    Raises ModelUnavailable, UnknownName and BadInput.
+    Args:
+        config: what is played; its model is "bundled", a checkpoint's folder, a Hub id, or the name of a family.
+        seed: of the scene.
+        thinking: build the prompt for a model that thinks first.
+
+    Raises:
+        ModelUnavailable, UnknownName, BadInput: with the valid choices.
     """
     name, chosen = (config.model, {}) if config.model.startswith(URLS) else read_address(config.model, LOADED)
     model = _model(name, thinking := thinking or bool(chosen.get("thinking")))
@@ -92,11 +102,11 @@ def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> Reading
     names = [part["text"].strip().rstrip(":") for part in prompt.messages[1]["content"] if part["type"] == "text"]
     frames = tuple(zip(names, prompt.images, strict=False))
     sizes, counts = tuple(size for size, _ in seen), tuple(count for _, count in seen)
-    return Reading(_counted(text, counts), frames, sizes, words, counts, model.source)
+    return PromptPreview(_counted(text, counts), frames, sizes, words, counts, model.source)
 
 
-def save_frames(reading: Reading, folder: Path) -> list[Path]:
-    """Writes the frames as CAMERA.png. Raises BadInput when the folder cannot be written."""
+def save_frames(reading: PromptPreview, folder: Path) -> list[Path]:
+    """Writes the frames as CAMERA.png. Raises BadInput if the folder cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{name}.png" for name, _ in reading.frames]
@@ -108,7 +118,7 @@ def save_frames(reading: Reading, folder: Path) -> list[Path]:
 
 
 def memory_line(model: str) -> str:
-    """What a published model needs in memory, in words; "" for others."""
+    """The memory that a published model needs, in words; "" for others."""
     size = size_of(model.partition("#")[0])
     if size is None:
         return ""
@@ -154,8 +164,8 @@ def _of_family(family: Family, thinking: bool) -> _Model:
         return text, len(tokenizer(text)["input_ids"]) - len(seen), seen
 
     source = (
-        f"the published layout of {family.name}, for no checkpoint is at hand, and the bundled model's small "
-        "vocabulary: Qwen's own counts fewer"
+        f"the published chat template of {family.name} and the bundled model's small vocabulary, as no checkpoint is "
+        "at hand: Qwen's own vocabulary gives fewer tokens"
     )
     return _Model(family, QWEN, thinking, read, source)
 

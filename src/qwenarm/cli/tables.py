@@ -1,4 +1,4 @@
-"""The tables that the command line prints. Their words are the files' docstrings, read without importing them."""
+"""Tables for the terminal. Descriptions are the docstrings of the entries' files, read without importing them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POLICIES = {
 
 
 def listing(what: str) -> Table:
-    """The names of a kind, each with its first sentence."""
+    """The entries of a kind, each with the first sentence of its description."""
     if what == "policies":
         return _table(POLICIES)
     if what == "models":
@@ -47,7 +47,7 @@ def _table(rows: dict[str, str]) -> Table:
 
 
 def _summary(kind: str, name: str) -> str:
-    """The first paragraph of the docstring of an entry's file, in one line."""
+    """The first paragraph of an entry's docstring on one line."""
     package, _ = KINDS[kind]
     found = importlib.util.find_spec(package)
     folder = Path(next(iter(found.submodule_search_locations or ()))) if found else Path()
@@ -57,9 +57,7 @@ def _summary(kind: str, name: str) -> str:
 
 
 def score_table(scores: Iterable[Score]) -> Table:
-    """Success rates with their intervals, and how the other episodes ended. Columns that say the same in every row are
-    left out.
-    """
+    """Success rates with intervals, and the other outcomes. Columns with one value in all rows are left out."""
     rows = [(score, _where(score)) for score in scores]
     told = [name for name in ("policy", "level", "perturbations") if len({where[name] for _, where in rows}) > 1]
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")

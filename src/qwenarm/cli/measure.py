@@ -1,0 +1,260 @@
+"""Commands that measure: eval, report, compare, attribute, probe."""
+
+# Everything heavy is imported inside the command that needs it, so that help comes at once.
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from rich.table import Table
+from tyro.conf import Positional, arg
+
+from qwenarm.cli.options import Altitude, ArmName, Cameras, ClockName, Model, PolicyName, out
+from qwenarm.errors import BadInput
+from qwenarm.registry import split_names
+
+if TYPE_CHECKING:
+    from qwenarm.diagnosis.probe import Accuracy, Answer
+
+
+def eval_(
+    suite: Annotated[str, arg(help="quick, standard, full or a JSON file; without one, the tasks of --task")] = "",
+    task: Annotated[
+        str, arg(help="tasks to play, such as put,stack; default: all of the suite, or put,stack,sort")
+    ] = "",
+    level: Annotated[int | None, arg(help="play only this level; default: all of the suite, or 1")] = None,
+    seeds: Annotated[
+        int | None, arg(help="seeds per task, always the same first ones; default: those of the suite, or 20")
+    ] = None,
+    axes: Annotated[
+        str | None,
+        arg(help="also play perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once), or none"),
+    ] = None,
+    controls: Annotated[
+        str,
+        arg(
+            help="controls to play on the same seeds: all, none, or names such as "
+            "oracle,blind; default: all with a suite and a model"
+        ),
+    ] = "",
+    arm: ArmName = "panda",
+    policy: PolicyName = "vlm",
+    model: Model = "bundled",
+    altitude: Altitude = "step",
+    combos: Annotated[
+        str, arg(help="colour and shape pairs: all, seen (in training by the bundled model), or unseen")
+    ] = "all",
+    cameras: Cameras = "",
+    clock: ClockName = "paused",
+    workers: Annotated[int, arg(help="number of processes, each with its own model and renderer")] = 1,
+    batch: Annotated[
+        int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
+    ] = 8,
+    ray: Annotated[str, arg(help="run the workers on this Ray cluster: auto, HOST:PORT or local")] = "",
+    out_folder: Annotated[
+        Path | None,
+        arg(name="out", help="folder of the ledger, continued if it exists; default runs/SUITE or runs/eval-POLICY"),
+    ] = None,
+) -> int:
+    """Measure success rates with 95 % Wilson intervals. Stop at any time; the same command continues.
+
+    Example: qwenarm eval --suite quick --workers 2
+
+    Example: qwenarm eval --task put,stack --seeds 100 --policy oracle
+    """
+    from qwenarm.cli.progress import show_evaluation
+    from qwenarm.evaluation.evaluate import plan
+    from qwenarm.factory import RunConfig
+
+    config = RunConfig(
+        arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras
+    )
+    planned = plan(config, suite, task, level, seeds, axes, controls)
+    folder = out_folder or Path("runs") / (planned.suite.name if suite else f"eval-{policy}")
+    show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)
+    return 0
+
+
+def report(
+    runs: Positional[
+        Annotated[tuple[Path, ...], arg(help="folders written by `qwenarm eval`; default: the newest")]
+    ] = (),
+    out_folder: Annotated[
+        Path | None, arg(name="out", help="folder of the site; default RUN/report, or runs/report for several runs")
+    ] = None,
+    pages: Annotated[
+        Literal["auto", "all", "none"],
+        arg(help="episodes that get a page; auto: all, or the failures if there are more than 2,000"),
+    ] = "auto",
+    films: Annotated[int, arg(help="failures of each model to replay and film")] = 0,
+) -> int:
+    """Write a static site about one or several evaluations: tables, plots, comparisons, every episode.
+
+    Example: qwenarm report
+
+    Example: qwenarm report runs/quick-v1 runs/eval-vlm --films 3
+    """
+    from qwenarm.cli.progress import telling
+    from qwenarm.report import write_report
+    from qwenarm.report.runs import newest_run
+
+    folders = runs or (newest_run(Path("runs")),)
+    folder = out_folder or (folders[0] / "report" if len(folders) == 1 else Path("runs") / "report")
+    with telling(out) as tell:
+        written = write_report(folders, folder, pages, films, tell)
+    for problem in written.problems:
+        out.print(problem, style="yellow")
+    out.print(f"{written.episodes} episodes, {written.pages} with a page\nreport  {written.index}")
+    return 0
+
+
+def attribute(
+    run: Positional[
+        Annotated[Path | None, arg(metavar="RUN", help="a folder written by `qwenarm eval`; default: the newest")]
+    ] = None,
+    roles: Annotated[
+        str,
+        arg(
+            help="policies whose failures are attributed, such as vlm,blind; "
+            "default: the model, or all if there is none"
+        ),
+    ] = "",
+    workers: Annotated[int, arg(help="number of processes, each with its own model and renderer")] = 1,
+    batch: Annotated[
+        int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
+    ] = 8,
+) -> int:
+    """Find out why each failed episode failed: perception, plan, format, control, safety or time.
+
+    Each failure is replayed with one part at a time replaced by the oracle's. The first replacement that turns it into
+    a success names the cause. Stop at any time; the same command continues. `qwenarm report` shows the causes.
+
+    Example: qwenarm attribute --workers 2
+
+    Example: qwenarm attribute runs/quick-v1 --roles vlm,oracle
+    """
+    from qwenarm.cli.progress import tell_death, telling
+    from qwenarm.diagnosis.attribute import FILE, findings
+    from qwenarm.diagnosis.attribute import attribute as attributed
+    from qwenarm.evaluation.workers import Died
+    from qwenarm.report.runs import newest_run
+
+    run = run or newest_run(Path("runs"))
+    with closing(attributed(run, split_names(roles, "--roles"), batch, workers)) as told, telling(out) as tell:
+        for each in told:
+            if isinstance(each, Died):
+                tell_death(out, each)
+                continue
+            tell(f"{each.done} of {each.total} failed episodes", each.done, each.total)
+            if not out.is_terminal:
+                key = each.failed.key
+                out.print(f"{key.task} {key.seed} {each.failed.role}: {each.line['cause']}", style="dim", markup=False)
+    lines = findings(run)
+    out.print(causes_table(lines) if lines else "No episode has failed.")
+    out.print(f"causes  {run / FILE}")
+    return 0
+
+
+def causes_table(lines: list[dict[str, Any]]) -> Table:
+    """How often each cause was found, by task and level. Ties count for the first cause."""
+    from qwenarm.diagnosis.attribute import counted
+
+    counts = counted(lines)
+    total: Counter[str] = sum(counts.values(), Counter())
+    names = sorted(total, key=lambda name: (-total[name], name))
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for column in ("task", "level", "failed", *names):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    for (task, level), row in counts.items():
+        table.add_row(task, str(level), str(sum(row.values())), *(str(row[name] or "–") for name in names))
+    return table
+
+
+def probe(
+    model: Annotated[
+        str, arg(help="bundled, a Hub id, a folder, a server's URL; see `qwenarm list models`")
+    ] = "bundled",
+    task: Annotated[str, arg(help="tasks whose scenes are used, such as put,stack")] = "put,stack,sort",
+    level: Annotated[int, arg(help="level of the tasks")] = 1,
+    seeds: Annotated[int, arg(help="scenes per task")] = 20,
+    cameras: Annotated[
+        str, arg(help="cameras to test one by one, such as front,overhead; default: those the model sees")
+    ] = "",
+    batch: Annotated[int, arg(help="questions answered together")] = 8,
+    out_file: Annotated[Path | None, arg(name="out", help="JSON file; default runs/probe-MODEL.json")] = None,
+) -> int:
+    """Measure pointing alone: does the model's point lie on the named object? No arm moves.
+
+    For every object of every scene the model makes a first decision: to pick it, or to place something there.
+
+    Example: qwenarm probe --model http://localhost:8000 --seeds 10
+    """
+    from qwenarm.cli.progress import telling
+    from qwenarm.diagnosis import probe as probing
+    from qwenarm.mind.open_model import open_model
+
+    tasks, views = split_names(task, "--task"), split_names(cameras, "--cameras")
+    if seeds < 1 or batch < 1 or not tasks:
+        raise BadInput("--seeds and --batch must be at least 1, and --task needs a name.")
+    cells = [(name, level) for name in tasks]
+    probing.check(cells, views)
+    backend = open_model(model)
+    answers: list[Answer] = []
+    scenes = len(cells) * seeds * len(views or backend.preset.cameras)
+    with telling(out) as tell:
+        for answer in probing.probe(backend, cells, seeds, views, batch):
+            answers.append(answer)
+            begun = len({(a.question.camera, a.question.task, a.question.seed) for a in answers})
+            hits = sum(a.kind == probing.HIT for a in answers)
+            tell(f"{hits} of {len(answers)} points hit", begun, scenes)
+    found = probing.accuracies(answers)
+    out.print(accuracy_table(found))
+    name = re.sub(r"[^\w.-]+", "-", model).strip("-")
+    path = out_file or Path("runs") / f"probe-{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(probing.record(backend, answers, found), indent=1) + "\n", encoding="utf-8")
+    out.print(f"asked as the first decision on a plain instruction\nanswers {path}")
+    return 0
+
+
+def accuracy_table(found: list[Accuracy]) -> Table:
+    """One row per group: hits with their interval, kinds of misses, distances."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("")
+    for column in ("hits", "95 % interval", "off", "other", "none", "px 50/90 %", "cm 50/90 %"):
+        table.add_column(column, justify="right")
+    for group in found:
+        rate = f"{group.hits}/{group.n} {100 * group.hits / group.n:.0f} %" if group.n else "-"
+        interval = f"{100 * group.low:.0f} to {100 * group.high:.0f} %"
+        misses = (str(group.kinds[kind]) for kind in ("off", "other", "none"))
+        spreads = (f"{each[0]:.1f} / {each[1]:.1f}" if each else "-" for each in (group.px, group.cm))
+        table.add_row(group.name, rate, interval, *misses, *spreads)
+    return table
+
+
+def compare(
+    a: Positional[Annotated[Path, arg(help="folder of an evaluation")]],
+    b: Positional[Annotated[Path, arg(help="folder of another evaluation, or the same")]],
+    who_a: Annotated[
+        str, arg(help="words of the name of the policy in A; default: its only model or only policy")
+    ] = "",
+    who_b: Annotated[str, arg(help="words of the name of the policy in B")] = "",
+) -> int:
+    """Compare two evaluations seed by seed: differences with 95 % intervals and exact McNemar tests.
+
+    Example: qwenarm compare runs/eval-vlm runs/eval-other
+
+    Example: qwenarm compare runs/quick-v1 runs/quick-v1 --who-a bundled --who-b oracle
+    """
+    from qwenarm.report.comparing import compare_runs
+
+    problems, table = compare_runs(a, b, who_a, who_b)
+    for problem in problems:
+        out.print(problem, style="yellow")
+    out.print(table)
+    return 0

@@ -1,0 +1,197 @@
+"""Commands that play or show one episode: run, show, prompt, replay, list."""
+
+# Everything heavy is imported inside the command that needs it, so that help and lists come at once.
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from qwenarm.cli.options import (
+    Altitude,
+    ArmName,
+    Cameras,
+    ClockName,
+    Level,
+    Listed,
+    Model,
+    Perturbed,
+    PolicyName,
+    Seed,
+    Task,
+    out,
+)
+from qwenarm.errors import BadInput
+
+if TYPE_CHECKING:
+    from qwenarm.types import Episode
+
+
+def run(
+    instruction: Positional[Annotated[str, arg(help="your own words; without them the task's own")]] = "",
+    task: Task = "put",
+    level: Level = 1,
+    seed: Seed = 0,
+    arm: ArmName = "panda",
+    policy: PolicyName = "vlm",
+    model: Model = "bundled",
+    altitude: Altitude = "step",
+    clock: ClockName = "paused",
+    out_folder: Annotated[
+        Path | None, arg(name="out", help="folder for the results; default runs/TIME-TASK-SEED")
+    ] = None,
+    film: Annotated[bool, arg(help="record an MP4")] = True,
+    perturbations: Perturbed = "",
+    cameras: Cameras = "",
+) -> int:
+    """Play one episode and write its film, page and trace.
+
+    Example: qwenarm run "put the red cube in the blue bowl" --seed 3
+    """
+    from qwenarm.display.episode_page import write_page
+    from qwenarm.display.film import FilmRecorder
+    from qwenarm.display.terminal import LiveView
+    from qwenarm.episode.rollout import play_alone
+    from qwenarm.episode.trace import Trace
+    from qwenarm.factory import RunConfig, assumed, check_playable, make_backend, perform
+    from qwenarm.perturbations import parse
+
+    config = RunConfig(
+        task,
+        level,
+        arm,
+        policy,
+        model,
+        altitude,
+        instruction,
+        perturbations=parse(perturbations),
+        clock=clock,
+        cameras=cameras,
+    )
+    check_playable(config, seed)  # before a model is loaded
+    if (backend := make_backend(config)) and (doubt := assumed(backend.describe())):
+        out.print(doubt, style="yellow")
+    folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '-')}-{seed}"
+    trace = Trace(folder)
+    recorder = FilmRecorder(folder / "film.mp4") if film else None
+    watchers = [LiveView(out), *([recorder] if recorder else [])]
+    try:
+        episode, stop = play_alone(perform(config, seed, backend, watchers), backend)
+    finally:
+        if recorder:
+            recorder.close()  # even after an error the file can be watched
+    trace.append(episode)
+    page = write_page(episode, folder / "page.html", recorder.path if recorder and recorder.written else None)
+    for line in episode.setup.get("watchers that failed", ()):
+        out.print(line, style="yellow")
+    if recorder and recorder.written:
+        out.print(f"film   {recorder.path}")
+    out.print(f"page   {page}")
+    if stop is not None:  # a failed model or Ctrl-C, told after what was played is written
+        raise stop
+    return 1 if episode.outcome == "crashed" else 0
+
+
+def list_(what: Positional[Listed]) -> int:
+    """List tasks, arms, models, skills, policies or perturbations.
+
+    Example: qwenarm list tasks
+    """
+    from qwenarm.cli.tables import listing
+
+    out.print(listing(what))
+    return 0
+
+
+def show(
+    task: Positional[Task],
+    seed: Seed = 0,
+    level: Level = 1,
+    arm: ArmName = "panda",
+    out_file: Annotated[Path | None, arg(name="out", help="PNG file; default runs/show-TASK-SEED.png")] = None,
+    perturbations: Perturbed = "",
+) -> int:
+    """Draw a scene from every camera into one PNG, with names and the points the oracle would choose.
+
+    Example: qwenarm show stack --seed 4 --level 2
+    """
+    from qwenarm.display.scene_sheet import write_sheet
+    from qwenarm.factory import RunConfig, make_env
+    from qwenarm.perturbations import parse
+
+    env = make_env(RunConfig(task, level, arm, perturbations=parse(perturbations)))
+    try:
+        env.reset(seed=seed)
+        path = write_sheet(env, out_file or Path("runs") / f"show-{task.replace(':', '-')}-{seed}.png")
+        out.print(f'"{env.setup.instruction}"\nsheet  {path}')
+    finally:
+        env.close()
+    return 0
+
+
+def prompt(
+    task: Positional[Task],
+    model: Annotated[
+        str, arg(help="bundled, a checkpoint's folder, a Hub id, or a family such as qwen3_vl")
+    ] = "bundled",
+    level: Level = 1,
+    seed: Seed = 0,
+    altitude: Altitude = "step",
+    cameras: Cameras = "",
+    thinking: Annotated[bool, arg(help="show the prompt of a model that thinks first")] = False,
+    save: Annotated[Path | None, arg(help="folder for the frames, as PNG")] = None,
+) -> int:
+    """Print the exact first prompt that a model reads, with token counts. No weights are needed.
+
+    Example: qwenarm prompt put --model qwen3_vl --seed 3
+    """
+    from qwenarm.cli.prompt_preview import memory_line, read_prompt, save_frames
+    from qwenarm.factory import RunConfig
+
+    reading = read_prompt(RunConfig(task, level, model=model, altitude=altitude, cameras=cameras), seed, thinking)
+    out.out(reading.text)
+    for line in filter(None, (*reading.summary().splitlines(), memory_line(model))):
+        out.print(line, style="dim")
+    for path in save_frames(reading, save) if save else ():
+        out.print(f"frame  {path}")
+    return 0
+
+
+def replay(
+    episode: Positional[Annotated[Path, arg(help="a run's folder, or its episodes.jsonl")]],
+    index: Annotated[int, arg(help="index of the episode in the trace; -1 is the last")] = -1,
+    film: Annotated[Path | None, arg(help="MP4 file for a film of the replay")] = None,
+) -> int:
+    """Repeat the recorded calls without a model and compare the final state bit for bit.
+
+    Example: qwenarm replay runs/20261121-101500-put-3
+    """
+    from qwenarm.display.film import FilmRecorder
+    from qwenarm.episode.replay import replay as play_again
+    from qwenarm.factory import env_of
+
+    recorded = _load(episode, index)
+    env = env_of(recorded)
+    try:
+        again = play_again(env, recorded, [FilmRecorder(film)] if film else [])
+    finally:
+        env.close()
+    for line in (*again.changes, *again.differences):
+        out.print(line, style="yellow")
+    out.print(f"recorded  {recorded.final_hash}\nreplayed  {again.final_hash}")
+    out.print("the same, bit for bit" if again.same else "not the same", style="green" if again.same else "red")
+    return 0 if again.same else 1
+
+
+def _load(source: Path, index: int) -> Episode:
+    from qwenarm.episode.trace import read
+
+    reading = read(source)
+    for problem in reading.problems:
+        out.print(problem, style="yellow")
+    if not -len(reading.episodes) <= index < len(reading.episodes):
+        raise BadInput(f"There is no episode {index} in {source}: it holds {len(reading.episodes)}.")
+    return reading.episodes[index]
