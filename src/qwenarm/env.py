@@ -25,7 +25,7 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 
-from qwenarm.body.arms._arm import Arm
+from qwenarm.body.arms.parts import Arm
 from qwenarm.body.cameras import CAMERAS, FRONT
 from qwenarm.body.kinematics import Kinematics
 from qwenarm.body.scene import Scene, compile_scene

@@ -1,64 +1,111 @@
-"""One new file, and nothing else to edit: the file's name is the id, its public constant is the entry.
+"""The registry of everything that a user can add: one new file, no edit elsewhere.
 
-``list_names("tasks")`` looks at the folder; ``load("tasks", "put")`` imports that one file. A third party names an
-entry of its own as ``"module:NAME"``.
+An entry is a file or a folder of its kind's package. Its name is the entry's id, and the constant of its kind is the
+entry: ``load("tasks", "put")`` is ``TASK`` of ``qwenarm/tasks/put.py``. An entry outside of this package is named
+``module:NAME``. All other files are helpers.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
-import pkgutil
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import BadInput, UnknownName
 
-# kind -> (package, name of the constant in each file)
+
+@dataclass(frozen=True)
+class Kind:
+    """What entries of one kind have in common.
+
+    noun: what messages call one of them. package: where their files are, below ``qwenarm``. constant: the name of the
+    entry in each file.
+    """
+
+    noun: str
+    package: str
+    constant: str
+
+
 KINDS = {
-    "tasks": ("qwenarm.tasks", "TASK"),
-    "arms": ("qwenarm.body.arms", "ARM"),
-    "skills": ("qwenarm.skills", "SKILL"),
-    "perturbations": ("qwenarm.perturbations", "AXIS"),
+    "tasks": Kind("task", "tasks", "TASK"),
+    "arms": Kind("arm", "body.arms", "ARM"),
+    "skills": Kind("skill", "skills", "SKILL"),
+    "perturbations": Kind("perturbation", "perturbations", "AXIS"),
 }
-# short names of modules that make entries on demand: "menagerie:universal_robots_ur5e"
-ALIASES = {"menagerie": "qwenarm.body.menagerie"}
+MODULE_ALIASES = {"menagerie": "qwenarm.body.menagerie"}
+"""Modules of this package that make entries on demand, by the short name that users type: "menagerie:kuka_iiwa_14"."""
+FOREIGN_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @functools.cache
 def list_names(kind: str) -> tuple[str, ...]:
-    """The ids of a kind, sorted, without importing them: every file, and every folder whose ``__init__.py`` names
-    the constant. What begins with an underscore is a helper.
-    """
-    package, constant = KINDS[kind]
-    found = []
-    for folder in map(Path, importlib.import_module(package).__path__):
-        for module in pkgutil.iter_modules([str(folder)]):
-            inside = folder / module.name / "__init__.py"
-            is_entry = constant in inside.read_text(encoding="utf-8") if module.ispkg else module.name[0] != "_"
-            if is_entry:
-                found.append(module.name)
-    return tuple(sorted(found))
+    """The ids of a kind, sorted. Nothing is imported."""
+    return tuple(sorted(name for name, path in _files(kind) if _holds_entry(path, KINDS[kind].constant)))
+
+
+def describe(kind: str, name: str) -> str:
+    """The first paragraph of an entry's docstring, as one line. Nothing is imported."""
+    text = dict(_files(kind))[name].read_text(encoding="utf-8")
+    return " ".join((ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0].split())
 
 
 def load(kind: str, name: str) -> Any:
-    """The entry itself. Raises UnknownName with the valid names,
-    BadInput for a "module:NAME" that cannot be imported."""
-    package, constant = KINDS[kind]
+    """The entry with this id, or the one that ``module:NAME`` names.
+
+    Raises:
+        UnknownName: there is no such entry; the message lists the valid ids.
+        BadInput: ``module:NAME`` cannot be imported.
+    """
+    about = KINDS[kind]
     if ":" in name:
-        module_name, _, attribute = name.partition(":")
-        try:
-            return getattr(importlib.import_module(ALIASES.get(module_name, module_name)), attribute)
-        except (ImportError, AttributeError) as error:
-            raise BadInput(f"Cannot load {kind[:-1]} {name!r}: {error}.") from error
+        return _load_by_module(about, name)
     if name not in list_names(kind):
-        raise UnknownName(kind[:-1], name, list_names(kind))
-    return getattr(importlib.import_module(f"{package}.{name}"), constant)
+        raise UnknownName(about.noun, name, list_names(kind))
+    return getattr(importlib.import_module(f"qwenarm.{about.package}.{name}"), about.constant)
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a name is a ``module:NAME`` of code outside of this package."""
+    return FOREIGN_NAME.fullmatch(name) is not None and name.partition(":")[0] not in MODULE_ALIASES
 
 
 def split_names(text: str, option: str) -> list[str]:
-    """The names in a list with commas; [] for "". Raises BadInput, which names the option, for commas alone."""
+    """The names in a comma-separated list; [] for "". Raises BadInput, which names the option, for commas alone."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if text and not names:
         raise BadInput(f"{option} is empty.")
     return names
+
+
+def _files(kind: str) -> Iterator[tuple[str, Path]]:
+    """(name, source file) of every module and subpackage in the folder of a kind."""
+    folder = Path(__file__).parent.joinpath(*KINDS[kind].package.split("."))
+    yield from ((path.stem, path) for path in folder.glob("*.py") if path.stem != "__init__")
+    yield from ((path.parent.name, path) for path in folder.glob("*/__init__.py"))
+
+
+def _holds_entry(path: Path, constant: str) -> bool:
+    """Whether a file assigns the constant, or a package's ``__init__.py`` imports it."""
+    pattern = rf"\b{constant}\b" if path.name == "__init__.py" else rf"^{constant}\b"
+    return re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+
+
+def _load_by_module(kind: Kind, name: str) -> Any:
+    """The entry behind ``module:NAME``. Modules in the current folder are found, after all that is installed."""
+    module, _, constant = name.partition(":")
+    if is_foreign(name) and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        return getattr(importlib.import_module(MODULE_ALIASES.get(module, module)), constant)
+    except BadInput:
+        raise
+    except Exception as error:  # whatever the module does when it is imported
+        raise BadInput(f"Cannot load the {kind.noun} {name!r}: {type(error).__name__}: {error}.") from error

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from qwenarm.body.arms._arm import Arm
+from qwenarm.body.arms.parts import Arm
 from qwenarm.body.objects.spec import make_spec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body

@@ -1,4 +1,4 @@
-"""Every arm of the registry keeps the contract of _arm.Arm; our own two agree with their published kinematics."""
+"""Every arm of the registry keeps the contract of arms.parts.Arm; our own two agree with their published kinematics."""
 
 import mujoco
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from qwenarm.body.arms import panda as panda_file
 from qwenarm.body.arms import ur5e as ur5e_file
-from qwenarm.body.arms._arm import PAD_TIP, Arm
+from qwenarm.body.arms.parts import PAD_TIP, Arm
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from qwenarm.body.arms._arm import PAD_TIP, Arm
+from qwenarm.body.arms.parts import PAD_TIP, Arm
 from qwenarm.body.clearance import SPARE, measure
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.scene import Placement, Scene

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qwenarm.body.arms._arm import Arm
+from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.safety import BOX, CLAMPS, LEAD, PERIOD, TABLE_Z, Safety, Target
 from qwenarm.body.scene import Scene

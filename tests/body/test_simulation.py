@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from qwenarm.body.arms._arm import Arm
+from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body

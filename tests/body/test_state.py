@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenarm.body.arms._arm import Arm
+from qwenarm.body.arms.parts import Arm
 from qwenarm.body.objects.spec import WALL, ObjectSpec, make_spec
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body

@@ -10,8 +10,8 @@ from qwenarm.body.safety import PERIOD
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
 from qwenarm.registry import load
-from qwenarm.skills._failure import Failed
-from qwenarm.skills._motion import Line, follow, line_down, line_from, reach
+from qwenarm.skills.failure import Failed
+from qwenarm.skills.motion import Line, follow, line_down, line_from, reach
 from qwenarm.types import Control
 
 OFF = 1.0e-3

@@ -8,8 +8,8 @@ from qwenarm.body.objects.spec import make_spec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body
 from qwenarm.registry import load
-from qwenarm.skills import _heightmap as _surface
-from qwenarm.skills._grasp import rectangle
+from qwenarm.skills import heightmap
+from qwenarm.skills.grasp import rectangle
 
 
 def by_hand(mask: np.ndarray, seed: tuple[int, int]) -> set[tuple[int, int]]:
@@ -31,7 +31,7 @@ def test_what_hangs_together_is_found_as_by_hand(seed: int) -> None:
     mask = rng.random((25, 31)) < (0.45, 0.6, 0.75)[seed % 3]
     pixels = np.argwhere(mask)
     k = int(rng.integers(len(pixels)))
-    found = pixels[_surface._connected(np.flatnonzero(mask), k, mask.shape)]
+    found = pixels[heightmap._connected(np.flatnonzero(mask), k, mask.shape)]
     assert {tuple(pixel) for pixel in found.tolist()} == by_hand(mask, tuple(pixels[k].tolist()))
 
 
@@ -40,17 +40,18 @@ def test_what_hangs_together_is_found_as_by_hand(seed: int) -> None:
 def test_points_are_those_that_a_camera_sees_and_are_found_by_their_heights(camera: str) -> None:
     spec = make_spec("bowl", "blue")
     body = Body(Scene((Placement(spec, (0.5, 0.1, 0.0)),)), load("arms", "panda"))
-    view = _surface._View(body, camera)
-    points = view.points(np.arange(np.prod(_surface.SIZE)))
-    for low, high in ((_surface.FLOOR, _surface.CEILING), (0.02, 0.04), (-0.1, 0.001)):
+    view = heightmap._View(body, camera)
+    points = view.points(np.arange(np.prod(heightmap.SIZE)))
+    for low, high in ((heightmap.FLOOR, heightmap.CEILING), (0.02, 0.04), (-0.1, 0.001)):
         found = np.zeros(len(points), dtype=bool)
         found[view.between(low, high)] = True
         height = points[:, 2]
         clear = (np.abs(height - low) > 1e-6) & (np.abs(height - high) > 1e-6)  # single precision
         np.testing.assert_array_equal(found[clear], ((height > low) & (height < high))[clear])
         assert 0 < found.sum() < found.size
-    depth = np.minimum(body.depth(camera, _surface.SIZE), 1e3)
-    seen = unproject(pixel_grid(*_surface.SIZE), depth, *body.camera_pose(camera), _surface.SIZE[1] / _surface.SIZE[0])
+    depth = np.minimum(body.depth(camera, heightmap.SIZE), 1e3)
+    aspect = heightmap.SIZE[1] / heightmap.SIZE[0]
+    seen = unproject(pixel_grid(*heightmap.SIZE), depth, *body.camera_pose(camera), aspect)
     np.testing.assert_allclose(points, seen.reshape(-1, 3), rtol=1e-12)
     body.close()
 

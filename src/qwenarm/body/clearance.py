@@ -9,7 +9,7 @@ from functools import cached_property
 import mujoco
 import numpy as np
 
-from qwenarm.body.arms._arm import Arm
+from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import Kinematics, hanging
 
 MARGIN = 0.002

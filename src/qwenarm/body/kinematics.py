@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from qwenarm.body.arms._arm import Arm
+from qwenarm.body.arms.parts import Arm
 
 REACHED_M = 5e-4
 REACHED_RAD = 5e-3

@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms import ur5e
-from qwenarm.body.arms._arm import Arm
+from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import Kinematics, top_down
 from qwenarm.errors import BadInput
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwenarm.body.arms._arm import Arm
+from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import Kinematics
 from qwenarm.errors import BadInput
 from qwenarm.types import Control

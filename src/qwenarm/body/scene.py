@@ -20,7 +20,7 @@ from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.errors import BadInput
 
 if TYPE_CHECKING:
-    from qwenarm.body.arms._arm import Arm
+    from qwenarm.body.arms.parts import Arm
 
 TIMESTEP = 0.002
 """Physics step, s."""

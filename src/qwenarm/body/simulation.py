@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import mujoco
 import numpy as np
 
-from qwenarm.body.arms._arm import Arm
+from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import Kinematics, Solution, hanging
 from qwenarm.body.rendering.renderer import Renderer
 from qwenarm.body.safety import PERIOD, Safety, Target

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from qwenarm.mind.open_model import list_models
-from qwenarm.registry import KINDS, list_names
+from qwenarm.registry import describe, list_names
 
 if TYPE_CHECKING:
     from qwenarm.evaluation.evaluate import Score
@@ -34,7 +31,7 @@ def listing(what: str) -> Table:
     if what == "models":
         return _table({model.spec: model.doc for model in list_models()})
     kind = "perturbations" if what == "axes" else what
-    return _table({name: _summary(kind, name) for name in list_names(kind)})
+    return _table({name: describe(kind, name) for name in list_names(kind)})
 
 
 def _table(rows: dict[str, str]) -> Table:
@@ -44,16 +41,6 @@ def _table(rows: dict[str, str]) -> Table:
     for name, words in rows.items():
         table.add_row(name, words)
     return table
-
-
-def _summary(kind: str, name: str) -> str:
-    """The first paragraph of an entry's docstring on one line."""
-    package, _ = KINDS[kind]
-    found = importlib.util.find_spec(package)
-    folder = Path(next(iter(found.submodule_search_locations or ()))) if found else Path()
-    path = folder / name / "__init__.py" if (folder / name).is_dir() else folder / f"{name}.py"
-    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return " ".join(doc.split("\n\n")[0].split())
 
 
 def score_table(scores: Iterable[Score]) -> Table:

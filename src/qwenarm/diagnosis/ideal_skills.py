@@ -20,11 +20,11 @@ from qwenarm.body.simulation import Body
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.diagnosis.ground_truth import seen_at
 from qwenarm.episode.rollout import execute
-from qwenarm.skills._failure import Failed, Moves
-from qwenarm.skills._grasp import SNAP
-from qwenarm.skills._heightmap import world_point
-from qwenarm.skills._motion import go_home, set_fingers
-from qwenarm.skills._placement import EVASION, NEAR, SPARE, WALL_ROUND, WALL_SQUARE, _in_container
+from qwenarm.skills.failure import Failed, Moves
+from qwenarm.skills.grasp import SNAP
+from qwenarm.skills.heightmap import world_point
+from qwenarm.skills.motion import go_home, set_fingers
+from qwenarm.skills.placement import EVASION, NEAR, SPARE, WALL_ROUND, WALL_SQUARE, _in_container
 from qwenarm.types import ImagePoint, SkillCall, SkillResult
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from qwenarm.types import SkillCall, SkillSpec
 
 if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
-    from qwenarm.skills._failure import Motion
+    from qwenarm.skills.failure import Motion
 
 
 def specs() -> tuple[SkillSpec, ...]:

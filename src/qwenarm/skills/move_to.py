@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills._failure import Motion
-from qwenarm.skills._heightmap import world_point
-from qwenarm.skills._motion import go_home, move_joints, reach
-from qwenarm.skills._skill import skill
+from qwenarm.skills.failure import Motion
+from qwenarm.skills.heightmap import world_point
+from qwenarm.skills.motion import go_home, move_joints, reach
+from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 HEIGHT = 0.12

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills._failure import Motion
-from qwenarm.skills._motion import go_home, set_fingers
-from qwenarm.skills._skill import skill
+from qwenarm.skills.failure import Motion
+from qwenarm.skills.motion import go_home, set_fingers
+from qwenarm.skills.skill import skill
 from qwenarm.types import SkillResult
 
 

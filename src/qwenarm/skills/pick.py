@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills._failure import Failed, Motion
-from qwenarm.skills._grasp import OPENING, choose_grasps, reachable
-from qwenarm.skills._heightmap import look_down, world_point
-from qwenarm.skills._motion import follow, go_home, move_joints, set_fingers
-from qwenarm.skills._skill import skill
+from qwenarm.skills.failure import Failed, Motion
+from qwenarm.skills.grasp import OPENING, choose_grasps, reachable
+from qwenarm.skills.heightmap import look_down, world_point
+from qwenarm.skills.motion import follow, go_home, move_joints, set_fingers
+from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills._failure import Failed, Motion
-from qwenarm.skills._heightmap import look_down, world_point
-from qwenarm.skills._motion import GENTLE, above_all, follow, go_home, line_down, move_joints, set_fingers, touching
-from qwenarm.skills._placement import RELEASE, choose_landing
-from qwenarm.skills._skill import skill
+from qwenarm.skills.failure import Failed, Motion
+from qwenarm.skills.heightmap import look_down, world_point
+from qwenarm.skills.motion import GENTLE, above_all, follow, go_home, line_down, move_joints, set_fingers, touching
+from qwenarm.skills.placement import RELEASE, choose_landing
+from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 APPROACH = 0.02

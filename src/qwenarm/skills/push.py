@@ -9,10 +9,10 @@ import numpy as np
 from qwenarm.body.clearance import Boxes, measure
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.simulation import Body
-from qwenarm.skills._failure import Failed, Motion
-from qwenarm.skills._grasp import rectangle
-from qwenarm.skills._heightmap import FLOOR, look_down, world_point
-from qwenarm.skills._motion import (
+from qwenarm.skills.failure import Failed, Motion
+from qwenarm.skills.grasp import rectangle
+from qwenarm.skills.heightmap import FLOOR, look_down, world_point
+from qwenarm.skills.motion import (
     GENTLE,
     above_all,
     follow,
@@ -23,7 +23,7 @@ from qwenarm.skills._motion import (
     nearest_yaw,
     set_fingers,
 )
-from qwenarm.skills._skill import skill
+from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 LOW = 0.016

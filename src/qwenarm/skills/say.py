@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills._failure import Motion
-from qwenarm.skills._skill import skill
+from qwenarm.skills.failure import Motion
+from qwenarm.skills.skill import skill
 from qwenarm.types import SkillCall, SkillResult
 
 

@@ -1,1 +1,1 @@
-"""The arms, one file each; the file's name is the arm's id, ``ARM`` the entry (see ``_arm.Arm``)."""
+"""The arms, one file each; the file's name is the arm's id, ``ARM`` the entry (see ``parts.Arm``)."""

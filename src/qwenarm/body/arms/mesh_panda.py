@@ -13,7 +13,7 @@ from pathlib import Path
 import mujoco
 
 from qwenarm.body.arms import panda
-from qwenarm.body.arms._arm import Link
+from qwenarm.body.arms.parts import Link
 from qwenarm.errors import BadInput
 
 FOLDER = "envs/assets/kitchen_franka/franka_assets/meshes/visual"

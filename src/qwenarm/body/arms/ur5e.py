@@ -11,7 +11,7 @@ from math import pi
 
 import mujoco
 
-from qwenarm.body.arms._arm import (
+from qwenarm.body.arms.parts import (
     FINGERS,
     TRUNK,
     WRIST,

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills._failure import Failed
+from qwenarm.skills.failure import Failed
 from qwenarm.types import ImagePoint
 
 SIZE = (240, 320)

@@ -10,9 +10,9 @@ import numpy as np
 
 from qwenarm.body.clearance import Boxes, measure
 from qwenarm.body.simulation import Body
-from qwenarm.skills._grasp import ROOM, rectangle
-from qwenarm.skills._heightmap import FLOOR, RAISED, Surface, in_square, squared
-from qwenarm.skills._motion import nearest_yaw
+from qwenarm.skills.grasp import ROOM, rectangle
+from qwenarm.skills.heightmap import FLOOR, RAISED, Surface, in_square, squared
+from qwenarm.skills.motion import nearest_yaw
 
 CONTAINER = 0.09
 """Things that are wider than this both ways are containers, m."""

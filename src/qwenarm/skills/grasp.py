@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwenarm.body.arms._arm import PAD_TIP
+from qwenarm.body.arms.parts import PAD_TIP
 from qwenarm.body.clearance import SPARE, Hand, measure
 from qwenarm.body.simulation import Body
-from qwenarm.skills._failure import Failed
-from qwenarm.skills._heightmap import RAISED, Surface
-from qwenarm.skills._motion import Line, above_all, line_down, nearest_yaw
+from qwenarm.skills.failure import Failed
+from qwenarm.skills.heightmap import RAISED, Surface
+from qwenarm.skills.motion import Line, above_all, line_down, nearest_yaw
 
 SNAP = 0.025
 """A thing this near to a point is meant by it, m."""

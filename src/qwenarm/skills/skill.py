@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills._failure import Failed, Motion, Moves
+from qwenarm.skills.failure import Failed, Motion, Moves
 from qwenarm.types import ImagePoint, Param, SkillCall, SkillResult, SkillSpec
 
 KINDS = {ImagePoint: "point", str: "string", float: "number"}
@@ -43,7 +43,7 @@ class Skill:
 
 def skill(act: Callable[..., Motion]) -> Skill:
     """Reads the spec off a generator function. Raises TypeError for a parameter of a type that no model can give."""
-    from qwenarm.skills._motion import go_home
+    from qwenarm.skills.motion import go_home
 
     doc = inspect.cleandoc(act.__doc__ or "")
     told = dict(re.findall(r"^(\w+): (.+)$", doc, flags=re.MULTILINE))

@@ -14,12 +14,12 @@ from functools import cache
 
 import numpy as np
 
-from qwenarm.body.arms._arm import PAD_TIP, Arm
+from qwenarm.body.arms.parts import PAD_TIP, Arm
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.safety import BOX, PERIOD
 from qwenarm.body.simulation import Body
-from qwenarm.skills._failure import Failed, Moves
-from qwenarm.skills._heightmap import Surface
+from qwenarm.skills.failure import Failed, Moves
+from qwenarm.skills.heightmap import Surface
 from qwenarm.types import Control
 
 SPEED_SHARE, ACCELERATION_SHARE = 0.8, 0.7
