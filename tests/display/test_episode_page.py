@@ -1,16 +1,24 @@
 """The page is one file that shows everything, asks nobody for anything and cannot be broken by what a model says."""
 
+import hashlib
 import os
 import re
 import shutil
+from base64 import b64encode
 from dataclasses import replace
+from html import escape
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qwenarm.display import episode_page as page
+from qwenarm.display import html
 from qwenarm.errors import BadInput
+from qwenarm.mind import families
+from qwenarm.mind.prompt import presets
+from qwenarm.mind.prompt.messages import history_text, to_prompt
 from qwenarm.types import (
     Completion,
     Decision,
@@ -76,8 +84,12 @@ def an_episode(words: str = "put the red cube in the blue bowl") -> Episode:
     return Episode("put", 1, "panda", "vlm", 7, words, turns, Outcome.SUCCESS, 1.0, "ab" * 32, setup)
 
 
+def text_of(episode: Episode) -> str:
+    return html.render("episode", **page.page_values(episode))
+
+
 def test_everything_that_was_said_and_done_is_there():
-    html = page.render_page(an_episode())
+    shown = text_of(an_episode())
     for text in (
         "red cube",
         "nothing between the fingers",
@@ -86,37 +98,99 @@ def test_everything_that_was_said_and_done_is_there():
         "success",
         "velocity ×3",
     ):
-        assert text in html
-    assert "qwenarm run &#x27;put the red cube in the blue bowl&#x27; --task put --level 1 --seed 7" in html
-    assert "versions.mujoco" in html and "ab" * 32 in html
-    assert html.count("data:image/png;base64,") == 4
+        assert text in shown
+    assert "qwenarm run &#39;put the red cube in the blue bowl&#39; --task put --level 1 --seed 7" in shown
+    assert "versions.mujoco" in shown and "ab" * 32 in shown
+    assert shown.count("data:image/png;base64,") == 4
 
 
-def test_nothing_is_fetched_and_nothing_is_executed():
-    html = page.render_page(an_episode(EVIL))
-    assert "<script" not in html and "onerror=alert(1)>" not in html
-    sources = re.findall(r'(?:src|href)="([^"]*)"', html)
-    assert sources and all(source.startswith("data:") for source in sources)
-    assert "url(" not in html and "@import" not in html
+class Tags(HTMLParser):
+    """Every tag of a page with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def hostile(episode: Episode) -> Episode:
+    """Every text that a model, a server, a visitor or a ledger may have written is EVIL."""
+    evil_call = SkillCall(EVIL, {EVIL: ImagePoint(0.5, 0.5, EVIL, "front")})
+    message = {"role": EVIL, "content": [{"type": "text", "text": f"Task: {EVIL}\nHistory: {EVIL}"}, {"type": EVIL}]}
+    turns = tuple(
+        replace(
+            turn,
+            decision=Decision((evil_call,), EVIL, EVIL, None, EVIL, (EVIL,)),
+            results=(SkillResult(False, EVIL),),
+            completions=(Completion(EVIL),),
+            prompts=(Prompt((message, message, message), (), ({"name": EVIL},)),),
+            clamps={EVIL: 1},
+            observation=replace(turn.observation, frames=(Frame(picture(0), EVIL),)),
+        )
+        for turn in episode.turns
+    )
+    where = dict.fromkeys(("task", "arm", "policy", "instruction", "final_hash", "detail"), EVIL)
+    setup = {**episode.setup, EVIL: EVIL, "options": {"model": EVIL, EVIL: EVIL}}
+    return replace(episode, **where, turns=turns, setup=setup)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.CRASHED])
+def test_no_text_becomes_markup_and_nothing_is_fetched(outcome):
+    plain, evil = an_episode(), hostile(an_episode())
+    tags = Tags(text_of(replace(evil, outcome=outcome))).found
+    assert {tag for tag, _ in tags} <= {tag for tag, _ in Tags(text_of(replace(plain, outcome=outcome))).found}
+    assert [tag for tag, _ in tags].count("script") == 1
+    for tag, attributes in tags:
+        assert not any(name.startswith("on") or name == "style" for name in attributes), (tag, attributes)
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
+    assert "url(" not in text_of(plain) and "@import" not in text_of(plain)
+
+
+def test_the_policy_of_the_page_allows_its_own_script_and_style_alone():
+    shown = text_of(an_episode())
+    (policy,) = (a["content"] for tag, a in Tags(shown).found if a.get("http-equiv") == "Content-Security-Policy")
+    rules = dict(rule.strip().split(" ", 1) for rule in str(policy).split(";"))
+    assert rules["default-src"] == "'none'" and "unsafe" not in str(policy)
+    for tag in ("script", "style"):
+        (inner,) = re.findall(rf"<{tag}>(.*?)</{tag}>", shown, flags=re.DOTALL)
+        digest = b64encode(hashlib.sha256(inner.encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+
+
+def test_the_history_is_what_the_model_has_read():
+    """Whatever the prompt makes of the past, the page shows it."""
+    family, preset, specs = families.family_named("qwen3_vl"), presets.BUNDLED, ()
+    turns = an_episode().turns
+    for count in range(3):
+        prompt = to_prompt(turns[0].observation, turns[:count], specs, family, preset)
+        told = history_text(turns[:count], preset.history)
+        assert page.read_history(prompt) == told
+        shown = text_of(replace(an_episode(), turns=(replace(turns[0], prompts=(prompt,)),)))
+        assert re.search(rf"<h3>Read as history</h3><p[^>]*>{re.escape(escape(told))}</p>", shown)
+    dialogue = ({"role": role, "content": role.upper()} for role in ("system", "user", "assistant", "tool", "user"))
+    assert page.read_history(Prompt(tuple(dialogue))) == "user: USER\nassistant: ASSISTANT\ntool: TOOL"
 
 
 def test_half_a_character_in_an_old_trace_is_a_question_mark(tmp_path):
     odd = SkillCall("pick", {"at": ImagePoint(0.5, 0.5, "bad \ud83d"), "words": "hi \ude42"})
     episode = replace(an_episode("put \ud800"), turns=(turn(0, Decision((odd,), raw="\ud83d")),))
-    html = page.write_page(episode, tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "bad ?" in html and "hi ?" in html and "put ?" in html
+    shown = page.write_page(episode, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "bad ?" in shown and "hi ?" in shown and "put ?" in shown
 
 
 def test_a_crash_shows_its_traceback_and_no_turns():
-    crashed = replace(an_episode(), turns=(), outcome=Outcome.CRASHED, detail="Traceback: <boom>")
-    html = page.render_page(crashed)
-    assert "Traceback: &lt;boom&gt;" in html and "No turn was played" in html
+    shown = text_of(replace(an_episode(), turns=(), outcome=Outcome.CRASHED, detail="Traceback: <boom>"))
+    assert "Traceback: &lt;boom&gt;" in shown and "No turn was played" in shown
 
 
 def test_points_stay_in_the_picture_and_only_on_their_camera():
-    html = page.render_page(an_episode())
-    assert html.count(">1 red cube<") == 2
-    assert html.count(">2 blue bowl<") == 1  # only turn 2 shows the wrist
+    shown = text_of(an_episode())
+    assert shown.count(">1 red cube<") == 2
+    assert shown.count(">2 blue bowl<") == 1  # only turn 2 shows the wrist
 
 
 def test_small_films_are_inside_and_long_ones_are_linked(tmp_path, monkeypatch):
@@ -124,8 +198,8 @@ def test_small_films_are_inside_and_long_ones_are_linked(tmp_path, monkeypatch):
     film.write_bytes(b"12345")
     assert "data:video/mp4;base64,MTIzNDU=" in page.write_page(an_episode(), tmp_path / "a.html", film).read_text()
     monkeypatch.setattr(page, "EMBED_BYTES", 4)
-    html = page.write_page(an_episode(), tmp_path / "pages" / "b.html", film).read_text()
-    assert 'src="../film.mp4"' in html
+    shown = page.write_page(an_episode(), tmp_path / "pages" / "b.html", film).read_text()
+    assert 'src="../film.mp4"' in shown
 
 
 def test_a_place_that_cannot_be_written_is_bad_input(tmp_path):
@@ -142,6 +216,7 @@ def chromium() -> str:
     return found
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_without_errors_or_sideways_scrolling(tmp_path: Path, scheme, width):
@@ -162,8 +237,15 @@ def test_a_browser_shows_it_without_errors_or_sideways_scrolling(tmp_path: Path,
             "const a = t.getBoundingClientRect(), b = t.closest('figure').getBoundingClientRect();"
             "return a.left >= b.left - 1 && a.right <= b.right + 1 && a.top >= b.top - 1 && a.bottom <= b.bottom + 1})"
         )
+        slider = tab.get_by_label("Go to")
+        slider.focus()
+        for _ in range(2):
+            slider.press("ArrowRight")
+        current = tab.locator(".turn.current header b").inner_text()
+        followed = tab.locator(".stage .still figcaption").inner_text()
         if shots := os.environ.get("QWENARM_SCREENSHOTS"):
             tab.screenshot(path=f"{shots}/page-{scheme}-{width}.png", full_page=True)
         browser.close()
     assert complaints == [] and overflow <= 0 and marks
-    assert len(images) == 4 and all(w == 320 for w in images)
+    assert len(images) == 4 + 1 and all(w == 320 for w in images)  # the first one is shown on the stage, too
+    assert current == "Turn 3" and followed.startswith("front")

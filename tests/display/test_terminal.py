@@ -1,13 +1,17 @@
-"""The live view: one row per turn, a moving line on a terminal only, the outcome at the end."""
+"""The live view: a row per turn, a moving line on a terminal only, the outcome at the end, nobody else's controls."""
 
 import io
+import unicodedata
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from qwenarm.display.terminal import LiveView
+from qwenarm.display.terminal import LiveView, SafeConsole, without_controls
 from qwenarm.types import (
     Decision,
     Episode,
@@ -29,6 +33,8 @@ TURNS = (
         1, OBS, Decision((PICK, SkillCall("done"))), (SkillResult(False, "out of reach by 4 cm"),), seconds={"model": 1}
     ),
 )
+HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x1b[2K\rsuccess\u202e\x9b31m\x08"
+"""Writes the clipboard, wipes a line, forges an outcome, reverses what follows, recolours, goes back."""
 
 
 def made(**parts: Any) -> Any:
@@ -36,19 +42,19 @@ def made(**parts: Any) -> Any:
     return SimpleNamespace(**parts)
 
 
-def shown(terminal: bool, outcome: Outcome = Outcome.OUT_OF_TURNS) -> str:
+def shown(
+    terminal: bool, outcome: Outcome = Outcome.OUT_OF_TURNS, width: int = 100, words: str = "put [it] there"
+) -> str:
     text = io.StringIO()
-    view = LiveView(Console(file=text, force_terminal=terminal, width=100, highlight=False))
-    view.started(
-        made(setup=made(instruction="put [it] there", unjudged="no rule reads '[it]' :cat:"), arm="panda"), "vlm", 3
-    )
+    view = LiveView(SafeConsole(file=text, force_terminal=terminal, width=width))
+    view.started(made(setup=made(instruction=words, unjudged=f"no rule reads '{words}' :cat:"), arm="panda"), "vlm", 3)
     for turn in TURNS:
         view.looked(OBS)
         for call in turn.decision.calls:
-            view.calling(call)
+            view.calling(replace(call, args={"at": words}))
             view.stepped(made(time_s=1.5))
         view.turned(turn)
-    view.finished(Episode("put", 1, "panda", "vlm", 3, "put it", TURNS, outcome, 0.0, "", detail="[red]boom"))
+    view.finished(Episode("put", 1, "panda", "vlm", 3, words, TURNS, outcome, 0.0, "", detail=f"[red]boom {words}"))
     return text.getvalue()
 
 
@@ -56,7 +62,7 @@ def test_a_pipe_gets_one_row_per_turn_without_escapes():
     lines = shown(terminal=False).splitlines()
     assert "\x1b" not in "".join(lines)
     assert lines[0].startswith("put [it] there") and "seed 3" in lines[0]
-    assert lines[1] == "nobody will judge this: no rule reads '[it]' :cat:"
+    assert lines[1] == "nobody will judge this: no rule reads 'put [it] there' :cat:"
     text = "\n".join(lines)
     assert "broken tool call: [bold]unclosed" in text
     assert "pick red cube (0.50, 0.50): failed: out of reach" in text and "done: not run" in text and "1.00" in text
@@ -71,3 +77,30 @@ def test_a_terminal_says_what_is_happening_and_cleans_up():
 
 def test_a_crash_shows_its_traceback():
     assert "[red]boom" in shown(terminal=False, outcome=Outcome.CRASHED)
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_calls_can_be_read_at_any_width(width):
+    lines = shown(terminal=False, width=width).splitlines()
+    assert all(len(line.rstrip()) <= width for line in lines)
+    assert "pick red cube (0.50, 0.50)" in " ".join(shown(terminal=False, width=width).split())
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OUT_OF_TURNS, Outcome.CRASHED])
+def test_what_others_wrote_commands_no_terminal(outcome):
+    """Everything but rich's own colours and cursor moves is the same as with the text alone."""
+    cleaned = shown(terminal=True, outcome=outcome, words=without_controls(HOSTILE))
+    text = shown(terminal=True, outcome=outcome, words=HOSTILE)
+    assert "]52;" in text and "\x1b]" not in text and "\x07" not in text and "\u202e" not in text and "\x9b" not in text
+    assert text == cleaned
+
+
+@given(st.text())
+def test_no_control_character_is_left_and_nothing_else_is_lost(text):
+    clean = without_controls(text)
+    assert without_controls(clean) == clean
+    assert "".join(c for c in text if c.isprintable()) == "".join(c for c in clean if c.isprintable())
+    for printing in (SafeConsole.out, SafeConsole.print):
+        out = io.StringIO()
+        printing(SafeConsole(file=out, width=80), text)
+        assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in out.getvalue().replace("\n", ""))

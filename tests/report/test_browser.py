@@ -106,7 +106,7 @@ def test_a_cell_leads_to_its_episodes_and_they_to_their_pages(browser, index):
     tab.click("table.episodes a >> nth=0")
     assert tab.evaluate("[...document.images].every(image => image.naturalWidth === 320)")
     assert tab.evaluate("document.images.length") > 0 and complaints == []
-    tab.click("p.eyebrow a >> nth=0")
+    tab.click("nav.eyebrow a >> nth=0")
     assert tab.url == index.as_uri()
     tab.close()
 

@@ -1,12 +1,15 @@
 """The site: all of it is there, all of it is inside, every number agrees, and no rate stands without its interval."""
 
 import csv
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.display.test_episode_page import EVIL
 from tests.report.made import evaluation, rates, suite
 
@@ -14,8 +17,10 @@ from qwenarm import report as reports
 from qwenarm.episode.trace import FILE
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.ledger import MANIFEST, read_manifest
-from qwenarm.report import pages, write_report
-from qwenarm.report.comparing import compare_runs
+from qwenarm.report import site as sites
+from qwenarm.report import write_report
+from qwenarm.report.exports import FILES, LATEX, rich_table
+from qwenarm.report.numbers import compare_runs
 
 
 class Links(HTMLParser):
@@ -26,11 +31,13 @@ class Links(HTMLParser):
         self.targets: list[str] = []
         self.anchors: set[str] = set()
         self.tags: list[str] = []
+        self.pictures = 0
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
         self.tags.append(tag)
+        self.pictures += tag == "img" and found.get("src", "").endswith(".png")
         self.targets += [found[name] for name in ("href", "src") if name in found]
         self.anchors |= {found["id"]} if "id" in found else set()
 
@@ -73,6 +80,7 @@ def test_all_parts_are_there(site):
     found = Links(site / "index.html")
     anchors = {"leaderboard", "families", "models", "latency", "progress", "failures", "cost", "episodes", "cite"}
     assert anchors <= found.anchors and found.tags.count("svg") > 10
+    assert all((site / name).stat().st_size > 200 for name in FILES)
 
 
 def test_every_episode_has_its_page_and_its_row(site, runs):
@@ -87,7 +95,7 @@ UNTOLD = r"<style>.*?</style>|<script>.*?</script>|<svg.*?</svg>|<section id=.re
 
 def test_no_rate_stands_without_its_interval(site):
     for path in (site / "report.md", site / "index.html"):
-        text = re.sub(UNTOLD, " ", path.read_text(), flags=re.DOTALL)
+        text = " ".join(re.sub(UNTOLD, " ", path.read_text(), flags=re.DOTALL).split())
         told = re.findall(r"(\d+) % *(.{12})", text)
         bare = [each for each in told if not re.match(r"\(\d+–\d+\)|Wilson|bootstrap|interval", each[1])]
         assert len(told) > 20 and not bare, f"{path}: {bare[:5]}"
@@ -113,9 +121,9 @@ def test_the_citation_has_the_manifest_s_hash(site, runs):
 
 
 def test_models_are_compared_on_the_page_as_by_compare(site, runs):
-    problems, printed = compare_runs(*runs, who_a="paused")
+    problems, table_ = compare_runs(*runs, who_a="paused")
     assert not problems
-    told = list(printed.columns[1].cells)
+    told = list(rich_table(table_).columns[1].cells)
     assert told[0] == "16" and all(int(pairs) > 0 for pairs in told)
     rows = [row for row in table(site / "comparisons.csv") if row["a"] == "bundled · paused" and row["b"] == "other"]
     assert [row["pairs"] for row in rows] == told
@@ -126,8 +134,42 @@ def test_what_a_model_says_cannot_break_the_site(tmp_path):
     index = write_report([run], tmp_path / "site").index
     for path in index.parent.rglob("*.html"):
         found = Links(path)
-        assert found.tags.count("script") <= 1
+        assert found.tags.count("script") == 1 and found.tags.count("img") == found.pictures
         assert not any(re.match("[a-z]+:(?!,)", target) for target in found.targets)
+        assert "Content-Security-Policy" in path.read_text(encoding="utf-8")
+    text = (index.parent / "report.md").read_text(encoding="utf-8")
+    assert "alert" in text and "<" not in text, "Markdown may hold HTML, so there must be none"
+
+
+@pytest.mark.parametrize("name", ["../private/x.png", "frames/../../private/x.png", "/etc/hostname", "frames/link.png"])
+def test_no_path_leads_out_of_a_run(tmp_path, name):
+    run = evaluation(tmp_path / "run", suite(("put",), 1, ("",)), roles=("vlm",))
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "x.png").write_bytes(next((run / "frames").iterdir()).read_bytes())
+    (run / "frames" / "link.png").symlink_to(tmp_path / "private" / "x.png")
+    line = json.loads((run / FILE).read_text())
+    line["turns"][0]["observation"]["frames"][0]["png"] = name
+    (run / FILE).write_text(json.dumps(line) + "\n")
+    written = write_report([run], tmp_path / "site")
+    assert written.pages == 0 and "No page for line 1" in written.problems[0]
+    assert not any(path.name in ("x.png", "link.png") for path in (tmp_path / "site").rglob("*"))
+
+
+@given(st.text(max_size=40))
+def test_latex_is_shown_as_it_is(text):
+    plain = re.sub(r"\\text\w+\{\}|\\[&%$#_{}]|\$-\$|\$\\cdot\$", "", text.translate(LATEX))
+    assert not re.search(r"[&%$#_{}^~\\]", plain)
+
+
+def test_two_models_stand_side_by_side(site):
+    (path,) = (site / "side-by-side").glob("00.html")
+    text, found = path.read_text(), Links(path)
+    shared = next(
+        row for row in table(site / "comparisons.csv") if row["b"] == "other" and row["a"].startswith("bundled")
+    )
+    assert all(f">{ending}<" in text for ending in ("only A", "only B", "both", "neither"))
+    pages = [target for target in found.targets if target.startswith("../episodes/")]
+    assert len(pages) >= 2 * int(shared["pairs"])
 
 
 def test_half_a_character_in_an_old_ledger_does_not_break_the_site(tmp_path):
@@ -151,7 +193,7 @@ def test_pictures_are_the_trace_s_own(site, runs):
 
 def test_of_many_episodes_failures_and_samples_get_a_page_and_the_site_says_so(tmp_path, monkeypatch):
     run = evaluation(tmp_path / "run", suite(("put",), 6, ("",)))
-    monkeypatch.setattr(pages, "FEW", 10)
+    monkeypatch.setattr(sites, "MAX_FULL_PAGES", 10)
     written = write_report([run], tmp_path / "site")
     assert written.pages == (3 + 1) + 1 + 1  # the model's failures and a success; one of the oracle, one of idle
     assert "--pages all" in written.index.read_text()

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import tyro
-from rich.console import Console
 from rich.text import Text
 from tyro.conf import Positional
 
 from qwenarm.cli import measure, play
+from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import QwenarmError
 
 app = tyro.extras.SubcommandApp()
@@ -59,8 +59,8 @@ def main(args: Sequence[str] | None = None) -> int:
             return _train(words[2:])
         return app.cli(args=words, prog="qwenarm", description=__doc__) or 0
     except QwenarmError as error:
-        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error", "red"), f": {error}"))
+        SafeConsole(stderr=True, soft_wrap=True).print(Text.assemble(("error", "red"), f": {error}"))
         return 2
     except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped. Everything that was finished is kept.")
+        SafeConsole(stderr=True).print("Stopped. Everything that was finished is kept.")
         return 130

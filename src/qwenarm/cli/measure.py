@@ -251,10 +251,11 @@ def compare(
 
     Example: qwenarm compare runs/quick-v1 runs/quick-v1 --who-a bundled --who-b oracle
     """
-    from qwenarm.report.comparing import compare_runs
+    from qwenarm.report.exports import rich_table
+    from qwenarm.report.numbers import compare_runs
 
     problems, table = compare_runs(a, b, who_a, who_b)
     for problem in problems:
         out.print(problem, style="yellow")
-    out.print(table)
+    out.print(rich_table(table))
     return 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from rich.console import Console
 from tyro.conf import arg
 
-# No markup and no emoji: names, folders and messages may hold brackets and colons.
-out = Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
+from qwenarm.display.terminal import SafeConsole
+
+out = SafeConsole()
 
 Listed = Literal["tasks", "arms", "models", "skills", "policies", "axes"]
 Task = Annotated[str, arg(help="a task, see `qwenarm list tasks`, or module:NAME")]

@@ -1,4 +1,4 @@
-"""Short human words for calls, results and endings: the film, the page and the terminal say the same thing."""
+"""Calls, results and endings in short human words: film, page and terminal say the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import shlex
 from qwenarm.types import Decision, Episode, ImagePoint, Outcome, SkillCall, SkillResult, Turn
 
 TIMED = ("model", "physics", "render", "skill", "other")
-"""The parts of a turn's wall seconds, in the order in which they are shown. The film's are not the episode's."""
+"""The parts of a turn's wall-clock seconds, in the order in which they are shown. The film's are not the episode's."""
+OUTCOME_COLORS = {Outcome.SUCCESS: "green", Outcome.UNJUDGED: "yellow"}
 
 
 def arg_text(value: object) -> str:
@@ -23,8 +24,14 @@ def call_text(call: SkillCall) -> str:
     return " ".join([call.name, *map(arg_text, call.args.values())])
 
 
+def short_call(call: SkillCall) -> str:
+    """One call without coordinates: "pick red cube"."""
+    words = (value.label if isinstance(value, ImagePoint) else arg_text(value) for value in call.args.values())
+    return " ".join([call.name, *filter(None, words)])
+
+
 def result_text(result: SkillResult | None) -> str:
-    """ "ok", "failed: out of reach by 4 cm", or "not run" for a call behind a failed one."""
+    """ "ok", "failed: out of reach by 4 cm", or "not run" for a call that comes after a failed one."""
     if result is None:
         return "not run"
     word = "ok" if result.ok else "failed"
@@ -32,7 +39,7 @@ def result_text(result: SkillResult | None) -> str:
 
 
 def pairs(turn: Turn) -> list[tuple[SkillCall, SkillResult | None]]:
-    """Every call of a turn beside its result; None where it was not run."""
+    """Every call of a turn with its result; None where the call was not run."""
     results: list[SkillResult | None] = list(turn.results)
     return list(zip(turn.decision.calls, results + [None] * len(turn.decision.calls), strict=False))
 
@@ -44,14 +51,8 @@ def decision_text(decision: Decision) -> str:
     return "; ".join(map(call_text, decision.calls)) or "no call"
 
 
-def short_call(call: SkillCall) -> str:
-    """One call without coordinates: "pick red cube"."""
-    words = (value.label if isinstance(value, ImagePoint) else arg_text(value) for value in call.args.values())
-    return " ".join([call.name, *filter(None, words)])
-
-
 def total_seconds(episode: Episode) -> dict[str, float]:
-    """Wall seconds by part over the whole episode, in the order of TIMED."""
+    """Wall-clock seconds by part over the whole episode, in the order of TIMED, without the parts that took none."""
     sums = {name: sum(turn.seconds.get(name, 0.0) for turn in episode.turns) for name in TIMED}
     return {name: value for name, value in sums.items() if value > 0}
 
@@ -63,7 +64,7 @@ def total_clamps(episode: Episode) -> dict[str, int]:
 
 
 def command(episode: Episode) -> str:
-    """The command line that plays this episode again. setup["options"]: what the caller chose beyond the scene."""
+    """The command line that plays this episode again."""
     options = {"policy": episode.policy, **episode.setup.get("options", {})}
     words = ["qwenarm", "run"]
     if episode.setup.get("words"):
@@ -72,9 +73,6 @@ def command(episode: Episode) -> str:
     for option, value in options.items():
         words += [f"--{option}", str(value)]
     return shlex.join(words)
-
-
-OUTCOME_COLORS = {Outcome.SUCCESS: "green", Outcome.UNJUDGED: "yellow"}
 
 
 def outcome_color(outcome: Outcome) -> str:

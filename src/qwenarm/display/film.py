@@ -1,7 +1,7 @@
-"""Films an episode for people: the robot at work, what the model sees with its points on it, and what it says and does.
+"""Films an episode for people: the robot at work and, beside it, what the policy sees, says and does.
 
-Motion runs in simulated time or a multiple of it; thinking becomes a still that can be read. The picture is drawn with
-shadows, from a camera that the policy is not shown; neither the drawing nor its time is part of the episode.
+Motion runs at the arm's speed or a multiple of it; thinking becomes a still that can be read. The picture is drawn with
+shadows, by default from a camera that no policy is shown. Neither the drawing nor its time is part of the episode.
 """
 
 from __future__ import annotations
@@ -11,173 +11,208 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from qwenarm.body.cameras import check_cameras
 from qwenarm.body.rendering.renderer import choose_renderer
+from qwenarm.body.safety import PERIOD
 from qwenarm.display.captions import decision_text, outcome_color, result_text, short_call
-from qwenarm.display.mp4 import FilmWriter
+from qwenarm.display.text import Color, write_lines
+from qwenarm.display.video import FilmWriter
 from qwenarm.episode.watchers import Watcher
+from qwenarm.errors import BadInput
 from qwenarm.types import Decision, Episode, Frame, ImagePoint, Observation, SkillCall, SkillResult
 
 if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
     from qwenarm.env import ArmEnv
 
-CAMERA = "wide"
-SIZE = (448, 640)
-"""(H, W) of the picture; the caption strip comes below it."""
-STRIP = 96
-FPS = 20
-"""Pictures a second of film: one per control period at single speed."""
-RAYCAST_SIZE = (336, 480)
-"""The ray caster takes a third of a second for a large picture with shadows."""
-STRIDE = 2
-"""A picture every so many control periods, so that films run at twice the speed and take half as long to draw."""
-INSET = 0.35
-"""Width of what the model sees, as a part of the picture's."""
-STILL_S = (1.2, 2.6)
-"""Shortest and longest still after a decision; in between by the length of the words."""
-RESULT_S, END_S = 0.5, 2.0
+SPEEDS = (1, 2, 4)
+"""How many times faster than the arm a film may run."""
+SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
+"""(H, W) of the pictures."""
+RAYCAST_HEIGHT = 336
+"""The ray caster draws pictures of this height, which are then enlarged: a large one with shadows takes it a second."""
+FPS = round(1 / PERIOD)
+"""Pictures per second: one per control period at single speed."""
+INTRO_S, RESULT_S, END_S = 1.0, 0.5, 2.0
+"""How long the scene, each result and the outcome stand still."""
+THINKING_S = (1.2, 2.6)
+"""The shortest and the longest still after a decision; in between by the length of the text."""
+READING_S_PER_CHARACTER = 0.05
 
-Color = tuple[int, int, int]
-INK, SOFT, PAPER = (238, 236, 230), (160, 163, 172), (22, 23, 27)
+INK, SOFT, PAPER, MARK = (238, 236, 230), (160, 163, 172), (22, 23, 27), (255, 72, 88)
 COLORS = {"green": (76, 195, 138), "red": (255, 123, 107), "yellow": (227, 179, 65)}
-MARK = (255, 72, 88)
 
 
 class FilmRecorder(Watcher):
-    """Writes one episode to an MP4.
+    """Writes one episode to an MP4, or to a GIF if the name ends so. ``written`` tells whether the film is whole."""
 
-    ``written`` says whether there is a whole film at ``path``.
-    """
+    def __init__(
+        self, path: Path | str, speed: int = 2, size: tuple[int, int] = SIZES["720p"], camera: str = "wide"
+    ) -> None:
+        """Args:
+            path: of the film; its folder is made.
+            speed: how many times faster than the arm the film runs, one of SPEEDS.
+            size: (H, W) of the film in pixels.
+            camera: whose view is filmed.
 
-    def __init__(self, path: Path | str) -> None:
-        self.path, self.written = Path(path), False
-        self.words, self.said, self.call, self.turn, self.steps = "", "", "", 0, 0
-        self.film = FilmWriter(path, fps=FPS)
-        self.verdict: tuple[str, str] = ("", "")
-        self.size = SIZE
-        self.seen: np.ndarray | None = None
+        Raises:
+            BadInput: for a speed that is not offered.
+            UnknownName: for a camera that does not exist.
+        """
+        if speed not in SPEEDS:
+            raise BadInput(f"A film cannot run at {speed} times the arm's speed. Valid: {', '.join(map(str, SPEEDS))}.")
+        check_cameras([camera])
+        self.path, self.speed, self.size, self.camera = Path(path), speed, size, camera
+        self.film, self.written = FilmWriter(path, fps=FPS), False
         self.body: Body | None = None
+        self.steps, self.turn = 0, 0
+        self.instruction, self.thought, self.call, self.verdict = "", "", "", ("", "")
+        self.seen: np.ndarray | None = None
+        self.goal: np.ndarray | None = None
+        self._panel: np.ndarray | None = None
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
-        self.words, self.body = env.instruction, env.body
-        self.size = RAYCAST_SIZE if choose_renderer() == "raycast" else SIZE
-        self._hold(1.0, self._scene())
+        self.instruction, self.body = env.instruction, env.body
+        self._hold(INTRO_S)
 
     def looked(self, obs: Observation) -> None:
         self.turn += 1
-        self.words = obs.instruction
-        self.seen = framed(obs.frames[0], (), self._inset) if obs.frames else None
-        self.said, self.call, self.verdict = "", "", ("", "")
+        self.instruction, self.thought, self.call, self.verdict = obs.instruction, "", "", ("", "")
+        self._show(obs, ())
 
     def decided(self, obs: Observation, decision: Decision, seconds: float) -> None:
-        points = [value for call in decision.calls for value in call.args.values() if isinstance(value, ImagePoint)]
-        self.seen = framed(obs.frames[0], points, self._inset) if obs.frames else None
-        self.said, self.call = spoken(decision), decision_text(decision)
+        self._show(
+            obs, [value for call in decision.calls for value in call.args.values() if isinstance(value, ImagePoint)]
+        )
+        self.thought, self.call = decision.thought, _calls_text(decision)
         self.verdict = (f"thought for {seconds:.1f} s", "") if seconds else ("", "")
-        self._hold(min(max(STILL_S[0], 0.05 * len(self.said)), STILL_S[1]), self._scene())
+        self._hold(thinking_s(decision))
 
     def calling(self, call: SkillCall) -> None:
-        self.call, self.verdict = short_call(call), ("", "")
+        self.call, self.verdict, self._panel = short_call(call), ("", ""), None
 
     def stepped(self, body: Body) -> None:
         self.steps += 1
-        if self.steps % STRIDE == 0:
+        if self.steps % self.speed == 0:
             self.film.add(self._compose(self._scene()))
 
     def called(self, call: SkillCall, result: SkillResult) -> None:
         self.verdict = (result_text(result), "green" if result.ok else "red")
-        self._hold(RESULT_S, self._scene())
+        self._hold(RESULT_S)
 
     def finished(self, episode: Episode) -> None:
-        self.said, self.call = "", ""
+        self.thought, self.call = "", ""
         self.verdict = (str(episode.outcome), outcome_color(episode.outcome))
-        self._hold(END_S, self._scene())
+        self._hold(END_S)
         self.close()
         self.written = True
 
     def close(self) -> None:
-        """Ends the file, also that of an episode which was stopped midway; after ``finished`` it does nothing."""
+        """Ends the file, also that of an episode which was stopped; after ``finished`` it does nothing."""
         self.film.close()
 
-    def _scene(self) -> np.ndarray:
-        assert self.body is not None
-        return self.body.frame(CAMERA, self.size, shadows=True).rgb
+    def _show(self, obs: Observation, points: Sequence[ImagePoint]) -> None:
+        """Takes over what the policy sees, with points on it, and the picture of the goal where there is one."""
+        pictures = {frame.camera: frame for frame in obs.frames}
+        goal = pictures.pop("goal", None)
+        width = self._inset_width(goal is not None)
+        self.goal = framed(goal, (), width) if goal else None
+        self.seen = framed(next(iter(pictures.values())), points, width) if pictures else None
+        self._panel = None
+
+    def _inset_width(self, has_goal: bool) -> int:
+        return round(self._panel_width * (0.68 if has_goal else 0.88))
 
     @property
-    def _inset(self) -> int:
-        return round(INSET * self.size[1])
+    def _panel_width(self) -> int:
+        """The scene is 4:3, as all cameras are; the panel takes the rest."""
+        return self.size[1] - round(self.size[0] * 4 / 3)
 
-    def _hold(self, seconds: float, scene: np.ndarray) -> None:
-        picture = self._compose(scene)
+    def _scene(self) -> np.ndarray:
+        """The robot at work, (H, 4/3 H, 3) uint8."""
+        assert self.body is not None
+        height = self.size[0]
+        drawn = min(height, RAYCAST_HEIGHT) if choose_renderer() == "raycast" else height
+        rgb = self.body.frame(self.camera, (drawn, round(drawn * 4 / 3)), shadows=True).rgb
+        if drawn == height:
+            return rgb
+        return np.asarray(Image.fromarray(rgb).resize((round(height * 4 / 3), height), Image.Resampling.BICUBIC))
+
+    def _hold(self, seconds: float) -> None:
+        """Adds a still of the scene as it is, with a panel that is written anew."""
+        self._panel = None
+        picture = self._compose(self._scene())
         for _ in range(round(seconds * FPS)):
             self.film.add(picture)
 
     def _compose(self, scene: np.ndarray) -> np.ndarray:
-        """The picture with the inset and the caption strip, (H + STRIP, W, 3) uint8."""
-        height, width = scene.shape[:2]
-        canvas = Image.new("RGB", (width, height + STRIP), PAPER)
-        canvas.paste(Image.fromarray(scene), (0, 0))
-        if self.seen is not None:
-            _paste_inset(canvas, self.seen)
-        draw = ImageDraw.Draw(canvas)
-        _line(draw, (16, height + 12), self.words, 19, INK, width - 32)
-        _line(draw, (16, height + 40), self.said, 16, SOFT, width - 32)
-        room = width - 48 - _line(draw, (width - 16, height + 67), self._place, 13, SOFT, width, anchor="ra")
-        used = _line(draw, (16, height + 64), self.call, 16, INK, room)
+        """The scene beside the panel, (H, W, 3) uint8. The panel is written only after something has changed."""
+        if self._panel is None:
+            self._panel = self._write_panel()
+        return np.concatenate([scene, self._panel], axis=1)
+
+    def _write_panel(self) -> np.ndarray:
+        """What is wanted, seen, thought, called and achieved, from top to bottom."""
+        height, width = self.size[0], self._panel_width
+        unit = height / 720
+        margin, line = round(20 * unit), width - 2 * round(20 * unit)
+        panel = Image.new("RGB", (width, height), PAPER)
+        y = write_lines(panel, (margin, margin), self.instruction, round(22 * unit), INK, line, 5) + round(10 * unit)
+        for title, picture in (("the goal", self.goal), ("what the policy sees", self.seen)):
+            if picture is not None:
+                y = write_lines(panel, (margin, y), title, round(14 * unit), SOFT, line)
+                y += round(5 * unit)
+                panel.paste(Image.fromarray(picture), (margin, y))
+                y += picture.shape[0] + round(12 * unit)
         text, color = self.verdict
-        _line(draw, (16 + used + 10 * bool(used), height + 64), text, 16, COLORS.get(color, SOFT), room - used - 10)
-        return np.asarray(canvas)
+        y = write_lines(panel, (margin, y), self.thought, round(15 * unit), SOFT, line, 4) + round(4 * unit)
+        y = write_lines(panel, (margin, y), self.call, round(20 * unit), INK, line, 4)
+        write_lines(panel, (margin, y), text, round(18 * unit), COLORS.get(color, SOFT), line, 4)
+        place = f"turn {self.turn}, {self.speed}× speed" if self.turn else f"{self.speed}× speed"
+        top = height - round(36 * unit)
+        ImageDraw.Draw(panel).rectangle((0, top - round(8 * unit), width, height), fill=PAPER)
+        write_lines(panel, (margin, top), place, round(14 * unit), SOFT, line)
+        return np.asarray(panel)
 
-    @property
-    def _place(self) -> str:
-        return f"turn {self.turn}, {STRIDE}x speed" if self.turn else ""
+
+def _calls_text(decision: Decision) -> str:
+    """The calls in words, or why there are none."""
+    return "; ".join(map(short_call, decision.calls)) or decision_text(decision)
 
 
-def spoken(decision: Decision) -> str:
-    """What was said, in one line without the tags around a call; of a policy without words, its thought."""
-    words = decision.raw.replace("<tool_call>", " ").replace("</tool_call>", " ") or decision.thought
-    return " ".join(words.split())
+def thinking_s(decision: Decision) -> float:
+    """How long the still after a decision lasts, in seconds."""
+    shortest, longest = THINKING_S
+    text = decision.thought + _calls_text(decision)
+    return min(max(shortest, READING_S_PER_CHARACTER * len(text)), longest)
+
+
+def turn_starts_s(episode: Episode, speed: int = 2) -> list[float]:
+    """Where each turn begins in the film of an episode, in seconds, and then where the last one ends.
+
+    It follows from the episode, as ``FilmRecorder`` has a fixed length for everything; so a page needs no file beside
+    the film.
+    """
+    stills, steps, starts = round(INTRO_S * FPS), 0, list[float]()
+    for turn in episode.turns:
+        starts.append((stills + steps // speed) / FPS)
+        stills += round(thinking_s(turn.decision) * FPS) + len(turn.results) * round(RESULT_S * FPS)
+        steps += round(turn.sim_time_s / PERIOD)
+    return [*starts, (stills + steps // speed) / FPS]
 
 
 def framed(frame: Frame, points: Sequence[ImagePoint], width: int) -> np.ndarray:
-    """What a policy saw, so many pixels wide, with its points drawn on it, (H, W, 3) uint8."""
+    """What a policy saw, scaled to a width in pixels, with points drawn on it, (H, width, 3) uint8."""
     height = round(width * frame.rgb.shape[0] / frame.rgb.shape[1])
     picture = Image.fromarray(frame.rgb).resize((width, height), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(picture)
     for point in points:
         if point.camera == frame.camera:
             x, y = point.u * width, point.v * height
-            for radius, ink, line in ((9, (0, 0, 0), 5), (8, (255, 255, 255), 4), (7, MARK, 2)):
+            rings: tuple[tuple[int, Color, int], ...] = ((9, (0, 0, 0), 5), (8, (255, 255, 255), 4), (7, MARK, 2))
+            for radius, ink, line in rings:
                 draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=ink, width=line)
             draw.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=MARK)
     return np.asarray(picture)
-
-
-def _paste_inset(canvas: Image.Image, inset: np.ndarray) -> None:
-    """In the upper left corner, with a thin frame and a title."""
-    height, width = inset.shape[:2]
-    draw = ImageDraw.Draw(canvas)
-    draw.rectangle((10, 10, 13 + width, 13 + height), outline=INK, width=2)
-    canvas.paste(Image.fromarray(inset), (12, 12))
-    draw.text(
-        (17, 11 + height), "what the model sees", INK, _font(12), anchor="ls", stroke_width=2, stroke_fill=(0, 0, 0)
-    )
-
-
-def _line(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, ink: Color, room: int, anchor: str = "la"
-) -> int:
-    """Writes one line of text, cut with an ellipsis where it does not fit; returns its width."""
-    font, text = _font(size), " ".join(text.split())[: room // 3]  # few letters are narrower than 3 pixels
-    if draw.textlength(text, font) > room:
-        while text and draw.textlength(text + " …", font) > room:
-            text = text[:-1]
-        text += " …"
-    draw.text(at, text, ink, font, anchor)
-    return round(draw.textlength(text, font))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -1,14 +1,17 @@
-"""The terminal while an episode is played: turn by turn, what was called and achieved, and where the seconds went.
+"""The terminal while an episode is played: every turn leaves a row with its calls, results and seconds.
 
-Every turn leaves one row behind. On a real terminal a last line moves and tells what is happening now.
+On a real terminal a last line moves and tells what is happening now.
 """
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
@@ -22,8 +25,36 @@ if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
 
 REFRESH_S = 0.1
-COLUMNS = ("model", "physics", "render")
-"""Parts of a turn's seconds that get a column; the page has them all."""
+TIME_COLUMNS = ("model", "physics", "render")
+"""The parts of a turn's seconds that get a column; the page has them all."""
+NARROW = 72
+"""A terminal of fewer columns is shown no seconds."""
+
+
+def without_controls(text: str) -> str:
+    """The text without control and format characters, which could move the cursor, recolour or reverse what is read.
+
+    Line breaks and tabs stay. What a model, a server or a ledger says must not command the terminal.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+
+
+class SafeConsole(Console):
+    """A console for text that others wrote: no markup, no emoji codes, and no control characters but its own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"highlight": False, "markup": False, "emoji": False, **options})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of what is printed; those that are no command of rich itself are cleaned."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=without_controls(segment.text))
+
+    def out(self, *objects: Any, **how: Any) -> None:
+        """Prints as it is, without wrapping; control characters are left out here, too."""
+        super().out(*(without_controls(str(each)) for each in objects), **how)
 
 
 class LiveView(Watcher):
@@ -40,7 +71,7 @@ class LiveView(Watcher):
         self.console.print(Text.assemble((env.setup.instruction, "bold"), (where, "dim")))
         if env.setup.unjudged:
             self.console.print(Text(f"nobody will judge this: {env.setup.unjudged}", style="yellow"))
-        self.console.print(_row("turn", Text("calls"), [f"{name} s" for name in COLUMNS]), style="dim")
+        self.console.print(self._row("turn", Text("calls"), [f"{name} s" for name in TIME_COLUMNS]), style="dim")
         if self.console.is_terminal:
             self.status = self.console.status("setting the scene")
             self.status.start()
@@ -57,8 +88,8 @@ class LiveView(Watcher):
             self._show(f"{self.call}   {body.time_s:.1f} s")
 
     def turned(self, turn: Turn) -> None:
-        seconds = [f"{turn.seconds.get(name, 0.0):.2f}" for name in COLUMNS]
-        self.console.print(_row(str(turn.index + 1), _said(turn), seconds))
+        seconds = [f"{turn.seconds.get(name, 0.0):.2f}" for name in TIME_COLUMNS]
+        self.console.print(self._row(str(turn.index + 1), _calls_text(turn), seconds))
         self.turn = turn.index + 2
         self._show("looking")
 
@@ -73,30 +104,29 @@ class LiveView(Watcher):
         if self.status is not None:
             self.status.update(Text(f"turn {self.turn}: {doing}"))
 
-
-def _row(turn: str, said: Text, seconds: list[str]) -> Table:
-    """One line of the table: turn, calls with results, seconds."""
-    row = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    row.add_column(justify="right", width=4)
-    row.add_column(ratio=1)
-    for _ in seconds:
-        row.add_column(justify="right", width=9, style="dim")
-    row.add_row(turn, said, *seconds)
-    return row
+    def _row(self, turn: str, calls: Text, seconds: list[str]) -> Table:
+        """One line: turn, calls with results and, where there is room, seconds."""
+        row = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        row.add_column(justify="right", width=4)
+        row.add_column(ratio=1)
+        shown = seconds if self.console.width >= NARROW else []
+        for _ in shown:
+            row.add_column(justify="right", width=9, style="dim")
+        row.add_row(turn, calls, *shown)
+        return row
 
 
 def outcome_line(episode: Episode) -> Text:
-    """How it ended, in one coloured line."""
+    """How an episode ended, in one coloured line; after a crash with the traceback."""
     line = Text(str(episode.outcome), style=f"bold {outcome_color(episode.outcome)}")
-    line.append(
-        f"  after {len(episode.turns)} turns, {sum(turn.sim_time_s for turn in episode.turns):.1f} s of the arm"
-    )
+    moved_s = sum(turn.sim_time_s for turn in episode.turns)
+    line.append(f"  after {len(episode.turns)} turns, {moved_s:.1f} s of the arm")
     if episode.outcome == "crashed":
         line.append("\n" + episode.detail.strip(), style="red")
     return line
 
 
-def _said(turn: Turn) -> Text:
+def _calls_text(turn: Turn) -> Text:
     """The calls of a turn with their results; of an unreadable answer, why."""
     if turn.decision.error:
         return Text(decision_text(turn.decision), style="red")

@@ -1,4 +1,4 @@
-"""The report's numbers as CSV files for other programs, and its tables as Markdown for papers and pull requests."""
+"""A report's numbers as CSV, and its tables as Markdown, LaTeX and for the terminal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qwenarm.report.citing import citation
+from rich.table import Table as RichTable
+
 from qwenarm.report.entrants import Entrant
 from qwenarm.report.fields import Field, Table
+from qwenarm.report.manifests import citation
 from qwenarm.report.numbers import Report
+from qwenarm.report.paper import write_figures
 from qwenarm.report.scores import Compared, Contrast, Rate, Standing, cell_scores, rate
 from qwenarm.report.tables import (
     METRICS,
@@ -25,18 +28,33 @@ from qwenarm.report.tables import (
     metrics_table,
 )
 
+FILES = (
+    "report.md", "leaderboard.csv", "cells.csv", "comparisons.csv", "episodes.csv", "leaderboard.tex",
+    "figures/success.svg", "figures/success.pdf", "figures/progress.svg", "figures/progress.pdf",
+    "figures/failures.svg", "figures/failures.pdf",
+)  # fmt: skip
+"""What stands beside the front page."""
+MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "\n": " "})
+LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "·": r"$\cdot$"}
+)
 
-def write_texts(report: Report, out: Path) -> None:
-    """Everything beside the pages."""
+
+def write_exports(report: Report, out: Path) -> None:
+    """Writes FILES."""
     write_csv(out / "leaderboard.csv", leaderboard_rows(report.everybody))
     write_csv(out / "cells.csv", cell_rows(report.everybody))
     write_csv(out / "comparisons.csv", contrast_rows(report.standings, report.comparisons))
     write_csv(out / "episodes.csv", episode_rows(report.everybody))
     (out / "report.md").write_text(markdown(report), encoding="utf-8", errors="replace")
+    (out / "leaderboard.tex").write_text(latex(leaderboard_table(report.standings)), encoding="utf-8", errors="replace")
+    write_figures(report.shown, report.models[0], out / "figures")
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """A CSV file with a head; without rows an empty file."""
+    rows = list(rows)
     names = list(dict.fromkeys(name for row in rows for name in row))
     with open(path, "w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.DictWriter(file, names, restval="")
@@ -51,7 +69,7 @@ def leaderboard_rows(everybody: Iterable[Entrant]) -> list[dict[str, Any]]:
 
 
 def cell_rows(everybody: Iterable[Entrant]) -> list[dict[str, Any]]:
-    """Every cell of every entrant, changed ones beside their matched controls (a: changed, b: unchanged)."""
+    """Every cell of every entrant, perturbed ones beside the same seeds without it (a: perturbed, b: unchanged)."""
     return [
         {**_who(e), **asdict(score.cell), **_rate("", score.score), **(_contrast(score.change) if score.change else {})}
         for e in everybody
@@ -123,23 +141,54 @@ def markdown(report: Report) -> str:
     tables += [comparison_table(a, b, rows) for a, b, rows in report.comparisons]
     tables.append(metrics_table(report.everybody))
     problems = ["## Read this first", _list(report.problems)] if report.problems else []
-    parts = [f"## {table.caption}\n\n{markdown_table(table)}" for table in tables if table.rows]
-    return "\n\n".join([f"# {report.title}", *problems, *parts, "## To cite", _list(map(citation, report.runs))]) + "\n"
+    parts = [f"## {_plain(table.caption)}\n\n{markdown_table(table)}" for table in tables if table.rows]
+    head, cite = f"# {_plain(report.title)}", ["## To cite", _list(map(citation, report.runs))]
+    return "\n\n".join([head, *problems, *parts, *cite]) + "\n"
 
 
 def markdown_table(table: Table) -> str:
     """A table without its caption."""
     head = [f"| {' | '.join(map(_plain, table.columns))} |", "|" + " --- |" * len(table.columns)]
-    return "\n".join([*head, *(f"| {' | '.join(map(_text, row))} |" for row in table.rows)])
+    return "\n".join([*head, *(f"| {' | '.join(_plain(_text(field)) for field in row)} |" for row in table.rows)])
 
 
 def _text(field: Field) -> str:
-    return _plain(field.text + (" " if field.small.startswith("(") else " · " if field.small else "") + field.small)
+    return field.text + (" " if field.small.startswith("(") else " · " if field.small else "") + field.small
 
 
 def _plain(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Text that Markdown shows as it is: neither HTML nor markup of its own."""
+    return text.translate(MARKDOWN)
 
 
 def _list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {_plain(line)}" for line in lines)
+
+
+def latex(table: Table) -> str:
+    """A table for papers. It needs the package booktabs."""
+    rows = [" & ".join(_text(field).translate(LATEX) for field in row) + r" \\" for row in table.rows]
+    head = " & ".join(column.translate(LATEX) for column in table.columns) + r" \\"
+    spec = "l" + "r" * (len(table.columns) - 1)
+    begin = [r"\begin{table}", rf"\caption{{{table.caption.translate(LATEX)}}}", rf"\begin{{tabular}}{{{spec}}}"]
+    lines = [*begin, r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def rich_table(table: Table) -> RichTable:
+    """A table for the terminal."""
+    shown = RichTable(
+        title=table.caption,
+        title_justify="left",
+        title_style="",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="dim",
+    )
+    for i, column in enumerate(table.columns):
+        two_lines = column.replace("only ", "only\n").replace(", ", ",\n")  # fits into 80 columns
+        shown.add_column(two_lines, justify="right" if i else "left", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*(f"{field.text}\n{field.small}".strip() for field in row))
+    return shown

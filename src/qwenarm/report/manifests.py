@@ -1,4 +1,4 @@
-"""What a run's manifest asks for, whether it is whole, and whether all of it was played."""
+"""A run's manifest: whether it is whole, whether everything it asks for was played, and how to cite the run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qwenarm.display.episode_page import flat
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.evaluate import UNDER_CHANGE
 from qwenarm.evaluation.ledger import MANIFEST, manifest_sha256, read_manifest
-from qwenarm.report.records import Record, Scene
+from qwenarm.report.fields import Field, Table
+from qwenarm.report.records import Record, Run, Scene
 
 
 def checked_manifest(folder: Path, problems: list[str]) -> Mapping[str, Any]:
-    """The manifest, {} where there is none; what is wrong with it is added to the problems."""
+    """The manifest, {} where there is none. What is wrong with it is added to ``problems`` in sentences."""
     try:
         manifest = read_manifest(folder)
     except (BadInput, OSError) as error:
@@ -29,7 +31,7 @@ def checked_manifest(folder: Path, problems: list[str]) -> Mapping[str, Any]:
 
 
 def missing(folder: Path, manifest: Mapping[str, Any], records: Sequence[Record]) -> list[str]:
-    """A sentence for each policy that has not played all that it was asked to, by the manifest."""
+    """A sentence for each policy that has not played everything that the manifest asks for."""
     try:
         return list(dict.fromkeys(_missing(manifest, records)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -37,7 +39,7 @@ def missing(folder: Path, manifest: Mapping[str, Any], records: Sequence[Record]
 
 
 def _missing(manifest: Mapping[str, Any], records: Sequence[Record]) -> Iterator[str]:
-    """What was asked for and is not there: an evaluation that was stopped, or is still going on."""
+    """An evaluation may have been stopped, or may still be running."""
     for run in manifest.get("runs", ()):
         wanted = _wanted(run, int(manifest["first_seed"]))
         for role, policy in run.get("policies", {}).items():
@@ -57,7 +59,7 @@ def _missing(manifest: Mapping[str, Any], records: Sequence[Record]) -> Iterator
 
 
 def _wanted(run: Mapping[str, Any], first_seed: int) -> set[Scene]:
-    """The scenes of a manifest's run."""
+    """The scenes that an evaluation's entry in the manifest asks for."""
     return {
         Scene(task, int(level), first_seed + i, run["combos"], perturbations)
         for block in run["blocks"]
@@ -66,3 +68,27 @@ def _wanted(run: Mapping[str, Any], first_seed: int) -> set[Scene]:
         for perturbations in block["perturbations"]
         for i in range(int(block["seeds"]))
     }
+
+
+def citation(run: Run) -> str:
+    """One line: versions, suite, the manifest's hash, seeds, renderer."""
+    manifest = run.manifest
+    seeds = sorted({record.key.seed for record in run.records})
+    digest = str(manifest.get("suite_sha256", ""))[:16]
+    suites = ", ".join(sorted({record.key.suite for record in run.records}))
+    parts = [
+        f"qwenarm {manifest.get('versions', {}).get('qwenarm', 'of unknown version')}",
+        f"suite {suites}{f' (sha256 {digest})' if digest else ''}",
+        f"manifest sha256 {manifest['sha256']}" if manifest.get("sha256") else "no manifest",
+        f"{len(run.records):,} episodes with seeds {seeds[0]} to {seeds[-1]}",
+        f"renderer {manifest.get('renderer', 'unknown')}",
+    ]
+    return "; ".join(parts) + "."
+
+
+def facts_table(run: Run) -> Table:
+    """The folder and the whole manifest, name by name."""
+    facts = {"folder": str(run.folder), **flat(run.manifest)}
+    return Table(
+        f"The manifest of {run.name}", ("name", "value"), tuple((Field(k), Field(v)) for k, v in facts.items())
+    )

@@ -1,4 +1,4 @@
-"""Everything that a report writes down, computed once, and what its reader must know first."""
+"""All numbers of a report, computed once, and what its reader must know first."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from pathlib import Path
 
 from qwenarm.evaluation.suites import AD_HOC
-from qwenarm.report.entrants import MODEL, Entrant, controls_of, entrants
+from qwenarm.report.entrants import MODEL, Entrant, choose, controls_of, entrants
 from qwenarm.report.fields import Table
 from qwenarm.report.records import Run
+from qwenarm.report.runs import read_runs
 from qwenarm.report.scores import Compared, Standing, comparison, leaderboard
-from qwenarm.report.tables import changes_table
+from qwenarm.report.tables import changes_table, comparison_table
 
-MOST_PAIRS = 10
-"""So many pairs of models are compared; ``qwenarm compare`` compares any two."""
+MAX_COMPARISONS = 10
+"""Of more pairs of models only the first are compared; ``qwenarm compare`` compares any two."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """runs: at least one. everybody: all that played, models first. standings: models, best first; else everybody."""
+    """runs: at least one. everybody: all that played, models first. standings: the models, best first; where no model
+    played, everybody. problems: sentences for the reader."""
 
     runs: Sequence[Run]
     everybody: Sequence[Entrant]
@@ -32,6 +35,11 @@ class Report:
     def models(self) -> list[Entrant]:
         """Those whose score is the question; where no model played, everybody."""
         return [standing.entrant for standing in self.standings]
+
+    @property
+    def others(self) -> list[Entrant]:
+        """Everybody else."""
+        return [entrant for entrant in self.everybody if entrant not in self.models]
 
     @cached_property
     def shown(self) -> list[Entrant]:
@@ -47,30 +55,54 @@ class Report:
         return f"Evaluation on {', '.join(sorted(names))}"
 
     def perturbations(self, entrant: Entrant) -> Table:
-        """An entrant's perturbations beside their controls."""
+        """An entrant under each perturbation, beside the same seeds without it."""
         return changes_table(entrant, controls_of(entrant, self.everybody).get("oracle"))
 
 
 def make_report(runs: Sequence[Run]) -> Report:
-    """All numbers."""
+    """Counts and compares everything that the runs hold."""
     everybody = entrants(runs)
     standings = leaderboard(everybody)
     models = [standing.entrant for standing in standings if standing.entrant.is_model]
     pairs = list(combinations(models, 2))
-    compared = [(a, b, comparison(a, b)) for a, b in pairs[:MOST_PAIRS]]
+    compared = [(a, b, comparison(a, b)) for a, b in pairs[:MAX_COMPARISONS]]
     problems = [problem for run in runs for problem in run.problems] + [*across(runs), *_unequal(standings)]
-    if len(pairs) > MOST_PAIRS:
+    if len(pairs) > MAX_COMPARISONS:
         problems.append(
-            f"Of {len(pairs)} pairs of models {MOST_PAIRS} are compared here; `qwenarm compare` compares any."
+            f"Of {len(pairs)} pairs of models {MAX_COMPARISONS} are compared here; `qwenarm compare` compares any two."
         )
     return Report(runs, everybody, standings, compared, problems)
 
 
+def compare_runs(a: Path, b: Path, who_a: str = "", who_b: str = "") -> tuple[list[str], Table]:
+    """Compares two policies pair by pair.
+
+    Args:
+        a: the folder of a run.
+        b: the folder of another one, or of the same.
+        who_a: words of the first one's name, see ``entrants.choose``.
+        who_b: words of the other one's name.
+
+    Returns:
+        What the reader must know first, and the table.
+
+    Raises:
+        BadInput: for a run without episodes.
+        UnknownName: unless exactly one policy is meant on each side.
+    """
+    runs = read_runs([a, b])
+    everybody = entrants(runs)
+    one = choose([e for e in everybody if e.run is runs[0]], who_a)
+    other = choose([e for e in everybody if e.run is runs[-1] and (e is not one or who_b)], who_b)
+    problems = [problem for run in runs for problem in run.problems] + [*across(runs)]
+    return problems, comparison_table(one, other, comparison(one, other))
+
+
 def across(runs: Sequence[Run]) -> Iterator[str]:
-    """What a reader must know of runs that stand side by side, or were played in several sittings."""
+    """What a reader must know of runs that are shown together, or that were played at different times."""
     for run in runs:
         if "," in (sources := _sources(run)):
-            yield f"{run.name} was played with several states of the source code ({sources})."
+            yield f"{run.name} was played with more than one version of the source code ({sources})."
     yield from _namesakes(runs)
     told = {
         "suite": [", ".join(sorted({record.key.suite for record in run.records})) for run in runs],
@@ -85,7 +117,7 @@ def across(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _namesakes(runs: Sequence[Run]) -> Iterator[str]:
-    """Models that are called the same and are not: another file of weights, another prompt, other settings."""
+    """Models of one name that differ in weights, prompt or settings."""
     found: dict[tuple[str, ...], dict[str, str]] = {}
     for run in runs:
         for record in run.records:
@@ -104,7 +136,7 @@ def _versions(run: Run) -> str:
 
 
 def _sources(run: Run) -> str:
-    """Which states of qwenarm's own files have played."""
+    """Which versions of qwenarm's own files have played."""
     return ", ".join(dict.fromkeys(str(entry.get("source", ""))[:8] for entry in run.manifest.get("runs", ())))
 
 

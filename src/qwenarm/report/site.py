@@ -1,204 +1,277 @@
-"""The front page of a report: the same parts in the same order, with words for whoever reads one for the first time."""
+"""The pages of a report: the front page, lists of episodes, the episodes, and two models side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from html import escape
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+from PIL import Image
+
+from qwenarm.display import html
+from qwenarm.display.episode_page import page_values
+from qwenarm.episode.trace import read_at
+from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import Cell
-from qwenarm.report import figures, html
-from qwenarm.report.citing import citation, facts_table
-from qwenarm.report.entrants import Entrant
-from qwenarm.report.fields import rate_text
-from qwenarm.report.html import bullets, figure, fold, section, small_multiples, table
+from qwenarm.report import figures, tables
+from qwenarm.report.entrants import CONTROLS, Entrant
+from qwenarm.report.exports import FILES
+from qwenarm.report.fields import Field, Table, rate_text
+from qwenarm.report.manifests import citation, facts_table
 from qwenarm.report.numbers import Report
-from qwenarm.report.pages import SAMPLE, Site, cell_anchor
-from qwenarm.report.scores import Rate
-from qwenarm.report.tables import (
-    causes_table,
-    change_cells_table,
-    comparison_table,
-    controls_table,
-    endings_table,
-    is_attributed,
-    leaderboard_table,
-    matrix_table,
-    metrics_table,
-    pairs_table,
-)
+from qwenarm.report.records import Record
+from qwenarm.types import Episode, Frame
 
-TEXTS = ("report.md", "leaderboard.csv", "cells.csv", "comparisons.csv", "episodes.csv")
-"""What stands beside the front page."""
-READING = (
-    "17/20 · 85 % (64–95): 17 of 20 episodes succeeded; the rate's 95 % Wilson interval is 64 to 95 %. With few "
-    "episodes intervals are wide, and that is the truth.",
-    "Every ending but success is a failure: crashes, unreadable answers and time-outs count.",
-    "All policies play the same seeds, so they are compared pair by pair: the exact McNemar test looks at the scenes "
-    "in which only one of the two succeeded; the difference has Newcombe's paired interval. Without common scenes "
-    "Barnard's exact test is used.",
-    "p values are not corrected for how many of them a report shows: of twenty true nothings one falls below 0.05.",
-    "Rates over several perturbations count each layout once: their intervals come from a bootstrap by layout.",
-)
+Which = Literal["auto", "all", "none"]
+MAX_FULL_PAGES = 2000
+"""Up to this many episodes each of them gets a page."""
+SAMPLED_ROLES = tuple(role for role in CONTROLS if role != "oracle")
+"""Controls that fail by the thousand, as they should."""
 
 
-def index(report: Report, site: Site, sampled: bool) -> str:
-    """The front page as HTML. sampled: whether only some episodes have a page."""
-    parts = [
-        ("leaderboard", "Leaderboard", _leaderboard(report)),
-        ("families", "Families and perturbations", _families(report, site)),
-        ("models", "Models against each other", _comparisons(report)),
-        ("latency", "Success against latency", _latency(report)),
-        ("progress", "Progress over turns", _progress(report)),
-        ("failures", "Why episodes fail", _failures(report)),
-        ("cost", "What episodes cost", table(metrics_table(report.everybody))),
-        ("episodes", "Every episode", _episodes(report, site, sampled)),
-        ("cite", "To cite and repeat", _cite(report)),
-    ]
-    parts = [part for part in parts if part[2]]
-    absent = _absent(report, {anchor for anchor, _, _ in parts})
-    parts.append(
-        ("reading", "How to read this", bullets([*READING, *(f"Not in this report: {what}" for what in absent)]))
-    )
-    links = "".join(f'<li><a href="#{anchor}">{escape(title)}</a></li>' for anchor, title, _ in parts)
-    body = "".join(section(anchor, title, inner) for anchor, title, inner in parts)
-    return html.page(
-        report.title, f'{_header(report)}<nav aria-label="Contents"><ul>{links}</ul></nav>{_problems(report)}{body}'
-    )
+@dataclass
+class Site:
+    """The files of a report, by their names relative to its folder. written: the episodes' pages that exist."""
+
+    out: Path
+    report: Report
+    which: Which
+    written: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        everybody = self.report.everybody
+        self._lists = {id(e): f"episodes/{i:02d}-{slug(e.name)[:60]}.html" for i, e in enumerate(everybody)}
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether only some episodes get a page."""
+        return self.which == "auto" and sum(len(e.records) for e in self.report.everybody) > MAX_FULL_PAGES
+
+    def chosen(self) -> list[tuple[Entrant, Record]]:
+        """The episodes that get a page: all of them or, if they are many, the failures and some others."""
+        everybody = self.report.everybody if self.which != "none" else ()
+        if not self.is_sampled:
+            return [(e, record) for e in everybody for record in e.records]
+        return [(e, record) for e in everybody for records in e.cells().values() for record in _sample(e, records)]
+
+    def list_name(self, entrant: Entrant) -> str:
+        """The list of an entrant's episodes."""
+        return self._lists[id(entrant)]
+
+    def page_name(self, entrant: Entrant, record: Record) -> str:
+        """The page of an episode. The line's number makes it unique."""
+        folder = self.list_name(entrant).removesuffix(".html")
+        return f"{folder}/{record.line:05d}-{cell_anchor(record.cell)}-{record.key.seed}.html"
+
+    def pair_name(self, index: int) -> str:
+        """The page on which the models of a comparison stand side by side."""
+        return f"side-by-side/{index:02d}.html"
+
+    @staticmethod
+    def film_name(record: Record) -> str:
+        """The film of an episode, which need not exist."""
+        return f"films/{slug(*asdict(record.key).values())}.mp4"
+
+    def write_page(self, entrant: Entrant, record: Record) -> str:
+        """Writes the page of an episode; returns "", or a sentence that says why there is none."""
+        pictures = _Pictures(entrant.run.folder, self.out)
+        name, film = self.page_name(entrant, record), self.film_name(record)
+        where = f"{record.where}, {record.key.perturbations or 'unchanged'}"
+        cause = f"cause: {record.cause}" if record.cause and not record.success else ""
+        trail = [
+            ("Report", "../../index.html"),
+            (entrant.name, f"../{Path(self.list_name(entrant)).name}#{cell_anchor(record.cell)}"),
+            (" · ".join(filter(None, (where, cause))), ""),
+        ]
+        try:
+            episode = read_at(entrant.run.folder, record.offset, pictures.get)
+            has_film = (self.out / film).is_file()
+            values = page_values(
+                episode, f"../../{film}" if has_film else "", lambda frame: f"../../{pictures.keep(frame)}", trail
+            )
+            (self.out / name).parent.mkdir(parents=True, exist_ok=True)
+            html.write(self.out / name, "episode", **values)
+        except (BadInput, LookupError, TypeError, ValueError, AttributeError) as error:
+            (self.out / name).unlink(missing_ok=True)
+            return f"No page for line {record.line + 1} of {entrant.run.name}: {error}"
+        self.written.add(name)
+        return ""
+
+    def write_overviews(self) -> Path:
+        """Writes the lists, the comparisons and the front page, which links to all that was written before."""
+        for entrant in self.report.everybody:
+            self._write("list", self.list_name(entrant), entrant=entrant, table=self._episodes_table(entrant))
+        for i, (a, b, _) in enumerate(self.report.comparisons):
+            self._write("side_by_side", self.pair_name(i), a=a, b=b, table=self._pair_table(a, b))
+        self._write("report", "index.html", **self._front_values())
+        return self.out / "index.html"
+
+    def _write(self, template: str, name: str, **values: Any) -> None:
+        path = self.out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        html.write(path, template, **values)
+
+    def _front_values(self) -> dict[str, Any]:
+        report = self.report
+        models = [e for e in report.models if e.is_model]
+        return {
+            "report": report,
+            "site": self,
+            "best": report.standings[0],
+            "records": [record for e in report.everybody for record in e.records],
+            "tables": tables,
+            "figures": figures,
+            "latency": figures.latency_plots(models),
+            "rate_text": rate_text,
+            "link": lambda entrant, cell: f"{self.list_name(entrant)}#{cell_anchor(cell)}",
+            "attributed": any(map(tables.is_attributed, report.models)),
+            "changed": any(record.key.perturbations for e in report.models for record in e.records),
+            "files": FILES,
+            "citation": citation,
+            "facts_table": facts_table,
+            "max_pages": MAX_FULL_PAGES,
+        }
+
+    def _href(self, entrant: Entrant, record: Record) -> str:
+        """The page of an episode as seen from a folder below the report's; "" where there is none."""
+        name = self.page_name(entrant, record)
+        return f"../{name}" if name in self.written else ""
+
+    def _episodes_table(self, entrant: Entrant) -> Table:
+        """Every episode, cell by cell."""
+        rows = [
+            self._episode_row(entrant, record, "" if i else cell_anchor(cell))
+            for cell, records in entrant.cells().items()
+            for i, record in enumerate(records)
+        ]
+        columns = ("task", "change", "seed", "instruction", "ended", "cause", "progress", "turns", "line")
+        film = f"qwenarm replay {entrant.run.folder} --index LINE-1 --film film.mp4"
+        caption = f"{len(entrant.records):,} episodes with their lines in the ledger. To film any of them: {film}"
+        return Table(caption, columns, tuple(rows))
+
+    def _episode_row(self, entrant: Entrant, record: Record, anchor: str) -> tuple[Field, ...]:
+        ties = " or ".join(record.cause.also) if record.cause and record.why else ""
+        return (
+            Field(record.where, anchor=anchor),
+            Field(record.key.perturbations or "unchanged"),
+            Field(str(record.key.seed), sort=record.key.seed),
+            Field(record.instruction, href=self._href(entrant, record), tone="text"),
+            _outcome_field(record),
+            Field(record.why or "–", ties),
+            Field(f"{record.progress:.0%}", sort=record.progress),
+            Field(str(len(record.curve)), sort=len(record.curve)),
+            Field(str(record.line + 1), sort=record.line + 1),
+        )
+
+    def _pair_table(self, a: Entrant, b: Entrant) -> Table:
+        """Every scene that both played, with how it ended for each."""
+        rows = []
+        for scene in sorted(
+            a.scenes.keys() & b.scenes.keys(), key=lambda s: (s.task, s.level, s.perturbations, s.seed)
+        ):
+            mine, other = a.scenes[scene], b.scenes[scene]
+            who = "both" if mine.success and other.success else "only A" if mine.success else "only B"
+            rows.append(
+                (
+                    Field(mine.where),
+                    Field(scene.perturbations or "unchanged"),
+                    Field(str(scene.seed), sort=scene.seed),
+                    Field(mine.instruction, tone="text"),
+                    Field(who if mine.success or other.success else "neither"),
+                    _outcome_field(mine, self._href(a, mine)),
+                    _outcome_field(other, self._href(b, other)),
+                    Field(str(len(mine.curve)), sort=len(mine.curve)),
+                    Field(str(len(other.curve)), sort=len(other.curve)),
+                )
+            )
+        columns = ("task", "change", "seed", "instruction", "succeeds", "A ended", "B ended", "turns A", "turns B")
+        return Table(f"{len(rows):,} scenes that both played. A: {a.name}. B: {b.name}", columns, tuple(rows))
 
 
-def _header(report: Report) -> str:
-    best = report.standings[0]
-    oracle = best.controls.get("oracle")
-    beside = f"; the oracle in {_rate(oracle.b)} of the same scenes" if oracle else ""
-    records = [record for entrant in report.everybody for record in entrant.records]
-    tiles = {
-        "models": sum(entrant.is_model for entrant in report.everybody),
-        "families": len({record.key.task for record in records}),
-        "perturbations": len({record.key.perturbations for record in records} - {""}),
-        "episodes": len(records),
-    }
-    listed = "".join(f"<div><dt>{name}</dt><dd>{value:,}</dd></div>" for name, value in tiles.items())
-    return (
-        f'<header><p class="eyebrow">qwenarm report</p><h1>{escape(report.title)}</h1>'
-        f'<p class="lede"><b>{escape(best.entrant.name)}</b> succeeds in {_rate(best.score)} of its '
-        f'unchanged episodes{beside}.</p><dl class="tiles">{listed}</dl></header>\n'
-    )
+def _outcome_field(record: Record, href: str = "") -> Field:
+    return Field(record.outcome, href=href, tone="green" if record.success else "red")
 
 
-def _rate(score: Rate) -> str:
-    """In one piece within a sentence."""
-    return f'<span class="rate">{escape(rate_text(score))}</span>'
+def _sample(entrant: Entrant, records: Sequence[Record]) -> list[Record]:
+    """Of a cell: the first success, and every failure or, of a control that fails anyway, the first."""
+    won, lost = [r for r in records if r.success], [r for r in records if not r.success]
+    return won[:1] + (lost[:1] if entrant.role in SAMPLED_ROLES else lost)
 
 
-def _problems(report: Report) -> str:
-    if not report.problems:
-        return '<p class="fine">Every line of every ledger was read, and all that was asked for was played.</p>\n'
-    few, rest = report.problems[:8], report.problems[8:]
-    more = fold(f"{len(rest)} more", bullets(rest)) if rest else ""
-    return f'<div class="problems card" role="note"><h2>Read this first</h2>{bullets(few)}{more}</div>\n'
+def slug(*words: object) -> str:
+    """Words as part of a file's or an anchor's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", " ".join(map(str, words))).strip("-").lower()
 
 
-def _words(text: str) -> str:
-    """What a newcomer should know first. text: HTML."""
-    return f'<p class="words">{text}</p>'
+def cell_anchor(cell: Cell) -> str:
+    """Where in the list of an entrant's episodes a cell begins."""
+    return slug(cell.task, cell.level, cell.perturbations or "unchanged")
 
 
-def _leaderboard(report: Report) -> str:
-    words = _words(
-        "A score means little alone. Beside each model stand, on the same scenes: the <b>oracle</b>, which knows where "
-        "everything is; the model given the scene as <b>text</b>, told something <b>wrong</b>, or <b>blind</b>; "
-        "<b>random</b> and <b>idle</b>."
-    )
-    caption = "Dots are rates on unchanged episodes, whiskers 95 % Wilson intervals; hollow dots are controls."
-    plot = figure("Success by family", figures.rates_figure(report.shown), caption)
-    versus = controls_table(report.standings)
-    beside = fold("Each model against its controls, pair by pair", table(versus)) if versus.rows else ""
-    return words + table(leaderboard_table(report.standings)) + plot + beside
+class _Pictures:
+    """Stands for the pictures of a trace without decoding them: a page needs their names and sizes alone."""
+
+    def __init__(self, folder: Path, out: Path) -> None:
+        self.folder, self.out = folder, out
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def get(self, name: str) -> np.ndarray:
+        """Black, and as large as the picture; (H, W, 3) uint8.
+
+        Raises:
+            ValueError: for a name that leads out of the run's folder.
+            OSError: when there is no such picture.
+        """
+        if name not in self._arrays:
+            if not (self.folder / name).resolve().is_relative_to(self.folder.resolve()):
+                raise ValueError(f"{name!r} lies outside of the run's folder")
+            with Image.open(self.folder / name) as picture:
+                width, height = picture.size
+            self._arrays[name] = np.broadcast_to(np.uint8(0), (height, width, 3))
+        return self._arrays[name]
+
+    def keep(self, frame: Frame) -> str:
+        """Puts a frame's picture into the report's folder, as a hard link where that is possible; returns its name."""
+        name = next(name for name, array in self._arrays.items() if array is frame.rgb)
+        target = self.out / name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(self.folder / name, target)
+            except OSError:
+                shutil.copyfile(self.folder / name, target)
+        return name
 
 
-def _families(report: Report, site: Site) -> str:
-    words = _words(
-        "Each axis of change is named with its strength, 1 to 3. A change is set against the same seeds without it, "
-        "and beside the oracle under the same change: a scene that nobody can solve says nothing of a model. Press a "
-        "cell for its episodes."
-    )
-
-    def link(entrant: Entrant, cell: Cell) -> str:
-        return f"{site.list_name(entrant)}#{cell_anchor(cell)}"
-
-    return words + "".join(
-        fold(e.name, table(matrix_table(e, link), "matrix") + _changes(report, e), is_open=e is report.models[0])
-        for e in [*report.models, *(e for e in report.everybody if e not in report.models)]
-    )
+def to_film(models: Iterable[Entrant], most: int) -> Iterator[tuple[Entrant, Record]]:
+    """Which episodes are filmed: of each model the first failure in each cell, up to ``most`` of them."""
+    for entrant in models:
+        lost = (next((r for r in records if not r.success), None) for records in entrant.cells().values())
+        yield from [(entrant, record) for record in lost if record][:most]
 
 
-def _changes(report: Report, entrant: Entrant) -> str:
-    perturbations, cells = report.perturbations(entrant), change_cells_table(entrant)
-    return table(perturbations) + fold("Task by task", table(cells)) if perturbations.rows else ""
+def write_film(path: Path, folder: Path, record: Record) -> str:
+    """Films an episode by replaying it, unless that was done before.
 
+    Returns:
+        "", or a sentence that says so when the replay ended differently.
+    """
+    from qwenarm.display.film import FilmRecorder
+    from qwenarm.episode.replay import replay
+    from qwenarm.factory import env_of
 
-def _comparisons(report: Report) -> str:
-    tables = [table(comparison_table(a, b, rows)) for a, b, rows in report.comparisons]
-    if len(tables) < 2:
-        return "".join(tables)
-    return table(pairs_table(report.comparisons)) + fold("Each pair by family and change", "".join(tables))
-
-
-def _latency(report: Report) -> str:
-    plots = figures.latency_figures([e for e in report.models if e.is_model])
-    caption = "While the model thinks the world runs on for so long. Whiskers are 95 % Wilson intervals."
-    return figure("Unchanged episodes", small_multiples(plots), caption) if plots else ""
-
-
-def _progress(report: Report) -> str:
-    caption = (
-        "Mean share of a task's stages that are done, over all unchanged episodes; those that have ended keep their "
-        "last one. Bands are 95 % bootstrap intervals of the mean."
-    )
-    body = figures.key(report.shown) + small_multiples(figures.progress_figures(report.shown))
-    return figure("Mean progress after each turn", body, caption)
-
-
-def _failures(report: Report) -> str:
-    parts = []
-    for e in report.models:
-        how = "by cause" if is_attributed(e) else "by ending"
-        tables = (endings_table(e), causes_table(e))
-        counts = fold("The counts", "".join(table(each) for each in tables if each.rows))
-        parts.append(figure(f"{e.name}: {how}", figures.failures_figure(e) + counts))
-    words = _words(
-        "A cause is found by playing a failed episode again with one part at a time replaced by the oracle's: the "
-        "first replacement that turns it into a success names the cause; where only several together do, all of them "
-        "are named."
-    )
-    return words + "".join(parts)
-
-
-def _episodes(report: Report, site: Site, sampled: bool) -> str:
-    items = "".join(
-        f'<li><a href="{site.list_name(e)}">{escape(e.name)}</a> <span class="soft">{len(e.records):,} episodes, '
-        f"{sum(not record.success for record in e.records):,} failed</span></li>"
-        for e in report.everybody
-    )
-    note = _words(escape(SAMPLE)) if sampled else ""
-    links = ", ".join(f'<a href="{name}">{name}</a>' for name in TEXTS)
-    return f'{note}<ul class="card plain">{items}</ul><p class="soft">The same as text: {links}.</p>'
-
-
-def _cite(report: Report) -> str:
-    return "".join(
-        f'<pre class="card cite">{escape(citation(run))}</pre>{fold("The manifest", table(facts_table(run), "facts"))}'
-        for run in report.runs
-    )
-
-
-def _absent(report: Report, there: Collection[str]) -> Iterator[str]:
-    """What could be here, and how to get it. there: the parts that are."""
-    if not any(map(is_attributed, report.models)):
-        yield "Causes of failures: qwenarm attribute RUN."
-    if "models" not in there:
-        yield "A comparison of models: qwenarm report RUN OTHER_RUN."
-    if "latency" not in there:
-        yield "Success against latency: qwenarm eval --clock latency:1, in the same folder."
-    if not any(record.key.perturbations for e in report.models for record in e.records):
-        yield "Changes: qwenarm eval --axes look:2,words:1."
+    if path.is_file():
+        return ""
+    episode: Episode = read_at(folder, record.offset)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    env = env_of(episode)
+    try:
+        again = replay(env, episode, [FilmRecorder(path)])
+    finally:
+        env.close()
+    return "" if again.same else f"The film of line {record.line + 1} of {folder} shows another end than was recorded."

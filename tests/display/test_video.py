@@ -6,7 +6,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from qwenarm.display.mp4 import FilmWriter
+from qwenarm.display.video import FilmWriter
 from qwenarm.errors import BadInput
 
 

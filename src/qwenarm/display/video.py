@@ -1,4 +1,4 @@
-"""Writes MP4 films picture by picture: H.264 in yuv420p, which every browser and player shows."""
+"""Writes films picture by picture: MP4 with H.264 in yuv420p, which every browser and player shows, or GIF."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ import numpy as np
 
 from qwenarm.errors import BadInput
 
-QUALITY = ("-crf", "20", "-preset", "veryfast", "-movflags", "+faststart")
+MP4_OPTIONS = ("-crf", "20", "-preset", "veryfast", "-movflags", "+faststart")
 """Hardly visible losses, little time, and an index at the front so that a page can play the file while it loads."""
+GIF_FPS, GIF_WIDTH = 10, 640
+GIF_OPTIONS = (
+    "-filter_complex",
+    f"fps={GIF_FPS},scale='min({GIF_WIDTH},iw)':-1:flags=lanczos,split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=none",
+)
+"""Fewer and smaller pictures, and one palette for all of them, so that nothing flickers."""
 
 
 class FilmWriter:
-    """A film under construction; nothing but the current picture is kept in memory.
+    """A film under construction. The name's ending, .mp4 or .gif, says what is written.
 
     The first picture fixes the size; an odd side is made even by repeating the last row or column, as yuv420p demands.
-    Used as a context manager it closes the file whatever happens: a film of what led to an exception can be watched.
-    Raises BadInput for what is no picture or has another size, OSError if the file cannot be written.
+    As a context manager it always closes the file, so a film of what led to an exception can be watched.
     """
 
     def __init__(self, path: Path | str, fps: int = 20) -> None:
@@ -31,9 +36,14 @@ class FilmWriter:
         self._closed = False
 
     def add(self, rgb: np.ndarray) -> None:
-        """Appends one picture, (H, W, 3) uint8."""
+        """Appends one picture, (H, W, 3) uint8.
+
+        Raises:
+            BadInput: for an array that is no picture or has another size than the first, or when the film is closed.
+            OSError: when the file cannot be written.
+        """
         if self._closed:
-            raise BadInput(f"The film {self.path} is closed already.")
+            raise BadInput(f"The film {self.path} is already closed.")
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
             raise BadInput(f"A film takes pictures of shape (H, W, 3) in uint8, not {rgb.shape} in {rgb.dtype}.")
         if self._ffmpeg is None:
@@ -61,10 +71,18 @@ class FilmWriter:
     def _start(self, rgb: np.ndarray) -> Generator[None, np.ndarray | None, None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         height, width = _even(rgb).shape[:2]
+        is_gif = self.path.suffix.lower() == ".gif"
         ffmpeg = imageio_ffmpeg.write_frames(
-            str(self.path), (width, height), fps=self.fps, codec="libx264", pix_fmt_in="rgb24", pix_fmt_out="yuv420p",
-            quality=None, macro_block_size=2, output_params=list(QUALITY),  # pyright: ignore[reportArgumentType]
-        )  # fmt: skip
+            str(self.path),
+            (width, height),
+            fps=self.fps,
+            codec="gif" if is_gif else "libx264",
+            pix_fmt_in="rgb24",
+            pix_fmt_out="pal8" if is_gif else "yuv420p",
+            quality=None,  # pyright: ignore[reportArgumentType]
+            macro_block_size=2,
+            output_params=list(GIF_OPTIONS if is_gif else MP4_OPTIONS),
+        )
         ffmpeg.send(None)  # starts the program
         return ffmpeg
 

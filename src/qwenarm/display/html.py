@@ -1,0 +1,59 @@
+"""Writes HTML pages from the templates in this package.
+
+Text is never markup: the templates escape whatever a model, a server or a visitor wrote. A page fetches nothing from
+elsewhere and runs no script but our own; its Content-Security-Policy names both by their hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from qwenarm.display import captions
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("qwenarm.display"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _asset("style.css"), _asset("page.js")
+    policy = (
+        f"default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {_csp_hash(style)}; "
+        f"script-src {_csp_hash(script)}; base-uri 'none'; form-action 'none'"
+    )
+    found.globals |= {"style": style, "script": script, "policy": policy, "captions": captions}
+    return found
+
+
+def _asset(name: str) -> str:
+    return files("qwenarm.display").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _csp_hash(text: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def render(template: str, **values: Any) -> str:
+    """A page as text. template: the name of a file in ``templates``, without ``.html.jinja``."""
+    return _environment().get_template(f"{template}.html.jinja").render(values)
+
+
+def write(path: Path, template: str, **values: Any) -> None:
+    """Writes a page piece by piece, so that a large one never stands in memory.
+
+    Lone surrogates, which old traces hold, become question marks.
+    """
+    stream = _environment().get_template(f"{template}.html.jinja").stream(values)
+    stream.enable_buffering(500)
+    stream.dump(str(path), encoding="utf-8", errors="replace")
