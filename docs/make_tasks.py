@@ -22,8 +22,7 @@ from qwenarm.episode.rollout import drive
 from qwenarm.episode.watchers import Watcher
 from qwenarm.factory import RunConfig, perform
 from qwenarm.registry import list_names, load
-from qwenarm.tasks import Goal, Setup
-from qwenarm.tasks.core.events import Voice
+from qwenarm.tasks import Goal, InstructionUpdates, MoveGoal, Setup
 from qwenarm.types import Episode, Observation, SkillCall
 
 PAGE = Path(__file__).parent / "tasks.md"
@@ -177,15 +176,19 @@ def section(name: str) -> str:
 def _judged(kind: type[Goal], named: bool) -> str:
     """When a goal is reached and what counts on the way, as its docstrings say."""
     which = f" ({kind.__name__})" if named else ""
-    names = "|".join(getattr(kind, "__dataclass_fields__", ["-"]))
-    success = re.split(rf"(?:^| )(?:{names})(?:, \w+)*: ", " ".join((inspect.getdoc(kind) or "").split()))[0]
-    progress = " ".join((inspect.getdoc(kind.progress) or inspect.getdoc(Goal.progress) or "").split())
+    counting = kind.steps if issubclass(kind, MoveGoal) else kind.progress
+    success, progress = (_prose(inspect.getdoc(each)) for each in (kind, counting))
     return f"**Success{which}**: {success}\n\n**Progress{which}**: {progress}"
+
+
+def _prose(doc: str | None) -> str:
+    """A docstring as one paragraph, without its sections."""
+    return " ".join(re.split(r"\n\n(?:Attributes|Args|Returns|Raises):\n|\n\nReturns ", doc or "")[0].split())
 
 
 def _quoted(setup: Setup) -> str:
     """What is said at first, and what later on."""
-    later = [phrase.text for each in setup.happenings if isinstance(each, Voice) for phrase in each.phrases]
+    later = [phrase.text for each in setup.events if isinstance(each, InstructionUpdates) for phrase in each.phrases]
     return "- " + " … ".join(f"“{text}”" for text in (setup.instruction, *later))
 
 

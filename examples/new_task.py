@@ -12,7 +12,7 @@ from qwenarm.body.objects.spec import GRASPABLE
 from qwenarm.body.state import WorldState
 from qwenarm.episode.rollout import drive
 from qwenarm.factory import RunConfig, perform
-from qwenarm.tasks import Cast, Setup, Task
+from qwenarm.tasks import SceneBuilder, Setup, Task
 from qwenarm.types import SkillCall
 
 
@@ -44,12 +44,12 @@ class Tidy:
         return sorted(outside, key=lambda i: i != state.holding)
 
 
-def make(cast: Cast, level: int) -> Setup:
+def make(builder: SceneBuilder, level: int) -> Setup:
     """One episode, drawn from the cast's random generator. Higher levels have more to tidy up."""
-    tray = cast.draw(["tray"])
-    cast.add(level + 1, GRASPABLE)
-    words = cast.rng.choice([f"tidy up: everything into the {tray.label}", f"clear the table into the {tray.label}"])
-    return Setup(cast.scene(needed=2), Tidy(tray.id), str(words), max_turns=2 * len(cast.specs) + 2)
+    tray = builder.add(["tray"])
+    builder.add_up_to(level + 1, GRASPABLE)
+    words = builder.rng.choice([f"tidy up: everything into the {tray.label}", f"clear the table into the {tray.label}"])
+    return Setup(builder.build(needed=2), Tidy(tray.id), str(words), max_turns=2 * len(builder.specs) + 2)
 
 
 TASK = Task("tidy", "Everything loose goes into the tray.", ("two things", "three things"), make)

@@ -14,13 +14,13 @@ from qwenarm.tasks.put import TASK as PUT
 VICTIM = FIRST_SEED + 1
 
 
-def _make(cast, level):
+def _make(builder, level):
     mode = os.environ.get("DEADLY", "")
-    if mode and cast.rng.bit_generator.seed_seq.entropy == VICTIM and not Path(mode).exists():
+    if mode and builder.rng.bit_generator.seed_seq.entropy == VICTIM and not Path(mode).exists():
         if mode != "always":
             Path(mode).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return PUT.make(cast, level)
+    return PUT.make(builder, level)
 
 
 TASK = replace(PUT, name="deadly", make=_make)

@@ -221,10 +221,10 @@ def test_what_happens_by_itself_happens_every_period_and_may_change_the_words():
 
     class Interrupted:
         def build(self, *args):
-            return replace(build(*args), happenings=(Interrupts(),))
+            return replace(build(*args), events=(Interrupts(),))
 
     env._task = Interrupted()  # type: ignore[assignment]
-    for _ in range(2):  # a new episode begins with its own words, and its own happenings
+    for _ in range(2):  # a new episode begins with its own words, and its own events
         env.reset(seed=1)
         first = env.instruction
         told = [env.step(np.append(env.body.hold().qpos, 0.08))[4]["instruction"] for _ in range(5)]

@@ -33,7 +33,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.perturbations import Perturbations, changed_arm, changed_combos, changed_layout, changed_setup, checked
 from qwenarm.registry import load
-from qwenarm.tasks.core.goal import Happening, Setup
+from qwenarm.tasks.core.goal import Event, Setup
 from qwenarm.tasks.core.task import Combos, Task
 from qwenarm.tasks.language.free_task import free_setup
 from qwenarm.types import Control, Frame
@@ -108,7 +108,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._goal_frames: dict[tuple[int, int], Frame] = {}
         self.instruction = self.setup.instruction
         self.body = Body(self.setup.scene, self._arm)
-        self.body.after_step = [partial(self._happen, happening) for happening in self.setup.happenings]
+        self.body.after_step = [partial(self._happen, event) for event in self.setup.events]
         self._steps = 0
         self._progress, success = self._judge()
         picture = self.goal_frame(self.frame_size) if self.cameras else None
@@ -156,8 +156,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             setup = free_setup(words, rng, self.level, combos, layout)
         return changed_setup(self.perturbations, seed, setup)
 
-    def _happen(self, happening: Happening, body: Body) -> None:
-        self.instruction = happening.step(body) or self.instruction
+    def _happen(self, event: Event, body: Body) -> None:
+        self.instruction = event.step(body) or self.instruction
 
     def _to_control(self, action: np.ndarray) -> Control:
         if self.control == "joint":

@@ -44,7 +44,7 @@ class Drifting(ArmEnv):
     def _build(self, seed, words):
         setup = super()._build(seed, words)
         self.thing = setup.scene.objects[0].spec.id
-        return replace(setup, happenings=(Drift(self.thing),), max_turns=2)
+        return replace(setup, events=(Drift(self.thing),), max_turns=2)
 
 
 def played(clock, texts=(LOOK, LOOK), seconds=0.0, policy="vlm"):

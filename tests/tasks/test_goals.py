@@ -12,7 +12,7 @@ from qwenarm.body.objects.spec import WALL, make_spec
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange, Relation, Sort
-from qwenarm.tasks.core.goal import NEAR_BY, SIDES
+from qwenarm.tasks.core.planning import SIDE_DIRECTIONS, SIDE_GAP_M
 from qwenarm.types import SkillCall
 
 UPRIGHT = np.array([1.0, 0, 0, 0])
@@ -148,7 +148,7 @@ def test_next_to(distance, holds):
     assert relation.holds(play(Arrange((relation,)), state, calls[:-1])[0])
 
 
-@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("side", SIDE_DIRECTIONS)
 @given(angle=st.floats(-3.1, 3.1), gap=st.floats(0.0, 0.3))
 @settings(deadline=None, max_examples=60)
 def test_a_side_is_a_quarter_of_all_directions_as_the_front_camera_sees_them(side, angle, gap):
@@ -157,13 +157,13 @@ def test_a_side_is_a_quarter_of_all_directions_as_the_front_camera_sees_them(sid
     way = reach * np.array([np.cos(angle), np.sin(angle)])
     thing = replace(thing, pos=np.array([*(base.pos[:2] + way), thing.pos[2]]))
     state = replace(world(CUBE, OTHER), objects={CUBE.id: base, OTHER.id: thing})
-    holding = [s for s in SIDES if Relation(OTHER.id, CUBE.id, True, s).holds(state)]
+    holding = [s for s in SIDE_DIRECTIONS if Relation(OTHER.id, CUBE.id, True, s).holds(state)]
     (u, v), (at_u, at_v) = (
         project(x.pos, np.array(FRONT.pos), FRONT.axes(), FRONT.fovy_deg, 1.0)[0] for x in (thing, base)
     )
     seen = {"left": u < at_u, "right": u > at_u, "front": v > at_v, "behind": v < at_v}
     assert len(holding) <= 1 and all(seen[s] for s in holding)
-    if gap < NEAR_BY - 1e-6 and abs(abs(way[0]) - abs(way[1])) > 1e-6:
+    if gap < SIDE_GAP_M - 1e-6 and abs(abs(way[0]) - abs(way[1])) > 1e-6:
         assert len(holding) == 1
     turned = Relation(
         CUBE.id, OTHER.id, True, {"left": "right", "right": "left", "front": "behind", "behind": "front"}[side]
@@ -171,7 +171,7 @@ def test_a_side_is_a_quarter_of_all_directions_as_the_front_camera_sees_them(sid
     assert turned.holds(state) == Relation(OTHER.id, CUBE.id, True, side).holds(state)
 
 
-@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("side", SIDE_DIRECTIONS)
 def test_the_solver_puts_a_thing_on_the_side_that_is_wished(side):
     goal, state = Arrange((Relation(OTHER.id, CUBE.id, True, side),)), world(CUBE, THIRD, OTHER)
     end, progress = play(goal, state, goal.solve(state))

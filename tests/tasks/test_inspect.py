@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from qwenarm.body.objects.spec import make_spec
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.registry import load
-from qwenarm.tasks.inspect.task import Inspection
-from qwenarm.tasks.inspect.verdicts import read_verdict, verdict_of
+from qwenarm.tasks.inspect.goal import Inspection
+from qwenarm.tasks.inspect.verdict import last_verdict, read_verdict
 from qwenarm.types import SkillCall
 
 BIN, OTHER = make_spec("bowl", "white"), make_spec("box", "red")
@@ -119,9 +119,9 @@ def test_what_is_no_verdict_is_none(text):
 )
 def test_every_verdict_in_json_is_read_among_any_words(numbers, before, after):
     said = (SkillCall("say", {"text": f"{before}{json.dumps({'bad': sorted(numbers)})}{after}"}), SkillCall("done"))
-    assert verdict_of(said) == numbers
+    assert last_verdict(said) == numbers
 
 
 def test_the_last_verdict_counts_and_other_talk_does_not():
     said = [SkillCall("say", {"text": text}) for text in ('{"bad": [1]}', '{"bad": []}', "I am done.")]
-    assert verdict_of(said) == frozenset() and verdict_of(said[-1:]) is None and verdict_of(said[:1]) == {1}
+    assert last_verdict(said) == frozenset() and last_verdict(said[-1:]) is None and last_verdict(said[:1]) == {1}

@@ -9,7 +9,8 @@ from qwenarm.body.scene import GAP
 from qwenarm.body.state import TOUCH, ObjectState
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange, Relation
-from qwenarm.tasks.long.task import LENGTHS, InOrder, Progress
+from qwenarm.tasks.long.goal import InOrder, SubgoalTracker
+from qwenarm.tasks.long.task import SUBGOAL_COUNT
 
 from .test_goals import BOWL, CUBE, OTHER, UPRIGHT, moved, play, world
 
@@ -18,11 +19,11 @@ FIRST, SECOND = Arrange((Relation(CUBE.id, BOWL.id),)), Arrange((Relation(OTHER.
 
 def counted(*states):
     """The goal after these states have been seen."""
-    so_far = Progress((FIRST, SECOND))
+    tracker = SubgoalTracker((FIRST, SECOND))
     for state in states:
-        if so_far.at < 2:
-            so_far.see(state)
-    return InOrder(so_far, Arrange(FIRST.relations + SECOND.relations))
+        if tracker.reached < 2:
+            tracker.check(state)
+    return InOrder(tracker, Arrange(FIRST.relations + SECOND.relations))
 
 
 START = world(CUBE, OTHER, BOWL)
@@ -38,10 +39,10 @@ def test_in_order_it_is_a_success():
 
 def test_the_second_before_the_first_does_not_count():
     goal = counted(START, WRONG, BOTH)
-    assert goal.so_far.at == 1 and not goal.success(BOTH) and goal.progress(BOTH) < 1.0
+    assert goal.tracker.reached == 1 and not goal.success(BOTH) and goal.progress(BOTH) < 1.0
     again = replace(BOTH, holding=OTHER.id)
-    goal.so_far.see(again)
-    goal.so_far.see(BOTH)
+    goal.tracker.check(again)
+    goal.tracker.check(BOTH)
     assert goal.success(BOTH)
 
 
@@ -55,8 +56,8 @@ def test_what_has_come_undone_is_no_success_and_is_done_again():
 def test_rows_are_as_long_as_the_level_says_and_name_every_thing(level):
     for seed in range(10):
         setup = load("tasks", "long").build(np.random.default_rng(seed), level)
-        assert len(setup.goal.so_far.goals) == LENGTHS[level - 1]
-        for relation in (r for goal in setup.goal.so_far.goals if len(goal.relations) == 1 for r in goal.relations):
+        assert len(setup.goal.tracker.goals) == SUBGOAL_COUNT[level - 1]
+        for relation in (r for goal in setup.goal.tracker.goals if len(goal.relations) == 1 for r in goal.relations):
             assert setup.scene.spec(relation.what).label in setup.instruction
             assert setup.scene.spec(relation.where).label in setup.instruction
 
@@ -85,7 +86,7 @@ def test_the_hand_has_room_for_all_that_is_taken_and_a_bowl_holds_one_thing(leve
                 break
             assert has_room(state, state[pick.args["at"]]), (seed, pick)
             state, _ = play(goal, state, [pick, more[0]])
-            goal.so_far.see(state)
+            goal.tracker.check(state)
         assert goal.success(state), seed
         for bowl in (name for name, thing in things.items() if thing.spec.shape == "bowl"):
             assert sum(state.inside(name, bowl) for name in things) <= 1, seed

@@ -15,8 +15,8 @@ from qwenarm.episode.replay import replay
 from qwenarm.episode.rollout import drive
 from qwenarm.factory import RunConfig, env_of, perform
 from qwenarm.registry import load
-from qwenarm.tasks.parcels.rules import COLOR, SINGLE, Clause, Rule
-from qwenarm.tasks.parcels.task import Routes
+from qwenarm.tasks.parcels.goal import RouteParcels
+from qwenarm.tasks.parcels.rule import COLOR, SIGN, Clause, RoutingRule
 from qwenarm.types import Control
 
 BOWL, BOX, TRAY = make_spec("bowl", "white"), make_spec("box", "red"), make_spec("tray", "black")
@@ -33,7 +33,7 @@ def on_the_belt(seed, arm="panda"):
     """An environment after its reset, and its goal."""
     env = ArmEnv("parcels", arm, level=3, cameras=())
     env.reset(seed=seed)
-    assert isinstance(env.setup.goal, Routes)
+    assert isinstance(env.setup.goal, RouteParcels)
     return env, env.setup.goal
 
 
@@ -56,8 +56,8 @@ def parcel(number, color="red", **marks):
 
 
 def test_an_exception_overrules_the_rest():
-    rule = Rule(
-        (Clause(SINGLE["glass"], "glass", TRAY), Clause(COLOR, "red", BOWL), Clause(COLOR, "blue", BOX)), exception=True
+    rule = RoutingRule(
+        (Clause(SIGN, "glass", TRAY), Clause(COLOR, "red", BOWL), Clause(COLOR, "blue", BOX)), has_exception=True
     )
     assert rule.place_of(parcel(1, "blue", top="glass")) == TRAY.id
     assert rule.place_of(parcel(2, "blue", sides="crack")) == BOX.id
@@ -83,7 +83,7 @@ def test_every_place_has_its_parcels_and_the_rule_can_be_read_off_them(seed, lev
 
 def test_what_goes_wrong_is_counted():
     right, wrong, fallen, open_ = (parcel(i) for i in range(1, 5))
-    goal = Routes(tuple((spec.id, BOWL.id) for spec in (right, wrong, fallen, open_)), drift=-0.01)
+    goal = RouteParcels(tuple((spec.id, BOWL.id) for spec in (right, wrong, fallen, open_)), belt_speed=-0.01)
     start = world(right, wrong, fallen, open_, BOWL, BOX, time_s=30.0)
     state = moved(moved(start, right.id, BOWL.id), wrong.id, BOX.id)
     state = moved(state, fallen.id, (0.5, 0.62, -0.7))
@@ -99,13 +99,13 @@ def test_a_parcel_that_leans_on_another_lies_in_its_place_but_not_in_the_hand():
     first, second = parcel(1), parcel(2)
     state = moved(world(first, second, BOWL, BOX), first.id, BOWL.id)
     leaning = moved(state, second.id, tuple(state[BOWL.id].pos + [0.04, 0, 0.006 + 0.03 + 0.022]))
-    goal = Routes(((first.id, BOWL.id), (second.id, BOWL.id)))
+    goal = RouteParcels(((first.id, BOWL.id), (second.id, BOWL.id)))
     assert not goal.success(state) and goal.success(leaning)
     assert not goal.success(replace(leaning, holding=second.id))
 
 
 def test_the_belt_is_faster_from_level_to_level():
-    speeds = {level: [abs(build(level, seed).goal.drift) for seed in range(12)] for level in range(1, 6)}
+    speeds = {level: [abs(build(level, seed).goal.belt_speed) for seed in range(12)] for level in range(1, 6)}
     assert not any(speeds[1] + speeds[2])
     assert min(speeds[3]) > 0 and max(speeds[3]) < min(speeds[4]) and max(speeds[4]) < min(speeds[5])
 
@@ -131,7 +131,7 @@ def test_the_belt_carries_its_parcels_unless_a_hand_is_over_it(arm):
     for k in range(400):  # 20 s, as a gymnasium environment and without
         env.step(hold) if k < 40 else body.step(body.hold())
     ways = np.array([body.state()[i].pos - start[i].pos for i in parcels])
-    assert np.allclose(ways[:, 1], 20 * goal.drift, rtol=0.03) and np.abs(ways[:, [0, 2]]).max() < 0.001
+    assert np.allclose(ways[:, 1], 20 * goal.belt_speed, rtol=0.03) and np.abs(ways[:, [0, 2]]).max() < 0.001
     down = body.ik(np.array([belt.x, 0.0, 0.2]), top_down(np.pi / 2)).qpos
     for _ in range(60):
         body.step(Control(down, body.arm.max_gap))
@@ -144,7 +144,7 @@ def test_the_belt_carries_its_parcels_unless_a_hand_is_over_it(arm):
 def test_what_nobody_takes_off_the_belt_is_lost():
     env, goal = on_the_belt(FAST)
     body = env.body
-    while body.time_s < 0.9 / abs(goal.drift):
+    while body.time_s < 0.9 / abs(goal.belt_speed):
         body.step(body.hold())
     counts = goal.measures(body.state())
     assert counts["fallen"] > 0 and counts["missed"] == len(goal.homes) and counts["routed"] == 0

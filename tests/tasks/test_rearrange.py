@@ -5,7 +5,7 @@ import pytest
 
 from qwenarm.body.simulation import Body
 from qwenarm.registry import load
-from qwenarm.tasks.rearrange import FAR, MOVED
+from qwenarm.tasks.rearrange import MIN_SHIFT_M, MOVED_OBJECTS
 
 
 def built(level, seed):
@@ -39,7 +39,7 @@ def test_as_many_are_elsewhere_as_the_level_says_and_the_rest_is_not(level):
         setup = load("tasks", "rearrange").build(np.random.default_rng(seed), level)
         pairs = zip(setup.scene.objects, setup.goal_scene.objects, strict=True)
         away = [np.hypot(a.pos[0] - b.pos[0], a.pos[1] - b.pos[1]) for a, b in pairs if a != b]
-        assert len(away) == MOVED[level - 1] == len(setup.goal.moves) and min(away) > FAR / 2
+        assert len(away) == MOVED_OBJECTS[level - 1] == len(setup.goal.moves) and min(away) > MIN_SHIFT_M / 2
 
 
 def test_what_is_moved_without_need_counts_against_it():

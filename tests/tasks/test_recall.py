@@ -9,20 +9,20 @@ from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
-from qwenarm.tasks.recall.covers import Covering
-from qwenarm.tasks.recall.task import Bring, Tell
+from qwenarm.tasks.recall.events import CoverMotion
+from qwenarm.tasks.recall.goal import AnswerAboutCovers, BringCovered
 from qwenarm.types import SkillCall
 
 
-def episode(level, seed, kind=None) -> tuple[ArmEnv, Body, Covering]:
+def episode(level, seed, kind=None) -> tuple[ArmEnv, Body, CoverMotion]:
     """A fresh one, of the first seed from this one on whose request is of that kind."""
     while True:
         env = ArmEnv("recall", level=level, cameras=())
         env.reset(seed=seed)
         if kind is None or isinstance(env.setup.goal, kind):
-            covering = env.setup.happenings[0]
-            assert isinstance(covering, Covering)
-            return env, env.body, covering
+            covers = env.setup.events[0]
+            assert isinstance(covers, CoverMotion)
+            return env, env.body, covers
         seed += 1
 
 
@@ -31,11 +31,11 @@ def act(body, call):
         body.step(control)
 
 
-def watch(body, covering):
+def watch(body, covers):
     for _ in range(10):
-        if not covering.at:
+        if not covers.stage:
             act(body, SkillCall("look"))
-    assert covering.at
+    assert covers.stage
 
 
 def shift(body, name, dx):
@@ -48,11 +48,11 @@ def shift(body, name, dx):
 @pytest.mark.parametrize("level", [1, 2, 3])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_camera_sees_what_is_covered_and_the_request_comes_then(level, seed):
-    env, body, covering = episode(level, seed)
+    env, body, covers = episode(level, seed)
     first, names = env.instruction, [p.spec.id for p in body.scene.objects]
-    hidden = [names.index(thing) for _, thing in covering.hides]
-    watch(body, covering)
-    assert not covering.spoiled and not covering.opened and env.instruction != first
+    hidden = [names.index(thing) for _, thing in covers.hides]
+    watch(body, covers)
+    assert not covers.spoiled and not covers.opened and env.instruction != first
     for camera in ("front", "overhead", "wrist", "wide"):
         seen = np.unique(body.segmentation(camera, (480, 640)))
         assert not set(hidden) & set(seen.tolist()), camera
@@ -60,70 +60,70 @@ def test_no_camera_sees_what_is_covered_and_the_request_comes_then(level, seed):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_things_travel_with_their_covers(seed):
-    _, body, covering = episode(2, seed)
-    before = {thing: body.state()[thing].pos for _, thing in covering.hides}
-    watch(body, covering)
+    _, body, covers = episode(2, seed)
+    before = {thing: body.state()[thing].pos for _, thing in covers.hides}
+    watch(body, covers)
     state = body.state()
     far = [thing for thing, pos in before.items() if np.hypot(*(state[thing].pos - pos)[:2]) > 0.05]
-    assert sorted(far) == sorted(trip.load for trip in covering.trips if trip.load) and len(far) == 2
-    assert all(covering.over(state, cover) for cover, _ in covering.hides) and state.at_rest()
+    assert sorted(far) == sorted(trip.load for trip in covers.trips if trip.load) and len(far) == 2
+    assert all(covers.is_over(state, cover) for cover, _ in covers.hides) and state.at_rest()
 
 
 def test_no_cover_moves_while_the_hand_is_near():
-    _, body, covering = episode(1, 0)
-    first = covering.trips[0]
+    _, body, covers = episode(1, 0)
+    first = covers.trips[0]
     low = body.ik(np.array([first.x, first.y, 0.15]), body.proprio().tcp_quat)
     body.data.qpos[body.kinematics.qpos_adr] = low.qpos
     mujoco.mj_forward(body.model, body.data)
     for _ in range(5):
-        covering.step(body)
-    assert covering.passed == 0 and not covering.made
+        covers.step(body)
+    assert covers.periods == 0 and not covers.trips_made
     body.reset()
-    covering.step(body)
-    assert covering.passed == 1
+    covers.step(body)
+    assert covers.periods == 1
 
 
 def test_who_moves_something_before_it_is_covered_has_lost():
-    env, body, covering = episode(1, 3)
+    env, body, covers = episode(1, 3)
     goal = env.setup.goal
-    assert isinstance(goal, Bring)
-    shift(body, dict(covering.hides)[goal.cover], 0.12)
-    watch(body, covering)
-    assert covering.spoiled and not goal.success(body.state())
+    assert isinstance(goal, BringCovered)
+    shift(body, dict(covers.hides)[goal.cover], 0.12)
+    watch(body, covers)
+    assert covers.spoiled and not goal.success(body.state())
 
 
 def test_only_the_right_cover_may_be_lifted():
     for right in (True, False):
-        env, body, covering = episode(1, 0)
+        env, body, covers = episode(1, 0)
         goal = env.setup.goal
-        assert isinstance(goal, Bring)
-        watch(body, covering)
-        other = next(cover for cover, _ in covering.hides if cover != goal.cover)
+        assert isinstance(goal, BringCovered)
+        watch(body, covers)
+        other = next(cover for cover, _ in covers.hides if cover != goal.cover)
         for _ in range(4 if right else 0):
             act(body, goal.solve(body.state())[0])
         if not right:
             act(body, SkillCall("pick", {"at": other}))
-        assert (goal.cover in covering.opened, other in covering.opened) == (right, not right)
+        assert (goal.cover in covers.opened, other in covers.opened) == (right, not right)
         assert goal.success(body.state()) is right
         assert goal.progress(body.state()) == float(right)
 
 
 def test_an_answer_counts_after_the_request_and_without_peeking():
-    env, body, covering = episode(3, 0, Tell)
+    env, body, covers = episode(3, 0, AnswerAboutCovers)
     goal = env.setup.goal
     assert goal is not None
-    watch(body, covering)
+    watch(body, covers)
     (answer, *_) = goal.solve(body.state())
     act(body, SkillCall("say", {"text": "perhaps 9 pink elephants"}))
     assert not goal.success(body.state())
     act(body, answer)
     assert goal.success(body.state()) and goal.solve(body.state()) == [SkillCall("done")]
-    covering.heard = len(body.said)  # as if all had been said before the request
+    covers.calls_before = len(body.said)  # as if all had been said before the request
     assert not goal.success(body.state())
-    covering.heard = 0
-    shift(body, covering.hides[0][0], 0.12)
+    covers.calls_before = 0
+    shift(body, covers.hides[0][0], 0.12)
     body.step(body.hold())
-    assert covering.opened and not goal.success(body.state())
+    assert covers.opened and not goal.success(body.state())
 
 
 @pytest.mark.parametrize(
@@ -148,4 +148,4 @@ def test_an_answer_counts_after_the_request_and_without_peeking():
 def test_answers_are_read_in_three_languages(right, text, fits):
     cover = make_spec("cover", "white")
     wanted = right if isinstance(right, int) else make_spec(*reversed(right.split()))
-    assert Tell(Covering((), ()), cover, wanted).fits(text) is fits
+    assert AnswerAboutCovers(CoverMotion((), ()), cover, wanted).accepts(text) is fits

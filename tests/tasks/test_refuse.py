@@ -8,7 +8,7 @@ import pytest
 from qwenarm.body.simulation import Body
 from qwenarm.body.state import WorldState
 from qwenarm.registry import load
-from qwenarm.tasks.refuse.task import STAGES, Request, Verdict, verdict_of
+from qwenarm.tasks.refuse.goal import PROGRESS_OF_VERDICT, Request, RequestVerdict
 from qwenarm.types import SkillCall
 
 GIVE_UP = SkillCall("give_up", {"reason": "there is none"})
@@ -29,28 +29,28 @@ def request(right) -> tuple[Request, WorldState]:
 @pytest.mark.parametrize(
     ("right", "said", "verdict"),
     [
-        ("do", (), Verdict.OPEN),
-        ("do", (GIVE_UP,), Verdict.OVER),
-        ("do", (ASK,), Verdict.OVER),
-        ("do", (TALK,), Verdict.OPEN),
-        ("refuse", (), Verdict.OPEN),
-        ("refuse", (GIVE_UP,), Verdict.RIGHT),
-        ("refuse", (SILENT,), Verdict.OTHER),
-        ("refuse", (TALK,), Verdict.OTHER),
-        ("ask", (ASK,), Verdict.RIGHT),
-        ("ask", (GIVE_UP,), Verdict.OVER),
-        ("ask", (TALK,), Verdict.OTHER),
+        ("do", (), RequestVerdict.OPEN),
+        ("do", (GIVE_UP,), RequestVerdict.OVER),
+        ("do", (ASK,), RequestVerdict.OVER),
+        ("do", (TALK,), RequestVerdict.OPEN),
+        ("refuse", (), RequestVerdict.OPEN),
+        ("refuse", (GIVE_UP,), RequestVerdict.RIGHT),
+        ("refuse", (SILENT,), RequestVerdict.OTHER),
+        ("refuse", (TALK,), RequestVerdict.OTHER),
+        ("ask", (ASK,), RequestVerdict.RIGHT),
+        ("ask", (GIVE_UP,), RequestVerdict.OVER),
+        ("ask", (TALK,), RequestVerdict.OTHER),
     ],
 )
 def test_words_and_their_verdicts(right, said, verdict):
     goal, start = request(right)
     state = replace(start, said=said)
-    assert goal.verdict(state) is verdict and goal.success(state) is (verdict is Verdict.RIGHT)
-    assert goal.progress(state) == STAGES[verdict] and verdict_of(goal.progress(state)) is verdict
+    assert goal.verdict(state) is verdict and goal.success(state) is (verdict is RequestVerdict.RIGHT)
+    assert goal.progress(state) == PROGRESS_OF_VERDICT[verdict]
 
 
 @pytest.mark.parametrize(
-    ("right", "verdict"), [("refuse", Verdict.UNDER), ("ask", Verdict.UNDER), ("do", Verdict.OPEN)]
+    ("right", "verdict"), [("refuse", RequestVerdict.UNDER), ("ask", RequestVerdict.UNDER), ("do", RequestVerdict.OPEN)]
 )
 def test_who_moves_something_has_acted(right, verdict):
     goal, start = request(right)

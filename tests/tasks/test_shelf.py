@@ -11,8 +11,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
-from qwenarm.tasks.shelf.goal import BAYS, Line, Missing, Stocking, denies, stand
-from qwenarm.tasks.shelf.task import ROOM
+from qwenarm.tasks.shelf.goal import BAY_CAPACITY, BAYS, MissingItem, OrderLine, StockShelf, bay_placements, denies
 from qwenarm.types import SkillCall
 
 
@@ -43,7 +42,7 @@ def carried_out(goal, state):
 def test_the_bays_are_called_as_they_are_seen(left):
     at = {
         p.spec.id: project(np.array(p.pos), np.array(FRONT.pos), FRONT.axes(), FRONT.fovy_deg, 4 / 3)[0]
-        for p in stand(left)[0]
+        for p in bay_placements(left)[0]
     }
     assert set(at) == set(BAYS)
     for side in ("left", "right"):
@@ -109,7 +108,7 @@ def test_two_of_three_are_any_two_and_no_more():
     setup = build(1, 0)
     state = Body(setup.scene, load("arms", "panda")).state()
     ids = [thing.spec.id for thing in state.objects.values() if thing.spec.graspable][:3]
-    goal = Stocking((Line(tuple(ids), ROOM, BAYS[0]),))
+    goal = StockShelf((OrderLine(tuple(ids), BAY_CAPACITY, BAYS[0]),))
     for kept in range(3):
         two = state
         for thing in ids[:kept] + ids[kept + 1 :]:
@@ -150,5 +149,5 @@ def test_what_stood_on_the_shelf_stays_where_it_was():
 def test_denials_are_understood(text, denied):
     assert denies(text) is denied
     state = saying(Body(build(1, 0).scene, load("arms", "panda")).state(), text)
-    assert Missing("yellow", "ball").told(state) is denied
-    assert not Missing("green", "ball").told(state)
+    assert MissingItem("yellow", "ball").was_reported(state) is denied
+    assert not MissingItem("green", "ball").was_reported(state)

@@ -14,8 +14,8 @@ from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
 from qwenarm.registry import list_names, load
 from qwenarm.tasks import oracle_call, oracle_point
-from qwenarm.tasks.core.events import Phrase, Voice
-from qwenarm.tasks.core.goal import Spot
+from qwenarm.tasks.core.events import InstructionUpdates, Phrase
+from qwenarm.tasks.core.planning import WorldPoint
 from qwenarm.types import ImagePoint, SkillCall
 
 TASKS = list_names("tasks")
@@ -85,15 +85,15 @@ def test_nothing_is_fulfilled_at_the_start_and_the_solver_names_what_there_is(ta
         assert len(calls) <= setup.max_turns
         ids = {p.spec.id for p in setup.scene.objects}
         pointed = [call.args["at"] for call in calls if "at" in call.args]
-        assert all(isinstance(at, Spot) or at in ids for at in pointed)
-        assert all(WORKSPACE_X[0] - 0.02 < at.x < WORKSPACE_X[1] + 0.02 for at in pointed if isinstance(at, Spot))
+        assert all(isinstance(at, WorldPoint) or at in ids for at in pointed)
+        assert all(WORKSPACE_X[0] - 0.02 < at.x < WORKSPACE_X[1] + 0.02 for at in pointed if isinstance(at, WorldPoint))
 
 
 @pytest.mark.parametrize(("task", "level"), LEVELS)
 def test_all_words_come_in_other_languages(task, level):
     for seed in range(5):
         setup = build(task, level, seed)
-        spoken = [phrase for each in setup.happenings if isinstance(each, Voice) for phrase in each.phrases]
+        spoken = [phrase for each in setup.events if isinstance(each, InstructionUpdates) for phrase in each.phrases]
         for phrase in (Phrase(setup.instruction, setup.translations), *spoken):
             assert phrase.text and set(phrase.translations) == {"es", "zh"}
             assert not any(mark in text for text in (phrase.text, *phrase.translations.values()) for mark in "{}")

@@ -12,9 +12,9 @@ from qwenarm.env import ArmEnv
 from qwenarm.registry import load
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
-from qwenarm.tasks.core.events import Voice
-from qwenarm.tasks.tidy.goal import BIN, DRAWER, ROOM, Rule, home_of, opening
-from qwenarm.tasks.tidy.words import GO_ON
+from qwenarm.tasks.core.events import InstructionUpdates
+from qwenarm.tasks.tidy.goal import BIN_ID, CAPACITY, DRAWER_ID, HomeRule, home_of, opening
+from qwenarm.tasks.tidy.words import GO_ON_PHRASES
 
 
 def build(level, seed):
@@ -39,7 +39,7 @@ def carried_out(state, call):
         return replace(moved(state, state.holding, pos), holding=None)
     if call.name == "pull":
         shift = (0.0 if call.args["to"].x < call.args["at"].x else TRAVEL) - opening(state)
-        for name in [name for name in state.objects if state.inside(name, DRAWER)] + [DRAWER]:
+        for name in [name for name in state.objects if state.inside(name, DRAWER_ID)] + [DRAWER_ID]:
             state = moved(state, name, state[name].pos + [shift, 0, 0])
     return state
 
@@ -61,8 +61,8 @@ def test_the_solvers_calls_lead_to_success_by_rising_progress(level):
 def test_every_home_has_something_and_no_more_than_fits(level):
     for seed in range(20):
         homes = [home for _, home in build(level, seed).goal.homes]
-        assert {DRAWER, BIN} <= set(homes) and len(set(homes)) == (2 if level == 1 else 3)
-        assert all(homes.count(home) <= ROOM[home if home in ROOM else "box"] for home in homes)
+        assert {DRAWER_ID, BIN_ID} <= set(homes) and len(set(homes)) == (2 if level == 1 else 3)
+        assert all(homes.count(home) <= CAPACITY[home if home in CAPACITY else "box"] for home in homes)
 
 
 def test_a_drawer_that_stays_open_is_not_tidy():
@@ -76,8 +76,13 @@ def test_a_drawer_that_stays_open_is_not_tidy():
 
 
 def test_the_first_rule_that_names_a_thing_decides():
-    rules = (Rule("color", "red", BIN), Rule("shape", "cube", DRAWER), Rule("rest", "", "blue_box"))
-    told = {("red", "cube"): BIN, ("red", "ball"): BIN, ("green", "cube"): DRAWER, ("green", "ball"): "blue_box"}
+    rules = (HomeRule("color", "red", BIN_ID), HomeRule("shape", "cube", DRAWER_ID), HomeRule("rest", "", "blue_box"))
+    told = {
+        ("red", "cube"): BIN_ID,
+        ("red", "ball"): BIN_ID,
+        ("green", "cube"): DRAWER_ID,
+        ("green", "ball"): "blue_box",
+    }
     assert {pair: home_of(rules, *pair) for pair in told} == told
     assert home_of(rules[:2], "green", "ball") is None
 
@@ -94,15 +99,15 @@ def test_the_rules_are_told_only_once():
     env = ArmEnv("tidy", cameras=(), level=3)
     env.reset(seed=1)
     first, goal = env.instruction, env.setup.goal
-    voice = next(each for each in env.setup.happenings if isinstance(each, Voice))
+    voice = next(each for each in env.setup.events if isinstance(each, InstructionUpdates))
     assert goal is not None
     while env.instruction == first and env.body.time_s < 60:
         for control in run(env.body, oracle_call(env.body, goal.solve(env.body.state())[0])):
             env.body.step(control)
-    assert env.instruction == voice.phrases[0].text and env.instruction in GO_ON
+    assert env.instruction == voice.phrases[0].text and env.instruction in GO_ON_PHRASES
     assert env.body.state().holding is not None
 
 
 def test_the_drawer_is_shut_at_the_start_where_it_has_to_be_opened():
     assert [round(opening(start(build(level, 2))) / TRAVEL, 3) for level in (1, 2, 3)] == [1.0, 0.0, 0.0]
-    assert start(build(2, 2))[DRAWER].pos[0] == pytest.approx(SHUT_X)
+    assert start(build(2, 2))[DRAWER_ID].pos[0] == pytest.approx(SHUT_X)

@@ -10,7 +10,7 @@ from qwenarm.errors import BadInput
 from qwenarm.factory import RunConfig, perform
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange, Relation, Sort, free_setup
-from qwenarm.tasks.core.goal import at_start
+from qwenarm.tasks.core.goal import initial_state
 from qwenarm.tasks.language.phrases import PUT, SORT, STACK, put_phrase, sort_phrase, stack_phrase
 from qwenarm.tasks.language.read_instruction import read
 from qwenarm.types import Outcome
@@ -200,7 +200,7 @@ def test_what_is_wished_never_holds_at_the_start():
     for words in ("put the red cube next to the blue bowl", "put the red cube left of the blue bowl"):
         for seed in range(60):
             setup = free(words, seed, level=3)
-            assert not any(relation.holds(at_start(setup.scene)) for relation in setup.goal.relations)
+            assert not any(relation.holds(initial_state(setup.scene)) for relation in setup.goal.relations)
 
 
 @pytest.mark.parametrize("where", ["next to", "to the left of", "to the right of", "in front of", "behind"])

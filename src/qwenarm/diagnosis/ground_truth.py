@@ -12,8 +12,8 @@ import numpy as np
 
 from qwenarm.body.cameras import ray
 from qwenarm.errors import BadInput
-from qwenarm.tasks.core.goal import Spot
-from qwenarm.tasks.core.oracle import SIZE, oracle_call, oracle_point
+from qwenarm.tasks.core.oracle import MASK_SIZE, oracle_call, oracle_point
+from qwenarm.tasks.core.planning import WorldPoint
 from qwenarm.tasks.language.read_answer import COLOR_WORDS, SHAPE_WORDS, named
 from qwenarm.types import ImagePoint, SkillCall
 
@@ -53,7 +53,7 @@ class Truth:
     def step(self) -> SkillCall | None:
         return self.steps[0] if self.steps else None
 
-    def meant(self, call: SkillCall, arg: str) -> tuple[str, ...] | Spot | None:
+    def meant(self, call: SkillCall, arg: str) -> tuple[str, ...] | WorldPoint | None:
         """What an argument that is a point was meant for: the things that have its label, a free place, or None.
 
         A label that no thing has is taken to mean what the point shows, and where it shows nothing, what the oracle
@@ -63,31 +63,31 @@ class Truth:
         if found := labelled(point.label, self.specs.values()):
             return found
         wanted = self.step.args.get(arg) if self.step and self.step.name == call.name else None
-        if isinstance(wanted, Spot) and point.label in ("", wanted.label):
+        if isinstance(wanted, WorldPoint) and point.label in ("", wanted.label):
             return wanted
         if seen := self.views.at(point):
             return (seen,)
         return (wanted,) if isinstance(wanted, str) and wanted in self.specs else None
 
-    def hits(self, point: ImagePoint, meant: tuple[str, ...] | Spot | None) -> bool:
+    def hits(self, point: ImagePoint, meant: tuple[str, ...] | WorldPoint | None) -> bool:
         """Does the point lie on what was meant? What is in a container belongs to it."""
         if meant is None:
             return True
-        if isinstance(meant, Spot):
+        if isinstance(meant, WorldPoint):
             return self.off_m(point, meant) < SPOT_M
         seen = self.views.at(point)
         if seen is None:
             return False
         return seen in meant or any(self.specs[m].container and self.body.state().inside(seen, m) for m in meant)
 
-    def true_point(self, point: ImagePoint, meant: tuple[str, ...] | Spot) -> ImagePoint | None:
+    def true_point(self, point: ImagePoint, meant: tuple[str, ...] | WorldPoint) -> ImagePoint | None:
         """Where it should have pointed, in its own camera if that sees what was meant: of several things, the nearest.
         None if no camera sees any.
         """
         for camera in dict.fromkeys([point.camera, *self.cameras]):
             if camera not in self.views.cameras:
                 continue
-            if isinstance(meant, Spot):
+            if isinstance(meant, WorldPoint):
                 seen = _spot(self.body, meant, camera)
             else:
                 seen = [found for name in meant if (found := oracle_point(self.body, name, camera))]
@@ -95,12 +95,12 @@ class Truth:
                 return min(seen, key=lambda p: np.hypot(p.u - point.u, p.v - point.v))
         return None
 
-    def off_m(self, point: ImagePoint, meant: tuple[str, ...] | Spot) -> float:
+    def off_m(self, point: ImagePoint, meant: tuple[str, ...] | WorldPoint) -> float:
         """How far off the middle of what was meant a point is, in m across the world at its height; inf if unknown."""
         true = self.true_point(point, meant)
         if true is None or point.camera not in self.views.cameras:
             return float("inf")
-        height = meant.z if isinstance(meant, Spot) else float(self.body.state()[meant[0]].pos[2])
+        height = meant.z if isinstance(meant, WorldPoint) else float(self.body.state()[meant[0]].pos[2])
         return float(np.linalg.norm(on_plane(self.body, point, height) - on_plane(self.body, true, height)))
 
     def agrees(self, call: SkillCall) -> bool:
@@ -113,13 +113,13 @@ class Truth:
         if not isinstance(call.args[arg], ImagePoint):
             return call.args[arg] == wanted
         meant = self.meant(call, arg)
-        return meant == wanted if isinstance(meant, Spot) or meant is None else wanted in meant
+        return meant == wanted if isinstance(meant, WorldPoint) or meant is None else wanted in meant
 
-    def words(self, meant: tuple[str, ...] | Spot | None) -> str:
+    def words(self, meant: tuple[str, ...] | WorldPoint | None) -> str:
         """For people: "the red cube"."""
         if meant is None:
             return "nothing"
-        return f"the {meant.label if isinstance(meant, Spot) else self.specs[meant[0]].label}"
+        return f"the {meant.label if isinstance(meant, WorldPoint) else self.specs[meant[0]].label}"
 
 
 class Views:
@@ -134,19 +134,19 @@ class Views:
     def draw(self, camera: str) -> None:
         """Looks now, if it has not been done."""
         if camera not in self._drawn:
-            self._drawn[camera] = self.body.segmentation(camera, SIZE)
+            self._drawn[camera] = self.body.segmentation(camera, MASK_SIZE)
 
     def at(self, point: ImagePoint) -> str | None:
         """The id of the object at a point, None for anything else and for points outside of every picture."""
         if point.camera not in self.cameras or not (0 <= point.u <= 1 and 0 <= point.v <= 1):
             return None
         self.draw(point.camera)
-        row, column = (int(min(x, 1 - 1e-9) * n) for x, n in zip((point.v, point.u), SIZE, strict=True))
+        row, column = (int(min(x, 1 - 1e-9) * n) for x, n in zip((point.v, point.u), MASK_SIZE, strict=True))
         index = int(self._drawn[point.camera][row, column])
         return self._ids[index] if index >= 0 else None
 
 
-def _spot(body: Body, spot: Spot, camera: str) -> list[ImagePoint]:
+def _spot(body: Body, spot: WorldPoint, camera: str) -> list[ImagePoint]:
     """The point of a free place in a camera's picture; [] if it is not in there."""
     try:
         return [oracle_call(body, SkillCall("place", {"at": spot}), (camera,)).args["at"]]
@@ -178,7 +178,7 @@ def labelled(label: str, specs: Iterable[ObjectSpec]) -> tuple[str, ...]:
 def on_plane(body: Body, point: ImagePoint, height: float) -> np.ndarray:
     """(2,) m: where the ray through an image point meets the plane z = height."""
     pos, mat, fovy = body.camera_pose(point.camera)
-    way = ray(point.u, point.v, mat, fovy, SIZE[1] / SIZE[0])
+    way = ray(point.u, point.v, mat, fovy, MASK_SIZE[1] / MASK_SIZE[0])
     return (pos + (height - pos[2]) / way[2] * way)[:2]
 
 

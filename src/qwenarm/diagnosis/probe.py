@@ -29,7 +29,7 @@ from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import RunConfig, make_env
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.skills import specs
-from qwenarm.tasks.core.oracle import SIZE, oracle_point
+from qwenarm.tasks.core.oracle import MASK_SIZE, oracle_point
 from qwenarm.tasks.language.phrases import plain_put
 from qwenarm.types import Completion, Decision, ImagePoint, Observation, Prompt, SkillCall, SkillResult, Turn
 
@@ -137,7 +137,7 @@ class Scene:
 def questions(scene: Scene, camera: str) -> Iterator[Question]:
     """One for each thing whose label no other thing has, that the camera sees, and for which there is a second one."""
     body = scene.env.body
-    seen = body.segmentation(camera, SIZE)
+    seen = body.segmentation(camera, MASK_SIZE)
     shown = {p.spec.id: int((seen == index).sum()) for index, p in enumerate(body.scene.objects)}
     things = [p.spec for p in body.scene.objects if shown[p.spec.id] >= LEAST]
     labels = [spec.label for spec in things]

@@ -98,8 +98,8 @@ def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     """One mishap, and turns to make up for it."""
     angle, after = float(rng.uniform(-np.pi, np.pi)), int(rng.integers(1, 10))
     mishap = Nudge(angle, after) if strength == 1 else LoseGrasp(late=strength == 3)
-    happenings = (*setup.happenings, mishap)
-    return replace(setup, happenings=happenings, max_turns=setup.max_turns + MORE_TURNS)
+    events = (*setup.events, mishap)
+    return replace(setup, events=events, max_turns=setup.max_turns + MORE_TURNS)
 
 
 def _free(state: WorldState, name: str, spot: np.ndarray) -> bool:

@@ -57,7 +57,7 @@ class Oracle(_Baseline):
     cameras = ("front", "overhead")  # the second is for what the first cannot see
 
     def _next(self, turn: int) -> tuple[SkillCall, str]:
-        from qwenarm.tasks import NotSeen, oracle_call
+        from qwenarm.tasks import NotVisible, oracle_call
 
         goal = self.env.setup.goal
         if goal is None:
@@ -65,7 +65,7 @@ class Oracle(_Baseline):
         steps = goal.solve(self.env.body.state())
         try:
             return oracle_call(self.env.body, steps[0], self.cameras), f"{len(steps)} to go"
-        except NotSeen as error:
+        except NotVisible as error:
             return SkillCall("give_up", {"reason": str(error)}), "what is needed has left the table"
 
 

@@ -1,7 +1,6 @@
-"""What is wanted of the arm. One file a task: how its scenes are made, when it is fulfilled, how it could be solved.
+"""Tasks: one file or folder each, with its scenes, its words, when it is fulfilled, and how to solve it.
 
-``oracle_point`` and ``oracle_call`` turn a solver's symbolic steps into calls with image points, from privileged state.
-Importing this package loads none of it: the names below are looked up when they are used.
+Importing this package loads none of them: the names below are looked up when they are used.
 """
 
 from __future__ import annotations
@@ -9,27 +8,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qwenarm.tasks.core.goal import Arrange, Goal, Happening, Relation, Setup, Sort
-    from qwenarm.tasks.core.oracle import NotSeen, oracle_call, oracle_point
-    from qwenarm.tasks.core.task import Cast, Combos, Task
+    from qwenarm.tasks.core.events import InstructionUpdates, Phrase
+    from qwenarm.tasks.core.goal import Arrange, Event, Goal, MoveGoal, Relation, Setup, Sort
+    from qwenarm.tasks.core.oracle import NotVisible, oracle_call, oracle_point
+    from qwenarm.tasks.core.planning import WorldPoint, plan_moves
+    from qwenarm.tasks.core.task import Combos, SceneBuilder, Task
     from qwenarm.tasks.language.free_task import free_setup
 
-_HOMES = {
-    "core.task": ("Cast", "Combos", "Task"),
+_MODULES = {
+    "core.events": ("InstructionUpdates", "Phrase"),
+    "core.goal": ("Arrange", "Event", "Goal", "MoveGoal", "Relation", "Setup", "Sort"),
+    "core.oracle": ("NotVisible", "oracle_call", "oracle_point"),
+    "core.planning": ("WorldPoint", "plan_moves"),
+    "core.task": ("Combos", "SceneBuilder", "Task"),
     "language.free_task": ("free_setup",),
-    "core.goal": ("Arrange", "Goal", "Happening", "Relation", "Setup", "Sort"),
-    "core.oracle": ("NotSeen", "oracle_call", "oracle_point"),
 }
 __all__ = [
-    "Arrange", "Cast", "Combos", "Goal", "Happening", "NotSeen", "Relation", "Setup", "Sort", "Task",
-    "free_setup", "oracle_call", "oracle_point",
+    "Arrange", "Combos", "Event", "Goal", "InstructionUpdates", "MoveGoal", "NotVisible", "Phrase", "Relation",
+    "SceneBuilder", "Setup", "Sort", "Task", "WorldPoint", "free_setup", "oracle_call", "oracle_point", "plan_moves",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    for module, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

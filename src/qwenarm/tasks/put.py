@@ -1,42 +1,43 @@
-"""Put one thing in or on another: "put the red cube in the blue bowl".
+"""Put one object in or on another: "put the red cube in the blue bowl".
 
-What is moved is a cube, a cylinder or a ball; where it goes is a bowl, a tray, a box, or the top of a block.
+A cube, a cylinder or a ball is moved. It goes into a bowl, a tray or a box, or onto a cube or a cylinder.
 """
 
 from __future__ import annotations
 
 from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE
 from qwenarm.tasks.core.goal import Arrange, Relation, Setup
-from qwenarm.tasks.core.task import BLOCKS, Cast, Task
+from qwenarm.tasks.core.task import STACKABLE, SceneBuilder, Task
 from qwenarm.tasks.language.phrases import put_phrase
 from qwenarm.tasks.language.translate_goal import translations
 
-ON_A_BLOCK = 0.2
-"""Share of the episodes in which the place is a block instead of a container."""
+STACKING_SHARE = 0.2
+"""Share of the episodes in which the target is a cube or a cylinder instead of a container."""
+CLUTTER = (0, 0, 2)
+"""Additional graspable objects, by level."""
 MAX_TURNS = 8
 
 
-def make(cast: Cast, level: int) -> Setup:
-    """One episode. What is named is drawn first, then what stands around it."""
-    on_block = cast.rng.random() < ON_A_BLOCK
-    what = cast.draw(BLOCKS if on_block else GRASPABLE)
-    where = cast.draw(BLOCKS if on_block else CONTAINERS)
+def make(builder: SceneBuilder, level: int) -> Setup:
+    """One episode: first the objects that the instruction names, then the others."""
+    stacking = builder.rng.random() < STACKING_SHARE
+    what = builder.add(STACKABLE if stacking else GRASPABLE)
+    where = builder.add(STACKABLE if stacking else CONTAINERS)
     if level >= 2:
-        cast.look_alikes(what)
-        cast.look_alikes(where)
-    solids = (0, 0, 2)[level - 1] + (not on_block)
-    cast.add(solids, GRASPABLE)
-    if on_block or (level == 1 and cast.rng.random() < 0.5):
-        cast.add(1, CONTAINERS)
+        builder.add_look_alikes(what)
+        builder.add_look_alikes(where)
+    builder.add_up_to(CLUTTER[level - 1] + (not stacking), GRASPABLE)
+    if stacking or (level == 1 and builder.rng.random() < 0.5):
+        builder.add_up_to(1, CONTAINERS)
     goal = Arrange((Relation(what.id, where.id),))
-    scene = cast.scene(needed=2)
-    words = put_phrase(cast.rng, what.label, where.label)
+    scene = builder.build(needed=2)
+    words = put_phrase(builder.rng, what.label, where.label)
     return Setup(scene, goal, words, MAX_TURNS, translations=translations(goal, scene))
 
 
 TASK = Task(
     "put",
-    "Put one thing in or on another.",
+    "Put one object in or on another.",
     ("few objects", "look-alikes: same shape or same colour", "look-alikes and clutter"),
     make,
 )

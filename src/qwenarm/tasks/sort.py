@@ -1,6 +1,7 @@
 """Sort by colour or shape: "red things into the white bowl, blue things into the black tray".
 
-The rule is told in words. Where the containers have the colours of the things, it may be "each into its own colour".
+The instruction states the rule. Where the containers have the colours of the objects, it may be "each into the
+container of its own colour".
 """
 
 from __future__ import annotations
@@ -8,76 +9,67 @@ from __future__ import annotations
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE, ObjectSpec
 from qwenarm.tasks.core.goal import Setup, Sort
-from qwenarm.tasks.core.task import Cast, Task
+from qwenarm.tasks.core.task import SceneBuilder, Task
 from qwenarm.tasks.language.phrases import sort_phrase
 from qwenarm.tasks.language.translate_goal import translations
 
-BY_OWN_COLOR = 0.3
-"""Share of the sortings by colour in which every container has the colour of its things."""
-ROOM = {"bowl": 2, "box": 2, "tray": 3}
-"""How many things stand in a container without leaning."""
-BY_SHAPE = 0.35
-"""Share of the sortings by shape, from level 2 on."""
+OWN_COLOR_SHARE = 0.3
+"""Share of the tasks by colour in which every container has the colour of its objects."""
+BY_SHAPE_SHARE = 0.35
+"""Share of the tasks by shape, from level 2 on."""
+CAPACITY = {"bowl": 2, "box": 2, "tray": 3}
+"""How many objects stand in a container without leaning on each other."""
+MAX_STRANGERS = 2
+"""Objects that belong nowhere, at level 3."""
 
 
-def make(cast: Cast, level: int) -> Setup:
-    """One episode: 3 to 6 things, 2 or 3 places, and from level 3 on things that belong nowhere."""
-    count = 2 if level == 1 else int(cast.rng.choice([2, 3]))
-    by = "shape" if level > 1 and cast.rng.random() < BY_SHAPE else "color"
-    own = by == "color" and cast.rng.random() < BY_OWN_COLOR
-    values = _values(cast, by, count)
-    places = [_place(cast, value if own else None) for value in values]
-    rule = dict(zip(values, places, strict=True))
+def make(builder: SceneBuilder, level: int) -> Setup:
+    """One episode with 3 to 6 objects to sort and 2 or 3 containers."""
+    count = 2 if level == 1 else int(builder.rng.choice([2, 3]))
+    by = "shape" if level > 1 and builder.rng.random() < BY_SHAPE_SHARE else "color"
+    own = by == "color" and builder.rng.random() < OWN_COLOR_SHARE
+    values = _values(builder, by, count)
+    places = {value: _container(builder, value if own else None) for value in values}
     for value in values:
-        _member(cast, by, value)
-    needed = len(cast.specs)
-    seats = [value for value in values for _ in range(ROOM[rule[value].shape] - 1)]
-    extras = int(cast.rng.integers(1, 3)) + (level > 1) * int(cast.rng.integers(0, 2))
-    for value in cast.rng.permutation(seats)[:extras]:
-        _member(cast, by, str(value), extra=True)
+        builder.add(*_matching(by, value))
+    needed = len(builder.specs)
+    seats = [value for value in values for _ in range(CAPACITY[places[value].shape] - 1)]
+    extras = int(builder.rng.integers(1, 3)) + (level > 1) * int(builder.rng.integers(0, 2))
+    for value in builder.rng.permutation(seats)[:extras]:
+        builder.add_up_to(1, *_matching(by, str(value)))
     if level == 3:
-        _strangers(cast, by, values)
-    owned = all(place.color == value for value, place in rule.items())
-    words = sort_phrase(cast.rng, by, {value: place.label for value, place in rule.items()}, owned)
-    goal = Sort(by, tuple((value, place.id) for value, place in rule.items()))
-    scene = cast.scene(needed)
+        others = [v for v in (COLORS if by == "color" else GRASPABLE) if v not in values]
+        builder.add_up_to(MAX_STRANGERS, *((GRASPABLE, others) if by == "color" else (others, tuple(COLORS))))
+    is_own = all(place.color == value for value, place in places.items())
+    words = sort_phrase(builder.rng, by, {value: place.label for value, place in places.items()}, is_own)
+    goal = Sort(by, tuple((value, place.id) for value, place in places.items()))
+    scene = builder.build(needed)
     moves = sum(goal.place_of(placement.spec) is not None for placement in scene.objects)
     return Setup(scene, goal, words, 4 + 3 * moves, translations=translations(goal, scene))
 
 
-def _values(cast: Cast, by: str, count: int) -> list[str]:
-    """Different colours or shapes of which there are things to draw."""
+def _values(builder: SceneBuilder, by: str, count: int) -> list[str]:
+    """Different colours or shapes of which graspable objects are left."""
     index = 0 if by == "color" else 1
-    there = {pair[index] for pair in cast.free if pair[1] in GRASPABLE}
+    left = {pair[index] for pair in builder.available if pair[1] in GRASPABLE}
     order = COLORS if by == "color" else GRASPABLE
-    return [str(v) for v in cast.rng.permutation([v for v in order if v in there])[:count]]
+    return [str(v) for v in builder.rng.permutation([v for v in order if v in left])[:count]]
 
 
-def _place(cast: Cast, color: str | None) -> ObjectSpec:
-    """A container of this colour, or of any if there is none."""
-    wanted = [c for c, shape in cast.free if shape in CONTAINERS and c == color]
-    return cast.draw(CONTAINERS, wanted or tuple(COLORS))
+def _container(builder: SceneBuilder, color: str | None) -> ObjectSpec:
+    """A container of this colour, or of any colour if none is left."""
+    wanted = [c for c, shape in builder.available if shape in CONTAINERS and c == color]
+    return builder.add(CONTAINERS, wanted or tuple(COLORS))
 
 
-def _member(cast: Cast, by: str, value: str, extra: bool = False) -> None:
-    """A thing of this colour or shape; if it is an extra one, only as far as there are any."""
-    shapes, colors = (GRASPABLE, (value,)) if by == "color" else ((value,), tuple(COLORS))
-    if extra:
-        cast.add(1, shapes, colors)
-    else:
-        cast.draw(shapes, colors)
-
-
-def _strangers(cast: Cast, by: str, values: list[str]) -> None:
-    """Up to two things that belong nowhere, if shapes are left for them."""
-    rest = [v for v in (COLORS if by == "color" else GRASPABLE) if v not in values]
-    if rest:
-        cast.add(2, GRASPABLE if by == "color" else rest, rest if by == "color" else tuple(COLORS))
+def _matching(by: str, value: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The shapes and the colours of the objects that a value stands for."""
+    return (GRASPABLE, (value,)) if by == "color" else ((value,), tuple(COLORS))
 
 
 TASK = Task(
     "sort",
-    "Sort things by colour or shape into places.",
-    ("by colour into two places", "by colour or shape into two or three", "and some that belong nowhere"),
+    "Sort objects by colour or shape into containers.",
+    ("by colour into two containers", "by colour or shape into two or three", "and some that belong nowhere"),
     make,
 )

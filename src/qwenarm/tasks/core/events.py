@@ -1,8 +1,4 @@
-"""What goes on by itself in some tasks: words that change, a wall that rises (and covers that travel, ``_covers.py``).
-
-Each is a ``Happening``, depends on the simulator's state alone, and so is the same for the same calls. A *plot* is one
-that counts how far things have come (``at``); a ``Voice`` tells the new words whenever its plot moves on.
-"""
+"""Events that several tasks share: an instruction that changes, and a wall that rises."""
 
 from __future__ import annotations
 
@@ -16,100 +12,120 @@ from qwenarm.body.simulation import Body
 from qwenarm.body.state import WorldState
 from qwenarm.tasks.core.goal import Setup
 
-LIFTED = 0.12
-"""A thing in the hand counts as lifted from this height of the tcp on, m."""
-RISE_PERIODS = 10
+LIFTED_TCP_HEIGHT_M = 0.12
+"""What is in the hand counts as lifted when the tcp is higher than this."""
+MOTION_PERIODS = 10
 """Control periods that a wall takes to rise, and a cover to travel."""
-NEAR, HIGH = 0.20, 0.30
-"""Nothing moves by itself while the tcp is this near to it, m across the table, and lower than that, m."""
+HAND_DISTANCE_M, HAND_HEIGHT_M = 0.20, 0.30
+"""Nothing moves by itself while the tcp is closer than this across the table and lower than this above it."""
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """What is said, and the same in other languages by code ("es", "zh")."""
+    """Something that is said, and the same in other languages by code ("es", "zh")."""
 
     text: str
     translations: Mapping[str, str] = field(default_factory=dict)
 
 
-class Plot(Protocol):
-    """How far things have come, from 0."""
+class Staged(Protocol):
+    """Something that goes through stages."""
 
     @property
-    def at(self) -> int: ...
+    def stage(self) -> int:
+        """The stage it is in, from 0."""
+        ...
 
 
 @dataclass
-class Voice:
-    """Tells phrases[i - 1] when the plot comes to i. Stands behind its plot in a setup's happenings."""
+class InstructionUpdates:
+    """Replaces the instruction by ``phrases[i - 1]`` when ``source`` comes to stage i.
 
-    plot: Plot
-    phrases: tuple[Phrase, ...]
-    told: int = 0
-
-    def step(self, body: Body) -> str | None:
-        if self.plot.at == self.told:
-            return None
-        self.told = self.plot.at
-        return self.phrases[self.told - 1].text
-
-
-def reworded(setup: Setup, words: Callable[[Phrase], str]) -> Setup:
-    """The same episode with other words, now and later on: ``words`` gives the text in a phrase's place."""
-
-    def again(phrase: Phrase) -> Phrase:
-        return replace(phrase, text=words(phrase))
-
-    first = again(Phrase(setup.instruction, setup.translations))
-    happenings = tuple(
-        replace(each, phrases=tuple(again(phrase) for phrase in each.phrases)) if isinstance(each, Voice) else each
-        for each in setup.happenings
-    )
-    return replace(setup, instruction=first.text, happenings=happenings)
-
-
-@dataclass
-class Barrier:
-    """A wall that rises out of the table when first a thing is lifted. touched: control periods at whose end the arm,
-    or what it carries, was in contact with the wall.
+    It must stand behind its source in ``Setup.events``.
     """
 
-    wall: str
-    risen: int = -1
-    """Control periods since it began to rise; -1 before that."""
-    touched: int = 0
+    source: Staged
+    phrases: tuple[Phrase, ...]
+    announced: int = 0
+
+    def step(self, body: Body) -> str | None:
+        if self.source.stage == self.announced:
+            return None
+        self.announced = self.source.stage
+        return self.phrases[self.announced - 1].text
+
+
+def reworded(setup: Setup, reword: Callable[[Phrase], str]) -> Setup:
+    """The same episode in other words, both at the start and later. ``reword`` gives the new text of a phrase."""
+
+    def new_phrase(phrase: Phrase) -> Phrase:
+        return replace(phrase, text=reword(phrase))
+
+    first = new_phrase(Phrase(setup.instruction, setup.translations))
+    events = tuple(
+        replace(event, phrases=tuple(map(new_phrase, event.phrases)))
+        if isinstance(event, InstructionUpdates)
+        else event
+        for event in setup.events
+    )
+    return replace(setup, instruction=first.text, events=events)
+
+
+@dataclass
+class LiftCounter:
+    """Counts objects that are lifted in a given order: stage i + 1 begins when ``objects[i]`` is lifted."""
+
+    objects: tuple[str | None, ...]  # ids; None stands for any object
+    stage: int = 0
+
+    def step(self, body: Body) -> str | None:
+        if self.stage < len(self.objects):
+            found = lifted_object(body.state())
+            if found and self.objects[self.stage] in (found, None):
+                self.stage += 1
+        return None
+
+
+@dataclass
+class RisingWall:
+    """A wall that rises out of the table when something is lifted for the first time."""
+
+    wall: str  # its object id
+    risen_periods: int = -1  # control periods since it began to rise; -1 before that
+    contact_periods: int = 0  # control periods at whose end something touched the risen wall
 
     @property
     def moving(self) -> bool:
-        return 0 <= self.risen < RISE_PERIODS
+        """Is it rising right now?"""
+        return 0 <= self.risen_periods < MOTION_PERIODS
 
     def step(self, body: Body) -> str | None:
         state = body.state()
-        if self.risen < 0 and lifted(state):
-            self.risen = 0
-        if self.moving and not hand_at(state, state[self.wall].pos[:2]):
-            self.risen += 1
+        if self.risen_periods < 0 and lifted_object(state):
+            self.risen_periods = 0
+        if self.moving and not hand_is_near(state, state[self.wall].pos[:2]):
+            self.risen_periods += 1
             height = state[self.wall].spec.height
             mocap = body.model.body_mocapid[body.model.body(self.wall).id]
-            body.data.mocap_pos[mocap, 2] = height * (smooth(self.risen / RISE_PERIODS) - 0.5)
-        self.touched += self.risen >= 0 and self._meets_something(body)
+            body.data.mocap_pos[mocap, 2] = height * (smoothstep(self.risen_periods / MOTION_PERIODS) - 0.5)
+        self.contact_periods += self.risen_periods >= 0 and self._is_touched(body)
         return None
 
-    def _meets_something(self, body: Body) -> bool:
+    def _is_touched(self, body: Body) -> bool:
         wall = body.model.body(self.wall).id
         return bool((body.model.geom_bodyid[body.data.contact.geom] == wall).any())
 
 
-def lifted(state: WorldState) -> str | None:
-    """The thing that the hand has lifted, or None."""
-    return state.holding if state.tcp[2] > LIFTED else None
+def lifted_object(state: WorldState) -> str | None:
+    """The id of the object that the hand has lifted, or None."""
+    return state.holding if state.tcp[2] > LIFTED_TCP_HEIGHT_M else None
 
 
-def hand_at(state: WorldState, spot: np.ndarray) -> bool:
-    """Is the hand down there?"""
-    return float(np.hypot(*(state.tcp[:2] - spot))) < NEAR and state.tcp[2] < HIGH
+def hand_is_near(state: WorldState, point: np.ndarray) -> bool:
+    """Is the hand so close to a point (2,) on the table that nothing should move there?"""
+    return float(np.hypot(*(state.tcp[:2] - point))) < HAND_DISTANCE_M and state.tcp[2] < HAND_HEIGHT_M
 
 
-def smooth(share: float) -> float:
-    """From 0 to 1, slow at both ends."""
-    return share * share * (3 - 2 * share)
+def smoothstep(x: float) -> float:
+    """The cubic from 0 to 1 on [0, 1] with zero slope at both ends."""
+    return x * x * (3 - 2 * x)

@@ -1,4 +1,4 @@
-"""Which objects play in a scene: all different, of the colour x shape pairs that are allowed, look-alikes on demand."""
+"""A task family, and the builder that its scenes are made with."""
 
 from __future__ import annotations
 
@@ -14,82 +14,110 @@ from qwenarm.errors import BadInput
 from qwenarm.tasks.core.goal import Setup
 
 Combos = Collection[tuple[str, str]]
-"""Allowed (colour, shape). Training leaves out body.objects.HELD_OUT, a test of generalisation uses only those."""
+"""(colour, shape) pairs that may appear. Training leaves out ``HELD_OUT``; tests of generalisation use only those."""
 Layout = Callable[[tuple[Placement, ...], Mapping[str, Area]], tuple[Placement, ...]]
-"""Puts the same objects, which have their places already, elsewhere in their areas (by id; anywhere without)."""
-BLOCKS = ("cube", "cylinder")
-"""What can carry something and can be stacked."""
+"""Moves placed objects to other positions inside their areas (by object id; an object without one may go anywhere)."""
+STACKABLE = ("cube", "cylinder")
+"""Shapes that can stand on each other."""
+PLACEMENT_TRIES, OPTIONAL_PLACEMENT_TRIES = 300, 40
+"""Attempts at placing all objects, without and with optional ones that can be left out instead."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task family: one file, one of these. build(rng, level, combos) makes one episode; levels: what each adds."""
+    """A task family: the content of one file or folder in ``tasks/``.
+
+    Attributes:
+        name: The id, as in ``--task``.
+        doc: One sentence for lists.
+        levels: What each level adds, level 1 first.
+        make: Builds one episode from a scene builder and a level, using ``builder.rng`` as its only randomness.
+    """
 
     name: str
     doc: str
     levels: tuple[str, ...]
-    make: Callable[[Cast, int], Setup]
+    make: Callable[[SceneBuilder, int], Setup]
 
     def build(
         self, rng: np.random.Generator, level: int = 1, combos: Combos | None = None, layout: Layout | None = None
     ) -> Setup:
-        """One episode, all of it drawn from ``rng``. Raises BadInput for a level that the task has not.
+        """Builds one episode.
 
-        combos: the colour x shape pairs that may appear; None for all of them. layout: where things stand instead.
+        Args:
+            rng: The only source of randomness: the same state gives the same episode.
+            level: From 1.
+            combos: The (colour, shape) pairs that may appear, or None for all.
+            layout: Moves the placed objects, or None to leave them.
+
+        Raises:
+            BadInput: The task has no such level, or the allowed objects are too few or do not fit on the table.
         """
         if level not in range(1, len(self.levels) + 1):
             raise BadInput(f"The task {self.name} has no level {level}; it has 1 to {len(self.levels)}.")
-        return self.make(Cast(rng, combos, layout), level)
+        return self.make(SceneBuilder(rng, combos, layout), level)
 
 
-class Cast:
-    """Draws objects that have not been drawn yet. Raises BadInput when something that is needed cannot be had."""
+class SceneBuilder:
+    """Collects the objects of a scene, no two of the same colour and shape, and places them on the table.
+
+    Attributes:
+        rng: The random generator of the episode.
+        specs: The objects so far, in the order in which they were added.
+        available: The (colour, shape) pairs that are still unused, in random order.
+    """
 
     def __init__(self, rng: np.random.Generator, combos: Combos | None = None, layout: Layout | None = None) -> None:
         self.rng, self.layout = rng, layout
         allowed = [(c, s) for c in COLORS for s in SHAPES] if combos is None else sorted(combos)
-        self.free = [allowed[i] for i in rng.permutation(len(allowed))]
+        self.available = [allowed[i] for i in rng.permutation(len(allowed))]
         self.specs: list[ObjectSpec] = []
 
-    def draw(self, shapes: Sequence[str] = SHAPES, colors: Sequence[str] = tuple(COLORS)) -> ObjectSpec:
-        """An object of one of these shapes (each as likely) and colours."""
+    def add(self, shapes: Sequence[str] = SHAPES, colors: Sequence[str] = tuple(COLORS)) -> ObjectSpec:
+        """Adds a random object of these shapes, each equally likely, and colours. Raises BadInput if none is left."""
         for shape in self.rng.permutation(list(shapes)):
-            pairs = [pair for pair in self.free if pair[1] == shape and pair[0] in colors]
+            pairs = [pair for pair in self.available if pair[1] == shape and pair[0] in colors]
             if pairs:
-                return self.take(*pairs[0])
-        raise BadInput(f"No {' or '.join(shapes)} in {' or '.join(colors)} is left to draw: allow more combinations.")
+                return self.add_exact(*pairs[0])
+        raise BadInput(f"No {' or '.join(shapes)} in {' or '.join(colors)} is left to add: allow more combinations.")
 
-    def take(self, color: str, shape: str) -> ObjectSpec:
-        """This very object, allowed or not."""
-        self.free = [pair for pair in self.free if pair != (color, shape)]
+    def add_exact(self, color: str, shape: str) -> ObjectSpec:
+        """Adds this very object, even if it is not among the allowed ones."""
+        self.available = [pair for pair in self.available if pair != (color, shape)]
         self.specs.append(make_spec(shape, color, self.rng))
         return self.specs[-1]
 
-    def add(self, count: int, shapes: Sequence[str], colors: Sequence[str] = tuple(COLORS)) -> None:
-        """Up to ``count`` more, as far as there are any: for what is only scenery."""
+    def add_up_to(self, count: int, shapes: Sequence[str], colors: Sequence[str] = tuple(COLORS)) -> None:
+        """Adds ``count`` random objects, or fewer if not so many are left."""
         for _ in range(count):
-            if any(color in colors and shape in shapes for color, shape in self.free):
-                self.draw(shapes, colors)
+            if any(color in colors and shape in shapes for color, shape in self.available):
+                self.add(shapes, colors)
 
-    def look_alikes(self, spec: ObjectSpec) -> None:
-        """One of the same shape in another colour, and one of another shape in the same colour."""
+    def add_look_alikes(self, spec: ObjectSpec) -> None:
+        """Adds, if left, one object of the same shape in another colour and one of the same colour in another shape."""
         kin = CONTAINERS if spec.container else GRASPABLE
-        self.add(1, [spec.shape])
-        self.add(1, [shape for shape in kin if shape != spec.shape], [spec.color])
+        self.add_up_to(1, [spec.shape])
+        self.add_up_to(1, [shape for shape in kin if shape != spec.shape], [spec.color])
 
-    def scene(self, needed: int, areas: Mapping[str, Area] | None = None) -> Scene:
-        """Everything on the table, in random order. If it does not fit, scenery is left away, the first ones stay.
+    def build(self, needed: int, areas: Mapping[str, Area] | None = None) -> Scene:
+        """Places the objects at random, leaving out the last ones as long as they do not all fit.
 
-        needed: so many of the first must stay. areas: where, by object id; anywhere without. Raises BadInput if they do
-        not fit.
+        Args:
+            needed: How many of the first objects must stay.
+            areas: Where an object may stand, by its id; the others may stand anywhere.
+
+        Raises:
+            BadInput: Not even the needed objects fit on the table.
         """
         specs = list(self.specs)
         while True:
+            optional = len(specs) > needed
             try:
                 mixed = [specs[i] for i in self.rng.permutation(len(specs))]
-                placed = place_objects(self.rng, mixed, tries=40 if len(specs) > needed else 300, areas=areas)
+                tries = OPTIONAL_PLACEMENT_TRIES if optional else PLACEMENT_TRIES
+                placed = place_objects(self.rng, mixed, tries=tries, areas=areas)
                 return Scene(self.layout(placed, areas or {}) if self.layout else placed)
             except BadInput:
-                if len(specs) <= needed:
+                if not optional:
                     raise
                 specs.pop()

@@ -1,142 +1,84 @@
-"""Scenes, words and levels of inspect."""
+"""Scenes and levels of inspect."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import CONTAINERS, GOODS_SIZE, ObjectSpec
-from qwenarm.body.scene import Area, Placement, Scene
-from qwenarm.body.state import WorldState
-from qwenarm.tasks.core.goal import Move, Setup, free_spot, symbolic_calls
-from qwenarm.tasks.core.task import Cast, Task
-from qwenarm.tasks.inspect.features import KINDS, TOGETHER, Feature, feature, inspect_phrase, inspect_translations, part
-from qwenarm.tasks.inspect.verdicts import verdict_of
+from qwenarm.body.scene import Area, Placement
+from qwenarm.tasks.core.goal import Setup
+from qwenarm.tasks.core.task import SceneBuilder, Task
+from qwenarm.tasks.inspect.goal import Inspection
+from qwenarm.tasks.inspect.parts import FEATURE_SETS, FEATURES, Feature, make_feature, make_part
+from qwenarm.tasks.inspect.words import inspect_phrase, inspect_translations
 from qwenarm.tasks.language.phrases import draw_from, prepositions
-from qwenarm.types import SkillCall
 
-PARTS = (3, 4, 6)
-"""By level."""
-BAD = (1, 2, 3)
-"""At most so many are bad, by level; no more than have room in the container."""
-NONE_BAD = 0.1
-"""Share of the rows in which all are good."""
-ROOM = {"bowl": 2, "box": 2, "tray": 3}
-TOLD = (0.7, 0.4, 0.0)
+PART_COUNT = (3, 4, 6)
+MAX_BAD_PARTS = (1, 2, 3)
+"""By level; no more are bad than there is room for in the container."""
+ALL_GOOD_SHARE = 0.1
+"""Share of the rows in which no part is bad."""
+CAPACITY = {"bowl": 2, "box": 2, "tray": 3}
+DEFECT_NAMED_SHARE = (0.7, 0.4, 0.0)
 """Share of the instructions that name the defect, by level; the others say what a good part has."""
-PITCH, TURN = 0.092, 0.12
-"""From part to part, m, and how far each is turned from square, rad."""
-FAR: tuple[float, Area] = (0.43, ((0.54, 0.71), (-0.25, 0.25)))
-NEAR: tuple[float, Area] = (0.65, ((0.35, 0.54), (-0.25, 0.25)))
-"""Where the row is, x in m, and where the containers stand."""
+PART_PITCH_M, MAX_TURN_RAD = 0.092, 0.12
+"""Distance from part to part, and how far each is turned from square."""
+ROW_WIDTH_M = 0.5
+POSITION_NOISE_M, ROW_NOISE_M = 0.006, 0.002
+"""How far a part is from its place, across the row and along it."""
+FAR_ROW: tuple[float, Area] = (0.43, ((0.54, 0.71), (-0.25, 0.25)))
+NEAR_ROW: tuple[float, Area] = (0.65, ((0.35, 0.54), (-0.25, 0.25)))
+"""x of the row in metres, and the area of the containers."""
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """The bad parts in the bin, the good ones not, and the right verdict said. parts: all of them from the left;
-    bad: those that are bad. Object ids.
-    """
-
-    parts: tuple[str, ...]
-    bad: tuple[str, ...]
-    bin: str
-
-    def success(self, state: WorldState) -> bool:
-        calm = state.holding is None and state.at_rest()
-        return calm and not self._moves(state) and verdict_of(state.said) == self.verdict
-
-    def progress(self, state: WorldState) -> float:
-        """A step for each bad part that is diverted, half of one for one in the hand, and one for the verdict."""
-        if self.success(state):
-            return 1.0
-        diverted = [i for i in self.bad if state.lies_in(i, self.bin)]
-        begun = 0.5 if state.holding in self.bad and state.holding not in diverted else 0.0
-        right = verdict_of(state.said) == self.verdict
-        return (len(diverted) + begun + right) / (len(self.bad) + 1.5)
-
-    def solve(self, state: WorldState) -> list[SkillCall]:
-        *moves, end = symbolic_calls(state, self._moves(state))
-        if verdict_of(state.said) == self.verdict:
-            return [*moves, end]
-        return [*moves, SkillCall("say", {"text": json.dumps({"bad": sorted(self.verdict)})}), end]
-
-    def measures(self, state: WorldState) -> dict[str, float]:
-        """The verdict's precision and recall (0 without a verdict, 1 where nothing was to be found and nothing was
-        named), how many bad parts are diverted and how many good ones, and whether a verdict was said.
-        """
-        said = verdict_of(state.said)
-        hits = len((said or frozenset()) & self.verdict)
-        wrong = [i for i in self.parts if i not in self.bad and self._astray(state, i)]
-        return {
-            "precision": 0.0 if said is None else hits / len(said) if said else float(not self.verdict),
-            "recall": 0.0 if said is None else hits / len(self.verdict) if self.verdict else 1.0,
-            "diverted": sum(state.lies_in(i, self.bin) for i in self.bad),
-            "to_divert": len(self.bad),
-            "good_diverted": len(wrong),
-            "verdict": float(said is not None),
-        }
-
-    @property
-    def verdict(self) -> frozenset[int]:
-        """The numbers of the bad parts, from 1 on the left."""
-        return frozenset(self.parts.index(i) + 1 for i in self.bad)
-
-    def _moves(self, state: WorldState) -> list[Move]:
-        """Good parts that lie in a container go out of it, bad ones into the bin; what is in the hand first."""
-        out: list[Move] = [(i, free_spot(state)) for i in self.parts if i not in self.bad and self._astray(state, i)]
-        into: list[Move] = [(i, self.bin) for i in self.bad if not state.lies_in(i, self.bin)]
-        return sorted(out + into, key=lambda move: move[0] != state.holding)
-
-    def _astray(self, state: WorldState, part: str) -> bool:
-        return any(state.lies_in(part, other) for other in state.objects)
-
-
-def make(cast: Cast, level: int) -> Setup:
-    """One episode: the bin, other containers from level 2 on, and the row."""
-    place = cast.draw(CONTAINERS)
-    cast.add(int(level > 1), CONTAINERS)
-    row_x, area = (FAR, NEAR)[int(cast.rng.integers(2))]
-    scene = cast.scene(needed=1, areas={spec.id: area for spec in cast.specs})
-    color = str(cast.rng.choice([color for color in COLORS if color != place.color]))
-    kinds = (draw_from(cast.rng, KINDS),) if level < 3 else TOGETHER[int(cast.rng.integers(len(TOGETHER)))]
-    features = [feature(kind, cast.rng, color) for kind in kinds]
-    specs, bad = _parts(cast.rng, level, color, features, ROOM[place.shape])
-    scene = _with_row(cast.rng, scene, specs, row_x)
-    told = bool(cast.rng.random() < TOLD[level - 1])
-    words = inspect_phrase(cast.rng, features, told, {"b": place.label, **prepositions(cast.rng, place.shape)})
+def make(builder: SceneBuilder, level: int) -> Setup:
+    """One episode: the bin, another container from level 2 on, and the row."""
+    place = builder.add(CONTAINERS)
+    builder.add_up_to(int(level > 1), CONTAINERS)
+    rng = builder.rng
+    row_x, area = (FAR_ROW, NEAR_ROW)[int(rng.integers(2))]
+    scene = builder.build(needed=1, areas={spec.id: area for spec in builder.specs})
+    color = str(rng.choice([color for color in COLORS if color != place.color]))
+    names = (draw_from(rng, FEATURES),) if level < 3 else FEATURE_SETS[int(rng.integers(len(FEATURE_SETS)))]
+    features = [make_feature(name, rng, color) for name in names]
+    specs, bad = _parts(rng, level, color, features, CAPACITY[place.shape])
+    scene = replace(scene, objects=(*scene.objects, *_row(rng, specs, row_x)))
+    names_defect = bool(rng.random() < DEFECT_NAMED_SHARE[level - 1])
+    words = inspect_phrase(rng, features, names_defect, {"b": place.label, **prepositions(rng, place.shape)})
     goal = Inspection(tuple(s.id for s in specs), tuple(specs[i].id for i in bad), place.id)
-    translations = inspect_translations(features, told, place)
+    translations = inspect_translations(features, names_defect, place)
     return Setup(scene, goal, words, 6 + 3 * len(bad), translations=translations)
 
 
 def _parts(
     rng: np.random.Generator, level: int, color: str, features: list[Feature], room: int
 ) -> tuple[list[ObjectSpec], list[int]]:
-    """The row, and the indices of the bad ones, each of which has one defect."""
-    count, most = PARTS[level - 1], min(BAD[level - 1], room)
-    wanted = 0 if rng.random() < NONE_BAD else int(rng.integers(1, most + 1))
+    """The parts of the row, and the indices of the bad ones, each of which has one defect."""
+    count, most = PART_COUNT[level - 1], min(MAX_BAD_PARTS[level - 1], room)
+    wanted = 0 if rng.random() < ALL_GOOD_SHARE else int(rng.integers(1, most + 1))
     bad = sorted(int(i) for i in rng.permutation(count)[:wanted])
     specs = []
     for i in range(count):
         which = int(rng.integers(len(features)))
-        wrong = {which: draw_from(rng, features[which].bad)} if i in bad else {}
-        specs.append(part(color, GOODS_SIZE["part"][0], i + 1, features, wrong))
+        defects = {which: draw_from(rng, features[which].bad)} if i in bad else {}
+        specs.append(make_part(color, GOODS_SIZE["part"][0], i + 1, features, defects))
     return specs, bad
 
 
-def _with_row(rng: np.random.Generator, scene: Scene, specs: list[ObjectSpec], x: float) -> Scene:
-    """The scene with the parts from left to right, each turned by any number of quarter turns."""
-    slack = (0.5 - PITCH * (len(specs) - 1)) / 2
+def _row(rng: np.random.Generator, specs: list[ObjectSpec], x: float) -> list[Placement]:
+    """The parts from left to right, each turned by any number of quarter turns and a little more."""
+    slack = (ROW_WIDTH_M - PART_PITCH_M * (len(specs) - 1)) / 2
     middle = rng.uniform(-slack, slack) * 0.9
     row = []
     for i, spec in enumerate(specs):
-        y = middle + PITCH * (i - (len(specs) - 1) / 2) + rng.uniform(-1, 1) * 0.002
-        yaw = rng.integers(4) * np.pi / 2 + rng.uniform(-TURN, TURN)
-        row.append(Placement(spec, (float(x + rng.uniform(-0.006, 0.006)), float(y), spec.origin_height), float(yaw)))
-    return Scene((*scene.objects, *row), scene.look, scene.cameras, scene.props)
+        y = middle + PART_PITCH_M * (i - (len(specs) - 1) / 2) + rng.uniform(-1, 1) * ROW_NOISE_M
+        yaw = rng.integers(4) * np.pi / 2 + rng.uniform(-MAX_TURN_RAD, MAX_TURN_RAD)
+        part_x = float(x + rng.uniform(-POSITION_NOISE_M, POSITION_NOISE_M))
+        row.append(Placement(spec, (part_x, float(y), spec.origin_height), float(yaw)))
+    return row
 
 
 TASK = Task(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qwenarm.body.objects.spec import ObjectSpec
-from qwenarm.tasks.core.goal import Side
+from qwenarm.tasks.core.planning import Side
 
 ES_SHAPES = {
     "cube": ("el", "cubo"), "cylinder": ("el", "cilindro"), "ball": ("la", "bola"), "bowl": ("el", "cuenco"),

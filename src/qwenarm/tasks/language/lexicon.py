@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.tasks.core.goal import Side
+from qwenarm.tasks.core.planning import Side
 from qwenarm.tasks.language.phrases import PUT, PUT_IN, PUT_ON, SORT, SORT_OWN, STACK
 
 

@@ -18,7 +18,8 @@ from itertools import pairwise
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE, SHAPES, ObjectSpec
 from qwenarm.errors import BadInput
-from qwenarm.tasks.core.goal import Arrange, Goal, Relation, Side, Sort
+from qwenarm.tasks.core.goal import Arrange, Goal, Relation, Sort
+from qwenarm.tasks.core.planning import Side
 from qwenarm.tasks.language import lexicon as lex
 
 

@@ -1,208 +1,163 @@
-"""Scenes, words and levels of parcels."""
+"""Scenes and levels of parcels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import GOODS_SIZE, ObjectSpec
 from qwenarm.body.scene import Placement, Scene
-from qwenarm.body.state import WorldState
-from qwenarm.tasks.core.goal import Setup, image_u, symbolic_calls
-from qwenarm.tasks.core.task import Cast, Task
-from qwenarm.tasks.parcels.belt import BELT, BESIDE, REACH, Conveyor, in_a_row
-from qwenarm.tasks.parcels.rules import BASES, COLOR, LABEL, SINGLE, TRAITS, WEIGHT, Clause, Rule, Trait
-from qwenarm.types import SkillCall
+from qwenarm.tasks.core.goal import Setup
+from qwenarm.tasks.core.task import SceneBuilder, Task
+from qwenarm.tasks.parcels.conveyor import BELT, CONTAINER_AREA, Conveyor, row_on_belt
+from qwenarm.tasks.parcels.goal import RouteParcels
+from qwenarm.tasks.parcels.rule import (
+    BASE_TRAITS,
+    COLOR,
+    EXCEPTIONS,
+    LABEL,
+    SINGLE_RULE_TRAITS,
+    WEIGHT,
+    Clause,
+    RoutingRule,
+    Trait,
+)
+from qwenarm.tasks.parcels.words import rule_phrase
 
-PARCELS = (3, 4, 5, 5, 5)
-"""By level, up to."""
-PLACES = ("bowl", "box")
-"""And at most one tray, which is wide."""
-LETTERED = 0.4
+MAX_PARCELS = (3, 4, 5, 5, 5)
+"""By level."""
+SMALL_PLACES = ("bowl", "box")
+"""Beside these there is at most one tray, which is wide."""
+LETTERS_SHARE = 0.4
 """Share of the episodes in which the places have letters, and are called by them."""
-OWN_COLOR = 0.4
+OWN_COLOR_SHARE = 0.4
 """Share of the rules by colour in which the places have the colours of the parcels."""
-STRAY = 0.3
-"""Share of the parcels that have a mark of which the rule says nothing, from level 2 on."""
-TURN = 0.3
-"""So far parcels and lettered places may be turned, rad: their letters shall be read."""
-SPEEDS = {3: (0.006, 0.010, 0.014), 4: (0.018,), 5: (0.022,)}
-"""At which the belt may run, by level, m/s."""
-FALLEN = -0.02
-"""What lies lower than this has fallen from the table, m."""
+OTHER_MARK_SHARE = 0.3
+"""Share of the parcels with a mark of which the rule says nothing, from level 2 on."""
+OTHER_MARKS = {"sides": ("stripe", "crack"), "top": ("A", "B", "C", "9", "glass")}
+MAX_TURN_RAD = 0.3
+"""How far parcels and places with letters may be turned, so that their letters can be read."""
+BELT_SPEEDS_M_S = {3: (0.006, 0.010, 0.014), 4: (0.018,), 5: (0.022,)}
+"""By level."""
 
 
-@dataclass(frozen=True)
-class Routes:
-    """Every parcel in its place. homes: (id of a parcel, id of its container). drift: the belt's speed along y, m/s."""
-
-    homes: tuple[tuple[str, str], ...]
-    drift: float = 0.0
-
-    def success(self, state: WorldState) -> bool:
-        return state.holding is None and state.at_rest() and not self._waiting(state)
-
-    def progress(self, state: WorldState) -> float:
-        """Half a step for a parcel in the hand."""
-        if self.success(state):
-            return 1.0
-        waiting = self._waiting(state)
-        begun = 0.5 if state.holding in waiting else 0.0
-        return (len(self.homes) - len(waiting) + begun) / (len(self.homes) + 0.5)
-
-    def solve(self, state: WorldState) -> list[SkillCall]:
-        """What is in the hand first, then what the belt will lose first, or from the left of the front camera's picture
-        to its right. What is out of reach is given up.
-        """
-        waiting = {i: place for i, place in self._waiting(state).items() if not self._missed(state, i)}
-        way = -1 if self.drift > 0 else 1
-        order = sorted(waiting, key=lambda i: (i != state.holding, way * image_u(state[i])))
-        return symbolic_calls(state, [(i, waiting[i]) for i in order])
-
-    def measures(self, state: WorldState) -> dict[str, float]:
-        """Counts of parcels that are where they belong, in a wrong place, carried away by the belt, and fallen from the
-        table or the belt's end; how many came to their places in a simulated minute; and the belt's speed.
-        """
-        waiting = self._waiting(state)
-        routed = len(self.homes) - len(waiting)
-        return {
-            "routed": routed,
-            "misrouted": sum(any(state.lies_in(i, place) for place in state.objects) for i in waiting),
-            "missed": sum(self._missed(state, i) for i in waiting),
-            "fallen": sum(state[i].bottom < FALLEN for i in waiting),
-            "per_minute": 60 * routed / state.time_s if state.time_s else 0.0,
-            "belt_cm_s": 100 * abs(self.drift),
-        }
-
-    def _missed(self, state: WorldState, parcel: str) -> bool:
-        """Has the belt carried it out of reach?"""
-        return self.drift != 0 and abs(float(state[parcel].pos[1])) > REACH
-
-    def _waiting(self, state: WorldState) -> Mapping[str, str]:
-        """The parcels that are not in their places, with these."""
-        return {i: place for i, place in self.homes if not state.lies_in(i, place)}
-
-
-def make(cast: Cast, level: int) -> Setup:
+def make(builder: SceneBuilder, level: int) -> Setup:
     """One episode: the places, the rule, a parcel for each of its clauses, and some more."""
-    rule = _single(cast) if level == 1 else _combined(cast)
-    first = [_parcel(cast, rule, clause) for clause in rule.clauses]
-    parcels = [replace(spec, number=i) for i, spec in enumerate(_with_others(cast, rule, first, level), 1)]
-    speed = float(cast.rng.choice(SPEEDS[level]) * cast.rng.choice([-1, 1])) if level in SPEEDS else 0.0
-    scene = _on_belt(cast, parcels, speed) if speed else _on_table(cast, parcels, needed=2 * len(rule.clauses))
-    there = [placement.spec for placement in scene.objects if placement.spec.shape == "parcel"]
-    goal = Routes(tuple((spec.id, rule.place_of(spec)) for spec in there), speed)
-    return Setup(
-        scene,
-        goal,
-        rule.words(cast.rng, belt=bool(speed)),
-        max_turns=4 + 3 * len(there),
-        happenings=(Conveyor(BELT, speed),) if speed else (),
-        translations=rule.translations(belt=bool(speed)),
-    )
+    rng = builder.rng
+    rule = _simple_rule(builder) if level == 1 else _rule_with_exception(builder)
+    first = [_parcel(rng, rule, clause) for clause in rule.clauses]
+    parcels = [replace(spec, number=i) for i, spec in enumerate(_with_others(rng, rule, first, level), 1)]
+    on_belt = level in BELT_SPEEDS_M_S
+    speed = float(rng.choice(BELT_SPEEDS_M_S[level]) * rng.choice([-1, 1])) if on_belt else 0.0
+    scene = _on_belt(builder, parcels, speed) if on_belt else _on_table(builder, parcels, needed=2 * len(rule.clauses))
+    specs = [placement.spec for placement in scene.objects if placement.spec.shape == "parcel"]
+    goal = RouteParcels(tuple((spec.id, rule.place_of(spec)) for spec in specs), speed)
+    words = rule_phrase(rng, rule, on_belt)
+    events = (Conveyor(BELT, speed),) if on_belt else ()
+    return Setup(scene, goal, words.text, 4 + 3 * len(specs), events, words.translations)
 
 
-def _single(cast: Cast) -> Rule:
-    """One trait, two places."""
-    trait = TRAITS[int(cast.rng.integers(len(TRAITS)))]
-    return _rule(cast, trait, _values(cast, trait), None)
+def _simple_rule(builder: SceneBuilder) -> RoutingRule:
+    """One trait and two places."""
+    trait = SINGLE_RULE_TRAITS[int(builder.rng.integers(len(SINGLE_RULE_TRAITS)))]
+    return _rule(builder, trait, _values(builder.rng, trait), None)
 
 
-def _combined(cast: Cast) -> Rule:
+def _rule_with_exception(builder: SceneBuilder) -> RoutingRule:
     """An exception, and another trait for the rest."""
-    odd = (*SINGLE.items(), ("9", WEIGHT))[int(cast.rng.integers(len(SINGLE) + 1))]
-    bases = [trait for trait in BASES if trait.slot != odd[1].slot]
-    base = bases[int(cast.rng.integers(len(bases)))]
-    return _rule(cast, base, _values(cast, base), odd)
+    exception = EXCEPTIONS[int(builder.rng.integers(len(EXCEPTIONS)))]
+    bases = [trait for trait in BASE_TRAITS if trait.slot != exception[1].slot]
+    base = bases[int(builder.rng.integers(len(bases)))]
+    return _rule(builder, base, _values(builder.rng, base), exception)
 
 
-def _values(cast: Cast, trait: Trait) -> list[str]:
-    """Two of a trait's values; "" comes last, for it names the rest."""
-    values = [str(v) for v in cast.rng.permutation(list(trait.values))[:2]]
+def _values(rng: np.random.Generator, trait: Trait) -> list[str]:
+    """Two values of a trait; "", which stands for the rest, comes last."""
+    values = [str(v) for v in rng.permutation(list(trait.values))[:2]]
     return sorted(values, key=lambda value: value == "")
 
 
-def _rule(cast: Cast, base: Trait, values: list[str], odd: tuple[str, Trait] | None) -> Rule:
-    """The rule with its places, which are drawn here."""
-    lettered = bool(cast.rng.random() < LETTERED)
-    own_color = base is COLOR and not lettered and cast.rng.random() < OWN_COLOR
-    places = [_draw_place(cast) for _ in range(len(values) + (odd is not None))]
+def _rule(builder: SceneBuilder, base: Trait, values: list[str], exception: tuple[str, Trait] | None) -> RoutingRule:
+    """The rule, with places that are added to the scene here."""
+    rng = builder.rng
+    lettered = bool(rng.random() < LETTERS_SHARE)
+    own_color = base is COLOR and not lettered and rng.random() < OWN_COLOR_SHARE
+    places = [_add_place(builder) for _ in range(len(values) + (exception is not None))]
     if own_color:
         values = [place.color for place in places[-len(values) :]]
     if lettered:
-        letters = [str(letter) for letter in cast.rng.permutation(list("ABC")[: len(places)])]
+        letters = [str(letter) for letter in rng.permutation(list("ABC")[: len(places)])]
         if base is LABEL:
             letters[-len(values) :] = values
-            letters[: -len(values)] = [next(x for x in "ABC" if x not in values)] if odd else []
+            letters[: -len(values)] = [next(x for x in "ABC" if x not in values)] if exception else []
         places = [replace(place, top=letter) for place, letter in zip(places, letters, strict=True)]
-        cast.specs[-len(places) :] = places
+        builder.specs[-len(places) :] = places
     clauses = [Clause(base, value, place) for value, place in zip(values, places[-len(values) :], strict=True)]
-    if odd:
-        clauses.insert(0, Clause(odd[1], odd[0], places[0]))
-    return Rule(tuple(clauses), odd is not None, own_color or (lettered and base is LABEL))
+    if exception:
+        clauses.insert(0, Clause(exception[1], exception[0], places[0]))
+    return RoutingRule(tuple(clauses), exception is not None, own_color or (lettered and base is LABEL))
 
 
-def _draw_place(cast: Cast) -> ObjectSpec:
-    """A container in a colour that no other has, rather not a second tray."""
-    colors = [color for color in COLORS if color not in {spec.color for spec in cast.specs}]
-    shapes = [shape for color, shape in cast.free if color in colors]
-    small = [shape for shape in PLACES if shape in shapes]
-    tray = not small or ("tray" in shapes and not any(spec.shape == "tray" for spec in cast.specs))
-    return cast.draw((*small, "tray") if tray else small, colors)
+def _add_place(builder: SceneBuilder) -> ObjectSpec:
+    """A container in a colour that no other has; a second tray only if nothing else is left."""
+    colors = [color for color in COLORS if color not in {spec.color for spec in builder.specs}]
+    shapes = [shape for color, shape in builder.available if color in colors]
+    small = [shape for shape in SMALL_PLACES if shape in shapes]
+    tray = not small or ("tray" in shapes and not any(spec.shape == "tray" for spec in builder.specs))
+    return builder.add((*small, "tray") if tray else small, colors)
 
 
-def _parcel(cast: Cast, rule: Rule, clause: Clause) -> ObjectSpec:
-    """A parcel for which this clause counts."""
-    color = str(cast.rng.choice(list(COLORS)))
+def _parcel(rng: np.random.Generator, rule: RoutingRule, clause: Clause) -> ObjectSpec:
+    """A parcel to which this clause applies."""
+    color = str(rng.choice(list(COLORS)))
     spec = ObjectSpec("parcel", color, GOODS_SIZE["parcel"][0])
     base = rule.clauses[-1].trait
-    if rule.exception:  # what the exception is made of may belong to either class of the others
-        spec = _with(spec, base.slot, rule.clauses[1 + int(cast.rng.integers(2))].value)
+    if rule.has_exception:  # an exception may be of either class of the other parcels
+        spec = _marked(spec, base.slot, rule.clauses[1 + int(rng.integers(2))].value)
         if clause.trait is not WEIGHT and rule.clauses[0].trait is WEIGHT:
             spec = replace(spec, top="1")
-    return _with(spec, clause.trait.slot, clause.value)
+    return _marked(spec, clause.trait.slot, clause.value)
 
 
-def _with(spec: ObjectSpec, slot: str, value: str) -> ObjectSpec:
+def _marked(spec: ObjectSpec, slot: str, value: str) -> ObjectSpec:
     return replace(spec, **{slot: value})
 
 
-def _with_others(cast: Cast, rule: Rule, first: list[ObjectSpec], level: int) -> list[ObjectSpec]:
+def _with_others(rng: np.random.Generator, rule: RoutingRule, first: list[ObjectSpec], level: int) -> list[ObjectSpec]:
     """These parcels and more, up to two for each place; from level 2 on with marks that mean nothing."""
-    more = PARCELS[level - 1] - len(first) - (level == 1) * int(cast.rng.integers(0, 2))
-    again = [rule.clauses[i] for i in cast.rng.permutation(len(rule.clauses))[:more]]
-    parcels = [*first, *(_parcel(cast, rule, clause) for clause in again)]
-    if level == 1:
-        return parcels
-    slots = {clause.trait.slot for clause in rule.clauses}
-    stray = {"top": ("A", "B", "C", "9", "glass"), "sides": ("stripe", "crack")}
-    for slot in sorted(stray.keys() - slots):
-        marks = [str(cast.rng.choice(stray[slot])) if cast.rng.random() < STRAY else "" for _ in parcels]
-        parcels = [_with(spec, slot, mark) for spec, mark in zip(parcels, marks, strict=True)]
+    more = MAX_PARCELS[level - 1] - len(first) - (level == 1) * int(rng.integers(0, 2))
+    again = [rule.clauses[i] for i in rng.permutation(len(rule.clauses))[:more]]
+    parcels = [*first, *(_parcel(rng, rule, clause) for clause in again)]
+    used = {clause.trait.slot for clause in rule.clauses}
+    for slot, choices in OTHER_MARKS.items():
+        if level > 1 and slot not in used:
+            marks = [str(rng.choice(choices)) if rng.random() < OTHER_MARK_SHARE else "" for _ in parcels]
+            parcels = [_marked(spec, slot, mark) for spec, mark in zip(parcels, marks, strict=True)]
     return parcels
 
 
-def _on_table(cast: Cast, parcels: list[ObjectSpec], needed: int) -> Scene:
-    """Places and parcels anywhere, everything that is marked turned towards the front camera."""
-    cast.specs += parcels
-    scene = cast.scene(needed)
-    turned = [_facing(cast, p) if p.spec.top or p.spec in parcels else p for p in scene.objects]
+def _on_table(builder: SceneBuilder, parcels: list[ObjectSpec], needed: int) -> Scene:
+    """Places and parcels anywhere; what has marks is turned towards the front camera."""
+    builder.specs += parcels
+    scene = builder.build(needed)
+    turned = [_facing(builder.rng, p) if p.spec.top or p.spec in parcels else p for p in scene.objects]
     return replace(scene, objects=tuple(turned))
 
 
-def _on_belt(cast: Cast, parcels: list[ObjectSpec], speed: float) -> Scene:
+def _on_belt(builder: SceneBuilder, parcels: list[ObjectSpec], speed: float) -> Scene:
     """The places beside the belt, the parcels on it in any order."""
-    scene = cast.scene(len(cast.specs), {spec.id: BESIDE for spec in cast.specs})
-    places = [_facing(cast, p) if p.spec.top else p for p in scene.objects]
-    order = [parcels[i] for i in cast.rng.permutation(len(parcels))]
-    return replace(scene, objects=(*places, *in_a_row(cast.rng, order, np.sign(speed), TURN)), belt=BELT)
+    rng = builder.rng
+    scene = builder.build(len(builder.specs), {spec.id: CONTAINER_AREA for spec in builder.specs})
+    places = [_facing(rng, p) if p.spec.top else p for p in scene.objects]
+    order = [parcels[i] for i in rng.permutation(len(parcels))]
+    row = row_on_belt(rng, order, np.sign(speed), MAX_TURN_RAD)
+    return replace(scene, objects=(*places, *row), belt=BELT)
 
 
-def _facing(cast: Cast, placement: Placement) -> Placement:
-    return replace(placement, yaw=float(cast.rng.uniform(-TURN, TURN)))
+def _facing(rng: np.random.Generator, placement: Placement) -> Placement:
+    return replace(placement, yaw=float(rng.uniform(-MAX_TURN_RAD, MAX_TURN_RAD)))
 
 
 TASK = Task(

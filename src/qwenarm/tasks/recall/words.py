@@ -1,6 +1,6 @@
-"""What is said before and after things are covered, with translations.
+"""What is said before and after objects are covered, with translations.
 
-{covers}: all of them; {a}: what was covered; {b}: where it goes; {c}: one cover; {s}: a shape, in the plural.
+Slots: {covers} all covers; {a} the covered object; {b} where it goes; {c} one cover; {s} a shape in the plural.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qwenarm.tasks.core.events import Phrase
 from qwenarm.tasks.language.es_zh import ZH_SHAPES, el, es_class, feminine, put_clauses, zh
 from qwenarm.tasks.language.phrases import draw_from, prepositions
 
-WATCH = (
+WATCH_TEMPLATES = (
     "watch the table and touch nothing yet: {covers} will hide some things",
     "look and remember what is where. {covers} will be put over some things, then you get your task",
     "keep looking, hands off: things will disappear under {covers}. i will tell you what to do then",
@@ -26,7 +26,7 @@ WATCH = (
     "first only look: some things will be hidden under {covers}. your task comes after that",
     "eyes on the table! {covers} are about to move; wait until i speak again",
 )
-BRING = (
+BRING_TEMPLATES = (
     "the {a} is under one of the covers. put it {in} the {b}, and lift no other cover",
     "now bring the {a} to the {b}; lift only the cover that hides it",
     "take the cover off the {a} and put the {a} {into} the {b}. leave the other covers alone",
@@ -38,7 +38,7 @@ BRING = (
     "the {a} goes {into} the {b}. remember which cover it is under: only that one may be lifted",
     "lift the cover over the {a}, no other one, then place the {a} {in} the {b}",
 )
-WHAT = (
+WHAT_TEMPLATES = (
     "what is under the {c}? tell me its colour and shape, and touch nothing",
     "do not lift anything: which thing does the {c} hide?",
     "say what lies under the {c}, without lifting it",
@@ -48,7 +48,7 @@ WHAT = (
     "which object is under the {c}? answer in words, do not touch the covers",
     "what would i find under the {c}? say it without looking under it",
 )
-COUNT = (
+COUNT_TEMPLATES = (
     "how many {s} are under the covers? say the number, and touch nothing",
     "without lifting a cover: how many of the hidden things are {s}?",
     "count the {s} that were covered and tell me the number",
@@ -61,35 +61,35 @@ COUNT = (
 
 
 def watch_phrase(rng: np.random.Generator, covers: Sequence[ObjectSpec]) -> Phrase:
-    """To be heard before anything is covered."""
-    names = _all_of([f"the {cover.label}" for cover in covers], " and ")
-    es = f"mira la mesa y no toques nada todavía: {_all_of([el(cover) for cover in covers], ' y ')} van a tapar cosas"
-    chinese = f"请看着桌子,先不要动:{_all_of([zh(cover) for cover in covers], '和', '、')}会盖住一些东西"
-    return Phrase(draw_from(rng, WATCH).format(covers=names), {"es": es, "zh": chinese})
+    """Said before anything is covered."""
+    names = _listed([f"the {cover.label}" for cover in covers], " and ")
+    es = f"mira la mesa y no toques nada todavía: {_listed([el(cover) for cover in covers], ' y ')} van a tapar cosas"
+    chinese = f"请看着桌子,先不要动:{_listed([zh(cover) for cover in covers], '和', '、')}会盖住一些东西"
+    return Phrase(draw_from(rng, WATCH_TEMPLATES).format(covers=names), {"es": es, "zh": chinese})
 
 
 def bring_phrase(rng: np.random.Generator, what: ObjectSpec, where: ObjectSpec) -> Phrase:
-    """A covered thing shall go somewhere."""
-    text = draw_from(rng, BRING).format(a=what.label, b=where.label, **prepositions(rng, where.shape))
+    """A covered object shall go somewhere."""
+    text = draw_from(rng, BRING_TEMPLATES).format(a=what.label, b=where.label, **prepositions(rng, where.shape))
     clauses = put_clauses(what, where)
     es = f"{clauses['es']}; está bajo una de las tapas: levanta solo esa"
     return Phrase(text, {"es": es, "zh": f"{clauses['zh']},它在一个罩子下面,只能拿起那一个罩子"})
 
 
 def what_phrase(rng: np.random.Generator, cover: ObjectSpec) -> Phrase:
-    """Which thing a cover hides."""
+    """What does a cover hide?"""
     es = f"¿qué hay debajo {el(cover, 'de')}? di su color y su forma sin tocar nada"
     chinese = f"{zh(cover)}下面是什么?说出颜色和形状,不要碰罩子"
-    return Phrase(draw_from(rng, WHAT).format(c=cover.label), {"es": es, "zh": chinese})
+    return Phrase(draw_from(rng, WHAT_TEMPLATES).format(c=cover.label), {"es": es, "zh": chinese})
 
 
 def count_phrase(rng: np.random.Generator, shape: str) -> Phrase:
-    """How many of a shape are covered."""
+    """How many objects of a shape are covered?"""
     many = "cuántas" if feminine(shape) else "cuántos"
     es = f"¿{many} {es_class('shape', shape, every=False)} hay debajo de las tapas? di el número sin tocar nada"
     chinese = f"罩子下面一共有几个{ZH_SHAPES[shape]}?说出数字,不要碰罩子"
-    return Phrase(draw_from(rng, COUNT).format(s=f"{shape}s"), {"es": es, "zh": chinese})
+    return Phrase(draw_from(rng, COUNT_TEMPLATES).format(s=f"{shape}s"), {"es": es, "zh": chinese})
 
 
-def _all_of(names: Sequence[str], last: str, comma: str = ", ") -> str:
+def _listed(names: Sequence[str], last: str, comma: str = ", ") -> str:
     return last.join([comma.join(names[:-1]), names[-1]])

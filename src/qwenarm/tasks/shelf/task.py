@@ -1,4 +1,4 @@
-"""Scenes, words and levels of shelf."""
+"""Scenes and levels of shelf."""
 
 from __future__ import annotations
 
@@ -10,89 +10,100 @@ from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import GRASPABLE, ObjectSpec
 from qwenarm.body.scene import Placement
 from qwenarm.tasks.core.events import Phrase
-from qwenarm.tasks.core.goal import Move, Setup
-from qwenarm.tasks.core.task import Cast, Task
+from qwenarm.tasks.core.goal import Setup
+from qwenarm.tasks.core.task import SceneBuilder, Task
 from qwenarm.tasks.language.phrases import draw_from
-from qwenarm.tasks.shelf.goal import BAYS, COLOR, ROOM, Line, Missing, Stocking, shelved, stand
-from qwenarm.tasks.shelf.words import Item, order_phrase, room_phrase, swap_phrase, then
+from qwenarm.tasks.shelf.goal import (
+    BAY_CAPACITY,
+    BAYS,
+    SHELF_COLOR,
+    MissingItem,
+    OrderLine,
+    StockShelf,
+    bay_placements,
+    placement_in_bay,
+)
+from qwenarm.tasks.shelf.words import OrderItem, exchange_phrase, order_phrase, then
 
-CLASS = 0.5
-"""Share of the lines that order two of a kind, if there are any."""
-SOME = 0.3
-"""Share of these for which there are three."""
-OUT_OF_STOCK = 0.6
-"""Share of the orders of level 3 of which something is not there."""
-STOCK_COLORS = tuple(color for color in COLORS if color != COLOR)
+KIND_SHARE = 0.5
+"""Share of the lines that order two of a kind, where there are any."""
+THREE_SHARE = 0.3
+"""Share of these in which three objects are of that kind."""
+MISSING_SHARE = 0.6
+"""Share of the orders of level 3 in which something is not there."""
+STOCK_COLORS = tuple(color for color in COLORS if color != SHELF_COLOR)
 CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 @dataclass
-class Draft:
-    """An episode on its way: what is ordered, and what stands in which bay at the start."""
+class OrderBuilder:
+    """Makes up an order together with the objects that it needs."""
 
-    cast: Cast
-    ordered: list[tuple[Item, str]] = field(default_factory=list)
-    in_bay: dict[str, ObjectSpec] = field(default_factory=dict)
-    missing: Item | None = None
+    builder: SceneBuilder
+    ordered: list[tuple[OrderItem, str]] = field(default_factory=list)  # (what, bay)
+    in_bay: dict[str, ObjectSpec] = field(default_factory=dict)  # what stands in which bay at the start
+    missing: OrderItem | None = None
 
-    def thing(self) -> ObjectSpec:
-        """One more thing that none of the kinds ordered so far includes."""
-        kinds = [item for item, _ in self.ordered if item.by]
-        colors = [c for c in STOCK_COLORS if c not in [k.value for k in kinds]]
-        return self.cast.draw([s for s in GRASPABLE if s not in [k.value for k in kinds]], colors)
+    def add_object(self) -> ObjectSpec:
+        """One more object that is of none of the kinds ordered so far."""
+        return self.builder.add(*self._unordered())
 
-    def scenery(self, count: int) -> list[ObjectSpec]:
-        """Up to so many more of these, as far as there are any."""
-        before = len(self.cast.specs)
-        kinds = [item.value for item, _ in self.ordered if item.by]
-        shapes = [s for s in GRASPABLE if s not in kinds]
-        self.cast.add(count, shapes, [c for c in STOCK_COLORS if c not in kinds])
-        return self.cast.specs[before:]
+    def add_others(self, count: int) -> list[ObjectSpec]:
+        """Up to so many more of these."""
+        before = len(self.builder.specs)
+        self.builder.add_up_to(count, *self._unordered())
+        return self.builder.specs[before:]
 
-    def item(self) -> Item:
-        """What a line orders. A kind has nothing in common with what has been drawn before."""
+    def add_item(self) -> OrderItem:
+        """What a line orders. If it is a kind, no object that was added before is of that kind."""
         kinds = self._kinds()
-        if not kinds or self.cast.rng.random() > CLASS:
-            return Item((self.thing(),))
-        by, value = kinds[int(self.cast.rng.integers(len(kinds)))]
-        there = sum(pair[by == "shape"] == value for pair in self._free())
-        count = 3 if there > 2 and self.cast.rng.random() < SOME else 2
+        if not kinds or self.builder.rng.random() > KIND_SHARE:
+            return OrderItem((self.add_object(),))
+        by, value = kinds[int(self.builder.rng.integers(len(kinds)))]
+        left = sum(pair[by == "shape"] == value for pair in self._available())
+        count = 3 if left > 2 and self.builder.rng.random() < THREE_SHARE else 2
         shapes, colors = (GRASPABLE, (value,)) if by == "color" else ((value,), STOCK_COLORS)
-        return Item(tuple(self.cast.draw(shapes, colors) for _ in range(count)), by, value)
+        return OrderItem(tuple(self.builder.add(shapes, colors) for _ in range(count)), by, value)
 
-    def bay(self, room: int) -> str:
-        """A bay with room for so many that no line has named yet."""
-        named = [bay for _, bay in self.ordered]
-        free = [bay for bay in BAYS if bay not in named and ROOM - (bay in self.in_bay) >= room]
-        return draw_from(self.cast.rng, free)
+    def free_bay(self, room: int) -> str:
+        """A random bay with room for so many that no line names yet."""
+        used = [bay for _, bay in self.ordered]
+        free = [bay for bay in BAYS if bay not in used and BAY_CAPACITY - (bay in self.in_bay) >= room]
+        return draw_from(self.builder.rng, free)
 
-    def order(self, item: Item, bay: str | None = None) -> None:
-        self.ordered.append((item, bay or self.bay(item.count)))
+    def order(self, item: OrderItem, bay: str | None = None) -> None:
+        """Adds a line, by default for a free bay."""
+        self.ordered.append((item, bay or self.free_bay(item.count)))
+
+    def _unordered(self) -> tuple[list[str], list[str]]:
+        """Shapes and colours of which no kind is ordered."""
+        kinds = [item.value for item, _ in self.ordered if item.by]
+        return [s for s in GRASPABLE if s not in kinds], [c for c in STOCK_COLORS if c not in kinds]
 
     def _kinds(self) -> list[tuple[str, str]]:
-        drawn = {word for spec in self.cast.specs for word in (spec.color, spec.shape)}
-        free = self._free()
-        colors, shapes = [c for c, _ in free], [s for _, s in free]
+        """The (by, value) kinds of which two objects are left and none was added yet."""
+        added = {word for spec in self.builder.specs for word in (spec.color, spec.shape)}
+        colors, shapes = [c for c, _ in self._available()], [s for _, s in self._available()]
         kinds = [("color", c) for c in STOCK_COLORS if colors.count(c) > 1]
         kinds += [("shape", s) for s in GRASPABLE if shapes.count(s) > 1]
-        return [kind for kind in kinds if kind[1] not in drawn]
+        return [kind for kind in kinds if kind[1] not in added]
 
-    def _free(self) -> list[tuple[str, str]]:
-        return [(c, s) for c, s in self.cast.free if c in STOCK_COLORS and s in GRASPABLE]
+    def _available(self) -> list[tuple[str, str]]:
+        return [(c, s) for c, s in self.builder.available if c in STOCK_COLORS and s in GRASPABLE]
 
 
-def make(cast: Cast, level: int) -> Setup:
-    """One episode: the order first, then what else stands about."""
-    draft = Draft(cast)
+def make(builder: SceneBuilder, level: int) -> Setup:
+    """One episode: the order first, then the other objects."""
+    draft = OrderBuilder(builder)
     words = (_stock, _rearrange, _out_of_stock)[level - 1](draft)
     there = [item for item, _ in draft.ordered if item is not draft.missing]
-    needed = [spec for item in there for spec in item.specs if spec not in draft.in_bay.values()]
-    bays, area = stand(left=bool(cast.rng.random() < 0.5))
-    shelf = {placement.spec.id: placement for placement in bays}
     on_shelf = list(draft.in_bay.values())
-    cast.specs = needed + [spec for spec in cast.specs if spec not in (*needed, *on_shelf)]
-    scene = cast.scene(len(needed), {spec.id: area for spec in cast.specs})
-    standing = [_standing(cast.rng, spec, shelf[bay]) for bay, spec in draft.in_bay.items()]
+    needed = [spec for item in there for spec in item.specs if spec not in on_shelf]
+    bays, area = bay_placements(left=bool(builder.rng.random() < 0.5))
+    shelf = {placement.spec.id: placement for placement in bays}
+    builder.specs = needed + [spec for spec in builder.specs if spec not in (*needed, *on_shelf)]
+    scene = builder.build(len(needed), {spec.id: area for spec in builder.specs})
+    standing = [_standing(builder.rng, spec, shelf[bay]) for bay, spec in draft.in_bay.items()]
     scene = replace(scene, objects=(*scene.objects, *standing, *bays))
     goal = _goal(draft)
     turns = 6 + 3 * sum(line.count for line in goal.lines)
@@ -100,62 +111,62 @@ def make(cast: Cast, level: int) -> Setup:
 
 
 def _standing(rng: np.random.Generator, spec: ObjectSpec, bay: Placement) -> Placement:
-    return shelved(spec, bay, CORNERS[int(rng.integers(4))], float(rng.choice([0.0, np.pi / 2])))
+    return placement_in_bay(spec, bay, CORNERS[int(rng.integers(4))], float(rng.choice([0.0, np.pi / 2])))
 
 
-def _goal(draft: Draft) -> Stocking:
-    lines = tuple(Line(item.ids, item.count, bay) for item, bay in draft.ordered if item is not draft.missing)
+def _goal(draft: OrderBuilder) -> StockShelf:
+    lines = tuple(OrderLine(item.ids, item.count, bay) for item, bay in draft.ordered if item is not draft.missing)
     moved = [thing for line in lines for thing in line.things]
-    stays: list[Move] = [(spec.id, bay) for bay, spec in draft.in_bay.items() if spec.id not in moved]
-    return Stocking(lines, tuple(stays), draft.missing and _missing(draft.missing))
+    stays = tuple((spec.id, bay) for bay, spec in draft.in_bay.items() if spec.id not in moved)
+    return StockShelf(lines, stays, draft.missing and _missing(draft.missing))
 
 
-def _missing(item: Item) -> Missing:
+def _missing(item: OrderItem) -> MissingItem:
     if not item.by:
-        return Missing(item.specs[0].color, item.specs[0].shape)
-    return Missing(item.value, None) if item.by == "color" else Missing(None, item.value)
+        return MissingItem(item.specs[0].color, item.specs[0].shape)
+    return MissingItem(item.value, None) if item.by == "color" else MissingItem(None, item.value)
 
 
-def _stock(draft: Draft) -> Phrase:
-    """One line or two onto an empty shelf."""
-    for _ in range(1 + int(draft.cast.rng.random() < 0.5)):
-        draft.order(draft.item())
-    draft.scenery(1)
-    return order_phrase(draft.cast.rng, draft.ordered)
+def _stock(draft: OrderBuilder) -> Phrase:
+    """Level 1: one line or two for an empty shelf."""
+    for _ in range(1 + int(draft.builder.rng.random() < 0.5)):
+        draft.order(draft.add_item())
+    draft.add_others(1)
+    return order_phrase(draft.builder.rng, draft.ordered)
 
 
-def _rearrange(draft: Draft) -> Phrase:
-    """Two things change places, or one makes room for another; and often one more line."""
-    rng = draft.cast.rng
+def _rearrange(draft: OrderBuilder) -> Phrase:
+    """Level 2: two objects change places, or one makes room for another; often there is one more line."""
+    rng = draft.builder.rng
     here, there = (BAYS[i] for i in rng.permutation(len(BAYS))[:2])
-    first, second = draft.thing(), draft.thing()
+    first, second = draft.add_object(), draft.add_object()
     draft.in_bay[here] = first
-    swap = bool(rng.random() < 0.5)
-    if swap:
+    is_swap = bool(rng.random() < 0.5)
+    if is_swap:
         draft.in_bay[there] = second
-    draft.order(Item((first,)), there)
-    draft.order(Item((second,)), here)
+    draft.order(OrderItem((first,)), there)
+    draft.order(OrderItem((second,)), here)
     if more := rng.random() < 0.5:
-        draft.order(Item((draft.thing(),)))
-    for spec in draft.scenery(1):
-        draft.in_bay[draft.bay(1)] = spec
-    draft.scenery(1 + (not more))
-    begin = (swap_phrase if swap else room_phrase)(rng, first, second, here, there)
+        draft.order(OrderItem((draft.add_object(),)))
+    for spec in draft.add_others(1):
+        draft.in_bay[draft.free_bay(1)] = spec
+    draft.add_others(1 + (not more))
+    begin = exchange_phrase(rng, is_swap, first, second, here, there)
     return begin if not more else then(rng, begin, order_phrase(rng, draft.ordered[2:]))
 
 
-def _out_of_stock(draft: Draft) -> Phrase:
-    """Two lines among look-alikes; of one there may be nothing."""
-    rng = draft.cast.rng
-    for spec in draft.scenery(2):
+def _out_of_stock(draft: OrderBuilder) -> Phrase:
+    """Level 3: two lines among look-alikes; one of them may order what is not there."""
+    rng = draft.builder.rng
+    for spec in draft.add_others(2):
         draft.in_bay[[bay for bay in BAYS if bay not in draft.in_bay][int(rng.integers(2))]] = spec
     for _ in range(2):
-        draft.order(draft.item())
-    if rng.random() < OUT_OF_STOCK:
+        draft.order(draft.add_item())
+    if rng.random() < MISSING_SHARE:
         draft.missing = draft.ordered[int(rng.integers(2))][0]
-        draft.cast.specs = [spec for spec in draft.cast.specs if spec not in draft.missing.specs]
-    draft.scenery(2)
-    return order_phrase(draft.cast.rng, draft.ordered)
+        draft.builder.specs = [spec for spec in draft.builder.specs if spec not in draft.missing.specs]
+    draft.add_others(2)
+    return order_phrase(draft.builder.rng, draft.ordered)
 
 
 TASK = Task(

@@ -1,0 +1,75 @@
+"""When a covered object is brought, and when a question about covered objects is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qwenarm.body.objects.spec import ObjectSpec
+from qwenarm.body.state import WorldState
+from qwenarm.tasks.core.goal import Arrange
+from qwenarm.tasks.core.planning import Move, plan_moves
+from qwenarm.tasks.language.read_answer import last_said, named, numbers
+from qwenarm.tasks.recall.events import CoverMotion
+from qwenarm.types import SkillCall
+
+
+@dataclass(frozen=True)
+class BringCovered:
+    """The covered object is in its place, and no cover but its own was touched."""
+
+    covers: CoverMotion
+    cover: str  # id of the right one
+    put: Arrange
+
+    def success(self, state: WorldState) -> bool:
+        return self._is_fair() and bool(self.covers.stage) and self.put.success(state)
+
+    def progress(self, state: WorldState) -> float:
+        """A third for lifting the right cover, the rest for the object. Touching another cover halves it."""
+        if self.success(state):
+            return 1.0
+        lifted = len(self.covers.opened & {self.cover})
+        done = (lifted + 1.8 * self.put.progress(state) * self.covers.stage) / 3
+        return done if self._is_fair() else done / 2
+
+    def solve(self, state: WorldState) -> list[SkillCall]:
+        hidden = not self.covers.stage or self.covers.is_over(state, self.cover) or state.holding == self.cover
+        uncover: list[Move] = [(self.cover, None)] if hidden else []
+        put: list[Move] = [(relation.what, relation.where) for relation in self.put.relations]
+        calls = plan_moves(state, [] if self.success(state) else [*uncover, *put])
+        return calls if self.covers.stage else [SkillCall("look"), *calls]
+
+    def _is_fair(self) -> bool:
+        return not self.covers.spoiled and self.covers.opened <= {self.cover}
+
+
+@dataclass(frozen=True)
+class AnswerAboutCovers:
+    """The right answer is the last thing that was said, and no cover was touched."""
+
+    covers: CoverMotion
+    cover: ObjectSpec | None  # the one that was asked about, if it was one
+    right: ObjectSpec | int  # the object under it, or how many there are
+
+    def success(self, state: WorldState) -> bool:
+        untouched = not self.covers.spoiled and not self.covers.opened and state.holding is None
+        answer = last_said(state.said[self.covers.calls_before :])
+        return bool(self.covers.stage) and untouched and self.accepts(answer)
+
+    def progress(self, state: WorldState) -> float:
+        """1 for the right answer, else 0."""
+        return float(self.success(state))
+
+    def solve(self, state: WorldState) -> list[SkillCall]:
+        if not self.covers.stage:
+            return [SkillCall("look"), SkillCall("done")]
+        answer = str(self.right) if isinstance(self.right, int) else f"a {self.right.label}"
+        return [*([] if self.success(state) else [SkillCall("say", {"text": answer})]), SkillCall("done")]
+
+    def accepts(self, text: str) -> bool:
+        """Is this the answer? It may name the cover that was asked about as well."""
+        if isinstance(self.right, int):
+            return numbers(text) == {self.right}
+        colors, shapes = named(text)
+        others = {self.cover.color} if self.cover else set()
+        return self.right.color in colors <= {self.right.color, *others} and shapes - {"cover"} == {self.right.shape}
