@@ -22,7 +22,7 @@ from qwenarm.episode.rollout import drive, play
 from qwenarm.evaluation.stats import wilson
 from qwenarm.factory import RunConfig, make_env
 from qwenarm.mind.vlm_policy import Deciding
-from qwenarm.policies.baselines import Oracle
+from qwenarm.policies import Context, policy_entry
 from qwenarm.tasks import oracle_call
 from qwenarm.types import (
     Decision,
@@ -48,11 +48,19 @@ TIGHT = 0.3
 CELLS = (("put", 1), ("put", 3), ("stack", 1), ("stack", 2), ("sort", 1), ("sort", 2))
 
 
-class Broken(Oracle):
-    """An oracle whose decisions are spoilt; the same for the same seed and turn."""
+class Broken:
+    """An oracle whose decisions may be spoilt; the same for the same seed and turn."""
+
+    def __init__(self, env: ArmEnv, seed: int) -> None:
+        self.env, self.seed = env, seed
+        self.oracle = policy_entry("oracle").make(Context(RunConfig(policy="oracle"), seed, env=env))
+        self.name, self.cameras, self.frame_size = "oracle", self.oracle.cameras, self.oracle.frame_size
+
+    def describe(self) -> Mapping[str, Any]:
+        return self.oracle.describe()
 
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
-        decision = yield from super().decide(obs, history)
+        decision = yield from self.oracle.decide(obs, history)
         return self.spoil(decision, np.random.default_rng([self.seed, len(history), 7]), history)
 
     def spoil(self, decision: Decision, rng: np.random.Generator, history: tuple[Turn, ...]) -> Decision:
@@ -156,7 +164,7 @@ def few_turns(env: ArmEnv) -> None:
 class Breakage:
     """How a module is broken: by its policy, or by its environment."""
 
-    policy: type[Oracle] = Oracle
+    policy: type[Broken] = Broken
     spoil: Callable[[ArmEnv], None] = lambda env: None
 
     def env(self, config: RunConfig) -> ArmEnv:

@@ -15,7 +15,7 @@ class UnknownName(QwenarmError):
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
         names = sorted(valid)
-        near = get_close_matches(name, names, n=1)
+        near = get_close_matches(name, names, n=1) or [each for each in names if name and name in each]
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"There is no {kind} {name!r}.{hint} Valid: {', '.join(names)}.")
 

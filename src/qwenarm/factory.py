@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
+from qwenarm.body.cameras import cameras_named
 from qwenarm.episode.clock import parse_clock
 from qwenarm.episode.metrics import Metrics
 from qwenarm.episode.rollout import Play, play
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.mind.prompt.presets import Altitude, Preset
+from qwenarm.mind.prompt.presets import Altitude
 from qwenarm.perturbations import Perturbations, parse, spell
-from qwenarm.policies import baselines
-from qwenarm.registry import split_names
+from qwenarm.policies import Context, policy_entry
 from qwenarm.types import Episode
 
 if TYPE_CHECKING:
@@ -24,13 +24,11 @@ if TYPE_CHECKING:
     from qwenarm.mind.vlm_policy import Policy
     from qwenarm.tasks.core.task import Combos
 
-ASK_A_MODEL = ("vlm", "blind", "wrong", "text")
-POLICIES = (*ASK_A_MODEL, *baselines.NAMES)
 COMBOS = ("all", "seen", "unseen")
 """Which colour x shape pairs play: all, those that the bundled model was trained on, or only the others."""
 ALTITUDES: tuple[str, ...] = get_args(Altitude)
 OTHER_SEEDS = 8
-"""So many other seeds are asked for an instruction that is not the true one."""
+"""How many other seeds a privileged policy may look at, to find another instruction."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class RunConfig:
 
     def options(self) -> dict[str, Any]:
         """What of it the command line needs beside the scene."""
-        model = {"model": self.model, "altitude": self.altitude} if self.policy in ASK_A_MODEL else {}
+        model = {"model": self.model, "altitude": self.altitude} if policy_entry(self.policy).needs_model else {}
         model |= {"cameras": self.cameras} if model and self.cameras else {}
         combos = {} if self.combos == "all" else {"combos": self.combos}
         perturbations = {"perturbations": spell(self.perturbations)} if self.perturbations else {}
@@ -84,14 +82,13 @@ def allowed_combos(name: str) -> Combos | None:
 
 
 def make_backend(config: RunConfig) -> Backend | None:
-    """The model, or None for a policy that asks none. Raises ModelUnavailable."""
-    if config.policy not in POLICIES:
-        raise UnknownName("policy", config.policy, POLICIES)
+    """The model, or None for a policy that asks none. Raises UnknownName, BadInput and ModelUnavailable."""
+    entry = policy_entry(config.policy)
     if config.altitude not in ALTITUDES:
         raise UnknownName("altitude", config.altitude, ALTITUDES)
     parse_clock(config.clock)
-    cameras_of(config)
-    if config.policy not in ASK_A_MODEL:
+    cameras_named(config.cameras)
+    if not entry.needs_model:
         return None
     from qwenarm.mind.open_model import open_model
 
@@ -99,40 +96,19 @@ def make_backend(config: RunConfig) -> Backend | None:
 
 
 def make_policy(config: RunConfig, env: ArmEnv, seed: int, backend: Backend | None) -> Policy:
-    """The policy for one episode. A backend is needed only by those that ask a model."""
-    if backend is None or config.policy not in ASK_A_MODEL:
-        return baselines.make_baseline(config.policy, env, seed)
-    from qwenarm.mind.vlm_policy import Blind, VlmPolicy
-    from qwenarm.policies.ablations import StateText, WrongWords
-    from qwenarm.skills import specs
-
-    policy = VlmPolicy(backend, specs(), shown(backend.preset, config), config.altitude)
-    if config.policy == "wrong":
-        return WrongWords(policy, env, lambda: _elsewhere(config, range(seed + 1, seed + 1 + OTHER_SEEDS)))
-    if config.policy == "text":
-        return StateText(Blind(policy), env, backend.family)
-    return Blind(policy) if config.policy == "blind" else policy
+    """The policy for one episode. It is given the model and the environment only if its entry asks for them."""
+    entry = policy_entry(config.policy)
+    model = backend if entry.needs_model else None
+    if not entry.privileged:
+        return entry.make(Context(config, seed, model))
+    return entry.make(Context(config, seed, model, env, lambda: _next_seeds(config, seed)))
 
 
-def cameras_of(config: RunConfig) -> tuple[str, ...]:
-    """What was chosen to be shown to the model, () if nothing. Raises UnknownName and BadInput."""
-    from qwenarm.body.cameras import check_cameras
-
-    names = tuple(dict.fromkeys(split_names(config.cameras, "--cameras")))
-    check_cameras(names)
-    return names
-
-
-def shown(preset: Preset, config: RunConfig) -> Preset:
-    """The preset with the cameras that were chosen."""
-    return replace(preset, cameras=cameras_of(config) or preset.cameras)
-
-
-def _elsewhere(config: RunConfig, seeds: Iterable[int]) -> Iterator[ArmEnv]:
-    """The same task with other seeds, one at a time."""
+def _next_seeds(config: RunConfig, seed: int) -> Iterator[ArmEnv]:
+    """The same task with the seeds that follow, one at a time."""
     env = make_env(config)
-    for seed in seeds:
-        env.reset(seed=seed)
+    for other in range(seed + 1, seed + 1 + OTHER_SEEDS):
+        env.reset(seed=other)
         yield env
 
 
@@ -140,8 +116,8 @@ def check_playable(config: RunConfig, seed: int) -> None:
     """Raises UnknownName or BadInput for an episode that cannot be played."""
     with closing(make_env(config)) as env:
         env.reset(seed=seed)
-        if config.policy == "oracle" and env.setup.goal is None:
-            raise BadInput(f"The oracle needs a goal, and nobody can judge this one: {env.setup.unjudged}.")
+        if policy_entry(config.policy).needs_goal and env.setup.goal is None:
+            raise BadInput(f"The {config.policy} needs a goal, and nobody can judge this one: {env.setup.unjudged}.")
 
 
 def assumed(described: Mapping[str, Any]) -> str:

@@ -38,6 +38,7 @@ KINDS = {
     "tasks": Kind("task", "tasks", "TASK"),
     "arms": Kind("arm", "body.arms", "ARM"),
     "skills": Kind("skill", "skills", "SKILL"),
+    "policies": Kind("policy", "policies", "POLICY"),
     "perturbations": Kind("perturbation", "perturbations", "AXIS"),
 }
 MODULE_ALIASES = {"menagerie": "qwenarm.body.menagerie"}

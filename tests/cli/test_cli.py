@@ -13,7 +13,8 @@ from qwenarm.cli.main import main
 from qwenarm.display.film import FilmRecorder
 from qwenarm.episode import trace
 from qwenarm.errors import BadInput
-from qwenarm.types import SkillCall
+from qwenarm.policies import PolicyEntry
+from qwenarm.policies.function import FunctionPolicy
 
 FAST = ["--policy", "oracle", "--no-film"]
 
@@ -139,12 +140,12 @@ def test_an_evaluation_whose_model_fails_stores_nothing_of_the_episode_under_way
 
 
 def test_ctrl_c_in_a_run_keeps_what_was_played(capsys, tmp_path, monkeypatch):
-    def halting(self, turn):
-        if turn == 2:
+    def halting(obs, history):
+        if len(history) == 2:
             raise KeyboardInterrupt
-        return SkillCall("look"), ""
+        return "look"
 
-    monkeypatch.setattr("qwenarm.policies.baselines.Idle._next", halting)
+    monkeypatch.setattr("qwenarm.policies.idle.POLICY", PolicyEntry(lambda context: FunctionPolicy("idle", halting)))
     code, out, err = cli(capsys, "run", "--policy", "idle", "--no-film", "--out", str(tmp_path))
     assert code == 130 and "kept" in err and "page" in out
     (episode,) = trace.read(tmp_path).episodes

@@ -18,12 +18,13 @@ from qwenarm.episode.trace import FILE
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation import evaluate as evaluating
 from qwenarm.evaluation import ledger
-from qwenarm.evaluation.evaluate import CONTROLS, Begun, evaluate, plan, scores
+from qwenarm.evaluation.evaluate import Begun, evaluate, plan, scores
 from qwenarm.evaluation.ledger import MANIFEST, Row, fingerprint, policy_hash
 from qwenarm.evaluation.scheduler import places
 from qwenarm.evaluation.suites import FIRST_SEED, SUITES
 from qwenarm.evaluation.workers import Died, Player
 from qwenarm.factory import RunConfig
+from qwenarm.policies import controls
 
 DEADLY = "tests.deadly:TASK"
 
@@ -87,11 +88,11 @@ def test_two_workers_store_what_one_does_even_if_one_is_killed_once(tmp_path, mo
 
 
 def test_a_model_and_its_controls_play_in_one_batch_what_they_play_alone(tmp_path):
-    what = plan(RunConfig(), tasks="put", seeds=1, controls="blind,wrong,text")
+    what = plan(RunConfig(), tasks="put", seeds=1, controls="blind,wrong_words,state_text")
     play(tmp_path / "alone", what, batch=1)
     play(tmp_path / "batch", what, batch=4)
     assert contents(tmp_path / "alone") == contents(tmp_path / "batch")
-    assert [row.role for row in ledger.rows(tmp_path / "alone")] == ["vlm", "blind", "wrong", "text"]
+    assert [row.role for row in ledger.rows(tmp_path / "alone")] == ["vlm", "blind", "wrong_words", "state_text"]
     assert "crashed" not in {row.outcome for row in ledger.rows(tmp_path / "alone")}
 
 
@@ -224,7 +225,7 @@ def test_wrong_words_are_told_before_anything_is_played(words, error):
 
 
 def test_beside_a_model_on_a_suite_stand_all_controls_unless_switched_off():
-    assert plan(RunConfig(), "quick", "put").roles == ("vlm", *CONTROLS)
+    assert plan(RunConfig(), "quick", "put").roles == ("vlm", *controls())
     assert plan(RunConfig(), "quick", "put", controls="none").roles == ("vlm",)
     assert plan(RunConfig(), tasks="put").roles == ("vlm",)
     assert plan(RunConfig(policy="oracle"), "quick", "put").roles == ("oracle",)

@@ -1,8 +1,5 @@
 """Policies at both altitudes, without a model and without a simulator."""
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 
 from qwenarm.errors import UnknownName
@@ -10,7 +7,7 @@ from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.mind.families import FAMILIES
 from qwenarm.mind.prompt.messages import render
 from qwenarm.mind.prompt.presets import BUNDLED, QWEN
-from qwenarm.mind.vlm_policy import THINKING_TOKENS, Blind, VlmPolicy, relayed
+from qwenarm.mind.vlm_policy import THINKING_TOKENS, VlmPolicy, relayed
 from qwenarm.types import Decision, FormatError, ImagePoint, SkillCall, SkillResult, Turn
 
 SIZES = {"front": (64, 96)}
@@ -160,12 +157,3 @@ def test_a_thinking_model_gets_room(specs):
     backend = Scripted([])
     backend.thinking = True
     assert VlmPolicy(backend, specs, QWEN).preset.max_tokens == THINKING_TOKENS
-
-
-def test_blind_sees_grey(specs, look):
-    policy = Blind(VlmPolicy(Scripted([]), specs, replace(QWEN, examples=())))
-    prompts = [next(policy.decide(look(seed=seed), ())) for seed in (1, 2)]
-    assert policy.name == "vlm-blind"
-    assert policy.describe()["blind"] is True
-    assert np.array_equal(prompts[0].images[0], prompts[1].images[0])
-    assert prompts[0].images[0].std() == 0

@@ -51,7 +51,14 @@ def evaluation(
     """A whole evaluation, as `qwenarm eval` would have left it."""
     played, trace = played or suite(), Trace(folder)
     hashes = {role: f"{model}-{role}" for role in roles}
-    run = {"arm": "panda", "combos": "all", "clock": clock, "controls": list(roles[1:]), "policies": hashes}
+    run = {
+        "arm": "panda",
+        "combos": "all",
+        "clock": clock,
+        "controls": list(roles[1:]),
+        "perturbed": ["vlm", "oracle"],
+        "policies": hashes,
+    }
     ledger.enter(folder, played, played, run, {digest: {"role": role} for role, digest in hashes.items()})
     lines = []
     for role in roles:

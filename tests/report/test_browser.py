@@ -12,6 +12,7 @@ from tests.report.made import evaluation, suite
 
 from qwenarm.episode.trace import FILE
 from qwenarm.evaluation.ledger import Key
+from qwenarm.policies import controls
 from qwenarm.report import write_report
 from qwenarm.report.runs import CAUSES
 
@@ -53,7 +54,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models, three clocks, perturbations, causes, and a model with a very long name."""
     home = tmp_path_factory.mktemp("runs")
     played = suite(("put", "stack", "sort"), 3, ("", "look:2", "camera:1"))
-    first = evaluation(home / "first", played, roles=("vlm", "oracle", "text", "wrong", "blind", "random", "idle"))
+    first = evaluation(home / "first", played, roles=("vlm", *controls()))
 
     def late(key: Key, role: str) -> bool:
         return key.seed % (2 if key.clock == "latency:0.5" else 3) == 0

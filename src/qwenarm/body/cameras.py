@@ -7,13 +7,13 @@ Depth is measured along the optical axis (metres), not along the ray.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from qwenarm.errors import UnknownName
+from qwenarm.registry import split_names
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,14 @@ WIDE = Camera("wide", (1.45, 0.95, 0.85), (0.30, 0.0, 0.27), fovy_deg=40.0)
 CAMERAS = (FRONT, OVERHEAD, WRIST, WIDE)
 
 
-def check_cameras(names: Iterable[str]) -> None:
-    """Raises UnknownName for a name that none of CAMERAS has."""
+def cameras_named(text: str) -> tuple[str, ...]:
+    """The cameras in a comma-separated list, each once; () for "". Raises UnknownName and BadInput."""
     known = [camera.name for camera in CAMERAS]
+    names = tuple(dict.fromkeys(split_names(text, "--cameras")))
     for name in names:
         if name not in known:
             raise UnknownName("camera", name, known)
+    return names
 
 
 def project(

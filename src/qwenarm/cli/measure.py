@@ -75,7 +75,7 @@ def eval_(
         arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras
     )
     planned = plan(config, suite, task, level, seeds, axes, controls)
-    folder = out_folder or Path("runs") / (planned.suite.name if suite else f"eval-{policy}")
+    folder = out_folder or Path("runs") / (planned.suite.name if suite else f"eval-{policy.replace(':', '-')}")
     show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)
     return 0
 
@@ -194,15 +194,16 @@ def probe(
 
     Example: qwenarm probe --model http://localhost:8000 --seeds 10
     """
+    from qwenarm.body.cameras import cameras_named
     from qwenarm.cli.progress import telling
     from qwenarm.diagnosis import probe as probing
     from qwenarm.mind.open_model import open_model
 
-    tasks, views = split_names(task, "--task"), split_names(cameras, "--cameras")
+    tasks, views = split_names(task, "--task"), cameras_named(cameras)
     if seeds < 1 or batch < 1 or not tasks:
         raise BadInput("--seeds and --batch must be at least 1, and --task needs a name.")
     cells = [(name, level) for name in tasks]
-    probing.check(cells, views)
+    probing.check(cells)
     backend = open_model(model)
     answers: list[Answer] = []
     scenes = len(cells) * seeds * len(views or backend.preset.cameras)

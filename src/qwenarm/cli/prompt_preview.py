@@ -11,7 +11,7 @@ from PIL import Image
 
 from qwenarm.episode.rollout import observe
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.factory import RunConfig, make_env, shown
+from qwenarm.factory import RunConfig, make_env
 from qwenarm.mind.checkpoints.load import BUNDLED, at_hand, load_processor, locate
 from qwenarm.mind.checkpoints.memory import gb, need_of_size
 from qwenarm.mind.coordinates import Size
@@ -24,6 +24,7 @@ from qwenarm.mind.prompt.chat_templates import chat_text, layout_of
 from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import QWEN, Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
+from qwenarm.policies.vlm import shown
 from qwenarm.skills import specs
 from qwenarm.types import Prompt
 
@@ -90,7 +91,7 @@ def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> PromptP
     """
     name, chosen = (config.model, {}) if config.model.startswith(URLS) else read_address(config.model, LOADED)
     model = _model(name, thinking := thinking or bool(chosen.get("thinking")))
-    policy = VlmPolicy(model, specs(), shown(model.preset, config), config.altitude)  # type: ignore[arg-type]
+    policy = VlmPolicy(model, specs(), shown(model.preset, config.cameras), config.altitude)  # type: ignore[arg-type]
     env = make_env(config)
     try:
         env.reset(seed=seed)

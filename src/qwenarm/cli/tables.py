@@ -13,21 +13,9 @@ from qwenarm.registry import describe, list_names
 if TYPE_CHECKING:
     from qwenarm.evaluation.evaluate import Score
 
-POLICIES = {
-    "vlm": "a vision-language model decides, at --altitude step (one call per look) or plan (all calls at once)",
-    "blind": "the same model with every frame greyed: what a score owes to words alone",
-    "wrong": "the same model told to do something else, judged by the true goal: what a score owes to the words",
-    "text": "the same model with every frame greyed and the scene's true positions in words: deciding without seeing",
-    "oracle": "the task's own solver with the simulator's true positions: what skills and tasks allow",
-    "random": "random skills at random points",
-    "idle": "looks, and does nothing",
-}
-
 
 def listing(what: str) -> Table:
     """The entries of a kind, each with the first sentence of its description."""
-    if what == "policies":
-        return _table(POLICIES)
     if what == "models":
         return _table({model.spec: model.doc for model in list_models()})
     kind = "perturbations" if what == "axes" else what

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, cast
 import mujoco
 import numpy as np
 
-from qwenarm.body.cameras import check_cameras
 from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.diagnosis.ground_truth import Views, labelled, on_plane
 from qwenarm.episode.rollout import Play, drive, observe
@@ -94,11 +93,10 @@ class Accuracy:
     cm: tuple[float, float] | None
 
 
-def check(cells: Sequence[tuple[str, int]], cameras: Sequence[str] = ()) -> None:
+def check(cells: Sequence[tuple[str, int]]) -> None:
     """Raises UnknownName and BadInput for what does not exist, before a model is loaded."""
     for task, level in cells:
         make_env(RunConfig(task, level)).close()
-    check_cameras(cameras)
 
 
 def probe(

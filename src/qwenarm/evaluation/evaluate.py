@@ -16,25 +16,22 @@ from typing import Any
 
 from qwenarm.episode.clock import parse_clock
 from qwenarm.episode.trace import Trace
-from qwenarm.errors import BadInput, UnknownName
+from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.ledger import Key, Row, policy_hash
 from qwenarm.evaluation.scheduler import Office, places
 from qwenarm.evaluation.stats import wilson
 from qwenarm.evaluation.suites import FIRST_SEED, Cell, Suite, ad_hoc, suite_named
 from qwenarm.evaluation.workers import Crew, Died, Played, Player, Processes, Rollout, Setting
-from qwenarm.factory import ASK_A_MODEL, RunConfig, assumed, make_env
+from qwenarm.factory import RunConfig, assumed, make_env
 from qwenarm.perturbations import parse
+from qwenarm.policies import controls as all_controls
+from qwenarm.policies import policy_entry
 from qwenarm.registry import split_names
 from qwenarm.types import Outcome
 
-CONTROLS = ("oracle", "blind", "wrong", "text", "random", "idle")
-"""What plays beside a model, on the same seeds."""
 USUAL = ("put", "stack", "sort")
 """The tasks that are played when nothing else is said."""
-UNDER_CHANGE = ("oracle",)
-"""The controls that play the changed episodes, too: whether a change leaves a task solvable. The others only show what
-the unchanged score is worth."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +54,8 @@ class Plan:
         """Raises UnknownName and BadInput, before a model is loaded, for whatever does not exist."""
         self.suite.check()
         parse_clock(self.config.clock)
-        for role in self.controls:
-            if role not in CONTROLS:
-                raise UnknownName("control", role, [*CONTROLS, "all", "none"])
+        for role in self.roles:
+            policy_entry(role)
         for cell in self.suite.cells():
             make_env(self.at(cell, self.config.policy)).close()
 
@@ -68,12 +64,16 @@ class Plan:
         perturbations = parse(cell.perturbations)
         return replace(self.config, task=cell.task, level=cell.level, perturbations=perturbations, policy=role)
 
+    def plays_perturbed(self, role: str) -> bool:
+        """Whether a role plays the perturbed episodes, too."""
+        return role == self.config.policy or policy_entry(role).under_perturbations
+
     def jobs(self, hashes: Mapping[str, str]) -> Iterator[Rollout]:
         """Every episode, the policy's own first. hashes: by role."""
         for role in self.roles:
-            everywhere = role == self.config.policy or role in UNDER_CHANGE
+            perturbed = self.plays_perturbed(role)
             for cell, seeds in self.suite.cells().items():
-                if not cell.perturbations or everywhere:
+                if not cell.perturbations or perturbed:
                     yield from (self._job(cell, role, FIRST_SEED + i, hashes[role]) for i in range(seeds))
 
     def _job(self, cell: Cell, role: str, seed: int, policy: str) -> Rollout:
@@ -105,8 +105,8 @@ def plan(
         frozen = played = ad_hoc(names or USUAL, level or 1, 20 if seeds is None else seeds, perturbations or ())
     if not controls:
         controls = "all" if suite and config.policy == "vlm" else "none"
-    known = {"all": CONTROLS, "none": ()}
-    roles = known[controls] if controls in known else tuple(split_names(controls, "--controls"))
+    named = {"all": all_controls(), "none": ()}
+    roles = named[controls] if controls in named else tuple(split_names(controls, "--controls"))
     found = Plan(played, frozen, config, roles)
     found.check()
     return found
@@ -188,10 +188,12 @@ def _begin(plan: Plan, trace: Trace, policies: Mapping[str, Mapping[str, Any]]) 
     jobs = list(plan.jobs(hashes))
     config = plan.config
     run = {"arm": config.arm, "combos": config.combos, "clock": config.clock}
+    run |= {"perturbed": [role for role in plan.roles if plan.plays_perturbed(role)]}
     run |= {"controls": list(plan.controls), "policies": hashes, "episodes": len(jobs)}
+    models = {role: config.model if policy_entry(role).needs_model else "" for role in policies}
+    models = {role: config.model if policy_entry(role).needs_model else "" for role in policies}
     by_hash = {
-        hashes[role]: {"role": role, "model": config.model if role in ASK_A_MODEL else "", "describe": dict(told)}
-        for role, told in policies.items()
+        hashes[role]: {"role": role, "model": models[role], "describe": dict(told)} for role, told in policies.items()
     }
     ledger.enter(trace.folder, plan.suite, plan.frozen, run, by_hash)
     wanted = {job.key for job in jobs}

@@ -18,7 +18,8 @@ manifest.json::
     {"schema": 1, "suite": "quick-v1", "suite_sha256": ..., "first_seed": 1000000,
      "versions": {package: version}, "renderer": ...,
      "policies": {policy hash: {"role": ..., "model": ..., "describe": {...}}},
-     "runs": [{"blocks": [...], "arm": ..., "combos": ..., "clock": ..., "controls": [roles], "episodes": n,
+     "runs": [{"blocks": [...], "arm": ..., "combos": ..., "clock": ..., "controls": [roles],
+               "perturbed": [roles that also play perturbed episodes], "episodes": n,
                "policies": {role: policy hash}, "source": sha256 of qwenarm's own files}],
      "sha256": of all the rest}
 

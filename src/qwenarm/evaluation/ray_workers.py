@@ -15,8 +15,8 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.workers import Died, Job, Message, Setting, serve
-from qwenarm.factory import ASK_A_MODEL
 from qwenarm.mind.open_model import URLS
+from qwenarm.policies import policy_entry
 
 ANSWERS_IN_S = 10.0
 
@@ -100,5 +100,5 @@ def _knock(address: str) -> None:
 
 
 def _wants_gpu(setting: Setting) -> bool:
-    asks = any(role in ASK_A_MODEL for role in setting.roles)
+    asks = any(policy_entry(role).needs_model for role in setting.roles)
     return asks and not setting.config.model.startswith(URLS)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
-import numpy as np
-
 from qwenarm.mind.backends import Backend
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.prompt.messages import frame_sizes, parse, system_text, to_prompt, tool_schemas
@@ -125,19 +123,3 @@ def _surprise(obs: Observation, since: Sequence[Turn]) -> bool:
         return True
     expected = HAND_AFTER.get(last.decision.calls[-1].name) if last.decision.calls else None
     return expected is not None and expected != obs.proprio.holding
-
-
-class Blind:
-    """The same policy with its eyes shut: every frame is mid-grey. Shows what a score owes to seeing."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.name = f"{policy.name}-blind"
-        self.cameras, self.frame_size = policy.cameras, policy.frame_size
-
-    def describe(self) -> Mapping[str, Any]:
-        return {**self.policy.describe(), "blind": True}
-
-    def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
-        frames = tuple(replace(frame, rgb=np.full_like(frame.rgb, 128)) for frame in obs.frames)
-        return self.policy.decide(replace(obs, frames=frames), history)

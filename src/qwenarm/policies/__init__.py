@@ -1,1 +1,108 @@
-"""Who plays: one file each."""
+"""Who decides: one file a policy, whose entry is ``POLICY``; its name is what ``--policy`` takes.
+
+A policy that asks no model can also be a plain function ``(observation, history) -> calls``, see ``function.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from inspect import isfunction
+from typing import TYPE_CHECKING, Any
+
+from qwenarm.errors import BadInput
+from qwenarm.registry import list_names, load
+
+if TYPE_CHECKING:
+    from qwenarm.env import ArmEnv
+    from qwenarm.factory import RunConfig
+    from qwenarm.mind.backends import Backend
+    from qwenarm.mind.vlm_policy import Policy
+
+
+class Context:
+    """What a policy for one episode is made from.
+
+    Args:
+        config: Everything that the user chose.
+        seed: The episode's seed.
+        backend: The model; None for an entry that needs none.
+        env: The environment; None for an entry that is not privileged.
+        elsewhere: Gives the same task with other seeds, one after the other; for a privileged entry.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        seed: int,
+        backend: Backend | None = None,
+        env: ArmEnv | None = None,
+        elsewhere: Callable[[], Iterator[ArmEnv]] = lambda: iter(()),
+    ) -> None:
+        self.config, self.seed, self.elsewhere = config, seed, elsewhere
+        self._backend, self._env = backend, env
+
+    @property
+    def backend(self) -> Backend:
+        """The model. Raises BadInput for an entry that says that it needs none."""
+        if self._backend is None:
+            raise BadInput(f"The policy {self.config.policy!r} was given no model; its entry must set needs_model.")
+        return self._backend
+
+    @property
+    def env(self) -> ArmEnv:
+        """The environment with the simulator's own state. Raises BadInput for an entry that is not privileged."""
+        if self._env is None:
+            raise BadInput(f"The policy {self.config.policy!r} was given no simulator; its entry must set privileged.")
+        return self._env
+
+
+@dataclass(frozen=True)
+class PolicyEntry:
+    """A registry entry: how a policy is made for an episode, and what has to be known about it.
+
+    Attributes:
+        make: Makes the policy.
+        needs_model: It asks a model.
+        privileged: It is given the environment, and so the simulator's own state.
+        needs_goal: It can only play what can be judged.
+        control: It is one of ``--controls all``.
+        under_perturbations: As a control it also plays the perturbed episodes.
+    """
+
+    make: Callable[[Context], Policy]
+    needs_model: bool = False
+    privileged: bool = False
+    needs_goal: bool = False
+    control: bool = False
+    under_perturbations: bool = False
+
+
+def policy_entry(name: str) -> PolicyEntry:
+    """The entry of a policy. A plain function, as ``module:NAME``, becomes one.
+
+    Raises:
+        UnknownName: there is no such policy.
+        BadInput: ``module:NAME`` cannot be loaded, or is neither an entry nor a function.
+    """
+    found: Any = load("policies", name)
+    if isinstance(found, PolicyEntry):
+        return found
+    if not isfunction(found):
+        raise BadInput(f"{name!r} is a {type(found).__name__}; a policy is a PolicyEntry or a function.")
+    from qwenarm.policies.function import FunctionPolicy, source_sha256
+
+    facts = {"source_sha256": source_sha256(found)}
+    return PolicyEntry(lambda context: FunctionPolicy(name, found, facts=facts))
+
+
+def controls() -> tuple[str, ...]:
+    """The policies of ``--controls all``: the oracle, what is told more than the model, what is told less, and last
+    those that ask no model.
+    """
+
+    def rank(name: str) -> tuple[bool, bool, str]:
+        entry = policy_entry(name)
+        return not entry.privileged, entry.privileged == entry.needs_model, name
+
+    return tuple(sorted((name for name in list_names("policies") if policy_entry(name).control), key=rank))

@@ -8,13 +8,14 @@ from functools import cached_property
 
 from qwenarm.errors import UnknownName
 from qwenarm.evaluation.suites import Cell
+from qwenarm.policies import controls, policy_entry
 from qwenarm.report.records import Record, Run, Scene
 
 MODEL = "vlm"
-CONTROLS = ("oracle", "text", "wrong", "blind", "random", "idle")
-"""What may stand beside a model, from the best that could be expected to the least."""
-OF_THE_MODEL = ("text", "wrong", "blind")
-"""Controls that are the model itself with something taken away; the others belong to every model."""
+CONTROLS = controls()
+"""The policies that stand beside a model for comparison, the most informed first."""
+OF_THE_MODEL = tuple(role for role in CONTROLS if policy_entry(role).needs_model)
+"""Controls that are the model itself with something changed; the others belong to every model."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Entrant:
 
     @property
     def is_model(self) -> bool:
-        return self.role == MODEL
+        """Whether it is compared with the controls, and is none itself."""
+        return self.role not in CONTROLS
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -80,8 +82,7 @@ def entrants(runs: Sequence[Run]) -> list[Entrant]:
             settings = (r.role, r.model, r.altitude, r.cameras, r.key.arm, r.key.combos, r.key.clock, r.key.policy)
             groups.setdefault((index, settings), []).append(r)
     found = [Entrant(runs[index], *settings, records=tuple(records)) for (index, settings), records in groups.items()]
-    order = (MODEL, *CONTROLS)
-    found.sort(key=lambda e: order.index(e.role) if e.role in order else len(order))
+    found.sort(key=lambda e: CONTROLS.index(e.role) if e.role in CONTROLS else -1)
     names = [_name(entrant, found) for entrant in found]
     alike = {name for name in names if names.count(name) > 1}
     return [
@@ -104,7 +105,7 @@ TOLD: tuple[Callable[[Entrant], str], ...] = (
 
 def _name(entrant: Entrant, everybody: Iterable[Entrant]) -> str:
     """The model or the role, and so many words that nobody else is called the same."""
-    words = [entrant.model or "model" if entrant.is_model else entrant.role]
+    words = [entrant.model or "model" if entrant.role == MODEL else entrant.role]
     rivals = [other for other in everybody if other.role == entrant.role]
     for tell in TOLD:
         like_it = [rival for rival in rivals if tell(rival) == tell(entrant)]

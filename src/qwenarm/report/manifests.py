@@ -9,7 +9,6 @@ from typing import Any
 
 from qwenarm.display.episode_page import flat
 from qwenarm.errors import BadInput
-from qwenarm.evaluation.evaluate import UNDER_CHANGE
 from qwenarm.evaluation.ledger import MANIFEST, manifest_sha256, read_manifest
 from qwenarm.report.fields import Field, Table
 from qwenarm.report.records import Record, Run, Scene
@@ -43,7 +42,7 @@ def _missing(manifest: Mapping[str, Any], records: Sequence[Record]) -> Iterator
     for run in manifest.get("runs", ()):
         wanted = _wanted(run, int(manifest["first_seed"]))
         for role, policy in run.get("policies", {}).items():
-            everywhere = role not in run["controls"] or role in UNDER_CHANGE
+            everywhere = role in run["perturbed"]
             asked = {scene for scene in wanted if everywhere or not scene.perturbations}
             have = {
                 record.scene

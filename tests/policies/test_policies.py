@@ -8,15 +8,18 @@ import pytest
 from qwenarm.body.cameras import project
 from qwenarm.episode.rollout import drive, execute, observe
 from qwenarm.episode.watchers import Tell
-from qwenarm.factory import ASK_A_MODEL, RunConfig, make_env, make_policy, perform
+from qwenarm.factory import RunConfig, make_env, make_policy, perform
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.mind.coordinates import decode
-from qwenarm.policies.ablations import swapped, with_words
+from qwenarm.policies import policy_entry
+from qwenarm.policies.state_text import with_line
+from qwenarm.policies.wrong_words import swapped
 from qwenarm.registry import list_names
 from qwenarm.types import Outcome, Prompt
 
 GIVE_UP = '<tool_call>\n{"name": "give_up", "arguments": {"reason": "no"}}\n</tool_call>'
 TASKS = list_names("tasks")
+ASK_A_MODEL = [name for name in list_names("policies") if policy_entry(name).needs_model]
 
 
 def asked(role, task="put", seed=5):
@@ -40,12 +43,12 @@ def test_each_control_differs_from_the_model_in_one_thing(task):
     grey = [np.full_like(image, 128) for image in true.images]
     for role, prompt in prompts.items():
         assert prompt.messages[0] == true.messages[0] and prompt.tools == true.tools
-        eyes = grey if role in ("blind", "text") else [*true.images]
-        shown = slice(0, 1) if role == "wrong" else slice(None)  # another picture of the goal is wrong, too
+        eyes = grey if role in ("blind", "state_text") else [*true.images]
+        shown = slice(0, 1) if role == "wrong_words" else slice(None)  # another picture of the goal is wrong, too
         assert all(map(np.array_equal, [*prompt.images][shown], eyes[shown])), role
     assert words_of(prompts["blind"]) == words_of(true)
-    assert words_of(prompts["text"]).startswith(words_of(true) + "\nScene: ")
-    assert words_of(prompts["wrong"]) != words_of(true) or len(true.images) > 1
+    assert words_of(prompts["state_text"]).startswith(words_of(true) + "\nScene: ")
+    assert words_of(prompts["wrong_words"]) != words_of(true) or len(true.images) > 1
 
 
 @pytest.mark.parametrize("task", ["put", "stack"])
@@ -60,20 +63,20 @@ def test_wrong_words_name_another_thing_of_the_scene(task, seed):
 
 
 def test_where_no_thing_is_named_another_seed_says_what_to_do_and_always_the_same():
-    (prompt, env), (again, _) = asked("wrong", "sort"), asked("wrong", "sort")
+    (prompt, env), (again, _) = asked("wrong_words", "sort"), asked("wrong_words", "sort")
     assert swapped(env.instruction, env) == ""
     assert env.instruction not in words_of(prompt) and words_of(prompt) == words_of(again)
 
 
 @pytest.mark.skipif("rearrange" not in TASKS, reason="no task shows a picture of its goal")
 def test_where_the_goal_is_a_picture_another_one_is_shown():
-    (true, _), (wrong, _) = asked("vlm", "rearrange"), asked("wrong", "rearrange")
+    (true, _), (wrong, _) = asked("vlm", "rearrange"), asked("wrong_words", "rearrange")
     assert np.array_equal(true.images[0], wrong.images[0]) and not np.array_equal(true.images[1], wrong.images[1])
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_scene_in_words_is_where_things_are(seed):
-    prompt, env = asked("text", seed=seed)
+    prompt, env = asked("state_text", seed=seed)
     family, frame = Scripted([]).family, prompt.images[0]
     said = re.findall(r"([a-z ]+?) \[(\d+), (\d+)\]", words_of(prompt).rpartition("Scene: ")[2])
     things = {thing.spec.label: thing.pos for thing in env.body.state().objects.values()}
@@ -85,7 +88,7 @@ def test_the_scene_in_words_is_where_things_are(seed):
 
 def test_what_the_hand_holds_is_said_to_be_in_the_hand():
     (played,) = drive([perform(RunConfig(policy="oracle"), 5, None)])
-    config = RunConfig(policy="text")
+    config = RunConfig(policy="state_text")
     env = make_env(config)
     env.reset(seed=5)
     policy = make_policy(config, env, 5, Scripted([]))
@@ -95,7 +98,7 @@ def test_what_the_hand_holds_is_said_to_be_in_the_hand():
     assert f"{held} in the hand" in words_of(prompt) and f"{held} [" not in words_of(prompt)
 
 
-@pytest.mark.parametrize("role", ["wrong", "text"])
+@pytest.mark.parametrize("role", ["wrong_words", "state_text"])
 def test_a_control_is_judged_by_the_true_goal_and_its_record_says_what_it_is(role):
     backend = Scripted(lambda prompt: GIVE_UP)
     episodes = [next(drive([perform(RunConfig(policy=each), 5, backend)], backend)) for each in ("vlm", role)]
@@ -109,6 +112,6 @@ def test_a_control_is_judged_by_the_true_goal_and_its_record_says_what_it_is(rol
 def test_one_more_line_leaves_the_rest_of_the_prompt_alone():
     system, said = {"role": "system", "content": "be good"}, [{"type": "image"}, {"type": "text", "text": "go"}]
     prompt = Prompt((system, {"role": "user", "content": said}))
-    longer = with_words(prompt, "more")
+    longer = with_line(prompt, "more")
     assert longer.messages[0] is system and longer.messages[1]["content"] == [*said, {"type": "text", "text": "\nmore"}]
     assert len(prompt.messages[1]["content"]) == 2

@@ -1,0 +1,35 @@
+"""The task's own solver, with the simulator's true positions: what the skills and the task allow."""
+
+from __future__ import annotations
+
+from qwenarm.errors import BadInput
+from qwenarm.policies import Context, PolicyEntry
+from qwenarm.policies.function import FunctionPolicy
+from qwenarm.types import Decision, Observation, SkillCall, Turn
+
+CAMERAS = ("front", "overhead")
+"""The second is for what the first cannot see."""
+
+
+def make(context: Context) -> FunctionPolicy:
+    """Makes the first call that the solver names, pointing at the visible middle of each object. Gives up when no
+    camera sees what it needs.
+    """
+    from qwenarm.tasks import NotVisible, oracle_call
+
+    env = context.env
+
+    def act(obs: Observation, history: tuple[Turn, ...]) -> Decision:
+        goal = env.setup.goal
+        if goal is None:
+            raise BadInput("The oracle needs a goal, and this instruction could not be read as one.")
+        steps = goal.solve(env.body.state())
+        try:
+            return Decision((oracle_call(env.body, steps[0], CAMERAS),), f"{len(steps)} to go")
+        except NotVisible as error:
+            return Decision((SkillCall("give_up", {"reason": str(error)}),), "what is needed has left the table")
+
+    return FunctionPolicy("oracle", act, CAMERAS, facts={"privileged": True})
+
+
+POLICY = PolicyEntry(make, privileged=True, needs_goal=True, control=True, under_perturbations=True)

@@ -1,0 +1,39 @@
+"""Random skills with random arguments: what chance achieves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qwenarm.policies import Context, PolicyEntry
+from qwenarm.policies.function import FunctionPolicy
+from qwenarm.skills import specs
+from qwenarm.types import ImagePoint, Observation, Param, SkillCall, Turn
+
+NOT_DRAWN = ("done", "give_up", "say", "look")
+"""Skills that move nothing: a random policy that could stop would only waste its turns."""
+MAX_NUMBER = 0.2
+"""Random numbers lie between this and its negative."""
+
+
+def make(context: Context) -> FunctionPolicy:
+    """The same calls for the same seed and turn, whatever was played before."""
+
+    def act(obs: Observation, history: tuple[Turn, ...]) -> SkillCall:
+        rng = np.random.default_rng([context.seed, len(history)])
+        moving = [spec for spec in specs() if spec.name not in NOT_DRAWN]
+        spec = moving[rng.integers(len(moving))]
+        return SkillCall(spec.name, {param.name: _draw(rng, param) for param in spec.params})
+
+    return FunctionPolicy("random", act)
+
+
+def _draw(rng: np.random.Generator, param: Param) -> ImagePoint | str | float:
+    if param.kind == "point":
+        u, v = rng.random(2)
+        return ImagePoint(float(u), float(v), "anything")
+    if param.kind == "number":
+        return float(rng.uniform(-MAX_NUMBER, MAX_NUMBER))
+    return str(rng.choice(param.choices)) if param.choices else "something"
+
+
+POLICY = PolicyEntry(make, control=True)

@@ -1,0 +1,73 @@
+"""The same model with every frame greyed out and the true scene in words: deciding without seeing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qwenarm.body.cameras import project
+from qwenarm.mind.coordinates import encode
+from qwenarm.mind.vlm_policy import Deciding, Policy, relayed
+from qwenarm.policies import Context, PolicyEntry, blind
+from qwenarm.types import Observation, Prompt, Turn
+
+if TYPE_CHECKING:
+    from qwenarm.env import ArmEnv
+    from qwenarm.mind.families import Family
+
+
+class StateText:
+    """A blind policy whose prompts end with the scene in words, in the numbers that the model's family uses:
+    "Scene: red cube [512, 430]; blue bowl [301, 655]".
+    """
+
+    def __init__(self, blind_policy: Policy, env: ArmEnv, family: Family) -> None:
+        self.policy, self.env, self.family = blind_policy, env, family
+        self.name = blind_policy.name.replace("-blind", "-state_text")
+        self.cameras, self.frame_size = blind_policy.cameras, blind_policy.frame_size
+
+    def describe(self) -> Mapping[str, Any]:
+        return {**self.policy.describe(), "scene": "text", "privileged": True}
+
+    def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
+        return relayed(self.policy.decide(obs, history), lambda prompt: with_line(prompt, self._scene(obs)))
+
+    def _scene(self, obs: Observation) -> str:
+        shown = [frame for frame in obs.frames if frame.camera in self.cameras]
+        views = {frame.camera: self._seen(frame.camera, frame.rgb.shape[:2]) for frame in shown}
+        if len(views) == 1:
+            return f"Scene: {next(iter(views.values()))}"
+        return "\n".join(f"Scene, {camera}: {words}" for camera, words in views.items())
+
+    def _seen(self, camera: str, size: tuple[int, ...]) -> str:
+        """The objects whose middle is in a camera's picture, and the one in the hand."""
+        body, state = self.env.body, self.env.body.state()
+        pos, mat, fovy = body.camera_pose(camera)
+        words = []
+        for name, thing in state.objects.items():
+            uv, depth = project(thing.pos, pos, mat, fovy, size[1] / size[0])
+            if name == state.holding:
+                words.append(f"{thing.spec.label} in the hand")
+            elif depth > 0 and bool(((uv >= 0) & (uv <= 1)).all()):
+                words.append(f"{thing.spec.label} {self._numbers(uv, size)}")
+        return "; ".join(words) or "nothing"
+
+    def _numbers(self, uv: np.ndarray, size: tuple[int, ...]) -> str:
+        return str(list(encode(self.family.codec, (float(uv[0]), float(uv[1])), (size[0], size[1]))))
+
+
+def with_line(prompt: Prompt, line: str) -> Prompt:
+    """The prompt with one more line at the end of the user's message."""
+    *earlier, last = prompt.messages
+    content = [*last["content"], {"type": "text", "text": f"\n{line}"}]
+    return replace(prompt, messages=(*earlier, {**last, "content": content}))
+
+
+def make(context: Context) -> StateText:
+    return StateText(blind.make(context), context.env, context.backend.family)
+
+
+POLICY = PolicyEntry(make, needs_model=True, privileged=True, control=True)

@@ -1,0 +1,25 @@
+"""A vision-language model decides: one call per look with --altitude step, all calls at once with plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qwenarm.body.cameras import cameras_named
+from qwenarm.mind.prompt.presets import Preset
+from qwenarm.mind.vlm_policy import VlmPolicy
+from qwenarm.policies import Context, PolicyEntry
+from qwenarm.skills import specs
+
+
+def make(context: Context) -> VlmPolicy:
+    """The model, asked at the altitude and shown the cameras that were chosen."""
+    backend, config = context.backend, context.config
+    return VlmPolicy(backend, specs(), shown(backend.preset, config.cameras), config.altitude)
+
+
+def shown(preset: Preset, cameras: str) -> Preset:
+    """The preset with other cameras. cameras: ids with commas, "" for the preset's own. Raises UnknownName."""
+    return replace(preset, cameras=cameras_named(cameras) or preset.cameras)
+
+
+POLICY = PolicyEntry(make, needs_model=True, under_perturbations=True)
