@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from qwenarm.body.cameras import check_cameras
+from qwenarm.body.cameras import cameras_named
 from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.body.safety import PERIOD
 from qwenarm.display.captions import decision_text, outcome_color, result_text, short_call
@@ -63,7 +63,7 @@ class FilmRecorder(Watcher):
         """
         if speed not in SPEEDS:
             raise BadInput(f"A film cannot run at {speed} times the arm's speed. Valid: {', '.join(map(str, SPEEDS))}.")
-        check_cameras([camera])
+        cameras_named(camera)
         self.path, self.speed, self.size, self.camera = Path(path), speed, size, camera
         self.film, self.written = FilmWriter(path, fps=FPS), False
         self.body: Body | None = None

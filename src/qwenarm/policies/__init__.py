@@ -15,7 +15,6 @@ from qwenarm.registry import list_names, load
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
-    from qwenarm.factory import RunConfig
     from qwenarm.mind.backends import Backend
     from qwenarm.mind.vlm_policy import Policy
 
@@ -24,7 +23,7 @@ class Context:
     """What a policy for one episode is made from.
 
     Args:
-        config: Everything that the user chose.
+        config: Everything that the user chose, a RunConfig.
         seed: The episode's seed.
         backend: The model; None for an entry that needs none.
         env: The environment; None for an entry that is not privileged.
@@ -33,7 +32,7 @@ class Context:
 
     def __init__(
         self,
-        config: RunConfig,
+        config: Any,
         seed: int,
         backend: Backend | None = None,
         env: ArmEnv | None = None,

@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from qwenarm.evaluation.suites import AD_HOC
-from qwenarm.report.entrants import MODEL, Entrant, choose, controls_of, entrants
+from qwenarm.report.entrants import CONTROLS, Entrant, choose, controls_of, entrants
 from qwenarm.report.fields import Table
 from qwenarm.report.records import Run
 from qwenarm.report.runs import read_runs
@@ -117,18 +117,18 @@ def across(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _namesakes(runs: Sequence[Run]) -> Iterator[str]:
-    """Models of one name that differ in weights, prompt or settings."""
+    """Models of one name that differ in weights, prompt or settings, and policies whose code was changed."""
     found: dict[tuple[str, ...], dict[str, str]] = {}
     for run in runs:
         for record in run.records:
-            if record.role == MODEL:
-                name = tuple(filter(None, (record.model, record.altitude, record.cameras)))
+            if record.role not in CONTROLS:
+                name = tuple(filter(None, (record.model or record.role, record.altitude, record.cameras)))
                 found.setdefault(name, {}).setdefault(record.key.policy, run.name)
     for name, policies in found.items():
         if len(policies) > 1:
             each = ", ".join(f"{policy[:8]} in {run}" for policy, run in policies.items())
             several = f"is not one policy but {len(policies)} ({each})"
-            yield f"{' · '.join(name)} {several}: weights, prompt or settings differ."
+            yield f"{' · '.join(name)} {several}: weights, code, prompt or settings differ."
 
 
 def _versions(run: Run) -> str:
