@@ -336,7 +336,7 @@ def test_the_hub_is_out_of_reach(monkeypatch, tmp_path):
 
 def test_the_bundled_model_is_missing(monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoints, "bundled_folder", lambda: tmp_path)
-    assert "qwenarm train bundled" in refusal("bundled")
+    assert "install qwenarm again" in refusal("bundled")
 
 
 def test_the_bundled_model_has_its_preset(monkeypatch, tiny):

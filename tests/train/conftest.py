@@ -1,23 +1,38 @@
-"""A learner of the bundled model's shape with random weights, and a few real pictures, made once."""
+"""A few demonstrations, collected once."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from qwenarm.train.config import Config
-from qwenarm.train.frames import take_picture
-from qwenarm.train.labels import Pictures
-from qwenarm.train.learner import Learner
+from qwenarm.factory import RunConfig
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.train.batches import Example, Reader, values_in
+from qwenarm.train.collect import collect_all, plan_jobs
+from qwenarm.train.dataset import Shard, read_shards
+
+ORACLE = RunConfig(policy="oracle", combos="seen")
+TASKS = ("put", "rearrange", "parcels")
 
 
 @pytest.fixture(scope="session")
-def learner(tmp_path_factory: pytest.TempPathFactory) -> Learner:
-    return Learner(Config(out=Path(tmp_path_factory.mktemp("learner")), device="cpu"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = Path(tmp_path_factory.mktemp("demonstrations"))
+    assert sum(collect_all(plan_jobs(ORACLE, TASKS, [1], [""], 2), out)) > 10
+    return out
 
 
 @pytest.fixture(scope="session")
-def pictures() -> Pictures:
-    rng = np.random.default_rng(11)
-    rgb, owner, objects, camera = map(np.stack, zip(*(take_picture(rng) for _ in range(6)), strict=True))
-    return Pictures(rgb, owner.astype(np.int64), objects, camera)
+def shards(folder: Path) -> list[Shard]:
+    return read_shards([folder])
+
+
+@pytest.fixture(scope="session")
+def examples(shards: list[Shard]) -> list[Example]:
+    return [(shard, line) for shard in shards for line in shard.lines]
+
+
+@pytest.fixture(scope="session")
+def reader(shards: list[Shard]) -> Reader:
+    """Of the bundled checkpoint as it is."""
+    return Reader(Asker(locate("bundled")), values_in(shards))

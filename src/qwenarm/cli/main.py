@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Literal
 
 import tyro
 from rich.text import Text
-from tyro.conf import Positional
 
-from qwenarm.cli import measure, play
+from qwenarm.cli import learn, measure, play
 from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import QwenarmError
 
@@ -28,25 +26,9 @@ app.command(measure.report)
 app.command(measure.compare)
 app.command(measure.attribute)
 app.command(measure.probe)
-
-
-@app.command
-def train(what: Positional[Literal["bundled"]]) -> int:
-    """Train the bundled checkpoint from scratch on this simulator's own pictures. An interrupted run goes on.
-
-    Example: qwenarm train bundled --processes 2
-
-    Its own options: qwenarm train bundled --help
-    """
-    return _train([])
-
-
-def _train(args: Sequence[str]) -> int:
-    """Trains with the recipe's own options, which cannot be listed without loading torch."""
-    from qwenarm.train import bundled
-
-    bundled.main(tyro.cli(bundled.Config, args=args, prog="qwenarm train bundled", description=bundled.__doc__))
-    return 0
+app.command(learn.collect)
+app.command(learn.data)
+app.command(learn.train)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -55,8 +37,6 @@ def main(args: Sequence[str] | None = None) -> int:
     if "" not in sys.path:
         sys.path.append("")  # lets "module:NAME" find a module in the current folder
     try:
-        if words[:2] == ["train", "bundled"]:
-            return _train(words[2:])
         return app.cli(args=words, prog="qwenarm", description=__doc__) or 0
     except QwenarmError as error:
         SafeConsole(stderr=True, soft_wrap=True).print(Text.assemble(("error", "red"), f": {error}"))

@@ -134,8 +134,7 @@ def _folder(source: str, weights: bool) -> tuple[Path, str]:
     if source == BUNDLED:
         if not (bundled_folder() / "config.json").is_file():
             raise ModelUnavailable(
-                f"The bundled model is missing from {str(bundled_folder())!r}; install qwenarm again, or train it with "
-                "`qwenarm train bundled`."
+                f"The bundled model is missing from {str(bundled_folder())!r}; install qwenarm again."
             )
         return bundled_folder(), ""
     return _download(source, weights) if _is_hub_id(source) else (Path(source).expanduser(), "")

@@ -1,0 +1,163 @@
+"""Commands that teach: collect, data, train."""
+
+# Everything heavy is imported inside the command that needs it, so that help comes at once.
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from rich.table import Table
+from tyro.conf import Positional, arg
+
+from qwenarm.cli.options import Altitude, ArmName, Cameras, Model, out
+from qwenarm.errors import BadInput
+from qwenarm.registry import split_names
+
+Folders = Positional[Annotated[tuple[Path, ...], arg(help="folders that `qwenarm collect` has filled")]]
+Combinations = Annotated[str, arg(help="colour and shape pairs: all, seen (the others stay held out), or unseen")]
+
+
+def collect(
+    task: Annotated[str, arg(help="tasks such as put,stack, also module:NAME")] = "put",
+    level: Annotated[str, arg(help="levels such as 1,2")] = "1",
+    episodes: Annotated[int, arg(help="episodes of every task, level and set of perturbations")] = 100,
+    first_seed: Annotated[int, arg(help="the first of their seeds; evaluations use those from 1000000 on")] = 0,
+    perturbations: Annotated[
+        str, arg(help="also perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once)")
+    ] = "",
+    policy: Annotated[str, arg(help="who plays: oracle, or vlm (the model; the oracle corrects it)")] = "oracle",
+    model: Annotated[
+        str, arg(help="prompts are written as for this model; needs no weights unless it plays")
+    ] = "bundled",
+    mistakes: Annotated[
+        float, arg(help="share of the oracle's calls that go wrong on purpose, to show recoveries")
+    ] = 0.0,
+    arm: ArmName = "panda",
+    altitude: Altitude = "step",
+    cameras: Cameras = "",
+    combos: Combinations = "seen",
+    workers: Annotated[int, arg(help="number of processes")] = 1,
+    out_folder: Annotated[Path, arg(name="out", help="folder of archives; those that are there stay")] = Path(
+        "runs/data"
+    ),
+    quick: Annotated[bool, arg(help="two episodes of everything, to see that it works")] = False,
+) -> int:
+    """Collect demonstrations: each prompt as a model is asked, with the oracle's answer. Stop at any time.
+
+    Example: qwenarm collect --task put,stack,sort --episodes 500 --mistakes 0.1 --workers 2
+
+    Example: qwenarm collect --task put --policy vlm --model runs/sft/checkpoint
+    """
+    from qwenarm.cli.progress import telling
+    from qwenarm.factory import RunConfig
+    from qwenarm.train.collect import collect_all, plan_jobs
+
+    config = RunConfig(arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, cameras=cameras)
+    sets = ["", *(text.replace("+", ",") for text in split_names(perturbations, "--perturbations"))]
+    levels = [_whole(text, "--level") for text in split_names(level, "--level")]
+    tasks = split_names(task, "--task")
+    jobs = plan_jobs(config, tasks, levels, sets, 2 if quick else episodes, first_seed, mistakes)
+    total = done = 0
+    with telling(out) as tell:
+        for samples in collect_all(jobs, out_folder, workers):
+            total, done = total + samples, done + 1
+            tell(f"{total} decisions", done, len(jobs))
+    out.print(f"{total} new decisions in {done} archives, {len(jobs) - done} archives were there\ndata  {out_folder}")
+    return 0
+
+
+def data(what: Positional[Literal["show", "check"]], folders: Folders = (Path("runs/data"),)) -> int:
+    """Show what demonstrations there are, or check every picture, answer and point of them.
+
+    Example: qwenarm data check runs/data
+    """
+    from qwenarm.train.dataset import problems, read_shards
+
+    shards = read_shards(folders)
+    if what == "check":
+        found = [f"{shard.path}: {problem}" for shard in shards for problem in problems(shard)]
+        for line in found:
+            out.print(line, style="yellow")
+        out.print(f"{len(shards)} archives, {sum(len(s.lines) for s in shards)} decisions, {len(found)} problems")
+        return 1 if found else 0
+    sums: defaultdict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for shard in shards:
+        head = shard.head
+        key = (head["task"], str(head["level"]), head["perturbations"], head["policy"], f"{head['mistakes']:g}")
+        numbers = (head["episodes"], head["succeeded"], len(shard.lines), shard.path.stat().st_size)
+        sums[key] = [a + b for a, b in zip(sums[key], numbers, strict=True)]
+    table = Table("task", "level", "perturbations", "policy", "mistakes", "episodes", "succeeded", "decisions", "MB")
+    for key, (episodes, succeeded, decisions, size) in sorted(sums.items()):
+        table.add_row(*key, str(episodes), str(succeeded), str(decisions), f"{size / 1e6:.1f}")
+    out.print(table)
+    return 0
+
+
+def train(
+    what: Positional[Literal["sft"]],
+    data: Annotated[tuple[Path, ...], arg(help="folders that `qwenarm collect` has filled")] = (Path("runs/data"),),
+    model: Model = "bundled",
+    held_out: Annotated[tuple[Path, ...], arg(help="demonstrations with other seeds, only looked at")] = (),
+    steps: int = 1000,
+    batch: Annotated[int, arg(help="decisions in a step")] = 64,
+    lr: Annotated[float, arg(help="learning rate; 2e-4 is usual with --lora")] = 8e-4,
+    optimizer: Literal["muon", "adamw"] = "muon",
+    mix: Annotated[str, arg(help="how often tasks are drawn, such as sort=2,long=0.5; 1 for the others")] = "",
+    supervise: Annotated[bool, arg(help="supervise attention and visual tokens too, not only answers")] = True,
+    fresh: Annotated[bool, arg(help="random weights in the shape of the model, instead of its own")] = False,
+    lora: Annotated[
+        bool, arg(help="train an adapter with TRL and peft, for a real Qwen; needs qwenarm[train]")
+    ] = False,
+    processes: Annotated[int, arg(help="on a CPU, with one thread each")] = 1,
+    every: Annotated[int, arg(help="steps between checkpoints")] = 100,
+    seed: int = 0,
+    out_folder: Annotated[
+        Path, arg(name="out", help="state, log, curve and checkpoint; an interrupted run goes on from there")
+    ] = Path("runs/sft"),
+    quick: Annotated[bool, arg(help="two small steps, to see that it works")] = False,
+) -> int:
+    """Fine-tune a model on demonstrations.
+
+    Example: qwenarm train sft --data runs/data --steps 2000 --out runs/sft
+
+    Example: qwenarm train sft --model Qwen/Qwen3-VL-2B-Instruct --lora --data runs/data --lr 2e-4
+    """
+    from qwenarm.cli.progress import telling
+    from qwenarm.train.curve import draw_curve
+
+    steps, batch, every = (2, 4, 1) if quick else (steps, batch, every)
+    if lora:
+        from qwenarm.train.lora import train_adapter
+
+        folder = train_adapter(model, data, out_folder, steps=steps, batch=batch, lr=lr, seed=seed)
+        out.print(f"adapter  {folder}\nuse it as  --model {model}#adapter={folder}")
+        return 0
+    from qwenarm.train.learner import Settings
+    from qwenarm.train.sft import SftOptions, fine_tune
+
+    shares = {name: _number(value, "--mix") for name, _, value in (p.partition("=") for p in split_names(mix, "--mix"))}
+    settings = Settings(lr, steps, optimizer, supervise, fresh, seed)
+    options = SftOptions(data, out_folder, model, held_out, batch, shares, processes, every, settings)
+    with telling(out) as tell:
+        folder = fine_tune(options, lambda step, report: tell(f"loss on words {report['words']:.3f}", step, steps))
+    out.print(f"checkpoint  {folder}\nuse it as   --model {folder}")
+    try:
+        out.print(f"curve       {draw_curve(out_folder)}")
+    except BadInput as error:  # the checkpoint is what matters
+        out.print(str(error), style="yellow")
+    return 0
+
+
+def _whole(text: str, option: str) -> int:
+    if not text.isdigit():
+        raise BadInput(f"{option} takes whole numbers, not {text!r}.")
+    return int(text)
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"{option} takes pairs such as sort=2, not {text!r}.") from None

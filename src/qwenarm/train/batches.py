@@ -1,0 +1,202 @@
+"""Demonstrations as tensors: tokens exactly as when acting, pictures as patches, and what is supervised beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from qwenarm.mind.inference.preprocessing import Asker, positions
+from qwenarm.train.dataset import Shard
+from qwenarm.train.links import LINKS, Link, Linker, Span
+from qwenarm.types import Prompt
+
+END = "<|im_end|>"
+IGNORED = -100
+"""Label of a token that no answer follows."""
+OWNED_SHARE = 0.15
+"""An object owns a visual token's cell if it fills more of it than any other and at least this share."""
+COORDINATES = range(1000)
+"""Numbers that points are made of."""
+Grid = tuple[int, int, int]
+"""Patches of a picture in time, height and width."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One decision as tokens: prompt and answer. answer: index of the answer's first; pictures: of each picture's first
+    token; grids: of the pictures.
+    """
+
+    ids: list[int]
+    answer: int
+    links: Mapping[str, list[Link]]
+    pictures: list[int]
+    grids: tuple[Grid, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B decisions of up to L tokens.
+
+    Attributes:
+        ids: (B, L) int64.
+        labels: (B, L) int64, the next token of the answer, else IGNORED.
+        positions: (3, B, L) int64 of M-RoPE.
+        pixels: (patches of all pictures, values) float32.
+        grids: (pictures, 3) int64.
+        first_picture: (B,) int64, the number of each decision's first picture.
+        links: By kind (B, L, L) bool: which token looks at which.
+        cells: By attribute (B, cells) what the first picture's visual tokens show; -1 where nothing is asked.
+        meant: For each decision and each of its points (cells,) bool: where it may lie.
+    """
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    positions: torch.Tensor
+    pixels: torch.Tensor
+    grids: torch.Tensor
+    first_picture: torch.Tensor
+    links: dict[str, torch.Tensor]
+    cells: dict[str, torch.Tensor]
+    meant: list[list[np.ndarray]]
+
+
+Example = tuple[Shard, Mapping[str, Any]]
+"""A line of a shard, and the shard."""
+
+
+class Reader:
+    """Makes tokens and tensors for one checkpoint. values: by attribute what a cell may show (``values_in``)."""
+
+    def __init__(self, asker: Asker, values: Mapping[str, Sequence[str]]) -> None:
+        self.asker, self.tokenizer = asker, asker.processor.tokenizer
+        self.image = asker.reader.image
+        self.values = {name: {value: i for i, value in enumerate(known)} for name, known in values.items()}
+        self.patch, self.merge = asker.reader.images.patch_size, asker.reader.images.merge_size
+
+    @cached_property
+    def numbers(self) -> dict[int, int]:
+        """Token -> coordinate. Empty where not all of COORDINATES are single tokens."""
+        found = {number: self.tokenizer(str(number))["input_ids"] for number in COORDINATES}
+        single = {ids[0]: number for number, ids in found.items() if len(ids) == 1}
+        return single if len(single) == len(COORDINATES) else {}
+
+    def tokens(self, example: Example) -> Tokens:
+        """Prompt and answer, as acting feeds the one and the model writes the other."""
+        shard, line = example
+        grids = tuple((1, h // self.patch, w // self.patch) for h, w in shard.sizes(line["images"]))
+        prompt = Prompt(tuple(line["messages"]), tools=tuple(shard.head["tools"]))
+        text = self.asker.text(prompt)
+        ids, spans, pictures = self._spanned(text, grids)
+        said, more, _ = self._spanned(line["answer"] + END, ())
+        spans += [(begin + len(text), end + len(text)) for begin, end in more]
+        links = Linker(text + line["answer"], len(text), spans).links()
+        return Tokens([*ids, *said], len(ids), links, pictures, grids)
+
+    def _spanned(self, text: str, grids: Sequence[Grid]) -> tuple[list[int], list[Span], list[int]]:
+        """Tokens, the part of the text that each stands for, and where the pictures begin."""
+        ids, spans, pictures, begin = list[int](), list[Span](), list[int](), 0
+        placeholder = self.asker.reader.placeholder
+        for number, piece in enumerate(text.split(placeholder)):
+            if number:
+                cells = int(np.prod(grids[number - 1])) // self.merge**2
+                pictures.append(len(ids))
+                ids += [self.image] * cells
+                spans += [(begin, begin)] * cells
+                begin += len(placeholder)
+            found = self.tokenizer(piece, return_offsets_mapping=True)
+            ids += found["input_ids"]
+            spans += [(begin + start, begin + stop) for start, stop in found["offset_mapping"]]
+            begin += len(piece)
+        return ids, spans, pictures
+
+    def batch(self, examples: Sequence[Example], tokens: Sequence[Tokens]) -> Batch:
+        """The examples, whose tokens are given, as tensors."""
+        count, length = len(examples), max(len(each.ids) for each in tokens)
+        ids = np.zeros((count, length), np.int64)
+        labels = np.full((count, length), IGNORED)
+        places = np.zeros((3, count, length), np.int64)
+        links = {kind: np.zeros((count, length, length), bool) for kind in LINKS}
+        pictures, pixels, grids, truths, meant = [], [], [], [], []
+        for i, ((shard, line), own) in enumerate(zip(examples, tokens, strict=True)):
+            size = len(own.ids)
+            ids[i, :size] = own.ids
+            labels[i, own.answer - 1 : size - 1] = own.ids[own.answer :]
+            places[:, i, :size] = positions(own.ids, self.image, own.grids, self.merge)
+            frames = shard.pictures(line["images"])
+            patches, grid = self.asker.reader.pixels(frames)
+            pictures.append(sum(map(len, grids)))
+            pixels.append(patches)
+            grids.append(grid)
+            masks = shard.pictures(line["masks"])
+            owners = [self.owners(mask, grid) for mask, grid in zip(masks, own.grids, strict=False)]
+            truths.append(self._truth(owners[0], masks[0], line["objects"]))
+            meant.append([self._meant(owners[point[3]], own.grids[point[3]], point) for point in line["points"]])
+            for kind, pairs in own.links.items():
+                for at, to in pairs:
+                    first = own.pictures[line["points"][to][3]] if kind == "cells" else 0
+                    links[kind][i, at, first + np.flatnonzero(meant[-1][to]) if kind == "cells" else to] = True
+        cells = {name: torch.from_numpy(np.stack([truth[name] for truth in truths])) for name in truths[0]}
+        return Batch(
+            torch.from_numpy(ids), torch.from_numpy(labels), torch.from_numpy(places), torch.cat(pixels),
+            torch.cat(grids), torch.tensor(pictures), {k: torch.from_numpy(v) for k, v in links.items()}, cells, meant,
+        )  # fmt: skip
+
+    def owners(self, mask: np.ndarray, grid: Grid) -> np.ndarray:
+        """(cells,) the object that each visual token shows most of, -1 for none. mask: see ``Sample.masks``."""
+        rows, columns = grid[1] // self.merge, grid[2] // self.merge
+        high, wide = mask.shape[0] // rows, mask.shape[1] // columns
+        parts = mask[: rows * high, : columns * wide].reshape(rows, high, columns, wide).swapaxes(1, 2)
+        parts = parts.reshape(rows * columns, -1)
+        counts = np.stack([(parts == k + 1).sum(1) for k in range(max(1, int(mask.max())))], 1)
+        return np.where(counts.max(1) >= OWNED_SHARE * parts.shape[1], counts.argmax(1), -1)
+
+    def _meant(self, owner: np.ndarray, grid: Grid, point: Sequence[float]) -> np.ndarray:
+        """(cells,) bool: the cells of the object that is meant, else the one in which the point lies."""
+        k, u, v = int(point[0]), point[1], point[2]
+        if k >= 0 and (owner == k).any():
+            return owner == k
+        rows, columns = grid[1] // self.merge, grid[2] // self.merge
+        chosen = np.zeros(len(owner), bool)
+        chosen[min(rows - 1, int(v * rows)) * columns + min(columns - 1, int(u * columns))] = True
+        return chosen
+
+    def _truth(self, owner: np.ndarray, mask: np.ndarray, objects: Sequence[Any]) -> dict[str, np.ndarray]:
+        """By attribute (cells,) int64 what each visual token shows, and the middle of its object as u and v float32."""
+        found = {name: np.full(len(owner), -1) for name in self.values}
+        found["shape"] = np.full(len(owner), self.values["shape"][""])
+        middle = {name: np.full(len(owner), -1.0, np.float32) for name in ("u", "v")}
+        for k in sorted(set(owner[owner >= 0].tolist())):
+            cells = owner == k
+            for name, value in attributes(objects, k).items():
+                found[name][cells] = self.values[name].get(value, -1)
+            y, x = np.nonzero(mask == k + 1)
+            middle["u"][cells] = (x.mean() + 0.5) / mask.shape[1]
+            middle["v"][cells] = (y.mean() + 0.5) / mask.shape[0]
+        return {**found, **middle}
+
+
+def attributes(objects: Sequence[Mapping[str, Any]], k: int) -> dict[str, str]:
+    """What can be seen of an object: its own looks, and what carries it or lies on it."""
+    thing = objects[k]
+    carrier = objects[thing["on"]] if thing["on"] >= 0 else {}
+    load = next((other for other in objects if other["on"] == k), {})
+    own = {name: thing[name] for name in ("shape", "color", "top", "sides")}
+    kin = {"carrier": carrier, "load": load}
+    return own | {f"{name}_{what}": kin[name].get(what, "") for name in kin for what in ("shape", "color")}
+
+
+def values_in(shards: Sequence[Shard]) -> dict[str, list[str]]:
+    """By attribute all values that the shards show, and "" for nothing."""
+    found: dict[str, set[str]] = {}
+    for shard in shards:
+        for line in shard.lines:
+            for k in range(len(line["objects"])):
+                for name, value in attributes(line["objects"], k).items():
+                    found.setdefault(name, {""}).add(value)
+    return {name: sorted(values) for name, values in sorted(found.items())}

@@ -1,0 +1,156 @@
+"""Collects demonstrations: the oracle plays, or a model plays and the oracle says what would have been right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from qwenarm.episode.rollout import Play, drive, play
+from qwenarm.episode.versions import versions
+from qwenarm.errors import BadInput
+from qwenarm.evaluation.suites import FIRST_SEED
+from qwenarm.factory import RunConfig, make_env, shown
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.vlm_policy import VlmPolicy
+from qwenarm.perturbations import parse, spell
+from qwenarm.skills import specs
+from qwenarm.train.dataset import write_shard
+from qwenarm.train.demonstrator import Demonstrator, UnaskedBackend
+from qwenarm.types import Outcome
+
+if TYPE_CHECKING:
+    from qwenarm.mind.backends import Backend
+
+SHARD_EPISODES = 25
+"""Episodes in one archive: what an interrupted collection loses at most, per worker."""
+BATCH = 8
+"""Episodes that a model plays in lockstep."""
+ORACLE, LEARNER = "oracle", "vlm"
+"""The policies that demonstrations can come from."""
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """The episodes of one archive.
+
+    Attributes:
+        config: What is played. Its policy is ORACLE or LEARNER. Its model says how prompts are written, and plays if
+            the policy is LEARNER.
+        first_seed: Of its episodes, whose seeds follow one another.
+        episodes: Their number.
+        mistakes: See ``Demonstrator``.
+    """
+
+    config: RunConfig
+    first_seed: int
+    episodes: int
+    mistakes: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The archive's file name. It says what is in it, so the same job is never done twice."""
+        config = self.config
+        what = [config.task, str(config.level), config.arm, config.policy, config.model, config.altitude]
+        what += [config.cameras, config.combos, spell(config.perturbations)]
+        what += [f"mistakes{self.mistakes:g}" if self.mistakes else "", f"{self.first_seed:06d}x{self.episodes}"]
+        return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, what))) + ".zip"
+
+
+def plan_jobs(
+    config: RunConfig,
+    tasks: Sequence[str],
+    levels: Sequence[int],
+    perturbations: Sequence[str],
+    episodes: int,
+    first_seed: int = 0,
+    mistakes: float = 0.0,
+) -> list[ShardJob]:
+    """The archives of a collection, those with the lowest seeds first.
+
+    Args:
+        config: What all of it shares.
+        tasks: Names, or "module:NAME".
+        levels: Of every task.
+        perturbations: Sets of them as text ("look:2,words:1"); "" for none.
+        episodes: For every combination of task, level and perturbations.
+        first_seed: The first of each combination's seeds.
+        mistakes: See ``Demonstrator``.
+
+    Raises:
+        BadInput: For seeds that evaluations use, or a policy that nothing can be learned from.
+    """
+    if not 0 <= first_seed < first_seed + episodes <= FIRST_SEED:
+        raise BadInput(f"Training seeds are 0 to {FIRST_SEED - 1}; those from {FIRST_SEED} on are for evaluation.")
+    if config.policy not in (ORACLE, LEARNER):
+        raise BadInput(f"Demonstrations come from the policies {ORACLE} or {LEARNER}, not from {config.policy}.")
+    cells = [
+        replace(config, task=task, level=level, perturbations=parse(text))
+        for task in tasks
+        for level in levels
+        for text in perturbations or ("",)
+    ]
+    end = first_seed + episodes
+    return [
+        ShardJob(cell, start, min(SHARD_EPISODES, end - start), mistakes)
+        for start in range(first_seed, end, SHARD_EPISODES)
+        for cell in cells
+    ]
+
+
+def collect(job: ShardJob, out: Path) -> int:
+    """Plays the episodes of one archive and writes it. Returns the number of its samples."""
+    config = job.config
+    backend = _backend(config.model) if config.policy == LEARNER else None
+    checkpoint = locate(config.model, weights=False) if backend is None else None
+    family = backend.family if backend else checkpoint.family  # type: ignore[union-attr]  # one of them is there
+    preset = shown(backend.preset if backend else checkpoint.preset, config)  # type: ignore[union-attr]
+    policies: dict[int, Demonstrator] = {}
+
+    def demonstrate(seed: int) -> Play:
+        with closing(make_env(config)) as env:
+            policy = VlmPolicy(cast("Backend", backend or UnaskedBackend(family)), specs(), preset, config.altitude)
+            policies[seed] = Demonstrator(policy, env, seed, backend is not None, job.mistakes)
+            return (yield from play(env, policies[seed], seed, clock=config.clock))
+
+    seeds = range(job.first_seed, job.first_seed + job.episodes)
+    episodes = list(drive(map(demonstrate, seeds), backend, BATCH if backend else 1))
+    samples = [(seed, sample) for seed in sorted(policies) for sample in policies[seed].samples]
+    shared = {
+        "task": config.task, "level": config.level, "arm": config.arm, "perturbations": spell(config.perturbations),
+        "altitude": config.altitude, "policy": config.policy, "model": config.model, "combos": config.combos,
+        "family": family.name, "preset": preset.name, "cameras": preset.cameras, "mistakes": job.mistakes,
+        "episodes": len(episodes), "succeeded": sum(episode.outcome is Outcome.SUCCESS for episode in episodes),
+        "crashes": [episode.detail for episode in episodes if episode.outcome is Outcome.CRASHED],
+        "versions": versions(),
+    }  # fmt: skip
+    write_shard(out / job.name, shared, samples)
+    return len(samples)
+
+
+@cache
+def _backend(model: str) -> Backend:
+    from qwenarm.mind.open_model import open_model
+
+    return open_model(model)
+
+
+def collect_all(jobs: Sequence[ShardJob], out: Path, workers: int = 1) -> Iterator[int]:
+    """Makes the archives that are not there yet. Yields the number of samples of each as it is finished."""
+    out.mkdir(parents=True, exist_ok=True)
+    missing = [job for job in jobs if not (out / job.name).exists()]
+    if workers == 1:
+        yield from (collect(job, out) for job in missing)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(collect, job, out) for job in missing]
+        try:
+            yield from (done.result() for done in as_completed(running))
+        finally:
+            pool.shutdown(cancel_futures=True)

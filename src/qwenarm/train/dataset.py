@@ -1,0 +1,141 @@
+"""Demonstrations on disk: a folder of zip archives. Each appears in one move, so whatever is there is complete.
+
+An archive holds ``shard.json`` (what its samples share: task, settings, tools, how many episodes succeeded),
+``samples.jsonl`` (one decision a line: the prompt's messages in the OpenAI form, the answer's text, and the truth
+beside it; see ``demonstrator.Sample``) and PNG files named by their content, so that each frame is stored once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from qwenarm.errors import BadInput
+from qwenarm.train.demonstrator import Sample
+
+HEAD, LINES = "shard.json", "samples.jsonl"
+FORMAT = 1
+
+
+def write_shard(path: Path, shared: dict[str, Any], samples: Sequence[tuple[int, Sample]]) -> None:
+    """Writes an archive.
+
+    Args:
+        path: Of the archive.
+        shared: What is common to the samples, as JSON values.
+        samples: (seed, sample) pairs, all with the same tools.
+    """
+    part = path.with_suffix(f".part{os.getpid()}")
+    tools = samples[0][1].prompt.tools if samples else ()
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        lines = [json.dumps(_line(archive, seed, sample), ensure_ascii=False) for seed, sample in samples]
+        head = {"format": FORMAT, **shared, "tools": tools, "samples": len(lines)}
+        archive.writestr(HEAD, json.dumps(head), zipfile.ZIP_DEFLATED)
+        archive.writestr(LINES, "\n".join(lines), zipfile.ZIP_DEFLATED)
+    part.replace(path)
+
+
+def _line(archive: zipfile.ZipFile, seed: int, sample: Sample) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "turn": sample.turn,
+        "messages": sample.prompt.messages,
+        "answer": sample.answer,
+        "said": sample.said,
+        "images": [_stored(archive, image) for image in sample.prompt.images],
+        "masks": [_stored(archive, mask) for mask in sample.masks],
+        "objects": sample.objects,
+        "points": [[k, round(u, 4), round(v, 4), camera] for k, u, v, camera in sample.points],
+    }
+
+
+def _stored(archive: zipfile.ZipFile, pixels: np.ndarray) -> str:
+    """The name of the picture's file in the archive, which is written if it is new."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    name = f"{hashlib.sha256(stream.getvalue()).hexdigest()[:20]}.png"
+    if name not in archive.NameToInfo:
+        archive.writestr(name, stream.getvalue())
+    return name
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One archive without its pictures. head: what the samples share; lines: the samples."""
+
+    path: Path
+    head: dict[str, Any]
+    lines: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path) -> Shard:
+        """Raises BadInput for a file that is not one of these archives."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                head = json.loads(archive.read(HEAD))
+                lines = [json.loads(line) for line in archive.read(LINES).decode().splitlines() if line]
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise BadInput(f"{path} is no archive of `qwenarm collect`: {error}.") from error
+        if head.get("format") != FORMAT:
+            raise BadInput(f"{path} has the format {head.get('format')!r}; this version reads {FORMAT}.")
+        return cls(path, head, lines)
+
+    def pictures(self, names: Sequence[str]) -> list[np.ndarray]:
+        """Decoded PNG files of the archive: frames (H, W, 3), masks (H, W), uint8."""
+        with zipfile.ZipFile(self.path) as archive:
+            return [np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in names]
+
+    def sizes(self, names: Sequence[str]) -> list[tuple[int, int]]:
+        """(H, W) of PNG files of the archive."""
+        with zipfile.ZipFile(self.path) as archive:
+            opened = [Image.open(io.BytesIO(archive.read(name))) for name in names]
+        return [(picture.height, picture.width) for picture in opened]
+
+
+def read_shards(folders: Sequence[Path]) -> list[Shard]:
+    """All archives below the folders, sorted by path. Raises BadInput if there are none."""
+    paths = sorted({path for folder in folders for path in folder.rglob("*.zip")})
+    if not paths:
+        raise BadInput(f"There are no demonstrations in {', '.join(map(str, folders))}; `qwenarm collect` makes some.")
+    return [Shard.read(path) for path in paths]
+
+
+def problems(shard: Shard) -> Iterator[str]:
+    """What is wrong with an archive: pictures that are missing or changed, answers that cannot be read back as calls,
+    points off the object that they mean, seeds of evaluations.
+    """
+    from qwenarm.evaluation.suites import FIRST_SEED
+    from qwenarm.mind.families import family_named
+    from qwenarm.mind.parsing.parse import parse
+    from qwenarm.skills import specs
+
+    family, cameras = family_named(shard.head["family"]), shard.head["cameras"]
+    with zipfile.ZipFile(shard.path) as archive:
+        for name in {name for line in shard.lines for name in (*line["images"], *line["masks"])}:
+            if name not in archive.NameToInfo:
+                yield f"the picture {name} is missing"
+            elif hashlib.sha256(archive.read(name)).hexdigest()[:20] != name.removesuffix(".png"):
+                yield f"the picture {name} is not what its name says"
+    for number, line in enumerate(shard.lines):
+        if line["seed"] >= FIRST_SEED:
+            yield f"sample {number} has the seed {line['seed']}, which evaluations use"
+        sizes = dict(zip(cameras, shard.sizes(line["images"]), strict=False))
+        decision = parse(line["answer"], specs(), family, sizes, max_calls=16)
+        if decision.error is not None:
+            yield f"the answer of sample {number} cannot be read: {decision.detail or decision.error.value}"
+        for k, u, v, camera in line["points"]:
+            (mask,) = shard.pictures([line["masks"][camera]])
+            row, column = min(len(mask) - 1, int(v * len(mask))), min(mask.shape[1] - 1, int(u * mask.shape[1]))
+            near = mask[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+            if k >= 0 and k + 1 not in near:
+                yield f"a point of sample {number} is not on the {line['objects'][k]['label']}"

@@ -1,0 +1,87 @@
+"""Where the tokens of an answer should look, found by comparing strings; nothing here knows any task.
+
+Four kinds of links are supervised as attention of some heads (``learner.LINK_HEADS``):
+
+* ``cells``: a point's two numbers, and a label that the prompt does not spell, look at the cells of what is meant.
+* ``named``: words of a label that the task (or else the history) spells look at these words there.
+* ``bound``: in the task, the name of the place where a held thing goes looks at the nearest word before it that
+  describes that thing: "*red* ones in the **green tray**".
+* ``held``: that name in the answer looks at the words of the history for what was picked last.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+LINKS = ("cells", "named", "bound", "held")
+Link = tuple[int, int]
+"""(the token that looks, the token that it looks at; of kind "cells" the number of a point of the answer instead)."""
+Links = dict[str, list[Link]]
+"""By kind."""
+Span = tuple[int, int]
+"""Begin and end of a part of a text."""
+
+POINT = re.compile(r'"label": "([^"]*)", "point_2d": \[(\d+), (\d+)\]')
+ASKED = re.compile(r"\nTask: (.*)\nHistory: (.*)\nHand: (.*)")
+LAST_PICK = re.compile(r".*\bpick ([^:]*): ok")
+WORD = re.compile(r"[^\W\d_]+|\d+")
+PLACE = '"place"'
+
+
+class Linker:
+    """Finds the links of one answer.
+
+    Args:
+        text: Prompt and answer.
+        answer: Where the answer begins in it.
+        spans: For each token the part of the text that it stands for; an empty one for a picture's tokens.
+    """
+
+    def __init__(self, text: str, answer: int, spans: Sequence[Span]) -> None:
+        self.text, self.answer, self.spans = text, answer, spans
+
+    def links(self) -> Links:
+        """The links by kind. A token looks one step ahead: what predicts a word is the token before it."""
+        found: Links = {kind: [] for kind in LINKS}
+        asked = ASKED.search(self.text, 0, self.answer)
+        for number, point in enumerate(POINT.finditer(self.text, self.answer)):
+            label = self._tokens(point.span(1))
+            found["cells"] += [(at - 1, number) for k in (2, 3) for at in self._tokens(point.span(k))]
+            sections = (asked.span(1), asked.span(2)) if asked else ()
+            spelt = next(filter(None, (self._spelt(point[1], section) for section in sections)), [])
+            if not spelt:
+                found["cells"] += [(at - 1, number) for at in label]
+            for span in spelt:
+                found["named"] += [(at - 1, to) for at, to in _aligned(label, self._tokens(span))]
+            if asked:
+                self._link_rule(found, asked, label, spelt)
+        return found
+
+    def _link_rule(self, found: Links, asked: re.Match[str], label: list[int], spelt: list[Span]) -> None:
+        """Links a place to what is held, and to the words of the task that send such a thing there."""
+        pick = LAST_PICK.match(self.text, *asked.span(2)) if asked[3] != "empty" else None
+        if pick is None or self.text.find(PLACE, self.answer) < 0:
+            return
+        found["held"] += [(at - 1, to) for at in label for to in self._tokens(pick.span(1))]
+        words = "|".join(map(re.escape, WORD.findall(pick[1])))
+        describing = re.compile(rf"\b({words})(s|es)?\b")
+        for span in spelt:
+            before = list(describing.finditer(self.text, asked.start(1), span[0]))
+            if before and span[0] < asked.end(1):
+                found["bound"] += [(at, to) for at in self._tokens(span) for to in self._tokens(before[-1].span())]
+
+    def _tokens(self, span: Span) -> list[int]:
+        """The tokens that overlap a part of the text."""
+        return [i for i, (begin, end) in enumerate(self.spans) if begin < span[1] and end > span[0]]
+
+    def _spelt(self, words: str, section: Span) -> list[Span]:
+        """Where a section of the text has exactly these words."""
+        return [found.span() for found in re.compile(rf"\b{re.escape(words)}\b").finditer(self.text, *section)]
+
+
+def _aligned(label: list[int], there: list[int]) -> list[Link]:
+    """Word by word where both have as many tokens; otherwise every token with every token."""
+    if len(label) == len(there):
+        return list(zip(label, there, strict=True))
+    return [(at, to) for at in label for to in there]

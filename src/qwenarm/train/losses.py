@@ -1,0 +1,72 @@
+"""What a learner is told is wrong: the answer's words, its coordinates, where it looks, and what its eye sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+BELL_STD = 12.0
+"""Standard deviation of the target around a coordinate, in thousandths of the picture."""
+CENTRE_BINS = 32
+"""Bins into which the middle of an object is sorted, along each side of the picture."""
+CENTRE_STD = 0.7
+"""Standard deviation of the target around the middle, in bins."""
+MASS_FLOOR = 1e-4
+"""Added to attention before its logarithm is taken."""
+
+
+class CellHeads(nn.Module):
+    """Reads off each visual token what its cell shows. Linear, so that the language half finds it as easily.
+
+    They exist only in training and are not part of a checkpoint.
+
+    Args:
+        width: Of a visual token.
+        values: By attribute how many values it has.
+    """
+
+    def __init__(self, width: int, values: Mapping[str, int]) -> None:
+        super().__init__()
+        sizes = {**values, "u": CENTRE_BINS, "v": CENTRE_BINS}
+        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
+
+    def loss(self, tokens: torch.Tensor, truth: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Cross entropies, summed over the attributes. tokens: (B, cells, width); truth: ``Batch.cells``."""
+        losses = [tokens.new_zeros(())]
+        for name, head in self.heads.items():
+            known = truth[name] >= 0
+            if known.any():
+                target = truth[name][known]
+                losses.append(F.cross_entropy(head(tokens[known]), _bell(target) if name in ("u", "v") else target))
+        return torch.stack(losses).sum()
+
+
+def _bell(x: torch.Tensor) -> torch.Tensor:
+    """Positions (n,) in [0, 1] to (n, CENTRE_BINS) distributions: a near miss costs little."""
+    centres = (torch.arange(CENTRE_BINS, device=x.device) + 0.5) / CENTRE_BINS
+    weight = torch.exp(-0.5 * ((x[:, None] - centres) * CENTRE_BINS / CENTRE_STD) ** 2)
+    return weight / weight.sum(-1, keepdim=True)
+
+
+def coordinate_loss(told: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Cross entropy against a bell around the right number. told: (n, numbers) log probabilities; truth: (n,) int64."""
+    distance = torch.arange(told.shape[1], device=told.device)[None] - truth[:, None]
+    bell = torch.exp(-0.5 * (distance / BELL_STD) ** 2)
+    return -(bell / bell.sum(-1, keepdim=True) * told).sum(-1).mean()
+
+
+def attention_loss(attention: torch.Tensor, links: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Loss and mean of the attention that falls where it should.
+
+    Args:
+        attention: (B, heads, L, L).
+        links: (B, L, L) bool; rows without any are not supervised.
+    """
+    which, at = links.any(-1).nonzero(as_tuple=True)
+    if not len(which):
+        return attention.new_zeros((), dtype=torch.float32), 1.0
+    mass = (attention[which, :, at].float() * links[which, at][:, None]).sum(-1)
+    return -(mass + MASS_FLOOR).log().mean(), float(mass.detach().mean())

@@ -1,0 +1,222 @@
+"""Supervised fine-tuning of a small model on demonstrations, on CPUs.
+
+Exactly resumable: which decisions a step sees follows from the seed, the step, the process and the data alone.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from qwenarm.errors import BadInput
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.train.batches import IGNORED, Batch, Example, Reader, Tokens, values_in
+from qwenarm.train.dataset import Shard, read_shards
+from qwenarm.train.learner import Learner, Settings
+from qwenarm.train.vocabulary import add_words
+
+MICRO_BATCH = 16
+"""Decisions that go through the model together. Those of a step are sorted by length first, which spares padding."""
+HELD_OUT_SAMPLES = 24
+"""Held-out decisions of each task that are answered at every look."""
+LOG_STEPS = 20
+"""Steps whose mean is one line of the log."""
+START, STATE, LOG, CHECKPOINT, VALUES = "start", "state.pt", "log.jsonl", "checkpoint", "values.json"
+
+Tell = Callable[[int, Mapping[str, float]], None]
+"""Told of every step: its number, and the measures of its batch."""
+
+
+@dataclass(frozen=True)
+class SftOptions:
+    """What supervised fine-tuning can be told.
+
+    Attributes:
+        data: Folders that ``qwenarm collect`` has filled.
+        out: For state, log, curve and checkpoint. An interrupted run goes on from there.
+        model: The checkpoint to start from.
+        held_out: Folders of demonstrations with other seeds, which are only looked at.
+        batch: Decisions a step, over all processes.
+        mix: By task how often it is drawn, 1 for those that are not named.
+        processes: Each with one thread. Two of them are faster than one with two.
+        every: Steps between saved states, exported checkpoints and looks at held-out decisions.
+        settings: Of the learner.
+    """
+
+    data: tuple[Path, ...]
+    out: Path
+    model: str = "bundled"
+    held_out: tuple[Path, ...] = ()
+    batch: int = 64
+    mix: Mapping[str, float] = field(default_factory=dict)
+    processes: int = 1
+    every: int = 100
+    settings: Settings = field(default_factory=Settings)
+
+
+class Corpus:
+    """All decisions of some archives. A task is drawn as often as its weight says, its decisions are all as likely."""
+
+    def __init__(self, shards: Sequence[Shard], reader: Reader, mix: Mapping[str, float]) -> None:
+        self.reader = reader
+        self.examples: list[Example] = [(shard, line) for shard in shards for line in shard.lines]
+        self.tasks = [shard.head["task"] for shard, _ in self.examples]
+        counts = Counter(self.tasks)
+        if unknown := sorted(set(mix) - set(counts)):
+            raise BadInput(f"--mix names {', '.join(unknown)}; the data has {', '.join(sorted(counts))}.")
+        share = np.array([mix.get(task, 1.0) / counts[task] for task in self.tasks])
+        self._share, self._tokens = share / share.sum(), dict[int, Tokens]()
+
+    def draw(self, key: Sequence[int], count: int) -> list[int]:
+        """Random decisions, the same for the same key."""
+        return np.random.default_rng(key).choice(len(self.examples), count, p=self._share).tolist()
+
+    def some_of_each(self, count: int) -> dict[str, list[int]]:
+        """By task the same few decisions every time."""
+        chosen: dict[str, list[int]] = defaultdict(list)
+        for index in np.random.default_rng(0).permutation(len(self.examples)).tolist():
+            chosen[self.tasks[index]] += [index] if len(chosen[self.tasks[index]]) < count else []
+        return dict(sorted(chosen.items()))
+
+    def batches(self, indices: Sequence[int]) -> list[Batch]:
+        """In groups of about the same length."""
+        order = sorted(indices, key=lambda i: (len(self._read(i).grids), len(self._read(i).ids)))
+        groups = [order[start : start + MICRO_BATCH] for start in range(0, len(order), MICRO_BATCH)]
+        return [self.reader.batch([self.examples[i] for i in g], [self._read(i) for i in g]) for g in groups]
+
+    def _read(self, index: int) -> Tokens:
+        if index not in self._tokens:
+            self._tokens[index] = self.reader.tokens(self.examples[index])
+        return self._tokens[index]
+
+
+def fine_tune(options: SftOptions, tell: Tell | None = None) -> Path:
+    """Trains to the last step, from where an earlier run stopped. Returns the checkpoint's folder.
+
+    Raises BadInput and ModelUnavailable for options that cannot work.
+    """
+    if options.batch < options.processes or options.batch % options.processes or options.every < 1:
+        raise BadInput(
+            f"--batch {options.batch} must be a multiple of --processes {options.processes}, and --every at least 1."
+        )
+    _prepare(options)
+    context = get_context("spawn")
+    others = [context.Process(target=_join, args=(rank, options)) for rank in range(1, options.processes)]
+    for process in others:
+        process.start()
+    try:
+        _join(0, options, tell)
+    finally:
+        for process in others:
+            process.terminate()
+    return options.out / CHECKPOINT
+
+
+def _prepare(options: SftOptions) -> None:
+    """Copies the checkpoint to start from, and gives it words for its data. Done once, so that a run can go on."""
+    start = options.out / START
+    if (start / VALUES).exists():
+        return
+    shards, source = read_shards(options.data), locate(options.model).folder
+    start.mkdir(parents=True, exist_ok=True)
+    for file in source.iterdir():
+        if file.is_file():
+            shutil.copy(file, start / file.name)
+    add_words(start, shards)
+    (start / VALUES).write_text(json.dumps(values_in(shards)), encoding="utf-8")
+
+
+def _join(rank: int, options: SftOptions, tell: Tell | None = None) -> None:
+    """One of the processes, which average their gradients. The first is the one that was asked to train."""
+    if options.processes == 1:
+        _train(options, rank, tell)
+        return
+    store = options.out / "processes"
+    if rank == 0:
+        store.unlink(missing_ok=True)
+    dist.init_process_group("gloo", f"file://{store.resolve()}", rank=rank, world_size=options.processes)
+    try:
+        _train(options, rank, tell)
+    finally:
+        dist.destroy_process_group()
+
+
+def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
+    """The loop of one process. The first one tells, logs and saves."""
+    torch.set_num_threads(1)
+    start, state = options.out / START, options.out / STATE
+    values = json.loads((start / VALUES).read_text(encoding="utf-8"))
+    reader = Reader(Asker(locate(str(start))), values)
+    learner = Learner(start, reader, options.settings)
+    if state.exists():
+        learner.load(state)
+    corpus = Corpus(read_shards(options.data), reader, options.mix)
+    held_out = Corpus(read_shards(options.held_out), reader, {}) if options.held_out else None
+    sums: defaultdict[str, list[float]] = defaultdict(list)
+    while learner.step < options.settings.steps:
+        drawn = corpus.draw([options.settings.seed, learner.step, rank], options.batch // options.processes)
+        report = learner.learn(corpus.batches(drawn))
+        if rank:
+            continue
+        if tell:
+            tell(learner.step, report)
+        for name, value in report.items():
+            sums[name].append(value)
+        last = learner.step == options.settings.steps
+        if learner.step % LOG_STEPS == 0 or last:
+            _log(options.out, learner.step, {name: round(float(np.mean(v)), 4) for name, v in sums.items()})
+            sums.clear()
+        if learner.step % options.every == 0 or last:
+            learner.save(state)
+            learner.export(options.out / CHECKPOINT)
+            if held_out:
+                _log(options.out, learner.step, {"held_out": answer_held_out(learner, held_out)})
+
+
+def answer_held_out(learner: Learner, corpus: Corpus) -> dict[str, dict[str, float]]:
+    """By task how well the averaged weights answer: see ``exactness``."""
+    learner.use(learner.average)
+    chosen = corpus.some_of_each(HELD_OUT_SAMPLES)
+    found = {task: exactness(learner, corpus.batches(indices)) for task, indices in chosen.items()}
+    learner.use(learner.masters)
+    return found
+
+
+@torch.no_grad()
+def exactness(learner: Learner, batches: Sequence[Batch]) -> dict[str, float]:
+    """exact: share of answers whose words are all the most likely ones (then greedy decoding writes them); pointed:
+    share of points in a cell that shows what is meant; n: answers.
+    """
+    exact, pointed = list[bool](), list[bool]()
+    for batch in batches:
+        guess = learner.logits(learner.forward(batch)[0]).argmax(-1)
+        coordinate = learner.coordinates(batch)
+        exact += ((guess == batch.labels) | (batch.labels == IGNORED) | coordinate).all(1).tolist()
+        rows, columns = (batch.grids[0, 1:] // learner.reader.merge).tolist()
+        for said, where, points in zip(guess, coordinate, batch.meant, strict=True):
+            numbers = [learner.reader.numbers.get(int(token), 0) for token in said[where]]
+            for x, y, cells in zip(numbers[::2], numbers[1::2], points, strict=False):
+                pointed.append(bool(cells[y * rows // 1000 * columns + x * columns // 1000]))
+    return {"exact": _mean(exact), "pointed": _mean(pointed), "n": len(exact)}
+
+
+def _mean(values: Sequence[bool]) -> float:
+    return round(sum(values) / max(1, len(values)), 3)
+
+
+def _log(out: Path, step: int, measures: Mapping[str, Any]) -> None:
+    """Adds a line. cpu_s: of this process since it began, so that a curve can be drawn against what it cost."""
+    with (out / LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"step": step, "cpu_s": round(time.process_time(), 1), **measures}) + "\n")

@@ -1,0 +1,59 @@
+"""Where an answer should look follows from its text and the prompt's."""
+
+import re
+from collections import Counter
+
+from qwenarm.train.batches import Example, Reader
+from qwenarm.train.links import LINKS, Linker
+
+PROMPT = "\nTask: all red things go in the green tray, and blue ones in the box\nHistory: {}\nHand: {}\n"
+PLACE = '{"name": "place", "arguments": {"at": {"label": "green tray", "point_2d": [12, 930]}}}'
+
+
+def words_of(text: str) -> list[tuple[int, int]]:
+    """Words, numbers and marks as tokens."""
+    return [found.span() for found in re.finditer(r"\w+|[^\w\s]", text)]
+
+
+def linked(history: str, hand: str, answer: str) -> dict[str, set[tuple[str, str]]]:
+    """By kind the pairs (word that is predicted, word that is looked at)."""
+    prompt = PROMPT.format(history, hand)
+    text = prompt + answer
+    spans = words_of(text)
+    words = [text[begin:end] for begin, end in spans]
+    links = Linker(text, len(prompt), spans).links()
+    ahead = {kind: 0 if kind == "bound" else 1 for kind in LINKS}
+    return {
+        kind: {(words[at + ahead[kind]], str(to) if kind == "cells" else words[to]) for at, to in pairs}
+        for kind, pairs in links.items()
+    }
+
+
+def test_a_place_looks_at_its_name_and_at_what_sends_the_held_thing_there():
+    links = linked("pick red cube: ok", "holding something", PLACE)
+    assert links["cells"] == {("12", "0"), ("930", "0")}
+    assert links["named"] == {("green", "green"), ("tray", "tray")}
+    assert links["bound"] == {("green", "red"), ("tray", "red")}
+    assert links["held"] == {(word, to) for word in ("green", "tray") for to in ("red", "cube")}
+
+
+def test_a_label_that_nothing_spells_looks_at_the_thing():
+    links = linked("none", "empty", PLACE.replace("place", "pick").replace("green tray", "red cube"))
+    assert links["cells"] == {("12", "0"), ("930", "0"), ("red", "0"), ("cube", "0")}
+    assert not links["named"] and not links["held"] and not links["bound"]
+
+
+def test_an_answer_without_a_point_has_no_links():
+    assert not any(linked("none", "empty", '{"name": "done", "arguments": {}}').values())
+
+
+def test_links_of_real_decisions_are_within_the_sequence(examples: list[Example], reader: Reader):
+    seen: Counter[str] = Counter()
+    for example in examples:
+        tokens = reader.tokens(example)
+        for kind, pairs in tokens.links.items():
+            seen[kind] += len(pairs)
+            for at, to in pairs:
+                assert at >= (tokens.answer - 1 if kind != "bound" else 0)
+                assert to < at or kind == "cells"
+    assert seen["cells"] and seen["named"] and seen["held"]

@@ -1,0 +1,128 @@
+"""Fine-tuning learns, stops and goes on to the bit, and writes checkpoints that open anywhere."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, Qwen3VLForConditionalGeneration
+
+from qwenarm.cli.main import main
+from qwenarm.errors import BadInput
+from qwenarm.mind.checkpoints.load import bundled_folder
+from qwenarm.mind.open_model import open_model
+from qwenarm.train.batches import Example, Reader
+from qwenarm.train.curve import draw_curve
+from qwenarm.train.learner import Learner, Settings
+from qwenarm.train.sft import Corpus, SftOptions, exactness, fine_tune
+
+SETTINGS = Settings(steps=4)
+
+
+def options(folder: Path, out: Path, **changed: Any) -> SftOptions:
+    return replace(SftOptions((folder,), out, held_out=(folder,), batch=4, every=2, settings=SETTINGS), **changed)
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = Path(tmp_path_factory.mktemp("sft"))
+    fine_tune(options(folder, out))
+    return out
+
+
+def test_a_stopped_run_goes_on_to_the_bit(run: Path, folder: Path, tmp_path: Path):
+    class Stop(Exception): ...
+
+    def stop_after_three(step: int, report: object) -> None:
+        if step == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fine_tune(options(folder, tmp_path), stop_after_three)
+    fine_tune(options(folder, tmp_path))
+    whole, resumed = (torch.load(out / "state.pt", weights_only=True) for out in (run, tmp_path))
+    assert whole["step"] == resumed["step"] == 4
+    assert all(torch.equal(whole["masters"][name], weight) for name, weight in resumed["masters"].items())
+
+
+def test_the_checkpoint_opens_here_and_in_plain_transformers(run: Path):
+    backend = open_model(str(run / "checkpoint"))
+    assert backend.family.name == "qwen3_vl" and backend.preset.name == "bundled"
+    model = AutoModelForImageTextToText.from_pretrained(run / "checkpoint")
+    assert sum(weight.numel() for weight in model.parameters()) > 9e6
+
+
+def test_the_log_tells_of_held_out_decisions_and_becomes_a_picture(run: Path):
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    looks = [line["held_out"] for line in lines if "held_out" in line]
+    assert set(looks[-1]) == {"put", "rearrange", "parcels"}
+    assert looks[-1]["put"]["exact"] > 0.5  # it starts from a model that knows this task
+    assert draw_curve(run).stat().st_size > 10_000
+
+
+def test_two_processes_take_the_same_steps_together(folder: Path, tmp_path: Path):
+    fine_tune(options(folder, tmp_path, processes=2, held_out=(), settings=Settings(steps=2)))
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
+
+
+def test_options_that_cannot_work_are_refused(folder: Path, tmp_path: Path):
+    with pytest.raises(BadInput, match="multiple"):
+        fine_tune(options(folder, tmp_path, batch=3, processes=2))
+    with pytest.raises(BadInput, match="--mix names fly"):
+        fine_tune(options(folder, tmp_path, mix={"fly": 2.0}))
+
+
+def test_a_state_of_other_settings_is_named(run: Path, folder: Path, tmp_path: Path):
+    shutil.copytree(run, tmp_path / "run")
+    with pytest.raises(BadInput, match="use another --out"):
+        fine_tune(options(folder, tmp_path / "run", settings=Settings(steps=6, optimizer="adamw")))
+
+
+@pytest.fixture
+def learner(reader: Reader) -> Learner:
+    return Learner(bundled_folder(), reader, Settings(steps=1000, lr=1e-2))
+
+
+def test_it_learns_a_few_decisions_by_heart(learner: Learner, examples: list[Example]):
+    """Answers become exact, and the supervised heads come to look where they should."""
+    corpus = Corpus(sorted({e[0].path: e[0] for e in examples}.values(), key=lambda s: s.path), learner.reader, {})
+    batches = corpus.batches(range(4))
+    before = exactness(learner, batches)["exact"]
+    reports = [learner.learn(batches) for _ in range(15)]
+    assert exactness(learner, batches)["exact"] > before
+    assert reports[-1]["words"] < 0.5 * reports[0]["words"]
+    assert reports[-1]["cells"] > reports[0]["cells"]
+
+
+def test_it_computes_what_transformers_does(learner: Learner, examples: list[Example]):
+    """In float32: of a decision with two pictures, as it is padded in a batch."""
+    pair = [next(e for e in examples if len(e[1]["images"]) == 2), examples[0]]
+    tokens = [learner.reader.tokens(example) for example in pair]
+    plain: Any = Qwen3VLForConditionalGeneration.from_pretrained(bundled_folder(), dtype=torch.float32)
+    for name, weight in learner.weights.items():
+        weight.data = dict(plain.named_parameters())[name].data.clone()
+    with torch.no_grad():
+        ours = learner.forward(learner.reader.batch(pair, tokens))[0]
+        for own, example, found in zip(tokens, pair, ours, strict=True):
+            alone = learner.reader.batch([example], [own])
+            moments = alone.pixels.view(-1, 3, 1, alone.pixels.shape[1] // 3).expand(-1, -1, 2, -1)
+            theirs = plain.model(
+                input_ids=alone.ids, pixel_values=moments.reshape(len(moments), -1), image_grid_thw=alone.grids,
+                mm_token_type_ids=(alone.ids == learner.reader.image).long(), use_cache=False,
+            ).last_hidden_state[0]  # fmt: skip
+            torch.testing.assert_close(found[: len(own.ids)], theirs, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.render
+def test_the_commands_work_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data, out = str(tmp_path / "data"), str(tmp_path / "sft")
+    assert main(["collect", "--task", "put", "--quick", "--out", data]) == 0
+    assert main(["data", "check", data]) == 0
+    assert main(["data", "show", data]) == 0
+    assert main(["train", "sft", "--quick", "--data", data, "--out", out]) == 0
+    assert (tmp_path / "sft" / "curve.png").exists()
+    assert main(["train", "sft", "--mix", "put=much", "--data", data]) == 2
+    capsys.readouterr()
