@@ -26,7 +26,7 @@ LOADED: Readers = {
     **dict.fromkeys(("thinking", "constrained"), _SWITCH),
     "temperature": float,
     **dict.fromkeys(("seed", "batch", "threads"), int),
-    **dict.fromkeys(("device", "dtype"), str),
+    **dict.fromkeys(("device", "dtype", "adapter"), str),
 }
 """Those of ``QwenVL`` that may stand behind a checkpoint's name."""
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.mind.checkpoints.adapter import adapter_sha256, merge_adapter
 from qwenarm.mind.checkpoints.load import Checkpoint, load_model, locate, plan_for, quiet
 from qwenarm.mind.checkpoints.memory import Load
 from qwenarm.mind.checkpoints.placement import is_out_of_memory, out_of_memory
@@ -33,7 +34,7 @@ class QwenVL:
     CPU in fp32 (bf16 for more than 2 GiB of weights). batch: prompts answered together. threads: of the CPU, by default
     one for a small model and torch's choice for others. thinking: lets models think that can choose (Qwen3.5); others
     do as they were trained. constrained: answers can only be calls that the prompt's tools allow; by default wherever
-    llguidance is installed (extra ``constrained``). Raises ModelUnavailable when the checkpoint is
+    llguidance is installed (extra ``constrained``). adapter: folder of a LoRA adapter that is merged in. Raises ModelUnavailable when the checkpoint is
     missing, broken, of another architecture or too large, BadInput for a device that is not there and for numbers
     that make no sense.
     """
@@ -50,6 +51,7 @@ class QwenVL:
         constrained: bool | None = None,
         temperature: float | None = None,
         seed: int = 0,
+        adapter: str = "",
     ) -> None:
         if batch < 1 or (threads is not None and threads < 1) or not 0 <= (temperature or 0.0) < math.inf:
             raise BadInput("batch and threads of a model are at least 1, its temperature at least 0 and finite.")
@@ -67,7 +69,9 @@ class QwenVL:
         if thinking and not self.thinking:
             raise BadInput(f"{source!r} ({self.family.title}) cannot be told to think; take one named Thinking.")
         self.sampling = self.family.sampling(self.thinking, temperature)
-        self.model = load_model(checkpoint, self.plan)
+        self.model, self.adapter = load_model(checkpoint, self.plan), adapter
+        if adapter:
+            self.model = merge_adapter(self.model, source, adapter)
         self._parameters = sum(weight.numel() for weight in self.model.parameters())
         self._stops = _stop_ids(self.model, self.processor.tokenizer)
         self.engine = Engine(self.model, self.sampling)
@@ -89,6 +93,7 @@ class QwenVL:
             "seed": self.seed,
             "thinking": self.thinking,
             "constrained": self._grammars is not None,
+            **({"adapter": adapter_sha256(self.adapter)} if self.adapter else {}),
         }
 
     def text_of(self, prompt: Prompt) -> str:

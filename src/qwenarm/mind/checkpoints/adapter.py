@@ -1,0 +1,47 @@
+"""LoRA adapters: what fine-tuning has added to a checkpoint, merged into its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from qwenarm.errors import ModelUnavailable
+from qwenarm.mind.checkpoints.load import first_line, quiet
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def merge_adapter(model: Any, source: str, folder: str) -> Any:
+    """The model with the adapter merged in.
+
+    Args:
+        model: Of transformers.
+        source: The checkpoint's name, for messages.
+        folder: The adapter's, as peft writes it.
+
+    Raises:
+        ModelUnavailable: Without peft, or for a folder that is no adapter of this model.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ModelUnavailable("Adapters need peft; install it with: pip install 'qwenarm[train]'") from error
+    for name in (CONFIG, WEIGHTS):
+        if not (Path(folder) / name).is_file():
+            raise ModelUnavailable(f"{folder!r} is no LoRA adapter: it has no {name}.")
+    try:
+        with quiet():
+            adapted: Any = PeftModel.from_pretrained(model, folder)
+            return adapted.merge_and_unload().eval()
+    except Exception as error:  # of many kinds: other modules, other shapes, broken files
+        raise ModelUnavailable(f"The adapter {folder!r} does not fit {source!r}: {first_line(error)}") from error
+
+
+def adapter_sha256(folder: str) -> str:
+    """Over its settings and weights, for the record of a run."""
+    settings = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update((Path(folder) / WEIGHTS).read_bytes())
+    return digest.hexdigest()
