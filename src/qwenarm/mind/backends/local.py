@@ -34,9 +34,9 @@ class QwenVL:
     CPU in fp32 (bf16 for more than 2 GiB of weights). batch: prompts answered together. threads: of the CPU, by default
     one for a small model and torch's choice for others. thinking: lets models think that can choose (Qwen3.5); others
     do as they were trained. constrained: answers can only be calls that the prompt's tools allow; by default wherever
-    llguidance is installed (extra ``constrained``). adapter: folder of a LoRA adapter that is merged in. Raises ModelUnavailable when the checkpoint is
-    missing, broken, of another architecture or too large, BadInput for a device that is not there and for numbers
-    that make no sense.
+    llguidance is installed (extra ``constrained``). adapter: the folder of a LoRA adapter that is merged in. Raises
+    ModelUnavailable when the checkpoint or the adapter is missing, broken, of another architecture or too large,
+    BadInput for a device that is not there and for numbers that make no sense.
     """
 
     def __init__(
