@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 1200, 1240
 
 
 def main() -> None:
-    """Writes the report and takes its picture twice."""
+    """Writes the report and photographs its top, light and dark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders that `qwenarm eval` has filled")
     args = parser.parse_args()

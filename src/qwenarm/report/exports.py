@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table as RichTable
 
+from qwenarm.evaluation.ledger import Key
+from qwenarm.evaluation.suites import Cell
 from qwenarm.report.entrants import Entrant
 from qwenarm.report.fields import Field, Table
 from qwenarm.report.manifests import citation
@@ -34,6 +36,9 @@ FILES = (
     "figures/failures.svg", "figures/failures.pdf",
 )  # fmt: skip
 """What stands beside the front page."""
+PAIRED = {"pairs": "n", "only_a": "only_a", "only_b": "only_b"}
+COMPARED = {"difference": "difference", "difference_low": "low", "difference_high": "high", "p": "p"}
+"""Columns of comparisons, and the fields of a ``Contrast`` that fill them."""
 MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "\n": " "})
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
@@ -53,50 +58,47 @@ def write_exports(report: Report, out: Path) -> None:
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """A CSV file with a head; without rows an empty file."""
-    rows = list(rows)
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    """A CSV file with the names of the first row as its head; without rows an empty file. Rows are not kept."""
     with open(path, "w", newline="", encoding="utf-8", errors="replace") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        if names:
-            writer.writeheader()
-        writer.writerows(rows)
+        writer = None
+        for row in rows:
+            if writer is None:
+                writer = csv.DictWriter(file, list(row))
+                writer.writeheader()
+            writer.writerow(row)
 
 
-def leaderboard_rows(everybody: Iterable[Entrant]) -> list[dict[str, Any]]:
+def leaderboard_rows(everybody: Iterable[Entrant]) -> Iterator[dict[str, Any]]:
     """Every entrant on unchanged episodes."""
-    return [{**_who(e), **_rate("", rate(e.unchanged))} for e in everybody]
+    return ({**_who(e), **_rate("", rate(e.unchanged))} for e in everybody)
 
 
-def cell_rows(everybody: Iterable[Entrant]) -> list[dict[str, Any]]:
-    """Every cell of every entrant, perturbed ones beside the same seeds without it (a: perturbed, b: unchanged)."""
-    return [
-        {**_who(e), **asdict(score.cell), **_rate("", score.score), **(_contrast(score.change) if score.change else {})}
+def cell_rows(everybody: Iterable[Entrant]) -> Iterator[dict[str, Any]]:
+    """Every cell of every entrant, perturbed ones beside the same seeds unperturbed (a: perturbed, b: unchanged)."""
+    return (
+        {**_who(e), **key_fields(score.cell), **_rate("", score.score), **_contrast(score.change)}
         for e in everybody
         for score in cell_scores(e)
-    ]
+    )
 
 
 def contrast_rows(
     standings: Iterable[Standing], comparisons: Iterable[tuple[Entrant, Entrant, Sequence[Compared]]]
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Models against their controls, and models against each other."""
-    rows = [
-        {"a": row.entrant.name, "b": role, "episodes": "all, unchanged", **_contrast(contrast)}
-        for row in standings
-        for role, contrast in row.controls.items()
-    ]
+    for row in standings:
+        for role, contrast in row.controls.items():
+            yield {"a": row.entrant.name, "b": role, "episodes": "all, unchanged", **_contrast(contrast)}
     for a, b, compared in comparisons:
-        rows += [{"a": a.name, "b": b.name, "episodes": row.what, **_contrast(row.contrast)} for row in compared]
-    return rows
+        yield from ({"a": a.name, "b": b.name, "episodes": row.what, **_contrast(row.contrast)} for row in compared)
 
 
-def episode_rows(everybody: Iterable[Entrant]) -> list[dict[str, Any]]:
+def episode_rows(everybody: Iterable[Entrant]) -> Iterator[dict[str, Any]]:
     """Every episode that counts."""
-    return [
+    return (
         {
             **_who(e),
-            **asdict(r.key),
+            **key_fields(r.key),
             "success": int(r.success),
             "outcome": r.outcome,
             "cause": r.why,
@@ -109,7 +111,11 @@ def episode_rows(everybody: Iterable[Entrant]) -> list[dict[str, Any]]:
         }
         for e in everybody
         for r in e.records
-    ]
+    )
+
+
+def key_fields(record: Cell | Key) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _who(e: Entrant) -> dict[str, Any]:
@@ -118,18 +124,19 @@ def _who(e: Entrant) -> dict[str, Any]:
     }
 
 
-def _rate(prefix: str, score: Rate) -> dict[str, Any]:
-    rates = {"rate": score.value, "low": score.low, "high": score.high} if score.n else {}
-    return {f"{prefix}{name}": value for name, value in {"k": score.k, "n": score.n, **rates}.items()}
+def _rate(prefix: str, score: Rate | None) -> dict[str, Any]:
+    """Without episodes there is no rate."""
+    known = 0 if score is None else 5 if score.n else 2
+    values = (getattr(score, name) if i < known else "" for i, name in enumerate(("k", "n", "value", "low", "high")))
+    return dict(zip((f"{prefix}{name}" for name in ("k", "n", "rate", "low", "high")), values, strict=True))
 
 
-def _contrast(c: Contrast) -> dict[str, Any]:
-    found = {**_rate("a_", c.a), **_rate("b_", c.b), "paired": int(c.paired)}
-    if c.paired:
-        found |= {"pairs": c.n, "only_a": c.only_a, "only_b": c.only_b}
-    if c.a.n and c.b.n:
-        found |= {"difference": c.difference, "difference_low": c.low, "difference_high": c.high, "p": c.p}
-    return found
+def _contrast(c: Contrast | None) -> dict[str, Any]:
+    """Empty where nothing was compared."""
+    found: dict[str, Any] = {**_rate("a_", c and c.a), **_rate("b_", c and c.b), "paired": int(c.paired) if c else ""}
+    is_paired, is_known = bool(c and c.paired), bool(c and c.a.n and c.b.n)
+    found |= {name: getattr(c, each) if is_paired else "" for name, each in PAIRED.items()}
+    return found | {name: getattr(c, each) if is_known else "" for name, each in COMPARED.items()}
 
 
 def markdown(report: Report) -> str:

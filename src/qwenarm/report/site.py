@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import Cell
 from qwenarm.report import figures, tables
 from qwenarm.report.entrants import CONTROLS, Entrant
-from qwenarm.report.exports import FILES
+from qwenarm.report.exports import FILES, key_fields
 from qwenarm.report.fields import Field, Table, rate_text
 from qwenarm.report.manifests import citation, facts_table
 from qwenarm.report.numbers import Report
@@ -45,6 +45,7 @@ class Site:
 
     def __post_init__(self) -> None:
         everybody = self.report.everybody
+        self._has_films = (self.out / "films").is_dir()
         self._lists = {id(e): f"episodes/{i:02d}-{slug(e.name)[:60]}.html" for i, e in enumerate(everybody)}
 
     @property
@@ -75,12 +76,12 @@ class Site:
     @staticmethod
     def film_name(record: Record) -> str:
         """The film of an episode, which need not exist."""
-        return f"films/{slug(*asdict(record.key).values())}.mp4"
+        return f"films/{slug(*key_fields(record.key).values())}.mp4"
 
     def write_page(self, entrant: Entrant, record: Record) -> str:
         """Writes the page of an episode; returns "", or a sentence that says why there is none."""
         pictures = _Pictures(entrant.run.folder, self.out)
-        name, film = self.page_name(entrant, record), self.film_name(record)
+        name, film = self.page_name(entrant, record), self.film_name(record) if self._has_films else ""
         where = f"{record.where}, {record.key.perturbations or 'unchanged'}"
         cause = f"cause: {record.cause}" if record.cause and not record.success else ""
         trail = [
@@ -90,10 +91,8 @@ class Site:
         ]
         try:
             episode = read_at(entrant.run.folder, record.offset, pictures.get)
-            has_film = (self.out / film).is_file()
-            values = page_values(
-                episode, f"../../{film}" if has_film else "", lambda frame: f"../../{pictures.keep(frame)}", trail
-            )
+            film = f"../../{film}" if film and (self.out / film).is_file() else ""
+            values = page_values(episode, film, lambda frame: f"../../{pictures.keep(frame)}", trail)
             (self.out / name).parent.mkdir(parents=True, exist_ok=True)
             html.write(self.out / name, "episode", **values)
         except (BadInput, LookupError, TypeError, ValueError, AttributeError) as error:
