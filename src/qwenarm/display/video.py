@@ -81,6 +81,7 @@ class FilmWriter:
             pix_fmt_out="pal8" if is_gif else "yuv420p",
             quality=None,  # pyright: ignore[reportArgumentType]
             macro_block_size=2,
+            ffmpeg_log_level="error",
             output_params=list(GIF_OPTIONS if is_gif else MP4_OPTIONS),
         )
         ffmpeg.send(None)  # starts the program
