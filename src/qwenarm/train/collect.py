@@ -16,10 +16,11 @@ from qwenarm.episode.rollout import Play, drive, play
 from qwenarm.episode.versions import versions
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import FIRST_SEED
-from qwenarm.factory import RunConfig, make_env, shown
+from qwenarm.factory import RunConfig, make_env
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.perturbations import parse, spell
+from qwenarm.policies.vlm import shown
 from qwenarm.skills import specs
 from qwenarm.train.dataset import write_shard
 from qwenarm.train.demonstrator import Demonstrator, UnaskedBackend
@@ -110,7 +111,7 @@ def collect(job: ShardJob, out: Path) -> int:
     backend = _backend(config.model) if config.policy == LEARNER else None
     checkpoint = locate(config.model, weights=False) if backend is None else None
     family = backend.family if backend else checkpoint.family  # type: ignore[union-attr]  # one of them is there
-    preset = shown(backend.preset if backend else checkpoint.preset, config)  # type: ignore[union-attr]
+    preset = shown(backend.preset if backend else checkpoint.preset, config.cameras)  # type: ignore[union-attr]
     policies: dict[int, Demonstrator] = {}
 
     def demonstrate(seed: int) -> Play:

@@ -12,7 +12,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.mind.families import Family
 from qwenarm.mind.prompt.messages import frame_sizes, render
 from qwenarm.mind.vlm_policy import Deciding, VlmPolicy
-from qwenarm.tasks import NotSeen, oracle_call
+from qwenarm.tasks import NotVisible, oracle_call
 from qwenarm.types import Completion, Decision, ImagePoint, Observation, Prompt, SkillCall, Turn
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Demonstrator:
             return end.value
         try:
             right = self._right()
-        except NotSeen as error:
+        except NotVisible as error:
             return Decision((SkillCall("give_up", {"reason": str(error)}),))
         if any(point.camera not in self.cameras for point in _points(right)):
             return replace(right, calls=right.calls[:1])
@@ -137,7 +137,7 @@ class Demonstrator:
             other = scene[int(self._rng.integers(len(scene)))].spec.id
             try:
                 return oracle_call(self.env.body, SkillCall("pick", {"at": other}), (point.camera,)).args["at"]
-            except NotSeen:
+            except NotVisible:
                 pass
         u, v = np.clip(np.array([point.u, point.v]) + self._rng.normal(0, MISTAKE_STD, 2), 0, 1)
         return replace(point, u=float(u), v=float(v))
