@@ -8,7 +8,7 @@ cd examples && qwenarm run --task new_task:TASK --policy oracle
 import argparse
 from dataclasses import dataclass
 
-from qwenarm.body.objects.spec import GRASPABLE
+from qwenarm.body.objects.spec import GRASPABLE_SHAPES
 from qwenarm.body.state import WorldState
 from qwenarm.episode.rollout import drive
 from qwenarm.factory import RunConfig, perform
@@ -47,7 +47,7 @@ class Tidy:
 def make(builder: SceneBuilder, level: int) -> Setup:
     """One episode, drawn from the cast's random generator. Higher levels have more to tidy up."""
     tray = builder.add(["tray"])
-    builder.add_up_to(level + 1, GRASPABLE)
+    builder.add_up_to(level + 1, GRASPABLE_SHAPES)
     words = builder.rng.choice([f"tidy up: everything into the {tray.label}", f"clear the table into the {tray.label}"])
     return Setup(builder.build(needed=2), Tidy(tray.id), str(words), max_turns=2 * len(builder.specs) + 2)
 

@@ -38,11 +38,11 @@ from qwenarm.tasks.core.task import Combos, Task
 from qwenarm.tasks.language.free_task import free_setup
 from qwenarm.types import Control, Frame
 
-SHIFT, TURN = 0.02, 0.1
+MAX_SHIFT_M, MAX_TURN_RAD = 0.02, 0.1
 """Of the hand in one period of ee_delta at most: m along and rad about each axis."""
 FILM_SIZE = (480, 640)
 FILM_CAMERA = "wide"
-GOAL = "goal"
+GOAL_CAMERA = "goal"
 """The name of the frame that shows the table as it shall be."""
 
 
@@ -75,8 +75,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         perturbations: Perturbations = (),
     ) -> None:
         self.task, self.arm, self.level, self.control = task, arm, level, control
-        self.render_mode = _valid("render mode", render_mode, (None, "rgb_array"))
-        self.cameras = tuple(_valid("camera", name, [camera.name for camera in CAMERAS]) for name in cameras)
+        self.render_mode = _checked_choice("render mode", render_mode, (None, "rgb_array"))
+        self.cameras = tuple(_checked_choice("camera", name, [camera.name for camera in CAMERAS]) for name in cameras)
         self.frame_size, self.words, self.combos = frame_size, words, combos
         self._max_episode_steps = max_episode_steps
         self.perturbations = checked(perturbations)
@@ -86,7 +86,9 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
         if words is not None:
             free_setup(words, np.random.default_rng(0), level, combos)  # unknown things are told at once
-        self.observation_space, self.action_space = self._spaces(_valid("control", control, ("joint", "ee_delta")))
+        self.observation_space, self.action_space = self._spaces(
+            _checked_choice("control", control, ("joint", "ee_delta"))
+        )
 
     @property
     def task_description(self) -> str:
@@ -112,7 +114,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._steps = 0
         self._progress, success = self._judge()
         picture = self.goal_frame(self.frame_size) if self.cameras else None
-        goal = {} if picture is None else {GOAL: picture.rgb}
+        goal = {} if picture is None else {GOAL_CAMERA: picture.rgb}
         return self._observe(), {**self._info(success), **goal}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -136,8 +138,10 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         if wanted is None:
             return None
         if size not in self._goal_frames:
-            goal = Body(replace(wanted, look=scene.look, cameras=scene.cameras, props=scene.props), self._arm)
-            self._goal_frames[size] = replace(goal.frame(FRONT.name, size), camera=GOAL)
+            goal = Body(
+                replace(wanted, look=scene.look, cameras=scene.cameras, distractors=scene.distractors), self._arm
+            )
+            self._goal_frames[size] = replace(goal.frame(FRONT.name, size), camera=GOAL_CAMERA)
             goal.close()
         return self._goal_frames[size]
 
@@ -165,11 +169,11 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         target = self.body.hold()
         pos, quat = self.body.kinematics.fk(target.qpos)
         turned, step = np.zeros(4), np.clip(action, -1.0, 1.0)
-        angle = float(np.linalg.norm(step[3:6])) * TURN
+        angle = float(np.linalg.norm(step[3:6])) * MAX_TURN_RAD
         axis = step[3:6] / max(float(np.linalg.norm(step[3:6])), 1e-9)
         turn = np.concatenate([[np.cos(angle / 2)], np.sin(angle / 2) * axis])
         mujoco.mju_mulQuat(turned, turn, quat)
-        solution = self.body.ik(pos + SHIFT * step[:3], turned)
+        solution = self.body.ik(pos + MAX_SHIFT_M * step[:3], turned)
         return Control(solution.qpos, (step[6] + 1) / 2 * self._arm.max_gap)
 
     def _judge(self) -> tuple[float, bool]:
@@ -211,7 +215,7 @@ def _joint_limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
     return joints.lower, joints.upper
 
 
-def _valid(kind: str, value: Any, choices: Sequence[Any]) -> Any:
+def _checked_choice(kind: str, value: Any, choices: Sequence[Any]) -> Any:
     if value not in choices:
         raise UnknownName(kind, str(value), map(str, choices))
     return value

@@ -6,7 +6,7 @@ import pytest
 
 from qwenarm.body.arms import panda as panda_file
 from qwenarm.body.arms import ur5e as ur5e_file
-from qwenarm.body.arms.parts import PAD_TIP, Arm
+from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M, Arm
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
@@ -147,7 +147,7 @@ def test_pads_surround_the_tcp(bare: Body):
     np.testing.assert_allclose(bare.data.geom_xpos[pads].mean(axis=0)[:2], tcp[:2], atol=1e-3)
     tips = np.flatnonzero(bare.model.geom_priority == 2)
     np.testing.assert_allclose(
-        tcp[2] - (bare.data.geom_xpos[tips, 2] - bare.model.geom_size[tips, 2]), PAD_TIP, atol=1e-3
+        tcp[2] - (bare.data.geom_xpos[tips, 2] - bare.model.geom_size[tips, 2]), TIP_BEYOND_TCP_M, atol=1e-3
     )
 
 

@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from qwenarm.body.arms.parts import PAD_TIP, Arm
-from qwenarm.body.clearance import SPARE, measure
+from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M, Arm
+from qwenarm.body.clearance import UNDERSIDE_CLEARANCE_M, measure_hand
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body
@@ -44,7 +44,7 @@ def test_at_its_lowest_the_open_hand_touches_nothing(arm: str, place: Callable[.
         grid = np.stack(np.meshgrid(*[np.linspace(-0.0225, 0.0225, 19)] * 2), axis=-1).reshape(-1, 2)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         top = np.column_stack([grid @ turn.T + [x, y], np.full(len(grid), 3 * 0.045)])
-        hand, yaws = measure(body.kinematics), rng.uniform(0, np.pi, 2)
+        hand, yaws = measure_hand(body.kinematics), rng.uniform(0, np.pi, 2)
         parts = hand.palm, hand.fingers(hand.opened, hand.opened)
         heights = np.maximum(*(part.lowest(top, XY, yaws, 0.02) for part in parts))
         for height, yaw in zip(heights, yaws, strict=True):
@@ -58,14 +58,14 @@ def test_at_its_lowest_the_open_hand_touches_nothing(arm: str, place: Callable[.
 @pytest.mark.parametrize("name", ARMS)
 def test_a_post_under_the_palm_holds_it_up_and_one_beside_it_does_not(name: str) -> None:
     arm: Arm = load("arms", name)
-    hand = measure(Body(Scene(()), arm).kinematics)
+    hand = measure_hand(Body(Scene(()), arm).kinematics)
     assert abs(hand.opened - arm.max_gap) < 1e-9
     under = np.array([[*XY, 0.15]])
     (low,) = hand.palm.lowest(under, XY, np.array([0.3]), 0.0)
-    assert 0.15 - 0.10 < low < 0.15 + SPARE
+    assert 0.15 - 0.10 < low < 0.15 + UNDERSIDE_CLEARANCE_M
     assert hand.palm.lowest(under + [0.0, 0.2, 0.0], XY, np.array([0.3]), 0.01) == 0.01
     fingers = hand.fingers(0.05, 0.06)
-    assert abs(fingers.under.min() + PAD_TIP) < 1e-3
+    assert abs(fingers.under.min() + TIP_BEYOND_TCP_M) < 1e-3
     in_the_grip, at_a_pad = [XY + [0, 0.02], XY + [0, 0.03]]
     for xy, blocked in ((in_the_grip, False), (at_a_pad, True)):
         (low,) = fingers.lowest(np.array([[*xy, 0.04]]), XY, np.array([np.pi / 2]), 0.02)
@@ -74,7 +74,7 @@ def test_a_post_under_the_palm_holds_it_up_and_one_beside_it_does_not(name: str)
 
 @pytest.mark.parametrize("name", ARMS)
 def test_the_lowest_height_grows_with_what_stands_there(name: str) -> None:
-    hand, rng = measure(Body(Scene(()), load("arms", name)).kinematics), np.random.default_rng(0)
+    hand, rng = measure_hand(Body(Scene(()), load("arms", name)).kinematics), np.random.default_rng(0)
     points = rng.uniform([0.4, -0.1, 0.0], [0.6, 0.1, 0.12], (60, 3))
     yaws = rng.uniform(0, np.pi, 5)
     for some in (10, 30):

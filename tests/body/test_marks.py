@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qwenarm.body.objects.markings import NAMES, mark_words, rectangles
-from qwenarm.body.objects.spec import GOODS, ObjectSpec
+from qwenarm.body.objects.markings import MARKING_WORDS, marking_words, rectangles
+from qwenarm.body.objects.spec import PARCELS_AND_PARTS, ObjectSpec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 
-MARKS = [name for name, words in NAMES.items() if "{}" not in words]
+MARKS = [name for name, words in MARKING_WORDS.items() if "{}" not in words]
 """Those of parcels."""
 SLOT = {"stripe": "sides", "crack": "sides"}
 """Where a mark is put, if not on top."""
@@ -56,11 +56,11 @@ def test_every_mark_is_seen_and_no_two_look_the_same(size):
 
 
 def test_features_are_told_in_words():
-    assert mark_words("pins:4+dot:red") == ["4 pins", "red dot"] and mark_words("") == []
+    assert marking_words("pins:4+dot:red") == ["4 pins", "red dot"] and marking_words("") == []
 
 
 def test_goods_are_told_apart_by_number_and_named_by_their_marks():
-    assert GOODS and all(ObjectSpec(shape, "red").graspable for shape in GOODS)
+    assert PARCELS_AND_PARTS and all(ObjectSpec(shape, "red").graspable for shape in PARCELS_AND_PARTS)
     first, second = (ObjectSpec("parcel", "red", top="glass", sides="crack", number=i) for i in (1, 2))
     assert (first.id, second.id) == ("red_parcel_1", "red_parcel_2")
     assert first.label == second.label == "red parcel, fragile, cracked"

@@ -233,8 +233,8 @@ TROUBLE = {"egl": "no libEGL", "osmesa": "no libOSMesa", "glfw": "no display", "
     ],
 )
 def test_who_decides(monkeypatch: pytest.MonkeyPatch, ours: str, mujocos: str, working: tuple[str, ...], chosen: str):
-    monkeypatch.setattr(gl, "CANDIDATES", ("egl", "osmesa"))
-    monkeypatch.setattr(gl, "trouble", lambda name: None if name in working else TROUBLE[name])
+    monkeypatch.setattr(gl, "PLATFORM_CANDIDATES", ("egl", "osmesa"))
+    monkeypatch.setattr(gl, "why_unusable", lambda name: None if name in working else TROUBLE[name])
     assert render._choose.__wrapped__(ours, mujocos) == chosen
 
 
@@ -249,7 +249,7 @@ def test_who_decides(monkeypatch: pytest.MonkeyPatch, ours: str, mujocos: str, w
 def test_what_is_demanded_and_missing_is_an_error(
     monkeypatch: pytest.MonkeyPatch, ours: str, mujocos: str, complaint: str
 ):
-    monkeypatch.setattr(gl, "trouble", TROUBLE.get)
+    monkeypatch.setattr(gl, "why_unusable", TROUBLE.get)
     with pytest.raises(BadInput, match=complaint):
         render._choose.__wrapped__(ours, mujocos)
 
@@ -296,7 +296,7 @@ def test_mujoco_may_have_been_imported_for_another_platform():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="OSMesa is a Linux thing")
 def test_software_opengl_survives_a_fork():
-    if run_python("from qwenarm.body.rendering import opengl\nprint(opengl.trouble('osmesa'))") != "None":
+    if run_python("from qwenarm.body.rendering import opengl\nprint(opengl.why_unusable('osmesa'))") != "None":
         pytest.skip("no OSMesa here")
     assert run_python(DRAW + FORKED, MUJOCO_GL="osmesa").splitlines() == ["osmesa True True", "0 True"]
 

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import top_down
-from qwenarm.body.safety import BOX, CLAMPS, LEAD, PERIOD, TABLE_Z, Safety, Target
+from qwenarm.body.safety import (
+    CLAMP_NAMES,
+    CONTROL_PERIOD_S,
+    MAX_LAG_RAD,
+    MIN_GEOM_HEIGHT_M,
+    TCP_LIMITS_M,
+    Safety,
+    ServoTarget,
+)
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
@@ -29,15 +37,15 @@ def lowest_geom(safety: Safety, qpos: np.ndarray) -> float:
     return min(lows)
 
 
-def assert_safe(body: Body, before: Target, after: Target) -> None:
+def assert_safe(body: Body, before: ServoTarget, after: ServoTarget) -> None:
     safety, arm = body.safety, body.arm
     assert np.isfinite(after.qpos).all() and np.isfinite(after.gripper)
     assert (after.qpos >= safety.lower - 1e-9).all() and (after.qpos <= safety.upper + 1e-9).all()
-    assert (np.abs(after.qpos - before.qpos) <= np.array(arm.velocity) * PERIOD + 1e-9).all()
+    assert (np.abs(after.qpos - before.qpos) <= np.array(arm.velocity) * CONTROL_PERIOD_S + 1e-9).all()
     assert 0 <= after.gripper <= arm.max_gap
     tcp, _ = body.kinematics.fk(after.qpos)
-    assert (tcp >= BOX[0] - 1e-6).all() and (tcp <= BOX[1] + 1e-6).all()
-    assert lowest_geom(safety, after.qpos) >= TABLE_Z - 1e-6
+    assert (tcp >= TCP_LIMITS_M[0] - 1e-6).all() and (tcp <= TCP_LIMITS_M[1] + 1e-6).all()
+    assert lowest_geom(safety, after.qpos) >= MIN_GEOM_HEIGHT_M - 1e-6
 
 
 @patiently
@@ -51,7 +59,7 @@ def test_wild_controls_never_leave_the_limits(bare: Body, data: st.DataObject):
         bare.step(wish)
         assert_safe(bare, before, bare.target)
         assert np.isfinite(bare.data.qpos).all() and np.isfinite(bare.data.qvel).all()
-    assert set(bare.clamps) <= set(CLAMPS)
+    assert set(bare.clamps) <= set(CLAMP_NAMES)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -78,7 +86,7 @@ def test_each_clamp_is_counted_by_its_name(bare: Body):
         "joint_limit": Control(np.full(n, 1e9), 0.0),
         "gripper_range": Control(home, -1.0),
         "joint_velocity": Control(home + np.eye(n)[0] * 0.5, 0.0),
-        "joint_acceleration": Control(home + np.eye(n)[0] * bare.arm.velocity[0] * PERIOD, 0.0),
+        "joint_acceleration": Control(home + np.eye(n)[0] * bare.arm.velocity[0] * CONTROL_PERIOD_S, 0.0),
     }
     for name, wish in cases.items():
         bare.reset()
@@ -105,7 +113,7 @@ def test_pushing_down_stops_at_the_table_and_slides_along_it(bare: Body):
         below = bare.ik(np.array([0.45 + 0.15 * i / 60, 0.0, -0.05]), top_down(np.pi / 2))
         bare.step(Control(below.qpos, 0.0))
     assert bare.clamps["table"] > 0
-    assert lowest_geom(bare.safety, bare.hold().qpos) > TABLE_Z - 1e-6
+    assert lowest_geom(bare.safety, bare.hold().qpos) > MIN_GEOM_HEIGHT_M - 1e-6
     assert bare.proprio().tcp_pos[0] > 0.53, "the hand slides on along the table"
     assert bare.proprio().tcp_pos[2] > 0.0
 
@@ -118,18 +126,18 @@ def test_the_tcp_stays_in_the_workspace(bare: Body):
         bare.step(Control(away, 0.0))
     assert bare.clamps["workspace"] > 0
     tcp = bare.proprio().tcp_pos
-    assert (tcp > BOX[0] - 0.01).all() and (tcp < BOX[1] + 0.01).all()
+    assert (tcp > TCP_LIMITS_M[0] - 0.01).all() and (tcp < TCP_LIMITS_M[1] + 0.01).all()
 
 
 def test_a_blocked_joint_waits(bare: Body):
     """As if the measured arm stood still: its target runs ahead by no more than LEAD."""
     home, n = np.array(bare.arm.home_qpos), len(bare.arm.joints)
-    target, names = Target(home, np.zeros(n), 0.0), set()
+    target, names = ServoTarget(home, np.zeros(n), 0.0), set()
     for _ in range(40):
         target, clamps = bare.safety.limit(Control(home + np.eye(n)[0] * 0.3, 0.0), target, home)
         names.update(clamps)
     assert "blocked" in names
-    assert np.abs(target.qpos - home).max() <= LEAD + np.array(bare.arm.velocity).max() * PERIOD
+    assert np.abs(target.qpos - home).max() <= MAX_LAG_RAD + np.array(bare.arm.velocity).max() * CONTROL_PERIOD_S
 
 
 def test_the_wrong_number_of_joints_is_the_callers_error(bare: Body):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.objects.spec import WALL, ObjectSpec, make_spec
+from qwenarm.body.objects.spec import WALL_THICKNESS_M, ObjectSpec, make_spec
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
 from qwenarm.body.state import ObjectState, WorldState
@@ -29,7 +29,7 @@ CUBE, BALL = make_spec("cube", "red"), make_spec("ball", "green")
 @pytest.mark.parametrize("shape", ["bowl", "tray", "box"])
 def test_in_a_container(shape: str):
     container = make_spec(shape, "blue")
-    inside = world(standing(CUBE, 0.52, 0.0, WALL), standing(container, 0.5, 0.0, 0.0))
+    inside = world(standing(CUBE, 0.52, 0.0, WALL_THICKNESS_M), standing(container, 0.5, 0.0, 0.0))
     assert inside.inside("red_cube", container.id) and inside.on("red_cube", container.id)
     assert not inside.on_table("red_cube") and inside.on_table(container.id)
     for away in (standing(CUBE, 0.60, 0.0, 0.0), standing(CUBE, 0.5, 0.0, 0.15)):
@@ -39,7 +39,11 @@ def test_in_a_container(shape: str):
 def test_piled_in_a_tray_counts_as_inside():
     tray = make_spec("tray", "blue")
     white = make_spec("cube", "white")
-    pile = world(standing(tray, 0.5, 0, 0), standing(CUBE, 0.5, 0, WALL), standing(white, 0.5, 0, WALL + CUBE.size))
+    pile = world(
+        standing(tray, 0.5, 0, 0),
+        standing(CUBE, 0.5, 0, WALL_THICKNESS_M),
+        standing(white, 0.5, 0, WALL_THICKNESS_M + CUBE.size),
+    )
     assert pile.inside("white_cube", tray.id) and pile.on("white_cube", "red_cube")
     assert not pile.inside(tray.id, tray.id) and not pile.inside("white_cube", "red_cube")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from qwenarm.body.safety import PERIOD
+from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.cli import main as cli
 from qwenarm.env import ArmEnv
 from qwenarm.episode import trace
@@ -119,7 +119,7 @@ def test_words_that_change_while_the_model_thinks_are_seen_at_the_next_look():
 def test_a_wall_clock_lets_as_much_time_pass_as_the_answers_took():
     slow, fast = (played("wall", seconds=seconds)[0] for seconds in (0.42, 0.0))
     wait = slow.turns[0].sim_time_s - fast.turns[0].sim_time_s
-    assert wait == pytest.approx(math.ceil(0.42 / PERIOD) * PERIOD)
+    assert wait == pytest.approx(math.ceil(0.42 / CONTROL_PERIOD_S) * CONTROL_PERIOD_S)
 
 
 @pytest.mark.parametrize("clock", ["latency:0.7", "paused"])

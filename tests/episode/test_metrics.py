@@ -9,7 +9,7 @@ import pytest
 from qwenarm.body.arms.panda import ARM
 from qwenarm.body.cameras import project
 from qwenarm.body.objects.spec import make_spec
-from qwenarm.body.safety import PERIOD
+from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body
 from qwenarm.episode.metrics import FIRM, Grip, Touch, jerk_rms, path_length
@@ -19,7 +19,7 @@ from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.perturbations import parse
 from qwenarm.types import Control, ImagePoint, SkillCall
 
-TIMES = np.arange(40)[:, None] * PERIOD
+TIMES = np.arange(40)[:, None] * CONTROL_PERIOD_S
 WAY = np.array([0.3, -0.2, 0.6])
 
 

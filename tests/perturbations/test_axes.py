@@ -166,9 +166,9 @@ def test_the_mishaps_repeat_themselves_bit_for_bit():
 
 def test_props_are_no_objects_and_stand_still():
     env = built("distractors:3", "stack")
-    assert len(env.setup.scene.props) >= 3
+    assert len(env.setup.scene.distractors) >= 3
     assert isinstance(env.body, Body) and set(env.body.state().objects) == {p.spec.id for p in env.setup.scene.objects}
-    where = [env.body.data.body(f"prop{i}").xpos.copy() for i in range(len(env.setup.scene.props))]
+    where = [env.body.data.body(f"distractor{i}").xpos.copy() for i in range(len(env.setup.scene.distractors))]
     for _ in range(20):
         env.body.step(env.body.hold())
-    assert all(np.linalg.norm(env.body.data.body(f"prop{i}").xpos - w) < 0.003 for i, w in enumerate(where))
+    assert all(np.linalg.norm(env.body.data.body(f"distractor{i}").xpos - w) < 0.003 for i, w in enumerate(where))

@@ -109,7 +109,7 @@ def test_axes_compose_in_any_order(task):
     row = [(name, 1 + i % STRONGEST) for i, name in enumerate(AXES)]
     all_of_them, backwards = setup_of(row, task), setup_of(row[::-1], task)
     assert repr(all_of_them) == repr(backwards)
-    assert all_of_them.scene.props and all_of_them.scene.look.decals
+    assert all_of_them.scene.distractors and all_of_them.scene.look.decals
 
 
 def test_one_axis_leaves_another_as_it_was():

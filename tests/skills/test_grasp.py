@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenarm.skills.grasp import DIRECTIONS, outermost, rectangle
+from qwenarm.skills.grasp import UNIT_DIRECTIONS, outermost, rectangle
 
 EDGE = st.floats(-0.3, 0.3, allow_subnormal=False)
 
@@ -16,8 +16,8 @@ EDGE = st.floats(-0.3, 0.3, allow_subnormal=False)
 def test_the_outermost_points_reach_as_far_as_all(cloud: list[tuple[float, float]]):
     points = np.array(cloud, dtype=np.float32)
     kept = outermost(points)
-    reach = (points @ DIRECTIONS.T).max(axis=0)
-    np.testing.assert_allclose((kept @ DIRECTIONS.T).max(axis=0), reach, atol=1e-7, rtol=0)
+    reach = (points @ UNIT_DIRECTIONS.T).max(axis=0)
+    np.testing.assert_allclose((kept @ UNIT_DIRECTIONS.T).max(axis=0), reach, atol=1e-7, rtol=0)
 
 
 def test_few_points_of_a_full_shape_are_outermost():

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from qwenarm.body.kinematics import top_down
-from qwenarm.body.safety import PERIOD
+from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
 from qwenarm.registry import load
-from qwenarm.skills.failure import Failed
-from qwenarm.skills.motion import Line, follow, line_down, line_from, reach
+from qwenarm.skills.failure import SkillFailure
+from qwenarm.skills.motion import TcpLine, follow, line_down, line_from, reach
 from qwenarm.types import Control
 
 OFF = 1.0e-3
@@ -23,7 +23,7 @@ def body(request: pytest.FixtureRequest) -> Body:
     return Body(Scene(()), load("arms", request.param))
 
 
-def lines(body: Body) -> list[Line]:
+def lines(body: Body) -> list[TcpLine]:
     """Downwards and along the table, all over the workspace."""
     rng, found = np.random.default_rng(3), []
     for _ in range(20):
@@ -50,8 +50,8 @@ def test_a_line_is_followed_within_the_limits_and_back_again(body: Body) -> None
         np.testing.assert_allclose(down[-1], line.end, atol=1e-9)
         np.testing.assert_allclose(up[-1], line.start, atol=1e-9)
         for path in (np.vstack([line.start, down]), np.vstack([line.end, up])):
-            speed = np.diff(path, axis=0) / PERIOD
-            gain = np.diff(speed, axis=0, prepend=0 * speed[:1]) / PERIOD
+            speed = np.diff(path, axis=0) / CONTROL_PERIOD_S
+            gain = np.diff(speed, axis=0, prepend=0 * speed[:1]) / CONTROL_PERIOD_S
             assert (np.abs(speed) <= body.arm.velocity).all() and (np.abs(gain) <= body.arm.acceleration).all()
 
 
@@ -68,5 +68,5 @@ def test_a_stop_ends_it_there(body: Body) -> None:
 
 
 def test_a_line_that_leaves_the_workspace_is_refused(body: Body) -> None:
-    with pytest.raises(Failed, match="out of reach by"):
+    with pytest.raises(SkillFailure, match="out of reach by"):
         line_down(body, np.array([0.5, 0.6, 0.2]), np.array([0.5, 0.6, 0.02]), 0.0)

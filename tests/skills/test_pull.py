@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from qwenarm.body.cameras import project
-from qwenarm.body.objects.drawer import KNOB_TOP, LIFTED, SHUT_X, TOP, TRAVEL, knob_of
-from qwenarm.body.objects.spec import WALL, make_spec
+from qwenarm.body.objects.drawer import (
+    CABINET_HEIGHT_M,
+    CLOSED_DRAWER_X_M,
+    DRAWER_TABLE_GAP_M,
+    DRAWER_TRAVEL_M,
+    KNOB_TOP_M,
+    knob_x,
+)
+from qwenarm.body.objects.spec import WALL_THICKNESS_M, make_spec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body
 from qwenarm.registry import load
@@ -19,7 +26,9 @@ HALF = 0.085
 
 def body_with_drawer(arm, opened, *things, y=0.2):
     drawer = replace(make_spec("drawer", "white"), name="drawer")
-    return Body(Scene((*things, Placement(drawer, (SHUT_X + opened, y, LIFTED)))), load("arms", arm))
+    return Body(
+        Scene((*things, Placement(drawer, (CLOSED_DRAWER_X_M + opened, y, DRAWER_TABLE_GAP_M)))), load("arms", arm)
+    )
 
 
 def seen(body, x, y, z=0.0):
@@ -38,28 +47,34 @@ def pull(body, at, to):
 
 
 def opening(body):
-    return float(body.state()["drawer"].pos[0]) - SHUT_X
+    return float(body.state()["drawer"].pos[0]) - CLOSED_DRAWER_X_M
 
 
 @pytest.mark.render
 @pytest.mark.parametrize("arm", ["panda", "ur5e"])
 def test_a_drawer_opens_and_shuts_with_what_lies_in_it(arm):
     cube = make_spec("cube", "red")
-    inside = Placement(cube, (SHUT_X + TRAVEL, 0.2, LIFTED + WALL + cube.origin_height))
-    body = body_with_drawer(arm, TRAVEL, inside)
-    shut = pull(body, seen(body, knob_of(SHUT_X + TRAVEL, HALF), 0.2, KNOB_TOP), seen(body, SHUT_X, 0.2, TOP))
+    inside = Placement(
+        cube, (CLOSED_DRAWER_X_M + DRAWER_TRAVEL_M, 0.2, DRAWER_TABLE_GAP_M + WALL_THICKNESS_M + cube.origin_height)
+    )
+    body = body_with_drawer(arm, DRAWER_TRAVEL_M, inside)
+    shut = pull(
+        body,
+        seen(body, knob_x(CLOSED_DRAWER_X_M + DRAWER_TRAVEL_M, HALF), 0.2, KNOB_TOP_M),
+        seen(body, CLOSED_DRAWER_X_M, 0.2, CABINET_HEIGHT_M),
+    )
     assert shut.ok and "no further" in shut.detail and abs(opening(body)) < 0.005
     assert body.state().inside("red_cube", "drawer") and not body.clamps
-    open_again = pull(body, seen(body, knob_of(SHUT_X, HALF), 0.2, KNOB_TOP), seen(body, 0.58, 0.2))
-    assert open_again.ok and opening(body) == pytest.approx(TRAVEL, abs=0.005)
+    open_again = pull(body, seen(body, knob_x(CLOSED_DRAWER_X_M, HALF), 0.2, KNOB_TOP_M), seen(body, 0.58, 0.2))
+    assert open_again.ok and opening(body) == pytest.approx(DRAWER_TRAVEL_M, abs=0.005)
     assert body.state().inside("red_cube", "drawer") and body.state().at_rest() and not body.clamps
 
 
 @pytest.mark.render
 def test_a_drawer_stays_where_the_knob_was_let_go():
     body = body_with_drawer("panda", 0.0)
-    knob = knob_of(SHUT_X, HALF)
-    result = pull(body, seen(body, knob, 0.2, KNOB_TOP), seen(body, knob + 0.08, 0.2))
+    knob = knob_x(CLOSED_DRAWER_X_M, HALF)
+    result = pull(body, seen(body, knob, 0.2, KNOB_TOP_M), seen(body, knob + 0.08, 0.2))
     assert result.ok and result.detail == "" and opening(body) == pytest.approx(0.08, abs=0.006)
     before = opening(body)
     for _ in range(20):
@@ -72,7 +87,7 @@ def test_only_what_can_be_held_is_pulled():
     body = body_with_drawer("panda", 0.0, Placement(make_spec("tray", "red"), (0.5, -0.1, 0.0)))
     assert not pull(body, seen(body, 0.6, 0.0), seen(body, 0.65, 0.0)).ok
     assert not pull(body, seen(body, 0.5, -0.1), seen(body, 0.6, -0.1)).ok
-    knob = seen(body, knob_of(SHUT_X, HALF), 0.2, KNOB_TOP)
+    knob = seen(body, knob_x(CLOSED_DRAWER_X_M, HALF), 0.2, KNOB_TOP_M)
     assert pull(body, knob, knob).detail == "it is there already"
 
 

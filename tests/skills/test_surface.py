@@ -40,18 +40,18 @@ def test_what_hangs_together_is_found_as_by_hand(seed: int) -> None:
 def test_points_are_those_that_a_camera_sees_and_are_found_by_their_heights(camera: str) -> None:
     spec = make_spec("bowl", "blue")
     body = Body(Scene((Placement(spec, (0.5, 0.1, 0.0)),)), load("arms", "panda"))
-    view = heightmap._View(body, camera)
-    points = view.points(np.arange(np.prod(heightmap.SIZE)))
-    for low, high in ((heightmap.FLOOR, heightmap.CEILING), (0.02, 0.04), (-0.1, 0.001)):
+    view = heightmap._DepthView(body, camera)
+    points = view.points(np.arange(np.prod(heightmap.DEPTH_IMAGE_SIZE)))
+    for low, high in ((heightmap.MIN_SURFACE_HEIGHT_M, heightmap.MAX_OBJECT_TOP_M), (0.02, 0.04), (-0.1, 0.001)):
         found = np.zeros(len(points), dtype=bool)
         found[view.between(low, high)] = True
         height = points[:, 2]
         clear = (np.abs(height - low) > 1e-6) & (np.abs(height - high) > 1e-6)  # single precision
         np.testing.assert_array_equal(found[clear], ((height > low) & (height < high))[clear])
         assert 0 < found.sum() < found.size
-    depth = np.minimum(body.depth(camera, heightmap.SIZE), 1e3)
-    aspect = heightmap.SIZE[1] / heightmap.SIZE[0]
-    seen = unproject(pixel_grid(*heightmap.SIZE), depth, *body.camera_pose(camera), aspect)
+    depth = np.minimum(body.depth(camera, heightmap.DEPTH_IMAGE_SIZE), 1e3)
+    aspect = heightmap.DEPTH_IMAGE_SIZE[1] / heightmap.DEPTH_IMAGE_SIZE[0]
+    seen = unproject(pixel_grid(*heightmap.DEPTH_IMAGE_SIZE), depth, *body.camera_pose(camera), aspect)
     np.testing.assert_allclose(points, seen.reshape(-1, 3), rtol=1e-12)
     body.close()
 

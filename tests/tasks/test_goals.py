@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwenarm.body.cameras import FRONT, project
-from qwenarm.body.objects.spec import WALL, make_spec
+from qwenarm.body.objects.spec import WALL_THICKNESS_M, make_spec
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange, Relation, Sort
@@ -34,7 +34,7 @@ def moved(state, what, where, holding=None):
         pos = np.array([0.3, 0.0, 0.4])
     else:
         base = state[where]
-        level = base.pos[2] + WALL if base.spec.container else base.top
+        level = base.pos[2] + WALL_THICKNESS_M if base.spec.container else base.top
         pos = np.array([*base.pos[:2], level + thing.spec.origin_height])
     return replace(state, objects={**state.objects, what: replace(thing, pos=pos)}, holding=holding)
 

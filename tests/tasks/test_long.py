@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qwenarm.body.scene import GAP
-from qwenarm.body.state import TOUCH, ObjectState
+from qwenarm.body.scene import OBJECT_GAP_M
+from qwenarm.body.state import CONTACT_TOLERANCE_M, ObjectState
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange, Relation
 from qwenarm.tasks.long.goal import InOrder, SubgoalTracker
@@ -66,7 +66,7 @@ def has_room(state, taken):
     """Do the fingers fit in beside it, and does nothing tower up near to it, where the palm will be?"""
     for other in (thing for thing in state.objects.values() if thing is not taken):
         edge = np.hypot(*(other.pos[:2] - taken.pos[:2])) - other.spec.radius
-        if other.top > taken.bottom + TOUCH and edge - taken.spec.radius < GAP:
+        if other.top > taken.bottom + CONTACT_TOLERANCE_M and edge - taken.spec.radius < OBJECT_GAP_M:
             return False
         if other.top > taken.top + 0.03 and edge < 0.10:
             return False

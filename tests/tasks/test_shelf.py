@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qwenarm.body.cameras import FRONT, project
-from qwenarm.body.objects.spec import WALL
+from qwenarm.body.objects.spec import WALL_THICKNESS_M
 from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 from qwenarm.skills import run
@@ -22,7 +22,7 @@ def build(level, seed):
 def put(state, what, bay):
     """The same world with a thing in a bay."""
     thing, base = state[what], state[bay]
-    pos = base.pos + [0, 0, WALL + thing.spec.origin_height]
+    pos = base.pos + [0, 0, WALL_THICKNESS_M + thing.spec.origin_height]
     return replace(state, objects={**state.objects, what: replace(thing, pos=pos)})
 
 

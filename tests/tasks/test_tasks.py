@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import FIXED, HELD_OUT, SHAPES
+from qwenarm.body.objects.spec import FIXED_SHAPES, HELD_OUT, SHAPES
 from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
@@ -42,7 +42,7 @@ def test_objects_are_unique_within_reach_and_apart(task, level):
     for seed in range(40):
         everything = build(task, level, seed).scene.objects
         assert len({p.spec.id for p in everything}) == len(everything)
-        placements = [p for p in everything if p.spec.shape not in FIXED]
+        placements = [p for p in everything if p.spec.shape not in FIXED_SHAPES]
         for p in placements:
             assert WORKSPACE_X[0] <= p.pos[0] <= WORKSPACE_X[1] and WORKSPACE_Y[0] <= p.pos[1] <= WORKSPACE_Y[1]
             for other in placements:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qwenarm.body.objects.drawer import SHUT_X, TRAVEL
-from qwenarm.body.objects.spec import WALL
+from qwenarm.body.objects.drawer import CLOSED_DRAWER_X_M, DRAWER_TRAVEL_M
+from qwenarm.body.objects.spec import WALL_THICKNESS_M
 from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
 from qwenarm.registry import load
@@ -35,10 +35,10 @@ def carried_out(state, call):
         return replace(state, holding=call.args["at"])
     if call.name == "place":
         where, thing = state[call.args["at"]], state[state.holding]
-        pos = where.pos + [0, 0, WALL + thing.spec.origin_height]
+        pos = where.pos + [0, 0, WALL_THICKNESS_M + thing.spec.origin_height]
         return replace(moved(state, state.holding, pos), holding=None)
     if call.name == "pull":
-        shift = (0.0 if call.args["to"].x < call.args["at"].x else TRAVEL) - opening(state)
+        shift = (0.0 if call.args["to"].x < call.args["at"].x else DRAWER_TRAVEL_M) - opening(state)
         for name in [name for name in state.objects if state.inside(name, DRAWER_ID)] + [DRAWER_ID]:
             state = moved(state, name, state[name].pos + [shift, 0, 0])
     return state
@@ -109,5 +109,5 @@ def test_the_rules_are_told_only_once():
 
 
 def test_the_drawer_is_shut_at_the_start_where_it_has_to_be_opened():
-    assert [round(opening(start(build(level, 2))) / TRAVEL, 3) for level in (1, 2, 3)] == [1.0, 0.0, 0.0]
-    assert start(build(2, 2))[DRAWER_ID].pos[0] == pytest.approx(SHUT_X)
+    assert [round(opening(start(build(level, 2))) / DRAWER_TRAVEL_M, 3) for level in (1, 2, 3)] == [1.0, 0.0, 0.0]
+    assert start(build(2, 2))[DRAWER_ID].pos[0] == pytest.approx(CLOSED_DRAWER_X_M)

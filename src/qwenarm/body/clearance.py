@@ -10,15 +10,15 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.kinematics import Kinematics, hanging
+from qwenarm.body.kinematics import Kinematics, subtree_bodies
 
-MARGIN = 0.002
+SIDE_CLEARANCE_M = 0.002
 """Kept to the sides of the hand, m."""
-SPARE = 0.003
+UNDERSIDE_CLEARANCE_M = 0.003
 """Kept under the hand, m."""
 
 
-_MEASURED: dict[Arm, Hand] = {}
+_HANDS: dict[Arm, Hand] = {}
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,12 @@ class Boxes:
 
     @cached_property
     def _form(self) -> _Form:
-        (left, back), (right, front) = self.lower.T[..., None] - MARGIN, self.upper.T[..., None] + MARGIN
-        radius = math.hypot(*np.maximum(-self.lower, self.upper).max(axis=0)) + MARGIN
-        needs = (SPARE - self.under)[:, None]
+        (left, back), (right, front) = (
+            self.lower.T[..., None] - SIDE_CLEARANCE_M,
+            self.upper.T[..., None] + SIDE_CLEARANCE_M,
+        )
+        radius = math.hypot(*np.maximum(-self.lower, self.upper).max(axis=0)) + SIDE_CLEARANCE_M
+        needs = (UNDERSIDE_CLEARANCE_M - self.under)[:, None]
         widest = max(-float(left.min()), float(right.max()))
         return _Form(left, right, -front, -back, needs, float(needs.max()), widest, radius * radius)
 
@@ -104,19 +107,19 @@ class Hand:
         return Boxes(lower, upper, np.concatenate([left.under, right.under]))
 
 
-def measure(kinematics: Kinematics) -> Hand:
+def measure_hand(kinematics: Kinematics) -> Hand:
     """The hand of an arm, measured once for each arm. Sets the scratch arm to home the first time."""
-    if kinematics.arm not in _MEASURED:
-        _MEASURED[kinematics.arm] = _measure(kinematics)
-    return _MEASURED[kinematics.arm]
+    if kinematics.arm not in _HANDS:
+        _HANDS[kinematics.arm] = _measure_hand(kinematics)
+    return _HANDS[kinematics.arm]
 
 
-def _measure(kinematics: Kinematics) -> Hand:
+def _measure_hand(kinematics: Kinematics) -> Hand:
     model, data, arm = kinematics.model, kinematics.data, kinematics.arm
     kinematics.set(kinematics.home)
     last = int(model.joint(arm.joints[-1]).bodyid[0])
-    fingers = [hanging(model, model.body(name).id) for name in arm.finger_bodies]
-    palm = hanging(model, last) - fingers[0] - fingers[1]
+    fingers = [subtree_bodies(model, model.body(name).id) for name in arm.finger_bodies]
+    palm = subtree_bodies(model, last) - fingers[0] - fingers[1]
     one, other = (_boxes(kinematics, bodies) for bodies in fingers)
     left, right = (one, other) if one.upper[:, 1].mean() > 0 else (other, one)
     slides = [model.joint(name).qposadr[0] for name in arm.finger_joints]

@@ -11,14 +11,14 @@ import numpy as np
 
 from qwenarm.body.arms.parts import Arm
 
-REACHED_M = 5e-4
-REACHED_RAD = 5e-3
+POSITION_TOLERANCE_M = 5e-4
+ROTATION_TOLERANCE_RAD = 5e-3
 """A solution within both counts as reached."""
-ITERATIONS = 60
-PATIENCE = 8
+MAX_ITERATIONS = 60
+MAX_STALLED_ITERATIONS = 8
 """Iterations that may pass without getting nearer."""
-RESTARTS = 12
-MAX_STEP = 0.35
+RANDOM_RESTARTS = 12
+MAX_ITERATION_STEP_RAD = 0.35
 """Largest change of a joint in one iteration, rad."""
 
 
@@ -32,7 +32,7 @@ class Solution:
 
     @property
     def reached(self) -> bool:
-        return self.position_error < REACHED_M and self.rotation_error < REACHED_RAD
+        return self.position_error < POSITION_TOLERANCE_M and self.rotation_error < ROTATION_TOLERANCE_RAD
 
 
 def top_down(yaw: float) -> np.ndarray:
@@ -45,7 +45,7 @@ def top_down(yaw: float) -> np.ndarray:
     return np.array([0.0, math.cos(half), math.sin(half), 0.0])
 
 
-def hanging(model: mujoco.MjModel, root: int) -> set[int]:
+def subtree_bodies(model: mujoco.MjModel, root: int) -> set[int]:
     """The ids of a body and of all that hangs on it; parents come before children."""
     found, parents = {root}, model.body_parentid.tolist()
     for body in range(root + 1, model.nbody):
@@ -113,7 +113,7 @@ class Kinematics:
         aimed[0] += math.atan2(pos[1], pos[0])
         yield aimed
         rng = np.random.default_rng(0)
-        for _ in range(RESTARTS):
+        for _ in range(RANDOM_RESTARTS):
             yield aimed + rng.uniform(-0.8, 0.8, len(aimed))
 
     def _descend(self, pos: np.ndarray, quat: np.ndarray, q: np.ndarray, rest: np.ndarray) -> Solution:
@@ -122,11 +122,14 @@ class Kinematics:
         The null space pulls towards rest. Ends where it arrives, and where it comes no nearer.
         """
         error = self._error(q, pos, quat)
-        far, best, patience = mujoco.mju_norm(error), math.inf, PATIENCE
-        for _ in range(ITERATIONS):
-            if mujoco.mju_norm(error[:3]) < REACHED_M / 10 and mujoco.mju_norm(error[3:]) < REACHED_RAD / 10:
+        far, best, patience = mujoco.mju_norm(error), math.inf, MAX_STALLED_ITERATIONS
+        for _ in range(MAX_ITERATIONS):
+            if (
+                mujoco.mju_norm(error[:3]) < POSITION_TOLERANCE_M / 10
+                and mujoco.mju_norm(error[3:]) < ROTATION_TOLERANCE_RAD / 10
+            ):
                 break
-            patience = PATIENCE if far < 0.98 * best else patience - 1
+            patience = MAX_STALLED_ITERATIONS if far < 0.98 * best else patience - 1
             if not patience:
                 break
             best = min(best, far)
@@ -138,7 +141,7 @@ class Kinematics:
                 # Joints pressed against a limit cannot help: take them out, so that the others do the work.
                 free = ~((low & (step < 0)) | (high & (step > 0)))
                 step = self._solve(jacobian * free, error, damping, pull) * free
-            step = np.minimum(np.maximum(step, -MAX_STEP), MAX_STEP)
+            step = np.minimum(np.maximum(step, -MAX_ITERATION_STEP_RAD), MAX_ITERATION_STEP_RAD)
             q = np.minimum(np.maximum(q + step, self.lower), self.upper)
             error = self._error(q, pos, quat)
             far = mujoco.mju_norm(error)

@@ -20,12 +20,12 @@ from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import Kinematics, top_down
 from qwenarm.errors import BadInput
 
-FLANGE = "attachment_site"
-PREFIX = "arm/"
+FLANGE_SITE = "attachment_site"
+NAME_PREFIX = "arm/"
 """Before all names of the model: none can meet a name of the scene."""
-VELOCITY, ACCELERATION = 2.0, 8.0
+MAX_SPEED_RAD_PER_S, MAX_ACCELERATION_RAD_PER_S2 = 2.0, 8.0
 """rad/s and rad/s2 for every joint: Menagerie's models carry no speed limits."""
-HOME = np.array([0.30, 0.0, 0.40])
+HOME_TCP_M = np.array([0.30, 0.0, 0.40])
 """Of the tcp, m."""
 
 
@@ -57,16 +57,16 @@ def _mount(name: str, turn: float) -> tuple[Arm, float]:
         name=f"menagerie:{name}",
         doc=f"{name} of MuJoCo Menagerie with a parallel gripper.",
         build=partial(_build, name=name, turn=turn),
-        joints=tuple(PREFIX + joint for joint in joints),
+        joints=tuple(NAME_PREFIX + joint for joint in joints),
         home_qpos=tuple(float(pose.get(joint, 0.0)) for joint in joints),
-        velocity=(VELOCITY,) * len(joints),
-        acceleration=(ACCELERATION,) * len(joints),
-        max_gap=ur5e.MAX_GAP,
+        velocity=(MAX_SPEED_RAD_PER_S,) * len(joints),
+        acceleration=(MAX_ACCELERATION_RAD_PER_S2,) * len(joints),
+        max_gap=ur5e.MAX_GAP_M,
     )
     spec = mujoco.MjSpec()
     draft.build(spec)
     kinematics = Kinematics(spec.compile(), draft)
-    home = kinematics.ik(HOME, top_down(pi / 2))
+    home = kinematics.ik(HOME_TCP_M, top_down(pi / 2))
     margin = float(np.minimum(home.qpos - kinematics.lower, kinematics.upper - home.qpos).min())
     return replace(draft, home_qpos=tuple(float(q) for q in home.qpos)), margin if home.reached else -1.0
 
@@ -81,8 +81,8 @@ def _build(spec: mujoco.MjSpec, name: str, turn: float) -> None:
     for geom in arm.geoms:
         if geom.contype or geom.conaffinity:
             geom.contype, geom.conaffinity = ur5e.FOREARM_GROUP.contype, ur5e.FOREARM_GROUP.conaffinity
-    spec.attach(arm, prefix=PREFIX, frame=spec.worldbody.add_frame())
-    flange = spec.site(PREFIX + FLANGE)
+    spec.attach(arm, prefix=NAME_PREFIX, frame=spec.worldbody.add_frame())
+    flange = spec.site(NAME_PREFIX + FLANGE_SITE)
     quat = np.zeros(4)
     mujoco.mju_mulQuat(quat, flange.quat, np.array([cos(turn / 2), 0, 0, sin(turn / 2)]))
     ur5e.mount_gripper(spec, flange.parent.add_body(name="hand", pos=flange.pos, quat=quat))
@@ -90,9 +90,9 @@ def _build(spec: mujoco.MjSpec, name: str, turn: float) -> None:
 
 def _joints(spec: mujoco.MjSpec, name: str) -> tuple[str, ...]:
     """The hinges from base to flange."""
-    site = spec.site(FLANGE)
+    site = spec.site(FLANGE_SITE)
     if site is None:
-        raise BadInput(f"The Menagerie model {name!r} has no {FLANGE!r} on which a gripper could be mounted.")
+        raise BadInput(f"The Menagerie model {name!r} has no {FLANGE_SITE!r} on which a gripper could be mounted.")
     joints: list[str] = []
     body = site.parent
     while body is not None:

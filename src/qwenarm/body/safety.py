@@ -17,19 +17,19 @@ from qwenarm.body.kinematics import Kinematics
 from qwenarm.errors import BadInput
 from qwenarm.types import Control
 
-PERIOD = 0.05
+CONTROL_PERIOD_S = 0.05
 """Control period, s."""
-BOX = np.array([[0.20, -0.45, 0.0], [0.80, 0.45, 0.70]])
+TCP_LIMITS_M = np.array([[0.20, -0.45, 0.0], [0.80, 0.45, 0.70]])
 """Where the tcp may be commanded, m: lower and upper corner."""
-TABLE_Z = 0.0005
+MIN_GEOM_HEIGHT_M = 0.0005
 """No geom of the moving arm is commanded lower than this, m: fingers pressed on the table would stick to it."""
-LEAD = 0.08
+MAX_LAG_RAD = 0.08
 """A joint further than this behind its last target, rad, is blocked: waiting bounds the push and the later snap."""
-MARGIN = 0.005
+JOINT_STOP_MARGIN_RAD = 0.005
 """Kept from the joints' hard stops, rad."""
-TINY = 1e-9
+CLAMP_TOLERANCE = 1e-9
 
-CLAMPS = (
+CLAMP_NAMES = (
     "not_finite",
     "joint_limit",
     "gripper_range",
@@ -43,7 +43,7 @@ CLAMPS = (
 
 
 @dataclass(frozen=True)
-class Target:
+class ServoTarget:
     """Where the servos are sent by the end of a period: qpos (n,) rad, its mean velocity (n,) rad/s, gripper gap m."""
 
     qpos: np.ndarray
@@ -57,10 +57,10 @@ class Safety:
     def __init__(self, kinematics: Kinematics) -> None:
         self.kinematics = kinematics
         self.arm: Arm = kinematics.arm
-        self.lower = kinematics.lower + MARGIN
-        self.upper = kinematics.upper - MARGIN
-        self.max_step = np.array(self.arm.velocity) * PERIOD
-        self.max_gain = np.array(self.arm.acceleration) * PERIOD
+        self.lower = kinematics.lower + JOINT_STOP_MARGIN_RAD
+        self.upper = kinematics.upper - JOINT_STOP_MARGIN_RAD
+        self.max_step = np.array(self.arm.velocity) * CONTROL_PERIOD_S
+        self.max_gain = np.array(self.arm.acceleration) * CONTROL_PERIOD_S
         self._site = kinematics.model.site(self.arm.tcp_site).id
         self.touching = _touching_geoms(kinematics)
         # Open fingers reach furthest: whatever the real gap is, the check errs on the safe side.
@@ -68,7 +68,7 @@ class Safety:
             joint = kinematics.model.joint(name)
             kinematics.data.qpos[joint.qposadr[0]] = joint.range[1]
 
-    def limit(self, wish: Control, last: Target, measured: np.ndarray) -> tuple[Target, tuple[str, ...]]:
+    def limit(self, wish: Control, last: ServoTarget, measured: np.ndarray) -> tuple[ServoTarget, tuple[str, ...]]:
         """The safe target nearest to the wish, and the names of the clamps it took.
 
         measured: (n,) joint angles as they are. Raises BadInput if the wish has the wrong number of joints.
@@ -76,17 +76,17 @@ class Safety:
         clamps: list[str] = []
         qpos, gripper = self._finite(wish, last, clamps)
         goal = np.clip(qpos, self.lower, self.upper)
-        if np.abs(goal - qpos).max() > TINY:
+        if np.abs(goal - qpos).max() > CLAMP_TOLERANCE:
             clamps.append("joint_limit")
         gap = float(np.clip(gripper, 0.0, self.arm.max_gap))
-        if abs(gap - gripper) > TINY:
+        if abs(gap - gripper) > CLAMP_TOLERANCE:
             clamps.append("gripper_range")
         qpos = last.qpos + self._slowed(goal - last.qpos, last.velocity, clamps)
         qpos = self._unblocked(qpos, last.qpos, measured, clamps)
         qpos = self._inside(qpos, last.qpos, clamps)
-        return Target(qpos, (qpos - last.qpos) / PERIOD, gap), tuple(clamps)
+        return ServoTarget(qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, gap), tuple(clamps)
 
-    def _finite(self, wish: Control, last: Target, clamps: list[str]) -> tuple[np.ndarray, float]:
+    def _finite(self, wish: Control, last: ServoTarget, clamps: list[str]) -> tuple[np.ndarray, float]:
         qpos = np.asarray(wish.qpos, dtype=float)
         if qpos.shape != last.qpos.shape:
             raise BadInput(f"A control of {self.arm.name} has {len(last.qpos)} joint angles, not shape {qpos.shape}.")
@@ -99,13 +99,13 @@ class Safety:
     def _slowed(self, step: np.ndarray, velocity: np.ndarray, clamps: list[str]) -> np.ndarray:
         """The step, shortened as a whole so that its direction stays. Speeding up is limited, braking is not."""
         excess = float((np.abs(step) / self.max_step).max())
-        if excess > 1 + TINY:
+        if excess > 1 + CLAMP_TOLERANCE:
             clamps.append("joint_velocity")
             step = step / excess
-        most = (np.maximum(velocity, 0) + self.max_gain) * PERIOD
-        least = (np.minimum(velocity, 0) - self.max_gain) * PERIOD
+        most = (np.maximum(velocity, 0) + self.max_gain) * CONTROL_PERIOD_S
+        least = (np.minimum(velocity, 0) - self.max_gain) * CONTROL_PERIOD_S
         excess = float(np.where(step > 0, step / most, step / least).max())
-        if excess > 1 + TINY:
+        if excess > 1 + CLAMP_TOLERANCE:
             clamps.append("joint_acceleration")
             step = step / excess
         return step
@@ -113,7 +113,7 @@ class Safety:
     def _unblocked(self, qpos: np.ndarray, last: np.ndarray, measured: np.ndarray, clamps: list[str]) -> np.ndarray:
         """Joints that cannot follow wait: their target stays where it is until they do, or until it turns back."""
         behind = np.abs(last - measured)
-        waits = (behind > LEAD) & (np.abs(qpos - measured) > behind)
+        waits = (behind > MAX_LAG_RAD) & (np.abs(qpos - measured) > behind)
         if waits.any():
             clamps.append("blocked")
         return np.where(waits, last, qpos)
@@ -140,11 +140,11 @@ class Safety:
         self.kinematics.set(qpos)
         data, model = self.kinematics.data, self.kinematics.model
         tcp = data.site_xpos[self._site]
-        shift = np.clip(tcp, BOX[0], BOX[1]) - tcp
+        shift = np.clip(tcp, TCP_LIMITS_M[0], TCP_LIMITS_M[1]) - tcp
         boxes = model.geom_aabb[self.touching]
         down = data.geom_xmat[self.touching, 6:9]
         bottom = data.geom_xpos[self.touching, 2] + (down * boxes[:, :3] - np.abs(down) * boxes[:, 3:]).sum(axis=1)
-        shift[2] = max(shift[2], TABLE_Z - bottom.min()) if bottom.min() < TABLE_Z else shift[2]
+        shift[2] = max(shift[2], MIN_GEOM_HEIGHT_M - bottom.min()) if bottom.min() < MIN_GEOM_HEIGHT_M else shift[2]
         return shift
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from qwenarm.body.cameras import CAMERAS, Camera
 from qwenarm.body.objects.belt import Belt, add_belt
 from qwenarm.body.objects.decals import Decal, add_decal
-from qwenarm.body.objects.distractors import Prop, add_prop
+from qwenarm.body.objects.distractors import Distractor, add_distractor
 from qwenarm.body.objects.geoms import add_object
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import ObjectSpec
@@ -22,7 +22,7 @@ from qwenarm.errors import BadInput
 if TYPE_CHECKING:
     from qwenarm.body.arms.parts import Arm
 
-TIMESTEP = 0.002
+PHYSICS_STEP_S = 0.002
 """Physics step, s."""
 WORKSPACE_X = (0.38, 0.68)
 WORKSPACE_Y = (-0.25, 0.25)
@@ -31,7 +31,7 @@ within reach of every arm, inside the front camera's picture."""
 Area = tuple[tuple[float, float], tuple[float, float]]
 """A part of the table: from and to in x, from and to in y, m."""
 WORKSPACE: Area = (WORKSPACE_X, WORKSPACE_Y)
-GAP = 0.030
+OBJECT_GAP_M = 0.030
 """Free space kept between two objects at the start, m: the fingers must fit in."""
 
 
@@ -73,15 +73,15 @@ class Look:
 class Scene:
     """One episode's world, before compilation.
 
-    props: what no task knows of. kept_free: where none of them may stand.
+    distractors: things that no task knows of. reserved_areas: where none of them may stand.
     """
 
     objects: tuple[Placement, ...]
     look: Look = field(default_factory=Look)
     cameras: tuple[Camera, ...] = CAMERAS
-    props: tuple[Prop, ...] = ()
+    distractors: tuple[Distractor, ...] = ()
     belt: Belt | None = None
-    kept_free: tuple[Area, ...] = ()
+    reserved_areas: tuple[Area, ...] = ()
 
     def spec(self, object_id: str) -> ObjectSpec:
         """The spec of an object by its id. Raises BadInput with the ids that there are."""
@@ -124,15 +124,15 @@ def _free_spot(
         x = rng.uniform(x_min + margin, x_max - margin)
         y = rng.uniform(y_min + margin, y_max - margin)
         candidate = Placement(spec, (x, y, spec.origin_height), rng.uniform(-np.pi, np.pi))
-        if all(apart(candidate, other) for other in placed):
+        if all(are_apart(candidate, other) for other in placed):
             return candidate
     return None
 
 
-def apart(a: Placement, b: Placement) -> bool:
+def are_apart(a: Placement, b: Placement) -> bool:
     """Room for the fingers between the two, and neither stands in the other's view from the front
     (the camera is at +x)."""
-    reach = a.spec.radius + b.spec.radius + GAP
+    reach = a.spec.radius + b.spec.radius + OBJECT_GAP_M
     near, far = (a, b) if a.pos[0] > b.pos[0] else (b, a)
     dx, dy = near.pos[0] - far.pos[0], near.pos[1] - far.pos[1]
     # at 45-55 degrees a height hides less than its length
@@ -169,7 +169,7 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
     """The MuJoCo model: table, floor, light, arm, objects, cameras.
     Options follow the grasp recipe of docs/architecture.md."""
     spec = mujoco.MjSpec()
-    spec.option.timestep = TIMESTEP
+    spec.option.timestep = PHYSICS_STEP_S
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 20.0
@@ -185,8 +185,8 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
         shift = jitter.uniform(-1, 1, 3) * scene.look.color_jitter
         rgb = np.clip(np.array(COLORS[placement.spec.color]) + shift, 0.0, 1.0)
         add_object(spec.worldbody, placement.spec, np.array(placement.pos), placement.yaw, tuple(rgb))
-    for index, prop in enumerate(scene.props):
-        add_prop(spec.worldbody, prop, f"prop{index}")
+    for index, distractor in enumerate(scene.distractors):
+        add_distractor(spec.worldbody, distractor, f"distractor{index}")
     if scene.belt is not None:
         add_belt(spec, scene.belt)
     for camera in scene.cameras:

@@ -13,17 +13,17 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.kinematics import Kinematics, Solution, hanging
+from qwenarm.body.kinematics import Kinematics, Solution, subtree_bodies
 from qwenarm.body.rendering.renderer import Renderer
-from qwenarm.body.safety import PERIOD, Safety, Target
+from qwenarm.body.safety import CONTROL_PERIOD_S, Safety, ServoTarget
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.errors import BadInput
 from qwenarm.types import Control, Frame, Proprio, SkillCall
 
-SQUEEZE = 0.004
+MIN_HELD_GAP_M = 0.004
 """Fingers that stand still this much wider than told, in m, hold something."""
-CREEP = 0.05
+MAX_STILL_SPEED_M_PER_S = 0.05
 """Slower than this, in m/s, fingers stand still: they close at twice that, and a grip may twitch at half of it."""
 
 
@@ -47,20 +47,20 @@ class Body:
         self.clamps: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.said: list[SkillCall] = []
-        self.loose = 0
+        self.forced_open_periods = 0
         self.after_step: list[Callable[[Body], None]] = []
         self._servos = Servos(self.model, arm)
         self._objects = [self.model.body(p.spec.id).id for p in scene.objects]
         dofs = [(int(self.model.body_dofadr[i]), min(3, int(self.model.body_dofnum[i]))) for i in self._objects]
         self._moves = [slice(first, first + count) for first, count in dofs]  # of a free joint the velocity alone
-        self._fingers = [hanging(self.model, self.model.body(name).id) for name in arm.finger_bodies]
+        self._fingers = [subtree_bodies(self.model, self.model.body(name).id) for name in arm.finger_bodies]
         self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in arm.finger_joints]
         self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
         self._cameras = {camera.name: int(self.model.camera(camera.name).id) for camera in scene.cameras}
         self._site = self.model.site(arm.tcp_site).id
         self._tcp = self.data.site_xpos[self._site]  # a view, as those below: to fetch one costs more than to read it
         self._renderer: Renderer | None = None
-        self._diverged = [self.data.warning[int(kind)] for kind in _DIVERGED]
+        self._diverged = [self.data.warning[int(kind)] for kind in _DIVERGENCE_WARNINGS]
         self.reset()
 
     def reset(self) -> None:
@@ -69,14 +69,14 @@ class Body:
         home = np.array(self.arm.home_qpos)
         self.data.qpos[self.kinematics.qpos_adr] = home
         self.data.qpos[self._finger_qpos] = self.arm.max_gap / len(self._finger_qpos) / self.arm.gap_scale
-        self.target = Target(home, np.zeros_like(home), self.arm.max_gap)
+        self.target = ServoTarget(home, np.zeros_like(home), self.arm.max_gap)
         self._gap = self.arm.max_gap
         self.data.ctrl[:] = self._servos.between(home, self.target, self._gap, self._gap)[-1]
         mujoco.mj_forward(self.model, self.data)
         self.clamps.clear()
         self.seconds.clear()
         self.said.clear()
-        self.loose = 0
+        self.forced_open_periods = 0
 
     @property
     def time_s(self) -> float:
@@ -93,10 +93,10 @@ class Body:
         target, clamps = self.safety.limit(control, last, self.data.qpos[self.kinematics.qpos_adr])
         self.clamps.update(clamps)
         self.target = target
-        reach = self.arm.gripper_speed * PERIOD
-        wanted = self.arm.max_gap if self.loose else target.gripper
+        reach = self.arm.gripper_speed * CONTROL_PERIOD_S
+        wanted = self.arm.max_gap if self.forced_open_periods else target.gripper
         gap = self._gap + float(np.clip(wanted - self._gap, -reach, reach))
-        self.loose = max(0, self.loose - 1)
+        self.forced_open_periods = max(0, self.forced_open_periods - 1)
         for ctrl in self._servos.between(last.qpos, target, self._gap, gap):
             self.data.ctrl[:] = ctrl
             mujoco.mj_step(self.model, self.data)
@@ -125,7 +125,9 @@ class Body:
         mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
         gap = self.gripper_width
         speed = float(np.abs(self.data.qvel[self._finger_dofs]).max())
-        holding = gap > SQUEEZE and gap - self.target.gripper > SQUEEZE and speed < CREEP
+        holding = (
+            gap > MIN_HELD_GAP_M and gap - self.target.gripper > MIN_HELD_GAP_M and speed < MAX_STILL_SPEED_M_PER_S
+        )
         return Proprio(self.data.qpos[self.kinematics.qpos_adr].copy(), self.tcp_pos, quat, gap, holding)
 
     @property
@@ -229,12 +231,12 @@ class Servos:
         # A servo kp (u - q) - kv v on a joint with friction d v follows without lag if sent ahead by (kv + d) / kp v.
         braking = model.dof_damping[model.jnt_dofadr[joints]] - model.actuator_biasprm[self._ids, 2]
         self._ahead = braking / model.actuator_gainprm[self._ids, 0]
-        self._parts = np.linspace(0.0, 1.0, round(PERIOD / model.opt.timestep) + 1)[1:, None]
+        self._parts = np.linspace(0.0, 1.0, round(CONTROL_PERIOD_S / model.opt.timestep) + 1)[1:, None]
         self._nu = model.nu
         closed, opened = arm.finger_ctrl or (0.0, arm.max_gap)
         self._closed, self._slope = closed, (opened - closed) / arm.max_gap
 
-    def between(self, start: np.ndarray, target: Target, gap: float, next_gap: float) -> np.ndarray:
+    def between(self, start: np.ndarray, target: ServoTarget, gap: float, next_gap: float) -> np.ndarray:
         """(steps, nu) controls of one period: straight from joint angles start (n,) to the target, fingers likewise."""
         ctrl = np.zeros((len(self._parts), self._nu))
         ctrl[:, self._ids] = start + self._parts * (target.qpos - start) + self._ahead * target.velocity
@@ -242,4 +244,8 @@ class Servos:
         return ctrl
 
 
-_DIVERGED = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
+_DIVERGENCE_WARNINGS = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+)

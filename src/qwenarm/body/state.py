@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from qwenarm.body.objects.spec import CONTAINER_HALF, CONTAINER_HEIGHT, WALL, ObjectSpec
+from qwenarm.body.objects.spec import CONTAINER_HALF_WIDTH_M, CONTAINER_HEIGHT_M, WALL_THICKNESS_M, ObjectSpec
 from qwenarm.errors import BadInput
 from qwenarm.types import SkillCall
 
-TOUCH = 0.006
+CONTACT_TOLERANCE_M = 0.006
 """Two surfaces closer than this, in m, count as touching: contacts are soft, objects lean."""
-REST_SPEED = 0.01
+REST_SPEED_M_PER_S = 0.01
 """Slower than this, in m/s, counts as standing still."""
 
 
@@ -71,14 +71,14 @@ class WorldState:
         low = self._over_floor(a, b)
         if low is None:
             return False
-        if low < CONTAINER_HEIGHT[self[b].spec.shape] - 0.002:
+        if low < CONTAINER_HEIGHT_M[self[b].spec.shape] - 0.002:
             return True
         return any(self._stacked(a, other) and self.inside(other, b) for other in self.objects if other not in (a, b))
 
     def lies_in(self, a: str, b: str) -> bool:
         """The same, but a may also lean on what is in there, at most half of it over the rim. Not while it is held."""
         low = self._over_floor(a, b)
-        over = low is not None and low - CONTAINER_HEIGHT[self[b].spec.shape] < self[a].spec.height / 2
+        over = low is not None and low - CONTAINER_HEIGHT_M[self[b].spec.shape] < self[a].spec.height / 2
         return a != self.holding and (over or self.inside(a, b))
 
     def _over_floor(self, a: str, b: str) -> float | None:
@@ -87,7 +87,7 @@ class WorldState:
         if a == b or not container.spec.container:
             return None
         local = container.local(item.pos)
-        half = CONTAINER_HALF[container.spec.shape] - WALL
+        half = CONTAINER_HALF_WIDTH_M[container.spec.shape] - WALL_THICKNESS_M
         round_walls = container.spec.shape == "bowl"
         across = float(np.hypot(*local[:2])) if round_walls else float(np.abs(local[:2]).max())
         low = float(local[2]) - item.spec.origin_height
@@ -99,15 +99,17 @@ class WorldState:
 
     def on_table(self, a: str) -> bool:
         """Does a stand on the bare table, not in a container, not in the hand?"""
-        return abs(self[a].bottom) < TOUCH - 0.002 and not any(self.inside(a, b) for b in self.objects if b != a)
+        return abs(self[a].bottom) < CONTACT_TOLERANCE_M - 0.002 and not any(
+            self.inside(a, b) for b in self.objects if b != a
+        )
 
     def at_rest(self) -> bool:
         """Does everything stand still?"""
-        return all(thing.speed < REST_SPEED for thing in self.objects.values())
+        return all(thing.speed < REST_SPEED_M_PER_S for thing in self.objects.values())
 
     def _stacked(self, a: str, b: str) -> bool:
         """a's underside meets b's upper side, and a's middle is over b."""
         upper, lower = self[a], self[b]
-        if a == b or lower.spec.container or abs(upper.bottom - lower.top) > TOUCH:
+        if a == b or lower.spec.container or abs(upper.bottom - lower.top) > CONTACT_TOLERANCE_M:
             return False
         return float(np.hypot(*(upper.pos[:2] - lower.pos[:2]))) < lower.spec.size / 2

@@ -14,17 +14,24 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from qwenarm.body.objects.spec import CONTAINER_HALF, FIXED, WALL
-from qwenarm.body.safety import PERIOD
+from qwenarm.body.objects.spec import CONTAINER_HALF_WIDTH_M, FIXED_SHAPES, WALL_THICKNESS_M
+from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.body.simulation import Body
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.diagnosis.ground_truth import seen_at
 from qwenarm.episode.rollout import execute
-from qwenarm.skills.failure import Failed, Moves
-from qwenarm.skills.grasp import SNAP
+from qwenarm.skills.failure import Moves, SkillFailure
+from qwenarm.skills.grasp import SNAP_DISTANCE_M
 from qwenarm.skills.heightmap import world_point
 from qwenarm.skills.motion import go_home, set_fingers
-from qwenarm.skills.placement import EVASION, NEAR, SPARE, WALL_ROUND, WALL_SQUARE, _in_container
+from qwenarm.skills.placement import (
+    MAX_SHIFT_M,
+    OBJECT_CLEARANCE_M,
+    ROUND_RIM_M,
+    SQUARE_RIM_M,
+    SUPPORT_SNAP_M,
+    _in_container,
+)
 from qwenarm.types import ImagePoint, SkillCall, SkillResult
 
 if TYPE_CHECKING:
@@ -64,14 +71,14 @@ class IdealHands:
             return execute(body, call, tell)
         try:
             return self._carry_out(body, call.name, points, tell)
-        except Failed as failure:
+        except SkillFailure as failure:
             return SkillResult(False, str(failure))
 
     def _carry_out(self, body: Body, name: str, points: list[ImagePoint], tell: Tell) -> SkillResult:
         if name == "place" and self.held is None:
-            raise Failed("the hand is empty")
+            raise SkillFailure("the hand is empty")
         if name != "place" and self.held is not None:
-            raise Failed("the hand already holds something")
+            raise SkillFailure("the hand already holds something")
         until = body.time_s + SKILL_S
         spots = [_point(body, point) for point in points]
         _run(body, go_home(body), tell)
@@ -121,9 +128,9 @@ class IdealHands:
 def _point(body: Body, point: ImagePoint) -> np.ndarray:
     """(3,) m: the surface at an image point. Raises Failed as the skills do."""
     if point.camera not in [camera.name for camera in body.scene.cameras]:
-        raise Failed(f"there is no camera {point.camera!r}")
+        raise SkillFailure(f"there is no camera {point.camera!r}")
     if not (0 <= point.u <= 1 and 0 <= point.v <= 1):
-        raise Failed("the point lies outside of the image")
+        raise SkillFailure("the point lies outside of the image")
     return world_point(body, point)
 
 
@@ -134,7 +141,7 @@ def _run(body: Body, moves: Moves, tell: Tell) -> None:
 
 
 def _wait(body: Body, until: float) -> Moves:
-    while body.time_s < until - PERIOD / 2:
+    while body.time_s < until - CONTROL_PERIOD_S / 2:
         yield body.hold()
 
 
@@ -152,23 +159,23 @@ def _liftable(body: Body, point: ImagePoint, spot: np.ndarray, anything: bool = 
     top. Raises Failed.
     """
     state, name = body.state(), _nearest_of(body, point, spot)
-    if name is None or state[name].spec.shape in FIXED:
-        raise Failed("nothing to grasp at that point")
+    if name is None or state[name].spec.shape in FIXED_SHAPES:
+        raise SkillFailure("nothing to grasp at that point")
     if state[name].spec.container and not anything:
-        raise Failed("too wide to grasp")
+        raise SkillFailure("too wide to grasp")
     return name if anything else _top(state, name)
 
 
 def _nearest_of(body: Body, point: ImagePoint, spot: np.ndarray) -> str | None:
     """What is seen at a point, else what stands next to it."""
-    return seen_at(body, point) or _nearest(body.state(), spot, SNAP)
+    return seen_at(body, point) or _nearest(body.state(), spot, SNAP_DISTANCE_M)
 
 
 def _slide(body: Body, name: str | None, way: float) -> None:
     """Moves a drawer so far along its slide, m, with what is in it. Raises Failed for anything else."""
     model, state = body.model, body.state()
     if name is None or model.body_jntnum[model.body(name).id] == 0 or model.joint(name).type[0] != SLIDE:
-        raise Failed("nothing between the fingers")
+        raise SkillFailure("nothing between the fingers")
     adr, (low, high) = model.joint(name).qposadr[0], model.joint(name).range
     before = float(body.data.qpos[adr])
     body.data.qpos[adr] = np.clip(before + way, low, high)
@@ -183,7 +190,7 @@ def _carrier(body: Body, state: WorldState, point: ImagePoint, spot: np.ndarray,
     table.
     """
     name = seen_at(body, point)
-    name = _nearest(state, spot, NEAR, but=held) if name in (None, held) else name
+    name = _nearest(state, spot, SUPPORT_SNAP_M, but=held) if name in (None, held) else name
     if name is None:
         return None
     around = [other for other in state.objects if state[other].spec.container and state.inside(name, other)]
@@ -195,7 +202,7 @@ def _nearest(state: WorldState, spot: np.ndarray, within: float, but: str = "") 
     away = {
         name: float(np.hypot(*(thing.pos[:2] - spot[:2]))) - thing.spec.size / 2
         for name, thing in state.objects.items()
-        if name != but and thing.spec.shape not in FIXED and thing.top > 0
+        if name != but and thing.spec.shape not in FIXED_SHAPES and thing.top > 0
     }
     name = min(away, key=lambda n: away[n], default=None)
     return name if name is not None and away[name] <= within else None
@@ -214,8 +221,8 @@ def _where(state: WorldState, name: str, carrier: str | None, spot: np.ndarray) 
     rise = thing.spec.origin_height + GAP
     if carrier is None:
         others = [other for other in state.objects.values() if other.spec.id != name and other.top > 0]
-        free = (spot[:2] + shift for shift in _around(EVASION))
-        xy = next((each for each in free if _room(thing, others, each) > SPARE), spot[:2])
+        free = (spot[:2] + shift for shift in _around(MAX_SHIFT_M))
+        xy = next((each for each in free if _room(thing, others, each) > OBJECT_CLEARANCE_M), spot[:2])
         return np.array([*xy, rise])
     base = state[carrier]
     if not base.spec.container:
@@ -226,14 +233,14 @@ def _where(state: WorldState, name: str, carrier: str | None, spot: np.ndarray) 
 def _inside(state: WorldState, thing: ObjectState, base: ObjectState, rise: float) -> np.ndarray:
     """In a container, along its wall and next to what is there; on top of that where there is no room."""
     shape, yaw = base.spec.shape, _yaw(base)
-    wall = WALL_ROUND if shape == "bowl" else WALL_SQUARE
-    room = max(0.0, CONTAINER_HALF[shape] - wall - thing.spec.size / 2 - SPARE)
+    wall = ROUND_RIM_M if shape == "bowl" else SQUARE_RIM_M
+    room = max(0.0, CONTAINER_HALF_WIDTH_M[shape] - wall - thing.spec.size / 2 - OBJECT_CLEARANCE_M)
     content = [state[n] for n in state.objects if n != thing.spec.id and state.inside(n, base.spec.id)]
     middles = np.array([other.pos for other in content]).reshape(-1, 3)
     spots = sorted(_in_container(base.pos[:2], yaw, room, shape == "bowl", middles), key=lambda spot: spot.loss)
     best = max(spots, key=lambda spot: min(0.0, _room(thing, content, spot.xy)))  # the first with room, if any has
-    under = [other.top for other in content if _room(thing, [other], best.xy) < -SPARE]
-    return np.array([*best.xy, max([float(base.pos[2]) + WALL, *under]) + rise])
+    under = [other.top for other in content if _room(thing, [other], best.xy) < -OBJECT_CLEARANCE_M]
+    return np.array([*best.xy, max([float(base.pos[2]) + WALL_THICKNESS_M, *under]) + rise])
 
 
 def _room(thing: ObjectState, others: Iterable[ObjectState], xy: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qwenarm.body.safety import PERIOD, Safety, Target
+from qwenarm.body.safety import CONTROL_PERIOD_S, Safety, ServoTarget
 from qwenarm.diagnosis.ground_truth import Truth, moved
 from qwenarm.mind.vlm_policy import Deciding, Policy, relayed
 from qwenarm.tasks.language.phrases import plain_put
@@ -181,6 +181,8 @@ class World:
 class Unlimited(Safety):
     """Lets everything pass that is a number."""
 
-    def limit(self, wish: Control, last: Target, measured: np.ndarray) -> tuple[Target, tuple[str, ...]]:
+    def limit(self, wish: Control, last: ServoTarget, measured: np.ndarray) -> tuple[ServoTarget, tuple[str, ...]]:
         qpos, gripper = self._finite(wish, last, [])
-        return Target(qpos, (qpos - last.qpos) / PERIOD, float(np.clip(gripper, 0.0, self.arm.max_gap))), ()
+        return ServoTarget(
+            qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, float(np.clip(gripper, 0.0, self.arm.max_gap))
+        ), ()

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from qwenarm.body.cameras import cameras_named
 from qwenarm.body.rendering.renderer import choose_renderer
-from qwenarm.body.safety import PERIOD
+from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.display.captions import decision_text, outcome_color, result_text, short_call
 from qwenarm.display.text import Color, write_lines
 from qwenarm.display.video import FilmWriter
@@ -33,7 +33,7 @@ SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
 """(H, W) of the pictures."""
 RAYCAST_HEIGHT = 336
 """The ray caster draws pictures of this height, which are then enlarged: a large one with shadows takes it a second."""
-FPS = round(1 / PERIOD)
+FPS = round(1 / CONTROL_PERIOD_S)
 """Pictures per second: one per control period at single speed."""
 INTRO_S, RESULT_S, END_S = 1.0, 0.5, 2.0
 """How long the scene, each result and the outcome stand still."""
@@ -199,7 +199,7 @@ def turn_starts_s(episode: Episode, speed: int = 2) -> list[float]:
     for turn in episode.turns:
         starts.append((stills + steps // speed) / FPS)
         stills += round(thinking_s(turn.decision) * FPS) + len(turn.results) * round(RESULT_S * FPS)
-        steps += round(turn.sim_time_s / PERIOD)
+        steps += round(turn.sim_time_s / CONTROL_PERIOD_S)
     return [*starts, (stills + steps // speed) / FPS]
 
 

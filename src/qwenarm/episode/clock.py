@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwenarm.body.safety import PERIOD
+from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.errors import BadInput
 from qwenarm.types import Completion, Turn
 
@@ -43,7 +43,7 @@ class Clock:
 
     def run_on(self, body: Body, seconds: float, tell: Tell) -> None:
         """Holds the arm for so long, in whole control periods (50 ms)."""
-        for _ in range(math.ceil(round(seconds / PERIOD, 6))):
+        for _ in range(math.ceil(round(seconds / CONTROL_PERIOD_S, 6))):
             body.step(body.hold())
             tell("stepped", body)
 

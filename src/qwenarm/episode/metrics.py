@@ -31,8 +31,8 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.cameras import ray
-from qwenarm.body.kinematics import hanging
-from qwenarm.body.safety import PERIOD
+from qwenarm.body.kinematics import subtree_bodies
+from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.watchers import Watcher
 from qwenarm.tasks.core.goal import Measured
 from qwenarm.types import ImagePoint, SkillCall, Turn
@@ -102,7 +102,7 @@ def jerk_rms(path: np.ndarray) -> float:
     """Root mean squared jerk, m/s^3, of positions (n, 3) that are one control period apart; 0 for fewer than four."""
     if len(path) < 4:
         return 0.0
-    jerk = np.diff(path, n=3, axis=0) / PERIOD**3
+    jerk = np.diff(path, n=3, axis=0) / CONTROL_PERIOD_S**3
     return float(np.sqrt((jerk**2).sum(axis=1).mean()))
 
 
@@ -141,7 +141,7 @@ class Touch:
         roots, self._body_of = model.body_rootid.tolist(), model.geom_bodyid.tolist()
         arm = roots[int(model.joint(body.arm.joints[0]).bodyid[0])]
         self._arm = [root == arm for root in roots]
-        self._fingers = [hanging(model, model.body(name).id) for name in body.arm.finger_bodies]
+        self._fingers = [subtree_bodies(model, model.body(name).id) for name in body.arm.finger_bodies]
         self._objects = {placement.spec.id: model.body(placement.spec.id).id for placement in body.scene.objects}
         self._for_hand, self._for_held = set[int](), set[int]()
         self._before: set[tuple[bool, int]] = set()
@@ -175,7 +175,7 @@ class Touch:
         held, self.held = self.held, self._held(pairs)
         if self.held != held:
             self._grasped_s = self.body.time_s
-        if self.held >= 0 and self.body.time_s - self._grasped_s < FIRM * PERIOD:
+        if self.held >= 0 and self.body.time_s - self._grasped_s < FIRM * CONTROL_PERIOD_S:
             for pair in pairs:
                 if self.held in pair:
                     self._for_held.update(pair)  # what it stood on when it was grasped

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from qwenarm.body.scene import WORKSPACE, Area, Placement, apart, place_objects
+from qwenarm.body.scene import WORKSPACE, Area, Placement, are_apart, place_objects
 from qwenarm.perturbations._axis import Axis
 from qwenarm.tasks.core.task import Layout
 
@@ -28,7 +28,7 @@ def _nudged(rng: np.random.Generator) -> Layout:
         for i, placement in enumerate(placements):
             for _ in range(TRIES):
                 candidate = _shifted(rng, placement, areas.get(placement.spec.id, WORKSPACE))
-                if all(apart(candidate, other) for j, other in enumerate(moved) if j != i):
+                if all(are_apart(candidate, other) for j, other in enumerate(moved) if j != i):
                     moved[i] = candidate
                     break
         return tuple(moved)

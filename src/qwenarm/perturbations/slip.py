@@ -90,7 +90,7 @@ class LoseGrasp:
         gone = self.home is not None and np.hypot(x - self.home[0], y - self.home[1]) > AWAY
         if gone if self.late else z > LOW:
             self.done = True
-            body.loose = LOOSE
+            body.forced_open_periods = LOOSE
         return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qwenarm.env import GOAL
+from qwenarm.env import GOAL_CAMERA
 from qwenarm.errors import BadInput
 from qwenarm.mind.vlm_policy import Deciding, Policy
 from qwenarm.policies import Context, PolicyEntry, vlm
@@ -39,7 +39,7 @@ class WrongWords:
         return {**self.policy.describe(), "instruction": "wrong"}
 
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
-        frames = tuple(self._other_picture() if frame.camera == GOAL else frame for frame in obs.frames)
+        frames = tuple(self._other_picture() if frame.camera == GOAL_CAMERA else frame for frame in obs.frames)
         return self.policy.decide(replace(obs, frames=frames, instruction=self._wrong(obs.instruction)), history)
 
     def _wrong(self, instruction: str) -> str:

@@ -10,5 +10,5 @@ Motion = Generator[Control, None, SkillResult]
 Moves = Generator[Control, None, None]
 
 
-class Failed(Exception):
+class SkillFailure(Exception):
     """Ends a skill; the message is the reason, in words that a model can act on."""

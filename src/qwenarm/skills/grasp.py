@@ -7,33 +7,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwenarm.body.arms.parts import PAD_TIP
-from qwenarm.body.clearance import SPARE, Hand, measure
+from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M
+from qwenarm.body.clearance import UNDERSIDE_CLEARANCE_M, Hand, measure_hand
 from qwenarm.body.simulation import Body
-from qwenarm.skills.failure import Failed
-from qwenarm.skills.heightmap import RAISED, Surface
-from qwenarm.skills.motion import Line, above_all, line_down, nearest_yaw
+from qwenarm.skills.failure import SkillFailure
+from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, HeightMap
+from qwenarm.skills.motion import TcpLine, above_all, line_down, nearest_yaw
 
-SNAP = 0.025
+SNAP_DISTANCE_M = 0.025
 """A thing this near to a point is meant by it, m."""
-SLICES = (0.020, 0.008)
+SLICE_DEPTHS_M = (0.020, 0.008)
 """How much of a thing below its top is measured, m: deep for a ball's width, shallow if that runs into a neighbour."""
-ROUND = 1.3
+ROUND_AREA_RATIO = 1.3
 """A shape whose bounding rectangle varies less than this with its direction is round (a square: 2)."""
-ANGLES = np.radians(np.arange(180))
-DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1).astype(np.float32)
+ANGLES_RAD = np.radians(np.arange(180))
+UNIT_DIRECTIONS = np.stack([np.cos(ANGLES_RAD), np.sin(ANGLES_RAD)], axis=1).astype(np.float32)
 """(180, 2), one per degree."""
-EIGHT = np.stack([np.cos(np.arange(8) * math.pi / 4), np.sin(np.arange(8) * math.pi / 4)], axis=1).astype(np.float32)
+OCTAGON_DIRECTIONS = np.stack([np.cos(np.arange(8) * math.pi / 4), np.sin(np.arange(8) * math.pi / 4)], axis=1).astype(
+    np.float32
+)
 """(8, 2), anticlockwise."""
-OPENING = 0.012
+FINGER_CLEARANCE_M = 0.012
 """Free space between each finger and the thing before it is grasped, m."""
-OWN = 0.006
+CONTOUR_TOLERANCE_M = 0.006
 """What is seen this near beside the thing may be the thing itself, m."""
-LEEWAY = 0.006
+MIN_SPARE_OPENING_M = 0.006
 """The fingers must open this much wider than the thing, m."""
-HOLD = 0.006
+MIN_GRASP_DEPTH_M = 0.006
 """The tcp must come this much below the top of a thing, m, or the pads slip off."""
-ROOM = 0.13
+HAND_RADIUS_M = 0.13
 """So far from its middle, in m, the hand may meet something."""
 
 
@@ -58,14 +60,14 @@ class Grasp:
 
 def rectangle(points: np.ndarray) -> Rectangle:
     """The rectangle of least area around points (N, 2), of all directions in steps of one degree."""
-    along = DIRECTIONS @ outermost(points).T  # (180, N)
+    along = UNIT_DIRECTIONS @ outermost(points).T  # (180, N)
     low, high = along.min(axis=1).astype(float), along.max(axis=1).astype(float)
     sides = (high - low).reshape(2, 90)  # the second row across the first
     area = sides.prod(axis=0)
     best = int(np.argmin(area))
     first, second = best, best + 90
-    center = (DIRECTIONS[[first, second]] * (low + high)[[first, second], None] / 2).sum(axis=0)
-    is_round = bool(area.max() < ROUND * max(area[best], 1e-9))
+    center = (UNIT_DIRECTIONS[[first, second]] * (low + high)[[first, second], None] / 2).sum(axis=0)
+    is_round = bool(area.max() < ROUND_AREA_RATIO * max(area[best], 1e-9))
     return Rectangle(center, math.radians(best), sides[:, best], is_round)
 
 
@@ -77,7 +79,7 @@ def outermost(points: np.ndarray) -> np.ndarray:
     """
     points = points.astype(np.float32)
     columns = points.T.copy()
-    corners = points[(EIGHT @ columns).argmax(axis=1)]
+    corners = points[(OCTAGON_DIRECTIONS @ columns).argmax(axis=1)]
     edges = np.roll(corners, -1, axis=0) - corners
     outward = np.stack([edges[:, 1], -edges[:, 0]], axis=1)[edges.any(axis=1)]
     if not len(outward):  # a single point
@@ -86,25 +88,25 @@ def outermost(points: np.ndarray) -> np.ndarray:
     return points[beyond.max(axis=0) > -1e-6 * np.abs(edges).max()]
 
 
-def find_thing(surface: Surface, point: np.ndarray) -> tuple[np.ndarray, float]:
-    """The upper surface (N, 3) m and the top's height of what stands at or next to a point (3,). Raises Failed."""
-    seed = surface.nearest(point[:2], max(RAISED, point[2] - 0.006), SNAP)
+def find_thing(surface: HeightMap, point: np.ndarray) -> tuple[np.ndarray, float]:
+    """The upper surface (N, 3) m of the object at or next to a point (3,), and the height of its top."""
+    seed = surface.nearest(point[:2], max(MIN_OBJECT_HEIGHT_M, point[2] - 0.006), SNAP_DISTANCE_M)
     if seed is None:
-        raise Failed("nothing to grasp at that point")
+        raise SkillFailure("nothing to grasp at that point")
     start = float(surface.points[seed, 2])
     blob = surface.grow(seed, start - 0.004, within=0.05)
     summit = blob[np.argmax(blob[:, 2])]
     top = float(summit[2])
-    peak = surface.nearest(summit[:2], top - 1e-4, SNAP)
+    peak = surface.nearest(summit[:2], top - 1e-4, SNAP_DISTANCE_M)
     assert peak is not None
-    for depth in SLICES:
-        region = surface.grow(peak, max(top - depth, RAISED / 2))
+    for depth in SLICE_DEPTHS_M:
+        region = surface.grow(peak, max(top - depth, MIN_OBJECT_HEIGHT_M / 2))
         if rectangle(region[:, :2]).sides.min() < 0.07:
             break
     return region, top
 
 
-def choose_grasps(body: Body, surface: Surface, point: np.ndarray) -> list[Grasp]:
+def choose_grasps(body: Body, surface: HeightMap, point: np.ndarray) -> list[Grasp]:
     """Grasps of the thing at a point, best first: with room for the fingers, and near to how the hand is at home."""
     region, top = find_thing(surface, point)
     box = rectangle(region[:, :2])
@@ -114,17 +116,19 @@ def choose_grasps(body: Body, surface: Surface, point: np.ndarray) -> list[Grasp
     ]
     if box.round:
         options = [(np.arange(12) * math.pi / 12, float(box.sides.mean()))]
-    fitting = [(yaws, width) for yaws, width in options if width < body.arm.max_gap - LEEWAY]
+    fitting = [(yaws, width) for yaws, width in options if width < body.arm.max_gap - MIN_SPARE_OPENING_M]
     if not fitting:
         opens = round(100 * body.arm.max_gap)
-        raise Failed(f"too wide to grasp: {100 * box.sides.min():.0f} cm, and the fingers open {opens} cm")
-    return _with_room(measure(body.kinematics), surface.around(box.center, ROOM), box.center, top, fitting)
+        raise SkillFailure(f"too wide to grasp: {100 * box.sides.min():.0f} cm, and the fingers open {opens} cm")
+    return _with_room(
+        measure_hand(body.kinematics), surface.around(box.center, HAND_RADIUS_M), box.center, top, fitting
+    )
 
 
 def _with_room(
     hand: Hand, around: np.ndarray, center: np.ndarray, top: float, options: list[tuple[np.ndarray, float]]
 ) -> list[Grasp]:
-    """Those yaws (K,) at which the hand, open for the width, comes low enough, best first. Raises Failed if none does.
+    """Those yaws (K,) at which the hand, open for the width, comes low enough, best first.
 
     A yaw counts turned by half a turn only if that gives the hand more room: its back is not quite like its front.
     """
@@ -132,27 +136,29 @@ def _with_room(
     for yaws, width in options:
         near = nearest_yaw(yaws)
         both = np.stack([near, near - np.copysign(math.pi, near - math.pi / 2)])  # (2, K)
-        lowest = max(top - width / 2, PAD_TIP + SPARE)
-        by_fingers = hand.fingers(width + 2 * OWN, width + 2 * OPENING).lowest(around, center, both.ravel(), lowest)
+        lowest = max(top - width / 2, TIP_BEYOND_TCP_M + UNDERSIDE_CLEARANCE_M)
+        by_fingers = hand.fingers(width + 2 * CONTOUR_TOLERANCE_M, width + 2 * FINGER_CLEARANCE_M).lowest(
+            around, center, both.ravel(), lowest
+        )
         by_palm = hand.palm.lowest(around, center, both.ravel(), lowest)
         heights = np.maximum(by_fingers, by_palm).reshape(both.shape)
-        turned = (heights[1] < heights[0] - SPARE).astype(int)
+        turned = (heights[1] < heights[0] - UNDERSIDE_CLEARANCE_M).astype(int)
         for k, way in enumerate(turned):
-            if heights[way, k] < top - HOLD:
+            if heights[way, k] < top - MIN_GRASP_DEPTH_M:
                 grasps.append(Grasp(np.array([*center, heights[way, k]]), float(both[way, k]), width))
-        if by_fingers.min() < top - HOLD:
+        if by_fingers.min() < top - MIN_GRASP_DEPTH_M:
             reason = "no room for the hand: something taller stands beside it"
     if not grasps:
-        raise Failed(reason)
+        raise SkillFailure(reason)
     return sorted(grasps, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))
 
 
-def reachable(body: Body, surface: Surface, grasps: list[Grasp]) -> tuple[Grasp, Line]:
-    """The first grasp within reach, and the line on which the hand comes down to it. Raises Failed if there is none."""
-    failure = Failed("out of reach")
+def reachable(body: Body, surface: HeightMap, grasps: list[Grasp]) -> tuple[Grasp, TcpLine]:
+    """The first grasp within reach and the line on which the hand descends to it. Raises SkillFailure without one."""
+    failure = SkillFailure("out of reach")
     for grasp in grasps:
         try:
             return grasp, line_down(body, above_all(body, surface, grasp.pos), grasp.pos, grasp.yaw)
-        except Failed as reason:
+        except SkillFailure as reason:
             failure = reason
     raise failure

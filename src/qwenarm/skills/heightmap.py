@@ -9,46 +9,50 @@ from functools import lru_cache
 import numpy as np
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills.failure import Failed
+from qwenarm.skills.failure import SkillFailure
 from qwenarm.types import ImagePoint
 
-SIZE = (240, 320)
+DEPTH_IMAGE_SIZE = (240, 320)
 """(H, W) of the depth images; the aspect ratio of the frames that models see."""
-LIMITS = np.array([[0.20, -0.45], [0.85, 0.45]])
+VISIBLE_TABLE_M = np.array([[0.20, -0.45], [0.85, 0.45]])
 """The part of the table that is looked at, x and y, m: no robot base, no floor."""
-CEILING = 0.35
+MAX_OBJECT_TOP_M = 0.35
 """Higher than this is the arm, m."""
-RAISED = 0.008
+MIN_OBJECT_HEIGHT_M = 0.008
 """Higher than this above the table is a thing, m; lower may be a container's floor."""
-FLOOR = 0.003
+MIN_SURFACE_HEIGHT_M = 0.003
 """Higher than this above the table begins all that is not the table, a container's floor for one, m."""
 SNAP_PIXELS = 3
 """A point this many pixels beside a thing means the thing."""
-NEIGHBOURS = np.mgrid[-SNAP_PIXELS : SNAP_PIXELS + 1, -SNAP_PIXELS : SNAP_PIXELS + 1].reshape(2, -1).T
-NEIGHBOURS = NEIGHBOURS[np.argsort((NEIGHBOURS**2).sum(axis=1), kind="stable")]
+NEIGHBOUR_OFFSETS = np.mgrid[-SNAP_PIXELS : SNAP_PIXELS + 1, -SNAP_PIXELS : SNAP_PIXELS + 1].reshape(2, -1).T
+NEIGHBOUR_OFFSETS = NEIGHBOUR_OFFSETS[np.argsort((NEIGHBOUR_OFFSETS**2).sum(axis=1), kind="stable")]
 """(K, 2) rows and columns around a pixel, the nearest first."""
 
 
 def world_point(body: Body, at: ImagePoint) -> np.ndarray:
     """(3,) m: the surface that is seen at an image point; where that is bare table, a thing a few pixels beside it.
 
-    Raises Failed for points that do not lie on the table.
+    Raises SkillFailure for points that do not lie on the table.
     """
-    view = _View(body, at.camera)
-    pixel = (np.minimum(np.array([at.v, at.u]), 1 - 1e-9) * SIZE).astype(int)
-    around = pixel + NEIGHBOURS
-    rows, columns = around[((around >= 0) & (around < SIZE)).all(axis=1)].T
-    points = view.points(rows * SIZE[1] + columns)  # nearest pixel first
-    things = points[(points[:, 2] >= RAISED) & (points[:, 2] < CEILING)]
-    point = things[0] if points[0, 2] < RAISED and len(things) else points[0]
-    on_table = (point[:2] > LIMITS[0]).all() and (point[:2] < LIMITS[1]).all() and -0.02 < point[2] < CEILING
+    view = _DepthView(body, at.camera)
+    pixel = (np.minimum(np.array([at.v, at.u]), 1 - 1e-9) * DEPTH_IMAGE_SIZE).astype(int)
+    around = pixel + NEIGHBOUR_OFFSETS
+    rows, columns = around[((around >= 0) & (around < DEPTH_IMAGE_SIZE)).all(axis=1)].T
+    points = view.points(rows * DEPTH_IMAGE_SIZE[1] + columns)  # nearest pixel first
+    things = points[(points[:, 2] >= MIN_OBJECT_HEIGHT_M) & (points[:, 2] < MAX_OBJECT_TOP_M)]
+    point = things[0] if points[0, 2] < MIN_OBJECT_HEIGHT_M and len(things) else points[0]
+    on_table = (
+        (point[:2] > VISIBLE_TABLE_M[0]).all()
+        and (point[:2] < VISIBLE_TABLE_M[1]).all()
+        and -0.02 < point[2] < MAX_OBJECT_TOP_M
+    )
     if not on_table:
-        raise Failed("that point is not on the table")
+        raise SkillFailure("that point is not on the table")
     return point
 
 
 @dataclass(frozen=True)
-class Surface:
+class HeightMap:
     """All that the overhead depth camera shows above the table. points: (N, 3) m, world; pixels: (N,), ascending, where
     each is in the flattened image.
     """
@@ -85,27 +89,27 @@ class Surface:
         return float(high[near, 2].max(initial=0.0))
 
 
-def look_down(body: Body) -> Surface:
+def look_down(body: Body) -> HeightMap:
     """The table as the overhead camera sees it now; the arm should be at home."""
-    view = _View(body, "overhead")
-    pixels = view.between(FLOOR, CEILING)
+    view = _DepthView(body, "overhead")
+    pixels = view.between(MIN_SURFACE_HEIGHT_M, MAX_OBJECT_TOP_M)
     points = view.points(pixels)
-    (x, y), (low, high) = points.T[:2], LIMITS
+    (x, y), (low, high) = points.T[:2], VISIBLE_TABLE_M
     (inside,) = ((x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1])).nonzero()
-    return Surface(points[inside], pixels[inside])
+    return HeightMap(points[inside], pixels[inside])
 
 
-class _View:
+class _DepthView:
     """The depth image of a camera, and where its pixels lie in the world."""
 
     def __init__(self, body: Body, camera: str) -> None:
-        self._depth = body.depth(camera, SIZE).ravel()
+        self._depth = body.depth(camera, DEPTH_IMAGE_SIZE).ravel()
         self._pos, self._mat, self._fovy = body.camera_pose(camera)
         self._right, self._up = _ahead(self._fovy)
 
     def points(self, pixels: np.ndarray) -> np.ndarray:
         """(N, 3) m: what is seen at pixels (N,) of the flattened image."""
-        rows, columns = np.divmod(pixels, SIZE[1])
+        rows, columns = np.divmod(pixels, DEPTH_IMAGE_SIZE[1])
         depth = np.minimum(self._depth[pixels], 1e3)
         ahead = np.stack([self._right[columns] * depth, self._up[rows] * depth, -depth])
         found = self._mat @ ahead
@@ -124,8 +128,12 @@ class _View:
 def _ahead(fovy_deg: float) -> tuple[np.ndarray, np.ndarray]:
     """Where rays meet the plane one metre ahead, to the right by column (W,) and up by row (H,), m: ``cameras.ray``."""
     tall = 2 * math.tan(math.radians(fovy_deg) / 2)
-    right = ((np.arange(SIZE[1]) + 0.5) / SIZE[1] - 0.5) * tall * (SIZE[1] / SIZE[0])
-    return right, (0.5 - (np.arange(SIZE[0]) + 0.5) / SIZE[0]) * tall
+    right = (
+        ((np.arange(DEPTH_IMAGE_SIZE[1]) + 0.5) / DEPTH_IMAGE_SIZE[1] - 0.5)
+        * tall
+        * (DEPTH_IMAGE_SIZE[1] / DEPTH_IMAGE_SIZE[0])
+    )
+    return right, (0.5 - (np.arange(DEPTH_IMAGE_SIZE[0]) + 0.5) / DEPTH_IMAGE_SIZE[0]) * tall
 
 
 @lru_cache(maxsize=8)
@@ -142,7 +150,7 @@ def _depths(
     return ((high - camera_z) / down).astype(np.float32), ((low - camera_z) / down).astype(np.float32)
 
 
-def _connected(pixels: np.ndarray, seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+def _connected(pixels: np.ndarray, seed: int, size: tuple[int, int] = DEPTH_IMAGE_SIZE) -> np.ndarray:
     """(N,) bool: which pixels (N,), ascending, of the flattened image hang together with the seed by their sides.
 
     Fills whole runs, along rows and along columns in turn, as long as that reaches more.

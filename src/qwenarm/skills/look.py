@@ -8,14 +8,14 @@ from qwenarm.skills.motion import go_home, wait
 from qwenarm.skills.skill import skill
 from qwenarm.types import SkillResult
 
-PAUSE = 0.5
+SETTLE_TIME_S = 0.5
 """s, in which what still moves comes to rest."""
 
 
 def look(body: Body) -> Motion:
     """Take the arm out of the picture and look again."""
     yield from go_home(body)
-    yield from wait(body, PAUSE)
+    yield from wait(body, SETTLE_TIME_S)
     return SkillResult(True)
 
 

@@ -14,46 +14,46 @@ from functools import cache
 
 import numpy as np
 
-from qwenarm.body.arms.parts import PAD_TIP, Arm
+from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M, Arm
 from qwenarm.body.kinematics import top_down
-from qwenarm.body.safety import BOX, PERIOD
+from qwenarm.body.safety import CONTROL_PERIOD_S, TCP_LIMITS_M
 from qwenarm.body.simulation import Body
-from qwenarm.skills.failure import Failed, Moves
-from qwenarm.skills.heightmap import Surface
+from qwenarm.skills.failure import Moves, SkillFailure
+from qwenarm.skills.heightmap import HeightMap
 from qwenarm.types import Control
 
 SPEED_SHARE, ACCELERATION_SHARE = 0.8, 0.7
 """How much of the joints' limits a motion uses."""
-LINE_SPEED, LINE_ACCELERATION = 0.40, 2.0
+MAX_LINE_SPEED_M_PER_S, MAX_LINE_ACCELERATION_M_PER_S2 = 0.40, 2.0
 """Of the hand on straight lines, m/s and m/s2."""
-GENTLE = 0.12
+CONTACT_SPEED_M_PER_S = 0.12
 """Speed of the hand where it may touch something, m/s."""
-SAFE_HEIGHT = 0.25
+TRAVEL_HEIGHT_M = 0.25
 """The hand rises to this height before it travels home, m."""
-HOME_TOLERANCE = 0.02
+HOME_TOLERANCE_RAD = 0.02
 """rad"""
-ABOVE, CLEAR = 0.08, 0.03
+APPROACH_HEIGHT_M, OBSTACLE_CLEARANCE_M = 0.08, 0.03
 """The hand arrives this much over its target, at least, and passes over things with this much room, m."""
-KNOTS = ((5, True), (9, False))
+LINE_KNOTS = ((5, True), (9, False))
 """Solutions per line, and whether each is looked for where those before it lead: half the work. Where that leaves the
 line crooked, for it can lead past a limit, there are more of them, and each is looked for where the last one is."""
-STRAIGHT = 0.5e-3
+LINE_TOLERANCE_M = 0.5e-3
 """So far beside a line the tcp may be, m, where it is checked."""
-CROOKED = 5e-3
+MAX_LINE_ERROR_M = 5e-3
 """Farther than this from it, m, it is no line any more: somewhere the joints jump."""
-PEAK_SPEED, PEAK_ACCELERATION = 15 / 8, 10 / math.sqrt(3)
+PEAK_SPEED_RATIO, PEAK_ACCELERATION_RATIO = 15 / 8, 10 / math.sqrt(3)
 
 
 def go_home(body: Body) -> Moves:
     """From anywhere to the home pose: straight up if low, then through the joints. The fingers stay as they are."""
     home = np.array(body.arm.home_qpos)
     at = body.hold().qpos
-    if np.abs(at - home).max() < HOME_TOLERANCE:
+    if np.abs(at - home).max() < HOME_TOLERANCE_RAD:
         return
     pos, quat = body.kinematics.fk(at)
-    if pos[2] < SAFE_HEIGHT:
-        up = np.array([*np.clip(pos[:2], BOX[0, :2], BOX[1, :2]), SAFE_HEIGHT])
-        with suppress(Failed):  # no way straight up: then through the joints from here
+    if pos[2] < TRAVEL_HEIGHT_M:
+        up = np.array([*np.clip(pos[:2], TCP_LIMITS_M[0, :2], TCP_LIMITS_M[1, :2]), TRAVEL_HEIGHT_M])
+        with suppress(SkillFailure):  # no way straight up: then through the joints from here
             yield from follow(body, line_from(body, at, up, quat))
     yield from move_joints(body, home)
 
@@ -67,7 +67,7 @@ def move_joints(body: Body, goal: np.ndarray) -> Moves:
 
 
 @dataclass(frozen=True)
-class Line:
+class TcpLine:
     """A straight line of the tcp: the joints are polynomials of the share of the way, through a few solutions on it.
 
     Smooth, also where the null space moves. length: m. weights: (K, n), highest power first.
@@ -95,15 +95,15 @@ class Line:
         return self.weights.sum(axis=0)
 
 
-def line_from(body: Body, qpos: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> Line:
+def line_from(body: Body, qpos: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> TcpLine:
     """From joint angles (n,) to the tcp at pos (3,) m, turning to quat on the way.
 
-    Raises Failed if a part of it is out of reach, or the joints cannot follow it without a jump.
+    Raises SkillFailure if a part of it is out of reach, or the joints cannot follow it without a jump.
     """
     _inside(pos)
     start, turned = body.kinematics.fk(qpos)
     quat = quat if turned @ quat > 0 else -quat
-    for count, leading in KNOTS:
+    for count, leading in LINE_KNOTS:
         shares, to_weights, to_next = _nodes(count)
         places = start + shares[:, None] * (pos - start)
         turns = turned + shares[:, None] * (quat - turned)
@@ -112,14 +112,14 @@ def line_from(body: Body, qpos: np.ndarray, pos: np.ndarray, quat: np.ndarray) -
         for at, turn, ahead in zip(places[1:], turns[1:], to_next, strict=True):
             guess = ahead @ np.array(knots) if leading else knots[-1]
             knots.append(_solve(body, at, turn, guess, knots[-1]))
-        line = Line(float(np.linalg.norm(pos - start)), to_weights @ np.array(knots))
+        line = TcpLine(float(np.linalg.norm(pos - start)), to_weights @ np.array(knots))
         halves = (shares[1:] + shares[:-1]) / 2
         ways = zip(halves, line.at(halves), strict=True)
         beside = max(np.abs(body.kinematics.fk(q)[0] - start - half * (pos - start)).max() for half, q in ways)
-        if beside < STRAIGHT:
+        if beside < LINE_TOLERANCE_M:
             return line
-    if beside > CROOKED:
-        raise Failed("the arm cannot get there on a straight line")
+    if beside > MAX_LINE_ERROR_M:
+        raise SkillFailure("the arm cannot get there on a straight line")
     return line
 
 
@@ -137,10 +137,10 @@ def _nodes(count: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
 
 def follow(
     body: Body,
-    line: Line,
+    line: TcpLine,
     begin: float = 0.0,
     end: float = 1.0,
-    speed: float = LINE_SPEED,
+    speed: float = MAX_LINE_SPEED_M_PER_S,
     stop: Callable[[], bool] | None = None,
 ) -> Generator[Control, None, float]:
     """Along a line from one share of the way to another, either way round, as fast as the slowest joint may.
@@ -157,27 +157,27 @@ def follow(
 
 
 def reach(body: Body, pos: np.ndarray, yaw: float) -> np.ndarray:
-    """(n,) joint angles for a hand that points down at pos (3,) m and opens along yaw, rad. Raises Failed."""
+    """(n,) joint angles for a hand that points down at pos (3,) m and opens along yaw, rad. Raises SkillFailure."""
     _inside(pos)
     return _solve(body, pos, top_down(yaw), body.hold().qpos)
 
 
-def line_down(body: Body, above: np.ndarray, pos: np.ndarray, yaw: float) -> Line:
-    """The line from above (3,) to pos (3,) m of a hand that points down and opens along yaw, rad. Raises Failed."""
+def line_down(body: Body, above: np.ndarray, pos: np.ndarray, yaw: float) -> TcpLine:
+    """The line from above (3,) to pos (3,), m, of a hand that points down and opens along yaw, rad."""
     _inside(pos)
     return line_from(body, reach(body, above, yaw), pos, top_down(yaw))
 
 
-def above_all(body: Body, surface: Surface, pos: np.ndarray, below: float = PAD_TIP) -> np.ndarray:
+def above_all(body: Body, surface: HeightMap, pos: np.ndarray, below: float = TIP_BEYOND_TCP_M) -> np.ndarray:
     """(3,) m over pos (3,): high enough that the hand from home meets nothing. below: what reaches below the tcp, m."""
-    least = float(pos[2]) + ABOVE
-    tallest = surface.tallest(body.tcp_pos[:2], pos[:2], radius=0.08, above=least - below - CLEAR)
-    return np.array([*pos[:2], max(least, tallest + below + CLEAR)])
+    least = float(pos[2]) + APPROACH_HEIGHT_M
+    tallest = surface.tallest(body.tcp_pos[:2], pos[:2], radius=0.08, above=least - below - OBSTACLE_CLEARANCE_M)
+    return np.array([*pos[:2], max(least, tallest + below + OBSTACLE_CLEARANCE_M)])
 
 
 def wait(body: Body, seconds: float) -> Moves:
     """Holds still."""
-    for _ in range(math.ceil(seconds / PERIOD)):
+    for _ in range(math.ceil(seconds / CONTROL_PERIOD_S)):
         yield body.hold()
 
 
@@ -219,24 +219,28 @@ def nearest_yaw(yaw: np.ndarray | float) -> np.ndarray:
 
 
 def _inside(pos: np.ndarray) -> None:
-    """Raises Failed for a place (3,) m outside of the workspace."""
-    beyond = pos - np.minimum(np.maximum(pos, BOX[0]), BOX[1])
+    """Raises SkillFailure for a place (3,) m outside of the workspace."""
+    beyond = pos - np.minimum(np.maximum(pos, TCP_LIMITS_M[0]), TCP_LIMITS_M[1])
     if beyond.any():
-        raise Failed(out_of_reach(float(np.linalg.norm(beyond))))
+        raise SkillFailure(out_of_reach(float(np.linalg.norm(beyond))))
 
 
 def _solve(body: Body, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
-    """(n,) joint angles for a pose of the tcp, within the limits of the safety layer. Raises Failed out of reach."""
+    """(n,) joint angles for a tcp pose, within the safety layer's limits. Raises SkillFailure when out of reach."""
     solution = body.kinematics.ik(pos, quat, q0, rest)
     if not solution.reached:
-        raise Failed(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
+        raise SkillFailure(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
     return np.minimum(np.maximum(solution.qpos, body.safety.lower), body.safety.upper)
 
 
-def _paced(body: Body, line: Line, begin: float, end: float, speed: float) -> tuple[np.ndarray, np.ndarray]:
+def _paced(body: Body, line: TcpLine, begin: float, end: float, speed: float) -> tuple[np.ndarray, np.ndarray]:
     """Shares (k,) of the way and joint angles (k, n), one per period, slow enough for every joint's limits."""
     length = line.length * abs(end - begin)
-    seconds = max(PEAK_SPEED * length / speed, math.sqrt(PEAK_ACCELERATION * length / LINE_ACCELERATION), 2 * PERIOD)
+    seconds = max(
+        PEAK_SPEED_RATIO * length / speed,
+        math.sqrt(PEAK_ACCELERATION_RATIO * length / MAX_LINE_ACCELERATION_M_PER_S2),
+        2 * CONTROL_PERIOD_S,
+    )
     first = line.at(np.array([begin]))
     while True:
         shares = begin + _profile(seconds) * (end - begin)
@@ -249,8 +253,8 @@ def _paced(body: Body, line: Line, begin: float, end: float, speed: float) -> tu
 
 def _excess(body: Body, path: np.ndarray) -> float:
     """By how much a path (k, n) would have to be slowed down to keep every joint's limits."""
-    velocity = (path[1:] - path[:-1]) / PERIOD
-    acceleration = (velocity[1:] - velocity[:-1]) / PERIOD
+    velocity = (path[1:] - path[:-1]) / CONTROL_PERIOD_S
+    acceleration = (velocity[1:] - velocity[:-1]) / CONTROL_PERIOD_S
     speed, push = _limits(body.arm)
     return max(float((np.abs(velocity) / speed).max()), math.sqrt(float((np.abs(acceleration) / push).max())))
 
@@ -258,8 +262,8 @@ def _excess(body: Body, path: np.ndarray) -> float:
 def _duration(body: Body, way: np.ndarray) -> float:
     """Seconds that a minimum-jerk move of the joints by way (n,) rad needs."""
     (speed, push), far = _limits(body.arm), np.abs(way)
-    fast, hard = float((far / speed).max()) * PEAK_SPEED, float((far / push).max()) * PEAK_ACCELERATION
-    return max(fast, math.sqrt(hard), 2 * PERIOD)
+    fast, hard = float((far / speed).max()) * PEAK_SPEED_RATIO, float((far / push).max()) * PEAK_ACCELERATION_RATIO
+    return max(fast, math.sqrt(hard), 2 * CONTROL_PERIOD_S)
 
 
 @cache
@@ -270,6 +274,6 @@ def _limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
 
 def _profile(seconds: float) -> np.ndarray:
     """The shares of the way, one per control period, ending with 1."""
-    count = math.ceil(seconds / PERIOD)
+    count = math.ceil(seconds / CONTROL_PERIOD_S)
     t = np.arange(1, count + 1) / count
     return t * t * t * (10 + t * (6 * t - 15))

@@ -13,7 +13,7 @@ from qwenarm.skills.motion import go_home, move_joints, reach
 from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
-HEIGHT = 0.12
+HOVER_HEIGHT_M = 0.12
 """Of the tcp over what is at the point, m."""
 
 
@@ -23,7 +23,7 @@ def move_to(body: Body, at: ImagePoint) -> Motion:
     at: the point
     """
     point = world_point(body, at)
-    qpos = reach(body, point + np.array([0, 0, HEIGHT]), math.pi / 2)
+    qpos = reach(body, point + np.array([0, 0, HOVER_HEIGHT_M]), math.pi / 2)
     yield from go_home(body)
     yield from move_joints(body, qpos)
     return SkillResult(True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills.failure import Failed, Motion
-from qwenarm.skills.grasp import OPENING, choose_grasps, reachable
+from qwenarm.skills.failure import Motion, SkillFailure
+from qwenarm.skills.grasp import FINGER_CLEARANCE_M, choose_grasps, reachable
 from qwenarm.skills.heightmap import look_down, world_point
 from qwenarm.skills.motion import follow, go_home, move_joints, set_fingers
 from qwenarm.skills.skill import skill
@@ -19,12 +19,12 @@ def pick(body: Body, at: ImagePoint) -> Motion:
     at: the middle of the object
     """
     if body.proprio().holding:
-        raise Failed("the hand already holds something")
+        raise SkillFailure("the hand already holds something")
     point = world_point(body, at)
     yield from go_home(body)
     surface = look_down(body)
     grasp, down = reachable(body, surface, choose_grasps(body, surface, point))
-    yield from set_fingers(body, min(body.arm.max_gap, grasp.width + 2 * OPENING), patience=1)
+    yield from set_fingers(body, min(body.arm.max_gap, grasp.width + 2 * FINGER_CLEARANCE_M), patience=1)
     yield from move_joints(body, down.start)
     yield from follow(body, down)
     yield from set_fingers(body, 0.0)
@@ -34,7 +34,7 @@ def pick(body: Body, at: ImagePoint) -> Motion:
     if body.proprio().holding:
         return SkillResult(True)
     yield from set_fingers(body, body.arm.max_gap)
-    raise Failed("the object slipped out of the hand" if caught else "nothing between the fingers")
+    raise SkillFailure("the object slipped out of the hand" if caught else "nothing between the fingers")
 
 
 SKILL = skill(pick)

@@ -5,16 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills.failure import Failed, Motion
+from qwenarm.skills.failure import Motion, SkillFailure
 from qwenarm.skills.heightmap import look_down, world_point
-from qwenarm.skills.motion import GENTLE, above_all, follow, go_home, line_down, move_joints, set_fingers, touching
-from qwenarm.skills.placement import RELEASE, choose_landing
+from qwenarm.skills.motion import (
+    CONTACT_SPEED_M_PER_S,
+    above_all,
+    follow,
+    go_home,
+    line_down,
+    move_joints,
+    set_fingers,
+    touching,
+)
+from qwenarm.skills.placement import RELEASE_OPENING_M, choose_place_pose
 from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
-APPROACH = 0.02
+SLOW_APPROACH_M = 0.02
 """The last part of the way down is gentle, m."""
-HOVER = 0.001
+RELEASE_HEIGHT_M = 0.001
 """The thing is let go this much above what carries it, m."""
 
 
@@ -24,18 +33,18 @@ def place(body: Body, at: ImagePoint) -> Motion:
     at: the middle of the place
     """
     if not body.proprio().holding:
-        raise Failed("the hand is empty")
+        raise SkillFailure("the hand is empty")
     point = world_point(body, at)
     yield from go_home(body)
     surface, width = look_down(body), body.gripper_width
-    landing = choose_landing(body, surface, point, width)
-    down = np.array([*landing.xy, landing.release + width / 2 + HOVER])
+    landing = choose_place_pose(body, surface, point, width)
+    down = np.array([*landing.xy, landing.release + width / 2 + RELEASE_HEIGHT_M])
     line = line_down(body, above_all(body, surface, down, below=width / 2), down, landing.yaw)
-    brink = 1 - APPROACH / line.length
+    brink = 1 - SLOW_APPROACH_M / line.length
     yield from move_joints(body, line.start)
     yield from follow(body, line, 0.0, brink)
-    low = yield from follow(body, line, brink, 1.0, GENTLE, stop=touching(body))
-    yield from set_fingers(body, min(body.arm.max_gap, width + 2 * RELEASE))
+    low = yield from follow(body, line, brink, 1.0, CONTACT_SPEED_M_PER_S, stop=touching(body))
+    yield from set_fingers(body, min(body.arm.max_gap, width + 2 * RELEASE_OPENING_M))
     yield from follow(body, line, low, 0.0)
     yield from move_joints(body, np.array(body.arm.home_qpos))
     yield from set_fingers(body, body.arm.max_gap, patience=4)

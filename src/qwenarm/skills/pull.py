@@ -6,18 +6,18 @@ import numpy as np
 
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.simulation import Body
-from qwenarm.skills.failure import Failed, Motion
-from qwenarm.skills.grasp import OPENING, choose_grasps, reachable
+from qwenarm.skills.failure import Motion, SkillFailure
+from qwenarm.skills.grasp import FINGER_CLEARANCE_M, choose_grasps, reachable
 from qwenarm.skills.heightmap import look_down, world_point
 from qwenarm.skills.motion import follow, go_home, held_back, line_from, move_joints, set_fingers
 from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
-PACE = 0.06
+PULL_SPEED_M_PER_S = 0.06
 """Of the hand while it pulls, m/s: slow enough to stop in time where what it holds goes no further."""
-SLACK = 0.001
+MAX_PULL_LAG_M = 0.001
 """The hand stops when it lags this far behind, m: what it holds goes no further."""
-THERE = 0.01
+ARRIVED_DISTANCE_M = 0.01
 """Nearer than this, in m, is there already."""
 
 
@@ -28,31 +28,31 @@ def pull(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:
     to: where it shall be
     """
     if body.proprio().holding:
-        raise Failed("the hand already holds something")
+        raise SkillFailure("the hand already holds something")
     start, goal = world_point(body, at), world_point(body, to)
     yield from go_home(body)
     surface = look_down(body)
     grasp, down = reachable(body, surface, choose_grasps(body, surface, start))
     way = np.append(goal[:2] - grasp.pos[:2], 0.0)
     length = float(np.linalg.norm(way))
-    if length < THERE:
+    if length < ARRIVED_DISTANCE_M:
         return SkillResult(True, "it is there already")
     along = line_from(body, down.end, grasp.pos + way, top_down(grasp.yaw))
-    opened = min(body.arm.max_gap, grasp.width + 2 * OPENING)
+    opened = min(body.arm.max_gap, grasp.width + 2 * FINGER_CLEARANCE_M)
     yield from set_fingers(body, opened, patience=1)
     yield from move_joints(body, down.start)
     yield from follow(body, down)
     yield from set_fingers(body, 0.0)
     if not body.proprio().holding:
         yield from set_fingers(body, opened)
-        raise Failed("nothing between the fingers")
-    share = yield from follow(body, along, speed=PACE, stop=held_back(body, way / length, SLACK))
+        raise SkillFailure("nothing between the fingers")
+    share = yield from follow(body, along, speed=PULL_SPEED_M_PER_S, stop=held_back(body, way / length, MAX_PULL_LAG_M))
     caught = body.gripper_width > grasp.width / 2
     yield from set_fingers(body, opened)
     yield from go_home(body)
     yield from set_fingers(body, body.arm.max_gap, patience=4)
     if not caught:
-        raise Failed("the knob slipped out of the hand")
+        raise SkillFailure("the knob slipped out of the hand")
     return SkillResult(True, "" if share == 1.0 else f"it goes no further: {100 * share * length:.0f} cm")
 
 

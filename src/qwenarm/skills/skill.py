@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from qwenarm.body.simulation import Body
-from qwenarm.skills.failure import Failed, Motion, Moves
+from qwenarm.skills.failure import Motion, Moves, SkillFailure
 from qwenarm.types import ImagePoint, Param, SkillCall, SkillResult, SkillSpec
 
 KINDS = {ImagePoint: "point", str: "string", float: "number"}
@@ -36,7 +36,7 @@ class Skill:
             return SkillResult(False, trouble)
         try:
             return (yield from self.act(body, **call.args))
-        except Failed as failure:
+        except SkillFailure as failure:
             yield from self.recover(body)
             return SkillResult(False, str(failure))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import BARRIER_SIZE, GRASPABLE, ObjectSpec, make_spec
+from qwenarm.body.objects.spec import BARRIER_SIZE_M, GRASPABLE_SHAPES, ObjectSpec, make_spec
 from qwenarm.body.scene import Area, Placement, Scene
 from qwenarm.body.state import WorldState
 from qwenarm.errors import BadInput
@@ -102,7 +102,7 @@ class Delivery:
 
 def make(builder: SceneBuilder, level: int) -> Setup:
     """One episode: objects on one side of the wall, places on the other, and the orders."""
-    things = [builder.add(GRASPABLE), builder.add(GRASPABLE)]
+    things = [builder.add(GRASPABLE_SHAPES), builder.add(GRASPABLE_SHAPES)]
     places = _add_places(builder)
     needed = len(builder.specs)
     from_right = bool(builder.rng.random() < 0.5)
@@ -110,7 +110,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
         builder.add_look_alikes(things[0])
     if level > 2:
         builder.add_look_alikes(things[1])
-        builder.add_up_to(1, GRASPABLE)
+        builder.add_up_to(1, GRASPABLE_SHAPES)
     here, there = (RIGHT_AREA, LEFT_AREA) if from_right else (LEFT_AREA, RIGHT_AREA)
     areas = {spec.id: there if spec.container else here for spec in builder.specs}
     areas |= {spec.id: there for spec in builder.specs[needed:] if builder.rng.random() < ACROSS_SHARE}
@@ -180,7 +180,7 @@ def _is_clear(x: np.ndarray, y: np.ndarray, yaw: np.ndarray, placement: Placemen
     """Would walls with these poses, (n,) each, keep clear of an object? (n,) bool."""
     dx, dy = placement.pos[0] - x, placement.pos[1] - y
     along, across = dx * np.cos(yaw) + dy * np.sin(yaw), dy * np.cos(yaw) - dx * np.sin(yaw)
-    outside = np.maximum(np.abs([along, across]) - np.array(BARRIER_SIZE[:2])[:, None] / 2, 0.0)
+    outside = np.maximum(np.abs([along, across]) - np.array(BARRIER_SIZE_M[:2])[:, None] / 2, 0.0)
     return np.hypot(*outside) > placement.spec.radius + WALL_GAP_M
 
 

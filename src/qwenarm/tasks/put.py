@@ -5,7 +5,7 @@ A cube, a cylinder or a ball is moved. It goes into a bowl, a tray or a box, or 
 
 from __future__ import annotations
 
-from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
 from qwenarm.tasks.core.goal import Arrange, Relation, Setup
 from qwenarm.tasks.core.task import STACKABLE, SceneBuilder, Task
 from qwenarm.tasks.language.phrases import put_phrase
@@ -21,14 +21,14 @@ MAX_TURNS = 8
 def make(builder: SceneBuilder, level: int) -> Setup:
     """One episode: first the objects that the instruction names, then the others."""
     stacking = builder.rng.random() < STACKING_SHARE
-    what = builder.add(STACKABLE if stacking else GRASPABLE)
-    where = builder.add(STACKABLE if stacking else CONTAINERS)
+    what = builder.add(STACKABLE if stacking else GRASPABLE_SHAPES)
+    where = builder.add(STACKABLE if stacking else CONTAINER_SHAPES)
     if level >= 2:
         builder.add_look_alikes(what)
         builder.add_look_alikes(where)
-    builder.add_up_to(CLUTTER[level - 1] + (not stacking), GRASPABLE)
+    builder.add_up_to(CLUTTER[level - 1] + (not stacking), GRASPABLE_SHAPES)
     if stacking or (level == 1 and builder.rng.random() < 0.5):
-        builder.add_up_to(1, CONTAINERS)
+        builder.add_up_to(1, CONTAINER_SHAPES)
     goal = Arrange((Relation(what.id, where.id),))
     scene = builder.build(needed=2)
     words = put_phrase(builder.rng, what.label, where.label)

@@ -12,8 +12,8 @@ from itertools import permutations
 
 import numpy as np
 
-from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE, WALL, ObjectSpec
-from qwenarm.body.scene import Placement, Scene, apart, place_objects
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, WALL_THICKNESS_M, ObjectSpec
+from qwenarm.body.scene import Placement, Scene, are_apart, place_objects
 from qwenarm.body.state import WorldState
 from qwenarm.errors import BadInput
 from qwenarm.tasks.core.goal import MoveGoal, Setup
@@ -87,15 +87,17 @@ class MatchPicture(MoveGoal):
 
 def make(builder: SceneBuilder, level: int) -> Setup:
     """One episode: a scene, and a picture of it in which some objects are elsewhere."""
-    builder.add(CONTAINERS)
+    builder.add(CONTAINER_SHAPES)
     builder.add(STACKABLE)
     movers = [builder.add(STACKABLE) for _ in range(MOVED_OBJECTS[level - 1])]
     needed = len(builder.specs)
-    builder.add_up_to(OTHER_OBJECTS[level - 1], GRASPABLE)
-    builder.add_up_to(int(level > 2), CONTAINERS)
+    builder.add_up_to(OTHER_OBJECTS[level - 1], GRASPABLE_SHAPES)
+    builder.add_up_to(int(level > 2), CONTAINER_SHAPES)
     scene = builder.build(needed)
     goal_scene, moves = scene, list[Destination]()
-    bases = [p.spec.id for p in scene.objects if p.spec not in movers and p.spec.shape in (*CONTAINERS, *STACKABLE)]
+    bases = [
+        p.spec.id for p in scene.objects if p.spec not in movers and p.spec.shape in (*CONTAINER_SHAPES, *STACKABLE)
+    ]
     for mover in movers:
         taken = [move.where for move in moves]
         free = [base for base in bases if base not in taken]
@@ -126,7 +128,7 @@ def _new_place(
 def _inside(start: Scene, what: ObjectSpec, where: str) -> Placement:
     """In the middle of a container or on a block, turned as that is."""
     base = next(p for p in start.objects if p.spec.id == where)
-    floor = WALL if base.spec.container else base.spec.height
+    floor = WALL_THICKNESS_M if base.spec.container else base.spec.height
     return Placement(what, (*base.pos[:2], floor + what.origin_height), base.yaw)
 
 
@@ -137,7 +139,7 @@ def _elsewhere(rng: np.random.Generator, start: Scene, so_far: Scene, what: Obje
     for _ in range(PLACEMENT_TRIES):
         (place,) = place_objects(rng, [what])
         distance = float(np.hypot(place.pos[0] - here.pos[0], place.pos[1] - here.pos[1]))
-        if distance > MIN_SHIFT_M and all(apart(place, p) for p in taken):
+        if distance > MIN_SHIFT_M and all(are_apart(place, p) for p in taken):
             return place
     return None
 

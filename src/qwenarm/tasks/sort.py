@@ -7,7 +7,7 @@ container of its own colour".
 from __future__ import annotations
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE, ObjectSpec
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, ObjectSpec
 from qwenarm.tasks.core.goal import Setup, Sort
 from qwenarm.tasks.core.task import SceneBuilder, Task
 from qwenarm.tasks.language.phrases import sort_phrase
@@ -38,8 +38,8 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     for value in builder.rng.permutation(seats)[:extras]:
         builder.add_up_to(1, *_matching(by, str(value)))
     if level == 3:
-        others = [v for v in (COLORS if by == "color" else GRASPABLE) if v not in values]
-        builder.add_up_to(MAX_STRANGERS, *((GRASPABLE, others) if by == "color" else (others, tuple(COLORS))))
+        others = [v for v in (COLORS if by == "color" else GRASPABLE_SHAPES) if v not in values]
+        builder.add_up_to(MAX_STRANGERS, *((GRASPABLE_SHAPES, others) if by == "color" else (others, tuple(COLORS))))
     is_own = all(place.color == value for value, place in places.items())
     words = sort_phrase(builder.rng, by, {value: place.label for value, place in places.items()}, is_own)
     goal = Sort(by, tuple((value, place.id) for value, place in places.items()))
@@ -51,20 +51,20 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 def _values(builder: SceneBuilder, by: str, count: int) -> list[str]:
     """Different colours or shapes of which graspable objects are left."""
     index = 0 if by == "color" else 1
-    left = {pair[index] for pair in builder.available if pair[1] in GRASPABLE}
-    order = COLORS if by == "color" else GRASPABLE
+    left = {pair[index] for pair in builder.available if pair[1] in GRASPABLE_SHAPES}
+    order = COLORS if by == "color" else GRASPABLE_SHAPES
     return [str(v) for v in builder.rng.permutation([v for v in order if v in left])[:count]]
 
 
 def _container(builder: SceneBuilder, color: str | None) -> ObjectSpec:
     """A container of this colour, or of any colour if none is left."""
-    wanted = [c for c, shape in builder.available if shape in CONTAINERS and c == color]
-    return builder.add(CONTAINERS, wanted or tuple(COLORS))
+    wanted = [c for c, shape in builder.available if shape in CONTAINER_SHAPES and c == color]
+    return builder.add(CONTAINER_SHAPES, wanted or tuple(COLORS))
 
 
 def _matching(by: str, value: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The shapes and the colours of the objects that a value stands for."""
-    return (GRASPABLE, (value,)) if by == "color" else ((value,), tuple(COLORS))
+    return (GRASPABLE_SHAPES, (value,)) if by == "color" else ((value,), tuple(COLORS))
 
 
 TASK = Task(

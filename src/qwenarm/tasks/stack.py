@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
 from qwenarm.tasks.core.goal import Arrange, Relation, Setup
 from qwenarm.tasks.core.task import STACKABLE, SceneBuilder, Task
 from qwenarm.tasks.language.phrases import stack_phrase
@@ -22,9 +22,9 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     order = [builder.add(STACKABLE) for _ in range(level + 1)]
     if level >= 2:
         builder.add_look_alikes(order[-1])
-    builder.add_up_to(CLUTTER[level - 1], GRASPABLE)
+    builder.add_up_to(CLUTTER[level - 1], GRASPABLE_SHAPES)
     if builder.rng.random() < CONTAINER_SHARE:
-        builder.add_up_to(1, CONTAINERS)
+        builder.add_up_to(1, CONTAINER_SHAPES)
     instruction = stack_phrase(builder.rng, [spec.label for spec in order])
     scene, goal = builder.build(needed=len(order)), tower([spec.id for spec in order])
     return Setup(scene, goal, instruction, 4 + 4 * level, translations=translations(goal, scene))

@@ -12,9 +12,9 @@ from math import cos, pi, sin
 import mujoco
 
 from qwenarm.body.arms.parts import (
-    FINGERS,
-    TRUNK,
-    WRIST,
+    FINGER_NAMES,
+    TRUNK_GROUP,
+    WRIST_GROUP,
     Arm,
     Link,
     add_dh_body,
@@ -26,7 +26,7 @@ from qwenarm.body.arms.parts import (
 )  # fmt: skip
 
 # a (m), alpha (rad), d (m) of joints 1..7
-DH = (
+DH_PARAMETERS = (
     (0.0, 0.0, 0.333),
     (0.0, -pi / 2, 0.0),
     (0.0, pi / 2, 0.316),
@@ -35,27 +35,27 @@ DH = (
     (0.0, pi / 2, 0.0),
     (0.088, pi / 2, 0.0),
 )
-FLANGE = 0.107
+FLANGE_OFFSET_M = 0.107
 """From joint 7 to the flange, m; the hand sits there, turned by -45 deg."""
-TCP = 0.1034
+TCP_OFFSET_M = 0.1034
 """From the flange to the middle of the pads, m."""
-RANGES = (
+JOINT_RANGES_RAD = (
     (-2.8973, 2.8973), (-1.7628, 1.7628), (-2.8973, 2.8973), (-3.0718, -0.0698),
     (-2.8973, 2.8973), (-0.0175, 3.7525), (-2.8973, 2.8973),
 )  # fmt: skip
-TORQUES = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
-GAINS = ((4500, 250), (4500, 250), (3500, 180), (3500, 180), (2000, 60), (2000, 60), (2000, 40))
-FINGER_Z = 0.0584
+JOINT_TORQUES_NM = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
+SERVO_GAINS = ((4500, 250), (4500, 250), (3500, 180), (3500, 180), (2000, 60), (2000, 60), (2000, 40))
+FINGER_OFFSET_M = 0.0584
 """From the flange to the fingers' frames, m."""
-MAX_GAP = 0.08
-JOINTS = tuple(f"joint{i}" for i in range(1, 8))
+MAX_GAP_M = 0.08
+JOINT_NAMES = tuple(f"joint{i}" for i in range(1, 8))
 
 WHITE = (0.93, 0.94, 0.95)
 GREY = (0.72, 0.74, 0.77)
 SEAM = (0.20, 0.21, 0.23)
 DARK = (0.13, 0.13, 0.14)
 RUBBER = (0.07, 0.07, 0.07)
-R = 0.056
+JOINT_RADIUS_M = 0.056
 """Radius of the big joints, m."""
 
 
@@ -70,19 +70,19 @@ def build(spec: mujoco.MjSpec) -> None:
 def build_shaped(spec: mujoco.MjSpec, shapes: Mapping[str, Callable[[Link], None]]) -> None:
     """The Panda's joints, drives and pads under any skin. shapes: "link0".."link7", "hand", "finger" to geom makers."""
     body = spec.worldbody.add_body(name="link0")
-    shapes["link0"](Link(body, TRUNK))
-    for i, name in enumerate(JOINTS):
-        body = add_dh_body(body, f"link{i + 1}", *DH[i])
-        add_servo_joint(spec, body, name, RANGES[i], TORQUES[i], GAINS[i])
-        shapes[f"link{i + 1}"](Link(body, TRUNK if i < 4 else WRIST))
-    hand = body.add_body(name="hand", pos=[0, 0, FLANGE], quat=[cos(pi / 8), 0, 0, -sin(pi / 8)])
-    shapes["hand"](Link(hand, WRIST))
-    add_tcp(hand, TCP)
-    for name in FINGERS:
-        finger = add_finger(hand, name, FINGER_Z, MAX_GAP, mass=0.1)
+    shapes["link0"](Link(body, TRUNK_GROUP))
+    for i, name in enumerate(JOINT_NAMES):
+        body = add_dh_body(body, f"link{i + 1}", *DH_PARAMETERS[i])
+        add_servo_joint(spec, body, name, JOINT_RANGES_RAD[i], JOINT_TORQUES_NM[i], SERVO_GAINS[i])
+        shapes[f"link{i + 1}"](Link(body, TRUNK_GROUP if i < 4 else WRIST_GROUP))
+    hand = body.add_body(name="hand", pos=[0, 0, FLANGE_OFFSET_M], quat=[cos(pi / 8), 0, 0, -sin(pi / 8)])
+    shapes["hand"](Link(hand, WRIST_GROUP))
+    add_tcp(hand, TCP_OFFSET_M)
+    for name in FINGER_NAMES:
+        finger = add_finger(hand, name, FINGER_OFFSET_M, MAX_GAP_M, mass=0.1)
         shapes["finger"](finger)
-        add_pad(finger, TCP - FINGER_Z, RUBBER)
-    add_gripper_drive(spec, MAX_GAP)
+        add_pad(finger, TCP_OFFSET_M - FINGER_OFFSET_M, RUBBER)
+    add_gripper_drive(spec, MAX_GAP_M)
 
 
 def _shape_base(link: Link) -> None:
@@ -101,42 +101,42 @@ def _shape_base(link: Link) -> None:
 
 def _shape_1(link: Link) -> None:
     """The column, bending to the side into its half of the shoulder."""
-    link.cylinder((0, 0, -0.193), (0, 0, -0.187), R - 0.002, SEAM, shown=True)
-    link.cylinder((0, 0, -0.187), (0, 0, -0.120), R, WHITE)
-    link.capsule((0, 0, -0.125), (0, -0.035, -0.030), R, WHITE, shown=True)
-    link.capsule((0, 0, -0.140), (0, -0.015, -0.090), R, WHITE, shown=True)
-    link.barrel((0, -0.002, 0), (0, -0.102, 0), R, 0.026, WHITE, mass=2.74)
-    link.cylinder((0, -0.0025, 0), (0, 0.0025, 0), R - 0.001, SEAM, shown=True)
+    link.cylinder((0, 0, -0.193), (0, 0, -0.187), JOINT_RADIUS_M - 0.002, SEAM, shown=True)
+    link.cylinder((0, 0, -0.187), (0, 0, -0.120), JOINT_RADIUS_M, WHITE)
+    link.capsule((0, 0, -0.125), (0, -0.035, -0.030), JOINT_RADIUS_M, WHITE, shown=True)
+    link.capsule((0, 0, -0.140), (0, -0.015, -0.090), JOINT_RADIUS_M, WHITE, shown=True)
+    link.barrel((0, -0.002, 0), (0, -0.102, 0), JOINT_RADIUS_M, 0.026, WHITE, mass=2.74)
+    link.cylinder((0, -0.0025, 0), (0, 0.0025, 0), JOINT_RADIUS_M - 0.001, SEAM, shown=True)
 
 
 def _shape_2(link: Link) -> None:
     """The other half of the shoulder, and the upper arm that leaves it."""
-    link.barrel((0, 0, 0.0025), (0, 0, 0.102), R, 0.026, WHITE, mass=2.74)
-    link.capsule((0, -0.030, 0.045), (0, -0.140, 0.0), R, WHITE, shown=True)
-    link.cylinder((0, -0.120, 0), (0, -0.188, 0), R, WHITE)
-    link.cylinder((0, -0.188, 0), (0, -0.194, 0), R - 0.002, SEAM, shown=True)
+    link.barrel((0, 0, 0.0025), (0, 0, 0.102), JOINT_RADIUS_M, 0.026, WHITE, mass=2.74)
+    link.capsule((0, -0.030, 0.045), (0, -0.140, 0.0), JOINT_RADIUS_M, WHITE, shown=True)
+    link.cylinder((0, -0.120, 0), (0, -0.188, 0), JOINT_RADIUS_M, WHITE)
+    link.cylinder((0, -0.188, 0), (0, -0.194, 0), JOINT_RADIUS_M - 0.002, SEAM, shown=True)
 
 
 def _shape_3(link: Link) -> None:
     """The rest of the upper arm, swung forward to the elbow."""
-    link.cylinder((0, 0, -0.121), (0, 0, -0.060), R, WHITE, mass=1.2)
-    link.capsule((0, 0, -0.075), (0.062, 0.042, -0.004), R - 0.002, WHITE, shown=True)
-    link.barrel((0.0825, 0.0025, 0), (0.0825, 0.090, 0), R - 0.002, 0.022, WHITE, mass=1.18)
-    link.cylinder((0.0825, -0.0025, 0), (0.0825, 0.0025, 0), R - 0.003, SEAM, shown=True)
+    link.cylinder((0, 0, -0.121), (0, 0, -0.060), JOINT_RADIUS_M, WHITE, mass=1.2)
+    link.capsule((0, 0, -0.075), (0.062, 0.042, -0.004), JOINT_RADIUS_M - 0.002, WHITE, shown=True)
+    link.barrel((0.0825, 0.0025, 0), (0.0825, 0.090, 0), JOINT_RADIUS_M - 0.002, 0.022, WHITE, mass=1.18)
+    link.cylinder((0.0825, -0.0025, 0), (0.0825, 0.0025, 0), JOINT_RADIUS_M - 0.003, SEAM, shown=True)
 
 
 def _shape_4(link: Link) -> None:
     """The other half of the elbow, swung back into the forearm."""
-    link.barrel((0, 0, 0.0025), (0, 0, 0.090), R - 0.002, 0.022, WHITE, mass=1.18)
-    link.capsule((-0.020, 0.006, 0.042), (-0.0825, 0.075, 0), R - 0.002, WHITE, shown=True)
-    link.cylinder((-0.0825, 0.060, 0), (-0.0825, 0.119, 0), R, WHITE, mass=1.2)
-    link.cylinder((-0.0825, 0.119, 0), (-0.0825, 0.125, 0), R - 0.002, SEAM, shown=True)
+    link.barrel((0, 0, 0.0025), (0, 0, 0.090), JOINT_RADIUS_M - 0.002, 0.022, WHITE, mass=1.18)
+    link.capsule((-0.020, 0.006, 0.042), (-0.0825, 0.075, 0), JOINT_RADIUS_M - 0.002, WHITE, shown=True)
+    link.cylinder((-0.0825, 0.060, 0), (-0.0825, 0.119, 0), JOINT_RADIUS_M, WHITE, mass=1.2)
+    link.cylinder((-0.0825, 0.119, 0), (-0.0825, 0.125, 0), JOINT_RADIUS_M - 0.002, SEAM, shown=True)
 
 
 def _shape_5(link: Link) -> None:
     """The forearm: a thick half that tapers into a slim arm, offset to the side, up to the wrist's barrel."""
-    link.cylinder((0, 0, -0.259), (0, 0, -0.190), R, WHITE, mass=1.5)
-    link.ellipsoid((0, 0.008, -0.190), (R - 0.001, R - 0.001, 0.135), WHITE, turn=(-17, 0, 0))
+    link.cylinder((0, 0, -0.259), (0, 0, -0.190), JOINT_RADIUS_M, WHITE, mass=1.5)
+    link.ellipsoid((0, 0.008, -0.190), (JOINT_RADIUS_M - 0.001, JOINT_RADIUS_M - 0.001, 0.135), WHITE, turn=(-17, 0, 0))
     link.capsule((0, 0.040, -0.130), (0, 0.072, -0.015), 0.038, WHITE)
     link.barrel((0, 0.040, 0), (0, 0.108, 0), 0.050, 0.022, WHITE, mass=1.24)
     link.cylinder((0, 0.034, 0), (0, 0.040, 0), 0.0475, SEAM, shown=True)
@@ -181,9 +181,9 @@ ARM = Arm(
     name="panda",
     doc="Franka Emika Panda, 7 joints, parallel hand that opens 80 mm; primitive shapes.",
     build=build,
-    joints=JOINTS,
+    joints=JOINT_NAMES,
     home_qpos=(0.0, -0.8419, 0.0, -2.6106, 0.0, 1.7688, 0.7854),
     velocity=(2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61),
     acceleration=(15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0),
-    max_gap=MAX_GAP,
+    max_gap=MAX_GAP_M,
 )

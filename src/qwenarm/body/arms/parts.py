@@ -17,10 +17,10 @@ import numpy as np
 Rgb = tuple[float, float, float]
 Point = tuple[float, float, float]
 
-UNTURNED: Point = (0.0, 0.0, 0.0)
-FINGERS = ("finger_left", "finger_right")
-GRIPPER = "gripper"
-PAD_TIP = 0.0086
+NO_ROTATION: Point = (0.0, 0.0, 0.0)
+FINGER_NAMES = ("finger_left", "finger_right")
+GRIPPER_NAME = "gripper"
+TIP_BEYOND_TCP_M = 0.0086
 """How far the finger tips reach beyond the tcp, m."""
 
 
@@ -44,9 +44,9 @@ class Arm:
     acceleration: tuple[float, ...]
     max_gap: float
     gripper_speed: float = 0.2
-    finger_joints: tuple[str, ...] = FINGERS
-    finger_bodies: tuple[str, str] = FINGERS
-    finger_actuator: str = GRIPPER
+    finger_joints: tuple[str, ...] = FINGER_NAMES
+    finger_bodies: tuple[str, str] = FINGER_NAMES
+    finger_actuator: str = GRIPPER_NAME
     finger_ctrl: tuple[float, float] | None = None
     """(closed, open); None means that the control is the gap itself, (0, max_gap)."""
     gap_scale: float = 1.0
@@ -55,25 +55,25 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Group:
+class CollisionGroup:
     """Which geoms may touch which, as MuJoCo's contype and conaffinity: the world is (1, 1), every group meets it."""
 
     contype: int
     conaffinity: int
 
 
-SHOWN = Group(0, 0)
+VISUAL_ONLY = CollisionGroup(0, 0)
 """Only drawn."""
-TRUNK = Group(2, 1)
+TRUNK_GROUP = CollisionGroup(2, 1)
 """Links near the base: meet the world and the hand."""
-WRIST = Group(4, 3)
+WRIST_GROUP = CollisionGroup(4, 3)
 """Links near the hand: meet the world and the trunk, not each other."""
 
 
 class Link:
     """A body under construction: adds primitive geoms, all massless except the one that carries the link's mass."""
 
-    def __init__(self, body: mujoco.MjsBody, group: Group) -> None:
+    def __init__(self, body: mujoco.MjsBody, group: CollisionGroup) -> None:
         self.body = body
         self.group = group
         body.gravcomp = 1.0
@@ -87,13 +87,13 @@ class Link:
         self._add(mujoco.mjtGeom.mjGEOM_CYLINDER, [radius, 0, 0], rgb, mass, shown, fromto=[*a, *b])
 
     def box(
-        self, center: Point, half: Point, rgb: Rgb, mass: float = 0.0, shown: bool = False, turn: Point = UNTURNED
+        self, center: Point, half: Point, rgb: Rgb, mass: float = 0.0, shown: bool = False, turn: Point = NO_ROTATION
     ) -> None:
         """A box (m, link frame). turn: rotations about its x, y, z in that order, degrees."""
         self._add(mujoco.mjtGeom.mjGEOM_BOX, half, rgb, mass, shown, pos=center, quat=_turn_quat(turn))
 
     def ellipsoid(
-        self, center: Point, half: Point, rgb: Rgb, mass: float = 0.0, shown: bool = True, turn: Point = UNTURNED
+        self, center: Point, half: Point, rgb: Rgb, mass: float = 0.0, shown: bool = True, turn: Point = NO_ROTATION
     ) -> None:
         """An ellipsoid (m, link frame); only drawn unless told otherwise, because its contacts are the dear ones."""
         self._add(mujoco.mjtGeom.mjGEOM_ELLIPSOID, half, rgb, mass, shown, pos=center, quat=_turn_quat(turn))
@@ -111,7 +111,7 @@ class Link:
     def _add(
         self, kind: mujoco.mjtGeom, size: Sequence[float], rgb: Rgb, mass: float, shown: bool, **where: Any
     ) -> None:
-        group = SHOWN if shown else self.group
+        group = VISUAL_ONLY if shown else self.group
         self.body.add_geom(
             type=kind, size=size, rgba=[*rgb, 1.0], mass=mass,
             contype=group.contype, conaffinity=group.conaffinity, **where,
@@ -156,16 +156,16 @@ def add_gripper_drive(spec: mujoco.MjSpec, max_gap: float, force: float = 20.0) 
 
     Expects the slide joints FINGERS, each of range (0, max_gap / 2) m. force: on each finger at most, N.
     """
-    left, right = FINGERS
+    left, right = FINGER_NAMES
     tie = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=left, name2=right, objtype=mujoco.mjtObj.mjOBJ_JOINT)
     tie.data[:5] = [0, 1, 0, 0, 0]
     tie.solref = [0.005, 1]
     tie.solimp = [0.95, 0.99, 0.001, 0.5, 2]
     gap = spec.add_tendon(name="gap")
-    for finger in FINGERS:
+    for finger in FINGER_NAMES:
         gap.wrap_joint(finger, 1.0)
     servo = spec.add_actuator(
-        name=GRIPPER,
+        name=GRIPPER_NAME,
         target="gap",
         trntype=mujoco.mjtTrn.mjTRN_TENDON,
         ctrlrange=[0, max_gap],
@@ -179,12 +179,12 @@ def add_finger(hand: mujoco.MjsBody, name: str, z: float, max_gap: float, mass: 
 
     z: of the finger's frame along the hand, m; mass: kg. The caller shapes it and adds the pad.
     """
-    quat = [1, 0, 0, 0] if name == FINGERS[0] else [0, 0, 0, 1]
+    quat = [1, 0, 0, 0] if name == FINGER_NAMES[0] else [0, 0, 0, 1]
     body = hand.add_body(name=name, pos=[0, 0, z], quat=quat)
     body.add_joint(
         name=name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 1, 0], range=[0, max_gap / 2], armature=0.1, damping=2.0
     )
-    link = Link(body, WRIST)
+    link = Link(body, WRIST_GROUP)
     body.explicitinertial = True
     body.mass = mass
     body.inertia = [mass * 6e-4] * 3
@@ -200,15 +200,15 @@ def add_pad(finger: Link, tcp_z: float, rgb: Rgb, half_width: float = 0.0105) ->
     object's. Measured: creep of 20 um/s under 20 N. The very tip is smooth and recessed, so that a hand that brushes
     the table slides instead of sticking to it.
     """
-    low, high, tip = tcp_z - 0.012, tcp_z + PAD_TIP - 0.0006, tcp_z + PAD_TIP
+    low, high, tip = tcp_z - 0.012, tcp_z + TIP_BEYOND_TCP_M - 0.0006, tcp_z + TIP_BEYOND_TCP_M
     finger.body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0.0045, (high + tip) / 2], size=[half_width, 0.0035, (tip - high) / 2],
-        rgba=[*rgb, 1.0], mass=0, contype=WRIST.contype, conaffinity=WRIST.conaffinity, condim=3,
+        rgba=[*rgb, 1.0], mass=0, contype=WRIST_GROUP.contype, conaffinity=WRIST_GROUP.conaffinity, condim=3,
         friction=[0.1, 0.005, 0.0001], solref=[0.01, 1], priority=2,
     )  # fmt: skip
     finger.body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0.004, (low + high) / 2], size=[half_width, 0.004, (high - low) / 2],
-        rgba=[*rgb, 1.0], mass=0, contype=WRIST.contype, conaffinity=WRIST.conaffinity, condim=4,
+        rgba=[*rgb, 1.0], mass=0, contype=WRIST_GROUP.contype, conaffinity=WRIST_GROUP.conaffinity, condim=4,
         friction=[2.0, 0.05, 0.0002], solref=[0.01, 1],
         solimp=[0.9, 0.99, 0.001, 0.5, 2], priority=1,
     )  # fmt: skip

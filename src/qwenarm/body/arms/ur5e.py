@@ -12,11 +12,11 @@ from math import pi
 import mujoco
 
 from qwenarm.body.arms.parts import (
-    FINGERS,
-    TRUNK,
-    WRIST,
+    FINGER_NAMES,
+    TRUNK_GROUP,
+    WRIST_GROUP,
     Arm,
-    Group,
+    CollisionGroup,
     Link,
     add_dh_body,
     add_finger,
@@ -27,7 +27,7 @@ from qwenarm.body.arms.parts import (
 )
 
 # a (m), alpha (rad), d (m) of joints 1..6, modified form
-DH = (
+DH_PARAMETERS = (
     (0.0, 0.0, 0.1625),
     (0.0, pi / 2, 0.0),
     (-0.425, 0.0, 0.0),
@@ -35,27 +35,34 @@ DH = (
     (0.0, pi / 2, 0.0997),
     (0.0, -pi / 2, 0.0996),
 )
-RANGES = ((-2 * pi, 2 * pi), (-2 * pi, 2 * pi), (-pi, pi), (-2 * pi, 2 * pi), (-2 * pi, 2 * pi), (-2 * pi, 2 * pi))
-TORQUES = (150.0, 150.0, 150.0, 28.0, 28.0, 28.0)
-GAINS = ((6000, 400), (6000, 400), (5000, 300), (2500, 90), (2500, 80), (2000, 40))
-TCP = 0.145
+JOINT_RANGES_RAD = (
+    (-2 * pi, 2 * pi),
+    (-2 * pi, 2 * pi),
+    (-pi, pi),
+    (-2 * pi, 2 * pi),
+    (-2 * pi, 2 * pi),
+    (-2 * pi, 2 * pi),
+)
+JOINT_TORQUES_NM = (150.0, 150.0, 150.0, 28.0, 28.0, 28.0)
+SERVO_GAINS = ((6000, 400), (6000, 400), (5000, 300), (2500, 90), (2500, 80), (2000, 40))
+TCP_OFFSET_M = 0.145
 """From the flange to the middle of the pads, m."""
-FINGER_Z = 0.086
-MAX_GAP = 0.085
-JOINTS = ("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3")
+FINGER_OFFSET_M = 0.086
+MAX_GAP_M = 0.085
+JOINT_NAMES = ("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3")
 
-SHOULDER = 0.138
+SHOULDER_OFFSET_M = 0.138
 """Sideways from joint 2 to the middle of the upper arm, m."""
-FOREARM = 0.007
+FOREARM_OFFSET_M = 0.007
 """Sideways from joint 3's frame to the middle of the forearm, m."""
-BETWEEN = 0.072
+HOUSING_SEAM_M = 0.072
 """Where shoulder and elbow are parted, m sideways."""
-FOREARM_GROUP = Group(4, 1)
+FOREARM_GROUP = CollisionGroup(4, 1)
 """Meets the world only: it lies between trunk and hand and touches neither within its range."""
 
 TUBE = (0.80, 0.81, 0.83)
 SHELL = (0.70, 0.71, 0.73)
-CAP = (0.42, 0.60, 0.74)
+CAP_BLUE = (0.42, 0.60, 0.74)
 SEAM = (0.16, 0.17, 0.18)
 DARK = (0.12, 0.12, 0.13)
 RUBBER = (0.07, 0.07, 0.07)
@@ -64,25 +71,25 @@ RUBBER = (0.07, 0.07, 0.07)
 def build(spec: mujoco.MjSpec) -> None:
     """Adds the whole arm, base at the origin."""
     body = spec.worldbody.add_body(name="base", quat=[0, 0, 0, 1])
-    _shape_base(Link(body, TRUNK))
-    groups = (TRUNK, TRUNK, FOREARM_GROUP, WRIST, WRIST, WRIST)
+    _shape_base(Link(body, TRUNK_GROUP))
+    groups = (TRUNK_GROUP, TRUNK_GROUP, FOREARM_GROUP, WRIST_GROUP, WRIST_GROUP, WRIST_GROUP)
     shapers = (_shape_shoulder, _shape_upper_arm, _shape_forearm, _shape_wrist_1, _shape_wrist_2, _shape_wrist_3)
-    for i, name in enumerate(JOINTS):
-        body = add_dh_body(body, f"{name}_link", *DH[i])
-        add_servo_joint(spec, body, name, RANGES[i], TORQUES[i], GAINS[i])
+    for i, name in enumerate(JOINT_NAMES):
+        body = add_dh_body(body, f"{name}_link", *DH_PARAMETERS[i])
+        add_servo_joint(spec, body, name, JOINT_RANGES_RAD[i], JOINT_TORQUES_NM[i], SERVO_GAINS[i])
         shapers[i](Link(body, groups[i]))
     mount_gripper(spec, body.add_body(name="hand"))
 
 
 def mount_gripper(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
     """Makes ``hand``, a bare body on a flange whose z points outwards, this arm's gripper, with tcp and drive."""
-    _shape_hand(Link(hand, WRIST))
-    add_tcp(hand, TCP)
-    for name in FINGERS:
-        finger = add_finger(hand, name, FINGER_Z, MAX_GAP, mass=0.1)
+    _shape_hand(Link(hand, WRIST_GROUP))
+    add_tcp(hand, TCP_OFFSET_M)
+    for name in FINGER_NAMES:
+        finger = add_finger(hand, name, FINGER_OFFSET_M, MAX_GAP_M, mass=0.1)
         _shape_finger(finger)
-        add_pad(finger, TCP - FINGER_Z, RUBBER)
-    add_gripper_drive(spec, MAX_GAP)
+        add_pad(finger, TCP_OFFSET_M - FINGER_OFFSET_M, RUBBER)
+    add_gripper_drive(spec, MAX_GAP_M)
 
 
 def _shape_base(link: Link) -> None:
@@ -96,30 +103,30 @@ def _shape_shoulder(link: Link) -> None:
     """From the base upwards, then to the side (its -y is joint 2's axis)."""
     link.cylinder((0, 0, -0.067), (0, 0, -0.010), 0.061, TUBE)
     link.ellipsoid((0, 0, 0), (0.061, 0.061, 0.061), TUBE)
-    link.cylinder((0, 0.050, 0), (0, -BETWEEN + 0.004, 0), 0.060, TUBE, mass=3.761)
+    link.cylinder((0, 0.050, 0), (0, -HOUSING_SEAM_M + 0.004, 0), 0.060, TUBE, mass=3.761)
     _cap(link, (0, 0.050, 0), 0.058, side=1, along="y")
 
 
 def _shape_upper_arm(link: Link) -> None:
     """A barrel at each end and the tube between them."""
     for x, radius in ((0.0, 0.060), (-0.425, 0.054)):
-        link.cylinder((x, 0, BETWEEN), (x, 0, SHOULDER + 0.052), radius, TUBE)
-        link.cylinder((x, 0, BETWEEN - 0.003), (x, 0, BETWEEN + 0.003), radius - 0.001, SEAM, shown=True)
-        _cap(link, (x, 0, SHOULDER + 0.052), radius - 0.002, side=1, along="z")
-    link.cylinder((-0.055, 0, SHOULDER), (-0.090, 0, SHOULDER), 0.0535, SEAM, shown=True)
-    link.capsule((-0.050, 0, SHOULDER), (-0.375, 0, SHOULDER), 0.0500, TUBE, mass=8.058)
-    link.cylinder((-0.335, 0, SHOULDER), (-0.370, 0, SHOULDER), 0.0520, SEAM, shown=True)
+        link.cylinder((x, 0, HOUSING_SEAM_M), (x, 0, SHOULDER_OFFSET_M + 0.052), radius, TUBE)
+        link.cylinder((x, 0, HOUSING_SEAM_M - 0.003), (x, 0, HOUSING_SEAM_M + 0.003), radius - 0.001, SEAM, shown=True)
+        _cap(link, (x, 0, SHOULDER_OFFSET_M + 0.052), radius - 0.002, side=1, along="z")
+    link.cylinder((-0.055, 0, SHOULDER_OFFSET_M), (-0.090, 0, SHOULDER_OFFSET_M), 0.0535, SEAM, shown=True)
+    link.capsule((-0.050, 0, SHOULDER_OFFSET_M), (-0.375, 0, SHOULDER_OFFSET_M), 0.0500, TUBE, mass=8.058)
+    link.cylinder((-0.335, 0, SHOULDER_OFFSET_M), (-0.370, 0, SHOULDER_OFFSET_M), 0.0520, SEAM, shown=True)
 
 
 def _shape_forearm(link: Link) -> None:
     """The other half of the elbow, the thinner tube, and the first half of wrist 1."""
-    link.cylinder((0, 0, BETWEEN), (0, 0, FOREARM - 0.046), 0.054, TUBE)
-    _cap(link, (0, 0, FOREARM - 0.046), 0.052, side=-1, along="z")
-    link.cylinder((-0.050, 0, FOREARM), (-0.078, 0, FOREARM), 0.0460, SEAM, shown=True)
-    link.capsule((-0.045, 0, FOREARM), (-0.350, 0, FOREARM), 0.0400, TUBE, mass=2.846)
-    link.cylinder((-0.320, 0, FOREARM), (-0.350, 0, FOREARM), 0.0420, SEAM, shown=True)
-    link.cylinder((-0.3922, 0, FOREARM - 0.040), (-0.3922, 0, 0.070), 0.0440, TUBE)
-    _cap(link, (-0.3922, 0, FOREARM - 0.040), 0.042, side=-1, along="z")
+    link.cylinder((0, 0, HOUSING_SEAM_M), (0, 0, FOREARM_OFFSET_M - 0.046), 0.054, TUBE)
+    _cap(link, (0, 0, FOREARM_OFFSET_M - 0.046), 0.052, side=-1, along="z")
+    link.cylinder((-0.050, 0, FOREARM_OFFSET_M), (-0.078, 0, FOREARM_OFFSET_M), 0.0460, SEAM, shown=True)
+    link.capsule((-0.045, 0, FOREARM_OFFSET_M), (-0.350, 0, FOREARM_OFFSET_M), 0.0400, TUBE, mass=2.846)
+    link.cylinder((-0.320, 0, FOREARM_OFFSET_M), (-0.350, 0, FOREARM_OFFSET_M), 0.0420, SEAM, shown=True)
+    link.cylinder((-0.3922, 0, FOREARM_OFFSET_M - 0.040), (-0.3922, 0, 0.070), 0.0440, TUBE)
+    _cap(link, (-0.3922, 0, FOREARM_OFFSET_M - 0.040), 0.042, side=-1, along="z")
 
 
 def _shape_wrist_1(link: Link) -> None:
@@ -144,10 +151,10 @@ def _shape_wrist_3(link: Link) -> None:
 def _cap(link: Link, center: tuple[float, float, float], radius: float, side: int, along: str) -> None:
     """The blue lid on a joint's open end: a flat dome. side: the sign of the direction it looks in, along y or z."""
     half = (radius, 0.016, radius) if along == "y" else (radius, radius, 0.016)
-    link.ellipsoid(center, half, CAP)
+    link.ellipsoid(center, half, CAP_BLUE)
     x, y, z = center
     rim = (x, y + 0.003 * side, z) if along == "y" else (x, y, z + 0.003 * side)
-    link.cylinder(center, rim, radius + 0.001, CAP, shown=True)
+    link.cylinder(center, rim, radius + 0.001, CAP_BLUE, shown=True)
 
 
 def _shape_hand(link: Link) -> None:
@@ -172,9 +179,9 @@ ARM = Arm(
     name="ur5e",
     doc="UR5e-like, 6 joints, parallel gripper that opens 85 mm; primitive shapes.",
     build=build,
-    joints=JOINTS,
+    joints=JOINT_NAMES,
     home_qpos=(-0.4604, -2.0798, 1.7929, -1.2839, -1.5708, -2.0312),
     velocity=(pi,) * 6,
     acceleration=(10.0,) * 6,
-    max_gap=MAX_GAP,
+    max_gap=MAX_GAP_M,
 )

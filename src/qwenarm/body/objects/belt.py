@@ -13,19 +13,19 @@ import numpy as np
 
 from qwenarm.body.objects.markings import paint
 
-NAME = "belt"
+BELT_NAME = "belt"
 """Of its body and its joint."""
-TOP = 0.0024
+BELT_TOP_M = 0.0024
 """Height of its upper side over the table, m: lower than what the skills take for a thing."""
-LENGTH = 1.2
+BELT_LENGTH_M = 1.2
 """As long as the table is wide, m: what nobody takes falls off at the end."""
-DEPTH = 0.008
+BELT_THICKNESS_M = 0.008
 """Of the slab, which lies in the table but for its upper side, m."""
-SLAT = 0.08
+SLAT_SPACING_M = 0.08
 """From one painted slat to the next, m."""
-MASS = 2000.0
+BELT_MASS_KG = 2000.0
 """kg: what is put on it does not slow it down."""
-DARK, LIGHT, STEEL = [0.16, 0.17, 0.18, 1.0], [0.24, 0.25, 0.27, 1.0], [0.55, 0.57, 0.60, 1.0]
+BELT_RGBA, SLAT_RGBA, RAIL_RGBA = [0.16, 0.17, 0.18, 1.0], [0.24, 0.25, 0.27, 1.0], [0.55, 0.57, 0.60, 1.0]
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,31 @@ class Belt:
 
 def add_belt(spec: mujoco.MjSpec, belt: Belt) -> None:
     """Adds the slab and two rails beside it."""
-    body = spec.worldbody.add_body(name=NAME, pos=[belt.x, 0, TOP])
+    body = spec.worldbody.add_body(name=BELT_NAME, pos=[belt.x, 0, BELT_TOP_M])
     body.sleep = mujoco.mjtSleepPolicy.mjSLEEP_NEVER
-    body.add_joint(name=NAME, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 1, 0])
+    body.add_joint(name=BELT_NAME, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0, 1, 0])
     body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0, -DEPTH / 2], size=[belt.half_width, LENGTH / 2, DEPTH / 2],
-        rgba=DARK, mass=MASS, friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
+        type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0, -BELT_THICKNESS_M / 2],
+        size=[belt.half_width, BELT_LENGTH_M / 2, BELT_THICKNESS_M / 2],
+        rgba=BELT_RGBA, mass=BELT_MASS_KG, friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
     )  # fmt: skip
-    for y in np.arange(-LENGTH / 2 + SLAT, LENGTH / 2 - SLAT / 2, SLAT):
-        paint(body, [0, y, 0], [belt.half_width, 0.012, 0.0002], LIGHT)
-    spec.add_exclude(bodyname1="world", bodyname2=NAME)
+    for y in np.arange(-BELT_LENGTH_M / 2 + SLAT_SPACING_M, BELT_LENGTH_M / 2 - SLAT_SPACING_M / 2, SLAT_SPACING_M):
+        paint(body, [0, y, 0], [belt.half_width, 0.012, 0.0002], SLAT_RGBA)
+    spec.add_exclude(bodyname1="world", bodyname2=BELT_NAME)
     for side in (-1, 1):
-        paint(spec.worldbody, [belt.x + side * (belt.half_width + 0.004), 0, 0], [0.004, LENGTH / 2, TOP + 2e-4], STEEL)
+        paint(
+            spec.worldbody,
+            [belt.x + side * (belt.half_width + 0.004), 0, 0],
+            [0.004, BELT_LENGTH_M / 2, BELT_TOP_M + 2e-4],
+            RAIL_RGBA,
+        )
 
 
-def wind(model: mujoco.MjModel, data: mujoco.MjData, speed: float) -> None:
+def run_belt(model: mujoco.MjModel, data: mujoco.MjData, speed: float) -> None:
     """Lets the belt run at this speed along y, m/s, and puts it back by a slat if it has come that far."""
-    joint = model.joint(NAME)
+    joint = model.joint(BELT_NAME)
     data.qvel[joint.dofadr[0]] = speed
     way = float(data.qpos[joint.qposadr[0]])
-    if abs(way) > SLAT:
-        data.qpos[joint.qposadr[0]] = way - np.copysign(SLAT, way)
+    if abs(way) > SLAT_SPACING_M:
+        data.qpos[joint.qposadr[0]] = way - np.copysign(SLAT_SPACING_M, way)
         mujoco.mj_kinematics(model, data)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from qwenarm.body.objects.spec import DENSITY
+from qwenarm.body.objects.spec import DENSITY_KG_PER_M3
 
 BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 Rgb = tuple[float, float, float]
 Part = tuple[mujoco.mjtGeom, tuple[float, ...], tuple[float, float, float], float, bool]
 """Kind of geom, its size, its middle over the table in the prop's frame, m, its yaw, rad, and whether it is dark."""
 
-RGB: dict[str, Rgb] = {
+DISTRACTOR_RGB: dict[str, Rgb] = {
     "pink": (0.93, 0.52, 0.68),
     "brown": (0.42, 0.26, 0.15),
     "grey": (0.50, 0.52, 0.54),
@@ -23,7 +23,7 @@ RGB: dict[str, Rgb] = {
     "beige": (0.85, 0.76, 0.60),
 }
 """Colours that no object of a task has."""
-PARTS: dict[str, tuple[Part, ...]] = {
+DISTRACTOR_PARTS: dict[str, tuple[Part, ...]] = {
     "mug": (
         (CYLINDER, (0.030, 0.034, 0), (0, 0, 0.034), 0, False),
         (CYLINDER, (0.026, 0.001, 0), (0, 0, 0.068), 0, True),
@@ -53,7 +53,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
 
 
 @dataclass(frozen=True)
-class Prop:
+class Distractor:
     """One of PARTS in one of RGB, standing on the table. x, y: m; yaw: rad."""
 
     kind: str
@@ -67,25 +67,27 @@ class Prop:
         """Of the circle around its footprint, m."""
         reach = (
             math.hypot(*pos[:2]) + (size[0] if kind == CYLINDER else math.hypot(*size[:2]))
-            for kind, size, pos, _, _ in PARTS[self.kind]
+            for kind, size, pos, _, _ in DISTRACTOR_PARTS[self.kind]
         )
         return max(reach)
 
     @property
     def height(self) -> float:
         """Of its upper end above the table, m."""
-        return max(pos[2] + (size[1] if kind == CYLINDER else size[2]) for kind, size, pos, _, _ in PARTS[self.kind])
+        return max(
+            pos[2] + (size[1] if kind == CYLINDER else size[2]) for kind, size, pos, _, _ in DISTRACTOR_PARTS[self.kind]
+        )
 
 
-def add_prop(world: mujoco.MjsBody, prop: Prop, name: str) -> None:
+def add_distractor(world: mujoco.MjsBody, prop: Distractor, name: str) -> None:
     """Adds it as a free body."""
     body = world.add_body(name=name, pos=[prop.x, prop.y, 0], quat=_turn(prop.yaw))
     body.add_freejoint(name=name)
-    rgb = np.array(RGB[prop.color])
-    for kind, size, pos, yaw, dark in PARTS[prop.kind]:
+    rgb = np.array(DISTRACTOR_RGB[prop.color])
+    for kind, size, pos, yaw, dark in DISTRACTOR_PARTS[prop.kind]:
         rgba = [*(0.35 * rgb if dark else rgb), 1.0]
         body.add_geom(
-            type=kind, size=[*size], pos=[*pos], quat=_turn(yaw), rgba=rgba, density=DENSITY,
+            type=kind, size=[*size], pos=[*pos], quat=_turn(yaw), rgba=rgba, density=DENSITY_KG_PER_M3,
             friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
         )  # fmt: skip
 

@@ -17,18 +17,18 @@ import numpy as np
 from qwenarm.body.objects.drawer import add_drawer
 from qwenarm.body.objects.markings import COLORS as COLORS
 from qwenarm.body.objects.markings import contrast, mark_top, paint
-from qwenarm.body.objects.parcels_and_parts import add_goods
+from qwenarm.body.objects.parcels_and_parts import add_parcel_or_part
 from qwenarm.body.objects.spec import (
-    BARRIER_SIZE,
-    CONTAINER_HALF,
-    CONTAINER_HEIGHT,
-    COVER_SIZE,
-    COVER_WALL,
-    DENSITY,
-    FIXED,
-    GOODS,
-    LIFT,
-    WALL,
+    BARRIER_SIZE_M,
+    CONTAINER_HALF_WIDTH_M,
+    CONTAINER_HEIGHT_M,
+    COVER_SIZE_M,
+    COVER_WALL_M,
+    DENSITY_KG_PER_M3,
+    FIXED_SHAPES,
+    PARCELS_AND_PARTS,
+    WALL_FOOT_GAP_M,
+    WALL_THICKNESS_M,
     ObjectSpec,
 )
 
@@ -49,15 +49,15 @@ def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: fl
         _add_open_box(body, spec, rgba)
         add_drawer(world, body, spec.size / 2, spec.height, rgba)
         return
-    if spec.shape in FIXED:
+    if spec.shape in FIXED_SHAPES:
         _add_open_box(body, spec, rgba)
         _add_plinth(world, spec, pos, yaw, rgba)
         return
     body.add_freejoint(name=spec.id)
     if spec.shape == "cover":
         _add_cover(body, rgba)
-    elif spec.shape in GOODS:
-        add_goods(body, spec, rgba, DENSITY)
+    elif spec.shape in PARCELS_AND_PARTS:
+        add_parcel_or_part(body, spec, rgba, DENSITY_KG_PER_M3)
     elif spec.graspable:
         _add_solid(body, spec, rgba)
     elif spec.shape == "bowl":
@@ -65,7 +65,7 @@ def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: fl
     else:
         _add_open_box(body, spec, rgba)
     if spec.container and spec.top:
-        mark_top(body, spec.top, WALL, 1.05 * CONTAINER_HALF[spec.shape], rgba)
+        mark_top(body, spec.top, WALL_THICKNESS_M, 1.05 * CONTAINER_HALF_WIDTH_M[spec.shape], rgba)
 
 
 def _add_solid(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
@@ -77,7 +77,9 @@ def _add_solid(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> Non
     }[spec.shape]
     # Rolling friction, so that a ball which is let go comes to rest; condim 6 is what makes MuJoCo use it.
     friction, condim = ([1.0, 0.01, 0.003], 6) if spec.shape == "ball" else ([1.0, 0.01, 0.001], 4)
-    body.add_geom(type=kind, size=size, rgba=rgba, density=DENSITY, friction=friction, condim=condim, solref=[0.01, 1])
+    body.add_geom(
+        type=kind, size=size, rgba=rgba, density=DENSITY_KG_PER_M3, friction=friction, condim=condim, solref=[0.01, 1]
+    )
 
 
 def _add_wall(body: mujoco.MjsBody, pos: list[float], size: list[float], yaw: float, rgba: list[float]) -> None:
@@ -87,20 +89,26 @@ def _add_wall(body: mujoco.MjsBody, pos: list[float], size: list[float], yaw: fl
         size=size,
         quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)],
         rgba=rgba,
-        density=3 * DENSITY,
+        density=3 * DENSITY_KG_PER_M3,
         friction=[1.0, 0.01, 0.001],
         solref=[0.01, 1],
     )
 
 
 def _add_open_box(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
-    half, height = CONTAINER_HALF[spec.shape], CONTAINER_HEIGHT[spec.shape]
-    _add_wall(body, [0, 0, WALL / 2], [half, half, WALL / 2], 0, rgba)
+    half, height = CONTAINER_HALF_WIDTH_M[spec.shape], CONTAINER_HEIGHT_M[spec.shape]
+    _add_wall(body, [0, 0, WALL_THICKNESS_M / 2], [half, half, WALL_THICKNESS_M / 2], 0, rgba)
     for k in range(4):
         yaw = k * math.pi / 2
-        reach = half - WALL / 2
-        pos = [reach * math.cos(yaw), reach * math.sin(yaw), (height + LIFT) / 2]
-        _add_wall(body, pos, [WALL / 2, half - (k % 2) * WALL, (height - LIFT) / 2], yaw, rgba)
+        reach = half - WALL_THICKNESS_M / 2
+        pos = [reach * math.cos(yaw), reach * math.sin(yaw), (height + WALL_FOOT_GAP_M) / 2]
+        _add_wall(
+            body,
+            pos,
+            [WALL_THICKNESS_M / 2, half - (k % 2) * WALL_THICKNESS_M, (height - WALL_FOOT_GAP_M) / 2],
+            yaw,
+            rgba,
+        )
 
 
 def _add_plinth(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgba: list[float]) -> None:
@@ -112,19 +120,19 @@ def _add_plinth(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: f
 
 def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
     """A round floor and a ring of flat walls that lean outwards a little."""
-    outer, height = CONTAINER_HALF["bowl"], CONTAINER_HEIGHT["bowl"]
+    outer, height = CONTAINER_HALF_WIDTH_M["bowl"], CONTAINER_HEIGHT_M["bowl"]
     floor = 0.80 * outer
     body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-        pos=[0, 0, WALL / 2],
-        size=[floor, WALL / 2, 0],
+        pos=[0, 0, WALL_THICKNESS_M / 2],
+        size=[floor, WALL_THICKNESS_M / 2, 0],
         rgba=rgba,
-        density=3 * DENSITY,
+        density=3 * DENSITY_KG_PER_M3,
         friction=[1.0, 0.01, 0.001],
         solref=[0.01, 1],
     )
     lean = math.atan2(outer - floor, height)
-    middle = (outer + floor) / 2 - WALL / 2
+    middle = (outer + floor) / 2 - WALL_THICKNESS_M / 2
     half_width = outer * math.tan(math.pi / sides)
     for k in range(sides):
         yaw = 2 * math.pi * k / sides
@@ -136,11 +144,11 @@ def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
         )
         body.add_geom(
             type=mujoco.mjtGeom.mjGEOM_BOX,
-            pos=[middle * math.cos(yaw), middle * math.sin(yaw), (height + LIFT) / 2],
+            pos=[middle * math.cos(yaw), middle * math.sin(yaw), (height + WALL_FOOT_GAP_M) / 2],
             quat=turn,
-            size=[WALL / 2, half_width, (height - LIFT) / 2 / math.cos(lean)],
+            size=[WALL_THICKNESS_M / 2, half_width, (height - WALL_FOOT_GAP_M) / 2 / math.cos(lean)],
             rgba=rgba,
-            density=3 * DENSITY,
+            density=3 * DENSITY_KG_PER_M3,
             friction=[1.0, 0.01, 0.001],
             solref=[0.01, 1],
         )
@@ -148,9 +156,9 @@ def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
 
 def _add_cover(body: mujoco.MjsBody, rgba: list[float]) -> None:
     """A top and four walls around nothing, and a dark button on top, by which people tell it from a cube."""
-    width, height = COVER_SIZE
-    half, wall = width / 2, COVER_WALL / 2
-    grip = {"density": DENSITY, "friction": [1.0, 0.01, 0.001], "condim": 4, "solref": [0.01, 1]}
+    width, height = COVER_SIZE_M
+    half, wall = width / 2, COVER_WALL_M / 2
+    grip = {"density": DENSITY_KG_PER_M3, "friction": [1.0, 0.01, 0.001], "condim": 4, "solref": [0.01, 1]}
     boxes = [([0, 0, height / 2 - wall], [half, half, wall], 0.0)]
     for k in range(4):
         yaw, reach = k * math.pi / 2, half - wall
@@ -164,7 +172,7 @@ def _add_cover(body: mujoco.MjsBody, rgba: list[float]) -> None:
 
 def _add_barrier(body: mujoco.MjsBody, rgba: list[float]) -> None:
     """A wall along x with stripes across."""
-    half = [side / 2 for side in BARRIER_SIZE]
+    half = [side / 2 for side in BARRIER_SIZE_M]
     body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, friction=[1.0, 0.01, 0.001])
     for x in (-0.5, 0.0, 0.5):
         stripe = [0.1 * half[0], half[1] + 0.001, half[2] + 0.001]

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import mujoco
 import numpy as np
 
-PAINT = 0.0005
+PAINT_THICKNESS_M = 0.0005
 """Thickness of a coat of paint, m; a sign on a card is two coats."""
 Rgba = Sequence[float]
-SHADED = 1.4
+SIDE_CONTRAST_SUM = 1.4
 """Sides lie in the shade: on colours with a smaller sum of channels than this, marks on them are light."""
-DARK, LIGHT, RED = (0.05, 0.05, 0.07, 1.0), (0.94, 0.94, 0.90, 1.0), (0.85, 0.05, 0.08, 1.0)
+INK_RGBA, CARD_RGBA, FRAGILE_RGBA = (0.05, 0.05, 0.07, 1.0), (0.94, 0.94, 0.90, 1.0), (0.85, 0.05, 0.08, 1.0)
 
 COLORS: dict[str, tuple[float, float, float]] = {
     "red": (0.82, 0.10, 0.10),
@@ -24,13 +24,13 @@ COLORS: dict[str, tuple[float, float, float]] = {
     "white": (0.95, 0.95, 0.95),
     "black": (0.07, 0.07, 0.07),
 }
-NAMES = {
+MARKING_WORDS = {
     "A": "labelled A", "B": "labelled B", "C": "labelled C", "1": "1 kg", "9": "9 kg", "glass": "fragile",
     "stripe": "striped", "crack": "cracked",
     "pins": "{} pins", "dots": "{} dots", "dot": "{} dot", "cap": "{} cap",
 }  # fmt: skip
 """What may be on a thing, and the words for it. Several are joined by "+", and some have a value: "pins:4+dot:red"."""
-SIGNS: dict[str, tuple[str, ...]] = {
+SIGN_BITMAPS: dict[str, tuple[str, ...]] = {
     "A": (".###.", "#...#", "#####", "#...#", "#...#"),
     "B": ("####.", "#...#", "####.", "#...#", "####."),
     "C": (".####", "#....", "#....", "#....", ".####"),
@@ -40,18 +40,18 @@ SIGNS: dict[str, tuple[str, ...]] = {
     "crack": ("...##.", "..##..", ".##...", "####..", "..###.", "...##.", "..##..", ".##..."),
 }
 """Row by row from the top, # where there is ink."""
-ON_CARD = ("A", "B", "C", "1", "9", "glass")
+CARD_SIGNS = ("A", "B", "C", "1", "9", "glass")
 """Signs that are printed on a light card; the others stand on the thing itself."""
-TOP = (np.array([0.0, 1.0, 0.0]), np.array([-1.0, 0.0, 0.0]))
+TOP_FACE_AXES = (np.array([0.0, 1.0, 0.0]), np.array([-1.0, 0.0, 0.0]))
 """To the right and up on a thing's upper face, as the front camera sees it when it is not turned."""
-SIDES = [(np.array([-s, c, 0.0]), np.array([0.0, 0.0, 1.0])) for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))]
+SIDE_FACE_AXES = [(np.array([-s, c, 0.0]), np.array([0.0, 0.0, 1.0])) for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))]
 """To the right and up on its four sides, the one towards the front camera first."""
 
 
-def mark_words(marks: str) -> list[str]:
+def marking_words(marks: str) -> list[str]:
     """ "pins:4+dot:red" as "4 pins" and "red dot"."""
     pairs = [mark.partition(":")[::2] for mark in marks.split("+") if mark]
-    return [NAMES[kind].format(value) for kind, value in pairs]
+    return [MARKING_WORDS[kind].format(value) for kind, value in pairs]
 
 
 def rectangles(mask: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
@@ -88,17 +88,24 @@ def contrast(rgba: Rgba, light_from: float = 0.5) -> list[float]:
 
 def mark_top(body: mujoco.MjsBody, sign: str, height: float, width: float, rgba: Rgba) -> None:
     """A sign, upright for the front camera, on a face of this width at a height over the body's origin, m."""
-    _sign(body, sign, np.array([0.0, 0.0, height]), *TOP, 0.94 * width, 0.94 * width, rgba)
+    _sign(body, sign, np.array([0.0, 0.0, height]), *TOP_FACE_AXES, 0.94 * width, 0.94 * width, rgba)
 
 
 def mark_sides(body: mujoco.MjsBody, sign: str, half: Sequence[float], rgba: Rgba) -> None:
     """A sign on all four sides of a box, or a "stripe": a band around it. half: the box's half sizes, m."""
     x, y, z = half
     if sign == "stripe":
-        paint(body, [0, 0, 0], [x + PAINT, y + PAINT, 0.30 * z], contrast(rgba, SHADED))
-        paint(body, [0, 0, 0], [0.30 * x, y + PAINT, z + PAINT / 2], contrast(rgba, SHADED))
+        paint(
+            body, [0, 0, 0], [x + PAINT_THICKNESS_M, y + PAINT_THICKNESS_M, 0.30 * z], contrast(rgba, SIDE_CONTRAST_SUM)
+        )
+        paint(
+            body,
+            [0, 0, 0],
+            [0.30 * x, y + PAINT_THICKNESS_M, z + PAINT_THICKNESS_M / 2],
+            contrast(rgba, SIDE_CONTRAST_SUM),
+        )
         return
-    for right, up in SIDES:
+    for right, up in SIDE_FACE_AXES:
         _sign(body, sign, np.cross(right, up) * half, right, up, 1.5 * x, 2.0 * z, rgba)
 
 
@@ -113,17 +120,17 @@ def _sign(
     rgba: Rgba,
 ) -> None:
     """Within a rectangle of this width and height, m, on a face of the thing with these unit vectors."""
-    mask, out = np.array([[c == "#" for c in row] for row in SIGNS[sign]]), np.cross(right, up)
-    on_card = sign in ON_CARD
-    ink = RED if sign == "glass" else DARK if on_card else contrast(rgba, SHADED)
+    mask, out = np.array([[c == "#" for c in row] for row in SIGN_BITMAPS[sign]]), np.cross(right, up)
+    on_card = sign in CARD_SIGNS
+    ink = FRAGILE_RGBA if sign == "glass" else INK_RGBA if on_card else contrast(rgba, SIDE_CONTRAST_SUM)
     if on_card:
-        paint(body, middle, _box(right, up, out, width / 2, height / 2, PAINT), LIGHT)
+        paint(body, middle, _box(right, up, out, width / 2, height / 2, PAINT_THICKNESS_M), CARD_RGBA)
         width, height = 0.88 * width, 0.88 * height
     cell = np.array([width / mask.shape[1], height / mask.shape[0]])
     for top, bottom, left, stop in rectangles(mask):
         across = (left + stop - mask.shape[1]) / 2 * cell[0]
         rise = (mask.shape[0] - top - bottom) / 2 * cell[1]
-        size = _box(right, up, out, (stop - left) / 2 * cell[0], (bottom - top) / 2 * cell[1], 2 * PAINT)
+        size = _box(right, up, out, (stop - left) / 2 * cell[0], (bottom - top) / 2 * cell[1], 2 * PAINT_THICKNESS_M)
         paint(body, middle + across * right + rise * up, size, ink)
 
 

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwenarm.body.objects.markings import mark_words
+from qwenarm.body.objects.markings import marking_words
 
-GOODS_SIZE = {"parcel": (0.048, 0.044), "part": (0.046, 0.038)}
+PARCEL_PART_SIZE_M = {"parcel": (0.048, 0.044), "part": (0.046, 0.038)}
 """Width and height of the box, m."""
-GRASPABLE = ("cube", "cylinder", "ball")
-CONTAINERS = ("bowl", "tray", "box")
-SHAPES = GRASPABLE + CONTAINERS
-GOODS = tuple(GOODS_SIZE)
+GRASPABLE_SHAPES = ("cube", "cylinder", "ball")
+CONTAINER_SHAPES = ("bowl", "tray", "box")
+SHAPES = GRASPABLE_SHAPES + CONTAINER_SHAPES
+PARCELS_AND_PARTS = tuple(PARCEL_PART_SIZE_M)
 """Graspable too, and told apart by their marks."""
-FIXTURES = ("cover", "barrier", "bay", "bin", "drawer", *GOODS)
+FIXTURE_SHAPES = ("cover", "barrier", "bay", "bin", "drawer", *PARCELS_AND_PARTS)
 """No instruction of the first tasks names them, and the bundled model has seen none: they are not among SHAPES."""
-FIXED = ("barrier", "bay", "bin", "drawer")
+FIXED_SHAPES = ("barrier", "bay", "bin", "drawer")
 """Fixtures that stay where they are, whatever meets them; a drawer slides in and out of its cabinet."""
 HELD_OUT: frozenset[tuple[str, str]] = frozenset(
     {
@@ -40,19 +40,19 @@ HELD_OUT: frozenset[tuple[str, str]] = frozenset(
 )
 """Colour x shape pairs that the bundled model never sees in training:
 8 of 48 (17 %), each colour once, each shape at least once."""
-WALL = 0.006
+WALL_THICKNESS_M = 0.006
 """Thickness of a container's walls and floor, m."""
-LIFT = 0.002
+WALL_FOOT_GAP_M = 0.002
 """Walls begin this far above the underside, m: only the floor stands on the table, which saves most of the contacts."""
-CONTAINER_HALF = {"bowl": 0.070, "tray": 0.070, "box": 0.062, "bay": 0.070, "bin": 0.070, "drawer": 0.085}
-CONTAINER_HEIGHT = {"bowl": 0.040, "tray": 0.022, "box": 0.055, "bay": 0.022, "bin": 0.048, "drawer": 0.035}
-COVER_SIZE, COVER_WALL = (0.058, 0.056), 0.004
+CONTAINER_HALF_WIDTH_M = {"bowl": 0.070, "tray": 0.070, "box": 0.062, "bay": 0.070, "bin": 0.070, "drawer": 0.085}
+CONTAINER_HEIGHT_M = {"bowl": 0.040, "tray": 0.022, "box": 0.055, "bay": 0.022, "bin": 0.048, "drawer": 0.035}
+COVER_SIZE_M, COVER_WALL_M = (0.058, 0.056), 0.004
 """Width and height of a cover, and the thickness of its walls and top, m: there is room in it for a thing of 40 mm."""
-BARRIER_SIZE = (0.20, 0.03, 0.12)
+BARRIER_SIZE_M = (0.20, 0.03, 0.12)
 """Length, thickness and height of a barrier, m."""
-FIXTURE_SIZE = {"cover": COVER_SIZE, "barrier": BARRIER_SIZE[::2], **GOODS_SIZE}
+FIXTURE_SIZE_M = {"cover": COVER_SIZE_M, "barrier": BARRIER_SIZE_M[::2], **PARCEL_PART_SIZE_M}
 """Width (of a barrier: its length) and height of what is neither graspable by shape nor a container, m."""
-DENSITY = 400.0
+DENSITY_KG_PER_M3 = 400.0
 """kg/m3, about that of wood: a 45 mm cube weighs 36 g."""
 
 
@@ -81,33 +81,35 @@ class ObjectSpec:
     @property
     def label(self) -> str:
         """How people call it, "red cube" or "red parcel, fragile"."""
-        return ", ".join([self.name or f"{self.color} {self.shape}", *mark_words(self.top), *mark_words(self.sides)])
+        return ", ".join(
+            [self.name or f"{self.color} {self.shape}", *marking_words(self.top), *marking_words(self.sides)]
+        )
 
     @property
     def graspable(self) -> bool:
-        return self.shape in GRASPABLE or self.shape in GOODS
+        return self.shape in GRASPABLE_SHAPES or self.shape in PARCELS_AND_PARTS
 
     @property
     def container(self) -> bool:
-        return self.shape in CONTAINER_HALF
+        return self.shape in CONTAINER_HALF_WIDTH_M
 
     @property
     def fixture(self) -> bool:
-        return self.shape in FIXTURES
+        return self.shape in FIXTURE_SHAPES
 
     @property
     def height(self) -> float:
         """Of the whole thing above what it stands on, m."""
         if self.container:
-            return CONTAINER_HEIGHT[self.shape]
-        return FIXTURE_SIZE[self.shape][1] if self.fixture else self.size
+            return CONTAINER_HEIGHT_M[self.shape]
+        return FIXTURE_SIZE_M[self.shape][1] if self.fixture else self.size
 
     @property
     def radius(self) -> float:
         """Of the circle around its footprint at any yaw, m."""
         if self.shape == "barrier":
-            return math.hypot(*BARRIER_SIZE[:2]) / 2
-        square = self.shape in ("cube", "tray", "box", "cover", "bay", "bin", "drawer", *GOODS)
+            return math.hypot(*BARRIER_SIZE_M[:2]) / 2
+        square = self.shape in ("cube", "tray", "box", "cover", "bay", "bin", "drawer", *PARCELS_AND_PARTS)
         return self.size / 2 * (math.sqrt(2) if square else 1.0)
 
     @property
@@ -120,9 +122,9 @@ class ObjectSpec:
 def make_spec(shape: str, color: str, rng: np.random.Generator | None = None) -> ObjectSpec:
     """An object of this shape and colour; graspable ones get a size between 40 and 52 mm from ``rng``
     (45 mm without)."""
-    if shape in CONTAINER_HALF:
-        return ObjectSpec(shape, color, 2 * CONTAINER_HALF[shape])
-    if shape in FIXTURES:
-        return ObjectSpec(shape, color, FIXTURE_SIZE[shape][0])
+    if shape in CONTAINER_HALF_WIDTH_M:
+        return ObjectSpec(shape, color, 2 * CONTAINER_HALF_WIDTH_M[shape])
+    if shape in FIXTURE_SHAPES:
+        return ObjectSpec(shape, color, FIXTURE_SIZE_M[shape][0])
     size = 0.045 if rng is None else round(float(rng.uniform(0.040, 0.052)), 4)
     return ObjectSpec(shape, color, size)

@@ -16,27 +16,27 @@ from typing import Any
 
 import mujoco
 
-FOR_PEOPLE = {"offsamples": 4, "shadowsize": 1024, "numslices": 20, "numstacks": 10}
-FOR_MODELS = {"offsamples": 0, "shadowsize": 0, "numslices": 16, "numstacks": 8}
+FILM_QUALITY = {"offsamples": 4, "shadowsize": 1024, "numslices": 20, "numstacks": 10}
+OBSERVATION_QUALITY = {"offsamples": 0, "shadowsize": 0, "numslices": 16, "numstacks": 8}
 """What is changed of a model's ``visual.quality``. Pictures for models have one sample a pixel, as the ray caster's, no
 shadow map, and shapes of fewer triangles: vertices are what software OpenGL spends its time on."""
-OWN_BUFFER = 16
+CONTEXT_BUFFER_PX = 16
 """Side of a context's own framebuffer, px. Nothing is drawn there: pictures go to MuJoCo's offscreen buffer."""
-MOST_IDLE = 4
+MAX_IDLE_CONTEXTS = 4
 """So many contexts are kept for models to come. Making one and its first pictures takes as long as twenty others."""
 GL_FLOAT = 0x1406
-FONT = mujoco.mjtFontScale.mjFONTSCALE_50.value
+FONT_SCALE = mujoco.mjtFontScale.mjFONTSCALE_50.value
 
-_idle: list[Contexts] = []
-_inherited: list[Contexts] = []
+_idle: list[GLContexts] = []
+_inherited: list[GLContexts] = []
 """Those of the process before a fork: neither to be used nor to be collected, which would free them."""
-_alive: set[Contexts] = set()
+_alive: set[GLContexts] = set()
 _ours = threading.RLock()
 """Guards the three. Reentrant, because a drawing may be collected, and so closed, at any moment."""
 _in_use = threading.local()
 
 
-def take(platform: str, model: mujoco.MjModel) -> Contexts:
+def take(platform: str, model: mujoco.MjModel) -> GLContexts:
     """Contexts in which the model can be drawn: some that are idle, or new ones."""
     content = _content(model)
     with _ours:
@@ -44,21 +44,21 @@ def take(platform: str, model: mujoco.MjModel) -> Contexts:
             if content and contexts.content == content and contexts.platform == platform and contexts.is_mine:
                 _idle.remove(contexts)
                 return contexts
-    return Contexts(platform, content)
+    return GLContexts(platform, content)
 
 
-def give_back(contexts: Contexts) -> None:
+def give_back(contexts: GLContexts) -> None:
     """Keeps the contexts for a model like the one they were taken for, or frees them."""
     with _ours:
         keep = contexts.content is not None and contexts in _alive
         if keep:
             _idle.append(contexts)
-        surplus = contexts if not keep else _idle.pop(0) if len(_idle) > MOST_IDLE else None
+        surplus = contexts if not keep else _idle.pop(0) if len(_idle) > MAX_IDLE_CONTEXTS else None
     if surplus is not None:
         surplus.free()
 
 
-class Contexts:
+class GLContexts:
     """An OpenGL context, and in it MuJoCo's render contexts: one for models' pictures, one for people's.
 
     content: what MuJoCo's contexts hold of their model, or None if no other model may use them.
@@ -68,7 +68,7 @@ class Contexts:
         self.platform, self.content = platform, content
         self._process = os.getpid()
         self._module = importlib.import_module(f"mujoco.{platform}")
-        self._gl = self._module.GLContext(OWN_BUFFER, OWN_BUFFER)
+        self._gl = self._module.GLContext(CONTEXT_BUFFER_PX, CONTEXT_BUFFER_PX)
         self._mjr: dict[bool, Any] = {}
         with _ours:
             if not _alive:  # registered after mujoco's own hook, so that ours runs before the display is closed
@@ -83,7 +83,7 @@ class Contexts:
     @contextmanager
     def current(self) -> Iterator[None]:
         """Current in this thread within the block, then what was before: a collected drawing may cut into another's."""
-        stack: list[Contexts] = _in_use.__dict__.setdefault("stack", [])
+        stack: list[GLContexts] = _in_use.__dict__.setdefault("stack", [])
         self._gl.make_current()
         stack.append(self)
         try:
@@ -143,11 +143,11 @@ def _free_all() -> None:
 def _make_mjr(model: mujoco.MjModel, film: bool, size: tuple[int, int]) -> Any:
     """An MjrContext takes buffer size and quality from the model: lend it ours while it is made."""
     window, quality = model.vis.global_, model.vis.quality
-    ours = FOR_PEOPLE if film else FOR_MODELS
+    ours = FILM_QUALITY if film else OBSERVATION_QUALITY
     before = window.offheight, window.offwidth, {name: getattr(quality, name) for name in ours}
     try:
         _set(window, quality, *size, ours)
-        context = mujoco.MjrContext(model, FONT)
+        context = mujoco.MjrContext(model, FONT_SCALE)
     finally:
         _set(window, quality, *before)
     context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR.value

@@ -15,15 +15,15 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.rendering import gl_contexts as _contexts
-from qwenarm.body.rendering.gl_contexts import Contexts
+from qwenarm.body.rendering.gl_contexts import GLContexts
 
-LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8",), "glfw": (), "cgl": ()}
+PLATFORM_LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8",), "glfw": (), "cgl": ()}
 """Platform -> what must be there before its module in mujoco is imported."""
-CANDIDATES = {"linux": ("egl", "osmesa"), "darwin": ("cgl",)}.get(sys.platform, ("glfw",))
+PLATFORM_CANDIDATES = {"linux": ("egl", "osmesa"), "darwin": ("cgl",)}.get(sys.platform, ("glfw",))
 """Platforms to try when nobody named one, best first: EGL finds a GPU if there is one, OSMesa never does."""
 EGL_PLATFORM_DEVICE = 0x313F
-SHADOW = mujoco.mjtRndFlag.mjRND_SHADOW.value
-IDS_ONLY = (mujoco.mjtRndFlag.mjRND_SEGMENT.value, mujoco.mjtRndFlag.mjRND_IDCOLOR.value)
+SHADOW_FLAG = mujoco.mjtRndFlag.mjRND_SHADOW.value
+SEGMENTATION_FLAGS = (mujoco.mjtRndFlag.mjRND_SEGMENT.value, mujoco.mjtRndFlag.mjRND_IDCOLOR.value)
 
 # Mesa's software rasteriser starts threads that a forked child waits for in vain (gymnasium's AsyncVectorEnv forks).
 # Without them it is as fast for pictures of these sizes: the time goes into vertices.
@@ -31,12 +31,12 @@ os.environ.setdefault("LP_NUM_THREADS", "0")
 
 
 @functools.cache
-def trouble(name: str) -> str | None:
+def why_unusable(name: str) -> str | None:
     """Why a platform cannot draw here, as half a sentence, or None if it can. Makes a context to find out."""
-    if name not in LIBRARIES:
-        return f"it is none of {', '.join(LIBRARIES)}"
+    if name not in PLATFORM_LIBRARIES:
+        return f"it is none of {', '.join(PLATFORM_LIBRARIES)}"
     try:
-        for library in LIBRARIES[name]:
+        for library in PLATFORM_LIBRARIES[name]:
             ctypes.CDLL(library)
         if name == "egl" and not _egl_has_device():
             return "EGL finds no device that it can initialise"
@@ -48,7 +48,7 @@ def trouble(name: str) -> str | None:
 
 def _egl_has_device() -> bool:
     """Whether mujoco.egl will find a display. Asked without PyOpenGL, which can bind only one platform in a process."""
-    egl = ctypes.CDLL(LIBRARIES["egl"][0])
+    egl = ctypes.CDLL(PLATFORM_LIBRARIES["egl"][0])
     egl.eglGetProcAddress.restype = ctypes.c_void_p
     query, display = (egl.eglGetProcAddress(name) for name in (b"eglQueryDevicesEXT", b"eglGetPlatformDisplayEXT"))
     if not query or not display:
@@ -69,7 +69,7 @@ class GLDrawing:
         self._model = model
         self._name = name
         self._lock = threading.Lock()
-        self._made: Contexts | None = None
+        self._made: GLContexts | None = None
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
         self._scene.flags[:] = 0
         self._scene.flags[mujoco.mjtRndFlag.mjRND_CULL_FACE.value] = True
@@ -87,12 +87,12 @@ class GLDrawing:
 
     def rgb(self, data: mujoco.MjData, camera: int, size: tuple[int, int], shadows: bool) -> np.ndarray:
         rgb = np.empty((*size, 3), np.uint8)
-        self._draw(data, camera, [SHADOW] if shadows else [], rgb, None)
+        self._draw(data, camera, [SHADOW_FLAG] if shadows else [], rgb, None)
         return np.ascontiguousarray(rgb[::-1])
 
     def depth(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
         window = np.empty(size, np.float32)
-        self._draw(data, camera, IDS_ONLY, None, window)
+        self._draw(data, camera, SEGMENTATION_FLAGS, None, window)
         near = self._model.vis.map.znear * self._model.stat.extent
         far = self._model.vis.map.zfar * self._model.stat.extent
         # Reversed z: 1 at the near plane, 0 at the far one, linear in 1/depth. Float64, as 1/far is lost beside 1/near.
@@ -102,7 +102,7 @@ class GLDrawing:
 
     def segmentation(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
         rgb = np.empty((*size, 3), np.uint8)
-        self._draw(data, camera, IDS_ONLY, rgb, None)
+        self._draw(data, camera, SEGMENTATION_FLAGS, rgb, None)
         geom = mujoco.mjtObj.mjOBJ_GEOM.value
         drawn = self._scene.geoms[: self._scene.ngeom]
         ids = np.full(self._scene.ngeom + 1, -1, np.int32)  # a pixel holds 1 + segid, 0 where nothing was drawn
@@ -125,12 +125,12 @@ class GLDrawing:
         """Fills rgb (H, W, 3) uint8 and depth (H, W) float32 in 0..1, whichever are given, bottom row first."""
         height, width = next(array for array in (rgb, depth) if array is not None).shape[:2]
         viewport = mujoco.MjrRect(0, 0, width, height)
-        with self._current(SHADOW in flags, (height, width)) as context:
+        with self._current(SHADOW_FLAG in flags, (height, width)) as context:
             self._view.fixedcamid = camera
             mujoco.mjv_updateScene(
                 self._model, data, self._option, None, self._view, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
             )
-            for flag in (*IDS_ONLY, SHADOW):
+            for flag in (*SEGMENTATION_FLAGS, SHADOW_FLAG):
                 self._scene.flags[flag] = flag in flags
             mujoco.mjr_render(viewport, self._scene, context)
             mujoco.mjr_readPixels(rgb, depth, viewport, context)

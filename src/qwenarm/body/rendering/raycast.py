@@ -16,21 +16,21 @@ from typing import Any
 import mujoco
 import numpy as np
 
-GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
+VISIBLE_GEOM_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
 """Geom groups that MuJoCo draws unless told otherwise."""
-FAR = 1e10
+MAX_RAY_LENGTH_M = 1e10
 """Farther than this nothing is looked for, m."""
-SUN = 100.0
+SUN_DISTANCE_M = 100.0
 """Distance from which a directional light's shadow rays come, m: all of them must have one origin."""
-SLACK = 1e-3
+SHADOW_TOLERANCE_M = 1e-3
 """A point is in shadow if the ray to it was stopped more than this before it, m."""
-PLAIN_RGBA = (0.5, 0.5, 0.5, 1.0)
+DEFAULT_RGBA = (0.5, 0.5, 0.5, 1.0)
 """A geom of this colour that has a material takes the material's."""
-PLAIN_SHINE = 0.5
+DEFAULT_SHINE = 0.5
 """Specular and shininess of a geom without material."""
-DARK = 1e-3
+MIN_HIGHLIGHT = 1e-3
 """A highlight of this part of its light is not seen."""
-MAX_EXPONENT = 128.0
+MAX_SHINE_EXPONENT = 128.0
 """OpenGL's largest specular exponent; shininess is a part of it."""
 
 Hits = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -62,7 +62,7 @@ class RayCaster:
         hit = np.flatnonzero(geom >= 0)
         if len(hit) < len(geom):
             geom, depth, normal, rays = geom[hit], depth[hit], normal[hit], rays[hit]
-        seen = Surface(geom, data.cam_xpos[camera] + depth[:, None] * rays, normal.astype(np.float32))
+        seen = SurfacePoints(geom, data.cam_xpos[camera] + depth[:, None] * rays, normal.astype(np.float32))
         with self._lock:
             color = self._shade(data, camera, seen, shadows)
         picture = np.zeros((size[0] * size[1], 3), np.uint8)
@@ -102,10 +102,23 @@ class RayCaster:
         n = len(rays)
         geom, distance, normal = np.empty(n, np.int32), np.empty(n), np.empty((n, 3))
         flat = rays.reshape(-1), normal.reshape(-1)
-        mujoco.mj_multiRay(self._cast_model, data, origin, flat[0], GROUPS, True, -1, geom, distance, flat[1], n, FAR)
+        mujoco.mj_multiRay(
+            self._cast_model,
+            data,
+            origin,
+            flat[0],
+            VISIBLE_GEOM_GROUPS,
+            True,
+            -1,
+            geom,
+            distance,
+            flat[1],
+            n,
+            MAX_RAY_LENGTH_M,
+        )
         return geom, distance, normal
 
-    def _shade(self, data: mujoco.MjData, camera: int, seen: Surface, shadows: bool) -> np.ndarray:
+    def _shade(self, data: mujoco.MjData, camera: int, seen: SurfacePoints, shadows: bool) -> np.ndarray:
         """(n, 3) float32, may exceed 1. As in OpenGL 1: emission + the lights' ambient + lit (diffuse + specular)."""
         paint = _paint(self._model, self._texture_rgb)
         to_eye = _unit((data.cam_xpos[camera] - seen.point).astype(np.float32))
@@ -135,15 +148,15 @@ class RayCaster:
         """(n,) bool: whether the light reaches the points (n, 3). Rays go from it to them: one origin."""
         origin = light.pos.astype(float)
         if _directional(light):
-            origin = points.mean(axis=0) - SUN * light.dir
+            origin = points.mean(axis=0) - SUN_DISTANCE_M * light.dir
         rays = points - origin
         length = np.sqrt(_dot(rays, rays))
         _, stopped, _ = self._cast(data, origin, rays)
-        return (stopped < 0) | (stopped * length > length - SLACK)
+        return (stopped < 0) | (stopped * length > length - SHADOW_TOLERANCE_M)
 
 
 @dataclass(frozen=True)
-class Surface:
+class SurfacePoints:
     """What n rays hit first. geom (n,) int32 ids; point (n, 3) float64 m, normal (n, 3) float32, both in the world."""
 
     geom: np.ndarray
@@ -170,7 +183,7 @@ def _with_true_spheres(model: mujoco.MjModel) -> mujoco.MjModel:
     """
     copied = copy.copy(model)
     offset = np.linalg.norm(model.geom_pos - model.body_ipos[model.geom_bodyid], axis=1)
-    reach = np.where(model.geom_rbound > 0, offset + model.geom_rbound, FAR)  # planes have no bound
+    reach = np.where(model.geom_rbound > 0, offset + model.geom_rbound, MAX_RAY_LENGTH_M)  # planes have no bound
     radius = np.zeros(model.nbody)
     np.maximum.at(radius, model.geom_bodyid, reach)
     bounded = model.body_bvhadr >= 0
@@ -184,11 +197,11 @@ def _paint(model: mujoco.MjModel, texture_rgb: np.ndarray) -> Paint:
     """Read anew for every picture, as a model's colours may be changed at any time."""
     rgb = model.geom_rgba[:, :3].copy()
     emission = np.zeros(model.ngeom, np.float32)
-    specular, shininess = np.full((2, model.ngeom), PLAIN_SHINE, np.float32)
+    specular, shininess = np.full((2, model.ngeom), DEFAULT_SHINE, np.float32)
     own = np.flatnonzero(model.geom_matid >= 0)
     if len(own):
         material = model.geom_matid[own]
-        plain = (model.geom_rgba[own] == PLAIN_RGBA).all(axis=1)
+        plain = (model.geom_rgba[own] == DEFAULT_RGBA).all(axis=1)
         rgb[own] = np.where(plain[:, None], model.mat_rgba[material, :3], rgb[own]) * texture_rgb[material]
         emission[own], specular[own] = model.mat_emission[material], model.mat_specular[material]
         shininess[own] = model.mat_shininess[material]
@@ -223,13 +236,13 @@ def _reach(light: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | flo
     return toward, strength.astype(np.float32)
 
 
-def _gloss(seen: Surface, half: np.ndarray, paint: Paint) -> np.ndarray:
+def _gloss(seen: SurfacePoints, half: np.ndarray, paint: Paint) -> np.ndarray:
     """(n,) float32: how much of a light is mirrored to the eye, by Blinn's half vector (n, 3), of any length."""
     aligned = np.maximum(_dot(seen.normal, _unit(half)), 0.0)
-    exponent = MAX_EXPONENT * paint.shininess
+    exponent = MAX_SHINE_EXPONENT * paint.shininess
     gloss = np.zeros(len(seen.geom), np.float32)
     bright = np.flatnonzero(
-        aligned > DARK ** (1.0 / max(float(exponent.min()), DARK))
+        aligned > MIN_HIGHLIGHT ** (1.0 / max(float(exponent.min()), MIN_HIGHLIGHT))
     )  # a power is dear: most are dark
     geom = seen.geom[bright]
     gloss[bright] = paint.specular[geom] * aligned[bright] ** exponent[geom]

@@ -20,10 +20,10 @@ from qwenarm.body.rendering import opengl as gl
 from qwenarm.body.rendering.raycast import RayCaster
 from qwenarm.errors import BadInput
 
-VARIABLE = "QWENARM_RENDERER"
-CHOICES = ("auto", "egl", "osmesa", "raycast")
-MUJOCO_OFF = ("disable", "disabled", "off", "false", "0")
-MUJOCO_AUTO = ("", "enable", "enabled", "on", "true", "1")
+RENDERER_VARIABLE = "QWENARM_RENDERER"
+RENDERER_CHOICES = ("auto", "egl", "osmesa", "raycast")
+MUJOCO_GL_OFF = ("disable", "disabled", "off", "false", "0")
+MUJOCO_GL_AUTO = ("", "enable", "enabled", "on", "true", "1")
 """Values of MUJOCO_GL that name no platform."""
 
 Size = tuple[int, int]
@@ -35,28 +35,28 @@ def choose_renderer() -> str:
 
     Raises BadInput for an unknown value of QWENARM_RENDERER and for a named platform that does not work here.
     """
-    return _choose(os.environ.get(VARIABLE, ""), os.environ.get("MUJOCO_GL", ""))
+    return _choose(os.environ.get(RENDERER_VARIABLE, ""), os.environ.get("MUJOCO_GL", ""))
 
 
 @functools.cache
 def _choose(ours: str, mujocos: str) -> str:
     ours, mujocos = ours.lower().strip() or "auto", mujocos.lower().strip()
-    if ours not in CHOICES:
-        raise BadInput(f"{VARIABLE}={ours!r} is no renderer; choose one of {', '.join(CHOICES)}.")
+    if ours not in RENDERER_CHOICES:
+        raise BadInput(f"{RENDERER_VARIABLE}={ours!r} is no renderer; choose one of {', '.join(RENDERER_CHOICES)}.")
     if ours != "auto":
-        return _demand(ours, VARIABLE)
-    if mujocos in MUJOCO_OFF:
+        return _demand(ours, RENDERER_VARIABLE)
+    if mujocos in MUJOCO_GL_OFF:
         return "raycast"
-    if mujocos not in MUJOCO_AUTO:
+    if mujocos not in MUJOCO_GL_AUTO:
         return _demand(mujocos, "MUJOCO_GL")
-    return next((name for name in gl.CANDIDATES if gl.trouble(name) is None), "raycast")
+    return next((name for name in gl.PLATFORM_CANDIDATES if gl.why_unusable(name) is None), "raycast")
 
 
 def _demand(name: str, variable: str) -> str:
     """The name, if it works here. Raises BadInput if not: who names a renderer must not be given another one."""
-    trouble = None if name == "raycast" else gl.trouble(name)
+    trouble = None if name == "raycast" else gl.why_unusable(name)
     if trouble is not None:
-        raise BadInput(f"{variable}={name} cannot draw here: {trouble}. Unset it, or set {VARIABLE}=raycast.")
+        raise BadInput(f"{variable}={name} cannot draw here: {trouble}. Unset it, or set {RENDERER_VARIABLE}=raycast.")
     return name
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from qwenarm.body.objects.spec import ObjectSpec
-from qwenarm.body.scene import GAP
-from qwenarm.body.state import TOUCH, ObjectState, WorldState
+from qwenarm.body.scene import OBJECT_GAP_M
+from qwenarm.body.state import CONTACT_TOLERANCE_M, ObjectState, WorldState
 from qwenarm.tasks.core.goal import Arrange, Relation
 from qwenarm.tasks.core.planning import NEXT_TO_GAP_M, point_beside
 
@@ -103,7 +103,9 @@ def in_reach(state: WorldState, name: str) -> bool:
     others = [(footprint_gap(thing, other), other.top) for other in state.objects.values() if other is not thing]
     near = [(gap, top) for gap, top in others if gap < PALM_RADIUS_M - thing.spec.radius]
     blocks_palm = any(top > thing.top + PALM_MARGIN_M for _, top in near)
-    return not blocks_palm and not any(gap < GAP and top > thing.bottom + TOUCH for gap, top in near)
+    return not blocks_palm and not any(
+        gap < OBJECT_GAP_M and top > thing.bottom + CONTACT_TOLERANCE_M for gap, top in near
+    )
 
 
 def footprint_gap(a: ObjectState, b: ObjectState) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE, SHAPES, ObjectSpec, make_spec
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, SHAPES, ObjectSpec, make_spec
 from qwenarm.body.scene import Area, Placement, Scene, place_objects
 from qwenarm.errors import BadInput
 from qwenarm.tasks.core.goal import Setup
@@ -95,7 +95,7 @@ class SceneBuilder:
 
     def add_look_alikes(self, spec: ObjectSpec) -> None:
         """Adds, if left, one object of the same shape in another colour and one of the same colour in another shape."""
-        kin = CONTAINERS if spec.container else GRASPABLE
+        kin = CONTAINER_SHAPES if spec.container else GRASPABLE_SHAPES
         self.add_up_to(1, [spec.shape])
         self.add_up_to(1, [shape for shape in kin if shape != spec.shape], [spec.color])
 

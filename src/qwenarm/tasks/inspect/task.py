@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import CONTAINERS, GOODS_SIZE, ObjectSpec
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, PARCEL_PART_SIZE_M, ObjectSpec
 from qwenarm.body.scene import Area, Placement
 from qwenarm.tasks.core.goal import Setup
 from qwenarm.tasks.core.task import SceneBuilder, Task
@@ -36,8 +36,8 @@ NEAR_ROW: tuple[float, Area] = (0.65, ((0.35, 0.54), (-0.25, 0.25)))
 
 def make(builder: SceneBuilder, level: int) -> Setup:
     """One episode: the bin, another container from level 2 on, and the row."""
-    place = builder.add(CONTAINERS)
-    builder.add_up_to(int(level > 1), CONTAINERS)
+    place = builder.add(CONTAINER_SHAPES)
+    builder.add_up_to(int(level > 1), CONTAINER_SHAPES)
     rng = builder.rng
     row_x, area = (FAR_ROW, NEAR_ROW)[int(rng.integers(2))]
     scene = builder.build(needed=1, areas={spec.id: area for spec in builder.specs})
@@ -64,7 +64,7 @@ def _parts(
     for i in range(count):
         which = int(rng.integers(len(features)))
         defects = {which: draw_from(rng, features[which].bad)} if i in bad else {}
-        specs.append(make_part(color, GOODS_SIZE["part"][0], i + 1, features, defects))
+        specs.append(make_part(color, PARCEL_PART_SIZE_M["part"][0], i + 1, features, defects))
     return specs, bad
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE, SHAPES, ObjectSpec
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, SHAPES, ObjectSpec
 from qwenarm.body.scene import Scene, in_workspace
 from qwenarm.errors import BadInput
 from qwenarm.tasks.core.goal import Arrange, Goal, Setup, initial_state
@@ -52,8 +52,12 @@ def free_setup(
                 _cast_member(builder, pair.what)
     needed = len(builder.specs)
     if colors and EVERYTHING not in moved:
-        builder.add_up_to(DISTRACTORS[min(level, len(DISTRACTORS)) - 1], [s for s in shapes if s in GRASPABLE], colors)
-        builder.add_up_to(sum(s.container for s in builder.specs) == 0, [s for s in shapes if s in CONTAINERS], colors)
+        builder.add_up_to(
+            DISTRACTORS[min(level, len(DISTRACTORS)) - 1], [s for s in shapes if s in GRASPABLE_SHAPES], colors
+        )
+        builder.add_up_to(
+            sum(s.container for s in builder.specs) == 0, [s for s in shapes if s in CONTAINER_SHAPES], colors
+        )
     scene, goal = _fair_scene(builder, reading, needed)
     turns = MAX_TURNS + 2 * len(reading.pairs)
     return Setup(scene, goal, instruction, turns, translations=translations(goal, scene), unjudged=reading.why)
@@ -88,14 +92,14 @@ def _cast_thing(
     """The object that is named; what the words leave open is drawn from shapes and colours that mean nothing else."""
     if thing.color and thing.shape:
         return builder.add_exact(thing.color, thing.shape)
-    kind = [s for s in shapes if s in (STACKABLE if moved else (*CONTAINERS, *STACKABLE))]
+    kind = [s for s in shapes if s in (STACKABLE if moved else (*CONTAINER_SHAPES, *STACKABLE))]
     return builder.add([thing.shape] if thing.shape else kind, [thing.color] if thing.color else colors)
 
 
 def _cast_member(builder: SceneBuilder, members: Thing) -> None:
     """One more of a class of things, if there is one left."""
     builder.add_up_to(
-        1, [members.shape] if members.shape else GRASPABLE, [members.color] if members.color else tuple(COLORS)
+        1, [members.shape] if members.shape else GRASPABLE_SHAPES, [members.color] if members.color else tuple(COLORS)
     )
 
 
@@ -104,7 +108,7 @@ def _cast_own_colors(builder: SceneBuilder, reading: Reading, named: Sequence[Ob
     places = [spec for spec in named if spec.container]
     if not places:
         colors = [str(color) for color in builder.rng.permutation(list(COLORS))[: ROOM_FOR - 1]]
-        shapes = [reading.bins.shape] if reading.bins and reading.bins.shape else CONTAINERS
+        shapes = [reading.bins.shape] if reading.bins and reading.bins.shape else CONTAINER_SHAPES
         places = [builder.add(shapes, [color]) for color in colors]
     members = reading.members or EVERYTHING
     for place in places:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE, SHAPES, ObjectSpec
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, SHAPES, ObjectSpec
 from qwenarm.errors import BadInput
 from qwenarm.tasks.core.goal import Arrange, Goal, Relation, Sort
 from qwenarm.tasks.core.planning import Side
@@ -82,7 +82,9 @@ class Reading:
         if self.sorts:
             by = "color" if self.pairs[0].what.color else "shape"
             places = [(getattr(p.what, by), _find(p.where, specs).id) for p in self.pairs]
-            return Sort(by, tuple((v, place) for value, place in places for v in ([value] if value else GRASPABLE)))
+            return Sort(
+                by, tuple((v, place) for value, place in places for v in ([value] if value else GRASPABLE_SHAPES))
+            )
         wanted = [Relation(_find(p.what, specs).id, _find(p.where, specs).id, p.beside, p.side) for p in self.pairs]
         return Arrange(tuple(wanted)) if wanted else None
 
@@ -100,7 +102,7 @@ def read(instruction: str) -> Reading:
     if not pairs and plain & lex.OWN and plain & {"colour", "color", "colours", "colors", "matches", "matching"}:
         return Reading(single, own=True)
     if not pairs and plain & {"sort", "group", "separate"} and plain & {"colour", "color"}:
-        classes = {thing.shape in CONTAINERS: thing for thing in things if thing.every}
+        classes = {thing.shape in CONTAINER_SHAPES: thing for thing in things if thing.every}
         return Reading(single, own=True, members=classes.get(False), bins=classes.get(True))
     pairs = pairs or _list_pairs(row, things, plain)
     _check_pairs(pairs)
@@ -169,7 +171,7 @@ def _row(words: Sequence[str]) -> Iterator[str | Thing]:
         if thing.shape is None and not thing.every and like is not None:
             thing = replace(thing, shape=like.shape)
         last, led = thing, turned
-        lifted = thing if thing.shape in GRASPABLE else lifted
+        lifted = thing if thing.shape in GRASPABLE_SHAPES else lifted
         yield thing
         start += length
 
@@ -279,15 +281,15 @@ def _unfit(pairs: Sequence[Pair]) -> str:
         return "no rule reads classes of several kinds together"
     if len({(thing.color, thing.shape) for thing in classes}) < len(pairs):
         return "one class cannot go to two places"
-    if any(pair.beside or pair.where.shape not in (None, *CONTAINERS) for pair in pairs):
+    if any(pair.beside or pair.where.shape not in (None, *CONTAINER_SHAPES) for pair in pairs):
         return "a class of things can go into a container only"
     return ""
 
 
 def _check_pairs(pairs: Sequence[Pair]) -> None:
     for pair in pairs:
-        if pair.what.shape in CONTAINERS:
-            raise BadInput(f"A {pair.what.shape} is too wide for the hand; it can lift: {', '.join(GRASPABLE)}.")
+        if pair.what.shape in CONTAINER_SHAPES:
+            raise BadInput(f"A {pair.what.shape} is too wide for the hand; it can lift: {', '.join(GRASPABLE_SHAPES)}.")
         if pair.where.shape == "ball" and not pair.beside:
             raise BadInput("Nothing stays on a ball; put it in a container, or on a cube or a cylinder.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
 from qwenarm.tasks.core.goal import Setup
 from qwenarm.tasks.core.task import STACKABLE, SceneBuilder, Task
 from qwenarm.tasks.language.es_zh import in_order
@@ -21,11 +21,11 @@ CONTAINER_COUNT = 2
 def make(builder: SceneBuilder, level: int) -> Setup:
     """One episode. Each sub-goal is drawn from what can be done after those before it."""
     others = GRASPABLE_COUNT[level - 1] - 2
-    for shapes in (STACKABLE, STACKABLE, *[GRASPABLE] * others, *[CONTAINERS] * CONTAINER_COUNT):
+    for shapes in (STACKABLE, STACKABLE, *[GRASPABLE_SHAPES] * others, *[CONTAINER_SHAPES] * CONTAINER_COUNT):
         builder.add(shapes)
     needed = len(builder.specs)
-    builder.add_up_to(int(level == 3), CONTAINERS)
-    builder.add_up_to(int(level == 3), GRASPABLE)
+    builder.add_up_to(int(level == 3), CONTAINER_SHAPES)
+    builder.add_up_to(int(level == 3), GRASPABLE_SHAPES)
     scene = builder.build(needed)
     subgoals, lasting = draw_subgoals(builder.rng, scene, SUBGOAL_COUNT[level - 1])
     tracker = SubgoalTracker(tuple(subgoal.goal for subgoal in subgoals))

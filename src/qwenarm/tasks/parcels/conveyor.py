@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwenarm.body.objects.belt import TOP, Belt, wind
+from qwenarm.body.objects.belt import BELT_TOP_M, Belt, run_belt
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.body.scene import Area, Placement
 from qwenarm.body.simulation import Body
@@ -35,7 +35,7 @@ class Conveyor:
     def step(self, body: Body) -> str | None:
         tcp = body.tcp_pos
         hand = abs(float(tcp[0]) - self.belt.x) < GUARD_DISTANCE_M and float(tcp[2]) < GUARD_HEIGHT_M
-        wind(body.model, body.data, 0.0 if hand else self.speed)
+        run_belt(body.model, body.data, 0.0 if hand else self.speed)
         return None
 
 
@@ -48,5 +48,5 @@ def row_on_belt(
         y = direction * (FIRST_PARCEL_M - PARCEL_PITCH_M * i + rng.uniform(-1, 1) * PITCH_NOISE_M)
         x = BELT.x + rng.uniform(-1, 1) * POSITION_NOISE_M
         yaw = float(rng.uniform(-max_turn_rad, max_turn_rad))
-        row.append(Placement(spec, (float(x), float(y), TOP + spec.origin_height), yaw))
+        row.append(Placement(spec, (float(x), float(y), BELT_TOP_M + spec.origin_height), yaw))
     return row

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import GOODS_SIZE, ObjectSpec
+from qwenarm.body.objects.spec import PARCEL_PART_SIZE_M, ObjectSpec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.tasks.core.goal import Setup
 from qwenarm.tasks.core.task import SceneBuilder, Task
@@ -112,7 +112,7 @@ def _add_place(builder: SceneBuilder) -> ObjectSpec:
 def _parcel(rng: np.random.Generator, rule: RoutingRule, clause: Clause) -> ObjectSpec:
     """A parcel to which this clause applies."""
     color = str(rng.choice(list(COLORS)))
-    spec = ObjectSpec("parcel", color, GOODS_SIZE["parcel"][0])
+    spec = ObjectSpec("parcel", color, PARCEL_PART_SIZE_M["parcel"][0])
     base = rule.clauses[-1].trait
     if rule.has_exception:  # an exception may be of either class of the other parcels
         spec = _marked(spec, base.slot, rule.clauses[1 + int(rng.integers(2))].value)

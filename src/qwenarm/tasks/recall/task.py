@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import GRASPABLE, ObjectSpec, make_spec
+from qwenarm.body.objects.spec import GRASPABLE_SHAPES, ObjectSpec, make_spec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.tasks.core.events import InstructionUpdates
 from qwenarm.tasks.core.goal import Arrange, Relation, Setup
@@ -38,7 +38,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     builder.specs = [*covers, *(replace(cover, number=1) for cover in covers)]
     place = builder.add(("bowl",) if level > 2 else ("bowl", "box"))
     needed = len(builder.specs)
-    builder.add_up_to(level - 1, GRASPABLE)
+    builder.add_up_to(level - 1, GRASPABLE_SHAPES)
     scene = _exchanged(builder.build(needed), dict(zip(builder.specs[len(covers) :], things, strict=False)))
     hides = tuple((cover.id, thing.id) for cover, thing in zip(covers, things, strict=True))
     motion = CoverMotion(_trips(builder, scene, hides, EXCHANGED_COUNT[level - 1]), hides)
@@ -57,9 +57,9 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 
 def _add_things(builder: SceneBuilder, total: int) -> tuple[str, int]:
     """Adds so many small objects. Returns a shape and how many have it, every possible number equally likely."""
-    shape = draw_from(builder.rng, GRASPABLE)
-    others = [other for other in GRASPABLE if other != shape]
-    left = [each for _, each in builder.available if each in GRASPABLE]
+    shape = draw_from(builder.rng, GRASPABLE_SHAPES)
+    others = [other for other in GRASPABLE_SHAPES if other != shape]
+    left = [each for _, each in builder.available if each in GRASPABLE_SHAPES]
     fewest, most = max(0, total - sum(map(left.count, others))), min(total, left.count(shape))
     count = int(builder.rng.integers(fewest, most + 1))
     for i in builder.rng.permutation(total):

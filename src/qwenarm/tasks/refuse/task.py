@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qwenarm.body.objects.spec import CONTAINERS, GRASPABLE, ObjectSpec
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, ObjectSpec
 from qwenarm.tasks.core.goal import Arrange, Relation, Setup
 from qwenarm.tasks.core.task import STACKABLE, SceneBuilder, Task
 from qwenarm.tasks.refuse.goal import Request
@@ -28,10 +28,10 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     words = request_phrase(builder.rng, kind, harmless, what, where)
     needed = len(builder.specs)
     if kind == "which":
-        builder.add_up_to(level - 1, [shape for shape in GRASPABLE if shape != what.shape])
+        builder.add_up_to(level - 1, [shape for shape in GRASPABLE_SHAPES if shape != what.shape])
     else:
         builder.add_look_alikes(what)
-        builder.add_up_to(level - 1, GRASPABLE)
+        builder.add_up_to(level - 1, GRASPABLE_SHAPES)
     if level > 1:
         builder.add_look_alikes(where)
     scene = builder.build(needed)
@@ -45,14 +45,14 @@ def _add_pair(builder: SceneBuilder, kind: str, harmless: bool) -> tuple[ObjectS
     if kind == "round":
         return builder.add(STACKABLE), builder.add(STACKABLE if harmless else ("ball",))
     if kind == "wide":
-        return builder.add(GRASPABLE if harmless else CONTAINERS), builder.add(CONTAINERS)
+        return builder.add(GRASPABLE_SHAPES if harmless else CONTAINER_SHAPES), builder.add(CONTAINER_SHAPES)
     if kind == "which":
         left = [shape for _, shape in builder.available]
-        what = builder.add([shape for shape in GRASPABLE if left.count(shape) > 1])
+        what = builder.add([shape for shape in GRASPABLE_SHAPES if left.count(shape) > 1])
         if not harmless:
             builder.add([what.shape])
-        return what, builder.add(CONTAINERS)
-    return builder.add(GRASPABLE), builder.add(CONTAINERS)
+        return what, builder.add(CONTAINER_SHAPES)
+    return builder.add(GRASPABLE_SHAPES), builder.add(CONTAINER_SHAPES)
 
 
 def _answer(kind: str, what: ObjectSpec, where: ObjectSpec) -> str:

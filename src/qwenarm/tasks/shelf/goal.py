@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from qwenarm.body.objects.spec import WALL, ObjectSpec, make_spec
+from qwenarm.body.objects.spec import WALL_THICKNESS_M, ObjectSpec, make_spec
 from qwenarm.body.scene import Area, Placement
 from qwenarm.body.state import WorldState
 from qwenarm.tasks.core.goal import MoveGoal
@@ -60,7 +60,7 @@ def bay_placements(left: bool) -> tuple[tuple[Placement, ...], Area]:
 def placement_in_bay(spec: ObjectSpec, bay: Placement, corner: tuple[int, int], yaw: float) -> Placement:
     """An object in a corner of a bay, given by its signs along x and y."""
     x, y, z = bay.pos
-    height = z + WALL + spec.origin_height
+    height = z + WALL_THICKNESS_M + spec.origin_height
     return Placement(spec, (x + CORNER_OFFSET_M * corner[0], y + CORNER_OFFSET_M * corner[1], height), yaw)
 
 

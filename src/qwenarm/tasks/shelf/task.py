@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import GRASPABLE, ObjectSpec
+from qwenarm.body.objects.spec import GRASPABLE_SHAPES, ObjectSpec
 from qwenarm.body.scene import Placement
 from qwenarm.tasks.core.events import Phrase
 from qwenarm.tasks.core.goal import Setup
@@ -62,7 +62,7 @@ class OrderBuilder:
         by, value = kinds[int(self.builder.rng.integers(len(kinds)))]
         left = sum(pair[by == "shape"] == value for pair in self._available())
         count = 3 if left > 2 and self.builder.rng.random() < THREE_SHARE else 2
-        shapes, colors = (GRASPABLE, (value,)) if by == "color" else ((value,), STOCK_COLORS)
+        shapes, colors = (GRASPABLE_SHAPES, (value,)) if by == "color" else ((value,), STOCK_COLORS)
         return OrderItem(tuple(self.builder.add(shapes, colors) for _ in range(count)), by, value)
 
     def free_bay(self, room: int) -> str:
@@ -78,18 +78,18 @@ class OrderBuilder:
     def _unordered(self) -> tuple[list[str], list[str]]:
         """Shapes and colours of which no kind is ordered."""
         kinds = [item.value for item, _ in self.ordered if item.by]
-        return [s for s in GRASPABLE if s not in kinds], [c for c in STOCK_COLORS if c not in kinds]
+        return [s for s in GRASPABLE_SHAPES if s not in kinds], [c for c in STOCK_COLORS if c not in kinds]
 
     def _kinds(self) -> list[tuple[str, str]]:
         """The (by, value) kinds of which two objects are left and none was added yet."""
         added = {word for spec in self.builder.specs for word in (spec.color, spec.shape)}
         colors, shapes = [c for c, _ in self._available()], [s for _, s in self._available()]
         kinds = [("color", c) for c in STOCK_COLORS if colors.count(c) > 1]
-        kinds += [("shape", s) for s in GRASPABLE if shapes.count(s) > 1]
+        kinds += [("shape", s) for s in GRASPABLE_SHAPES if shapes.count(s) > 1]
         return [kind for kind in kinds if kind[1] not in added]
 
     def _available(self) -> list[tuple[str, str]]:
-        return [(c, s) for c, s in self.builder.available if c in STOCK_COLORS and s in GRASPABLE]
+        return [(c, s) for c, s in self.builder.available if c in STOCK_COLORS and s in GRASPABLE_SHAPES]
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:

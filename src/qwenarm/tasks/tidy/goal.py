@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from qwenarm.body.objects.drawer import KNOB_TOP, LIFTED, SHUT_X, TOP, TRAVEL, knob_of
-from qwenarm.body.objects.spec import WALL, ObjectSpec, make_spec
+from qwenarm.body.objects.drawer import (
+    CABINET_HEIGHT_M,
+    CLOSED_DRAWER_X_M,
+    DRAWER_TABLE_GAP_M,
+    DRAWER_TRAVEL_M,
+    KNOB_TOP_M,
+    knob_x,
+)
+from qwenarm.body.objects.spec import WALL_THICKNESS_M, ObjectSpec, make_spec
 from qwenarm.body.scene import Area, Placement
 from qwenarm.body.state import WorldState
 from qwenarm.tasks.core.goal import MoveGoal
@@ -22,7 +29,7 @@ DRAWER_Y_M, BIN_Y_M = 0.235, 0.250
 BIN_X_M = 0.430
 BOX_AREA: Area = ((0.567, 0.713), (0.172, 0.298))
 OBJECT_AREA: Area = ((0.380, 0.680), (-0.085, 0.112))
-DRAWER_PATH: Area = ((SHUT_X, 0.570), (-0.350, -0.130))
+DRAWER_PATH: Area = ((CLOSED_DRAWER_X_M, 0.570), (-0.350, -0.130))
 DRAWER_FRONT: Area = ((0.610, 0.680), (-0.250, -0.085))
 """Areas where the drawer is on the left, x and y in m: of the box, of the objects, of the drawer's way, before it."""
 SHUT_TOLERANCE_M, OPEN_TOLERANCE_M = 0.012, 0.020
@@ -52,7 +59,7 @@ def home_of(rules: Sequence[HomeRule], color: str, shape: str) -> str | None:
 def drawer_placement(side: int, opened: bool) -> Placement:
     """The drawer on the left (-1) or right (1) of the table."""
     spec = replace(make_spec("drawer", HOME_COLOR[DRAWER_ID]), name=DRAWER_ID)
-    return Placement(spec, (SHUT_X + TRAVEL * opened, side * DRAWER_Y_M, LIFTED))
+    return Placement(spec, (CLOSED_DRAWER_X_M + DRAWER_TRAVEL_M * opened, side * DRAWER_Y_M, DRAWER_TABLE_GAP_M))
 
 
 def bin_placement(side: int) -> Placement:
@@ -63,7 +70,7 @@ def bin_placement(side: int) -> Placement:
 
 def placement_in_bin(spec: ObjectSpec, side: int, yaw: float) -> Placement:
     """An object in the middle of that bin, where the fingers have room beside it."""
-    return Placement(spec, (BIN_X_M, -side * BIN_Y_M, WALL + spec.origin_height), yaw)
+    return Placement(spec, (BIN_X_M, -side * BIN_Y_M, WALL_THICKNESS_M + spec.origin_height), yaw)
 
 
 def mirrored(area: Area, side: int) -> Area:
@@ -98,7 +105,7 @@ class Tidy(MoveGoal):
         needs_drawer = any(home == DRAWER_ID for _, home in moves)
         if needs_drawer and not is_open(state):
             in_hand = [move for move in moves if move[0] == state.holding and move[1] != DRAWER_ID]
-            calls = [*plan_moves(state, in_hand)[:-1], _pull_drawer(state, TRAVEL)]
+            calls = [*plan_moves(state, in_hand)[:-1], _pull_drawer(state, DRAWER_TRAVEL_M)]
             moves, state = [move for move in moves if move not in in_hand], replace(state, holding=None)
         calls += plan_moves(state, moves)[:-1]
         if needs_drawer or not is_shut(state):
@@ -119,7 +126,7 @@ def _priority(state: WorldState, thing: str) -> int:
 
 def opening(state: WorldState) -> float:
     """How far the drawer is open, in metres."""
-    return float(state[DRAWER_ID].pos[0]) - SHUT_X
+    return float(state[DRAWER_ID].pos[0]) - CLOSED_DRAWER_X_M
 
 
 def is_shut(state: WorldState) -> bool:
@@ -129,15 +136,17 @@ def is_shut(state: WorldState) -> bool:
 
 def is_open(state: WorldState) -> bool:
     """Is it open as far as it goes?"""
-    return opening(state) >= TRAVEL - OPEN_TOLERANCE_M
+    return opening(state) >= DRAWER_TRAVEL_M - OPEN_TOLERANCE_M
 
 
 def _pull_drawer(state: WorldState, target: float) -> SkillCall:
     """The call that pulls, or pushes, the knob until the drawer is open by ``target`` metres."""
     drawer = state[DRAWER_ID]
     x, y, half = float(drawer.pos[0]), float(drawer.pos[1]), drawer.spec.size / 2
-    at = WorldPoint(knob_of(x, half), y, "knob of the drawer", KNOB_TOP)
-    to = knob_of(SHUT_X, half) + target
+    at = WorldPoint(knob_x(x, half), y, "knob of the drawer", KNOB_TOP_M)
+    to = knob_x(CLOSED_DRAWER_X_M, half) + target
     if target > 0:
         return SkillCall("pull", {"at": at, "to": WorldPoint(to + PULL_MARGIN_M, y, "table before the drawer")})
-    return SkillCall("pull", {"at": at, "to": WorldPoint(to - 3 * PULL_MARGIN_M, y, "top of the cabinet", TOP)})
+    return SkillCall(
+        "pull", {"at": at, "to": WorldPoint(to - 3 * PULL_MARGIN_M, y, "top of the cabinet", CABINET_HEIGHT_M)}
+    )

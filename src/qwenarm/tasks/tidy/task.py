@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import GRASPABLE, ObjectSpec
+from qwenarm.body.objects.spec import GRASPABLE_SHAPES, ObjectSpec
 from qwenarm.body.scene import Scene
 from qwenarm.errors import BadInput
 from qwenarm.tasks.core.events import InstructionUpdates, LiftCounter
@@ -67,7 +67,7 @@ def _draw_rules(builder: SceneBuilder, level: int, box: ObjectSpec | None) -> tu
     pairs = _pairs(builder)
     colors, shapes = {color for color, _ in pairs}, {shape for _, shape in pairs}
     kinds = [("color", c) for c in OBJECT_COLORS if c in colors and not (box and c == box.color)]
-    kinds += [("shape", s) for s in GRASPABLE if s in shapes]
+    kinds += [("shape", s) for s in GRASPABLE_SHAPES if s in shapes]
     choices = [(a, b) for a, b in permutations(kinds, 2) if level < 3 or a[0] != b[0]]
     homes = (DRAWER_ID, BIN_ID) if builder.rng.random() < 0.5 else (BIN_ID, DRAWER_ID)
     for i in builder.rng.permutation(len(choices)):
@@ -107,7 +107,7 @@ def _unambiguous(pairs: Sequence[Pair], rules: Sequence[HomeRule], level: int) -
 
 
 def _pairs(builder: SceneBuilder) -> list[Pair]:
-    return [pair for pair in builder.available if pair[0] in OBJECT_COLORS and pair[1] in GRASPABLE]
+    return [pair for pair in builder.available if pair[0] in OBJECT_COLORS and pair[1] in GRASPABLE_SHAPES]
 
 
 def _scene(
@@ -124,7 +124,7 @@ def _scene(
     added = [drawer_placement(side, opened), bin_placement(side)]
     if misplaced:
         added.append(placement_in_bin(misplaced, side, float(builder.rng.uniform(-np.pi, np.pi))))
-    return replace(scene, objects=(*scene.objects, *added), kept_free=(mirrored(DRAWER_PATH, side),))
+    return replace(scene, objects=(*scene.objects, *added), reserved_areas=(mirrored(DRAWER_PATH, side),))
 
 
 TASK = Task(
