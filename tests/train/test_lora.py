@@ -8,7 +8,7 @@ from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.open_model import open_model
 from qwenarm.train.batches import Example
 from qwenarm.train.lora import train_adapter
-from qwenarm.types import Prompt
+from qwenarm.types import Completion, Prompt
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,8 @@ def test_an_adapter_changes_what_its_model_says(adapter: Path, examples: list[Ex
     frames = tuple(shard.pictures(line["images"]))
     prompt = Prompt(tuple(line["messages"]), frames, tuple(shard.head["tools"]), max_tokens=24)
     plain, adapted = open_model("bundled"), open_model(f"bundled#adapter={adapter}")
-    assert plain.generate([prompt])[0].text != adapted.generate([prompt])[0].text
+    said, changed = (model.generate([prompt])[0] for model in (plain, adapted))
+    assert isinstance(said, Completion) and isinstance(changed, Completion) and said.text != changed.text
     assert len(adapted.describe()["adapter"]) == 64
     assert "adapter" not in plain.describe()
 
