@@ -87,7 +87,7 @@ def opened(browser: Any, path: Path, scheme: str = "light", width: int = 1280) -
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("width", [390, 1280])
 def test_the_front_page_fits_and_can_be_read(browser, index, scheme, width):
     tab, complaints = opened(browser, index, scheme, width)
     tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")

@@ -204,7 +204,7 @@ def _picture(frame: Frame, source: PictureSource, calls: Iterable[SkillCall]) ->
 def _mark(number: int, point: ImagePoint, height: float) -> Mark:
     """The label stands on the side where there is room, and stays within the picture."""
     y = point.v * height
-    return Mark(number, point.u * MARK_WIDTH, y, point.label, point.u < 0.6, min(max(y + 4, 12), height - 5) - y)
+    return Mark(number, point.u * MARK_WIDTH, y, point.label, point.u < 0.6, min(max(y + 5, 15), height - 6) - y)
 
 
 def read_history(prompt: Prompt) -> str:

@@ -27,13 +27,18 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = _asset("style.css"), _asset("page.js")
+    style_sheet, script = style(), _asset("page.js")
     policy = (
-        f"default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {_csp_hash(style)}; "
+        f"default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {_csp_hash(style_sheet)}; "
         f"script-src {_csp_hash(script)}; base-uri 'none'; form-action 'none'"
     )
-    found.globals |= {"style": style, "script": script, "policy": policy, "captions": captions}
+    found.globals |= {"style": style_sheet, "script": script, "policy": policy, "captions": captions}
     return found
+
+
+def style() -> str:
+    """The style sheet of all pages."""
+    return _asset("style.css")
 
 
 def _asset(name: str) -> str:

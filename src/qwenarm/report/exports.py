@@ -21,13 +21,13 @@ from qwenarm.report.scores import Compared, Contrast, Rate, Standing, cell_score
 from qwenarm.report.tables import (
     METRICS,
     causes_table,
-    change_cells_table,
     comparison_table,
     controls_table,
     endings_table,
     leaderboard_table,
     matrix_table,
     metrics_table,
+    perturbed_cells_table,
 )
 
 FILES = (
@@ -143,7 +143,7 @@ def markdown(report: Report) -> str:
     """The report as Markdown: problems first, then the tables, then the citations."""
     tables = [leaderboard_table(report.standings), controls_table(report.standings)]
     for entrant in report.models:
-        tables += [matrix_table(entrant), report.perturbations(entrant), change_cells_table(entrant)]
+        tables += [matrix_table(entrant), report.perturbations(entrant), perturbed_cells_table(entrant)]
         tables += [endings_table(entrant), causes_table(entrant)]
     tables += [comparison_table(a, b, rows) for a, b, rows in report.comparisons]
     tables.append(metrics_table(report.everybody))

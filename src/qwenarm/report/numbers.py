@@ -14,7 +14,7 @@ from qwenarm.report.fields import Table
 from qwenarm.report.records import Run
 from qwenarm.report.runs import read_runs
 from qwenarm.report.scores import Compared, Standing, comparison, leaderboard
-from qwenarm.report.tables import changes_table, comparison_table
+from qwenarm.report.tables import comparison_table, perturbations_table
 
 MAX_COMPARISONS = 10
 """Of more pairs of models only the first are compared; ``qwenarm compare`` compares any two."""
@@ -56,7 +56,7 @@ class Report:
 
     def perturbations(self, entrant: Entrant) -> Table:
         """An entrant under each perturbation, beside the same seeds without it."""
-        return changes_table(entrant, controls_of(entrant, self.everybody).get("oracle"))
+        return perturbations_table(entrant, controls_of(entrant, self.everybody).get("oracle"))
 
 
 def make_report(runs: Sequence[Run]) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,16 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from qwenarm.display import html
 from qwenarm.report import figures
 from qwenarm.report.entrants import Entrant
 
-COLORS = ("#4b4fc4", "#0f8a78", "#b9770e", "#b8446f", "#2f7fb8", "#6d7a1f", "#8a4fb0", "#70737c")
-"""As c0 to c7 of the style sheet."""
-TONES = {
-    "won": "#3d9467", "unknown": "#b9b6ad", "k0": "#4b72b8", "k1": "#c08a1e", "k2": "#a85a9c", "k3": "#c2573f",
-    "k4": "#4d8f8a", "k5": "#8a6d4f", "k6": "#6b5fa8", "k7": "#9097a3",
-} | {figures.tone(i): color for i, color in enumerate(COLORS)}  # fmt: skip
-"""The style sheet's colours on white."""
+TONES = dict(re.findall(r"--(\w+): (#\w{6});", html.style().split("@media")[0]))
+"""The style sheet's colours on white, by their names."""
 COLUMN_INCHES, TEXT_INCHES = 3.4, 6.9
 """Widths of a column and of the text in a paper of two columns."""
 MAX_NAME = 40

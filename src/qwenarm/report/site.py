@@ -21,7 +21,7 @@ from qwenarm.evaluation.suites import Cell
 from qwenarm.report import figures, tables
 from qwenarm.report.entrants import CONTROLS, Entrant
 from qwenarm.report.exports import FILES, key_fields
-from qwenarm.report.fields import Field, Table, rate_text
+from qwenarm.report.fields import Field, Table, count_field, rate_text
 from qwenarm.report.manifests import citation, facts_table
 from qwenarm.report.numbers import Report
 from qwenarm.report.records import Record
@@ -148,7 +148,7 @@ class Site:
             for cell, records in entrant.cells().items()
             for i, record in enumerate(records)
         ]
-        columns = ("task", "change", "seed", "instruction", "ended", "cause", "progress", "turns", "line")
+        columns = ("task", "perturbation", "seed", "instruction", "ended", "cause", "progress", "turns", "line")
         film = f"qwenarm replay {entrant.run.folder} --index LINE-1 --film film.mp4"
         caption = f"{len(entrant.records):,} episodes with their lines in the ledger. To film any of them: {film}"
         return Table(caption, columns, tuple(rows))
@@ -158,13 +158,13 @@ class Site:
         return (
             Field(record.where, anchor=anchor),
             Field(record.key.perturbations or "unchanged"),
-            Field(str(record.key.seed), sort=record.key.seed),
+            count_field(record.key.seed),
             Field(record.instruction, href=self._href(entrant, record), tone="text"),
             _outcome_field(record),
             Field(record.why or "–", ties),
             Field(f"{record.progress:.0%}", sort=record.progress),
-            Field(str(len(record.curve)), sort=len(record.curve)),
-            Field(str(record.line + 1), sort=record.line + 1),
+            count_field(len(record.curve)),
+            count_field(record.line + 1),
         )
 
     def _pair_table(self, a: Entrant, b: Entrant) -> Table:
@@ -179,16 +179,26 @@ class Site:
                 (
                     Field(mine.where),
                     Field(scene.perturbations or "unchanged"),
-                    Field(str(scene.seed), sort=scene.seed),
+                    count_field(scene.seed),
                     Field(mine.instruction, tone="text"),
                     Field(who if mine.success or other.success else "neither"),
                     _outcome_field(mine, self._href(a, mine)),
                     _outcome_field(other, self._href(b, other)),
-                    Field(str(len(mine.curve)), sort=len(mine.curve)),
-                    Field(str(len(other.curve)), sort=len(other.curve)),
+                    count_field(len(mine.curve)),
+                    count_field(len(other.curve)),
                 )
             )
-        columns = ("task", "change", "seed", "instruction", "succeeds", "A ended", "B ended", "turns A", "turns B")
+        columns = (
+            "task",
+            "perturbation",
+            "seed",
+            "instruction",
+            "succeeds",
+            "A ended",
+            "B ended",
+            "turns A",
+            "turns B",
+        )
         return Table(f"{len(rows):,} scenes that both played. A: {a.name}. B: {b.name}", columns, tuple(rows))
 
 
