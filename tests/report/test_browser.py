@@ -112,6 +112,31 @@ def test_a_cell_leads_to_its_episodes_and_they_to_their_pages(browser, index):
     tab.close()
 
 
+def test_a_list_is_searched_and_filtered_by_keyboard(browser, index):
+    tab, complaints = opened(browser, next((index.parent / "episodes").glob("00-*.html")), width=390)
+    total = tab.locator("table.episodes tbody tr:visible").count()
+    tab.get_by_label("perturbation").select_option("look:2")
+    tab.get_by_label("Search").fill("STACK level")
+    rows = tab.locator("table.episodes tbody tr:visible")
+    assert 0 < rows.count() < total and tab.locator(".tools output").inner_text() == f"{rows.count()} of {total}"
+    assert all("stack" in text and "look:2" in text for text in rows.all_inner_texts())
+    tab.get_by_label("Search").fill("nothing like this")
+    assert rows.count() == 0
+    assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0 and complaints == []
+    tab.close()
+
+
+def test_two_models_stand_side_by_side(browser, index):
+    tab, complaints = opened(browser, index)
+    tab.click("#models table.data a >> nth=-1")
+    tab.get_by_label("succeeds", exact=True).select_option("only A")
+    endings = tab.locator("table.episodes tbody tr:visible td:nth-child(6)").all_inner_texts()
+    assert endings and set(endings) == {"success"}
+    tab.click("table.episodes tbody tr:visible td:nth-child(7) a >> nth=0")
+    assert tab.locator(".badge >> nth=0").inner_text() == "failure" and complaints == []
+    tab.close()
+
+
 def test_a_head_sorts_its_column_both_ways_also_by_keyboard(browser, index):
     tab, complaints = opened(browser, next((index.parent / "episodes").glob("*.html")))
     head = tab.locator("table.episodes thead button", has_text="seed")

@@ -188,17 +188,8 @@ class Site:
                     count_field(len(other.curve)),
                 )
             )
-        columns = (
-            "task",
-            "perturbation",
-            "seed",
-            "instruction",
-            "succeeds",
-            "A ended",
-            "B ended",
-            "turns A",
-            "turns B",
-        )
+        where = ("task", "perturbation", "seed", "instruction")
+        columns = (*where, "succeeds", "A ended", "B ended", "turns A", "turns B")
         return Table(f"{len(rows):,} scenes that both played. A: {a.name}. B: {b.name}", columns, tuple(rows))
 
 

@@ -106,9 +106,8 @@ def perturbations_table(entrant: Entrant, oracle: Entrant | None) -> Table:
     """
     rows = []
     for name, score, contrast in change_scores(entrant):
-        solved = (
-            [r for r in oracle.records if r.key.perturbations and name in (r.key.perturbations, ANY)] if oracle else []
-        )
+        perturbed = [record for record in oracle.records if record.key.perturbations] if oracle else []
+        solved = [record for record in perturbed if name in (record.key.perturbations, ANY)]
         by_oracle = (pooled_rate if name == ANY else rate)(solved)
         rows.append((Field(name), *_perturbed_fields(score, contrast), rate_field(by_oracle)))
     columns = ("perturbation", *PERTURBED, "oracle, perturbed")

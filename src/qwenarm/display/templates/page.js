@@ -29,6 +29,7 @@ for (const card of document.querySelectorAll("[data-tools]")) {
   const labelled = (name, field) => {
     const label = document.createElement("label");
     label.append(name, field);
+    field.setAttribute("aria-label", name);
     tools.append(label);
     return field;
   };
