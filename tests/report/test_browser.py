@@ -128,11 +128,11 @@ def test_a_list_is_searched_and_filtered_by_keyboard(browser, index):
 
 def test_two_models_stand_side_by_side(browser, index):
     tab, complaints = opened(browser, index)
-    tab.click("#models table.data a >> nth=-1")
-    tab.get_by_label("succeeds", exact=True).select_option("only A")
-    endings = tab.locator("table.episodes tbody tr:visible td:nth-child(6)").all_inner_texts()
+    tab.click("#models table.data a >> nth=0")
+    tab.get_by_label("succeeds", exact=True).select_option("only B")
+    endings = tab.locator("table.episodes tbody tr:visible td:nth-child(7)").all_inner_texts()
     assert endings and set(endings) == {"success"}
-    tab.click("table.episodes tbody tr:visible td:nth-child(7) a >> nth=0")
+    tab.click("table.episodes tbody tr:visible td:nth-child(6) a >> nth=0")
     assert tab.locator(".badge >> nth=0").inner_text() == "failure" and complaints == []
     tab.close()
 
