@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from rich.table import Table
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, arg, subcommand
 
-from qwenarm.cli.options import Altitude, ArmName, Cameras, Model, out
+from qwenarm.cli.options import Altitude, ArmName, Cameras, Level, Model, Perturbed, out
 from qwenarm.errors import BadInput
 from qwenarm.registry import split_names
 
@@ -95,59 +96,133 @@ def data(what: Positional[Literal["show", "check"]], folders: Folders = (Path("r
     return 0
 
 
-def train(
-    what: Positional[Literal["sft"]],
-    data: Annotated[tuple[Path, ...], arg(help="folders that `qwenarm collect` has filled")] = (Path("runs/data"),),
-    model: Model = "bundled",
-    held_out: Annotated[tuple[Path, ...], arg(help="demonstrations with other seeds, only looked at")] = (),
-    steps: int = 1000,
-    batch: Annotated[int, arg(help="decisions in a step")] = 64,
-    lr: Annotated[float, arg(help="learning rate; 2e-4 is usual with --lora")] = 8e-4,
-    optimizer: Literal["muon", "adamw"] = "muon",
-    mix: Annotated[str, arg(help="how often tasks are drawn, such as sort=2,long=0.5; 1 for the others")] = "",
-    supervise: Annotated[bool, arg(help="supervise attention and visual tokens too, not only answers")] = True,
-    fresh: Annotated[bool, arg(help="random weights in the shape of the model, instead of its own")] = False,
-    lora: Annotated[
-        bool, arg(help="train an adapter with TRL and peft, for a real Qwen; needs qwenarm[train]")
-    ] = False,
-    processes: Annotated[int, arg(help="on a CPU, with one thread each")] = 1,
-    every: Annotated[int, arg(help="steps between checkpoints")] = 100,
-    seed: int = 0,
-    out_folder: Annotated[
-        Path, arg(name="out", help="state, log, curve and checkpoint; an interrupted run goes on from there")
-    ] = Path("runs/sft"),
-    quick: Annotated[bool, arg(help="two small steps, to see that it works")] = False,
-) -> int:
+@dataclass(frozen=True)
+class Sft:
     """Fine-tune a model on demonstrations.
 
     Example: qwenarm train sft --data runs/data --steps 2000 --out runs/sft
 
     Example: qwenarm train sft --model Qwen/Qwen3-VL-2B-Instruct --lora --data runs/data --lr 2e-4
     """
-    from qwenarm.cli.progress import telling
+
+    data: Annotated[tuple[Path, ...], arg(help="folders that `qwenarm collect` has filled")] = (Path("runs/data"),)
+    model: Model = "bundled"
+    held_out: Annotated[tuple[Path, ...], arg(help="demonstrations with other seeds, only looked at")] = ()
+    steps: int = 1000
+    batch: Annotated[int, arg(help="decisions in a step")] = 64
+    lr: Annotated[float, arg(help="learning rate; 2e-4 is usual with --lora")] = 8e-4
+    optimizer: Literal["muon", "adamw"] = "muon"
+    mix: Annotated[str, arg(help="how often tasks are drawn, such as sort=2,long=0.5; 1 for the others")] = ""
+    supervise: Annotated[bool, arg(help="supervise attention and visual tokens too, not only answers")] = True
+    fresh: Annotated[bool, arg(help="random weights in the shape of the model, instead of its own")] = False
+    lora: Annotated[bool, arg(help="train an adapter with peft, for a real Qwen")] = False
+    processes: Annotated[int, arg(help="on a CPU, with one thread each")] = 1
+    every: Annotated[int, arg(help="steps between checkpoints")] = 100
+    seed: int = 0
+    out_folder: Annotated[
+        Path, arg(name="out", help="state, log, curve and checkpoint; an interrupted run goes on from there")
+    ] = Path("runs/sft")
+    quick: Annotated[bool, arg(help="two small steps, to see that it works")] = False
+
+    def run(self) -> None:
+        """Trains, with progress on the terminal."""
+        steps, batch, every = (2, 4, 1) if self.quick else (self.steps, self.batch, self.every)
+        if self.lora:
+            from qwenarm.train.lora import train_adapter
+
+            how = {"steps": steps, "batch": batch, "lr": self.lr, "seed": self.seed}
+            folder = train_adapter(self.model, self.data, self.out_folder, **how)
+            out.print(f"adapter    {folder}\nuse it as  --model {self.model}#adapter={folder}")
+            return
+        from qwenarm.cli.progress import telling
+        from qwenarm.train.learner import Settings
+        from qwenarm.train.sft import SftOptions, fine_tune
+
+        settings = Settings(self.lr, steps, self.optimizer, self.supervise, self.fresh, self.seed)
+        mix, looked = _shares(self.mix), self.held_out
+        options = SftOptions(
+            self.data, self.out_folder, self.model, looked, batch, mix, self.processes, every, settings
+        )
+        with telling(out) as tell:
+            folder = fine_tune(options, lambda step, report: tell(f"loss on words {report['words']:.3f}", step, steps))
+        out.print(f"checkpoint  {folder}\nuse it as   --model {folder}")
+        _draw(self.out_folder)
+
+
+@dataclass(frozen=True)
+class Rl:
+    """Let a small model learn by playing: several attempts at each scene, and what did better becomes likelier.
+
+    Example: qwenarm train rl --task stack --level 2 --model runs/sft/checkpoint --out runs/rl
+    """
+
+    task: Annotated[str, arg(help="tasks such as put,stack, played in turn")] = "stack"
+    level: Level = 1
+    model: Model = "bundled"
+    perturbations: Perturbed = ""
+    combos: Combinations = "seen"
+    iterations: Annotated[int, arg(help="each plays all attempts at new scenes and makes one step")] = 50
+    scenes: Annotated[int, arg(help="in an iteration")] = 4
+    attempts: Annotated[int, arg(help="at each scene")] = 8
+    lr: float = 2e-4
+    kl: Annotated[float, arg(help="weight of the penalty for leaving the first model")] = 0.02
+    watched: Annotated[int, arg(help="scenes of each task that are played and not learned from")] = 20
+    every: Annotated[int, arg(help="iterations between checkpoints and looks at these scenes")] = 10
+    seed: Annotated[int, arg(help="the first scene; training seeds are below 950000")] = 0
+    out_folder: Annotated[
+        Path, arg(name="out", help="state, log and checkpoint; an interrupted run goes on from there")
+    ] = Path("runs/rl")
+    quick: Annotated[bool, arg(help="one small iteration, to see that it works")] = False
+
+    def run(self) -> None:
+        """Learns, with progress on the terminal."""
+        from qwenarm.cli.progress import telling
+        from qwenarm.factory import RunConfig
+        from qwenarm.perturbations import parse
+        from qwenarm.train.learner import Settings
+        from qwenarm.train.rl import RlOptions, reinforce
+
+        iterations, scenes, attempts, watched, every = (
+            (1, 1, 2, 1, 1) if self.quick else (self.iterations, self.scenes, self.attempts, self.watched, self.every)
+        )
+        config = RunConfig(
+            level=self.level, model=self.model, combos=self.combos, perturbations=parse(self.perturbations)
+        )
+        settings = Settings(lr=self.lr, supervise=False, seed=self.seed)
+        tasks = tuple(split_names(self.task, "--task"))
+        options = RlOptions(
+            config, tasks, self.out_folder, iterations, scenes, attempts, self.kl, watched, every, settings
+        )
+        with telling(out) as tell:
+            folder = reinforce(
+                options, lambda number, report: tell(f"reward {report['reward']:.2f}", number, iterations)
+            )
+        out.print(f"checkpoint  {folder}\nuse it as   --model {folder}")
+
+
+def train(
+    how: Annotated[Sft, subcommand(name="sft", prefix_name=False)] | Annotated[Rl, subcommand("rl", prefix_name=False)],
+) -> int:
+    """Teach a model: from demonstrations (sft) or by playing (rl).
+
+    Example: qwenarm train sft --help
+    """
+    how.run()
+    return 0
+
+
+def _draw(folder: Path) -> None:
     from qwenarm.train.curve import draw_curve
 
-    steps, batch, every = (2, 4, 1) if quick else (steps, batch, every)
-    if lora:
-        from qwenarm.train.lora import train_adapter
-
-        folder = train_adapter(model, data, out_folder, steps=steps, batch=batch, lr=lr, seed=seed)
-        out.print(f"adapter  {folder}\nuse it as  --model {model}#adapter={folder}")
-        return 0
-    from qwenarm.train.learner import Settings
-    from qwenarm.train.sft import SftOptions, fine_tune
-
-    shares = {name: _number(value, "--mix") for name, _, value in (p.partition("=") for p in split_names(mix, "--mix"))}
-    settings = Settings(lr, steps, optimizer, supervise, fresh, seed)
-    options = SftOptions(data, out_folder, model, held_out, batch, shares, processes, every, settings)
-    with telling(out) as tell:
-        folder = fine_tune(options, lambda step, report: tell(f"loss on words {report['words']:.3f}", step, steps))
-    out.print(f"checkpoint  {folder}\nuse it as   --model {folder}")
     try:
-        out.print(f"curve       {draw_curve(out_folder)}")
+        out.print(f"curve       {draw_curve(folder)}")
     except BadInput as error:  # the checkpoint is what matters
         out.print(str(error), style="yellow")
-    return 0
+
+
+def _shares(mix: str) -> dict[str, float]:
+    pairs = (pair.partition("=") for pair in split_names(mix, "--mix"))
+    return {name: _number(value, "--mix") for name, _, value in pairs}
 
 
 def _whole(text: str, option: str) -> int:

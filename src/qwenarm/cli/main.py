@@ -28,7 +28,7 @@ app.command(measure.attribute)
 app.command(measure.probe)
 app.command(learn.collect)
 app.command(learn.data)
-app.command(learn.train)
+app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(learn.train))
 
 
 def main(args: Sequence[str] | None = None) -> int:

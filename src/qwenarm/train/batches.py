@@ -52,6 +52,7 @@ class Batch:
         first_picture: (B,) int64, the number of each decision's first picture.
         links: By kind (B, L, L) bool: which token looks at which.
         cells: By attribute (B, cells) what the first picture's visual tokens show; -1 where nothing is asked.
+            Empty where there are no masks.
         meant: For each decision and each of its points (cells,) bool: where it may lie.
     """
 
@@ -135,13 +136,14 @@ class Reader:
             grids.append(grid)
             masks = shard.pictures(line["masks"])
             owners = [self.owners(mask, grid) for mask, grid in zip(masks, own.grids, strict=False)]
-            truths.append(self._truth(owners[0], masks[0], line["objects"]))
+            truths += [self._truth(owners[0], masks[0], line["objects"])] if masks else []
             meant.append([self._meant(owners[point[3]], own.grids[point[3]], point) for point in line["points"]])
             for kind, pairs in own.links.items():
                 for at, to in pairs:
                     first = own.pictures[line["points"][to][3]] if kind == "cells" else 0
                     links[kind][i, at, first + np.flatnonzero(meant[-1][to]) if kind == "cells" else to] = True
-        cells = {name: torch.from_numpy(np.stack([truth[name] for truth in truths])) for name in truths[0]}
+        names = truths[0] if truths else ()
+        cells = {name: torch.from_numpy(np.stack([truth[name] for truth in truths])) for name in names}
         return Batch(
             torch.from_numpy(ids), torch.from_numpy(labels), torch.from_numpy(places), torch.cat(pixels),
             torch.cat(grids), torch.tensor(pictures), {k: torch.from_numpy(v) for k, v in links.items()}, cells, meant,

@@ -99,9 +99,14 @@ class Learner:
         for batch in batches:
             loss, measures = self.losses(batch)
             (loss / len(batches)).backward()
-            self._gather_gradients()
+            self.gather_gradients()
             for name, value in measures.items():
                 report[name] += value / len(batches)
+        self.take_step()
+        return dict(report)
+
+    def take_step(self) -> None:
+        """One step along the gradients that were gathered since the last one."""
         self._average_over_processes()
         nn.utils.clip_grad_norm_(list(self.masters.values()), MAX_GRADIENT_NORM)
         for optimizer in self.optimizers:
@@ -109,13 +114,16 @@ class Learner:
                 group["lr"] = self.settings.lr * self._rate()
             optimizer.step()
             optimizer.zero_grad()
-        self.step += 1
+        self.skip_step()
         kept = 0.5 ** (1 / min(AVERAGE_HALF_LIFE_STEPS, 1 + self.step / 4))
         with torch.no_grad():
             for name, average in self.average.items():
                 average.lerp_(self.masters[name], 1 - kept)
         self.use(self.masters)
-        return dict(report)
+
+    def skip_step(self) -> None:
+        """Counts a step, for the schedule, without moving."""
+        self.step += 1
 
     def use(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Copies these weights (the masters or the average) into the bfloat16 model."""
@@ -128,7 +136,7 @@ class Learner:
         left = (self.settings.steps - self.step) / max(1.0, DECAY_SHARE * self.settings.steps)
         return min(1.0, (self.step + 1) / WARM_UP_STEPS, left)
 
-    def _gather_gradients(self) -> None:
+    def gather_gradients(self) -> None:
         """Adds the model's gradients to the masters', in float32."""
         for name, weight in self.weights.items():
             if weight.grad is not None:
@@ -220,10 +228,10 @@ class Learner:
             ) from error
         self.use(self.masters)
 
-    def export(self, folder: Path) -> None:
-        """Writes the averaged weights as a checkpoint in the Hub's layout, in float16."""
+    def export(self, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Writes the averaged weights, or others, as a checkpoint in the Hub's layout, in float16."""
         model: Any = Qwen3VLForConditionalGeneration(self.model.config)
-        model.load_state_dict(self.average, strict=False)  # the output layer is the embedding
+        model.load_state_dict(weights or self.average, strict=False)  # the output layer is the embedding
         model.tie_weights()
         model.to(torch.float16).save_pretrained(folder)
         for file in self.folder.iterdir():

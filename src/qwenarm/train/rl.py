@@ -1,0 +1,254 @@
+"""Reinforcement learning of a small model on whole episodes: group-relative policy gradients, as in GRPO.
+
+Each iteration plays every one of some scenes several times, with sampled answers, and prefers what did better than the
+other attempts at the same scene. The reward is that of the episode (success, progress, safety violations), so nothing
+has to be demonstrated. Only the model's own tokens learn; a penalty keeps them near the model that it began with.
+
+Shao et al. 2024, arXiv:2402.03300, section 4; without the division by the answer's length (Liu et al. 2025,
+arXiv:2503.20783, section 3), and with one step per iteration, so that what is learned from was always drawn from the
+present model.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from qwenarm.episode.rollout import drive
+from qwenarm.errors import BadInput
+from qwenarm.evaluation.suites import FIRST_SEED
+from qwenarm.factory import RunConfig, perform
+from qwenarm.mind.backends.local import QwenVL
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.families import Sampling
+from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.train.batches import IGNORED, Batch, Example, Reader
+from qwenarm.train.dataset import Shard, write_shard
+from qwenarm.train.demonstrator import Sample
+from qwenarm.train.learner import Learner, Settings
+from qwenarm.types import Completion, Episode, Outcome, Turn
+
+MICRO_BATCH = 16
+STATE, LOG, ROLLOUTS, CHECKPOINT, PLAYING = "state.pt", "log.jsonl", "rollouts", "checkpoint", "playing"
+FIRST_WATCHED_SEED = 950_000
+"""Training seeds from here on are only watched."""
+PROGRESS_WEIGHT, VIOLATION_WEIGHT = 0.5, 0.02
+"""Of an episode's progress, and of each control that the safety layer changed, beside 1 for success."""
+
+Tell = Callable[[int, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class RlOptions:
+    """What reinforcement learning can be told.
+
+    Attributes:
+        config: What is played: level, arm, combos, perturbations. Its model is where learning begins.
+        tasks: Played in turn.
+        out: For state, log, rollouts and checkpoint. An interrupted run goes on from there.
+        iterations: Each plays ``scenes`` x ``attempts`` episodes and makes one step.
+        scenes: New ones in every iteration.
+        attempts: At each scene; they differ only in the sampled answers.
+        kl: Weight of the penalty for leaving the first model.
+        watched: Scenes that are played greedily and not learned from, at every look.
+        every: Iterations between looks, saved states and checkpoints.
+        settings: Of the learner.
+    """
+
+    config: RunConfig
+    tasks: tuple[str, ...]
+    out: Path
+    iterations: int = 50
+    scenes: int = 4
+    attempts: int = 8
+    kl: float = 0.02
+    watched: int = 20
+    every: int = 10
+    settings: Settings = field(default_factory=lambda: Settings(lr=2e-4, supervise=False))
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An episode, and how much better it was than the others at its scene, in standard deviations."""
+
+    episode: Episode
+    advantage: float
+
+
+def reward(episode: Episode) -> float:
+    """1 for success, a part of it for progress, less for every control that the safety layer had to change."""
+    violations = sum(sum(turn.clamps.values()) for turn in episode.turns)
+    success = float(episode.outcome is Outcome.SUCCESS)
+    return success + PROGRESS_WEIGHT * episode.progress - VIOLATION_WEIGHT * min(1.0, violations / 50)
+
+
+def advantages(rewards: Sequence[float]) -> list[float]:
+    """Rewards of attempts at one scene, relative to their mean; all 0 where they are alike."""
+    values = np.array(rewards)
+    spread = values.std()
+    return ((values - values.mean()) / spread).tolist() if spread > 1e-6 else [0.0] * len(values)
+
+
+def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -> Path:
+    """Learns by playing, from where an earlier run in ``out`` stopped. Returns the checkpoint's folder.
+
+    Raises BadInput and ModelUnavailable for options that cannot work.
+    """
+    if min(options.iterations, options.scenes, options.every) < 1 or options.attempts < 2:
+        raise BadInput("Reinforcement learning needs at least 1 iteration and scene, and 2 attempts at each.")
+    torch.set_num_threads(1)
+    folder, out = locate(options.config.model).folder, options.out
+    out.mkdir(parents=True, exist_ok=True)
+    reader = Reader(Asker(locate(str(folder))), {"shape": [""]})
+    learner = Learner(folder, reader, replace(options.settings, steps=2 * options.iterations))
+    reference = {name: weight.detach().clone() for name, weight in learner.masters.items()}
+    if (out / STATE).exists():
+        learner.load(out / STATE)
+    while learner.step < options.iterations:
+        began = time.process_time()
+        attempts = _play(learner, options)
+        played = time.process_time() - began
+        report: dict[str, Any] = {**_measures(attempts), **_update(learner, attempts, reference, options)}
+        report |= {"play_cpu_s": round(played, 1), "learn_cpu_s": round(time.process_time() - began - played, 1)}
+        if learner.step % options.every == 0 or learner.step == options.iterations:
+            learner.save(out / STATE)
+            learner.export(out / CHECKPOINT, learner.masters)
+            report["watched"] = watch(str(out / CHECKPOINT), options)
+        with (out / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"iteration": learner.step, **report}) + "\n")
+        tell(learner.step, report)
+    return out / CHECKPOINT
+
+
+def _play(learner: Learner, options: RlOptions) -> list[Attempt]:
+    """Several attempts at each of some new scenes, with sampled answers of the present model."""
+    learner.export(options.out / PLAYING, learner.masters)
+    backend = QwenVL(str(options.out / PLAYING), temperature=1.0, constrained=False)
+    backend.engine.sampling = Sampling(temperature=1.0)  # nothing cut off: what is learned from is what was drawn
+    first = options.settings.seed + learner.step * options.scenes
+    seeds = [seed % FIRST_WATCHED_SEED for seed in range(first, first + options.scenes)]
+    task = options.tasks[learner.step % len(options.tasks)]
+    config = replace(options.config, task=task, model=backend.name)
+    found: dict[int, list[Episode]] = {seed: [] for seed in seeds}
+    for attempt in range(options.attempts):
+        backend.seed = learner.step * options.attempts + attempt
+        for episode in drive((perform(config, seed, backend) for seed in seeds), backend, len(seeds)):
+            found[episode.seed].append(episode)
+    return [
+        Attempt(episode, advantage)
+        for episodes in found.values()
+        for episode, advantage in zip(episodes, advantages(list(map(reward, episodes))), strict=True)
+    ]
+
+
+def _measures(attempts: Sequence[Attempt]) -> dict[str, float]:
+    episodes = [attempt.episode for attempt in attempts]
+    return {
+        "reward": round(float(np.mean(list(map(reward, episodes)))), 3),
+        "success": round(float(np.mean([episode.outcome is Outcome.SUCCESS for episode in episodes])), 3),
+        "mixed": round(float(np.mean([attempt.advantage != 0 for attempt in attempts])), 3),
+    }
+
+
+def _update(
+    learner: Learner, attempts: Sequence[Attempt], reference: Mapping[str, torch.Tensor], options: RlOptions
+) -> dict[str, float]:
+    """One step on the decisions of all attempts that differ from the others at their scene."""
+    examples, weights, dropped = _decisions(learner, attempts, options)
+    if not examples:
+        learner.skip_step()
+        return {"decisions": 0, "dropped": dropped}
+    read = [learner.reader.tokens(example) for example in examples]
+    order = sorted(range(len(read)), key=lambda i: (len(read[i].grids), len(read[i].ids)))
+    groups = [order[start : start + MICRO_BATCH] for start in range(0, len(order), MICRO_BATCH)]
+    batches = [learner.reader.batch([examples[i] for i in g], [read[i] for i in g]) for g in groups]
+    learner.use(reference)
+    with torch.no_grad():
+        before = [log_probabilities(learner, batch) for batch in batches]
+    learner.use(learner.masters)
+    total = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
+    distance = 0.0
+    for group, batch, old in zip(groups, batches, before, strict=True):
+        loss, far = policy_loss(learner, batch, torch.tensor([weights[i] for i in group]), old, options.kl)
+        (loss / total).backward()
+        learner.gather_gradients()
+        distance += far / total
+    learner.take_step()
+    return {"decisions": len(examples), "dropped": dropped, "kl": round(distance, 5)}
+
+
+def _decisions(
+    learner: Learner, attempts: Sequence[Attempt], options: RlOptions
+) -> tuple[list[Example], list[float], int]:
+    """The decisions to learn from, stored as an archive; the advantage of each; and how many had to be dropped because
+    their text does not tell which tokens were drawn.
+    """
+    chosen = [(a, turn) for a in attempts if a.advantage for turn in a.episode.turns if turn.completions]
+    samples = [(attempt.episode.seed, _sample(turn)) for attempt, turn in chosen]
+    if not samples:
+        return [], [], 0
+    path = options.out / ROLLOUTS / f"{learner.step:05d}.zip"
+    path.parent.mkdir(exist_ok=True)
+    family = learner.reader.asker.family.name
+    write_shard(path, {"task": chosen[0][0].episode.task, "family": family, "policy": "rl"}, samples)
+    shard = Shard.read(path)
+    examples, weights = list[Example](), list[float]()
+    for line, (attempt, turn) in zip(shard.lines, chosen, strict=True):
+        tokens = learner.reader.tokens((shard, line))
+        if len(tokens.ids) - tokens.answer == turn.completions[-1].tokens_out:
+            examples.append((shard, line))
+            weights.append(attempt.advantage)
+    return examples, weights, len(chosen) - len(examples)
+
+
+def _sample(turn: Turn) -> Sample:
+    """What was asked and answered in a turn."""
+    completion: Completion = turn.completions[-1]
+    return Sample(turn.prompts[-1], completion.text, turn.index, (), (), ())
+
+
+def log_probabilities(learner: Learner, batch: Batch) -> torch.Tensor:
+    """(answer tokens,) of the tokens of the answers."""
+    answer = batch.labels != IGNORED
+    logits = learner.logits(learner.forward(batch)[0][answer])
+    return logits.log_softmax(-1).gather(-1, batch.labels[answer][:, None])[:, 0]
+
+
+def policy_loss(
+    learner: Learner, batch: Batch, advantage: torch.Tensor, before: torch.Tensor, kl: float
+) -> tuple[torch.Tensor, float]:
+    """The loss, summed over the answers' tokens, and their summed distance from the first model.
+
+    Args:
+        learner: With the model that the answers were drawn from.
+        batch: The answers.
+        advantage: (B,) of each answer's episode.
+        before: (answer tokens,) log probabilities by the first model.
+        kl: Weight of the distance, estimated as r - 1 - log r with r the ratio of probabilities (Schulman 2020).
+    """
+    now = log_probabilities(learner, batch)
+    weight = advantage[:, None].expand(batch.labels.shape)[batch.labels != IGNORED]
+    ahead = before - now
+    distance = ahead.exp() - 1 - ahead
+    # The gradient of exp(now - now) is that of log p; written so, the sum reads as the surrogate of the papers.
+    ratio = (now - now.detach()).exp()
+    return (kl * distance - ratio * weight).sum(), float(distance.detach().sum())
+
+
+def watch(model: str, options: RlOptions) -> dict[str, float]:
+    """Success rates by task on scenes that are not learned from, with greedy answers."""
+    backend = QwenVL(model)
+    found = {}
+    for task in options.tasks if options.watched else ():
+        config = replace(options.config, task=task, model=model)
+        seeds = range(FIRST_WATCHED_SEED, min(FIRST_SEED, FIRST_WATCHED_SEED + options.watched))
+        episodes = list(drive((perform(config, seed, backend) for seed in seeds), backend, 8))
+        found[task] = sum(episode.outcome is Outcome.SUCCESS for episode in episodes) / len(episodes)
+    return found
