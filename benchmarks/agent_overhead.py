@@ -10,10 +10,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.errors import ModelUnavailable
-from qwenarm.factory import RunConfig, make_backend, perform
-from qwenarm.types import Episode
+from qwenarm.factory import make_backend, perform
+from qwenarm.types import Episode, RunConfig
 
 RESULTS = Path(__file__).parent / "results"
 NOT_OURS = ("model", "physics", "render")

@@ -18,9 +18,10 @@ import numpy as np
 
 from qwenarm.diagnosis.find_cause import Case, Finding, find_cause
 from qwenarm.env import ArmEnv
-from qwenarm.episode.rollout import drive, play
+from qwenarm.episode.drive import drive
+from qwenarm.episode.rollout import play
 from qwenarm.evaluation.stats import wilson
-from qwenarm.factory import RunConfig, make_env
+from qwenarm.factory import make_env
 from qwenarm.mind.vlm_policy import Deciding
 from qwenarm.policies import Context, policy_entry
 from qwenarm.tasks import oracle_call
@@ -31,6 +32,8 @@ from qwenarm.types import (
     ImagePoint,
     Observation,
     Outcome,
+    RunConfig,
+    RunInfo,
     SkillCall,
     Turn,
 )
@@ -193,7 +196,7 @@ def failed(breakage: Breakage, task: str, level: int, seeds: Iterator[int]) -> I
     config = RunConfig(task, level, policy="oracle")
     for seed in seeds:
         env = breakage.env(config)
-        (episode,) = drive([play(env, breakage.policy(env, seed), seed)])
+        (episode,) = drive([play(env, breakage.policy(env, seed), RunInfo(config, seed))])
         env.close()
         if episode.outcome is not Outcome.SUCCESS:
             case = Case(episode, lambda: breakage.env(config), lambda env, seed=seed: breakage.policy(env, seed))

@@ -14,7 +14,7 @@ from rich.console import Console
 from qwenarm.cli.progress import show_evaluation
 from qwenarm.evaluation.evaluate import Score, plan, scores
 from qwenarm.evaluation.ledger import rows
-from qwenarm.factory import RunConfig
+from qwenarm.types import RunConfig
 
 RESULTS = Path(__file__).parent / "results" / "closed_loop.json"
 TASKS = "put,stack,sort"
@@ -41,8 +41,8 @@ def measure(config: RunConfig, seeds: int, out: Path, workers: int) -> list[Scor
 
 def text(score: Score) -> str:
     """ "93/100 = 93 % (86-97)"."""
-    low, high = (round(100 * bound) for bound in score.interval)
-    return f"{score.successes}/{score.n} = {score.successes / score.n:.0%} ({low}–{high})".replace("%", " %")
+    rate = score.rate
+    return f"{rate.k}/{rate.n} = {100 * rate.value:.0f} % ({100 * rate.low:.0f}–{100 * rate.high:.0f})"
 
 
 def main() -> None:
@@ -54,9 +54,9 @@ def main() -> None:
     found = {who: measure(config, seeds, args.out, args.workers) for who, config, seeds in ROWS}
     print("| policy | n per task | put | stack (two) | sort |\n| --- | --- | --- | --- | --- |")
     for who, row in found.items():
-        print(f"| {who} | {row[0].n} | {' | '.join(map(text, row))} |")
+        print(f"| {who} | {row[0].rate.n} | {' | '.join(map(text, row))} |")
     entries = [
-        {"who": who, "task": s.cell.task, "successes": s.successes, "n": s.n, "interval": s.interval}
+        {"who": who, "task": s.cell.task, "successes": s.rate.k, "n": s.rate.n, "interval": (s.rate.low, s.rate.high)}
         for who, row in found.items()
         for s in row
     ]

@@ -26,7 +26,7 @@ import torch
 from PIL import Image
 
 from qwenarm.episode.rollout import observe
-from qwenarm.factory import RunConfig, make_env
+from qwenarm.factory import make_env
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.checkpoints.load import load_model
 from qwenarm.mind.constrained.lark import available
@@ -37,7 +37,7 @@ from qwenarm.mind.prompt.messages import parse, to_prompt
 from qwenarm.mind.prompt.presets import QWEN, Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.skills import specs
-from qwenarm.types import Completion, Decision, Observation, Prompt, SkillCall, SkillResult, Turn
+from qwenarm.types import Completion, Decision, Observation, Prompt, RunConfig, SkillCall, SkillResult, Turn
 
 RESULTS = Path(__file__).parent / "results"
 GOAL = 3.0

@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qwenarm.episode.trace import read
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import Begun, Plan, evaluate, plan
-from qwenarm.factory import RunConfig, make_backend
+from qwenarm.factory import make_backend
+from qwenarm.types import RunConfig
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("model", "render", "physics")
@@ -66,19 +68,17 @@ def run(what: Plan, folder: Path, workers: int, batch: int) -> Played:
 def seconds(folder: Path) -> Counter[str]:
     """Wall seconds of all episodes by what they were spent on."""
     found: Counter[str] = Counter()
-    for line in ledger.lines(folder):
-        whole = line["setup"]["seconds"]
-        for turn in line["turns"]:
-            found.update({part: spent for part, spent in turn["seconds"].items() if part not in whole})
+    for episode in read(folder, images=False).episodes:
+        whole = episode.run.seconds
+        for turn in episode.turns:
+            found.update({part: spent for part, spent in turn.seconds.items() if part not in whole})
         found.update(whole)
     return found
 
 
 def ledger_hash(folder: Path) -> str:
     """Of all episodes, in the order of their keys, without what the wall clock put there."""
-    marks = sorted(
-        json.dumps(line["setup"]["key"], sort_keys=True) + ledger.fingerprint(line) for line in ledger.lines(folder)
-    )
+    marks = sorted(f"{key} {digest}" for key, digest in ledger.fingerprints(folder))
     return hashlib.sha256("".join(marks).encode()).hexdigest()
 
 

@@ -17,9 +17,9 @@ from collections import Counter
 from pathlib import Path
 
 from qwenarm.episode.trace import FILE
-from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import evaluate, plan
-from qwenarm.factory import RunConfig
+from qwenarm.evaluation.ledger import fingerprints
+from qwenarm.types import RunConfig
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 200
@@ -59,13 +59,6 @@ def kill_once(folder: Path, dice: random.Random) -> str:
     return f"{workers} worker{'s'[: workers > 1]}, {'starting' if not episodes else 'playing'}"
 
 
-def lines_of(folder: Path) -> list[tuple[str, str]]:
-    """(key, fingerprint) of every whole line."""
-    return [
-        (json.dumps(line["setup"]["key"], sort_keys=True), ledger.fingerprint(line)) for line in ledger.lines(folder)
-    ]
-
-
 def play(folder: Path, seeds: int) -> None:
     """The same evaluation to its end, or less of it, in this process and undisturbed."""
     for _ in evaluate(plan(RunConfig(policy=POLICY), tasks="put", seeds=seeds, controls=CONTROL), folder, batch=2):
@@ -91,11 +84,11 @@ def main() -> None:
             before = after
             stand = before.count(b"\n")
             print(f"killed {number + 1} of {args.moments}, {stand} episodes stand", flush=True)
-        found = Counter(key for key, _ in lines_of(killed))
-        seeds = 1 + max(json.loads(key)["seed"] for key in found) - min(json.loads(key)["seed"] for key in found)
+        found = {key.seed for key, _ in fingerprints(killed)}
+        seeds = 1 + max(found) - min(found)
         play(killed, seeds)
         play(whole, seeds)
-        lines, expected = lines_of(killed), dict(lines_of(whole))
+        lines, expected = list(fingerprints(killed)), dict(fingerprints(whole))
         keys = Counter(key for key, _ in lines)
         result = {
             "moments": dict(moments),

@@ -7,8 +7,9 @@ import argparse
 from pathlib import Path
 
 from qwenarm.display.film import FilmRecorder
-from qwenarm.episode.rollout import drive
-from qwenarm.factory import RunConfig, make_backend, perform
+from qwenarm.episode.drive import drive
+from qwenarm.factory import make_backend, perform
+from qwenarm.types import RunConfig
 
 GIF = Path(__file__).parent / "media" / "demo.gif"
 MAX_BYTES = 1_000_000

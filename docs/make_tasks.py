@@ -18,12 +18,12 @@ from PIL import Image, ImageDraw, ImageFont
 from qwenarm.body.simulation import Body
 from qwenarm.display.captions import short_call
 from qwenarm.env import ArmEnv
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.episode.watchers import Watcher
-from qwenarm.factory import RunConfig, perform
+from qwenarm.factory import perform
 from qwenarm.registry import list_names, load
 from qwenarm.tasks import Goal, InstructionUpdates, MoveGoal, Setup
-from qwenarm.types import Episode, Observation, SkillCall
+from qwenarm.types import Episode, Observation, RunConfig, SkillCall
 
 PAGE = Path(__file__).parent / "tasks.md"
 MEDIA = Path(__file__).parent / "media" / "tasks"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES
 from qwenarm.body.state import WorldState
-from qwenarm.episode.rollout import drive
-from qwenarm.factory import RunConfig, perform
+from qwenarm.episode.drive import drive
+from qwenarm.factory import perform
 from qwenarm.tasks import SceneBuilder, Setup, Task
-from qwenarm.types import SkillCall
+from qwenarm.types import RunConfig, SkillCall
 
 
 @dataclass(frozen=True)

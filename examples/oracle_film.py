@@ -8,8 +8,9 @@ from pathlib import Path
 
 from qwenarm.display.episode_page import write_page
 from qwenarm.display.film import FilmRecorder
-from qwenarm.episode.rollout import drive
-from qwenarm.factory import RunConfig, perform
+from qwenarm.episode.drive import drive
+from qwenarm.factory import perform
+from qwenarm.types import RunConfig
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,10 +8,10 @@ import argparse
 from pathlib import Path
 
 from qwenarm.display.episode_page import write_page
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.episode.watchers import Watcher
-from qwenarm.factory import RunConfig, make_backend, perform
-from qwenarm.types import Episode, SkillCall, SkillResult
+from qwenarm.factory import make_backend, perform
+from qwenarm.types import Episode, RunConfig, SkillCall, SkillResult
 
 
 class Diary(Watcher):

@@ -9,10 +9,11 @@ from collections import Counter
 from pathlib import Path
 
 from qwenarm.display.episode_page import write_page
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.episode.trace import Trace
-from qwenarm.factory import RunConfig, perform
+from qwenarm.factory import perform
 from qwenarm.mind.open_model import open_model
+from qwenarm.types import RunConfig
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.evaluation.evaluate import FIRST_SEED
-from qwenarm.factory import RunConfig, make_backend, perform
+from qwenarm.factory import make_backend, perform
 from qwenarm.mind.backends import Backend
 from qwenarm.mind.checkpoints.load import bundled_folder
-from qwenarm.types import Episode, Outcome
+from qwenarm.types import Episode, Outcome, RunConfig
 
 pytestmark = pytest.mark.render
 SEEDS = range(FIRST_SEED, FIRST_SEED + 6)

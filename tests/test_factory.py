@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from qwenarm.body.objects.spec import HELD_OUT
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.errors import UnknownName
-from qwenarm.factory import COMBOS, RunConfig, assumed, config_of, make_backend, make_env, make_policy, perform
+from qwenarm.factory import COMBOS, assumed, make_backend, make_env, make_policy, perform
 from qwenarm.mind.backends.scripted import Scripted
-from qwenarm.types import Frame, Observation, Proprio
+from qwenarm.types import Frame, Observation, Proprio, RunConfig
 
 
 @pytest.mark.parametrize("combos", COMBOS)
@@ -41,7 +41,7 @@ def test_an_episode_knows_what_was_chosen():
     config = RunConfig("put", combos="seen", perturbations=(("light", 1),), cameras="overhead")
     backend = make_backend(config)
     (episode,) = drive([perform(config, 0, backend)], backend)
-    assert config_of(episode) == config
+    assert episode.run.config == config
     assert [frame.camera for frame in episode.turns[0].observation.frames] == ["overhead"]
     assert all(call.args["at"].camera == "overhead" for t in episode.turns for call in t.decision.calls if call.args)
 

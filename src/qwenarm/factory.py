@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from qwenarm.body.cameras import cameras_named
@@ -13,9 +12,8 @@ from qwenarm.episode.metrics import Metrics
 from qwenarm.episode.rollout import Play, play
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.prompt.presets import Altitude
-from qwenarm.perturbations import Perturbations, parse, spell
 from qwenarm.policies import Context, policy_entry
-from qwenarm.types import Episode
+from qwenarm.types import RunConfig, RunInfo
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
@@ -29,36 +27,6 @@ COMBOS = ("all", "seen", "unseen")
 ALTITUDES: tuple[str, ...] = get_args(Altitude)
 OTHER_SEEDS = 8
 """How many other seeds a privileged policy may look at, to find another instruction."""
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What is played. words: an instruction in free words that makes its own scene, or "" for one of the task's own.
-
-    perturbations: (axis, strength) pairs, in the order of ``qwenarm.perturbations.checked``. clock: see ``clock.py``.
-    cameras: what a model is shown, names with commas, or "" for those of its preset.
-    """
-
-    task: str = "put"
-    level: int = 1
-    arm: str = "panda"
-    policy: str = "vlm"
-    model: str = "bundled"
-    altitude: str = "step"
-    words: str = ""
-    combos: str = "all"
-    perturbations: Perturbations = ()
-    clock: str = "paused"
-    cameras: str = ""
-
-    def options(self) -> dict[str, Any]:
-        """What of it the command line needs beside the scene."""
-        model = {"model": self.model, "altitude": self.altitude} if policy_entry(self.policy).needs_model else {}
-        model |= {"cameras": self.cameras} if model and self.cameras else {}
-        combos = {} if self.combos == "all" else {"combos": self.combos}
-        perturbations = {"perturbations": spell(self.perturbations)} if self.perturbations else {}
-        clock = {} if self.clock == "paused" else {"clock": self.clock}
-        return {"policy": self.policy, **model, **combos, **perturbations, **clock}
 
 
 def make_env(config: RunConfig) -> ArmEnv:
@@ -84,12 +52,12 @@ def allowed_combos(name: str) -> Combos | None:
 def make_backend(config: RunConfig) -> Backend | None:
     """The model, or None for a policy that asks none. Raises UnknownName, BadInput and ModelUnavailable."""
     entry = policy_entry(config.policy)
-    if config.altitude not in ALTITUDES:
-        raise UnknownName("altitude", config.altitude, ALTITUDES)
     parse_clock(config.clock)
-    cameras_named(config.cameras)
     if not entry.needs_model:
         return None
+    if config.altitude not in ALTITUDES:
+        raise UnknownName("altitude", config.altitude, ALTITUDES)
+    cameras_named(config.cameras)
     from qwenarm.mind.open_model import open_model
 
     return open_model(config.model)
@@ -133,29 +101,21 @@ def perform(
     seed: int,
     backend: Backend | None,
     watchers: Sequence[Watcher] = (),
-    setup: Mapping[str, Any] | None = None,
+    suite: str = "",
 ) -> Play:
-    """One episode from nothing to nothing: its environment is made when it begins and closed when it ends.
+    """One episode, with an environment that is made when it begins and closed when it ends.
 
-    setup: what else shall be recorded.
+    Args:
+        config: What is played.
+        seed: Of the scene.
+        backend: The model, for a policy that asks one.
+        watchers: Told of every event, after ``Metrics``.
+        suite: To be recorded with an episode of an evaluation.
     """
     env = make_env(config)
     try:
         policy = make_policy(config, env, seed, backend)
-        kept = {"options": config.options(), "words": config.words, **(setup or {})}
-        return (yield from play(env, policy, seed, [Metrics(), *watchers], kept, config.clock))
+        run = RunInfo(config if policy_entry(config.policy).needs_model else config.without_model(), seed, suite)
+        return (yield from play(env, policy, run, [Metrics(), *watchers]))
     finally:
         env.close()
-
-
-def env_of(episode: Episode) -> ArmEnv:
-    """An environment like the one in which an episode was recorded."""
-    return make_env(config_of(episode))
-
-
-def config_of(episode: Episode) -> RunConfig:
-    """What was chosen when an episode was recorded."""
-    options = dict(episode.setup.get("options", {}))
-    perturbations = parse(options.pop("perturbations", ""))
-    words = episode.setup.get("words", "")
-    return RunConfig(episode.task, episode.level, episode.arm, words=words, perturbations=perturbations, **options)

@@ -1,4 +1,4 @@
-"""The corridor: the few types that body and mind share. No mujoco and no torch in here.
+"""The types that body, mind and everything above them share. Pure data: no mujoco and no torch in here.
 
 Conventions, everywhere in the project:
 
@@ -11,7 +11,7 @@ Conventions, everywhere in the project:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -214,21 +214,87 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Episode:
-    """One finished episode: everything that evaluation, pages and training read.
-    Nothing is re-derived from live state."""
+class RunConfig:
+    """What is played: everything that an episode depends on, except its seed and the versions.
 
-    task: str
-    level: int
-    arm: str
-    policy: str
+    policy: a name from the registry of policies. model, altitude, cameras: only for a policy that asks a model; cameras
+    are names separated by commas, "" for those of the model's preset. words: an instruction in free words that makes
+    its own scene, "" for the task's own. combos: which colour x shape pairs may appear. perturbations: (axis, strength)
+    pairs as ``perturbations.checked`` returns them. clock: see ``episode/clock.py``.
+    """
+
+    task: str = "put"
+    level: int = 1
+    arm: str = "panda"
+    policy: str = "vlm"
+    model: str = "bundled"
+    altitude: str = "step"
+    words: str = ""
+    combos: str = "all"
+    perturbations: tuple[tuple[str, int], ...] = ()
+    clock: str = "paused"
+    cameras: str = ""
+
+    def without_model(self) -> RunConfig:
+        """The same for a policy that asks no model."""
+        return replace(self, model="", altitude="", cameras="")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The record of one run: what was played, with what, and what it cost. Enough to play it again.
+
+    suite: the suite that it belongs to, "" outside an evaluation. policy: what the policy says about itself (model,
+    file hash, prompt hash, preset). cameras: those the policy was shown. versions: by package. metrics: see
+    ``episode/metrics.py``. task_metrics: what the task counts besides success. seconds: wall seconds of physics and
+    rendering over the whole run. watcher_failures: one sentence for each film or page that failed on the way.
+    """
+
+    config: RunConfig
     seed: int
+    suite: str = ""
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    cameras: tuple[str, ...] = ()
+    renderer: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    task_metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    watcher_failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One finished episode: everything that evaluation, pages and training read. Nothing is derived from live state.
+
+    progress: of the goal, in [0, 1], when the episode ended. final_hash: sha256 of the final qpos and qvel bytes, which
+    a replay must reproduce; "" if there was no world. detail: why it crashed, or why nobody could judge it.
+    """
+
+    run: RunInfo
     instruction: str
     turns: tuple[Turn, ...]
     outcome: Outcome
     progress: float
     final_hash: str
-    """sha256 over the final qpos and qvel bytes: replay must reproduce it."""
-    setup: Mapping[str, Any] = field(default_factory=dict)
-    """All that is needed to repeat it: model, preset, renderer, versions, cameras, free instruction or not."""
     detail: str = ""
+
+    @property
+    def task(self) -> str:
+        return self.run.config.task
+
+    @property
+    def level(self) -> int:
+        return self.run.config.level
+
+    @property
+    def arm(self) -> str:
+        return self.run.config.arm
+
+    @property
+    def policy(self) -> str:
+        return self.run.config.policy
+
+    @property
+    def seed(self) -> int:
+        return self.run.seed

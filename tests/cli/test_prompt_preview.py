@@ -9,11 +9,12 @@ from tests.mind.conftest import save
 
 from qwenarm.cli.main import main
 from qwenarm.cli.prompt_preview import memory_line, read_prompt, save_frames
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.errors import ModelUnavailable, UnknownName
-from qwenarm.factory import RunConfig, perform
+from qwenarm.factory import perform
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.families import FAMILIES
+from qwenarm.types import RunConfig
 
 pytestmark = pytest.mark.render
 

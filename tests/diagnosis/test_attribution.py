@@ -16,19 +16,20 @@ from qwenarm.diagnosis.ground_truth import Truth, labelled, on_plane, seen_at
 from qwenarm.diagnosis.ideal_skills import POINTS, IdealHands
 from qwenarm.diagnosis.oracle_replacements import MODULES, Unlimited
 from qwenarm.diagnosis.workers import case_of
-from qwenarm.episode.rollout import drive, play
+from qwenarm.episode.drive import drive
+from qwenarm.episode.rollout import play
 from qwenarm.episode.trace import Trace, read_at
 from qwenarm.episode.watchers import Tell
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.evaluate import evaluate, plan
-from qwenarm.factory import RunConfig, make_env, make_policy
+from qwenarm.factory import make_env, make_policy
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.perturbations import parse
 from qwenarm.registry import list_names
 from qwenarm.report.runs import read_run
 from qwenarm.skills import specs
 from qwenarm.tasks import oracle_call, oracle_point
-from qwenarm.types import Completion, Control, ImagePoint, Outcome, SkillCall
+from qwenarm.types import Completion, Control, ImagePoint, Outcome, RunConfig, RunInfo, SkillCall
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def scene(task="put", seed=3, level=2, **kwargs):
 def by_oracle(task, seed, level=1, act=None, **kwargs):
     config = RunConfig(task, level, policy="oracle", **kwargs)
     env = make_env(config)
-    (episode,) = drive([play(env, make_policy(config, env, seed, None), seed, act=act)])
+    (episode,) = drive([play(env, make_policy(config, env, seed, None), RunInfo(config, seed), act=act)])
     return episode
 
 
@@ -220,8 +221,7 @@ def fickle():
 def test_the_record_answers_and_nothing_is_asked_twice(tmp_path):
     backend, config = fickle(), RunConfig("put", policy="vlm")
     env = make_env(config)
-    kept = {"options": {"policy": "vlm"}}
-    (episode,) = drive([play(env, make_policy(config, env, 3, backend), 3, setup=kept)], backend)
+    (episode,) = drive([play(env, make_policy(config, env, 3, backend), RunInfo(config, 3))], backend)
     Trace(tmp_path).append(episode)
     stored = read_at(tmp_path, 0)
     assert set(recorded(stored)) == set(recorded(episode))
@@ -257,7 +257,7 @@ def test_an_interrupted_attribution_goes_on_and_the_report_reads_it(ledger):
     assert [(each.done, each.total) for each in rest] == [(2, 2)]
     assert path.read_text().startswith(before) and len(findings(ledger)) == 2
     assert list(attribute_all(ledger)) == []
-    assert {line["cause"] for line in findings(ledger)} == {"plan"}
+    assert {line["cause"] for line in findings(ledger).values()} == {"plan"}
     assert [record.cause.name for record in read_run(ledger).records if record.cause] == ["plan", "plan"]
 
 

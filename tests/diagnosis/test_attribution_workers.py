@@ -20,7 +20,7 @@ from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import evaluate, plan
 from qwenarm.evaluation.workers import Died
-from qwenarm.factory import RunConfig
+from qwenarm.types import RunConfig
 
 DEADLY = "tests.deadly:TASK"
 

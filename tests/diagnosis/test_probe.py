@@ -8,11 +8,11 @@ from qwenarm.cli.main import main
 from qwenarm.diagnosis.probe import HIT, NONE, OFF, OTHER, Scene, accuracies, check, probe, questions
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation.suites import FIRST_SEED
-from qwenarm.factory import RunConfig, make_env
+from qwenarm.factory import make_env
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.mind.coordinates import encode
 from qwenarm.tasks import oracle_point
-from qwenarm.types import Completion
+from qwenarm.types import Completion, RunConfig
 
 CELLS = [("put", 1)]
 FULL = 1000

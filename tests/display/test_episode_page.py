@@ -30,6 +30,8 @@ from qwenarm.types import (
     Outcome,
     Prompt,
     Proprio,
+    RunConfig,
+    RunInfo,
     SkillCall,
     SkillResult,
     Turn,
@@ -80,8 +82,8 @@ def an_episode(words: str = "put the red cube in the blue bowl") -> Episode:
             SkillResult(True),
         ),
     )
-    setup = {"words": True, "options": {"model": "bundled"}, "versions": {"mujoco": "3.10.0"}, "cameras": ["front"]}
-    return Episode("put", 1, "panda", "vlm", 7, words, turns, Outcome.SUCCESS, 1.0, "ab" * 32, setup)
+    run = RunInfo(RunConfig(words=words), 7, cameras=("front",), versions={"mujoco": "3.10.0"})
+    return Episode(run, words, turns, Outcome.SUCCESS, 1.0, "ab" * 32)
 
 
 def text_of(episode: Episode) -> str:
@@ -132,9 +134,10 @@ def hostile(episode: Episode) -> Episode:
         )
         for turn in episode.turns
     )
-    where = dict.fromkeys(("task", "arm", "policy", "instruction", "final_hash", "detail"), EVIL)
-    setup = {**episode.setup, EVIL: EVIL, "options": {"model": EVIL, EVIL: EVIL}}
-    return replace(episode, **where, turns=turns, setup=setup)
+    config = RunConfig(EVIL, arm=EVIL, policy=EVIL, model=EVIL, altitude=EVIL, words=EVIL, cameras=EVIL)
+    evil = {EVIL: EVIL}
+    run = RunInfo(config, 7, EVIL, evil, (EVIL,), EVIL, evil, watcher_failures=(EVIL,))
+    return replace(episode, run=run, instruction=EVIL, final_hash=EVIL, detail=EVIL, turns=turns)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.CRASHED])

@@ -10,10 +10,10 @@ from PIL import Image
 
 from qwenarm.display.film import FPS, FilmRecorder, framed, turn_starts_s
 from qwenarm.display.text import REPLACEMENT, drawable, font, wrap, write_lines
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.factory import RunConfig, make_env, perform
-from qwenarm.types import Decision, Episode, Frame, ImagePoint, Observation, SkillCall
+from qwenarm.factory import make_env, perform
+from qwenarm.types import Decision, Episode, Frame, ImagePoint, Observation, RunConfig, SkillCall
 
 SMALL = (90, 160)
 CHINESE = "把红色方块放进蓝色的碗里，"
@@ -48,7 +48,7 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Episode, list[Time
 @pytest.mark.render
 def test_an_episode_becomes_a_film_of_its_length(filmed):
     episode, recorders = filmed
-    assert all(recorder.written for recorder in recorders) and "watchers that failed" not in episode.setup
+    assert all(recorder.written for recorder in recorders) and not episode.run.watcher_failures
     film = iio.imread(recorders[0].path)
     moving_s = sum(turn.sim_time_s for turn in episode.turns) / 4
     assert film.shape[1:] == (*SMALL, 3)

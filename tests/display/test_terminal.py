@@ -20,6 +20,8 @@ from qwenarm.types import (
     Observation,
     Outcome,
     Proprio,
+    RunConfig,
+    RunInfo,
     SkillCall,
     SkillResult,
     Turn,
@@ -54,7 +56,7 @@ def shown(
             view.calling(replace(call, args={"at": words}))
             view.stepped(made(time_s=1.5))
         view.turned(turn)
-    view.finished(Episode("put", 1, "panda", "vlm", 3, words, TURNS, outcome, 0.0, "", detail=f"[red]boom {words}"))
+    view.finished(Episode(RunInfo(RunConfig(), 3), words, TURNS, outcome, 0.0, "", f"[red]boom {words}"))
     return text.getvalue()
 
 

@@ -11,12 +11,13 @@ from qwenarm.cli import main as cli
 from qwenarm.env import ArmEnv
 from qwenarm.episode import trace
 from qwenarm.episode.clock import Clock, parse_clock
+from qwenarm.episode.drive import drive
 from qwenarm.episode.replay import replay
-from qwenarm.episode.rollout import drive, play
+from qwenarm.episode.rollout import play
 from qwenarm.errors import BadInput
-from qwenarm.factory import RunConfig, env_of, make_policy, perform
+from qwenarm.factory import make_env, make_policy, perform
 from qwenarm.mind.backends.scripted import Scripted
-from qwenarm.types import Completion, Decision, Observation, Proprio, Turn
+from qwenarm.types import Completion, Decision, Observation, Proprio, RunConfig, RunInfo, Turn
 
 LOOK = '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>'
 STRIDE = 0.001
@@ -52,7 +53,7 @@ def played(clock, texts=(LOOK, LOOK), seconds=0.0, policy="vlm"):
     env = Drifting("put", cameras=())
     backend = Timed(texts, seconds)
     chosen = make_policy(RunConfig(policy=policy, clock=clock), env, 3, backend)
-    (episode,) = drive([play(env, chosen, 3, setup={}, clock=clock)], backend)
+    (episode,) = drive([play(env, chosen, RunInfo(RunConfig(clock=clock), 3))], backend)
     return episode, env
 
 
@@ -103,7 +104,7 @@ def test_while_the_model_thinks_the_world_goes_on_and_the_arm_does_not():
         seen[clock] = [turn.observation.frames[0].rgb for turn in episode.turns]
         qpos = [turn.observation.proprio.qpos for turn in episode.turns]
         np.testing.assert_allclose(qpos[1], qpos[0], atol=2e-3)
-        assert episode.setup["clock"] == clock
+        assert episode.run.config.clock == clock
     assert moved["latency:0.5"][1] - moved["paused"][1] == pytest.approx(0.5)
     assert np.array_equal(seen["paused"][0], seen["latency:0.5"][0])
     assert not np.array_equal(seen["paused"][1], seen["latency:0.5"][1])
@@ -133,12 +134,12 @@ def test_a_control_works_under_the_same_clock():
     choices = [RunConfig(policy="oracle", clock=clock) for clock in ("paused", "latency:1")]
     paused, late = [next(drive([perform(config, 5, None)])) for config in choices]
     assert paused.outcome == late.outcome == "success"
-    spent = late.setup["metrics"]["sim_s"] - paused.setup["metrics"]["sim_s"]
-    assert spent == pytest.approx(late.setup["metrics"]["decisions"], abs=1.0)
+    spent = late.run.metrics["sim_s"] - paused.run.metrics["sim_s"]
+    assert spent == pytest.approx(late.run.metrics["decisions"], abs=1.0)
 
 
 def test_one_run_keeps_its_clock_too(tmp_path):
     words = ["run", "--policy", "idle", "--no-film", "--clock", "latency:1", "--out", str(tmp_path)]
     assert cli.main(words) == 0
     (episode,) = trace.read(tmp_path).episodes
-    assert episode.setup["clock"] == "latency:1" and replay(env_of(episode), episode).same
+    assert episode.run.config.clock == "latency:1" and replay(make_env(episode.run.config), episode).same

@@ -12,12 +12,12 @@ from qwenarm.body.objects.spec import make_spec
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body
+from qwenarm.episode.drive import drive
 from qwenarm.episode.metrics import FIRM, Grip, Touch, jerk_rms, path_length
-from qwenarm.episode.rollout import drive
-from qwenarm.factory import RunConfig, perform
+from qwenarm.factory import perform
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.perturbations import parse
-from qwenarm.types import Control, ImagePoint, SkillCall
+from qwenarm.types import Control, ImagePoint, RunConfig, SkillCall
 
 TIMES = np.arange(40)[:, None] * CONTROL_PERIOD_S
 WAY = np.array([0.3, -0.2, 0.6])
@@ -25,7 +25,7 @@ WAY = np.array([0.3, -0.2, 0.6])
 
 def metrics(config, seed=5, backend=None):
     (episode,) = drive([perform(config, seed, backend)], backend)
-    return episode.setup["metrics"], episode
+    return episode.run.metrics, episode
 
 
 def test_the_length_of_a_path_is_that_of_its_pieces_and_does_not_depend_on_where_it_lies():

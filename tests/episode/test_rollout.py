@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from qwenarm.episode import rollout
-from qwenarm.episode.rollout import SETTLE_S, STOPPED, Play, Stopped, drive, play, play_alone
+from qwenarm.episode.drive import drive, play_alone
+from qwenarm.episode.rollout import SETTLE_S, STOPPED, Play, Stopped, play
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput, ModelUnavailable
-from qwenarm.factory import RunConfig, perform
+from qwenarm.factory import perform
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.types import (
     Completion,
@@ -26,6 +27,8 @@ from qwenarm.types import (
     Outcome,
     Prompt,
     Proprio,
+    RunConfig,
+    RunInfo,
     SkillCall,
     SkillResult,
 )
@@ -107,10 +110,10 @@ def fake_skills(monkeypatch):
     monkeypatch.setattr(rollout, "run_skill", fake_run)
 
 
-def playing(env: Any = None, policy: Any = None, seed: int = 0, watchers: Sequence[Watcher] = (), **setup) -> Play:
+def playing(env: Any = None, policy: Any = None, seed: int = 0, watchers: Sequence[Watcher] = ()) -> Play:
     """An episode on the fake body."""
     world: Any = env or FakeEnv()
-    return play(world, policy or Words(), seed, watchers, setup)
+    return play(world, policy or Words(), RunInfo(RunConfig("count", arm="fake", policy="words"), seed), watchers)
 
 
 class Words:
@@ -361,7 +364,7 @@ def test_seconds_add_up_and_the_wait_for_the_model_is_not_the_episodes():
     assert 0 <= turn.seconds["other"] < 0.1
     in_turns = {part: sum(turn.seconds[part] for turn in episode.turns) for part in ("physics", "render")}
     in_turns["physics"] += 0.001 * round(SETTLE_S / 0.05)
-    assert episode.setup["seconds"] == pytest.approx(in_turns)
+    assert episode.run.seconds == pytest.approx(in_turns)
 
 
 class Log(Watcher):
@@ -378,7 +381,7 @@ def test_watchers_hear_everything_in_order():
     log = Log()
     one("count", "done", watchers=[log])
     turn = ["looked", "decided", "calling", *["stepped"] * 3, "called", "turned"]
-    assert log.events == ["started", *turn, *turn, "notes", "finished"]
+    assert log.events == ["started", *turn, *turn, "metrics", "finished"]
 
 
 def test_a_failing_watcher_changes_nothing_but_is_reported():
@@ -389,15 +392,15 @@ def test_a_failing_watcher_changes_nothing_but_is_reported():
 
     bare, filmed = one("count", "done"), one("count", "done", watchers=[Film()])
     assert key(bare) == key(filmed)
-    assert filmed.setup["watchers that failed"] == ["Film.stepped: OSError: disk full"]
+    assert filmed.run.watcher_failures == ("Film.stepped: OSError: disk full",)
     assert filmed.turns[0].seconds["render"] == pytest.approx(0.002)  # the film's own rendering is not counted
 
 
 def test_what_is_needed_to_repeat_it_is_recorded():
-    (episode,) = drive([playing(seed=3, options={"model": "x"})], Replies("done"))
-    assert episode.setup["policy"] == {"model": "none"} and episode.setup["options"] == {"model": "x"}
-    assert {"python", "machine", "mujoco"} <= set(episode.setup["versions"])
-    assert replace(episode, seed=4).seed == 4 and episode.instruction == "count to 2"
+    (episode,) = drive([playing(seed=3)], Replies("done"))
+    assert episode.run.policy == {"model": "none"} and episode.run.cameras == ("front",)
+    assert (episode.task, episode.seed, episode.arm) == ("count", 3, "fake")
+    assert {"python", "machine", "mujoco"} <= set(episode.run.versions) and episode.run.renderer
 
 
 def gambler(prompt):

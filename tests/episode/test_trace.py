@@ -25,6 +25,8 @@ from qwenarm.types import (
     Outcome,
     Prompt,
     Proprio,
+    RunConfig,
+    RunInfo,
     SkillCall,
     SkillResult,
     Turn,
@@ -70,20 +72,30 @@ turns = st.builds(
     st.dictionaries(words, st.integers(0, 9), max_size=2),
     fraction,
 )
+numbers = st.dictionaries(words, number, max_size=2)
+configs = st.builds(
+    RunConfig,
+    task=words,
+    level=st.integers(1, 5),
+    words=words,
+    perturbations=st.lists(st.tuples(words, st.integers(1, 3)), max_size=2).map(tuple),
+)
+runs = st.builds(
+    RunInfo,
+    config=configs,
+    seed=st.integers(0, 2**40),
+    suite=words,
+    policy=st.dictionaries(words, words | number | st.none() | st.booleans(), max_size=2),
+    cameras=st.lists(words, max_size=2).map(tuple),
+    renderer=words,
+    versions=st.dictionaries(words, words, max_size=2),
+    metrics=numbers,
+    task_metrics=numbers,
+    seconds=numbers,
+    watcher_failures=st.lists(words, max_size=2).map(tuple),
+)
 episodes = st.builds(
-    Episode,
-    words,
-    st.integers(1, 5),
-    words,
-    words,
-    st.integers(0, 2**40),
-    words,
-    st.lists(turns, max_size=2).map(tuple),
-    st.sampled_from(Outcome),
-    fraction,
-    words,
-    st.dictionaries(words, words | number | st.none(), max_size=2),
-    words,
+    Episode, runs, words, st.lists(turns, max_size=2).map(tuple), st.sampled_from(Outcome), fraction, words, words
 )
 
 
@@ -109,7 +121,7 @@ def an_episode(seed: int = 0, turns: int = 2) -> Episode:
         (SkillResult(True, "ok"),),
     )
     many = tuple(replace(turn, index=i) for i in range(turns))
-    return Episode("put", 1, "panda", "oracle", seed, "pick it", many, Outcome.SUCCESS, 1.0, "abc")
+    return Episode(RunInfo(RunConfig(policy="oracle"), seed), "pick it", many, Outcome.SUCCESS, 1.0, "abc")
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -120,12 +132,44 @@ def test_an_episode_comes_back_as_it_was(tmp_path_factory, episode):
     reading = trace.read(folder)
     assert reading.problems == ()
     assert same(reading.episodes, (episode,))
+    ((_, head),) = trace.scan(folder)
+    for part in ("run", "instruction", "outcome", "progress", "final_hash", "detail"):
+        assert same(getattr(head, part), getattr(episode, part))
+    assert head.curve == tuple(turn.progress for turn in episode.turns)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_changed_byte_anywhere_in_a_line_is_noticed_and_the_other_lines_count(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("trace")
+    for seed in range(3):
+        trace.Trace(folder).append(an_episode(seed))
+    first, second, third = (folder / trace.FILE).read_bytes().splitlines(keepends=True)
+    place = data.draw(st.integers(0, len(second) - 2))
+    byte = data.draw(st.integers(1, 255).filter(lambda byte: byte not in (10, second[place])))
+    damaged = second[:place] + bytes([byte]) + second[place + 1 :]
+    (folder / trace.FILE).write_bytes(first + damaged + third)
+    problems = []
+    assert [head.run.seed for _, head in trace.scan(folder, problems)] == [0, 2]
+    reading = trace.read(folder)
+    assert [episode.seed for episode in reading.episodes] == [0, 2] and reading.problems == tuple(problems)
+    assert len(problems) == 1 and "line 2 " in problems[0]
+
+
+def test_of_many_damaged_lines_some_are_named_and_all_are_counted(tmp_path):
+    trace.Trace(tmp_path).append(an_episode())
+    with open(tmp_path / trace.FILE, "a") as file:
+        file.write("{}\n" * 20)
+    (problem,) = trace.read(tmp_path).problems
+    assert "lines 2, 3, 4, 5, 6 and 15 more cannot be read and do not count" in problem
 
 
 def test_numpy_scalars_become_plain_numbers(tmp_path):
-    trace.Trace(tmp_path).append(replace(an_episode(), progress=np.float32(0.5), setup={"n": np.int64(3)}))
+    episode = an_episode()
+    run = replace(episode.run, metrics={"n": np.int64(3)})
+    trace.Trace(tmp_path).append(replace(episode, progress=np.float32(0.5), run=run))
     (episode,) = trace.read(tmp_path).episodes
-    assert episode.progress == 0.5 and episode.setup == {"n": 3}
+    assert episode.progress == 0.5 and episode.run.metrics == {"n": 3}
 
 
 def test_equal_pictures_are_stored_once_and_can_be_left_out(tmp_path):
@@ -136,7 +180,7 @@ def test_equal_pictures_are_stored_once_and_can_be_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
-def test_a_half_written_last_line_is_reported_and_writing_goes_on(tmp_path, keep):
+def test_a_half_written_last_line_is_ignored_and_writing_goes_on(tmp_path, keep):
     writer = trace.Trace(tmp_path)
     writer.append(an_episode(1))
     whole = (tmp_path / trace.FILE).read_bytes()
@@ -146,7 +190,7 @@ def test_a_half_written_last_line_is_reported_and_writing_goes_on(tmp_path, keep
         file.truncate(size)
     reading = trace.read(tmp_path)
     assert [e.seed for e in reading.episodes] == [1]
-    assert len(reading.problems) == 1 and "half-written" in reading.problems[0]
+    assert reading.problems == ()
     writer.append(an_episode(3))
     reading = trace.read(tmp_path)
     assert [e.seed for e in reading.episodes] == [1, 3]
@@ -205,6 +249,12 @@ def test_many_writers_do_not_mix_their_lines(tmp_path):
     assert sorted(e.seed for e in reading.episodes) == list(range(20)) and reading.problems == ()
 
 
-def test_a_line_names_its_schema(tmp_path):
+def test_a_line_of_another_schema_is_left_out_in_one_sentence(tmp_path):
     trace.Trace(tmp_path).append(an_episode())
-    assert json.loads((tmp_path / trace.FILE).read_text())["schema"] == SCHEMA
+    line = json.loads((tmp_path / trace.FILE).read_text())
+    assert line["schema"] == SCHEMA
+    with open(tmp_path / trace.FILE, "a") as file:
+        file.write(json.dumps({**line, "schema": 1}) + "\n" + json.dumps({"schema": 1, "setup": {}}) + "\n")
+    reading = trace.read(tmp_path)
+    assert len(reading.episodes) == 1 and len(reading.problems) == 1
+    assert "lines 2 and 3" in reading.problems[0] and "schema 1 is of another version" in reading.problems[0]

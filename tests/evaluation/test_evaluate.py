@@ -14,17 +14,17 @@ from threading import Timer
 import pytest
 from tests.deadly import VICTIM
 
-from qwenarm.episode.trace import FILE
+from qwenarm.episode.trace import FILE, read
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation import evaluate as evaluating
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import Begun, evaluate, plan, scores
-from qwenarm.evaluation.ledger import MANIFEST, Row, fingerprint, policy_hash
+from qwenarm.evaluation.ledger import MANIFEST, Row, fingerprints, policy_hash
 from qwenarm.evaluation.scheduler import places
 from qwenarm.evaluation.suites import FIRST_SEED, SUITES
 from qwenarm.evaluation.workers import Died, Player
-from qwenarm.factory import RunConfig
 from qwenarm.policies import controls
+from qwenarm.types import Outcome, RunConfig
 
 DEADLY = "tests.deadly:TASK"
 
@@ -40,7 +40,7 @@ def play(folder, what, **how):
 
 def contents(folder):
     """Key -> fingerprint of every whole line; no key may stand there twice."""
-    found = [(json.dumps(line["setup"]["key"], sort_keys=True), fingerprint(line)) for line in ledger.lines(folder)]
+    found = list(fingerprints(folder))
     assert len(dict(found)) == len(found), "an episode stands twice in the ledger"
     return dict(found)
 
@@ -55,7 +55,7 @@ def alone(tmp_path_factory):
 
 def test_every_episode_is_played_once_and_told_as_it_is_stored(tmp_path):
     begun, *rows = play(tmp_path, planned(2))
-    assert begun == Begun(2, ()) and rows == ledger.rows(tmp_path)
+    assert begun == Begun(2, ()) and rows == list(ledger.rows(tmp_path))
     assert [(row.key.seed, row.outcome) for row in rows] == [(FIRST_SEED, "success"), (FIRST_SEED + 1, "success")]
     before = (tmp_path / FILE).read_bytes()
     assert play(tmp_path, planned(2)) == [Begun(2, tuple(rows))]
@@ -74,7 +74,8 @@ def test_an_episode_is_on_the_disk_before_it_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", watched)
     for event in evaluate(planned(2), tmp_path):
         if isinstance(event, Row):
-            assert synced[-1] == (tmp_path / FILE).stat().st_size and len(ledger.rows(tmp_path)) == len(synced) - 1
+            assert synced[-1] == (tmp_path / FILE).stat().st_size
+            assert len(list(ledger.rows(tmp_path))) == len(synced) - 1
     assert len(synced) == 3  # the manifest, and a line per episode
 
 
@@ -101,10 +102,10 @@ def test_an_episode_that_kills_two_workers_is_recorded_as_crashed_and_costs_no_o
     events = play(tmp_path, planned(tasks=DEADLY, policy="random", controls="oracle"), workers=2)
     mine = contents(tmp_path)
     assert mine.keys() == alone.keys() and any(isinstance(event, Died) for event in events)
-    differ = {json.loads(key)["seed"] for key in alone if mine[key] != alone[key]}
-    crashed = [line for line in ledger.lines(tmp_path) if line["outcome"] == "crashed"]
-    assert differ == {VICTIM} and {line["seed"] for line in crashed} == {VICTIM} and len(crashed) == 2
-    assert all("died twice (exit code -9)" in line["detail"] for line in crashed)
+    differ = {key.seed for key in alone if mine[key] != alone[key]}
+    crashed = [episode for episode in read(tmp_path).episodes if episode.outcome is Outcome.CRASHED]
+    assert differ == {VICTIM} and {episode.seed for episode in crashed} == {VICTIM} and len(crashed) == 2
+    assert all("died twice (exit code -9)" in episode.detail for episode in crashed)
 
 
 def test_killed_at_any_moment_nothing_is_lost_doubled_or_changed(tmp_path):
@@ -162,7 +163,7 @@ def test_the_manifest_tells_what_was_asked_for_and_of_what(tmp_path):
     manifest = ledger.read_manifest(tmp_path)
     first, second = manifest["runs"]
     assert first["policies"]["oracle"] == second["policies"]["oracle"]  # played once, counted for both
-    assert len(ledger.rows(tmp_path)) == 2 and second["episodes"] == 2
+    assert len(list(ledger.rows(tmp_path))) == 2 and second["episodes"] == 2
     assert {told["role"] for told in manifest["policies"].values()} == {"oracle", "idle"}
     play(tmp_path, planned(1))
     assert ledger.read_manifest(tmp_path) == manifest
@@ -200,7 +201,7 @@ def test_changed_episodes_stand_beside_their_control_and_only_the_oracle_accompa
     assert {score.cell.perturbations for score in scores(rows) if score.role == "oracle"} == {
         "", "light:1", "light:1,look:2",
     }  # fmt: skip
-    assert all(score.successes == 1 for score in scores(rows) if score.role == "oracle")
+    assert all(score.rate.k == 1 for score in scores(rows) if score.role == "oracle")
     assert scores(rows[::-1], what) == scores(sorted(rows, key=lambda row: what.roles.index(row.role)))
 
 

@@ -7,7 +7,7 @@ import pytest
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation.evaluate import plan
 from qwenarm.evaluation.suites import SUITES, Block, Cell, Suite, ad_hoc, suite_named
-from qwenarm.factory import RunConfig
+from qwenarm.types import RunConfig
 
 FROZEN = {
     "quick-v1": "f2ead761",

@@ -8,9 +8,9 @@ from qwenarm.body.rendering.raycast import RayCaster
 from qwenarm.body.rendering.renderer import Renderer, choose_renderer
 from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput
-from qwenarm.factory import RunConfig, perform
+from qwenarm.factory import perform
 from qwenarm.perturbations import parse
 from qwenarm.perturbations.text import _note, _written
 from qwenarm.perturbations.words import FRAMES, SYNONYMS, mistyped, paraphrased
@@ -18,7 +18,7 @@ from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
 from qwenarm.tasks.language.es_zh import ZH_COLORS, ZH_SHAPES, el
 from qwenarm.tasks.language.read_instruction import read
-from qwenarm.types import Outcome, SkillCall
+from qwenarm.types import Outcome, RunConfig, SkillCall
 
 
 def built(perturbations, task="put", seed=3, **kwargs) -> ArmEnv:

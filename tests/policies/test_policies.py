@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from qwenarm.body.cameras import project
-from qwenarm.episode.rollout import drive, execute, observe
+from qwenarm.episode.drive import drive
+from qwenarm.episode.rollout import execute, observe
 from qwenarm.episode.watchers import Tell
-from qwenarm.factory import RunConfig, make_env, make_policy, perform
+from qwenarm.factory import make_env, make_policy, perform
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.mind.coordinates import decode
 from qwenarm.policies import policy_entry
 from qwenarm.policies.state_text import with_line
 from qwenarm.policies.wrong_words import swapped
 from qwenarm.registry import list_names
-from qwenarm.types import Outcome, Prompt
+from qwenarm.types import Outcome, Prompt, RunConfig
 
 GIVE_UP = '<tool_call>\n{"name": "give_up", "arguments": {"reason": "no"}}\n</tool_call>'
 TASKS = list_names("tasks")
@@ -105,8 +106,8 @@ def test_a_control_is_judged_by_the_true_goal_and_its_record_says_what_it_is(rol
     assert [episode.outcome for episode in episodes] == [Outcome.GAVE_UP] * 2
     assert episodes[0].instruction == episodes[1].instruction
     assert episodes[0].final_hash == episodes[1].final_hash
-    described = episodes[1].setup["policy"]
-    assert described != episodes[0].setup["policy"] and episodes[1].policy == f"vlm-{role}"
+    described = episodes[1].run.policy
+    assert described != episodes[0].run.policy and episodes[1].policy == role
 
 
 def test_one_more_line_leaves_the_rest_of_the_prompt_alone():

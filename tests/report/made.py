@@ -1,16 +1,18 @@
 """Evaluations that nobody played: real ledgers and manifests with outcomes of our choice."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tests.display.test_episode_page import an_episode
 
-from qwenarm.episode.trace import FILE, Trace
+from qwenarm.episode.trace import FILE, Trace, to_line
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.suites import FIRST_SEED, Block, Suite
-from qwenarm.types import Episode, Outcome
+from qwenarm.types import Episode, Outcome, RunConfig, RunInfo
 
 Succeeds = Callable[[Key, str], bool]
 """Tells whether an episode succeeds, by its key and role."""
@@ -33,11 +35,18 @@ def by_seed(key: Key, role: str) -> bool:
 
 
 def episode(key: Key, role: str, succeeds: bool, model: str = "bundled") -> Episode:
-    options = {"policy": role, **({"model": model, "altitude": "step"} if role == "vlm" else {})}
-    setup = {**TEMPLATE.setup, "key": asdict(key), "options": options, "metrics": METRICS, "clock": key.clock}
+    pairs = (pair.split(":") for pair in key.perturbations.split(",") if pair)
+    perturbations = tuple((axis, int(strength)) for axis, strength in pairs)  # also strengths that no axis has
+    config = RunConfig(key.task, key.level, key.arm, role, model, perturbations=perturbations, clock=key.clock)
+    config = config if role == "vlm" else config.without_model()
+    run = RunInfo(config, key.seed, key.suite, told(role, model), ("front",), metrics=METRICS)
     outcome, progress = (Outcome.SUCCESS, 1.0) if succeeds else (Outcome.FAILURE, 0.25)
-    where = {"task": key.task, "level": key.level, "arm": key.arm, "policy": role, "seed": key.seed}
-    return replace(TEMPLATE, **where, outcome=outcome, progress=progress, setup=setup)
+    return replace(TEMPLATE, run=run, outcome=outcome, progress=progress)
+
+
+def told(role: str, model: str) -> dict[str, str]:
+    """What a policy says about itself."""
+    return {"role": role, "model": model}
 
 
 def evaluation(
@@ -50,7 +59,7 @@ def evaluation(
 ) -> Path:
     """A whole evaluation, as `qwenarm eval` would have left it."""
     played, trace = played or suite(), Trace(folder)
-    hashes = {role: f"{model}-{role}" for role in roles}
+    hashes = {role: ledger.policy_hash(told(role, model)) for role in roles}
     run = {
         "arm": "panda",
         "combos": "all",
@@ -82,6 +91,15 @@ def packed(trace: Trace, one: Episode) -> str:
     for name, data in found.pictures.items():
         (trace.folder / name).write_bytes(data)
     return found.line
+
+
+def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Changes the first line of a ledger, as somebody would who knows how to make the checksum fit."""
+    first, *rest = (folder / FILE).read_text().splitlines(keepends=True)
+    fields = json.loads(first)
+    del fields["schema"], fields["crc32"]
+    change(fields)
+    (folder / FILE).write_text("".join([to_line(fields), *rest]))
 
 
 def rates(records: Sequence[Mapping[str, str]]) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,10 @@ import pytest
 from tests.display.test_episode_page import chromium
 from tests.report.made import evaluation, suite
 
-from qwenarm.episode.trace import FILE
-from qwenarm.evaluation.ledger import Key
+from qwenarm.diagnosis.attribute import FILE as CAUSES
+from qwenarm.evaluation.ledger import Key, rows
 from qwenarm.policies import controls
 from qwenarm.report import write_report
-from qwenarm.report.runs import CAUSES
 
 pytestmark = pytest.mark.browser
 
@@ -42,10 +42,10 @@ FIRST = "[...document.querySelector('table.episodes').tBodies[0].rows].map(row =
 
 def attributed(folder: Path) -> None:
     """Every failure of the model has a cause, some of them several."""
-    keys = [json.loads(line)["setup"] for line in (folder / FILE).read_text().splitlines()]
-    failed = [setup["key"] for setup in keys if setup["options"]["policy"] == "vlm"]
+    failed = [asdict(row.key) for row in rows(folder) if row.role == "vlm"]
     causes = ("perception", "plan", "perception+plan")
-    lines = (json.dumps({"key": key, "cause": causes[i % 3], "also": ["control"]}) for i, key in enumerate(failed))
+    found = ({"key": key, "cause": causes[i % 3], "also": ["control"], "why": ""} for i, key in enumerate(failed))
+    lines = map(json.dumps, found)
     (folder / CAUSES).write_text("\n".join(lines) + "\n")
 
 

@@ -49,9 +49,9 @@ def test_compare_prints_pairs_differences_and_exact_tests(capsys, tmp_path):
     ("words", "told"),
     [
         (["report"], "There is no evaluation in runs/"),
-        (["report", "nowhere"], "No such file"),
-        (["report", "made", "nowhere"], "No such file"),
-        (["compare", "made", "nowhere"], "No such file"),
+        (["report", "nowhere"], "There is no episodes.jsonl"),
+        (["report", "made", "nowhere"], "There is no episodes.jsonl"),
+        (["compare", "made", "nowhere"], "There is no episodes.jsonl"),
         (["compare", "made", "made", "--who-b", "wizard"], "Valid: bundled, idle, oracle"),
         (["report", "made", "--out", "made/manifest.json/site"], "Cannot write the report"),
     ],

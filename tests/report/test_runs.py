@@ -2,15 +2,17 @@
 
 import json
 import os
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from tests.report.made import evaluation, suite
+from tests.report.made import TEMPLATE, evaluation, suite
 
-from qwenarm.episode.trace import FILE
+from qwenarm.diagnosis.attribute import FILE as CAUSES
+from qwenarm.episode.trace import FILE, pack, read_at, scan
 from qwenarm.errors import BadInput
-from qwenarm.evaluation.ledger import MANIFEST
-from qwenarm.report.runs import CAUSES, newest_run, read_run, read_runs
+from qwenarm.evaluation.ledger import MANIFEST, Key
+from qwenarm.report.runs import newest_run, read_run, read_runs
 
 SMALL = suite(("put",), 3, ("",))
 
@@ -18,6 +20,12 @@ SMALL = suite(("put",), 3, ("",))
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return evaluation(tmp_path / "run", SMALL, roles=("vlm", "oracle"))
+
+
+def foreign() -> str:
+    """A line that no evaluation has written."""
+    run = replace(TEMPLATE.run, suite="")
+    return pack(replace(TEMPLATE, run=run)).line
 
 
 def lines(folder: Path) -> list[bytes]:
@@ -28,40 +36,42 @@ def test_a_whole_run_has_no_problems_and_every_line(folder):
     run = read_run(folder)
     assert run.problems == () and len(run.records) == 6
     assert [record.line for record in run.records] == list(range(6))
-    raw = (folder / FILE).read_bytes()
     for record in run.records:
-        data = json.loads(raw[record.offset :].split(b"\n")[0])
-        assert data["seed"] == record.key.seed and data["outcome"] == record.outcome
+        episode = read_at(folder, record.offset)
+        assert Key.of(episode.run) == record.key and episode.outcome == record.outcome
 
 
-def test_a_half_written_last_line_is_told_and_not_counted(folder):
+def test_a_half_written_last_line_is_not_counted(folder):
     whole = (folder / FILE).read_bytes()
     (folder / FILE).write_bytes(whole[:-20])
     run = read_run(folder)
     assert len(run.records) == 5
-    assert any("half-written" in problem for problem in run.problems)
-    assert any("played 2 of 3" in problem for problem in run.problems)
+    (problem,) = run.problems
+    assert "played 2 of 3" in problem
 
 
 def test_broken_double_and_foreign_lines_are_counted_in_sentences(folder):
     first, _, *rest = lines(folder)
-    foreign = json.loads(first)
-    del foreign["setup"]["key"]
-    (folder / FILE).write_bytes(b"".join([b"{not json}\n", first, first, json.dumps(foreign).encode() + b"\n", *rest]))
+    (folder / FILE).write_bytes(b"".join([b"{not json}\n", first, first, foreign().encode(), *rest]))
     run = read_run(folder)
     told = "\n".join(run.problems)
     assert len(run.records) == 5
-    for words in ("cannot be read", "a second time", "not played by `qwenarm eval`", "vlm has played 2 of 3"):
+    for words in (
+        "line 1 cannot be read",
+        "1 episodes in the ledger for the second",
+        "not played by `qwenarm eval`",
+        "vlm has played 2 of 3",
+    ):
         assert words in told
 
 
 @pytest.mark.parametrize(
     ("prepare", "words"),
     [
-        (lambda folder: None, "No such file"),
-        (lambda folder: folder.mkdir(), "No such file"),
+        (lambda folder: None, "There is no episodes.jsonl"),
+        (lambda folder: folder.mkdir(), "There is no episodes.jsonl"),
         (lambda folder: (folder.mkdir(), (folder / FILE).touch()), "no episode"),
-        (lambda folder: (folder.mkdir(), (folder / FILE).write_text('{"half')), "half-written"),
+        (lambda folder: (folder.mkdir(), (folder / FILE).write_text('{"half')), "no episode"),
     ],
 )
 def test_a_run_without_episodes_is_bad_input(tmp_path, prepare, words):
@@ -85,21 +95,21 @@ def test_manifests_that_are_missing_damaged_or_changed_are_told(folder):
 
 
 def test_causes_belong_to_their_keys(folder):
-    keys = [json.loads(line)["setup"]["key"] for line in lines(folder)]
+    keys = [asdict(Key.of(head.run)) for _, head in scan(folder)]
     found = {"key": keys[1], "cause": "perception", "also": ["plan"], "why": "It pointed at the bowl.", "tried": {}}
-    told = [found, {"key": {"odd": 1}, "cause": "plan"}]
+    told = [found, {**found, "key": {"odd": 1}}]
     (folder / CAUSES).write_text("".join(json.dumps(each) + "\n" for each in told))
     run = read_run(folder)
     assert [record.why for record in run.records[:3]] == ["", "perception", ""]
     assert str(run.records[1].cause) == "perception (or plan): It pointed at the bowl."
-    assert any("1 lines cannot be read" in problem for problem in run.problems)
+    assert any("line 2 cannot be read" in problem for problem in run.problems)
 
 
 def test_the_newest_evaluation_is_the_one_that_was_written_to_last(tmp_path):
     old, new = (evaluation(tmp_path / name, SMALL, roles=("vlm",)) for name in ("b", "a"))
     os.utime(old / FILE, (1, 1))
     (tmp_path / "single-run").mkdir()
-    (tmp_path / "single-run" / FILE).write_text("{}\n")
+    (tmp_path / "single-run" / FILE).write_text(foreign())
     assert newest_run(tmp_path) == new
     with pytest.raises(BadInput, match="no evaluation"):
         newest_run(tmp_path / "nowhere")

@@ -1,7 +1,6 @@
 """The site: all of it is there, all of it is inside, every number agrees, and no rate stands without its interval."""
 
 import csv
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.display.test_episode_page import EVIL
-from tests.report.made import evaluation, rates, suite
+from tests.report.made import edited, evaluation, rates, suite
 
 from qwenarm import report as reports
 from qwenarm.episode.trace import FILE
 from qwenarm.errors import BadInput
+from qwenarm.evaluation import ledger
 from qwenarm.evaluation.ledger import MANIFEST, read_manifest
 from qwenarm.report import site as sites
 from qwenarm.report import write_report
@@ -147,9 +147,7 @@ def test_no_path_leads_out_of_a_run(tmp_path, name):
     (tmp_path / "private").mkdir()
     (tmp_path / "private" / "x.png").write_bytes(next((run / "frames").iterdir()).read_bytes())
     (run / "frames" / "link.png").symlink_to(tmp_path / "private" / "x.png")
-    line = json.loads((run / FILE).read_text())
-    line["turns"][0]["observation"]["frames"][0]["png"] = name
-    (run / FILE).write_text(json.dumps(line) + "\n")
+    edited(run, lambda line: line["turns"][0]["observation"]["frames"][0].update(png=name))
     written = write_report([run], tmp_path / "site")
     assert written.pages == 0 and "No page for line 1" in written.problems[0]
     assert not any(path.name in ("x.png", "link.png") for path in (tmp_path / "site").rglob("*"))
@@ -174,8 +172,7 @@ def test_two_models_stand_side_by_side(site):
 
 def test_half_a_character_in_an_old_ledger_does_not_break_the_site(tmp_path):
     folder = evaluation(tmp_path / "run", suite(("put",), 1, ("",)), roles=("vlm",))
-    ledger = (folder / FILE).read_text()
-    (folder / FILE).write_text(ledger.replace("red cube", "red \\ud83d cube"))
+    edited(folder, lambda line: line.update(instruction="put the red \ud83d cube away"))
     written = write_report([folder], tmp_path / "site")
     assert written.pages == 1 and written.problems == []
     (shown,) = (tmp_path / "site").glob("episodes/*/*.html")
@@ -223,10 +220,10 @@ def test_runs_of_different_suites_and_code_are_told_apart(tmp_path, monkeypatch)
 def test_two_policies_of_one_name_are_told(tmp_path):
     first = evaluation(tmp_path / "first", suite(("put",), 1, ("",)), roles=("vlm",))
     second = evaluation(tmp_path / "second", suite(("put",), 1, ("",)), roles=("vlm",))
-    line = (second / FILE).read_text().replace('"bundled-vlm"', '"retrained"')
-    (second / FILE).write_text(line)
+    edited(second, lambda line: line["run"]["policy"].update(sha256="retrained"))
+    before, after = (next(ledger.rows(folder)).key.policy[:8] for folder in (first, second))
     told = "\n".join(write_report([first, second], tmp_path / "site", which="none").problems)
-    assert "bundled · step is not one policy but 2 (bundled- in first, retraine in second)" in told
+    assert f"bundled · step is not one policy but 2 ({before} in first, {after} in second)" in told
 
 
 def test_a_place_that_cannot_be_written_to_is_bad_input(tmp_path):

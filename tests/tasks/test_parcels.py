@@ -11,13 +11,13 @@ from qwenarm.body.kinematics import top_down
 from qwenarm.body.objects.spec import ObjectSpec, make_spec
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.env import ArmEnv
+from qwenarm.episode.drive import drive
 from qwenarm.episode.replay import replay
-from qwenarm.episode.rollout import drive
-from qwenarm.factory import RunConfig, env_of, perform
+from qwenarm.factory import make_env, perform
 from qwenarm.registry import load
 from qwenarm.tasks.parcels.goal import RouteParcels
 from qwenarm.tasks.parcels.rule import COLOR, SIGN, Clause, RoutingRule
-from qwenarm.types import Control
+from qwenarm.types import Control, RunConfig
 
 BOWL, BOX, TRAY = make_spec("bowl", "white"), make_spec("box", "red"), make_spec("tray", "black")
 FAST = 10
@@ -170,5 +170,5 @@ def test_the_solvers_moves_lead_to_success_by_rising_progress(level):
 def test_an_episode_on_the_belt_is_replayed_bit_for_bit_and_holds_its_counts():
     config = RunConfig("parcels", 3, policy="idle", clock="latency:0.5")
     (episode,) = drive([perform(config, FAST, None)])
-    assert replay(env_of(episode), episode).same
-    assert episode.setup["measures"]["missed"] > 0 == episode.setup["measures"]["routed"]
+    assert replay(make_env(episode.run.config), episode).same
+    assert episode.run.task_metrics["missed"] > 0 == episode.run.task_metrics["routed"]

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput
-from qwenarm.factory import RunConfig, perform
+from qwenarm.factory import perform
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange, Relation, Sort, free_setup
 from qwenarm.tasks.core.goal import initial_state
 from qwenarm.tasks.language.phrases import PUT, SORT, STACK, put_phrase, sort_phrase, stack_phrase
 from qwenarm.tasks.language.read_instruction import read
-from qwenarm.types import Outcome
+from qwenarm.types import Outcome, RunConfig
 
 
 @settings(deadline=None, max_examples=60)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from qwenarm.factory import RunConfig
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.inference.preprocessing import Asker
 from qwenarm.train.batches import Example, Reader, values_in
 from qwenarm.train.collect import collect_all, plan_jobs
 from qwenarm.train.dataset import Shard, read_shards
+from qwenarm.types import RunConfig
 
 ORACLE = RunConfig(policy="oracle", combos="seen")
 TASKS = ("put", "rearrange", "parcels")

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qwenarm.episode.rollout import play, play_alone
+from qwenarm.episode.drive import play_alone
+from qwenarm.episode.rollout import play
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import FIRST_SEED
-from qwenarm.factory import RunConfig, make_env
+from qwenarm.factory import make_env
 from qwenarm.mind.families import family_named
 from qwenarm.mind.parsing.parse import parse
 from qwenarm.mind.vlm_policy import VlmPolicy
@@ -20,7 +21,7 @@ from qwenarm.skills import specs
 from qwenarm.train.batches import Example, Reader
 from qwenarm.train.collect import collect_all, plan_jobs
 from qwenarm.train.dataset import Shard, problems, read_shards
-from qwenarm.types import Completion, FormatError, Outcome, Prompt
+from qwenarm.types import Completion, FormatError, Outcome, Prompt, RunConfig, RunInfo
 
 pytestmark = pytest.mark.render
 ORACLE = RunConfig(policy="oracle", combos="seen")
@@ -50,7 +51,7 @@ def test_tokens_and_pixels_are_those_of_acting(task: str, shards: list[Shard], r
     env = make_env(replace(ORACLE, task=task))
     backend = Replies([line["answer"] for line in lines])
     policy = VlmPolicy(backend, specs(), reader.asker.checkpoint.preset)  # type: ignore[arg-type]
-    episode, _ = play_alone(play(env, policy, seed), backend)
+    episode, _ = play_alone(play(env, policy, RunInfo(replace(ORACLE, task=task), seed)), backend)
     env.close()
     assert episode.outcome is Outcome.SUCCESS
     assert len(backend.prompts) == len(lines)

@@ -52,8 +52,8 @@ def collect(
     Example: qwenarm collect --task put --policy vlm --model runs/sft/checkpoint
     """
     from qwenarm.cli.progress import telling
-    from qwenarm.factory import RunConfig
     from qwenarm.train.collect import collect_all, plan_jobs
+    from qwenarm.types import RunConfig
 
     config = RunConfig(arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, cameras=cameras)
     sets = ["", *(text.replace("+", ",") for text in split_names(perturbations, "--perturbations"))]

@@ -69,7 +69,7 @@ def eval_(
     """
     from qwenarm.cli.progress import show_evaluation
     from qwenarm.evaluation.evaluate import plan
-    from qwenarm.factory import RunConfig
+    from qwenarm.types import RunConfig
 
     config = RunConfig(
         arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras
@@ -154,7 +154,10 @@ def attribute(
             if not out.is_terminal:
                 key = each.failed.key
                 out.print(f"{key.task} {key.seed} {each.failed.role}: {each.line['cause']}", style="dim", markup=False)
-    lines = findings(run)
+    problems: list[str] = []
+    lines = list(findings(run, problems).values())
+    for problem in problems:
+        out.print(problem, style="yellow", markup=False)
     out.print(causes_table(lines) if lines else "No episode has failed.")
     out.print(f"causes  {run / FILE}")
     return 0

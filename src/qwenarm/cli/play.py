@@ -54,10 +54,11 @@ def run(
     from qwenarm.display.episode_page import write_page
     from qwenarm.display.film import FilmRecorder
     from qwenarm.display.terminal import LiveView
-    from qwenarm.episode.rollout import play_alone
+    from qwenarm.episode.drive import play_alone
     from qwenarm.episode.trace import Trace
-    from qwenarm.factory import RunConfig, assumed, check_playable, make_backend, perform
+    from qwenarm.factory import assumed, check_playable, make_backend, perform
     from qwenarm.perturbations import parse
+    from qwenarm.types import RunConfig
 
     config = RunConfig(
         task,
@@ -85,7 +86,7 @@ def run(
             recorder.close()  # even after an error the file can be watched
     trace.append(episode)
     page = write_page(episode, folder / "page.html", recorder.path if recorder and recorder.written else None)
-    for line in episode.setup.get("watchers that failed", ()):
+    for line in episode.run.watcher_failures:
         out.print(line, style="yellow")
     if recorder and recorder.written:
         out.print(f"film   {recorder.path}")
@@ -119,8 +120,9 @@ def show(
     Example: qwenarm show stack --seed 4 --level 2
     """
     from qwenarm.display.scene_sheet import write_sheet
-    from qwenarm.factory import RunConfig, make_env
+    from qwenarm.factory import make_env
     from qwenarm.perturbations import parse
+    from qwenarm.types import RunConfig
 
     env = make_env(RunConfig(task, level, arm, perturbations=parse(perturbations)))
     try:
@@ -149,7 +151,7 @@ def prompt(
     Example: qwenarm prompt put --model qwen3_vl --seed 3
     """
     from qwenarm.cli.prompt_preview import memory_line, read_prompt, save_frames
-    from qwenarm.factory import RunConfig
+    from qwenarm.types import RunConfig
 
     reading = read_prompt(RunConfig(task, level, model=model, altitude=altitude, cameras=cameras), seed, thinking)
     out.out(reading.text)
@@ -171,10 +173,10 @@ def replay(
     """
     from qwenarm.display.film import FilmRecorder
     from qwenarm.episode.replay import replay as play_again
-    from qwenarm.factory import env_of
+    from qwenarm.factory import make_env
 
     recorded = _load(episode, index)
-    env = env_of(recorded)
+    env = make_env(recorded.run.config)
     try:
         again = play_again(env, recorded, [FilmRecorder(film)] if film else [])
     finally:

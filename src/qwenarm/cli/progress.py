@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rich.text import Text
 from qwenarm.cli.tables import score_table
 from qwenarm.evaluation.evaluate import Begun, Plan, evaluate, scores
 from qwenarm.evaluation.ledger import Row
-from qwenarm.evaluation.stats import wilson
+from qwenarm.evaluation.stats import success_rate
 from qwenarm.evaluation.workers import Died
 
 
@@ -27,23 +28,25 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> N
         folder: of the ledger.
         how: the other arguments of ``evaluate``.
     """
-    rows: list[Row] = []
+    rows, outcomes = list[Row](), Counter[str]()
     try:
         with closing(evaluate(plan, folder, **how)) as events, _bar(console) as bar:  # type: ignore[type-var]
             task = bar.add_task("loading", total=None, rate="")
             for event in events:
                 if isinstance(event, Begun):
                     rows += event.rows
+                    outcomes.update(row.outcome for row in rows if row.role == plan.config.policy)
                     bar.update(task, total=event.total, completed=len(rows), description="episodes")
-                    for doubt in event.assumed:
-                        console.print(Text(doubt, style="yellow"))
+                    for warning in event.warnings:
+                        console.print(Text(warning, style="yellow"))
                     if rows:
                         console.print(f"{len(rows)} of {event.total} episodes are already in the ledger", style="dim")
                 elif isinstance(event, Died):
                     tell_death(console, event)
                 else:
                     rows.append(event)
-                    bar.update(task, advance=1, rate=running_rate(rows, plan.config.policy))
+                    outcomes[event.outcome] += event.role == plan.config.policy
+                    bar.update(task, advance=1, rate=running_rate(outcomes, plan.config.policy))
                     if not console.is_terminal:
                         console.print(Text(row_text(event), style="dim"))
     finally:
@@ -75,12 +78,10 @@ def tell_death(console: Console, died: Died) -> None:
     console.print(Text(f"a worker died ({died.reason}); its episodes will be played again", style="yellow"))
 
 
-def running_rate(rows: list[Row], role: str) -> str:
+def running_rate(outcomes: Mapping[str, int], role: str) -> str:
     """The success rate so far with its interval, perturbed and unperturbed episodes together."""
-    mine = [row for row in rows if row.role == role]
-    successes = sum(row.outcome == "success" for row in mine)
-    low, high = wilson(successes, len(mine))
-    return f"{role} {successes / len(mine):.0%} ({100 * low:.0f}-{100 * high:.0f})" if mine else ""
+    rate = success_rate(outcomes)
+    return f"{role} {rate.value:.0%} ({100 * rate.low:.0f}-{100 * rate.high:.0f})" if rate.n else ""
 
 
 def row_text(row: Row) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from qwenarm.episode.rollout import observe
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.factory import RunConfig, make_env
+from qwenarm.factory import make_env
 from qwenarm.mind.checkpoints.load import BUNDLED, at_hand, load_processor, locate
 from qwenarm.mind.checkpoints.memory import gb, need_of_size
 from qwenarm.mind.coordinates import Size
@@ -26,7 +26,7 @@ from qwenarm.mind.prompt.presets import QWEN, Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.policies.vlm import shown
 from qwenarm.skills import specs
-from qwenarm.types import Prompt
+from qwenarm.types import Prompt, RunConfig
 
 PLACEHOLDER = "<|image_pad|>"
 

@@ -42,11 +42,11 @@ def score_table(scores: Iterable[Score]) -> Table:
         table.add_column(column, justify="right")
     table.add_column("other endings")
     for score, where in rows:
-        low, high = score.interval
-        rate = f"{score.successes / score.n:.1%}" if score.n else "-"
-        others = ", ".join(f"{count} {name}" for name, count in score.endings.items() if name != "success")
+        rate = score.rate
+        percent = f"{rate.value:.1%}" if rate.n else "-"
+        others = ", ".join(f"{count} {name}" for name, count in rate.endings.items() if name != "success")
         cells = [where[name] for name in ("task", *told)]
-        table.add_row(*cells, rate, f"{low:.1%} to {high:.1%}", str(score.n), others)
+        table.add_row(*cells, percent, f"{rate.low:.1%} to {rate.high:.1%}", str(rate.n), others)
     return table
 
 

@@ -22,21 +22,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qwenarm.diagnosis.workers import Failed, Found, Replays
-from qwenarm.episode.trace import FILE as LEDGER
-from qwenarm.episode.trace import append_line, entries, read_at
+from qwenarm.episode.jsonl import append_line, read_jsonl
+from qwenarm.episode.trace import read_at, scan
 from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.scheduler import Office, places
 from qwenarm.evaluation.workers import Died, Finished, Processes
-from qwenarm.factory import config_of
 from qwenarm.types import Outcome
 
 FILE = "attribution.jsonl"
@@ -66,7 +65,7 @@ def attribute(
         raise BadInput("--workers and --batch must be at least 1.")
     with ledger.locked(folder):
         wanted = list(failures(folder, roles))
-        there = {Key(**line["key"]) for line in findings(folder)}
+        there = findings(folder)
         todo: dict[str, list[Failed]] = defaultdict(list)
         for each in wanted:
             if each.key not in there:
@@ -87,7 +86,7 @@ def _replayed(
     folder: Path, group: Sequence[Failed], batch: int, workers: int
 ) -> Generator[Finished | Died, None, None]:
     """What is found out about the failures of one model. One worker is this process itself."""
-    config, roles = config_of(read_at(folder, group[0].offset)), tuple(sorted({each.role for each in group}))
+    config, roles = read_at(folder, group[0].offset).run.config, tuple(sorted({each.role for each in group}))
     if workers == 1:
         yield from Replays(config, roles, batch, folder=folder).open().work(group)
         return
@@ -109,11 +108,11 @@ def _store(folder: Path, line: dict[str, Any]) -> None:
 def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[Failed]:
     """The failed episodes of a ledger, each once. Raises BadInput as ``attribute`` does."""
     found = dict[Key, tuple[Failed, bool]]()
-    for offset, data in entries(folder / LEDGER):
-        if "key" in (setup := data.get("setup", {})):
-            key, options = Key(**setup["key"]), setup["options"]
-            failed = Failed(key, options["policy"], options.get("model", ""), offset)
-            found.setdefault(key, (failed, data["outcome"] != Outcome.SUCCESS))
+    for line, head in scan(folder):
+        if head.run.suite:
+            config, key = head.run.config, Key.of(head.run)
+            failed = Failed(key, config.policy, config.model, line.offset)
+            found.setdefault(key, (failed, head.outcome != Outcome.SUCCESS))
     if not found:
         raise BadInput(f"{folder} holds no episode that `qwenarm eval` has played.")
     played = sorted({each.role for each, _ in found.values()})
@@ -123,12 +122,20 @@ def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[Failed]:
     yield from (each for each, has_failed in found.values() if has_failed and each.role in chosen)
 
 
-def findings(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of attribution.jsonl; [] where there is none."""
-    return [data for _, data in entries(folder / FILE) if "cause" in data]
+def findings(folder: Path, problems: list[str] | None = None) -> dict[Key, dict[str, Any]]:
+    """The lines of attribution.jsonl by the keys of their episodes. problems: as for ``jsonl.read_jsonl``."""
+    return dict(found for _, found in read_jsonl(folder / FILE, _finding, problems))
 
 
-def counted(lines: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Counter[str]]:
+def _finding(line: bytes) -> tuple[Key, dict[str, Any]]:
+    data = json.loads(line)
+    texts = [data["cause"], data["why"], *data["also"]]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"cause, why and also must be text, not {texts}")
+    return Key(**data["key"]), data
+
+
+def counted(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, int], Counter[str]]:
     """How often each cause was named, by task and level."""
     counts: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
     for line in lines:

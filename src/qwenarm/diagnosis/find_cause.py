@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from qwenarm.diagnosis.ideal_skills import IdealHands
 from qwenarm.diagnosis.oracle_replacements import CONTROL, MODULES, SAFETY, TIME, Corrected, Notes, World
 from qwenarm.episode.rollout import Play, play
-from qwenarm.types import Completion, Episode, Outcome, Prompt
+from qwenarm.types import Completion, Episode, Outcome, Prompt, RunInfo
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
@@ -153,17 +153,18 @@ class _Replays:
         env = self.case.env()
         try:
             policy = Corrected(self.case.policy(env), env, modules, notes)
-            clock = "paused" if TIME in modules else episode.setup.get("clock", "paused")
+            config = episode.run.config
+            config = replace(config, clock="paused") if TIME in modules else config
             act = IdealHands() if CONTROL in modules else None
             world = cast("ArmEnv", World(env, modules))
-            again = yield from remembered(play(world, policy, episode.seed, clock=clock, act=act), self.memory)
+            again = yield from remembered(play(world, policy, RunInfo(config, episode.seed), act=act), self.memory)
         finally:
             env.close()
-        _note_the_rest(notes, again, clock)
+        _note_the_rest(notes, again)
         return _Run(again.outcome, notes, again.final_hash, again.detail)
 
 
-def _note_the_rest(notes: Notes, again: Episode, clock: str) -> None:
+def _note_the_rest(notes: Notes, again: Episode) -> None:
     """What no policy can see: control, clamps and time."""
     for turn in again.turns:
         for call, result in zip(turn.decision.calls, turn.results, strict=False):
@@ -173,7 +174,7 @@ def _note_the_rest(notes: Notes, again: Episode, clock: str) -> None:
             notes.add(SAFETY, f"turn {turn.index + 1}: {', '.join(sorted(turn.clamps))}")
     if again.turns and CONTROL not in notes:
         notes.add(CONTROL, "every call went well in the skill's own view")
-    if clock != "paused":
+    if (clock := again.run.config.clock) != "paused":
         notes.add(TIME, f"the clock was {clock}")
     if again.outcome is Outcome.OUT_OF_TURNS:
         notes.add(TIME, f"all {len(again.turns)} turns were used")

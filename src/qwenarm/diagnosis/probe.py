@@ -12,25 +12,26 @@ model's frame and in cm across the world at the thing's height; they are measure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import mujoco
 import numpy as np
 
 from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.diagnosis.ground_truth import Views, labelled, on_plane
-from qwenarm.episode.rollout import Play, drive, observe
+from qwenarm.episode.drive import drive
+from qwenarm.episode.rollout import observe
 from qwenarm.episode.versions import versions
 from qwenarm.evaluation.stats import wilson
 from qwenarm.evaluation.suites import FIRST_SEED
-from qwenarm.factory import RunConfig, make_env
+from qwenarm.factory import make_env
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.skills import specs
 from qwenarm.tasks.core.oracle import MASK_SIZE, oracle_point
 from qwenarm.tasks.language.phrases import plain_put
-from qwenarm.types import Completion, Decision, ImagePoint, Observation, Prompt, SkillCall, SkillResult, Turn
+from qwenarm.types import Completion, Decision, ImagePoint, Observation, Prompt, RunConfig, SkillCall, SkillResult, Turn
 
 if TYPE_CHECKING:
     from qwenarm.body.objects.spec import ObjectSpec
@@ -117,7 +118,7 @@ def _probed(scene: Scene, camera: str, policy: VlmPolicy, backend: Backend, batc
     scene.env.reset(seed=scene.seed)
     try:
         asking = (_ask(scene, question, policy) for question in questions(scene, camera))
-        yield from cast("Iterator[Answer]", drive(cast("Iterable[Play]", asking), backend, batch))
+        yield from drive(asking, backend, batch)
     finally:
         scene.env.close()
 

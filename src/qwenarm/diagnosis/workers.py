@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from qwenarm.diagnosis.find_cause import CRASH, Case, Finding, find_cause
-from qwenarm.episode.rollout import Play, drive
+from qwenarm.episode.drive import drive
 from qwenarm.episode.trace import read_at
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.workers import Finished, Policies, Setting, Worker
-from qwenarm.factory import RunConfig, config_of, make_env, make_policy
+from qwenarm.factory import make_env, make_policy
 from qwenarm.mind.backends import Backend
 from qwenarm.types import Completion, Episode, Prompt
 
@@ -62,8 +62,7 @@ class Replayer(Worker):
         self.folder = folder
 
     def work(self, jobs: Iterable[Failed]) -> Generator[Found, Any, None]:
-        asking = (cast(Play, self._found(failed)) for failed in jobs)
-        yield from cast("Iterator[Found]", drive(asking, self.backend, self.setting.batch))
+        yield from drive(map(self._found, jobs), self.backend, self.setting.batch)
 
     def _found(self, failed: Failed) -> Generator[Prompt, Completion, Found]:
         """Asks what the replays need to know."""
@@ -73,5 +72,5 @@ class Replayer(Worker):
 
 def case_of(episode: Episode, backend: Backend | None) -> Case:
     """A recorded episode with what it takes to play it again."""
-    config: RunConfig = config_of(episode)
+    config = episode.run.config
     return Case(episode, lambda: make_env(config), lambda env: make_policy(config, env, episode.seed, backend))

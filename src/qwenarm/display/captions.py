@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from qwenarm.types import Decision, Episode, ImagePoint, Outcome, SkillCall, SkillResult, Turn
+from qwenarm.perturbations import spell
+from qwenarm.types import Decision, Episode, ImagePoint, Outcome, RunConfig, SkillCall, SkillResult, Turn
 
 TIMED = ("model", "physics", "render", "skill", "other")
 """The parts of a turn's wall-clock seconds, in the order in which they are shown. The film's are not the episode's."""
@@ -64,14 +65,14 @@ def total_clamps(episode: Episode) -> dict[str, int]:
 
 
 def command(episode: Episode) -> str:
-    """The command line that plays this episode again."""
-    options = {"policy": episode.policy, **episode.setup.get("options", {})}
-    words = ["qwenarm", "run"]
-    if episode.setup.get("words"):
-        words.append(episode.instruction)
-    words += ["--task", episode.task, "--level", str(episode.level), "--seed", str(episode.seed), "--arm", episode.arm]
-    for option, value in options.items():
-        words += [f"--{option}", str(value)]
+    """The command line that plays this episode again. It names the options that differ from their defaults."""
+    config, usual = episode.run.config, RunConfig()
+    words = ["qwenarm", "run", *filter(None, [config.words]), "--task", config.task, "--level", str(config.level)]
+    words += ["--seed", str(episode.seed), "--arm", config.arm, "--policy", config.policy]
+    words += ["--model", config.model, "--altitude", config.altitude] if config.model else []
+    for option in ("combos", "perturbations", "clock", "cameras"):
+        if (value := getattr(config, option)) != getattr(usual, option):
+            words += [f"--{option}", spell(value) if option == "perturbations" else value]
     return shlex.join(words)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +151,9 @@ def page_values(
         trail: the pages of a site that lead to this one.
         speed: how many times faster than the arm the film runs.
     """
-    options = episode.setup.get("options", {})
-    who = f"{episode.policy} with {options['model']}" if options.get("model") else episode.policy
-    beyond = {name: value for name, value in episode.setup.items() if name not in ("options", "words")}
+    model = episode.run.config.model
+    who = f"{episode.policy} with {model}" if model else episode.policy
+    record = {name: value for name, value in asdict(episode.run).items() if name not in ("config", "seed") and value}
     seconds = captions.total_seconds(episode)
     *_, end_s = starts = turn_starts_s(episode, speed) if film else [None] * (len(episode.turns) + 1)
     return {
@@ -167,7 +167,7 @@ def page_values(
         "last": (),
         "end_s": end_s,
         "command": captions.command(episode),
-        "record": {"final state (sha256)": episode.final_hash, **flat(beyond)},
+        "record": {"final state (sha256)": episode.final_hash, **flat(record)},
     }
 
 

@@ -1,15 +1,16 @@
-"""An Episode as plain JSON values, and back. Pictures are not in it: names stand for them.
+"""An Episode as plain JSON values, and back. Pictures are stored elsewhere; their names stand for them.
 
-The one place that knows how an episode is written down; ``trace.py`` decides where.
+The only place that knows how an episode is written down; ``trace.py`` decides where.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 
@@ -24,39 +25,95 @@ from qwenarm.types import (
     Outcome,
     Prompt,
     Proprio,
+    RunConfig,
+    RunInfo,
     SkillCall,
     SkillResult,
     Turn,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 """Rises whenever an old reader would misread a new line."""
 PutImage = Callable[[np.ndarray], str]
 GetImage = Callable[[str], np.ndarray]
 
 
-def to_json(episode: Episode, put_image: PutImage) -> dict[str, Any]:
-    """The episode as plain JSON values. put_image stores a picture and returns the name that stands for it."""
-    shared: dict[str, Any] = {}  # the tools are the same in every prompt: once per line is enough
-    data = {name: getattr(episode, name) for name in _PLAIN}
-    data |= {"schema": SCHEMA, "outcome": str(episode.outcome), "setup": dict(episode.setup), "tools": shared}
-    data["turns"] = [_turn_to_json(turn, put_image, shared) for turn in episode.turns]
-    return data
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An episode without its turns, which is all that scores and tables need. curve: the progress after each turn."""
+
+    run: RunInfo
+    instruction: str
+    outcome: Outcome
+    progress: float
+    final_hash: str
+    detail: str
+    curve: tuple[float, ...]
 
 
-_PLAIN = ("task", "level", "arm", "policy", "seed", "instruction", "progress", "final_hash", "detail")
+def head_to_json(episode: Episode) -> dict[str, Any]:
+    """The fields of ``Head`` as plain JSON values."""
+    plain = {name: getattr(episode, name) for name in ("instruction", "progress", "final_hash", "detail")}
+    curve = [turn.progress for turn in episode.turns]
+    return {"run": asdict(episode.run), "outcome": str(episode.outcome), **plain, "curve": curve}
 
 
-def from_json(data: Mapping[str, Any], get_image: GetImage | None) -> Episode:
-    """The inverse of ``to_json``. Without get_image pictures are left out. ValueError for a schema it does not know."""
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"schema {data['schema']} is not {SCHEMA}: written by another version of qwenarm")
-    return Episode(
-        **{name: data[name] for name in _PLAIN},
+def head_from_json(data: Mapping[str, Any]) -> Head:
+    """The inverse of ``head_to_json``. Raises ValueError, KeyError or TypeError for anything else."""
+    run = dict(data["run"])
+    config = dict(run.pop("config"))
+    perturbations = tuple((str(axis), int(strength)) for axis, strength in config.pop("perturbations"))
+    config = RunConfig(**_checked(RunConfig, config), perturbations=perturbations)
+    run |= {name: tuple(map(str, run[name])) for name in ("cameras", "watcher_failures")}
+    run |= {name: _numbers(run[name]) for name in ("metrics", "task_metrics", "seconds")}
+    texts = _checked(Head, {name: data[name] for name in ("instruction", "final_hash", "detail")})
+    return Head(
+        run=RunInfo(config=config, **_checked(RunInfo, run)),
         outcome=Outcome(data["outcome"]),
-        setup=data["setup"],
-        turns=tuple(_turn_from_json(turn, get_image, data["tools"]) for turn in data["turns"]),
+        progress=_fraction(data["progress"]),
+        curve=tuple(map(_fraction, data["curve"])),
+        **texts,
     )
+
+
+def turns_to_json(episode: Episode, put_image: PutImage) -> dict[str, Any]:
+    """The turns, without their progress, as plain JSON values. put_image stores a picture and returns its name."""
+    tools: dict[str, Any] = {}  # they are the same in every prompt: once per line is enough
+    turns = [_turn_to_json(turn, put_image, tools) for turn in episode.turns]
+    return {"turns": turns, "tools": tools}
+
+
+def turns_from_json(data: Mapping[str, Any], curve: Sequence[float], get_image: GetImage | None) -> tuple[Turn, ...]:
+    """The inverse of ``turns_to_json``. curve: of the head. Without get_image the turns come without pictures."""
+    turns = zip(data["turns"], curve, strict=True)
+    return tuple(_turn_from_json(turn, progress, get_image, data["tools"]) for turn, progress in turns)
+
+
+def _checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, if each has the type that the dataclass declares for it. Raises TypeError."""
+    wanted = _types(cls)
+    for name, value in values.items():
+        if not isinstance(value, wanted[name]) or isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}")
+    return dict(values)
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    if odd := [name for name, value in values.items() if not isinstance(value, int | float)]:
+        raise TypeError(f"{odd[0]} is {values[odd[0]]!r}")
+    return dict(values)
+
+
+def _fraction(value: Any) -> float:
+    if not 0 <= value <= 1:  # also false for NaN
+        raise ValueError(f"progress is {value}")
+    return float(value)
+
+
+@cache
+def _types(cls: type) -> dict[str, type]:
+    """The plain type of each field: Mapping for Mapping[str, float]."""
+    return {name: get_origin(hint) or hint for name, hint in get_type_hints(cls).items()}
 
 
 def _turn_to_json(turn: Turn, put_image: PutImage, shared: dict[str, Any]) -> dict[str, Any]:
@@ -70,11 +127,12 @@ def _turn_to_json(turn: Turn, put_image: PutImage, shared: dict[str, Any]) -> di
         "seconds": dict(turn.seconds),
         "sim_time_s": turn.sim_time_s,
         "clamps": dict(turn.clamps),
-        "progress": turn.progress,
     }
 
 
-def _turn_from_json(data: Mapping[str, Any], get_image: GetImage | None, shared: Mapping[str, Any]) -> Turn:
+def _turn_from_json(
+    data: Mapping[str, Any], progress: float, get_image: GetImage | None, shared: Mapping[str, Any]
+) -> Turn:
     return Turn(
         index=data["index"],
         observation=_observation_from_json(data["observation"], get_image),
@@ -85,7 +143,7 @@ def _turn_from_json(data: Mapping[str, Any], get_image: GetImage | None, shared:
         seconds=data["seconds"],
         sim_time_s=data["sim_time_s"],
         clamps=data["clamps"],
-        progress=data["progress"],
+        progress=progress,
     )
 
 
@@ -167,5 +225,5 @@ def _prompt_from_json(data: Mapping[str, Any], get_image: GetImage | None, share
         images=tuple(get_image(name) for name in data["images"]) if get_image else (),
         tools=tuple(shared[data["tools"]]),
         max_tokens=data["max_tokens"],
-        max_calls=data.get("max_calls", 1),  # earlier traces do not tell
+        max_calls=data["max_calls"],
     )

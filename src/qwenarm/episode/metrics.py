@@ -1,6 +1,6 @@
 """What an episode cost besides its outcome: motion, contacts that nobody wanted, drops, clamps, tokens, time.
 
-Stored as ``Episode.setup["metrics"]``:
+Stored as ``RunInfo.metrics``:
 
     decisions        turns
     model_s          wall seconds that the model took (a share of its batch); the only number here that a clock on the
@@ -14,7 +14,7 @@ Stored as ``Episode.setup["metrics"]``:
     clamps           how often the safety layer changed a control
     tokens_in, tokens_out, format_errors
 
-What a task counts besides (parcels in a wrong place, say) is in ``Episode.setup["measures"]``.
+What a task counts besides, such as parcels in a wrong place, is in ``RunInfo.task_metrics``.
 
 Contacts are unintended between the arm, or what it holds, and anything that the current call does not point at. What
 stands on or in the target of a place belongs to the target; what a held thing stood on when it was grasped (until the
@@ -25,7 +25,7 @@ control period (20 Hz), so a knock between two samples can be missed, and forces
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
@@ -34,7 +34,6 @@ from qwenarm.body.cameras import ray
 from qwenarm.body.kinematics import subtree_bodies
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.watchers import Watcher
-from qwenarm.tasks.core.goal import Measured
 from qwenarm.types import ImagePoint, SkillCall, Turn
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class Metrics(Watcher):
         self.contacts, self.peak_n = 0, 0.0
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
-        self.body, self.goal = env.body, env.setup.goal
+        self.body = env.body
         self.touch, self.grip = Touch(env.body), Grip()
         self.path.append(env.body.tcp_pos)
 
@@ -72,10 +71,10 @@ class Metrics(Watcher):
         self.peak_n = max(self.peak_n, force)
         self.grip.look(self.touch.held, body.target.gripper)
 
-    def notes(self, turns: Sequence[Turn]) -> Mapping[str, Any]:
+    def metrics(self, turns: Sequence[Turn]) -> Mapping[str, float]:
         completions = [completion for turn in turns for completion in turn.completions]
         path = np.array(self.path)
-        found = {
+        return {
             "decisions": len(turns),
             "model_s": sum(completion.seconds for completion in completions),
             "sim_s": self.body.time_s if self.body else 0.0,
@@ -89,8 +88,6 @@ class Metrics(Watcher):
             "tokens_out": sum(completion.tokens_out for completion in completions),
             "format_errors": sum(turn.decision.error is not None for turn in turns),
         }
-        counts = self.goal.measures(self.body.state()) if self.body and isinstance(self.goal, Measured) else {}
-        return {"metrics": found, **({"measures": dict(counts)} if counts else {})}
 
 
 def path_length(path: np.ndarray) -> float:

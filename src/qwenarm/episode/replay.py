@@ -40,7 +40,7 @@ def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> R
     tell = Tell(env, watchers)
     env.reset(seed=episode.seed)
     tell("started", env, "replay", episode.seed)
-    clock = parse_clock(episode.setup.get("clock", "paused"))
+    clock = parse_clock(episode.run.config.clock)
     differences = [line for turn in episode.turns for line in _repeat(env, episode, turn, tell, clock)]
     if episode.outcome is Outcome.CRASHED:
         _crash_again(env, episode, tell)
@@ -53,7 +53,7 @@ def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> R
 
 def _changes(episode: Episode) -> Iterator[str]:
     now = {"renderer": choose_renderer(), **versions()}
-    then = {"renderer": episode.setup.get("renderer"), **episode.setup.get("versions", {})}
+    then = {"renderer": episode.run.renderer, **episode.run.versions}
     for name, value in then.items():
         if name in now and now[name] != value and name not in ("torch", "transformers"):  # these move nothing
             yield f"{name}: {now[name]} instead of {value}"

@@ -1,24 +1,27 @@
 """Play an episode: look, decide, act, look again; then the simulator judges. Body and mind meet only here.
 
-``play`` is a generator: it yields the prompts of its policy and receives completions, so ``drive`` can advance many
-episodes in lockstep and ask a backend for all their prompts in one batch. Nothing in here knows of films, pages or
-terminals: those are watchers (``watching.py``).
+``play`` is a generator: it yields the prompts of its policy and receives completions, so that ``drive.py`` can advance
+many episodes in lockstep and ask a backend for all their prompts in one batch. Nothing here knows about films, pages or
+terminals: those are watchers (``watchers.py``).
 """
 
 from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.episode.clock import Clock, parse_clock
 from qwenarm.episode.versions import versions
 from qwenarm.episode.watchers import Stopwatch, Tell, Watcher
-from qwenarm.errors import BadInput, QwenarmError
+from qwenarm.errors import BadInput
 from qwenarm.skills import run as run_skill
+from qwenarm.tasks.core.goal import Measured
 from qwenarm.types import (
     Completion,
     Decision,
@@ -26,6 +29,7 @@ from qwenarm.types import (
     Observation,
     Outcome,
     Prompt,
+    RunInfo,
     SkillCall,
     SkillResult,
     Turn,
@@ -61,42 +65,40 @@ class ModelFailed(Exception):
     """Thrown into an episode whose model will not answer any more; the text says why."""
 
 
-class Answers(Protocol):
-    """All that is asked of a backend here."""
-
-    def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
-        """One completion per prompt, in the same order; where one prompt alone has failed, why in its place."""
-        ...
-
-
 def play(
     env: ArmEnv,
     policy: Policy,
-    seed: int,
+    run: RunInfo,
     watchers: Sequence[Watcher] = (),
-    setup: Mapping[str, Any] | None = None,
-    clock: str = "paused",
     act: Act | None = None,
 ) -> Play:
-    """Plays one episode and returns it. Never raises for what goes wrong inside: that is an Outcome with a name. Ctrl-C
-    goes on as Stopped, with what was played, unless that is nothing.
+    """Plays one episode and returns it. Whatever goes wrong inside becomes an Outcome with a name.
 
-    seed: of the scene; same seed, same scene. setup: what the caller wants recorded beside the versions. clock: what
-    the world does while the policy thinks (see ``clock.py``). act: carries out a call, in the place of ``execute``.
-    Raises BadInput for an unknown clock.
+    Args:
+        env: Made for ``run.config``. It is reset to ``run.seed``.
+        policy: Decides.
+        run: What is played. The rest of the record is filled in here.
+        watchers: Told of every event.
+        act: Carries out a call in place of ``execute``.
+
+    Raises:
+        BadInput: There is no such clock.
+        Stopped: Ctrl-C after the first turn, with what was played. Before it, the KeyboardInterrupt itself.
     """
     tell, turns, outcome, detail = Tell(env, watchers), list[Turn](), Outcome.OUT_OF_TURNS, ""
-    running, stop = parse_clock(clock), None
+    clock, progress, stop = parse_clock(run.config.clock), 0.0, None
     try:
-        env.reset(seed=seed)
-        tell("started", env, policy.name, seed)
+        run = replace(run, policy=dict(policy.describe()), cameras=tuple(policy.cameras))
+        env.reset(seed=run.seed)
+        tell("started", env, policy.name, run.seed)
         while outcome is Outcome.OUT_OF_TURNS and len(turns) < env.setup.max_turns:
-            yield from _turn(env, policy, turns, tell, running, act or execute)
+            yield from _turn(env, policy, turns, tell, clock, act or execute)
             tell("turned", turns[-1])
             outcome = _ending(turns)
         settle(env.body)
-        outcome = _judge(env, outcome)
+        outcome, progress = _judge(env, outcome), _progress(env)
         detail = env.setup.unjudged if outcome is Outcome.UNJUDGED else ""
+        run = replace(run, task_metrics=_task_metrics(env))
     except ModelFailed as error:
         outcome, detail = Outcome.CRASHED, str(error)
     except Exception:
@@ -105,15 +107,16 @@ def play(
         if not turns:
             raise
         stop, outcome, detail = error, Outcome.CRASHED, STOPPED
-    seen = {"renderer": choose_renderer(), "versions": versions(), "clock": clock, **(setup or {})}
-    stands = hasattr(env, "body")  # a crash in reset leaves no world behind, and nothing to look on at
-    if stands:
-        seen |= tell.notes(turns)
-        seen["seconds"] = tell.own_seconds()  # with what settled after the last turn
-    if tell.failures:
-        seen["watchers that failed"] = tell.failures
-    episode = _episode(env, policy, seed, tuple(turns), outcome, detail, seen)
-    if stands:
+    if outcome is Outcome.CRASHED:
+        progress = turns[-1].progress if turns else 0.0
+    has_world = hasattr(env, "setup") and hasattr(env, "body")  # a crash in reset leaves none
+    run = replace(run, renderer=choose_renderer(), versions=versions())
+    if has_world:
+        run = replace(run, metrics=tell.metrics(turns), seconds=tell.own_seconds())
+    run = replace(run, watcher_failures=tuple(tell.failures))
+    words, final_hash = (env.setup.instruction, env.body.final_hash()) if has_world else ("", "")
+    episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail)
+    if has_world:
         tell("finished", episode)
     if stop is not None:
         raise Stopped(episode) from stop
@@ -171,13 +174,23 @@ def _decide(
     completion = None
     while True:
         try:
-            prompt = thinking.send(completion)  # type: ignore[arg-type]  # the first send of a generator is None
+            prompt = advance(thinking, completion)
         except StopIteration as end:
             return end.value
         said.prompts.append(prompt)
         with watch.away():
             completion = yield prompt
         said.completions.append(completion)
+
+
+def advance(asking: Generator[Prompt, Completion, Any], answer: Completion | BaseException | None = None) -> Prompt:
+    """The next prompt of a generator that asks a model. Raises StopIteration with its result when it has ended.
+
+    answer: to the prompt before; None at the start. An exception is thrown into the generator in its place.
+    """
+    if answer is None:
+        return next(asking)
+    return asking.throw(answer) if isinstance(answer, BaseException) else asking.send(answer)
 
 
 def execute(body: Body, call: SkillCall, tell: Tell) -> SkillResult:
@@ -217,102 +230,26 @@ def _judge(env: ArmEnv, ending: Outcome) -> Outcome:
     goal = env.setup.goal
     if goal is None:
         return ending if ending in (Outcome.FORMAT, Outcome.GAVE_UP) else Outcome.UNJUDGED
-    return Outcome.SUCCESS if goal.success(env.body.state()) else ending
+    held = goal.success(env.body.state())
+    if not isinstance(held, bool | np.bool_):
+        raise TypeError(f"success() of the goal of {env.task} must return True or False, not {held!r}.")
+    return Outcome.SUCCESS if held else ending
 
 
 def _progress(env: ArmEnv) -> float:
-    return float(env.setup.goal.progress(env.body.state())) if env.setup.goal else 0.0
+    """In [0, 1]; 0 without a goal."""
+    if env.setup.goal is None:
+        return 0.0
+    progress = env.setup.goal.progress(env.body.state())
+    if not 0 <= progress <= 1:  # also true of NaN
+        raise ValueError(f"progress() of the goal of {env.task} must return a number from 0 to 1, not {progress!r}.")
+    return float(progress)
 
 
-def _episode(
-    env: ArmEnv,
-    policy: Policy,
-    seed: int,
-    turns: tuple[Turn, ...],
-    outcome: Outcome,
-    detail: str,
-    setup: dict[str, Any],
-) -> Episode:
-    stands = all(hasattr(env, part) for part in ("setup", "body"))  # a crash in reset leaves no scene behind
-    return Episode(
-        task=env.task,
-        level=env.level,
-        arm=env.arm,
-        policy=policy.name,
-        seed=seed,
-        instruction=env.setup.instruction if stands else "",
-        turns=turns,
-        outcome=outcome,
-        progress=_progress(env) if outcome is not Outcome.CRASHED else turns[-1].progress if turns else 0.0,
-        final_hash=env.body.final_hash() if stands else "",
-        setup={"policy": dict(policy.describe()), "cameras": list(policy.cameras), **setup},
-        detail=detail,
-    )
-
-
-def drive(plays: Iterable[Play], backend: Answers | None = None, batch: int = 1) -> Generator[Episode, None, None]:
-    """Advances up to ``batch`` episodes in lockstep, their prompts answered together; yields each episode as it ends.
-
-    plays are begun only when there is room, so an endless iterator of them is fine. An error in the place of an answer
-    ends that episode as CRASHED; one that the backend raises ends all those in flight, except ``QwenarmError`` (a
-    server that is down), which is the caller's and is raised.
-    """
-    queue, flying = iter(plays), dict[Play, Prompt]()
-    try:
-        while True:
-            while len(flying) < batch and (fresh := next(queue, None)) is not None:
-                yield from _advance(fresh, None, flying)
-            if not flying:
-                return
-            answers = _ask(backend, list(flying.values()))
-            for player, answer in zip(list(flying), answers, strict=True):
-                yield from _advance(player, answer, flying)
-    finally:
-        for player in flying:
-            player.close()
-
-
-def play_alone(player: Play, backend: Answers | None = None) -> tuple[Episode, BaseException | None]:
-    """Plays one episode, and keeps what was played even if it cannot be played to its end.
-
-    Beside the episode, which then is CRASHED, comes what the caller must hear: the model's ``QwenarmError``, or Ctrl-C;
-    otherwise None. Ctrl-C before the first turn is raised at once.
-    """
-    answer: Completion | BaseException | None = None
-    failed = None
-    try:
-        while True:
-            prompt = player.throw(answer) if isinstance(answer, BaseException) else player.send(answer)  # type: ignore[arg-type]
-            try:
-                (answer,) = _ask(backend, [prompt])
-            except QwenarmError as error:
-                answer, failed = ModelFailed(str(error)), error
-            except KeyboardInterrupt as error:
-                answer = error
-    except StopIteration as end:
-        return end.value, failed
-    except Stopped as stopped:
-        return stopped.episode, stopped
-
-
-def _advance(player: Play, answer: Completion | Exception | None, flying: dict[Play, Prompt]) -> Iterator[Episode]:
-    """Runs one episode up to its next prompt, or to its end."""
-    try:
-        flying[player] = player.throw(answer) if isinstance(answer, Exception) else player.send(answer)  # type: ignore[arg-type]
-    except StopIteration as end:
-        flying.pop(player, None)
-        yield end.value
-
-
-def _ask(backend: Answers | None, prompts: list[Prompt]) -> Sequence[Completion | Exception]:
-    if backend is None:
-        raise BadInput("This policy asks a model, and no model was given.")
-    try:
-        return backend.generate(prompts)
-    except QwenarmError:
-        raise
-    except Exception as error:
-        return [error] * len(prompts)
+def _task_metrics(env: ArmEnv) -> dict[str, float]:
+    """What the task counts besides success."""
+    goal = env.setup.goal
+    return dict(goal.measures(env.body.state())) if isinstance(goal, Measured) else {}
 
 
 @dataclass

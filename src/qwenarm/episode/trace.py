@@ -6,16 +6,20 @@ A trace is a folder::
     frames/<hash>.png    every picture that a policy or a model saw, named by its content: equal ones are stored once
     *.mp4, *.html        films and pages, if somebody made them
 
-A line is the JSON of one ``Episode`` (see ``episode_json.py``) with the version of its schema. Depth images are not
-kept: they are the skills' instrument, no policy is shown them.
+A line is one ``Episode`` as JSON (see ``episode_json.py``)::
 
-A process that dies while it writes leaves at most one broken last line. Reading reports and skips it; the next append
-starts on a fresh line. When the disk is full the file is cut back to its last whole line and ``BadInput`` says so.
+    {"schema": 2, "crc32": of the rest, "run": {...}, "outcome": ..., ..., "turns": [...], "tools": {...}}
+
+Scores need only what stands before the turns, about a fifth of a line, so ``scan`` parses no more than that. The
+checksum still finds damage anywhere in the line. Depth images are not kept: they are an instrument of the skills, and
+no policy is shown them.
+
+A process that dies while it writes leaves at most one half-written last line. Readers ignore it, and the next append
+starts on a new line. When the disk is full, the file is cut back to its last complete line and ``BadInput`` says so.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -25,20 +29,32 @@ from io import BytesIO
 from pathlib import Path
 from threading import get_ident
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from PIL import Image
 
-from qwenarm.episode.episode_json import GetImage, from_json, to_json
+from qwenarm.episode.episode_json import (
+    SCHEMA,
+    GetImage,
+    Head,
+    head_from_json,
+    head_to_json,
+    turns_from_json,
+    turns_to_json,
+)
+from qwenarm.episode.jsonl import Damage, Line, append_line, read_jsonl
 from qwenarm.errors import BadInput
 from qwenarm.types import Episode
 
 FILE = "episodes.jsonl"
+CHECKSUM, TURNS = b', "crc32": ', b', "turns": '
+"""What stands between the parts of a line."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a trace holds. problems: one sentence per line that could not be read; such lines are skipped."""
+    """What a trace holds. problems: sentences about lines that could not be read; they are left out."""
 
     episodes: tuple[Episode, ...]
     problems: tuple[str, ...] = ()
@@ -112,96 +128,87 @@ def pack(episode: Episode, stored: Callable[[str], bool] = lambda name: False) -
             pictures[name] = png(rgb)
         return name
 
-    return Packed(json.dumps(to_json(episode, put), default=_plain) + "\n", pictures)
+    head, turns = head_to_json(episode), turns_to_json(episode, put)
+    return Packed(to_line({**head, **turns}), pictures)
 
 
-def _plain(value: Any) -> Any:
-    """numpy scalars as Python numbers; anything else in ``setup`` is a programming error."""
+def to_line(fields: Mapping[str, Any]) -> str:
+    """A line with its schema and checksum. fields: those of the head, then the turns."""
+    rest = json.dumps(fields, default=plain)[1:]
+    return f'{{"schema": {SCHEMA}{CHECKSUM.decode()}{crc32(rest.encode())}, {rest}\n'
+
+
+def _from_line(line: bytes) -> tuple[dict[str, Any], bytes]:
+    """The fields before the turns, and the JSON of the others. Raises ValueError for a damaged line."""
+    start, mark, rest = line.rstrip().partition(CHECKSUM)
+    schema = json.loads(start + b"}" if mark else line)["schema"]
+    if schema != SCHEMA:
+        raise ValueError(f"schema {schema} is of another version of qwenarm, this one reads {SCHEMA}")
+    checksum, _, fields = rest.partition(b", ")
+    if crc32(fields) != int(checksum):
+        raise ValueError("its checksum does not fit")
+    head, mark, turns = fields.partition(TURNS)
+    return json.loads(b"{" + head + b"}"), b"{" + mark[2:] + turns
+
+
+def plain(value: Any) -> Any:
+    """A numpy scalar as a Python number. Raises TypeError for anything else that is not JSON."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} does not belong in a trace")
 
 
-def append_line(path: Path, line: str) -> None:
-    """Append a line that ends in a newline and sync it; on any OSError the file is as it was before."""
-    with open(path, "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        size = file.seek(0, os.SEEK_END)
-        try:
-            file.write(_missing_newline(path, size) + line.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError:
-            os.truncate(path, size)
-            raise
-
-
-def _missing_newline(path: Path, size: int) -> bytes:
-    """A newline when the file's last line was left half-written, else nothing."""
-    if size == 0:
-        return b""
-    with open(path, "rb") as file:
-        file.seek(size - 1)
-        return b"" if file.read(1) == b"\n" else b"\n"
+def scan(folder: Path, problems: list[str] | None = None) -> Iterator[tuple[Line, Head]]:
+    """Every episode of a trace without its turns, with its line. problems: as for ``read_jsonl``."""
+    return read_jsonl(folder / FILE, lambda line: head_from_json(_from_line(line)[0]), problems)
 
 
 def read(source: Path | str, images: bool = True) -> Reading:
-    """All episodes of a trace. source: its folder, or the ``episodes.jsonl`` in it.
+    """All episodes of a trace.
 
-    images: with False no PNG is opened, and observations and prompts come without pictures (much faster).
-    Raises BadInput when nothing can be read there at all.
+    Args:
+        source: The folder, or the ``episodes.jsonl`` in it.
+        images: Whether to open the PNG files. Without them observations and prompts have no pictures, and reading is
+            much faster.
+
+    Raises:
+        BadInput: There is nothing to be read.
     """
     path = Path(source)
     path = path / FILE if path.is_dir() else path
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise BadInput(
-            f"Cannot read episodes from {source}: {error.strerror}; expected a folder with {FILE}."
-        ) from error
+    if not path.is_file():
+        raise BadInput(f"Cannot read episodes from {source}: expected a folder with {FILE}.")
+    problems: list[str] = []
     get_image = _image_reader(path.parent) if images else None
-    episodes, problems = [], []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            episodes.append(from_json(json.loads(line), get_image))
-        except (ValueError, KeyError, TypeError, OSError, AttributeError) as error:
-            where = "the last line is half-written" if number == len(lines) else f"line {number} is unreadable"
-            problems.append(f"{path}: {where} and was skipped ({type(error).__name__}: {error}).")
+    episodes = [episode for _, episode in read_jsonl(path, lambda line: _episode(line, get_image), problems)]
     return Reading(tuple(episodes), tuple(problems))
 
 
-def entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(offset in bytes, object) of every whole line of a JSONL file; a half-written one is not there. Without the file
-    there are none.
-    """
-    if not path.exists():
-        return
-    offset = 0
-    with open(path, "rb") as file:
-        for line in file:
-            try:
-                data = json.loads(line)
-            except ValueError:
-                data = None
-            if isinstance(data, dict):
-                yield offset, data
-            offset += len(line)
-
-
 def read_at(folder: Path, offset: int, get_image: GetImage | None = None) -> Episode:
-    """The episode whose line begins at an offset in bytes, with its pictures. get_image: gives them instead of the PNG.
+    """The episode whose line begins at an offset.
 
-    Raises BadInput when a picture is missing or the line cannot be read.
+    Args:
+        folder: The trace.
+        offset: In bytes, as ``Line.offset``.
+        get_image: Gives a picture by its name; by default it is read from its PNG file.
+
+    Raises:
+        BadInput: The line or one of its pictures cannot be read.
     """
     try:
         with open(folder / FILE, "rb") as file:
             file.seek(offset)
-            return from_json(json.loads(file.readline()), get_image or _image_reader(folder))
-    except (ValueError, KeyError, TypeError, OSError, AttributeError) as error:
+            return _episode(file.readline(), get_image or _image_reader(folder))
+    except Damage as error:
         where = f"{folder / FILE} at byte {offset}"
         raise BadInput(f"The episode in {where} cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def _episode(line: bytes, get_image: GetImage | None) -> Episode:
+    fields, rest = _from_line(line)
+    head = head_from_json(fields)
+    turns = turns_from_json(json.loads(rest), head.curve, get_image)
+    return Episode(head.run, head.instruction, turns, head.outcome, head.progress, head.final_hash, head.detail)
 
 
 def _image_reader(folder: Path) -> GetImage:

@@ -43,8 +43,8 @@ class Watcher:
     def turned(self, turn: Turn) -> None:
         """A turn is complete."""
 
-    def notes(self, turns: Sequence[Turn]) -> Mapping[str, Any]:
-        """What of it shall stand in the episode's ``setup``; asked once, when the episode is over."""
+    def metrics(self, turns: Sequence[Turn]) -> Mapping[str, float]:
+        """What it has measured, for the episode's record; asked once, when the episode is over."""
         return {}
 
     def finished(self, episode: Episode) -> None:
@@ -83,9 +83,9 @@ class Tell:
         """Wall seconds of physics and rendering in the episode so far, without those that watchers caused."""
         return {part: self.env.body.seconds[part] - self.hidden[part] for part in ("physics", "render")}
 
-    def notes(self, turns: Sequence[Turn]) -> dict[str, Any]:
-        """What all of them want kept."""
-        return {name: value for some in self("notes", turns) if some for name, value in some.items()}
+    def metrics(self, turns: Sequence[Turn]) -> dict[str, float]:
+        """What all of them have measured."""
+        return {name: value for some in self("metrics", turns) if some for name, value in some.items()}
 
 
 class Stopwatch:

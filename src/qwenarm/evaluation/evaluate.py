@@ -7,7 +7,7 @@ among others (on a CPU in fp32 it does).
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,15 +20,15 @@ from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.ledger import Key, Row, policy_hash
 from qwenarm.evaluation.scheduler import Office, places
-from qwenarm.evaluation.stats import wilson
+from qwenarm.evaluation.stats import Rate, success_rate
 from qwenarm.evaluation.suites import FIRST_SEED, Cell, Suite, ad_hoc, suite_named
 from qwenarm.evaluation.workers import Crew, Died, Played, Player, Processes, Rollout, Setting
-from qwenarm.factory import RunConfig, assumed, make_env
+from qwenarm.factory import assumed, make_env
 from qwenarm.perturbations import parse
 from qwenarm.policies import controls as all_controls
 from qwenarm.policies import policy_entry
 from qwenarm.registry import split_names
-from qwenarm.types import Outcome
+from qwenarm.types import RunConfig
 
 USUAL = ("put", "stack", "sort")
 """The tasks that are played when nothing else is said."""
@@ -119,13 +119,15 @@ def _axes(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Begun:
-    """The first thing that an evaluation tells: how many episodes it has in all, those that stand already, and what had
-    to be assumed of the policies.
+    """The first event of an evaluation.
+
+    total: how many episodes it has. rows: those that are in the ledger already. warnings: sentences for the user, about
+    damaged lines of the ledger and about what had to be assumed of a model.
     """
 
     total: int
     rows: tuple[Row, ...]
-    assumed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 Event = Begun | Row | Died
@@ -197,37 +199,25 @@ def _begin(plan: Plan, trace: Trace, policies: Mapping[str, Mapping[str, Any]]) 
     }
     ledger.enter(trace.folder, plan.suite, plan.frozen, run, by_hash)
     wanted = {job.key for job in jobs}
-    have = [row for row in ledger.rows(trace.folder) if row.key in wanted]
-    there = {row.key for row in have}
-    doubts = dict.fromkeys(assumed(told) for told in policies.values())
-    return Begun(len(jobs), tuple(have), tuple(filter(None, doubts))), [job for job in jobs if job.key not in there]
+    warnings = list(filter(None, dict.fromkeys(assumed(told) for told in policies.values())))
+    have = {row.key: row for row in ledger.rows(trace.folder, warnings) if row.key in wanted}
+    return Begun(len(jobs), tuple(have.values()), tuple(warnings)), [job for job in jobs if job.key not in have]
 
 
 @dataclass(frozen=True)
 class Score:
-    """Successes of n episodes in one cell, the 95 % Wilson interval of their rate, and how often each ending came."""
+    """How a policy did in one cell."""
 
     role: str
     cell: Cell
-    successes: int
-    n: int
-    interval: tuple[float, float]
-    endings: Mapping[str, int]
+    rate: Rate
 
 
 def scores(rows: Iterable[Row], plan: Plan | None = None) -> list[Score]:
-    """One score for each role and cell, in the order of the rows, or of the plan, since workers finish in any order.
-    Every ending but success is a failure.
-    """
-    groups: dict[tuple[str, Cell], list[Row]] = defaultdict(list)
+    """One score for each role and cell, in the order of the rows, or of the plan, since workers finish in any order."""
+    groups: dict[tuple[str, Cell], list[str]] = defaultdict(list)
     for role, cell in [(role, cell) for role in plan.roles for cell in plan.suite.cells()] if plan else []:
         groups[role, cell] = []
     for row in rows:
-        groups[row.role, Cell(row.key.task, row.key.level, row.key.perturbations)].append(row)
-    return [_score(role, cell, group) for (role, cell), group in groups.items() if group]
-
-
-def _score(role: str, cell: Cell, rows: list[Row]) -> Score:
-    successes = sum(row.outcome == Outcome.SUCCESS for row in rows)
-    endings = Counter(row.outcome for row in rows)
-    return Score(role, cell, successes, len(rows), wilson(successes, len(rows)), dict(endings.most_common()))
+        groups[row.role, Cell(row.key.task, row.key.level, row.key.perturbations)].append(row.outcome)
+    return [Score(role, cell, success_rate(group)) for (role, cell), group in groups.items() if group]

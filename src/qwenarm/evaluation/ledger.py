@@ -7,15 +7,11 @@ One folder per suite. Several models, clocks and arms may share it, and so their
     frames/<hash>.png    the trace's pictures
     lock                 held while an evaluation writes here
 
-An episode of the ledger has in its ``setup``, beside what every episode has:
-
-    key      the fields of ``Key``: all that the episode depends on; no key stands in a ledger twice
-    options  what the command line needs to play it again; "policy" is the role: vlm, blind, wrong, text, oracle, ...
-    metrics  the numbers of ``metrics.Metrics``, by name
+An episode's ``Key`` follows from its ``RunInfo``; no key stands in a ledger twice.
 
 manifest.json::
 
-    {"schema": 1, "suite": "quick-v1", "suite_sha256": ..., "first_seed": 1000000,
+    {"schema": 2, "suite": "quick-v1", "suite_sha256": ..., "first_seed": 1000000,
      "versions": {package: version}, "renderer": ...,
      "policies": {policy hash: {"role": ..., "model": ..., "describe": {...}}},
      "runs": [{"blocks": [...], "arm": ..., "combos": ..., "clock": ..., "controls": [roles],
@@ -41,25 +37,26 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from qwenarm.body.rendering.renderer import choose_renderer
-from qwenarm.episode.trace import FILE, entries
+from qwenarm.episode.episode_json import SCHEMA, Head
+from qwenarm.episode.trace import plain, scan
 from qwenarm.episode.versions import versions
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import AD_HOC, FIRST_SEED, Suite
-from qwenarm.types import Episode
+from qwenarm.perturbations import spell
+from qwenarm.types import Episode, Outcome, RunInfo
 
 MANIFEST, LOCK = "manifest.json", "lock"
-SCHEMA = 1
 PATIENCE_S = 5.0
 """So long a lock is waited for, s."""
 WHEREABOUTS = frozenset({"url", "threads", "tools", "family_from"})
 """What a policy tells of itself that is no part of what it is: where it runs, and what its server was found to take."""
-WALL_CLOCK = frozenset({"seconds", "model_s"})
+WALL_CLOCK = frozenset({"seconds", "model_s", "crc32"})
 """Fields of an episode that differ when it is played again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Key:
-    """All that an episode depends on. perturbations: as text; policy: its hash."""
+    """All that an episode depends on. perturbations: as text. policy: the hash of what it says about itself."""
 
     suite: str
     task: str
@@ -71,21 +68,27 @@ class Key:
     clock: str
     policy: str
 
+    @classmethod
+    def of(cls, run: RunInfo) -> Key:
+        """The key of a run."""
+        config = run.config
+        scene = (config.task, config.level, run.seed, config.arm, config.combos, spell(config.perturbations))
+        return cls(run.suite, *scene, config.clock, policy_hash(run.policy))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a ledger, as far as scores need it. role: the policy by its short name."""
+    """One line of a ledger, as far as scores need it. role: the policy by its name in the registry."""
 
     key: Key
     role: str
-    outcome: str
+    outcome: Outcome
     progress: float
 
     @classmethod
-    def of(cls, episode: Episode) -> Row:
-        """The row of an episode that was played for a ledger."""
-        key, role = Key(**episode.setup["key"]), episode.setup["options"]["policy"]
-        return cls(key, role, str(episode.outcome), episode.progress)
+    def of(cls, episode: Episode | Head) -> Row:
+        """The row of an episode, with or without its turns."""
+        return cls(Key.of(episode.run), episode.run.config.policy, episode.outcome, episode.progress)
 
 
 def policy_hash(described: Mapping[str, Any]) -> str:
@@ -94,24 +97,16 @@ def policy_hash(described: Mapping[str, Any]) -> str:
     return _sha256(told)[:16]
 
 
-def fingerprint(line: Mapping[str, Any]) -> str:
-    """sha256 of an episode's JSON without the fields that a clock on the wall puts there."""
-    return _sha256(_timeless(line))
+def rows(folder: Path, problems: list[str] | None = None) -> Iterator[Row]:
+    """The episodes of a ledger, in the order in which they were written. problems: as for ``jsonl.read_jsonl``."""
+    return (Row.of(head) for _, head in scan(folder, problems))
 
 
-def lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every whole line of a ledger. A half-written one, left by a process that was killed, is not there."""
-    for _, data in entries(folder / FILE):
-        if "key" in data.get("setup", {}):
-            yield data
-
-
-def rows(folder: Path) -> list[Row]:
-    """The rows of a ledger, in the order in which they were written; [] where there is none."""
-    return [
-        Row(Key(**data["setup"]["key"]), data["setup"]["options"]["policy"], data["outcome"], data["progress"])
-        for data in lines(folder)
-    ]
+def fingerprints(folder: Path) -> Iterator[tuple[Key, str]]:
+    """Every episode of a ledger with the sha256 of all that must be the same when it is played again."""
+    for line, head in scan(folder):
+        fields = json.loads(line.data)
+        yield Key.of(head.run), _sha256(_timeless(fields))
 
 
 @contextmanager
@@ -191,7 +186,7 @@ def source_sha256() -> str:
 
 def _refuse_others(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if not before:
-        if next(lines(folder), None) is not None:
+        if next(rows(folder), None) is not None:
             raise BadInput(f"{folder} holds episodes but no {MANIFEST}; choose another folder with --out.")
         return
     for name, value in _flat(now):
@@ -222,4 +217,4 @@ def _timeless(value: Any) -> Any:
 
 
 def _sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=plain).encode()).hexdigest()

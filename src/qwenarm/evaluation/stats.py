@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-RESAMPLES = 2000
+from qwenarm.types import Outcome
+
+BOOTSTRAP_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Rate:
+    """k successes of n episodes, with the 95 % interval of the rate. endings: how often each outcome came, the most
+    frequent first.
+    """
+
+    k: int
+    n: int
+    low: float
+    high: float
+    endings: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float:
+        """k / n; 0 for no episodes."""
+        return self.k / self.n if self.n else 0.0
+
+
+def success_rate(outcomes: Iterable[str] | Mapping[str, int]) -> Rate:
+    """The rate of successes, with its Wilson interval. Every outcome but success is a failure.
+
+    outcomes: one by one, or how often each came.
+    """
+    endings = Counter(outcomes)
+    k, n = endings[Outcome.SUCCESS], endings.total()
+    return Rate(k, n, *wilson(k, n), dict(endings.most_common()))
 
 
 def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -29,9 +61,9 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """The exact two-sided p of McNemar's test: how odd it is that of the pairs that differ so many go one way.
+    """The exact two-sided p-value of McNemar's test that two paired rates are equal.
 
-    only_a, only_b: pairs in which only one of the two succeeded. Without such pairs p is 1. (McNemar, Psychometrika 12
+    only_a, only_b: the pairs in which only that one succeeded. Without such pairs p is 1. (McNemar, Psychometrika 12
     (1947) 153-157; exact: the binomial test of one half.)
     """
     from scipy.stats import binomtest  # slow to import, and most commands compare nothing
@@ -107,6 +139,6 @@ def clustered(clusters: Sequence[Sequence[float]], seed: int = 0) -> tuple[float
         only = values.pop() if values else 0.0
         return wilson(len(groups) * int(only), len(groups)) if only in (0.0, 1.0) else (only, only)
     sums, sizes = np.array([sum(group) for group in groups]), np.array([len(group) for group in groups])
-    drawn = np.random.default_rng(seed).integers(len(groups), size=(RESAMPLES, len(groups)))
+    drawn = np.random.default_rng(seed).integers(len(groups), size=(BOOTSTRAP_RESAMPLES, len(groups)))
     low, high = np.percentile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [2.5, 97.5])
     return float(low), float(high)

@@ -12,18 +12,18 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qwenarm.body.rendering.renderer import choose_renderer
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.episode.trace import Packed, pack
 from qwenarm.episode.versions import versions
 from qwenarm.errors import ModelUnavailable, QwenarmError
 from qwenarm.evaluation.ledger import Key, Row
-from qwenarm.factory import RunConfig, make_backend, make_env, make_policy, perform
-from qwenarm.types import Episode, Outcome
+from qwenarm.factory import make_backend, make_env, make_policy, perform
+from qwenarm.types import Episode, Outcome, RunConfig, RunInfo
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -63,19 +63,16 @@ class Rollout:
 
     def crashed(self, policies: Policies, reason: str) -> Played:
         """The record of an episode that killed two workers."""
-        config = self.config
-        setup = {
-            "policy": dict(policies[config.policy]),
-            "options": config.options(),
-            "words": config.words,
-            "key": asdict(self.key),
-            "clock": config.clock,
-            "renderer": choose_renderer(),
-            "versions": versions(),
-        }
-        what = (config.task, config.level, config.arm, config.policy, self.seed)
+        run = RunInfo(
+            self.config,
+            self.seed,
+            self.key.suite,
+            policy=dict(policies[self.config.policy]),
+            renderer=choose_renderer(),
+            versions=versions(),
+        )
         detail = f"The process that played it died twice ({reason})."
-        return Played.of(Episode(*what, "", (), Outcome.CRASHED, 0.0, "", setup, detail))
+        return Played.of(Episode(run, "", (), Outcome.CRASHED, 0.0, "", detail))
 
 
 @dataclass(frozen=True)
@@ -157,7 +154,7 @@ class Player(Worker):
 
     def play(self, jobs: Iterable[Rollout]) -> Iterator[Episode]:
         """The episodes themselves."""
-        plays = (perform(job.config, job.seed, self.backend, setup={"key": asdict(job.key)}) for job in jobs)
+        plays = (perform(job.config, job.seed, self.backend, suite=job.key.suite) for job in jobs)
         yield from drive(plays, self.backend, self.setting.batch)
 
 

@@ -6,18 +6,19 @@ into memory. Whatever could not be read or counted is told in ``Run.problems``; 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from qwenarm.diagnosis.attribute import FILE as CAUSES
-from qwenarm.episode.trace import FILE
+from qwenarm.diagnosis.attribute import findings
+from qwenarm.episode.episode_json import Head
+from qwenarm.episode.jsonl import Line
+from qwenarm.episode.trace import FILE, scan
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.ledger import MANIFEST, Key
 from qwenarm.report.manifests import checked_manifest, missing
-from qwenarm.report.records import NO_CAUSE, Cause, Record, Run
+from qwenarm.report.records import Cause, Record, Run
+from qwenarm.types import Outcome
 
 Tell = Callable[[int], object]
 """Is told how many more bytes have been read."""
@@ -38,22 +39,17 @@ def read_runs(folders: Sequence[Path], tell: Tell = lambda _: None) -> list[Run]
 
 
 def read_run(folder: Path, name: str = "", tell: Tell = lambda _: None) -> Run:
-    """One run. Raises BadInput when there is no episode of an evaluation to be read."""
+    """One run. Raises BadInput when it holds no episode of an evaluation."""
+    if not (folder / FILE).is_file():
+        raise BadInput(f"There is no {FILE} in {folder}; name a folder that `qwenarm eval` has filled.")
     problems: list[str] = []
     manifest = checked_manifest(folder, problems)
-    reader = _Reader(folder, _causes(folder, problems))
-    try:
-        for number, (offset, line) in enumerate(_lines(folder / FILE)):
-            reader.take(number, offset, line)
-            tell(len(line))
-    except OSError as error:
-        raise BadInput(f"Cannot read {folder}: {error.strerror}; expected a folder with {FILE}.") from error
-    problems += reader.problems()
-    if not reader.records:
+    records = list(_records(folder, _causes(folder, problems), problems, tell))
+    if not records:
         told = " ".join(problems)
         raise BadInput(f"{folder} holds no episode of an evaluation; fill it with `qwenarm eval --out`. {told}".strip())
-    problems += missing(folder, manifest, reader.records)
-    return Run(folder, name or folder.name, manifest, tuple(reader.records), tuple(problems))
+    problems += missing(folder, manifest, records)
+    return Run(folder, name or folder.name, manifest, tuple(records), tuple(problems))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -64,84 +60,45 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return ["/".join(path.parts[-depth:]) for path in folders]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Every line that is not empty, with its offset."""
-    offset = 0
-    with open(path, "rb") as file:
-        for line in file:
-            if line.strip():
-                yield offset, line
-            offset += len(line)
-
-
-class _Reader:
-    """Takes the lines of a ledger, keeps records, and counts what is wrong with them."""
-
-    def __init__(self, folder: Path, causes: Mapping[Key, Cause]) -> None:
-        self.folder, self.causes = folder, causes
-        self.records: list[Record] = []
-        self._keys: set[Key] = set()
-        self._wrong: Counter[str] = Counter()
-        self._half_written = False
-
-    def take(self, number: int, offset: int, line: bytes) -> None:
-        try:
-            data = json.loads(line)
-            record = self._record(data, number, offset) if "key" in data["setup"] else None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            self._half_written = not line.endswith(b"\n")
-            self._wrong["cannot be read and do not count"] += not self._half_written
-            return
-        if record is None:
-            self._wrong["were not played by `qwenarm eval` and do not count"] += 1
-        elif record.key in self._keys:
-            self._wrong["stand there a second time and do not count again"] += 1
+def _records(folder: Path, causes: Mapping[Key, Cause], problems: list[str], tell: Tell) -> Iterator[Record]:
+    """Every episode that counts, once. Sentences about the others are added to the problems."""
+    keys, counts = set[Key](), Counter[str]()
+    for line, head in scan(folder, problems):
+        tell(len(line.data))
+        record = _record(line, head, causes)
+        if not head.run.suite:
+            counts["not played by `qwenarm eval`; not counted"] += 1
+        elif record.key in keys:
+            counts["in the ledger for the second time; not counted again"] += 1
         else:
-            self._keys.add(record.key)
-            self.records.append(record)
-            self._wrong["lack measurements, because a watcher failed"] += bool(
-                data["setup"].get("watchers that failed")
-            )
-            self._wrong["crashed; they count as failures, and their pages show why"] += record.outcome == "crashed"
-            self._wrong["could not be judged; they count as failures"] += record.outcome == "unjudged"
+            keys.add(record.key)
+            yield record
+            counts["without all their measurements, because a watcher failed"] += bool(head.run.watcher_failures)
+            counts["crashed; they count as failures, and their pages show why"] += head.outcome is Outcome.CRASHED
+            counts["could not be judged; they count as failures"] += head.outcome is Outcome.UNJUDGED
+    problems += [f"{folder}: {count} episodes {what}." for what, count in counts.items() if count]
 
-    def _record(self, data: Mapping[str, Any], number: int, offset: int) -> Record:
-        setup = data["setup"]
-        key, options = Key(**setup["key"]), setup["options"]
-        return Record(
-            key=key,
-            role=options["policy"],
-            model=options.get("model", ""),
-            altitude=options.get("altitude", ""),
-            cameras=options.get("cameras", ""),
-            instruction=data["instruction"],
-            outcome=data["outcome"],
-            progress=float(data["progress"]),
-            curve=tuple(float(turn["progress"]) for turn in data["turns"]),
-            metrics=setup.get("metrics", {}),
-            cause=self.causes.get(key),
-            line=number,
-            offset=offset,
-        )
 
-    def problems(self) -> Iterator[str]:
-        for what, count in self._wrong.items():
-            if count:
-                yield f"{self.folder}: {count} of its lines {what}."
-        if self._half_written:
-            yield f"{self.folder}: the last line is half-written and does not count; the same `qwenarm eval` goes on."
+def _record(line: Line, head: Head, causes: Mapping[Key, Cause]) -> Record:
+    config, key = head.run.config, Key.of(head.run)
+    return Record(
+        key=key,
+        role=config.policy,
+        model=config.model,
+        altitude=config.altitude,
+        cameras=config.cameras,
+        instruction=head.instruction,
+        outcome=head.outcome,
+        progress=head.progress,
+        curve=head.curve,
+        metrics=head.run.metrics,
+        cause=causes.get(key),
+        line=line.number - 1,
+        offset=line.offset,
+    )
 
 
 def _causes(folder: Path, problems: list[str]) -> dict[Key, Cause]:
     """What attribution says, by key; {} where it was not asked."""
-    path, found, bad = folder / CAUSES, dict[Key, Cause](), 0
-    for _, line in _lines(path) if path.exists() else ():
-        try:
-            data = json.loads(line)
-            also = tuple(map(str, data.get("also", ())))
-            found[Key(**data["key"])] = Cause(str(data["cause"]), also, str(data.get("why", "")))
-        except (ValueError, KeyError, TypeError):
-            bad += 1
-    if bad:
-        problems.append(f"{path}: {bad} lines cannot be read; their episodes appear as {NO_CAUSE!r}.")
-    return found
+    found = findings(folder, problems)
+    return {key: Cause(data["cause"], tuple(data["also"]), data["why"]) for key, data in found.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from qwenarm.evaluation.stats import barnard, clustered, difference, mcnemar, paired_difference, wilson
+from qwenarm.evaluation.stats import Rate, barnard, clustered, difference, mcnemar, paired_difference, success_rate
 from qwenarm.evaluation.suites import Cell
 from qwenarm.report.entrants import Entrant, controls_of
 from qwenarm.report.records import Record, Scene
@@ -17,25 +17,9 @@ ANY = "any change"
 """All perturbations together."""
 
 
-@dataclass(frozen=True)
-class Rate:
-    """k successes of n episodes, and the 95 % interval of the rate."""
-
-    k: int
-    n: int
-    low: float
-    high: float
-
-    @property
-    def value(self) -> float:
-        """k / n; 0 for no episodes."""
-        return self.k / self.n if self.n else 0.0
-
-
 def rate(records: Iterable[Record]) -> Rate:
-    """With the Wilson interval. For episodes of scenes that are independent of each other."""
-    won = [record.success for record in records]
-    return Rate(sum(won), len(won), *wilson(sum(won), len(won)))
+    """The success rate of episodes whose scenes are independent of each other."""
+    return success_rate(record.outcome for record in records)
 
 
 def pooled_rate(records: Iterable[Record]) -> Rate:

@@ -263,13 +263,13 @@ def write_film(path: Path, folder: Path, record: Record) -> str:
     """
     from qwenarm.display.film import FilmRecorder
     from qwenarm.episode.replay import replay
-    from qwenarm.factory import env_of
+    from qwenarm.factory import make_env
 
     if path.is_file():
         return ""
     episode: Episode = read_at(folder, record.offset)
     path.parent.mkdir(parents=True, exist_ok=True)
-    env = env_of(episode)
+    env = make_env(episode.run.config)
     try:
         again = replay(env, episode, [FilmRecorder(path)])
     finally:

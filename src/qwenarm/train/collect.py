@@ -12,11 +12,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from qwenarm.episode.rollout import Play, drive, play
+from qwenarm.episode.drive import drive
+from qwenarm.episode.rollout import Play, play
 from qwenarm.episode.versions import versions
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import FIRST_SEED
-from qwenarm.factory import RunConfig, make_env
+from qwenarm.factory import make_env
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.perturbations import parse, spell
@@ -24,7 +25,7 @@ from qwenarm.policies.vlm import shown
 from qwenarm.skills import specs
 from qwenarm.train.dataset import write_shard
 from qwenarm.train.demonstrator import Demonstrator, UnaskedBackend
-from qwenarm.types import Outcome
+from qwenarm.types import Outcome, RunConfig, RunInfo
 
 if TYPE_CHECKING:
     from qwenarm.mind.backends import Backend
@@ -118,7 +119,7 @@ def collect(job: ShardJob, out: Path) -> int:
         with closing(make_env(config)) as env:
             policy = VlmPolicy(cast("Backend", backend or UnaskedBackend(family)), specs(), preset, config.altitude)
             policies[seed] = Demonstrator(policy, env, seed, backend is not None, job.mistakes)
-            return (yield from play(env, policies[seed], seed, clock=config.clock))
+            return (yield from play(env, policies[seed], RunInfo(config, seed)))
 
     seeds = range(job.first_seed, job.first_seed + job.episodes)
     episodes = list(drive(map(demonstrate, seeds), backend, BATCH if backend else 1))
