@@ -1,5 +1,6 @@
 """`qwenarm eval`, then `qwenarm report` and `qwenarm compare`, as one types them."""
 
+import io
 import re
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,9 @@ from tests.report.made import evaluation, suite
 
 from qwenarm.cli import main as cli
 from qwenarm.display import film as recorder
+from qwenarm.display.terminal import SafeConsole
+from qwenarm.report.exports import printed
+from qwenarm.report.numbers import compare_runs
 
 SMALL = suite(("put",), 4, ("", "look:2"))
 
@@ -43,6 +47,17 @@ def test_compare_prints_pairs_differences_and_exact_tests(capsys, tmp_path):
     assert re.search(r"all, unchanged 4 2/4 4/4 0 2 −50", told)
     code, told, _ = run(capsys, "compare", a, a, "--who-b", "oracle")
     assert code == 0 and "A = bundled, B = oracle" in told
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_a_comparison_can_be_read_at_any_width(tmp_path, width):
+    run = evaluation(tmp_path / "a", SMALL, roles=("vlm", "oracle"))
+    _, table = compare_runs(run, run, who_b="oracle")
+    out = io.StringIO()
+    SafeConsole(file=out, width=width).print(printed(table, width))
+    words = out.getvalue().split()
+    assert all(len(line.rstrip()) <= width for line in out.getvalue().splitlines())
+    assert all(word in words for field in table.rows[0] for word in f"{field.text} {field.small}".split())
 
 
 @pytest.mark.parametrize(

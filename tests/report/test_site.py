@@ -19,7 +19,7 @@ from qwenarm.evaluation import ledger
 from qwenarm.evaluation.ledger import MANIFEST, read_manifest
 from qwenarm.report import site as sites
 from qwenarm.report import write_report
-from qwenarm.report.exports import FILES, LATEX, rich_table
+from qwenarm.report.exports import FILES, LATEX, printed
 from qwenarm.report.numbers import compare_runs
 
 
@@ -123,7 +123,7 @@ def test_the_citation_has_the_manifest_s_hash(site, runs):
 def test_models_are_compared_on_the_page_as_by_compare(site, runs):
     problems, table_ = compare_runs(*runs, who_a="paused")
     assert not problems
-    told = list(rich_table(table_).columns[1].cells)
+    told = list(printed(table_, 100).columns[1].cells)
     assert told[0] == "16" and all(int(pairs) > 0 for pairs in told)
     rows = [row for row in table(site / "comparisons.csv") if row["a"] == "bundled · paused" and row["b"] == "other"]
     assert [row["pairs"] for row in rows] == told

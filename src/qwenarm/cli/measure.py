@@ -255,11 +255,11 @@ def compare(
 
     Example: qwenarm compare runs/quick-v1 runs/quick-v1 --who-a bundled --who-b oracle
     """
-    from qwenarm.report.exports import rich_table
+    from qwenarm.report.exports import printed
     from qwenarm.report.numbers import compare_runs
 
     problems, table = compare_runs(a, b, who_a, who_b)
     for problem in problems:
         out.print(problem, style="yellow")
-    out.print(rich_table(table))
+    out.print(printed(table, out.width))
     return 0

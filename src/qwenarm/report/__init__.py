@@ -18,7 +18,7 @@ Tell = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)
-class Written:
+class ReportFiles:
     """What was written, and what its reader should know."""
 
     index: Path
@@ -29,7 +29,7 @@ class Written:
 
 def write_report(
     folders: Sequence[Path], out: Path, which: Which = "auto", films: int = 0, tell: Tell = lambda *_: None
-) -> Written:
+) -> ReportFiles:
     """Writes the report on the runs in these folders. An old report in the same place is replaced, file by file.
 
     Args:
@@ -57,7 +57,7 @@ def write_report(
         raise BadInput(f"Cannot write the report to {out}: {error.strerror} ({error.filename}).") from error
 
 
-def _write(report: Report, out: Path, which: Which, films: int, tell: Tell) -> Written:
+def _write(report: Report, out: Path, which: Which, films: int, tell: Tell) -> ReportFiles:
     out.mkdir(parents=True, exist_ok=True)
     problems, filmed = list(report.problems), list(to_film(report.models, films))
     for done, (entrant, record) in enumerate(filmed, 1):
@@ -71,4 +71,4 @@ def _write(report: Report, out: Path, which: Which, films: int, tell: Tell) -> W
     site.report = replace(report, problems=list(filter(None, problems)))
     write_exports(site.report, out)
     index = site.write_overviews()
-    return Written(index, sum(len(run.records) for run in report.runs), len(site.written), site.report.problems)
+    return ReportFiles(index, sum(len(run.records) for run in report.runs), len(site.written), site.report.problems)

@@ -8,7 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.suites import Cell
@@ -36,6 +38,8 @@ FILES = (
     "figures/failures.svg", "figures/failures.pdf",
 )  # fmt: skip
 """What stands beside the front page."""
+TABLE_COLUMNS = 78
+"""A terminal needs so many for a comparison as a table."""
 PAIRED = {"pairs": "n", "only_a": "only_a", "only_b": "only_b"}
 COMPARED = {"difference": "difference", "difference_low": "low", "difference_high": "high", "p": "p"}
 """Columns of comparisons, and the fields of a ``Contrast`` that fill them."""
@@ -182,20 +186,21 @@ def latex(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def rich_table(table: Table) -> RichTable:
-    """A table for the terminal."""
-    shown = RichTable(
-        title=table.caption,
-        title_justify="left",
-        title_style="",
-        box=None,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        header_style="dim",
-    )
+def printed(table: Table, width: int) -> RenderableType:
+    """A table for a terminal of so many columns. On a narrow one every row becomes a paragraph."""
+    if width < TABLE_COLUMNS:
+        rows = ("\n  ".join(_named(table.columns, row)) for row in table.rows)
+        return Text("\n".join([table.caption, *rows]))
+    shown = RichTable(title=table.caption, title_justify="left", title_style="", box=None, header_style="dim")
+    shown.pad_edge, shown.padding = False, (0, 1, 0, 0)
     for i, column in enumerate(table.columns):
-        two_lines = column.replace("only ", "only\n").replace(", ", ",\n")  # fits into 80 columns
+        two_lines = column.replace("only ", "only\n").replace(", ", ",\n")
         shown.add_column(two_lines, justify="right" if i else "left", no_wrap=True)
     for row in table.rows:
         shown.add_row(*(f"{field.text}\n{field.small}".strip() for field in row))
     return shown
+
+
+def _named(columns: Sequence[str], row: Sequence[Field]) -> list[str]:
+    """The row's name, and every other field under the name of its column."""
+    return [row[0].text, *(f"{name}: {_text(field)}" for name, field in zip(columns[1:], row[1:], strict=True))]

@@ -51,7 +51,7 @@ class RateMark:
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """A curve of an entrant. is_bold: with its intervals; otherwise a thin line."""
 
     name: str
@@ -68,7 +68,7 @@ class Plot:
     """
 
     title: str
-    lines: tuple[Line, ...]
+    curves: tuple[Curve, ...]
     x_name: str
     words: str
     has_whiskers: bool = False
@@ -76,7 +76,7 @@ class Plot:
 
     @property
     def x_top(self) -> float:
-        return max((point[0] for line in self.lines for point in line.points), default=0.0) or 1.0
+        return max((point[0] for curve in self.curves for point in curve.points), default=0.0) or 1.0
 
     @property
     def ticks(self) -> list[float]:
@@ -91,14 +91,14 @@ class Plot:
         _, _, top, bottom = MARGINS
         return f"{PLOT_HEIGHT - bottom - (PLOT_HEIGHT - bottom - top) * value:.1f}"
 
-    def path(self, line: Line) -> str:
-        """The points of a line, for an SVG polyline."""
-        return self._path((x, y) for x, y, _, _ in line.points)
+    def path(self, curve: Curve) -> str:
+        """The points of a curve, for an SVG polyline."""
+        return self._path((x, y) for x, y, _, _ in curve.points)
 
-    def band(self, line: Line) -> str:
-        """The outline of a line's intervals, for an SVG polygon."""
-        upper = [(x, high) for x, _, _, high in line.points]
-        return self._path([*upper, *((x, low) for x, _, low, _ in reversed(line.points))])
+    def band(self, curve: Curve) -> str:
+        """The outline of a curve's intervals, for an SVG polygon."""
+        upper = [(x, high) for x, _, _, high in curve.points]
+        return self._path([*upper, *((x, low) for x, _, low, _ in reversed(curve.points))])
 
     def _path(self, points: Iterable[tuple[float, float]]) -> str:
         return " ".join(f"{self.x(x)},{self.y(y)}" for x, y in points)
@@ -156,7 +156,7 @@ def latency_plots(models: Sequence[Entrant]) -> list[Plot]:
 
 
 def _latency(groups: Sequence[Sequence[Entrant]], where: str) -> Plot:
-    lines, words = [], []
+    curves, words = [], []
     for i, group in enumerate(groups):
         points = []
         for e in group:
@@ -164,8 +164,8 @@ def _latency(groups: Sequence[Sequence[Entrant]], where: str) -> Plot:
             words.append(f"{e.name}: {rate_text(score)}")
             if score.n:
                 points.append((e.latency_s or 0.0, score.value, score.low, score.high))
-        lines.append(Line(group[0].model, tone(i), tuple(points)))
-    return Plot(where, tuple(lines), "simulated seconds per decision", "; ".join(words), True, 0.25)
+        curves.append(Curve(group[0].model, tone(i), tuple(points)))
+    return Plot(where, tuple(curves), "simulated seconds per decision", "; ".join(words), True, 0.25)
 
 
 def progress_plots(shown: Sequence[Entrant]) -> list[Plot]:
@@ -177,13 +177,13 @@ def progress_plots(shown: Sequence[Entrant]) -> list[Plot]:
 
 def _progress(family: str, shown: Sequence[Entrant], played: Sequence[Sequence[Record]]) -> Plot:
     turns = max((len(record.curve) for records in played for record in records), default=1)
-    lines, words = [], []
+    curves, words = [], []
     for i, (entrant, records) in enumerate(zip(shown, played, strict=True)):
         if records:
             points = progress_points(records, turns, entrant.is_model)
-            lines.append(Line(entrant.name, tone(i), points, entrant.is_model))
+            curves.append(Curve(entrant.name, tone(i), points, entrant.is_model))
             words.append(f"{entrant.name}, n = {len(records)}: {points[-1][1]:.2f} at the end")
-    return Plot(family, tuple(lines), "turns", "; ".join(words))
+    return Plot(family, tuple(curves), "turns", "; ".join(words))
 
 
 def progress_points(records: Sequence[Record], turns: int, has_interval: bool) -> tuple[Point, ...]:

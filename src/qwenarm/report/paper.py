@@ -63,12 +63,12 @@ def _progress(shown: Sequence[Entrant]) -> Figure:
     plots = figures.progress_plots(shown)
     figure, panels = _axes(len(plots), TEXT_INCHES, 1.5 * -(-len(plots) // 4), 4)
     for axes, plot in zip(panels, plots, strict=False):
-        for line in plot.lines:
-            x, y, low, high = zip(*line.points, strict=True)
-            style = "-" if line.is_bold else "--"
-            axes.plot(x, y, style, color=TONES[line.tone], linewidth=1.2 if line.is_bold else 0.8)
-            if line.is_bold:
-                axes.fill_between(x, low, high, color=TONES[line.tone], alpha=0.15, linewidth=0)
+        for curve in plot.curves:
+            x, y, low, high = zip(*curve.points, strict=True)
+            style = "-" if curve.is_bold else "--"
+            axes.plot(x, y, style, color=TONES[curve.tone], linewidth=1.2 if curve.is_bold else 0.8)
+            if curve.is_bold:
+                axes.fill_between(x, low, high, color=TONES[curve.tone], alpha=0.15, linewidth=0)
         axes.set(ylim=(0, 1.02), xlabel=plot.x_name, xticks=plot.ticks)
         axes.set_title(_literal(plot.title), fontsize=8)
     _legend(figure, figures.key(shown))
