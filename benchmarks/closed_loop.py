@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from qwenarm.cli.progress import show_evaluation
+from qwenarm.display.progress import show_evaluation
 from qwenarm.evaluation.evaluate import Score, plan, scores
 from qwenarm.evaluation.ledger import rows
 from qwenarm.types import RunConfig

@@ -31,6 +31,7 @@ FLOORS = (
     {"evaluation", "display"},
     {"diagnosis", "train"},
     {"report"},
+    {"api"},
     {"cli", "__main__"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
@@ -105,6 +106,8 @@ def test_imports_are_absolute_and_go_down_only() -> None:
     ]
     for path in FILES:
         mine = area(path)
+        if mine == "__init__":  # it names all of the package, and imports it when it is used
+            continue
         for module, line in imports(path):
             parts = module.split(".")
             if parts[0] == "qwenarm" and len(parts) > 1 and FLOOR_OF.get(parts[1], 0) > FLOOR_OF[mine]:

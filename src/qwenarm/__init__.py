@@ -1,14 +1,51 @@
 """An open Qwen-VL model looks at a simulated table, decides, and drives a MuJoCo arm.
 
-Importing this package registers the Gymnasium ids (``qwenarm/Put-v0``, one per file in ``tasks/``) and loads neither
-mujoco nor torch: both wait until something is really simulated or asked.
+    import qwenarm as qa
+
+    episode = qa.run("put the red cube in the blue bowl", seed=3)
+    print(qa.evaluate("oracle", tasks="put,stack", seeds=20))
+
+Importing this package registers the Gymnasium ids (``qwenarm/Put-v0``, one for each task) and loads neither mujoco nor
+torch: both wait until something is simulated or asked.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from gymnasium.envs.registration import register
 
 from qwenarm.registry import list_names
 
+if TYPE_CHECKING:
+    from qwenarm import tasks
+    from qwenarm.api.episodes import PlayedEpisode, load_model, make_env, run
+    from qwenarm.api.evaluations import Evaluation, evaluate
+    from qwenarm.types import Decision, Episode, ImagePoint, Observation, Outcome, RunConfig, SkillCall, Turn
+
 __version__ = "0.1.0"
+__all__ = [
+    "Decision", "Episode", "Evaluation", "ImagePoint", "Observation", "Outcome", "PlayedEpisode", "RunConfig",
+    "SkillCall", "Turn", "evaluate", "load_model", "make_env", "run", "tasks",
+]  # fmt: skip
+_IN_API = {
+    **dict.fromkeys(("PlayedEpisode", "load_model", "make_env", "run"), "qwenarm.api.episodes"),
+    **dict.fromkeys(("Evaluation", "evaluate"), "qwenarm.api.evaluations"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is used, when it is used."""
+    if name == "tasks":
+        return import_module("qwenarm.tasks")
+    if name not in __all__:
+        raise AttributeError(f"module 'qwenarm' has no attribute {name!r}")
+    return getattr(import_module(_IN_API.get(name, "qwenarm.types")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
 
 
 def _register_tasks() -> None:

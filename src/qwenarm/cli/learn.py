@@ -51,7 +51,7 @@ def collect(
 
     Example: qwenarm collect --task put --policy vlm --model runs/sft/checkpoint
     """
-    from qwenarm.cli.progress import telling
+    from qwenarm.display.progress import telling
     from qwenarm.train.collect import collect_all, plan_jobs
     from qwenarm.types import RunConfig
 
@@ -134,7 +134,7 @@ class Sft:
             folder = train_adapter(self.model, self.data, self.out_folder, **how)
             out.print(f"adapter    {folder}\nuse it as  --model {self.model}#adapter={folder}")
             return
-        from qwenarm.cli.progress import telling
+        from qwenarm.display.progress import telling
         from qwenarm.train.learner import Settings
         from qwenarm.train.sft import SftOptions, fine_tune
 
@@ -176,7 +176,7 @@ class Rl:
 
     def run(self) -> None:
         """Learns, with progress on the terminal."""
-        from qwenarm.cli.progress import telling
+        from qwenarm.display.progress import telling
         from qwenarm.factory import RunConfig
         from qwenarm.perturbations import parse
         from qwenarm.train.learner import Settings

@@ -67,15 +67,14 @@ def eval_(
 
     Example: qwenarm eval --task put,stack --seeds 100 --policy oracle
     """
-    from qwenarm.cli.progress import show_evaluation
-    from qwenarm.evaluation.evaluate import plan
+    from qwenarm.api.evaluations import plan_evaluation
+    from qwenarm.display.progress import show_evaluation
     from qwenarm.types import RunConfig
 
     config = RunConfig(
         arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras
     )
-    planned = plan(config, suite, task, level, seeds, axes, controls)
-    folder = out_folder or Path("runs") / (planned.suite.name if suite else f"eval-{policy.replace(':', '-')}")
+    planned, folder = plan_evaluation(config, task, suite, level, seeds, axes, controls, out_folder)
     show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)
     return 0
 
@@ -99,7 +98,7 @@ def report(
 
     Example: qwenarm report runs/quick-v1 runs/eval-vlm --films 3
     """
-    from qwenarm.cli.progress import telling
+    from qwenarm.display.progress import telling
     from qwenarm.report import write_report
     from qwenarm.report.runs import newest_run
 
@@ -138,9 +137,9 @@ def attribute(
 
     Example: qwenarm attribute runs/quick-v1 --roles vlm,oracle
     """
-    from qwenarm.cli.progress import tell_death, telling
     from qwenarm.diagnosis.attribute import FILE, findings
     from qwenarm.diagnosis.attribute import attribute as attributed
+    from qwenarm.display.progress import tell_death, telling
     from qwenarm.evaluation.workers import Died
     from qwenarm.report.runs import newest_run
 
@@ -198,8 +197,8 @@ def probe(
     Example: qwenarm probe --model http://localhost:8000 --seeds 10
     """
     from qwenarm.body.cameras import cameras_named
-    from qwenarm.cli.progress import telling
     from qwenarm.diagnosis import probe as probing
+    from qwenarm.display.progress import telling
     from qwenarm.mind.open_model import open_model
 
     tasks, views = split_names(task, "--task"), cameras_named(cameras)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,12 +50,9 @@ def run(
 
     Example: qwenarm run "put the red cube in the blue bowl" --seed 3
     """
-    from qwenarm.display.episode_page import write_page
-    from qwenarm.display.film import FilmRecorder
+    from qwenarm.api.episodes import play_into
     from qwenarm.display.terminal import LiveView
-    from qwenarm.episode.drive import play_alone
-    from qwenarm.episode.trace import Trace
-    from qwenarm.factory import assumed, check_playable, make_backend, perform
+    from qwenarm.factory import assumed
     from qwenarm.perturbations import parse
     from qwenarm.types import RunConfig
 
@@ -72,27 +68,14 @@ def run(
         clock=clock,
         cameras=cameras,
     )
-    check_playable(config, seed)  # before a model is loaded
-    if (backend := make_backend(config)) and (doubt := assumed(backend.describe())):
-        out.print(doubt, style="yellow")
-    folder = out_folder or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{task.replace(':', '-')}-{seed}"
-    trace = Trace(folder)
-    recorder = FilmRecorder(folder / "film.mp4") if film else None
-    watchers = [LiveView(out), *([recorder] if recorder else [])]
-    try:
-        episode, stop = play_alone(perform(config, seed, backend, watchers), backend)
-    finally:
-        if recorder:
-            recorder.close()  # even after an error the file can be watched
-    trace.append(episode)
-    page = write_page(episode, folder / "page.html", recorder.path if recorder and recorder.written else None)
-    for line in episode.run.watcher_failures:
+    episode, stopped = play_into(config, seed, out_folder, film, [LiveView(out)])
+    for line in filter(None, (assumed(episode.run.policy), *episode.run.watcher_failures)):
         out.print(line, style="yellow")
-    if recorder and recorder.written:
-        out.print(f"film   {recorder.path}")
-    out.print(f"page   {page}")
-    if stop is not None:  # a failed model or Ctrl-C, told after what was played is written
-        raise stop
+    if episode.film:
+        out.print(f"film   {episode.film}")
+    out.print(f"page   {episode.page}")
+    if stopped is not None:  # a failed model or Ctrl-C, told after what was played is written
+        raise stopped
     return 1 if episode.outcome == "crashed" else 0
 
 

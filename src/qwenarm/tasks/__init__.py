@@ -1,11 +1,16 @@
 """Tasks: one file or folder each, with its scenes, its words, when it is fulfilled, and how to solve it.
 
-Importing this package loads none of them: the names below are looked up when they are used.
+Importing this package loads none of them: the names below are looked up when they are used. The package can also be
+called: ``qwenarm.tasks()`` lists the shipped tasks.
 """
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from qwenarm.registry import describe, list_names
 
 if TYPE_CHECKING:
     from qwenarm.tasks.core.events import InstructionUpdates, Phrase
@@ -36,3 +41,17 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _Tasks(ModuleType):
+    def __call__(self) -> dict[str, str]:
+        """The shipped tasks and what each is about.
+
+        Example:
+            >>> for name, about in qa.tasks().items():
+            ...     print(name, about)
+        """
+        return {name: describe("tasks", name) for name in list_names("tasks")}
+
+
+sys.modules[__name__].__class__ = _Tasks

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
-from qwenarm.cli.tables import score_table
-from qwenarm.evaluation.evaluate import Begun, Plan, evaluate, scores
+from qwenarm.evaluation.evaluate import Begun, Plan, Score, evaluate, scores
 from qwenarm.evaluation.ledger import Row
 from qwenarm.evaluation.stats import success_rate
 from qwenarm.evaluation.workers import Died
 
 
-def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> None:
+def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> list[Row]:
     """Plays a plan with a progress bar and prints the scores, also after an error or Ctrl-C.
 
     Args:
@@ -27,6 +27,9 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> N
         plan: what to play.
         folder: of the ledger.
         how: the other arguments of ``evaluate``.
+
+    Returns:
+        The row of every episode.
     """
     rows, outcomes = list[Row](), Counter[str]()
     try:
@@ -52,6 +55,7 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> N
     finally:
         console.print(score_table(scores(rows, plan)))
         console.print(Text(f"ledger  {folder}"))
+    return rows
 
 
 @contextmanager
@@ -90,3 +94,32 @@ def row_text(row: Row) -> str:
         ", ".join(filter(None, [f"{row.key.task} {row.key.seed}", row.key.perturbations, row.role]))
         + f": {row.outcome}"
     )
+
+
+def score_table(scores: Iterable[Score]) -> Table:
+    """Success rates with intervals, and the other outcomes. Columns with one value in all rows are left out."""
+    rows = [(score, _where(score)) for score in scores]
+    told = [name for name in ("policy", "level", "perturbations") if len({where[name] for _, where in rows}) > 1]
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for column in ("task", *told):
+        table.add_column(column)
+    for column in ("success", "95 % interval", "n"):
+        table.add_column(column, justify="right")
+    table.add_column("other endings")
+    for score, where in rows:
+        rate = score.rate
+        percent = f"{rate.value:.1%}" if rate.n else "-"
+        others = ", ".join(f"{count} {name}" for name, count in rate.endings.items() if name != "success")
+        cells = [where[name] for name in ("task", *told)]
+        table.add_row(*cells, percent, f"{rate.low:.1%} to {rate.high:.1%}", str(rate.n), others)
+    return table
+
+
+def _where(score: Score) -> dict[str, str]:
+    cell = score.cell
+    return {
+        "task": cell.task,
+        "policy": score.role,
+        "level": str(cell.level),
+        "perturbations": cell.perturbations or "none",
+    }

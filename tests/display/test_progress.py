@@ -5,7 +5,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from qwenarm.cli.progress import running_rate, show_evaluation, tell_death, telling
+from qwenarm.display.progress import running_rate, show_evaluation, tell_death, telling
 from qwenarm.evaluation.evaluate import evaluate, plan
 from qwenarm.evaluation.ledger import rows
 from qwenarm.evaluation.suites import FIRST_SEED

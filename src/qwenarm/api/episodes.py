@@ -1,0 +1,208 @@
+"""Play one episode: ``qwenarm.run``, ``make_env`` and ``load_model``."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qwenarm.errors import BadInput
+from qwenarm.types import Episode, Observation, RunConfig, SkillCall, Turn
+
+if TYPE_CHECKING:
+    from qwenarm.env import ArmEnv
+    from qwenarm.episode.watchers import Watcher
+    from qwenarm.mind.backends import Backend
+
+PolicyFunction = Callable[[Observation, Sequence[Turn]], "SkillCall | Iterable[SkillCall]"]
+"""The simplest policy: (observation, history) -> calls."""
+
+
+@dataclass(frozen=True)
+class PlayedEpisode(Episode):
+    """An episode and the files written about it. In a notebook it shows itself: film, outcome and every turn."""
+
+    folder: Path = Path()
+    page: Path = Path()
+    film: Path | None = None
+
+    def _repr_html_(self) -> str:
+        page = html.escape(self.page.read_text(encoding="utf-8"))
+        return f'<iframe srcdoc="{page}" style="width:100%;height:45em;border:0" sandbox="allow-scripts"></iframe>'
+
+
+def run(
+    instruction: str = "",
+    *,
+    task: str = "put",
+    level: int = 1,
+    seed: int = 0,
+    arm: str = "panda",
+    policy: str | PolicyFunction = "vlm",
+    model: str | Backend = "bundled",
+    altitude: str = "step",
+    perturbations: str = "",
+    clock: str = "paused",
+    cameras: str = "",
+    film: bool = True,
+    folder: Path | str | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> PlayedEpisode:
+    """Plays one episode and writes its trace, page and film.
+
+    Args:
+        instruction: your own words, which make their own scene; "" for the task's.
+        task: a task's name, or ``module:NAME``; see ``tasks()``.
+        level: of difficulty, from 1.
+        seed: the same seed gives the same scene.
+        arm: a robot arm's name, or ``module:NAME``.
+        policy: a name, ``module:NAME``, or a function ``(observation, history) -> calls``.
+        model: a name, folder, Hub id or URL, or what ``load_model`` returned.
+        altitude: "step" (one call per look) or "plan" (all calls).
+        perturbations: with strengths, such as "look:2,words:1".
+        clock: what the world does while the policy thinks: "paused", "latency:SECONDS" or "wall".
+        cameras: shown to the model, separated by commas; "" for those of its preset.
+        film: write an MP4.
+        folder: for the files; by default runs/TIME-TASK-SEED.
+        watchers: told of every event while the episode is played.
+
+    Returns:
+        The episode. Whatever goes wrong in it is an outcome with a name, such as ``Outcome.CRASHED``.
+
+    Raises:
+        UnknownName, BadInput: a name or value that does not exist; the message lists the valid ones.
+        ModelUnavailable: the model cannot be loaded, or its server fails. What was played is kept.
+
+    Example:
+        >>> episode = qa.run("put the red cube in the blue bowl", seed=3)
+        >>> episode.outcome, len(episode.turns)
+    """
+    from qwenarm.perturbations import parse
+
+    config = RunConfig(
+        task=task,
+        level=level,
+        arm=arm,
+        policy=policy_name(policy),
+        model=model if isinstance(model, str) else model.name,
+        altitude=altitude,
+        words=instruction,
+        perturbations=parse(perturbations),
+        clock=clock,
+        cameras=cameras,
+    )
+    episode, stopped = play_into(config, seed, folder, film, watchers, None if isinstance(model, str) else model)
+    if stopped is not None:
+        raise stopped
+    return episode
+
+
+def play_into(
+    config: RunConfig,
+    seed: int,
+    folder: Path | str | None = None,
+    film: bool = True,
+    watchers: Sequence[Watcher] = (),
+    backend: Backend | None = None,
+) -> tuple[PlayedEpisode, BaseException | None]:
+    """Plays one episode and writes its trace, page and film. Unlike ``run``, it returns what stopped the episode.
+
+    Args:
+        config: what is played.
+        seed: of the scene.
+        folder: for the files; by default runs/TIME-TASK-SEED.
+        film: write an MP4.
+        watchers: told of every event while the episode is played.
+        backend: the model; by default the one that ``config`` names is loaded.
+
+    Returns:
+        The episode, and the failure of its model or the Ctrl-C that ended it, otherwise None.
+    """
+    from qwenarm.display.episode_page import write_page
+    from qwenarm.display.film import FilmRecorder
+    from qwenarm.episode.drive import play_alone
+    from qwenarm.episode.trace import Trace
+    from qwenarm.factory import check_playable, make_backend, perform
+
+    check_playable(config, seed)  # before a model is loaded
+    backend = backend or make_backend(config)
+    trace = Trace(Path(folder) if folder else new_folder(f"{config.task.replace(':', '-')}-{seed}"))
+    recorder = FilmRecorder(trace.folder / "film.mp4") if film else None
+    try:
+        episode, stopped = play_alone(
+            perform(config, seed, backend, [*watchers, *([recorder] if recorder else [])]), backend
+        )
+    finally:
+        if recorder:
+            recorder.close()  # even after an error the file can be watched
+    trace.append(episode)
+    filmed = recorder.path if recorder and recorder.written else None
+    page = write_page(episode, trace.folder / "page.html", filmed)
+    known = {field.name: getattr(episode, field.name) for field in fields(Episode)}
+    return PlayedEpisode(**known, folder=trace.folder, page=page, film=filmed), stopped
+
+
+def new_folder(name: str) -> Path:
+    """A folder runs/TIME-NAME that does not exist yet."""
+    stem = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+    for number in count(1):
+        folder = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise BadInput(f"Cannot write to {folder}: {error.strerror}.") from error
+        return folder
+    raise AssertionError("count never ends")
+
+
+def make_env(task: str = "put", **options: Any) -> ArmEnv:
+    """The Gymnasium environment of a task.
+
+    Args:
+        task: a task's name, or ``module:NAME``.
+        options: the other arguments of ``qwenarm.env.ArmEnv``, such as level, arm, control, cameras, frame_size.
+
+    Example:
+        >>> env = qa.make_env("put", control="ee_delta", cameras=("front",))
+        >>> observation, info = env.reset(seed=0)
+    """
+    from qwenarm.env import ArmEnv
+
+    return ArmEnv(task, **options)
+
+
+def load_model(model: str = "bundled", **options: Any) -> Backend:
+    """Loads a model once, to be used in several runs.
+
+    Args:
+        model: "bundled", a Hub id, a folder, a server's URL, or ``module:NAME``.
+        options: those of the backend, such as thinking=True; see docs/models.md and docs/servers.md.
+
+    Example:
+        >>> model = qa.load_model("bundled")
+        >>> for seed in range(3):
+        ...     print(qa.run(seed=seed, model=model, film=False).outcome)
+    """
+    from qwenarm.mind.open_model import open_model
+
+    return open_model(model, **options)
+
+
+def policy_name(policy: str | PolicyFunction) -> str:
+    """The name of a policy; that of a function is ``module:NAME``.
+
+    Raises:
+        BadInput: the function has no name in its module, so that no other process could find it.
+    """
+    if isinstance(policy, str):
+        return policy
+    name = getattr(policy, "__qualname__", "")
+    if not name.isidentifier():
+        raise BadInput(f"A policy function is defined at the top of a module, with def; {policy!r} is not.")
+    return f"{policy.__module__}:{name}"

@@ -1,0 +1,178 @@
+"""Play many episodes and measure success: ``qwenarm.evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qwenarm.api.episodes import PolicyFunction, policy_name
+from qwenarm.errors import BadInput
+from qwenarm.registry import is_foreign, list_names, load
+from qwenarm.types import RunConfig
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from qwenarm.evaluation.evaluate import Plan, Score
+    from qwenarm.evaluation.ledger import Row
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of an evaluation: its ledger on disk and the row of every episode.
+
+    Attributes:
+        folder: of the ledger, which ``qwenarm report`` and ``qwenarm attribute`` also read.
+        rows: one for each episode.
+        scores: successes, n and 95 % Wilson interval for each policy and cell.
+    """
+
+    folder: Path
+    rows: tuple[Row, ...]
+    scores: tuple[Score, ...]
+
+    def table(self) -> Table:
+        """The success rates with their intervals, as a table for terminal or notebook."""
+        from qwenarm.display.progress import score_table
+
+        return score_table(self.scores)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=120, color_system=None)
+        with console.capture() as captured:
+            console.print(self.table())
+        return captured.get()
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame with one line per episode: its key, policy, outcome, success and progress.
+
+        Raises:
+            BadInput: pandas is not installed.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError as error:
+            raise BadInput("to_pandas needs pandas: pip install pandas.") from error
+        lines = [
+            {**asdict(row.key), "policy": row.role, "outcome": str(row.outcome), "progress": row.progress}
+            for row in self.rows
+        ]
+        frame = pandas.DataFrame(lines)
+        frame["success"] = frame["outcome"] == "success"
+        return frame
+
+    def compare(self, other: Evaluation, policy: str = "", other_policy: str = "") -> Table:
+        """The paired comparison with another evaluation on the seeds that both played.
+
+        Args:
+            other: the evaluation to compare with; may be this one, with two policies of it.
+            policy: words of the name of the policy here; by default its model, or its only policy.
+            other_policy: the same for the other evaluation.
+
+        Returns:
+            Differences with 95 % intervals and exact McNemar tests.
+        """
+        from qwenarm.report.numbers import compare_runs
+
+        _, table = compare_runs(self.folder, other.folder, policy, other_policy)
+        return table
+
+    def report(self, folder: Path | str | None = None) -> Path:
+        """Writes the static site about this evaluation, by default into its own folder; returns its index.html."""
+        from qwenarm.report import write_report
+
+        return write_report([self.folder], Path(folder) if folder else self.folder / "report").index
+
+
+def evaluate(
+    policy_or_model: str | PolicyFunction = "bundled",
+    *,
+    tasks: str | Sequence[str] = "",
+    suite: str = "",
+    level: int | None = None,
+    seeds: int | None = None,
+    perturbations: str | None = None,
+    controls: str | Sequence[str] = "",
+    arm: str = "panda",
+    altitude: str = "step",
+    combos: str = "all",
+    cameras: str = "",
+    clock: str = "paused",
+    workers: int = 1,
+    batch: int = 8,
+    folder: Path | str | None = None,
+) -> Evaluation:
+    """Plays many episodes on fixed seeds and measures success. Killed at any time, the same call continues.
+
+    Args:
+        policy_or_model: a policy (a name such as "oracle", a ``module:NAME`` or a function), or else a model.
+        tasks: names, as a list or separated by commas; by default those of the suite, or put, stack and sort.
+        suite: "quick", "standard", "full" or a JSON file.
+        level: only this level; by default all of the suite, or 1.
+        seeds: per task, always the same first ones; by default those of the suite, or 20.
+        perturbations: also played: "look:2,words:1" one by one, "look:2+words:1" both at once, "none".
+        controls: played on the same seeds: "all", "none", or names; by default all with a suite and a model.
+        arm, altitude, combos, cameras, clock: as in ``run``; combos is "all", "seen" or "unseen".
+        workers: processes, each with its own model.
+        batch: episodes that each process plays in lockstep.
+        folder: of the ledger, continued if it exists; by default runs/SUITE or runs/eval-POLICY.
+
+    Returns:
+        The result, with ``table()``, ``to_pandas()``, ``compare(other)`` and ``report(folder)``.
+
+    Raises:
+        UnknownName, BadInput, ModelUnavailable: as in ``run``. What was finished is kept.
+
+    Example:
+        >>> blind = qa.evaluate("blind", tasks="put", seeds=50)
+        >>> print(qa.evaluate("bundled", tasks="put", seeds=50).compare(blind))
+    """
+    from rich.console import Console
+
+    from qwenarm.display.progress import show_evaluation
+    from qwenarm.evaluation.evaluate import scores
+
+    policy, model = _policy_and_model(policy_or_model)
+    config = RunConfig(
+        arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, cameras=cameras, clock=clock
+    )
+    planned, home = plan_evaluation(config, tasks, suite, level, seeds, perturbations, controls, folder)
+    rows = show_evaluation(Console(stderr=True), planned, home, workers=workers, batch=batch)
+    return Evaluation(home, tuple(rows), tuple(scores(rows, planned)))
+
+
+def plan_evaluation(
+    config: RunConfig,
+    tasks: str | Sequence[str] = "",
+    suite: str = "",
+    level: int | None = None,
+    seeds: int | None = None,
+    perturbations: str | None = None,
+    controls: str | Sequence[str] = "",
+    folder: Path | str | None = None,
+) -> tuple[Plan, Path]:
+    """What an evaluation plays, and the folder of its ledger. The arguments are those of ``evaluate``."""
+    from qwenarm.evaluation.evaluate import plan
+
+    planned = plan(config, suite, _joined(tasks), level, seeds, perturbations, _joined(controls))
+    default = planned.suite.name if suite else f"eval-{config.policy.replace(':', '-')}"
+    return planned, Path(folder) if folder else Path("runs") / default
+
+
+def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:
+    """The names of both. A ``module:NAME`` is a model if it has a method ``generate``."""
+    if not isinstance(policy_or_model, str):
+        return policy_name(policy_or_model), "bundled"
+    foreign = is_foreign(policy_or_model) and not hasattr(load("policies", policy_or_model), "generate")
+    if foreign or policy_or_model in list_names("policies"):
+        return policy_or_model, "bundled"
+    return "vlm", policy_or_model
+
+
+def _joined(names: str | Sequence[str]) -> str:
+    return names if isinstance(names, str) else ",".join(names)
