@@ -77,10 +77,11 @@ class Evaluation:
         Returns:
             Differences with 95 % intervals and exact McNemar tests.
         """
+        from qwenarm.report.exports import printed
         from qwenarm.report.numbers import compare_runs
 
         _, table = compare_runs(self.folder, other.folder, policy, other_policy)
-        return table
+        return printed(table, 120)
 
     def report(self, folder: Path | str | None = None) -> Path:
         """Writes the static site about this evaluation, by default into its own folder; returns its index.html."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from qwenarm.episode.rollout import drive
+from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import RunConfig, perform
