@@ -49,5 +49,5 @@ def test_an_episode_knows_what_was_chosen():
 def test_what_was_assumed_is_told():
     told = {"model": "mine", "family": "qwen3_vl", "family_from": "the server's listing: x"}
     assert assumed(told) == assumed({"model": "bundled"}) == ""
-    doubt = assumed({**told, "family_from": "assumed; give the family if the model is of another"})
+    doubt = assumed({**told, "family_from": "assumed; say which with family=... if that is wrong"})
     assert "'mine'" in doubt and "qwen3_vl" in doubt

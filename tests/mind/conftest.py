@@ -18,6 +18,8 @@ from qwenarm.types import Frame, Observation, Param, Proprio, SkillSpec
 settings.register_profile("mind", deadline=None, derandomize=True)
 settings.load_profile("mind")
 
+torch.set_num_threads(1)  # models here are tiny, and test processes share the cores
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():

@@ -9,8 +9,8 @@ import pytest
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.checkpoints import load as checkpoints
-from qwenarm.mind.checkpoints.load import at_hand, locate
-from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.mind.checkpoints.load import is_cached, locate
+from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.prompt.chat_templates import TEMPLATE_FILES
 from qwenarm.mind.prompt.presets import BUNDLED, QWEN
 
@@ -61,7 +61,7 @@ def test_a_folder_without_a_config(tmp_path):
 
 def test_a_tokenizer_of_another_model(broken):
     edit(broken / "config.json", image_token_id=7)
-    assert "its config.json says 7" in refusal(broken)
+    assert "image_token_id is 7 in its config.json" in refusal(broken)
 
 
 def test_a_config_that_is_no_json(broken):
@@ -162,7 +162,7 @@ def test_one_of_several_templates(broken):
         edit(broken / "tokenizer_config.json", chat_template=named)
         found = locate(str(broken))
         assert (found.template, found.template_file) == (own, "tokenizer_config.json")
-        Asker(found)
+        PromptEncoder(found)
 
 
 def test_of_two_files_with_templates_it_is_the_one_that_transformers_takes(broken):
@@ -173,10 +173,10 @@ def test_of_two_files_with_templates_it_is_the_one_that_transformers_takes(broke
             (broken / name).write_text(f"{name} {own}")
         else:
             edit(broken / name, chat_template=f"{name} {own}")
-        asker = Asker(locate(str(broken)))
-        taken = asker.processor.chat_template or asker.processor.tokenizer.chat_template
-        assert asker.checkpoint.template_file == name
-        assert asker.template == taken
+        encoder = PromptEncoder(locate(str(broken)))
+        taken = encoder.processor.chat_template or encoder.processor.tokenizer.chat_template
+        assert encoder.checkpoint.template_file == name
+        assert encoder.template == taken
 
 
 IMAGES = {
@@ -243,7 +243,7 @@ def test_what_is_described_tells_the_files(tiny):
 
 def test_without_weights(broken):
     (broken / "model.safetensors").unlink()
-    assert Asker(locate(str(broken), weights=False)).family.name == "qwen3_vl"
+    assert PromptEncoder(locate(str(broken), weights=False)).family.name == "qwen3_vl"
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ def cached(broken, monkeypatch, tmp_path):
 
 
 def test_a_download_that_did_not_finish(cached):
-    assert at_hand(cached)
+    assert is_cached(cached)
     assert "download is incomplete" in refusal(cached)
     assert locate(cached, weights=False).revision == "a" * 40
 
@@ -294,7 +294,7 @@ def test_what_is_at_hand(source, at, monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    assert at_hand(source) is at
+    assert is_cached(source) is at
 
 
 def test_weights_that_lack_a_layer(broken):

@@ -1,4 +1,4 @@
-"""The engine's shortcuts change no answer: it writes token for token what transformers' own ``generate`` writes."""
+"""The engine changes no answer: it generates token for token what transformers' own ``generate`` does, fused or not."""
 
 from dataclasses import replace
 
@@ -13,17 +13,25 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from qwenarm.mind.backends.local import QwenVL
-from qwenarm.mind.constrained import lark as grammar
+from qwenarm.mind.backends.local import QwenVL, make_engine
+from qwenarm.mind.constrained import lark
 from qwenarm.mind.families import Sampling
 from qwenarm.mind.inference import engine
 from qwenarm.mind.inference.answer import Answer
-from qwenarm.mind.inference.engine import Engine, _odds
-from qwenarm.mind.inference.fused.speculative import Drafts
+from qwenarm.mind.inference.engine import sampling_probabilities
+from qwenarm.mind.inference.fused.token_guesser import TokenGuesser
 from qwenarm.mind.prompt.messages import parse, to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED
 
 KINDS = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "bundled")
+ENGINES = {True: "fused", False: "plain"}
+WAYS = [
+    (kind, constrained, fused)
+    for kind in KINDS
+    for constrained in (True, False)
+    for fused in ((True, False) if kind != "qwen3_5" else (False,))
+]
+"""(kind, constrained, fused); the fused engine does not support Qwen3.5."""
 WORDS = ("put it", "put the red cube in the blue bowl, then the green ball next to the tray", "stack them", "sort")
 
 
@@ -56,17 +64,16 @@ class Follow(LogitsProcessor):
 
 @pytest.fixture(scope="module")
 def models(save_tiny, tmp_path_factory):
-    """QwenVL by kind, with the grammar and without."""
+    """QwenVL by kind, with the grammar and without, fused and not."""
     folder = tmp_path_factory.mktemp("engine")
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(grammar, "PROSE_CHARS", 12)  # a random model babbles up to the bound, and prose is slow
+    monkeypatch.setattr(lark, "PROSE_CHARS", 12)  # a random model babbles up to the bound, and prose is slow
     source = {kind: kind if kind == "bundled" else str(save_tiny(folder / kind, kind)) for kind in KINDS}
-    opened = {(kind, True): QwenVL(source[kind], device="cpu", constrained=True) for kind in KINDS}
-    yield opened | {(kind, False): QwenVL(source[kind], device="cpu", constrained=False) for kind in KINDS}
+    yield {way: QwenVL(source[way[0]], device="cpu", constrained=way[1], fused=way[2]) for way in WAYS}
     monkeypatch.undo()
 
 
-@pytest.fixture(params=[(kind, constrained) for kind in KINDS for constrained in (True, False)], ids=str)
+@pytest.fixture(params=WAYS, ids=lambda way: f"{way[0]}-{'constrained' if way[1] else 'free'}-{ENGINES[way[2]]}")
 def model(request, models):
     return models[request.param]
 
@@ -87,6 +94,20 @@ def ask(model, look, specs, limit=24):
     return found
 
 
+@pytest.fixture(scope="module")
+def expected(models):
+    """expected(model, prompts) -> the answers of transformers, computed once for the fused model and the other."""
+    answers = {}
+
+    def of(model, prompts):
+        key = (model.name, model.describe()["constrained"])
+        if key not in answers:
+            answers[key] = [plain(model, prompt) for prompt in prompts]
+        return answers[key]
+
+    return of
+
+
 def plain(model, prompt):
     """The answer of transformers: its processor, its generate, no shortcut."""
     text, images = model.text_of(prompt), [Image.fromarray(image) for image in prompt.images]
@@ -101,26 +122,23 @@ def plain(model, prompt):
 
 
 def written(model, prompts):
-    asked = [model._asked(prompt) for prompt in prompts]
-    model.engine.write(asked)
-    assert all(one.answer.finish for one in asked)
-    return [one.answer.tokens for one in asked]
+    requests = [model.request(prompt) for prompt in prompts]
+    model.engine.generate(requests)
+    assert all(request.answer.finish for request in requests)
+    return [request.answer.tokens for request in requests]
 
 
-def test_token_for_token_as_without_shortcuts(model, prompts):
-    assert [written(model, [prompt])[0] for prompt in prompts] == [plain(model, prompt) for prompt in prompts]
+def test_answers_are_those_of_transformers_alone_and_in_a_batch(model, prompts, expected):
+    answers = expected(model, prompts)
+    assert [written(model, [prompt])[0] for prompt in prompts] == answers
+    assert written(model, prompts) == answers
+    assert written(model, [*prompts[::-1], prompts[1]]) == [*answers[::-1], answers[1]]
 
 
-def test_a_batch_changes_nothing(model, prompts):
-    alone = [written(model, [prompt])[0] for prompt in prompts]
-    assert written(model, prompts) == alone
-    assert written(model, [*prompts[::-1], prompts[1]]) == [*alone[::-1], alone[1]]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_constrained_answers_can_be_read(models, look, specs, kind):
-    model = models[kind, True]
-    for prompt, completion in zip(prompts := ask(model, look, specs), model.generate(prompts), strict=True):
+def test_constrained_answers_can_be_read(model, prompts, specs):
+    if not model.describe()["constrained"]:
+        pytest.skip("answers are free")
+    for prompt, completion in zip(prompts, model.generate(prompts), strict=True):
         sizes = {name: image.shape[:2] for name, image in zip(("front", "wrist"), prompt.images, strict=False)}
         decision = parse(completion.text, specs, model.family, sizes, max_calls=prompt.max_calls)
         assert decision.calls
@@ -142,63 +160,64 @@ def test_a_thought_ends_in_time(save_tiny, tmp_path, look, specs, kind):
 
 
 @pytest.fixture
-def seen(monkeypatch):
-    """The tokens of every row that a model is shown, forward pass by forward pass."""
-    passes = []
+def widths(monkeypatch):
+    """How many tokens a model is shown in each forward pass from now on: widths(model) -> a list that grows."""
 
     def watch(model):
-        forward = model.engine.passes.forward
+        passes, forward = [], model.engine.forward
 
         def counting(ids, *rest, **more):
-            passes.append(ids.tolist())
+            passes.append(ids.shape[1])
             return forward(ids, *rest, **more)
 
-        monkeypatch.setattr(model.engine.passes, "forward", counting)
+        for name in ("new_cache", "copy_cache"):
+            setattr(counting, name, getattr(forward, name))
+        monkeypatch.setattr(model.engine, "forward", counting)
         return passes
 
     return watch
 
 
-def test_the_prefix_is_read_once_and_forced_tokens_take_no_step(models, look, specs, seen):
-    model = models["bundled", True]
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_prefix_is_read_once_and_forced_tokens_take_no_step(models, look, specs, widths, fused):
+    model = models["bundled", True, fused]
     first, second = ask(model, look, specs)[:2]
     written(model, [first])
-    model.engine.drafts = Drafts()
-    passes = seen(model)
+    passes = widths(model)
     tokens = written(model, [second])[0]
-    ids = model._asked(second).ids
-    constant = ids.index(model.engine.image)
-    assert constant > 20
-    assert len(passes[0][0]) == len(ids) - constant + 3  # <tool_call>, a line break and the head of the JSON
+    ids = model.request(second).ids
+    prefix = ids.index(model.engine.image_token)
+    assert prefix > 20
+    assert max(passes) < len(ids) - prefix / 2
     assert len(passes) < len(tokens) / 2
 
 
-@pytest.mark.parametrize("constrained", [True, False])
-@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl", "bundled"])
-def test_guesses_save_steps_and_change_nothing(models, look, specs, seen, kind, constrained):
-    model = models[kind, constrained]
+@pytest.mark.parametrize(
+    ("kind", "constrained"), [("qwen2_5_vl", False), ("qwen3_vl", False), ("bundled", False), ("bundled", True)]
+)
+def test_guesses_save_steps_and_change_nothing(models, look, specs, widths, expected, monkeypatch, kind, constrained):
+    model = models[kind, constrained, True]
     prompts = ask(model, look, specs)
-    expected = [plain(model, prompt) for prompt in prompts]
-    lengths = []
-    for guesses in (Drafts(), Right(model, prompts, expected), Wrong()):
-        model.engine.drafts = guesses
-        passes = seen(model)
-        assert [written(model, [prompt])[0] for prompt in prompts] == expected
-        lengths.append(len(passes))
-    model.engine.drafts = Drafts()
-    assert lengths[1] < 0.6 * lengths[2]
-    assert lengths[0] <= lengths[2]
+    answers, steps = expected(model, prompts), []
+    written(model, prompts)  # so that their prefixes are cached
+    for guesser in (TokenGuesser(), Right(model, prompts, answers), Wrong()):
+        monkeypatch.setattr(model.engine, "guesser", guesser)
+        passes = widths(model)
+        assert [written(model, [prompt])[0] for prompt in prompts] == answers
+        steps.append(len(passes))
+    assert steps[1] < 0.6 * steps[2]
+    assert steps[0] <= steps[2]
 
 
-def test_a_guess_never_looks_like_a_frame(models, look, specs):
-    model = models["bundled", False]
-    model.engine.drafts = Drafts()
-    for token, learned in ((model.engine.image, False), (7, True)):
-        asked = model._asked(ask(model, look, specs)[0])
-        asked.answer = Saying(token)
-        model.engine.write([asked])
-        assert bool(model.engine.drafts._next) == learned
-    model.engine.drafts = Drafts()
+def test_a_guess_never_looks_like_an_image(models, look, specs, monkeypatch):
+    model = models["bundled", False, True]
+    for token, learned in ((model.engine.image_token, False), (7, True)):
+        guesser = TokenGuesser()
+        monkeypatch.setattr(model.engine, "guesser", guesser)
+        request = model.request(ask(model, look, specs)[0])
+        request.answer = Saying(token)
+        model.engine.generate([request])
+        assert bool(guesser.guess([*request.ids, token][-2:])) == learned
 
 
 class Saying(Answer):
@@ -213,56 +232,46 @@ class Saying(Answer):
         return self.tokens
 
 
-class Right(Drafts):
+class Right(TokenGuesser):
     """Knows the answers."""
 
     def __init__(self, model, prompts, answers):
-        self.said = [[*model._asked(prompt).ids, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
+        self.said = [[*model.request(prompt).ids, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
         self.turn = 0
 
     def learn(self, tokens):
         self.turn += 1
 
-    def guess(self, tokens, told=()):
+    def guess(self, tokens, preferred=()):
         return self.said[self.turn][len(tokens) :][:4]
 
 
-class Wrong(Drafts):
+class Wrong(TokenGuesser):
     """Always guesses the same, which is hardly ever right."""
 
-    def guess(self, tokens, told=()):
+    def guess(self, tokens, preferred=()):
         return [7, 8, 9]
 
 
-def test_prefixes_are_forgotten_in_turn(models, look, specs):
-    model = models["qwen3_5", False]
+def test_another_prefix_changes_nothing(models, look, specs):
+    model = models["qwen3_5", False, False]
     prompt = ask(model, look, specs)[0]
     alone = written(model, [prompt])
-    for number in range(6):
+    for number in range(engine.MAX_CACHED_PREFIXES + 2):
         system, user = prompt.messages
         other = replace(prompt, messages=({**system, "content": f"System {number}."}, user))
         written(model, [other])
-    assert len(model.engine._prefixes) == 4
     assert written(model, [prompt]) == alone
 
 
-@pytest.mark.parametrize("constrained", [True, False])
-def test_a_close_call_in_a_batch_is_made_alone(models, look, specs, monkeypatch, constrained):
-    """However close is called close, also where every choice is: then each row is written once more, as if alone."""
-    for kind in KINDS:
-        model = models[kind, constrained]
-        prompts = ask(model, look, specs)
-        alone = [written(model, [prompt])[0] for prompt in prompts]
-        begun = []
-        write = model.engine._write
-        monkeypatch.setattr(
-            model.engine,
-            "_write",
-            lambda rows, *rest, w=write, b=begun, **more: (b.append(len(rows)), w(rows, *rest, **more)),
-        )
-        monkeypatch.setattr(engine, "CLOSE", float("inf"))
-        assert written(model, prompts) == alone
-        assert begun.count(1) >= sum(size for size in begun if size > 1)
+def test_a_close_call_in_a_batch_is_made_alone(model, prompts, widths, monkeypatch):
+    """Where every choice counts as close, each row is generated once more by itself, with the same answer."""
+    passes = widths(model)
+    alone = [written(model, [prompt])[0] for prompt in prompts]
+    steps_alone = len(passes)
+    monkeypatch.setattr(engine, "CLOSE_CALL_LOGITS", float("inf"))
+    assert written(model, prompts) == alone
+    assert len(passes) - steps_alone > len(prompts)
 
 
 def test_samples_do_not_depend_on_the_batch_or_on_what_came_before(tiny, look, specs):
@@ -274,14 +283,12 @@ def test_samples_do_not_depend_on_the_batch_or_on_what_came_before(tiny, look, s
     assert draw(4) != draw(4, seed=5)
 
 
-def test_the_likeliest_of_one_is_greedy(models, look, specs):
-    model = models["qwen3_vl", False]
+def test_the_likeliest_of_one_is_greedy(models, look, specs, monkeypatch):
+    model = models["qwen3_vl", False, False]
     prompts = ask(model, look, specs)
     greedy = written(model, prompts)
-    narrow = Engine(model.model, Sampling(temperature=2.0, top_k=1))
-    asked = [model._asked(prompt) for prompt in prompts]
-    narrow.write(asked)
-    assert [one.answer.tokens for one in asked] == greedy
+    monkeypatch.setattr(model, "engine", make_engine(model.model, Sampling(temperature=2.0, top_k=1), fused=False))
+    assert written(model, prompts) == greedy
 
 
 @pytest.mark.parametrize("sampling", [Sampling(0.7), Sampling(0.7, 0.8, 20), Sampling(1.0, 0.5), Sampling(2.0, 1.0, 3)])
@@ -290,4 +297,4 @@ def test_odds_are_those_of_transformers(sampling):
     expected = TemperatureLogitsWarper(sampling.temperature)(None, logits)
     expected = TopKLogitsWarper(sampling.top_k)(None, expected) if sampling.top_k else expected
     expected = TopPLogitsWarper(sampling.top_p)(None, expected) if sampling.top_p < 1 else expected
-    torch.testing.assert_close(_odds(logits, sampling), expected.softmax(dim=1))
+    torch.testing.assert_close(sampling_probabilities(logits, sampling), expected.softmax(dim=1))

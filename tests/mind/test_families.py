@@ -3,7 +3,7 @@
 import pytest
 
 from qwenarm.errors import ModelUnavailable, UnknownName
-from qwenarm.mind.families import FAMILIES, PUBLISHED, family_named, family_of
+from qwenarm.mind.families import FAMILIES, FAMILY_OF_HUB_ID, family_named, family_of
 
 JSON_TEMPLATE = '<tool_call>\n{"name": <function-name>}\n</tool_call>'
 XML_TEMPLATE = "<tool_call>\n<function=NAME>\n</function>\n</tool_call>{% if enable_thinking %}{% endif %}"
@@ -44,7 +44,7 @@ def test_the_template_has_the_last_word_on_the_dialect():
 
 
 def test_published_ids_lead_to_rows():
-    assert {family_named(name).name for name in PUBLISHED.values()} == {family.name for family in FAMILIES}
+    assert {family_named(name).name for name in FAMILY_OF_HUB_ID.values()} == {family.name for family in FAMILIES}
 
 
 def test_an_unknown_name_lists_the_valid_ones():

@@ -11,19 +11,19 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.checkpoints import load as checkpoints
-from qwenarm.mind.checkpoints import placement as fitting
-from qwenarm.mind.checkpoints.load import _placement, load_model, locate
+from qwenarm.mind.checkpoints import placement
+from qwenarm.mind.checkpoints.load import _placement_options, load_model, locate
 from qwenarm.mind.checkpoints.memory import (
-    BYTES,
-    Load,
-    Weights,
+    BYTES_PER_WEIGHT,
+    WeightCount,
+    Workload,
     cache_bytes,
     image_tokens,
     need_of,
     need_of_size,
     weights_in,
 )
-from qwenarm.mind.checkpoints.placement import Room, choose, out_of_memory, room_now, smaller
+from qwenarm.mind.checkpoints.placement import FreeMemory, free_memory, out_of_memory, place, suggest_smaller
 from qwenarm.mind.families import FAMILIES
 from qwenarm.mind.model_sizes import SIZES, size_of
 
@@ -91,15 +91,15 @@ def prediction_head(model, size):
 def test_the_headers_tell_the_weights_that_are_loaded(save_tiny, tmp_path, kind):
     folder = save_tiny(tmp_path / kind, kind)
     checkpoint = locate(str(folder))
-    model = load_model(checkpoint, checkpoints.plan_for(checkpoint, Load(), "cpu"))
-    assert checkpoint.weights == Weights(count(model), linear_of(model))
+    model = load_model(checkpoint, checkpoints.plan_for(checkpoint, Workload(), "cpu"))
+    assert checkpoint.weights == WeightCount(count(model), linear_of(model))
     held = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     assert checkpoint.weights.size("float32") == held
 
 
 def test_the_bundled_checkpoint_needs_what_it_takes():
     checkpoint = locate("bundled")
-    model = load_model(checkpoint, checkpoints.plan_for(checkpoint, Load(), "cpu"))
+    model = load_model(checkpoint, checkpoints.plan_for(checkpoint, Workload(), "cpu"))
     held = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     assert checkpoint.weights.size("float32") == pytest.approx(held, rel=0.05)
 
@@ -119,8 +119,8 @@ def test_prediction_heads_and_tied_outputs_are_not_counted(tmp_path):
 
     tensors = {name: np.zeros((4, 8), np.float16) for name in ("mtp.layers.0.w", "lm_head.weight", "model.x.weight")}
     save_file(tensors, tmp_path / "model.safetensors")
-    assert weights_in(tmp_path, {"tie_word_embeddings": True}) == Weights(32, 32)
-    assert weights_in(tmp_path, {}) == Weights(64, 32)
+    assert weights_in(tmp_path, {"tie_word_embeddings": True}) == WeightCount(32, 32)
+    assert weights_in(tmp_path, {}) == WeightCount(64, 32)
     quantised = weights_in(tmp_path, {"quantization_config": {"quant_method": "fp8"}})
     assert quantised.size("float32") == quantised.size("bfloat16") == 2 * 64
 
@@ -141,19 +141,26 @@ MEASURED = [pytest.param(kind, marks=() if kind == "qwen3_vl" else pytest.mark.s
 
 
 @pytest.mark.parametrize("kind", MEASURED)
-@pytest.mark.parametrize("load", [Load(1, ((448, 448),), 50, 4), Load(2, ((224, 224),), 700, 4)], ids=["eye", "words"])
-def test_the_work_is_what_the_allocator_hands_out(kind, load):
+@pytest.mark.parametrize(
+    "workload", [Workload(1, ((448, 448),), 50, 4), Workload(2, ((224, 224),), 700, 4)], ids=["eye", "words"]
+)
+def test_the_work_is_what_the_allocator_hands_out(kind, workload):
     model = medium(kind)
     config = model.config.to_dict()
-    inputs = question(model, config, load)
-    options = {"max_new_tokens": load.answer, "min_new_tokens": load.answer, "do_sample": False, "pad_token_id": 0}
+    inputs = question(model, config, workload)
+    options = {
+        "max_new_tokens": workload.answer_tokens,
+        "min_new_tokens": workload.answer_tokens,
+        "do_sample": False,
+        "pad_token_id": 0,
+    }
     with torch.inference_mode():
         output, used = peak(lambda: model.generate(**inputs, **options, return_dict_in_generate=True))
-    planned = need_of(Weights(0, 0), config, load, "bfloat16").work
+    planned = need_of(WeightCount(0, 0), config, workload, "bfloat16").work
     assert used <= planned * 1.1, f"{used / planned:.2f} of the plan"
     assert used >= planned * 0.5, f"{used / planned:.2f} of the plan"
     tokens = output.sequences.shape[1] - 1
-    assert cache_bytes(config, tokens, "bfloat16") * load.batch == pytest.approx(
+    assert cache_bytes(config, tokens, "bfloat16") * workload.batch == pytest.approx(
         held_in(output.past_key_values), rel=0.05
     )
 
@@ -185,11 +192,13 @@ def medium(kind):
     return AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16).eval()
 
 
-def question(model, config, load):
+def question(model, config, workload):
     patch = config["vision_config"]["patch_size"]
-    grids = [[1, height // patch, width // patch] for height, width in load.frames] * load.batch
+    grids = [[1, height // patch, width // patch] for height, width in workload.frames] * workload.batch
     patches = sum(h * w for _, h, w in grids)
-    ids = torch.tensor([[3] + [5] * image_tokens(config, load.frames) + [4] + [7] * (load.text - 2)] * load.batch)
+    ids = torch.tensor(
+        [[3] + [5] * image_tokens(config, workload.frames) + [4] + [7] * (workload.text_tokens - 2)] * workload.batch
+    )
     return {
         "input_ids": ids,
         "attention_mask": torch.ones_like(ids),
@@ -203,16 +212,16 @@ def question(model, config, load):
 def test_needs_grow_with_everything_that_is_asked(kind):
     size = next(size for size in SIZES if size.model_type == kind)
     work = need_of_size(size).work
-    for more in ({"batch": 8}, {"text": 20_000}, {"answer": 100_000}, {"frames": ((480, 640),) * 30}):
-        assert need_of_size(size, load=replace(Load(), **more)).work > work, more
+    for more in ({"batch": 8}, {"text_tokens": 20_000}, {"answer_tokens": 100_000}, {"frames": ((480, 640),) * 30}):
+        assert need_of_size(size, workload=replace(Workload(), **more)).work > work, more
 
 
 # --- the choice
 
 
-def ask(name, room, dtype=None, load=None):
+def ask(name, room, dtype=None, workload=None):
     size = size_of(name)
-    return choose(name, Weights(size.parameters, size.linear), size.config, load or Load(), room, dtype)
+    return place(name, WeightCount(size.parameters, size.linear), size.config, workload or Workload(), room, dtype)
 
 
 FOUR_B, EIGHT_B, MIXTURE = "Qwen/Qwen3-VL-4B-Instruct", "Qwen/Qwen3-VL-8B-Instruct", "Qwen/Qwen3-VL-30B-A3B-Instruct"
@@ -221,13 +230,17 @@ FOUR_B, EIGHT_B, MIXTURE = "Qwen/Qwen3-VL-4B-Instruct", "Qwen/Qwen3-VL-8B-Instru
 @pytest.mark.parametrize(
     ("name", "room", "words"),
     [
-        (EIGHT_B, Room("cuda", (24 * GB,)), "bfloat16 on cuda:0: 17.5 GB of weights"),
-        (EIGHT_B, Room("cuda", (24 * GB,), bf16=False), "float16 on cuda:0"),
-        (EIGHT_B, Room("cuda", (12 * GB,), four_bit=True), "4-bit, bfloat16 on cuda:0: 6.4 GB of weights"),
-        (EIGHT_B, Room("cuda", (12 * GB, 12 * GB), four_bit=True, several=True), "bfloat16 on 2 CUDA devices"),
-        (EIGHT_B, Room("cuda", (5 * GB, 5 * GB), four_bit=True, several=True), "4-bit, bfloat16 on 2 CUDA devices"),
-        (EIGHT_B, Room("mps", (24 * GB,)), "float16 on mps"),
-        (FOUR_B, Room("cpu", (16 * GB,)), "bfloat16 on cpu"),
+        (EIGHT_B, FreeMemory("cuda", (24 * GB,)), "bfloat16 on cuda:0: 17.5 GB of weights"),
+        (EIGHT_B, FreeMemory("cuda", (24 * GB,), bf16=False), "float16 on cuda:0"),
+        (EIGHT_B, FreeMemory("cuda", (12 * GB,), four_bit=True), "4-bit, bfloat16 on cuda:0: 6.4 GB of weights"),
+        (EIGHT_B, FreeMemory("cuda", (12 * GB, 12 * GB), four_bit=True, several=True), "bfloat16 on 2 CUDA devices"),
+        (
+            EIGHT_B,
+            FreeMemory("cuda", (5 * GB, 5 * GB), four_bit=True, several=True),
+            "4-bit, bfloat16 on 2 CUDA devices",
+        ),
+        (EIGHT_B, FreeMemory("mps", (24 * GB,)), "float16 on mps"),
+        (FOUR_B, FreeMemory("cpu", (16 * GB,)), "bfloat16 on cpu"),
     ],
 )
 def test_the_first_way_that_fits_is_taken(name, room, words):
@@ -238,27 +251,27 @@ def test_the_first_way_that_fits_is_taken(name, room, words):
 
 def test_a_small_model_is_held_in_fp32_on_a_cpu():
     checkpoint = locate("bundled")
-    plan = choose("bundled", checkpoint.weights, checkpoint.config, Load(), Room("cpu", (8 * GB,)))
+    plan = place("bundled", checkpoint.weights, checkpoint.config, Workload(), FreeMemory("cpu", (8 * GB,)))
     assert (plan.dtype, plan.device) == ("float32", "cpu")
     assert plan.need.weights == 2 * checkpoint.weights.size("float32"), "as it is, and packed"
 
 
 def test_a_wished_dtype_is_kept_to():
-    assert ask(FOUR_B, Room("cpu", (24 * GB,)), "float32").dtype == "float32"
+    assert ask(FOUR_B, FreeMemory("cpu", (24 * GB,)), "float32").dtype == "float32"
     with pytest.raises(ModelUnavailable, match="in float32"):
-        ask(EIGHT_B, Room("cuda", (24 * GB,), four_bit=True), "float32")
+        ask(EIGHT_B, FreeMemory("cuda", (24 * GB,), four_bit=True), "float32")
     with pytest.raises(BadInput, match="bfloat16"):
-        ask(FOUR_B, Room("cpu", (24 * GB,)), "float7")
+        ask(FOUR_B, FreeMemory("cpu", (24 * GB,)), "float7")
 
 
 @pytest.mark.parametrize(
     ("name", "room", "parts"),
     [
-        (EIGHT_B, Room("cuda", (12 * GB,)), ["needs 18.2 GB", "12.0 GB free", "install bitsandbytes", FOUR_B]),
-        (EIGHT_B, Room("cpu", (12 * GB,)), ["needs 18.2 GB in bfloat16", f"{FOUR_B} needs 9.5 GB and would fit"]),
-        (MIXTURE, Room("cuda", (24 * GB,), four_bit=True), ["62.7 GB", f"{EIGHT_B} needs 18.2 GB and would fit"]),
-        ("Qwen/Qwen3.5-9B", Room("cpu", (12 * GB,)), ["Qwen/Qwen3.5-4B needs 9.9 GB and would fit"]),
-        ("Qwen/Qwen3.5-0.8B", Room("cpu", (1 * GB,)), ["none would fit", "bundled"]),
+        (EIGHT_B, FreeMemory("cuda", (12 * GB,)), ["needs 18.2 GB", "12.0 GB free", "install bitsandbytes", FOUR_B]),
+        (EIGHT_B, FreeMemory("cpu", (12 * GB,)), ["needs 18.2 GB in bfloat16", f"{FOUR_B} needs 9.5 GB and would fit"]),
+        (MIXTURE, FreeMemory("cuda", (24 * GB,), four_bit=True), ["62.7 GB", f"{EIGHT_B} needs 18.2 GB and would fit"]),
+        ("Qwen/Qwen3.5-9B", FreeMemory("cpu", (12 * GB,)), ["Qwen/Qwen3.5-4B needs 9.9 GB and would fit"]),
+        ("Qwen/Qwen3.5-0.8B", FreeMemory("cpu", (1 * GB,)), ["none of the open models would fit", "bundled"]),
     ],
 )
 def test_what_does_not_fit_is_told_in_one_sentence_with_what_would(name, room, parts):
@@ -272,40 +285,40 @@ def test_what_does_not_fit_is_told_in_one_sentence_with_what_would(name, room, p
 
 @pytest.mark.parametrize("free", [2, 6, 12, 24, 80, 200])
 def test_what_is_offered_does_fit(free):
-    room = Room("cuda", (free * GB,), four_bit=True)
+    room = FreeMemory("cuda", (free * GB,), four_bit=True)
     for size in SIZES:
-        offered = smaller(size.ids[0], size.parameters, Load(), room).split()[0]
+        offered = suggest_smaller(size.ids[0], size.parameters, Workload(), room).split()[0]
         if size_of(offered):
             assert ask(offered, room).need.total < free * GB
             assert size_of(offered).parameters < size.parameters
 
 
 def test_spread_layers_leave_room_to_work_on_every_device():
-    plan = ask(EIGHT_B, Room("cuda", (12 * GB, 12 * GB, 12 * GB), several=True))
-    assert plan.share is not None
-    assert sum(plan.share.values()) >= plan.need.weights
-    assert all(share + plan.need.work <= 12 * GB for share in plan.share.values())
-    assert _placement(plan) == {"device_map": "auto", "max_memory": plan.share}
+    plan = ask(EIGHT_B, FreeMemory("cuda", (12 * GB, 12 * GB, 12 * GB), several=True))
+    assert plan.max_weight_bytes is not None
+    assert sum(plan.max_weight_bytes.values()) >= plan.need.weights
+    assert all(share + plan.need.work <= 12 * GB for share in plan.max_weight_bytes.values())
+    assert _placement_options(plan) == {"device_map": "auto", "max_memory": plan.max_weight_bytes}
 
 
 def test_four_bits_are_asked_of_transformers():
-    asked = _placement(ask(EIGHT_B, Room("cuda", (12 * GB,), four_bit=True)))
+    asked = _placement_options(ask(EIGHT_B, FreeMemory("cuda", (12 * GB,), four_bit=True)))
     assert asked["quantization_config"].load_in_4bit
     assert asked["device_map"] == {"": "cuda:0"}
 
 
 def test_what_is_free_is_found():
-    room = room_now("cpu")
+    room = free_memory("cpu")
     assert room.kind == "cpu"
     assert 0 < room.free[0] < 2**50
 
 
 def test_the_command_is_told_before_weights_are_read(tiny, monkeypatch):
-    monkeypatch.setattr(fitting, "_free_ram", lambda: 1000)
+    monkeypatch.setattr(placement, "_free_ram", lambda: 1000)
     monkeypatch.setattr("transformers.AutoModelForImageTextToText.from_pretrained", None)
     checkpoint = locate(str(tiny))
     with pytest.raises(ModelUnavailable, match="cpu has 0 MB free"):
-        checkpoints.plan_for(checkpoint, Load(), "cpu")
+        checkpoints.plan_for(checkpoint, Workload(), "cpu")
 
 
 @pytest.mark.parametrize(
@@ -317,7 +330,7 @@ def test_memory_that_does_not_last_is_one_sentence(tiny, monkeypatch, error):
         raise error
 
     checkpoint = locate(str(tiny))
-    plan = checkpoints.plan_for(checkpoint, Load(), "cpu")
+    plan = checkpoints.plan_for(checkpoint, Workload(), "cpu")
     monkeypatch.setattr("transformers.AutoModelForImageTextToText.from_pretrained", fail)
     with pytest.raises(ModelUnavailable, match=r"ran out of memory.*would fit"):
         load_model(checkpoint, plan)
@@ -325,12 +338,14 @@ def test_memory_that_does_not_last_is_one_sentence(tiny, monkeypatch, error):
 
 
 def test_all_dtypes_are_torchs():
-    assert all(torch.empty(0, dtype=getattr(torch, name)).element_size() == size for name, size in BYTES.items())
+    assert all(
+        torch.empty(0, dtype=getattr(torch, name)).element_size() == size for name, size in BYTES_PER_WEIGHT.items()
+    )
 
 
 def test_several_devices_without_the_means_to_use_them():
     with pytest.raises(ModelUnavailable, match=r"cuda has 12.0 GB free.*spread over 2 devices it fits.*accelerate"):
-        ask(EIGHT_B, Room("cuda", (12 * GB, 12 * GB)))
+        ask(EIGHT_B, FreeMemory("cuda", (12 * GB, 12 * GB)))
 
 
 def test_the_freest_device_is_taken_where_one_must_do(monkeypatch):
@@ -339,7 +354,7 @@ def test_the_freest_device_is_taken_where_one_must_do(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free[number], free[number]))
-    monkeypatch.setattr(fitting, "find_spec", lambda name: None)
-    room = room_now()
+    monkeypatch.setattr(placement, "find_spec", lambda name: None)
+    room = free_memory()
     assert (room.free[0], room.devices) == (78 * GB, 1)
     assert ask(EIGHT_B, room).device == "cuda:1"

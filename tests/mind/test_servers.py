@@ -23,8 +23,8 @@ from qwenarm.errors import ModelUnavailable, PromptFailed
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import FIRST_SEED
 from qwenarm.factory import perform
-from qwenarm.mind.backends.openai_server import PATIENCE, Remote
-from qwenarm.mind.backends.transformers_serve import leave_videos_out
+from qwenarm.mind.backends.openai_server import MAX_FAILED_PROMPTS, OpenAIServer
+from qwenarm.mind.backends.transformers_serve import load_processors_without_videos
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.mind.open_model import open_model
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
@@ -49,7 +49,7 @@ def ask(server, look, specs):
     """Asks about several tasks at once, "task 0", "task 1" and so on, after one prompt that goes well."""
 
     def ask(count=1, warm=True, **options):
-        remote = Remote(server.url, "qwen", **{"backoff_s": 0.01, **options})
+        remote = OpenAIServer(server.url, "qwen", **{"backoff_s": 0.01, **options})
         prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN) for n in range(count)]
         if warm:
             answer, server.answer = server.answer, lambda request: called()
@@ -110,14 +110,14 @@ FAULTS = {
     "invalid": (Reply(422, {"detail": "Unexpected fields in the request"}), "422: Unexpected fields"),
     "error": (Reply(500, "Internal Server Error"), "500: Internal Server Error"),
     "slow": (Reply(body=called(), wait_s=9.0), f"did not answer within {SLOW_S} s"),
-    "cut": (CUT, "broke off"),
+    "cut": (CUT, "broke the connection"),
     "no JSON": (Reply(body="hello"), "no 'choices' in its answer"),
     "error in JSON": (Reply(body={"error": {"message": "model is loading"}}), "which says: model is loading"),
-    "odd message": (Reply(body={"choices": [{"message": "hello"}]}), "not of the OpenAI protocol"),
-    "no message": (Reply(body={"choices": [{"text": "hello"}]}), "not of the OpenAI protocol"),
-    "odd call": (Reply(body=called(arguments="[" * 3000)), "not of the OpenAI protocol"),
-    "odd usage": (Reply(body={**called(), "usage": "much"}), "not of the OpenAI protocol"),
-    "odd packing": (Reply(body=called(), headers={"Content-Encoding": "gzip"}), "broke off"),
+    "odd message": (Reply(body={"choices": [{"message": "hello"}]}), "breaks the OpenAI protocol"),
+    "no message": (Reply(body={"choices": [{"text": "hello"}]}), "breaks the OpenAI protocol"),
+    "odd call": (Reply(body=called(arguments="[" * 3000)), "breaks the OpenAI protocol"),
+    "odd usage": (Reply(body={**called(), "usage": "much"}), "breaks the OpenAI protocol"),
+    "odd packing": (Reply(body=called(), headers={"Content-Encoding": "gzip"}), "broke the connection"),
     "other JSON": (Reply(body={"text": "hello"}), "no 'choices' in its answer"),
     "no choice": (Reply(body={"choices": []}), "without any choice"),
     "odd choice": (Reply(body={"choices": [3]}), "no 'choices' in its answer"),
@@ -147,11 +147,11 @@ def test_a_server_that_never_answered_is_at_fault(server, ask, name):
 
 
 def test_so_is_one_that_fails_many_in_a_row(server, look, specs):
-    remote = Remote(server.url, "qwen", retries=0)
+    remote = OpenAIServer(server.url, "qwen", retries=0)
     prompts = [to_prompt(look(), (), specs, remote.family, QWEN)]
     remote.generate(prompts)
     server.answer = lambda request: Reply(500, "out of memory")
-    for _ in range(PATIENCE - 1):
+    for _ in range(MAX_FAILED_PROMPTS - 1):
         assert isinstance(remote.generate(prompts)[0], PromptFailed)
     with pytest.raises(ModelUnavailable, match="out of memory"):
         remote.generate(prompts)
@@ -209,20 +209,20 @@ def test_a_server_that_goes_away(server, ask):
     server.answer = lambda request: (server.close(), called())[1]
     ask(warm=False)
     with pytest.raises(ModelUnavailable, match="Is the server running"):
-        Remote(server.url, "qwen", backoff_s=0.01)
+        OpenAIServer(server.url, "qwen", backoff_s=0.01)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://", "http://[", "http://bad host"])
 def test_nothing_behind_the_url(url):
     with pytest.raises(ModelUnavailable):
-        Remote(url, "qwen", backoff_s=0.01)
+        OpenAIServer(url, "qwen", backoff_s=0.01)
 
 
 @pytest.mark.parametrize("body", ["hello", "[]", '{"data": 3}', '{"data": [3]}'])
 def test_something_else_behind_the_url(server, body):
     server.models = Reply(body=body)
     with pytest.raises(ModelUnavailable, match="does not speak the OpenAI protocol"):
-        Remote(server.url, "qwen")
+        OpenAIServer(server.url, "qwen")
 
 
 def test_a_locked_server_says_so_at_once(server, monkeypatch):
@@ -230,13 +230,13 @@ def test_a_locked_server_says_so_at_once(server, monkeypatch):
     monkeypatch.delenv("QWENARM_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ModelUnavailable, match="QWENARM_API_KEY"):
-        Remote(server.url, "qwen")
-    assert Remote(server.url, "qwen", api_key="secret").name == "qwen"
+        OpenAIServer(server.url, "qwen")
+    assert OpenAIServer(server.url, "qwen", api_key="secret").name == "qwen"
 
 
 def test_a_server_that_takes_no_tools_gets_them_as_text(server, look, specs):
     server.answer = lambda request: Reply(400, {"error": "no tools"}) if "tools" in request else called()
-    remote = Remote(server.url, "qwen")
+    remote = OpenAIServer(server.url, "qwen")
     prompt = to_prompt(look(), (), specs, remote.family, QWEN)
     assert "pick" in remote.generate([prompt])[0].text
     assert '"name": "pick"' in server.requests[1]["messages"][0]["content"]
@@ -287,7 +287,7 @@ def test_a_constrained_answer_cannot_be_malformed(constraining, look, specs, fam
     observation = look()
 
     def decide(**options):
-        remote = Remote(constraining.url, "qwen", family=family, **options)
+        remote = OpenAIServer(constraining.url, "qwen", family=family, **options)
         text = remote.generate([to_prompt(observation, (), specs, remote.family, QWEN)])[0].text
         return parse(text, specs, remote.family, frame_sizes(observation, QWEN), max_calls=1)
 
@@ -296,7 +296,7 @@ def test_a_constrained_answer_cannot_be_malformed(constraining, look, specs, fam
 
 
 def test_a_good_answer_stays_as_it_is(constraining, look, specs):
-    remote = Remote(constraining.url, "qwen")
+    remote = OpenAIServer(constraining.url, "qwen")
     constraining.says = lambda request: f"<think>\nIt is red.\n</think>\n\n{CALL}"
     assert remote.generate([to_prompt(look(), (), specs, remote.family, QWEN)])[0].text == constraining.says({})
     request = constraining.requests[0]
@@ -318,7 +318,7 @@ def test_a_good_answer_stays_as_it_is(constraining, look, specs):
 def test_only_a_server_that_can_is_asked_to_constrain(kind, version, constrain):
     server = FakeServer(kind, version)
     try:
-        facts = Remote(server.url, "qwen").describe()
+        facts = OpenAIServer(server.url, "qwen").describe()
         assert (facts["constrain"], facts["server"]) == (constrain, f"{kind} {version}".strip())
     finally:
         server.close()
@@ -419,7 +419,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setattr(Qwen3VLProcessor, "get_attributes", Qwen3VLProcessor.get_attributes)  # put back afterwards
-        leave_videos_out()
+        load_processors_without_videos()
         port = free_port()
         server = Serve(
             str(bundled_folder()), device="cpu", dtype="float32", host="127.0.0.1", port=port, non_blocking=True
@@ -466,7 +466,7 @@ def test_through_a_real_server_the_bundled_model_does_the_same(serving):
 
 def test_a_real_server_refuses_another_model(serving):
     with pytest.raises(ModelUnavailable, match="Server is pinned to"):
-        Remote(f"http://127.0.0.1:{serving}", "Qwen/Qwen3-VL-4B-Instruct")
+        OpenAIServer(f"http://127.0.0.1:{serving}", "Qwen/Qwen3-VL-4B-Instruct")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from tests.mind.fake_server import accepts, shortest
 
 from qwenarm.mind.constrained.structural_tag import structural_tag
 from qwenarm.mind.families import FAMILIES
-from qwenarm.mind.prompt.messages import parse, render, spell, tool_schemas
+from qwenarm.mind.prompt.messages import call_text, parse, render, tool_schemas
 from qwenarm.types import Decision, ImagePoint, Prompt, SkillCall
 
 SIZES = {"front": (96, 160), "wrist": (64, 64)}
@@ -63,12 +63,12 @@ def test_what_render_writes_is_allowed(family, cameras, call, thought):
     ],
 )
 def test_what_parse_would_refuse_is_not_allowed(family, name, args):
-    assert not accepts(form(family), spell(name, args, family))
+    assert not accepts(form(family), call_text(name, args, family))
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_no_call_is_no_answer(family):
-    for text in ("", "I would rather not.", "<tool_call>", f"<tool_call>\n{spell('done', {}, family)}"):
+    for text in ("", "I would rather not.", "<tool_call>", f"<tool_call>\n{call_text('done', {}, family)}"):
         assert not accepts(form(family), text)
 
 

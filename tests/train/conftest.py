@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qwenarm.mind.checkpoints.load import locate
-from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.train.batches import Example, Reader, values_in
 from qwenarm.train.collect import collect_all, plan_jobs
 from qwenarm.train.dataset import Shard, read_shards
@@ -35,4 +35,4 @@ def examples(shards: list[Shard]) -> list[Example]:
 @pytest.fixture(scope="session")
 def reader(shards: list[Shard]) -> Reader:
     """Of the bundled checkpoint as it is."""
-    return Reader(Asker(locate("bundled")), values_in(shards))
+    return Reader(PromptEncoder(locate("bundled")), values_in(shards))

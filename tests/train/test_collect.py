@@ -50,13 +50,13 @@ def test_tokens_and_pixels_are_those_of_acting(task: str, shards: list[Shard], r
     lines = [line for line in shard.lines if line["seed"] == seed]
     env = make_env(replace(ORACLE, task=task))
     backend = Replies([line["answer"] for line in lines])
-    policy = VlmPolicy(backend, specs(), reader.asker.checkpoint.preset)  # type: ignore[arg-type]
+    policy = VlmPolicy(backend, specs(), reader.encoder.checkpoint.preset)  # type: ignore[arg-type]
     episode, _ = play_alone(play(env, policy, RunInfo(replace(ORACLE, task=task), seed)), backend)
     env.close()
     assert episode.outcome is Outcome.SUCCESS
     assert len(backend.prompts) == len(lines)
     for prompt, line in zip(backend.prompts, lines, strict=True):
-        ids, pixels, _ = reader.asker.read(prompt)
+        ids, pixels, _ = reader.encoder.encode(prompt)
         tokens = reader.tokens((shard, line))
         assert tokens.ids[: tokens.answer] == ids
         batch = reader.batch([(shard, line)], [tokens])

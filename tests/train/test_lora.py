@@ -34,7 +34,7 @@ def test_a_finished_run_is_only_read_again(adapter: Path, folder: Path):
 
 
 def test_a_folder_that_is_no_adapter_is_named(tmp_path: Path):
-    with pytest.raises(ModelUnavailable, match="no LoRA adapter"):
+    with pytest.raises(ModelUnavailable, match="not a LoRA adapter"):
         open_model(f"bundled#adapter={tmp_path}")
 
 

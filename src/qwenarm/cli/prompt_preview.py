@@ -12,15 +12,15 @@ from PIL import Image
 from qwenarm.episode.rollout import observe
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.factory import make_env
-from qwenarm.mind.checkpoints.load import BUNDLED, at_hand, load_processor, locate
+from qwenarm.mind.checkpoints.load import BUNDLED, is_cached, load_processor, locate
 from qwenarm.mind.checkpoints.memory import gb, need_of_size
 from qwenarm.mind.coordinates import Size
-from qwenarm.mind.families import FAMILIES, PUBLISHED, Family, family_named
-from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.mind.families import FAMILIES, FAMILY_OF_HUB_ID, Family, family_named
+from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.model_sizes import size_of
-from qwenarm.mind.model_spec import LOADED, read_address
+from qwenarm.mind.model_spec import LOCAL_OPTIONS, parse_model_spec
 from qwenarm.mind.open_model import SCRIPT, URLS
-from qwenarm.mind.prompt.chat_templates import chat_text, layout_of
+from qwenarm.mind.prompt.chat_templates import chat_text, family_template
 from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import QWEN, Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
@@ -79,7 +79,7 @@ class _Model:
 
 
 def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> PromptPreview:
-    """Builds the prompt of the first decision. Weights are neither read nor downloaded.
+    """Builds the prompt of the first decision. WeightCount are neither read nor downloaded.
 
     Args:
         config: what is played; its model is "bundled", a checkpoint's folder, a Hub id, or the name of a family.
@@ -89,7 +89,9 @@ def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> PromptP
     Raises:
         ModelUnavailable, UnknownName, BadInput: with the valid choices.
     """
-    name, chosen = (config.model, {}) if config.model.startswith(URLS) else read_address(config.model, LOADED)
+    name, chosen = (
+        (config.model, {}) if config.model.startswith(URLS) else parse_model_spec(config.model, LOCAL_OPTIONS)
+    )
     model = _model(name, thinking := thinking or bool(chosen.get("thinking")))
     policy = VlmPolicy(model, specs(), shown(model.preset, config.cameras), config.altitude)  # type: ignore[arg-type]
     env = make_env(config)
@@ -131,32 +133,35 @@ def _model(source: str, thinking: bool) -> _Model:
     names = [family.name for family in FAMILIES]
     if source in names:
         return _of_family(family_named(source), thinking)
-    if source in PUBLISHED and not at_hand(source):
-        return _of_family(family_named(PUBLISHED[source]), thinking or source.endswith("-Thinking"))
-    if source.startswith((*URLS, SCRIPT)) or not at_hand(source):
+    if source in FAMILY_OF_HUB_ID and not is_cached(source):
+        return _of_family(family_named(FAMILY_OF_HUB_ID[source]), thinking or source.endswith("-Thinking"))
+    if source.startswith((*URLS, SCRIPT)) or not is_cached(source):
         raise UnknownName("model to write a prompt for", source, [BUNDLED, *names, "a checkpoint's folder"])
     return _of_checkpoint(source, thinking)
 
 
 def _of_checkpoint(source: str, thinking: bool) -> _Model:
     checkpoint = locate(source, weights=False)
-    asker = Asker(checkpoint, thinking)
+    encoder = PromptEncoder(checkpoint, thinking)
 
     def read(prompt: Prompt) -> tuple[str, int, list[tuple[Size, int]]]:
-        ids, _, grids = asker.read(prompt)
-        images = asker.processor.image_processor
+        ids, _, grids = encoder.encode(prompt)
+        images = encoder.processor.image_processor
         side, merge = images.patch_size, images.merge_size
         rows = [] if grids is None else grids.tolist()
         seen = [((high * side, wide * side), high * wide // merge**2) for _, high, wide in rows]
-        return asker.text(prompt), len(ids) - sum(count for _, count in seen), seen
+        return encoder.text(prompt), len(ids) - sum(count for _, count in seen), seen
 
     whose = f"the chat template and vocabulary of {checkpoint.source}"
-    return _Model(asker.family, checkpoint.preset, thinking, read, whose)
+    return _Model(encoder.family, checkpoint.preset, thinking, read, whose)
 
 
 def _of_family(family: Family, thinking: bool) -> _Model:
     tokenizer = load_processor(locate(BUNDLED, weights=False)).tokenizer
-    template, options = layout_of(family, thinking), {"enable_thinking": thinking} if family.thinking_switch else {}
+    template, options = (
+        family_template(family, thinking),
+        {"enable_thinking": thinking} if family.thinking_switch else {},
+    )
 
     def read(prompt: Prompt) -> tuple[str, int, list[tuple[Size, int]]]:
         text = chat_text(tokenizer, template, prompt, family, **options)

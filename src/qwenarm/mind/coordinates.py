@@ -1,7 +1,7 @@
-"""Points as a model writes them. One codec for each convention; nothing else in the project knows the numbers.
+"""How models write points: one codec for each convention. Nothing else in the project knows these numbers.
 
-Law (tests/mind/test_coordinates.py): a point written as whole numbers and read back lies within half a unit of itself
-in both directions, for every codec, frame size and aspect ratio.
+A point that is encoded as whole numbers and decoded again moves by at most half a unit in each direction, for every
+codec, frame size and aspect ratio (tests/mind/test_coordinates.py).
 """
 
 from __future__ import annotations
@@ -13,23 +13,21 @@ from typing import Protocol
 Size = tuple[int, int]
 """(H, W) of a frame in pixels, as everywhere in the project."""
 
-TOLERANCE = 0.02
-"""How far outside the image a point may lie, as a fraction of the image, and still be moved onto its border."""
+MAX_OVERSHOOT = 0.02
+"""A point may lie outside the image by this fraction of its size and is then moved onto the border."""
 
 
 class Codec(Protocol):
     """How a family counts along an image."""
 
     def span(self, size: Size) -> tuple[int, int]:
-        """The numbers that mean the right and the lower border of a frame of this size: (x, y)."""
+        """The numbers (x, y) of the lower right corner of a frame of this size."""
         ...
 
 
 @dataclass(frozen=True)
 class Relative:
-    """0 at the left and upper border, ``full`` at the right and lower one, whatever the frame's size (Qwen3-VL and
-    later).
-    """
+    """From 0 at the upper left to ``full`` at the lower right, whatever the frame's size (Qwen3-VL and later)."""
 
     full: int = 1000
 
@@ -57,19 +55,17 @@ def encode(codec: Codec, uv: tuple[float, float], size: Size) -> tuple[int, int]
 
 
 def decode(codec: Codec, xy: tuple[float, float], size: Size) -> tuple[float, float]:
-    """Numbers (x, y) of the codec -> fractions (u, v). Not clamped: the caller decides about points outside of the
-    image.
-    """
+    """Numbers (x, y) of the codec -> fractions (u, v), also outside [0, 1]."""
     full_x, full_y = codec.span(size)
     return xy[0] / full_x, xy[1] / full_y
 
 
 def smart_resize(size: Size, factor: int, min_pixels: int, max_pixels: int) -> Size:
-    """The (H, W) to which Qwen's image processor resizes a frame: multiples of ``factor`` inside the pixel budget.
+    """The (H, W) to which Qwen's image processor resizes a frame: multiples of ``factor`` within the pixel limits.
 
-    The rule is that of ``transformers.models.qwen2_vl``: round both sides to the grid; if the area leaves the budget,
-    scale both sides by the same square root first and round towards the inside. Raises ValueError for sides more than
-    200 : 1.
+    Follows ``transformers.models.qwen2_vl``: both sides are rounded to the grid; if the area then breaks a limit, both
+    are first scaled by the same square root and rounded towards the inside. Raises ValueError for sides that differ by
+    more than 200 : 1.
     """
     height, width = size
     if max(size) > 200 * min(size):
@@ -88,6 +84,6 @@ def smart_resize(size: Size, factor: int, min_pixels: int, max_pixels: int) -> S
 
 
 def snap(size: Size, grid: int) -> Size:
-    """The nearest (H, W) with sides that are multiples of ``grid`` pixels: such a frame is not resized by the model."""
+    """The nearest (H, W) with sides that are multiples of ``grid`` pixels, which a model does not resize."""
     height, width = (max(grid, round(side / grid) * grid) for side in size)
     return height, width

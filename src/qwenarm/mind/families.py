@@ -1,7 +1,7 @@
 """What differs between the Qwen-VL families, in one table.
 
-The family of a checkpoint follows from ``config.model_type`` and its chat template, never from its name: fine-tunes are
-named freely. A new family is a new row.
+The family of a checkpoint follows from ``config.model_type`` and its chat template, never from its name, since
+fine-tunes have any name. A new family is a new row.
 """
 
 from __future__ import annotations
@@ -15,20 +15,18 @@ from qwenarm.mind.coordinates import Codec, Relative, ResizedPixels
 from qwenarm.mind.model_sizes import SIZES
 
 Dialect = Literal["json", "xml"]
-"""How a tool call is spelled: {"name": ..., "arguments": ...} or <function=...><parameter=...> inside of <tool_call>.
-"""
+"""How a tool call is written: {"name": ..., "arguments": ...} or <function=...><parameter=...>, inside <tool_call>."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How its makers draw a model's answers. temperature 0 means greedy decoding."""
+    """How answers are drawn. Temperature 0 means greedy decoding, top_k 0 no limit."""
 
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
-    """0 for no limit."""
     presence_penalty: float = 0.0
-    """Of servers; transformers knows none."""
+    """For servers; transformers has none."""
 
 
 GREEDY = Sampling()
@@ -36,7 +34,7 @@ GREEDY = Sampling()
 
 @dataclass(frozen=True)
 class Family:
-    """One family: how it counts along an image, what frames suit it, and how it spells a tool call."""
+    """One family: how it counts along an image, which frames suit it, and how it writes a tool call."""
 
     name: str
     title: str
@@ -44,23 +42,23 @@ class Family:
     """``config.model_type`` of its checkpoints, as transformers registers them."""
     codec: Codec
     grid: int
-    """Frames whose sides are multiples of this many pixels (patch size x merge size) reach the model unresized."""
+    """Frames whose sides are multiples of this many pixels (patch size x merge size) are not resized."""
     dialect: Dialect
     processor: str
-    """The class in transformers that turns its chats and images into tensors."""
+    """The class in transformers that prepares its text and images."""
     thinking_switch: bool
-    """The chat template takes ``enable_thinking``."""
+    """Whether the chat template takes ``enable_thinking``."""
     published: Sampling
-    """As published for answers at once. A call wants no variety, so that these are answered greedily unless the user
-    asks for a temperature; then top_p and top_k are these."""
+    """As published, for answers without thinking. Calls need no variety, so they are greedy unless the user asks for a
+    temperature; then top_p and top_k are these."""
     thinking: Sampling | None
-    """As published for answers after a thought; None if the family has no thinking models. Used as they stand: a
-    thought that is decoded greedily tends to turn in circles."""
+    """As published, for answers after a thought; None if the family has no thinking models. Used as they are: a thought
+    that is decoded greedily tends to repeat itself."""
     source: str
     """Where these facts come from."""
 
     def sampling(self, thinks: bool, temperature: float | None = None) -> Sampling:
-        """How to draw answers. temperature: the user's wish, None for what suits."""
+        """How to draw answers. temperature: the user's choice, or None."""
         base = self.thinking if thinks and self.thinking else self.published
         if temperature is None:
             return base if thinks and self.thinking else GREEDY
@@ -117,25 +115,25 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 _FAMILY_OF_TYPE = {kind: family.name for family in FAMILIES for kind in family.model_types}
-PUBLISHED: dict[str, str] = {hub_id: _FAMILY_OF_TYPE[size.model_type] for size in SIZES for hub_id in size.ids}
-"""Hub id -> family, for servers, which list ids and no types. An exact table on purpose, from that of the sizes."""
+FAMILY_OF_HUB_ID: dict[str, str] = {hub_id: _FAMILY_OF_TYPE[size.model_type] for size in SIZES for hub_id in size.ids}
+"""Hub id -> name of its family. For servers, which list ids but no model types."""
 _QUANTISED = re.compile(r"-(FP8|NVFP4|AWQ|GPTQ-Int[48]|bnb-4bit|GGUF)$", re.IGNORECASE)
-"""What publishers put behind a checkpoint's name for the same weights in fewer bits."""
+"""What publishers append to a checkpoint's name for the same weights in fewer bits."""
 
-DEFAULT = "qwen3_vl"
-"""Assumed where nothing can be read: a server that lists a model under a name of its own."""
+DEFAULT_FAMILY = "qwen3_vl"
+"""Assumed for a server that lists its model under an unknown name."""
 
 
-def published_id(name: str) -> str | None:
-    """The id in ``PUBLISHED`` that a server's name for a model means: that id, quantised, of another publisher, or the
-    end of a path. None for a name of its own.
+def match_hub_id(name: str) -> str | None:
+    """The Hub id that a server's name for a model means, or None. The name may be of a quantised copy, of another
+    publisher, or a path.
     """
     own = _QUANTISED.sub("", name.rstrip("/").rpartition("/")[2])
-    return next((hub_id for hub_id in PUBLISHED if hub_id.rpartition("/")[2].lower() == own.lower()), None)
+    return next((hub_id for hub_id in FAMILY_OF_HUB_ID if hub_id.rpartition("/")[2].lower() == own.lower()), None)
 
 
 def family_named(name: str) -> Family:
-    """The row of that name. Raises UnknownName with the valid ones."""
+    """The family of that name. Raises UnknownName."""
     for family in FAMILIES:
         if family.name == name:
             return family
@@ -143,11 +141,15 @@ def family_named(name: str) -> Family:
 
 
 def family_of(model_type: str, chat_template: str | None = None) -> Family:
-    """The family of a checkpoint, from its ``config.model_type``.
+    """The family of a checkpoint.
 
-    The chat template, where there is one, has the last word on how calls are spelled: later members of a family share
-    the architecture of earlier ones, and fine-tunes bring a template of their own. Raises ModelUnavailable for an
-    unknown type.
+    Args:
+        model_type: of its config.json.
+        chat_template: decides how calls are written, if given: later members of a family may share the architecture but
+            not the dialect, and fine-tunes have templates of their own.
+
+    Raises:
+        ModelUnavailable: the type is unknown.
     """
     for family in FAMILIES:
         if model_type in family.model_types:

@@ -1,23 +1,24 @@
-"""The open Qwen-VL checkpoints by size: their true shapes, as config.json on the Hub has them.
+"""The shapes of the open Qwen-VL checkpoints, from their config.json on the Hub.
 
-From the shapes follow the parameters and the memory (``memory.py``). A test builds each of them, without weights, from
-its config class in transformers, and compares the numbers of parameters with the published ones.
+Their memory follows from these (``checkpoints/memory.py``). A test builds each of them in transformers, without
+weights, and compares the numbers of parameters with the published ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
-class Published:
+class ModelSize:
     """One size of one family.
 
-    parameters: of the model as transformers builds it; the files of Qwen3.5 hold a head for multi-token prediction
-    beside, which it leaves out. linear: those of them in ``torch.nn.Linear`` layers other than the output layer, which
-    is what bitsandbytes can quantise: the experts of a mixture are fused, and stay as they are.
+    parameters: of the model as transformers builds it, without the head for multi-token prediction in the files of
+    Qwen3.5. linear: those of them that bitsandbytes can quantise: in ``torch.nn.Linear`` layers other than the output
+    layer. The experts of a mixture are fused tensors and cannot be quantised. tied: input and output embedding are one
+    matrix. endings: what follows the name in its ids on the Hub. also: ids of later releases of the same shape.
     """
 
     name: str
@@ -27,11 +28,8 @@ class Published:
     text: Mapping[str, Any]
     vision: Mapping[str, Any]
     tied: bool = False
-    """Input and output embedding are one matrix."""
     endings: tuple[str, ...] = ("",)
-    """What follows the name in its ids on the Hub."""
-    also: tuple[str, ...] = field(default=())
-    """Ids of later releases in the same shape."""
+    also: tuple[str, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -40,7 +38,7 @@ class Published:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The part of its config.json that shapes it."""
+        """The part of its config.json that gives its shape."""
         return {
             "model_type": self.model_type,
             "tie_word_embeddings": self.tied,
@@ -95,49 +93,49 @@ _INSTRUCT = ("-Instruct",)
 _BOTH = ("-Instruct", "-Thinking")
 _V25 = {"vocab_size": 152064}
 
-SIZES: tuple[Published, ...] = (
-    Published("Qwen2.5-VL-3B", "qwen2_5_vl", 3_754_622_976, 3_441_197_056,
+SIZES: tuple[ModelSize, ...] = (
+    ModelSize("Qwen2.5-VL-3B", "qwen2_5_vl", 3_754_622_976, 3_441_197_056,
               _text(2048, 36, 16, 2, 11008, vocab_size=151936), _VISION_2_5, tied=True, endings=_INSTRUCT),
-    Published("Qwen2.5-VL-7B", "qwen2_5_vl", 8_292_166_656, 7_199_817_728,
+    ModelSize("Qwen2.5-VL-7B", "qwen2_5_vl", 8_292_166_656, 7_199_817_728,
               _text(3584, 28, 28, 4, 18944, **_V25), _VISION_2_5, endings=_INSTRUCT),
-    Published("Qwen2.5-VL-32B", "qwen2_5_vl", 33_452_718_336, 31_892_439_040,
+    ModelSize("Qwen2.5-VL-32B", "qwen2_5_vl", 33_452_718_336, 31_892_439_040,
               _text(5120, 64, 40, 8, 27648, **_V25), _VISION_2_5_WIDE, endings=_INSTRUCT),
-    Published("Qwen2.5-VL-72B", "qwen2_5_vl", 73_410_777_344, 70_915_194_880,
+    ModelSize("Qwen2.5-VL-72B", "qwen2_5_vl", 73_410_777_344, 70_915_194_880,
               _text(8192, 80, 64, 8, 29568, **_V25), _VISION_2_5_WIDE, endings=_INSTRUCT),
-    Published("Qwen3-VL-2B", "qwen3_vl", 2_127_532_032, 1_811_939_328,
+    ModelSize("Qwen3-VL-2B", "qwen3_vl", 2_127_532_032, 1_811_939_328,
               _text3(2048, 28, 16, 8, 6144), _VISION_3_SMALL, tied=True, endings=_BOTH),
-    Published("Qwen3-VL-4B", "qwen3_vl", 4_437_815_808, 4_044_357_632,
+    ModelSize("Qwen3-VL-4B", "qwen3_vl", 4_437_815_808, 4_044_357_632,
               _text3(2560, 36, 32, 8, 9728), _VISION_3_SMALL, tied=True, endings=_BOTH),
-    Published("Qwen3-VL-8B", "qwen3_vl", 8_767_123_696, 7_517_270_016,
+    ModelSize("Qwen3-VL-8B", "qwen3_vl", 8_767_123_696, 7_517_270_016,
               _text3(4096, 36, 32, 8, 12288), _VISION_3, endings=_BOTH),
-    Published("Qwen3-VL-32B", "qwen3_vl", 33_357_390_064, 31_795_998_720,
+    ModelSize("Qwen3-VL-32B", "qwen3_vl", 33_357_390_064, 31_795_998_720,
               _text3(5120, 64, 64, 8, 25600), _VISION_3, endings=_BOTH),
-    Published("Qwen3-VL-30B-A3B", "qwen3_vl_moe", 31_070_754_032, 1_439_723_520,
+    ModelSize("Qwen3-VL-30B-A3B", "qwen3_vl_moe", 31_070_754_032, 1_439_723_520,
               _text3(2048, 48, 32, 4, 6144, **_experts(128, 8, 768)), _VISION_3, endings=_BOTH),
-    Published("Qwen3-VL-235B-A22B", "qwen3_vl_moe", 235_670_022_896, 7_274_000_384,
+    ModelSize("Qwen3-VL-235B-A22B", "qwen3_vl_moe", 235_670_022_896, 7_274_000_384,
               _text3(4096, 94, 64, 4, 12288, **_experts(128, 8, 1536)), _VISION_3, endings=_BOTH),
-    Published("Qwen3.5-0.8B", "qwen3_5", 852_985_920, 595_132_416,
+    ModelSize("Qwen3.5-0.8B", "qwen3_5", 852_985_920, 595_132_416,
               _text3_5(1024, 24, 8, 2, 3584, 16), _vision(768, 12, 3072, heads=12), tied=True),
-    Published("Qwen3.5-2B", "qwen3_5", 2_213_241_664, 1_699_872_768,
+    ModelSize("Qwen3.5-2B", "qwen3_5", 2_213_241_664, 1_699_872_768,
               _text3_5(2048, 24, 8, 2, 6144, 16), _vision(1024, 24, 4096), tied=True),
-    Published("Qwen3.5-4B", "qwen3_5", 4_539_265_536, 3_898_343_424,
+    ModelSize("Qwen3.5-4B", "qwen3_5", 4_539_265_536, 3_898_343_424,
               _text3_5(2560, 32, 16, 4, 9216, 32), _vision(1024, 24, 4096), tied=True),
-    Published("Qwen3.5-9B", "qwen3_5", 9_409_813_744, 7_369_682_944,
+    ModelSize("Qwen3.5-9B", "qwen3_5", 9_409_813_744, 7_369_682_944,
               _text3_5(4096, 32, 16, 4, 12288, 32), _vision(1152, 27, 4304)),
-    Published("Qwen3.5-27B", "qwen3_5", 27_356_728_560, 24_806_453_248,
+    ModelSize("Qwen3.5-27B", "qwen3_5", 27_356_728_560, 24_806_453_248,
               _text3_5(5120, 64, 24, 4, 17408, 48), _vision(1152, 27, 4304),
               also=("Qwen/Qwen3.6-27B", "Qwen/Qwen3.8-27B")),
-    Published("Qwen3.5-35B-A3B", "qwen3_5_moe", 35_107_181_936, 1_850_847_232,
+    ModelSize("Qwen3.5-35B-A3B", "qwen3_5_moe", 35_107_181_936, 1_850_847_232,
               _text3_5(2048, 40, 16, 2, 512, 32, **_experts(256, 8, 512, shared=True)), _vision(1152, 27, 4304),
               also=("Qwen/Qwen3.6-35B-A3B",)),
-    Published("Qwen3.5-122B-A10B", "qwen3_5_moe", 122_562_817_776, 5_028_360_192,
+    ModelSize("Qwen3.5-122B-A10B", "qwen3_5_moe", 122_562_817_776, 5_028_360_192,
               _text3_5(3072, 48, 32, 2, 1024, 64, **_experts(256, 8, 1024, shared=True)), _vision(1152, 27, 4304)),
-    Published("Qwen3.5-397B-A17B", "qwen3_5_moe", 396_802_360_816, 8_087_678_976,
+    ModelSize("Qwen3.5-397B-A17B", "qwen3_5_moe", 396_802_360_816, 8_087_678_976,
               _text3_5(4096, 60, 32, 2, 1024, 64, **_experts(512, 10, 1024, shared=True)), _vision(1152, 27, 4304)),
 )  # fmt: skip
-"""All sizes, family by family, the small ones first."""
+"""All sizes by family, small ones first."""
 
 
-def size_of(hub_id: str) -> Published | None:
-    """The entry with that id on the Hub, or None."""
+def size_of(hub_id: str) -> ModelSize | None:
+    """The size with that id on the Hub, or None."""
     return next((size for size in SIZES if hub_id in size.ids), None)

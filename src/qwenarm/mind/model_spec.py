@@ -1,4 +1,4 @@
-"""What a model is called on the command line, and behind it the choices that are made for it.
+"""What a model is called on the command line, and the options that may stand behind its name.
 
 A server: "http://host:8000#NAME,family=qwen3_5,thinking=yes". A checkpoint: "Qwen/Qwen3.5-4B#thinking=yes,batch=4".
 """
@@ -10,31 +10,41 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 
-Readers = Mapping[str, Callable[[str], Any]]
-_SWITCH = {"yes": True, "no": False}.__getitem__
+OptionReaders = Mapping[str, Callable[[str], Any]]
+"""Option -> how its text is read. A reader raises ValueError or KeyError for a text that it cannot take."""
 
-SERVED: Readers = {
+_YES_NO = {"yes": True, "no": False}.__getitem__
+
+SERVER_OPTIONS: OptionReaders = {
     "model": str,
     **dict.fromkeys(("family", "preset", "constrain"), str),
     "tools": {"native": "native", "text": "text"}.__getitem__,
-    "thinking": _SWITCH,
+    "thinking": _YES_NO,
     **dict.fromkeys(("temperature", "timeout_s", "deadline_s"), float),
     **dict.fromkeys(("seed", "retries", "concurrency"), int),
 }
-"""The options of ``Remote`` that may stand behind a URL, and how each is read. "model=" may be left out."""
-LOADED: Readers = {
-    **dict.fromkeys(("thinking", "constrained"), _SWITCH),
+"""Options behind a URL, for ``OpenAIServer``. "model=" may be left out."""
+LOCAL_OPTIONS: OptionReaders = {
+    **dict.fromkeys(("thinking", "constrained", "fused"), _YES_NO),
     "temperature": float,
     **dict.fromkeys(("seed", "batch", "threads"), int),
     **dict.fromkeys(("device", "dtype", "adapter"), str),
 }
-"""Those of ``QwenVL`` that may stand behind a checkpoint's name."""
+"""Options behind a checkpoint's name, for ``QwenVL``."""
 
 
-def read_address(spec: str, readers: Readers) -> tuple[str, dict[str, Any]]:
-    """What stands before the "#", and the options behind it.
+def parse_model_spec(spec: str, readers: OptionReaders) -> tuple[str, dict[str, Any]]:
+    """Splits a model's name from its options.
 
-    Raises BadInput for an option that does not exist, and for a value that it cannot take.
+    Args:
+        spec: "NAME" or "NAME#option=value,...".
+        readers: of the options that the model may have.
+
+    Returns:
+        The name, and the options' values.
+
+    Raises:
+        BadInput: there is no such option, or it cannot take the value.
     """
     name, _, fragment = spec.partition("#")
     options: dict[str, Any] = {}
@@ -43,13 +53,9 @@ def read_address(spec: str, readers: Readers) -> tuple[str, dict[str, Any]]:
         if not equals and "model" in readers:
             key, value = "model", part
         if key not in readers:
-            raise BadInput(f"{spec!r} has an option {key!r}. Valid, as in option=value: {', '.join(readers)}.")
-        options[key] = _read(spec, readers[key], key, value)
+            raise BadInput(f"{spec!r} has an unknown option {key!r}. Valid, as in option=value: {', '.join(readers)}.")
+        try:
+            options[key] = readers[key](value)
+        except (ValueError, KeyError) as error:
+            raise BadInput(f"The option {key!r} in {spec!r} cannot be {value!r}.") from error
     return name, options
-
-
-def _read(spec: str, reader: Callable[[str], Any], key: str, value: str) -> Any:
-    try:
-        return reader(value)
-    except (ValueError, KeyError) as error:
-        raise BadInput(f"{value!r} in {spec!r} is no value for {key!r}.") from error

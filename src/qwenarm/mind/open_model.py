@@ -9,7 +9,7 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 from qwenarm.mind.backends import Backend
-from qwenarm.mind.model_spec import LOADED, SERVED, read_address
+from qwenarm.mind.model_spec import LOCAL_OPTIONS, SERVER_OPTIONS, parse_model_spec
 
 URLS = ("http://", "https://")
 SCRIPT = "scripted:"
@@ -63,9 +63,8 @@ def open_model(spec: str, **options: Any) -> Backend:
 
     spec: "bundled", a Hub id "org/name" or "org/name@revision", a folder, behind them "#option=value,...";
     "http(s)://server", behind it "#model,option=value,..." (see ``address.py``); "scripted:FILE". options: those of the
-    backend's class (QwenVL, Remote, Scripted), before those in the spec. Raises ModelUnavailable when the model cannot
-    be had, BadInput for an option that the backend does not know.
-    """
+    backend's class (QwenVL, OpenAIServer, Scripted), before those in the spec. Raises ModelUnavailable when the model
+    cannot be had, BadInput for an option that the backend does not know."""
     try:
         return _open(spec, options)
     except TypeError as error:
@@ -78,10 +77,10 @@ def _open(spec: str, options: dict[str, Any]) -> Backend:
     if re.match(r"[\w.-]+:\d+(/|#|$)", spec):
         raise BadInput(f"{spec!r} looks like a server; its name begins with http:// or https://.")
     if spec.lower().startswith(URLS):
-        from qwenarm.mind.backends.openai_server import Remote
+        from qwenarm.mind.backends.openai_server import OpenAIServer
 
-        url, chosen = read_address(spec, SERVED)
-        return Remote(url, **{**chosen, **options})
+        url, chosen = parse_model_spec(spec, SERVER_OPTIONS)
+        return OpenAIServer(url, **{**chosen, **options})
     if spec.startswith(SCRIPT):
         from qwenarm.mind.backends.scripted import Scripted, read_script
 
@@ -89,5 +88,5 @@ def _open(spec: str, options: dict[str, Any]) -> Backend:
         return Scripted(read_script(path), **{"name": spec, **options})
     from qwenarm.mind.backends.local import QwenVL
 
-    source, chosen = read_address(spec, LOADED)
+    source, chosen = parse_model_spec(spec, LOCAL_OPTIONS)
     return QwenVL(source, **{**chosen, **options})

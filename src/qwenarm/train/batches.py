@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from qwenarm.mind.inference.preprocessing import Asker, positions
+from qwenarm.mind.inference.preprocessing import PromptEncoder, mrope_positions
 from qwenarm.train.dataset import Shard
 from qwenarm.train.links import LINKS, Link, Linker, Span
 from qwenarm.types import Prompt
@@ -74,11 +74,11 @@ Example = tuple[Shard, Mapping[str, Any]]
 class Reader:
     """Makes tokens and tensors for one checkpoint. values: by attribute what a cell may show (``values_in``)."""
 
-    def __init__(self, asker: Asker, values: Mapping[str, Sequence[str]]) -> None:
-        self.asker, self.tokenizer = asker, asker.processor.tokenizer
-        self.image = asker.reader.image
+    def __init__(self, encoder: PromptEncoder, values: Mapping[str, Sequence[str]]) -> None:
+        self.encoder, self.tokenizer = encoder, encoder.processor.tokenizer
+        self.image = encoder.fast_processor.image_token
         self.values = {name: {value: i for i, value in enumerate(known)} for name, known in values.items()}
-        self.patch, self.merge = asker.reader.images.patch_size, asker.reader.images.merge_size
+        self.patch, self.merge = encoder.fast_processor.images.patch_size, encoder.fast_processor.images.merge_size
 
     @cached_property
     def numbers(self) -> dict[int, int]:
@@ -92,7 +92,7 @@ class Reader:
         shard, line = example
         grids = tuple((1, h // self.patch, w // self.patch) for h, w in shard.sizes(line["images"]))
         prompt = Prompt(tuple(line["messages"]), tools=tuple(shard.head["tools"]))
-        text = self.asker.text(prompt)
+        text = self.encoder.text(prompt)
         ids, spans, pictures = self._spanned(text, grids)
         said, more, _ = self._spanned(line["answer"] + END, ())
         spans += [(begin + len(text), end + len(text)) for begin, end in more]
@@ -102,7 +102,7 @@ class Reader:
     def _spanned(self, text: str, grids: Sequence[Grid]) -> tuple[list[int], list[Span], list[int]]:
         """Tokens, the part of the text that each stands for, and where the pictures begin."""
         ids, spans, pictures, begin = list[int](), list[Span](), list[int](), 0
-        placeholder = self.asker.reader.placeholder
+        placeholder = self.encoder.fast_processor.placeholder
         for number, piece in enumerate(text.split(placeholder)):
             if number:
                 cells = int(np.prod(grids[number - 1])) // self.merge**2
@@ -128,9 +128,9 @@ class Reader:
             size = len(own.ids)
             ids[i, :size] = own.ids
             labels[i, own.answer - 1 : size - 1] = own.ids[own.answer :]
-            places[:, i, :size] = positions(own.ids, self.image, own.grids, self.merge)
+            places[:, i, :size] = mrope_positions(own.ids, self.image, own.grids, self.merge)
             frames = shard.pictures(line["images"])
-            patches, grid = self.asker.reader.pixels(frames)
+            patches, grid = self.encoder.fast_processor.pixels(frames)
             pictures.append(sum(map(len, grids)))
             pixels.append(patches)
             grids.append(grid)

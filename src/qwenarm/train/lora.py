@@ -15,9 +15,9 @@ import torch
 
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.checkpoints.load import load_model, locate, plan_for
-from qwenarm.mind.checkpoints.memory import Load
-from qwenarm.mind.inference.preprocessing import Asker
-from qwenarm.mind.inference.transformers_forward import moments
+from qwenarm.mind.checkpoints.memory import Workload
+from qwenarm.mind.inference.preprocessing import PromptEncoder
+from qwenarm.mind.inference.transformers_forward import repeat_in_time
 from qwenarm.train.batches import IGNORED, Example, Reader
 from qwenarm.train.dataset import read_shards
 
@@ -59,11 +59,11 @@ class Collator:
             ids[i, :size], mask[i, :size] = torch.tensor(tokens.ids), 1
             labels[i, tokens.answer : size] = ids[i, tokens.answer : size]
         frames = [picture for shard, line in examples for picture in shard.pictures(line["images"])]
-        pixels, grids = self.reader.asker.reader.pixels(frames)
+        pixels, grids = self.reader.encoder.fast_processor.pixels(frames)
         return {
             "input_ids": ids, "attention_mask": mask, "labels": labels,
             "mm_token_type_ids": (ids == self.reader.image).long(),
-            "pixel_values": moments(pixels, self.vision), "image_grid_thw": grids,
+            "pixel_values": repeat_in_time(pixels, self.vision), "image_grid_thw": grids,
         }  # fmt: skip
 
 
@@ -98,8 +98,10 @@ def train_adapter(
     kinds = {(shard.head["preset"], shard.head["family"]) for shard in shards}
     if kinds != {(checkpoint.preset.name, checkpoint.family.name)}:
         raise BadInput(f"The data was collected for other prompts than {model!r} takes: `collect --model {model}`.")
-    reader = Reader(Asker(checkpoint), {})
-    plan = plan_for(checkpoint, Load(frames=(checkpoint.preset.fitted(checkpoint.family).frame_size,), answer=0))
+    reader = Reader(PromptEncoder(checkpoint), {})
+    plan = plan_for(
+        checkpoint, Workload(frames=(checkpoint.preset.fitted(checkpoint.family).frame_size,), answer_tokens=0)
+    )
     base = load_model(checkpoint, plan)
     if plan.device != "cpu":
         base.gradient_checkpointing_enable()

@@ -28,7 +28,7 @@ from qwenarm.factory import RunConfig, perform
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.families import Sampling
-from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.train.batches import IGNORED, Batch, Example, Reader
 from qwenarm.train.dataset import Shard, write_shard
 from qwenarm.train.demonstrator import Sample
@@ -106,7 +106,7 @@ def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -
     torch.set_num_threads(1)
     folder, out = locate(options.config.model).folder, options.out
     out.mkdir(parents=True, exist_ok=True)
-    reader = Reader(Asker(locate(str(folder))), {"shape": [""]})
+    reader = Reader(PromptEncoder(locate(str(folder))), {"shape": [""]})
     learner = Learner(folder, reader, replace(options.settings, steps=2 * options.iterations))
     reference = {name: weight.detach().clone() for name, weight in learner.masters.items()}
     if (out / STATE).exists():
@@ -196,7 +196,7 @@ def _decisions(
         return [], [], 0
     path = options.out / ROLLOUTS / f"{learner.step:05d}.zip"
     path.parent.mkdir(exist_ok=True)
-    family = learner.reader.asker.family.name
+    family = learner.reader.encoder.family.name
     write_shard(path, {"task": chosen[0][0].episode.task, "family": family, "policy": "rl"}, samples)
     shard = Shard.read(path)
     examples, weights = list[Example](), list[float]()

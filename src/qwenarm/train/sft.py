@@ -21,7 +21,7 @@ import torch.distributed as dist
 
 from qwenarm.errors import BadInput
 from qwenarm.mind.checkpoints.load import locate
-from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.train.batches import IGNORED, Batch, Example, Reader, Tokens, values_in
 from qwenarm.train.dataset import Shard, read_shards
 from qwenarm.train.learner import Learner, Settings
@@ -158,7 +158,7 @@ def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
     torch.set_num_threads(1)
     start, state = options.out / START, options.out / STATE
     values = json.loads((start / VALUES).read_text(encoding="utf-8"))
-    reader = Reader(Asker(locate(str(start))), values)
+    reader = Reader(PromptEncoder(locate(str(start))), values)
     learner = Learner(start, reader, options.settings)
     if state.exists():
         learner.load(state)

@@ -1,4 +1,4 @@
-"""The OpenAI chat protocol: prompts as its messages, and its answers as the text that the model would have written."""
+"""The OpenAI chat protocol: makes messages of prompts, and the text that the model wrote of responses."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from PIL import Image
 from qwenarm.errors import PromptFailed
 from qwenarm.mind.backends._http import complaint
 from qwenarm.mind.families import Family
-from qwenarm.mind.prompt.messages import spell
+from qwenarm.mind.prompt.messages import call_text
 from qwenarm.types import Prompt
 
 
 def messages(prompt: Prompt) -> list[dict[str, Any]]:
-    """The chat messages with their images in them, as data URIs."""
+    """The chat messages of a prompt, with its images as data URIs."""
     images = iter(prompt.images)
     return [{**message, "content": _content(message["content"], images)} for message in prompt.messages]
 
@@ -39,7 +39,7 @@ def _image_part(image: np.ndarray) -> dict[str, Any]:
 
 
 def listed(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]:
-    """The objects under ``key`` of a good answer. Raises PromptFailed if it is not of the protocol."""
+    """The objects under ``key`` of a response. Raises PromptFailed if it does not follow the protocol."""
     try:
         return [{**entry} for entry in response.json()[key]]
     except (ValueError, KeyError, TypeError) as error:
@@ -48,13 +48,13 @@ def listed(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]
 
 
 def text(message: Mapping[str, Any], family: Family) -> str:
-    """A message as the model itself would have written it: thoughts in tags, calls in the family's dialect."""
+    """A message as the model wrote it before the server parsed it: thoughts in tags, calls in the family's dialect."""
     thought = message.get("reasoning_content") or message.get("reasoning")
     parts = [f"<think>\n{thought}\n</think>\n"] if thought else []
     content = message.get("content") or message.get("refusal") or ""
     parts.append(content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content))
     calls = [call.get("function") or {} for call in message.get("tool_calls") or []]
-    calls += [message["function_call"]] if message.get("function_call") else []  # as the protocol had it before
+    calls += [message["function_call"]] if message.get("function_call") else []  # an older version of the protocol
     parts += [_call(call, family) for call in calls]
     return "\n".join(part for part in parts if part)
 
@@ -64,8 +64,8 @@ def _call(function: Mapping[str, Any], family: Family) -> str:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}")
-        except ValueError:  # broken JSON stays as the model wrote it, for ``parse`` to judge
+        except ValueError:  # broken JSON is left for ``parse`` to judge
             return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n</tool_call>'
     if isinstance(arguments, dict):
-        return spell(name, arguments, family)
+        return call_text(name, arguments, family)
     return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"

@@ -1,4 +1,4 @@
-"""Requests to a server: many at once, each repeated while the server is busy, none waited for without end."""
+"""Sends many requests to a server at once, retries while it is busy, and never waits forever."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
 T = TypeVar("T")
 
 DOWN = frozenset({429, 502, 503, 504, *range(520, 525), 529})
-"""Nobody answers behind this address for now: whoever else is asked there fares no better (5xx above 511: proxies)."""
+"""Status codes of a server that is down for now, for every request (those above 511 are used by proxies)."""
 RETRIED = DOWN | {408, 409, 425, 500}
 CONNECT_TIMEOUT_S = 10.0
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Does the work on an event loop of its own thread: callable from anywhere, also from a notebook, which has a loop
-    already. Ctrl-C cancels it at once, and with it every request under way.
+    """Runs a coroutine on the event loop of a thread of its own, so that it can be called from anywhere, also from a
+    notebook, which already runs a loop. Ctrl-C cancels it and every open request at once.
     """
     future = asyncio.run_coroutine_threadsafe(work, _loop())
     try:
@@ -45,12 +45,17 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 class Connection:
-    """One server and one pool of connections to it.
+    """One server and a pool of connections to it.
 
-    timeout_s: for one answer. deadline_s: for a request in all, with its repetitions and the pauses between them.
-    retries: how often a request is repeated that met a busy server or a broken line; one that took too long is not, for
-    that would only add to the server's load. backoff_s: the first pause, which doubles, unless the server asks for
-    another in Retry-After. concurrency: requests under way at the same time.
+    Args:
+        url: the server's base.
+        key: sent with every request; may be empty.
+        timeout_s: for one answer.
+        deadline_s: for a request in all, with retries and the pauses between them.
+        retries: how often a request is repeated if the server is busy or the connection breaks. One that took too long
+            is not repeated: that would only add to the server's load.
+        backoff_s: the first pause, which doubles each time, unless the server asks for another in Retry-After.
+        concurrency: maximum number of open requests.
     """
 
     def __init__(
@@ -66,23 +71,25 @@ class Connection:
     ) -> None:
         self.url, self.timeout_s, self.deadline_s = url, timeout_s, deadline_s
         self.retries, self.backoff_s = retries, backoff_s
-        self._places = asyncio.Semaphore(concurrency)
+        self._slots = asyncio.Semaphore(concurrency)
         try:
             self._client = httpx.AsyncClient(
                 headers=_authorization(key),
                 timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-                verify=url.startswith("https"),  # reading all certificates takes a while, and an open line needs none
+                verify=url.startswith("https"),  # reading all certificates is slow, and plain http needs none
                 limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
             )
-        except (ImportError, OSError, ValueError) as error:  # of a proxy or certificates that the environment names
+        except (ImportError, OSError, ValueError) as error:  # from a proxy or certificates named in the environment
             raise ModelUnavailable(f"No connection to {url} can be made: {_reason(error)}.") from error
 
     async def send(self, method: str, url: str, body: Any = None, retries: int | None = None) -> httpx.Response:
-        """The server's answer, good or bad. The deadline begins when the request is its turn.
+        """The server's response, whatever its status. The deadline starts when a connection is free.
 
-        Raises ModelUnavailable when the server cannot be reached, PromptFailed when it takes too long or breaks off.
+        Raises:
+            ModelUnavailable: the server cannot be reached.
+            PromptFailed: it takes too long, or the connection breaks.
         """
-        async with self._places:
+        async with self._slots:
             ends, attempt = time.monotonic() + self.deadline_s, 0
             last = self.retries if retries is None else retries
             while True:
@@ -99,7 +106,7 @@ class Connection:
     async def _once(
         self, method: str, url: str, body: Any, left_s: float
     ) -> httpx.Response | ModelUnavailable | PromptFailed:
-        """One attempt. What another attempt may mend is returned, and raised by the caller if it is the last one."""
+        """One attempt. Errors that may pass are returned, so that the caller can try again."""
         limit = min(self.timeout_s, left_s)
         try:
             async with asyncio.timeout(limit):
@@ -111,13 +118,10 @@ class Connection:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return ModelUnavailable(f"No answer from {self.url}: {_reason(error)}. Is the server running?")
         except httpx.RequestError as error:
-            return PromptFailed(f"{self.url} broke off: {_reason(error)}.")
+            return PromptFailed(f"{self.url} broke the connection: {_reason(error)}.")
 
     def _pause(self, attempt: int, found: httpx.Response | Exception) -> float | None:
-        """Seconds to wait before the next attempt, None if there is no sense in one.
-
-        Jittered, so that a batch does not come back as one.
-        """
+        """Seconds to wait before the next attempt, jittered so that a batch spreads out; None if none would help."""
         asked = None
         if isinstance(found, httpx.Response):
             if found.status_code not in RETRIED:
@@ -127,13 +131,13 @@ class Connection:
 
 
 def _authorization(key: str) -> dict[str, str]:
-    """The header for a key. One that begins with its scheme, as "Basic ...", is sent as it is. Raises BadInput for
-    characters that no header holds, without repeating the key.
+    """The header for a key. A key that begins with "Basic " or "Bearer " is sent as it is. Raises BadInput, without
+    repeating the key, for characters that cannot stand in a header.
     """
     if not key:
         return {}
     if not key.isascii() or not key.isprintable():
-        raise BadInput("The server's key has characters in it that no key has; was it copied as a whole, and alone?")
+        raise BadInput("The server's key has characters that no key can have; copy it again, without anything else.")
     return {"Authorization": key if key.startswith(("Basic ", "Bearer ")) else f"Bearer {key}"}
 
 
@@ -156,7 +160,7 @@ def _reason(error: Exception) -> str:
 
 
 def complaint(response: httpx.Response) -> str:
-    """What a server says that went wrong, in one line: its JSON in any of the usual forms, or its page without tags."""
+    """The error message in a server's response, on one line: from JSON in any of the usual forms, or from HTML."""
     try:
         content = response.json()
     except ValueError:

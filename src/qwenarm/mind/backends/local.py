@@ -15,28 +15,48 @@ import torch
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.checkpoints.adapter import adapter_sha256, merge_adapter
 from qwenarm.mind.checkpoints.load import Checkpoint, load_model, locate, plan_for, quiet
-from qwenarm.mind.checkpoints.memory import Load
+from qwenarm.mind.checkpoints.memory import Workload
 from qwenarm.mind.checkpoints.placement import is_out_of_memory, out_of_memory
-from qwenarm.mind.constrained import lark as grammar
+from qwenarm.mind.constrained import lark
+from qwenarm.mind.families import GREEDY, Sampling
 from qwenarm.mind.inference.answer import Answer
-from qwenarm.mind.inference.engine import Asked, Engine
-from qwenarm.mind.inference.preprocessing import Asker
+from qwenarm.mind.inference.engine import Engine, Request
+from qwenarm.mind.inference.fused.engine import FusedEngine
+from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.types import Completion, Prompt
 
-SMALL = 256 << 20  # bytes of weights up to which a second CPU thread costs more in hand-overs than it brings
+MAX_SINGLE_THREAD_BYTES = 256 << 20
+"""With up to this many bytes of weights, a second CPU thread costs more to synchronise than it brings."""
+
+
+def make_engine(model: Any, sampling: Sampling = GREEDY, fused: bool = True) -> Engine:
+    """The engine for a model of transformers. fused: take the fused one where it supports the model."""
+    return FusedEngine(model, sampling) if fused and FusedEngine.supports(model) else Engine(model, sampling)
 
 
 class QwenVL:
-    """One loaded checkpoint. Greedy, unless it thinks or a temperature is given; then the seed makes the samples
-    repeatable: each depends on it and on the prompt, not on what is answered before or in the same batch.
+    """One loaded checkpoint.
 
-    device, dtype: by default what is there and fits (``fitting.choose``): CUDA in bf16 or 4-bit, Apple's GPU in fp16, a
-    CPU in fp32 (bf16 for more than 2 GiB of weights). batch: prompts answered together. threads: of the CPU, by default
-    one for a small model and torch's choice for others. thinking: lets models think that can choose (Qwen3.5); others
-    do as they were trained. constrained: answers can only be calls that the prompt's tools allow; by default wherever
-    llguidance is installed (extra ``constrained``). adapter: the folder of a LoRA adapter that is merged in. Raises
-    ModelUnavailable when the checkpoint or the adapter is missing, broken, of another architecture or too large,
-    BadInput for a device that is not there and for numbers that make no sense.
+    Answers are greedy unless the model thinks or a temperature is given. Then the seed makes them repeatable: a sample
+    depends on it and on the prompt, not on earlier prompts or on others of its batch.
+
+    Args:
+        source: "bundled", a folder, or a Hub id.
+        device, dtype: by default what is available and fits (``checkpoints.placement``): CUDA in bfloat16 or 4-bit,
+            Apple's GPU in float16, a CPU in float32 (bfloat16 for more than 2 GiB of weights).
+        batch: maximum number of prompts that are answered together.
+        threads: of the CPU; by default one for a small model, and torch's choice for others.
+        thinking: lets a model think that has the choice (Qwen3.5); others do as they were trained.
+        constrained: answers can only be calls that the prompt's tools allow. By default wherever llguidance is
+            installed (extra ``constrained``).
+        fused: use the fused engine where it supports the model. The answers are the same, only slower without.
+        temperature: of sampling; by default what suits the family.
+        seed: of sampling.
+        adapter: the folder of a LoRA adapter that is merged into the weights.
+
+    Raises:
+        ModelUnavailable: the checkpoint or the adapter is missing, broken, of another architecture or too large.
+        BadInput: the device does not exist, or a number is out of range.
     """
 
     def __init__(
@@ -49,6 +69,7 @@ class QwenVL:
         threads: int | None = None,
         thinking: bool = False,
         constrained: bool | None = None,
+        fused: bool = True,
         temperature: float | None = None,
         seed: int = 0,
         adapter: str = "",
@@ -59,13 +80,14 @@ class QwenVL:
         self.name, self.checkpoint = source, checkpoint
         self.preset = checkpoint.preset
         frames = (self.preset.fitted(checkpoint.family).frame_size,) * len(self.preset.cameras)
-        self.plan = plan_for(checkpoint, Load(frames=frames, answer=self.preset.max_tokens), device, dtype)
+        workload = Workload(frames=frames, answer_tokens=self.preset.max_tokens)
+        self.plan = plan_for(checkpoint, workload, device, dtype)
         self.device, self.dtype = self.plan.device, getattr(torch, self.plan.dtype)
         self.threads = threads or _default_threads(self.device, checkpoint)
         self.batch, self.seed = batch, seed
-        self.asker = Asker(checkpoint, thinking)
-        self.processor, self.family, self.opening = self.asker.processor, self.asker.family, self.asker.opening
-        self.thinking = _leaves_thinking_open(self.opening) or (thinking and self.family.thinking_switch)
+        self.encoder = PromptEncoder(checkpoint, thinking)
+        self.processor, self.family, self.opening = self.encoder.processor, self.encoder.family, self.encoder.opening
+        self.thinking = _opens_thought(self.opening) or (thinking and self.family.thinking_switch)
         if thinking and not self.thinking:
             raise BadInput(f"{source!r} ({self.family.title}) cannot be told to think; take one named Thinking.")
         self.sampling = self.family.sampling(self.thinking, temperature)
@@ -74,7 +96,7 @@ class QwenVL:
             self.model = merge_adapter(self.model, source, adapter)
         self._parameters = sum(weight.numel() for weight in self.model.parameters())
         self._stops = _stop_ids(self.model, self.processor.tokenizer)
-        self.engine = Engine(self.model, self.sampling)
+        self.engine = make_engine(self.model, self.sampling, fused)
         self._grammars = self._make_grammars(constrained)
 
     def describe(self) -> Mapping[str, Any]:
@@ -93,71 +115,74 @@ class QwenVL:
             "seed": self.seed,
             "thinking": self.thinking,
             "constrained": self._grammars is not None,
+            "fused": isinstance(self.engine, FusedEngine),
             **({"adapter": adapter_sha256(self.adapter)} if self.adapter else {}),
         }
 
     def text_of(self, prompt: Prompt) -> str:
-        """The prompt as the checkpoint's chat template writes it, images as one placeholder each."""
-        return self.asker.text(prompt)
+        """The prompt as the checkpoint's chat template writes it, with one placeholder per image."""
+        return self.encoder.text(prompt)
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
-        done: list[Completion] = []
+        completions: list[Completion] = []
         for start in range(0, len(prompts), self.batch):
-            done += self._generate(prompts[start : start + self.batch])
-        return done
+            completions += self._generate(prompts[start : start + self.batch])
+        return completions
 
     def _generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         began = perf_counter()
-        asked = [self._asked(prompt) for prompt in prompts]
-        lengths = [len(one.ids) for one in asked]
+        requests = [self.request(prompt) for prompt in prompts]
+        lengths = [len(request.ids) for request in requests]
         try:
             with quiet(), _cpu_threads(self.threads):
-                self.engine.write(asked)
+                self.engine.generate(requests)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             message = out_of_memory(self.name, self.checkpoint.weights, self.plan, len(prompts))
             raise ModelUnavailable(message) from error
         seconds = (perf_counter() - began) / len(prompts)
-        return [self._completion(one.answer, length, seconds) for one, length in zip(asked, lengths, strict=True)]
+        return [self._completion(one.answer, length, seconds) for one, length in zip(requests, lengths, strict=True)]
 
-    def _asked(self, prompt: Prompt) -> Asked:
-        """The prompt as tokens and pixels, with an answer that is still to be written."""
-        ids, pixels, grids = self.asker.read(prompt)
-        source = self._source(ids, pixels) if self.sampling.temperature > 0 else None
-        return Asked(ids, self._answer(prompt), pixels, grids, source)
+    def request(self, prompt: Prompt) -> Request:
+        """The prompt as the engine takes it, with an answer that is still to be generated."""
+        ids, pixels, grids = self.encoder.encode(prompt)
+        generator = self._generator(ids, pixels) if self.sampling.temperature > 0 else None
+        return Request(ids, self._answer(prompt), pixels, grids, generator)
 
-    def _source(self, ids: Sequence[int], pixels: torch.Tensor | None) -> torch.Generator:
+    def _generator(self, ids: Sequence[int], pixels: torch.Tensor | None) -> torch.Generator:
         """Of a prompt's random numbers."""
-        seen = hashlib.sha256(repr((self.seed, *ids)).encode() + (b"" if pixels is None else pixels.numpy().tobytes()))
-        return torch.Generator().manual_seed(int.from_bytes(seen.digest()[:7]))
+        image = b"" if pixels is None else pixels.numpy().tobytes()
+        digest = hashlib.sha256(repr((self.seed, *ids)).encode() + image).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7]))
 
     def _answer(self, prompt: Prompt) -> Answer:
-        """What the answer may be: calls if the prompt has tools, and frames to point into; else anything."""
+        """What the answer may be: calls if the prompt has tools, and images to point into; else anything."""
         if self._grammars is None or not prompt.tools or not prompt.images:
             return Answer(prompt.max_tokens, self._stops)
-        end = self.processor.tokenizer.convert_tokens_to_ids(grammar.THOUGHT_END) if self.thinking else None
+        end = self.processor.tokenizer.convert_tokens_to_ids(lark.THOUGHT_END) if self.thinking else None
         return Answer(prompt.max_tokens, self._stops, self._grammars.matcher(prompt, self.thinking), end)
 
-    def _make_grammars(self, wanted: bool | None) -> grammar.Grammars | None:
-        """None if answers are free: because that is wished, or because the means are missing and nobody insisted."""
+    def _make_grammars(self, wanted: bool | None) -> lark.Grammars | None:
+        """None if answers are free: because the user wants that, or by default because something is missing."""
         tokenizer = self.processor.tokenizer
-        missing = "" if grammar.available() else "llguidance; install it with `pip install 'qwenarm[constrained]'`"
-        if self.thinking and grammar.THOUGHT_END not in tokenizer.get_vocab():
-            missing = f"a token {grammar.THOUGHT_END} in the checkpoint's vocabulary"
+        missing = "" if lark.available() else "llguidance; install it with `pip install 'qwenarm[constrained]'`"
+        if self.thinking and lark.THOUGHT_END not in tokenizer.get_vocab():
+            missing = f"a token {lark.THOUGHT_END} in the checkpoint's vocabulary"
         if wanted and missing:
             raise ModelUnavailable(f"Constrained answers need {missing}.")
         if missing or wanted is False:
             return None
-        return grammar.Grammars(tokenizer, self.model.get_output_embeddings().out_features, self._stops, self.family)
+        return lark.Grammars(tokenizer, self.model.get_output_embeddings().out_features, self._stops, self.family)
 
     def _completion(self, answer: Answer, tokens_in: int, seconds: float) -> Completion:
         text = self.opening + self.processor.tokenizer.decode(answer.tokens, skip_special_tokens=False)
-        return Completion(text, seconds, tokens_in, answer.spent, answer.finish)
+        return Completion(text, seconds, tokens_in, answer.tokens_used, answer.finish)
 
 
 def _default_threads(device: str, checkpoint: Checkpoint) -> int:
-    return 1 if device == "cpu" and checkpoint.weight_bytes < SMALL else torch.get_num_threads()
+    small = device == "cpu" and checkpoint.weight_bytes < MAX_SINGLE_THREAD_BYTES
+    return 1 if small else torch.get_num_threads()
 
 
 @contextmanager
@@ -176,5 +201,6 @@ def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
     return {token for token in ids | {tokenizer.eos_token_id} if token is not None}
 
 
-def _leaves_thinking_open(opening: str) -> bool:
+def _opens_thought(opening: str) -> bool:
+    """Whether the answer starts inside a thought."""
     return opening.rfind("<think>") > opening.rfind("</think>")

@@ -1,18 +1,18 @@
 """A model behind a URL: any server that speaks the OpenAI chat protocol (vLLM, SGLang, transformers serve, ...).
 
-A batch of prompts is sent at once. What comes back is read as text, whether the server made tool calls of it or not.
+The prompts of a batch are sent at once. What comes back is read as text, whether or not the server parsed tool calls.
 
-How answers are kept well-formed (``constrain``), for servers differ:
+Servers differ in how they can keep answers well-formed (``constrain``):
 
-* "structured": a grammar of this project's own (``structural_tag.py``) for the raw text, tools in the system text. The
-  server's own tool parsers, which differ from version to version, take no part. vLLM 0.12 and SGLang.
-* "required": ``tools`` with ``tool_choice: "required"``, for which most servers constrain an answer by the tools'
-  schemas and parse it themselves. A model may not be able to think before the call then, and some servers make it write
-  the call in another form than it was trained on.
-* "off": ``tools`` alone, and whatever the model writes.
+* "structured": this project's own grammar (``constrained/structural_tag.py``) for the raw text, with the tools in the
+  system text. The server's tool parsers, which differ from version to version, are not used. For vLLM 0.12 and SGLang.
+* "required": ``tools`` with ``tool_choice: "required"``. Most servers then constrain the answer by the tools' schemas
+  and parse it. A model may not be able to think before the call, and some servers make it write the call in another
+  form than it was trained on.
+* "off": only ``tools``; the model writes what it wants.
 
-"auto" is "structured" where the server says that it is one of the two, else "off": transformers serve, for one, ignores
-every kind of constraint without a word.
+"auto" is "structured" for a server that says it is vLLM or SGLang, else "off": transformers serve, for one, silently
+ignores every kind of constraint.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed, UnknownName
 from qwenarm.mind.backends import _chat
 from qwenarm.mind.backends._http import DOWN, Connection, complaint, run
 from qwenarm.mind.constrained.structural_tag import structural_tag
-from qwenarm.mind.families import DEFAULT, PUBLISHED, Family, family_named, published_id
+from qwenarm.mind.families import DEFAULT_FAMILY, FAMILY_OF_HUB_ID, Family, family_named, match_hub_id
 from qwenarm.mind.prompt.chat_templates import with_tools_in_text
 from qwenarm.mind.prompt.presets import preset_named
 from qwenarm.types import Completion, Prompt
@@ -43,26 +43,37 @@ Constrain = Literal["auto", "structured", "required", "off"]
 CONSTRAINTS: tuple[Constrain, ...] = ("auto", "structured", "required", "off")
 
 OWN_KEY, COMMON_KEY = "QWENARM_API_KEY", "OPENAI_API_KEY"
-HERE = ("localhost", "127.0.0.1", "[::1]")
-REFUSALS = frozenset({400, 422, 501})  # how servers that are not set up for tools answer a request with tools
-LOCKED, UNKNOWN = frozenset({401, 403}), 404
-PATIENCE = 8
-"""So many prompts one after the other that fail for good are the server's fault, not theirs."""
-OLDEST_VLLM = (0, 12)
-"""The first with ``structured_outputs``."""
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+REFUSES_TOOLS = frozenset({400, 422, 501})
+"""How servers that are not set up for tools answer a request with tools."""
+KEY_REFUSED, NOT_FOUND = frozenset({401, 403}), 404
+MAX_FAILED_PROMPTS = 8
+"""If so many prompts in a row fail for good, the server is to blame, not the prompts."""
+FIRST_STRUCTURED_VLLM = (0, 12)
+"""The first version with ``structured_outputs``."""
 
 
-class Remote:
+class OpenAIServer:
     """One model of one server.
 
-    url: the server's base, with or without "/v1". model: the name that the server knows; may be left out where it lists
-    only one. family: a row of ``families.FAMILIES``; without it the listed id is looked up in ``families.PUBLISHED``,
-    and failing that Qwen3-VL is assumed; ``describe`` says which. preset: how the model is asked. tools: "native" sends
-    them as the protocol has it and falls back to "text", in the system message, when the server refuses; ``describe``
-    says what was sent. constrain: see above. temperature: None for what suits the family. The rest: see
-    ``_http.Connection``. The key comes from ``api_key``, from QWENARM_API_KEY, or, where the way is encrypted or does
-    not leave this machine, from OPENAI_API_KEY. Raises ModelUnavailable when the server is down or does not serve the
-    model.
+    Args:
+        url: the server's base, with or without "/v1".
+        model: its name on the server; may be left out if the server lists only one.
+        family: a name in ``families.FAMILIES``. By default the listed id is looked up in
+            ``families.FAMILY_OF_HUB_ID``, and if it is unknown, Qwen3-VL is assumed; ``describe`` says which.
+        preset: how prompts are made.
+        api_key: by default from QWENARM_API_KEY, or, for https and for servers on this machine, OPENAI_API_KEY.
+        tools: "native" sends them as the protocol has it, and falls back to "text", in the system message, if the
+            server refuses; ``describe`` says which was sent.
+        constrain: see above.
+        thinking: lets a model think that has the choice.
+        temperature: of sampling; by default what suits the family.
+        seed: of sampling.
+        timeout_s, deadline_s, retries, backoff_s, concurrency: see ``_http.Connection``.
+
+    Raises:
+        ModelUnavailable: the server is down, or does not serve the model.
+        BadInput: an option is out of range.
     """
 
     def __init__(
@@ -86,7 +97,7 @@ class Remote:
     ) -> None:
         if constrain not in CONSTRAINTS:
             raise UnknownName("way to constrain", constrain, CONSTRAINTS)
-        _check_address(url)
+        _check_url(url)
         for name, value, least in (
             ("concurrency", concurrency, 1),
             ("retries", retries, 0),
@@ -100,7 +111,7 @@ class Remote:
         self.tools, self.seed, self.preset = tools, seed, preset_named(preset)
         limits = {"timeout_s": timeout_s, "deadline_s": deadline_s, "retries": retries, "backoff_s": backoff_s}
         key = _key(self.url) if api_key is None else api_key
-        self._line = Connection(self.url, key, concurrency=concurrency, **limits)
+        self._connection = Connection(self.url, key, concurrency=concurrency, **limits)
         self._answered, self._failed = False, 0
         try:
             self.name, listed = run(self._choose(model))
@@ -132,9 +143,8 @@ class Remote:
         }
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion | PromptFailed]:
-        """A prompt that fails for good fails alone. But as long as the server has not answered any, or when it has
-        failed many in a row, the fault is taken to be the server's, and ModelUnavailable is raised. An answer's seconds
-        are those that it was waited for.
+        """A prompt that fails for good fails alone. But if the server has not answered any yet, or has failed many in a
+        row, the server is to blame, and ModelUnavailable is raised. The seconds of an answer are its waiting time.
         """
         answers = run(self._all(prompts))
         for answer in answers:
@@ -156,7 +166,7 @@ class Remote:
         try:
             return await asyncio.gather(*tasks)
         finally:
-            for task in tasks:  # none goes on behind an error
+            for task in tasks:  # after an error, none goes on
                 task.cancel()
 
     def _judge(self, answers: Sequence[Completion | PromptFailed]) -> None:
@@ -165,18 +175,18 @@ class Remote:
             self._answered, self._failed = True, 0
             return
         self._failed += len(failures)
-        if failures and (not self._answered or self._failed >= PATIENCE):
+        if failures and (not self._answered or self._failed >= MAX_FAILED_PROMPTS):
             raise ModelUnavailable(str(failures[0])) from failures[0]
 
     async def _choose(self, model: str | None) -> tuple[str, Mapping[str, Any]]:
-        """The model's name on the server, and its entry in the listing.
+        """The model's name on the server, and its entry in the server's list.
 
-        A listing need not be complete: transformers serve lists its cache, others no adapters, some have none. So a
-        model that it does not name is tried.
+        The list may be incomplete (transformers serve lists its cache, others leave out adapters, some have no list),
+        so a model that is not in it is tried.
         """
-        response = await self._line.send("GET", f"{self.url}/models", retries=1)
-        if response.status_code in LOCKED:
-            raise self._locked(response)
+        response = await self._connection.send("GET", f"{self.url}/models", retries=1)
+        if response.status_code in KEY_REFUSED:
+            raise self._key_refused(response)
         if response.is_success:
             entries = {str(entry["id"]): entry for entry in _chat.listed(response, self.url, "data") if "id" in entry}
         elif model is None:
@@ -194,17 +204,17 @@ class Remote:
         return model, entries.get(model, {"id": model})
 
     async def _try(self, model: str, served: str) -> None:
-        """Only a refusal tells: transformers serve, for one, fails at answers that it cannot parse, short ones among
-        them.
+        """Raises ModelUnavailable if the server refuses the model. Other errors do not count: transformers serve, for
+        one, fails at short answers, which it cannot parse.
         """
         question = {"model": model, "messages": [{"role": "user", "content": "?"}], "max_tokens": 1}
-        response = await self._line.send("POST", f"{self.url}/chat/completions", question, retries=1)
-        if response.status_code in REFUSALS | {UNKNOWN}:
+        response = await self._connection.send("POST", f"{self.url}/chat/completions", question, retries=1)
+        if response.status_code in REFUSES_TOOLS | {NOT_FOUND}:
             words = f"{self.url} does not serve {model!r}. It lists: {served}."
             raise ModelUnavailable(f"{words} It said: status {response.status_code}, {complaint(response)}")
 
     async def _version(self) -> str:
-        response = await self._line.send("GET", f"{self.url.removesuffix('/v1')}/version", retries=1)
+        response = await self._connection.send("GET", f"{self.url.removesuffix('/v1')}/version", retries=1)
         try:
             return str(response.json()["version"])
         except (ValueError, KeyError, TypeError):
@@ -212,20 +222,20 @@ class Remote:
 
     def _constraint(self) -> Constrain:
         numbers = tuple(int(part) for part in re.findall(r"\d+", self.version)[:2])
-        able = self.server == "sglang" or (self.server == "vllm" and numbers >= OLDEST_VLLM)
+        able = self.server == "sglang" or (self.server == "vllm" and numbers >= FIRST_STRUCTURED_VLLM)
         return "structured" if able else "off"
 
     async def _answer(self, prompt: Prompt) -> Completion:
-        tools = self.tools  # another prompt may teach meanwhile that the server takes none
+        tools = self.tools  # may change meanwhile, when another prompt finds that the server takes none
         response = await self._post(prompt, tools)
-        if response.status_code in REFUSALS and prompt.tools and tools == "native" and self.constrain == "off":
+        if response.status_code in REFUSES_TOOLS and prompt.tools and tools == "native" and self.constrain == "off":
             again = await self._post(prompt, "text")
             if again.is_success:
                 self.tools, response = "text", again
-        if response.status_code in LOCKED:
-            raise self._locked(response)
+        if response.status_code in KEY_REFUSED:
+            raise self._key_refused(response)
         if not response.is_success:
-            kind = ModelUnavailable if response.status_code in DOWN | {UNKNOWN} else PromptFailed
+            kind = ModelUnavailable if response.status_code in DOWN | {NOT_FOUND} else PromptFailed
             raise kind(f"{self.url} answered with status {response.status_code}: {complaint(response)}")
         choices = _chat.listed(response, self.url, "choices")
         if not choices:
@@ -233,17 +243,17 @@ class Remote:
         try:
             return self._completion(choices[0], response.json().get("usage") or {})
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise PromptFailed(f"{self.url} answered with a choice that is not of the OpenAI protocol.") from error
+            raise PromptFailed(f"{self.url} answered with a choice that breaks the OpenAI protocol.") from error
 
-    def _locked(self, response: httpx.Response) -> ModelUnavailable:
+    def _key_refused(self, response: httpx.Response) -> ModelUnavailable:
         return ModelUnavailable(
             f"{self.url} answered with status {response.status_code}: {complaint(response)}. Its key goes into the "
             f"environment variable {OWN_KEY}."
         )
 
     async def _post(self, prompt: Prompt, tools: str) -> httpx.Response:
-        body = await asyncio.to_thread(self._request, prompt, tools)  # packing the images takes its time
-        return await self._line.send("POST", f"{self.url}/chat/completions", body)
+        body = await asyncio.to_thread(self._request, prompt, tools)  # encoding the images takes time
+        return await self._connection.send("POST", f"{self.url}/chat/completions", body)
 
     def _request(self, prompt: Prompt, tools: str) -> dict[str, Any]:
         asked = prompt
@@ -257,15 +267,15 @@ class Remote:
             request |= self._structured(structural_tag(prompt, self.family))
         if self.family.thinking_switch:
             request["chat_template_kwargs"] = {"enable_thinking": self.thinking}
-        return request | dict(self._drawn())
+        return request | dict(self._sampling())
 
     def _structured(self, tag: dict[str, Any]) -> dict[str, Any]:
         if self.server == "sglang":
             return {"response_format": tag}
         return {"structured_outputs": {"structural_tag": json.dumps(tag)}}
 
-    def _drawn(self) -> Iterator[tuple[str, Any]]:
-        """How answers are drawn. top_k is no part of the protocol; a server that does not know it may refuse it."""
+    def _sampling(self) -> Iterator[tuple[str, Any]]:
+        """How answers are drawn. top_k is not part of the protocol, and other servers may refuse it."""
         yield "temperature", self.sampling.temperature
         if self.sampling.temperature > 0:
             yield "seed", self.seed
@@ -285,44 +295,44 @@ class Remote:
         )
 
 
-def _check_address(url: str) -> None:
-    """Raises BadInput for an address that holds more than where the server is, without repeating a password."""
+def _check_url(url: str) -> None:
+    """Raises BadInput, without repeating a password, for a URL that holds more than the server's address."""
     try:
         parts = urlsplit(url)
     except ValueError as error:
         raise ModelUnavailable(f"{url!r} is not a valid URL: {error}.") from error
     if parts.username or parts.password:
         raise BadInput(
-            "User and password in a URL would be written into every report. Put them into the environment variable "
-            f"{OWN_KEY}: 'Basic' and a space before their base64 form."
+            "User and password in a URL would appear in every report. Put them into the environment variable "
+            f"{OWN_KEY} instead: 'Basic', a space, and their base64 form."
         )
     if parts.query:
         raise BadInput(f"A server's URL ends before its '?'; a key goes into the environment variable {OWN_KEY}.")
 
 
 def _key(url: str) -> str:
-    """The user's key for this server. The common variable may hold the key of another service: it is not sent over an
-    open line.
+    """The user's key for this server. The common variable may hold the key of another service, so it is not sent
+    unencrypted to other machines.
     """
-    private = url.startswith(("https://", *(f"http://{host}{end}" for host in HERE for end in (":", "/"))))
+    private = url.startswith(("https://", *(f"http://{host}{end}" for host in LOCAL_HOSTS for end in (":", "/"))))
     return (os.environ.get(OWN_KEY) or (os.environ.get(COMMON_KEY, "") if private else "")).strip()
 
 
 def _family(named: str | None, listed: Mapping[str, Any]) -> tuple[Family, str]:
-    """The family, and where it is known from."""
+    """The family, and how it is known."""
     if named is not None:
         return family_named(named), "given"
     if hub_id := _hub_id(listed):
-        return family_named(PUBLISHED[hub_id]), f"the server's listing: {hub_id}"
-    return family_named(DEFAULT), "assumed; give the family if the model is of another"
+        return family_named(FAMILY_OF_HUB_ID[hub_id]), f"the server's listing: {hub_id}"
+    return family_named(DEFAULT_FAMILY), "assumed; say which with family=... if that is wrong"
 
 
 def _hub_id(listed: Mapping[str, Any]) -> str | None:
-    """The published checkpoint behind a listed name: vLLM and SGLang give it as its root."""
+    """The published checkpoint behind a listed name; vLLM and SGLang list it as "root"."""
     names = (str(listed[key]) for key in ("id", "root") if listed.get(key))
-    return next((found for name in names if (found := published_id(name))), None)
+    return next((found for name in names if (found := match_hub_id(name))), None)
 
 
 def _only_thinks(listed: Mapping[str, Any]) -> bool:
-    """Whether it is one of the checkpoints that are published as such."""
+    """Whether it is a checkpoint that always thinks."""
     return (_hub_id(listed) or "").endswith("-Thinking")

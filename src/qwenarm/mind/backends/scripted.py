@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import BadInput
-from qwenarm.mind.families import DEFAULT, Family, family_named
+from qwenarm.mind.families import DEFAULT_FAMILY, Family, family_named
 from qwenarm.mind.prompt.presets import QWEN, Preset
 from qwenarm.types import Completion, Prompt
 
 
 class Scripted:
-    """Answers with the given texts in order, or with what a function makes of each prompt.
+    """Answers with the given replies in order, or with what a function makes of each prompt.
 
-    replies: texts, completions, or a function from a prompt to either. In a batch the prompts take their replies in
-    order, so episodes that are played in lockstep want a function. Raises BadInput when the replies have run out.
+    Args:
+        replies: texts, completions, or a function from a prompt to either. The prompts of a batch take replies in
+            order, so episodes that are played in lockstep need a function.
+        family: whose units and dialect the replies are in.
+        name: in records.
+        preset: how prompts are made.
+
+    Raises:
+        BadInput: on a prompt for which no reply is left.
     """
 
     thinking = False
@@ -25,7 +32,7 @@ class Scripted:
     def __init__(
         self,
         replies: Iterable[str | Completion] | Callable[[Prompt], str | Completion],
-        family: str | Family = DEFAULT,
+        family: str | Family = DEFAULT_FAMILY,
         name: str = "scripted",
         preset: Preset = QWEN,
     ) -> None:
@@ -45,7 +52,7 @@ class Scripted:
         if self._function is not None:
             return self._function(prompt)
         if self._given >= len(self._replies):
-            raise BadInput(f"The script {self.name!r} has {len(self._replies)} replies, and all of them are given.")
+            raise BadInput(f"The script {self.name!r} has {len(self._replies)} replies, and all of them are used.")
         self._given += 1
         return self._replies[self._given - 1]
 
@@ -55,10 +62,10 @@ def _completion(reply: str | Completion) -> Completion:
 
 
 def read_script(path: Path) -> list[Completion]:
-    """The replies in a JSONL file, one line after the other.
+    """The replies in a JSONL file.
 
-    A line is a string, or an object with "text" and, if wished, "finish", or a whole episode as ``episode.trace`` keeps
-    it, which gives all that its model said. Raises BadInput, with the number of the line, for anything else.
+    A line is a string, an object with "text" and optionally "finish", or an episode of ``episode.trace``, which gives
+    all completions of its model. Raises BadInput, with the line's number, for anything else.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -77,11 +84,11 @@ def _replies(path: Path, number: int, line: str) -> list[Completion]:
             return [_recorded(said) for turn in entry["turns"] for said in turn["completions"]]
         return [Completion(entry) if isinstance(entry, str) else _recorded(entry)]
     except (KeyError, TypeError) as error:
-        raise BadInput(f'Line {number} of {str(path)!r} is no string, no object with "text", no episode.') from error
+        raise BadInput(f'Line {number} of {str(path)!r} is not a string, object with "text" or episode.') from error
 
 
 def _recorded(said: Mapping[str, Any]) -> Completion:
     text = said["text"]
     if not isinstance(text, str):
-        raise TypeError("a reply that is no text")
+        raise TypeError("a reply must be text")
     return Completion(text, finish=str(said.get("finish", "stop")))

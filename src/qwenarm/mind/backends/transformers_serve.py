@@ -1,10 +1,10 @@
-"""`transformers serve` where torchvision is missing.
+"""Runs `transformers serve` without torchvision.
 
-python -m qwenarm.mind.backends.transformers_serve MODEL [its options]
+python -m qwenarm.mind.backends.transformers_serve MODEL [options of transformers serve]
 
-MODEL is "bundled", a folder or a Hub id. transformers loads a Qwen-VL processor with its half for videos, which wants
-torchvision, whose wheels break a CPU build of torch (huggingface/transformers issue 48558). Nobody shows videos here,
-so that half is left out. Everything else is transformers' own server: pip install "transformers[serving]".
+MODEL is "bundled", a folder or a Hub id. Processing videos needs torchvision, whose wheels break a CPU build of torch
+(huggingface/transformers issue 48558). No policy shows videos, so that part of the processors is left out. Everything
+else is transformers' own server: pip install "transformers[serving]".
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from qwenarm.mind.checkpoints.load import BUNDLED, bundled_folder
 from qwenarm.mind.families import FAMILIES
 
 
-def leave_videos_out() -> None:
-    """From now on the processors of all Qwen-VL families load without torchvision, for text and images."""
+def load_processors_without_videos() -> None:
+    """Makes the processors of all Qwen-VL families load without torchvision, for text and images."""
     import transformers
 
     for name in {family.processor for family in FAMILIES}:
@@ -29,7 +29,7 @@ def main(words: Sequence[str]) -> None:
     """Serves until it is stopped."""
     from transformers.cli.transformers import app
 
-    leave_videos_out()
+    load_processors_without_videos()
     app(["serve", *(str(bundled_folder()) if word == BUNDLED else word for word in words)])
 
 

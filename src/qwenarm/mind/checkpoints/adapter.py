@@ -1,4 +1,4 @@
-"""LoRA adapters: what fine-tuning has added to a checkpoint, merged into its weights."""
+"""Merges LoRA adapters, the result of fine-tuning, into the weights of a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.checkpoints.load import first_line, quiet
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 
 
 def merge_adapter(model: Any, source: str, folder: str) -> Any:
@@ -22,15 +22,15 @@ def merge_adapter(model: Any, source: str, folder: str) -> Any:
         folder: The adapter's, as peft writes it.
 
     Raises:
-        ModelUnavailable: Without peft, or for a folder that is no adapter of this model.
+        ModelUnavailable: peft is not installed, or the folder has no adapter for this model.
     """
     try:
         from peft import PeftModel
     except ImportError as error:
         raise ModelUnavailable("Adapters need peft; install it with: pip install 'qwenarm[train]'") from error
-    for name in (CONFIG, WEIGHTS):
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (Path(folder) / name).is_file():
-            raise ModelUnavailable(f"{folder!r} is no LoRA adapter: it has no {name}.")
+            raise ModelUnavailable(f"{folder!r} is not a LoRA adapter: it has no {name}.")
     try:
         with quiet():
             adapted: Any = PeftModel.from_pretrained(model, folder)
@@ -41,7 +41,7 @@ def merge_adapter(model: Any, source: str, folder: str) -> Any:
 
 def adapter_sha256(folder: str) -> str:
     """Over its settings and weights, for the record of a run."""
-    settings = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
+    settings = json.loads((Path(folder) / CONFIG_FILE).read_text(encoding="utf-8"))
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update((Path(folder) / WEIGHTS).read_bytes())
+    digest.update((Path(folder) / WEIGHTS_FILE).read_bytes())
     return digest.hexdigest()

@@ -1,6 +1,6 @@
-"""Where a checkpoint lies, whether it is whole, and how it is loaded. No remote code, no pickles, no torchvision.
+"""Finds, checks and loads checkpoints. No remote code, no pickles, no torchvision.
 
-Everything is checked before any weight is read, so that a checkpoint which cannot work is refused at once and in one
+Everything is checked before any weight is read, so that a checkpoint that cannot work is refused at once, in one
 sentence.
 """
 
@@ -18,26 +18,30 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import ModelUnavailable
-from qwenarm.mind.checkpoints.memory import Load, Weights, impossible_size, weights_in
-from qwenarm.mind.checkpoints.placement import Plan, choose, is_out_of_memory, out_of_memory, room_now
+from qwenarm.mind.checkpoints.memory import WeightCount, Workload, impossible_size, weights_in
+from qwenarm.mind.checkpoints.placement import Placement, free_memory, is_out_of_memory, out_of_memory, place
 from qwenarm.mind.families import Family, family_of
 from qwenarm.mind.prompt.chat_templates import read_json, template_in
 from qwenarm.mind.prompt.presets import PRESETS, Preset, preset_named
 
 BUNDLED = "bundled"
-NOTE = "qwenarm.json"
+PRESET_FILE = "qwenarm.json"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
-SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
+SETTINGS_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 """What a checkpoint has beside its weights: settings, chat template, and the files of its tokenizer."""
-
 WEIGHT_FILES = "*.safetensors"
-IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
+IMAGE_SETTINGS_FILES = ("preprocessor_config.json", "processor_config.json")
 CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder in the Hub's layout, found to be whole. source: as the user named it. revision: a commit, or ""."""
+    """A complete folder in the Hub's layout.
+
+    source: as the user named it. revision: a commit of the Hub, or empty. preset: how the model was trained to be
+    asked. template, template_file: its chat template, and the file that holds it.
+    """
 
     source: str
     folder: Path
@@ -45,9 +49,7 @@ class Checkpoint:
     model_type: str
     family: Family
     preset: Preset
-    """How it was trained to be asked; for all but this project's own checkpoints that is the preset for any Qwen-VL."""
     template: str
-    """Its chat template, and the name of the file that has it."""
     template_file: str
 
     @property
@@ -66,16 +68,16 @@ class Checkpoint:
 
         try:
             with quiet():
-                found = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
-                config = found.to_dict()
+                loaded = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+                config = loaded.to_dict()
         except Exception as error:  # of many kinds; the file is to blame
-            raise ModelUnavailable(f"config.json of {self.source!r} does not fit: {first_line(error)}") from error
+            raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {first_line(error)}") from error
         if wrong := impossible_size(config):
-            raise ModelUnavailable(f"config.json of {self.source!r} does not fit: {wrong}.")
+            raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {wrong}.")
         return config
 
     @cached_property
-    def weights(self) -> Weights:
+    def weights(self) -> WeightCount:
         """How many there are, from the files' headers."""
         return weights_in(self.folder, self.config)
 
@@ -91,28 +93,34 @@ class Checkpoint:
 
     @cached_property
     def files(self) -> str:
-        """16 hex digits over names and bytes of all but the weights: whatever else the model's answers depend on."""
+        """16 hex digits over names and bytes of all other files: whatever else the model's answers depend on."""
         digest = hashlib.sha256()
-        for path in sorted({path for pattern in SMALL_FILES for path in self.folder.glob(pattern) if path.is_file()}):
+        for path in sorted(
+            {path for pattern in SETTINGS_FILES for path in self.folder.glob(pattern) if path.is_file()}
+        ):
             digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
         return digest.hexdigest()[:16]
 
 
 def locate(source: str, weights: bool = True) -> Checkpoint:
-    """Finds a checkpoint and checks it: "bundled", a folder, or a Hub id, "org/name" or "org/name@revision".
+    """Finds a checkpoint and checks it. A Hub id is downloaded once, then served from the local cache.
 
-    A Hub id is fetched once and then served from the local cache. weights: whether they are wanted; without, none are
-    fetched or looked at. Raises ModelUnavailable with what is wrong.
+    Args:
+        source: "bundled", a folder, or a Hub id "org/name" or "org/name@revision".
+        weights: whether weights are needed; if not, none are downloaded or checked.
+
+    Raises:
+        ModelUnavailable: says what is wrong.
     """
     folder, revision = _folder(source, weights)
     if not folder.is_dir():
         raise ModelUnavailable(f"There is no folder {source!r} to load a model from.")
     config = read_json(folder / "config.json", source)
     if weights:
-        _check_weights(folder, source, fetched=revision != "")
+        _check_weights(folder, source, downloaded=revision != "")
     model_type = str(config.get("model_type", ""))
-    family_of(model_type)  # a model of another kind is told as that, whatever its chat template
-    _check_texts(folder, source)
+    family_of(model_type)  # if the model is of another kind, say that first, whatever its chat template
+    _check_settings(folder, source)
     template, file = template_in(folder, source)
     preset = _preset(folder, source)
     return Checkpoint(source, folder, revision, model_type, family_of(model_type, template), preset, template, file)
@@ -124,13 +132,27 @@ def bundled_folder() -> Path:
 
 
 def _is_hub_id(source: str) -> bool:
-    """Whether a name is that of a model on the Hub, and not of a folder."""
+    """Whether a name means a model on the Hub, and not a folder."""
     if source == BUNDLED or source.startswith((".", "/", "~")) or Path(source).expanduser().exists():
         return False
     return HUB_ID.fullmatch(source) is not None
 
 
+def is_cached(source: str) -> bool:
+    """Whether a checkpoint can be located without a download."""
+    if not _is_hub_id(source):
+        return True
+    from huggingface_hub import errors, try_to_load_from_cache
+
+    name, _, revision = source.partition("@")
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json", revision=revision or None), str)
+    except errors.HFValidationError:  # a name such as "a--b/c", which no model on the Hub can have
+        return False
+
+
 def _folder(source: str, weights: bool) -> tuple[Path, str]:
+    """The folder of a checkpoint, and its revision on the Hub or ""."""
     if source == BUNDLED:
         if not (bundled_folder() / "config.json").is_file():
             raise ModelUnavailable(
@@ -141,15 +163,15 @@ def _folder(source: str, weights: bool) -> tuple[Path, str]:
 
 
 def _download(source: str, weights: bool) -> tuple[Path, str]:
-    """The snapshot of a Hub id in the local cache, fetched if need be."""
+    """The snapshot of a Hub id in the local cache, downloaded if needed, and its revision."""
     from huggingface_hub import errors, snapshot_download
 
     name, _, revision = source.partition("@")
-    wanted = [*SMALL_FILES, *([WEIGHT_FILES] if weights else [])]
+    patterns = [*SETTINGS_FILES, *([WEIGHT_FILES] if weights else [])]
     try:
         with quiet():
             path = snapshot_download(
-                name, revision=revision or None, allow_patterns=wanted, etag_timeout=CONNECT_TIMEOUT_S
+                name, revision=revision or None, allow_patterns=patterns, etag_timeout=CONNECT_TIMEOUT_S
             )
     except errors.GatedRepoError as error:
         raise ModelUnavailable(
@@ -166,23 +188,23 @@ def _download(source: str, weights: bool) -> tuple[Path, str]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a message; and the second, where the first only announces it ("... of field 'x':")."""
+    """The first line of a message; with the second, if the first only announces it ("... of field 'x':")."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
-def _check_weights(folder: Path, source: str, fetched: bool) -> None:
-    """All shards are there, and each is as long as its own header says. fetched: whether the folder is the Hub's."""
+def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
+    """Checks that all shards are there, and that each is as long as its own header says."""
     from safetensors import SafetensorError, safe_open
 
     shards = {path.name for path in folder.glob(WEIGHT_FILES)}
-    if missing := _wanted_shards(folder, source) - shards:
-        finish = "; start again with a connection to the Hub to finish its download" if fetched else ""
-        raise ModelUnavailable(f"{source!r} is incomplete: {len(missing)} of its weight files are missing{finish}.")
-    if not shards and fetched:  # offline, nobody can tell which of the two it is
+    if missing := _indexed_shards(folder, source) - shards:
+        hint = "; start again with a connection to the Hub to finish its download" if downloaded else ""
+        raise ModelUnavailable(f"{source!r} is incomplete: {len(missing)} of its weight files are missing{hint}.")
+    if not shards and downloaded:  # without a connection nobody can tell which of the two it is
         raise ModelUnavailable(
-            f"The cache has no weights of {source!r} in safetensors files: either its download is incomplete, so start "
-            "again with a connection to the Hub, or it comes in other formats alone, which are not loaded."
+            f"The cache has no safetensors files of {source!r}: either its download is incomplete (then start again "
+            "with a connection to the Hub), or it is published in other formats only, which are not loaded."
         )
     if not shards:
         raise ModelUnavailable(f"{source!r} has no weights in safetensors files; other formats are not loaded.")
@@ -194,38 +216,38 @@ def _check_weights(folder: Path, source: str, fetched: bool) -> None:
             raise ModelUnavailable(f"{name} of {source!r} is truncated or damaged: {first_line(error)}.") from error
 
 
-def _wanted_shards(folder: Path, source: str) -> set[str]:
-    """The names of the files with weights that the index lists; none where there is no index."""
+def _indexed_shards(folder: Path, source: str) -> set[str]:
+    """The weight files that the index lists; none if there is no index."""
     index = folder / "model.safetensors.index.json"
-    places = read_json(index, source).get("weight_map", {}) if index.is_file() else {}
-    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+    weight_map = read_json(index, source).get("weight_map", {}) if index.is_file() else {}
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise ModelUnavailable(f"{index.name} of {source!r} is broken: its weight_map must map weights to file names.")
-    return set(places.values())
+    return set(weight_map.values())
 
 
-def _check_texts(folder: Path, source: str) -> None:
-    """The processor's files are there. transformers would make an empty tokenizer where none is."""
-    for what, names in (("tokenizer", ("tokenizer.json", "vocab.json")), ("image settings", IMAGE_FILES)):
+def _check_settings(folder: Path, source: str) -> None:
+    """Checks that the processor's files are there. transformers would make an empty tokenizer if there is none."""
+    for what, names in (("tokenizer", TOKENIZER_FILES), ("image settings", IMAGE_SETTINGS_FILES)):
         if not any((folder / name).is_file() for name in names):
             raise ModelUnavailable(f"{source!r} is incomplete: it has no {what} ({' or '.join(names)}).")
 
 
 def _preset(folder: Path, source: str) -> Preset:
-    """The preset that the folder asks for in its ``qwenarm.json``: {"preset": NAME}."""
-    note = folder / NOTE
-    if not note.is_file():
+    """The preset named in the folder's ``qwenarm.json``, or by default the one for any Qwen-VL."""
+    file = folder / PRESET_FILE
+    if not file.is_file():
         return preset_named("bundled" if source == BUNDLED else "qwen")
-    name = read_json(note, source).get("preset")
+    name = read_json(file, source).get("preset")
     if not isinstance(name, str):
-        raise ModelUnavailable(f"{NOTE} of {source!r} names no preset. Valid: {', '.join(PRESETS)}.")
+        raise ModelUnavailable(f"{PRESET_FILE} of {source!r} names no preset. Valid: {', '.join(PRESETS)}.")
     return preset_named(name)
 
 
 def load_processor(checkpoint: Checkpoint) -> Any:
     """The checkpoint's processor, for text and images only.
 
-    The video half wants torchvision, whose wheels break a CPU build of torch (huggingface/transformers issue 48558),
-    and no policy shows videos: so a subclass leaves it out.
+    Processing videos needs torchvision, whose wheels break a CPU build of torch (huggingface/transformers issue 48558).
+    No policy shows videos, so a subclass leaves that part out.
     """
     import transformers
 
@@ -234,61 +256,51 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     try:
         with quiet():
             return still.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever transformers raises here, the files are to blame
+    except Exception as error:  # of many kinds; the files are to blame
         raise ModelUnavailable(
             f"The processor of {checkpoint.source!r} cannot be loaded: {first_line(error)}"
         ) from error
 
 
-def at_hand(source: str) -> bool:
-    """Whether a checkpoint can be located without a download."""
-    if not _is_hub_id(source):
-        return True
-    from huggingface_hub import errors, try_to_load_from_cache
-
-    name, _, revision = source.partition("@")
-    try:
-        return isinstance(try_to_load_from_cache(name, "config.json", revision=revision or None), str)
-    except errors.HFValidationError:  # a name such as "a--b/c", which no model on the Hub can have
-        return False
+def plan_for(
+    checkpoint: Checkpoint, workload: Workload, device: str | None = None, dtype: str | None = None
+) -> Placement:
+    """How the checkpoint will be held in the memory that is free now. Raises ModelUnavailable if it does not fit."""
+    return place(checkpoint.source, checkpoint.weights, checkpoint.config, workload, free_memory(device), dtype)
 
 
-def plan_for(checkpoint: Checkpoint, load: Load, device: str | None = None, dtype: str | None = None) -> Plan:
-    """How the checkpoint will be held in what is free now. Raises ModelUnavailable if it does not fit."""
-    return choose(checkpoint.source, checkpoint.weights, checkpoint.config, load, room_now(device), dtype)
-
-
-def load_model(checkpoint: Checkpoint, plan: Plan) -> Any:
-    """The model, held as planned and ready to answer. Raises ModelUnavailable if a weight is missing or has another
-    shape, or if the memory does not last.
+def load_model(checkpoint: Checkpoint, placement: Placement) -> Any:
+    """The model, placed as planned and ready to answer. Raises ModelUnavailable if a weight is missing or has another
+    shape, or if the memory does not suffice.
     """
     import torch
     from transformers import AutoModelForImageTextToText
 
+    options = _placement_options(placement)
     try:
         with quiet():
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 checkpoint.folder,
-                dtype=getattr(torch, plan.dtype),
+                dtype=getattr(torch, placement.dtype),
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=False,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # to refuse them below, and say which
-                **_placement(plan),
+                ignore_mismatched_sizes=True,  # they are refused below, by name
+                **options,
             )
             model, info = loaded
-            model = model.eval() if _placement(plan) else model.to(plan.device).eval()
-    except Exception as error:  # RuntimeError, ValueError, OSError, SafetensorError ...: of memory, or of the files
+            model = model.eval() if options else model.to(placement.device).eval()
+    except Exception as error:  # of many kinds: memory has run out, or the files are to blame
         if is_out_of_memory(error):
-            raise ModelUnavailable(out_of_memory(checkpoint.source, checkpoint.weights, plan)) from error
+            raise ModelUnavailable(out_of_memory(checkpoint.source, checkpoint.weights, placement)) from error
         raise ModelUnavailable(f"The weights of {checkpoint.source!r} cannot be loaded: {first_line(error)}") from error
-    if misfits := sorted(info["mismatched_keys"]):
-        name, *shapes = misfits[0]
-        held, wanted = (" x ".join(map(str, shape)) for shape in shapes)
+    if mismatched := sorted(info["mismatched_keys"]):
+        name, *shapes = mismatched[0]
+        in_file, expected = (" x ".join(map(str, shape)) for shape in shapes)
         raise ModelUnavailable(
-            f"The weights of {checkpoint.source!r} cannot be loaded: {name!r} is {held}, where its config.json has "
-            f"{wanted}."
+            f"The weights of {checkpoint.source!r} cannot be loaded: {name!r} is {in_file}, but by its config.json it "
+            f"should be {expected}."
         )
     if missing := sorted(info["missing_keys"]):
         raise ModelUnavailable(
@@ -297,29 +309,29 @@ def load_model(checkpoint: Checkpoint, plan: Plan) -> Any:
     return model
 
 
-def _placement(plan: Plan) -> dict[str, Any]:
-    """transformers' arguments for weights in 4-bit, or spread over devices; {} for neither."""
+def _placement_options(placement: Placement) -> dict[str, Any]:
+    """transformers' arguments for weights that are quantised to 4-bit or spread over devices; empty for others."""
     import torch
     from transformers import BitsAndBytesConfig
 
-    if not plan.four_bit and plan.share is None:
+    if not placement.four_bit and placement.max_weight_bytes is None:
         return {}
-    where: dict[str, Any] = {"device_map": {"": plan.device}}
-    if plan.share is not None:
-        where = {"device_map": "auto", "max_memory": plan.share}
-    if plan.four_bit:
-        where["quantization_config"] = BitsAndBytesConfig(
+    options: dict[str, Any] = {"device_map": {"": placement.device}}
+    if placement.max_weight_bytes is not None:
+        options = {"device_map": "auto", "max_memory": placement.max_weight_bytes}
+    if placement.four_bit:
+        options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=getattr(torch, plan.dtype),
+            bnb_4bit_compute_dtype=getattr(torch, placement.dtype),
         )
-    return where
+    return options
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and no chatter of transformers and the Hub's client, which would tear up a live view."""
+    """Silences progress bars and messages of transformers and the Hub's client, which would break a live view."""
     from huggingface_hub import utils as hub
     from transformers.utils import logging
 

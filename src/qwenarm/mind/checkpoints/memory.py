@@ -1,8 +1,8 @@
-"""What a model needs in memory, told before a weight is read. How to hold it in what is free: ``fitting.py``.
+"""How much memory a model needs, computed before any weight is read. How to place it in what is free: ``placement.py``.
 
-The numbers of weights come from the headers of the safetensors files, everything else from config.json. What a model
-needs is its weights and the larger of two things: the vision tower at work on the frames of a batch, or the language
-model at work on the prompts with their cache. The coefficients of both were fitted to what the allocator hands out
+The number of weights comes from the headers of the safetensors files, everything else from config.json. A model needs
+its weights and the larger of two things: the vision tower while it encodes the images of a batch, or the language model
+while it reads the prompts, with its cache. The coefficients of both were fitted to what torch's allocator hands out
 while transformers generates; tests/mind/test_memory.py measures it again for every family.
 """
 
@@ -16,54 +16,57 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.mind.coordinates import Size
-from qwenarm.mind.model_sizes import Published
+from qwenarm.mind.model_sizes import ModelSize
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256)
-"""Bytes a weight in bitsandbytes' NF4: four bits, a scale of eight bits for every 64 weights, and a scale in fp32 for
-every 256 scales ("double quantisation", arxiv.org/abs/2305.14314)."""
+BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2, "float16": 2}
+NF4_BYTES_PER_WEIGHT = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""In bitsandbytes' NF4: four bits, a scale of eight bits for every 64 weights, and a float32 scale for every 256 scales
+("double quantisation", arxiv.org/abs/2305.14314)."""
 
-COUNTS = {
+POSITIVE_COUNTS = {
     "vision_config": ("patch_size", "temporal_patch_size", "spatial_merge_size", "hidden_size"),
     "text_config": ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size"),
 }
-"""Numbers of config.json that are divided by, or without which there is no model."""
+"""Numbers of config.json that must be positive: without them there is no model."""
 
-PACKED = 256 << 20
-"""Bytes of weights in fp32 up to which a CPU holds them a second time, in the order that it multiplies by fastest
-(``packed.py``)."""
+MAX_PACKED_BYTES = 256 << 20
+"""Bytes of float32 weights up to which a CPU holds a second, packed copy (``inference/fused/packed_linear.py``)."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """How many numbers a model has, and how many of them 4-bit quantisation takes. stored: their bytes, where the
-    files are quantised already and so cannot be had in another dtype; else 0."""
+class WeightCount:
+    """How many weights a model has.
+
+    linear: those of them that 4-bit quantisation takes. stored_bytes: the size of the files if they are quantised
+    already and so cannot be had in another dtype; else 0.
+    """
 
     total: int
     linear: int
-    stored: int = 0
+    stored_bytes: int = 0
 
     def size(self, dtype: str, four_bit: bool = False) -> int:
         """Bytes in memory."""
-        if self.stored:
-            return self.stored
-        kept = self.total - self.linear if four_bit else self.total
-        return round(kept * BYTES[dtype] + (self.linear * FOUR_BIT if four_bit else 0))
+        if self.stored_bytes:
+            return self.stored_bytes
+        unquantised = self.total - self.linear if four_bit else self.total
+        quantised = self.linear * NF4_BYTES_PER_WEIGHT if four_bit else 0
+        return round(unquantised * BYTES_PER_WEIGHT[dtype] + quantised)
 
 
 @dataclass(frozen=True)
-class Load:
-    """What is asked of a model at once: prompts, the frames of each (H, W), its tokens of text, the answer's tokens."""
+class Workload:
+    """What is asked of a model at once: prompts, each with frames of these (H, W) and so many tokens."""
 
     batch: int = 1
     frames: tuple[Size, ...] = ((480, 640),)
-    text: int = 2000
-    answer: int = 256
+    text_tokens: int = 2000
+    answer_tokens: int = 256
 
 
 @dataclass(frozen=True)
-class Need:
-    """Bytes: of the weights, and of the most that is held beside them while answering."""
+class MemoryNeed:
+    """Bytes of the weights, and the most that is held beside them while answering."""
 
     weights: int
     work: int
@@ -74,15 +77,15 @@ class Need:
 
 
 def gb(size: float) -> str:
-    """Bytes in words, in units of 1e9."""
+    """Bytes in words, such as "4.7 GB" (of 1e9 bytes)."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
 
 
-def weights_in(folder: Path, config: Mapping[str, Any]) -> Weights:
-    """Counted from the headers of a checkpoint's safetensors files; no weight is read.
+def weights_in(folder: Path, config: Mapping[str, Any]) -> WeightCount:
+    """Counts weights from the headers of a checkpoint's safetensors files; no weight is read.
 
-    Left out is what transformers leaves out: heads for multi-token prediction, and an output layer that is tied to the
-    input. linear counts the matrices outside of embeddings, output layer, routers and fused experts.
+    What transformers does not load is not counted: heads for multi-token prediction, and an output layer that is tied
+    to the input. 4-bit quantisation takes the matrices outside of embeddings, output layer, routers and fused experts.
     """
     tied = bool(config.get("tie_word_embeddings"))
     total = linear = stored = 0
@@ -93,16 +96,16 @@ def weights_in(folder: Path, config: Mapping[str, Any]) -> Weights:
         total, stored = total + count, stored + size
         if len(shape) == 2 and not any(part in name for part in ("embed", "lm_head", ".experts.", ".mlp.gate.")):
             linear += count
-    return Weights(total, linear, stored if config.get("quantization_config") else 0)
+    return WeightCount(total, linear, stored if config.get("quantization_config") else 0)
 
 
 def impossible_size(config: Mapping[str, Any]) -> str:
-    """The first number of a completed config.json by which no model can be built, in words; "" if there is none."""
-    for part, names in COUNTS.items():
+    """What is wrong with the first impossible number of a completed config.json; empty if there is none."""
+    for part, names in POSITIVE_COUNTS.items():
         for name in names:
             value = config[part].get(name, 1)
             if not isinstance(value, int) or value < 1:
-                return f"{part}.{name} is {value!r}, where a whole number from 1 on is needed"
+                return f"{part}.{name} is {value!r}, but must be a positive whole number"
     return ""
 
 
@@ -117,19 +120,32 @@ def _headers(folder: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
                 yield name, tuple(entry["shape"]), end - begin
 
 
-def need_of(weights: Weights, config: Mapping[str, Any], load: Load, dtype: str, four_bit: bool = False) -> Need:
-    """What a model needs under a load. config: with "text_config" and "vision_config", as transformers completes it."""
-    wide, merged = BYTES[dtype], image_tokens(config, load.frames)
-    tokens = merged + load.text
-    vision = load.batch * _vision_numbers(config, load.frames) * wide
-    words = load.batch * (tokens * _text_numbers(config["text_config"]) * wide + _logits(config["text_config"]))
-    held = load.batch * cache_bytes(config, tokens + load.answer, dtype)
-    return Need(weights.size(dtype, four_bit), max(vision, words + held))
+def need_of(
+    weights: WeightCount, config: Mapping[str, Any], workload: Workload, dtype: str, four_bit: bool = False
+) -> MemoryNeed:
+    """What a model needs under a workload.
+
+    Args:
+        weights: how many there are.
+        config: with "text_config" and "vision_config", as transformers completes it.
+        workload: what is asked at once.
+        dtype: of weights (other than 4-bit ones) and activations.
+        four_bit: whether the weights are quantised.
+    """
+    width, images = BYTES_PER_WEIGHT[dtype], image_tokens(config, workload.frames)
+    tokens, text = images + workload.text_tokens, config["text_config"]
+    vision = workload.batch * _vision_numbers(config, workload.frames) * width
+    reading = workload.batch * (tokens * _text_numbers(text) * width + _logit_bytes(text))
+    cache = workload.batch * cache_bytes(config, tokens + workload.answer_tokens, dtype)
+    return MemoryNeed(weights.size(dtype, four_bit), max(vision, reading + cache))
 
 
-def need_of_size(size: Published, dtype: str = "bfloat16", four_bit: bool = False, load: Load | None = None) -> Need:
-    """What one of the published sizes needs."""
-    return need_of(Weights(size.parameters, size.linear), size.config, load or Load(), dtype, four_bit)
+def need_of_size(
+    size: ModelSize, dtype: str = "bfloat16", four_bit: bool = False, workload: Workload | None = None
+) -> MemoryNeed:
+    """What a published model needs, by default for one prompt with a frame of 640 x 480."""
+    count = WeightCount(size.parameters, size.linear)
+    return need_of(count, size.config, workload or Workload(), dtype, four_bit)
 
 
 def image_tokens(config: Mapping[str, Any], frames: Iterable[Size]) -> int:
@@ -143,20 +159,20 @@ def cache_bytes(config: Mapping[str, Any], tokens: int, dtype: str) -> int:
     text = config["text_config"]
     kinds = text.get("layer_types") or ["full_attention"] * text["num_hidden_layers"]
     linear = sum(kind == "linear_attention" for kind in kinds)
-    per_token = 2 * (len(kinds) - linear) * text["num_key_value_heads"] * _head_dim(text)
-    return per_token * tokens * BYTES[dtype] + linear * _state_bytes(text, BYTES[dtype])
+    per_token = 2 * (len(kinds) - linear) * text["num_key_value_heads"] * _head_size(text)
+    return per_token * tokens * BYTES_PER_WEIGHT[dtype] + linear * _state_bytes(text, BYTES_PER_WEIGHT[dtype])
 
 
-def _state_bytes(text: Mapping[str, Any], wide: int) -> int:
-    """One layer's state of Gated DeltaNet, kept in fp32, and the tail of its convolution."""
+def _state_bytes(text: Mapping[str, Any], width: int) -> int:
+    """One layer's state of Gated DeltaNet, kept in float32, and the tail of its convolution. width: of a number."""
     if "linear_num_value_heads" not in text:
         return 0
     values = text["linear_num_value_heads"] * text["linear_value_head_dim"]
     keys = text["linear_num_key_heads"] * text["linear_key_head_dim"]
-    return 4 * values * text["linear_key_head_dim"] + wide * (2 * keys + values) * text["linear_conv_kernel_dim"]
+    return 4 * values * text["linear_key_head_dim"] + width * (2 * keys + values) * text["linear_conv_kernel_dim"]
 
 
-def _head_dim(text: Mapping[str, Any]) -> int:
+def _head_size(text: Mapping[str, Any]) -> int:
     return text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"]
 
 
@@ -169,17 +185,17 @@ def _vision_numbers(config: Mapping[str, Any], frames: Iterable[Size]) -> int:
 
 def _text_numbers(text: Mapping[str, Any]) -> int:
     """Numbers that the language model holds for each token of a prompt while it reads it."""
-    chosen = text.get("num_experts_per_tok") or 0
-    if chosen and text.get("moe_intermediate_size"):
-        mlp = chosen * (2 * text["hidden_size"] + 3 * text["moe_intermediate_size"])
+    experts = text.get("num_experts_per_tok") or 0
+    if experts and text.get("moe_intermediate_size"):
+        mlp = experts * (2 * text["hidden_size"] + 3 * text["moe_intermediate_size"])
     else:
         mlp = 3 * text["intermediate_size"]
-    heads = text["num_attention_heads"] * _head_dim(text)
+    heads = text["num_attention_heads"] * _head_size(text)
     kinds = text.get("layer_types") or ()
     linear = 24 * text["linear_num_value_heads"] * text["linear_value_head_dim"] if "linear_attention" in kinds else 0
     return 4 * text["hidden_size"] + 4 * heads + mlp + linear
 
 
-def _logits(text: Mapping[str, Any]) -> int:
-    """Bytes for the scores of one next token, in fp32, and a copy of them."""
+def _logit_bytes(text: Mapping[str, Any]) -> int:
+    """The logits of one next token in float32, and a copy of them."""
     return 2 * 4 * text["vocab_size"]

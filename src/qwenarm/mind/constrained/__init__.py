@@ -1,1 +1,1 @@
-"""Grammars that hold an answer to the tools: Lark for llguidance, structural tags for servers."""
+"""Grammars of the calls that tools allow: Lark for llguidance, structural tags for servers."""

@@ -1,16 +1,15 @@
 """What a model may answer, as a grammar: exactly the calls that its tools allow, spelled as its family spells them.
 
-The grammar is made from the tools of a prompt and the sizes of its frames, in the Lark dialect of llguidance. Every
-call is spelled by ``language.spell`` with holes for its values, so names, keys and brackets stand as the model was
-shown them, and most of a call follows from what precedes it. Left to the model are the skill, the words (bounded), the
-numbers (inside of the frame) and the camera. A call that follows the grammar is read by ``reading.parse`` without a
-repair.
+The grammar is made from the tools of a prompt and the sizes of its frames, in the Lark dialect of llguidance. Each call
+is written by ``messages.call_text`` with placeholders for its values, so that names, keys and brackets are what the
+model was shown, and most of a call is forced. The model chooses the skill, the words (of bounded length), the numbers
+(inside the frame) and the camera. ``parse`` reads such a call without repairs.
 
-What may stand before the first call depends on what the chat template says to the model:
+What may precede the first call depends on what the chat template tells the model:
 
 * JSON (Qwen2.5-VL, Qwen3-VL): nothing. Template and prompt ask for the call, and these models begin with it.
-* XML (Qwen3.5 and later): bounded prose. The template invites reasoning before a call, and forbids it behind.
-* With an open <think>: thoughts are free (``answer.py``), and the grammar begins behind </think>.
+* XML (Qwen3.5 and later): bounded prose. The template invites reasoning before a call, and forbids it behind one.
+* After an opened <think>: thoughts are free (``inference/answer.py``), and the grammar begins behind </think>.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from typing import Any
 
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.families import Family
-from qwenarm.mind.prompt.messages import spell
+from qwenarm.mind.prompt.messages import call_text
 from qwenarm.types import Prompt
 
 LABEL_CHARS = 64
@@ -37,8 +36,8 @@ PROSE_CHARS = 400
 
 TAGS = ("<tool_call>", "</tool_call>")
 THOUGHT_END = "</think>"
-# Without quotes, escapes, line breaks and tags, so that a string reads back as itself in both dialects; bare text in
-# XML must moreover not begin like JSON.
+# No quotes, escapes, line breaks and tags, so that a string reads back as itself in both dialects. Bare text in XML
+# must not begin like JSON either.
 _CHAR = r'[^"\\<>\x00-\x1f\x7f-\x9f\u2028\u2029]'
 _FIRST = r'[^"\\<>\x00-\x20\x7f-\xa0\u2028\u2029{}\[\]()]'
 _PLAIN = {"integer": "/-?(0|[1-9][0-9]{0,5})/", "number": r"/-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?/"}
@@ -51,9 +50,13 @@ def available() -> bool:
 
 
 class Grammars:
-    """Makes a matcher for each answer, and keeps the compiled grammars: prompts differ by tools and frame sizes alone.
+    """Makes a matcher for each answer. Compiled grammars are kept, as prompts differ only in tools and frame sizes.
 
-    tokenizer: a fast tokenizer of transformers. size: how many logits the model has. stops: ids that end an answer.
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        size: the number of logits of the model.
+        stops: ids that end an answer.
+        family: how calls are written.
     """
 
     def __init__(self, tokenizer: Any, size: int, stops: Iterable[int], family: Family) -> None:
@@ -61,11 +64,11 @@ class Grammars:
 
         self.vocabulary = LLTokenizer(tokenizer.backend_tokenizer.to_str(), n_vocab=size, eos_token=sorted(stops))
         self.family = family
-        self._tags = {tag: self._spelled(tokenizer.convert_tokens_to_ids(tag), tag) for tag in TAGS}
+        self._tags = {tag: self._tag_rule(tokenizer.convert_tokens_to_ids(tag), tag) for tag in TAGS}
         self._compiled = lru_cache(maxsize=32)(self._compile)
 
     def matcher(self, prompt: Prompt, thinking: bool) -> Any:
-        """A fresh LLMatcher for the answer to a prompt with tools. thinking: it begins behind </think>."""
+        """A fresh LLMatcher for the answer to a prompt with tools. thinking: the grammar begins behind </think>."""
         sizes = tuple((image.shape[0], image.shape[1]) for image in prompt.images)
         return self._compiled(json.dumps(prompt.tools), sizes, prompt.max_calls, thinking).deep_copy()
 
@@ -74,11 +77,11 @@ class Grammars:
 
         text = lark(json.loads(tools), sizes, self.family, max_calls=max_calls, thinking=thinking, tags=self._tags)
         if complaint := LLMatcher.validate_grammar(text, self.vocabulary):
-            raise ValueError(f"The grammar of these tools is not valid: {complaint}\n{text}")
+            raise ValueError(f"The grammar of these tools is invalid: {complaint}\n{text}")
         return LLMatcher(self.vocabulary, text)
 
-    def _spelled(self, token: int | None, tag: str) -> str:
-        """A tag as this vocabulary has it: one token that no text inside of a call can spell, or plain text."""
+    def _tag_rule(self, token: int | None, tag: str) -> str:
+        """A tag as a rule: one special token, which no text can spell, or else plain text."""
         single = token is not None and self.vocabulary.is_special_token(token)
         return f"<[{token}]>" if single else json.dumps(tag)
 
@@ -92,8 +95,15 @@ def lark(
     thinking: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> str:
-    """The grammar of an answer. sizes: (H, W) of the frames, those of the cameras first, in their order. tags: how the
-    two tags of a call are written in the grammar; as plain text by default.
+    """The grammar of an answer.
+
+    Args:
+        tools: functions in OpenAI's form.
+        sizes: (H, W) of the frames, those of the cameras first, in their order.
+        family: how calls are written, and numbers are counted.
+        max_calls: maximum number of calls.
+        thinking: the answer begins behind </think>.
+        tags: the rules of the two tags around a call; plain text by default.
     """
     tags = tags or {tag: json.dumps(tag) for tag in TAGS}
     before = '"\\n\\n" ' if thinking else "PROSE? " if family.dialect == "xml" else ""
@@ -106,60 +116,61 @@ def lark(
 def _calls(
     function: Mapping[str, Any], spans: Sequence[tuple[int, int]], family: Family, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    """All the ways to call a function: with and without what is optional, and per range of a camera's numbers."""
-    parameters, holes = function["parameters"], _Holes()
-    names = list(parameters["properties"])
-    ways = [
-        [*holes.values(parameters["properties"][name], spans), *([] if name in parameters["required"] else [None])]
-        for name in names
-    ]
+    """Every way to call a function: with and without optional parameters, and for each range of a camera's numbers."""
+    parameters, placeholders = function["parameters"], _Placeholders()
+    ways = []
+    for name, schema in parameters["properties"].items():
+        left_out = [] if name in parameters["required"] else [None]
+        ways.append([*placeholders.values(schema, spans), *left_out])
     for values in product(*ways):
-        given = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-        yield " ".join(holes.rule(part, tags) for part in _PARTS.split(spell(function["name"], given, family)) if part)
+        named = zip(parameters["properties"], values, strict=True)
+        given = {name: value for name, value in named if value is not None}
+        text = call_text(function["name"], given, family)
+        yield " ".join(placeholders.rule(part, tags) for part in _PARTS.split(text) if part)
 
 
-class _Holes:
-    """Stands in for the values of a call while it is spelled: "@3@" is the third hole, filled with its rules later."""
+class _Placeholders:
+    """Placeholders for the values of a call while it is written: "@3@" is replaced by the rule with that index."""
 
     def __init__(self) -> None:
         self._rules: list[tuple[str, str]] = []
 
     def values(self, schema: Mapping[str, Any], spans: Sequence[tuple[int, int]]) -> list[Any]:
-        """A value of that schema with holes for all that is open; several where cameras have their own ranges."""
+        """Values of that schema with placeholders for what is open; several if cameras have ranges of their own."""
         if "point_2d" in schema.get("properties", {}):
             return self._points(schema["properties"], spans)
         if "enum" in schema:
             return [self._choice(schema["enum"])]
         if rule := _PLAIN.get(schema["type"]):
-            return [self._hole(rule, rule)]
-        return [self._hole(_quoted(TEXT_CHARS), f"/{_FIRST}{_CHAR}{{0,{TEXT_CHARS - 1}}}/")]
+            return [self._placeholder(rule, rule)]
+        return [self._placeholder(_quoted(TEXT_CHARS), f"/{_FIRST}{_CHAR}{{0,{TEXT_CHARS - 1}}}/")]
 
     def rule(self, part: str, tags: Mapping[str, str]) -> str:
-        """One part of a spelled call as a rule: a tag, a hole (in quotes or bare), or text that stands as it is."""
+        """One part of a call as a rule: a tag, a placeholder (quoted or bare), or constant text."""
         if part in tags:
             return tags[part]
-        if hole := re.fullmatch(r'("?)@(\d+)@"?', part):
-            quoted, bare = self._rules[int(hole.group(2))]
-            return quoted if hole.group(1) else bare
+        if placeholder := re.fullmatch(r'("?)@(\d+)@"?', part):
+            quoted, bare = self._rules[int(placeholder.group(2))]
+            return quoted if placeholder.group(1) else bare
         return json.dumps(part)
 
     def _points(self, keys: Mapping[str, Any], spans: Sequence[tuple[int, int]]) -> list[Any]:
         cameras = keys["camera"]["enum"] if "camera" in keys else [""]
-        label, points = self._hole(_quoted(LABEL_CHARS)), []
-        shown = dict(zip(cameras, spans, strict=False))  # behind the cameras' frames stand those of no camera
+        label, points = self._placeholder(_quoted(LABEL_CHARS)), []
+        shown = dict(zip(cameras, spans, strict=False))  # the frames of no camera come last
         for span in dict.fromkeys(shown.values()):
-            point: dict[str, Any] = {"label": label, "point_2d": [self._hole(_up_to(full)) for full in span]}
+            point: dict[str, Any] = {"label": label, "point_2d": [self._placeholder(_up_to(full)) for full in span]}
             if len(cameras) > 1:
                 point["camera"] = self._choice([camera for camera, own in shown.items() if own == span])
             points.append(point)
         return points
 
     def _choice(self, choices: Sequence[Any]) -> str:
-        return self._hole(
+        return self._placeholder(
             *(f"({' | '.join(json.dumps(form(choice)) for choice in choices)})" for form in (json.dumps, str))
         )
 
-    def _hole(self, quoted: str, bare: str = "") -> str:
+    def _placeholder(self, quoted: str, bare: str = "") -> str:
         self._rules.append((quoted, bare))
         return f"@{len(self._rules) - 1}@"
 
@@ -169,7 +180,7 @@ def _quoted(most: int) -> str:
 
 
 def _up_to(full: int) -> str:
-    """The whole numbers 0..full, as a pattern."""
+    """A pattern for the whole numbers from 0 to ``full``."""
     digits = str(full)
     shorter = ["[0-9]", *(f"[1-9][0-9]{{{more}}}" for more in range(1, len(digits) - 1))] if full > 9 else []
     same = [

@@ -1,12 +1,12 @@
-"""The answers that a server may give, as a structural tag: the form in which vLLM and SGLang take a grammar.
+"""What a server may answer, as a structural tag: the form in which vLLM and SGLang take a grammar.
 
-A structural tag is a tree of formats. xgrammar, the constrained decoder of both servers unless they are told otherwise,
-defines them ("Structural Tag Usage" in its documentation); the grammars of ``grammar.py`` are not for it. Only formats
-are used that it has known since 0.1.25 (vLLM 0.12 came with 0.1.27). An answer is free thought, then calls. What is
-constant in a call is what ``language.spell`` writes.
+A structural tag is a tree of formats, defined by xgrammar ("Structural Tag Usage" in its documentation), the default
+constrained decoder of both servers. It does not take the grammars of ``lark.py``. Only formats that it has since 0.1.25
+are used (vLLM 0.12 came with 0.1.27). An answer is free thought, then calls, whose constant parts are those that
+``messages.call_text`` writes.
 
-Strings have no longest length: xgrammar takes minutes to compile such counts for a vocabulary of 150,000 words, and
-``max_tokens`` ends an answer as well.
+The length of strings is not limited: xgrammar would take minutes to compile such counts for 150,000 tokens, and
+``max_tokens`` ends an answer anyway.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from itertools import combinations
 from typing import Any
 
 from qwenarm.mind.families import Family
-from qwenarm.mind.prompt.messages import spell
+from qwenarm.mind.prompt.messages import call_text
 from qwenarm.types import Prompt
 
 Format = dict[str, Any]
 
 BEGIN, END = "<tool_call>\n", "\n</tool_call>"
-THOUGHT = r"([^<]|<[^t]|<t[^o])*"
-"""Any text, "<think>" included, that does not begin a "<tool_call>"."""
-BARE = r'[^\s<{\["(][^<\n]*'
+FREE_TEXT = r"([^<]|<[^t]|<t[^o])*"
+"""Any text without "<tool_call>"; "<think>" is allowed."""
+BARE_STRING = r'[^\s<{\["(][^<\n]*'
 """A string as the XML dialect writes it, without quotes."""
 _PLACE = re.compile(r'"?@(\d+)@"?')
 
 
 def structural_tag(prompt: Prompt, family: Family) -> Format:
-    """What an answer to the prompt may be: thought, then calls of its tools, one per line.
+    """What may answer the prompt: thought, then calls of its tools, one per line.
 
-    The numbers of a point lie in the family's units within the largest of the prompt's images.
+    The numbers of a point are limited to the largest of the prompt's images, in the family's units.
     """
     spans = [family.codec.span((image.shape[0], image.shape[1])) for image in prompt.images]
     span = max((x for x, _ in spans), default=1000), max((y for _, y in spans), default=1000)
@@ -41,7 +41,7 @@ def structural_tag(prompt: Prompt, family: Family) -> Format:
     tag = {"type": "tag", "begin": BEGIN, "content": _any_of(calls), "end": END}
     lines = {"type": "tags_with_separator", "tags": [tag], "separator": "\n", "at_least_one": True}
     lines["stop_after_first"] = prompt.max_calls == 1
-    answer = {"type": "sequence", "elements": [{"type": "regex", "pattern": THOUGHT}, lines]}
+    answer = {"type": "sequence", "elements": [{"type": "regex", "pattern": FREE_TEXT}, lines]}
     return {"type": "structural_tag", "format": answer}
 
 
@@ -50,7 +50,7 @@ def _any_of(formats: Sequence[Format]) -> Format:
 
 
 def _ways(function: Mapping[str, Any], family: Family, span: tuple[int, int]) -> Iterator[Format]:
-    """The ways to write a call of one tool: with all its parameters, and without those that may be left out."""
+    """Every way to call a tool: with and without its optional parameters."""
     properties, required = function["parameters"]["properties"], function["parameters"]["required"]
     optional = [name for name in properties if name not in required]
     for count in range(len(optional) + 1):
@@ -60,9 +60,9 @@ def _ways(function: Mapping[str, Any], family: Family, span: tuple[int, int]) ->
 
 
 def _call(name: str, parameters: Mapping[str, Any], family: Family, span: tuple[int, int]) -> Format:
-    """One call: the family's spelling of it, with a format in the place of each value."""
+    """One call as the family writes it, with a format in place of each value."""
     places = {key: f"@{index}@" for index, key in enumerate(parameters)}
-    text = spell(name, places, family).removeprefix(BEGIN).removesuffix(END)
+    text = call_text(name, places, family).removeprefix(BEGIN).removesuffix(END)
     schemas, elements = list(parameters.values()), list[Format]()
     for index, piece in enumerate(_PLACE.split(text)):
         is_place = index % 2 == 1
@@ -75,15 +75,15 @@ def _constant(text: str) -> Format:
 
 
 def _value(schema: Mapping[str, Any], family: Family, span: tuple[int, int]) -> Format:
-    """What may stand for one parameter."""
+    """The format of a parameter's value."""
     if schema["type"] == "string" and family.dialect == "xml":
         choices = [_constant(choice) for choice in schema.get("enum", ())]
-        return _any_of(choices) if choices else {"type": "regex", "pattern": BARE}
+        return _any_of(choices) if choices else {"type": "regex", "pattern": BARE_STRING}
     return {"type": "json_schema", "json_schema": _bounded(schema, span)}
 
 
 def _bounded(schema: Mapping[str, Any], span: tuple[int, int]) -> dict[str, Any]:
-    """The schema with the image's borders to every point, and no keys but its own."""
+    """The schema, with the limits of the image for points, and without other keys."""
     kind = schema["type"]
     if kind == "string":
         return {"type": kind, "enum": schema["enum"]} if "enum" in schema else {"type": kind}

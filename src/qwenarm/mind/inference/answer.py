@@ -1,11 +1,12 @@
-"""One answer while it is written, token by token: what may come next, what must, and when it ends.
+"""One answer while it is generated: which tokens may come next, which must, and when it ends.
 
-Three ways. Free: anything up to a stop token or the limit. Constrained: a matcher of ``grammar.py`` says which tokens
-may follow, and which must; those are appended without asking the model. Thinking: free up to </think>, then
-constrained; a thought that reaches the limit or wants to stop is ended there.
+There are three kinds. A free answer takes any tokens up to a stop token or the limit. A constrained one follows a
+matcher of ``constrained/lark.py``, which knows the tokens that may follow; where only one may, it is appended without
+asking the model. A thinking one is free up to </think>, then constrained; a thought that reaches the limit or wants to
+stop is ended there.
 
-The limit is where thoughts end and no further call is begun. A call that was begun is finished (it is bounded by its
-grammar), so an answer is never cut off inside of one.
+The limit ends thoughts, and no call begins behind it. A call that has begun is always finished (its grammar bounds its
+length), so an answer is never cut off inside a call.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ import numpy as np
 class Answer:
     """The answer to one prompt.
 
-    limit: tokens. stops: ids that end an answer. matcher: a fresh LLMatcher, or None for a free answer. thought_end:
-    the id that ends the thoughts which come before what the matcher describes, or None.
+    Args:
+        limit: maximum number of tokens.
+        stops: ids that end an answer.
+        matcher: a fresh LLMatcher, or None for a free answer.
+        thought_end: the id of </think> if the model thinks before it follows the matcher, or None.
     """
 
     def __init__(self, limit: int, stops: Collection[int], matcher: Any = None, thought_end: int | None = None) -> None:
@@ -29,27 +33,29 @@ class Answer:
 
     def _clear(self) -> None:
         self.tokens: list[int] = []
-        """Written so far, without the token that stopped it."""
+        """The tokens so far, without the stop token."""
         self.finish = ""
-        """"" while it is written, then "stop" or "length"."""
-        self.spent = 0
-        """Tokens in all, the stop included."""
+        """Empty while the answer is unfinished, then "stop" or "length"."""
+        self.tokens_used = 0
+        """The number of tokens so far, with the stop token."""
         self._free = self.matcher is None or self.thought_end is not None
 
     def restart(self) -> None:
-        """Back to where it had begun."""
+        """Starts again from nothing."""
         self._clear()
         if self.matcher is not None:
             self.matcher.reset()
         self.begin()
 
     def begin(self) -> list[int]:
-        """The tokens that every such answer begins with."""
-        return [] if self._free else self._follow()
+        """Appends and returns the tokens that every such answer begins with."""
+        return [] if self._free else self._append_forced()
 
     def allow(self, bits: np.ndarray) -> None:
-        """Writes which tokens may come next, one bit each, into ``bits`` ((vocabulary + 31) // 32,) int32; all of them
-        are set before.
+        """Clears the bits of tokens that may not come next.
+
+        Args:
+            bits: ((vocabulary + 31) // 32,) int32 with one bit per token, all set; changed in place.
         """
         if not self._free:
             mask = np.frombuffer(self.matcher.compute_bitmask(), np.int32)  # may be a word longer than needed
@@ -59,37 +65,36 @@ class Answer:
             bits[self.thought_end // 32] = np.array(1 << self.thought_end % 32, np.uint32).view(np.int32)
 
     def take(self, token: int) -> list[int]:
-        """The model's choice -> the tokens that it goes on from: the choice, and all that follows from it."""
+        """Appends the token that the model chose; returns it and the tokens that are forced behind it."""
         if self._free and self.thought_end is not None:
             return self._think(token)
         if not self._free:
             self._check(self.matcher.consume_token(token))
-        self.spent += 1
+        self.tokens_used += 1
         if token in self.stops:
             self.finish = "stop"
             return []
         self.tokens.append(token)
         if not self._free:
-            return [token, *self._follow()]
+            return [token, *self._append_forced()]
         self.finish = "length" if len(self.tokens) >= self.limit else ""
         return [token]
 
     def _think(self, token: int) -> list[int]:
         assert self.thought_end is not None
         token = self.thought_end if token in self.stops else token
-        self.spent += 1
+        self.tokens_used += 1
         self.tokens.append(token)
         self._free = token != self.thought_end
-        return [token] if self._free else [token, *self._follow()]
+        return [token] if self._free else [token, *self._append_forced()]
 
-    def _follow(self) -> list[int]:
-        """Takes what the grammar leaves no choice about."""
+    def _append_forced(self) -> list[int]:
         forced: list[int] = []
         while more := self.matcher.compute_ff_tokens():
             self._check(self.matcher.consume_tokens(more))
             forced += more
         self.tokens += forced
-        self.spent += len(forced)
+        self.tokens_used += len(forced)
         if self.matcher.is_stopped() or (len(self.tokens) >= self.limit and self.matcher.is_accepting()):
             self.finish = "stop"
         return forced

@@ -1,70 +1,101 @@
-"""A model of any family, run through transformers' own forward pass; ``lean.py`` has the same methods."""
+"""How the engine runs a model: an interface, and transformers' own forward pass behind it, for every family."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import DynamicCache
 
 
-class Whole:
-    """A model of transformers and the caches it keeps."""
-
-    goes_back = False
-    """Whether its caches can forget their last tokens."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        multiply_patches(model.model.visual.patch_embed)
+class ForwardPass(Protocol):
+    """A model and the caches of keys and values that it fills."""
 
     def new_cache(self, rows: int = 1) -> Any:
-        """Empty; it takes as many rows as come first."""
-        return DynamicCache(config=self.model.config)
+        """An empty cache. It has ``get_seq_length()``, and ``reorder_cache(rows)`` to keep some rows."""
+        ...
 
-    def copy(self, cache: Any, rows: int, slots: int) -> Any:
-        """The same beginning for so many rows. All of it: a recurrent state cannot be cropped."""
-        fresh = copy.deepcopy(cache)
-        if rows > 1:
-            fresh.reorder_cache(torch.zeros(rows, dtype=torch.long, device=self.model.device))
-        return fresh
+    def copy_cache(self, cache: Any, rows: int, room: int) -> Any:
+        """A copy of a cache of one row for so many rows, with room for so many tokens more."""
+        ...
 
-    def forward(
+    def __call__(
         self,
         ids: torch.Tensor,
         position: torch.Tensor,
         mask: torch.Tensor | None,
         cache: Any,
         pixels: torch.Tensor | None = None,
-        grid: torch.Tensor | None = None,
-        wanted: int = 1,
+        grids: torch.Tensor | None = None,
+        logits_kept: int = 1,
     ) -> torch.Tensor:
-        """ids (rows, width), position (3, rows, width), mask (rows, length + width) bool -> the logits (rows, wanted,
-        vocabulary) behind the last tokens. Keys and values are added to the cache. pixels (patches, values of one
-        moment), grid (frames, 3) int64 on the CPU.
+        """Reads tokens behind those in the cache, and adds theirs to it.
+
+        Args:
+            ids: (rows, width) int64.
+            position: (3, rows, width) int64, in time, height and width (M-RoPE).
+            mask: (rows, cached + width) bool, false in gaps; None if there are none.
+            cache: made by this forward pass; changed in place.
+            pixels: (patches of all images, values) float, or None.
+            grids: (images, 3) int64 on the CPU, the patches of each image; or None.
+            logits_kept: for how many of the last tokens logits are computed.
+
+        Returns:
+            (rows, logits_kept, vocabulary) logits.
         """
+        ...
+
+
+class TransformersForward:
+    """The model as transformers runs it. A recurrent state cannot be cropped, so caches are copied whole."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        embed_patches_by_product(model.model.visual.patch_embed)
+
+    def new_cache(self, rows: int = 1) -> Any:
+        return DynamicCache(config=self.model.config)
+
+    def copy_cache(self, cache: Any, rows: int, room: int) -> Any:
+        fresh = copy.deepcopy(cache)
+        if rows > 1:
+            fresh.reorder_cache(torch.zeros(rows, dtype=torch.long, device=self.model.device))
+        return fresh
+
+    def __call__(
+        self,
+        ids: torch.Tensor,
+        position: torch.Tensor,
+        mask: torch.Tensor | None,
+        cache: Any,
+        pixels: torch.Tensor | None = None,
+        grids: torch.Tensor | None = None,
+        logits_kept: int = 1,
+    ) -> torch.Tensor:
         return self.model(
             input_ids=ids,
             position_ids=position,
             attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=wanted,
-            pixel_values=None if pixels is None else moments(pixels, self.model.config.vision_config),
-            image_grid_thw=None if grid is None else grid.to(ids.device),
+            logits_to_keep=logits_kept,
+            pixel_values=None if pixels is None else repeat_in_time(pixels, self.model.config.vision_config),
+            image_grid_thw=None if grids is None else grids.to(ids.device),
         ).logits
 
 
-def moments(pixels: torch.Tensor, vision: Any) -> torch.Tensor:
-    """Still patches (patches, values of one moment) as transformers' towers take them: each a film of equal moments."""
+def repeat_in_time(pixels: torch.Tensor, vision: Any) -> torch.Tensor:
+    """Patches of still images (patches, values) as a vision tower takes them: each as a video of equal frames."""
     still = pixels.view(len(pixels), vision.in_channels, 1, -1)
     return still.expand(-1, -1, vision.temporal_patch_size, -1).flatten(1)
 
 
-def multiply_patches(embed: Any) -> None:
-    """Lets a vision tower embed its patches by a matrix product. Its convolution's kernel is as large as its stride, so
-    this is the same linear map, several times faster. Left alone where weights move about (accelerate's hooks).
+def embed_patches_by_product(embed: Any) -> None:
+    """Replaces the convolution that embeds patches by a matrix product, which is several times faster.
+
+    Its kernel is as large as its stride, so it is the same linear map. Left alone where accelerate moves weights
+    between devices (its hooks replace ``forward``, too).
     """
     if hasattr(embed, "_hf_hook"):
         return

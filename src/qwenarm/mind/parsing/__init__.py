@@ -1,1 +1,1 @@
-"""From a model's text to calls."""
+"""Reads a model's text as calls."""

@@ -1,4 +1,4 @@
-"""Where in a model's text the calls are: tagged, in XML, in a fence, or bare JSON in the middle of prose."""
+"""Finds the calls in a model's text: tagged, in XML, in a code fence, or as bare JSON in prose."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from qwenarm.mind.parsing.tolerant_json import Incomplete, Malformed, read_value
 from qwenarm.types import FormatError
 
 MAX_CHARS = 40_000
-MAX_ATTEMPTS = 64  # places in prose at which a bare call is looked for
+MAX_BARE_VALUES = 64
+"""At so many places in prose a bare call is tried."""
 
 NAME_KEYS = ("name", "skill", "tool", "tool_name", "function", "function_name", "action")
-WRAPPERS = ("function", "tool_call", "tool_calls", "call", "calls", "action", "actions", "plan")
+WRAPPER_KEYS = ("function", "tool_call", "tool_calls", "call", "calls", "action", "actions", "plan")
 ARGUMENT_KEYS = ("arguments", "args", "parameters", "params", "input", "action_input")
 
-NOTE_LOOSE = "loose JSON read"
+NOTE_TOLERANT = "loose JSON read"
 NOTE_UNTAGGED = "call outside of tool_call tags"
 NOTE_UNCLOSED = "closing tag or brace missing"
 NOTE_SHAPE = "call in another shape"
@@ -35,43 +36,49 @@ _FENCE = re.compile(r"```\w*")
 
 
 class Bare(str):
-    """A value of the XML dialect, which has no quotes: it may be meant as text or as a number."""
+    """A value of the XML dialect, which has no quotes: it may mean text or a number."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
-class Written:
-    """A call as it was written: a name, and arguments that nobody has checked."""
+class RawCall:
+    """A call as the model wrote it, unchecked."""
 
     name: str
     args: Any
 
 
 @dataclass
-class Found:
-    """All that was found in one text. error: what kept it from being read; then ``calls`` must not be used."""
+class Extraction:
+    """What was found in a text. error: why it cannot be read; then ``calls`` must not be used."""
 
     thought: str = ""
-    calls: list[Written] = field(default_factory=list)
+    calls: list[RawCall] = field(default_factory=list)
     error: FormatError | None = None
     detail: str = ""
     notes: tuple[str, ...] = ()
 
     def fail(self, error: FormatError, detail: str) -> None:
-        """Record the first thing that went wrong."""
+        """Records an error, unless there is one already."""
         if self.error is None:
             self.error, self.detail = error, detail
 
     def note(self, repair: str) -> None:
-        """Record a repair, once."""
+        """Records a repair, once."""
         if repair not in self.notes:
             self.notes += (repair,)
 
 
-def find_calls(text: str, names: Sequence[str], cut: bool) -> Found:
-    """The calls in a text, in order. names: the skills'. cut: the answer was cut off, so that its end means nothing."""
-    found, cut = Found(), cut or len(text) > MAX_CHARS
+def extract_calls(text: str, names: Sequence[str], cut: bool) -> Extraction:
+    """The calls in a text, in order.
+
+    Args:
+        text: a model's answer.
+        names: of the skills.
+        cut: whether the answer was cut off, so that its end says nothing.
+    """
+    found, cut = Extraction(), cut or len(text) > MAX_CHARS
     thought, rest, still_thinking = _split_thought(text[:MAX_CHARS])
     found.thought = thought
     if not text.strip():
@@ -93,20 +100,20 @@ def find_calls(text: str, names: Sequence[str], cut: bool) -> Found:
 
 
 def _split_thought(text: str) -> tuple[str, str, bool]:
-    """(what was thought, the rest, whether the thinking never ended). The prompt may have opened the <think>."""
+    """(the thought, the rest, whether the thought never ended). The <think> may stand in the prompt."""
     ends = [end.end() for end in _THOUGHT.finditer(text)]
     thought, rest = (text[: ends[-1]], text[ends[-1] :]) if ends else ("", text)
-    endless = _THINK.search(rest) is not None
-    if endless:
+    unended = _THINK.search(rest) is not None
+    if unended:
         thought, rest = text, ""
-    return _THINK.sub("", _THOUGHT.sub("", thought)).strip(), rest, endless
+    return _THINK.sub("", _THOUGHT.sub("", thought)).strip(), rest, unended
 
 
 def _join(*parts: str) -> str:
     return "\n".join(part.strip() for part in parts if part.strip())
 
 
-def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Found) -> None:
+def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Extraction) -> None:
     found.thought = _join(found.thought, _BLOCK.sub("", text).replace("</tool_call>", ""))
     for block in _BLOCK.finditer(text):
         body, closed = block.group(1), block.group(2) == "</tool_call>"
@@ -121,11 +128,11 @@ def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Found) -> No
             found.note(NOTE_UNCLOSED)
 
 
-def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Found) -> None:
-    """All the JSON values of one tagged block; each must be a call."""
+def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Extraction) -> None:
+    """Reads the JSON values of a tagged block; each must be a call."""
     body = _FENCE.sub("", body).strip()
-    if body.startswith("{{"):  # some copies of the templates show the call with its braces doubled
-        found.note(NOTE_LOOSE)
+    if body.startswith("{{"):  # some copies of the chat templates double the braces of the example call
+        found.note(NOTE_TOLERANT)
         body = body[1:]
     at = _first_opener(body, 0)
     if at < 0:
@@ -147,8 +154,8 @@ def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Found
         at = _first_opener(body, at)
 
 
-def _read_repairing(body: str, at: int, closed: bool, found: Found) -> tuple[Any, int]:
-    """A value, with the braces added that a closing tag shows to be missing: those alone carry no meaning."""
+def _read_repairing(body: str, at: int, closed: bool, found: Extraction) -> tuple[Any, int]:
+    """A value and the index behind it. If a closing tag shows that only braces are missing, they are added."""
     try:
         value, end, strict = read_value(body, at)
     except Incomplete as problem:
@@ -158,31 +165,31 @@ def _read_repairing(body: str, at: int, closed: bool, found: Found) -> tuple[Any
         value, _, strict = read_value(body + "}" * problem.open_braces, at)
         end = len(body)
     if not strict:
-        found.note(NOTE_LOOSE)
+        found.note(NOTE_TOLERANT)
     return value, end
 
 
-def _read_xml(text: str, closed: bool, found: Found) -> None:
-    """All the functions of one block. closed: a tag behind it shows that the answer did not just stop."""
+def _read_xml(text: str, closed: bool, found: Extraction) -> None:
+    """Reads the functions of a block. closed: it ends with its tag, so the answer did not just stop."""
     functions = list(_FUNCTION.finditer(text))
     if not functions:
         found.fail(FormatError.BROKEN, "a tool_call held no complete <function=NAME>")
     for function in functions:
         if function.group(3) != "</function>":
-            if function.end() == len(text) and not closed:  # parameters may be missing behind the cut
+            if function.end() == len(text) and not closed:  # more parameters may have followed
                 found.fail(FormatError.TRUNCATED, "the answer ended inside of a function; answer more briefly")
                 return
             found.note(NOTE_UNCLOSED)
         body = function.group(2)
         args: Any = {part.group(1): _xml_value(part.group(2), found) for part in _PARAMETER.finditer(body)}
-        if not args and body.strip():  # the arguments as JSON
+        if not args and body.strip():  # the arguments are written as JSON
             found.note(NOTE_SHAPE)
             args = _unquoted(body)
-        found.calls.append(Written(function.group(1), args))
+        found.calls.append(RawCall(function.group(1), args))
 
 
-def _xml_value(text: str, found: Found) -> Any:
-    """Structured values are JSON, everything else is bare text."""
+def _xml_value(text: str, found: Extraction) -> Any:
+    """The value of a parameter: JSON if it looks like it, else bare text."""
     text = text.strip()
     if not text or text[0] not in '{["(':
         return Bare(text)
@@ -193,14 +200,14 @@ def _xml_value(text: str, found: Found) -> Any:
     if text[end:].strip():
         return Bare(text)
     if not strict:
-        found.note(NOTE_LOOSE)
+        found.note(NOTE_TOLERANT)
     return value
 
 
-def _read_bare(text: str, names: Sequence[str], cut: bool, found: Found) -> None:
-    """Calls as bare or fenced JSON in prose. Only objects that name a skill count; other JSON is talk."""
+def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) -> None:
+    """Reads bare or fenced JSON in prose. Only objects that name a skill are calls."""
     prose, at, last, begun = [], _first_opener(text, 0), 0, False
-    for _ in range(MAX_ATTEMPTS):
+    for _ in range(MAX_BARE_VALUES):
         if at < 0:
             break
         try:
@@ -215,7 +222,7 @@ def _read_bare(text: str, names: Sequence[str], cut: bool, found: Found) -> None
             prose.append(text[last:at])
             last = end
             if not strict:
-                found.note(NOTE_LOOSE)
+                found.note(NOTE_TOLERANT)
         at = _first_opener(text, end)
     found.thought = _join(found.thought, _FENCE.sub("", "".join([*prose, text[last:]])))
     if begun or (cut and found.calls):
@@ -233,8 +240,8 @@ def _first_opener(text: str, start: int) -> int:
     return min(places, default=-1)
 
 
-def _as_calls(value: Any, names: Sequence[str], found: Found) -> list[Written]:
-    """The calls that a JSON value is: one object, or a list of them. Empty if it is not a call."""
+def _as_calls(value: Any, names: Sequence[str], found: Extraction) -> list[RawCall]:
+    """The calls in a JSON value, which is one or a list of them; empty if it is none."""
     if isinstance(value, list):
         calls = [call for item in value for call in _as_calls(item, names, found)]
         if calls:
@@ -242,7 +249,7 @@ def _as_calls(value: Any, names: Sequence[str], found: Found) -> list[Written]:
         return calls
     if not isinstance(value, dict):
         return []
-    for key in WRAPPERS:  # {"type": "function", "function": {"name": ..., "arguments": "..."}}
+    for key in WRAPPER_KEYS:  # {"type": "function", "function": {"name": ..., "arguments": "..."}}
         if isinstance(value.get(key), dict | list):
             return _as_calls(value[key], names, found)
     call = _named_call(value, names) or _keyed_call(value, names)
@@ -253,38 +260,38 @@ def _as_calls(value: Any, names: Sequence[str], found: Found) -> list[Written]:
     return [call]
 
 
-def _named_call(value: dict[str, Any], names: Sequence[str]) -> Written | None:
-    """{"name": "pick", "arguments": {...}} and its cousins, also with the arguments beside the name."""
+def _named_call(value: dict[str, Any], names: Sequence[str]) -> RawCall | None:
+    """{"name": "pick", "arguments": {...}} and variants of it, also with the arguments beside the name."""
     for key in NAME_KEYS:
         name = value.get(key)
         if not isinstance(name, str):
             continue
         for slot in ARGUMENT_KEYS:
             if slot in value:
-                return Written(name, _unquoted(value[slot]))
+                return RawCall(name, _unquoted(value[slot]))
         if name.strip().lower() in names:
-            return Written(name, {other: item for other, item in value.items() if other not in (key, "type", "id")})
+            return RawCall(name, {other: item for other, item in value.items() if other not in (key, "type", "id")})
         if key == "name" and len(value) == 1:
-            return Written(name, {})
+            return RawCall(name, {})
     return None
 
 
 def _is_schema(args: Any) -> bool:
-    """Whether the arguments are a tool's description: a model that repeats its tools does not call them."""
+    """Whether the arguments are a tool's schema: a model that repeats its tools does not call them."""
     return isinstance(args, dict) and args.get("type") == "object" and "properties" in args
 
 
-def _keyed_call(value: dict[str, Any], names: Sequence[str]) -> Written | None:
+def _keyed_call(value: dict[str, Any], names: Sequence[str]) -> RawCall | None:
     """{"pick": {"at": ...}}"""
     if len(value) == 1:
         ((name, args),) = value.items()
         if name in names:
-            return Written(name, args)
+            return RawCall(name, args)
     return None
 
 
 def _unquoted(args: Any) -> Any:
-    """Arguments that are a string of JSON, as servers send them, become the object."""
+    """The arguments, read if they are a string of JSON, as servers send them."""
     if not isinstance(args, str):
         return {} if args is None else args
     if not args.strip():

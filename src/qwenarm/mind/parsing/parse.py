@@ -1,9 +1,9 @@
-"""A model's text becomes a Decision: calls that it plainly made, or the named reason why there are none.
+"""Turns a model's text into a Decision: the calls that it plainly made, or the named reason why there are none.
 
-Two steps. ``find_calls`` looks for calls in the text, in either dialect, whatever stands around them. ``bind`` checks
-one call against its skill and turns its numbers into ImagePoints. Repairs that cannot change what was meant are made
-and noted ("box read as its centre"); everything else is a FormatError with a sentence that the model can act on. No
-call is ever made up: a skill's name and both numbers of a point must stand in the text.
+``extract_calls`` finds calls in the text, in either dialect, whatever stands around them. ``validate_call`` checks each
+against its skill and turns its numbers into ImagePoints. Repairs that cannot change what was meant are made and noted
+("box read as its centre"). Everything else is a FormatError with a sentence that the model can act on. No call is ever
+invented: the name of a skill and both numbers of a point must be in the text.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.families import Family
-from qwenarm.mind.parsing.extract_calls import find_calls
-from qwenarm.mind.parsing.validate_call import BadCall, bind
+from qwenarm.mind.parsing.extract_calls import extract_calls
+from qwenarm.mind.parsing.validate_call import BadCall, validate_call
 from qwenarm.types import Decision, FormatError, SkillSpec
 
 
@@ -26,12 +26,17 @@ def parse(
     max_calls: int | None = None,
     finish: str = "stop",
 ) -> Decision:
-    """The Decision in a model's answer. Never raises for any text.
+    """The Decision in a model's answer. Never raises, whatever the text.
 
-    sizes: camera -> (H, W) of the frames that the model saw; the first is meant where a point names no camera.
-    max_calls: more calls than this are TOO_MANY. finish: "length" when the backend cut the answer off.
+    Args:
+        text: the answer.
+        specs: the skills that were offered.
+        family: how the model counts along an image.
+        sizes: camera -> (H, W) of the frames that the model saw; a point that names no camera lies in the first.
+        max_calls: more calls than this are an error.
+        finish: "length" if the backend cut the answer off.
     """
-    found = find_calls(text, [spec.name for spec in specs], cut=finish == "length")
+    found = extract_calls(text, [spec.name for spec in specs], cut=finish == "length")
     failed = Decision(thought=found.thought, raw=text, notes=found.notes)
     if found.error is not None:
         return _failure(failed, found.error, found.detail)
@@ -41,7 +46,7 @@ def parse(
     notes, calls = list(found.notes), []
     for written in found.calls:
         try:
-            call, repairs = bind(written, specs, family.codec, sizes)
+            call, repairs = validate_call(written, specs, family.codec, sizes)
         except BadCall as problem:
             return _failure(failed, problem.error, str(problem))
         calls.append(call)

@@ -1,8 +1,7 @@
-"""JSON as language models write it: strict JSON first, then a tolerant reader of the same grammar.
+"""Reads JSON as language models write it: as strict JSON if it is, else by a tolerant parser.
 
-Tolerated: single, curly and full-width quotes, Chinese punctuation, unquoted keys, trailing commas, Python's None, True
-and False, parentheses for brackets. Never tolerated: a value that ends before it is complete. What was not written is
-not guessed.
+Tolerated are single, curly and full-width quotes, Chinese punctuation, unquoted keys, trailing commas, Python's None,
+True and False, and parentheses for brackets. A value that ends before it is complete is an error: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import json
 import re
 from typing import Any
 
-MAX_DEPTH = 24
+MAX_NESTING = 24
 _STRICT = json.JSONDecoder(strict=False)
 _NUMBER = re.compile(r"[-+]?\d{1,12}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?")
 _CLOSED_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -23,44 +22,47 @@ _CLOSERS = {"{": "}", "[": "]", "(": ")"}
 
 
 class Malformed(ValueError):
-    """The text at this place is not a value."""
+    """There is no JSON value at this place."""
 
 
 class Incomplete(Malformed):
-    """The text ends inside of the value. ``open_braces``: closing braces that are missing, and nothing else; 0 if more
-    is.
-    """
+    """The text ends inside a value. open_braces: how many closing braces are missing; 0 if anything else is, too."""
 
     def __init__(self, open_braces: int = 0) -> None:
-        super().__init__("the text ends inside of a value")
+        super().__init__("the text ends inside a value")
         self.open_braces = open_braces
 
 
 def read_value(text: str, start: int) -> tuple[Any, int, bool]:
-    """The value that begins at ``start`` -> (value, index behind it, whether it was strict JSON).
+    """Reads the value that begins at ``start``.
 
-    Raises Incomplete when the text ends first, Malformed when it is not a value.
+    Returns:
+        The value, the index behind it, and whether it was strict JSON.
+
+    Raises:
+        Incomplete: the text ends inside the value.
+        Malformed: there is no value.
     """
     try:
         value, end = _STRICT.raw_decode(text, start)
         return value, end, True
     except (ValueError, RecursionError):
-        value, end = _Reader(text).value(start, 0)
+        value, end = _TolerantParser(text).value(start, 0)
         return value, end, False
 
 
-class _Reader:
-    """A recursive descent over one text."""
+class _TolerantParser:
+    """A recursive descent parser of one text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        # Structural characters only: inside of strings the original text is taken. Same length, so indices agree.
+        # For structural characters; strings are read from the original. Both have the same length and indices.
         self.plain = text.translate(_PUNCTUATION)
 
     def value(self, at: int, depth: int) -> tuple[Any, int]:
         at = self._skip(at)
         char = self.plain[at]
-        if depth > MAX_DEPTH:
+        if depth > MAX_NESTING:
             raise Malformed("too deeply nested")
         if char == "{":
             return self._object(at + 1, depth)
@@ -150,7 +152,7 @@ class _Reader:
         return at
 
     def _skip_closing(self, at: int, depth: int) -> int:
-        """As _skip, in an object whose last entry is complete: then only braces are missing."""
+        """Like _skip, in an object whose last entry is complete: if the text ends, only braces are missing."""
         try:
             return self._skip(at)
         except Incomplete:

@@ -1,4 +1,4 @@
-"""One written call is checked against its skill, and its numbers become points, numbers and words."""
+"""Checks a call against its skill, and reads its arguments as points, numbers and texts."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qwenarm.mind.coordinates import TOLERANCE, Codec, Size, decode
-from qwenarm.mind.parsing.extract_calls import Bare, Written
+from qwenarm.mind.coordinates import MAX_OVERSHOOT, Codec, Size, decode
+from qwenarm.mind.parsing.extract_calls import Bare, RawCall
 from qwenarm.mind.parsing.tolerant_json import Malformed, read_value
 from qwenarm.types import FormatError, ImagePoint, Param, SkillCall, SkillSpec, sound
 
 POINT_KEYS = ("point_2d", "point", "points", "coordinate", "coordinates", "position", "xy", "center", "centre")
 BOX_KEYS = ("bbox_2d", "bbox", "box", "box_2d", "bounding_box")
-SIZE_KEYS = ("w", "h", "width", "height", "x2", "y2")
-"""Beside x and y they make a box of them, and nobody can tell whether (x, y) is its corner or its centre."""
+BOX_SIZE_KEYS = ("w", "h", "width", "height", "x2", "y2")
+"""With one of these, x and y are part of a box, and may be its corner or its centre: it is not read."""
 LABEL_KEYS = ("label", "object", "name", "alt", "text", "description")
 
 NOTE_BOX = "box read as its centre"
@@ -27,7 +27,7 @@ NOTE_CASE = "name in another spelling"
 NOTE_IGNORED = "unknown argument ignored"
 NOTE_SHAPE = "point in another shape"
 
-LARGEST = 1e9
+MAX_NUMBER = 1e9
 _NUMBER = r"[-+]?\d{1,9}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?"
 _TEXT_POINT = re.compile(
     rf"[\s(\[（【]*({_NUMBER})[\s,，、;]+({_NUMBER})(?:[\s,，、;]+({_NUMBER})[\s,，、;]+({_NUMBER}))?[\s)\]）】]*"
@@ -42,7 +42,7 @@ _ALT = re.compile(r"alt=[\"']([^\"']*)[\"']")
 
 
 class BadCall(Exception):
-    """A call that cannot be carried out as it was written; the message tells the model why."""
+    """A call that cannot be carried out; the message tells the model why."""
 
     def __init__(self, error: FormatError, message: str) -> None:
         super().__init__(message)
@@ -51,28 +51,41 @@ class BadCall(Exception):
 
 @dataclass(frozen=True)
 class _View:
-    """What is needed to read a point: the family's codec, and camera -> (H, W) of the frames shown."""
+    """What is needed to read a point. sizes: camera -> (H, W) of the frames shown."""
 
     codec: Codec
     sizes: Mapping[str, Size]
 
 
-def bind(
-    written: Written, specs: Sequence[SkillSpec], codec: Codec, sizes: Mapping[str, Size]
+def validate_call(
+    written: RawCall, specs: Sequence[SkillSpec], codec: Codec, sizes: Mapping[str, Size]
 ) -> tuple[SkillCall, list[str]]:
-    """A checked call, and the repairs that it took. Raises BadCall (UNKNOWN_SKILL or BAD_ARGUMENT)."""
+    """Checks one call.
+
+    Args:
+        written: the call as the model wrote it.
+        specs: the skills that were offered.
+        codec: how the model counts along an image.
+        sizes: camera -> (H, W) of the frames shown.
+
+    Returns:
+        The call, and notes on the repairs that it took.
+
+    Raises:
+        BadCall: UNKNOWN_SKILL or BAD_ARGUMENT.
+    """
     notes: list[str] = []
     spec = _spec(written.name, specs, notes)
     args = _named_arguments(spec, written.args, notes)
-    bound: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for param in spec.params:
         if param.name in args and args[param.name] is not None:
-            bound[param.name] = _value(spec, param, args[param.name], _View(codec, sizes), notes)
+            values[param.name] = _value(spec, param, args[param.name], _View(codec, sizes), notes)
         elif param.required:
             raise _bad(spec, f"{param.name!r} is missing; give {_wanted(param)}")
     if set(args) - {param.name for param in spec.params}:
         notes.append(NOTE_IGNORED)
-    return SkillCall(spec.name, bound), notes
+    return SkillCall(spec.name, values), notes
 
 
 def _bad(spec: SkillSpec, reason: str) -> BadCall:
@@ -99,7 +112,7 @@ def _spec(name: str, specs: Sequence[SkillSpec], notes: list[str]) -> SkillSpec:
 
 
 def _named_arguments(spec: SkillSpec, args: Any, notes: list[str]) -> dict[str, Any]:
-    """Arguments by parameter name. A single point may stand bare, without its parameter's name."""
+    """Arguments by parameter. A single point may be given without its parameter's name."""
     points = [param.name for param in spec.params if param.kind == "point"]
     if isinstance(args, list) and len(points) == 1:
         notes.append(NOTE_FLAT)
@@ -151,14 +164,14 @@ def _number(spec: SkillSpec, param: Param, value: Any, notes: list[str]) -> floa
 
 
 def _finite(value: Any, notes: list[str]) -> float | None:
-    """A finite number, also out of text; None for anything else."""
+    """A finite number, also from text; None for anything else."""
     if isinstance(value, str) and re.fullmatch(_NUMBER, value.strip()):
         if not isinstance(value, Bare):
             notes.append(NOTE_TEXT_NUMBERS)
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) < LARGEST else None  # false for NaN, too
+    return float(value) if abs(value) < MAX_NUMBER else None  # false for NaN
 
 
 def _point(spec: SkillSpec, param: Param, value: Any, view: _View, notes: list[str]) -> ImagePoint:
@@ -190,7 +203,7 @@ def _fractions(
     if all(0 <= number <= 1 for number in numbers) and not all(number.is_integer() for number in numbers):
         raise _bad(spec, f"{param.name!r} is given in fractions; count from 0 to {full[0]} and from 0 to {full[1]}")
     uv = decode(view.codec, numbers, view.sizes[camera])
-    if not all(-TOLERANCE <= fraction <= 1 + TOLERANCE for fraction in uv):
+    if not all(-MAX_OVERSHOOT <= fraction <= 1 + MAX_OVERSHOOT for fraction in uv):
         x, y = (f"{number:g}" for number in numbers)
         raise _bad(
             spec,
@@ -203,7 +216,7 @@ def _fractions(
 
 
 def _point_numbers(value: Any, notes: list[str]) -> tuple[tuple[float, float] | None, Mapping[str, Any]]:
-    """The two numbers of a point in any of its shapes, or None; and the entry that may carry its label and camera."""
+    """The two numbers of a point in any shape, or None; and the mapping that may hold its label and camera."""
     if isinstance(value, str):
         return _text_point(value, notes)
     if isinstance(value, dict):
@@ -214,12 +227,12 @@ def _point_numbers(value: Any, notes: list[str]) -> tuple[tuple[float, float] | 
                 numbers, inner = _point_numbers(value[key], notes)
                 return numbers, {**inner, **value}
         if "x" in value and "y" in value:
-            if any(key in value for key in SIZE_KEYS):
+            if any(key in value for key in BOX_SIZE_KEYS):
                 return None, value
             notes.append(NOTE_SHAPE)
             return _pair([value["x"], value["y"]], notes), value
         corners = [value[key] for key in ("x1", "y1", "x2", "y2") if key in value]
-        sized = len(corners) == 2 and any(key in value for key in SIZE_KEYS)  # a corner is not the point
+        sized = len(corners) == 2 and any(key in value for key in BOX_SIZE_KEYS)  # a corner, not the point
         return (_pair(corners, notes) if "x1" in value and "y1" in value and not sized else None), value
     if isinstance(value, list) and len(value) == 1:
         return _point_numbers(value[0], notes)
@@ -243,7 +256,7 @@ def _pair(items: Sequence[Any], notes: list[str]) -> tuple[float, float] | None:
 
 
 def _text_point(text: str, notes: list[str]) -> tuple[tuple[float, float] | None, Mapping[str, Any]]:
-    """A point inside of a string: "(512, 430)", <points x1="512" y1="430" alt="red cube">, or a box of two corners."""
+    """A point in a string: "(512, 430)", <points x1="512" y1="430" alt="red cube">, or a box by two corners."""
     notes.append(NOTE_TEXT_NUMBERS)
     if tag := _POINTS_TAG.fullmatch(text.strip()):
         alt = _ALT.search(tag.group(3))

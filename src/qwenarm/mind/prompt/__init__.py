@@ -1,1 +1,1 @@
-"""From an observation to chat messages."""
+"""Turns an observation into chat messages."""

@@ -1,4 +1,4 @@
-"""Prompts as chat templates write them: a checkpoint's own, or the family's published layout where none is at hand."""
+"""Prompts as chat templates write them: a checkpoint's own, or the family's where there is no checkpoint."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from qwenarm.mind.families import Dialect, Family
 from qwenarm.types import Prompt
 
 TEMPLATE_FILES = ("processor_config.json", "chat_template.json", "chat_template.jinja", "tokenizer_config.json")
-"""Where a checkpoint may have its chat template; transformers takes the first that is there."""
+"""Where a checkpoint may keep its chat template; transformers takes the first of these that has one."""
 
-TOOL_WORDS: dict[Dialect, str] = {
+TOOLS_SECTION: dict[Dialect, str] = {
     "json": """\
 # Tools
 
@@ -50,13 +50,20 @@ value
 </function>
 </tool_call>""",
 }
-"""How the families' layouts tell of tools; "{tools}" stands for them."""
+"""How the families' chat templates describe tools; "{tools}" stands for the list."""
 
 
 def chat_text(writer: Any, template: str, prompt: Prompt, family: Family, **options: Any) -> str:
-    """The prompt as a chat template writes it, images as one placeholder each. writer: a processor or a tokenizer.
+    """The prompt as a chat template writes it, with one placeholder per image.
 
-    Tools go into the system text where the template knows none (Qwen2.5-VL).
+    If the template takes no tools (Qwen2.5-VL), they go into the system text.
+
+    Args:
+        writer: a processor or a tokenizer of transformers.
+        template: the chat template.
+        prompt: what to write.
+        family: for the place and the words of tools in the system text.
+        options: variables of the template, such as ``enable_thinking``.
     """
     if prompt.tools and not takes_tools(template):
         prompt = with_tools_in_text(prompt, family)
@@ -71,7 +78,7 @@ def chat_text(writer: Any, template: str, prompt: Prompt, family: Family, **opti
 
 
 def read_text(path: Path, source: str) -> str:
-    """A text file of a checkpoint. source: as the user named it. Raises ModelUnavailable, as the next two do."""
+    """A text file of a checkpoint that the user named ``source``. Raises ModelUnavailable, like the next two."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -81,7 +88,7 @@ def read_text(path: Path, source: str) -> str:
 
 
 def read_json(path: Path, source: str) -> dict[str, Any]:
-    """A JSON object out of a checkpoint's file."""
+    """The JSON object in a file of a checkpoint."""
     try:
         content = json.loads(read_text(path, source))
     except (ValueError, RecursionError) as error:
@@ -92,7 +99,7 @@ def read_json(path: Path, source: str) -> dict[str, Any]:
 
 
 def template_in(folder: Path, source: str) -> tuple[str, str]:
-    """The template that transformers would find, and the name of its file: one of its own, or a JSON file's field."""
+    """The template that transformers would use, and the name of its file."""
     for path in (folder / name for name in TEMPLATE_FILES):
         if not path.is_file():
             continue
@@ -103,12 +110,12 @@ def template_in(folder: Path, source: str) -> tuple[str, str]:
             raise ModelUnavailable(f"The chat template in {path.name} of {source!r} is empty.")
         if template:
             return template, path.name
-    raise ModelUnavailable(f"{source!r} has no chat template, so it is no model to talk to; take an Instruct one.")
+    raise ModelUnavailable(f"{source!r} has no chat template, so it cannot be talked to; take an Instruct model.")
 
 
 def _chosen(found: Any) -> str | None:
-    """The chat template in what a JSON file has under that name: the text itself, or one of several, as {name: text} or
-    [{"name": ..., "template": ...}]: "default", else "tool_use". None where there is none.
+    """The chat template in the field of a JSON file. It may be the text itself, or several as {name: text} or
+    [{"name": ..., "template": ...}], of which "default" or else "tool_use" is taken. None if there is none.
     """
     if isinstance(found, list):
         found = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
@@ -118,25 +125,25 @@ def _chosen(found: Any) -> str | None:
 
 
 def takes_tools(template: str) -> bool:
-    """Whether a chat template writes the tools it is given: whether it names them outside of its comments."""
+    """Whether a chat template writes tools: whether it names them outside its comments."""
     return re.search(r"\btools\b", re.sub(r"{#.*?#}", "", template, flags=re.DOTALL)) is not None
 
 
 def with_tools_in_text(prompt: Prompt, family: Family) -> Prompt:
     """The prompt with its tools in the system text, for chat templates and servers that take none.
 
-    Words and place are those of the family's own layout, so that a model meets what it was trained on: behind the
-    system text where calls are JSON, before it where they are XML.
+    Words and place are those of the family's own template, so that the model reads what it was trained on: behind the
+    system text for calls in JSON, before it for calls in XML.
     """
     system, *rest = prompt.messages
     listed = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in prompt.tools)
-    parts = [system["content"], TOOL_WORDS[family.dialect].format(tools=listed)]
+    parts = [system["content"], TOOLS_SECTION[family.dialect].format(tools=listed)]
     text = "\n\n".join(parts if family.dialect == "json" else parts[::-1])
     return replace(prompt, messages=({**system, "content": text}, *rest), tools=())
 
 
-def layout_of(family: Family, thinking: bool = False) -> str:
-    """The family's chat template, for where no checkpoint is at hand: the published layout, in own words."""
+def family_template(family: Family, thinking: bool = False) -> str:
+    """The family's chat template, written after the published one, for when there is no checkpoint."""
     own = f"{family.name}_thinking" if thinking and not family.thinking_switch else family.name
     folder = Path(str(files("qwenarm"))) / "assets" / "templates"
     path = folder / f"{own}.jinja"

@@ -1,16 +1,15 @@
-"""Observations become chat messages, and decisions become text. (The way back, text to Decision, is ``reading.py``.)
+"""Turns observations into chat messages, and decisions into text. (``parsing`` turns text into decisions.)
 
-The layout of a prompt, byte for byte. The checkpoint's chat template puts the tools after the system text and writes
-the turns:
+The layout of a prompt, byte for byte; the checkpoint's chat template adds the tools and marks the turns:
 
     system:  {preset's text} Answer with one call.
-    user:    front:<image>                           one block per camera, each after a line break except the first,
-                                                     then one per picture that is no camera's: goal:<image>
+    user:    front:<image>                           one block per camera, each but the first on a new line,
+                                                     then one per other picture: goal:<image>
              Task: put the red cube in the blue bowl
              History: pick red cube: ok; place blue bowl: failed, out of reach by 4 cm
              Hand: empty
 
-History lists the last calls, oldest first, and is "none" at the start; an unreadable answer stands in it as "answer:
+History lists the last calls, oldest first, and is "none" at the start. An unreadable answer is listed as "answer:
 failed, {reason}". Hand is "empty" or "holding something". An answer, in the JSON and in the XML dialect:
 
     <tool_call>                                      <tool_call>
@@ -21,7 +20,7 @@ failed, {reason}". Hand is "empty" or "holding something". An answer, in the JSO
                                                      </function>
                                                      </tool_call>
 
-(the JSON of a call stands on one line). A point has the key "camera" only when more than one camera is shown. The text
+(the JSON of a call is on one line). A point has the key "camera" only if more than one camera is shown. The text
 depends on nothing but the arguments: the same observation gives the same bytes.
 """
 
@@ -52,11 +51,11 @@ from qwenarm.types import (
 )
 
 __all__ = [
+    "call_text",
     "frame_sizes",
     "history_text",
     "parse",
     "render",
-    "spell",
     "system_text",
     "to_prompt",
     "tool_schemas",
@@ -67,15 +66,27 @@ ASKS: dict[Altitude, str] = {
     "step": "Answer with one call.",
     "plan": "Answer with all the calls that lead to the goal, in order, and end with done.",
 }
-EXTRA = ("goal",)
-"""Names of frames that show something else than the table now: a picture of it as it shall be."""
-MAX_WORDS = 160  # characters of a label or a reason that the history repeats
+PICTURES_OF_NO_CAMERA = ("goal",)
+"""Frames that do not show the table as it is: "goal" shows it as it should become."""
+MAX_HISTORY_TEXT_CHARS = 160
+"""Longest label or reason that the history repeats."""
 
 
 def to_prompt(
     observation: Observation, history: Sequence[Turn], specs: Sequence[SkillSpec], family: Family, preset: Preset
 ) -> Prompt:
-    """The question put to a model for one decision. Raises BadInput if a camera of the preset has no frame."""
+    """The prompt for one decision.
+
+    Args:
+        observation: what is seen and asked now.
+        history: the turns so far.
+        specs: the skills to offer.
+        family: how the model counts along an image and spells a call.
+        preset: what is shown, and in which words.
+
+    Raises:
+        BadInput: a camera of the preset has no frame.
+    """
     frames = shown_frames(observation, preset)
     pictures = (*frames, *extra_frames(observation))
     content: list[dict[str, Any]] = []
@@ -100,8 +111,8 @@ def to_prompt(
 
 
 def shown_frames(observation: Observation, preset: Preset) -> tuple[Frame, ...]:
-    """The frames that the preset shows, in its order."""
-    frames = {frame.camera: frame for frame in observation.frames if frame.camera not in EXTRA}
+    """The frames of the preset's cameras, in its order."""
+    frames = {frame.camera: frame for frame in observation.frames if frame.camera not in PICTURES_OF_NO_CAMERA}
     missing = [name for name in preset.cameras if name not in frames]
     if missing:
         raise BadInput(f"The observation has no frame of camera {missing[0]!r}. It has: {', '.join(frames) or 'none'}.")
@@ -109,27 +120,29 @@ def shown_frames(observation: Observation, preset: Preset) -> tuple[Frame, ...]:
 
 
 def extra_frames(observation: Observation) -> tuple[Frame, ...]:
-    """Pictures that come with the task and not from a camera: no preset names them, no point can lie in them."""
-    return tuple(frame for frame in observation.frames if frame.camera in EXTRA)
+    """The pictures that belong to the task and not to a camera. Points cannot lie in them."""
+    return tuple(frame for frame in observation.frames if frame.camera in PICTURES_OF_NO_CAMERA)
 
 
 def frame_sizes(observation: Observation, preset: Preset) -> dict[str, Size]:
-    """Camera -> (H, W) of the frames shown; the first is the camera meant where a point names none."""
+    """Camera -> (H, W) of the frames shown. A point that names no camera lies in the first."""
     return {frame.camera: _size(frame) for frame in shown_frames(observation, preset)}
 
 
 def system_text(preset: Preset, family: Family, sizes: Mapping[str, Size]) -> str:
-    """The system message, without the tools (the chat template adds those)."""
+    """The system message, without the tools, which the chat template adds."""
     told = (preset.system, scale_text(family, sizes) if preset.tool_docs else "", ASKS[preset.altitude])
     text = " ".join(part for part in told if part)
     camera = next(iter(sizes))
     for example in preset.examples:
-        text += f"\n\nExample:\n{example.question}\nAnswer:\n{render(_seen_by(camera, example.answer), family, sizes)}"
+        text += (
+            f"\n\nExample:\n{example.question}\nAnswer:\n{render(_in_camera(camera, example.answer), family, sizes)}"
+        )
     return text
 
 
 def scale_text(family: Family, sizes: Mapping[str, Size]) -> str:
-    """How to count in a frame. Models that are not told drift out of it (github.com/QwenLM/Qwen3-VL issue 1035)."""
+    """How to count along an image. Without it, models give points outside (github.com/QwenLM/Qwen3-VL issue 1035)."""
     spans = {camera: family.codec.span(size) for camera, size in sizes.items()}
     if len(set(spans.values())) == 1:
         right, bottom = next(iter(spans.values()))
@@ -140,8 +153,8 @@ def scale_text(family: Family, sizes: Mapping[str, Size]) -> str:
     return f"point_2d is [x, y], from [0, 0] at the upper left of an image to its lower right: {ends}."
 
 
-def _seen_by(camera: str, decision: Decision) -> Decision:
-    """The decision with its points in that camera's frame: an example is no statement about the scene."""
+def _in_camera(camera: str, decision: Decision) -> Decision:
+    """The decision with all its points in that camera's frame."""
     calls = [
         replace(
             call, args={k: replace(v, camera=camera) if isinstance(v, ImagePoint) else v for k, v in call.args.items()}
@@ -153,39 +166,38 @@ def _seen_by(camera: str, decision: Decision) -> Decision:
 
 def user_text(instruction: str, past: str, holding: bool) -> str:
     """The words below the frames."""
-    return f"Task: {_plain(instruction)}\nHistory: {past}\nHand: {'holding something' if holding else 'empty'}"
+    return f"Task: {_on_one_line(instruction)}\nHistory: {past}\nHand: {'holding something' if holding else 'empty'}"
 
 
 def history_text(history: Sequence[Turn], last: int) -> str:
-    """The last calls and how they went, oldest first: "pick red cube: ok; place blue bowl: failed, out of reach by 4
-    cm".
-    """
+    """The ``last`` calls and their results, oldest first: "pick red cube: ok; place blue bowl: failed, out of
+    reach"."""
     lines: list[str] = []
     for turn in history:
         if turn.decision.error is not None:
-            lines.append(f"answer: failed, {_brief(turn.decision.detail or turn.decision.error.value)}")
+            lines.append(f"answer: failed, {_shortened(turn.decision.detail or turn.decision.error.value)}")
         lines += [_result_text(call, result) for call, result in zip(turn.decision.calls, turn.results, strict=False)]
     return "; ".join(lines[-last:]) if lines and last > 0 else "none"
 
 
 def _result_text(call: SkillCall, result: SkillResult) -> str:
     words = [call.name, *(_argument_words(value) for value in call.args.values())]
-    verdict = "ok" if result.ok else f"failed, {_brief(result.detail)}" if result.detail else "failed"
+    verdict = "ok" if result.ok else f"failed, {_shortened(result.detail)}" if result.detail else "failed"
     return f"{' '.join(word for word in words if word)}: {verdict}"
 
 
 def _argument_words(value: Any) -> str:
-    return _brief(value.label if isinstance(value, ImagePoint) else str(value))
+    return _shortened(value.label if isinstance(value, ImagePoint) else str(value))
 
 
-def _plain(text: str) -> str:
-    """One line, and no control tokens: a label such as "<|image_pad|>" must not become a picture without pixels."""
+def _on_one_line(text: str) -> str:
+    """The text on one line and without control tokens: "<|image_pad|>" in a label must not become an image token."""
     return " ".join(text.split()).replace("<|", "< |")
 
 
-def _brief(text: str) -> str:
-    plain = _plain(text)
-    return plain if len(plain) <= MAX_WORDS else plain[: MAX_WORDS - 1] + "…"
+def _shortened(text: str) -> str:
+    plain = _on_one_line(text)
+    return plain if len(plain) <= MAX_HISTORY_TEXT_CHARS else plain[: MAX_HISTORY_TEXT_CHARS - 1] + "…"
 
 
 def _size(frame: Frame) -> Size:
@@ -194,9 +206,7 @@ def _size(frame: Frame) -> Size:
 
 @lru_cache(maxsize=32)
 def tool_schemas(specs: tuple[SkillSpec, ...], cameras: tuple[str, ...], docs: bool) -> tuple[dict[str, Any], ...]:
-    """The skills as functions in the OpenAI form, for the chat template. docs: with the first sentences of their
-    docstrings.
-    """
+    """The skills as functions in OpenAI's form. docs: with the first line of their docstrings."""
     return tuple(_tool_schema(spec, cameras, docs) for spec in specs)
 
 
@@ -231,14 +241,15 @@ def _param_schema(param: Param, cameras: Sequence[str], docs: bool) -> dict[str,
 
 
 def render(decision: Decision, family: Family, sizes: Mapping[str, Size]) -> str:
-    """A decision as the family would write it: its thought, then its calls. sizes: camera -> (H, W) of the frames
-    shown.
+    """A decision as the family would write it: its thought, then its calls. ``parse`` reads it back.
 
-    ``parse`` reads it back: equal up to the rounding of points to the family's units. Points must lie in a camera of
-    ``sizes``.
+    Args:
+        decision: its points must lie in cameras of ``sizes``; they are rounded to the family's units.
+        family: whose units and dialect are used.
+        sizes: camera -> (H, W) of the frames shown.
     """
     calls = [
-        spell(call.name, {key: _argument(value, family, sizes) for key, value in call.args.items()}, family)
+        call_text(call.name, {key: _argument(value, family, sizes) for key, value in call.args.items()}, family)
         for call in decision.calls
     ]
     return "\n".join([decision.thought, *calls] if decision.thought else calls)
@@ -252,8 +263,8 @@ def _argument(value: Any, family: Family, sizes: Mapping[str, Size]) -> Any:
     return {**point, "camera": value.camera} if len(sizes) > 1 else point
 
 
-def spell(name: str, args: Mapping[str, Any], family: Family) -> str:
-    """One call in the family's dialect, its arguments as they stand."""
+def call_text(name: str, args: Mapping[str, Any], family: Family) -> str:
+    """One call in the family's dialect."""
     return _json_call(name, args) if family.dialect == "json" else _xml_call(name, args)
 
 
@@ -267,11 +278,11 @@ def _xml_call(name: str, args: Mapping[str, Any]) -> str:
 
 
 def _xml_value(value: Any) -> str:
-    """Bare text where it reads back as itself, JSON otherwise."""
+    """Bare text if it can be read back as itself, else JSON."""
     bare = isinstance(value, str) and value and value == value.strip() and value[0] not in '{["(' and "<" not in value
     return value if bare else _dump(value)
 
 
 def _dump(value: Any) -> str:
-    """JSON on one line, in which no string can look like a tag."""
+    """JSON on one line, in which no string looks like a tag."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")

@@ -1,7 +1,7 @@
-"""What a policy shows its model: frame size, cameras, length of the history, and the words of the system message.
+"""What a policy shows its model: frame size, cameras, length of the history, and the text of the system message.
 
-A preset is recorded with every episode. Sizes are snapped to the grid of the model's family, so that nothing is resized
-between the renderer and the model.
+The preset is recorded with every episode. Frame sizes are rounded to the grid of the model's family, so that nothing is
+resized between the renderer and the model.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from qwenarm.mind.families import Family
 from qwenarm.types import Decision, ImagePoint, SkillCall, SkillSpec
 
 Altitude = Literal["step", "plan"]
-"""Whether a model is asked for its next call, or for all calls that lead to the goal."""
+"""Whether a model is asked for its next call, or for all calls to the goal."""
 
 ALTITUDES = get_args(Altitude)
 
-LONGEST_PLAN = 16
-"""More calls than this in one answer are not a plan but a loop."""
+MAX_PLAN_CALLS = 16
+"""A model that answers with more calls than this has got into a loop."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A worked example for the system message: the words of a prompt, and the answer to it."""
+    """A worked example for the system message."""
 
     question: str
     answer: Decision
@@ -34,11 +34,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Preset:
-    """Everything about a prompt that is a choice.
+    """Everything about a prompt that can be chosen.
 
-    history: how many past calls are told. max_tokens: the length of an answer. tool_docs: whether the tools carry their
-    descriptions, which a model that was not trained on these skills needs. skills: the names of those offered, in their
-    order; empty means all that there are, new ones included.
+    history: how many past calls are listed. max_tokens: maximum length of an answer. tool_docs: whether tools have
+    descriptions, which a model needs that was not trained on these skills. skills: names of those offered, in order;
+    empty for all there are.
     """
 
     name: str
@@ -53,21 +53,21 @@ class Preset:
     skills: tuple[str, ...] = ()
 
     def offered(self, specs: Sequence[SkillSpec]) -> tuple[SkillSpec, ...]:
-        """Those of the skills that the preset tells its model of, in its order."""
+        """The skills that the preset offers, in its order."""
         named = {spec.name: spec for spec in specs}
         return tuple(named[name] for name in self.skills or named if name in named)
 
     @property
     def max_calls(self) -> int:
-        """How many calls one answer may make."""
-        return 1 if self.altitude == "step" else LONGEST_PLAN
+        """Maximum number of calls in one answer."""
+        return 1 if self.altitude == "step" else MAX_PLAN_CALLS
 
     def fitted(self, family: Family) -> Preset:
         """The same preset with frames on the family's grid."""
         return replace(self, frame_size=snap(self.frame_size, family.grid))
 
 
-# The bundled model was trained on exactly these words (qwenarm.train): a change here is a change of its language.
+# The bundled model was trained on exactly these words (qwenarm.train) and understands no others.
 BUNDLED = Preset(
     name="bundled",
     system="You control a robot arm.",
@@ -112,17 +112,14 @@ PLAN_EXAMPLE = Example(
 
 
 def preset_named(name: str) -> Preset:
-    """The preset of that name. Raises UnknownName with the valid ones."""
+    """The preset of that name. Raises UnknownName."""
     if name not in PRESETS:
         raise UnknownName("preset", name, PRESETS)
     return PRESETS[name]
 
 
 def at_altitude(preset: Preset, altitude: str) -> Preset:
-    """The preset for that altitude: a plan needs room for several calls, and an example that shows a plan.
-
-    Raises UnknownName with the valid altitudes.
-    """
+    """The preset for an altitude: a plan needs a longer answer and another example. Raises UnknownName."""
     if altitude == preset.altitude:
         return preset
     if altitude not in ALTITUDES:

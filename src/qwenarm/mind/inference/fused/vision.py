@@ -1,12 +1,16 @@
-"""The vision tower of Qwen3-VL in few operations, for pictures so small that the calls take as long as the sums.
+"""The vision tower of Qwen3-VL in few operations, for images so small that calls cost as much as arithmetic.
 
-The weights are those of the loaded model; the sums are those of transformers' tower, up to their order
-(tests/mind/test_lean_tower.py holds one against the other). What is spared: positions and their embeddings depend on a
-picture's grid alone and are kept; a still picture is two equal moments, so it is embedded once, by the sum of both
-moments' weights; pictures of the same grid attend in one call; queries and keys are turned together; weights are packed
-(``packed.py``) where that pays. Nothing in it waits for a GPU; transformers' tower does so three times a layer.
+It runs on the weights of the loaded model and computes what transformers' tower computes, up to the order of sums. What
+it saves:
 
-For Qwen3-VL. All other towers run as transformers has them (``lean.py``, ``whole.py``).
+* Position embeddings and rotations depend on an image's grid alone. They are computed once per grid and kept.
+* A still image is a video of two equal frames for the tower. Its patch embedding is linear, so each patch is embedded
+  once, by the sum of both frames' weights.
+* Images of the same grid go through as one batch, and attend in one call.
+* Queries and keys are rotated together. GELU and residual sums are part of the matrix products where weights are
+  packed.
+
+Other towers run as transformers has them.
 """
 
 from __future__ import annotations
@@ -18,17 +22,17 @@ from typing import Any
 import torch
 from torch.nn.functional import interpolate, layer_norm, scaled_dot_product_attention
 
-from qwenarm.mind.inference.fused.packed_linear import Linear
+from qwenarm.mind.inference.fused.packed_linear import PackedLinear
 
-GRIDS = 16
-"""Of so many grids the constants are kept."""
+MAX_CACHED_GRIDS = 16
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """What all pictures of one grid share. embedding (patches, hidden): of the places, and the patches' bias. cos and
-    sin (patches, 1, 1, head size) float32 of the rotation; the sines of the first half are negative, as what they are
-    multiplied with is x rolled by half its length.
+class _GridConstants:
+    """What all images of one grid share.
+
+    embedding: (patches, hidden), of the positions, plus the bias of the patch embedding. cos, sin: (patches, 1, 1, head
+    size) float32 of the rotation. sin is negative in its first half: x · cos + roll(x, half) · sin is the rotation.
     """
 
     embedding: torch.Tensor
@@ -38,76 +42,86 @@ class _Grid:
 
 @dataclass(frozen=True)
 class _Block:
-    """Norms are transformers' own modules."""
+    """One layer. The norms are transformers' own modules."""
 
-    before: Any
-    qkv: Linear
-    out: Linear
-    between: Any
-    up: Linear
-    down: Linear
+    attention_norm: Any
+    qkv: PackedLinear
+    out: PackedLinear
+    mlp_norm: Any
+    up: PackedLinear
+    down: PackedLinear
 
 
 @dataclass(frozen=True)
 class _Merger:
-    """Makes one token of each group of patches. wide: the norm is over a group, not over each patch."""
+    """Makes one token of each group of patches. norm_over_group: the norm is over a group, not over each patch."""
 
     norm: Any
-    wide: bool
-    first: Linear
-    second: Linear
+    norm_over_group: bool
+    first: PackedLinear
+    second: PackedLinear
 
 
-class LeanTower:
-    """The tower of a model of transformers, run through its own weights, which do not change meanwhile. packed: whether
-    they are (``packed.py``).
+class FusedVision:
+    """A vision tower, run on the weights of transformers' module, which must not change meanwhile.
+
+    Args:
+        visual: transformers' module.
+        pack: whether to pack its weights.
     """
 
-    def __init__(self, visual: Any, packed: bool = False) -> None:
-        self.visual, self.packed, config = visual, packed, visual.config
+    def __init__(self, visual: Any, pack: bool = False) -> None:
+        self.visual, self.pack, config = visual, pack, visual.config
         self.heads, self.merge = config.num_heads, config.spatial_merge_size
-        weight = visual.patch_embed.proj.weight  # (hidden, channels, moments, patch, patch)
-        self.patch = Linear(weight.float().sum(dim=2).flatten(1).to(weight.dtype), packed=packed)
+        weight = visual.patch_embed.proj.weight  # (hidden, channels, frames, patch, patch)
+        self.patch = PackedLinear(weight.float().sum(dim=2).flatten(1).to(weight.dtype), pack=pack)
         self.blocks = [self._block(block) for block in visual.blocks]
         self.merger, *mergers = (self._merger(part) for part in (visual.merger, *visual.deepstack_merger_list))
-        self.taps = dict(zip(visual.deepstack_visual_indexes, mergers, strict=True))
-        self._grid = lru_cache(maxsize=GRIDS)(self._made)
+        self.deepstack = dict(zip(visual.deepstack_visual_indexes, mergers, strict=True))
+        self._constants = lru_cache(maxsize=MAX_CACHED_GRIDS)(self._constants_of)
 
     @staticmethod
-    def fits(visual: Any) -> bool:
-        """Whether a tower is one of those that can be run this way."""
+    def supports(visual: Any) -> bool:
+        """Whether a tower can be run this way."""
         config = visual.config
         return config.model_type == "qwen3_vl_vision" and config.hidden_act == "gelu_pytorch_tanh"
 
-    def forward(self, pixels: torch.Tensor, grids: torch.Tensor) -> list[torch.Tensor]:
-        """pixels (patches of all, values of one moment), grids (pictures, 3) int64 on the CPU -> the visual tokens
-        (tokens of all, hidden), and such features for each of the language half's first layers (deepstack).
+    def __call__(self, pixels: torch.Tensor, grids: torch.Tensor) -> list[torch.Tensor]:
+        """Encodes images.
+
+        Args:
+            pixels: (patches of all images, values) float.
+            grids: (images, 3) int64 on the CPU, the patches of each image in time, height and width.
+
+        Returns:
+            The visual tokens (tokens of all images, hidden), then as many for each of the first layers of the language
+            model, to be added behind it (DeepStack).
         """
         sizes = [(height, width) for _, height, width in grids.tolist()]
-        pictures = pixels.split([height * width for height, width in sizes])
-        seen = dict[int, torch.Tensor]()
+        images = pixels.split([height * width for height, width in sizes])
+        encoded = dict[int, torch.Tensor]()
         for size in dict.fromkeys(sizes):
-            places = [place for place, own in enumerate(sizes) if own == size]
-            alike = self._see(torch.stack([pictures[place] for place in places]), self._grid(size))
-            seen |= zip(places, alike, strict=True)
-        return list(torch.cat([seen[place] for place in range(len(sizes))], dim=1))
+            indices = [index for index, own in enumerate(sizes) if own == size]
+            batch = self._encode(torch.stack([images[index] for index in indices]), self._constants(size))
+            encoded |= zip(indices, batch, strict=True)
+        return list(torch.cat([encoded[index] for index in range(len(sizes))], dim=1))
 
-    def _see(self, pictures: torch.Tensor, grid: _Grid) -> torch.Tensor:
-        """(pictures, patches, values) -> (pictures, tokens and features, tokens, hidden)."""
-        hidden, features = self.patch(pictures).add_(grid.embedding), []
+    def _encode(self, images: torch.Tensor, grid: _GridConstants) -> torch.Tensor:
+        """(images, patches, values) -> (images, 1 + DeepStack layers, tokens, hidden)."""
+        hidden, features = self.patch(images).add_(grid.embedding), []
         for index, block in enumerate(self.blocks):
-            hidden += self._attend(block, hidden, grid)
-            hidden += block.down(block.up.gelu(_norm(hidden, block.between), "tanh"))
-            if index in self.taps:
-                features.append(_merged(hidden, self.taps[index]))
-        return torch.stack([_merged(hidden, self.merger), *features], dim=1)
+            hidden = block.out.add_to(hidden, self._attend(block, hidden, grid))
+            hidden = block.down.add_to(hidden, block.up.gelu(_normalise(hidden, block.mlp_norm), "tanh"))
+            if index in self.deepstack:
+                features.append(_merge(hidden, self.deepstack[index]))
+        return torch.stack([_merge(hidden, self.merger), *features], dim=1)
 
-    def _attend(self, block: _Block, hidden: torch.Tensor, grid: _Grid) -> torch.Tensor:
-        found = block.qkv(_norm(hidden, block.before)).unflatten(2, (3, self.heads, -1))
-        both = found[:, :, :2].float()
-        turned = (both * grid.cos).addcmul_(both.roll(both.shape[-1] // 2, dims=-1), grid.sin).to(found.dtype)
-        queries, keys, values = (part.transpose(1, 2) for part in (*turned.unbind(2), found[:, :, 2]))
-        return block.out(scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2))
+    def _attend(self, block: _Block, hidden: torch.Tensor, grid: _GridConstants) -> torch.Tensor:
+        qkv = block.qkv(_normalise(hidden, block.attention_norm)).unflatten(2, (3, self.heads, -1))
+        plain = qkv[:, :, :2].float()
+        rotated = (plain * grid.cos).addcmul_(plain.roll(plain.shape[-1] // 2, dims=-1), grid.sin).to(qkv.dtype)
+        queries, keys, values = (part.transpose(1, 2) for part in (*rotated.unbind(2), qkv[:, :, 2]))
+        return scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
 
     def _block(self, block: Any) -> _Block:
         attention, mlp = block.attn, block.mlp
@@ -118,37 +132,38 @@ class LeanTower:
         first, second = map(self._linear, (part.linear_fc1, part.linear_fc2))
         return _Merger(part.norm, part.use_postshuffle_norm, first, second)
 
-    def _linear(self, layer: Any) -> Linear:
-        return Linear(layer.weight, layer.bias, self.packed)
+    def _linear(self, layer: Any) -> PackedLinear:
+        return PackedLinear(layer.weight, layer.bias, self.pack)
 
-    def _made(self, size: tuple[int, int]) -> _Grid:
+    def _constants_of(self, size: tuple[int, int]) -> _GridConstants:
+        """size: patches in height and width."""
         side = self.visual.num_grid_per_side
         table = self.visual.pos_embed.weight.float().view(1, side, side, -1).movedim(3, 1)
         places = interpolate(table, size, mode="bilinear", align_corners=True)[0].movedim(0, 2)
-        lines = (torch.arange(length, dtype=torch.float32, device=table.device) for length in size)
-        rows, columns = torch.meshgrid(*lines, indexing="ij")
+        axes = (torch.arange(length, dtype=torch.float32, device=table.device) for length in size)
+        rows, columns = torch.meshgrid(*axes, indexing="ij")
         angles = torch.stack([rows, columns], dim=2)[..., None] * self.visual.rotary_pos_emb.inv_freq.float()
-        angles = self._in_order(angles.flatten(2))[:, None, None]
+        angles = self._in_merge_order(angles.flatten(2))[:, None, None]
         cos, sin = angles.cos(), angles.sin()
         bias = self.visual.patch_embed.proj.bias
-        embedding = (self._in_order(places) + bias.float()).to(bias.dtype)
-        return _Grid(embedding, torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1))
+        embedding = (self._in_merge_order(places) + bias.float()).to(bias.dtype)
+        return _GridConstants(embedding, torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1))
 
-    def _in_order(self, grid: torch.Tensor) -> torch.Tensor:
-        """(height, width, values) -> (patches, values), those that will be merged next to each other."""
+    def _in_merge_order(self, grid: torch.Tensor) -> torch.Tensor:
+        """(height, width, values) -> (patches, values), patches that will be merged next to each other."""
         cells = grid.unflatten(1, (-1, self.merge)).unflatten(0, (-1, self.merge))
         return cells.transpose(1, 2).flatten(0, 3)
 
 
-def _norm(hidden: torch.Tensor, norm: Any) -> torch.Tensor:
+def _normalise(hidden: torch.Tensor, norm: Any) -> torch.Tensor:
     return layer_norm(hidden, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
-def _merged(hidden: torch.Tensor, merger: _Merger) -> torch.Tensor:
-    """(pictures, patches, hidden) -> (pictures, tokens, hidden of the language half)."""
+def _merge(hidden: torch.Tensor, merger: _Merger) -> torch.Tensor:
+    """(images, patches, hidden) -> (images, tokens, hidden of the language model)."""
     grouped = (len(hidden), -1, merger.first.weight.shape[1])
-    if merger.wide:
-        groups = _norm(hidden.view(grouped), merger.norm)
+    if merger.norm_over_group:
+        groups = _normalise(hidden.view(grouped), merger.norm)
     else:
-        groups = _norm(hidden, merger.norm).view(grouped)
+        groups = _normalise(hidden, merger.norm).view(grouped)
     return merger.second(merger.first.gelu(groups, "none"))

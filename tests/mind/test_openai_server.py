@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from PIL import Image
-from tests.mind.fake_server import ARGUMENTS, CALL, SERVED, FakeServer, Reply, called, said
+from tests.mind.fake_server import ARGUMENTS, CALL, SERVER_OPTIONS, FakeServer, Reply, called, said
 
 from qwenarm.errors import BadInput, ModelUnavailable, UnknownName
-from qwenarm.mind.backends.openai_server import Remote, _key
+from qwenarm.mind.backends.openai_server import OpenAIServer, _key
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
 from qwenarm.mind.prompt.presets import QWEN
 from qwenarm.types import FormatError, ImagePoint, SkillCall
@@ -33,7 +33,7 @@ def ask(server, look, specs):
     """Opens the model, asks it once, and gives the Decision."""
 
     def ask(model="qwen", **options):
-        remote = Remote(server.url, model, backoff_s=0.01, **options)
+        remote = OpenAIServer(server.url, model, backoff_s=0.01, **options)
         observation = look()
         completion = remote.generate([to_prompt(observation, (), specs, remote.family, QWEN)])[0]
         return parse(completion.text, specs, remote.family, frame_sizes(observation, QWEN), finish=completion.finish)
@@ -51,13 +51,13 @@ def ask(server, look, specs):
 )
 def test_numbers_that_make_no_sense(server, option, value):
     with pytest.raises(BadInput, match=option):
-        Remote(server.url, "qwen", **{option: value})
+        OpenAIServer(server.url, "qwen", **{option: value})
 
 
 def test_secrets_stay_out_of_urls():
     for url in ("http://me:S3CRET@localhost:8000", "http://localhost:8000/?key=S3CRET"):
         with pytest.raises(BadInput, match="QWENARM_API_KEY") as caught:
-            Remote(url, "qwen")
+            OpenAIServer(url, "qwen")
         assert "S3CRET" not in str(caught.value)
 
 
@@ -66,26 +66,26 @@ def test_secrets_stay_out_of_urls():
 )
 def test_the_key_goes_into_the_header(server, monkeypatch, key, sent):
     monkeypatch.setenv("QWENARM_API_KEY", key)
-    assert Remote(server.url, "qwen")._line._client.headers["Authorization"] == sent
+    assert OpenAIServer(server.url, "qwen")._connection._client.headers["Authorization"] == sent
 
 
 def test_a_key_that_is_none(server):
     for key in ("schlüssel", "a\nb"):
         with pytest.raises(BadInput, match="characters") as caught:
-            Remote(server.url, "qwen", api_key=key)
+            OpenAIServer(server.url, "qwen", api_key=key)
         assert key not in str(caught.value)
 
 
 def test_a_proxy_that_cannot_be_used(server, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "gopher://localhost:1")
     with pytest.raises(ModelUnavailable, match="No connection"):
-        Remote(server.url, "qwen")
+        OpenAIServer(server.url, "qwen")
 
 
 def test_models_that_cannot_be_told_to_think(server):
     with pytest.raises(BadInput, match="cannot be told to think"):
-        Remote(server.url, "qwen", thinking=True)
-    assert Remote(server.url, "qwen", family="qwen3_5", thinking=True).thinking
+        OpenAIServer(server.url, "qwen", thinking=True)
+    assert OpenAIServer(server.url, "qwen", family="qwen3_5", thinking=True).thinking
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_models_that_cannot_be_told_to_think(server):
 def test_a_published_checkpoint_under_other_names(server, name, family, thinks):
     for listing in ({"id": name}, {"id": "mine", "root": name}):
         server.models = Reply(body={"data": [listing]})
-        remote = Remote(server.url)
+        remote = OpenAIServer(server.url)
         assert (remote.family.name, remote.thinking) == (family, thinks)
         assert remote.describe().get("root", name) == name
         assert not remote.family_from.startswith("assumed")
@@ -109,7 +109,7 @@ def test_a_published_checkpoint_under_other_names(server, name, family, thinks):
 
 def test_a_name_that_only_begins_like_one(server):
     server.models = Reply(body={"data": [{"id": "Qwen2.5-VL-7B-Instruct-robots"}]})
-    assert Remote(server.url).family_from.startswith("assumed")
+    assert OpenAIServer(server.url).family_from.startswith("assumed")
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,14 @@ def test_a_name_that_only_begins_like_one(server):
 def test_a_listing_that_fails_says_why(server, reply, words):
     server.models = reply
     with pytest.raises(ModelUnavailable, match=words):
-        Remote(server.url, backoff_s=0.01)
+        OpenAIServer(server.url, backoff_s=0.01)
 
 
 # --- what is sent
 
 
 def test_the_request(server, look, specs):
-    remote = Remote(server.url + "/", "qwen", api_key="secret")
+    remote = OpenAIServer(server.url + "/", "qwen", api_key="secret")
     observation = look()
     prompt = to_prompt(observation, (), specs, remote.family, QWEN)
     completion = remote.generate([prompt])[0]
@@ -150,7 +150,7 @@ def test_the_request(server, look, specs):
 
 def test_the_key_of_the_environment(server, monkeypatch):
     def sent():
-        Remote(server.url, "qwen")
+        OpenAIServer(server.url, "qwen")
         return server.headers[-1].get("Authorization")
 
     monkeypatch.delenv("QWENARM_API_KEY", raising=False)
@@ -176,7 +176,7 @@ def test_the_common_key_does_not_leave_in_the_open(monkeypatch):
 
 def test_a_batch_keeps_its_order(server, look, specs):
     server.answer = lambda request: said(request["messages"][1]["content"][-1]["text"].splitlines()[1])
-    remote = Remote(server.url, "qwen", concurrency=4)
+    remote = OpenAIServer(server.url, "qwen", concurrency=4)
     prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN) for n in range(12)]
     assert [completion.text for completion in remote.generate(prompts)] == [f"Task: task {n}" for n in range(12)]
     assert remote.generate([]) == []
@@ -184,10 +184,10 @@ def test_a_batch_keeps_its_order(server, look, specs):
 
 def test_a_thinking_checkpoint_gets_room_and_its_own_sampling(server):
     server.models = Reply(body={"data": [{"id": "t", "root": "Qwen/Qwen3-VL-8B-Thinking", "owned_by": "vllm"}]})
-    remote = Remote(server.url)
+    remote = OpenAIServer(server.url)
     assert remote.thinking
-    assert dict(remote._drawn()) == {"temperature": 1.0, "seed": 0, "top_p": 0.95, "top_k": 20}
-    assert not Remote(server.url, temperature=0.0).sampling.temperature
+    assert dict(remote._sampling()) == {"temperature": 1.0, "seed": 0, "top_p": 0.95, "top_k": 20}
+    assert not OpenAIServer(server.url, temperature=0.0).sampling.temperature
 
 
 def test_thinking_is_switched_where_there_is_a_switch(server, ask):
@@ -202,7 +202,7 @@ def test_thinking_is_switched_where_there_is_a_switch(server, ask):
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "qwen3_5"])
 def test_structured_calls_become_text_of_the_family(server, look, specs, family):
-    remote = Remote(server.url, "qwen", family=family)
+    remote = OpenAIServer(server.url, "qwen", family=family)
     text = remote.generate([to_prompt(look(), (), specs, remote.family, QWEN)])[0].text
     assert ("<function=pick>" in text) == (family == "qwen3_5")
     call = parse(text, specs, remote.family, {"front": (480, 640)}).calls[0]
@@ -273,14 +273,14 @@ def test_an_answer_that_was_cut(server, ask):
 
 def test_an_unknown_model_lists_the_served_ones(server):
     with pytest.raises(ModelUnavailable, match=r"lists: qwen, Qwen/Qwen2.5-VL-7B-Instruct, mine.*does not exist"):
-        Remote(server.url, "gpt")
+        OpenAIServer(server.url, "gpt")
     with pytest.raises(ModelUnavailable, match="Say which"):
-        Remote(server.url)
+        OpenAIServer(server.url)
 
 
 def test_the_only_model_needs_no_name(server):
-    server.models = Reply(body={"data": SERVED[:1]})
-    assert Remote(server.url).name == "qwen"
+    server.models = Reply(body={"data": SERVER_OPTIONS[:1]})
+    assert OpenAIServer(server.url).name == "qwen"
 
 
 def test_a_server_without_a_listing(server, ask):
@@ -290,12 +290,12 @@ def test_a_server_without_a_listing(server, ask):
 
 def test_where_the_family_is_known_from(server):
     def known(model, **options):
-        facts = Remote(server.url, model, **options).describe()
+        facts = OpenAIServer(server.url, model, **options).describe()
         return facts["family"], facts["family_from"]
 
     assert known("qwen") == ("qwen3_vl", "the server's listing: Qwen/Qwen3-VL-2B-Instruct")
     assert known("Qwen/Qwen2.5-VL-7B-Instruct")[0] == "qwen2_5_vl"
-    assert known("mine") == ("qwen3_vl", "assumed; give the family if the model is of another")
+    assert known("mine") == ("qwen3_vl", "assumed; say which with family=... if that is wrong")
     assert known("mine", family="qwen3_5") == ("qwen3_5", "given")
     with pytest.raises(UnknownName, match="qwen3_5"):
         known("mine", family="llama")
@@ -307,7 +307,7 @@ def test_a_call_as_the_protocol_had_it_before(server, ask):
 
 
 def test_an_answer_takes_as_long_as_it_was_waited_for(server, look, specs):
-    remote = Remote(server.url, "qwen")
+    remote = OpenAIServer(server.url, "qwen")
     prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN) for n in range(3)]
     server.answer = lambda request: Reply(body=called(), wait_s=0.6 if "task 1" in json.dumps(request) else 0.2)
     first, slow, last = (answer.seconds for answer in remote.generate(prompts))

@@ -1,29 +1,28 @@
-"""The lean language half computes what transformers' layers compute, and leaves them their weights."""
+"""The fused decoder computes what transformers' layers compute, and leaves them their weights."""
 
 import pytest
 import torch
 
 from qwenarm.mind.checkpoints.load import load_model, locate
-from qwenarm.mind.checkpoints.placement import Need, Plan, Room
-from qwenarm.mind.inference.engine import Engine
-from qwenarm.mind.inference.fused.decoder import ROOM, Lean
-from qwenarm.mind.inference.transformers_forward import Whole
+from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, Placement
+from qwenarm.mind.inference.fused.decoder import SPARE_SLOTS, FusedDecoder
+from qwenarm.mind.inference.transformers_forward import TransformersForward
 
 DENSE = ("qwen2_5_vl", "qwen3_vl")
-PLAN = Plan(Room("cpu", (1 << 30,)), "float32", Need(0, 0))
+ON_CPU = Placement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
 WIDTH = 11
-STEPS = ROOM // WIDTH + 2
-"""Past the room that any cache begins with."""
+STEPS = SPARE_SLOTS // WIDTH + 2
+"""More steps than the first cache has room for."""
 close = {"rtol": 1e-4, "atol": 1e-4}
 
 
 @pytest.fixture(scope="module", params=(*DENSE, "bundled"))
 def both(request, save_tiny, tmp_path_factory):
-    """The same weights, run lean and run whole."""
-    folder = tmp_path_factory.mktemp("lean") / request.param
+    """The same weights, run fused and by transformers."""
+    folder = tmp_path_factory.mktemp("decoder") / request.param
     source = request.param if request.param == "bundled" else str(save_tiny(folder, request.param))
-    lean, whole = (load_model(locate(source), PLAN) for _ in range(2))
-    return Lean(lean), Whole(whole)
+    fused, plain = (load_model(locate(source), ON_CPU) for _ in range(2))
+    return FusedDecoder(fused), TransformersForward(plain)
 
 
 def asked(rows, width, seed):
@@ -34,8 +33,8 @@ def asked(rows, width, seed):
 
 
 def test_a_prefix_a_batch_with_gaps_and_many_steps(both):
-    for lean, whole in zip(*(logits_of(passes) for passes in both), strict=True):
-        torch.testing.assert_close(lean, whole, **close)
+    for fused, plain in zip(*(logits_of(passes) for passes in both), strict=True):
+        torch.testing.assert_close(fused, plain, **close)
 
 
 @torch.inference_mode()
@@ -46,11 +45,11 @@ def logits_of(passes, device="cpu"):
 
     def forward(ids, places, mask, cache):
         shown = None if mask is None else mask.to(device)
-        found.append(passes.forward(ids.to(device), places.to(device), shown, cache).cpu().clone())
+        found.append(passes(ids.to(device), places.to(device), shown, cache).cpu().clone())
 
     found, prefix = [], passes.new_cache()
     forward(*asked(1, 7, 0), None, prefix)
-    cache = passes.copy(prefix, 3, 5)
+    cache = passes.copy_cache(prefix, 3, 5)
     mask = torch.ones(3, 12, dtype=torch.bool)
     mask[0, 7:9] = mask[2, 7:8] = False
     ids, places = asked(3, 5, 1)
@@ -74,19 +73,19 @@ def logits_of(passes, device="cpu"):
 @torch.inference_mode()
 def test_frames_are_seen_alike(both):
     vision = both[0].model.config.vision_config
-    ids, grid = torch.tensor([[9, *[both[0].image] * 4, 10]]), torch.tensor([[1, 4, 4]])
+    ids, grid = torch.tensor([[9, *[both[0].image_token] * 4, 10]]), torch.tensor([[1, 4, 4]])
     pixels = torch.randn(16, 3 * vision.patch_size**2, generator=torch.Generator().manual_seed(0))
     places = torch.arange(6).expand(3, 1, -1)
-    lean, whole = (passes.forward(ids, places, None, passes.new_cache(), pixels, grid) for passes in both)
-    torch.testing.assert_close(lean, whole, **close)
+    fused, plain = (passes(ids, places, None, passes.new_cache(), pixels, grid) for passes in both)
+    torch.testing.assert_close(fused, plain, **close)
 
 
 @torch.inference_mode()
 def test_transformers_layers_keep_their_weights(both):
-    lean, whole = both
+    fused, plain = both
     ids, _ = asked(2, 6, 3)
-    torch.testing.assert_close(lean.model(input_ids=ids).logits, whole.model(input_ids=ids).logits, **close)
-    for layer, parts in zip(lean.layers, lean.text.layers, strict=True):
+    torch.testing.assert_close(fused.model(input_ids=ids).logits, plain.model(input_ids=ids).logits, **close)
+    for layer, parts in zip(fused.layers, fused.text.layers, strict=True):
         assert (
             layer.qkv.weight.untyped_storage().data_ptr() == parts.self_attn.k_proj.weight.untyped_storage().data_ptr()
         )
@@ -96,8 +95,8 @@ def test_transformers_layers_keep_their_weights(both):
 
 
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5"])
-def test_only_dense_layers_on_one_device_are_run_this_way(save_tiny, tmp_path, kind):
-    model = load_model(locate(str(save_tiny(tmp_path / kind, kind))), PLAN)
-    assert isinstance(Engine(model).passes, Lean) == (kind in DENSE)
+def test_only_dense_models_on_one_device_are_supported(save_tiny, tmp_path, kind):
+    model = load_model(locate(str(save_tiny(tmp_path / kind, kind))), ON_CPU)
+    assert FusedDecoder.supports(model) == (kind in DENSE)
     model.hf_device_map = {"": 0}
-    assert isinstance(Engine(model).passes, Whole)
+    assert not FusedDecoder.supports(model)

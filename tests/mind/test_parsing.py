@@ -10,7 +10,7 @@ import pytest
 
 from qwenarm.mind.coordinates import decode
 from qwenarm.mind.families import FAMILIES, family_named
-from qwenarm.mind.parsing.extract_calls import NOTE_LOOSE, NOTE_SHAPE, NOTE_UNCLOSED, NOTE_UNTAGGED
+from qwenarm.mind.parsing.extract_calls import NOTE_SHAPE, NOTE_TOLERANT, NOTE_UNCLOSED, NOTE_UNTAGGED
 from qwenarm.mind.parsing.parse import parse
 from qwenarm.mind.parsing.validate_call import (  # fmt: skip
     NOTE_BOX,
@@ -65,11 +65,11 @@ READABLE = {
     "xml without its closing": (tagged(XML.removesuffix("</function>")), PICK, (NOTE_UNCLOSED,)),
     "xml with names in quotes": (tagged(XML.replace("=pick", '="pick"').replace("=at", '="at"')), PICK, ()),
     "xml with name attributes": (tagged(XML.replace("=pick", ' name="pick"').replace("=at", ' name="at"')), PICK, ()),
-    "single quotes": (tagged(CALL.replace('"', "'")), PICK, (NOTE_LOOSE,)),
-    "trailing commas": (tagged(CALL.replace("}", ",}").replace("]", ",]")), PICK, (NOTE_LOOSE,)),
-    "bare keys": (tagged(re.sub(r'"(\w+)":', r"\1:", CALL)), PICK, (NOTE_LOOSE,)),
+    "single quotes": (tagged(CALL.replace('"', "'")), PICK, (NOTE_TOLERANT,)),
+    "trailing commas": (tagged(CALL.replace("}", ",}").replace("]", ",]")), PICK, (NOTE_TOLERANT,)),
+    "bare keys": (tagged(re.sub(r'"(\w+)":', r"\1:", CALL)), PICK, (NOTE_TOLERANT,)),
     "chinese punctuation": (
-        tagged("｛“name”：“pick”，“arguments”：｛“at”：｛“label”：“red cube”，“point_2d”：【512，430】｝｝｝"), PICK, (NOTE_LOOSE,),
+        tagged("｛“name”：“pick”，“arguments”：｛“at”：｛“label”：“red cube”，“point_2d”：【512，430】｝｝｝"), PICK, (NOTE_TOLERANT,),
     ),
     "a chinese label stays": (
         at('{"label": "红色，方块：", "point_2d": [512, 430]}'), SkillCall("pick", {"at": ImagePoint(0.512, 0.43, "红色，方块：")}), (),

@@ -5,16 +5,16 @@ import torch
 from torch.nn.functional import gelu, linear
 
 from qwenarm.mind.checkpoints.load import load_model, locate
-from qwenarm.mind.checkpoints.placement import Need, Plan, Room
-from qwenarm.mind.inference.fused import packed_linear as packed
-from qwenarm.mind.inference.fused.decoder import Lean
+from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, Placement
+from qwenarm.mind.inference.fused import packed_linear
+from qwenarm.mind.inference.fused.decoder import FusedDecoder
 
-PLAN = Plan(Room("cpu", (1 << 30,)), "float32", Need(0, 0))
+ON_CPU = Placement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
 
 
 @pytest.fixture
 def model(save_tiny, tmp_path):
-    return load_model(locate(str(save_tiny(tmp_path / "model"))), PLAN)
+    return load_model(locate(str(save_tiny(tmp_path / "model"))), ON_CPU)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -24,31 +24,33 @@ def test_a_packed_layer_is_the_layer(model, biased, transposed):
     source = torch.Generator().manual_seed(0)
     weight, bias = torch.randn(40, 24, generator=source), torch.randn(40, generator=source) if biased else None
     weight = weight.t().contiguous().t() if transposed else weight
-    for part in (packed.Linear(weight, bias, packed.packs(model)), packed.Linear(weight, bias)):
+    for part in (
+        packed_linear.PackedLinear(weight, bias, packed_linear.can_pack(model)),
+        packed_linear.PackedLinear(weight, bias),
+    ):
         for shape in ((1, 1), (1, 3), (2, 70), (3, 1)):
             x = torch.randn(*shape, 24, generator=source)
             expected = linear(x, weight, bias)
             torch.testing.assert_close(part(x), expected, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(part.add_to(expected, x), 2 * expected, rtol=1e-5, atol=1e-5)
             for form in ("none", "tanh"):
                 torch.testing.assert_close(part.gelu(x, form), gelu(expected, approximate=form), rtol=1e-5, atol=1e-5)
 
 
 def test_large_models_and_other_numbers_are_left_alone(model, monkeypatch):
     here = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX")
-    assert packed.packs(model) == here
-    monkeypatch.setattr(packed, "PACKED", 1000)
-    assert not packed.packs(model)
+    assert packed_linear.can_pack(model) == here
+    monkeypatch.setattr(packed_linear, "MAX_PACKED_BYTES", 1000)
+    assert not packed_linear.can_pack(model)
     monkeypatch.undo()
-    assert not packed.packs(model.to(torch.bfloat16))
+    assert not packed_linear.can_pack(model.to(torch.bfloat16))
 
 
 @torch.inference_mode()
 def test_a_model_computes_alike_packed_and_plain(model, monkeypatch):
     ids, places = torch.tensor([[5, 6, 7]]), torch.arange(3).expand(3, 1, -1)
-    small = Lean(model)
-    found = small.forward(ids, places, None, small.new_cache())
-    monkeypatch.setattr(packed, "PACKED", 0)
-    large = Lean(model)
-    assert not large.packed
-    assert large.layers[0].qkv.packed is None
-    torch.testing.assert_close(large.forward(ids, places, None, large.new_cache()), found, rtol=1e-4, atol=1e-4)
+    packing = FusedDecoder(model)
+    expected = packing(ids, places, None, packing.new_cache())
+    monkeypatch.setattr(packed_linear, "MAX_PACKED_BYTES", 0)
+    plain = FusedDecoder(model)
+    torch.testing.assert_close(plain(ids, places, None, plain.new_cache()), expected, rtol=1e-4, atol=1e-4)

@@ -8,7 +8,7 @@ import torch
 
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.backends.local import QwenVL
-from qwenarm.mind.constrained import lark as grammar
+from qwenarm.mind.constrained import lark
 from qwenarm.mind.inference.answer import Answer
 from qwenarm.mind.prompt.messages import parse, to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED
@@ -157,7 +157,7 @@ def test_answers_are_constrained_where_they_can_be(tiny, prompts, monkeypatch, w
     assert model.describe()["constrained"] is (wanted is not False)
     free = replace(prompts[0], tools=())
     assert not model.generate([free])[0].text.startswith("<tool_call>")
-    monkeypatch.setattr(grammar, "available", lambda: False)
+    monkeypatch.setattr(lark, "available", lambda: False)
     if wanted:
         with pytest.raises(ModelUnavailable, match="llguidance"):
             QwenVL(str(tiny), device="cpu", constrained=True)

