@@ -50,7 +50,7 @@ def test_an_evaluation_counts_compares_and_reports():
     assert [(score.rate.k, score.rate.n) for score in oracle.scores] == [(2, 2)]
     assert "100.0%" in str(oracle) and "put" in str(oracle)
     assert oracle.report().is_file()
-    assert oracle.compare(idle)
+    assert "exact McNemar" in str(oracle.compare(idle))
     again = qa.evaluate("oracle", tasks=["put"], seeds=2)
     assert again.rows == oracle.rows, "what is in the ledger is not played again"
 

@@ -20,17 +20,17 @@ from qwenarm.registry import list_names
 
 if TYPE_CHECKING:
     from qwenarm import tasks
-    from qwenarm.api.episodes import PlayedEpisode, load_model, make_env, run
+    from qwenarm.api.episodes import Film, PlayedEpisode, load_model, make_env, run
     from qwenarm.api.evaluations import Evaluation, evaluate
     from qwenarm.types import Decision, Episode, ImagePoint, Observation, Outcome, RunConfig, SkillCall, Turn
 
 __version__ = "0.1.0"
 __all__ = [
-    "Decision", "Episode", "Evaluation", "ImagePoint", "Observation", "Outcome", "PlayedEpisode", "RunConfig",
+    "Decision", "Episode", "Evaluation", "Film", "ImagePoint", "Observation", "Outcome", "PlayedEpisode", "RunConfig",
     "SkillCall", "Turn", "evaluate", "load_model", "make_env", "run", "tasks",
 ]  # fmt: skip
 _IN_API = {
-    **dict.fromkeys(("PlayedEpisode", "load_model", "make_env", "run"), "qwenarm.api.episodes"),
+    **dict.fromkeys(("Film", "PlayedEpisode", "load_model", "make_env", "run"), "qwenarm.api.episodes"),
     **dict.fromkeys(("Evaluation", "evaluate"), "qwenarm.api.evaluations"),
 }
 

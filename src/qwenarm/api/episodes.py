@@ -10,16 +10,27 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, UnknownName
 from qwenarm.types import Episode, Observation, RunConfig, SkillCall, Turn
 
 if TYPE_CHECKING:
+    from qwenarm.display.film import FilmRecorder
     from qwenarm.env import ArmEnv
     from qwenarm.episode.watchers import Watcher
     from qwenarm.mind.backends import Backend
 
 PolicyFunction = Callable[[Observation, Sequence[Turn]], "SkillCall | Iterable[SkillCall]"]
 """The simplest policy: (observation, history) -> calls."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """How an episode is filmed: speed 1, 2 or 4; size "720p" or "1080p"; the camera; format "mp4" or "gif"."""
+
+    speed: int = 2
+    size: str = "720p"
+    camera: str = "wide"
+    format: str = "mp4"
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ def run(
     perturbations: str = "",
     clock: str = "paused",
     cameras: str = "",
-    film: bool = True,
+    film: bool | Film = True,
     folder: Path | str | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> PlayedEpisode:
@@ -66,7 +77,7 @@ def run(
         perturbations: with strengths, such as "look:2,words:1".
         clock: what the world does while the policy thinks: "paused", "latency:SECONDS" or "wall".
         cameras: shown to the model, separated by commas; "" for those of its preset.
-        film: write an MP4.
+        film: whether an MP4 is written, or which film.
         folder: for the files; by default runs/TIME-TASK-SEED.
         watchers: told of every event while the episode is played.
 
@@ -105,7 +116,7 @@ def play_into(
     config: RunConfig,
     seed: int,
     folder: Path | str | None = None,
-    film: bool = True,
+    film: bool | Film = True,
     watchers: Sequence[Watcher] = (),
     backend: Backend | None = None,
 ) -> tuple[PlayedEpisode, BaseException | None]:
@@ -115,7 +126,7 @@ def play_into(
         config: what is played.
         seed: of the scene.
         folder: for the files; by default runs/TIME-TASK-SEED.
-        film: write an MP4.
+        film: whether an MP4 is written, or which film.
         watchers: told of every event while the episode is played.
         backend: the model; by default the one that ``config`` names is loaded.
 
@@ -123,7 +134,6 @@ def play_into(
         The episode, and the failure of its model or the Ctrl-C that ended it, otherwise None.
     """
     from qwenarm.display.episode_page import write_page
-    from qwenarm.display.film import FilmRecorder
     from qwenarm.episode.drive import play_alone
     from qwenarm.episode.trace import Trace
     from qwenarm.factory import check_playable, make_backend, perform
@@ -131,7 +141,7 @@ def play_into(
     check_playable(config, seed)  # before a model is loaded
     backend = backend or make_backend(config)
     trace = Trace(Path(folder) if folder else new_folder(f"{config.task.replace(':', '-')}-{seed}"))
-    recorder = FilmRecorder(trace.folder / "film.mp4") if film else None
+    recorder = _recorder(trace.folder, film if isinstance(film, Film) else Film()) if film else None
     try:
         episode, stopped = play_alone(
             perform(config, seed, backend, [*watchers, *([recorder] if recorder else [])]), backend
@@ -141,9 +151,18 @@ def play_into(
             recorder.close()  # even after an error the file can be watched
     trace.append(episode)
     filmed = recorder.path if recorder and recorder.written else None
-    page = write_page(episode, trace.folder / "page.html", filmed)
+    speed, shown = (recorder.speed, filmed) if recorder and recorder.path.suffix == ".mp4" else (1, None)
+    page = write_page(episode, trace.folder / "page.html", shown, speed)  # a page shows no GIF
     known = {field.name: getattr(episode, field.name) for field in fields(Episode)}
     return PlayedEpisode(**known, folder=trace.folder, page=page, film=filmed), stopped
+
+
+def _recorder(folder: Path, film: Film) -> FilmRecorder:
+    from qwenarm.display.film import SIZES, FilmRecorder
+
+    if film.size not in SIZES:
+        raise UnknownName("film size", film.size, SIZES)
+    return FilmRecorder(folder / f"film.{film.format}", film.speed, SIZES[film.size], film.camera)
 
 
 def new_folder(name: str) -> Path:

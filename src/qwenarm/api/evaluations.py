@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -14,10 +15,31 @@ from qwenarm.registry import is_foreign, list_names, load
 from qwenarm.types import RunConfig
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from qwenarm.evaluation.evaluate import Plan, Score
     from qwenarm.evaluation.ledger import Row
+
+
+@dataclass(frozen=True)
+class Printable:
+    """A table that prints itself in a terminal and shows itself in a notebook."""
+
+    renderable: RenderableType
+
+    def __rich__(self) -> RenderableType:
+        return self.renderable
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=120, color_system=None)
+        with console.capture() as captured:
+            console.print(self.renderable)
+        return captured.get()
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 @dataclass(frozen=True)
@@ -34,19 +56,17 @@ class Evaluation:
     rows: tuple[Row, ...]
     scores: tuple[Score, ...]
 
-    def table(self) -> Table:
-        """The success rates with their intervals, as a table for terminal or notebook."""
+    def table(self) -> Printable:
+        """The success rates with their intervals."""
         from qwenarm.display.progress import score_table
 
-        return score_table(self.scores)
+        return Printable(score_table(self.scores))
 
     def __str__(self) -> str:
-        from rich.console import Console
+        return str(self.table())
 
-        console = Console(width=120, color_system=None)
-        with console.capture() as captured:
-            console.print(self.table())
-        return captured.get()
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
     def to_pandas(self) -> Any:
         """A pandas.DataFrame with one line per episode: its key, policy, outcome, success and progress.
@@ -66,7 +86,7 @@ class Evaluation:
         frame["success"] = frame["outcome"] == "success"
         return frame
 
-    def compare(self, other: Evaluation, policy: str = "", other_policy: str = "") -> Table:
+    def compare(self, other: Evaluation, policy: str = "", other_policy: str = "") -> Printable:
         """The paired comparison with another evaluation on the seeds that both played.
 
         Args:
@@ -81,7 +101,7 @@ class Evaluation:
         from qwenarm.report.numbers import compare_runs
 
         _, table = compare_runs(self.folder, other.folder, policy, other_policy)
-        return printed(table, 120)
+        return Printable(printed(table, 120))
 
     def report(self, folder: Path | str | None = None) -> Path:
         """Writes the static site about this evaluation, by default into its own folder; returns its index.html."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -42,7 +42,11 @@ def run(
     out_folder: Annotated[
         Path | None, arg(name="out", help="folder for the results; default runs/TIME-TASK-SEED")
     ] = None,
-    film: Annotated[bool, arg(help="record an MP4")] = True,
+    film: Annotated[bool, arg(help="record a film")] = True,
+    film_speed: Annotated[int, arg(help="1, 2 or 4 times the speed of the arm")] = 2,
+    film_size: Annotated[Literal["720p", "1080p"], arg(help="size of the film")] = "720p",
+    film_camera: Annotated[str, arg(help="camera of the film: wide, front, overhead or wrist")] = "wide",
+    film_format: Annotated[Literal["mp4", "gif"], arg(help="format of the film")] = "mp4",
     perturbations: Perturbed = "",
     cameras: Cameras = "",
 ) -> int:
@@ -50,7 +54,7 @@ def run(
 
     Example: qwenarm run "put the red cube in the blue bowl" --seed 3
     """
-    from qwenarm.api.episodes import play_into
+    from qwenarm.api.episodes import Film, play_into
     from qwenarm.display.terminal import LiveView
     from qwenarm.factory import assumed
     from qwenarm.perturbations import parse
@@ -68,7 +72,8 @@ def run(
         clock=clock,
         cameras=cameras,
     )
-    episode, stopped = play_into(config, seed, out_folder, film, [LiveView(out)])
+    filmed = film and Film(film_speed, film_size, film_camera, film_format)
+    episode, stopped = play_into(config, seed, out_folder, filmed, [LiveView(out)])
     for line in filter(None, (assumed(episode.run.policy), *episode.run.watcher_failures)):
         out.print(line, style="yellow")
     if episode.film:
