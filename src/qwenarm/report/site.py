@@ -15,7 +15,7 @@ from PIL import Image
 
 from qwenarm.display import html
 from qwenarm.display.episode_page import page_values
-from qwenarm.episode.trace import read_at
+from qwenarm.episode.trace import picture_path, read_at
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import Cell
 from qwenarm.report import figures, tables
@@ -228,9 +228,7 @@ class _Pictures:
             OSError: when there is no such picture.
         """
         if name not in self._arrays:
-            if not (self.folder / name).resolve().is_relative_to(self.folder.resolve()):
-                raise ValueError(f"{name!r} lies outside of the run's folder")
-            with Image.open(self.folder / name) as picture:
+            with Image.open(picture_path(self.folder, name)) as picture:
                 width, height = picture.size
             self._arrays[name] = np.broadcast_to(np.uint8(0), (height, width, 3))
         return self._arrays[name]
