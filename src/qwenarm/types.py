@@ -269,7 +269,7 @@ class Episode:
 
     progress: of the goal, in [0, 1], when the episode ended. final_hash: sha256 of the final qpos and qvel bytes, which
     a replay must reproduce; "" if there was no world. detail: why it crashed, or why nobody could judge it.
-    last_frames: what the policy's cameras show when the episode is over; () if it crashed before.
+    last_frames: what the policy's cameras show when the episode is over; () if it crashed.
     """
 
     run: RunInfo

@@ -137,7 +137,7 @@ def hostile(episode: Episode) -> Episode:
     config = RunConfig(EVIL, arm=EVIL, policy=EVIL, model=EVIL, altitude=EVIL, words=EVIL, cameras=EVIL)
     evil = {EVIL: EVIL}
     run = RunInfo(config, 7, EVIL, evil, (EVIL,), EVIL, evil, watcher_failures=(EVIL,))
-    words, last = {name: EVIL for name in ("instruction", "final_hash", "detail")}, (Frame(picture(0), EVIL),)
+    words, last = dict.fromkeys(("instruction", "final_hash", "detail"), EVIL), (Frame(picture(0), EVIL),)
     return replace(episode, run=run, turns=turns, last_frames=last, **words)
 
 

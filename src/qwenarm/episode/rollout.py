@@ -26,7 +26,6 @@ from qwenarm.types import (
     Completion,
     Decision,
     Episode,
-    Frame,
     Observation,
     Outcome,
     Prompt,
@@ -87,7 +86,7 @@ def play(
         Stopped: Ctrl-C after the first turn, with what was played. Before it, the KeyboardInterrupt itself.
     """
     tell, turns, outcome, detail = Tell(env, watchers), list[Turn](), Outcome.OUT_OF_TURNS, ""
-    clock, progress, stop, last_frames = parse_clock(run.config.clock), 0.0, None, tuple[Frame, ...]()
+    clock, progress, stop = parse_clock(run.config.clock), 0.0, None
     try:
         run = replace(run, policy=dict(policy.describe()), cameras=tuple(policy.cameras))
         env.reset(seed=run.seed)
@@ -97,7 +96,6 @@ def play(
             tell("turned", turns[-1])
             outcome = _ending(turns)
         settle(env.body)
-        last_frames = observe(env, policy).frames
         outcome, progress = _judge(env, outcome), _progress(env)
         detail = env.setup.unjudged if outcome is Outcome.UNJUDGED else ""
         run = replace(run, task_metrics=_task_metrics(env))
@@ -116,6 +114,7 @@ def play(
     if has_world:
         run = replace(run, metrics=tell.metrics(turns), seconds=tell.own_seconds())
     run = replace(run, watcher_failures=tuple(tell.failures))
+    last_frames = observe(env, policy).frames if outcome is not Outcome.CRASHED else ()  # its time is not the episode's
     words, final_hash = (env.setup.instruction, env.body.final_hash()) if has_world else ("", "")
     episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail, last_frames)
     if has_world:
