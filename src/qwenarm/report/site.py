@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jinja2 import UndefinedError
 from PIL import Image
 
 from qwenarm.display import html
@@ -95,7 +96,7 @@ class Site:
             values = page_values(episode, film, lambda frame: f"../../{pictures.keep(frame)}", trail)
             (self.out / name).parent.mkdir(parents=True, exist_ok=True)
             html.write(self.out / name, "episode", **values)
-        except (BadInput, LookupError, TypeError, ValueError, AttributeError) as error:
+        except (BadInput, UndefinedError, LookupError, TypeError, ValueError, AttributeError) as error:
             (self.out / name).unlink(missing_ok=True)
             return f"No page for line {record.line + 1} of {entrant.run.name}: {error}"
         self.written.add(name)
