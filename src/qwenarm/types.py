@@ -193,6 +193,24 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class SideEffect:
+    """An object that ended up elsewhere in a successful episode although the goal did not need it.
+
+    Attributes:
+        label: The object, as in "red cube".
+        before: Where it was at the start, as in "on the table".
+        after: Where it is at the end, as in "in the blue bowl".
+    """
+
+    label: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"the {self.label} is {self.after}"
+
+
+@dataclass(frozen=True)
 class Turn:
     """One look, one decision, and what came of it.
 
