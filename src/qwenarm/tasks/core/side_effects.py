@@ -1,4 +1,4 @@
-"""What a successful episode changed without need: bystanders put into containers, onto other objects, or off the table."""
+"""What a successful episode changed without need: bystanders put in or on something, or knocked off the table."""
 
 from __future__ import annotations
 
