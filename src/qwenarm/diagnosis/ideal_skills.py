@@ -22,11 +22,11 @@ from qwenarm.body.simulation import Body
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.diagnosis.ground_truth import ObjectViews
 from qwenarm.episode.rollout import execute
-from qwenarm.skills.failure import SkillFailure, Moves
+from qwenarm.skills.failure import Moves, SkillFailure
 from qwenarm.skills.grasp import SNAP_DISTANCE_M
 from qwenarm.skills.heightmap import world_point
 from qwenarm.skills.motion import go_home, set_fingers
-from qwenarm.skills.placement import MAX_SHIFT_M, SUPPORT_SNAP_M, OBJECT_CLEARANCE_M, ROUND_RIM_M, SQUARE_RIM_M
+from qwenarm.skills.placement import MAX_SHIFT_M, OBJECT_CLEARANCE_M, ROUND_RIM_M, SQUARE_RIM_M, SUPPORT_SNAP_M
 from qwenarm.types import ImagePoint, SkillCall, SkillResult
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _movable_at(body: Body, point: ImagePoint, spot: np.ndarray) -> str:
 
 
 def _graspable_at(body: Body, point: ImagePoint, spot: np.ndarray) -> str:
-    """What the hand takes at a point: of a tower its top. Raises SkillFailure if there is nothing that fits into the hand."""
+    """What the hand takes at a point: of a tower its top. Raises SkillFailure if nothing there fits into the hand."""
     state, name = body.state(), _movable_at(body, point, spot)
     if state[name].spec.container:
         raise SkillFailure("too wide to grasp")
@@ -236,7 +236,12 @@ def _resting_place(state: WorldState, thing: ObjectState, base: ObjectState | No
 def _along_wall(thing: ObjectState, base: ObjectState) -> list[np.ndarray]:
     """(2,) m each: places for an object inside a container, first along its wall, then nearer to its middle."""
     is_round = base.spec.shape == "bowl"
-    reach = CONTAINER_HALF_WIDTH_M[base.spec.shape] - (ROUND_RIM_M if is_round else SQUARE_RIM_M) - thing.spec.size / 2 - OBJECT_CLEARANCE_M
+    reach = (
+        CONTAINER_HALF_WIDTH_M[base.spec.shape]
+        - (ROUND_RIM_M if is_round else SQUARE_RIM_M)
+        - thing.spec.size / 2
+        - OBJECT_CLEARANCE_M
+    )
     angles = np.arange(12 if is_round else 8) * 2 * math.pi / (12 if is_round else 8)
     unit = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     unit = unit if is_round else unit / np.abs(unit).max(axis=1, keepdims=True)  # of a square: its corners and sides

@@ -181,4 +181,6 @@ class UnlimitedSafety(Safety):
 
     def limit(self, wish: Control, last: ServoTarget, measured: np.ndarray) -> tuple[ServoTarget, tuple[str, ...]]:
         qpos, gripper = self._finite(wish, last, [])
-        return ServoTarget(qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, float(np.clip(gripper, 0.0, self.arm.max_gap))), ()
+        return ServoTarget(
+            qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, float(np.clip(gripper, 0.0, self.arm.max_gap))
+        ), ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from qwenarm.body.objects.spec import FIXED
+from qwenarm.body.objects.spec import FIXED_SHAPES
 from qwenarm.body.state import WorldState
 from qwenarm.tasks.core.goal import Goal
 from qwenarm.types import SideEffect
@@ -28,7 +28,11 @@ def side_effects(goal: Goal, start: WorldState, end: WorldState) -> Iterator[Sid
     """
     for name, thing in start.objects.items():
         before, after = _support(start, name), _support(end, name)
-        if thing.spec.shape in FIXED or before == after or (after == TABLE and _was_cleared(start, end, name, before)):
+        if (
+            thing.spec.shape in FIXED_SHAPES
+            or before == after
+            or (after == TABLE and _was_cleared(start, end, name, before))
+        ):
             continue
         if goal.success(replace(end, objects={**end.objects, name: thing})):
             yield SideEffect(thing.spec.label, _words(start, before), _words(end, after))
