@@ -10,6 +10,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
+import qwenarm
 from qwenarm.env import ArmEnv
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.registry import list_names
@@ -134,12 +135,52 @@ def test_ee_delta_shifts_the_hand():
     assert abs(2 * np.arccos(abs(after.tcp_quat @ before.tcp_quat)) - 0.5) < 0.05
 
 
-def test_an_episode_is_truncated_and_its_rewards_add_up_to_its_progress():
-    env = ArmEnv(cameras=(), max_episode_steps=5)
+@pytest.mark.parametrize("limit", [5, 1300])
+def test_an_episode_is_truncated_after_as_many_steps_as_told(limit):
+    for env in (make(cameras=(), max_episode_steps=limit), ArmEnv(cameras=(), max_episode_steps=limit)):
+        env.reset(seed=0)
+        home = np.append(inner(env).body.hold().qpos, 0.08).astype(np.float32)
+        assert [step for step in range(1, limit + 1) if env.step(home)[3]] == [limit]
+        assert env.get_wrapper_attr("_max_episode_steps") == limit
+    assert make(cameras=()).get_wrapper_attr("_max_episode_steps") == qwenarm.MAX_EPISODE_STEPS
+
+
+def test_rewards_add_up_to_the_progress():
+    env = ArmEnv(cameras=())
     env.reset(seed=0)
-    ends = [env.step(env.action_space.sample())[1:4] for _ in range(5)]
-    assert [truncated for _, _, truncated in ends] == [False] * 4 + [True]
-    assert sum(reward for reward, _, _ in ends) == 0.0
+    steps = [env.step(env.action_space.sample()) for _ in range(5)]
+    assert sum(reward for _, reward, *_ in steps) == steps[-1][4]["progress"] == 0.0
+
+
+def test_a_spec_survives_json():
+    options = {
+        "cameras": ["front", "wrist"], "frame_size": [24, 32], "combos": [["red", "cube"], ["blue", "bowl"]],
+        "perturbations": [["look", 2]], "max_episode_steps": 7,
+    }  # fmt: skip
+    spec = make(**options).spec
+    assert spec is not None
+    again = gymnasium.make(gymnasium.envs.registration.EnvSpec.from_json(spec.to_json()))
+    assert again.get_wrapper_attr("_max_episode_steps") == 7
+    assert same(play(make(**options), seed=2, steps=2), play(again, seed=2, steps=2))
+
+
+@pytest.mark.render
+@pytest.mark.parametrize("task", ["put", "rearrange"])
+def test_info_has_the_same_keys_after_a_reset_and_after_a_step(task):
+    env = make(task.title())
+    info = env.reset(seed=1)[1]
+    assert set(info) == set(env.step(env.action_space.sample())[4])
+    assert ("goal" in info) == (task == "rearrange")
+
+
+@pytest.mark.parametrize("control", ["joint", "ee_delta"])
+@pytest.mark.parametrize("surplus", [-1, 1])
+def test_an_action_of_the_wrong_shape_is_refused(control, surplus):
+    env = ArmEnv(cameras=(), control=control)
+    env.reset(seed=0)
+    (size,) = env.action_space.shape
+    with pytest.raises(BadInput, match=str(size + surplus)):
+        env.step(np.zeros(size + surplus, np.float32))
 
 
 def test_success_terminates():
@@ -187,6 +228,8 @@ def test_an_unjudged_instruction_never_succeeds():
         ({"control": "torque"}, UnknownName, "ee_delta"),
         ({"cameras": ("back",)}, UnknownName, "overhead"),
         ({"render_mode": "human"}, UnknownName, "rgb_array"),
+        ({"frame_size": (0, 256)}, BadInput, "height and a width"),
+        ({"frame_size": [64]}, BadInput, "height and a width"),
         ({"words": "put the purple elephant in the bowl"}, BadInput, "purple elephant"),
     ],
 )

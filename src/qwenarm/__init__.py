@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from qwenarm.types import Decision, Episode, ImagePoint, Observation, Outcome, RunConfig, SkillCall, Turn
 
 __version__ = "0.1.0"
+MAX_EPISODE_STEPS = 1200
+"""After so many control periods, one minute, an episode is truncated, unless ``gymnasium.make`` is told otherwise."""
 __all__ = [
     "Decision", "Episode", "Evaluation", "Film", "ImagePoint", "Observation", "Outcome", "PlayedEpisode", "RunConfig",
     "SkillCall", "Turn", "evaluate", "load_model", "make_env", "run", "tasks",
@@ -52,7 +54,12 @@ def _register_tasks() -> None:
     """One Gymnasium id per task. The environment's module is named, not imported, so this costs nothing."""
     for task in list_names("tasks"):
         name = task.title().replace("_", "")
-        register(id=f"qwenarm/{name}-v0", entry_point="qwenarm.env:ArmEnv", kwargs={"task": task})
+        register(
+            id=f"qwenarm/{name}-v0",
+            entry_point="qwenarm.env:ArmEnv",
+            kwargs={"task": task, "max_episode_steps": None},  # the wrapper that gymnasium.make adds counts instead
+            max_episode_steps=MAX_EPISODE_STEPS,
+        )
 
 
 _register_tasks()

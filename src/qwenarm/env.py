@@ -7,14 +7,16 @@ Observation: {"pixels": {camera: (H, W, 3) uint8}, "agent_pos": (n + 1,) float32
 * control="ee_delta": (7,) in [-1, 1]: the hand's shift in x, y, z (1 = 2 cm) and turn about x, y, z (1 = 0.1 rad), in
   the world frame, and the fingers (-1 closed, 1 open).
 
-Reward: the rise of the goal's progress since the last step, so that an episode's sum is its final progress. An episode
-terminates in success, and is truncated after ``_max_episode_steps``. Same seed, same scene and same trajectory for the
-same actions, whatever ran before. The instruction is in ``info["instruction"]`` and ``task_description``; where a task
-shows a picture of its goal, that is in the reset's ``info["goal"]``, (H, W, 3) uint8.
+Reward: the rise of the goal's progress since the last step, so that an episode's sum is its final progress. Success
+terminates an episode; after ``max_episode_steps``, 1,200 unless told otherwise, it is truncated. The same seed and
+actions give the same scene and trajectory, whatever ran before. The instruction is in ``info["instruction"]`` and
+``task_description``. Where a task shows a picture of its goal, that is in ``info["goal"]``, (H, W, 3) uint8. ``info``
+has the same keys after a reset and after a step.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -25,13 +27,14 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 
+from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.cameras import CAMERAS, FRONT
-from qwenarm.body.kinematics import Kinematics
+from qwenarm.body.kinematics import Kinematics, clamp
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.perturbations import Perturbations, changed_arm, changed_combos, changed_layout, changed_setup, checked
+from qwenarm.perturbations import changed_arm, changed_combos, changed_layout, changed_setup, checked
 from qwenarm.registry import load
 from qwenarm.tasks.core.goal import Event, Setup
 from qwenarm.tasks.core.task import Combos, Task
@@ -39,20 +42,23 @@ from qwenarm.tasks.language.free_task import free_setup
 from qwenarm.types import Control, Frame
 
 MAX_SHIFT_M, MAX_TURN_RAD = 0.02, 0.1
-"""Of the hand in one period of ee_delta at most: m along and rad about each axis."""
+"""How far an action of 1 moves and turns the hand in one period of ee_delta."""
 FILM_SIZE = (480, 640)
 FILM_CAMERA = "wide"
 GOAL_CAMERA = "goal"
-"""The name of the frame that shows the table as it shall be."""
+"""Name of the frame that shows the goal: the table as it should be."""
+CONTROLS = ("joint", "ee_delta")
+UNIT_ACTION = np.ones(7)
+"""The largest action of ee_delta."""
 
 
 class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
-    """One arm, one task. After a reset, ``body`` is the world and ``setup`` the task's episode.
+    """One arm and one task.
 
-    task, arm: names of the registry. level: from 1. cameras: whose pixels are observed; frame_size: their (H, W).
-    words: an instruction in free words that makes its own scene, at every reset (see also ``reset``). combos: the
-    colour x shape pairs that may appear, None for all. perturbations: (axis, strength) pairs (see
-    ``qwenarm.perturbations``). Raises UnknownName and BadInput with the valid choices.
+    Attributes:
+        body: the simulated world; made by ``reset``.
+        setup: the task's scene, goal and instruction in this episode; made by ``reset``.
+        instruction: as it is now; some tasks change it on the way.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012  (as gymnasium declares it)
@@ -68,16 +74,37 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         control: Literal["joint", "ee_delta"] = "joint",
         render_mode: str | None = None,
         cameras: Sequence[str] = ("front",),
-        frame_size: tuple[int, int] = (192, 256),
+        frame_size: Sequence[int] = (192, 256),
         words: str | None = None,
         combos: Combos | None = None,
-        max_episode_steps: int = 1200,
-        perturbations: Perturbations = (),
+        max_episode_steps: int | None = MAX_EPISODE_STEPS,
+        perturbations: Sequence[tuple[str, int]] = (),
     ) -> None:
-        self.task, self.arm, self.level, self.control = task, arm, level, control
+        """Nothing is simulated before the first ``reset``.
+
+        Args:
+            task: its name in the registry.
+            arm: its name in the registry.
+            level: the task's difficulty, from 1.
+            control: what an action means; see the module.
+            render_mode: "rgb_array" or None.
+            cameras: whose pictures are observed.
+            frame_size: (H, W) of these pictures.
+            words: an instruction in free words that makes its own scene, at every reset (see also ``reset``).
+            combos: the (colour, shape) pairs that may appear; None for all.
+            max_episode_steps: after so many steps an episode is truncated; never if None.
+            perturbations: (axis, strength) pairs; see ``qwenarm.perturbations``.
+
+        Raises:
+            UnknownName: There is no such task, arm, camera, control, render mode or axis.
+            BadInput: The level, the size, the words or a strength is wrong.
+        """
+        self.task, self.arm, self.level, self.words = task, arm, level, words
+        self.control = _checked_choice("control", control, CONTROLS)
         self.render_mode = _checked_choice("render mode", render_mode, (None, "rgb_array"))
         self.cameras = tuple(_checked_choice("camera", name, [camera.name for camera in CAMERAS]) for name in cameras)
-        self.frame_size, self.words, self.combos = frame_size, words, combos
+        self.frame_size = _checked_size(frame_size)
+        self.combos = None if combos is None else tuple((color, shape) for color, shape in combos)
         self._max_episode_steps = max_episode_steps
         self.perturbations = checked(perturbations)
         self._arm: Arm = load("arms", changed_arm(self.perturbations, arm))
@@ -85,10 +112,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         if level not in range(1, len(self._task.levels) + 1):
             raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
         if words is not None:
-            free_setup(words, np.random.default_rng(0), level, combos)  # unknown things are told at once
-        self.observation_space, self.action_space = self._spaces(
-            _checked_choice("control", control, ("joint", "ee_delta"))
-        )
+            free_setup(words, np.random.default_rng(0), level, self.combos)  # raises for things that do not exist
+        self.observation_space, self.action_space = self._spaces()
 
     @property
     def task_description(self) -> str:
@@ -98,8 +123,14 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A new episode. options: {"instruction": words} makes a scene for free words, in this episode only. Raises
-        BadInput for a negative seed.
+        """Begins a new episode.
+
+        Args:
+            seed: 0 or more; None continues the sequence of the last seed.
+            options: {"instruction": words} makes a scene for free words, in this episode only.
+
+        Raises:
+            BadInput: The seed is negative, or the words name things that do not exist.
         """
         if seed is not None and seed < 0:
             raise BadInput(f"A seed is 0 or more, not {seed}.")
@@ -110,20 +141,25 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._goal_frames: dict[tuple[int, int], Frame] = {}
         self.instruction = self.setup.instruction
         self.body = Body(self.setup.scene, self._arm)
-        self.body.after_step = [partial(self._happen, event) for event in self.setup.events]
+        self.body.after_step = [partial(self._advance, event) for event in self.setup.events]
         self._steps = 0
         self._progress, success = self._judge()
-        picture = self.goal_frame(self.frame_size) if self.cameras else None
-        goal = {} if picture is None else {GOAL_CAMERA: picture.rgb}
-        return self._observe(), {**self._info(success), **goal}
+        return self._observe(), self._info(success)
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """One control period. What the action asks beyond the safety limits is cut, and counted in ``body.clamps``."""
-        self.body.step(self._to_control(np.asarray(action, dtype=float)))
+        """Advances by one control period.
+
+        What the action asks beyond the safety limits is cut, and counted in ``body.clamps``. Raises BadInput for an
+        action of the wrong shape.
+        """
+        action = np.asarray(action, dtype=float)
+        if action.shape != self.action_space.shape:
+            raise BadInput(f"An action of {self.control} has shape {self.action_space.shape}, not {action.shape}.")
+        self.body.step(self._to_control(action))
         self._steps += 1
         before = self._progress
         self._progress, success = self._judge()
-        truncated = self._steps >= self._max_episode_steps
+        truncated = self._max_episode_steps is not None and self._steps >= self._max_episode_steps
         return self._observe(), self._progress - before, success, truncated, self._info(success)
 
     def render(self) -> np.ndarray | None:
@@ -131,22 +167,22 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return None if self.render_mode is None else self.body.frame(FILM_CAMERA, FILM_SIZE, shadows=True).rgb
 
     def goal_frame(self, size: tuple[int, int]) -> Frame | None:
-        """The picture that the front camera would take of the table as it shall be, named "goal"; None for a task whose
-        instruction says it all. size: (H, W). Drawn once per episode and size.
+        """What the front camera would see if the goal were reached, as a frame named "goal".
+
+        None for a task whose instruction says it all. size: (H, W). Drawn once per episode and size.
         """
         scene, wanted = self.setup.scene, self.setup.goal_scene
         if wanted is None:
             return None
         if size not in self._goal_frames:
-            goal = Body(
-                replace(wanted, look=scene.look, cameras=scene.cameras, distractors=scene.distractors), self._arm
-            )
+            wanted = replace(wanted, look=scene.look, cameras=scene.cameras, distractors=scene.distractors)
+            goal = Body(wanted, self._arm)
             self._goal_frames[size] = replace(goal.frame(FRONT.name, size), camera=GOAL_CAMERA)
             goal.close()
         return self._goal_frames[size]
 
     def close(self) -> None:
-        """Gives the drawing resources back; body and setup stay."""
+        """Frees the drawing resources; body and setup stay."""
         if hasattr(self, "body"):
             self.body.close()
 
@@ -160,21 +196,21 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             setup = free_setup(words, rng, self.level, combos, layout)
         return changed_setup(self.perturbations, seed, setup)
 
-    def _happen(self, event: Event, body: Body) -> None:
+    def _advance(self, event: Event, body: Body) -> None:
         self.instruction = event.step(body) or self.instruction
 
     def _to_control(self, action: np.ndarray) -> Control:
         if self.control == "joint":
             return Control(action[:-1], float(action[-1]))
-        target = self.body.hold()
-        pos, quat = self.body.kinematics.fk(target.qpos)
-        turned, step = np.zeros(4), np.clip(action, -1.0, 1.0)
-        angle = float(np.linalg.norm(step[3:6])) * MAX_TURN_RAD
-        axis = step[3:6] / max(float(np.linalg.norm(step[3:6])), 1e-9)
-        turn = np.concatenate([[np.cos(angle / 2)], np.sin(angle / 2) * axis])
-        mujoco.mju_mulQuat(turned, turn, quat)
-        solution = self.body.ik(pos + MAX_SHIFT_M * step[:3], turned)
-        return Control(solution.qpos, (step[6] + 1) / 2 * self._arm.max_gap)
+        body, action = self.body, clamp(action, -UNIT_ACTION, UNIT_ACTION)
+        pos, quat = body.kinematics.fk(body.target.qpos)
+        axis, turn = action[3:6], np.zeros(4)
+        length = math.sqrt(axis.dot(axis))
+        half_angle = length * MAX_TURN_RAD / 2
+        turn[0], turn[1:] = math.cos(half_angle), math.sin(half_angle) * (axis / max(length, 1e-9))
+        mujoco.mju_mulQuat(quat, turn, quat)
+        solution = body.ik(pos + MAX_SHIFT_M * action[:3], quat)
+        return Control(solution.qpos, (action.item(6) + 1) / 2 * self._arm.max_gap)
 
     def _judge(self) -> tuple[float, bool]:
         """Progress and success now; without a goal neither."""
@@ -186,31 +222,35 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def _observe(self) -> dict[str, Any]:
         body = self.body
-        qpos = body.data.qpos[body.kinematics.qpos_adr]
-        observation: dict[str, Any] = {"agent_pos": np.append(qpos, body.gripper_width).astype(np.float32)}
+        agent_pos = np.append(body.qpos, body.gripper_width).astype(np.float32)
+        observation: dict[str, Any] = {"agent_pos": agent_pos}
         if self.cameras:
             observation["pixels"] = {name: body.frame(name, self.frame_size).rgb for name in self.cameras}
         return observation
 
     def _info(self, success: bool) -> dict[str, Any]:
         info = {"is_success": success, "progress": self._progress, "instruction": self.instruction}
-        return {**info, "clamps": sum(self.body.clamps.values())}
+        info["clamps"] = sum(self.body.clamps.values())
+        picture = self.goal_frame(self.frame_size) if self.cameras else None
+        if picture is not None:
+            info[GOAL_CAMERA] = picture.rgb.copy()
+        return info
 
-    def _spaces(self, control: str) -> tuple[spaces.Dict, spaces.Box]:
+    def _spaces(self) -> tuple[spaces.Dict, spaces.Box]:
         lower, upper = _joint_limits(self._arm)
-        low = np.append(lower, 0.0).astype(np.float32)
-        high = np.append(upper, self._arm.max_gap).astype(np.float32)
-        seen: dict[str, spaces.Space] = {"agent_pos": spaces.Box(-np.inf, np.inf, low.shape, np.float32)}
+        low, high = np.append(lower, 0.0), np.append(upper, self._arm.max_gap)
+        observed: dict[str, spaces.Space] = {"agent_pos": spaces.Box(-np.inf, np.inf, low.shape, np.float32)}
         if self.cameras:
             picture = spaces.Box(0, 255, (*self.frame_size, 3), np.uint8)
-            seen["pixels"] = spaces.Dict(dict.fromkeys(self.cameras, picture))
-        unit = spaces.Box(-1.0, 1.0, (7,), np.float32)
-        return spaces.Dict(seen), spaces.Box(low, high, dtype=np.float32) if control == "joint" else unit
+            observed["pixels"] = spaces.Dict(dict.fromkeys(self.cameras, picture))
+        if self.control == "ee_delta":
+            low, high = -UNIT_ACTION, UNIT_ACTION
+        return spaces.Dict(observed), spaces.Box(low.astype(np.float32), high.astype(np.float32))
 
 
 @cache
 def _joint_limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) and (n,) rad, lower and upper: of the arm alone, compiled once in a process."""
+    """(n,) and (n,) rad, lower and upper, of the arm alone; compiled once per process."""
     joints = Kinematics(compile_scene(Scene(()), arm), arm)
     return joints.lower, joints.upper
 
@@ -219,3 +259,10 @@ def _checked_choice(kind: str, value: Any, choices: Sequence[Any]) -> Any:
     if value not in choices:
         raise UnknownName(kind, str(value), map(str, choices))
     return value
+
+
+def _checked_size(size: Sequence[int]) -> tuple[int, int]:
+    if len(size) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in size):
+        raise BadInput(f"A frame size is a height and a width in pixels, such as (192, 256), not {size!r}.")
+    height, width = size
+    return int(height), int(width)

@@ -8,12 +8,14 @@ or is the last one again.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.kinematics import Kinematics
+from qwenarm.body.kinematics import Kinematics, clamp, subtree_bodies
 from qwenarm.errors import BadInput
 from qwenarm.types import Control
 
@@ -61,50 +63,61 @@ class Safety:
         self.upper = kinematics.upper - JOINT_STOP_MARGIN_RAD
         self.max_step = np.array(self.arm.velocity) * CONTROL_PERIOD_S
         self.max_gain = np.array(self.arm.acceleration) * CONTROL_PERIOD_S
-        self._site = kinematics.model.site(self.arm.tcp_site).id
-        self.touching = _touching_geoms(kinematics)
+        self._zeros = np.zeros(len(self.lower))
+        model, data = kinematics.model, kinematics.data
         # Open fingers reach furthest: whatever the real gap is, the check errs on the safe side.
         for name in self.arm.finger_joints:
-            joint = kinematics.model.joint(name)
-            kinematics.data.qpos[joint.qposadr[0]] = joint.range[1]
+            joint = model.joint(name)
+            data.qpos[joint.qposadr[0]] = joint.range[1]
+        self.touching = _touching_geoms(kinematics)
+        self._centers, self._halves = model.geom_aabb[self.touching, :3], model.geom_aabb[self.touching, 3:]
+        self._radii = np.linalg.norm(self._centers, axis=1) + np.linalg.norm(self._halves, axis=1)
+        self._heights, self._downs = data.geom_xpos[:, 2], data.geom_xmat[:, 6:9]  # views
+        self._tcp = data.site_xpos[model.site(self.arm.tcp_site).id]
 
-    def limit(self, wish: Control, last: ServoTarget, measured: np.ndarray) -> tuple[ServoTarget, tuple[str, ...]]:
+    def limit(self, wish: Control, last: ServoTarget, measured: np.ndarray) -> tuple[ServoTarget, Sequence[str]]:
         """The safe target nearest to the wish, and the names of the clamps it took.
 
-        measured: (n,) joint angles as they are. Raises BadInput if the wish has the wrong number of joints.
+        Args:
+            wish: what the caller wants.
+            last: the target before.
+            measured: (n,) rad, the joint angles as they are.
+
+        Raises:
+            BadInput: The wish has the wrong number of joints.
         """
         clamps: list[str] = []
         qpos, gripper = self._finite(wish, last, clamps)
-        goal = np.clip(qpos, self.lower, self.upper)
-        if np.abs(goal - qpos).max() > CLAMP_TOLERANCE:
+        goal = clamp(qpos, self.lower, self.upper)
+        if max(np.abs(goal - qpos).tolist()) > CLAMP_TOLERANCE:
             clamps.append("joint_limit")
-        gap = float(np.clip(gripper, 0.0, self.arm.max_gap))
+        gap = min(max(gripper, 0.0), self.arm.max_gap)
         if abs(gap - gripper) > CLAMP_TOLERANCE:
             clamps.append("gripper_range")
         qpos = last.qpos + self._slowed(goal - last.qpos, last.velocity, clamps)
         qpos = self._unblocked(qpos, last.qpos, measured, clamps)
         qpos = self._inside(qpos, last.qpos, clamps)
-        return ServoTarget(qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, gap), tuple(clamps)
+        return ServoTarget(qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, gap), clamps
 
     def _finite(self, wish: Control, last: ServoTarget, clamps: list[str]) -> tuple[np.ndarray, float]:
         qpos = np.asarray(wish.qpos, dtype=float)
         if qpos.shape != last.qpos.shape:
             raise BadInput(f"A control of {self.arm.name} has {len(last.qpos)} joint angles, not shape {qpos.shape}.")
-        gripper = float(wish.gripper)
-        if np.isfinite(qpos).all() and np.isfinite(gripper):
+        gripper, finite = float(wish.gripper), np.isfinite(qpos)
+        if np.count_nonzero(finite) == len(qpos) and math.isfinite(gripper):
             return qpos, gripper
         clamps.append("not_finite")
-        return np.where(np.isfinite(qpos), qpos, last.qpos), gripper if np.isfinite(gripper) else last.gripper
+        return np.where(finite, qpos, last.qpos), gripper if math.isfinite(gripper) else last.gripper
 
     def _slowed(self, step: np.ndarray, velocity: np.ndarray, clamps: list[str]) -> np.ndarray:
         """The step, shortened as a whole so that its direction stays. Speeding up is limited, braking is not."""
-        excess = float((np.abs(step) / self.max_step).max())
+        excess = max((np.abs(step) / self.max_step).tolist())
         if excess > 1 + CLAMP_TOLERANCE:
             clamps.append("joint_velocity")
             step = step / excess
-        most = (np.maximum(velocity, 0) + self.max_gain) * CONTROL_PERIOD_S
-        least = (np.minimum(velocity, 0) - self.max_gain) * CONTROL_PERIOD_S
-        excess = float(np.where(step > 0, step / most, step / least).max())
+        most = (np.maximum(velocity, self._zeros) + self.max_gain) * CONTROL_PERIOD_S
+        least = (np.minimum(velocity, self._zeros) - self.max_gain) * CONTROL_PERIOD_S
+        excess = max(np.maximum(step / most, step / least).tolist())
         if excess > 1 + CLAMP_TOLERANCE:
             clamps.append("joint_acceleration")
             step = step / excess
@@ -113,6 +126,8 @@ class Safety:
     def _unblocked(self, qpos: np.ndarray, last: np.ndarray, measured: np.ndarray, clamps: list[str]) -> np.ndarray:
         """Joints that cannot follow wait: their target stays where it is until they do, or until it turns back."""
         behind = np.abs(last - measured)
+        if max(behind.tolist()) <= MAX_LAG_RAD:
+            return qpos
         waits = (behind > MAX_LAG_RAD) & (np.abs(qpos - measured) > behind)
         if waits.any():
             clamps.append("blocked")
@@ -121,7 +136,7 @@ class Safety:
     def _inside(self, qpos: np.ndarray, last: np.ndarray, clamps: list[str]) -> np.ndarray:
         """qpos if it is in the workspace, else slid back along the boundary, else the last target."""
         lift = self._violation(qpos)
-        if not lift.any():
+        if lift is None:
             return qpos
         clamps.append("table" if lift[2] > 0 else "workspace")
         for _ in range(4):
@@ -131,29 +146,26 @@ class Safety:
             qpos = last + np.clip(qpos - last, -self.max_step, self.max_step)
             qpos = np.clip(qpos, self.lower, self.upper)
             lift = self._violation(qpos)
-            if not lift.any():
+            if lift is None:
                 return qpos
         return last
 
-    def _violation(self, qpos: np.ndarray) -> np.ndarray:
-        """(3,) m: the shift of the hand that would bring qpos back inside; zero if it is. Sets the scratch arm."""
+    def _violation(self, qpos: np.ndarray) -> np.ndarray | None:
+        """(3,) m: the shift of the hand that would bring qpos back inside; None if it is. Sets the scratch arm."""
         self.kinematics.set(qpos)
-        data, model = self.kinematics.data, self.kinematics.model
-        tcp = data.site_xpos[self._site]
-        shift = np.clip(tcp, TCP_LIMITS_M[0], TCP_LIMITS_M[1]) - tcp
-        boxes = model.geom_aabb[self.touching]
-        down = data.geom_xmat[self.touching, 6:9]
-        bottom = data.geom_xpos[self.touching, 2] + (down * boxes[:, :3] - np.abs(down) * boxes[:, 3:]).sum(axis=1)
-        shift[2] = max(shift[2], MIN_GEOM_HEIGHT_M - bottom.min()) if bottom.min() < MIN_GEOM_HEIGHT_M else shift[2]
-        return shift
+        heights = self._heights.take(self.touching)
+        tcp = self._tcp
+        shift = clamp(tcp, *TCP_LIMITS_M) - tcp
+        if min((heights - self._radii).tolist()) < MIN_GEOM_HEIGHT_M:  # else the boxes need not be looked at
+            downs = self._downs.take(self.touching, axis=0)
+            bottom = (heights + (downs * self._centers - np.abs(downs) * self._halves).sum(axis=1)).min()
+            if bottom < MIN_GEOM_HEIGHT_M:
+                shift[2] = max(shift[2], MIN_GEOM_HEIGHT_M - bottom)
+        return shift if np.count_nonzero(shift) else None
 
 
 def _touching_geoms(kinematics: Kinematics) -> np.ndarray:
     """Ids of the geoms that can collide and hang on the arm's first joint."""
     model = kinematics.model
-    first = model.joint(kinematics.arm.joints[0]).bodyid[0]
-    moving = {int(first)}
-    for body in range(int(first) + 1, model.nbody):
-        if int(model.body_parentid[body]) in moving:
-            moving.add(body)
-    return np.array([g for g in range(model.ngeom) if int(model.geom_bodyid[g]) in moving and model.geom_contype[g]])
+    moving = list(subtree_bodies(model, int(model.joint(kinematics.arm.joints[0]).bodyid[0])))
+    return np.flatnonzero(np.isin(model.geom_bodyid, moving) & (model.geom_contype != 0))

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.kinematics import Kinematics, Solution, subtree_bodies
+from qwenarm.body.kinematics import Kinematics, Solution, as_index, subtree_bodies
 from qwenarm.body.rendering.renderer import Renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S, Safety, ServoTarget
 from qwenarm.body.scene import Scene, compile_scene
@@ -22,19 +22,23 @@ from qwenarm.errors import BadInput
 from qwenarm.types import Control, Frame, Proprio, SkillCall
 
 MIN_HELD_GAP_M = 0.004
-"""Fingers that stand still this much wider than told, in m, hold something."""
+"""Fingers that stand still this much further apart than they were told to hold something."""
 MAX_STILL_SPEED_M_PER_S = 0.05
-"""Slower than this, in m/s, fingers stand still: they close at twice that, and a grip may twitch at half of it."""
+"""Slower fingers stand still: they close at twice that speed, and twitch at half of it while they grip."""
 
 
 class Body:
     """The world of one episode. Same scene, arm and controls give the same bits, whatever ran before in the process.
 
-    clamps: how often each safety limit changed a control since the reset. seconds: wall seconds spent in "physics" and
-    "render". said: what was told to people since the reset. loose: for so many more control periods the fingers are
-    open, whatever they are told. after_step: called with the Body after every control
-    period, for what goes on by itself. Frames are drawn lazily; a Body belongs to the thread that draws its first
-    frame.
+    Frames are drawn lazily; a Body belongs to the thread that draws its first frame.
+
+    Attributes:
+        target: where the safety layer last sent the arm and the fingers.
+        clamps: how often each safety limit changed a control since the reset.
+        seconds: wall seconds spent in "physics" and "render" since the reset.
+        said: what was told to people since the reset.
+        forced_open_periods: for so many more control periods the fingers open, whatever they are told.
+        after_step: called with the Body after every control period, for events that do not depend on the arm.
     """
 
     def __init__(self, scene: Scene, arm: Arm) -> None:
@@ -50,28 +54,32 @@ class Body:
         self.forced_open_periods = 0
         self.after_step: list[Callable[[Body], None]] = []
         self._servos = Servos(self.model, arm)
-        self._objects = [self.model.body(p.spec.id).id for p in scene.objects]
+        self._specs = {p.spec.id: p.spec for p in scene.objects}
+        self._objects = np.array([self.model.body(name).id for name in self._specs], dtype=int)
         dofs = [(int(self.model.body_dofadr[i]), min(3, int(self.model.body_dofnum[i]))) for i in self._objects]
-        self._moves = [slice(first, first + count) for first, count in dofs]  # of a free joint the velocity alone
+        self._linear_dofs = [slice(first, first + count) for first, count in dofs]
         self._fingers = [subtree_bodies(self.model, self.model.body(name).id) for name in arm.finger_bodies]
         self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in arm.finger_joints]
         self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
         self._cameras = {camera.name: int(self.model.camera(camera.name).id) for camera in scene.cameras}
         self._site = self.model.site(arm.tcp_site).id
-        self._tcp = self.data.site_xpos[self._site]  # a view, as those below: to fetch one costs more than to read it
-        self._renderer: Renderer | None = None
+        self._arm_index = as_index(self.kinematics.qpos_adr)
+        # Views into the data, for to fetch one costs more than to read it.
+        self._qpos, self._qvel, self._ctrl = self.data.qpos, self.data.qvel, self.data.ctrl
+        self._tcp, self._xpos, self._xquat = self.data.site_xpos[self._site], self.data.xpos, self.data.xquat
         self._diverged = [self.data.warning[int(kind)] for kind in _DIVERGENCE_WARNINGS]
+        self._renderer: Renderer | None = None
         self.reset()
 
     def reset(self) -> None:
         """Back to the scene's start: arm at home with open fingers, clock and counters at zero."""
         mujoco.mj_resetData(self.model, self.data)
         home = np.array(self.arm.home_qpos)
-        self.data.qpos[self.kinematics.qpos_adr] = home
-        self.data.qpos[self._finger_qpos] = self.arm.max_gap / len(self._finger_qpos) / self.arm.gap_scale
+        self._qpos[self._arm_index] = home
+        self._qpos[self._finger_qpos] = self.arm.max_gap / len(self._finger_qpos) / self.arm.gap_scale
         self.target = ServoTarget(home, np.zeros_like(home), self.arm.max_gap)
         self._gap = self.arm.max_gap
-        self.data.ctrl[:] = self._servos.between(home, self.target, self._gap, self._gap)[-1]
+        self._ctrl[:] = self._servos.controls(home, self.target, self._gap, self._gap)[-1]
         mujoco.mj_forward(self.model, self.data)
         self.clamps.clear()
         self.seconds.clear()
@@ -83,33 +91,45 @@ class Body:
         """Simulated seconds since the reset."""
         return float(self.data.time)
 
-    def step(self, control: Control) -> None:
-        """Moves on by one control period (50 ms) towards what the safety layer makes of the control.
+    @property
+    def qpos(self) -> np.ndarray:
+        """(n,) rad: where the arm's joints are now, a copy."""
+        return self._qpos[self._arm_index].copy()
 
-        Targets are interpolated over the period. Raises BadInput for a wrong number of joints, RuntimeError if the
-        physics diverged, which the limits are there to prevent.
+    def step(self, control: Control) -> None:
+        """Advances by one control period (50 ms) towards what the safety layer makes of the control.
+
+        Targets are interpolated over the period.
+
+        Raises:
+            BadInput: The number of joints is wrong.
+            RuntimeError: The physics diverged, which the limits are there to prevent.
         """
         began, last = time.perf_counter(), self.target
-        target, clamps = self.safety.limit(control, last, self.data.qpos[self.kinematics.qpos_adr])
-        self.clamps.update(clamps)
-        self.target = target
-        reach = self.arm.gripper_speed * CONTROL_PERIOD_S
-        wanted = self.arm.max_gap if self.forced_open_periods else target.gripper
-        gap = self._gap + float(np.clip(wanted - self._gap, -reach, reach))
-        self.forced_open_periods = max(0, self.forced_open_periods - 1)
-        for ctrl in self._servos.between(last.qpos, target, self._gap, gap):
-            self.data.ctrl[:] = ctrl
-            mujoco.mj_step(self.model, self.data)
-        self._gap = gap
-        # A step leaves positions from before its integration: bring sites, bodies and cameras up to date with qpos.
-        mujoco.mj_kinematics(self.model, self.data)
-        mujoco.mj_camlight(self.model, self.data)
+        self.target, clamps = self.safety.limit(control, last, self._qpos[self._arm_index])
+        if clamps:
+            self.clamps.update(clamps)
+        gap, self._gap = self._gap, self._next_gap()
+        model, data, ctrl, mj_step = self.model, self.data, self._ctrl, mujoco.mj_step
+        for controls in self._servos.controls(last.qpos, self.target, gap, self._gap):
+            ctrl[:] = controls
+            mj_step(model, data)
+        # A step leaves poses from before its integration: bring sites, bodies and cameras up to date with qpos.
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_camlight(model, data)
         self.seconds["physics"] += time.perf_counter() - began
         position, velocity, acceleration = self._diverged
         if position.number or velocity.number or acceleration.number:
             raise RuntimeError(f"The physics diverged at {self.time_s:.2f} s.")
         for happen in self.after_step:
             happen(self)
+
+    def _next_gap(self) -> float:
+        """Where the fingers are sent by the end of this period, m."""
+        reach = self.arm.gripper_speed * CONTROL_PERIOD_S
+        wanted = self.arm.max_gap if self.forced_open_periods else self.target.gripper
+        self.forced_open_periods = max(0, self.forced_open_periods - 1)
+        return self._gap + min(max(wanted - self._gap, -reach), reach)
 
     def hold(self) -> Control:
         """The control that keeps the arm and the fingers where they were last sent."""
@@ -124,11 +144,9 @@ class Body:
         quat = np.zeros(4)
         mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
         gap = self.gripper_width
-        speed = float(np.abs(self.data.qvel[self._finger_dofs]).max())
-        holding = (
-            gap > MIN_HELD_GAP_M and gap - self.target.gripper > MIN_HELD_GAP_M and speed < MAX_STILL_SPEED_M_PER_S
-        )
-        return Proprio(self.data.qpos[self.kinematics.qpos_adr].copy(), self.tcp_pos, quat, gap, holding)
+        still = float(np.abs(self._qvel[self._finger_dofs]).max()) < MAX_STILL_SPEED_M_PER_S
+        holding = still and gap > MIN_HELD_GAP_M and gap - self.target.gripper > MIN_HELD_GAP_M
+        return Proprio(self.qpos, self.tcp_pos, quat, gap, holding)
 
     @property
     def tcp_pos(self) -> np.ndarray:
@@ -138,27 +156,31 @@ class Body:
     @property
     def gripper_width(self) -> float:
         """The gap between the pads now, m."""
-        qpos = self.data.qpos
-        return float(sum(qpos[i] for i in self._finger_qpos)) * self.arm.gap_scale
+        qpos = self._qpos
+        return sum([qpos.item(i) for i in self._finger_qpos]) * self.arm.gap_scale
 
     def state(self) -> WorldState:
         """The privileged truth: for tasks, the oracle and labels, never for a policy."""
-        objects, qvel = {}, self.data.qvel
-        poses = zip(self.data.xpos[self._objects], self.data.xquat[self._objects], strict=True)  # copies of them
-        for placement, moves, (pos, quat) in zip(self.scene.objects, self._moves, poses, strict=True):
-            objects[placement.spec.id] = ObjectState(placement.spec, pos, quat, math.hypot(*qvel[moves].tolist()))
+        objects, qvel = {}, self._qvel.tolist()
+        poses = zip(self._xpos.take(self._objects, axis=0), self._xquat.take(self._objects, axis=0), strict=True)
+        for (name, spec), dofs, (pos, quat) in zip(self._specs.items(), self._linear_dofs, poses, strict=True):
+            objects[name] = ObjectState(spec, pos, quat, math.hypot(*qvel[dofs]))
         return WorldState(objects, self._held(), self.tcp_pos, self.gripper_width, self.time_s, tuple(self.said))
 
     def _held(self) -> str | None:
         """The object that both fingers touch."""
-        bodies = self.model.geom_bodyid[self.data.contact.geom].tolist()
-        touched = [
-            {b if a in finger else a for a, b in bodies if (a in finger) != (b in finger)} for finger in self._fingers
-        ]
-        for placement, body in zip(self.scene.objects, self._objects, strict=True):
-            if all(body in some for some in touched):
-                return placement.spec.id
-        return None
+        if not self.data.ncon:
+            return None
+        left, right = self._fingers
+        touched: tuple[set[int], set[int]] = set(), set()
+        for pair in self.model.geom_bodyid[self.data.contact.geom].tolist():
+            for body, other in (pair, pair[::-1]):
+                if body in left and other not in left:
+                    touched[0].add(other)
+                if body in right and other not in right:
+                    touched[1].add(other)
+        held = touched[0] & touched[1]
+        return next((name for name, body in zip(self._specs, self._objects, strict=True) if body in held), None)
 
     def frame(
         self, camera: str, size: tuple[int, int] = (224, 320), depth: bool = False, shadows: bool = False
@@ -226,22 +248,31 @@ class Servos:
     def __init__(self, model: mujoco.MjModel, arm: Arm) -> None:
         joints = [model.joint(name).id for name in arm.joints]
         on_joint = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_JOINT)
-        self._ids = [int(np.flatnonzero(on_joint & (model.actuator_trnid[:, 0] == j))[0]) for j in joints]
-        self._finger = model.actuator(arm.finger_actuator).id
+        ids = np.array([np.flatnonzero(on_joint & (model.actuator_trnid[:, 0] == joint))[0] for joint in joints])
         # A servo kp (u - q) - kv v on a joint with friction d v follows without lag if sent ahead by (kv + d) / kp v.
-        braking = model.dof_damping[model.jnt_dofadr[joints]] - model.actuator_biasprm[self._ids, 2]
-        self._ahead = braking / model.actuator_gainprm[self._ids, 0]
-        self._parts = np.linspace(0.0, 1.0, round(CONTROL_PERIOD_S / model.opt.timestep) + 1)[1:, None]
-        self._nu = model.nu
+        braking = model.dof_damping[model.jnt_dofadr[joints]] - model.actuator_biasprm[ids, 2]
+        self._lead_s = braking / model.actuator_gainprm[ids, 0]
+        self._shares = np.linspace(0.0, 1.0, round(CONTROL_PERIOD_S / model.opt.timestep) + 1)[1:]
+        self._share_column = self._shares[:, None]
+        self._controls = np.zeros((len(self._shares), model.nu))
+        self._joint_controls = as_index(ids)
+        self._finger_controls = self._controls[:, model.actuator(arm.finger_actuator).id]
         closed, opened = arm.finger_ctrl or (0.0, arm.max_gap)
         self._closed, self._slope = closed, (opened - closed) / arm.max_gap
 
-    def between(self, start: np.ndarray, target: ServoTarget, gap: float, next_gap: float) -> np.ndarray:
-        """(steps, nu) controls of one period: straight from joint angles start (n,) to the target, fingers likewise."""
-        ctrl = np.zeros((len(self._parts), self._nu))
-        ctrl[:, self._ids] = start + self._parts * (target.qpos - start) + self._ahead * target.velocity
-        ctrl[:, self._finger] = self._closed + self._slope * (gap + self._parts[:, 0] * (next_gap - gap))
-        return ctrl
+    def controls(self, start: np.ndarray, target: ServoTarget, gap: float, next_gap: float) -> np.ndarray:
+        """(steps, nu) controls of one period; the array is reused by the next call.
+
+        Args:
+            start: (n,) rad, where the joints were last sent; they go straight from there to the target.
+            target: where they are sent by the end of the period.
+            gap: where the fingers were last sent, m.
+            next_gap: where they are sent by the end of the period, m.
+        """
+        joints = start + self._share_column * (target.qpos - start) + self._lead_s * target.velocity
+        self._controls[:, self._joint_controls] = joints
+        self._finger_controls[:] = self._closed + self._slope * (gap + self._shares * (next_gap - gap))
+        return self._controls
 
 
 _DIVERGENCE_WARNINGS = (

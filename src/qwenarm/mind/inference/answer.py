@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 
-class GeneratedAnswer:
+class Answer:
     """The answer to one prompt.
 
     Args:
