@@ -31,8 +31,8 @@ from qwenarm.factory import make_env
 from qwenarm.mind.backends.local import QwenVL, make_engine
 from qwenarm.mind.checkpoints.load import load_model
 from qwenarm.mind.constrained.lark import available
-from qwenarm.mind.inference.answer import Answer
-from qwenarm.mind.inference.engine import Request
+from qwenarm.mind.inference.answer import GeneratedAnswer
+from qwenarm.mind.inference.engine import GenerationRequest
 from qwenarm.mind.prompt.messages import parse, to_prompt
 from qwenarm.mind.prompt.presets import QWEN, Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
@@ -53,7 +53,7 @@ choice fixes so many, itself included (tests/mind/test_golden.py)."""
 Times = dict[str, dict[str, list[float]]]
 
 
-class PacedAnswer(Answer):
+class PacedAnswer(GeneratedAnswer):
     """An answer with those choices, whatever the model chooses."""
 
     def __init__(self) -> None:
@@ -171,7 +171,7 @@ def paced_engine(model: QwenVL) -> Callable[[Sequence[Prompt]], None]:
 
     def generate(prompts: Sequence[Prompt]) -> None:
         requests = [model.request(prompt) for prompt in prompts]
-        engine.generate([Request(one.ids, PacedAnswer(), one.pixels, one.grids) for one in requests])
+        engine.generate([GenerationRequest(one.ids, PacedAnswer(), one.pixels, one.grids) for one in requests])
 
     return generate
 

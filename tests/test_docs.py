@@ -16,7 +16,10 @@ from qwenarm.cli import main as cli
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-COMMANDS = ("run", "list", "show", "prompt", "replay", "eval", "attribute", "probe", "report", "compare", "train")
+COMMANDS = (
+    *("run", "list", "show", "prompt", "replay", "eval", "attribute", "probe", "report", "compare"),
+    *("collect", "data", "train", "improve"),
+)
 
 
 def blocks(text: str, language: str) -> list[str]:

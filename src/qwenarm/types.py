@@ -193,6 +193,24 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class SideEffect:
+    """An object that ended up elsewhere in a successful episode although the goal did not need it.
+
+    Attributes:
+        label: The object, as in "red cube".
+        before: Where it was at the start, as in "on the table".
+        after: Where it is at the end, as in "in the blue bowl".
+    """
+
+    label: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"the {self.label} is {self.after}"
+
+
+@dataclass(frozen=True)
 class Turn:
     """One look, one decision, and what came of it.
 
@@ -269,6 +287,7 @@ class Episode:
 
     progress: of the goal, in [0, 1], when the episode ended. final_hash: sha256 of the final qpos and qvel bytes, which
     a replay must reproduce; "" if there was no world. detail: why it crashed, or why nobody could judge it.
+    last_frames: what the policy's cameras show when the episode is over; () if it crashed.
     """
 
     run: RunInfo
@@ -278,6 +297,7 @@ class Episode:
     progress: float
     final_hash: str
     detail: str = ""
+    last_frames: tuple[Frame, ...] = ()
 
     @property
     def task(self) -> str:

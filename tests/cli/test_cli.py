@@ -5,12 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 
 import pytest
 
 from qwenarm.cli.main import main
-from qwenarm.display.film import FilmRecorder
+from qwenarm.display.film import SIZES
 from qwenarm.episode import trace
 from qwenarm.errors import BadInput
 from qwenarm.policies import PolicyEntry
@@ -119,7 +118,7 @@ def script(path, *calls: tuple[str, str]) -> str:
 
 @pytest.mark.parametrize("film", ["--film", "--no-film"])
 def test_a_run_whose_model_fails_on_the_way_keeps_what_was_played(capsys, tmp_path, monkeypatch, film):
-    monkeypatch.setattr("qwenarm.display.film.FilmRecorder", partial(FilmRecorder, size=(90, 160)))
+    monkeypatch.setitem(SIZES, "720p", (90, 160))
     model, folder = script(tmp_path / "s.jsonl", ("look", "{}"), ("look", "{}")), tmp_path / "run"
     code, out, err = cli(capsys, "run", "--model", model, "--out", str(folder), film)
     assert code == 2 and "has 2 replies" in err and "Traceback" not in out + err and "page" in out

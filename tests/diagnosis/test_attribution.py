@@ -12,9 +12,9 @@ from qwenarm.diagnosis import oracle_replacements as replaced
 from qwenarm.diagnosis.attribute import FILE, MODEL_ROLE, failures, findings
 from qwenarm.diagnosis.attribute import attribute as attribute_all
 from qwenarm.diagnosis.find_cause import CRASH, UNCLEAR, Case, find_cause, prompt_hash, recorded
-from qwenarm.diagnosis.ground_truth import Truth, labelled, on_plane, seen_at
-from qwenarm.diagnosis.ideal_skills import POINTS, IdealHands
-from qwenarm.diagnosis.oracle_replacements import MODULES, Unlimited
+from qwenarm.diagnosis.ground_truth import GroundTruth, ObjectViews, find_labelled, on_plane
+from qwenarm.diagnosis.ideal_skills import POINT_COUNT, IdealHands
+from qwenarm.diagnosis.oracle_replacements import MODULES, UnlimitedSafety
 from qwenarm.diagnosis.workers import case_of
 from qwenarm.episode.drive import drive
 from qwenarm.episode.rollout import play
@@ -35,7 +35,7 @@ from qwenarm.types import Completion, Control, ImagePoint, Outcome, RunConfig, R
 @pytest.fixture(autouse=True)
 def _less_patience(monkeypatch):
     """Twice the turns are enough for what is tested here."""
-    monkeypatch.setattr(replaced, "PATIENCE", 2)
+    monkeypatch.setattr(replaced, "TURN_FACTOR", 2)
 
 
 RED_CUBE, BLUE_CUBE, BOWL = (make_spec(*names) for names in (("cube", "red"), ("cube", "blue"), ("bowl", "white")))
@@ -56,27 +56,27 @@ def by_oracle(task, seed, level=1, act=None, **kwargs):
 
 @pytest.mark.parametrize("label", ["red cube", "the red block", "Red Cube", "cubo rojo", "红色方块", "red"])
 def test_a_label_names_a_thing_in_many_words(label):
-    assert labelled(label, [RED_CUBE, BLUE_CUBE, BOWL]) == ("red_cube",)
+    assert find_labelled(label, [RED_CUBE, BLUE_CUBE, BOWL]) == ("red_cube",)
 
 
 @pytest.mark.parametrize("label", ["", "cube", "green cube", "place next to the red cube", "the thing", "free place"])
 def test_a_label_that_fits_nothing_or_several_things_names_none(label):
-    assert labelled(label, [RED_CUBE, BLUE_CUBE, BOWL]) == ()
+    assert find_labelled(label, [RED_CUBE, BLUE_CUBE, BOWL]) == ()
 
 
 def test_the_oracle_hits_what_it_means_and_a_point_elsewhere_does_not():
     env = scene()
-    truth = Truth(env)
+    truth = GroundTruth(env)
     call = truth.call
     assert call is not None and truth.agrees(call)
-    point, meant = call.args["at"], truth.meant(call, "at")
-    assert truth.hits(point, meant) and truth.off_m(point, meant) == 0.0
+    point, intent = call.args["at"], truth.intent(call, "at")
+    assert truth.hits(point, intent) and truth.error_m(point, intent) == 0.0
     for name in truth.specs:
         other = oracle_point(env.body, name)
-        if name not in meant and other is not None:
+        if name not in intent and other is not None:
             wrong = replace(other, label=point.label)
-            assert not truth.hits(wrong, meant) and truth.true_point(wrong, meant) == point
-            assert truth.off_m(wrong, meant) > 0.04
+            assert not truth.hits(wrong, intent) and truth.true_point(wrong, intent) == point
+            assert truth.error_m(wrong, intent) > 0.04
             assert not truth.agrees(SkillCall(call.name, {"at": other}))
             assert truth.agrees(SkillCall(call.name, {"at": wrong}))  # the plan is right, the point is not
 
@@ -86,7 +86,7 @@ def test_a_ray_meets_a_plane_where_the_camera_sees_it():
     for placement in env.setup.scene.objects:
         point = oracle_point(env.body, placement.spec.id)
         assert np.linalg.norm(on_plane(env.body, point, placement.pos[2]) - placement.pos[:2]) < 0.025
-        assert seen_at(env.body, point) == placement.spec.id
+        assert ObjectViews(env.body).object_at(point) == placement.spec.id
 
 
 LONGER = [("stack", 3), ("sort", 2), ("deliver", 3), ("tidy", 2)]
@@ -138,7 +138,7 @@ def test_ideal_hands_do_not_help_a_wrong_call():
 
 def test_without_safety_a_number_passes_and_nothing_else_does():
     body = scene().body
-    free = Unlimited(body.kinematics)
+    free = UnlimitedSafety(body.kinematics)
     far = Control(body.hold().qpos + 3.0, 1.0)
     target, clamps = free.limit(far, body.target, body.target.qpos)
     assert np.array_equal(target.qpos, far.qpos) and clamps == () and target.gripper == body.arm.max_gap
@@ -268,7 +268,7 @@ def test_the_command_tells_the_causes_by_task(ledger, capsys):
     assert main(["attribute", str(ledger), "--roles", "vlm"]) == 2
 
 
-def test_whose_failures_are_meant(ledger, tmp_path):
+def test_whose_failures_are_intent(ledger, tmp_path):
     assert {each.role for each in failures(ledger)} == {"idle"}
     with pytest.raises(BadInput, match="idle"):
         list(failures(ledger, [MODEL_ROLE]))
@@ -278,4 +278,4 @@ def test_whose_failures_are_meant(ledger, tmp_path):
 
 def test_ideal_hands_know_every_skill_that_acts_on_things():
     points = {spec.name: sum(p.kind == "point" for p in spec.params) for spec in specs()}
-    assert {name: n for name, n in points.items() if n and name != "move_to"} == POINTS
+    assert {name: n for name, n in points.items() if n and name != "move_to"} == POINT_COUNT

@@ -83,7 +83,7 @@ def an_episode(words: str = "put the red cube in the blue bowl") -> Episode:
         ),
     )
     run = RunInfo(RunConfig(words=words), 7, cameras=("front",), versions={"mujoco": "3.10.0"})
-    return Episode(run, words, turns, Outcome.SUCCESS, 1.0, "ab" * 32)
+    return Episode(run, words, turns, Outcome.SUCCESS, 1.0, "ab" * 32, last_frames=(Frame(picture(60), "front"),))
 
 
 def text_of(episode: Episode) -> str:
@@ -103,7 +103,7 @@ def test_everything_that_was_said_and_done_is_there():
         assert text in shown
     assert "qwenarm run &#39;put the red cube in the blue bowl&#39; --task put --level 1 --seed 7" in shown
     assert "versions.mujoco" in shown and "ab" * 32 in shown
-    assert shown.count("data:image/png;base64,") == 4
+    assert shown.count("data:image/png;base64,") == 5  # with the last one, after the last turn
 
 
 class Tags(HTMLParser):
@@ -137,7 +137,8 @@ def hostile(episode: Episode) -> Episode:
     config = RunConfig(EVIL, arm=EVIL, policy=EVIL, model=EVIL, altitude=EVIL, words=EVIL, cameras=EVIL)
     evil = {EVIL: EVIL}
     run = RunInfo(config, 7, EVIL, evil, (EVIL,), EVIL, evil, watcher_failures=(EVIL,))
-    return replace(episode, run=run, instruction=EVIL, final_hash=EVIL, detail=EVIL, turns=turns)
+    words, last = dict.fromkeys(("instruction", "final_hash", "detail"), EVIL), (Frame(picture(0), EVIL),)
+    return replace(episode, run=run, turns=turns, last_frames=last, **words)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.CRASHED])
@@ -242,7 +243,7 @@ def test_a_browser_shows_it_without_errors_or_sideways_scrolling(tmp_path: Path,
         )
         slider = tab.get_by_label("Go to")
         slider.focus()
-        for _ in range(2):
+        for _ in range(9):
             slider.press("ArrowRight")
         current = tab.locator(".turn.current header b").inner_text()
         followed = tab.locator(".stage .still figcaption").inner_text()
@@ -250,5 +251,5 @@ def test_a_browser_shows_it_without_errors_or_sideways_scrolling(tmp_path: Path,
             tab.screenshot(path=f"{shots}/page-{scheme}-{width}.png", full_page=True)
         browser.close()
     assert complaints == [] and overflow <= 0 and marks
-    assert len(images) == 4 + 1 and all(w == 320 for w in images)  # the first one is shown on the stage, too
-    assert current == "Turn 3" and followed.startswith("front")
+    assert len(images) == 5 + 1 and all(w == 320 for w in images)  # the first one is shown on the stage, too
+    assert current == "After the last turn" and followed.startswith("front")

@@ -39,9 +39,8 @@ pictures = arrays(np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 4), st.j
 points = st.builds(ImagePoint, fraction, fraction, words, st.sampled_from(["front", "wrist"]))
 vector = arrays(float, st.integers(0, 7), elements=number)
 proprios = st.builds(Proprio, vector, vector, vector, number, st.booleans())
-observations = st.builds(
-    Observation, st.lists(st.builds(Frame, pictures, words), max_size=2).map(tuple), proprios, words, number
-)
+frames = st.lists(st.builds(Frame, pictures, words), max_size=2).map(tuple)
+observations = st.builds(Observation, frames, proprios, words, number)
 calls = st.builds(SkillCall, words, st.dictionaries(words, points | words | number, max_size=2))
 decisions = st.builds(
     Decision,
@@ -95,7 +94,15 @@ runs = st.builds(
     watcher_failures=st.lists(words, max_size=2).map(tuple),
 )
 episodes = st.builds(
-    Episode, runs, words, st.lists(turns, max_size=2).map(tuple), st.sampled_from(Outcome), fraction, words, words
+    Episode,
+    runs,
+    words,
+    st.lists(turns, max_size=2).map(tuple),
+    st.sampled_from(Outcome),
+    fraction,
+    words,
+    words,
+    frames,
 )
 
 

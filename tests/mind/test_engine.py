@@ -17,7 +17,7 @@ from qwenarm.mind.backends.local import QwenVL, make_engine
 from qwenarm.mind.constrained import lark
 from qwenarm.mind.families import Sampling
 from qwenarm.mind.inference import engine
-from qwenarm.mind.inference.answer import Answer
+from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import sampling_probabilities
 from qwenarm.mind.inference.fused.token_guesser import TokenGuesser
 from qwenarm.mind.prompt.messages import parse, to_prompt
@@ -220,7 +220,7 @@ def test_a_guess_never_looks_like_an_image(models, look, specs, monkeypatch):
         assert bool(guesser.guess([*request.ids, token][-2:])) == learned
 
 
-class Saying(Answer):
+class Saying(GeneratedAnswer):
     """Says one token three times."""
 
     def __init__(self, token):

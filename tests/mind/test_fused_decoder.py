@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from qwenarm.mind.checkpoints.load import load_model, locate
-from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, Placement
+from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, ModelPlacement
 from qwenarm.mind.inference.fused.decoder import SPARE_SLOTS, FusedDecoder
 from qwenarm.mind.inference.transformers_forward import TransformersForward
 
 DENSE = ("qwen2_5_vl", "qwen3_vl")
-ON_CPU = Placement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
+ON_CPU = ModelPlacement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
 WIDTH = 11
 STEPS = SPARE_SLOTS // WIDTH + 2
 """More steps than the first cache has room for."""

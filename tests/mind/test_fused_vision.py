@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from qwenarm.mind.checkpoints.load import load_model, locate
-from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, Placement
+from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, ModelPlacement
 from qwenarm.mind.inference.fused.packed_linear import can_pack
 from qwenarm.mind.inference.fused.vision import MAX_CACHED_GRIDS, FusedVision
 from qwenarm.mind.inference.transformers_forward import repeat_in_time
 
-ON_CPU = Placement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
+ON_CPU = ModelPlacement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
 SETS = (
     [(12, 16)],
     [(4, 4), (4, 4), (4, 4)],

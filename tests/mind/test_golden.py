@@ -11,7 +11,7 @@ from tests.mind import qwen3
 from qwenarm import skills
 from qwenarm.mind.constrained.lark import Grammars
 from qwenarm.mind.families import family_named, family_of
-from qwenarm.mind.inference.answer import Answer
+from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.prompt.chat_templates import family_template
 from qwenarm.mind.prompt.messages import render, to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED, QWEN
@@ -136,7 +136,7 @@ def test_most_of_a_call_follows_from_what_stands_before_it(words, look):
     prompt = to_prompt(look(size=(480, 640)), (), skills.specs(), family, QWEN)
     call = SkillCall("pick", {"at": ImagePoint(0.512, 0.430, "red cube")})
     ids = words(render(Decision((call,)), family, {"front": (480, 640)}))["input_ids"]
-    answer = Answer(256, {151645}, Grammars(words, 151936, [151645], family).matcher(prompt, thinking=False))
+    answer = GeneratedAnswer(256, {151645}, Grammars(words, 151936, [151645], family).matcher(prompt, thinking=False))
     head, runs = answer.begin(), []
     while not answer.finish:
         runs.append(len(answer.take(ids[len(answer.tokens)])))

@@ -13,7 +13,7 @@ from qwenarm.mind.checkpoints.load import load_processor, locate
 from qwenarm.mind.constrained.lark import THOUGHT_END, Grammars, _up_to
 from qwenarm.mind.coordinates import Relative
 from qwenarm.mind.families import FAMILIES, Family
-from qwenarm.mind.inference.answer import Answer
+from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.prompt.messages import frame_sizes, parse, render, to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED, QWEN, at_altitude
 from qwenarm.types import Decision, ImagePoint, SkillCall
@@ -57,10 +57,10 @@ def ask(look, specs, family, altitude="step", cameras=("front",)):
     return to_prompt(observation, (), specs, family, preset), frame_sizes(observation, preset)
 
 
-def babble(prompt, family, rng, *, thinking=False, limit=150) -> Answer:
+def babble(prompt, family, rng, *, thinking=False, limit=150) -> GeneratedAnswer:
     """An answer of random tokens: now anything that is allowed, now what ends it soon."""
     end = tokenizer().convert_tokens_to_ids(THOUGHT_END) if thinking else None
-    answer = Answer(limit, [tokenizer().eos_token_id], grammars(family).matcher(prompt, thinking), end)
+    answer = GeneratedAnswer(limit, [tokenizer().eos_token_id], grammars(family).matcher(prompt, thinking), end)
     answer.begin()
     for _ in range(4000):
         if answer.finish:
@@ -173,7 +173,7 @@ def test_most_of_a_call_is_not_decoded(look, specs):
     tokens = tokenizer()(
         render(Decision(calls=(SkillCall("pick", {"at": ImagePoint(0.5, 0.7, "red cube")}),)), family, sizes)
     )
-    answer = Answer(80, [tokenizer().eos_token_id], grammars(family).matcher(prompt, False))
+    answer = GeneratedAnswer(80, [tokenizer().eos_token_id], grammars(family).matcher(prompt, False))
     answer.begin()
     chosen = 0
     while not answer.finish:

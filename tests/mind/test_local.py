@@ -9,7 +9,7 @@ import torch
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.constrained import lark
-from qwenarm.mind.inference.answer import Answer
+from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.prompt.messages import parse, to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED
 
@@ -63,7 +63,7 @@ def test_counts_and_times(model, prompts):
 def test_an_answer_ends_at_the_stop_token(model):
     stop = next(iter(model._stops))
     for limit, spent, finish in ((10, 3, "stop"), (2, 2, "length")):
-        answer = Answer(limit, model._stops)
+        answer = GeneratedAnswer(limit, model._stops)
         for token in (300, 301, stop):
             if not answer.finish:
                 answer.take(token)

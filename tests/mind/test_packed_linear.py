@@ -5,11 +5,11 @@ import torch
 from torch.nn.functional import gelu, linear
 
 from qwenarm.mind.checkpoints.load import load_model, locate
-from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, Placement
+from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, ModelPlacement
 from qwenarm.mind.inference.fused import packed_linear
 from qwenarm.mind.inference.fused.decoder import FusedDecoder
 
-ON_CPU = Placement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
+ON_CPU = ModelPlacement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
 
 
 @pytest.fixture

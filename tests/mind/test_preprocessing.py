@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 
 from qwenarm.mind.checkpoints.load import load_model, load_processor, locate
-from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, Placement
+from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, ModelPlacement
 from qwenarm.mind.inference.preprocessing import FastProcessor, mrope_positions
 from qwenarm.mind.inference.transformers_forward import repeat_in_time
 from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED, QWEN
 
-ON_CPU = Placement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
+ON_CPU = ModelPlacement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
 SIZES = [(192, 256), (448, 448), (56, 84), (100, 70), (30, 700), (8, 8), (1400, 1120)]
 
 

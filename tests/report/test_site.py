@@ -1,9 +1,13 @@
 """The site: all of it is there, all of it is inside, every number agrees, and no rate stands without its interval."""
 
 import csv
+import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from random import Random
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -13,7 +17,7 @@ from tests.display.test_episode_page import EVIL
 from tests.report.made import edited, evaluation, rates, suite
 
 from qwenarm import report as reports
-from qwenarm.episode.trace import FILE
+from qwenarm.episode.trace import FILE, to_line
 from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.ledger import MANIFEST, read_manifest
@@ -151,6 +155,34 @@ def test_no_path_leads_out_of_a_run(tmp_path, name):
     written = write_report([run], tmp_path / "site")
     assert written.pages == 0 and "No page for line 1" in written.problems[0]
     assert not any(path.name in ("x.png", "link.png") for path in (tmp_path / "site").rglob("*"))
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The places of all values within JSON."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield from leaves(each, (*path, key))
+
+
+ODD = [None, "x", -1, float("inf"), float("nan"), [], {}, True, "\x1b[31m", 10**30, [1], {"a": 1}]
+
+
+def test_one_wrong_value_in_a_line_costs_no_more_than_that_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(reports, "write_exports", lambda report, out: None)  # drawing figures takes long
+    run = evaluation(tmp_path / "run", suite(("put",), 2, ("",)), roles=("vlm",))
+    line, other = (run / FILE).read_text().splitlines()
+    random = Random(0)
+    places = list(leaves({name: v for name, v in json.loads(line).items() if name not in ("schema", "crc32")}))[1:]
+    for place in random.sample(places, 30):
+        edited = {name: value for name, value in json.loads(line).items() if name not in ("schema", "crc32")}
+        inner = edited
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = random.choice(ODD)
+        (run / FILE).write_text(f"{to_line(edited)}{other}\n")
+        written = write_report([run], tmp_path / "site")
+        assert written.episodes >= 1 and (written.pages == 2 or written.problems), place
 
 
 @given(st.text(max_size=40))

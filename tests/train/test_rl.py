@@ -9,12 +9,12 @@ import torch
 
 from qwenarm.cli.main import main
 from qwenarm.errors import BadInput
-from qwenarm.factory import RunConfig
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.mind.open_model import open_model
 from qwenarm.train.batches import Example, Reader
 from qwenarm.train.learner import Learner, Settings
 from qwenarm.train.rl import RlOptions, advantages, log_probabilities, policy_loss, reinforce
+from qwenarm.types import RunConfig
 
 pytestmark = pytest.mark.render
 

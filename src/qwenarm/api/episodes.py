@@ -162,7 +162,7 @@ def _recorder(folder: Path, film: Film) -> FilmRecorder:
 
     if film.size not in SIZES:
         raise UnknownName("film size", film.size, SIZES)
-    return FilmRecorder(folder / f"film.{film.format}", film.speed, SIZES[film.size], film.camera)
+    return FilmRecorder(folder / f"film.{film.format}", speed=film.speed, size=SIZES[film.size], camera=film.camera)
 
 
 def new_folder(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Commands that teach: collect, data, train."""
+"""Commands that teach: collect, data, train, improve."""
 
 # Everything heavy is imported inside the command that needs it, so that help comes at once.
 
@@ -177,10 +177,10 @@ class Rl:
     def run(self) -> None:
         """Learns, with progress on the terminal."""
         from qwenarm.display.progress import telling
-        from qwenarm.factory import RunConfig
         from qwenarm.perturbations import parse
         from qwenarm.train.learner import Settings
         from qwenarm.train.rl import RlOptions, reinforce
+        from qwenarm.types import RunConfig
 
         iterations, scenes, attempts, watched, every = (
             (1, 1, 2, 1, 1) if self.quick else (self.iterations, self.scenes, self.attempts, self.watched, self.every)
@@ -208,6 +208,44 @@ def train(
     Example: qwenarm train sft --help
     """
     how.run()
+    return 0
+
+
+def improve(
+    task: Annotated[str, arg(help="tasks to become better at, also module:NAME")],
+    level: Level = 1,
+    model: Annotated[str, arg(help="a small model: bundled or a folder")] = "bundled",
+    combos: Combinations = "seen",
+    rounds: Annotated[int, arg(help="at most; it stops where one no longer helps")] = 4,
+    episodes: Annotated[int, arg(help="collected of each task in a round")] = 100,
+    steps: Annotated[int, arg(help="of fine-tuning in a round")] = 200,
+    lr: float = 8e-4,
+    watched: Annotated[int, arg(help="scenes of each task that are played after each round, never learned from")] = 40,
+    workers: Annotated[int, arg(help="number of processes")] = 1,
+    out_folder: Annotated[Path, arg(name="out", help="everything; an interrupted run goes on from there")] = Path(
+        "runs/improve"
+    ),
+    quick: Annotated[bool, arg(help="one small round, to see that it works")] = False,
+) -> int:
+    """Collect, fine-tune and watch in rounds, until they no longer help.
+
+    Example: qwenarm improve --task my_module:TASK --workers 2
+    """
+    from qwenarm.display.progress import telling
+    from qwenarm.train.improve import PAGE, ImproveOptions
+    from qwenarm.train.improve import improve as improve_model
+    from qwenarm.train.learner import Settings
+    from qwenarm.types import RunConfig
+
+    rounds, episodes, steps, watched = (1, 2, 2, 1) if quick else (rounds, episodes, steps, watched)
+    config = RunConfig(level=level, model=model, combos=combos)
+    tasks = tuple(split_names(task, "--task"))
+    options = ImproveOptions(
+        config, tasks, out_folder, rounds, episodes, watched, workers, Settings(lr=lr, steps=steps)
+    )
+    with telling(out) as tell:
+        best = improve_model(options, lambda text: tell(text, 0, 1))
+    out.print(f"page        {out_folder / PAGE}\ncheckpoint  {best}")
     return 0
 
 

@@ -29,6 +29,7 @@ app.command(measure.probe)
 app.command(learn.collect)
 app.command(learn.data)
 app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(learn.train))
+app.command(learn.improve)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -79,7 +79,7 @@ class _Model:
 
 
 def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> PromptPreview:
-    """Builds the prompt of the first decision. WeightCount are neither read nor downloaded.
+    """Builds the prompt of the first decision. Weights are neither read nor downloaded.
 
     Args:
         config: what is played; its model is "bundled", a checkpoint's folder, a Hub id, or the name of a family.

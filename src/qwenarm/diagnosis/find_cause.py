@@ -16,7 +16,15 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, cast
 
 from qwenarm.diagnosis.ideal_skills import IdealHands
-from qwenarm.diagnosis.oracle_replacements import CONTROL, MODULES, SAFETY, TIME, Corrected, Notes, World
+from qwenarm.diagnosis.oracle_replacements import (
+    CONTROL,
+    MODULES,
+    SAFETY,
+    TIME,
+    AdjustedWorld,
+    CorrectedPolicy,
+    ModuleNotes,
+)
 from qwenarm.episode.rollout import Play, play
 from qwenarm.types import Completion, Episode, Outcome, Prompt, RunInfo
 
@@ -70,7 +78,7 @@ class _Run:
     """One replay."""
 
     outcome: Outcome
-    notes: Notes
+    notes: ModuleNotes
     final_hash: str
     detail: str
 
@@ -149,14 +157,14 @@ class _Replays:
         return all(module not in self.runs[less].notes for module in modules - less)
 
     def _play(self, modules: Modules) -> Generator[Prompt, Completion, _Run]:
-        notes, episode = Notes(), self.case.episode
+        notes, episode = ModuleNotes(), self.case.episode
         env = self.case.env()
         try:
-            policy = Corrected(self.case.policy(env), env, modules, notes)
+            policy = CorrectedPolicy(self.case.policy(env), env, modules, notes)
             config = episode.run.config
             config = replace(config, clock="paused") if TIME in modules else config
             act = IdealHands() if CONTROL in modules else None
-            world = cast("ArmEnv", World(env, modules))
+            world = cast("ArmEnv", AdjustedWorld(env, modules))
             again = yield from remembered(play(world, policy, RunInfo(config, episode.seed), act=act), self.memory)
         finally:
             env.close()
@@ -164,7 +172,7 @@ class _Replays:
         return _Run(again.outcome, notes, again.final_hash, again.detail)
 
 
-def _note_the_rest(notes: Notes, again: Episode) -> None:
+def _note_the_rest(notes: ModuleNotes, again: Episode) -> None:
     """What no policy can see: control, clamps and time."""
     for turn in again.turns:
         for call, result in zip(turn.decision.calls, turn.results, strict=False):

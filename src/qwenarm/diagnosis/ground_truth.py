@@ -1,5 +1,7 @@
-"""What a call was meant for, and what is really there: labels are looked up among the scene's things, and points in its
-segmentation. Privileged, never for a policy.
+"""What a call was meant for, and what is really there. Privileged: for diagnosis, never for a policy.
+
+A policy says "pick the red cube" and points at a pixel. The label is looked up among the objects of the scene, the
+pixel in its segmentation; comparing the two tells a bad point from a bad plan.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ import numpy as np
 
 from qwenarm.body.cameras import ray
 from qwenarm.errors import BadInput
-from qwenarm.tasks.core.oracle import MASK_SIZE, oracle_call, oracle_point
-from qwenarm.tasks.core.planning import WorldPoint
+from qwenarm.tasks import WorldPoint, oracle_call, oracle_point
+from qwenarm.tasks.core.oracle import MASK_SIZE
 from qwenarm.tasks.language.read_answer import COLOR_WORDS, SHAPE_WORDS, named
 from qwenarm.types import ImagePoint, SkillCall
 
@@ -22,89 +24,98 @@ if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
     from qwenarm.env import ArmEnv
 
-CAMERAS = ("front", "overhead")
-"""Where the truth points: the second is for what the first cannot see."""
-SPOT_M = 0.02
-"""A point on the table so near to a free place, m, means it."""
+TRUTH_CAMERAS = ("front", "overhead")
+"""Cameras in which true points are given, after those of the policy; the second sees what the first cannot."""
+WORLD_POINT_TOLERANCE_M = 0.02
+"""A point on the table this close to a free place means that place."""
 ARTICLES = ("the", "a", "an")
+Intent = tuple[str, ...] | WorldPoint | None
+"""What a point is meant for: objects with these ids, any of them; a place on the table; or None if that is unknown."""
 
 
-class Truth:
-    """The scene at the moment of a decision. cameras: where the policy points first.
+class GroundTruth:
+    """The scene at the moment of a decision, and what the oracle would do now.
 
-    step: the oracle's next call, its points object ids or Spots; call: the same with image points. Both are None where
-    there is no goal, or nobody sees what it names.
+    Attributes:
+        specs: The objects by id.
+        steps: The calls that the oracle would still make, with object ids and ``WorldPoint``s; [] if there is no goal.
+        call: The first of them with image points, or None.
     """
 
-    def __init__(self, env: ArmEnv, cameras: Sequence[str] = CAMERAS) -> None:
+    def __init__(self, env: ArmEnv, cameras: Sequence[str] = TRUTH_CAMERAS) -> None:
         self.body: Body = env.body
-        self.cameras = tuple(dict.fromkeys([*cameras, *CAMERAS]))
+        self.cameras = tuple(dict.fromkeys([*cameras, *TRUTH_CAMERAS]))
         self.specs = {p.spec.id: p.spec for p in env.body.scene.objects}
-        self.views = Views(env.body)
+        self.views = ObjectViews(env.body)
         self.steps: list[SkillCall] = []
         self.call: SkillCall | None = None
         try:
             self.steps = env.setup.goal.solve(env.body.state()) if env.setup.goal else []
             self.call = oracle_call(self.body, self.steps[0], self.cameras) if self.steps else None
-        except BadInput:
+        except BadInput:  # what the oracle wants is out of sight
             self.steps = []
 
     @property
     def step(self) -> SkillCall | None:
+        """The oracle's next call, with object ids and ``WorldPoint``s."""
         return self.steps[0] if self.steps else None
 
-    def meant(self, call: SkillCall, arg: str) -> tuple[str, ...] | WorldPoint | None:
-        """What an argument that is a point was meant for: the things that have its label, a free place, or None.
+    def intent(self, call: SkillCall, arg: str) -> Intent:
+        """What an argument of a call, an image point, is meant for.
 
-        A label that no thing has is taken to mean what the point shows, and where it shows nothing, what the oracle
-        wants there.
+        The label decides. One that fits no object is taken to mean what the point shows, and where that is nothing,
+        what the oracle wants there.
         """
         point = call.args[arg]
-        if found := labelled(point.label, self.specs.values()):
+        if found := find_labelled(point.label, self.specs.values()):
             return found
         wanted = self.step.args.get(arg) if self.step and self.step.name == call.name else None
         if isinstance(wanted, WorldPoint) and point.label in ("", wanted.label):
             return wanted
-        if seen := self.views.at(point):
+        if seen := self.views.object_at(point):
             return (seen,)
         return (wanted,) if isinstance(wanted, str) and wanted in self.specs else None
 
-    def hits(self, point: ImagePoint, meant: tuple[str, ...] | WorldPoint | None) -> bool:
-        """Does the point lie on what was meant? What is in a container belongs to it."""
-        if meant is None:
+    def hits(self, point: ImagePoint, intent: Intent) -> bool:
+        """Does the point lie on what it is meant for? The content of a container is part of it."""
+        if intent is None:
             return True
-        if isinstance(meant, WorldPoint):
-            return self.off_m(point, meant) < SPOT_M
-        seen = self.views.at(point)
-        if seen is None:
-            return False
-        return seen in meant or any(self.specs[m].container and self.body.state().inside(seen, m) for m in meant)
+        if isinstance(intent, WorldPoint):
+            return self.error_m(point, intent) < WORLD_POINT_TOLERANCE_M
+        seen = self.views.object_at(point)
+        if seen is None or seen in intent:
+            return seen is not None
+        return any(self.specs[i].container and self.body.state().inside(seen, i) for i in intent)
 
-    def true_point(self, point: ImagePoint, meant: tuple[str, ...] | WorldPoint) -> ImagePoint | None:
-        """Where it should have pointed, in its own camera if that sees what was meant: of several things, the nearest.
-        None if no camera sees any.
+    def true_point(self, point: ImagePoint, intent: Intent) -> ImagePoint | None:
+        """Where the point should have been: on the nearest of what it is meant for, in its own camera if possible.
+
+        None if no camera sees any of it.
         """
         for camera in dict.fromkeys([point.camera, *self.cameras]):
-            if camera not in self.views.cameras:
-                continue
-            if isinstance(meant, WorldPoint):
-                seen = _spot(self.body, meant, camera)
-            else:
-                seen = [found for name in meant if (found := oracle_point(self.body, name, camera))]
-            if seen:
-                return min(seen, key=lambda p: np.hypot(p.u - point.u, p.v - point.v))
+            found = self._true_points(intent, camera) if camera in self.views.cameras else []
+            if found:
+                return min(found, key=lambda p: np.hypot(p.u - point.u, p.v - point.v))
         return None
 
-    def off_m(self, point: ImagePoint, meant: tuple[str, ...] | WorldPoint) -> float:
-        """How far off the middle of what was meant a point is, in m across the world at its height; inf if unknown."""
-        true = self.true_point(point, meant)
-        if true is None or point.camera not in self.views.cameras:
+    def _true_points(self, intent: Intent, camera: str) -> list[ImagePoint]:
+        if not isinstance(intent, WorldPoint):
+            return [found for i in intent or () if (found := oracle_point(self.body, i, camera))]
+        try:
+            return [oracle_call(self.body, SkillCall("place", {"at": intent}), (camera,)).args["at"]]
+        except BadInput:
+            return []
+
+    def error_m(self, point: ImagePoint, intent: Intent) -> float:
+        """Distance from a point to what it is meant for, in metres across the world at that height; inf if unknown."""
+        true = self.true_point(point, intent)
+        if intent is None or true is None or point.camera not in self.views.cameras:
             return float("inf")
-        height = meant.z if isinstance(meant, WorldPoint) else float(self.body.state()[meant[0]].pos[2])
+        height = intent.z if isinstance(intent, WorldPoint) else float(self.body.state()[intent[0]].pos[2])
         return float(np.linalg.norm(on_plane(self.body, point, height) - on_plane(self.body, true, height)))
 
     def agrees(self, call: SkillCall) -> bool:
-        """Is it the call that the oracle would make? Points are compared by what they mean, not by where they are."""
+        """Is it the call that the oracle would make? Points agree if they are meant for the same."""
         if self.step is None or call.name != self.step.name or set(call.args) != set(self.step.args):
             return False
         return all(self._same(call, arg, wanted) for arg, wanted in self.step.args.items())
@@ -112,56 +123,44 @@ class Truth:
     def _same(self, call: SkillCall, arg: str, wanted: Any) -> bool:
         if not isinstance(call.args[arg], ImagePoint):
             return call.args[arg] == wanted
-        meant = self.meant(call, arg)
-        return meant == wanted if isinstance(meant, WorldPoint) or meant is None else wanted in meant
+        intent = self.intent(call, arg)
+        return wanted in intent if isinstance(intent, tuple) else intent == wanted
 
-    def words(self, meant: tuple[str, ...] | WorldPoint | None) -> str:
+    def words(self, intent: Intent) -> str:
         """For people: "the red cube"."""
-        if meant is None:
+        if intent is None:
             return "nothing"
-        return f"the {meant.label if isinstance(meant, WorldPoint) else self.specs[meant[0]].label}"
+        return f"the {intent.label if isinstance(intent, WorldPoint) else self.specs[intent[0]].label}"
 
 
-class Views:
-    """Which object is seen where, camera by camera, drawn when first asked for."""
+class ObjectViews:
+    """Which object is seen at which pixel of which camera. Each camera is drawn once, when it is first asked for."""
 
     def __init__(self, body: Body) -> None:
         self.body = body
         self.cameras = [camera.name for camera in body.scene.cameras]
         self._ids = [p.spec.id for p in body.scene.objects]
-        self._drawn: dict[str, np.ndarray] = {}
+        self._masks: dict[str, np.ndarray] = {}
 
     def draw(self, camera: str) -> None:
-        """Looks now, if it has not been done."""
-        if camera not in self._drawn:
-            self._drawn[camera] = self.body.segmentation(camera, MASK_SIZE)
+        """Draws a camera's view now, if it has not been drawn."""
+        if camera not in self._masks:
+            self._masks[camera] = self.body.segmentation(camera, MASK_SIZE)
 
-    def at(self, point: ImagePoint) -> str | None:
-        """The id of the object at a point, None for anything else and for points outside of every picture."""
+    def object_at(self, point: ImagePoint) -> str | None:
+        """The id of the object at a point; None for anything else, and for points outside of the picture."""
         if point.camera not in self.cameras or not (0 <= point.u <= 1 and 0 <= point.v <= 1):
             return None
         self.draw(point.camera)
         row, column = (int(min(x, 1 - 1e-9) * n) for x, n in zip((point.v, point.u), MASK_SIZE, strict=True))
-        index = int(self._drawn[point.camera][row, column])
+        index = int(self._masks[point.camera][row, column])
         return self._ids[index] if index >= 0 else None
 
 
-def _spot(body: Body, spot: WorldPoint, camera: str) -> list[ImagePoint]:
-    """The point of a free place in a camera's picture; [] if it is not in there."""
-    try:
-        return [oracle_call(body, SkillCall("place", {"at": spot}), (camera,)).args["at"]]
-    except BadInput:
-        return []
+def find_labelled(label: str, specs: Iterable[ObjectSpec]) -> tuple[str, ...]:
+    """The ids of the objects that a label names: "red cube", "the red block", "cubo rojo".
 
-
-def seen_at(body: Body, point: ImagePoint) -> str | None:
-    """The id of the object at a point now, None for anything else."""
-    return Views(body).at(point)
-
-
-def labelled(label: str, specs: Iterable[ObjectSpec]) -> tuple[str, ...]:
-    """The ids of the things that a label names: "red cube", "the red block", "cubo rojo". Empty if it names none, or
-    things that differ.
+    Empty if it names none, or objects that differ.
     """
     things = list(specs)
     plain = " ".join(word for word in label.lower().split() if word not in ARTICLES)
@@ -182,6 +181,6 @@ def on_plane(body: Body, point: ImagePoint, height: float) -> np.ndarray:
     return (pos + (height - pos[2]) / way[2] * way)[:2]
 
 
-def moved(call: SkillCall, points: Mapping[str, ImagePoint]) -> SkillCall:
-    """The call with other points."""
+def with_points(call: SkillCall, points: Mapping[str, ImagePoint]) -> SkillCall:
+    """The call with other points, by argument."""
     return SkillCall(call.name, {**call.args, **points})

@@ -20,7 +20,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.rendering.renderer import choose_renderer
-from qwenarm.diagnosis.ground_truth import Views, labelled, on_plane
+from qwenarm.diagnosis.ground_truth import ObjectViews, find_labelled, on_plane
 from qwenarm.episode.drive import drive
 from qwenarm.episode.rollout import observe
 from qwenarm.episode.versions import versions
@@ -173,7 +173,7 @@ class _Aim:
         self.middle = oracle_point(body, question.what, question.camera)
         self.height = float(state[question.what].pos[2])
         self.right = [spec.id for spec in self.specs if state.inside(spec.id, question.what)] + [question.what]
-        self.views = Views(body)
+        self.views = ObjectViews(body)
         self.views.draw(question.camera)
 
     def off_m(self, point: ImagePoint) -> float:
@@ -218,8 +218,8 @@ def _judged(aim: _Aim, question: Question, decision: Decision, size: tuple[int, 
         return Answer(question, NONE, said=str(said))
     point = replace(point, camera=question.camera)
     px = float(np.hypot((point.u - aim.middle.u) * size[1], (point.v - aim.middle.v) * size[0]))
-    meant = labelled(point.label, aim.specs)
-    kind = HIT if aim.views.at(point) in aim.right else OFF
+    meant = find_labelled(point.label, aim.specs)
+    kind = HIT if aim.views.object_at(point) in aim.right else OFF
     if meant and question.what not in meant:
         kind = OTHER
     return Answer(question, kind, px, 100 * aim.off_m(point), (point.u, point.v), str(said))

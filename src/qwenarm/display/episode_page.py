@@ -164,7 +164,7 @@ def page_values(
         "facts": _facts(episode, seconds),
         "seconds": seconds,
         "views": [turn_view(turn, source, at) for turn, at in zip(episode.turns, starts, strict=False)],
-        "last": (),
+        "last": [_picture(frame, source, ()) for frame in episode.last_frames],
         "end_s": end_s,
         "command": captions.command(episode),
         "record": {"final state (sha256)": episode.final_hash, **flat(record)},

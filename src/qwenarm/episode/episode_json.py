@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, get_origin, get_type_hints
@@ -77,10 +77,12 @@ def head_from_json(data: Mapping[str, Any]) -> Head:
 
 
 def turns_to_json(episode: Episode, put_image: PutImage) -> dict[str, Any]:
-    """The turns, without their progress, as plain JSON values. put_image stores a picture and returns its name."""
+    """The turns, without their progress, and the last frames, as plain JSON values. put_image stores a picture and
+    returns its name.
+    """
     tools: dict[str, Any] = {}  # they are the same in every prompt: once per line is enough
     turns = [_turn_to_json(turn, put_image, tools) for turn in episode.turns]
-    return {"turns": turns, "tools": tools}
+    return {"turns": turns, "tools": tools, "last_frames": _frames_to_json(episode.last_frames, put_image)}
 
 
 def turns_from_json(data: Mapping[str, Any], curve: Sequence[float], get_image: GetImage | None) -> tuple[Turn, ...]:
@@ -147,10 +149,19 @@ def _turn_from_json(
     )
 
 
+def _frames_to_json(frames: Iterable[Frame], put_image: PutImage) -> list[dict[str, str]]:
+    return [{"camera": frame.camera, "png": put_image(frame.rgb)} for frame in frames]
+
+
+def frames_from_json(data: Iterable[Mapping[str, str]], get_image: GetImage | None) -> tuple[Frame, ...]:
+    """Frames without depth; without get_image there are none."""
+    return tuple(Frame(get_image(frame["png"]), frame["camera"]) for frame in data) if get_image else ()
+
+
 def _observation_to_json(observation: Observation, put_image: PutImage) -> dict[str, Any]:
     proprio = observation.proprio
     return {
-        "frames": [{"camera": frame.camera, "png": put_image(frame.rgb)} for frame in observation.frames],
+        "frames": _frames_to_json(observation.frames, put_image),
         "proprio": {
             "qpos": proprio.qpos.tolist(),
             "tcp_pos": proprio.tcp_pos.tolist(),
@@ -165,9 +176,8 @@ def _observation_to_json(observation: Observation, put_image: PutImage) -> dict[
 
 def _observation_from_json(data: Mapping[str, Any], get_image: GetImage | None) -> Observation:
     arrays = {name: np.array(data["proprio"][name], dtype=float) for name in ("qpos", "tcp_pos", "tcp_quat")}
-    frames = tuple(Frame(get_image(frame["png"]), frame["camera"]) for frame in data["frames"]) if get_image else ()
     return Observation(
-        frames=frames,
+        frames=frames_from_json(data["frames"], get_image),
         proprio=Proprio(**arrays, gripper_width=data["proprio"]["gripper_width"], holding=data["proprio"]["holding"]),
         instruction=data["instruction"],
         time_s=data["time_s"],

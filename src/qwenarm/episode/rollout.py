@@ -114,8 +114,9 @@ def play(
     if has_world:
         run = replace(run, metrics=tell.metrics(turns), seconds=tell.own_seconds())
     run = replace(run, watcher_failures=tuple(tell.failures))
+    last_frames = observe(env, policy).frames if outcome is not Outcome.CRASHED else ()  # its time is not the episode's
     words, final_hash = (env.setup.instruction, env.body.final_hash()) if has_world else ("", "")
-    episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail)
+    episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail, last_frames)
     if has_world:
         tell("finished", episode)
     if stop is not None:

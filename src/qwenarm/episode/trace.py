@@ -38,6 +38,7 @@ from qwenarm.episode.episode_json import (
     SCHEMA,
     GetImage,
     Head,
+    frames_from_json,
     head_from_json,
     head_to_json,
     turns_from_json,
@@ -207,16 +208,24 @@ def read_at(folder: Path, offset: int, get_image: GetImage | None = None) -> Epi
 def _episode(line: bytes, get_image: GetImage | None) -> Episode:
     fields, rest = _from_line(line)
     head = head_from_json(fields)
-    turns = turns_from_json(json.loads(rest), head.curve, get_image)
-    return Episode(head.run, head.instruction, turns, head.outcome, head.progress, head.final_hash, head.detail)
+    data = json.loads(rest)
+    turns, last = turns_from_json(data, head.curve, get_image), frames_from_json(data["last_frames"], get_image)
+    return Episode(head.run, head.instruction, turns, head.outcome, head.progress, head.final_hash, head.detail, last)
 
 
 def _image_reader(folder: Path) -> GetImage:
     def get(name: str) -> np.ndarray:
-        with Image.open(folder / name) as picture:
+        with Image.open(picture_path(folder, name)) as picture:
             return np.asarray(picture.convert("RGB"))
 
     return get
+
+
+def picture_path(folder: Path, name: str) -> Path:
+    """Where a picture of a trace is kept. Raises ValueError for a name that leads out of the trace."""
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name!r} leads out of {folder}")
+    return folder / name
 
 
 def png(rgb: np.ndarray) -> bytes:

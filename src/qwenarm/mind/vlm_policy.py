@@ -17,7 +17,7 @@ Deciding = Generator[Prompt, Completion, Decision]
 """Yields prompts, is sent their completions, returns what is decided."""
 
 THINKING_TOKENS = 4096
-"""FreeMemory for an answer of a model that thinks first."""
+"""Maximum length of an answer of a model that thinks first."""
 HAND_AFTER = {"pick": True, "place": False, "open_gripper": False}
 """Whether the hand holds something after a skill went well. Where the fingers tell otherwise, the plan is out of date.
 """

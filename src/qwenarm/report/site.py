@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jinja2 import UndefinedError
 from PIL import Image
 
 from qwenarm.display import html
 from qwenarm.display.episode_page import page_values
-from qwenarm.episode.trace import read_at
+from qwenarm.episode.trace import picture_path, read_at
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import Cell
 from qwenarm.report import figures, tables
@@ -95,7 +96,7 @@ class Site:
             values = page_values(episode, film, lambda frame: f"../../{pictures.keep(frame)}", trail)
             (self.out / name).parent.mkdir(parents=True, exist_ok=True)
             html.write(self.out / name, "episode", **values)
-        except (BadInput, LookupError, TypeError, ValueError, AttributeError) as error:
+        except (BadInput, UndefinedError, LookupError, TypeError, ValueError, AttributeError) as error:
             (self.out / name).unlink(missing_ok=True)
             return f"No page for line {record.line + 1} of {entrant.run.name}: {error}"
         self.written.add(name)
@@ -228,9 +229,7 @@ class _Pictures:
             OSError: when there is no such picture.
         """
         if name not in self._arrays:
-            if not (self.folder / name).resolve().is_relative_to(self.folder.resolve()):
-                raise ValueError(f"{name!r} lies outside of the run's folder")
-            with Image.open(self.folder / name) as picture:
+            with Image.open(picture_path(self.folder, name)) as picture:
                 width, height = picture.size
             self._arrays[name] = np.broadcast_to(np.uint8(0), (height, width, 3))
         return self._arrays[name]

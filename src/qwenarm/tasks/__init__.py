@@ -13,24 +13,25 @@ from typing import TYPE_CHECKING, Any
 from qwenarm.registry import describe, list_names
 
 if TYPE_CHECKING:
-    from qwenarm.tasks.core.events import InstructionUpdates, Phrase
+    from qwenarm.tasks.core.events import InstructionUpdates, LiftCounter, Phrase, RisingWall
     from qwenarm.tasks.core.goal import Arrange, Event, Goal, MoveGoal, Relation, Setup, Sort
     from qwenarm.tasks.core.oracle import NotVisible, oracle_call, oracle_point
-    from qwenarm.tasks.core.planning import WorldPoint, plan_moves
-    from qwenarm.tasks.core.task import Combos, SceneBuilder, Task
+    from qwenarm.tasks.core.planning import Move, WorldPoint, image_u, plan_moves
+    from qwenarm.tasks.core.task import STACKABLE, Combos, SceneBuilder, Task
     from qwenarm.tasks.language.free_task import free_setup
 
 _MODULES = {
-    "core.events": ("InstructionUpdates", "Phrase"),
+    "core.events": ("InstructionUpdates", "LiftCounter", "Phrase", "RisingWall"),
     "core.goal": ("Arrange", "Event", "Goal", "MoveGoal", "Relation", "Setup", "Sort"),
     "core.oracle": ("NotVisible", "oracle_call", "oracle_point"),
-    "core.planning": ("WorldPoint", "plan_moves"),
-    "core.task": ("Combos", "SceneBuilder", "Task"),
+    "core.planning": ("Move", "WorldPoint", "image_u", "plan_moves"),
+    "core.task": ("STACKABLE", "Combos", "SceneBuilder", "Task"),
     "language.free_task": ("free_setup",),
 }
 __all__ = [
-    "Arrange", "Combos", "Event", "Goal", "InstructionUpdates", "MoveGoal", "NotVisible", "Phrase", "Relation",
-    "SceneBuilder", "Setup", "Sort", "Task", "WorldPoint", "free_setup", "oracle_call", "oracle_point", "plan_moves",
+    "STACKABLE", "Arrange", "Combos", "Event", "Goal", "InstructionUpdates", "LiftCounter", "Move", "MoveGoal",
+    "NotVisible", "Phrase", "Relation", "RisingWall", "SceneBuilder", "Setup", "Sort", "Task", "WorldPoint",
+    "free_setup", "image_u", "oracle_call", "oracle_point", "plan_moves",
 ]  # fmt: skip
 
 

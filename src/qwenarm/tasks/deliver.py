@@ -16,9 +16,17 @@ from qwenarm.body.objects.spec import BARRIER_SIZE_M, GRASPABLE_SHAPES, ObjectSp
 from qwenarm.body.scene import Area, Placement, Scene
 from qwenarm.body.state import WorldState
 from qwenarm.errors import BadInput
-from qwenarm.tasks.core.events import InstructionUpdates, LiftCounter, Phrase, RisingWall
-from qwenarm.tasks.core.goal import Arrange, Relation, Setup
-from qwenarm.tasks.core.task import SceneBuilder, Task
+from qwenarm.tasks import (
+    Arrange,
+    InstructionUpdates,
+    LiftCounter,
+    Phrase,
+    Relation,
+    RisingWall,
+    SceneBuilder,
+    Setup,
+    Task,
+)
 from qwenarm.tasks.language.es_zh import polite, put_clauses
 from qwenarm.tasks.language.phrases import draw_from, prepositions
 from qwenarm.types import SkillCall

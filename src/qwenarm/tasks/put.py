@@ -6,8 +6,7 @@ A cube, a cylinder or a ball is moved. It goes into a bowl, a tray or a box, or 
 from __future__ import annotations
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
-from qwenarm.tasks.core.goal import Arrange, Relation, Setup
-from qwenarm.tasks.core.task import STACKABLE, SceneBuilder, Task
+from qwenarm.tasks import STACKABLE, Arrange, Relation, SceneBuilder, Setup, Task
 from qwenarm.tasks.language.phrases import put_phrase
 from qwenarm.tasks.language.translate_goal import translations
 

@@ -16,9 +16,8 @@ from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, WALL_T
 from qwenarm.body.scene import Placement, Scene, are_apart, place_objects
 from qwenarm.body.state import WorldState
 from qwenarm.errors import BadInput
-from qwenarm.tasks.core.goal import MoveGoal, Setup
-from qwenarm.tasks.core.planning import OCCLUDING_HEIGHT_M, Move, WorldPoint
-from qwenarm.tasks.core.task import STACKABLE, SceneBuilder, Task
+from qwenarm.tasks import STACKABLE, Move, MoveGoal, SceneBuilder, Setup, Task, WorldPoint
+from qwenarm.tasks.core.planning import OCCLUDING_HEIGHT_M
 from qwenarm.tasks.language.phrases import draw_from
 
 MOVED_OBJECTS = (1, 2, 3)

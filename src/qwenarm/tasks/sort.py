@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, ObjectSpec
-from qwenarm.tasks.core.goal import Setup, Sort
-from qwenarm.tasks.core.task import SceneBuilder, Task
+from qwenarm.tasks import SceneBuilder, Setup, Sort, Task
 from qwenarm.tasks.language.phrases import sort_phrase
 from qwenarm.tasks.language.translate_goal import translations
 

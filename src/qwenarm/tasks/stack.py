@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
-from qwenarm.tasks.core.goal import Arrange, Relation, Setup
-from qwenarm.tasks.core.task import STACKABLE, SceneBuilder, Task
+from qwenarm.tasks import STACKABLE, Arrange, Relation, SceneBuilder, Setup, Task
 from qwenarm.tasks.language.phrases import stack_phrase
 from qwenarm.tasks.language.translate_goal import translations
 

@@ -23,8 +23,7 @@ import torch
 
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput
-from qwenarm.evaluation.suites import FIRST_SEED
-from qwenarm.factory import RunConfig, perform
+from qwenarm.factory import perform
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.families import Sampling
@@ -33,12 +32,11 @@ from qwenarm.train.batches import IGNORED, Batch, Example, Reader
 from qwenarm.train.dataset import Shard, write_shard
 from qwenarm.train.demonstrator import Sample
 from qwenarm.train.learner import Learner, Settings
-from qwenarm.types import Completion, Episode, Outcome, Turn
+from qwenarm.train.watch import FIRST_WATCHED_SEED, watch
+from qwenarm.types import Completion, Episode, Outcome, RunConfig, Turn
 
 MICRO_BATCH = 16
 STATE, LOG, ROLLOUTS, CHECKPOINT, PLAYING = "state.pt", "log.jsonl", "rollouts", "checkpoint", "playing"
-FIRST_WATCHED_SEED = 950_000
-"""Training seeds from here on are only watched."""
 PROGRESS_WEIGHT, VIOLATION_WEIGHT = 0.5, 0.02
 """Of an episode's progress, and of each control that the safety layer changed, beside 1 for success."""
 
@@ -120,7 +118,8 @@ def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -
         if learner.step % options.every == 0 or learner.step == options.iterations:
             learner.save(out / STATE)
             learner.export(out / CHECKPOINT, learner.masters)
-            report["watched"] = watch(str(out / CHECKPOINT), options)
+            config = replace(options.config, model=str(out / CHECKPOINT))
+            report["watched"] = watch(config, options.tasks, options.watched)
         with (out / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"iteration": learner.step, **report}) + "\n")
         tell(learner.step, report)
@@ -240,15 +239,3 @@ def policy_loss(
     # The gradient of exp(now - now) is that of log p; written so, the sum reads as the surrogate of the papers.
     ratio = (now - now.detach()).exp()
     return (kl * distance - ratio * weight).sum(), float(distance.detach().sum())
-
-
-def watch(model: str, options: RlOptions) -> dict[str, float]:
-    """Success rates by task on scenes that are not learned from, with greedy answers."""
-    backend = QwenVL(model)
-    found = {}
-    for task in options.tasks if options.watched else ():
-        config = replace(options.config, task=task, model=model)
-        seeds = range(FIRST_WATCHED_SEED, min(FIRST_SEED, FIRST_WATCHED_SEED + options.watched))
-        episodes = list(drive((perform(config, seed, backend) for seed in seeds), backend, 8))
-        found[task] = sum(episode.outcome is Outcome.SUCCESS for episode in episodes) / len(episodes)
-    return found

@@ -19,8 +19,8 @@ from qwenarm.mind.checkpoints.memory import Workload
 from qwenarm.mind.checkpoints.placement import is_out_of_memory, out_of_memory
 from qwenarm.mind.constrained import lark
 from qwenarm.mind.families import GREEDY, Sampling
-from qwenarm.mind.inference.answer import Answer
-from qwenarm.mind.inference.engine import Engine, Request
+from qwenarm.mind.inference.answer import GeneratedAnswer
+from qwenarm.mind.inference.engine import Engine, GenerationRequest
 from qwenarm.mind.inference.fused.engine import FusedEngine
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.types import Completion, Prompt
@@ -144,11 +144,11 @@ class QwenVL:
         seconds = (perf_counter() - began) / len(prompts)
         return [self._completion(one.answer, length, seconds) for one, length in zip(requests, lengths, strict=True)]
 
-    def request(self, prompt: Prompt) -> Request:
+    def request(self, prompt: Prompt) -> GenerationRequest:
         """The prompt as the engine takes it, with an answer that is still to be generated."""
         ids, pixels, grids = self.encoder.encode(prompt)
         generator = self._generator(ids, pixels) if self.sampling.temperature > 0 else None
-        return Request(ids, self._answer(prompt), pixels, grids, generator)
+        return GenerationRequest(ids, self._answer(prompt), pixels, grids, generator)
 
     def _generator(self, ids: Sequence[int], pixels: torch.Tensor | None) -> torch.Generator:
         """Of a prompt's random numbers."""
@@ -156,12 +156,12 @@ class QwenVL:
         digest = hashlib.sha256(repr((self.seed, *ids)).encode() + image).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:7]))
 
-    def _answer(self, prompt: Prompt) -> Answer:
+    def _answer(self, prompt: Prompt) -> GeneratedAnswer:
         """What the answer may be: calls if the prompt has tools, and images to point into; else anything."""
         if self._grammars is None or not prompt.tools or not prompt.images:
-            return Answer(prompt.max_tokens, self._stops)
+            return GeneratedAnswer(prompt.max_tokens, self._stops)
         end = self.processor.tokenizer.convert_tokens_to_ids(lark.THOUGHT_END) if self.thinking else None
-        return Answer(prompt.max_tokens, self._stops, self._grammars.matcher(prompt, self.thinking), end)
+        return GeneratedAnswer(prompt.max_tokens, self._stops, self._grammars.matcher(prompt, self.thinking), end)
 
     def _make_grammars(self, wanted: bool | None) -> lark.Grammars | None:
         """None if answers are free: because the user wants that, or by default because something is missing."""
@@ -175,7 +175,7 @@ class QwenVL:
             return None
         return lark.Grammars(tokenizer, self.model.get_output_embeddings().out_features, self._stops, self.family)
 
-    def _completion(self, answer: Answer, tokens_in: int, seconds: float) -> Completion:
+    def _completion(self, answer: GeneratedAnswer, tokens_in: int, seconds: float) -> Completion:
         text = self.opening + self.processor.tokenizer.decode(answer.tokens, skip_special_tokens=False)
         return Completion(text, seconds, tokens_in, answer.tokens_used, answer.finish)
 

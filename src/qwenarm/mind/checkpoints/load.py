@@ -19,7 +19,7 @@ from typing import Any
 
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.checkpoints.memory import WeightCount, Workload, impossible_size, weights_in
-from qwenarm.mind.checkpoints.placement import Placement, free_memory, is_out_of_memory, out_of_memory, place
+from qwenarm.mind.checkpoints.placement import ModelPlacement, free_memory, is_out_of_memory, out_of_memory, place
 from qwenarm.mind.families import Family, family_of
 from qwenarm.mind.prompt.chat_templates import read_json, template_in
 from qwenarm.mind.prompt.presets import PRESETS, Preset, preset_named
@@ -264,12 +264,12 @@ def load_processor(checkpoint: Checkpoint) -> Any:
 
 def plan_for(
     checkpoint: Checkpoint, workload: Workload, device: str | None = None, dtype: str | None = None
-) -> Placement:
+) -> ModelPlacement:
     """How the checkpoint will be held in the memory that is free now. Raises ModelUnavailable if it does not fit."""
     return place(checkpoint.source, checkpoint.weights, checkpoint.config, workload, free_memory(device), dtype)
 
 
-def load_model(checkpoint: Checkpoint, placement: Placement) -> Any:
+def load_model(checkpoint: Checkpoint, placement: ModelPlacement) -> Any:
     """The model, placed as planned and ready to answer. Raises ModelUnavailable if a weight is missing or has another
     shape, or if the memory does not suffice.
     """
@@ -309,7 +309,7 @@ def load_model(checkpoint: Checkpoint, placement: Placement) -> Any:
     return model
 
 
-def _placement_options(placement: Placement) -> dict[str, Any]:
+def _placement_options(placement: ModelPlacement) -> dict[str, Any]:
     """transformers' arguments for weights that are quantised to 4-bit or spread over devices; empty for others."""
     import torch
     from transformers import BitsAndBytesConfig

@@ -52,7 +52,7 @@ class FreeMemory:
 
 
 @dataclass(frozen=True)
-class Placement:
+class ModelPlacement:
     """How a model will be held. devices: more than one if its layers are spread over them."""
 
     memory: FreeMemory
@@ -161,7 +161,7 @@ def place(
     workload: Workload,
     memory: FreeMemory,
     dtype: str | None = None,
-) -> Placement:
+) -> ModelPlacement:
     """The first way to hold a model that fits: on one device, on several, in 4-bit on one, in 4-bit on several.
 
     Args:
@@ -197,7 +197,7 @@ class _Search:
     def need(self, dtype: str, four_bit: bool = False) -> MemoryNeed:
         return need_of(self.weights, self.config, self.workload, dtype, four_bit)
 
-    def ways(self, memory: FreeMemory) -> Iterator[Placement]:
+    def ways(self, memory: FreeMemory) -> Iterator[ModelPlacement]:
         """All ways, the best first."""
         quantise = memory.four_bit and not (self.dtype or self.weights.stored_bytes)
         for four_bit in (False, True) if quantise else (False,):
@@ -206,9 +206,9 @@ class _Search:
                 if memory.kind == "cpu" and dtype == "float32" and need.weights <= MAX_PACKED_BYTES:
                     need = replace(need, weights=2 * need.weights)
                 for devices in sorted({1, memory.devices}):
-                    yield Placement(memory, dtype, need, four_bit, devices)
+                    yield ModelPlacement(memory, dtype, need, four_bit, devices)
 
-    def first_that_fits(self, memory: FreeMemory) -> Placement | None:
+    def first_that_fits(self, memory: FreeMemory) -> ModelPlacement | None:
         for way in self.ways(memory):
             # where layers are spread, each device needs room to work in
             if way.need.total + (way.devices - 1) * way.need.work <= memory.usable(way.devices):
@@ -262,7 +262,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "out of memory" in str(error))
 
 
-def out_of_memory(source: str, weights: WeightCount, placement: Placement, prompts: int = 1) -> str:
+def out_of_memory(source: str, weights: WeightCount, placement: ModelPlacement, prompts: int = 1) -> str:
     """The sentence for a model that ran out of memory although it was planned to fit. prompts: answered together."""
     if prompts > 1:
         hint = "use a smaller batch"

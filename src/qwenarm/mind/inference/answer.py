@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 
-class Answer:
+class GeneratedAnswer:
     """The answer to one prompt.
 
     Args:

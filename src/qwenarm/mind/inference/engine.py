@@ -35,7 +35,7 @@ import numpy as np
 import torch
 
 from qwenarm.mind.families import GREEDY, Sampling
-from qwenarm.mind.inference.answer import Answer
+from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.preprocessing import mrope_positions
 from qwenarm.mind.inference.transformers_forward import ForwardPass, TransformersForward
 
@@ -47,7 +47,7 @@ MAX_CACHED_PREFIXES = 4
 
 
 @dataclass
-class Request:
+class GenerationRequest:
     """One prompt as the model takes it, and the answer that is generated for it.
 
     ids: the prompt's tokens, with one placeholder per visual token. pixels: (patches of all images, values) float32, or
@@ -56,7 +56,7 @@ class Request:
     """
 
     ids: list[int]
-    answer: Answer
+    answer: GeneratedAnswer
     pixels: torch.Tensor | None = None
     grids: torch.Tensor | None = None
     generator: torch.Generator | None = None
@@ -73,14 +73,14 @@ class Request:
 
 
 @dataclass
-class Batch:
+class DecodingBatch:
     """Rows that are generated together.
 
     mask: (rows, cached tokens) bool, false in gaps; None if there are none. next_position: (rows,) int64. queues: per
     row, the tokens that the model has not read yet.
     """
 
-    rows: list[Request]
+    rows: list[GenerationRequest]
     cache: Any
     mask: torch.Tensor | None
     next_position: np.ndarray
@@ -108,9 +108,9 @@ class Engine:
         self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     @torch.inference_mode()
-    def generate(self, requests: Sequence[Request]) -> None:
+    def generate(self, requests: Sequence[GenerationRequest]) -> None:
         """Writes every request's answer to its end."""
-        groups: dict[tuple[Any, ...], list[Request]] = {}
+        groups: dict[tuple[Any, ...], list[GenerationRequest]] = {}
         for request in requests:
             request.answer.begin()
             prefix = request.ids.index(self.image_token) if self.image_token in request.ids else 0
@@ -124,13 +124,13 @@ class Engine:
                 row.answer.restart()
                 self._generate_rows([row], prefix)
 
-    def _generate_group(self, rows: list[Request], prefix: int) -> None:
+    def _generate_group(self, rows: list[GenerationRequest], prefix: int) -> None:
         """Generates until each row is finished or has met a close call. rows: all start with the same ``prefix``
         tokens.
         """
         self._generate_rows(rows, prefix, watch_close_calls=self.exact and len(rows) > 1)
 
-    def _generate_rows(self, rows: list[Request], prefix: int, watch_close_calls: bool = False) -> None:
+    def _generate_rows(self, rows: list[GenerationRequest], prefix: int, watch_close_calls: bool = False) -> None:
         batch, logits = self._prefill(rows, [row.tokens for row in rows], prefix)
         while True:
             self._choose(batch, logits[:, -1], watch_close_calls)
@@ -140,8 +140,8 @@ class Engine:
             logits = self._step(batch)
 
     def _prefill(
-        self, rows: list[Request], sequences: list[list[int]], prefix: int, logits_kept: int = 1
-    ) -> tuple[Batch, torch.Tensor]:
+        self, rows: list[GenerationRequest], sequences: list[list[int]], prefix: int, logits_kept: int = 1
+    ) -> tuple[DecodingBatch, torch.Tensor]:
         """Lets the model read the sequences behind the cached prefix, images included.
 
         Returns:
@@ -160,7 +160,7 @@ class Engine:
                 position[:, index, part] = own_position[:, part]
         grids = [row.grids for row in rows if row.grids is not None]
         pixels = [row.pixels for row in rows if row.pixels is not None]
-        batch = Batch(
+        batch = DecodingBatch(
             rows,
             self._cache_behind(rows[0].ids[:prefix], len(rows), longest - prefix),
             None if mask.all() else self._to_device(mask),
@@ -179,7 +179,7 @@ class Engine:
         )
         return batch, logits
 
-    def _step(self, batch: Batch, logits_kept: int = 1) -> torch.Tensor:
+    def _step(self, batch: DecodingBatch, logits_kept: int = 1) -> torch.Tensor:
         """Lets the model read the queued tokens; the logits (rows, logits_kept, vocabulary) of the last ones."""
         lengths = [len(queue) for queue in batch.queues]
         width = min(lengths) if self.has_linear_attention else max(lengths)
@@ -221,7 +221,7 @@ class Engine:
         self.forward(torch.tensor([prefix], device=self.device), position, None, cache)
         return cache
 
-    def _drop_finished(self, batch: Batch) -> None:
+    def _drop_finished(self, batch: DecodingBatch) -> None:
         kept = [index for index, row in enumerate(batch.rows) if row.unfinished]
         if len(kept) == len(batch.rows):
             return
@@ -233,7 +233,7 @@ class Engine:
             batch.next_position = batch.next_position[kept]
             batch.mask = None if batch.mask is None else batch.mask[index]
 
-    def _choose(self, batch: Batch, logits: torch.Tensor, watch_close_calls: bool) -> None:
+    def _choose(self, batch: DecodingBatch, logits: torch.Tensor, watch_close_calls: bool) -> None:
         """Chooses the next token of every row with an empty queue, and queues it with what the grammar forces behind
         it. logits: (rows, vocabulary) of the last token read.
         """
@@ -249,7 +249,9 @@ class Engine:
             row.close_call = bool(is_close)
             batch.queues[index] = row.answer.take(token)
 
-    def _draw(self, logits: torch.Tensor, rows: list[Request], watch_close_calls: bool) -> tuple[list[int], list[int]]:
+    def _draw(
+        self, logits: torch.Tensor, rows: list[GenerationRequest], watch_close_calls: bool
+    ) -> tuple[list[int], list[int]]:
         """One token for each row of logits (rows, vocabulary), and whether it was a close call."""
         if self.sampling.temperature > 0:
             probabilities = sampling_probabilities(logits, self.sampling).cpu()

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qwenarm.body.state import WorldState
-from qwenarm.tasks.core.goal import MoveGoal
-from qwenarm.tasks.core.planning import Move, plan_moves
+from qwenarm.tasks import Move, MoveGoal, plan_moves
 from qwenarm.tasks.inspect.verdict import last_verdict
 from qwenarm.types import SkillCall
 

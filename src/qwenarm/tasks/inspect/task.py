@@ -9,8 +9,7 @@ import numpy as np
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, PARCEL_PART_SIZE_M, ObjectSpec
 from qwenarm.body.scene import Area, Placement
-from qwenarm.tasks.core.goal import Setup
-from qwenarm.tasks.core.task import SceneBuilder, Task
+from qwenarm.tasks import SceneBuilder, Setup, Task
 from qwenarm.tasks.inspect.goal import Inspection
 from qwenarm.tasks.inspect.parts import FEATURE_SETS, FEATURES, Feature, make_feature, make_part
 from qwenarm.tasks.inspect.words import inspect_phrase, inspect_translations

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qwenarm.body.simulation import Body
 from qwenarm.body.state import WorldState
-from qwenarm.tasks.core.goal import Arrange
+from qwenarm.tasks import Arrange
 from qwenarm.types import SkillCall
 
 CHECK_PERIODS = 4

@@ -9,9 +9,9 @@ import numpy as np
 
 from qwenarm.body.scene import Scene
 from qwenarm.errors import BadInput
-from qwenarm.tasks.core.goal import Arrange, Relation, initial_state
+from qwenarm.tasks import STACKABLE, Arrange, Relation
+from qwenarm.tasks.core.goal import initial_state
 from qwenarm.tasks.core.lookahead import PredictedTable
-from qwenarm.tasks.core.task import STACKABLE
 from qwenarm.tasks.language.es_zh import class_clauses, put_clauses
 from qwenarm.tasks.language.phrases import draw_from, prepositions
 from qwenarm.tasks.long.words import SUBGOAL_TEMPLATES

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
-from qwenarm.tasks.core.goal import Setup
-from qwenarm.tasks.core.task import STACKABLE, SceneBuilder, Task
+from qwenarm.tasks import STACKABLE, SceneBuilder, Setup, Task
 from qwenarm.tasks.language.es_zh import in_order
 from qwenarm.tasks.long.goal import InOrder, SubgoalTracker
 from qwenarm.tasks.long.subgoals import draw_subgoals

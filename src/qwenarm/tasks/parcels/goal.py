@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qwenarm.body.state import WorldState
-from qwenarm.tasks.core.goal import MoveGoal
-from qwenarm.tasks.core.planning import Move, image_u, plan_moves
+from qwenarm.tasks import Move, MoveGoal, image_u, plan_moves
 from qwenarm.tasks.parcels.conveyor import REACH_M
 from qwenarm.types import SkillCall
 

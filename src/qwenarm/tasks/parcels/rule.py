@@ -28,6 +28,11 @@ class Trait:
     by: Wording  # the trait itself, as in "by colour"
 
 
+def _mark_trait(slot: str, mark: str, en: tuple[str, ...], es_zh: tuple[str, str], by: Wording) -> Trait:
+    """A mark that a parcel has or has not."""
+    return Trait(slot, {mark: Wording(en, *es_zh), "": REST}, by)
+
+
 REST = Wording(("everything else", "the others", "all the rest", "the remaining ones"), "los demás", "其余的")
 COLOR = Trait(
     "color",
@@ -70,40 +75,25 @@ WEIGHT = Trait(
     },
     Wording(("weight",), "peso", "重量"),
 )
-SIGN = Trait(
+SIGN = _mark_trait(
     "top",
-    {
-        "glass": Wording(
-            ("fragile parcels", "the fragile ones", "whatever is marked fragile", "parcels with the glass sign"),
-            "los paquetes frágiles",
-            "易碎的包裹",
-        ),
-        "": REST,
-    },
+    "glass",
+    ("fragile parcels", "the fragile ones", "whatever is marked fragile", "parcels with the glass sign"),
+    ("los paquetes frágiles", "易碎的包裹"),
     Wording(("sign",), "señal", "标志"),
 )
-STRIPE = Trait(
+STRIPE = _mark_trait(
     "sides",
-    {
-        "stripe": Wording(
-            ("striped parcels", "the striped ones", "parcels with a band around them", "every parcel with a stripe"),
-            "los paquetes con franja",
-            "带条纹的包裹",
-        ),
-        "": REST,
-    },
+    "stripe",
+    ("striped parcels", "the striped ones", "parcels with a band around them", "every parcel with a stripe"),
+    ("los paquetes con franja", "带条纹的包裹"),
     Wording(("stripe",), "franja", "条纹"),
 )
-DAMAGE = Trait(
+DAMAGE = _mark_trait(
     "sides",
-    {
-        "crack": Wording(
-            ("damaged parcels", "the damaged ones", "whatever is cracked", "parcels with a crack in the side"),
-            "los paquetes dañados",
-            "破损的包裹",
-        ),
-        "": REST,
-    },
+    "crack",
+    ("damaged parcels", "the damaged ones", "whatever is cracked", "parcels with a crack in the side"),
+    ("los paquetes dañados", "破损的包裹"),
     Wording(("damage",), "daño", "破损"),
 )
 SINGLE_RULE_TRAITS = (COLOR, LABEL, WEIGHT, SIGN, STRIPE, DAMAGE)

@@ -9,8 +9,7 @@ import numpy as np
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import PARCEL_PART_SIZE_M, ObjectSpec
 from qwenarm.body.scene import Placement, Scene
-from qwenarm.tasks.core.goal import Setup
-from qwenarm.tasks.core.task import SceneBuilder, Task
+from qwenarm.tasks import SceneBuilder, Setup, Task
 from qwenarm.tasks.parcels.conveyor import BELT, CONTAINER_AREA, Conveyor, row_on_belt
 from qwenarm.tasks.parcels.goal import RouteParcels
 from qwenarm.tasks.parcels.rule import (

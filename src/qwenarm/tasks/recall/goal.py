@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.body.state import WorldState
-from qwenarm.tasks.core.goal import Arrange
-from qwenarm.tasks.core.planning import Move, plan_moves
+from qwenarm.tasks import Arrange, Move, plan_moves
 from qwenarm.tasks.language.read_answer import last_said, named, numbers
 from qwenarm.tasks.recall.events import CoverMotion
 from qwenarm.types import SkillCall

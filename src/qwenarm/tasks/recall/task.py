@@ -8,9 +8,7 @@ from dataclasses import replace
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES, ObjectSpec, make_spec
 from qwenarm.body.scene import Placement, Scene
-from qwenarm.tasks.core.events import InstructionUpdates
-from qwenarm.tasks.core.goal import Arrange, Relation, Setup
-from qwenarm.tasks.core.task import SceneBuilder, Task
+from qwenarm.tasks import Arrange, InstructionUpdates, Relation, SceneBuilder, Setup, Task
 from qwenarm.tasks.language.phrases import draw_from
 from qwenarm.tasks.recall.events import CoverMotion, CoverTrip
 from qwenarm.tasks.recall.goal import AnswerAboutCovers, BringCovered

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qwenarm.body.objects.spec import ObjectSpec
-from qwenarm.tasks.core.events import Phrase
+from qwenarm.tasks import Phrase
 from qwenarm.tasks.language.es_zh import ZH_SHAPES, el, es_class, feminine, put_clauses, zh
 from qwenarm.tasks.language.phrases import draw_from, prepositions
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, ObjectSpec
-from qwenarm.tasks.core.goal import Arrange, Relation, Setup
-from qwenarm.tasks.core.task import STACKABLE, SceneBuilder, Task
+from qwenarm.tasks import STACKABLE, Arrange, Relation, SceneBuilder, Setup, Task
 from qwenarm.tasks.refuse.goal import Request
 from qwenarm.tasks.refuse.words import request_phrase
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qwenarm.body.objects.spec import ObjectSpec
-from qwenarm.tasks.core.events import Phrase
+from qwenarm.tasks import Phrase
 from qwenarm.tasks.language.es_zh import ES_SHAPES, ZH_SHAPES, el, polite, put_clauses, put_words, zh
 from qwenarm.tasks.language.phrases import put_phrase
 

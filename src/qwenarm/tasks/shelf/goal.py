@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from qwenarm.body.objects.spec import WALL_THICKNESS_M, ObjectSpec, make_spec
 from qwenarm.body.scene import Area, Placement
 from qwenarm.body.state import WorldState
-from qwenarm.tasks.core.goal import MoveGoal
-from qwenarm.tasks.core.planning import Move, plan_moves
+from qwenarm.tasks import Move, MoveGoal, plan_moves
 from qwenarm.tasks.language.read_answer import named
 from qwenarm.types import SkillCall
 

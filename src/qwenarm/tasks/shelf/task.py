@@ -9,9 +9,7 @@ import numpy as np
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES, ObjectSpec
 from qwenarm.body.scene import Placement
-from qwenarm.tasks.core.events import Phrase
-from qwenarm.tasks.core.goal import Setup
-from qwenarm.tasks.core.task import SceneBuilder, Task
+from qwenarm.tasks import Phrase, SceneBuilder, Setup, Task
 from qwenarm.tasks.language.phrases import draw_from
 from qwenarm.tasks.shelf.goal import (
     BAY_CAPACITY,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwenarm.body.objects.spec import ObjectSpec
-from qwenarm.tasks.core.events import Phrase
+from qwenarm.tasks import Phrase
 from qwenarm.tasks.language.es_zh import el, es_class, feminine, zh, zh_class
 from qwenarm.tasks.language.phrases import draw_from
 

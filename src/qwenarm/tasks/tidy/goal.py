@@ -16,8 +16,7 @@ from qwenarm.body.objects.drawer import (
 from qwenarm.body.objects.spec import WALL_THICKNESS_M, ObjectSpec, make_spec
 from qwenarm.body.scene import Area, Placement
 from qwenarm.body.state import WorldState
-from qwenarm.tasks.core.goal import MoveGoal
-from qwenarm.tasks.core.planning import Move, WorldPoint, plan_moves
+from qwenarm.tasks import Move, MoveGoal, WorldPoint, plan_moves
 from qwenarm.types import SkillCall
 
 DRAWER_ID, BIN_ID = "drawer", "bin"

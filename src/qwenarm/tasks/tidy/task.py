@@ -12,9 +12,7 @@ from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES, ObjectSpec
 from qwenarm.body.scene import Scene
 from qwenarm.errors import BadInput
-from qwenarm.tasks.core.events import InstructionUpdates, LiftCounter
-from qwenarm.tasks.core.goal import Setup
-from qwenarm.tasks.core.task import SceneBuilder, Task
+from qwenarm.tasks import InstructionUpdates, LiftCounter, SceneBuilder, Setup, Task
 from qwenarm.tasks.tidy.goal import (
     BIN_ID,
     BOX_AREA,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qwenarm.body.objects.spec import ObjectSpec
-from qwenarm.tasks.core.events import Phrase
+from qwenarm.tasks import Phrase
 from qwenarm.tasks.language.es_zh import (
     ES_COLORS,
     ES_SHAPES,

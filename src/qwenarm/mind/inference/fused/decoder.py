@@ -30,7 +30,7 @@ from qwenarm.mind.inference.transformers_forward import embed_patches_by_product
 
 DENSE_MODEL_TYPES = ("qwen2_5_vl", "qwen3_vl")
 SPARE_SLOTS = 64
-"""FreeMemory for this many more tokens is made whenever a cache is copied or full."""
+"""Room for this many more tokens is made whenever a cache is copied or full."""
 
 
 class KeyValueCache:

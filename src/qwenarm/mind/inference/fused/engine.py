@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from qwenarm.mind.families import GREEDY, Sampling
-from qwenarm.mind.inference.engine import Batch, Engine, Request
+from qwenarm.mind.inference.engine import DecodingBatch, Engine, GenerationRequest
 from qwenarm.mind.inference.fused.decoder import FusedDecoder
 from qwenarm.mind.inference.fused.token_guesser import TokenGuesser
 
@@ -42,13 +42,13 @@ class FusedEngine(Engine):
         """Whether a model can run this way."""
         return FusedDecoder.supports(model)
 
-    def generate(self, requests: list[Request]) -> None:
+    def generate(self, requests: list[GenerationRequest]) -> None:
         super().generate(requests)
         for request in requests:
             if self.image_token not in request.answer.tokens:  # as a guess it would be read as an image
                 self.guesser.learn(request.tokens[-len(request.answer.tokens) - 2 :])
 
-    def _generate_group(self, rows: list[Request], prefix: int) -> None:
+    def _generate_group(self, rows: list[GenerationRequest], prefix: int) -> None:
         if len(rows) > 1 or not self.exact:
             return super()._generate_group(rows, prefix)
         row, task = rows[0], set(rows[0].ids[-TASK_TOKENS:])
@@ -62,7 +62,7 @@ class FusedEngine(Engine):
             batch.queues[0] += guess
             logits = self._step(batch, 1 + len(guess))
 
-    def _choose_and_verify(self, batch: Batch, logits: torch.Tensor, guess: list[int]) -> None:
+    def _choose_and_verify(self, batch: DecodingBatch, logits: torch.Tensor, guess: list[int]) -> None:
         """Chooses tokens as far as the guess comes true, and takes the rest of the guess back.
 
         Args:

@@ -1,4 +1,4 @@
-"""PackedLinear layers with their weights packed in the order in which oneDNN multiplies by them fastest.
+"""Linear layers with their weights packed in the order in which oneDNN multiplies by them fastest.
 
 Torch's float32 matrix products read plain matrices, and oneDNN would have to reorder them at every call. Packing does
 so once, through the operations that ``torch.compile`` uses for the same purpose. On the bundled model products take

@@ -1,0 +1,33 @@
+"""How well a model plays scenes that training holds out: a look in between, not an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from qwenarm.episode.drive import drive
+from qwenarm.evaluation.suites import FIRST_SEED
+from qwenarm.factory import perform
+from qwenarm.mind.backends.local import QwenVL
+from qwenarm.types import Outcome, RunConfig
+
+FIRST_WATCHED_SEED = 950_000
+"""Seeds from here to those of evaluations are never learned from."""
+BATCH = 8
+
+
+def watch(config: RunConfig, tasks: Sequence[str], scenes: int) -> dict[str, float]:
+    """Success rates by task, with greedy answers.
+
+    Args:
+        config: Its model plays.
+        tasks: To be played.
+        scenes: Of each task, always the same first ones.
+    """
+    backend, found = QwenVL(config.model), dict[str, float]()
+    seeds = range(FIRST_WATCHED_SEED, min(FIRST_SEED, FIRST_WATCHED_SEED + scenes))
+    for task in tasks if scenes else ():
+        plays = (perform(replace(config, task=task), seed, backend) for seed in seeds)
+        outcomes = [episode.outcome for episode in drive(plays, backend, BATCH)]
+        found[task] = sum(outcome is Outcome.SUCCESS for outcome in outcomes) / len(outcomes)
+    return found
