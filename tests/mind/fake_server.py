@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-SERVER_OPTIONS = [
+LISTED_MODELS = [
     {"id": "qwen", "root": "Qwen/Qwen3-VL-2B-Instruct"},
     {"id": "Qwen/Qwen2.5-VL-7B-Instruct"},
     {"id": "mine"},
@@ -61,7 +61,7 @@ class FakeServer:
         self.says: Callable[[dict[str, Any]], str] = lambda request: CALL
         self.answer: Callable[[dict[str, Any]], Reply | dict[str, Any]] = self.speak
         self.models: Reply = Reply(
-            body={"data": [entry | ({"owned_by": kind} if kind else {}) for entry in SERVER_OPTIONS]}
+            body={"data": [entry | ({"owned_by": kind} if kind else {}) for entry in LISTED_MODELS]}
         )
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -96,8 +96,8 @@ class FakeServer:
         if (method, path) == ("GET", "/version") and self.kind == "vllm":
             return Reply(body={"version": self.version})
         if (method, path) != ("POST", "/v1/chat/completions"):
-            return Reply(404, {"detail": "Not Extraction"})
-        if request["model"] not in [entry["id"] for entry in SERVER_OPTIONS]:
+            return Reply(404, {"detail": "Not Found"})
+        if request["model"] not in [entry["id"] for entry in LISTED_MODELS]:
             return Reply(404, {"error": {"message": f"The model `{request['model']}` does not exist."}})
         answer = self.answer(request)
         return answer if isinstance(answer, Reply) else Reply(body=answer)

@@ -112,13 +112,13 @@ def plain(model, prompt):
     """The answer of transformers: its processor, its generate, no shortcut."""
     text, images = model.text_of(prompt), [Image.fromarray(image) for image in prompt.images]
     inputs = model.processor(text=[text], images=images, return_tensors="pt")
-    answer = model._answer(prompt)
+    answer = model.request(prompt).answer
     output = model.model.generate(
-        **inputs, do_sample=False, max_new_tokens=400, repetition_penalty=1.0, eos_token_id=sorted(model._stops),
+        **inputs, do_sample=False, max_new_tokens=400, repetition_penalty=1.0, eos_token_id=sorted(answer.stops),
         logits_processor=LogitsProcessorList([Follow(answer)]),
     )  # fmt: skip
     tokens = output[0, inputs["input_ids"].shape[1] :].tolist()
-    return tokens[:-1] if tokens[-1] in model._stops else tokens
+    return tokens[:-1] if tokens[-1] in answer.stops else tokens
 
 
 def written(model, prompts):

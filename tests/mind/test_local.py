@@ -61,15 +61,13 @@ def test_counts_and_times(model, prompts):
 
 
 def test_an_answer_ends_at_the_stop_token(model):
-    stop = next(iter(model._stops))
-    for limit, spent, finish in ((10, 3, "stop"), (2, 2, "length")):
-        answer = GeneratedAnswer(limit, model._stops)
+    stop = model.processor.tokenizer.eos_token_id
+    for limit, used, finish in ((10, 3, "stop"), (2, 2, "length")):
+        answer = GeneratedAnswer(limit, {stop})
         for token in (300, 301, stop):
             if not answer.finish:
                 answer.take(token)
-        done = model._completion(answer, 5, 0.1)
-        assert (done.tokens_in, done.tokens_out, done.finish) == (5, spent, finish)
-        assert done.text == model.processor.tokenizer.decode([300, 301])
+        assert (answer.tokens, answer.tokens_used, answer.finish) == ([300, 301], used, finish)
 
 
 def test_tokens_of_the_picture_and_the_text(model, prompts):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from PIL import Image
-from tests.mind.fake_server import ARGUMENTS, CALL, SERVER_OPTIONS, FakeServer, Reply, called, said
+from tests.mind.fake_server import ARGUMENTS, CALL, LISTED_MODELS, FakeServer, Reply, called, said
 
 from qwenarm.errors import BadInput, ModelUnavailable, UnknownName
 from qwenarm.mind.backends.openai_server import OpenAIServer, _key
@@ -66,7 +66,8 @@ def test_secrets_stay_out_of_urls():
 )
 def test_the_key_goes_into_the_header(server, monkeypatch, key, sent):
     monkeypatch.setenv("QWENARM_API_KEY", key)
-    assert OpenAIServer(server.url, "qwen")._connection._client.headers["Authorization"] == sent
+    OpenAIServer(server.url, "qwen")
+    assert server.headers[-1]["Authorization"] == sent
 
 
 def test_a_key_that_is_none(server):
@@ -186,7 +187,8 @@ def test_a_thinking_checkpoint_gets_room_and_its_own_sampling(server):
     server.models = Reply(body={"data": [{"id": "t", "root": "Qwen/Qwen3-VL-8B-Thinking", "owned_by": "vllm"}]})
     remote = OpenAIServer(server.url)
     assert remote.thinking
-    assert dict(remote._sampling()) == {"temperature": 1.0, "seed": 0, "top_p": 0.95, "top_k": 20}
+    sampling = remote.sampling
+    assert (sampling.temperature, sampling.top_p, sampling.top_k) == (1.0, 0.95, 20)
     assert not OpenAIServer(server.url, temperature=0.0).sampling.temperature
 
 
@@ -279,7 +281,7 @@ def test_an_unknown_model_lists_the_served_ones(server):
 
 
 def test_the_only_model_needs_no_name(server):
-    server.models = Reply(body={"data": SERVER_OPTIONS[:1]})
+    server.models = Reply(body={"data": LISTED_MODELS[:1]})
     assert OpenAIServer(server.url).name == "qwen"
 
 
