@@ -34,7 +34,7 @@ from qwenarm.body.kinematics import Kinematics, clamp
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.perturbations import changed_arm, changed_combos, changed_layout, changed_setup, checked
+from qwenarm.perturbations import checked, perturbed_arm, perturbed_combos, perturbed_layout, perturbed_setup
 from qwenarm.registry import load
 from qwenarm.tasks.core.goal import Event, Setup
 from qwenarm.tasks.core.task import Combos, Task
@@ -93,10 +93,10 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             words: an instruction in free words that makes its own scene, at every reset (see also ``reset``).
             combos: the (colour, shape) pairs that may appear; None for all.
             max_episode_steps: after so many steps an episode is truncated; never if None.
-            perturbations: (axis, strength) pairs; see ``qwenarm.perturbations``.
+            perturbations: (name, strength) pairs; see ``qwenarm.perturbations``.
 
         Raises:
-            UnknownName: There is no such task, arm, camera, control, render mode or axis.
+            UnknownName: There is no such task, arm, camera, control, render mode or perturbation.
             BadInput: The level, the size, the words or a strength is wrong.
         """
         self.task, self.arm, self.level, self.words = task, arm, level, words
@@ -107,7 +107,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.combos = None if combos is None else tuple((color, shape) for color, shape in combos)
         self._max_episode_steps = max_episode_steps
         self.perturbations = checked(perturbations)
-        self._arm: Arm = load("arms", changed_arm(self.perturbations, arm))
+        self._arm: Arm = load("arms", perturbed_arm(self.perturbations, arm))
         self._task: Task = load("tasks", task)
         if level not in range(1, len(self._task.levels) + 1):
             raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
@@ -188,13 +188,13 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def _build(self, seed: int, words: str | None) -> Setup:
         """The episode of a seed, with its perturbations."""
-        rng, combos = np.random.default_rng(seed), changed_combos(self.perturbations, seed, self.combos)
-        layout = changed_layout(self.perturbations, seed)
+        rng, combos = np.random.default_rng(seed), perturbed_combos(self.perturbations, seed, self.combos)
+        layout = perturbed_layout(self.perturbations, seed)
         if words is None:
             setup = self._task.build(rng, self.level, combos, layout)
         else:
             setup = free_setup(words, rng, self.level, combos, layout)
-        return changed_setup(self.perturbations, seed, setup)
+        return perturbed_setup(self.perturbations, seed, setup)
 
     def _advance(self, event: Event, body: Body) -> None:
         self.instruction = event.step(body) or self.instruction

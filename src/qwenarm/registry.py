@@ -39,7 +39,7 @@ KINDS = {
     "arms": Kind("arm", "body.arms", "ARM"),
     "skills": Kind("skill", "skills", "SKILL"),
     "policies": Kind("policy", "policies", "POLICY"),
-    "perturbations": Kind("perturbation", "perturbations", "AXIS"),
+    "perturbations": Kind("perturbation", "perturbations", "PERTURBATION"),
 }
 MODULE_ALIASES = {"menagerie": "qwenarm.body.menagerie"}
 """Modules of this package that make entries on demand, by the short name that users type: "menagerie:kuka_iiwa_14"."""

@@ -52,7 +52,7 @@ def test_help_and_lists_load_nothing_heavy(words):
         ("skills", ["pick", "place", "done"]),
         ("policies", ["vlm", "oracle", "random", "idle"]),
         ("models", ["bundled"]),
-        ("axes", ["light", "look"]),
+        ("perturbations", ["light", "look"]),
     ],
 )
 def test_lists_name_everything_with_a_sentence(capsys, what, names):
@@ -79,7 +79,7 @@ def test_lists_name_everything_with_a_sentence(capsys, what, names):
         (["eval", "--seeds", "0"], "at least 1"),
         (["show", "nothing"], "stack"),
         (["show", "put", "--perturbations", "lihgt:1"], "Did you mean 'light'?"),
-        (["show", "put", "--perturbations", "light"], "AXIS:STRENGTH"),
+        (["show", "put", "--perturbations", "light"], "NAME:STRENGTH"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_code_2(capsys, tmp_path, monkeypatch, args, words):

@@ -172,7 +172,7 @@ def test_the_manifest_tells_what_was_asked_for_and_of_what(tmp_path):
 
 
 def test_a_part_of_a_frozen_suite_names_the_whole_and_the_manifest_its_own_hash(tmp_path):
-    play(tmp_path, plan(RunConfig(policy="idle"), "quick", "put", seeds=1, axes="none"))
+    play(tmp_path, plan(RunConfig(policy="idle"), "quick", "put", seeds=1, perturbations="none"))
     manifest = ledger.read_manifest(tmp_path)
     assert manifest["suite"] == "quick-v1" and manifest["suite_sha256"] == SUITES["quick-v1"].sha256()
     assert manifest["runs"][0]["blocks"] == [{"tasks": ["put"], "levels": [1], "seeds": 1, "perturbations": [""]}]
@@ -193,7 +193,9 @@ def test_a_folder_that_was_begun_otherwise_is_refused(tmp_path, name, value):
 
 
 def test_changed_episodes_stand_beside_their_control_and_only_the_oracle_accompanies_them(tmp_path):
-    what = plan(RunConfig(policy="idle"), tasks="put", seeds=1, axes="light:1,light:1+look:2", controls="oracle,random")
+    what = plan(
+        RunConfig(policy="idle"), tasks="put", seeds=1, perturbations="light:1,light:1+look:2", controls="oracle,random"
+    )
     rows = play(tmp_path, what)[1:]
     assert {(row.role, row.key.perturbations) for row in rows} == {
         (role, perturbations) for role in ("idle", "oracle") for perturbations in ("", "light:1", "light:1,look:2")
@@ -214,8 +216,8 @@ def test_changed_episodes_stand_beside_their_control_and_only_the_oracle_accompa
         ({"tasks": "fly"}, UnknownName),
         ({"tasks": " , "}, BadInput),
         ({"seeds": 0}, BadInput),
-        ({"axes": "look"}, BadInput),
-        ({"axes": "nothing:1"}, UnknownName),
+        ({"perturbations": "look"}, BadInput),
+        ({"perturbations": "nothing:1"}, UnknownName),
         ({"controls": "wizard"}, UnknownName),
         ({"level": 99}, BadInput),
     ],

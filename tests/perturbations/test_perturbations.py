@@ -1,5 +1,5 @@
-"""Contract of every axis: no strength no change, same seed same change, what it does not touch stays as it was, and the
-task can still be done.
+"""Contract of every perturbation: none at strength 0, the same for the same seed, nothing else changes, and the task
+remains possible.
 """
 
 from functools import cache
@@ -11,16 +11,16 @@ from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.factory import make_env, perform
-from qwenarm.perturbations import STRONGEST, changed_arm, checked, parse, spell
-from qwenarm.registry import list_names, load
+from qwenarm.perturbations import MAX_STRENGTH, checked, parse, perturbed_arm, spell
+from qwenarm.registry import describe, list_names, load
 from qwenarm.tasks.core.goal import Setup
 from qwenarm.types import Outcome, RunConfig
 
-AXES = list_names("perturbations")
+NAMES = list_names("perturbations")
 TASKS = list_names("tasks")
-STRENGTHS = range(1, STRONGEST + 1)
+STRENGTHS = range(1, MAX_STRENGTH + 1)
 OTHER_SCENE = {"combos", "layout"}
-"""The axes that do not leave every object where it was."""
+"""Those that do not leave every object where it was."""
 
 
 def built(perturbations, task="put", seed=3, **kwargs):
@@ -61,8 +61,8 @@ def test_order_and_strength_zero_make_no_difference():
     ("text", "error", "words"),
     [
         ("lihgt:1", UnknownName, "Did you mean 'light'"),
-        ("light", BadInput, "AXIS:STRENGTH"),
-        ("light:many", BadInput, "AXIS:STRENGTH"),
+        ("light", BadInput, "NAME:STRENGTH"),
+        ("light:many", BadInput, "NAME:STRENGTH"),
         (":2", UnknownName, "light"),
         ("light:4", BadInput, "0 to 3"),
         ("light:1,light:2", BadInput, "twice"),
@@ -73,25 +73,24 @@ def test_what_cannot_be_read_is_told_with_the_valid_choices(text, error, words):
         parse(text)
 
 
-@pytest.mark.parametrize("name", AXES)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_entry_says_what_its_strengths_do(name):
-    axis = load("perturbations", name)
-    assert axis.name == name and axis.doc
-    assert len(axis.strengths) == STRONGEST == len(set(axis.strengths))
+    strengths = load("perturbations", name).strengths
+    assert len(strengths) == MAX_STRENGTH == len(set(strengths)) and describe("perturbations", name).endswith(".")
 
 
-@pytest.mark.parametrize("name", AXES)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_strength_is_no_change(name):
     control, zero = built(()), built([(name, 0)])
     assert repr(zero.setup) == repr(control.setup) and zero.perturbations == () and zero._arm is control._arm
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", AXES)
-def test_an_axis_changes_something_the_same_way_each_time_and_not_what_the_task_wants(name, task):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_perturbation_changes_something_the_same_way_each_time_and_not_what_the_task_wants(name, task):
     control, (mild, again, *stronger) = unchanged(task), (setup_of([(name, k)], task) for k in (1, 1, 2, 3))
     assert repr(mild) == repr(again)
-    arms = [changed_arm(checked([(name, k)]), "panda") for k in range(STRONGEST + 1)]
+    arms = [perturbed_arm(checked([(name, k)]), "panda") for k in range(MAX_STRENGTH + 1)]
     assert len({(repr(setup), arm) for setup, arm in zip((control, mild, *stronger), arms, strict=True)}) >= 3
     for setup in (mild, *stronger):
         if name != "combos":
@@ -104,20 +103,20 @@ def test_an_axis_changes_something_the_same_way_each_time_and_not_what_the_task_
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_axes_compose_in_any_order(task):
-    row = [(name, 1 + i % STRONGEST) for i, name in enumerate(AXES)]
+def test_perturbations_combine_in_any_order(task):
+    row = [(name, 1 + i % MAX_STRENGTH) for i, name in enumerate(NAMES)]
     all_of_them, backwards = setup_of(row, task), setup_of(row[::-1], task)
     assert repr(all_of_them) == repr(backwards)
     assert all_of_them.scene.distractors and all_of_them.scene.look.decals
 
 
-def test_one_axis_leaves_another_as_it_was():
+def test_one_leaves_another_as_it_was():
     """Each draws from a generator of its own."""
     both, alone = built([("light", 2), ("look", 2)]).setup.scene.look, built([("light", 2)]).setup.scene.look
     assert both.light_pos == alone.light_pos and both.light_rgb == alone.light_rgb and both.table_rgb != alone.table_rgb
 
 
-SEEN = [name for name in AXES if name not in ("words", "slip")]
+SEEN = [name for name in NAMES if name not in ("words", "slip")]
 
 
 @pytest.mark.render
@@ -147,13 +146,13 @@ def solved(perturbations, task, seed, level=1):
     return episode.outcome is Outcome.SUCCESS
 
 
-@pytest.mark.parametrize("name", AXES)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_oracle_still_succeeds(name):
     assert solved(f"{name}:2", "put", 2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", AXES)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_oracle_still_succeeds_at_every_task(name, task):
     assert sum(solved(f"{name}:2", task, seed) for seed in range(6)) >= 5

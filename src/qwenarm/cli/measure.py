@@ -31,7 +31,7 @@ def eval_(
     seeds: Annotated[
         int | None, arg(help="seeds per task, always the same first ones; default: those of the suite, or 20")
     ] = None,
-    axes: Annotated[
+    perturbations: Annotated[
         str | None,
         arg(help="also play perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once), or none"),
     ] = None,
@@ -74,7 +74,7 @@ def eval_(
     config = RunConfig(
         arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras
     )
-    planned, folder = plan_evaluation(config, task, suite, level, seeds, axes, controls, out_folder)
+    planned, folder = plan_evaluation(config, task, suite, level, seeds, perturbations, controls, out_folder)
     show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)
     return 0
 

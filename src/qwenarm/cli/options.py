@@ -10,7 +10,7 @@ from qwenarm.display.terminal import SafeConsole
 
 out = SafeConsole()
 
-Listed = Literal["tasks", "arms", "models", "skills", "policies", "axes"]
+Listed = Literal["tasks", "arms", "models", "skills", "policies", "perturbations"]
 Task = Annotated[str, arg(help="a task, see `qwenarm list tasks`, or module:NAME")]
 Level = Annotated[int, arg(help="level of difficulty, from 1")]
 Seed = Annotated[int, arg(help="the same seed gives the same scene")]
@@ -33,6 +33,6 @@ Perturbed = Annotated[
     str,
     arg(
         name="perturbations",
-        help="perturbations with strengths 1 to 3, such as look:2,words:1; see `qwenarm list axes`",
+        help="perturbations with strengths 1 to 3, such as look:2,words:1; see `qwenarm list perturbations`",
     ),
 ]

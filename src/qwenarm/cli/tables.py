@@ -12,8 +12,7 @@ def listing(what: str) -> Table:
     """The entries of a kind, each with the first sentence of its description."""
     if what == "models":
         return _table({model.spec: model.doc for model in list_models()})
-    kind = "perturbations" if what == "axes" else what
-    return _table({name: describe(kind, name) for name in list_names(kind)})
+    return _table({name: describe(what, name) for name in list_names(what)})
 
 
 def _table(rows: dict[str, str]) -> Table:

@@ -88,33 +88,46 @@ def plan(
     tasks: str = "",
     level: int | None = None,
     seeds: int | None = None,
-    axes: str | None = None,
+    perturbations: str | None = None,
     controls: str = "",
 ) -> Plan:
-    """A plan from the words of a command line. Raises UnknownName and BadInput.
+    """A plan from the words of a command line.
 
-    suite: a name or a JSON file; without one the tasks are played at one level, as ``suites.ad_hoc``. tasks, level,
-    seeds, axes: narrow a suite. axes: "look:2,words:1" plays two perturbations one by one, "look:2+words:1" both at
-    once, "none" none. controls: "all", "none" or roles; by default all beside a model that plays a suite.
+    Args:
+        config: Everything but task, level and perturbations.
+        suite: A name or a JSON file. Without one the tasks are played at one level, as in ``suites.ad_hoc``.
+        tasks, level, seeds: Narrow the suite.
+        perturbations: "look:2,words:1" plays two sets of perturbations, "look:2+words:1" one of two, "none" none.
+        controls: "all", "none" or policies. By default a suite is played by all that suit the policy: those that are
+            the same model with something changed only beside a model.
+
+    Raises:
+        UnknownName, BadInput: something does not exist, or nothing is left to play.
     """
-    names, perturbations = split_names(tasks, "--task"), None if axes is None else _axes(axes)
+    names, sets = split_names(tasks, "--task"), None if perturbations is None else _sets(perturbations)
     if suite:
         frozen = suite_named(suite)
-        played = frozen.narrowed(names, level, seeds, perturbations)
+        played = frozen.narrowed(names, level, seeds, sets)
     else:
-        frozen = played = ad_hoc(names or USUAL, level or 1, 20 if seeds is None else seeds, perturbations or ())
-    if not controls:
-        controls = "all" if suite and config.policy == "vlm" else "none"
-    named = {"all": all_controls(), "none": ()}
+        frozen = played = ad_hoc(names or USUAL, level or 1, 20 if seeds is None else seeds, sets or ())
+    named = {"all": all_controls(), "none": (), "": _usual_controls(config.policy) if suite else ()}
     roles = named[controls] if controls in named else tuple(split_names(controls, "--controls"))
     found = Plan(played, frozen, config, roles)
     found.check()
     return found
 
 
-def _axes(text: str) -> list[str]:
-    """Each of them as text for ``perturbations.parse``."""
-    return [] if text == "none" else [word.replace("+", ",") for word in split_names(text, "--axes")]
+def _usual_controls(policy: str) -> tuple[str, ...]:
+    """The controls that suit a policy; none for a control."""
+    if policy in all_controls():
+        return ()
+    with_model = policy_entry(policy).needs_model
+    return tuple(role for role in all_controls() if with_model or not policy_entry(role).needs_model)
+
+
+def _sets(text: str) -> list[str]:
+    """Each set of perturbations as text for ``perturbations.parse``."""
+    return [] if text == "none" else [word.replace("+", ",") for word in split_names(text, "--perturbations")]
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class Suite:
         return replace(self, blocks=left)
 
     def check(self) -> None:
-        """Raises UnknownName or BadInput for a task, level or axis that does not exist, before anything is played."""
+        """Raises UnknownName or BadInput for a task, level or perturbation that does not exist."""
         known = list_names("tasks")
         missing = sorted({t for block in self.blocks for t in block.tasks if t not in known and ":" not in t})
         if len(missing) == 1 and self.name == AD_HOC:
@@ -140,7 +140,7 @@ def _plain(value: Any) -> Any:
 TASKS_V1 = (
     "put", "stack", "sort", "parcels", "inspect", "shelf", "tidy", "deliver", "recall", "rearrange", "long", "refuse",
 )  # fmt: skip
-AXES_V1 = ("arm", "camera", "combos", "distractors", "layout", "light", "look", "slip", "text", "words")
+PERTURBATIONS_V1 = ("arm", "camera", "combos", "distractors", "layout", "light", "look", "slip", "text", "words")
 SUITES = {
     suite.name: suite
     for suite in (
@@ -149,14 +149,14 @@ SUITES = {
             "standard-v1",
             (
                 Block(TASKS_V1, (1, 2, 3), 20),
-                Block(TASKS_V1, (1,), 10, ("", *(f"{axis}:2" for axis in AXES_V1))),
+                Block(TASKS_V1, (1,), 10, ("", *(f"{name}:2" for name in PERTURBATIONS_V1))),
             ),
         ),
         Suite(
             "full-v1",
             (
                 Block(TASKS_V1, (1, 2, 3), 100),
-                Block(TASKS_V1, (1,), 50, ("", *(f"{axis}:{k}" for axis in AXES_V1 for k in (1, 2, 3)))),
+                Block(TASKS_V1, (1,), 50, ("", *(f"{name}:{k}" for name in PERTURBATIONS_V1 for k in (1, 2, 3)))),
             ),
         ),
     )

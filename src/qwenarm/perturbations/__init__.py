@@ -1,14 +1,15 @@
-"""Axes of change: what may be otherwise about an episode while the task stays the same. One file an axis.
+"""Perturbations: what can differ about an episode while its task stays the same. One file each.
 
-A choice of perturbations is a row of (axis, strength) pairs, written "look:2,words:1". Strength 0 is no change at all:
-the same bits as without the axis. Every axis draws from a generator of its own, made of the episode's seed and the
-axis' name, so an episode and its unchanged control have the same scene wherever the axis does not change it.
+Several can be combined: "look:2,words:1" is a tuple of (name, strength) pairs. Strength 0 changes nothing. Each one
+draws from a generator of its own, made from the episode's seed and the perturbation's name, so that a perturbed episode
+and its unperturbed control share everything else.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qwenarm.errors import BadInput
@@ -17,37 +18,74 @@ from qwenarm.registry import list_names, load
 if TYPE_CHECKING:
     import numpy as np
 
-    from qwenarm.perturbations._axis import Axis
     from qwenarm.tasks.core.goal import Setup
     from qwenarm.tasks.core.task import Combos, Layout
 
 Perturbations = tuple[tuple[str, int], ...]
-"""(axis, strength 1 to 3) pairs, in alphabetical order, no axis twice."""
-STRONGEST = 3
+"""(name, strength 1 to 3) pairs in alphabetical order, no name twice."""
+MAX_STRENGTH = 3
+
+
+def _same_setup(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
+    return setup
+
+
+def _same_arm(arm: str, strength: int) -> str:
+    return arm
+
+
+def _same_combos(rng: np.random.Generator, combos: Combos | None, strength: int) -> Combos | None:
+    return combos
+
+
+def _same_layout(rng: np.random.Generator, strength: int) -> Layout | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """A registry entry. The functions are pure, and most perturbations have one of them.
+
+    Attributes:
+        strengths: What each strength does, in a few words.
+        setup: (rng, setup, strength) -> the episode's setup, after the task has made it.
+        arm: (arm, strength) -> the id of the arm that plays.
+        combos: (rng, combos, strength) -> the colour and shape pairs that the task may draw from.
+        layout: (rng, strength) -> moves the task's objects before the task chooses instruction and goal.
+    """
+
+    strengths: tuple[str, str, str]
+    setup: Callable[[np.random.Generator, Setup, int], Setup] = _same_setup
+    arm: Callable[[str, int], str] = _same_arm
+    combos: Callable[[np.random.Generator, Combos | None, int], Combos | None] = _same_combos
+    layout: Callable[[np.random.Generator, int], Layout | None] = _same_layout
 
 
 def parse(text: str) -> Perturbations:
-    """ "look:2,words:1" as Perturbations; "" is none. Raises UnknownName and BadInput with the valid choices."""
+    """ "look:2,words:1" as pairs; () for "". Raises UnknownName and BadInput with the valid choices."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return checked([_pair(part) for part in parts])
 
 
 def spell(perturbations: Sequence[tuple[str, int]]) -> str:
-    """Perturbations as text, the inverse of ``parse``."""
+    """The pairs as text: the inverse of ``parse``."""
     return ",".join(f"{name}:{strength}" for name, strength in perturbations)
 
 
 def checked(perturbations: Sequence[tuple[str, int]]) -> Perturbations:
-    """In order and without strengths of 0. Raises UnknownName for an axis that does not exist, BadInput for one that is
-    named twice or has no such strength.
+    """The pairs in order, without those of strength 0.
+
+    Raises:
+        UnknownName: a perturbation does not exist.
+        BadInput: one is named twice, or has no such strength.
     """
     names = [name for name, _ in perturbations]
     for name, strength in perturbations:
         load("perturbations", name)
-        if strength not in range(STRONGEST + 1):
-            raise BadInput(f"The strength of {name} must be 0 to {STRONGEST}, not {strength}.")
+        if strength not in range(MAX_STRENGTH + 1):
+            raise BadInput(f"The strength of {name} must be 0 to {MAX_STRENGTH}, not {strength}.")
         if names.count(name) > 1:
-            raise BadInput(f"The axis {name} is named twice.")
+            raise BadInput(f"The perturbation {name} is named twice.")
     return tuple(sorted((name, strength) for name, strength in perturbations if strength))
 
 
@@ -55,40 +93,39 @@ def _pair(part: str) -> tuple[str, int]:
     name, colon, strength = part.rpartition(":")
     if not colon or not strength.strip().isdigit():
         valid = ", ".join(list_names("perturbations"))
-        raise BadInput(f"{part!r} is no change: write AXIS:STRENGTH, as in look:2. Axes: {valid}.")
+        raise BadInput(f"{part!r} is not NAME:STRENGTH, such as look:2. Valid names: {valid}.")
     return name.strip(), int(strength)
 
 
-def changed_arm(perturbations: Perturbations, arm: str) -> str:
-    """The name of the arm that plays in place of ``arm``."""
-    for axis, strength, _ in _axes(perturbations, 0):
-        arm = axis.arm(arm, strength)
+def perturbed_arm(perturbations: Perturbations, arm: str) -> str:
+    """The id of the arm that plays in place of ``arm``."""
+    for entry, strength, _ in _entries(perturbations, 0):
+        arm = entry.arm(arm, strength)
     return arm
 
 
-def changed_combos(perturbations: Perturbations, seed: int, combos: Combos | None) -> Combos | None:
-    """The colour x shape pairs that may appear."""
-    for axis, strength, rng in _axes(perturbations, seed):
-        combos = axis.combos(rng, combos, strength)
+def perturbed_combos(perturbations: Perturbations, seed: int, combos: Combos | None) -> Combos | None:
+    """The colour and shape pairs that may appear; None for all."""
+    for entry, strength, rng in _entries(perturbations, seed):
+        combos = entry.combos(rng, combos, strength)
     return combos
 
 
-def changed_layout(perturbations: Perturbations, seed: int) -> Layout | None:
-    """What puts a task's objects elsewhere, or None."""
-    return next(
-        (layout for axis, strength, rng in _axes(perturbations, seed) if (layout := axis.layout(rng, strength))), None
-    )
+def perturbed_layout(perturbations: Perturbations, seed: int) -> Layout | None:
+    """What moves the task's objects, or None."""
+    layouts = (entry.layout(rng, strength) for entry, strength, rng in _entries(perturbations, seed))
+    return next(filter(None, layouts), None)
 
 
-def changed_setup(perturbations: Perturbations, seed: int, setup: Setup) -> Setup:
-    """The episode with all its perturbations. Raises BadInput when an axis cannot be applied to it."""
-    for axis, strength, rng in _axes(perturbations, seed):
-        setup = axis.change(rng, setup, strength)
+def perturbed_setup(perturbations: Perturbations, seed: int, setup: Setup) -> Setup:
+    """The episode with all its perturbations. Raises BadInput when one cannot be applied to it."""
+    for entry, strength, rng in _entries(perturbations, seed):
+        setup = entry.setup(rng, setup, strength)
     return setup
 
 
-def _axes(perturbations: Perturbations, seed: int) -> Iterator[tuple[Axis, int, np.random.Generator]]:
-    """Each axis with its strength and a generator of its own."""
+def _entries(perturbations: Perturbations, seed: int) -> Iterator[tuple[Perturbation, int, np.random.Generator]]:
+    """Each perturbation with its strength and a generator of its own."""
     import numpy as np
 
     for name, strength in perturbations:

@@ -1,6 +1,6 @@
-"""Where the front camera hangs: shaken a little, or at strength 3 another point of view.
+"""Another front camera: shaken, then shifted and turned, then another point of view.
 
-The overhead camera stays: it is the skills' instrument, so what changes is only what is seen.
+The overhead camera stays. It is the skills' own instrument, so only what the policy sees changes.
 """
 
 from __future__ import annotations
@@ -12,21 +12,27 @@ import numpy as np
 
 from qwenarm.body.cameras import FRONT, MIDDLE, Camera, project
 from qwenarm.body.scene import Placement
-from qwenarm.perturbations._axis import Axis
+from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
 
-SHIFT, AIM, ZOOM, ROLL = (0.02, 0.06), (0.01, 0.03), (0.5, 2.0), (1.0, 4.0)
-"""At strengths 1 and 2: of the camera and of what it looks at, m; of its field of view and about its axis, degrees."""
-AZIMUTH, ELEVATION, DISTANCE = (30.0, 65.0), (38.0, 60.0), (1.0, 1.25)
-"""At strength 3: to either side and above the table, degrees; from the workspace's middle, m."""
-EDGE = 0.03
-"""Every thing's middle stays so far inside the picture, as a fraction."""
+SHIFT_M, TARGET_SHIFT_M = (0.02, 0.06), (0.01, 0.03)
+"""At strengths 1 and 2: how far the camera and the point that it looks at move along each axis, at most."""
+ZOOM_DEG, ROLL_DEG = (0.5, 2.0), (1.0, 4.0)
+"""At strengths 1 and 2: the change of its field of view, and the turn about its optical axis, at most."""
+AZIMUTH_DEG, ELEVATION_DEG, DISTANCE_M = (30.0, 65.0), (38.0, 60.0), (1.0, 1.25)
+"""At strength 3: ranges of the angle to either side, of the angle above the table, and of the distance from the middle
+of the workspace."""
+MARGIN = 0.03
+"""The middle of every object stays this far inside the picture, as a fraction of its side."""
+MAX_FOVY_DEG, FOVY_STEP_DEG = 60, 1.0
 ASPECT = 4 / 3
+"""Width by height of the pictures that policies see."""
 DRAWS = 30
+"""How many cameras are drawn, to find one that hides little."""
 
 
-def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """A new front camera that still has everything in its picture, and nothing behind anything if that can be had."""
+def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
+    """A front camera that has all objects in its picture and, if possible, none behind another."""
     placements = setup.scene.objects
     candidates = [_drawn(rng, strength) for _ in range(DRAWS)]
     camera = min((_widened(candidate, placements) for candidate in candidates), key=lambda c: _hidden(c, placements))
@@ -36,36 +42,37 @@ def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
 
 def _drawn(rng: np.random.Generator, strength: int) -> Camera:
     if strength == 3:
-        azimuth = math.radians(rng.choice([-1, 1]) * rng.uniform(*AZIMUTH))
-        elevation, distance = math.radians(rng.uniform(*ELEVATION)), rng.uniform(*DISTANCE)
+        azimuth = math.radians(rng.choice([-1, 1]) * rng.uniform(*AZIMUTH_DEG))
+        elevation, distance = math.radians(rng.uniform(*ELEVATION_DEG)), rng.uniform(*DISTANCE_M)
         across, up = distance * math.cos(elevation), distance * math.sin(elevation)
         pos = (MIDDLE[0] + across * math.cos(azimuth), across * math.sin(azimuth), up)
         return replace(FRONT, pos=pos)
     i = strength - 1
-    pos, target = (FRONT.pos + rng.uniform(-SHIFT[i], SHIFT[i], 3)), FRONT.target + rng.uniform(-AIM[i], AIM[i], 3)
-    roll = math.radians(rng.uniform(-ROLL[i], ROLL[i]))
-    return Camera(
-        FRONT.name,
-        (float(pos[0]), float(pos[1]), float(pos[2])),
-        (float(target[0]), float(target[1]), float(target[2])),
-        FRONT.fovy_deg + float(rng.uniform(-ZOOM[i], ZOOM[i])),
+    pos = FRONT.pos + rng.uniform(-SHIFT_M[i], SHIFT_M[i], 3)
+    target = FRONT.target + rng.uniform(-TARGET_SHIFT_M[i], TARGET_SHIFT_M[i], 3)
+    roll = math.radians(rng.uniform(-ROLL_DEG[i], ROLL_DEG[i]))
+    return replace(
+        FRONT,
+        pos=(float(pos[0]), float(pos[1]), float(pos[2])),
+        target=(float(target[0]), float(target[1]), float(target[2])),
+        fovy_deg=FRONT.fovy_deg + float(rng.uniform(-ZOOM_DEG[i], ZOOM_DEG[i])),
         up=(0.0, math.sin(roll), math.cos(roll)),
     )
 
 
 def _widened(camera: Camera, placements: tuple[Placement, ...]) -> Camera:
-    """With a field of view that has everything in it."""
-    while camera.fovy_deg < 60:
-        uv, _ = _seen(camera, placements)
-        if ((uv > EDGE) & (uv < 1 - EDGE)).all():
+    """The camera with a field of view that has every object in it."""
+    while camera.fovy_deg < MAX_FOVY_DEG:
+        uv, _ = _projected(camera, placements)
+        if ((uv > MARGIN) & (uv < 1 - MARGIN)).all():
             break
-        camera = replace(camera, fovy_deg=camera.fovy_deg + 1.0)
+        camera = replace(camera, fovy_deg=camera.fovy_deg + FOVY_STEP_DEG)
     return camera
 
 
 def _hidden(camera: Camera, placements: tuple[Placement, ...]) -> int:
-    """How many things another one stands in front of."""
-    uv, depth = _seen(camera, placements)
+    """In how many pairs of objects one stands in front of the other."""
+    uv, depth = _projected(camera, placements)
     scale = 2 * math.tan(math.radians(camera.fovy_deg) / 2)
     across = (uv * [ASPECT, 1.0] - 0.5) * scale * depth[:, None]  # m, in a plane before the camera
     hidden = 0
@@ -76,10 +83,10 @@ def _hidden(camera: Camera, placements: tuple[Placement, ...]) -> int:
     return hidden
 
 
-def _seen(camera: Camera, placements: tuple[Placement, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Image fractions (N, 2) and depths (N,) m of the things' middles."""
+def _projected(camera: Camera, placements: tuple[Placement, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Image fractions (N, 2) and depths (N,) m of the objects' middles."""
     middles = np.array([(*p.pos[:2], p.pos[2] - p.spec.origin_height + p.spec.height / 2) for p in placements])
     return project(middles.reshape(-1, 3), np.array(camera.pos), camera.axes(), camera.fovy_deg, ASPECT)
 
 
-AXIS = Axis("camera", "The front camera.", ("shaken", "shifted, turned, zoomed", "another point of view"), change)
+PERTURBATION = Perturbation(("shaken", "shifted, turned, zoomed", "another point of view"), perturb)

@@ -1,4 +1,4 @@
-"""Where things stand: the same objects in other places."""
+"""Another layout: the same objects a little aside, in other places, or crowded together."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from qwenarm.body.scene import WORKSPACE, Area, Placement, are_apart, place_objects
-from qwenarm.perturbations._axis import Axis
+from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.task import Layout
 
-NUDGE, TURN = 0.02, 0.5
-"""At strength 1 a thing moves so far along x and y at most, m, and turns so far, rad."""
-TRIES = 60
+MAX_SHIFT_M, MAX_TURN_RAD = 0.02, 0.5
+"""At strength 1: how far an object moves along x and y, and how far it turns."""
+MAX_TRIES = 60
 DRAWS = 16
-"""Of so many layouts the most crowded is taken."""
+"""How many layouts are drawn, of which the most crowded is taken."""
 
 
 def layout(rng: np.random.Generator, strength: int) -> Layout:
@@ -26,7 +26,7 @@ def _nudged(rng: np.random.Generator) -> Layout:
     def move(placements: tuple[Placement, ...], areas: Mapping[str, Area]) -> tuple[Placement, ...]:
         moved = list(placements)
         for i, placement in enumerate(placements):
-            for _ in range(TRIES):
+            for _ in range(MAX_TRIES):
                 candidate = _shifted(rng, placement, areas.get(placement.spec.id, WORKSPACE))
                 if all(are_apart(candidate, other) for j, other in enumerate(moved) if j != i):
                     moved[i] = candidate
@@ -38,12 +38,12 @@ def _nudged(rng: np.random.Generator) -> Layout:
 
 def _shifted(rng: np.random.Generator, placement: Placement, area: Area) -> Placement:
     x, y, z = placement.pos
-    x, y = x + rng.uniform(-NUDGE, NUDGE), y + rng.uniform(-NUDGE, NUDGE)
+    x, y = x + rng.uniform(-MAX_SHIFT_M, MAX_SHIFT_M), y + rng.uniform(-MAX_SHIFT_M, MAX_SHIFT_M)
     (x_min, x_max), (y_min, y_max) = area
     margin = max(0.0, placement.spec.radius - 0.04)
     x = float(np.clip(x, x_min + margin, x_max - margin))
     y = float(np.clip(y, y_min + margin, y_max - margin))
-    return replace(placement, pos=(x, y, z), yaw=placement.yaw + rng.uniform(-TURN, TURN))
+    return replace(placement, pos=(x, y, z), yaw=placement.yaw + rng.uniform(-MAX_TURN_RAD, MAX_TURN_RAD))
 
 
 def _elsewhere(rng: np.random.Generator) -> Layout:
@@ -56,9 +56,9 @@ def _crowded(rng: np.random.Generator) -> Layout:
 
 
 def _spread(placements: tuple[Placement, ...]) -> float:
-    """How far things stand from their common middle, m."""
+    """The mean distance of the objects from their common middle, m."""
     spots = np.array([placement.pos[:2] for placement in placements])
     return float(np.linalg.norm(spots - spots.mean(axis=0), axis=1).mean())
 
 
-AXIS = Axis("layout", "Places.", ("a little beside", "all elsewhere", "elsewhere and crowded"), layout=layout)
+PERTURBATION = Perturbation(("a little beside", "all elsewhere", "elsewhere and crowded"), layout=layout)

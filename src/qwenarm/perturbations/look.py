@@ -1,4 +1,4 @@
-"""What table, floor, walls and arm look like: other colours, and from strength 2 on a pattern on the table."""
+"""Other colours of table, floor, walls and arm, and from strength 2 on a pattern on the table."""
 
 from __future__ import annotations
 
@@ -10,51 +10,56 @@ import numpy as np
 from qwenarm.body.objects.decals import Decal
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.scene import Look
-from qwenarm.perturbations._axis import Axis
+from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
 
 Rgb = tuple[float, float, float]
 
-SHIFT = (0.10, 0.25, 0.45)
-"""By strength: how far each channel of a colour may move."""
-PAINT = (0.10, 0.40, 0.80)
-"""By strength: how much a channel of the arm's paint may lack."""
-CONTRAST = (0.0, 0.10, 0.28)
-"""By strength: of the pattern with the table."""
-CLEAR = 0.40
-"""The table's colour is so far from that of every thing, as a distance of RGB in 0..1."""
-TRIES = 20
-TABLE_X, TABLE_Y = (-0.20, 1.04), (-0.60, 0.60)
-"""Edges of the table's top, m."""
+COLOR_SHIFT = (0.10, 0.25, 0.45)
+"""By strength: how far each channel of a colour may move, of 0..1."""
+ARM_PAINT = (0.10, 0.40, 0.80)
+"""By strength: how much one channel of the arm's paint may lack."""
+COLOR_JITTER = (0.02, 0.04, 0.06)
+"""By strength: see ``body.scene.Look``."""
+PATTERN_CONTRAST = (0.0, 0.10, 0.28)
+"""By strength: the difference between the pattern and the table; none without a pattern."""
+PATTERN_STEP_M = (0.06, 0.12)
+"""The range of a stripe's width."""
+MIN_COLOR_DISTANCE = 0.40
+"""The distance of the table's colour from that of every object, in RGB of 0..1."""
+MAX_TRIES = 20
+TABLE_X_M, TABLE_Y_M = (-0.20, 1.04), (-0.60, 0.60)
+"""The edges of the table's top."""
 
 
-def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """New colours all over, around the usual ones; a pattern from strength 2 on."""
+def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
+    """New colours around the usual ones, and the pattern."""
     old, i = setup.scene.look, strength - 1
-    things = np.array([COLORS[placement.spec.color] for placement in setup.scene.objects])
+    object_rgb = np.array([COLORS[placement.spec.color] for placement in setup.scene.objects])
     look = replace(
         old,
-        table_rgb=_unlike(rng, old.table_rgb, SHIFT[i], things),
-        floor_rgb=_shifted(rng, old.floor_rgb, SHIFT[i]),
-        wall_rgb=_shifted(rng, old.wall_rgb, SHIFT[i]),
-        arm_rgb=_rgb(1 - PAINT[i] * rng.permutation([0.0, rng.random(), 1.0])),
-        color_jitter=(0.02, 0.04, 0.06)[i],
+        table_rgb=_unlike(rng, old.table_rgb, COLOR_SHIFT[i], object_rgb),
+        floor_rgb=_shifted(rng, old.floor_rgb, COLOR_SHIFT[i]),
+        wall_rgb=_shifted(rng, old.wall_rgb, COLOR_SHIFT[i]),
+        arm_rgb=_rgb(1 - ARM_PAINT[i] * rng.permutation([0.0, rng.random(), 1.0])),
+        color_jitter=COLOR_JITTER[i],
         jitter_seed=int(rng.integers(2**31)),
     )
-    if CONTRAST[i]:
-        look = replace(look, decals=(*_pattern(rng, look, CONTRAST[i]), *look.decals))
+    if PATTERN_CONTRAST[i]:
+        look = replace(look, decals=(*_pattern(rng, look, PATTERN_CONTRAST[i]), *look.decals))
     return replace(setup, scene=replace(setup.scene, look=look))
 
 
-def _unlike(rng: np.random.Generator, rgb: Rgb, width: float, things: np.ndarray) -> Rgb:
-    """A new colour from which all things stand out; of many tries the best, if there is none."""
-    tries = [_shifted(rng, rgb, width) for _ in range(TRIES)]
-    away = [np.linalg.norm(things - one, axis=1).min(initial=np.inf) for one in tries]
-    return next((one for one, far in zip(tries, away, strict=True) if far > CLEAR), tries[int(np.argmax(away))])
+def _unlike(rng: np.random.Generator, rgb: Rgb, width: float, object_rgb: np.ndarray) -> Rgb:
+    """A new colour from which all objects stand out; if none is found, the one from which they do so most."""
+    tries = [_shifted(rng, rgb, width) for _ in range(MAX_TRIES)]
+    distances = [np.linalg.norm(object_rgb - each, axis=1).min(initial=np.inf) for each in tries]
+    clear = (each for each, distance in zip(tries, distances, strict=True) if distance > MIN_COLOR_DISTANCE)
+    return next(clear, tries[int(np.argmax(distances))])
 
 
 def _shifted(rng: np.random.Generator, rgb: Rgb, width: float) -> Rgb:
-    """Lighter or darker, and of another hue."""
+    """The colour, lighter or darker and of another hue."""
     return _rgb(np.array(rgb) + width * (0.5 * rng.uniform(-1, 1) + rng.uniform(-1, 1, 3)))
 
 
@@ -64,12 +69,12 @@ def _rgb(channels: np.ndarray) -> Rgb:
 
 
 def _pattern(rng: np.random.Generator, look: Look, contrast: float) -> Iterator[Decal]:
-    """Planks along x, stripes along y, or squares, 6 to 12 cm wide, in a lighter or darker shade of the table."""
+    """Planks along x, stripes along y, or squares, in a lighter or darker shade of the table."""
     sign = 1 if sum(look.table_rgb) < 1.5 else -1
     rgb = _rgb(np.array(look.table_rgb) + sign * contrast * rng.uniform(0.7, 1.3, 3))
-    kind, step = str(rng.choice(["planks", "stripes", "squares"])), rng.uniform(0.06, 0.12)
-    xs = [TABLE_X] if kind == "planks" else list(_bands(TABLE_X, step))
-    ys = [TABLE_Y] if kind == "stripes" else list(_bands(TABLE_Y, step))
+    kind, step = str(rng.choice(["planks", "stripes", "squares"])), rng.uniform(*PATTERN_STEP_M)
+    xs = [TABLE_X_M] if kind == "planks" else list(_bands(TABLE_X_M, step))
+    ys = [TABLE_Y_M] if kind == "stripes" else list(_bands(TABLE_Y_M, step))
     for row, (x0, x1) in enumerate(xs):
         for column, (y0, y1) in enumerate(ys):
             if (row + column) % 2 == 0:
@@ -82,4 +87,4 @@ def _bands(edges: tuple[float, float], step: float) -> Iterator[tuple[float, flo
         yield float(start), min(float(start) + step, high)
 
 
-AXIS = Axis("look", "Colours and patterns.", ("other shades", "other colours, a pattern", "garish"), change)
+PERTURBATION = Perturbation(("other shades", "other colours, a pattern", "garish"), perturb)

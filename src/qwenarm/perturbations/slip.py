@@ -1,4 +1,4 @@
-"""Bad luck on the way, to see who recovers: something is nudged aside, or the fingers lose what they hold, once."""
+"""One mishap on the way: an object is nudged aside, or the fingers lose what they hold. Shows who recovers."""
 
 from __future__ import annotations
 
@@ -11,67 +11,71 @@ import numpy as np
 from qwenarm.body.scene import in_workspace
 from qwenarm.body.simulation import Body
 from qwenarm.body.state import WorldState
-from qwenarm.perturbations._axis import Axis
+from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
 
-NUDGE, PERIODS = 0.04, 8
-"""A thing is nudged so far, m, in so many control periods."""
-ROOM = 0.012
-"""Free space that it keeps to all others, m."""
-HAND_AWAY = 0.25
-"""No thing is nudged while the tcp is nearer, m across the table."""
-LOW, AWAY = 0.08, 0.005
-"""The fingers begin to open when the tcp has come this high, m, or this far from where it was with the arm at home, m:
-the thing falls a quarter of a second later, before the hand has come to its place."""
-LOOSE = 8
+NUDGE_M, NUDGE_PERIODS = 0.04, 8
+"""How far an object is nudged, and in how many control periods."""
+NUDGE_DIRECTIONS = 12
+NUDGE_GAP_M = 0.012
+"""Free space that remains between a nudged object and all others."""
+MIN_TCP_DISTANCE_M = 0.25
+"""No object is nudged while the tcp is nearer to it, measured across the table."""
+DROP_HEIGHT_M, DROP_DISTANCE_M = 0.08, 0.005
+"""The fingers begin to open at this height of the tcp, or at this distance from where it was with the arm at home. The
+object falls a quarter of a second later, before the hand has reached its target."""
+OPEN_PERIODS = 8
 """Control periods for which the fingers stay open."""
-HOME = 0.05
-"""The arm is at home when its joints are this near to it, rad."""
-MORE_TURNS = 4
-"""To make up for it."""
+HOME_TOLERANCE_RAD = 0.05
+"""The arm is at home when every joint is this near to its home angle."""
+EXTRA_TURNS = 4
+"""Turns that the episode has more, to recover."""
 
 
 @dataclass
 class Nudge:
-    """Shoves one thing aside as soon as another one is lifted for the first time, and if it stands alone."""
+    """Moves one object aside, once, when another one has been lifted.
 
-    angle: float
-    after: int
-    """So many control periods after that."""
+    angle_rad: the preferred direction. delay_periods: control periods from the lift to the nudge.
+    """
+
+    angle_rad: float
+    delay_periods: int
     waited: int = -1
+    """Control periods since the lift; -1 before it."""
     what: str = ""
     step_m: tuple[float, float] = (0.0, 0.0)
-    left: int = PERIODS
+    periods_left: int = NUDGE_PERIODS
 
     def step(self, body: Body) -> str | None:
-        if self.left == 0:
+        if self.periods_left == 0:
             return None
         state = body.state()
-        if self.waited < 0 and not (state.holding and state.tcp[2] > LOW):
+        if self.waited < 0 and not (state.holding and state.tcp[2] > DROP_HEIGHT_M):
             return None
         self.waited += 1
-        if not self.what and self.waited >= self.after:
+        if not self.what and self.waited >= self.delay_periods:
             self.what, self.step_m = next(self._choices(state), ("", (0.0, 0.0)))
         if self.what:
             _shift(body, self.what, self.step_m)
-            self.left -= 1
+            self.periods_left -= 1
         return None
 
     def _choices(self, state: WorldState) -> Iterator[tuple[str, tuple[float, float]]]:
-        """Things that can be shoved, each with the way of one period, m."""
+        """Objects that can be nudged, each with its shift (2,) in one period, m."""
         for name, thing in state.objects.items():
             burdened = any(state.on(other, name) for other in state.objects if other != name)
-            away = float(np.hypot(*(thing.pos[:2] - state.tcp[:2]))) > HAND_AWAY
+            away = float(np.hypot(*(thing.pos[:2] - state.tcp[:2]))) > MIN_TCP_DISTANCE_M
             if thing.spec.graspable and state.on_table(name) and name != state.holding and away and not burdened:
-                for turn in np.linspace(0, 2 * np.pi, 12, endpoint=False):
-                    way = NUDGE * np.array([np.cos(self.angle + turn), np.sin(self.angle + turn)])
+                for turn in np.linspace(0, 2 * np.pi, NUDGE_DIRECTIONS, endpoint=False):
+                    way = NUDGE_M * np.array([np.cos(self.angle_rad + turn), np.sin(self.angle_rad + turn)])
                     if _free(state, name, thing.pos[:2] + way):
-                        yield name, (float(way[0]) / PERIODS, float(way[1]) / PERIODS)
+                        yield name, (float(way[0]) / NUDGE_PERIODS, float(way[1]) / NUDGE_PERIODS)
 
 
 @dataclass
 class LoseGrasp:
-    """Opens the fingers once: low over the table on the first lift, or, if ``late``, on the way to the place."""
+    """Opens the fingers once: low above the table at the first lift or, if ``late``, on the way to the target."""
 
     late: bool
     home: tuple[float, float] | None = None
@@ -85,43 +89,43 @@ class LoseGrasp:
             self.home = None
             return None
         x, y, z = state.tcp
-        if self.home is None and np.abs(body.proprio().qpos - body.arm.home_qpos).max() < HOME:
+        if self.home is None and np.abs(body.proprio().qpos - body.arm.home_qpos).max() < HOME_TOLERANCE_RAD:
             self.home = float(x), float(y)
-        gone = self.home is not None and np.hypot(x - self.home[0], y - self.home[1]) > AWAY
-        if gone if self.late else z > LOW:
+        gone = self.home is not None and np.hypot(x - self.home[0], y - self.home[1]) > DROP_DISTANCE_M
+        if gone if self.late else z > DROP_HEIGHT_M:
             self.done = True
-            body.forced_open_periods = LOOSE
+            body.forced_open_periods = OPEN_PERIODS
         return None
 
 
-def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """One mishap, and turns to make up for it."""
+def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
+    """One mishap, and turns to recover from it."""
     angle, after = float(rng.uniform(-np.pi, np.pi)), int(rng.integers(1, 10))
     mishap = Nudge(angle, after) if strength == 1 else LoseGrasp(late=strength == 3)
     events = (*setup.events, mishap)
-    return replace(setup, events=events, max_turns=setup.max_turns + MORE_TURNS)
+    return replace(setup, events=events, max_turns=setup.max_turns + EXTRA_TURNS)
 
 
 def _free(state: WorldState, name: str, spot: np.ndarray) -> bool:
-    """Is there room for it on the table?"""
+    """Whether the table has room for an object at a spot (2,) m."""
     if not in_workspace(*spot):
         return False
     radius = state[name].spec.radius
     return all(
-        float(np.hypot(*(other.pos[:2] - spot))) > radius + other.spec.radius + ROOM
+        float(np.hypot(*(other.pos[:2] - spot))) > radius + other.spec.radius + NUDGE_GAP_M
         for key, other in state.objects.items()
         if key not in (name, state.holding)
     )
 
 
 def _shift(body: Body, name: str, way: tuple[float, float]) -> None:
-    """Puts a thing (2,) m further, at rest."""
+    """Moves an object by (2,) m, at rest."""
     joint = body.model.joint(name)
     body.data.qpos[joint.qposadr[0] : joint.qposadr[0] + 2] += way
     body.data.qvel[joint.dofadr[0] : joint.dofadr[0] + 6] = 0
     mujoco.mj_kinematics(body.model, body.data)
 
 
-AXIS = Axis(
-    "slip", "Bad luck.", ("a thing is nudged", "the first grasp is lost", "a thing is dropped on the way"), change
+PERTURBATION = Perturbation(
+    ("an object is nudged", "the first grasp is lost", "an object is dropped on the way"), perturb
 )

@@ -1,4 +1,4 @@
-"""How the same thing is said: politely and with synonyms, with typing errors, or in Spanish or Chinese."""
+"""Another wording of the instruction: polite and with synonyms, with typing errors, or in Spanish or Chinese."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from qwenarm.errors import BadInput
-from qwenarm.perturbations._axis import Axis
+from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.events import Phrase, reworded
 from qwenarm.tasks.core.goal import Setup
 
@@ -29,20 +29,22 @@ KEYS = {
     "a": "s", "b": "v", "c": "x", "d": "f", "e": "r", "g": "h", "h": "j", "i": "o", "k": "l", "l": "k", "m": "n",
     "n": "m", "o": "p", "p": "o", "r": "t", "s": "d", "t": "y", "u": "i", "v": "b", "w": "e", "x": "c", "y": "t",
 }  # fmt: skip
-"""A key next to each on a keyboard."""
-LONG = 4
+"""For each letter one that is next to it on a keyboard."""
+SYNONYM_SHARE = 0.6
+"""How many of the synonyms are used."""
+MIN_MISTYPED_LENGTH = 4
 """Shorter words are typed without an error."""
-SHARE = 0.4
-"""Of the longer words that have one; at least one has."""
+MISTYPED_SHARE = 0.4
+"""How many of the longer words have an error; at least one has."""
 LANGUAGES = ("es", "zh")
 
 
-def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """Other words for the same wish, now and whenever they change on the way. Raises BadInput at strength 3 if the task
-    does not come with translations.
+def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
+    """Rewords the instruction, and every later one of the episode. Raises BadInput at strength 3 if the task has no
+    translations.
     """
     if strength == 1:
-        frame, swapped = FRAMES[int(rng.integers(len(FRAMES)))], rng.random(len(SYNONYMS)) < 0.6
+        frame, swapped = FRAMES[int(rng.integers(len(FRAMES)))], rng.random(len(SYNONYMS)) < SYNONYM_SHARE
         chosen = {word: other for (word, other), now in zip(SYNONYMS.items(), swapped, strict=True) if now}
         return reworded(setup, lambda phrase: frame.format(paraphrased(phrase.text, chosen)))
     if strength == 2:
@@ -52,21 +54,21 @@ def change(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
 
 
 def paraphrased(text: str, synonyms: dict[str, str]) -> str:
-    """With synonyms in the place of words, and without the mark at its end."""
+    """The text with synonyms, and without the punctuation mark at its end."""
     return re.sub(r"[a-z]+", lambda word: synonyms.get(word[0], word[0]), text).rstrip(" .?")
 
 
 def mistyped(rng: np.random.Generator, text: str) -> str:
-    """With letters swapped, left out, doubled, or struck on the next key; the first of a word is always right."""
+    """The text with letters swapped, left out, doubled, or hit on the next key, but no word's first letter."""
     words = text.split(" ")
-    long = [i for i, word in enumerate(words) if len(re.sub(r"\W", "", word)) >= LONG]
-    for i in sorted(rng.permutation(long)[: max(1, round(SHARE * len(long)))] if long else []):
+    long = [i for i, word in enumerate(words) if len(re.sub(r"\W", "", word)) >= MIN_MISTYPED_LENGTH]
+    for i in sorted(rng.permutation(long)[: max(1, round(MISTYPED_SHARE * len(long)))] if long else []):
         words[i] = _struck(rng, words[i])
     return " ".join(words)
 
 
 def _struck(rng: np.random.Generator, word: str) -> str:
-    """One error in a word, not in its first letter."""
+    """The word with one error, not in its first letter."""
     places = [i for i in range(1, len(word)) if word[i].isalpha()]
     at, kind = places[int(rng.integers(len(places)))], int(rng.integers(4))
     if kind == 0 and at + 1 < len(word) and word[at + 1].isalpha() and word[at + 1] != word[at]:
@@ -80,10 +82,8 @@ def _struck(rng: np.random.Generator, word: str) -> str:
 
 def _translated(phrase: Phrase, language: str) -> str:
     if language not in phrase.translations:
-        raise BadInput(
-            f"{phrase.text!r} has no translation: words:3 needs a task that says it in {', '.join(LANGUAGES)}."
-        )
+        raise BadInput(f"{phrase.text!r} has no translation into {language!r}; words:3 needs a task with translations.")
     return phrase.translations[language]
 
 
-AXIS = Axis("words", "The words.", ("polite, with synonyms", "typing errors", "Spanish or Chinese"), change)
+PERTURBATION = Perturbation(("polite, with synonyms", "typing errors", "Spanish or Chinese"), perturb)

@@ -1,4 +1,4 @@
-"""What single axes promise beyond the contract."""
+"""What single perturbations promise beyond the contract."""
 
 import numpy as np
 import pytest
