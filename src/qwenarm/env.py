@@ -29,7 +29,7 @@ from gymnasium import spaces
 
 from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.cameras import CAMERAS, FRONT
+from qwenarm.body.cameras import CAMERAS, FRONT, cameras_named
 from qwenarm.body.kinematics import Kinematics, clamp
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.simulation import Body
@@ -79,6 +79,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         combos: Combos | None = None,
         max_episode_steps: int | None = MAX_EPISODE_STEPS,
         perturbations: Sequence[tuple[str, int]] = (),
+        extra_cameras: Sequence[str] = (),
     ) -> None:
         """Nothing is simulated before the first ``reset``.
 
@@ -94,6 +95,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             combos: the (colour, shape) pairs that may appear; None for all.
             max_episode_steps: after so many steps an episode is truncated; never if None.
             perturbations: (name, strength) pairs; see ``qwenarm.perturbations``.
+            extra_cameras: cameras that the scene has, and that are not observed.
 
         Raises:
             UnknownName: There is no such task, arm, camera, control, render mode or perturbation.
@@ -102,7 +104,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.task, self.arm, self.level, self.words = task, arm, level, words
         self.control = _checked_choice("control", control, CONTROLS)
         self.render_mode = _checked_choice("render mode", render_mode, (None, "rgb_array"))
-        self.cameras = tuple(_checked_choice("camera", name, [camera.name for camera in CAMERAS]) for name in cameras)
+        self.cameras = tuple(camera.name for camera in cameras_named(cameras))
+        self._own_cameras = tuple(c for c in cameras_named([*cameras, *extra_cameras]) if c not in CAMERAS)
         self.frame_size = _checked_size(frame_size)
         self.combos = None if combos is None else tuple((color, shape) for color, shape in combos)
         self._max_episode_steps = max_episode_steps
@@ -194,7 +197,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             setup = self._task.build(rng, self.level, combos, layout)
         else:
             setup = free_setup(words, rng, self.level, combos, layout)
-        return perturbed_setup(self.perturbations, seed, setup)
+        setup = perturbed_setup(self.perturbations, seed, setup)
+        return replace(setup, scene=replace(setup.scene, cameras=(*setup.scene.cameras, *self._own_cameras)))
 
     def _advance(self, event: Event, body: Body) -> None:
         self.instruction = event.step(body) or self.instruction

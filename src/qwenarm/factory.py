@@ -13,6 +13,7 @@ from qwenarm.episode.rollout import Play, play
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.prompt.presets import Altitude
 from qwenarm.policies import Context, policy_entry
+from qwenarm.registry import split_names
 from qwenarm.types import RunConfig, RunInfo
 
 if TYPE_CHECKING:
@@ -35,7 +36,17 @@ def make_env(config: RunConfig) -> ArmEnv:
 
     words, combos = config.words or None, allowed_combos(config.combos)
     task, arm, level = config.task, config.arm, config.level
-    return ArmEnv(task, arm, level, cameras=(), words=words, combos=combos, perturbations=config.perturbations)
+    seen = split_names(config.cameras, "--cameras")
+    return ArmEnv(
+        task,
+        arm,
+        level,
+        cameras=(),
+        words=words,
+        combos=combos,
+        perturbations=config.perturbations,
+        extra_cameras=seen,
+    )
 
 
 def allowed_combos(name: str) -> Combos | None:
@@ -57,7 +68,7 @@ def make_backend(config: RunConfig) -> Backend | None:
         return None
     if config.altitude not in ALTITUDES:
         raise UnknownName("altitude", config.altitude, ALTITUDES)
-    cameras_named(config.cameras)
+    cameras_named(split_names(config.cameras, "--cameras"))
     from qwenarm.mind.open_model import open_model
 
     return open_model(config.model)

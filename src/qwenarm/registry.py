@@ -37,6 +37,7 @@ class Kind:
 KINDS = {
     "tasks": Kind("task", "tasks", "TASK"),
     "arms": Kind("arm", "body.arms", "ARM"),
+    "cameras": Kind("camera", "body.cameras", "CAMERA"),
     "skills": Kind("skill", "skills", "SKILL"),
     "policies": Kind("policy", "policies", "POLICY"),
     "perturbations": Kind("perturbation", "perturbations", "PERTURBATION"),

@@ -51,6 +51,7 @@ def test_help_and_lists_load_nothing_heavy(words):
         ("arms", ["panda", "ur5e"]),
         ("skills", ["pick", "place", "done"]),
         ("policies", ["vlm", "oracle", "random", "idle"]),
+        ("cameras", ["front", "wrist"]),
         ("models", ["bundled"]),
         ("perturbations", ["light", "look"]),
     ],

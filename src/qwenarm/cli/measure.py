@@ -196,16 +196,15 @@ def probe(
 
     Example: qwenarm probe --model http://localhost:8000 --seeds 10
     """
-    from qwenarm.body.cameras import cameras_named
     from qwenarm.diagnosis import probe as probing
     from qwenarm.display.progress import telling
     from qwenarm.mind.open_model import open_model
 
-    tasks, views = split_names(task, "--task"), cameras_named(cameras)
+    tasks, views = split_names(task, "--task"), split_names(cameras, "--cameras")
     if seeds < 1 or batch < 1 or not tasks:
         raise BadInput("--seeds and --batch must be at least 1, and --task needs a name.")
     cells = [(name, level) for name in tasks]
-    probing.check(cells)
+    probing.check(cells, views)
     backend = open_model(model)
     answers: list[Answer] = []
     scenes = len(cells) * seeds * len(views or backend.preset.cameras)

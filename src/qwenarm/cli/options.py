@@ -10,7 +10,7 @@ from qwenarm.display.terminal import SafeConsole
 
 out = SafeConsole()
 
-Listed = Literal["tasks", "arms", "models", "skills", "policies", "perturbations"]
+Listed = Literal["tasks", "arms", "cameras", "models", "skills", "policies", "perturbations"]
 Task = Annotated[str, arg(help="a task, see `qwenarm list tasks`, or module:NAME")]
 Level = Annotated[int, arg(help="level of difficulty, from 1")]
 Seed = Annotated[int, arg(help="the same seed gives the same scene")]
@@ -27,7 +27,10 @@ Altitude = Annotated[str, arg(help="step (the model is asked for one call at a t
 
 Cameras = Annotated[
     str,
-    arg(name="cameras", help="cameras the model sees, such as front,overhead,wrist; default: those it was made for"),
+    arg(
+        name="cameras",
+        help="cameras the model sees, such as front,wrist, see `qwenarm list cameras`; default: those it was made for",
+    ),
 ]
 Perturbed = Annotated[
     str,

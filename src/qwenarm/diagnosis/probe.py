@@ -28,6 +28,7 @@ from qwenarm.evaluation.stats import wilson
 from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import make_env
 from qwenarm.mind.vlm_policy import VlmPolicy
+from qwenarm.policies.vlm import shown
 from qwenarm.skills import specs
 from qwenarm.tasks.core.oracle import MASK_SIZE, oracle_point
 from qwenarm.tasks.language.phrases import plain_put
@@ -94,10 +95,10 @@ class Accuracy:
     cm: tuple[float, float] | None
 
 
-def check(cells: Sequence[tuple[str, int]]) -> None:
+def check(cells: Sequence[tuple[str, int]], cameras: Sequence[str] = ()) -> None:
     """Raises UnknownName and BadInput for what does not exist, before a model is loaded."""
     for task, level in cells:
-        make_env(RunConfig(task, level)).close()
+        make_env(RunConfig(task, level, cameras=",".join(cameras))).close()
 
 
 def probe(
@@ -106,11 +107,12 @@ def probe(
     """The answers as they come. cells: (task, level) pairs, each with its first ``seeds`` evaluation seeds. cameras: by
     default those of the model's preset. batch: questions about one scene that are asked together.
     """
-    for camera in cameras or backend.preset.cameras:
+    chosen = ",".join(cameras)
+    for camera in shown(backend.preset, chosen).cameras:
         policy = VlmPolicy(backend, specs(), replace(backend.preset, cameras=(camera,)), "step")
         for task, level in cells:
             for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-                scene = Scene(make_env(RunConfig(task, level)), task, level, seed)
+                scene = Scene(make_env(RunConfig(task, level, cameras=chosen)), task, level, seed)
                 yield from _probed(scene, camera, policy, backend, batch)
 
 

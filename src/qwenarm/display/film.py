@@ -63,7 +63,7 @@ class FilmRecorder(Watcher):
         """
         if speed not in SPEEDS:
             raise BadInput(f"A film cannot run at {speed} times the arm's speed. Valid: {', '.join(map(str, SPEEDS))}.")
-        cameras_named(camera)
+        cameras_named([camera])
         self.path, self.speed, self.size, self.camera = Path(path), speed, size, camera
         self.film, self.written = FilmWriter(path, fps=FPS), False
         self.body: Body | None = None

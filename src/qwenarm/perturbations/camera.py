@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from qwenarm.body.cameras import FRONT, MIDDLE, Camera, project
+from qwenarm.body.cameras import FRONT, Camera, project
+from qwenarm.body.cameras.geometry import WORKSPACE_MIDDLE
 from qwenarm.body.scene import Placement
 from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
@@ -45,7 +46,7 @@ def _drawn(rng: np.random.Generator, strength: int) -> Camera:
         azimuth = math.radians(rng.choice([-1, 1]) * rng.uniform(*AZIMUTH_DEG))
         elevation, distance = math.radians(rng.uniform(*ELEVATION_DEG)), rng.uniform(*DISTANCE_M)
         across, up = distance * math.cos(elevation), distance * math.sin(elevation)
-        pos = (MIDDLE[0] + across * math.cos(azimuth), across * math.sin(azimuth), up)
+        pos = (WORKSPACE_MIDDLE[0] + across * math.cos(azimuth), across * math.sin(azimuth), up)
         return replace(FRONT, pos=pos)
     i = strength - 1
     pos = FRONT.pos + rng.uniform(-SHIFT_M[i], SHIFT_M[i], 3)

@@ -8,6 +8,7 @@ from qwenarm.body.cameras import cameras_named
 from qwenarm.mind.prompt.presets import Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.policies import Context, PolicyEntry
+from qwenarm.registry import split_names
 from qwenarm.skills import specs
 
 
@@ -18,8 +19,9 @@ def make(context: Context) -> VlmPolicy:
 
 
 def shown(preset: Preset, cameras: str) -> Preset:
-    """The preset with other cameras. cameras: ids with commas, "" for the preset's own. Raises UnknownName."""
-    return replace(preset, cameras=cameras_named(cameras) or preset.cameras)
+    """The preset with other cameras: ids with commas, "" for its own. Raises UnknownName and BadInput."""
+    names = tuple(camera.name for camera in cameras_named(split_names(cameras, "--cameras")))
+    return replace(preset, cameras=names or preset.cameras)
 
 
 POLICY = PolicyEntry(make, needs_model=True, under_perturbations=True)

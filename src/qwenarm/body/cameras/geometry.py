@@ -1,7 +1,7 @@
-"""The cameras and their geometry: where they hang, how points become image fractions and back.
+"""What a camera is, and how points in the world become points in its picture and back.
 
-MuJoCo's camera frame: x right, y up, looking along -z.
-Depth is measured along the optical axis (metres), not along the ray.
+MuJoCo's camera frame has x to the right and y up, and looks along -z. Depth is measured along the optical axis, in
+metres, not along the ray.
 """
 
 from __future__ import annotations
@@ -12,14 +12,22 @@ from functools import lru_cache
 
 import numpy as np
 
-from qwenarm.errors import UnknownName
-from qwenarm.registry import split_names
+WORKSPACE_MIDDLE = (0.53, 0.0, 0.0)
+"""The middle of the workspace on the table, m."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera. pos: (3,) m and target: (3,) m looked at, in the frame of ``body`` (None = world);
-    fovy: vertical, degrees."""
+    """A registry entry: a pinhole camera.
+
+    Attributes:
+        name: What a model is told it is called.
+        pos: (3,) m, where it is, in the frame of ``body``.
+        target: (3,) m, the point that it looks at, in the same frame.
+        fovy_deg: Its vertical field of view.
+        body: The body that it is mounted on; None is the world.
+        up: (3,) the direction that is up in its picture, in the same frame.
+    """
 
     name: str
     pos: tuple[float, float, float]
@@ -28,7 +36,7 @@ class Camera:
     body: str | None = None
     up: tuple[float, float, float] = (0.0, 0.0, 1.0)
 
-    @lru_cache(maxsize=64)  # noqa: B019  (cameras are few, small and told apart by their values)
+    @lru_cache(maxsize=64)  # noqa: B019  (cameras are few, small and compared by value)
     def axes(self) -> np.ndarray:
         """(3, 3) rotation whose columns are the camera's x (right), y (up) and z (backwards) in the parent's frame."""
         back = np.subtract(self.pos, self.target)
@@ -36,30 +44,6 @@ class Camera:
         right = np.cross(self.up, back)
         right = right / np.linalg.norm(right)
         return np.stack([right, np.cross(back, right), back], axis=1)
-
-
-ELEVATION = math.radians(50.0)
-MIDDLE = (0.53, 0.0, 0.0)
-"""Middle of the workspace on the table."""
-
-FRONT = Camera(
-    "front", (MIDDLE[0] + 1.05 * math.cos(ELEVATION), 0.0, 1.05 * math.sin(ELEVATION)), MIDDLE, fovy_deg=29.0
-)
-OVERHEAD = Camera("overhead", (MIDDLE[0], 0.0, 1.20), MIDDLE, fovy_deg=29.0, up=(-1.0, 0.0, 0.0))
-WRIST = Camera("wrist", (0.085, 0.0, 0.045), (0.03, 0.0, 0.17), fovy_deg=65.0, body="hand", up=(1.0, 0.0, 0.0))
-WIDE = Camera("wide", (1.45, 0.95, 0.85), (0.30, 0.0, 0.27), fovy_deg=40.0)
-"""For people: robot and table together. Films use it; no model is shown it unless asked."""
-CAMERAS = (FRONT, OVERHEAD, WRIST, WIDE)
-
-
-def cameras_named(text: str) -> tuple[str, ...]:
-    """The cameras in a comma-separated list, each once; () for "". Raises UnknownName and BadInput."""
-    known = [camera.name for camera in CAMERAS]
-    names = tuple(dict.fromkeys(split_names(text, "--cameras")))
-    for name in names:
-        if name not in known:
-            raise UnknownName("camera", name, known)
-    return names
 
 
 def project(
