@@ -230,12 +230,17 @@ def test_an_unjudged_instruction_never_succeeds():
         ({"render_mode": "human"}, UnknownName, "rgb_array"),
         ({"frame_size": (0, 256)}, BadInput, "height and a width"),
         ({"frame_size": [64]}, BadInput, "height and a width"),
-        ({"words": "put the purple elephant in the bowl"}, BadInput, "purple elephant"),
     ],
 )
 def test_wrong_choices_are_told_with_the_valid_ones(kwargs, error, words):
     with pytest.raises(error, match=words):
         ArmEnv(**kwargs)
+
+
+def test_words_for_what_does_not_exist_are_refused_at_reset():
+    env = ArmEnv(words="put the purple elephant in the bowl", cameras=())
+    with pytest.raises(BadInput, match="purple elephant"):
+        env.reset(seed=0)
 
 
 @pytest.mark.render

@@ -4,11 +4,29 @@ import numpy as np
 import pytest
 
 from qwenarm.body.objects.spec import HELD_OUT
+from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
-from qwenarm.errors import UnknownName
-from qwenarm.factory import COMBOS, assumed, make_backend, make_env, make_policy, perform
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.factory import COMBOS, assumed, make_backend, make_env, make_policy, perform, prepare
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.types import Frame, Observation, Proprio, RunConfig
+
+
+def test_what_was_prepared_is_played_and_not_built_again(monkeypatch):
+    config = RunConfig(policy="oracle", words="put the red cube in the blue bowl", perturbations=(("look", 1),))
+    setup = prepare(config, 3)
+    monkeypatch.setattr(ArmEnv, "build", lambda *_: pytest.fail("it was built twice"))
+    (prepared,) = drive([perform(config, 3, None, setup=setup)])
+    monkeypatch.undo()
+    (built,) = drive([perform(config, 3, None)])
+    assert prepared.final_hash == built.final_hash and prepared.instruction == built.instruction
+
+
+def test_what_cannot_be_played_is_refused_before_anything_is_compiled():
+    with pytest.raises(BadInput, match="oracle needs a goal"):
+        prepare(RunConfig(policy="oracle", words="wave your hand"), 0)
+    with pytest.raises(BadInput, match="seed is 0 or more"):
+        prepare(RunConfig(policy="idle"), -1)
 
 
 @pytest.mark.parametrize("combos", COMBOS)

@@ -114,8 +114,6 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._task: Task = load("tasks", task)
         if level not in range(1, len(self._task.levels) + 1):
             raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
-        if words is not None:
-            free_setup(words, np.random.default_rng(0), level, self.combos)  # raises for things that do not exist
         self.observation_space, self.action_space = self._spaces()
 
     @property
@@ -130,16 +128,16 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
         Args:
             seed: 0 or more; None continues the sequence of the last seed.
-            options: {"instruction": words} makes a scene for free words, in this episode only.
+            options: {"instruction": words} makes a scene for free words, in this episode only. {"setup": setup} plays
+                what ``build`` has returned, instead of building it again.
 
         Raises:
             BadInput: The seed is negative, or the words name things that do not exist.
         """
-        if seed is not None and seed < 0:
-            raise BadInput(f"A seed is 0 or more, not {seed}.")
-        super().reset(seed=seed)
+        options = options or {}
+        super().reset(seed=_checked_seed(seed))
         seed = seed if seed is not None else int(self.np_random.integers(2**31))
-        self.setup = self._build(seed, (options or {}).get("instruction", self.words))
+        self.setup = options.get("setup") or self.build(seed, options.get("instruction"))
         self.close()
         self._goal_frames: dict[tuple[int, int], Frame] = {}
         self.instruction = self.setup.instruction
@@ -189,8 +187,18 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         if hasattr(self, "body"):
             self.body.close()
 
-    def _build(self, seed: int, words: str | None) -> Setup:
-        """The episode of a seed, with its perturbations."""
+    def build(self, seed: int, words: str | None = None) -> Setup:
+        """What is played with a seed: scene, goal and instruction, with the perturbations. It can be played once.
+
+        Args:
+            seed: 0 or more.
+            words: An instruction in free words; by default the environment's, or else the task's own instruction.
+
+        Raises:
+            BadInput: The seed is negative, or the words name something that does not exist.
+        """
+        _checked_seed(seed)
+        words = self.words if words is None else words
         rng, combos = np.random.default_rng(seed), perturbed_combos(self.perturbations, seed, self.combos)
         layout = perturbed_layout(self.perturbations, seed)
         if words is None:
@@ -257,6 +265,12 @@ def _joint_limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
     """(n,) and (n,) rad, lower and upper, of the arm alone; compiled once per process."""
     joints = Kinematics(compile_scene(Scene(()), arm), arm)
     return joints.lower, joints.upper
+
+
+def _checked_seed(seed: int | None) -> int | None:
+    if seed is not None and seed < 0:
+        raise BadInput(f"A seed is 0 or more, not {seed}.")
+    return seed
 
 
 def _checked_choice(kind: str, value: Any, choices: Sequence[Any]) -> Any:

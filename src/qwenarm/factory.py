@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, get_args
 
 from qwenarm.body.cameras import cameras_named
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from qwenarm.episode.watchers import Watcher
     from qwenarm.mind.backends import Backend
     from qwenarm.mind.vlm_policy import Policy
+    from qwenarm.tasks.core.goal import Setup
     from qwenarm.tasks.core.task import Combos
 
 COMBOS = ("all", "seen", "unseen")
@@ -91,12 +91,16 @@ def _next_seeds(config: RunConfig, seed: int) -> Iterator[ArmEnv]:
         yield env
 
 
-def check_playable(config: RunConfig, seed: int) -> None:
-    """Raises UnknownName or BadInput for an episode that cannot be played."""
-    with closing(make_env(config)) as env:
-        env.reset(seed=seed)
-        if policy_entry(config.policy).needs_goal and env.setup.goal is None:
-            raise BadInput(f"The {config.policy} needs a goal, and nobody can judge this one: {env.setup.unjudged}.")
+def prepare(config: RunConfig, seed: int) -> Setup:
+    """What a run plays: its scene, goal and instruction. Nothing is compiled or drawn, and no model is loaded.
+
+    Raises:
+        UnknownName, BadInput: It cannot be played; the message names the valid choices.
+    """
+    setup = make_env(config).build(seed)
+    if policy_entry(config.policy).needs_goal and setup.goal is None:
+        raise BadInput(f"The {config.policy} needs a goal, and nobody can judge this one: {setup.unjudged}.")
+    return setup
 
 
 def assumed(described: Mapping[str, Any]) -> str:
@@ -113,6 +117,7 @@ def perform(
     backend: Backend | None,
     watchers: Sequence[Watcher] = (),
     suite: str = "",
+    setup: Setup | None = None,
 ) -> Play:
     """One episode, with an environment that is made when it begins and closed when it ends.
 
@@ -122,11 +127,12 @@ def perform(
         backend: The model, for a policy that asks one.
         watchers: Told of every event, after ``Metrics``.
         suite: To be recorded with an episode of an evaluation.
+        setup: What is played, if ``prepare`` has returned it already. It can be played once.
     """
     env = make_env(config)
     try:
         policy = make_policy(config, env, seed, backend)
         run = RunInfo(config if policy_entry(config.policy).needs_model else config.without_model(), seed, suite)
-        return (yield from play(env, policy, run, [Metrics(), *watchers]))
+        return (yield from play(env, policy, run, [Metrics(), *watchers], setup=setup))
     finally:
         env.close()

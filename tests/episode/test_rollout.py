@@ -84,7 +84,7 @@ class FakeEnv:
     def __init__(self, target=2, max_turns=6, goal=True):
         self.target, self.max_turns, self.goal = target, max_turns, goal
 
-    def reset(self, seed):
+    def reset(self, seed, options=None):
         self.body = FakeBody()
         goal = FakeGoal(self.target + seed % 2) if self.goal else None
         words, unread = f"count to {self.target}", "" if goal else "no rule reads 'count'"
@@ -212,7 +212,7 @@ def test_a_crash_keeps_what_was_said_before_it_and_its_traceback():
 
 def test_a_crash_in_reset_is_an_episode_too():
     class Broken(FakeEnv):
-        def reset(self, seed):
+        def reset(self, seed, options=None):
             raise RuntimeError("no scene")
 
     log = Log()
@@ -223,7 +223,7 @@ def test_a_crash_in_reset_is_an_episode_too():
 
 def test_a_scene_that_cannot_be_built_is_an_episode_too():
     class Unbuildable(FakeEnv):
-        def reset(self, seed):
+        def reset(self, seed, options=None):
             self.setup = SimpleNamespace(instruction="count", goal=FakeGoal(1), max_turns=1)
             raise RuntimeError("no body")
 
@@ -302,7 +302,7 @@ def test_alone_ctrl_c_in_a_policy_keeps_what_was_played():
 
 def test_alone_ctrl_c_before_the_first_turn_leaves_nothing():
     class Slow(FakeEnv):
-        def reset(self, seed):
+        def reset(self, seed, options=None):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:

@@ -136,15 +136,15 @@ def play_into(
     from qwenarm.display.episode_page import write_page
     from qwenarm.episode.drive import play_alone
     from qwenarm.episode.trace import Trace
-    from qwenarm.factory import check_playable, make_backend, perform
+    from qwenarm.factory import make_backend, perform, prepare
 
-    check_playable(config, seed)  # before a model is loaded
+    setup = prepare(config, seed)  # before a model is loaded
     backend = backend or make_backend(config)
     trace = Trace(Path(folder) if folder else new_folder(f"{config.task.replace(':', '-')}-{seed}"))
     recorder = _recorder(trace.folder, film if isinstance(film, Film) else Film()) if film else None
     try:
         episode, stopped = play_alone(
-            perform(config, seed, backend, [*watchers, *([recorder] if recorder else [])]), backend
+            perform(config, seed, backend, [*watchers, *([recorder] if recorder else [])], setup=setup), backend
         )
     finally:
         if recorder:

@@ -21,7 +21,7 @@ from qwenarm.episode.versions import versions
 from qwenarm.episode.watchers import Stopwatch, Tell, Watcher
 from qwenarm.errors import BadInput
 from qwenarm.skills import run as run_skill
-from qwenarm.tasks.core.goal import Measured
+from qwenarm.tasks.core.goal import Measured, Setup
 from qwenarm.types import (
     Completion,
     Decision,
@@ -71,6 +71,7 @@ def play(
     run: RunInfo,
     watchers: Sequence[Watcher] = (),
     act: Act | None = None,
+    setup: Setup | None = None,
 ) -> Play:
     """Plays one episode and returns it. Whatever goes wrong inside becomes an Outcome with a name.
 
@@ -80,6 +81,7 @@ def play(
         run: What is played. The rest of the record is filled in here.
         watchers: Told of every event.
         act: Carries out a call in place of ``execute``.
+        setup: What is played, if it has been built already.
 
     Raises:
         BadInput: There is no such clock.
@@ -89,7 +91,7 @@ def play(
     clock, progress, stop = parse_clock(run.config.clock), 0.0, None
     try:
         run = replace(run, policy=dict(policy.describe()), cameras=tuple(policy.cameras))
-        env.reset(seed=run.seed)
+        env.reset(seed=run.seed, options={"setup": setup})
         tell("started", env, policy.name, run.seed)
         while outcome is Outcome.OUT_OF_TURNS and len(turns) < env.setup.max_turns:
             yield from _turn(env, policy, turns, tell, clock, act or execute)
