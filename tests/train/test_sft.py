@@ -64,6 +64,7 @@ def test_the_log_tells_of_held_out_decisions_and_becomes_a_picture(run: Path):
     assert draw_curve(run).stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_same_steps_together(folder: Path, tmp_path: Path):
     fine_tune(options(folder, tmp_path, processes=2, held_out=(), settings=Settings(steps=2)))
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
@@ -87,6 +88,7 @@ def learner(reader: Reader) -> Learner:
     return Learner(bundled_folder(), reader, Settings(steps=1000, lr=4e-3))
 
 
+@pytest.mark.slow
 def test_it_learns_a_few_decisions_by_heart(learner: Learner, shards: list[Shard]):
     """Loss falls, answers become exact, and the supervised heads come to look where they should."""
     corpus = Corpus([shard for shard in shards if shard.head["task"] == "rearrange"], learner.reader, {})

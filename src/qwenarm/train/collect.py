@@ -19,6 +19,7 @@ from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import make_env
 from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.prompt.presets import preset_named
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.perturbations import parse, spell
 from qwenarm.policies.vlm import shown
@@ -48,19 +49,21 @@ class ShardJob:
         first_seed: Of its episodes, whose seeds follow one another.
         episodes: Their number.
         mistakes: See ``Demonstrator``.
+        preset: How prompts are written, for a model that will be trained to be asked so; "" for the config's model's.
     """
 
     config: RunConfig
     first_seed: int
     episodes: int
     mistakes: float = 0.0
+    preset: str = ""
 
     @property
     def name(self) -> str:
         """The archive's file name. It says what is in it, so the same job is never done twice."""
         config = self.config
         what = [config.task, str(config.level), config.arm, config.policy, config.model, config.altitude]
-        what += [config.cameras, config.combos, spell(config.perturbations)]
+        what += [self.preset, config.cameras, config.combos, spell(config.perturbations)]
         what += [f"mistakes{self.mistakes:g}" if self.mistakes else "", f"{self.first_seed:06d}x{self.episodes}"]
         return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, what))) + ".zip"
 
@@ -73,6 +76,7 @@ def plan_jobs(
     episodes: int,
     first_seed: int = 0,
     mistakes: float = 0.0,
+    preset: str = "",
 ) -> list[ShardJob]:
     """The archives of a collection, those with the lowest seeds first.
 
@@ -84,10 +88,17 @@ def plan_jobs(
         episodes: For every combination of task, level and perturbations.
         first_seed: The first of each combination's seeds.
         mistakes: See ``Demonstrator``.
+        preset: See ``ShardJob``.
 
     Raises:
-        BadInput: For seeds that evaluations use, or a policy that nothing can be learned from.
+        BadInput: For seeds that evaluations use, a policy that nothing can be learned from, or another preset than that
+            of a model which plays.
+        UnknownName: For an unknown preset.
     """
+    if preset and config.policy == LEARNER:
+        raise BadInput("A model that plays is asked as it was trained to be: leave --preset out.")
+    if preset:
+        preset_named(preset)
     if not 0 <= first_seed < first_seed + episodes <= FIRST_SEED:
         raise BadInput(f"Training seeds are 0 to {FIRST_SEED - 1}; those from {FIRST_SEED} on are for evaluation.")
     if config.policy not in (ORACLE, LEARNER):
@@ -100,7 +111,7 @@ def plan_jobs(
     ]
     end = first_seed + episodes
     return [
-        ShardJob(cell, start, min(SHARD_EPISODES, end - start), mistakes)
+        ShardJob(cell, start, min(SHARD_EPISODES, end - start), mistakes, preset)
         for start in range(first_seed, end, SHARD_EPISODES)
         for cell in cells
     ]
@@ -112,7 +123,8 @@ def collect(job: ShardJob, out: Path) -> int:
     backend = _backend(config.model) if config.policy == LEARNER else None
     checkpoint = locate(config.model, weights=False) if backend is None else None
     family = backend.family if backend else checkpoint.family  # type: ignore[union-attr]  # one of them is there
-    preset = shown(backend.preset if backend else checkpoint.preset, config.cameras)  # type: ignore[union-attr]
+    own = backend.preset if backend else checkpoint.preset  # type: ignore[union-attr]
+    preset = shown(preset_named(job.preset) if job.preset else own, config.cameras)
     policies: dict[int, Demonstrator] = {}
 
     def demonstrate(seed: int) -> Play:

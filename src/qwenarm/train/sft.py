@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 
 from qwenarm.errors import BadInput
-from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.checkpoints.load import PRESET_FILE, locate
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.train.batches import IGNORED, Batch, Example, Reader, Tokens, values_in
 from qwenarm.train.dataset import Shard, read_shards
@@ -130,10 +130,16 @@ def _prepare(options: SftOptions) -> None:
     if (start / VALUES).exists():
         return
     shards, source = read_shards(options.data), locate(options.model).folder
+    presets = sorted({shard.head["preset"] for shard in shards})
+    if len(presets) > 1:
+        raise BadInput(
+            f"The data was collected for several presets ({', '.join(presets)}); a model is asked in one way."
+        )
     start.mkdir(parents=True, exist_ok=True)
     for file in source.iterdir():
         if file.is_file():
             shutil.copy(file, start / file.name)
+    (start / PRESET_FILE).write_text(json.dumps({"preset": presets[0]}), encoding="utf-8")
     add_words(start, shards)
     (start / VALUES).write_text(json.dumps(values_in(shards)), encoding="utf-8")
 

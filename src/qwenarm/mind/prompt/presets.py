@@ -77,6 +77,9 @@ BUNDLED = Preset(
     skills=("done", "give_up", "look", "move_to", "open_gripper", "pick", "place", "push", "say"),
 )
 
+# For checkpoints that are trained to play all families: they must remember more, and pull drawers open.
+BUNDLED_LONG = replace(BUNDLED, name="bundled-long", history=16, skills=(*BUNDLED.skills, "pull"))
+
 _CUBE = ImagePoint(0.412, 0.655, "yellow cube")
 _TRAY = ImagePoint(0.703, 0.482, "white tray")
 
@@ -103,7 +106,7 @@ QWEN = Preset(
     ),
 )
 
-PRESETS = {preset.name: preset for preset in (BUNDLED, QWEN)}
+PRESETS = {preset.name: preset for preset in (BUNDLED, BUNDLED_LONG, QWEN)}
 
 PLAN_EXAMPLE = Example(
     "Task: put the yellow cube in the white tray\nHistory: none\nHand: empty",
