@@ -1,7 +1,7 @@
-"""docs/tasks.md says what the code says, and shows every family. To write it anew: python docs/make_tasks.py"""
+"""docs/tasks.md says what the code says, and shows every family. To update it: python docs/make_tasks.py"""
 
 import pytest
-from docs.make_tasks import LARGEST, MEDIA, PAGE, page
+from docs.make_tasks import MAX_FILE_BYTES, MEDIA, PAGE, page
 from PIL import Image
 
 from qwenarm.registry import list_names
@@ -13,7 +13,7 @@ def test_the_page_follows_from_the_code():
 
 @pytest.mark.parametrize("task", list_names("tasks"))
 def test_every_family_has_a_picture_and_a_film_that_moves(task):
-    for suffix, largest in LARGEST.items():
+    for suffix, largest in MAX_FILE_BYTES.items():
         path = MEDIA / f"{task}{suffix}"
         assert 1000 < path.stat().st_size <= largest, f"run python docs/make_tasks.py {task}"
         with Image.open(path) as picture:

@@ -287,7 +287,8 @@ class Episode:
 
     progress: of the goal, in [0, 1], when the episode ended. final_hash: sha256 of the final qpos and qvel bytes, which
     a replay must reproduce; "" if there was no world. detail: why it crashed, or why nobody could judge it.
-    last_frames: what the policy's cameras show when the episode is over; () if it crashed.
+    last_frames: what the policy's cameras show when the episode is over; () if it crashed. side_effects: of a success,
+    the objects that it moved to another place without need.
     """
 
     run: RunInfo
@@ -298,6 +299,7 @@ class Episode:
     final_hash: str
     detail: str = ""
     last_frames: tuple[Frame, ...] = ()
+    side_effects: tuple[SideEffect, ...] = ()
 
     @property
     def task(self) -> str:

@@ -42,6 +42,7 @@ class FakeBody:
     time_s: float = 0.0
     clamps: Counter = field(default_factory=Counter)
     seconds: Any = field(default_factory=Counter)
+    objects: Any = field(default_factory=dict)
 
     def step(self, control):
         self.time_s += 0.05

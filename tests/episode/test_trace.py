@@ -27,6 +27,7 @@ from qwenarm.types import (
     Proprio,
     RunConfig,
     RunInfo,
+    SideEffect,
     SkillCall,
     SkillResult,
     Turn,
@@ -103,6 +104,7 @@ episodes = st.builds(
     words,
     words,
     frames,
+    st.lists(st.builds(SideEffect, words, words, words), max_size=2).map(tuple),
 )
 
 
@@ -140,7 +142,7 @@ def test_an_episode_comes_back_as_it_was(tmp_path_factory, episode):
     assert reading.problems == ()
     assert same(reading.episodes, (episode,))
     ((_, head),) = trace.scan(folder)
-    for part in ("run", "instruction", "outcome", "progress", "final_hash", "detail"):
+    for part in ("run", "instruction", "outcome", "progress", "final_hash", "detail", "side_effects"):
         assert same(getattr(head, part), getattr(episode, part))
     assert head.curve == tuple(turn.progress for turn in episode.turns)
 

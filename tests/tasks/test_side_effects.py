@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 
 from qwenarm.body.simulation import Body
+from qwenarm.display.terminal import outcome_line
+from qwenarm.episode.drive import drive
+from qwenarm.episode.rollout import play
+from qwenarm.episode.trace import Trace, read
+from qwenarm.factory import make_env
+from qwenarm.policies import Context
+from qwenarm.policies.function import FunctionPolicy
 from qwenarm.registry import list_names, load
-from qwenarm.tasks import Arrange, Relation, Sort
+from qwenarm.tasks import Arrange, Relation, Sort, oracle_call
 from qwenarm.tasks.core.side_effects import side_effects
+from qwenarm.types import Decision, Outcome, RunConfig, RunInfo, SkillCall
 
 from .test_goals import BOWL, CUBE, OTHER, THIRD, TRAY, moved, world
 
@@ -71,3 +79,37 @@ def test_a_solution_by_the_solver_has_none(task):
                 pos = np.array([at.x, at.y, thing.spec.origin_height])
                 state = replace(state, objects={**state.objects, thing.spec.id: replace(thing, pos=pos)})
         assert effects(setup.goal, start, state) == []
+
+
+@pytest.mark.render
+@pytest.mark.parametrize("careful", [True, False])
+def test_an_episode_records_them_and_stays_a_success(tmp_path, careful):
+    """The oracle at a put; before that, unless it is careful, it puts another object into the same container."""
+    config = RunConfig("put", 3, policy="oracle")
+    env = make_env(config)
+    solve = load("policies", "oracle").make(Context(config, 0, env=env))
+
+    def act(obs, history):
+        relation, scene = env.setup.goal.relations[0], env.setup.scene
+        other = next(p.spec.id for p in scene.objects if p.spec.graspable and p.spec.id != relation.what)
+        mess = [] if careful else [SkillCall("pick", {"at": other}), SkillCall("place", {"at": relation.where})]
+        if len(history) < len(mess):
+            return Decision((oracle_call(env.body, mess[len(history)], ("front", "overhead")),))
+        return drain(solve.decide(obs, history))
+
+    policy = FunctionPolicy("messy", act, ("front",))
+    (episode,) = drive([play(env, policy, RunInfo(config, 3))])
+    assert episode.outcome is Outcome.SUCCESS and len(episode.side_effects) == (0 if careful else 1)
+    Trace(tmp_path).append(episode)
+    assert read(tmp_path).episodes[0].side_effects == episode.side_effects
+    shown = outcome_line(episode).plain
+    assert ("side effects" in shown) is not careful and all(str(effect) in shown for effect in episode.side_effects)
+
+
+def drain(deciding):
+    """What a policy that asks no model decides."""
+    try:
+        next(deciding)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it asked a model")

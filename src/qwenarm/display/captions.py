@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from qwenarm.perturbations import spell
-from qwenarm.types import Decision, Episode, ImagePoint, Outcome, RunConfig, SkillCall, SkillResult, Turn
+from qwenarm.types import Decision, Episode, ImagePoint, Outcome, RunConfig, SideEffect, SkillCall, SkillResult, Turn
 
 TIMED = ("model", "physics", "render", "skill", "other")
 """The parts of a turn's wall-clock seconds, in the order in which they are shown. The film's are not the episode's."""
@@ -50,6 +51,11 @@ def decision_text(decision: Decision) -> str:
     if decision.error:
         return f"{decision.error}: {decision.detail}" if decision.detail else str(decision.error)
     return "; ".join(map(call_text, decision.calls)) or "no call"
+
+
+def side_effects_text(effects: Sequence[SideEffect]) -> str:
+    """ "the green ball is in the blue bowl, the red cube is on the floor"."""
+    return ", ".join(map(str, effects))
 
 
 def total_seconds(episode: Episode) -> dict[str, float]:

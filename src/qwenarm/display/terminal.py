@@ -16,7 +16,15 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from qwenarm.display.captions import call_text, decision_text, outcome_color, pairs, result_text, short_call
+from qwenarm.display.captions import (
+    call_text,
+    decision_text,
+    outcome_color,
+    pairs,
+    result_text,
+    short_call,
+    side_effects_text,
+)
 from qwenarm.episode.watchers import Watcher
 from qwenarm.types import Episode, Observation, SkillCall, Turn
 
@@ -117,10 +125,12 @@ class LiveView(Watcher):
 
 
 def outcome_line(episode: Episode) -> Text:
-    """How an episode ended, in one coloured line; after a crash with the traceback."""
+    """How an episode ended, in one coloured line; then its side effects, or after a crash the traceback."""
     line = Text(str(episode.outcome), style=f"bold {outcome_color(episode.outcome)}")
     moved_s = sum(turn.sim_time_s for turn in episode.turns)
     line.append(f"  after {len(episode.turns)} turns, {moved_s:.1f} s of the arm")
+    if episode.side_effects:
+        line.append(f"\nwith side effects: {side_effects_text(episode.side_effects)}", style="yellow")
     if episode.outcome == "crashed":
         line.append("\n" + episode.detail.strip(), style="red")
     return line

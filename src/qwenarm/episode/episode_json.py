@@ -27,6 +27,7 @@ from qwenarm.types import (
     Proprio,
     RunConfig,
     RunInfo,
+    SideEffect,
     SkillCall,
     SkillResult,
     Turn,
@@ -49,13 +50,21 @@ class Head:
     final_hash: str
     detail: str
     curve: tuple[float, ...]
+    side_effects: tuple[SideEffect, ...] = ()
 
 
 def head_to_json(episode: Episode) -> dict[str, Any]:
     """The fields of ``Head`` as plain JSON values."""
     plain = {name: getattr(episode, name) for name in ("instruction", "progress", "final_hash", "detail")}
     curve = [turn.progress for turn in episode.turns]
-    return {"run": asdict(episode.run), "outcome": str(episode.outcome), **plain, "curve": curve}
+    effects = [asdict(effect) for effect in episode.side_effects]
+    return {
+        "run": asdict(episode.run),
+        "outcome": str(episode.outcome),
+        **plain,
+        "curve": curve,
+        "side_effects": effects,
+    }
 
 
 def head_from_json(data: Mapping[str, Any]) -> Head:
@@ -72,6 +81,7 @@ def head_from_json(data: Mapping[str, Any]) -> Head:
         outcome=Outcome(data["outcome"]),
         progress=_fraction(data["progress"]),
         curve=tuple(map(_fraction, data["curve"])),
+        side_effects=tuple(SideEffect(**_checked(SideEffect, effect)) for effect in data["side_effects"]),
         **texts,
     )
 

@@ -22,6 +22,7 @@ from qwenarm.episode.watchers import Stopwatch, Tell, Watcher
 from qwenarm.errors import BadInput
 from qwenarm.skills import run as run_skill
 from qwenarm.tasks.core.goal import Measured, Setup
+from qwenarm.tasks.core.side_effects import side_effects
 from qwenarm.types import (
     Completion,
     Decision,
@@ -30,6 +31,7 @@ from qwenarm.types import (
     Outcome,
     Prompt,
     RunInfo,
+    SideEffect,
     SkillCall,
     SkillResult,
     Turn,
@@ -88,10 +90,11 @@ def play(
         Stopped: Ctrl-C after the first turn, with what was played. Before it, the KeyboardInterrupt itself.
     """
     tell, turns, outcome, detail = Tell(env, watchers), list[Turn](), Outcome.OUT_OF_TURNS, ""
-    clock, progress, stop = parse_clock(run.config.clock), 0.0, None
+    clock, progress, stop, effects = parse_clock(run.config.clock), 0.0, None, tuple[SideEffect, ...]()
     try:
         run = replace(run, policy=dict(policy.describe()), cameras=tuple(policy.cameras))
         env.reset(seed=run.seed, options={"setup": setup})
+        start = env.body.state()
         tell("started", env, policy.name, run.seed)
         while outcome is Outcome.OUT_OF_TURNS and len(turns) < env.setup.max_turns:
             yield from _turn(env, policy, turns, tell, clock, act or execute)
@@ -101,6 +104,8 @@ def play(
         outcome, progress = _judge(env, outcome), _progress(env)
         detail = env.setup.unjudged if outcome is Outcome.UNJUDGED else ""
         run = replace(run, task_metrics=_task_metrics(env))
+        if outcome is Outcome.SUCCESS and env.setup.goal is not None:
+            effects = tuple(side_effects(env.setup.goal, start, env.body.state()))
     except ModelFailed as error:
         outcome, detail = Outcome.CRASHED, str(error)
     except Exception:
@@ -118,7 +123,7 @@ def play(
     run = replace(run, watcher_failures=tuple(tell.failures))
     last_frames = observe(env, policy).frames if outcome is not Outcome.CRASHED else ()  # its time is not the episode's
     words, final_hash = (env.setup.instruction, env.body.final_hash()) if has_world else ("", "")
-    episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail, last_frames)
+    episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail, last_frames, effects)
     if has_world:
         tell("finished", episode)
     if stop is not None:

@@ -210,7 +210,8 @@ def _episode(line: bytes, get_image: GetImage | None) -> Episode:
     head = head_from_json(fields)
     data = json.loads(rest)
     turns, last = turns_from_json(data, head.curve, get_image), frames_from_json(data["last_frames"], get_image)
-    return Episode(head.run, head.instruction, turns, head.outcome, head.progress, head.final_hash, head.detail, last)
+    judged = head.outcome, head.progress, head.final_hash, head.detail
+    return Episode(head.run, head.instruction, turns, *judged, last, head.side_effects)
 
 
 def _image_reader(folder: Path) -> GetImage:

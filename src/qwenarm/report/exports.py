@@ -105,6 +105,7 @@ def episode_rows(everybody: Iterable[Entrant]) -> Iterator[dict[str, Any]]:
             **key_fields(r.key),
             "success": int(r.success),
             "outcome": r.outcome,
+            "side_effects": "; ".join(map(str, r.side_effects)),
             "cause": r.why,
             "also": " ".join(r.cause.also) if r.cause else "",
             "progress": r.progress,

@@ -9,6 +9,7 @@ from typing import Any
 
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.suites import Cell
+from qwenarm.types import SideEffect
 
 NO_CAUSE = "not attributed"
 
@@ -62,6 +63,7 @@ class Record:
     cause: Cause | None
     line: int
     offset: int
+    side_effects: tuple[SideEffect, ...] = ()
 
     @property
     def success(self) -> bool:

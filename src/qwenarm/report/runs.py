@@ -75,6 +75,7 @@ def _records(folder: Path, causes: Mapping[Key, Cause], problems: list[str], tel
             yield record
             counts["without all their measurements, because a watcher failed"] += bool(head.run.watcher_failures)
             counts["crashed; they count as failures, and their pages show why"] += head.outcome is Outcome.CRASHED
+            counts["succeeded with side effects: another object was moved without need"] += bool(head.side_effects)
             counts["could not be judged; they count as failures"] += head.outcome is Outcome.UNJUDGED
     problems += [f"{folder}: {count} episodes {what}." for what, count in counts.items() if count]
 
@@ -95,6 +96,7 @@ def _record(line: Line, head: Head, causes: Mapping[Key, Cause]) -> Record:
         cause=causes.get(key),
         line=line.number - 1,
         offset=line.offset,
+        side_effects=head.side_effects,
     )
 
 

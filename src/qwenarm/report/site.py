@@ -15,6 +15,7 @@ from jinja2 import UndefinedError
 from PIL import Image
 
 from qwenarm.display import html
+from qwenarm.display.captions import side_effects_text
 from qwenarm.display.episode_page import page_values
 from qwenarm.episode.trace import picture_path, read_at
 from qwenarm.errors import BadInput
@@ -195,7 +196,8 @@ class Site:
 
 
 def _outcome_field(record: Record, href: str = "") -> Field:
-    return Field(record.outcome, href=href, tone="green" if record.success else "red")
+    effects = f"with side effects: {side_effects_text(record.side_effects)}" if record.side_effects else ""
+    return Field(record.outcome, effects, href=href, tone="green" if record.success else "red")
 
 
 def _sample(entrant: Entrant, records: Sequence[Record]) -> list[Record]:
