@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from sys import intern
 from typing import Any, get_origin, get_type_hints
 
 import numpy as np
@@ -102,18 +103,21 @@ def turns_from_json(data: Mapping[str, Any], curve: Sequence[float], get_image: 
 
 
 def _checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, if each has the type that the dataclass declares for it. Raises TypeError."""
+    """The values, if each has the type that the dataclass declares for it. Raises TypeError.
+
+    Text is interned: a ledger repeats the same few words in thousands of lines.
+    """
     wanted = _types(cls)
     for name, value in values.items():
         if not isinstance(value, wanted[name]) or isinstance(value, bool):
             raise TypeError(f"{name} is {value!r}")
-    return dict(values)
+    return {name: intern(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     if odd := [name for name, value in values.items() if not isinstance(value, int | float)]:
         raise TypeError(f"{odd[0]} is {values[odd[0]]!r}")
-    return dict(values)
+    return {intern(name): value for name, value in values.items()}
 
 
 def _fraction(value: Any) -> float:
