@@ -40,6 +40,7 @@ KINDS = {
     "cameras": Kind("camera", "body.cameras", "CAMERA"),
     "skills": Kind("skill", "skills", "SKILL"),
     "policies": Kind("policy", "policies", "POLICY"),
+    "models": Kind("model", "mind.backends", "BACKEND"),
     "perturbations": Kind("perturbation", "perturbations", "PERTURBATION"),
 }
 MODULE_ALIASES = {"menagerie": "qwenarm.body.menagerie"}
@@ -57,6 +58,14 @@ def describe(kind: str, name: str) -> str:
     """The first paragraph of an entry's docstring, as one line. Nothing is imported."""
     text = dict(_files(kind))[name].read_text(encoding="utf-8")
     return " ".join((ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0].split())
+
+
+def literal(kind: str, name: str, constant: str) -> Any:
+    """The value of a constant in an entry's file that is a literal, such as a dict of texts. Nothing is imported."""
+    for node in ast.parse(dict(_files(kind))[name].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [constant]:
+            return ast.literal_eval(node.value)
+    raise AttributeError(f"The {KINDS[kind].noun} {name} has no literal {constant}.")
 
 
 def load(kind: str, name: str) -> Any:

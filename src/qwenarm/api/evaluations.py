@@ -186,13 +186,16 @@ def plan_evaluation(
 
 
 def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:
-    """The names of both. A ``module:NAME`` is a model if it has a method ``generate``."""
+    """The names of both. A ``module:NAME`` is a model if it is a BackendEntry."""
     if not isinstance(policy_or_model, str):
         return policy_name(policy_or_model), "bundled"
-    foreign = is_foreign(policy_or_model) and not hasattr(load("policies", policy_or_model), "generate")
-    if foreign or policy_or_model in list_names("policies"):
-        return policy_or_model, "bundled"
-    return "vlm", policy_or_model
+    name = policy_or_model.partition("#")[0]
+    is_policy = name in list_names("policies")
+    if is_foreign(name):
+        from qwenarm.mind.backends import BackendEntry
+
+        is_policy = not isinstance(load("policies", name), BackendEntry)
+    return (policy_or_model, "bundled") if is_policy else ("vlm", policy_or_model)
 
 
 def _joined(names: str | Sequence[str]) -> str:

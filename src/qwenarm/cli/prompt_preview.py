@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from qwenarm.episode.rollout import observe
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.factory import make_env
+from qwenarm.mind.backends import Backend
 from qwenarm.mind.checkpoints.load import BUNDLED, is_cached, load_processor, locate
 from qwenarm.mind.checkpoints.memory import gb, need_of_size
 from qwenarm.mind.coordinates import Size
@@ -19,12 +20,13 @@ from qwenarm.mind.families import FAMILIES, FAMILY_OF_HUB_ID, Family, family_nam
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.model_sizes import size_of
 from qwenarm.mind.model_spec import LOCAL_OPTIONS, parse_model_spec
-from qwenarm.mind.open_model import SCRIPT, URLS
+from qwenarm.mind.open_model import LOCAL, backend_entry, open_model
 from qwenarm.mind.prompt.chat_templates import chat_text, family_template
 from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import QWEN, Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.policies.vlm import shown
+from qwenarm.registry import is_foreign, load
 from qwenarm.skills import specs
 from qwenarm.types import Prompt, RunConfig
 
@@ -89,10 +91,14 @@ def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> PromptP
     Raises:
         ModelUnavailable, UnknownName, BadInput: with the valid choices.
     """
-    name, chosen = (
-        (config.model, {}) if config.model.startswith(URLS) else parse_model_spec(config.model, LOCAL_OPTIONS)
-    )
-    model = _model(name, thinking := thinking or bool(chosen.get("thinking")))
+    name = config.model.partition("#")[0]
+    if is_foreign(name):
+        model = _of_backend(open_model(config.model))
+    elif backend_entry(name) is not load("models", LOCAL):
+        raise UnknownName("model to write a prompt for", name, _previewed())
+    else:
+        name, chosen = parse_model_spec(config.model, LOCAL_OPTIONS)
+        model = _model(name, thinking or bool(chosen.get("thinking")))
     policy = VlmPolicy(model, specs(), shown(model.preset, config.cameras), config.altitude)  # type: ignore[arg-type]
     env = make_env(config)
     try:
@@ -130,14 +136,22 @@ def memory_line(model: str) -> str:
 
 
 def _model(source: str, thinking: bool) -> _Model:
-    names = [family.name for family in FAMILIES]
-    if source in names:
+    if source in [family.name for family in FAMILIES]:
         return _of_family(family_named(source), thinking)
     if source in FAMILY_OF_HUB_ID and not is_cached(source):
         return _of_family(family_named(FAMILY_OF_HUB_ID[source]), thinking or source.endswith("-Thinking"))
-    if source.startswith((*URLS, SCRIPT)) or not is_cached(source):
-        raise UnknownName("model to write a prompt for", source, [BUNDLED, *names, "a checkpoint's folder"])
+    if not is_cached(source):
+        raise UnknownName("model to write a prompt for", source, _previewed())
     return _of_checkpoint(source, thinking)
+
+
+def _previewed() -> list[str]:
+    return [BUNDLED, *(family.name for family in FAMILIES), "a checkpoint's folder"]
+
+
+def _of_backend(backend: Backend) -> _Model:
+    """A backend of the user's own, of which only the family is known."""
+    return replace(_of_family(backend.family, backend.thinking), preset=backend.preset)
 
 
 def _of_checkpoint(source: str, thinking: bool) -> _Model:

@@ -11,7 +11,7 @@ from qwenarm.registry import describe, list_names
 def listing(what: str) -> Table:
     """The entries of a kind, each with the first sentence of its description."""
     if what == "models":
-        return _table({model.spec: model.doc for model in list_models()})
+        return _table(list_models())
     return _table({name: describe(what, name) for name in list_names(what)})
 
 

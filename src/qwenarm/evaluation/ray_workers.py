@@ -15,7 +15,7 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.workers import Died, Job, Message, Setting, serve
-from qwenarm.mind.open_model import URLS
+from qwenarm.mind.model_spec import URLS
 from qwenarm.policies import policy_entry
 
 ANSWERS_IN_S = 10.0

@@ -1,92 +1,66 @@
-"""Opening a model by one word: where it runs follows from how it is named."""
+"""Opening a model by its name: which backend it runs on follows from how it is named."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import BadInput
-from qwenarm.mind.backends import Backend
-from qwenarm.mind.model_spec import LOCAL_OPTIONS, SERVER_OPTIONS, parse_model_spec
+from qwenarm.mind.backends import Backend, BackendEntry
+from qwenarm.mind.model_spec import parse_model_spec
+from qwenarm.registry import is_foreign, list_names, literal, load
 
-URLS = ("http://", "https://")
-SCRIPT = "scripted:"
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """One way to name a model, for ``qwenarm list models``."""
-
-    spec: str
-    doc: str
-
-
-def list_models() -> tuple[ModelInfo, ...]:
-    """What ``open_model`` understands."""
-    from qwenarm.mind.checkpoints.memory import gb, need_of_size
-    from qwenarm.mind.families import FAMILIES
-    from qwenarm.mind.model_sizes import SIZES
-
-    sizes = (
-        ModelInfo(
-            size.ids[0],
-            f"{size.parameters / 1e9:.1f} B parameters; {gb(need_of_size(size).total)} in bfloat16, "
-            f"{gb(need_of_size(size, four_bit=True).total)} in 4-bit",
-        )
-        for size in SIZES
-    )
-    titles = "; ".join(family.title for family in FAMILIES)
-    return (
-        ModelInfo(
-            "bundled", "the small model that ships with qwenarm; knows only this project's world, needs no network"
-        ),
-        ModelInfo(
-            "ORG/NAME",
-            f"any checkpoint of the Hub by its id, also id@revision: {titles}; options may follow: "
-            "ORG/NAME#thinking=yes,dtype=float16",
-        ),
-        ModelInfo("./folder", "a checkpoint in a folder, in the Hub's layout with safetensors"),
-        ModelInfo(
-            "http://localhost:8000",
-            "an OpenAI-compatible server; behind the URL #NAME chooses one of its models, and options may follow: "
-            "#NAME,family=qwen3_5,thinking=yes",
-        ),
-        ModelInfo("scripted:FILE", "replies from a JSONL file, one per prompt"),
-        *sizes,
-    )
+LOCAL = "local"
+"""The backend for every name that no other one claims: "bundled", a folder, or a Hub id."""
+LIKE_A_SERVER = re.compile(r"[\w.-]+:\d+(/|$)")
 
 
 def open_model(spec: str, **options: Any) -> Backend:
-    """The backend for a model.
+    """Opens a model.
 
-    spec: "bundled", a Hub id "org/name" or "org/name@revision", a folder, behind them "#option=value,...";
-    "http(s)://server", behind it "#model,option=value,..." (see ``address.py``); "scripted:FILE". options: those of the
-    backend's class (QwenVL, OpenAIServer, Scripted), before those in the spec. Raises ModelUnavailable when the model
-    cannot be had, BadInput for an option that the backend does not know."""
+    Args:
+        spec: "bundled", a folder, a Hub id "org/name" or "org/name@revision", a URL, "scripted:FILE", or
+            ``module:NAME``; behind it "#option=value,...".
+        options: of the backend; they take precedence over those in the spec.
+
+    Raises:
+        ModelUnavailable: the model cannot be had.
+        BadInput: the backend does not know an option.
+    """
+    entry = backend_entry(spec.partition("#")[0])
+    source, chosen = parse_model_spec(spec, entry.options)
     try:
-        return _open(spec, options)
+        return entry.open(source, **{**chosen, **options})
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
         raise BadInput(f"The model {spec!r} does not know an option: {error}.") from error
 
 
-def _open(spec: str, options: dict[str, Any]) -> Backend:
-    if re.match(r"[\w.-]+:\d+(/|#|$)", spec):
-        raise BadInput(f"{spec!r} looks like a server; its name begins with http:// or https://.")
-    if spec.lower().startswith(URLS):
-        from qwenarm.mind.backends.openai_server import OpenAIServer
+def backend_entry(source: str) -> BackendEntry:
+    """The backend for a model's name, without options. Raises BadInput for what cannot be one."""
+    for name in list_names("models"):
+        if name != LOCAL and source.lower().startswith((entry := load("models", name)).prefixes):
+            return entry
+    if is_foreign(source):
+        entry = load("models", source)
+        if not isinstance(entry, BackendEntry):
+            raise BadInput(f"{source!r} is a {type(entry).__name__}; a model's entry is a BackendEntry.")
+        return entry
+    if LIKE_A_SERVER.match(source):
+        raise BadInput(f"{source!r} looks like a server; its name begins with http:// or https://.")
+    return load("models", LOCAL)
 
-        url, chosen = parse_model_spec(spec, SERVER_OPTIONS)
-        return OpenAIServer(url, **{**chosen, **options})
-    if spec.startswith(SCRIPT):
-        from qwenarm.mind.backends.scripted import Scripted, read_script
 
-        path = Path(spec.removeprefix(SCRIPT))
-        return Scripted(read_script(path), **{"name": spec, **options})
-    from qwenarm.mind.backends.local import QwenVL
+def list_models() -> dict[str, str]:
+    """How models are named, and the published ones: what each is. Nothing heavy is imported."""
+    from qwenarm.mind.checkpoints.memory import gb, need_of_size
+    from qwenarm.mind.model_sizes import SIZES
 
-    source, chosen = parse_model_spec(spec, LOCAL_OPTIONS)
-    return QwenVL(source, **{**chosen, **options})
+    ways = {way: doc for name in list_names("models") for way, doc in literal("models", name, "NAMES").items()}
+    sizes = {
+        size.ids[0]: f"{size.parameters / 1e9:.1f} B parameters; {gb(need_of_size(size).total)} in bfloat16, "
+        f"{gb(need_of_size(size, four_bit=True).total)} in 4-bit"
+        for size in SIZES
+    }
+    return ways | {"module:NAME": "a backend of your own, see docs/extending.md"} | sizes

@@ -1,12 +1,17 @@
-"""What answers prompts. Every backend has the one method ``generate``; nothing else in the project calls a model."""
+"""What answers prompts. Every backend has the one method ``generate``; nothing else in the project calls a model.
+
+One file each, whose entry is ``BACKEND``. A literal ``NAMES`` beside it says how its models are named.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from qwenarm.errors import PromptFailed
 from qwenarm.mind.families import Family
+from qwenarm.mind.model_spec import OptionReaders
 from qwenarm.mind.prompt.presets import Preset
 from qwenarm.types import Completion, Prompt
 
@@ -36,3 +41,18 @@ class Backend(Protocol):
         ModelUnavailable when the model cannot answer.
         """
         ...
+
+
+@dataclass(frozen=True)
+class BackendEntry:
+    """A registry entry: which models a backend opens, and how.
+
+    Attributes:
+        open: (source, **options) -> the backend. source: what stands before the "#" in the name of a model.
+        options: those that may stand behind the "#", and how each is read.
+        prefixes: what the names of its models begin with. Without any it is named ``module:NAME``.
+    """
+
+    open: Callable[..., Backend]
+    options: OptionReaders = field(default_factory=dict)
+    prefixes: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.mind.backends import BackendEntry
 from qwenarm.mind.checkpoints.adapter import adapter_sha256, merge_adapter
 from qwenarm.mind.checkpoints.load import Checkpoint, load_model, locate, plan_for, quiet
 from qwenarm.mind.checkpoints.memory import Workload
@@ -23,6 +24,7 @@ from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import Engine, GenerationRequest
 from qwenarm.mind.inference.fused.engine import FusedEngine
 from qwenarm.mind.inference.preprocessing import PromptEncoder
+from qwenarm.mind.model_spec import LOCAL_OPTIONS
 from qwenarm.types import Completion, Prompt
 
 MAX_SINGLE_THREAD_BYTES = 256 << 20
@@ -204,3 +206,12 @@ def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
 def _opens_thought(opening: str) -> bool:
     """Whether the answer starts inside a thought."""
     return opening.rfind("<think>") > opening.rfind("</think>")
+
+
+NAMES = {
+    "bundled": "the small model that ships with qwenarm; knows only this project's world, needs no network",
+    "ORG/NAME": "a Qwen2.5-VL, Qwen3-VL or Qwen3.5 checkpoint of the Hub, also ORG/NAME@REVISION; options may follow: "
+    "ORG/NAME#thinking=yes,dtype=float16",
+    "./folder": "a checkpoint in a folder, in the Hub's layout with safetensors",
+}
+BACKEND = BackendEntry(QwenVL, LOCAL_OPTIONS)

@@ -31,10 +31,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed, UnknownName
-from qwenarm.mind.backends import _chat
+from qwenarm.mind.backends import BackendEntry, _chat
 from qwenarm.mind.backends._http import DOWN, Connection, complaint, run
 from qwenarm.mind.constrained.structural_tag import structural_tag
 from qwenarm.mind.families import DEFAULT_FAMILY, FAMILY_OF_HUB_ID, Family, family_named, match_hub_id
+from qwenarm.mind.model_spec import SERVER_OPTIONS, URLS
 from qwenarm.mind.prompt.chat_templates import with_tools_in_text
 from qwenarm.mind.prompt.presets import preset_named
 from qwenarm.types import Completion, Prompt
@@ -336,3 +337,10 @@ def _hub_id(listed: Mapping[str, Any]) -> str | None:
 def _only_thinks(listed: Mapping[str, Any]) -> bool:
     """Whether it is a checkpoint that always thinks."""
     return (_hub_id(listed) or "").endswith("-Thinking")
+
+
+NAMES = {
+    "http://localhost:8000": "an OpenAI-compatible server; #NAME chooses one of its models, and options may follow: "
+    "http://localhost:8000#NAME,family=qwen3_5,thinking=yes",
+}
+BACKEND = BackendEntry(OpenAIServer, SERVER_OPTIONS, URLS)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import BadInput
+from qwenarm.mind.backends import BackendEntry
 from qwenarm.mind.families import DEFAULT_FAMILY, Family, family_named
 from qwenarm.mind.prompt.presets import QWEN, Preset
 from qwenarm.types import Completion, Prompt
@@ -92,3 +93,12 @@ def _recorded(said: Mapping[str, Any]) -> Completion:
     if not isinstance(text, str):
         raise TypeError("a reply must be text")
     return Completion(text, finish=str(said.get("finish", "stop")))
+
+
+def open_script(source: str, **options: Any) -> Scripted:
+    """The replies of "scripted:FILE"; the script is called as it is named."""
+    return Scripted(read_script(Path(source.partition(":")[2])), **{"name": source, **options})
+
+
+NAMES = {"scripted:FILE": "replies from a JSONL file, one per prompt"}
+BACKEND = BackendEntry(open_script, prefixes=("scripted:",))
