@@ -13,7 +13,8 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ KINDS = {
 MODULE_ALIASES = {"menagerie": "qwenarm.body.menagerie"}
 """Modules of this package that make entries on demand, by the short name that users type: "menagerie:kuka_iiwa_14"."""
 FOREIGN_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+ALLOWED_CODE = "QWENARM_ALLOWED_CODE"
+"""The environment variable with which ``only_allowed`` tells this process and its children what may be imported."""
 
 
 @functools.cache
@@ -88,6 +91,27 @@ def is_foreign(name: str) -> bool:
     return FOREIGN_NAME.fullmatch(name) is not None and name.partition(":")[0] not in MODULE_ALIASES
 
 
+@contextmanager
+def only_allowed(names: Iterable[str]) -> Iterator[None]:
+    """Within it, ``load`` refuses every ``module:NAME`` but these, here and in processes that are started meanwhile.
+
+    For whatever plays recorded data again: code that only the data names is not to be trusted.
+    """
+    before = os.environ.get(ALLOWED_CODE)
+    os.environ[ALLOWED_CODE] = ",".join(names)
+    try:
+        yield
+    finally:
+        del os.environ[ALLOWED_CODE]
+        if before is not None:
+            os.environ[ALLOWED_CODE] = before
+
+
+def foreign_names(*texts: str) -> list[str]:
+    """Every ``module:NAME`` in what a user wrote."""
+    return FOREIGN_NAME.findall(" ".join(texts))
+
+
 def split_names(text: str, option: str) -> list[str]:
     """The names in a comma-separated list; [] for "". Raises BadInput, which names the option, for commas alone."""
     names = [name.strip() for name in text.split(",") if name.strip()]
@@ -112,8 +136,11 @@ def _holds_entry(path: Path, constant: str) -> bool:
 def _load_by_module(kind: Kind, name: str) -> Any:
     """The entry behind ``module:NAME``. Modules in the current folder are found, after all that is installed."""
     module, _, constant = name.partition(":")
-    if is_foreign(name) and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    if is_foreign(name):
+        if name not in os.environ.get(ALLOWED_CODE, name).split(","):
+            raise BadInput(f"{name!r} is code that only the recorded data names; if you trust it, add --allow {name}.")
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
     try:
         return getattr(importlib.import_module(MODULE_ALIASES.get(module, module)), constant)
     except BadInput:

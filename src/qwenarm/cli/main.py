@@ -35,8 +35,6 @@ app.command(learn.improve)
 def main(args: Sequence[str] | None = None) -> int:
     """The entry point. Exit codes: 0 success, 1 a crash or a replay that differs, 2 a user's error, 130 Ctrl-C."""
     words = list(sys.argv[1:] if args is None else args)
-    if "" not in sys.path:
-        sys.path.append("")  # lets "module:NAME" find a module in the current folder
     try:
         return app.cli(args=words, prog="qwenarm", description=__doc__) or 0
     except QwenarmError as error:

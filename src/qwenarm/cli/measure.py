@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from qwenarm.cli.options import Altitude, ArmName, Cameras, ClockName, Model, PolicyName, out
+from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, Model, PolicyName, out
 from qwenarm.errors import BadInput
-from qwenarm.registry import split_names
+from qwenarm.registry import foreign_names, only_allowed, split_names
 
 if TYPE_CHECKING:
     from qwenarm.diagnosis.probe import Accuracy, Answer
@@ -60,6 +60,7 @@ def eval_(
         Path | None,
         arg(name="out", help="folder of the ledger, continued if it exists; default runs/SUITE or runs/eval-POLICY"),
     ] = None,
+    allow: Allowed = "",
 ) -> int:
     """Measure success rates with 95 % Wilson intervals. Stop at any time; the same command continues.
 
@@ -74,7 +75,9 @@ def eval_(
     config = RunConfig(
         arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras
     )
-    planned, folder = plan_evaluation(config, task, suite, level, seeds, perturbations, controls, out_folder)
+    words = (task, arm, policy, model, cameras, controls, perturbations or "", allow)
+    with only_allowed(foreign_names(*words)):  # the file of a suite may name code, too
+        planned, folder = plan_evaluation(config, task, suite, level, seeds, perturbations, controls, out_folder)
     show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)
     return 0
 
@@ -91,6 +94,7 @@ def report(
         arg(help="episodes that get a page; auto: all, or the failures if there are more than 2,000"),
     ] = "auto",
     films: Annotated[int, arg(help="failures of each model to replay and film")] = 0,
+    allow: Allowed = "",
 ) -> int:
     """Write a static site about one or several evaluations: tables, plots, comparisons, every episode.
 
@@ -104,7 +108,7 @@ def report(
 
     folders = runs or (newest_run(Path("runs")),)
     folder = out_folder or (folders[0] / "report" if len(folders) == 1 else Path("runs") / "report")
-    with telling(out) as tell:
+    with only_allowed(foreign_names(allow)), telling(out) as tell:
         written = write_report(folders, folder, pages, films, tell)
     for problem in written.problems:
         out.print(problem, style="yellow")
@@ -127,6 +131,7 @@ def attribute(
     batch: Annotated[
         int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
     ] = 8,
+    allow: Allowed = "",
 ) -> int:
     """Find out why each failed episode failed: perception, plan, format, control, safety or time.
 
@@ -144,7 +149,8 @@ def attribute(
     from qwenarm.report.runs import newest_run
 
     run = run or newest_run(Path("runs"))
-    with closing(attributed(run, split_names(roles, "--roles"), batch, workers)) as told, telling(out) as tell:
+    told = attributed(run, split_names(roles, "--roles"), batch, workers)
+    with only_allowed(foreign_names(roles, allow)), closing(told), telling(out) as tell:
         for each in told:
             if isinstance(each, Died):
                 tell_death(out, each)

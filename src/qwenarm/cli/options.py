@@ -25,6 +25,10 @@ ClockName = Annotated[
 ]
 Altitude = Annotated[str, arg(help="step (the model is asked for one call at a time) or plan (for all calls)")]
 
+Allowed = Annotated[
+    str,
+    arg(name="allow", help="code that only recorded data names, and that you trust: module:NAME, with commas"),
+]
 Cameras = Annotated[
     str,
     arg(

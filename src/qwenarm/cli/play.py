@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from qwenarm.cli.options import (
+    Allowed,
     Altitude,
     ArmName,
     Cameras,
@@ -24,6 +26,7 @@ from qwenarm.cli.options import (
     out,
 )
 from qwenarm.errors import BadInput
+from qwenarm.registry import foreign_names, only_allowed
 
 if TYPE_CHECKING:
     from qwenarm.types import Episode
@@ -154,6 +157,7 @@ def replay(
     episode: Positional[Annotated[Path, arg(help="a run's folder, or its episodes.jsonl")]],
     index: Annotated[int, arg(help="index of the episode in the trace; -1 is the last")] = -1,
     film: Annotated[Path | None, arg(help="MP4 file for a film of the replay")] = None,
+    allow: Allowed = "",
 ) -> int:
     """Repeat the recorded calls without a model and compare the final state bit for bit.
 
@@ -164,11 +168,8 @@ def replay(
     from qwenarm.factory import make_env
 
     recorded = _load(episode, index)
-    env = make_env(recorded.run.config)
-    try:
+    with only_allowed(foreign_names(allow)), closing(make_env(recorded.run.config)) as env:
         again = play_again(env, recorded, [FilmRecorder(film)] if film else [])
-    finally:
-        env.close()
     for line in (*again.changes, *again.differences):
         out.print(line, style="yellow")
     out.print(f"recorded  {recorded.final_hash}\nreplayed  {again.final_hash}")
