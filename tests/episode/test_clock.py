@@ -42,8 +42,8 @@ class Drift:
 class Drifting(ArmEnv):
     """``put``, in which one thing drifts, and the words change when it has come to rest."""
 
-    def _build(self, seed, words):
-        setup = super()._build(seed, words)
+    def build(self, seed, words=None):
+        setup = super().build(seed, words)
         self.thing = setup.scene.objects[0].spec.id
         return replace(setup, events=(Drift(self.thing),), max_turns=2)
 

@@ -43,7 +43,7 @@ def unchanged(task: str) -> Setup:
 def setup_of(perturbations, task="put", seed=5):
     env = bench(task)
     env.perturbations = checked(perturbations)
-    return env._build(seed, None)
+    return env.build(seed)
 
 
 @pytest.mark.parametrize("text", ["", "light:1", "light:2,look:3"])
