@@ -91,15 +91,30 @@ def _next_seeds(config: RunConfig, seed: int) -> Iterator[ArmEnv]:
         yield env
 
 
-def prepare(config: RunConfig, seed: int) -> Setup:
+def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
     """What a run plays: its scene, goal and instruction. Nothing is compiled or drawn, and no model is loaded.
+
+    Args:
+        config: What is played.
+        seed: Of the scene.
+        anyway: Whether an instruction that nobody can judge may be played.
 
     Raises:
         UnknownName, BadInput: It cannot be played; the message names the valid choices.
     """
     setup = make_env(config).build(seed)
-    if policy_entry(config.policy).needs_goal and setup.goal is None:
+    if setup.goal is not None:
+        return setup
+    if policy_entry(config.policy).needs_goal:
         raise BadInput(f"The {config.policy} needs a goal, and nobody can judge this one: {setup.unjudged}.")
+    if not anyway:
+        from qwenarm.tasks.language.free_task import suggestions
+
+        offered = ", ".join(f"'{wish}'" for wish in suggestions(config.words))
+        raise BadInput(
+            f"Nobody can judge this, and nothing was moved: {setup.unjudged}. What works: {offered}. "
+            "To play it all the same, add --anyway (anyway=True)."
+        )
     return setup
 
 

@@ -187,6 +187,8 @@ class Outcome(StrEnum):
     GAVE_UP = "gave up"
     OUT_OF_TURNS = "out of turns"
     FORMAT = "unreadable answers"
+    STUCK = "stuck"
+    """The same call failed in the same way three times in a row; only in episodes for free words."""
     CRASHED = "crashed"
     UNJUDGED = "unjudged"
     """Free words that could not be read as a goal: nobody can tell."""
@@ -265,7 +267,8 @@ class RunInfo:
     suite: the suite that it belongs to, "" outside an evaluation. policy: what the policy says about itself (model,
     file hash, prompt hash, preset). cameras: those the policy was shown. versions: by package. metrics: see
     ``episode/metrics.py``. task_metrics: what the task counts besides success. seconds: wall seconds of physics and
-    rendering over the whole run. watcher_failures: one sentence for each film or page that failed on the way.
+    rendering over the whole run. watcher_failures: one sentence for each film or page that failed on the way. read_as:
+    what was understood of free words, and when it is judged as fulfilled.
     """
 
     config: RunConfig
@@ -279,6 +282,7 @@ class RunInfo:
     task_metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     watcher_failures: tuple[str, ...] = ()
+    read_as: str = ""
 
 
 @dataclass(frozen=True)

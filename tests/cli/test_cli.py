@@ -197,8 +197,22 @@ def test_free_words_are_played_and_judged_or_left_unjudged(capsys, tmp_path):
     code, out, _ = cli(capsys, "run", "put the red cube in the blue bowl", "--out", str(tmp_path / "a"), *FAST)
     assert code == 0 and "success" in out
     idle = ["--policy", "idle", "--no-film", "--out", str(tmp_path / "b")]
-    code, out, _ = cli(capsys, "run", "make the red cube feel at home", *idle)
+    code, _, err = cli(capsys, "run", "make the red cube feel at home", *idle)
+    assert code == 2 and "'make' is not understood" in err and "build a tower of three cubes" in err
+    assert not (tmp_path / "b").exists()
+    code, out, _ = cli(capsys, "run", "make the red cube feel at home", "--anyway", *idle)
     assert code == 0 and "unjudged" in out
+
+
+def test_free_words_need_no_quotes_and_what_was_read_is_shown_before_the_arm_moves(capsys, tmp_path):
+    words = ["PUT", "teh", "red", "cube", "in", "the", "blue", "bowl"]
+    code, out, _ = cli(capsys, "run", *words, "--policy", "oracle", "--no-film", "--out", str(tmp_path))
+    shown = " ".join(out.split())
+    assert code == 0 and "put the red cube in the blue bowl" in shown
+    assert "read as: red cube in blue bowl ('teh' taken for 'the'); judged when" in shown
+    assert shown.index("read as") < shown.index("pick red cube")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "read as: red cube in blue bowl" in page
 
 
 def test_eval_goes_on_where_it_stopped(capsys, tmp_path):
@@ -243,6 +257,10 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
         (["run", "--seed", "-1", "--policy", "oracle"], "A seed is 0 or more"),
         (["show", "put", "--seed", "-1"], "A seed is 0 or more"),
         (["run", "hello", "--policy", "oracle"], "nobody can judge this one"),
+        (["run", "hello"], "Nobody can judge this, and nothing was moved"),
+        (["run", ""], "The instruction is empty"),
+        (["run", "  ", "--policy", "oracle"], "The instruction is empty"),
+        (["run", "put the red cube on the red cube"], "cannot be on red cube"),
         (["show", "put", "--out", "sheet.foo"], "Cannot write"),
     ],
 )

@@ -49,7 +49,8 @@ def shown(
 ) -> str:
     text = io.StringIO()
     view = LiveView(SafeConsole(file=text, force_terminal=terminal, width=width))
-    view.started(made(setup=made(instruction=words, unjudged=f"no rule reads '{words}' :cat:"), arm="panda"), "vlm", 3)
+    setup = made(instruction=words, read_as=f"[b]{words}", unjudged=f"no rule reads '{words}' :cat:")
+    view.started(made(setup=setup, arm="panda"), "vlm", 3)
     for turn in TURNS:
         view.looked(OBS)
         for call in turn.decision.calls:
@@ -64,7 +65,8 @@ def test_a_pipe_gets_one_row_per_turn_without_escapes():
     lines = shown(terminal=False).splitlines()
     assert "\x1b" not in "".join(lines)
     assert lines[0].startswith("put [it] there") and "seed 3" in lines[0]
-    assert lines[1] == "nobody will judge this: no rule reads 'put [it] there' :cat:"
+    assert lines[1] == "read as: [b]put [it] there"
+    assert lines[2] == "nobody will judge this: no rule reads 'put [it] there' :cat:"
     text = "\n".join(lines)
     assert "broken tool call: [bold]unclosed" in text
     assert "pick red cube (0.50, 0.50): failed: out of reach" in text and "done: not run" in text and "1.00" in text

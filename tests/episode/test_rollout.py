@@ -78,6 +78,9 @@ class FakeGoal:
     def progress(self, state):
         return min(1.0, state.x / self.target)
 
+    def solve(self, state):
+        return [SkillCall("done")]
+
 
 class FakeEnv:
     task, level, arm = "count", 1, "fake"
@@ -89,7 +92,9 @@ class FakeEnv:
         self.body = FakeBody()
         goal = FakeGoal(self.target + seed % 2) if self.goal else None
         words, unread = f"count to {self.target}", "" if goal else "no rule reads 'count'"
-        self.setup = SimpleNamespace(instruction=words, goal=goal, max_turns=self.max_turns, unjudged=unread)
+        self.setup = SimpleNamespace(
+            instruction=words, goal=goal, max_turns=self.max_turns, unjudged=unread, read_as=f"count to {self.target}"
+        )
         self.instruction = self.setup.instruction
 
     def goal_frame(self, size):
@@ -185,6 +190,17 @@ def test_endings(texts, outcome, turns):
     episode = one(*texts)
     assert (episode.outcome, len(episode.turns)) == (outcome, turns)
     assert [turn.index for turn in episode.turns] == list(range(turns))
+
+
+def test_a_call_that_keeps_failing_in_the_same_way_ends_an_episode_for_free_words():
+    backend, config = Replies("fail"), RunConfig("count", arm="fake", policy="words", words="count")
+    (episode,) = drive([play(FakeEnv(), Words(), RunInfo(config, 0))], backend)
+    assert (episode.outcome, len(episode.turns)) == (Outcome.STUCK, 3)
+    assert episode.detail == "fail failed 3 times in a row in the same way: no luck"
+    mixed = Replies("fail", "fail", "count", "fail", "fail", "done")
+    (episode,) = drive([play(FakeEnv(), Words(), RunInfo(config, 0))], mixed)
+    assert episode.outcome is Outcome.FAILURE
+    assert one("fail").outcome is Outcome.OUT_OF_TURNS  # the tasks' own episodes are counted as ever
 
 
 @pytest.mark.parametrize(

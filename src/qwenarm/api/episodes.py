@@ -59,6 +59,7 @@ def run(
     perturbations: str = "",
     clock: str = "paused",
     cameras: str = "",
+    anyway: bool = False,
     film: bool | Film = True,
     folder: Path | str | None = None,
     watchers: Sequence[Watcher] = (),
@@ -77,6 +78,7 @@ def run(
         perturbations: with strengths, such as "look:2,words:1".
         clock: what the world does while the policy thinks: "paused", "latency:SECONDS" or "wall".
         cameras: shown to the model, separated by commas; "" for those of its preset.
+        anyway: whether an instruction is played of which nobody could say when it is fulfilled.
         film: whether an MP4 is written, or which film.
         folder: for the files; by default runs/TIME-TASK-SEED.
         watchers: told of every event while the episode is played.
@@ -106,7 +108,8 @@ def run(
         clock=clock,
         cameras=cameras,
     )
-    episode, stopped = play_into(config, seed, folder, film, watchers, None if isinstance(model, str) else model)
+    backend = None if isinstance(model, str) else model
+    episode, stopped = play_into(config, seed, folder, film, watchers, backend, anyway)
     if stopped is not None:
         raise stopped
     return episode
@@ -119,6 +122,7 @@ def play_into(
     film: bool | Film = True,
     watchers: Sequence[Watcher] = (),
     backend: Backend | None = None,
+    anyway: bool = False,
 ) -> tuple[PlayedEpisode, BaseException | None]:
     """Plays one episode and writes its trace, page and film. Unlike ``run``, it returns what stopped the episode.
 
@@ -129,6 +133,7 @@ def play_into(
         film: whether an MP4 is written, or which film.
         watchers: told of every event while the episode is played.
         backend: the model; by default the one that ``config`` names is loaded.
+        anyway: whether an instruction is played of which nobody could say when it is fulfilled.
 
     Returns:
         The episode, and the failure of its model or the Ctrl-C that ended it, otherwise None.
@@ -138,7 +143,7 @@ def play_into(
     from qwenarm.episode.trace import Trace
     from qwenarm.factory import make_backend, perform, prepare
 
-    setup = prepare(config, seed)  # before a model is loaded
+    setup = prepare(config, seed, anyway)  # before a model is loaded
     backend = backend or make_backend(config)
     trace = Trace(Path(folder) if folder else new_folder(f"{config.task.replace(':', '-')}-{seed}"))
     recorder = _recorder(trace.folder, film if isinstance(film, Film) else Film()) if film else None

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    instruction: Positional[Annotated[str, arg(help="your own words; without them the task's own")]] = "",
+    instruction: Positional[Annotated[tuple[str, ...], arg(help="your own words; without them the task's own")]] = (),
     task: Task = "put",
     level: Level = 1,
     seed: Seed = 0,
@@ -52,10 +52,11 @@ def run(
     film_format: Annotated[Literal["mp4", "gif"], arg(help="format of the film")] = "mp4",
     perturbations: Perturbed = "",
     cameras: Cameras = "",
+    anyway: Annotated[bool, arg(help="play words of which nobody can judge whether they are fulfilled")] = False,
 ) -> int:
     """Play one episode and write its film, page and trace.
 
-    Example: qwenarm run "put the red cube in the blue bowl" --seed 3
+    Example: qwenarm run put the red cube in the blue bowl --seed 3
     """
     from qwenarm.api.episodes import Film, play_into
     from qwenarm.display.terminal import LiveView
@@ -63,6 +64,8 @@ def run(
     from qwenarm.perturbations import parse
     from qwenarm.types import RunConfig
 
+    if instruction and not "".join(instruction).strip():
+        raise BadInput("The instruction is empty: say what shall be done, or leave it out for the task's own words.")
     config = RunConfig(
         task,
         level,
@@ -70,13 +73,13 @@ def run(
         policy,
         model,
         altitude,
-        instruction,
+        " ".join(instruction),
         perturbations=parse(perturbations),
         clock=clock,
         cameras=cameras,
     )
     filmed = film and Film(film_speed, film_size, film_camera, film_format)
-    episode, stopped = play_into(config, seed, out_folder, filmed, [LiveView(out)])
+    episode, stopped = play_into(config, seed, out_folder, filmed, [LiveView(out)], anyway=anyway)
     for line in filter(None, (assumed(episode.run.policy), *episode.run.watcher_failures)):
         out.print(line, style="yellow")
     if episode.film:

@@ -16,7 +16,8 @@ from qwenarm.body.cameras import ray
 from qwenarm.errors import BadInput
 from qwenarm.tasks import WorldPoint, oracle_call, oracle_point
 from qwenarm.tasks.core.oracle import MASK_SIZE
-from qwenarm.tasks.language.read_answer import COLOR_WORDS, SHAPE_WORDS, named
+from qwenarm.tasks.language.read_answer import named
+from qwenarm.tasks.language.vocabulary import COLOR_WORDS, SHAPE_WORDS
 from qwenarm.types import ImagePoint, SkillCall
 
 if TYPE_CHECKING:

@@ -68,13 +68,14 @@ class FilmRecorder(Watcher):
         self.film, self.written = FilmWriter(path, fps=FPS), False
         self.body: Body | None = None
         self.steps, self.turn = 0, 0
-        self.instruction, self.thought, self.call, self.verdict = "", "", "", ("", "")
+        self.instruction, self.read_as, self.thought, self.call, self.verdict = "", "", "", "", ("", "")
         self.seen: np.ndarray | None = None
         self.goal: np.ndarray | None = None
         self._panel: np.ndarray | None = None
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         self.instruction, self.body = env.instruction, env.body
+        self.read_as = f"read as: {env.setup.read_as}" if env.setup.read_as else ""
         self._hold(INTRO_S)
 
     def looked(self, obs: Observation) -> None:
@@ -159,7 +160,8 @@ class FilmRecorder(Watcher):
         unit = height / 720
         margin, line = round(20 * unit), width - 2 * round(20 * unit)
         panel = Image.new("RGB", (width, height), PAPER)
-        y = write_lines(panel, (margin, margin), self.instruction, round(22 * unit), INK, line, 5) + round(10 * unit)
+        y = write_lines(panel, (margin, margin), self.instruction, round(22 * unit), INK, line, 5)
+        y = write_lines(panel, (margin, y), self.read_as, round(14 * unit), SOFT, line, 4) + round(10 * unit)
         for title, picture in (("the goal", self.goal), ("what the policy sees", self.seen)):
             if picture is not None:
                 y = write_lines(panel, (margin, y), title, round(14 * unit), SOFT, line)

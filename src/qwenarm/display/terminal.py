@@ -77,6 +77,8 @@ class LiveView(Watcher):
         self.turn = 1
         where = f"   {env.arm}, {policy_name}, seed {seed}"
         self.console.print(Text.assemble((env.setup.instruction, "bold"), (where, "dim")))
+        if env.setup.read_as:
+            self.console.print(Text(f"read as: {env.setup.read_as}", style="dim"))
         if env.setup.unjudged:
             self.console.print(Text(f"nobody will judge this: {env.setup.unjudged}", style="yellow"))
         self.console.print(self._row("turn", Text("calls"), [f"{name} s" for name in TIME_COLUMNS]), style="dim")
@@ -131,7 +133,7 @@ def outcome_line(episode: Episode) -> Text:
     line.append(f"  after {len(episode.turns)} turns, {moved_s:.1f} s of the arm")
     if episode.side_effects:
         line.append(f"\nwith side effects: {side_effects_text(episode.side_effects)}", style="yellow")
-    if episode.outcome == "crashed":
+    if episode.outcome in ("crashed", "stuck"):
         line.append("\n" + episode.detail.strip(), style="red")
     return line
 

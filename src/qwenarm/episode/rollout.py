@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 UNREADABLE_IN_A_ROW = 3
 """So many unreadable answers one after the other end an episode."""
+FAILURES_IN_A_ROW = 3
+"""So many calls that fail in the same way one after the other end an episode for free words."""
 SETTLE_S = 0.5
 """Simulated seconds that the world gets to come to rest before it is judged: a ball may still roll."""
 ENDINGS = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
@@ -94,15 +96,15 @@ def play(
     try:
         run = replace(run, policy=dict(policy.describe()), cameras=tuple(policy.cameras))
         env.reset(seed=run.seed, options={"setup": setup})
-        start = env.body.state()
+        run, start = replace(run, read_as=env.setup.read_as), env.body.state()
         tell("started", env, policy.name, run.seed)
         while outcome is Outcome.OUT_OF_TURNS and len(turns) < env.setup.max_turns:
             yield from _turn(env, policy, turns, tell, clock, act or execute)
             tell("turned", turns[-1])
-            outcome = _ending(turns)
+            outcome = _ending(turns, bool(run.config.words))
         settle(env.body)
         outcome, progress = _judge(env, outcome), _progress(env)
-        detail = env.setup.unjudged if outcome is Outcome.UNJUDGED else ""
+        detail = _detail(env, outcome, turns)
         run = replace(run, task_metrics=_task_metrics(env))
         if outcome is Outcome.SUCCESS and env.setup.goal is not None:
             effects = tuple(side_effects(env.setup.goal, start, env.body.state()))
@@ -222,15 +224,36 @@ def settle(body: Body) -> None:
         body.step(body.hold())
 
 
-def _ending(turns: Sequence[Turn]) -> Outcome:
-    """How the last turn ends the episode; OUT_OF_TURNS while it goes on."""
+def _ending(turns: Sequence[Turn], free_words: bool) -> Outcome:
+    """How the last turn ends the episode; OUT_OF_TURNS while it goes on. Only an episode for free words can be stuck:
+    those of the tasks are counted as they always were.
+    """
     last = turns[-1]
     if last.results and last.results[-1].ok:
         return ENDINGS.get(last.decision.calls[len(last.results) - 1].name, Outcome.OUT_OF_TURNS)
     recent = turns[-UNREADABLE_IN_A_ROW:]
     if len(recent) == UNREADABLE_IN_A_ROW and all(turn.decision.error for turn in recent):
         return Outcome.FORMAT
+    if free_words and len(turns) >= FAILURES_IN_A_ROW:
+        failures = [_failure(turn) for turn in turns[-FAILURES_IN_A_ROW:]]
+        if failures[0] is not None and failures.count(failures[0]) == FAILURES_IN_A_ROW:
+            return Outcome.STUCK
     return Outcome.OUT_OF_TURNS
+
+
+def _failure(turn: Turn) -> tuple[SkillCall, SkillResult] | None:
+    """The call of a turn that failed, with its result; None if all went well."""
+    if not turn.results or turn.results[-1].ok:
+        return None
+    return turn.decision.calls[len(turn.results) - 1], turn.results[-1]
+
+
+def _detail(env: ArmEnv, outcome: Outcome, turns: Sequence[Turn]) -> str:
+    """Why nobody could judge it, or where it was stuck."""
+    failure = _failure(turns[-1]) if outcome is Outcome.STUCK else None
+    if failure is not None:
+        return f"{failure[0].name} failed {FAILURES_IN_A_ROW} times in a row in the same way: {failure[1].detail}"
+    return env.setup.unjudged if outcome is Outcome.UNJUDGED else ""
 
 
 def _judge(env: ArmEnv, ending: Outcome) -> Outcome:

@@ -78,6 +78,7 @@ class Setup:
         translations: The same instruction in other languages, by code ("es", "zh").
         goal_scene: The objects as they shall be in the end, if the policy is shown a picture of it.
         unjudged: Why there is no goal.
+        read_as: What was understood of free words, and when it is judged as fulfilled; "" for a task's own words.
     """
 
     scene: Scene
@@ -88,6 +89,7 @@ class Setup:
     translations: Mapping[str, str] = field(default_factory=dict)
     goal_scene: Scene | None = None
     unjudged: str = ""
+    read_as: str = ""
 
 
 def initial_state(scene: Scene) -> WorldState:

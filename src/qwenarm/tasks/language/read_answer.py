@@ -5,31 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from qwenarm.tasks.language.es_zh import ES_COLORS, ES_SHAPES, ZH_COLORS, ZH_SHAPES, es_plural
-from qwenarm.tasks.language.lexicon import NOUNS, PLURALS, SHADES
+from qwenarm.tasks.language.es_zh import ZH_COLORS, ZH_SHAPES
+from qwenarm.tasks.language.vocabulary import COLOR_WORDS, NUMBERS, SHAPE_WORDS
 from qwenarm.types import SkillCall
 
 ASKING = ("which", "what", "cuál", "cuáles", "qué", "哪", "什么")
-NUMBERS = (
-    ("zero", "no", "none", "cero", "ninguno", "ninguna", "ningún", "零"),
-    ("one", "uno", "una", "un", "一"),
-    ("two", "dos", "二", "两"),
-    ("three", "tres", "三"),
-    ("four", "cuatro", "四"),
-    ("five", "cinco", "五"),
-    ("six", "seis", "六"),
-    ("seven", "siete", "七"),
-    ("eight", "ocho", "八"),
-    ("nine", "nueve", "九"),
-    ("ten", "diez", "十"),
-)
-"""Words for 0 to 10."""
-COLOR_WORDS = SHADES | {
-    word: color for color, forms in ES_COLORS.items() for form in forms for word in (form, es_plural(form))
-}
-SHAPE_WORDS = NOUNS | PLURALS | {
-    word: shape for shape, (_, noun) in ES_SHAPES.items() for word in (noun, es_plural(noun))
-}  # fmt: skip
 
 
 def last_said(said: Sequence[SkillCall]) -> str:

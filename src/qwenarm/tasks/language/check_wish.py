@@ -1,0 +1,157 @@
+"""Whether a wish can be fulfilled at all: before a scene is made and before a model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from qwenarm.body.objects.spec import GRASPABLE_SHAPES
+from qwenarm.tasks.language.misfit import Misfit
+from qwenarm.tasks.language.resolve import is_container
+from qwenarm.tasks.language.vocabulary import CONTAINER, shape_fits
+from qwenarm.tasks.language.wish import (
+    NUMBER_WORDS,
+    Command,
+    Count,
+    Group,
+    Move,
+    Named,
+    OneEach,
+    Thing,
+    Tower,
+    Wish,
+    things,
+)
+
+CAPACITY = {"bowl": 4, "tray": 5, "box": 6}
+"""So many things have room in a container."""
+MAX_CONTAINERS = 3
+"""So many of them have room on the table."""
+MAX_STOREYS = 8
+"""Of a tower that the arm can build."""
+
+
+def check(wish: Wish, in_order: bool = False) -> Wish:
+    """The wish itself. in_order: whether the words say what is first.
+
+    Raises Misfit for what cannot be done, and for what could not be judged for sure.
+    """
+    moves = [command for command in wish if isinstance(command, Move)]
+    others = [command for command in wish if not isinstance(command, Move)]
+    for thing in things(wish):
+        _check_description(thing)
+    for command in others:
+        _check_other(command)
+    for move in moves:
+        _check_move(move)
+    for one, other in combinations(moves, 2):
+        _check_pair(one, other, in_order)
+    _check_circle(moves)
+    _check_room(moves)
+    if others and len(wish) > 1:
+        raise Misfit(f"'{others[0]}' can be wished for by itself only", possible=True)
+    return wish
+
+
+def _check_description(thing: Thing) -> None:
+    """Whether one of its kind can be told from the others by its size or rank."""
+    if thing.size and is_container(thing.shape):
+        raise Misfit(f"There is no {thing}: containers of a kind are all of the same size.")
+    if (thing.size or thing.rank) and thing.shape in (None, CONTAINER):
+        raise Misfit(f"'{thing}' does not say of which kind", possible=True)
+    if thing.size and thing.rank:
+        raise Misfit(f"'{thing}' is told from the others by two things at once", possible=True)
+
+
+def _check_liftable(named: Named) -> None:
+    if is_container(named.shape):
+        raise Misfit(f"A {named.shape} is too wide for the hand; it can lift: {', '.join(GRASPABLE_SHAPES)}.")
+
+
+def _check_other(command: Command) -> None:
+    whats: Sequence[Named] = command.what if isinstance(command.what, tuple) else (command.what,)
+    for what in whats if not isinstance(command, Count) else ():
+        _check_liftable(what)
+    if isinstance(command, Tower):
+        if any(what.shape == "ball" for what in whats):
+            raise Misfit("Balls cannot be stacked; cubes and cylinders can.")
+        if any(isinstance(what, Group) and what.shape is None for what in whats):
+            raise Misfit("a tower can be one of cubes, or one of cylinders", possible=True)
+        storeys = sum(what.count or 2 if isinstance(what, Group) else 1 for what in whats)
+        if not 1 < storeys <= MAX_STOREYS:
+            raise Misfit(f"A tower has 2 to {MAX_STOREYS} storeys, not {storeys}.")
+    if len(set(whats)) < len(whats):
+        raise Misfit(f"The {whats[0]} is one thing and cannot be two.")
+    if isinstance(command, OneEach) and command.what.count > MAX_CONTAINERS:
+        raise Misfit(f"No more than {MAX_CONTAINERS} containers fit on the table.")
+
+
+def _check_move(move: Move) -> None:
+    what, place, target = move.what, move.place, move.place.thing
+    _check_liftable(what)
+    if what == target:
+        raise Misfit(f"The {what} cannot be {place}.", possible=not (what.color and what.shape))
+    if isinstance(what, Thing) and what.at == place:
+        raise Misfit(f"The {what} is there already.")
+    if (
+        isinstance(what, Group)
+        and place.where == "at"
+        and target.shape in GRASPABLE_SHAPES
+        and (what.count, what.choice) != (1, True)
+    ):
+        raise Misfit(f"Only one thing has room on a {target.shape}.")
+
+
+def _check_pair(one: Move, other: Move, in_order: bool) -> None:
+    """Two moves that contradict each other, unless they come one after the other."""
+    if one.place == other.place:
+        if one.place.where == "at" and one.place.thing.shape in GRASPABLE_SHAPES and one.what != other.what:
+            raise Misfit(f"Only one thing has room on the {one.place.thing}.", possible=in_order)
+        return
+    if isinstance(one.what, Group) and isinstance(other.what, Group) and one.what.choice and other.what.choice:
+        return
+    if one.what == other.what:
+        if in_order or not one.place.where == other.place.where == "at":
+            raise Misfit(f"{one.what} is sent to two places, and only where it is in the end is judged", possible=True)
+        raise Misfit(f"The {one.what} cannot be {one.place} and also {other.place}: these are two places.")
+    if _overlap(one.what, other.what):
+        raise Misfit(
+            f"'{one.what}' and '{other.what}' have things in common that would be in two places", possible=True
+        )
+
+
+def _overlap(a: Named, b: Named) -> bool:
+    """Whether something can belong to both. Two single things never are the same."""
+    if isinstance(a, Thing) and isinstance(b, Thing):
+        return False
+    spared = (*(a.but if isinstance(a, Group) else ()), *(b.but if isinstance(b, Group) else ()))
+    colors = None in (a.color, b.color) or a.color == b.color
+    shapes = a.shape is None or b.shape is None or shape_fits(a.shape, b.shape)
+    return colors and shapes and a not in spared and b not in spared
+
+
+def _check_circle(moves: Sequence[Move]) -> None:
+    """Things that would have to be put on or beside one another, each before the next."""
+    target = {move.what: move.place for move in moves if isinstance(move.what, Thing)}
+    for what in target:
+        places = [target[what]]
+        while places[-1].thing in target and len(places) <= len(target):
+            places.append(target[places[-1].thing])
+        if any(place.thing == what for place in places):
+            text = f"The {what} cannot be {places[0]}, which would have to be put on or beside the {what} first."
+            raise Misfit(text, possible=any(place.beside for place in places))
+
+
+def _check_room(moves: Sequence[Move]) -> None:
+    """More than fits into a container."""
+    for place in dict.fromkeys(
+        move.place for move in moves if move.place.thing.shape in CAPACITY and not move.place.beside
+    ):
+        inside = [move.what for move in moves if move.place == place]
+        count = sum(max(what.count, 1) if isinstance(what, Group) else 1 for what in inside)
+        room = CAPACITY[place.thing.shape or ""]
+        if count > room:
+            raise Misfit(
+                f"{NUMBER_WORDS[count].capitalize() if count < len(NUMBER_WORDS) else count} things do not fit "
+                f"into a {place.thing.shape}: it has room for {room}."
+            )

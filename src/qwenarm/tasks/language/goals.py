@@ -1,0 +1,196 @@
+"""Goals that only free words have: so many of several things, a tower in any order, a swap, a number to be said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from qwenarm.body.scene import Placement, Scene
+from qwenarm.body.state import WorldState
+from qwenarm.tasks.core.goal import Relation, initial_state, is_calm
+from qwenarm.tasks.core.planning import Move, WorldPoint, free_point, image_u, plan_moves, point_beside
+from qwenarm.tasks.language.read_answer import last_said, numbers
+from qwenarm.types import SkillCall
+
+SWAP_TOLERANCE_M = 0.04
+"""Maximum distance from where the other thing stood at the start."""
+
+
+class Part(Protocol):
+    """One of several things that are wanted together."""
+
+    def share(self, state: WorldState) -> float:
+        """How much of it is fulfilled: 1 if all is, and less than 1 otherwise."""
+        ...
+
+    def moves(self, state: WorldState) -> list[Move]:
+        """What is still to be moved, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Together:
+    """Everything that was wished for, at rest and with an empty hand. kept: what is so already, and shall stay so."""
+
+    parts: tuple[Part, ...]
+    kept: tuple[Part, ...] = ()
+
+    def success(self, state: WorldState) -> bool:
+        return is_calm(state) and all(part.share(state) >= 1.0 for part in (*self.parts, *self.kept))
+
+    def progress(self, state: WorldState) -> float:
+        """The mean of the parts; a little less than 1 until everything rests."""
+        if self.success(state):
+            return 1.0
+        return min(0.95, float(np.mean([part.share(state) for part in self.parts])))
+
+    def solve(self, state: WorldState) -> list[SkillCall]:
+        return plan_moves(state, [move for part in (*self.kept, *self.parts) for move in part.moves(state)])
+
+
+@dataclass(frozen=True)
+class Holds:
+    """A relation holds."""
+
+    relation: Relation
+
+    def share(self, state: WorldState) -> float:
+        return float(self.relation.holds(state))
+
+    def moves(self, state: WorldState) -> list[Move]:
+        return [] if self.relation.holds(state) else [_move(state, self.relation)]
+
+
+@dataclass(frozen=True)
+class Exactly:
+    """So many of these relations hold, whichever, and no more. They all move different things to one place."""
+
+    count: int
+    relations: tuple[Relation, ...]
+
+    def share(self, state: WorldState) -> float:
+        held = sum(relation.holds(state) for relation in self.relations)
+        if held <= self.count:
+            return held / self.count if self.count else 1.0
+        return 1.0 - (held - self.count) / (len(self.relations) - self.count)
+
+    def moves(self, state: WorldState) -> list[Move]:
+        held = [relation for relation in self.relations if relation.holds(state)]
+        rest = [relation for relation in self.relations if relation not in held]
+        rest.sort(key=lambda relation: (relation.what != state.holding, image_u(state[relation.what])))
+        away: list[Move] = [(relation.what, None) for relation in held[self.count :]]
+        return away + [_move(state, relation) for relation in rest[: max(0, self.count - len(held))]]
+
+
+@dataclass(frozen=True)
+class OneInEach:
+    """Every thing is in one of the places, and no two are in the same."""
+
+    things: tuple[str, ...]
+    places: tuple[str, ...]
+
+    def share(self, state: WorldState) -> float:
+        return len(self._settled(state)) / len(self.things)
+
+    def moves(self, state: WorldState) -> list[Move]:
+        settled = self._settled(state)
+        free = [place for place in self.places if place not in settled.values()]
+        return list(zip([thing for thing in self.things if thing not in settled], free, strict=False))
+
+    def _settled(self, state: WorldState) -> dict[str, str]:
+        """A place for each of the things that have one for themselves."""
+        inside = {place: [thing for thing in self.things if state.inside(thing, place)] for place in self.places}
+        return {things[0]: place for place, things in inside.items() if things}
+
+
+@dataclass(frozen=True)
+class AnyTower:
+    """The blocks stand on one another, in any order."""
+
+    blocks: tuple[str, ...]
+
+    def share(self, state: WorldState) -> float:
+        return (len(self._highest(state)) - 1) / (len(self.blocks) - 1)
+
+    def moves(self, state: WorldState) -> list[Move]:
+        tower = self._highest(state)
+        rest = sorted((b for b in self.blocks if b not in tower), key=lambda b: (b != state.holding, image_u(state[b])))
+        moves = list[Move]()
+        for block in rest:
+            moves.append((block, tower[-1]))
+            tower = [*tower, block]
+        return moves
+
+    def _highest(self, state: WorldState) -> list[str]:
+        """The highest tower of these blocks, from its base upwards; a block that is held is none of it."""
+        free = [block for block in self.blocks if block != state.holding] or list(self.blocks)
+        return max((self._upwards(state, block) for block in free), key=len)
+
+    def _upwards(self, state: WorldState, base: str) -> list[str]:
+        tower = [base]
+        while above := [block for block in self.blocks if block not in tower and state.on(block, tower[-1])]:
+            tower.append(above[0])
+        return tower
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """Two things stand where the other one stood at the start."""
+
+    starts: tuple[Placement, Placement]
+
+    def share(self, state: WorldState) -> float:
+        return sum(_near(state, *pair) for pair in self._targets()) / 2
+
+    def moves(self, state: WorldState) -> list[Move]:
+        """What stands where the other thing belongs goes first; if both do, one of them waits elsewhere meanwhile."""
+        open_ = [(what, spot) for what, spot in self._targets() if not _near(state, what, spot)]
+        open_.sort(key=lambda target: target[0] != state.holding)
+        if len(open_) < 2 or not _near(state, open_[1][0], open_[0][1]):
+            return list(open_)
+        first, other = open_
+        waits = first[0] == state.holding or _near(state, first[0], other[1])
+        return [*([(first[0], self._aside(state))] if waits else []), other, first]
+
+    def _aside(self, state: WorldState) -> WorldPoint:
+        """A free place on the table, away from both starts too."""
+        starts = {f"start of {name}": thing for name, thing in initial_state(Scene(self.starts)).objects.items()}
+        return free_point(replace(state, objects={**state.objects, **starts}))
+
+    def _targets(self) -> list[tuple[str, WorldPoint]]:
+        """Each thing with the place where the other one stood."""
+        one, other = self.starts
+        label = "place of the {}"
+        return [
+            (one.spec.id, WorldPoint(*other.pos[:2], label.format(other.spec.label))),
+            (other.spec.id, WorldPoint(*one.pos[:2], label.format(one.spec.label))),
+        ]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The number was said, and nothing else was said after it."""
+
+    right: int
+
+    def success(self, state: WorldState) -> bool:
+        return state.holding is None and numbers(last_said(state.said)) == {self.right}
+
+    def progress(self, state: WorldState) -> float:
+        return float(self.success(state))
+
+    def solve(self, state: WorldState) -> list[SkillCall]:
+        return [*([] if self.success(state) else [SkillCall("say", {"text": str(self.right)})]), SkillCall("done")]
+
+
+def _near(state: WorldState, what: str, spot: WorldPoint) -> bool:
+    """Whether a thing stands on the table where it should."""
+    x, y = state[what].pos[:2]
+    return state.on_table(what) and float(np.hypot(x - spot.x, y - spot.y)) < SWAP_TOLERANCE_M
+
+
+def _move(state: WorldState, relation: Relation) -> Move:
+    what, where = relation.what, relation.where
+    return what, point_beside(state, what, where, relation.side) if relation.beside else where

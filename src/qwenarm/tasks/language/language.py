@@ -1,0 +1,170 @@
+"""A language's grammar: its words in a text, and the derivations of a row of words. Loaded when it is first needed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from qwenarm.tasks.language.typing_errors import nearest
+from qwenarm.tasks.language.vocabulary import COUNTS, TERMINALS
+
+if TYPE_CHECKING:
+    from lark import Lark, Token, Tree
+
+LANGUAGES = {"en": "English", "es": "Spanish", "zh": "Chinese"}
+SPANISH = frozenset(
+    [
+        "el",
+        "la",
+        "los",
+        "las",
+        "en",
+        "del",
+        "al",
+        "pon",
+        "ponga",
+        "poner",
+        "y",
+        "de",
+        "un",
+        "una",
+        "por",
+        "cuántos",
+        "cuántas",
+    ]
+)
+"""Short words that no English sentence has."""
+UNKNOWN, MISPLACED = "UNKNOWN", "MISPLACED"
+"""Types of words that the vocabulary does not have, and of those that it has in longer phrases only."""
+MARKS = ",;:.?!"
+SPELLINGS = (
+    ("’", "'"), ("can't", "can not"), ("n't", " not"), ("i'd", "i would"), ("let's", "let us"), ("'s", ""),
+    ("colour", "color"), ("。", "."), ("、", ","), ("¿", ""), ("¡", ""),
+    (" al ", " a el "), (" del ", " de el "),
+)  # fmt: skip
+"""What is read as if it were spelt otherwise."""
+
+
+TERMINAL_SAMPLES = {"SHAPE": "cube", "COLOR": "red", "PLURAL": "cubes", "NUMBER": "two", "AND": "and"}
+
+
+@dataclass(frozen=True)
+class Lexed:
+    """A text as tokens of a grammar, and as the units of which they are made (``start_pos`` is the index of a token's
+    first). corrections: words that are not known, with those that they are taken for.
+    """
+
+    tokens: tuple[Token, ...]
+    units: tuple[str, ...]
+    corrections: tuple[tuple[str, str], ...] = ()
+
+
+def guess_language(text: str) -> str:
+    """The code of the language that a text is most likely in, if it is one of LANGUAGES."""
+    if re.search("[\u4e00-\u9fff]", text):
+        return "zh"
+    return "es" if SPANISH & set(re.findall(r"[^\W\d_]+", text.lower())) else "en"
+
+
+@cache
+def load_language(code: str) -> Language:
+    """One of LANGUAGES."""
+    return Language(code)
+
+
+class Language:
+    """The grammar of one language, read from ``grammars/CODE.lark``.
+
+    vocabulary, phrases: all phrases, with the terminal of each. samples: the first phrase of each terminal. values:
+    what the words of COLOR, SHAPE and PLURAL name. words: all words that occur in phrases.
+    """
+
+    def __init__(self, code: str) -> None:
+        from lark import Lark
+        from lark.lexer import Lexer
+
+        class Ready(Lexer):
+            """Passes on tokens that are made already."""
+
+            def __init__(self, _: object) -> None: ...
+
+            def lex(self, data: Iterable[Token]) -> Iterator[Token]:  # type: ignore[override]
+                return iter(data)
+
+        grammar = files("qwenarm.tasks.language").joinpath("grammars", f"{code}.lark").read_text(encoding="utf-8")
+        self.code, self.values = code, TERMINALS[code]
+        self.parser = Lark(grammar, parser="earley", lexer=Ready, ambiguity="explicit", ordered_sets=False)
+        self._ignored = frozenset(self.parser.ignore_tokens)
+        self.vocabulary = tuple(_vocabulary(self.parser, self.values))
+        self.phrases = dict(self.vocabulary)
+        self.samples = TERMINAL_SAMPLES | dict(re.findall(r'^(\w+): "([^"]+)"', grammar, re.MULTILINE))
+        self._longest = max(len(units(phrase)) for phrase in self.phrases)
+        self.words = frozenset(unit for phrase in self.phrases for unit in units(phrase) if unit[0].isalnum())
+
+    def parse(self, tokens: Sequence[Token]) -> Tree:
+        """All derivations of a sentence, in one tree. Raises lark's UnexpectedInput if there are none."""
+        return self.parser.parse(list(tokens))  # type: ignore[arg-type]  # the lexer only passes them on
+
+    def lex(self, text: str, correct: bool = True) -> Lexed:
+        """The tokens of a text. correct: whether words that are not known are taken for the nearest that are."""
+        known, corrections = list[str](), list[tuple[str, str]]()
+        for unit in units(plain(text)):
+            taken = nearest(unit, self.words) if correct and unit[0].isalpha() and unit not in self.words else None
+            corrections += [(unit, taken)] if taken else []
+            known.append(taken or unit)
+        return Lexed(tuple(self._tokens(known)), tuple(known), tuple(dict.fromkeys(corrections)))
+
+    def _tokens(self, known: Sequence[str]) -> list[Token]:
+        """The longest phrases from left to right, without those that mean nothing and without marks at either end."""
+        from lark import Token
+
+        places = [i for i, unit in enumerate(known) if self.phrases.get(unit) != "ARTICLE"]
+        row, tokens, at = [known[i] for i in places], list[Token](), 0
+        while at < len(row):
+            lengths = range(min(self._longest, len(row) - at), 0, -1)
+            length = next((n for n in lengths if self.joined(row[at : at + n]) in self.phrases), 1)
+            phrase = self.joined(row[at : at + length])
+            kind = self.phrases.get(phrase) or (MISPLACED if phrase in self.words else UNKNOWN)
+            mark = phrase in MARKS and (not tokens or tokens[-1] == phrase)
+            if kind not in self._ignored and not mark:
+                tokens.append(Token(kind, phrase, start_pos=places[at]))
+            at += length
+        while tokens and tokens[-1] in (*MARKS, "(", ")"):
+            tokens.pop()
+        return tokens
+
+    def joined(self, row: Sequence[str]) -> str:
+        """Units as one phrase."""
+        return ("" if self.code == "zh" else " ").join(row)
+
+
+def plain(text: str) -> str:
+    """A text in lower case and in the spelling of the grammars."""
+    text = unicodedata.normalize("NFKC", text).lower()
+    for typed, read_as in SPELLINGS:
+        text = text.replace(typed, read_as)
+    return text
+
+
+def units(text: str) -> list[str]:
+    """Its words, numbers and marks; of Chinese, its characters."""
+    return re.findall(r"[\u4e00-\u9fff]|[^\W\d_\u4e00-\u9fff]+|[0-9]+|[,;:.?!()]", text)
+
+
+def _vocabulary(parser: Lark, values: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """Every phrase of a grammar with its terminal."""
+    for terminal in parser.terminals:
+        if terminal.pattern.type == "str":
+            yield terminal.pattern.value, terminal.name
+            continue
+        for phrase in terminal.pattern.value.removeprefix("(?:").removesuffix(")").split("|"):
+            yield re.sub(r"\\(.)", r"\1", phrase), terminal.name
+    for name, words in values.items():
+        yield from ((word, name) for word in words)
+    yield from ((word, "NUMBER") for word in COUNTS)
+    yield "1", "NUMBER"

@@ -1,0 +1,200 @@
+"""What every rule of the grammars means: a derivation becomes a ``Wish``.
+
+The rules of all languages have the same names, and each has one function here, named after it with a "_" at its end. It
+gets the values of the rule's parts and returns the rule's own value. It raises ``Misfit`` where the words fit together
+but the things do not. Every derivation of an ambiguous sentence is followed; those with the same meaning count as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
+from typing import TYPE_CHECKING, Any
+
+from qwenarm.tasks.language.misfit import Misfit
+from qwenarm.tasks.language.name_meanings import ONE, NameMeanings, flat
+from qwenarm.tasks.language.vocabulary import CONTAINER
+from qwenarm.tasks.language.wish import (
+    Command,
+    Count,
+    Group,
+    MatchColors,
+    Move,
+    Named,
+    OneEach,
+    Place,
+    Swap,
+    Thing,
+    Tower,
+)
+
+if TYPE_CHECKING:
+    from lark import Token, Tree
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """The commands of a sentence. in_order: whether it says which is first and which is next."""
+
+    commands: tuple[Command, ...]
+    in_order: bool
+
+
+class Meanings(NameMeanings):
+    """Evaluates derivations in one language. values: what the words of a terminal name, by terminal.
+
+    misfits: why derivations were given up.
+    """
+
+    def __init__(self, values: Mapping[str, Mapping[str, str]]) -> None:
+        super().__init__(values)
+        self.misfits: list[Misfit] = []
+        self._known: dict[int, list[Any]] = {}
+
+    def of(self, node: Tree | Token) -> list[Any]:
+        """All that a part of a derivation can mean, each once."""
+        if isinstance(node, str):
+            return [node]
+        if id(node) not in self._known:
+            self._known[id(node)] = list(dict.fromkeys(self._all(node)))
+        return self._known[id(node)]
+
+    def _all(self, node: Tree) -> Iterable[Any]:
+        if node.data == "_ambig":
+            for child in node.children:
+                yield from self.of(child)
+            return
+        rule: Callable[..., Any] = getattr(self, str(node.data).removesuffix("_") + "_")
+        for parts in product(*map(self.of, node.children)):
+            try:
+                yield rule(*parts)
+            except Misfit as misfit:
+                self.misfits.append(misfit)
+
+    # the sentence
+
+    def start_(self, *parts: tuple[Command, ...] | str) -> Sentence:
+        commands = tuple(command for part in parts if not isinstance(part, str) for command in part)
+        return Sentence(commands, in_order=any(isinstance(part, str) for part in parts))
+
+    def lead_(self, *_: Token) -> str:
+        return "first"
+
+    def then_(self) -> str:
+        return "then"
+
+    # wishes
+
+    def tabled_(self, what: tuple[Named, ...]) -> tuple[Command, ...]:
+        raise Misfit(f"it is not judged whether {what[0]} is on the bare table", possible=True)
+
+    def edged_(self, what: tuple[Named, ...], _: Token) -> tuple[Command, ...]:
+        raise Misfit(f"it is not judged on which side of the table {what[0]} is", possible=True)
+
+    def move_(self, *parts: Named | tuple[Named, ...] | Place) -> tuple[Command, ...]:
+        (place,) = [part for part in parts if isinstance(part, Place)]
+        return tuple(Move(what, place) for what in flat(part for part in parts if part is not place))
+
+    take_ = move_
+
+    def fill_(self, place: Thing, what: tuple[Named, ...]) -> tuple[Command, ...]:
+        return self.move_(what, self.in_(place))
+
+    def filled_(self, what: tuple[Named, ...], place: Thing) -> tuple[Command, ...]:
+        return self.fill_(place, what)
+
+    def there_(self, place: Thing, what: tuple[Named, ...]) -> tuple[Command, ...]:
+        return self.move_(what, self.to_(place))
+
+    def there_for_(self, what: tuple[Named, ...], place: Thing) -> tuple[Command, ...]:
+        return self.there_(place, what)
+
+    def twice_(self, what: tuple[Named, ...], *places: Place | str) -> tuple[Command, ...]:
+        ends = [place for place in places if isinstance(place, Place)]
+        if len(ends) < len(places):
+            raise Misfit(f"{what[0]} is sent to two places, and only where it is in the end is judged", possible=True)
+        return tuple(command for place in ends for command in self.move_(what, place))
+
+    def stacked_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
+        if any(isinstance(each, Group) for each in what):
+            raise Misfit("a tower of several things can stand on the table only", possible=True)
+        return self.move_(what, place)
+
+    def chain_(self, first: Thing, *places: Place) -> tuple[Command, ...]:
+        return self.tower_down_(first, *(place.thing for place in places))
+
+    def tower_up_(self, *parts: Named | tuple[Named, ...]) -> tuple[Command, ...]:
+        return self.tower_down_(*reversed(flat(parts)))
+
+    def tower_down_(self, *parts: Named | tuple[Named, ...]) -> tuple[Command, ...]:
+        blocks = [block for block in flat(parts) if isinstance(block, Thing)]
+        if len(blocks) < len(flat(parts)) or len(blocks) < 2:
+            raise Misfit("an order is that of single things", possible=True)
+        return tuple(Move(upper, self.on_(lower)) for upper, lower in reversed(list(pairwise(blocks))))
+
+    def tower_of_(self, what: tuple[Named, ...]) -> tuple[Command, ...]:
+        alone = len(what) == 1 and (isinstance(what[0], Thing) or (what[0].choice and what[0].count < 2))
+        if alone or (len(what) > 1 and any(isinstance(each, Group) for each in what)):
+            raise Misfit("a tower is one of several single things, or of all of a kind", possible=True)
+        return (Tower(what),)
+
+    def swap_(self, *parts: Named | tuple[Named, ...]) -> tuple[Command, ...]:
+        what = flat(parts)
+        groups = [each for each in what if isinstance(each, Group)]
+        if len(what) == 1 and groups and not groups[0].but and groups[0].count in (0, 2) and not groups[0].spared:
+            return (Swap((replace(groups[0], count=2, choice=False),)),)
+        if len(what) != 2 or groups:
+            raise Misfit("two things can change places", possible=True)
+        return (Swap(what),)
+
+    def sorted_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
+        """Colours alone stand for all things of that colour here."""
+        named = [Group(t.color) if isinstance(t, Thing) and t.shape == ONE else t for t in what]
+        return self.move_(tuple(named), place)
+
+    def sorting_(self, *parts: tuple[Any, ...] | Group) -> tuple[Command, ...]:
+        moves = [part for part in parts if isinstance(part, tuple) and isinstance(part[0], Move)]
+        if any(part not in moves and part != (Group(),) and not isinstance(part, Group) for part in parts):
+            raise Misfit("all things are sorted, or none of them", possible=True)
+        return tuple(command for part in moves for command in part)
+
+    def own_(self, *parts: Any) -> tuple[Command, ...]:
+        (shape,) = [part for part in parts if isinstance(part, str)]
+        whats = [part for part in parts if isinstance(part, tuple)]
+        at = parts.index(shape)
+        what = parts[at - 1] if at else (Group(),)
+        places = parts[at + 1] if at + 1 < len(parts) else ()
+        if len(what) != 1 or len(whats) > 3 or any(isinstance(place, Group) for place in places):
+            raise Misfit("one thing, or one kind of things, goes by its own colour", possible=True)
+        return (_by_color(what[0], None if shape == CONTAINER else shape, places),)
+
+    def own_open_(self, *parts: Any) -> tuple[Command, ...]:
+        shapes = [part for part in parts if isinstance(part, str)]
+        what = next((part for part in parts if isinstance(part, tuple)), (Group(),))
+        return self.own_(what, shapes[0] if shapes else CONTAINER)
+
+    def bins_(self, noun: Token) -> str:
+        return self._shape(noun) or CONTAINER
+
+    def own_each_(self, what: tuple[Named, ...], bins: str) -> tuple[Command, ...]:
+        if len(what) != 1 or not isinstance(what[0], Group) or what[0].choice or what[0].but or what[0].spared:
+            raise Misfit("all things of one kind go into their own containers", possible=True)
+        return (OneEach(what[0], None if bins == CONTAINER else bins),)
+
+    def one_in_each_(self, what: Named, bins: str) -> tuple[Command, ...]:
+        if (
+            what not in (Thing(what.color, what.shape), Group(what.color, what.shape, 1, choice=True))
+            or what.shape == ONE
+        ):
+            raise Misfit("one thing of a kind goes into each container", possible=True)
+        return self.own_each_((Group(what.color, what.shape),), bins)
+
+    def count_(self, group: Group) -> tuple[Command, ...]:
+        return (Count(group),)
+
+
+def _by_color(what: Named, bins: str | None, places: tuple[Thing, ...]) -> Command:
+    if isinstance(what, Thing) and what.color and not places:
+        return Move(what, Place("at", Thing(what.color, bins or CONTAINER)))
+    return MatchColors(what, bins, places)

@@ -1,0 +1,245 @@
+"""What the rules for names mean: things with their qualities, groups, and places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
+from qwenarm.tasks.language.misfit import BALL, Misfit, unknown
+from qwenarm.tasks.language.vocabulary import CONTAINER, COUNTS
+from qwenarm.tasks.language.wish import Edge, Group, Named, Place, Rank, Thing
+
+if TYPE_CHECKING:
+    from lark import Token
+
+ONE = "one"
+"""The shape of "the red one", until it is known what that stands for."""
+EDGES: Mapping[str, Edge] = {
+    "LEFTMOST": "left", "RIGHTMOST": "right", "MIDDLE": "middle", "NEAREST": "near", "FARTHEST": "far",
+    "FRONTMOST": "front", "BACKMOST": "back", "NEAREST_THERE": "near", "FARTHEST_THERE": "far",
+}  # fmt: skip
+"""Which one a terminal means."""
+ORDINALS = {"SECOND": 2, "THIRD": 3}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Something that is said of a thing beside its name: its colour, size or rank, or where it is."""
+
+    kind: str
+    value: Any
+
+
+class NameMeanings:
+    """The meanings of names in one language. values: what the words of a terminal name, by terminal."""
+
+    def __init__(self, values: Mapping[str, Mapping[str, str]]) -> None:
+        self.values = values
+
+    # things and their qualities
+
+    def mod_(self, word: Token) -> Quality:
+        if word.type == "COLOR":
+            return Quality("color", self.values["COLOR"][word])
+        if word.type == "OTHER_COLOR":
+            return Quality("no color", str(word))
+        if word.type in ("BIG", "SMALL"):
+            return Quality("size", word.type.lower())
+        return Quality("number", ORDINALS[word.type]) if word.type in ORDINALS else Quality("edge", EDGES[word.type])
+
+    def edge_(self, word: Token) -> Quality:
+        return Quality("edge", EDGES[word.type])
+
+    def on_the_table_(self) -> Quality:
+        return Quality("on the table", True)
+
+    def first_(self) -> Quality:
+        return Quality("number", 1)
+
+    def from_left_(self) -> Quality:
+        return Quality("edge", "left")
+
+    def from_right_(self) -> Quality:
+        return Quality("edge", "right")
+
+    def second_left_(self) -> Quality:
+        return Quality("rank", Rank("left", 2))
+
+    def second_right_(self) -> Quality:
+        return Quality("rank", Rank("right", 2))
+
+    def nearest_to_(self, thing: Thing) -> Quality:
+        return Quality("rank", Rank("near", 1, thing))
+
+    def farthest_from_(self, thing: Thing) -> Quality:
+        return Quality("rank", Rank("far", 1, thing))
+
+    def that_is_(self, place: Place) -> Quality:
+        return Quality("at", place)
+
+    def thing_(self, *parts: Quality | Token) -> Thing:
+        (noun,) = [part for part in parts if isinstance(part, str)]
+        of = self._qualities(parts, noun)
+        if "number" in of and "edge" not in of:
+            raise Misfit("say from which side to count", possible=True)
+        rank = of.get("rank") or (Rank(of["edge"], of.get("number", 1)) if "edge" in of else None)
+        thing = Thing(of.get("color"), self._shape(noun), of.get("size", ""), rank, position=noun.start_pos or 0)
+        return located(thing, of["at"]) if "at" in of else thing
+
+    def color_(self, word: Token) -> Thing:
+        return Thing(self.values["COLOR"][word], ONE, position=word.start_pos or 0)
+
+    def shared_(self, *words: Token) -> tuple[Thing, ...]:
+        """ "The red and the blue cylinder": a thing for each colour."""
+        *colors, noun = words
+        return tuple(Thing(self.values["COLOR"][c], self._shape(noun), position=c.start_pos or 0) for c in colors)
+
+    def located_(self, thing: Thing, place: Place) -> Thing:
+        return located(thing, place)
+
+    def on_table_(self, thing: Thing) -> Thing:
+        return thing
+
+    def at_edge_(self, thing: Thing, word: Token) -> Thing:
+        return ranked(thing, Rank(EDGES[word.type]))
+
+    def nearest_of_(self, thing: Thing, other: Thing) -> Thing:
+        return ranked(thing, Rank("near", 1, other))
+
+    def farthest_of_(self, thing: Thing, other: Thing) -> Thing:
+        return ranked(thing, Rank("far", 1, other))
+
+    def is_at_(self, place: Place, thing: Thing) -> Thing:
+        return located(thing, place)
+
+    def taken_from_(self, thing: Thing, source: Thing) -> Thing:
+        return located(thing, Place("at", source))
+
+    # several things
+
+    def class_(self, *parts: Quality | Token) -> Group:
+        (noun,) = [part for part in parts if isinstance(part, str)]
+        of = self._qualities(parts, noun)
+        if of.keys() - {"color", "on the table"}:
+            raise Misfit(f"of several {noun} only the colour can be told, and which are left", possible=True)
+        shape = self._shape(noun)
+        return Group(of.get("color"), None if shape == ONE else shape)
+
+    def all_of_(self, group: Group) -> Group:
+        return group
+
+    def everything_(self, *color: Token) -> Group:
+        return Group(self.values["COLOR"][color[0]] if color else None)
+
+    def counted_(self, number: Token, group: Group) -> Group:
+        return replace(group, count=self._number(number), choice=self._number(number) == 1)
+
+    def both_(self, group: Group) -> Group:
+        return replace(group, count=2)
+
+    def some_of_(self, number: Token, group: Group) -> Group:
+        return replace(group, count=self._number(number), choice=True)
+
+    def one_of_(self, *parts: Group | Token) -> Group:
+        (group,) = [part for part in parts if isinstance(part, Group)]
+        return replace(group, count=1, choice=True)
+
+    def all_but_one_(self, group: Group) -> Group:
+        return replace(group, spared=1)
+
+    def all_but_(self, group: Group, spared: Sequence[Named]) -> Group:
+        if any(isinstance(each, Group) for each in spared):
+            raise Misfit("what is left must be named one by one", possible=True)
+        but = [replace(t, shape=group.shape if t.shape == ONE else t.shape) for t in spared if isinstance(t, Thing)]
+        return replace(group, but=tuple(but))
+
+    def everything_but_(self, spared: Sequence[Named]) -> Group:
+        return self.all_but_(Group(), spared)
+
+    def but_all_(self, spared: Sequence[Named], group: Group) -> Group:
+        return self.all_but_(group, spared)
+
+    but_everything_ = everything_but_
+
+    def list_(self, *parts: Named | tuple[Thing, ...]) -> tuple[Named, ...]:
+        return flat(parts)
+
+    what_ = ordered_ = list_
+
+    # places
+
+    def in_(self, thing: Thing) -> Place:
+        if thing.shape in GRASPABLE_SHAPES:
+            raise Misfit(f"Nothing goes into a {thing.shape}; it can go into: {', '.join(CONTAINER_SHAPES)}.")
+        return Place("at", thing if thing.shape else replace(thing, shape=CONTAINER))
+
+    def on_(self, thing: Thing) -> Place:
+        if thing.shape == "ball":
+            raise Misfit(BALL)
+        return Place("at", thing)
+
+    to_ = on_
+
+    def beside_(self, thing: Thing) -> Place:
+        return Place("beside", thing)
+
+    def left_(self, thing: Thing) -> Place:
+        return Place("left", thing)
+
+    def right_(self, thing: Thing) -> Place:
+        return Place("right", thing)
+
+    def front_(self, thing: Thing) -> Place:
+        return Place("front", thing)
+
+    def behind_(self, thing: Thing) -> Place:
+        return Place("behind", thing)
+
+    # words
+
+    def _shape(self, noun: Token) -> str | None:
+        names = {
+            "THING": None,
+            "THINGS": None,
+            "ONE": ONE,
+            "ONES": ONE,
+            "CONTAINER": CONTAINER,
+            "CONTAINERS": CONTAINER,
+        }
+        return names[noun.type] if noun.type in names else self.values[noun.type][noun]
+
+    def _number(self, word: Token) -> int:
+        return 1 if word == "1" else COUNTS[word]
+
+    def _qualities(self, parts: Sequence[Quality | str], noun: str) -> dict[str, Any]:
+        """Those of one thing by kind. Raises Misfit if one kind comes twice."""
+        kinds = [part.kind for part in parts if isinstance(part, Quality)]
+        of = {part.kind: part.value for part in parts if isinstance(part, Quality)}
+        if len(of) < len(kinds):
+            raise Misfit(f"one {noun} cannot be two things at once", possible=True)
+        if "no color" in of:
+            raise Misfit(unknown(f"{of['no color']} {noun}"))
+        return of
+
+
+def located(thing: Thing, place: Place) -> Thing:
+    """A thing that is somewhere at the start. Raises Misfit if nothing like it can be there."""
+    if place.where == "at" and (thing.shape in (*CONTAINER_SHAPES, CONTAINER) or place.thing.shape == "ball"):
+        raise Misfit(f"a {thing.shape} is never {place}", possible=True)
+    if thing.at is not None or thing.rank is not None:
+        raise Misfit(f"{thing} is described twice", possible=True)
+    return replace(thing, at=place)
+
+
+def ranked(thing: Thing, rank: Rank) -> Thing:
+    """A thing that is told from others of its kind. Raises Misfit if it is described already."""
+    if thing.at is not None or thing.rank is not None:
+        raise Misfit(f"{thing} is described twice", possible=True)
+    return replace(thing, rank=rank)
+
+
+def flat(parts: Iterable[Any]) -> tuple[Any, ...]:
+    """Names and tuples of them as one tuple of names."""
+    return tuple(name for part in parts for name in (part if isinstance(part, tuple) else (part,)))

@@ -1,0 +1,94 @@
+"""What "the red one" stands for, and in which order wishes can be carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from qwenarm.body.objects.spec import CONTAINER_SHAPES
+from qwenarm.tasks.language.misfit import Misfit
+from qwenarm.tasks.language.name_meanings import ONE
+from qwenarm.tasks.language.vocabulary import CONTAINER
+from qwenarm.tasks.language.wish import Command, Group, MatchColors, Move, Named, Place, Swap, Thing, Tower, Wish
+
+
+def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
+    """The wish with a shape for every "one", in an order in which it can be carried out: the base of a tower first.
+
+    in_order: whether the words say which is first. Raises Misfit if that is another order, or if it is not clear what
+    a "one" stands for.
+    """
+    moved, placed, named = None, None, list[Command]()
+    for command in commands:
+        if isinstance(command, Move):
+            what = _named(command.what, moved)
+            moved = what.shape or moved
+            thing = _place(command.place, moved, placed)
+            placed = thing.shape or placed
+            named.append(Move(what, replace(command.place, thing=thing)))
+        elif isinstance(command, Tower | Swap):
+            named.append(type(command)(tuple(_in_turn(command.what))))
+        elif isinstance(command, MatchColors):
+            named.append(replace(command, what=_named(command.what, moved), places=tuple(_in_turn(command.places))))
+        else:
+            named.append(command)
+    wish = _from_the_base(named)
+    if in_order and wish != tuple(named):
+        raise Misfit("in this order something would be moved after another thing was put there", possible=True)
+    return wish
+
+
+def _named(named: Named, like: str | None) -> Named:
+    """The same, with a shape for "one"."""
+    return named if isinstance(named, Group) else _shaped(named, like)
+
+
+def _shaped(thing: Thing, like: str | None) -> Thing:
+    """The same for a thing, and for what it is described by."""
+    thing = replace(thing, shape=like) if thing.shape == ONE else thing
+    return replace(thing, at=replace(thing.at, thing=_shaped(thing.at.thing, thing.shape))) if thing.at else thing
+
+
+def _in_turn(row: Sequence[Named]) -> list[Any]:
+    """Each "one" with the shape of the thing before it."""
+    like, done = None, list[Named]()
+    for each in row:
+        done.append(_named(each, like))
+        like = done[-1].shape or like
+    return done
+
+
+def _place(place: Place, moved: str | None, placed: str | None) -> Thing:
+    """The thing at a place. "One" there is like what is moved, or like the place before it."""
+    if place.thing.shape != ONE:
+        return _shaped(place.thing, None)
+    shapes = {shape for shape in (moved, placed) if shape}
+    if len(shapes) > 1:
+        raise Misfit(f"'{place.thing.color} one' can be a {' or a '.join(sorted(shapes))}", possible=True)
+    return replace(place.thing, shape=next(iter(shapes), None))
+
+
+def _from_the_base(commands: Sequence[Command]) -> Wish:
+    """The same, a thing being put in its place before something is put on it or beside it."""
+    left, ordered = list(commands), list[Command]()
+    while left:
+        moves = [command for command in left if isinstance(command, Move)]
+        waiting = [m for m in moves if any(o is not m and includes(o.what, m.place.thing) for o in moves)]
+        ready = [command for command in left if command not in waiting]
+        ordered += ready or left[:1]
+        left = [c for c in left if c not in ordered]
+    return tuple(ordered)
+
+
+def includes(named: Named, thing: Thing) -> bool:
+    """Whether a thing is what is named, or one of that kind."""
+    if isinstance(named, Thing):
+        return named == thing
+    kind = named.color in (None, thing.color) and thing.shape is not None and named.shape in (None, thing.shape)
+    return kind and thing not in named.but and not is_container(thing.shape)
+
+
+def is_container(shape: str | None) -> bool:
+    """Whether things of this shape hold others."""
+    return shape in (*CONTAINER_SHAPES, CONTAINER)

@@ -1,0 +1,65 @@
+"""The words for colours, shapes and numbers in English, Spanish and Chinese, with what each of them names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.spec import CONTAINER_SHAPES
+from qwenarm.tasks.language.es_zh import ES_COLORS, ES_SHAPES, ZH_COLORS, ZH_SHAPES, es_plural
+
+CONTAINER = "container"
+"""The shape of "a container": a bowl, a tray or a box."""
+NOUNS = {
+    "cube": "cube", "block": "cube", "brick": "cube", "dice": "cube", "cylinder": "cylinder", "can": "cylinder",
+    "ball": "ball", "sphere": "ball", "bowl": "bowl", "tray": "tray", "plate": "tray", "box": "box", "crate": "box",
+}  # fmt: skip
+PLURALS = {f"{noun}es" if noun == "box" else f"{noun}s": shape for noun, shape in NOUNS.items()}
+SHADES = {**{color: color for color in COLORS}, "violet": "purple", "lilac": "purple"}
+OTHER_SHADES = (
+    "pink", "brown", "grey", "gray", "cyan", "magenta", "turquoise", "golden", "gold", "silver", "beige", "teal",
+)  # fmt: skip
+"""Colours that nothing in this world has."""
+COLOR_WORDS = SHADES | {
+    word: color for color, forms in ES_COLORS.items() for form in forms for word in (form, es_plural(form))
+}
+SHAPE_WORDS = NOUNS | PLURALS | {
+    word: shape for shape, (_, noun) in ES_SHAPES.items() for word in (noun, es_plural(noun))
+}  # fmt: skip
+NUMBERS = (
+    ("zero", "no", "none", "cero", "ninguno", "ninguna", "ningún", "零"),
+    ("one", "uno", "una", "un", "一"),
+    ("two", "dos", "二", "两"),
+    ("three", "tres", "三"),
+    ("four", "cuatro", "四"),
+    ("five", "cinco", "五"),
+    ("six", "seis", "六"),
+    ("seven", "siete", "七"),
+    ("eight", "ocho", "八"),
+    ("nine", "nueve", "九"),
+    ("ten", "diez", "十"),
+)
+"""Words for 0 to 10."""
+COUNTS = {word: n for n, words in enumerate(NUMBERS) if n > 1 for word in (*words, str(n))}
+"""Words and digits for two and more."""
+
+_ES = {shape: noun for shape, (_, noun) in ES_SHAPES.items() if shape not in ("cover", "barrier")}
+_ZH = {shape: noun for shape, noun in ZH_SHAPES.items() if shape not in ("cover", "barrier")}
+TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "en": {"COLOR": SHADES, "OTHER_COLOR": dict.fromkeys(OTHER_SHADES, ""), "SHAPE": NOUNS, "PLURAL": PLURALS},
+    "es": {
+        "COLOR": {word: color for word, color in COLOR_WORDS.items() if word not in SHADES},
+        "SHAPE": {noun: shape for shape, noun in _ES.items()},
+        "PLURAL": {es_plural(noun): shape for shape, noun in _ES.items()},
+    },
+    "zh": {
+        "COLOR": {form: color for color, word in ZH_COLORS.items() for form in (word, word[:-1])},
+        "SHAPE": {noun: shape for shape, noun in _ZH.items()},
+    },
+}
+"""By language and terminal of its grammar: the words, with the colour or the shape that each of them names."""
+
+
+def shape_fits(wanted: str | None, shape: str) -> bool:
+    """Whether a thing of this shape may be called so: None fits all shapes, CONTAINER those of the containers."""
+    return wanted in (None, shape) or (wanted == CONTAINER and shape in CONTAINER_SHAPES)

@@ -1,0 +1,220 @@
+"""What a sentence can wish for: things, places, and what shall become of them. ``str`` says each in plain English.
+
+What ``str`` gives of a wish can be read again, and gives the same wish.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from qwenarm.tasks.core.planning import Side
+
+Where = Literal["at", "beside", "left", "right", "front", "behind"]
+"""How something is placed: "at" is in a container or on a block."""
+Edge = Literal["left", "right", "front", "back", "middle", "near", "far"]
+NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+ORDINALS = ("", "", "second ", "third ")
+EDGE_NAMES = {"left": "leftmost", "right": "rightmost", "front": "frontmost", "back": "rearmost", "middle": "middle"}
+PREPOSITIONS = {"beside": "next to", "left": "left of", "right": "right of", "front": "in front of", "behind": "behind"}
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Which one of its kind: the ``number``-th from an edge of the picture; of "near" and "far", the nearest or the
+    farthest to a thing, or to the robot if ``to`` is None.
+    """
+
+    edge: Edge
+    number: int = 1
+    to: Thing | None = None
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing that is named.
+
+    color, shape: None if the words leave it open. size: "big", "small" or "". rank: where it is among others of its
+    kind. at: where it is at the start. position: of its noun in the text; things are the same without it.
+    """
+
+    color: str | None = None
+    shape: str | None = None
+    size: str = ""
+    rank: Rank | None = None
+    at: Place | None = None
+    position: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        name = " ".join(filter(None, (self.size, self.color, self.shape or "thing")))
+        if self.rank is not None:
+            name = _ranked(name, self.rank)
+        return f"{name} that is {self.at}" if self.at else name
+
+
+@dataclass(frozen=True)
+class Group:
+    """Several things of one kind.
+
+    color, shape: None if any. count: how many there are, 0 if the words leave it open; with ``choice``, how many of
+    them are meant, whichever. spared: so many of them are left, whichever. but: those that are left.
+    """
+
+    color: str | None = None
+    shape: str | None = None
+    count: int = 0
+    choice: bool = False
+    spared: int = 0
+    but: tuple[Thing, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """ "red cubes", "red things", "things"."""
+        plural = {None: "things", "box": "boxes"}.get(self.shape, f"{self.shape}s")
+        return " ".join(filter(None, (self.color, plural)))
+
+    def __str__(self) -> str:
+        if self.choice:
+            return f"{NUMBER_WORDS[self.count]} of the {self.kind}"
+        if self.spared:
+            return f"all but one of the {self.kind}"
+        name = f"{NUMBER_WORDS[self.count]} {self.kind}" if self.count else f"all {self.kind}"
+        both = "both " if len(self.but) == 2 else ""
+        return f"{name} but {both}{_listed(self.but)}" if self.but else name
+
+
+Named = Thing | Group
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something is, or shall be."""
+
+    where: Where
+    thing: Thing
+
+    @property
+    def beside(self) -> bool:
+        return self.where != "at"
+
+    @property
+    def side(self) -> Side:
+        return "" if self.where in ("at", "beside") else self.where
+
+    def __str__(self) -> str:
+        holds = self.thing.shape in ("bowl", "tray", "box", "container")
+        return f"{PREPOSITIONS.get(self.where, 'in' if holds else 'on')} {self.thing}"
+
+
+@dataclass(frozen=True)
+class Move:
+    """Something shall be somewhere. sorted: the words say that it is a sorting."""
+
+    what: Named
+    place: Place
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.place}"
+
+
+@dataclass(frozen=True)
+class Tower:
+    """Blocks shall stand on one another, in any order."""
+
+    what: tuple[Named, ...]
+
+    def __str__(self) -> str:
+        return f"tower of {_listed(self.what)}"
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Two things change places."""
+
+    what: tuple[Named, ...]
+
+    def __str__(self) -> str:
+        return f"swap {_listed(self.what)}"
+
+
+@dataclass(frozen=True)
+class MatchColors:
+    """Each thing goes into the container of its own colour. bins: the shape of the containers, None for any. places:
+    the containers, if they are named.
+    """
+
+    what: Named
+    bins: str | None = None
+    places: tuple[Thing, ...] = ()
+
+    def __str__(self) -> str:
+        named = f": {_listed(self.places)}" if self.places else ""
+        return f"{self.what} in {self.bins or 'container'} of its own colour{named}"
+
+
+@dataclass(frozen=True)
+class OneEach:
+    """Every container of a shape holds one of the things, and every one of the things is in one."""
+
+    what: Group
+    bins: str | None
+
+    def __str__(self) -> str:
+        return f"{self.what} in its own {self.bins or 'container'}"
+
+
+@dataclass(frozen=True)
+class Count:
+    """To say how many there are."""
+
+    what: Group
+
+    def __str__(self) -> str:
+        return f"say how many {self.what.kind} there are"
+
+
+Command = Move | Tower | Swap | MatchColors | OneEach | Count
+Wish = tuple[Command, ...]
+
+
+def things(wish: Wish) -> list[Thing]:
+    """The single things that are named, in the order of the text, each once."""
+    found = [thing for command in wish for named in _named(command) for thing in _singles(named)]
+    return list(dict.fromkeys(sorted(found, key=lambda thing: thing.position)))
+
+
+def groups(wish: Wish) -> list[Group]:
+    """The groups that are named, each once."""
+    named = [each for command in wish for each in _named(command) if isinstance(each, Group)]
+    return list(dict.fromkeys(named))
+
+
+def _named(command: Command) -> tuple[Named, ...]:
+    if isinstance(command, Move):
+        return (command.what, command.place.thing)
+    if isinstance(command, Tower | Swap):
+        return command.what
+    return (command.what, *command.places) if isinstance(command, MatchColors) else (command.what,)
+
+
+def _singles(named: Named) -> list[Thing]:
+    """The single things in a name, with those that describe it."""
+    if isinstance(named, Group):
+        return [thing for each in named.but for thing in _singles(each)]
+    others = [named.at.thing if named.at else None, named.rank.to if named.rank else None]
+    return [named, *(thing for other in others if other for thing in _singles(other))]
+
+
+def _ranked(name: str, rank: Rank) -> str:
+    if rank.edge in ("near", "far"):
+        word = "nearest to" if rank.edge == "near" else "farthest from"
+        return f"{name} {word} {rank.to or 'the robot'}"
+    if rank.number > 1:
+        return f"{ORDINALS[rank.number]}{name} from the {rank.edge}"
+    return f"{EDGE_NAMES[rank.edge]} {name}"
+
+
+def _listed(names: tuple[Named, ...]) -> str:
+    """ "a, b and c"."""
+    words = [str(name) for name in names]
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -1,0 +1,61 @@
+"""Laws of the goals of free words."""
+
+from dataclasses import replace
+
+from tests.tasks.test_goals import moved, play, world
+
+from qwenarm.body.objects.spec import make_spec
+from qwenarm.tasks import Relation
+from qwenarm.tasks.language.goals import Answer, AnyTower, Exactly, Holds, OneInEach, Together
+from qwenarm.types import SkillCall
+
+SOLIDS = [make_spec("cube", color) for color in ("red", "blue", "green")]
+START = world(*SOLIDS, make_spec("ball", "white"), make_spec("bowl", "blue"), make_spec("box", "red"))
+
+
+def into(*whats, where="blue_bowl"):
+    return tuple(Relation(what, where) for what in whats)
+
+
+def test_exactly_so_many_is_no_more_and_no_less():
+    goal = Together((Exactly(1, into("red_cube", "blue_cube")),))
+    one = moved(START, "blue_cube", "blue_bowl")
+    assert goal.progress(START) == 0 and goal.success(one)
+    both = moved(one, "red_cube", "red_box")
+    assert goal.success(both)
+    assert not goal.success(moved(one, "red_cube", "blue_bowl"))
+    calls = goal.solve(moved(one, "red_cube", "blue_bowl"))
+    assert [call.name for call in calls] == ["pick", "place", "done"]
+
+
+def test_what_is_excepted_must_not_be_there():
+    goal = Together((Holds(Relation("red_cube", "blue_bowl")),), kept=(Exactly(0, into("blue_cube")),))
+    right = moved(START, "red_cube", "blue_bowl")
+    assert goal.progress(START) == 0 and goal.success(right)
+    assert not goal.success(moved(right, "blue_cube", "blue_bowl"))
+
+
+def test_a_tower_in_any_order_stands_in_every_order():
+    goal = Together((AnyTower(("red_cube", "blue_cube", "green_cube")),))
+    two = moved(START, "blue_cube", "green_cube")
+    assert 0 < goal.progress(two) < 1 and goal.success(moved(two, "red_cube", "blue_cube"))
+    assert not goal.success(moved(START, "red_cube", "blue_cube"))
+    state, progress = play(goal, START, goal.solve(START))
+    assert goal.success(state) and progress == sorted(progress)
+
+
+def test_each_in_its_own_means_no_two_in_one():
+    goal = Together((OneInEach(("red_cube", "blue_cube"), ("blue_bowl", "red_box")),))
+    one = moved(START, "red_cube", "red_box")
+    assert goal.success(moved(one, "blue_cube", "blue_bowl"))
+    assert not goal.success(moved(one, "blue_cube", "red_box"))
+
+
+def test_the_right_number_said_last_is_the_answer():
+    goal = Answer(3)
+
+    def said(*texts):
+        return replace(START, said=tuple(SkillCall("say", {"text": text}) for text in texts))
+
+    assert goal.success(said("there are three cubes")) and goal.success(said("2", "sorry: 3"))
+    assert not goal.success(START) and not goal.success(said("3", "or 4"))

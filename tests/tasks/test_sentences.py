@@ -1,0 +1,175 @@
+"""Every sentence of the corpus is read as its wish, or not at all; what the project writes itself is read back."""
+
+import csv
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qwenarm.errors import BadInput
+from qwenarm.perturbations.words import FRAMES, SYNONYMS, paraphrased
+from qwenarm.registry import load
+from qwenarm.tasks import Arrange
+from qwenarm.tasks.language.ground import goal_of
+from qwenarm.tasks.language.language import LANGUAGES, load_language
+from qwenarm.tasks.language.meaning import Meanings
+from qwenarm.tasks.language.phrases import PUT, SORT, STACK, put_phrase, sort_phrase, stack_phrase
+from qwenarm.tasks.language.read_instruction import read
+from qwenarm.tasks.language.typing_errors import nearest
+
+with (Path(__file__).parent / "sentences.tsv").open(encoding="utf-8", newline="") as file:
+    CORPUS = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+MAX_READING_S = 0.05
+"""Processor time that the reading of a sentence of everyday length may take."""
+
+
+def understood(sentence):
+    """What the corpus would say of it."""
+    try:
+        reading = read(sentence)
+    except BadInput as error:
+        return f"refused: {error}"
+    return str(reading) if reading.wish else f"unjudged: {reading.why}"
+
+
+def outcome(text):
+    return text.partition(":")[0] if text.startswith(("unjudged:", "refused:")) else "read"
+
+
+@pytest.mark.parametrize(("language", "kind", "sentence", "expected"), CORPUS, ids=[row[2] for row in CORPUS])
+def test_a_sentence_is_read_as_its_wish_or_not_at_all(language, kind, sentence, expected):
+    got = understood(sentence)
+    if outcome(expected) == "read":
+        assert got == expected
+    else:
+        assert outcome(got) == outcome(expected) and expected.partition(": ")[2] in got
+
+
+def test_the_corpus_is_large_and_its_reading_is_quick(capsys):
+    counts = {language: dict.fromkeys(("read", "unjudged", "refused"), 0) for language, *_ in CORPUS}
+    seconds = []
+    for language, _, sentence, expected in CORPUS:
+        counts[language][outcome(expected)] += 1
+        read.cache_clear()
+        began = time.process_time()
+        understood(sentence)
+        seconds.append(time.process_time() - began)
+    with capsys.disabled():
+        print(f"\n{counts}; median {1000 * np.median(seconds):.0f} ms, longest {1000 * max(seconds):.0f} ms")
+    assert len(CORPUS) >= 300 and len({sentence for _, _, sentence, _ in CORPUS}) == len(CORPUS)
+    assert all(counts[language]["read"] >= 30 for language in LANGUAGES)
+    assert np.quantile(seconds, 0.95) < MAX_READING_S
+
+
+def test_what_a_reading_says_is_read_as_the_same_wish():
+    for _, _, sentence, expected in CORPUS:
+        if outcome(expected) == "read":
+            wish = read(sentence).wish
+            assert read("; ".join(map(str, wish))).wish == wish, sentence
+
+
+@pytest.mark.parametrize("frame", ["{}!", "hello! could you {}? thank you!"])
+def test_capitals_and_courtesy_change_no_wish(frame):
+    for language, kind, sentence, expected in CORPUS[::3]:
+        if (
+            language == "en"
+            and kind in ("plain", "beside", "groups", "quantities", "towers")
+            and outcome(expected) == "read"
+        ):
+            polite = frame.format(re.sub(r"[.!?]+$", "", sentence)).upper()
+            assert read(polite).wish == read(sentence).wish, polite
+
+
+def wanted(task, setup):
+    """The goal that the instruction of a family means, or None if nobody should be able to read one in it."""
+    if task == "deliver":
+        return Arrange(setup.goal.orders[:1])
+    if task == "refuse":
+        return setup.goal.goal if setup.goal.right == "do" else None
+    return setup.goal
+
+
+def meant(text, scene):
+    try:
+        return goal_of(read(text).wish, scene)
+    except BadInput:
+        return None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("task", ["put", "stack", "sort", "deliver", "refuse"])
+def test_what_the_families_say_is_read_back_as_their_goal(task, language):
+    for level in (1, 2, 3):
+        for seed in range(20 if language == "en" else 5):
+            setup = load("tasks", task).build(np.random.default_rng(seed), level)
+            text = setup.instruction if language == "en" else setup.translations[language]
+            assert meant(text, setup.scene) == wanted(task, setup), text
+
+
+@pytest.mark.parametrize("task", ["put", "stack", "sort"])
+def test_polite_and_synonymous_words_mean_the_same(task):
+    for seed in range(3):
+        setup = load("tasks", task).build(np.random.default_rng(seed), 2)
+        for frame in FRAMES:
+            words = frame.format(paraphrased(setup.instruction, SYNONYMS))
+            assert meant(words, setup.scene) == setup.goal, words
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_sub_goals_in_order_are_read_only_where_the_end_tells_them_all(language):
+    judged = 0
+    for seed in range(30):
+        setup = load("tasks", "long").build(np.random.default_rng(seed), 1)
+        text = setup.instruction if language == "en" else setup.translations[language]
+        goal = meant(text, setup.scene)
+        judged += goal is not None
+        assert goal is None or set(goal.relations) == set(setup.goal.lasting.relations), text
+    assert judged
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("task", ["inspect", "parcels", "rearrange", "recall", "shelf", "tidy"])
+def test_what_only_a_family_can_judge_is_left_alone(task, language):
+    for seed in range(10):
+        setup = load("tasks", task).build(np.random.default_rng(seed), 1)
+        text = setup.instruction if language == "en" else setup.translations[language]
+        assert meant(text, setup.scene) is None, text
+
+
+def test_there_are_many_wordings():
+    assert len(PUT) >= 25 and len(STACK) >= 15 and len(SORT) >= 15
+    rng = np.random.default_rng(0)
+    assert len({put_phrase(rng, "red cube", "blue bowl") for _ in range(300)}) > 40
+    assert len({stack_phrase(rng, ["red cube", "blue cube", "green cube"]) for _ in range(300)}) > 40
+    assert len({sort_phrase(rng, "color", {"red": "white bowl", "blue": "black tray"}) for _ in range(300)}) > 60
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_word_of_a_grammar_has_one_terminal_and_every_rule_a_meaning(language):
+    loaded = load_language(language)
+    rules = {str(rule.alias or rule.origin.name) for rule in loaded.parser.rules if not rule.options.expand1}
+    assert not [name for name in rules if not name.startswith("_") and not hasattr(Meanings, f"{name}_")]
+    assert len(loaded.phrases) == len(loaded.vocabulary), "a phrase has two terminals"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("teh", "the"), ("bleu", "blue"), ("yelow", "yellow"), ("cuve", "cube"), ("cilinder", "cylinder"),
+        ("pu", "put"), ("bell", None), ("or", None), ("not", None), ("elephant", None), ("x", None), ("hat", None),
+    ],
+)  # fmt: skip
+def test_a_typing_error_is_one_slip_and_never_in_the_first_letter(typed, meant):
+    assert nearest(typed, load_language("en").words) == meant
+
+
+@pytest.mark.parametrize("text", ["", "   ", "?!", "\n"])
+def test_an_empty_text_is_an_error(text):
+    with pytest.raises(BadInput, match="empty"):
+        read(text)
+
+
+def test_a_text_without_end_is_not_read():
+    assert "words" in read("put the red cube in the blue bowl and " * 200).why
