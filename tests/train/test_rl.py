@@ -16,8 +16,6 @@ from qwenarm.train.learner import Learner, Settings
 from qwenarm.train.rl import RlOptions, advantages, log_probabilities, policy_loss, reinforce
 from qwenarm.types import RunConfig
 
-pytestmark = pytest.mark.render
-
 
 def test_attempts_are_held_against_each_other():
     assert advantages([1.0, 1.0, 1.0]) == [0.0, 0.0, 0.0]
