@@ -1,4 +1,4 @@
-"""A new task in one file: "tidy up" wants everything loose in the tray. Nothing else has to be edited.
+"""A new task in one file: clear the table into the tray. Nothing else has to be edited.
 
 python examples/new_task.py --seeds 5                                # the oracle tries it
 cd examples && qwenarm show new_task:TASK                            # any command takes module:NAME
@@ -17,27 +17,27 @@ from qwenarm.types import RunConfig, SkillCall
 
 
 @dataclass(frozen=True)
-class Tidy:
-    """Everything that can be picked up lies in one container."""
+class Cleared:
+    """Everything that can be picked up is in one container."""
 
     container: str
 
     def success(self, state: WorldState) -> bool:
-        """Judged on the simulator's own state: all inside, all at rest, the hand empty."""
+        """Judged on the simulator's own state: everything inside and at rest, the hand empty."""
         return not self.loose(state) and state.at_rest() and state.holding is None
 
     def progress(self, state: WorldState) -> float:
-        """The share of the things that are inside."""
+        """The share of the objects that are inside."""
         return 1 - len(self.loose(state)) / sum(thing.spec.graspable for thing in state.objects.values())
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        """What the oracle does: points are object ids."""
+        """The calls that remain for the oracle, with object ids as points."""
         moves = [(SkillCall("pick", {"at": i}), SkillCall("place", {"at": self.container})) for i in self.loose(state)]
         calls = [call for move in moves for call in move]
-        return [*(calls[1:] if calls and state.holding == calls[0].args["at"] else calls), SkillCall("done")]
+        return [*(calls[1:] if state.holding in self.loose(state) else calls), SkillCall("done")]
 
     def loose(self, state: WorldState) -> list[str]:
-        """Ids of what is not inside yet; what the hand holds comes first."""
+        """The ids of the objects that are not inside yet; what the hand holds comes first."""
         outside = [
             i for i, thing in state.objects.items() if thing.spec.graspable and not state.inside(i, self.container)
         ]
@@ -45,14 +45,14 @@ class Tidy:
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode, drawn from the cast's random generator. Higher levels have more to tidy up."""
+    """One episode, drawn from the builder's random generator. Higher levels have more to clear."""
     tray = builder.add(["tray"])
     builder.add_up_to(level + 1, GRASPABLE_SHAPES)
-    words = builder.rng.choice([f"tidy up: everything into the {tray.label}", f"clear the table into the {tray.label}"])
-    return Setup(builder.build(needed=2), Tidy(tray.id), str(words), max_turns=2 * len(builder.specs) + 2)
+    words = builder.rng.choice([f"put everything in the {tray.label}", f"clear the table into the {tray.label}"])
+    return Setup(builder.build(needed=2), Cleared(tray.id), str(words), max_turns=2 * len(builder.specs) + 2)
 
 
-TASK = Task("tidy", "Everything loose goes into the tray.", ("two things", "three things"), make)
+TASK = Task("clear", "Clear the table into a tray.", ("two objects", "three objects"), make)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,7 @@ def section(title: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def qwenarm(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package, without the checkpoint, in which the files of docs/extending.md are where they say."""
     folder = tmp_path_factory.mktemp("extended")
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
@@ -45,26 +45,56 @@ def qwenarm(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
         path = folder / code.splitlines()[0].removeprefix("# ")
         assert not path.exists(), f"{path} is there already: the documentation should add something new"
         path.write_text(code, encoding="utf-8")
+    return folder
 
-    def run(*words: str) -> str:
-        environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
-        command = [sys.executable, *words]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
-    return run
+def run_python(extended: Path, *words: str, folder: Path | None = None) -> str:
+    """What Python prints with the extended package. folder: the current one, by default that of the files."""
+    environment = {**os.environ, "PYTHONPATH": str(extended / "src")}
+    command = [sys.executable, *words]
+    done = subprocess.run(command, cwd=folder or extended, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.render
 @pytest.mark.parametrize(
-    ("title", "told"), [("A task", "success"), ("An arm", "success"), ("A skill", "wave"), ("A model", "gave up")]
+    ("title", "told"),
+    [
+        ("A task", "success"),
+        ("An arm", "success"),
+        ("A skill", "wave"),
+        ("A perturbation", "sheet"),
+        ("A camera", '"enum": ["front", "side"]'),
+        ("A policy", "success"),
+        ("A model", "gave up"),
+    ],
 )
-def test_one_new_file_is_enough(title: str, told: str, qwenarm: Callable[..., str]) -> None:
+def test_one_new_file_is_enough(title: str, told: str, extended: Path) -> None:
     said = ""
     for program, *words in commands(section(title)):
-        said += qwenarm(*(["-m", "qwenarm"] if program == "qwenarm" else []), *words)
+        said += run_python(extended, *(["-P", "-m", "qwenarm"] if program == "qwenarm" else []), *words)
     assert told in said
+
+
+CONTRACTS = {
+    "tests/tasks/test_tasks.py": "gather",
+    "tests/body/test_arms.py": "ur10e",
+    "tests/skills/test_skills.py": "wave",
+    "tests/perturbations/test_perturbations.py": "dusk",
+    "tests/body/test_cameras.py": "side",
+}
+"""The contract tests of each kind, and the entry that the documentation adds."""
+
+
+@pytest.mark.render
+@pytest.mark.parametrize(("tests", "name"), CONTRACTS.items(), ids=CONTRACTS.values())
+def test_what_the_documentation_adds_keeps_the_contract_of_its_kind(tests: str, name: str, extended: Path) -> None:
+    """Those that need minutes are left to ``make test ARGS=-mslow``."""
+    options = ("-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not slow", "-k", name)
+    said = run_python(extended, "-m", "pytest", tests, *options, folder=ROOT)
+    passed = re.search(r"(\d+) passed", said)
+    assert passed and int(passed[1]) >= 2 and "skipped" not in said, said
 
 
 WAVE = """
@@ -81,8 +111,8 @@ print(next(spec for spec in skills.specs() if spec.name == "wave"), body.time_s)
 """
 
 
-def test_the_new_skill_moves_and_tells_the_model_what_it_is(qwenarm: Callable[..., str]) -> None:
-    said = qwenarm("-c", WAVE)
+def test_the_new_skill_moves_and_tells_the_model_what_it_is(extended: Path) -> None:
+    said = run_python(extended, "-c", WAVE)
     assert "greet the people" in said and "kind='number'" in said
     assert float(said.split()[-1]) > 0.3, "it moves for a while"
 

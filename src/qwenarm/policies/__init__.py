@@ -1,4 +1,4 @@
-"""Who decides: one file a policy, whose entry is ``POLICY``; its name is what ``--policy`` takes.
+"""Who decides. One file each, whose entry is ``POLICY``.
 
 A policy that asks no model can also be a plain function ``(observation, history) -> calls``, see ``function.py``.
 """
@@ -11,19 +11,22 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.errors import BadInput
+from qwenarm.mind.vlm_policy import Deciding, Policy
 from qwenarm.registry import list_names, load
+from qwenarm.types import RunConfig
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
     from qwenarm.mind.backends import Backend
-    from qwenarm.mind.vlm_policy import Policy
+
+__all__ = ["Context", "Deciding", "Policy", "PolicyEntry", "controls", "policy_entry"]
 
 
 class Context:
     """What a policy for one episode is made from.
 
     Args:
-        config: Everything that the user chose, a RunConfig.
+        config: Everything that the user chose.
         seed: The episode's seed.
         backend: The model; None for an entry that needs none.
         env: The environment; None for an entry that is not privileged.
@@ -32,7 +35,7 @@ class Context:
 
     def __init__(
         self,
-        config: Any,
+        config: RunConfig,
         seed: int,
         backend: Backend | None = None,
         env: ArmEnv | None = None,
