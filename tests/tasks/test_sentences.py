@@ -82,6 +82,21 @@ def test_capitals_and_courtesy_change_no_wish(frame):
             assert read(polite).wish == read(sentence).wish, polite
 
 
+CHANGING = {"en": ("not", "or", "unless", "except", "under"), "es": ("no", "o", "si"), "zh": ("不", "或", "如果")}
+"""Words that change a wish wherever they stand."""
+
+
+@pytest.mark.parametrize("language", CHANGING)
+def test_a_word_that_changes_the_wish_leaves_nothing_to_be_judged(language):
+    wishes = [row[2] for row in CORPUS if row[0] == language and outcome(row[3]) == "read"]
+    for sentence in wishes[::25]:
+        parts = list(sentence) if language == "zh" else sentence.split()
+        for word in CHANGING[language]:
+            for place in range(len(parts) + 1):
+                changed = ("" if language == "zh" else " ").join([*parts[:place], word, *parts[place:]])
+                assert outcome(understood(changed)) != "read", changed
+
+
 def wanted(task, setup):
     """The goal that the instruction of a family means, or None if nobody should be able to read one in it."""
     if task == "deliver":
