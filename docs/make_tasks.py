@@ -1,4 +1,4 @@
-"""Makes docs/tasks.md from the code, and its pictures and films from real scenes and episodes.
+"""Makes docs/tasks.md from the code of the suites' tasks, and its pictures and films from real scenes and episodes.
 
 python docs/make_tasks.py [TASK ...]    the text, and the media of these tasks (of all, if none is named)
 python docs/make_tasks.py --text        the text alone
@@ -20,8 +20,9 @@ from qwenarm.display.captions import short_call
 from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
 from qwenarm.episode.watchers import Watcher
+from qwenarm.evaluation.suites import TASKS_V1
 from qwenarm.factory import perform
-from qwenarm.registry import list_names, load
+from qwenarm.registry import load
 from qwenarm.tasks import Goal, InstructionUpdates, MoveGoal, Setup
 from qwenarm.types import Episode, Observation, RunConfig, SkillCall
 
@@ -152,7 +153,7 @@ def _labelled(rgb: np.ndarray, text: str) -> np.ndarray:
 
 def page() -> str:
     """The whole text, which depends on the code alone."""
-    names = list_names("tasks")
+    names = sorted(TASKS_V1)
     rows = "\n".join(f"| [{name}](#{name}) | {load('tasks', name).doc} |" for name in names)
     return f"{HEAD}\n| task | what it asks |\n| --- | --- |\n{rows}\n\n" + "\n".join(map(section, names))
 
@@ -205,7 +206,7 @@ def main() -> None:
     parser.add_argument("--text", action="store_true")
     args = parser.parse_args()
     MEDIA.mkdir(parents=True, exist_ok=True)
-    for task in () if args.text else args.tasks or list_names("tasks"):
+    for task in () if args.text else args.tasks or TASKS_V1:
         for path in (picture(task), film(task)):
             size = path.stat().st_size
             print(f"{path}: {size / 1000:.0f} kB")

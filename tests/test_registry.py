@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from qwenarm.errors import BadInput, UnknownName
+from qwenarm.mind.open_model import backend_entry
+from qwenarm.policies import policy_entry
 from qwenarm.registry import KINDS, describe, foreign_names, is_foreign, list_names, load, only_allowed
 
 
@@ -15,7 +17,8 @@ from qwenarm.registry import KINDS, describe, foreign_names, is_foreign, list_na
 def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder, the current one, with a module that leaves a mark when it is imported. Returns the mark's path."""
     mark = tmp_path / "imported"
-    (tmp_path / "evil.py").write_text(f"from pathlib import Path\nPath({str(mark)!r}).touch()\nTASK = 1\n")
+    code = f"from pathlib import Path\nfrom qwenarm.tasks.put import TASK\nPath({str(mark)!r}).touch()\n"
+    (tmp_path / "evil.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "evil", raising=False)
@@ -60,11 +63,21 @@ def test_what_cannot_be_loaded_is_told(name):
         load("tasks", name)
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("tasks", "a task is a Task"), ("arms", "Arm"), ("policies", "PolicyEntry"), ("models", "BackendEntry")],
+)
+def test_something_else_is_told(kind, said):
+    loaders = {"policies": policy_entry, "models": backend_entry}
+    with pytest.raises(BadInput, match=f"'sys:path' is a list; .*{said}"):
+        loaders.get(kind, lambda name: load(kind, name))("sys:path")
+
+
 def test_the_current_folder_is_searched_last_and_only_for_what_is_named(evil):
     assert os.getcwd() not in sys.path and "" not in sys.path
     load("tasks", "put")
     assert os.getcwd() not in sys.path
-    assert load("tasks", "evil:TASK") == 1 and evil.exists()
+    assert load("tasks", "evil:TASK").name == "put" and evil.exists()
     assert sys.path[-1] == os.getcwd()
 
 
@@ -73,10 +86,10 @@ def test_code_that_only_data_names_is_not_imported_here_or_in_a_child(evil):
         with pytest.raises(BadInput, match="--allow evil:TASK"):
             load("tasks", "evil:TASK")
         with only_allowed(["other:TASK", "evil:TASK"]):
-            assert load("tasks", "evil:TASK") == 1
+            assert load("tasks", "evil:TASK").name == "put"
         evil.unlink()
         code = "from qwenarm.registry import load\nload('tasks', 'evil:TASK')"
         done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
         assert "only the recorded data names" in done.stderr and not evil.exists()
         assert load("tasks", "put").name == "put"
-    assert load("tasks", "evil:TASK") == 1
+    assert load("tasks", "evil:TASK").name == "put"

@@ -24,25 +24,29 @@ from qwenarm.errors import BadInput, UnknownName
 
 @dataclass(frozen=True)
 class Kind:
-    """What entries of one kind have in common.
+    """What the entries of one kind have in common.
 
-    noun: what messages call one of them. package: where their files are, below ``qwenarm``. constant: the name of the
-    entry in each file.
+    Attributes:
+        noun: What messages call one of them.
+        package: Where their files are, below ``qwenarm``.
+        constant: The name of the entry in each file.
+        type_name: The class of an entry; "" where the kind's own loader says what may be one.
     """
 
     noun: str
     package: str
     constant: str
+    type_name: str = ""
 
 
 KINDS = {
-    "tasks": Kind("task", "tasks", "TASK"),
-    "arms": Kind("arm", "body.arms", "ARM"),
-    "cameras": Kind("camera", "body.cameras", "CAMERA"),
-    "skills": Kind("skill", "skills", "SKILL"),
+    "tasks": Kind("task", "tasks", "TASK", "Task"),
+    "arms": Kind("arm", "body.arms", "ARM", "Arm"),
+    "cameras": Kind("camera", "body.cameras", "CAMERA", "Camera"),
+    "skills": Kind("skill", "skills", "SKILL", "Skill"),
     "policies": Kind("policy", "policies", "POLICY"),
     "models": Kind("model", "mind.backends", "BACKEND"),
-    "perturbations": Kind("perturbation", "perturbations", "PERTURBATION"),
+    "perturbations": Kind("perturbation", "perturbations", "PERTURBATION", "Perturbation"),
 }
 MODULE_ALIASES = {"menagerie": "qwenarm.body.menagerie"}
 """Modules of this package that make entries on demand, by the short name that users type: "menagerie:kuka_iiwa_14"."""
@@ -76,7 +80,7 @@ def load(kind: str, name: str) -> Any:
 
     Raises:
         UnknownName: there is no such entry; the message lists the valid ids.
-        BadInput: ``module:NAME`` cannot be imported.
+        BadInput: ``module:NAME`` cannot be imported, or is something else.
     """
     about = KINDS[kind]
     if ":" in name:
@@ -142,8 +146,11 @@ def _load_by_module(kind: Kind, name: str) -> Any:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())
     try:
-        return getattr(importlib.import_module(MODULE_ALIASES.get(module, module)), constant)
+        found = getattr(importlib.import_module(MODULE_ALIASES.get(module, module)), constant)
     except BadInput:
         raise
     except Exception as error:  # whatever the module does when it is imported
         raise BadInput(f"Cannot load the {kind.noun} {name!r}: {type(error).__name__}: {error}.") from error
+    if kind.type_name and kind.type_name not in [each.__name__ for each in type(found).__mro__]:
+        raise BadInput(f"{name!r} is a {type(found).__name__}; a {kind.noun} is a {kind.type_name}.")
+    return found

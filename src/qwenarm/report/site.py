@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from qwenarm.display import html
 from qwenarm.display.captions import side_effects_text
 from qwenarm.display.episode_page import page_values
 from qwenarm.episode.trace import picture_path, read_at
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.evaluation.suites import Cell
 from qwenarm.report import figures, tables
 from qwenarm.report.entrants import CONTROLS, Entrant
@@ -260,7 +261,7 @@ def write_film(path: Path, folder: Path, record: Record) -> str:
     """Films an episode by replaying it, unless that was done before.
 
     Returns:
-        "", or a sentence that says so when the replay ended differently.
+        "", or a sentence when it cannot be played again or the replay ended differently.
     """
     from qwenarm.display.film import FilmRecorder
     from qwenarm.episode.replay import replay
@@ -270,9 +271,9 @@ def write_film(path: Path, folder: Path, record: Record) -> str:
         return ""
     episode: Episode = read_at(folder, record.offset)
     path.parent.mkdir(parents=True, exist_ok=True)
-    env = make_env(episode.run.config)
     try:
-        again = replay(env, episode, [FilmRecorder(path)])
-    finally:
-        env.close()
+        with closing(make_env(episode.run.config)) as env:
+            again = replay(env, episode, [FilmRecorder(path)])
+    except QwenarmError as error:
+        return f"No film of line {record.line + 1} of {folder}: {error}"
     return "" if again.same else f"The film of line {record.line + 1} of {folder} shows another end than was recorded."
