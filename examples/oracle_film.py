@@ -1,4 +1,4 @@
-"""The oracle stacks two cubes, filmed. It knows where everything is: this is what the arm and its skills can do.
+"""A film of the oracle, which knows where everything is: this is what the arm and its skills can do.
 
 python examples/oracle_film.py --task sort --seed 7
 """

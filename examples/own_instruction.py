@@ -1,4 +1,4 @@
-"""Your own words: a scene that contains what they name, judged by the simulator if they can be read as a goal.
+"""Your own words make their own scene; the simulator judges the result if it can read them as a goal.
 
 python examples/own_instruction.py "stack the green cube on the yellow cube"
 python examples/own_instruction.py "put the red cube in the blue bowl" --policy vlm
@@ -15,7 +15,7 @@ from qwenarm.types import Episode, RunConfig, SkillCall, SkillResult
 
 
 class Diary(Watcher):
-    """Anything can look on while an episode is played; a watcher is told of every event and changes nothing."""
+    """Prints what happens. A watcher is told of every event of an episode and changes nothing."""
 
     def called(self, call: SkillCall, result: SkillResult) -> None:
         print(f"  {call.name:6} {'ok' if result.ok else result.detail}")
@@ -25,10 +25,10 @@ class Diary(Watcher):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Plays one episode per seed; writes a page of each."""
+    """Plays one episode per seed and writes a page about each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="?", default="put the green ball in the white tray")
-    parser.add_argument("--policy", default="oracle", help="oracle | vlm | random | idle")
+    parser.add_argument("--policy", default="oracle", help="see `qwenarm list policies`")
     parser.add_argument("--model", default="bundled", help="for vlm: bundled, a Hub id, a folder or a URL")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/own"))

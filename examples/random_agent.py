@@ -1,4 +1,4 @@
-"""A random agent drives the arm through Gymnasium: no model, 20 controls a simulated second.
+"""A random agent drives the arm through Gymnasium, without a model, 20 times per simulated second.
 
 python examples/random_agent.py
 """
@@ -11,7 +11,7 @@ import qwenarm  # noqa: F401  # registers the ids
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Plays a few episodes and prints how far each one came."""
+    """Plays a few episodes and prints how each one ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--episodes", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100, help="control periods of 50 ms per episode")

@@ -1,4 +1,4 @@
-"""Your own Qwen behind any OpenAI-compatible server, asked on the first seeds of a task, prompts batched.
+"""Your own Qwen behind any OpenAI-compatible server plays the first seeds of a task, several episodes at once.
 
 vllm serve Qwen/Qwen3-VL-4B-Instruct          # or SGLang, or transformers serve
 python examples/remote_model.py http://localhost:8000 --seeds 8
@@ -17,13 +17,13 @@ from qwenarm.types import RunConfig
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Plays the episodes in lockstep, keeps them in a trace, writes a page of each."""
+    """Plays the episodes in lockstep, keeps them in a trace, and writes a page about each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url", help="http://host:port, behind it #NAME,option=value ... as docs/servers.md has them")
+    parser.add_argument("url", help="http://host:port; #NAME,option=value may follow, see docs/servers.md")
     parser.add_argument("--task", default="put")
     parser.add_argument("--altitude", choices=("step", "plan"), default="step")
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--batch", type=int, default=4, help="episodes at once, and so requests under way")
+    parser.add_argument("--batch", type=int, default=4, help="episodes at once, each with one request at a time")
     parser.add_argument("--out", type=Path, default=Path("runs/remote"))
     args = parser.parse_args(arguments)
 

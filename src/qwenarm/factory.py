@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qwenarm.tasks.core.task import Combos
 
 COMBOS = ("all", "seen", "unseen")
-"""Which colour x shape pairs play: all, those that the bundled model was trained on, or only the others."""
+"""The colour and shape pairs that may appear: all, those that the bundled model was trained on, or only the others."""
 ALTITUDES: tuple[str, ...] = get_args(Altitude)
 OTHER_SEEDS = 8
 """How many other seeds a privileged policy may look at, to find another instruction."""
@@ -35,22 +35,20 @@ def make_env(config: RunConfig) -> ArmEnv:
     from qwenarm.env import ArmEnv
 
     words, combos = config.words or None, allowed_combos(config.combos)
-    task, arm, level = config.task, config.arm, config.level
-    seen = split_names(config.cameras, "--cameras")
     return ArmEnv(
-        task,
-        arm,
-        level,
+        config.task,
+        config.arm,
+        config.level,
         cameras=(),
         words=words,
         combos=combos,
         perturbations=config.perturbations,
-        extra_cameras=seen,
+        extra_cameras=split_names(config.cameras, "--cameras"),
     )
 
 
 def allowed_combos(name: str) -> Combos | None:
-    """The colour x shape pairs of one of COMBOS, None for all of them. Raises UnknownName."""
+    """The colour and shape pairs of one of COMBOS; None for all. Raises UnknownName."""
     from qwenarm.body.objects.markings import COLORS
     from qwenarm.body.objects.spec import HELD_OUT, SHAPES
 
@@ -119,7 +117,7 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
 
 
 def assumed(described: Mapping[str, Any]) -> str:
-    """What had to be assumed of a policy that tells this of itself, for the user to hear; "" for nothing."""
+    """What had to be assumed about a policy that describes itself like this, as a sentence; "" for nothing."""
     if not str(described.get("family_from", "")).startswith("assumed"):
         return ""
     model, family = described["model"], described["family"]

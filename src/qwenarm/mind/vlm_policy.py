@@ -1,4 +1,4 @@
-"""How a vision-language model decides: one skill per look, or a whole plan that is watched while it is carried out."""
+"""How a vision-language model decides: one call per look, or a plan that a surprise ends."""
 
 from __future__ import annotations
 
@@ -14,19 +14,16 @@ from qwenarm.mind.prompt.presets import Preset, at_altitude
 from qwenarm.types import Completion, Decision, Observation, Prompt, SkillSpec, Turn
 
 Deciding = Generator[Prompt, Completion, Decision]
-"""Yields prompts, is sent their completions, returns what is decided."""
+"""Yields prompts, is sent their completions, and returns the decision."""
 
 THINKING_TOKENS = 4096
 """Maximum length of an answer of a model that thinks first."""
 HAND_AFTER = {"pick": True, "place": False, "open_gripper": False}
-"""Whether the hand holds something after a skill went well. Where the fingers tell otherwise, the plan is out of date.
-"""
+"""Whether the hand holds something after a skill that succeeded. If the fingers say otherwise, a plan is outdated."""
 
 
 class Policy(Protocol):
-    """What decides. Stateless: everything that it knows is in its arguments, so one policy may serve many episodes at
-    once.
-    """
+    """What decides. It has no state: all that it knows is in its arguments, so one policy can serve many episodes."""
 
     @property
     def name(self) -> str: ...
@@ -47,10 +44,18 @@ class Policy(Protocol):
 class VlmPolicy:
     """A vision-language model at one altitude.
 
-    At "step" every turn is one question and one call. At "plan" the model is asked for all its calls; each turn then
-    carries out the next one, and the model is asked anew when a call fails, when the hand does not hold what it should,
-    when the instruction changes, or when the plan is at its end. An unreadable answer is told to the model in the
-    history.
+    At "step" every turn asks for one call. At "plan" the model is asked for all calls, and each turn makes the next
+    one. The model is asked again when a call fails, when the hand does not hold what it should, when the instruction
+    changes, or when the plan ends. The history tells the model of an unreadable answer.
+
+    Args:
+        backend: The model.
+        specs: The skills that it is offered.
+        preset: How it is asked.
+        altitude: "step" or "plan", by default that of the preset.
+
+    Raises:
+        UnknownName: there is no such altitude.
     """
 
     def __init__(
@@ -68,7 +73,7 @@ class VlmPolicy:
         return {**self.backend.describe(), "preset": preset, "prompt_hash": self._prompt_hash()}
 
     def _prompt_hash(self) -> str:
-        """sha256 over all of a prompt that does not come from the scene: system text and tools."""
+        """sha256 of the part of a prompt that does not depend on the scene: system text and tools."""
         sizes = dict.fromkeys(self.cameras, self.frame_size)
         text = system_text(self.preset, self.backend.family, sizes)
         tools = tool_schemas(self.specs, self.cameras, self.preset.tool_docs)
@@ -87,7 +92,7 @@ class VlmPolicy:
         return parse(text, self.specs, self.backend.family, sizes, max_calls=self.preset.max_calls, finish=finish)
 
     def _next_of_plan(self, obs: Observation, history: tuple[Turn, ...]) -> Decision | None:
-        """The next call of the plan under way, read from the history; or None when the model must be asked."""
+        """The next call of the current plan, which stands in the history; None if the model must be asked."""
         made = next((index for index in reversed(range(len(history))) if history[index].completions), None)
         if made is None or _surprise(obs, history[made:]):
             return None
@@ -100,7 +105,7 @@ class VlmPolicy:
 
 
 def relayed(thinking: Deciding, pass_on: Callable[[Prompt], Prompt]) -> Deciding:
-    """The same thinking, each of its prompts asked as ``pass_on`` makes it."""
+    """The same decision, with every prompt changed by ``pass_on`` before it is asked."""
     completion = None
     while True:
         try:
@@ -115,7 +120,7 @@ def _first_of(plan: Decision) -> Decision:
 
 
 def _surprise(obs: Observation, since: Sequence[Turn]) -> bool:
-    """Whether anything since the plan was made went otherwise than planned."""
+    """Whether anything went differently from the plan since it was made."""
     last = since[-1]
     if last.decision.error is not None or not all(result.ok for turn in since for result in turn.results):
         return True
