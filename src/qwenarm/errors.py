@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -28,5 +29,23 @@ class ModelUnavailable(QwenarmError):
     """A checkpoint that is missing, broken or of another architecture, or a server that does not answer."""
 
 
+class MachineFailure(QwenarmError):
+    """Memory or disk ran out while an episode was played. It is no result of the episode, so nothing is stored."""
+
+
 class PromptFailed(QwenarmError):
     """One prompt that a server did not answer, while it answers others: the episode that asked it ends as crashed."""
+
+
+def machine_failure(error: BaseException) -> str:
+    """The message of an error that says that memory or disk ran out, "" for all others.
+
+    MuJoCo and torch have no class of their own for it, so their messages are read.
+    """
+    if isinstance(error, MemoryError):
+        return str(error) or "out of memory"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+        return str(error)
+    native = type(error).__module__.partition(".")[0] in ("mujoco", "torch") or type(error) is RuntimeError
+    text = str(error).lower()
+    return str(error).splitlines()[0] if native and ("allocate" in text or "out of memory" in text) else ""

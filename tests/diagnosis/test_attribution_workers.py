@@ -19,7 +19,7 @@ from qwenarm.diagnosis.find_cause import CRASH
 from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import evaluate, plan
-from qwenarm.evaluation.workers import Died
+from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.types import RunConfig
 
 DEADLY = "tests.deadly:TASK"
@@ -57,7 +57,7 @@ def test_two_workers_find_what_one_does_even_if_one_is_killed_once(tmp_path, mon
     monkeypatch.setenv("DEADLY", str(tmp_path / "killed"))
     events = list(attribute(folder, ["idle", "vlm"], batch=4, workers=2))
     assert contents(folder) == contents(alone) and (tmp_path / "killed").exists()
-    assert sum(isinstance(event, Died) for event in events) == 1
+    assert sum(isinstance(event, WorkerDied) for event in events) == 1
     assert [event.done for event in events if isinstance(event, Told)] == [1, 2, 3, 4, 5]
 
 
@@ -111,7 +111,7 @@ def test_nobody_is_asked_to_do_nothing(alone):
 @pytest.mark.slow
 def test_replays_that_kill_two_workers_are_a_crash_and_cost_no_other(tmp_path, monkeypatch, alone):
     folder = again(alone, tmp_path)
-    monkeypatch.setenv("DEADLY", "always")
+    monkeypatch.setenv("DEADLY", "kill")
     list(attribute(folder, ["vlm"], batch=4, workers=2))
     mine, theirs = contents(folder), contents(alone)
     differ = [json.loads(mine[key]) for key in mine if mine[key] != theirs[key]]

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from qwenarm.display.progress import running_rate, show_evaluation, tell_death, telling
 from qwenarm.evaluation.evaluate import evaluate, plan
+from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import rows
 from qwenarm.evaluation.suites import FIRST_SEED
-from qwenarm.evaluation.workers import Died
 from qwenarm.types import RunConfig
 
 WHAT = plan(RunConfig(policy="oracle"), tasks="put", seeds=2, controls="idle")
@@ -39,7 +39,7 @@ def test_brackets_and_colons_are_printed_as_they_are(tmp_path):
     folder, text = tmp_path / "my[test]:cat:", StringIO()
     console = Console(file=text, width=400)
     show_evaluation(console, WHAT, folder, workers=1, batch=1)
-    tell_death(console, Died("[/x] :cat:"))
+    tell_death(console, WorkerDied("[/x] :cat:"))
     assert f"ledger  {folder}" in text.getvalue() and "a worker died ([/x] :cat:);" in text.getvalue()
     text = StringIO()
     with telling(Console(file=text, force_terminal=True, width=100)) as tell:

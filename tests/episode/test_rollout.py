@@ -1,5 +1,6 @@
 """Laws of the loop: endings, crashes, clocks, watchers, and that batching changes nothing. On a fake body."""
 
+import errno
 import hashlib
 import json
 from collections import Counter
@@ -15,7 +16,7 @@ from qwenarm.episode import rollout
 from qwenarm.episode.drive import drive, play_alone
 from qwenarm.episode.rollout import SETTLE_S, STOPPED, Play, Stopped, play
 from qwenarm.episode.watchers import Watcher
-from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.errors import BadInput, MachineFailure, ModelUnavailable
 from qwenarm.factory import perform
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.types import (
@@ -84,13 +85,14 @@ class FakeGoal:
 
 class FakeEnv:
     task, level, arm = "count", 1, "fake"
+    new_goal: type[FakeGoal] = FakeGoal
 
     def __init__(self, target=2, max_turns=6, goal=True):
         self.target, self.max_turns, self.goal = target, max_turns, goal
 
     def reset(self, seed, options=None):
         self.body = FakeBody()
-        goal = FakeGoal(self.target + seed % 2) if self.goal else None
+        goal = self.new_goal(self.target + seed % 2) if self.goal else None
         words, unread = f"count to {self.target}", "" if goal else "no rule reads 'count'"
         self.setup = SimpleNamespace(
             instruction=words, goal=goal, max_turns=self.max_turns, unjudged=unread, read_as=f"count to {self.target}"
@@ -256,12 +258,70 @@ def test_a_crash_in_the_policy_or_the_backend_is_an_outcome():
 
     class Down(Replies):
         def generate(self, prompts):
-            raise RuntimeError("out of memory")
+            raise RuntimeError("shapes do not fit")
 
     (episode,) = drive([playing(policy=Mad())], Replies("done"))
     assert episode.outcome is Outcome.CRASHED and "ZeroDivisionError" in episode.detail
     episodes = list(drive((playing(seed=seed) for seed in range(3)), Down(), 2))
-    assert [e.outcome for e in episodes] == [Outcome.CRASHED] * 3 and "out of memory" in episodes[0].detail
+    assert [e.outcome for e in episodes] == [Outcome.CRASHED] * 3 and "shapes do not fit" in episodes[0].detail
+
+
+@pytest.mark.parametrize("held", [float("nan"), "yes", None, 1])
+def test_only_true_or_false_is_a_verdict(held):
+    class Odd(FakeGoal):
+        def success(self, state):
+            return held
+
+    env = FakeEnv()
+    env.new_goal = Odd
+    episode = one("done", env=env)
+    assert episode.outcome is Outcome.CRASHED and "must return True or False" in episode.detail
+
+
+@pytest.mark.parametrize("progress", [float("nan"), -0.5, 1.5, "all"])
+def test_progress_outside_of_its_range_is_a_crash_with_a_name(progress):
+    class Odd(FakeGoal):
+        def progress(self, state):
+            return progress
+
+    env = FakeEnv()
+    env.new_goal = Odd
+    assert one("done", env=env).outcome is Outcome.CRASHED
+
+
+def test_what_is_no_decision_and_no_result_is_a_crash_with_a_name(monkeypatch):
+    class Mute(Words):
+        def decide(self, obs, history):
+            return "done"
+            yield
+
+    (episode,) = drive([playing(policy=Mute())], Replies("done"))
+    assert episode.outcome is Outcome.CRASHED and "must return a Decision, not 'done'" in episode.detail
+    monkeypatch.setattr(rollout, "run_skill", lambda body, call: iter(()))
+    episode = one("count")
+    assert episode.outcome is Outcome.CRASHED and "must return a SkillResult, not None" in episode.detail
+
+
+def test_code_that_exits_ends_its_episode_and_no_other():
+    class Leaving(Words):
+        def decide(self, obs, history):
+            raise SystemExit(0)
+            yield
+
+    policies = (Words(), Leaving(), Words())
+    episodes = list(drive((playing(policy=policy) for policy in policies), Replies("count", "count done")))
+    assert [episode.outcome for episode in episodes] == [Outcome.SUCCESS, Outcome.CRASHED, Outcome.SUCCESS]
+
+
+FAILURES = [MemoryError(), OSError(errno.ENOSPC, "No space left"), RuntimeError("CPU: can't allocate memory: 9 bytes")]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=repr)
+def test_a_failure_of_the_machine_is_no_result_of_the_episode(failure):
+    with pytest.raises(MachineFailure, match="was not played to its end"):
+        list(drive([playing()], RunsOut(failure)))
+    with pytest.raises(MachineFailure):
+        play_alone(playing(), RunsOut(failure))
 
 
 def test_a_server_that_is_down_is_the_callers_error():
@@ -330,7 +390,7 @@ def test_alone_ctrl_c_before_the_first_turn_leaves_nothing():
 def test_alone_an_episode_that_ends_is_the_same_as_among_others():
     episode, stop = play_alone(playing(), Replies("count", "count done"))
     assert stop is None and key(episode) == key(one("count", "count done"))
-    episode, stop = play_alone(playing(), RunsOut(RuntimeError("out of memory")))
+    episode, stop = play_alone(playing(), RunsOut(RuntimeError("shapes do not fit")))
     assert stop is None and episode.outcome is Outcome.CRASHED and "Traceback" in episode.detail
 
 

@@ -17,12 +17,13 @@ from tests.deadly import VICTIM
 from qwenarm.episode.trace import FILE, read
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation import evaluate as evaluating
-from qwenarm.evaluation import ledger
+from qwenarm.evaluation import ledger, watchdog
 from qwenarm.evaluation.evaluate import Begun, evaluate, plan, scores
+from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import MANIFEST, Row, fingerprints, policy_hash
-from qwenarm.evaluation.scheduler import places
+from qwenarm.evaluation.scheduler import batch_per_worker
 from qwenarm.evaluation.suites import FIRST_SEED, SUITES
-from qwenarm.evaluation.workers import Died, Player
+from qwenarm.evaluation.workers import EpisodeWorker
 from qwenarm.policies import controls
 from qwenarm.types import Outcome, RunConfig
 
@@ -85,7 +86,7 @@ def test_two_workers_store_what_one_does_even_if_one_is_killed_once(tmp_path, mo
     what = planned(tasks=DEADLY, policy="random", controls="oracle")
     events = play(tmp_path / "ledger", what, workers=2, batch=batch)
     assert contents(tmp_path / "ledger") == alone
-    assert sum(isinstance(event, Died) for event in events) == 1 and (tmp_path / "killed").exists()
+    assert sum(isinstance(event, WorkerDied) for event in events) == 1 and (tmp_path / "killed").exists()
 
 
 def test_a_model_and_its_controls_play_in_one_batch_what_they_play_alone(tmp_path):
@@ -98,14 +99,44 @@ def test_a_model_and_its_controls_play_in_one_batch_what_they_play_alone(tmp_pat
 
 
 def test_an_episode_that_kills_two_workers_is_recorded_as_crashed_and_costs_no_other(tmp_path, monkeypatch, alone):
-    monkeypatch.setenv("DEADLY", "always")
+    monkeypatch.setenv("DEADLY", "kill")
     events = play(tmp_path, planned(tasks=DEADLY, policy="random", controls="oracle"), workers=2)
     mine = contents(tmp_path)
-    assert mine.keys() == alone.keys() and any(isinstance(event, Died) for event in events)
+    assert mine.keys() == alone.keys() and any(isinstance(event, WorkerDied) for event in events)
     differ = {key.seed for key in alone if mine[key] != alone[key]}
     crashed = [episode for episode in read(tmp_path).episodes if episode.outcome is Outcome.CRASHED]
     assert differ == {VICTIM} and {episode.seed for episode in crashed} == {VICTIM} and len(crashed) == 2
     assert all("died twice (exit code -9)" in episode.detail for episode in crashed)
+
+
+@pytest.mark.parametrize("harm", ["segfault", "exit", "exit at once", "hang"])
+def test_foreign_code_neither_ends_nor_stalls_an_evaluation_even_by_one_worker(tmp_path, monkeypatch, alone, harm):
+    monkeypatch.setenv("DEADLY", harm)
+    monkeypatch.setattr(watchdog, "STALL_LIMIT_S", 6.0)
+    play(tmp_path, planned(tasks=DEADLY, policy="random", controls="oracle"))
+    mine = contents(tmp_path)
+    assert mine.keys() == alone.keys() and {key.seed for key in alone if mine[key] != alone[key]} == {VICTIM}
+    crashed = [episode for episode in read(tmp_path).episodes if episode.outcome is Outcome.CRASHED]
+    assert {episode.seed for episode in crashed} == {VICTIM} and len(crashed) == 2
+    why = {"segfault": "exit code -11", "exit": "SystemExit", "exit at once": "exit code 0", "hang": "in _hang"}
+    assert all(why[harm] in episode.detail for episode in crashed)
+
+
+def test_a_failure_of_the_machine_stores_nothing_and_the_next_run_plays_it(tmp_path, monkeypatch, alone):
+    monkeypatch.setenv("DEADLY", "memory")
+    with pytest.raises(BadInput, match=r"out of memory: .* was not played to its end"):
+        play(tmp_path, planned(tasks=DEADLY, policy="random", controls="oracle"))
+    assert VICTIM not in {key.seed for key in contents(tmp_path)}
+    monkeypatch.delenv("DEADLY")
+    play(tmp_path, planned(tasks=DEADLY, policy="random", controls="oracle"))
+    assert contents(tmp_path) == alone
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_played(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/self")):
+        with pytest.raises(BadInput, match="Cannot"):
+            next(evaluate(planned(1), folder))
 
 
 def test_killed_at_any_moment_nothing_is_lost_doubled_or_changed(tmp_path):
@@ -240,7 +271,8 @@ def test_a_policy_is_the_same_wherever_it_runs_and_another_with_another_file():
     assert policy_hash(here) != policy_hash({**here, "sha256": "b"})
 
 
-def test_ctrl_c_stops_the_workers_and_keeps_what_is_finished(tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_ends_the_workers_and_keeps_what_is_finished(tmp_path, stop):
     command = [sys.executable, "-m", "qwenarm", "eval", "--policy", "oracle", "--task", "put", "--seeds", "500"]
     with subprocess.Popen(
         [*command, "--workers", "2", "--out", str(tmp_path)],
@@ -253,7 +285,7 @@ def test_ctrl_c_stops_the_workers_and_keeps_what_is_finished(tmp_path):
         while not ((tmp_path / FILE).exists() and (tmp_path / FILE).read_bytes().count(b"\n") > 1):
             assert time.monotonic() < until and running.poll() is None
             time.sleep(0.05)
-        os.killpg(running.pid, signal.SIGINT)  # as a terminal does it: to the workers, too
+        os.killpg(running.pid, stop) if stop != signal.SIGTERM else running.terminate()  # a terminal: workers, too
         out, err = running.communicate(timeout=60)
     assert running.returncode == 130 and b"kept" in err and b"Traceback" not in err and b"95 % interval" in out
     assert len(contents(tmp_path)) > 1
@@ -280,9 +312,9 @@ def _processes_of(session: int) -> list[int]:
 @pytest.mark.parametrize("batch", [1, 8, 64])
 @pytest.mark.parametrize("episodes", [1, 2, 9, 10, 40, 1000])
 def test_no_worker_is_dealt_what_another_could_play(workers, batch, episodes):
-    most = places(episodes, workers, batch)
+    most = batch_per_worker(episodes, workers, batch)
     left, dealt = episodes, []
-    for _ in range(workers):  # as Office deals at first: all that are played at once, and one more
+    for _ in range(workers):  # as the scheduler deals at first: all that are played at once, and one more
         dealt.append(min(most + 1, left))
         left -= dealt[-1]
     assert 1 <= most <= batch
@@ -292,6 +324,6 @@ def test_no_worker_is_dealt_what_another_could_play(workers, batch, episodes):
 @pytest.mark.parametrize(("clock", "together"), [("paused", 4), ("wall", 1)])
 def test_a_world_that_runs_on_waits_for_nobody_else(tmp_path, monkeypatch, clock, together):
     settings = []
-    monkeypatch.setattr(evaluating, "Player", lambda setting: settings.append(setting) or Player(setting))
+    monkeypatch.setattr(evaluating, "EpisodeWorker", lambda setup: settings.append(setup) or EpisodeWorker(setup))
     play(tmp_path, plan(RunConfig(policy="idle", clock=clock), tasks="put", seeds=1, controls="none"), batch=4)
     assert [setting.batch for setting in settings] == [together]

@@ -8,7 +8,7 @@ from tests.evaluation.test_evaluate import DEADLY, contents, planned
 
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.evaluate import evaluate
-from qwenarm.evaluation.workers import Died
+from qwenarm.evaluation.jobs import WorkerDied
 
 ray = pytest.importorskip("ray")
 
@@ -33,7 +33,7 @@ def test_two_nodes_store_what_one_process_does_even_if_a_worker_is_killed(nodes,
     what = planned(tasks=DEADLY, policy="random", controls="oracle")
     events = list(evaluate(what, tmp_path / "two", workers=2, ray=nodes))
     assert len({node["NodeID"] for node in ray.nodes() if node["Alive"]}) == 2
-    assert (tmp_path / "killed").exists() and sum(isinstance(event, Died) for event in events) == 1
+    assert (tmp_path / "killed").exists() and sum(isinstance(event, WorkerDied) for event in events) == 1
     monkeypatch.delenv("DEADLY")
     list(evaluate(what, tmp_path / "alone"))
     assert contents(tmp_path / "two") == contents(tmp_path / "alone")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -32,9 +33,17 @@ app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(learn.train))
 app.command(learn.improve)
 
 
+def _stop_like_ctrl_c(*_: object) -> None:
+    """Ends the command as Ctrl-C does when it is told to stop or its terminal is closed."""
+    raise KeyboardInterrupt
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """The entry point. Exit codes: 0 success, 1 a crash or a replay that differs, 2 a user's error, 130 Ctrl-C."""
     words = list(sys.argv[1:] if args is None else args)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+            signal.signal(number, _stop_like_ctrl_c)
     try:
         return app.cli(args=words, prog="qwenarm", description=__doc__) or 0
     except QwenarmError as error:

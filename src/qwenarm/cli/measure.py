@@ -145,14 +145,14 @@ def attribute(
     from qwenarm.diagnosis.attribute import FILE, findings
     from qwenarm.diagnosis.attribute import attribute as attributed
     from qwenarm.display.progress import tell_death, telling
-    from qwenarm.evaluation.workers import Died
+    from qwenarm.evaluation.jobs import WorkerDied
     from qwenarm.report.runs import newest_run
 
     run = run or newest_run(Path("runs"))
     told = attributed(run, split_names(roles, "--roles"), batch, workers)
     with only_allowed(foreign_names(roles, allow)), closing(told), telling(out) as tell:
         for each in told:
-            if isinstance(each, Died):
+            if isinstance(each, WorkerDied):
                 tell_death(out, each)
                 continue
             tell(f"{each.done} of {each.total} failed episodes", each.done, each.total)

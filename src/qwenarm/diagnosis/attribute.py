@@ -33,9 +33,10 @@ from qwenarm.episode.jsonl import append_line, read_jsonl
 from qwenarm.episode.trace import read_at, scan
 from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
+from qwenarm.evaluation.jobs import JobResult, WorkerDied
 from qwenarm.evaluation.ledger import Key
-from qwenarm.evaluation.scheduler import Office, places
-from qwenarm.evaluation.workers import Died, Finished, Processes
+from qwenarm.evaluation.local_workers import LocalPool
+from qwenarm.evaluation.scheduler import Scheduler, batch_per_worker
 from qwenarm.types import Outcome
 
 FILE = "attribution.jsonl"
@@ -54,7 +55,7 @@ class Told:
 
 def attribute(
     folder: Path, roles: Sequence[str] = (), batch: int = 1, workers: int = 1
-) -> Generator[Told | Died, None, None]:
+) -> Generator[Told | WorkerDied, None, None]:
     """Attributes what has not been attributed yet; tells of each episode as it is stored, and of workers that died.
 
     roles: whose failures; by default the model's, and if none played, everybody's. batch: episodes in lockstep, their
@@ -78,24 +79,24 @@ def attribute(
                         _store(folder, event.line)
                         done += 1
                         yield Told(event.failed, event.line, done, len(wanted))
-                    elif isinstance(event, Died):
+                    elif isinstance(event, WorkerDied):
                         yield event
 
 
 def _replayed(
     folder: Path, group: Sequence[Failed], batch: int, workers: int
-) -> Generator[Finished | Died, None, None]:
+) -> Generator[JobResult | WorkerDied, None, None]:
     """What is found out about the failures of one model. One worker is this process itself."""
     config, roles = read_at(folder, group[0].offset).run.config, tuple(sorted({each.role for each in group}))
     if workers == 1:
-        yield from Replays(config, roles, batch, folder=folder).open().work(group)
+        yield from Replays(config, roles, batch, folder=folder).make_worker().work(group)
         return
     workers = min(workers, len(group))
-    batch = places(len(group), workers, batch)
+    batch = batch_per_worker(len(group), workers, batch)
     setting = Replays(config, roles, batch, folder=folder)
-    with closing(Office(Processes(setting), workers, batch)) as office:
-        office.open()
-        yield from office.play(group)
+    with closing(Scheduler(LocalPool(setting), workers, batch)) as scheduler:
+        scheduler.start()
+        yield from scheduler.run(group)
 
 
 def _store(folder: Path, line: dict[str, Any]) -> None:

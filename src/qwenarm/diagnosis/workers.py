@@ -10,8 +10,10 @@ from typing import Any
 from qwenarm.diagnosis.find_cause import CRASH, Case, Finding, find_cause
 from qwenarm.episode.drive import drive
 from qwenarm.episode.trace import read_at
+from qwenarm.evaluation.jobs import JobResult, PolicyFacts
 from qwenarm.evaluation.ledger import Key
-from qwenarm.evaluation.workers import Finished, Policies, Setting, Worker
+from qwenarm.evaluation.watchdog import Watchdog
+from qwenarm.evaluation.workers import Worker, WorkerConfig
 from qwenarm.factory import make_env, make_policy
 from qwenarm.mind.backends import Backend
 from qwenarm.types import Completion, Episode, Prompt
@@ -26,14 +28,14 @@ class Failed:
     model: str
     offset: int
 
-    def crashed(self, policies: Policies, reason: str) -> Found:
+    def crashed(self, policies: PolicyFacts, reason: str) -> Found:
         """The replays of this episode have killed two workers."""
         why = f"The process that played it again died twice ({reason})."
         return Found.of(self, Finding(CRASH, why=why, same=False))
 
 
 @dataclass(frozen=True)
-class Found(Finished):
+class Found(JobResult):
     """What is found out about an episode. line: as it is stored, see ``attribution``."""
 
     failed: Failed
@@ -45,24 +47,24 @@ class Found(Finished):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replays(Setting):
+class Replays(WorkerConfig):
     """A worker's setting. config: of any of the failed episodes, which all have its model; folder: their ledger's."""
 
     folder: Path
 
-    def open(self) -> Replayer:
+    def make_worker(self, watchdog: Watchdog | None = None) -> Replayer:
         return Replayer(self, self.folder)
 
 
 class Replayer(Worker):
     """Plays failed episodes again until it knows why they failed."""
 
-    def __init__(self, setting: Setting, folder: Path) -> None:
-        super().__init__(setting)
+    def __init__(self, setup: WorkerConfig, folder: Path) -> None:
+        super().__init__(setup)
         self.folder = folder
 
     def work(self, jobs: Iterable[Failed]) -> Generator[Found, Any, None]:
-        yield from drive(map(self._found, jobs), self.backend, self.setting.batch)
+        yield from drive(map(self._found, jobs), self.backend, self.setup.batch)
 
     def _found(self, failed: Failed) -> Generator[Prompt, Completion, Found]:
         """Asks what the replays need to know."""

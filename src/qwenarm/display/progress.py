@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from qwenarm.evaluation.evaluate import Begun, Plan, Score, evaluate, scores
+from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import Row
 from qwenarm.evaluation.stats import success_rate
-from qwenarm.evaluation.workers import Died
 
 
 def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> list[Row]:
@@ -44,7 +44,7 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> l
                         console.print(Text(warning, style="yellow"))
                     if rows:
                         console.print(f"{len(rows)} of {event.total} episodes are already in the ledger", style="dim")
-                elif isinstance(event, Died):
+                elif isinstance(event, WorkerDied):
                     tell_death(console, event)
                 else:
                     rows.append(event)
@@ -77,7 +77,7 @@ def telling(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
-def tell_death(console: Console, died: Died) -> None:
+def tell_death(console: Console, died: WorkerDied) -> None:
     """Prints that a worker died. Its episodes are played again, so this costs only time."""
     console.print(Text(f"a worker died ({died.reason}); its episodes will be played again", style="yellow"))
 

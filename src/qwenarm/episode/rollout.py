@@ -11,7 +11,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.episode.clock import Clock, parse_clock
 from qwenarm.episode.versions import versions
 from qwenarm.episode.watchers import Stopwatch, Tell, Watcher
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, MachineFailure, machine_failure
 from qwenarm.skills import run as run_skill
 from qwenarm.tasks.core.goal import Measured, Setup
 from qwenarm.tasks.core.side_effects import side_effects
@@ -53,6 +53,7 @@ ENDINGS = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
 
 STOPPED = "It was stopped with Ctrl-C."
 
+T = TypeVar("T")
 Play = Generator[Prompt, Completion, Episode]
 Act = Callable[["Body", SkillCall, Tell], SkillResult]
 
@@ -89,6 +90,7 @@ def play(
 
     Raises:
         BadInput: There is no such clock.
+        MachineFailure: Memory or disk ran out.
         Stopped: Ctrl-C after the first turn, with what was played. Before it, the KeyboardInterrupt itself.
     """
     tell, turns, outcome, detail = Tell(env, watchers), list[Turn](), Outcome.OUT_OF_TURNS, ""
@@ -110,7 +112,9 @@ def play(
             effects = tuple(side_effects(env.setup.goal, start, env.body.state()))
     except ModelFailed as error:
         outcome, detail = Outcome.CRASHED, str(error)
-    except Exception:
+    except (Exception, SystemExit) as error:
+        if failure := machine_failure(error):
+            raise MachineFailure(f"{failure}: {env.task} {run.seed} was not played to its end.") from error
         outcome, detail = Outcome.CRASHED, traceback.format_exc()
     except KeyboardInterrupt as error:
         if not turns:
@@ -144,6 +148,7 @@ def _turn(
     decision, results = Decision(), list[SkillResult]()
     try:
         decision = yield from _decide(policy.decide(obs, tuple(turns)), said, watch)
+        decision = _checked(decision, Decision, f"The policy {policy.name}")
         tell("decided", obs, decision, said.seconds)
         clock.run_on(body, clock.thinking_s(said.completions, turns), tell)
         for call in decision.calls:
@@ -210,11 +215,18 @@ def execute(body: Body, call: SkillCall, tell: Tell) -> SkillResult:
         try:
             control = next(motion)
         except StopIteration as end:
-            return end.value
+            return _checked(end.value, SkillResult, f"The skill {call.name}")
         except BadInput as error:
             return SkillResult(False, str(error))
         body.step(control)
         tell("stepped", body)
+
+
+def _checked(value: Any, wanted: type[T], who: str) -> T:
+    """The value, if it has the type that is wanted; it comes from code that may be anybody's."""
+    if not isinstance(value, wanted):
+        raise TypeError(f"{who} must return a {wanted.__name__}, not {value!r}.")
+    return value
 
 
 def settle(body: Body) -> None:

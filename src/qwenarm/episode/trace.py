@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import get_ident
 from typing import Any
 from zlib import crc32
@@ -71,6 +72,7 @@ class Trace:
         self.folder = Path(folder)
         try:
             (self.folder / "frames").mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=self.folder).close()  # whether it can be written to is told before anything is played
         except OSError as error:
             raise BadInput(
                 f"Cannot keep episodes in {self.folder}: {error.strerror}; choose another folder."

@@ -1,8 +1,8 @@
-"""A suite, played by a policy and its controls on the same seeds, into a ledger that can be stopped and taken up again.
+"""Play a suite with a policy and its controls, on the same seeds, into a ledger.
 
-Kill it at any moment and start it again: what stands in the ledger stays as it is, what is missing is played. The same
-episodes come out for any number of workers; for any batch, too, where the model answers a prompt the same alone and
-among others (on a CPU in fp32 it does).
+Kill it at any moment and start it again: what is in the ledger stays as it is, what is missing is played. The episodes
+are the same for any number of workers. They are the same for any batch if the model answers a prompt the same alone and
+among others, which it does on a CPU in fp32.
 """
 
 from __future__ import annotations
@@ -12,32 +12,35 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from qwenarm.episode.clock import parse_clock
 from qwenarm.episode.trace import Trace
 from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
+from qwenarm.evaluation.jobs import EpisodeJob, EpisodeResult, PolicyFacts, WorkerDied
 from qwenarm.evaluation.ledger import Key, Row, policy_hash
-from qwenarm.evaluation.scheduler import Office, places
+from qwenarm.evaluation.local_workers import LocalPool
+from qwenarm.evaluation.scheduler import Pool, Scheduler, batch_per_worker
 from qwenarm.evaluation.stats import Rate, success_rate
 from qwenarm.evaluation.suites import FIRST_SEED, Cell, Suite, ad_hoc, suite_named
-from qwenarm.evaluation.workers import Crew, Died, Played, Player, Processes, Rollout, Setting
+from qwenarm.evaluation.workers import EpisodeWorker, WorkerConfig
 from qwenarm.factory import assumed, make_env
 from qwenarm.perturbations import parse
 from qwenarm.policies import controls as all_controls
 from qwenarm.policies import policy_entry
-from qwenarm.registry import split_names
+from qwenarm.registry import is_foreign, split_names
 from qwenarm.types import RunConfig
 
-USUAL = ("put", "stack", "sort")
-"""The tasks that are played when nothing else is said."""
+DEFAULT_TASKS = ("put", "stack", "sort")
+"""The tasks of an evaluation without a suite, unless others are named."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an evaluation plays. suite: as played; frozen: as defined; config: policy, model, arm, clock; controls:
-    roles.
+    """What an evaluation plays.
+
+    suite: as it is played. frozen: as it is defined. config: everything but task, level and perturbations. controls:
+    the policies that play beside the config's own.
     """
 
     suite: Suite
@@ -68,18 +71,31 @@ class Plan:
         """Whether a role plays the perturbed episodes, too."""
         return role == self.config.policy or policy_entry(role).under_perturbations
 
-    def jobs(self, hashes: Mapping[str, str]) -> Iterator[Rollout]:
+    def jobs(self, hashes: Mapping[str, str]) -> Iterator[EpisodeJob]:
         """Every episode, the policy's own first. hashes: by role."""
         for role in self.roles:
             perturbed = self.plays_perturbed(role)
             for cell, seeds in self.suite.cells().items():
                 if not cell.perturbations or perturbed:
-                    yield from (self._job(cell, role, FIRST_SEED + i, hashes[role]) for i in range(seeds))
+                    yield from self._jobs_of(cell, role, seeds, hashes[role])
 
-    def _job(self, cell: Cell, role: str, seed: int, policy: str) -> Rollout:
+    def _jobs_of(self, cell: Cell, role: str, seeds: int, policy: str) -> Iterator[EpisodeJob]:
         config = self.at(cell, role)
-        where = (cell.task, cell.level, seed, config.arm, config.combos, cell.perturbations)
-        return Rollout(config, seed, Key(self.suite.name, *where, config.clock, policy))
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+            where = (cell.task, cell.level, seed, config.arm, config.combos, cell.perturbations)
+            yield EpisodeJob(config, seed, Key(self.suite.name, *where, config.clock, policy))
+
+    def runs_foreign_code(self) -> bool:
+        """Whether anything that is played is code from outside of this package.
+
+        What stands in the user's own script or notebook is not: no other process could import it.
+        """
+        config, cells = self.config, self.suite.cells()
+        axes = [axis for cell in cells for axis, _ in parse(cell.perturbations)]
+        model = config.model.partition("#")[0]
+        tasks, cameras = [cell.task for cell in cells], config.cameras.split(",")
+        names = [config.arm, model, *self.roles, *tasks, *axes, *cameras]
+        return any(is_foreign(name) and not name.startswith("__main__:") for name in names)
 
 
 def plan(
@@ -109,7 +125,7 @@ def plan(
         frozen = suite_named(suite)
         played = frozen.narrowed(names, level, seeds, sets)
     else:
-        frozen = played = ad_hoc(names or USUAL, level or 1, 20 if seeds is None else seeds, sets or ())
+        frozen = played = ad_hoc(names or DEFAULT_TASKS, level or 1, 20 if seeds is None else seeds, sets or ())
     named = {"all": all_controls(), "none": (), "": _usual_controls(config.policy) if suite else ()}
     roles = named[controls] if controls in named else tuple(split_names(controls, "--controls"))
     found = Plan(played, frozen, config, roles)
@@ -143,69 +159,83 @@ class Begun:
     warnings: tuple[str, ...] = ()
 
 
-Event = Begun | Row | Died
+Event = Begun | Row | WorkerDied
 
 
 def evaluate(plan: Plan, folder: Path, workers: int = 1, batch: int = 1, ray: str = "") -> Generator[Event, None, None]:
-    """Plays what the folder's ledger does not hold yet: first Begun, then the row of every episode as it is stored, and
-    the deaths of workers.
+    """Plays the episodes that are not yet in the folder's ledger.
 
-    workers: processes, or actors of the Ray cluster at the address ``ray``. batch: episodes that each plays in
-    lockstep; one under the clock ``wall``, for a world that runs on waits for nobody's prompts but its own. Stopping it
-    (``close``, Ctrl-C) stops the workers. Raises UnknownName, BadInput and ModelUnavailable; what was finished is kept.
+    One worker is this process, unless code from outside of this package is played: that runs in a process of its own,
+    so that it can neither end nor stall the evaluation. Stopping the generator (``close``, Ctrl-C) stops the workers.
+
+    Args:
+        plan: What is played.
+        folder: Of the ledger; it is made.
+        workers: Processes, or actors of a Ray cluster.
+        batch: Episodes that each worker plays in lockstep. Under the clock ``wall`` it is one, since the world of an
+            episode must wait for nobody's prompts but its own.
+        ray: The address of a Ray cluster.
+
+    Yields:
+        Begun, then the row of every episode as it is stored, and the deaths of workers.
+
+    Raises:
+        UnknownName, BadInput, ModelUnavailable, MachineFailure: It cannot go on. Finished episodes are kept.
     """
     if workers < 1 or batch < 1:
         raise BadInput("--workers and --batch must be at least 1.")
     batch = 1 if plan.config.clock == "wall" else batch
-    setting = Setting(plan.at(next(iter(plan.suite.cells())), plan.config.policy), plan.roles, batch)
+    foreign = plan.runs_foreign_code()
+    first = plan.at(next(iter(plan.suite.cells())), plan.config.policy)
+    setup = WorkerConfig(first, plan.roles, batch, watched=foreign)
     trace = Trace(folder)
     with ledger.locked(folder):
-        alone = workers == 1 and not ray
-        yield from _alone(plan, trace, setting) if alone else _together(plan, trace, setting, workers, ray)
+        if workers == 1 and not ray and not foreign:
+            yield from _play_here(plan, trace, setup)
+        else:
+            yield from _play_by_workers(plan, trace, setup, workers, ray)
 
 
-def _alone(plan: Plan, trace: Trace, setting: Setting) -> Iterator[Event]:
+def _play_here(plan: Plan, trace: Trace, setup: WorkerConfig) -> Iterator[Event]:
     """In this process."""
-    player = Player(setting)
-    begun, todo = _begin(plan, trace, player.policies)
+    worker = EpisodeWorker(setup)
+    begun, todo = _begin(plan, trace, worker.policies)
     yield begun
-    for episode in player.play(todo):
+    for episode in worker.play(todo):
         trace.append(episode)
         yield Row.of(episode)
 
 
-def _together(plan: Plan, trace: Trace, setting: Setting, workers: int, ray: str) -> Iterator[Event]:
-    """By several workers."""
+def _play_by_workers(plan: Plan, trace: Trace, setup: WorkerConfig, workers: int, ray: str) -> Iterator[Event]:
     episodes = len(plan.roles) * sum(plan.suite.cells().values())
-    setting = replace(setting, batch=places(episodes, workers, setting.batch))
-    with closing(Office(_crew(setting, workers, ray), workers, setting.batch)) as office:
-        begun, todo = _begin(plan, trace, office.open())
+    setup = replace(setup, batch=batch_per_worker(episodes, workers, setup.batch))
+    with closing(Scheduler(_pool(setup, workers, ray), workers, setup.batch)) as scheduler:
+        begun, todo = _begin(plan, trace, scheduler.start())
         yield begun
-        for event in office.play(todo):
-            if isinstance(event, Played):
+        for event in scheduler.run(todo):
+            if isinstance(event, EpisodeResult):
                 trace.store(event.packed)
                 yield event.row
-            elif isinstance(event, Died):
+            elif isinstance(event, WorkerDied):
                 yield event
 
 
-def _crew(setting: Setting, workers: int, ray: str) -> Crew:
+def _pool(setup: WorkerConfig, workers: int, ray: str) -> Pool:
     if not ray:
-        return Processes(setting)
-    from qwenarm.evaluation.ray_workers import Cluster
+        return LocalPool(setup)
+    from qwenarm.evaluation.ray_workers import RayPool
 
-    return Cluster(setting, ray, workers)
+    return RayPool(setup, ray, workers)
 
 
-def _begin(plan: Plan, trace: Trace, policies: Mapping[str, Mapping[str, Any]]) -> tuple[Begun, list[Rollout]]:
-    """Writes the manifest; tells what stands in the ledger and what is to be played."""
+def _begin(plan: Plan, trace: Trace, policies: PolicyFacts) -> tuple[Begun, list[EpisodeJob]]:
+    """Writes the manifest. Returns what is in the ledger already, and the jobs that are not."""
     hashes = {role: policy_hash(told) for role, told in policies.items()}
     jobs = list(plan.jobs(hashes))
     config = plan.config
     run = {"arm": config.arm, "combos": config.combos, "clock": config.clock}
     run |= {"perturbed": [role for role in plan.roles if plan.plays_perturbed(role)]}
     run |= {"controls": list(plan.controls), "policies": hashes, "episodes": len(jobs)}
-    models = {role: config.model if policy_entry(role).needs_model else "" for role in policies}
     models = {role: config.model if policy_entry(role).needs_model else "" for role in policies}
     by_hash = {
         hashes[role]: {"role": role, "model": models[role], "describe": dict(told)} for role, told in policies.items()

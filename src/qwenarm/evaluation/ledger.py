@@ -114,9 +114,13 @@ def locked(folder: Path) -> Iterator[None]:
     """While one evaluation writes here. Raises BadInput when another one does, and goes on doing so for a while: one
     that was just killed needs a moment to be gone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / LOCK, "w")  # noqa: SIM115  (closed below)
+    except OSError as error:
+        raise BadInput(f"Cannot write to {folder}: {error.strerror}; choose another folder.") from error
     until = time.monotonic() + PATIENCE_S
-    with open(folder / LOCK, "w") as file:
+    with file:
         while not _taken(file):
             if time.monotonic() >= until:
                 raise BadInput(f"Another evaluation is writing to {folder}; choose another folder with --out.")

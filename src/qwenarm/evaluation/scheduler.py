@@ -1,46 +1,73 @@
-"""Jobs go out to workers and what came of them comes in, whoever the workers are.
+"""Sends jobs to workers and receives their results, wherever the workers run.
 
-A worker that dies takes nothing with it: each job that it had in hand is done once more, alone, and recorded as crashed
-if that kills a worker again.
+A worker that dies loses nothing: each job that it had is done once more, by a new worker and alone, and recorded as
+crashed if that worker dies as well.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.evaluation.jobs import Job, JobResult, Message, PolicyFacts, WorkerDied, WorkerFailed, WorkerReady
 from qwenarm.evaluation.ledger import Key, policy_hash
-from qwenarm.evaluation.workers import Crew, Died, Finished, Job, Message, Policies, Ready, Refused
 
 
-def places(jobs: int, workers: int, batch: int) -> int:
-    """How many jobs each worker shall do at once, ``batch`` at most: so few that half of them wait for whoever is done
-    first. Crew and office have to be told the same, for a worker waits until its places are filled.
+class WorkerHandle(Protocol):
+    """A worker as seen from the process that started it."""
+
+    def send(self, job: Job | None) -> None:
+        """Gives it one more job; None says that there are no more."""
+        ...
+
+    def stop(self) -> None:
+        """Ends it at once, whatever it is doing."""
+        ...
+
+
+class Pool(Protocol):
+    """Where workers come from."""
+
+    def start_worker(self) -> WorkerHandle: ...
+
+    def receive(self, workers: Sequence[Any]) -> list[tuple[Any, Message]]:
+        """Waits until at least one of them has sent a message."""
+        ...
+
+
+def batch_per_worker(jobs: int, workers: int, batch: int) -> int:
+    """How many jobs each worker does at once, ``batch`` at most: so few that half of them are left for whichever worker
+    is free first. Pool and scheduler must be told the same number, since a worker waits until its places are filled.
     """
     return max(1, min(batch, jobs // (2 * workers)))
 
 
 @dataclass
-class Office:
-    """Hands jobs to workers, hears of what they finished, and deals with their deaths."""
+class Scheduler:
+    """Keeps ``count`` workers busy with ``batch`` jobs each."""
 
-    crew: Crew
+    pool: Pool
     count: int
     batch: int
-    members: dict[Any, dict[Key, Job]] = field(default_factory=dict)
-    """What each worker was given and has not finished."""
+    assigned: dict[Any, dict[Key, Job]] = field(default_factory=dict)
+    """The unfinished jobs of each worker."""
 
-    def open(self) -> Policies:
-        """Hires everybody; returns what the policies tell of themselves. Raises BadInput when two workers differ."""
-        self.members = {self.crew.hire(): {} for _ in range(self.count)}
-        told: dict[Any, Policies] = {}
-        while len(told) < self.count:
-            for member, message in self.crew.hear([member for member in self.members if member not in told]):
-                told[member] = _policies(message)
-        first, *others = told.values()
+    def start(self) -> PolicyFacts:
+        """Starts all workers; returns what the policies say about themselves.
+
+        Raises:
+            BadInput: A worker cannot begin, or two of them have different models.
+            ModelUnavailable: The model cannot be loaded.
+        """
+        self.assigned = {self.pool.start_worker(): {} for _ in range(self.count)}
+        facts: dict[Any, PolicyFacts] = {}
+        while len(facts) < self.count:
+            for worker, message in self.pool.receive([worker for worker in self.assigned if worker not in facts]):
+                facts[worker] = _facts(message)
+        first, *others = facts.values()
         for other in others:
             if {role: policy_hash(each) for role, each in other.items()} != {
                 role: policy_hash(each) for role, each in first.items()
@@ -48,81 +75,82 @@ class Office:
                 raise BadInput(f"The workers do not have the same model: {first} and {other}.")
         return first
 
-    def play(self, jobs: Iterable[Job]) -> Iterator[Finished | Died]:
-        """What comes of every job, in no particular order; and the deaths in between."""
+    def run(self, jobs: Iterable[Job]) -> Iterator[JobResult | WorkerDied]:
+        """The result of every job, in no particular order, and the deaths of workers."""
         todo, suspects = deque(jobs), deque[Job]()
-        for member in self.members:
-            self._feed(member, todo)
-        while self.members:
-            for member, message in self.crew.hear(list(self.members)):
-                if isinstance(message, Finished):
-                    del self.members[member][message.key]
-                    self._feed(member, todo)
+        for worker in self.assigned:
+            self._assign(worker, todo)
+        while self.assigned:
+            for worker, message in self.pool.receive(list(self.assigned)):
+                if isinstance(message, JobResult):
+                    del self.assigned[worker][message.key]
+                    self._assign(worker, todo)
                     yield message
-                elif isinstance(message, Ready):
-                    self._feed(member, todo)
-                elif isinstance(message, Refused):
+                elif isinstance(message, WorkerReady):
+                    self._assign(worker, todo)
+                elif isinstance(message, WorkerFailed):
                     _raise(message)
-                elif lost := self._bury(member):
-                    suspects += lost
+                elif unfinished := self._remove(worker):
+                    suspects += unfinished
                     yield message
                     if todo:
-                        self.members[self.crew.hire()] = {}
+                        self.assigned[self.pool.start_worker()] = {}
         if todo:
             raise BadInput("All workers have died, and new ones could not begin; what was finished is kept.")
         for job in suspects:
-            yield from self._try_alone(job)
+            yield from self._retry_alone(job)
 
     def close(self) -> None:
-        """Stops everybody, whatever they are doing."""
-        for member in self.members:
-            member.stop()
-        self.members.clear()
+        """Stops all workers, whatever they are doing."""
+        for worker in self.assigned:
+            worker.stop()
+        self.assigned.clear()
 
-    def _feed(self, member: Any, todo: deque[Job]) -> None:
-        """As many jobs as it plays at once and one more, so that it never waits for us."""
-        mine = self.members[member]
+    def _assign(self, worker: Any, todo: deque[Job]) -> None:
+        """Gives a worker as many jobs as it does at once and one more, so that it never waits for the next."""
+        mine = self.assigned[worker]
         while todo and len(mine) <= self.batch:
             job = todo.popleft()
             mine[job.key] = job
-            member.give(job)
+            worker.send(job)
         if not todo:
-            member.give(None)
+            worker.send(None)
 
-    def _bury(self, member: Any) -> list[Job]:
-        """What a worker that has ended leaves undone."""
-        member.stop()
-        return list(self.members.pop(member).values())
+    def _remove(self, worker: Any) -> list[Job]:
+        """The unfinished jobs of a worker that has ended."""
+        worker.stop()
+        return list(self.assigned.pop(worker).values())
 
-    def _try_alone(self, job: Job) -> Iterator[Finished | Died]:
-        """A job that a worker had begun when it died: once more, with nobody else to blame."""
-        member = self.crew.hire()
-        self.members[member] = {}
+    def _retry_alone(self, job: Job) -> Iterator[JobResult | WorkerDied]:
+        """Does a job once more that was under way when its worker died, so that no other job can be the reason."""
+        worker = self.pool.start_worker()
+        self.assigned[worker] = {}
         try:
-            ((_, message),) = self.crew.hear([member])
-            policies = _policies(message)
-            member.give(job)
-            member.give(None)
-            ((_, message),) = self.crew.hear([member])
-            if isinstance(message, Refused):
+            ((_, message),) = self.pool.receive([worker])
+            facts = _facts(message)
+            worker.send(job)
+            worker.send(None)
+            ((_, message),) = self.pool.receive([worker])
+            if isinstance(message, WorkerFailed):
                 _raise(message)
-            if isinstance(message, Died):
+            if isinstance(message, WorkerDied):
                 yield message
-                message = job.crashed(policies, message.reason)
-            if isinstance(message, Finished):
+                message = job.crashed(facts, message.reason)
+            if isinstance(message, JobResult):
                 yield message
         finally:
-            self._bury(member)
+            self._remove(worker)
 
 
-def _policies(message: Message) -> Policies:
-    """What a worker's first word tells. Raises BadInput when it is not the first word of a worker that can begin."""
-    if isinstance(message, Refused):
+def _facts(message: Message) -> PolicyFacts:
+    """What a worker's first message says about the policies. Raises BadInput if the worker could not begin."""
+    if isinstance(message, WorkerFailed):
         _raise(message)
-    if not isinstance(message, Ready):
-        raise BadInput(f"A worker could not begin: {getattr(message, 'reason', message)}.")
+    if not isinstance(message, WorkerReady):
+        hint = 'a script must call it below `if __name__ == "__main__":`'
+        raise BadInput(f"A worker could not begin ({getattr(message, 'reason', message)}); {hint}.")
     return message.policies
 
 
-def _raise(refused: Refused) -> NoReturn:
-    raise (ModelUnavailable if refused.model else BadInput)(refused.reason)
+def _raise(failed: WorkerFailed) -> NoReturn:
+    raise (ModelUnavailable if failed.model else BadInput)(failed.reason)
