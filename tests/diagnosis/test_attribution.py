@@ -9,9 +9,9 @@ from benchmarks.attribution import BREAKAGES, attribute, failed
 from qwenarm.body.objects.spec import make_spec
 from qwenarm.cli.main import main
 from qwenarm.diagnosis import oracle_replacements as replaced
-from qwenarm.diagnosis.attribute import FILE, MODEL_ROLE, failures, findings
+from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE, MODEL_ROLE, failures, findings
 from qwenarm.diagnosis.attribute import attribute as attribute_all
-from qwenarm.diagnosis.find_cause import CRASH, UNCLEAR, Case, find_cause, prompt_hash, recorded
+from qwenarm.diagnosis.find_cause import CRASH, UNCLEAR, Case, find_cause, prompt_hash, recorded_answers
 from qwenarm.diagnosis.ground_truth import GroundTruth, ObjectViews, find_labelled, on_plane
 from qwenarm.diagnosis.ideal_skills import POINT_COUNT, IdealHands
 from qwenarm.diagnosis.oracle_replacements import MODULES, UnlimitedSafety
@@ -224,7 +224,7 @@ def test_the_record_answers_and_nothing_is_asked_twice(tmp_path):
     (episode,) = drive([play(env, make_policy(config, env, 3, backend), RunInfo(config, 3))], backend)
     Trace(tmp_path).append(episode)
     stored = read_at(tmp_path, 0)
-    assert set(recorded(stored)) == set(recorded(episode))
+    assert set(recorded_answers(stored)) == set(recorded_answers(episode))
     asked = []
 
     class Counting:
@@ -234,7 +234,7 @@ def test_the_record_answers_and_nothing_is_asked_twice(tmp_path):
 
     (found,) = drive([find_cause(case_of(stored, backend))], Counting())
     assert found.same and found.tried["nothing"] == str(episode.outcome)
-    assert not set(asked) & set(recorded(stored)) and len(asked) == len(set(asked))
+    assert not set(asked) & set(recorded_answers(stored)) and len(asked) == len(set(asked))
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def test_an_interrupted_attribution_goes_on_and_the_report_reads_it(ledger):
     told = next(first)
     assert (told.done, told.total) == (1, 2)
     first.close()
-    path = ledger / FILE
+    path = ledger / ATTRIBUTION_FILE
     before = path.read_text()
     path.write_text(before + before[:40])  # as if killed in the middle of a line
     rest = list(attribute_all(ledger))
@@ -264,11 +264,21 @@ def test_an_interrupted_attribution_goes_on_and_the_report_reads_it(ledger):
 def test_the_command_tells_the_causes_by_task(ledger, capsys):
     assert main(["attribute", str(ledger)]) == 0
     shown = capsys.readouterr().out
-    assert "plan" in shown and "put" in shown and FILE in shown
+    assert "plan" in shown and "put" in shown and "unchanged" in shown and ATTRIBUTION_FILE in shown
     assert main(["attribute", str(ledger), "--roles", "vlm"]) == 2
 
 
-def test_whose_failures_are_intent(ledger, tmp_path):
+def test_every_line_names_its_perturbation(tmp_path, capsys):
+    list(evaluate(plan(RunConfig(policy="idle"), tasks="put", seeds=1, perturbations="look:2"), tmp_path))
+    told = {each.failed.key.perturbations: str(each) for each in attribute_all(tmp_path)}
+    assert set(told) == {"", "look:2"}
+    assert "look:2" in told["look:2"] and "look" not in told[""]
+    assert main(["attribute", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "look:2" in shown and "unchanged" in shown
+
+
+def test_whose_failures_are_meant(ledger, tmp_path):
     assert {each.role for each in failures(ledger)} == {"idle"}
     with pytest.raises(BadInput, match="idle"):
         list(failures(ledger, [MODEL_ROLE]))

@@ -14,7 +14,7 @@ import pytest
 from tests.deadly import VICTIM
 
 from qwenarm.cli.main import main
-from qwenarm.diagnosis.attribute import FILE, Told, attribute, findings
+from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE, AttributionProgress, attribute, findings
 from qwenarm.diagnosis.find_cause import CRASH
 from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
@@ -27,15 +27,17 @@ DEADLY = "tests.deadly:TASK"
 
 def contents(folder):
     """Key -> bytes of every whole line; no key may stand there twice."""
-    lines = [line for line in (folder / FILE).read_bytes().splitlines(keepends=True) if line.endswith(b"}\n")]
-    found = [(json.dumps(json.loads(line)["key"], sort_keys=True), line) for line in lines]
+    lines = [
+        line for line in (folder / ATTRIBUTION_FILE).read_bytes().splitlines(keepends=True) if line.endswith(b"}\n")
+    ]
+    found = [(json.dumps(json.loads(line)["key"], sort_keys=True), line) for line in lines if line.endswith(b"}\n")]
     assert len(dict(found)) == len(found) == len(findings(folder)), "a finding stands there twice"
     return dict(found)
 
 
 def again(folder, tmp_path):
     """The same ledger, not attributed yet."""
-    return shutil.copytree(folder, tmp_path / "again", ignore=shutil.ignore_patterns(FILE, ledger.LOCK))
+    return shutil.copytree(folder, tmp_path / "again", ignore=shutil.ignore_patterns(ATTRIBUTION_FILE, ledger.LOCK))
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +60,21 @@ def test_two_workers_find_what_one_does_even_if_one_is_killed_once(tmp_path, mon
     events = list(attribute(folder, ["idle", "vlm"], batch=4, workers=2))
     assert contents(folder) == contents(alone) and (tmp_path / "killed").exists()
     assert sum(isinstance(event, WorkerDied) for event in events) == 1
-    assert [event.done for event in events if isinstance(event, Told)] == [1, 2, 3, 4, 5]
+    assert [event.done for event in events if isinstance(event, AttributionProgress)] == [1, 2, 3, 4, 5]
 
 
 def test_interrupted_with_two_workers_it_goes_on_with_one_and_nothing_is_lost_or_doubled(tmp_path, alone):
     folder = again(alone, tmp_path)
     first = attribute(folder, ["vlm"], workers=2)
     told = next(first)
-    assert isinstance(told, Told) and (told.done, told.total) == (1, 4)
+    assert isinstance(told, AttributionProgress) and (told.done, told.total) == (1, 4)
     first.close()
     assert multiprocessing.active_children() == []
-    before = (folder / FILE).read_bytes()
+    before = (folder / ATTRIBUTION_FILE).read_bytes()
     assert before == contents(alone)[next(iter(contents(folder)))]
-    (folder / FILE).write_bytes(before + before[:40])  # as if killed in the middle of a line
+    (folder / ATTRIBUTION_FILE).write_bytes(before + before[:40])  # as if killed in the middle of a line
     rest = list(attribute(folder, ["idle", "vlm"], batch=4))
-    assert [each.done for each in rest] == [2, 3, 4, 5] and (folder / FILE).read_bytes().startswith(before)
+    assert [each.done for each in rest] == [2, 3, 4, 5] and (folder / ATTRIBUTION_FILE).read_bytes().startswith(before)
     assert contents(folder) == contents(alone)
 
 
@@ -85,8 +87,8 @@ def test_a_finding_is_on_the_disk_before_it_is_told(tmp_path, monkeypatch, alone
 
     monkeypatch.setattr(os, "fsync", watched)
     for told in attribute(folder, ["vlm"], batch=2):
-        assert isinstance(told, Told) and told.done == len(synced) == len(findings(folder))
-        assert synced[-1] == (folder / FILE).stat().st_size
+        assert isinstance(told, AttributionProgress) and told.done == len(synced) == len(findings(folder))
+        assert synced[-1] == (folder / ATTRIBUTION_FILE).stat().st_size
 
 
 def test_a_full_disk_is_told_and_leaves_no_half_of_a_line(tmp_path, monkeypatch, alone):
@@ -99,7 +101,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_of_a_line(tmp_path, monkeypatch,
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BadInput, match="No space left"):
         list(attribute(folder, ["vlm"]))
-    assert len(contents(folder)) == 1 and (folder / FILE).read_bytes().endswith(b"}\n")
+    assert len(contents(folder)) == 1 and (folder / ATTRIBUTION_FILE).read_bytes().endswith(b"}\n")
 
 
 def test_nobody_is_asked_to_do_nothing(alone):
@@ -132,7 +134,7 @@ def test_stopped_at_any_moment_the_command_goes_on_where_it_was(tmp_path, alone,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 120
-    while not (folder / FILE).exists():
+    while not (folder / ATTRIBUTION_FILE).exists():
         assert time.monotonic() < until and running.poll() is None
         time.sleep(0.01)
     if how == signal.SIGINT:
@@ -141,9 +143,9 @@ def test_stopped_at_any_moment_the_command_goes_on_where_it_was(tmp_path, alone,
         running.kill()
     _, err = running.communicate(timeout=60)
     assert b"Traceback" not in err and running.returncode == (130 if how == signal.SIGINT else -how)
-    before = (folder / FILE).read_bytes()
+    before = (folder / ATTRIBUTION_FILE).read_bytes()
     assert main(["attribute", str(folder), "--roles", "idle,vlm", "--workers", "2"]) == 0
-    assert (folder / FILE).read_bytes().startswith(before[: before.rfind(b"\n") + 1])
+    assert (folder / ATTRIBUTION_FILE).read_bytes().startswith(before[: before.rfind(b"\n") + 1])
     assert contents(folder) == contents(alone)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from qwenarm.cli.main import main
-from qwenarm.diagnosis.probe import HIT, NONE, OFF, OTHER, Scene, accuracies, check, probe, questions
+from qwenarm.diagnosis.probe import HIT, NONE, OFF, OTHER, ProbedScene, accuracies, check, probe, questions
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import make_env
@@ -23,7 +23,7 @@ FULL = 1000
 def scene():
     env = make_env(RunConfig("put"))
     env.reset(seed=FIRST_SEED)
-    return Scene(env, "put", 1, FIRST_SEED)
+    return ProbedScene(env, "put", 1, FIRST_SEED)
 
 
 def knowing(scene, shift=(0.0, 0.0), label=None, camera="front"):

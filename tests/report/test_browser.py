@@ -11,7 +11,7 @@ import pytest
 from tests.display.test_episode_page import chromium
 from tests.report.made import evaluation, suite
 
-from qwenarm.diagnosis.attribute import FILE as CAUSES
+from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE as CAUSES
 from qwenarm.evaluation.ledger import Key, rows
 from qwenarm.policies import controls
 from qwenarm.report import write_report

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.report.made import TEMPLATE, evaluation, suite
 
-from qwenarm.diagnosis.attribute import FILE as CAUSES
+from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE as CAUSES
 from qwenarm.episode.trace import FILE, pack, read_at, scan
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.ledger import MANIFEST, Key

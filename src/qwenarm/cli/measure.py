@@ -19,7 +19,10 @@ from qwenarm.errors import BadInput
 from qwenarm.registry import foreign_names, only_allowed, split_names
 
 if TYPE_CHECKING:
-    from qwenarm.diagnosis.probe import Accuracy, Answer
+    from collections.abc import Mapping
+
+    from qwenarm.diagnosis.probe import PointingAccuracy, PointingAnswer
+    from qwenarm.evaluation.ledger import Key
 
 
 def eval_(
@@ -142,7 +145,7 @@ def attribute(
 
     Example: qwenarm attribute runs/quick-v1 --roles vlm,oracle
     """
-    from qwenarm.diagnosis.attribute import FILE, findings
+    from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE, findings
     from qwenarm.diagnosis.attribute import attribute as attributed
     from qwenarm.display.progress import tell_death, telling
     from qwenarm.evaluation.jobs import WorkerDied
@@ -157,29 +160,29 @@ def attribute(
                 continue
             tell(f"{each.done} of {each.total} failed episodes", each.done, each.total)
             if not out.is_terminal:
-                key = each.failed.key
-                out.print(f"{key.task} {key.seed} {each.failed.role}: {each.line['cause']}", style="dim", markup=False)
+                out.print(str(each), style="dim", markup=False)
     problems: list[str] = []
-    lines = list(findings(run, problems).values())
+    found = findings(run, problems)
     for problem in problems:
         out.print(problem, style="yellow", markup=False)
-    out.print(causes_table(lines) if lines else "No episode has failed.")
-    out.print(f"causes  {run / FILE}")
+    out.print(causes_table(found) if found else "No episode has failed.")
+    out.print(f"causes  {run / ATTRIBUTION_FILE}")
     return 0
 
 
-def causes_table(lines: list[dict[str, Any]]) -> Table:
-    """How often each cause was found, by task and level. Ties count for the first cause."""
-    from qwenarm.diagnosis.attribute import counted
+def causes_table(found: Mapping[Key, Mapping[str, Any]]) -> Table:
+    """How often each cause was found, by task, level and perturbation. Ties count for the first cause."""
+    from qwenarm.diagnosis.attribute import count_causes
 
-    counts = counted(lines)
+    counts = count_causes(found)
     total: Counter[str] = sum(counts.values(), Counter())
     names = sorted(total, key=lambda name: (-total[name], name))
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for column in ("task", "level", "failed", *names):
-        table.add_column(column, justify="left" if column == "task" else "right")
-    for (task, level), row in counts.items():
-        table.add_row(task, str(level), str(sum(row.values())), *(str(row[name] or "–") for name in names))
+    for column in ("task", "level", "perturbation", "failed", *names):
+        table.add_column(column, justify="left" if column in ("task", "perturbation") else "right")
+    for (task, level, perturbations), row in counts.items():
+        numbers = (str(row[name] or "–") for name in names)
+        table.add_row(task, str(level), perturbations or "unchanged", str(sum(row.values())), *numbers)
     return table
 
 
@@ -212,7 +215,7 @@ def probe(
     cells = [(name, level) for name in tasks]
     probing.check(cells, views)
     backend = open_model(model)
-    answers: list[Answer] = []
+    answers: list[PointingAnswer] = []
     scenes = len(cells) * seeds * len(views or backend.preset.cameras)
     with telling(out) as tell:
         for answer in probing.probe(backend, cells, seeds, views, batch):
@@ -230,7 +233,7 @@ def probe(
     return 0
 
 
-def accuracy_table(found: list[Accuracy]) -> Table:
+def accuracy_table(found: list[PointingAccuracy]) -> Table:
     """One row per group: hits with their interval, kinds of misses, distances."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")

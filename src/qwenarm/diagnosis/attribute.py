@@ -1,34 +1,34 @@
-"""Why episodes failed: every failed episode of a ledger is played again with one module in the place of the oracle's.
+"""Attributes the failed episodes of a ledger to causes, by counterfactual replays (see ``find_cause.py``).
 
-What is found is kept beside the ledger, one fsynced line for each episode; an interrupted run goes on::
+Findings are kept beside the ledger, one synced line for each episode, so an interrupted run goes on::
 
     attribution.jsonl    {"key": {...}, "cause": "perception", "also": ["control"], "why": "turn 1: ...",
                           "tried": {"nothing": "failure", "perception": "success", ...}, "same": true}
 
-key: that of the episode in the ledger. The other fields are those of ``causes.Finding``. Modules and how each is
-replaced (see ``replaced.py`` and ``hands.py``):
+``key`` is that of the episode in the ledger; the other fields are those of ``find_cause.Finding``. The modules, and how
+each is replaced by the oracle's (see ``oracle_replacements.py`` and ``ideal_skills.py``):
 
     format      an unreadable answer becomes the oracle's call
-    perception  a point that is off the thing that its label names is put onto it
+    perception  a point that misses what its label names is put onto it
     plan        every call becomes the oracle's, with the policy's own points
     safety      nothing is clamped
     control     skills always succeed: what is pointed at is grasped, what is held comes to where it is pointed
     time        the world waits for decisions, and there are four times as many turns
 
-What a policy says of the scene in words (a count, a verdict) belongs to its plan.
+What a policy says about the scene in words (a count, a verdict) belongs to its plan.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwenarm.diagnosis.workers import Failed, Found, Replays
+from qwenarm.diagnosis.workers import Attributed, AttributionConfig, FailedEpisode
 from qwenarm.episode.jsonl import append_line, read_jsonl
 from qwenarm.episode.trace import read_at, scan
 from qwenarm.errors import BadInput
@@ -39,35 +39,50 @@ from qwenarm.evaluation.local_workers import LocalPool
 from qwenarm.evaluation.scheduler import Scheduler, batch_per_worker
 from qwenarm.types import Outcome
 
-FILE = "attribution.jsonl"
+ATTRIBUTION_FILE = "attribution.jsonl"
 MODEL_ROLE = "vlm"
 
 
 @dataclass(frozen=True)
-class Told:
-    """One episode is done. done, total: of those that were asked for, earlier runs included."""
+class AttributionProgress:
+    """One more episode is attributed."""
 
-    failed: Failed
-    line: dict[str, Any]
-    done: int
+    failed: FailedEpisode
+    line: dict[str, Any]  # as it is stored
+    done: int  # of those that were asked for, earlier runs included
     total: int
+
+    def __str__(self) -> str:
+        """ "put level 2 seed 1000003 look:2, vlm: perception"."""
+        key = self.failed.key
+        scene = " ".join(filter(None, (f"{key.task} level {key.level} seed {key.seed}", key.perturbations)))
+        return f"{scene}, {self.failed.role}: {self.line['cause']}"
 
 
 def attribute(
     folder: Path, roles: Sequence[str] = (), batch: int = 1, workers: int = 1
-) -> Generator[Told | WorkerDied, None, None]:
-    """Attributes what has not been attributed yet; tells of each episode as it is stored, and of workers that died.
+) -> Generator[AttributionProgress | WorkerDied, None, None]:
+    """Attributes what has not been attributed yet. Closing the generator, or Ctrl-C, stops it and its workers.
 
-    roles: whose failures; by default the model's, and if none played, everybody's. batch: episodes in lockstep, their
-    prompts answered together. workers: processes; whatever their number, the same is found. Stopping it (``close``,
-    Ctrl-C) stops them. Raises BadInput where there is no ledger or no such role or no room, ModelUnavailable.
+    Args:
+        folder: Of the ledger.
+        roles: Whose failures; by default the model's, and if no model played, everybody's.
+        batch: Episodes in lockstep, with their prompts answered together.
+        workers: Number of processes; the findings do not depend on it.
+
+    Yields:
+        Progress after each episode that is stored, and workers that died.
+
+    Raises:
+        BadInput: There is no ledger or no such role, or a line cannot be written.
+        ModelUnavailable: The model cannot be opened.
     """
     if workers < 1 or batch < 1:
         raise BadInput("--workers and --batch must be at least 1.")
     with ledger.locked(folder):
         wanted = list(failures(folder, roles))
         there = findings(folder)
-        todo: dict[str, list[Failed]] = defaultdict(list)
+        todo: dict[str, list[FailedEpisode]] = defaultdict(list)
         for each in wanted:
             if each.key not in there:
                 todo[each.model].append(each)
@@ -75,44 +90,44 @@ def attribute(
         for group in todo.values():
             with closing(_replayed(folder, group, batch, workers)) as events:
                 for event in events:
-                    if isinstance(event, Found):
+                    if isinstance(event, Attributed):
                         _store(folder, event.line)
                         done += 1
-                        yield Told(event.failed, event.line, done, len(wanted))
+                        yield AttributionProgress(event.failed, event.line, done, len(wanted))
                     elif isinstance(event, WorkerDied):
                         yield event
 
 
 def _replayed(
-    folder: Path, group: Sequence[Failed], batch: int, workers: int
+    folder: Path, group: Sequence[FailedEpisode], batch: int, workers: int
 ) -> Generator[JobResult | WorkerDied, None, None]:
-    """What is found out about the failures of one model. One worker is this process itself."""
+    """The findings about the failures of one model. A single worker is this process itself."""
     config, roles = read_at(folder, group[0].offset).run.config, tuple(sorted({each.role for each in group}))
     if workers == 1:
-        yield from Replays(config, roles, batch, folder=folder).make_worker().work(group)
+        yield from AttributionConfig(config, roles, batch, folder=folder).make_worker().work(group)
         return
     workers = min(workers, len(group))
     batch = batch_per_worker(len(group), workers, batch)
-    setting = Replays(config, roles, batch, folder=folder)
-    with closing(Scheduler(LocalPool(setting), workers, batch)) as scheduler:
+    worker_config = AttributionConfig(config, roles, batch, folder=folder)
+    with closing(Scheduler(LocalPool(worker_config), workers, batch)) as scheduler:
         scheduler.start()
         yield from scheduler.run(group)
 
 
 def _store(folder: Path, line: dict[str, Any]) -> None:
     try:
-        append_line(folder / FILE, json.dumps(line) + "\n")
+        append_line(folder / ATTRIBUTION_FILE, json.dumps(line) + "\n")
     except OSError as error:
         raise BadInput(f"Cannot write to {folder}: {error.strerror}; what was found before is kept.") from error
 
 
-def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[Failed]:
+def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[FailedEpisode]:
     """The failed episodes of a ledger, each once. Raises BadInput as ``attribute`` does."""
-    found = dict[Key, tuple[Failed, bool]]()
+    found = dict[Key, tuple[FailedEpisode, bool]]()
     for line, head in scan(folder):
         if head.run.suite:
             config, key = head.run.config, Key.of(head.run)
-            failed = Failed(key, config.policy, config.model, line.offset)
+            failed = FailedEpisode(key, config.policy, config.model, line.offset)
             found.setdefault(key, (failed, head.outcome != Outcome.SUCCESS))
     if not found:
         raise BadInput(f"{folder} holds no episode that `qwenarm eval` has played.")
@@ -124,8 +139,8 @@ def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[Failed]:
 
 
 def findings(folder: Path, problems: list[str] | None = None) -> dict[Key, dict[str, Any]]:
-    """The lines of attribution.jsonl by the keys of their episodes. problems: as for ``jsonl.read_jsonl``."""
-    return dict(found for _, found in read_jsonl(folder / FILE, _finding, problems))
+    """The lines of attribution.jsonl by the keys of their episodes. ``problems``: see ``jsonl.read_jsonl``."""
+    return dict(found for _, found in read_jsonl(folder / ATTRIBUTION_FILE, _finding, problems))
 
 
 def _finding(line: bytes) -> tuple[Key, dict[str, Any]]:
@@ -136,9 +151,9 @@ def _finding(line: bytes) -> tuple[Key, dict[str, Any]]:
     return Key(**data["key"]), data
 
 
-def counted(lines: Iterable[dict[str, Any]]) -> dict[tuple[str, int], Counter[str]]:
-    """How often each cause was named, by task and level."""
-    counts: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
-    for line in lines:
-        counts[line["key"]["task"], line["key"]["level"]][line["cause"]] += 1
+def count_causes(keys_and_lines: Mapping[Key, Mapping[str, Any]]) -> dict[tuple[str, int, str], Counter[str]]:
+    """How often each cause was found, by task, level and perturbations ("" for unchanged scenes)."""
+    counts: dict[tuple[str, int, str], Counter[str]] = defaultdict(Counter)
+    for key, line in keys_and_lines.items():
+        counts[key.task, key.level, key.perturbations][line["cause"]] += 1
     return dict(sorted(counts.items()))

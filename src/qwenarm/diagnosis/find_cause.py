@@ -1,8 +1,19 @@
-"""Which part an episode failed by: it is played again with one module after the other replaced by the oracle's.
+"""Which module an episode failed by: counterfactual replays, with one module after another replaced by the oracle's.
 
-The first replacement that turns failure into success names the cause. Others that do so as well are ties; where none
-does, pairs are tried, which are interactions; where not even all together help, the task itself is unclear. A module
-that never went otherwise than the oracle's in a replay need not be replaced in it: the outcome is known.
+How it works, for one failed episode:
+
+1. It is played again unchanged. The model's answers are taken from the record, so the same happens as before. If it
+   succeeds now, the failure cannot be repeated, and nothing else can be said.
+2. It is played again six times, each time with one module (see ``oracle_replacements.MODULES``) replaced. The first
+   replacement that turns failure into success is the cause; others that do so as well are ties.
+3. If none does, pairs of modules are replaced: interactions. If no pair does, all are replaced together: then several
+   modules failed, or, if even that is no success, the task itself is unclear.
+
+After a replacement the model may see scenes that are not in the record. What it answers there is remembered as well,
+so that every replay hears the same answer to the same prompt.
+
+Most replays need not be played. Every replay notes which modules did anything else than the oracle's would have done.
+A module that never did could be replaced without any difference, so the outcome is known already.
 """
 
 from __future__ import annotations
@@ -33,19 +44,19 @@ if TYPE_CHECKING:
     from qwenarm.mind.vlm_policy import Policy
 
 UNCLEAR = "task unclear"
-"""Nobody can judge it, or not even the oracle with ideal skills and unlimited time succeeds."""
+"""Nobody can judge it, or not even the oracle with ideal skills and more time succeeds."""
 SEVERAL = "several"
 """No pair of replacements is enough, but all together are."""
 CRASH = "crash"
-"""The episode crashed, or a replay with nothing or with everything replaced: no decision and no motion is to blame."""
+"""The episode crashed, or a replay with nothing or with everything replaced did."""
 NOT_REPEATED = "not repeated"
-"""Played again unchanged it succeeds: the model, or the wall clock, does not do the same twice."""
-NOTHING = "nothing"
+"""The unchanged replay succeeds: the model, or the clock on the wall, does not do the same twice."""
+NO_MODULE = "nothing"
 """The name of the replay in which nothing is replaced."""
 
 Modules = frozenset[str]
-Memory = dict[str, Completion]
-"""What was answered to a prompt, by the prompt's hash."""
+AnswerMemory = dict[str, Completion]
+"""What was answered to a prompt, by ``prompt_hash``."""
 
 
 @dataclass(frozen=True)
@@ -59,22 +70,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """Why an episode failed.
+    """Why an episode failed."""
 
-    cause: a module, two of them ("perception+plan"), SEVERAL, UNCLEAR, CRASH or NOT_REPEATED. also: other replacements,
-    as small, that would have done. why: what the module did, in one sentence. tried: replacement -> outcome. same:
-    whether the unchanged replay ended in the recorded state, bit for bit.
-    """
-
-    cause: str
-    also: tuple[str, ...] = ()
-    why: str = ""
-    tried: Mapping[str, str] = field(default_factory=dict)
-    same: bool = True
+    cause: str  # a module, two of them ("perception+plan"), SEVERAL, UNCLEAR, CRASH or NOT_REPEATED
+    also: tuple[str, ...] = ()  # other replacements, equally small, that would have helped
+    why: str = ""  # what the module did, in one sentence
+    tried: Mapping[str, str] = field(default_factory=dict)  # outcome by replacement
+    same: bool = True  # whether the unchanged replay ended in the recorded state, bit for bit
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Replay:
     """One replay."""
 
     outcome: Outcome
@@ -87,24 +93,22 @@ class _Run:
         return self.outcome is Outcome.SUCCESS
 
 
-Asking = Generator[Prompt, Completion, Finding]
-
-
 def spelled(modules: Collection[str]) -> str:
-    """ "perception+plan", in the order in which modules are tried."""
-    return "+".join(module for module in MODULES if module in modules) or NOTHING
+    """ "perception+plan", in the order of MODULES."""
+    return "+".join(module for module in MODULES if module in modules) or NO_MODULE
 
 
-def find_cause(case: Case) -> Asking:
-    """Yields the prompts that the replays need answered, as an episode does, and returns what it found.
+def find_cause(case: Case) -> Generator[Prompt, Completion, Finding]:
+    """Replays a failed episode until its cause is known.
 
-    Prompts that stand in the record are answered from it, and each other one is asked once: all replays hear the same.
+    A generator, like an episode: it yields the prompts that are not answered yet, each of them once, and returns the
+    finding. So many of them can be driven together.
     """
     if case.episode.outcome is Outcome.CRASHED:
         return Finding(CRASH, why=_last_line(case.episode.detail))
     if case.episode.outcome is Outcome.UNJUDGED:
         return Finding(UNCLEAR, why="The instruction could not be read as a goal.")
-    replays = _Replays(case)
+    replays = _ReplaySet(case)
     base = yield from replays.run(frozenset())
     same = base.final_hash == case.episode.final_hash
     if base.success:
@@ -130,33 +134,30 @@ def _last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2]
 
 
-class _Replays:
+class _ReplaySet:
     """The replays of one episode, none of them played twice."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.memory = recorded(case.episode)
-        self.runs: dict[Modules, _Run] = {}
+        self.memory = recorded_answers(case.episode)
+        self.runs: dict[Modules, _Replay] = {}
 
     def tried(self) -> dict[str, str]:
-        """The outcome of every replay so far, those included that need not be played."""
+        """The outcome of each replay so far, known ones included."""
         return {spelled(modules): str(run.outcome) for modules, run in self.runs.items()}
 
     def successes(self, size: int) -> list[str]:
-        """The replacements of so many modules that helped."""
+        """The replacements of so many modules that led to success."""
         return [spelled(modules) for modules, run in self.runs.items() if len(modules) == size and run.success]
 
-    def run(self, modules: Modules) -> Generator[Prompt, Completion, _Run]:
-        known = (self.runs[less] for less in self.runs if less < modules and self._enough(less, modules))
-        found = next(known, None)
-        self.runs[modules] = found if found else (yield from self._play(modules))
+    def run(self, modules: Modules) -> Generator[Prompt, Completion, _Replay]:
+        """The replay with these modules replaced, which is played only if its outcome is not known."""
+        same = (run for fewer, run in self.runs.items() if fewer < modules and not _would_change(run, modules - fewer))
+        known = next(same, None)
+        self.runs[modules] = known if known else (yield from self._play(modules))
         return self.runs[modules]
 
-    def _enough(self, less: Modules, modules: Modules) -> bool:
-        """Would replacing the rest as well have changed nothing in that replay? Control always changes something."""
-        return all(module not in self.runs[less].notes for module in modules - less)
-
-    def _play(self, modules: Modules) -> Generator[Prompt, Completion, _Run]:
+    def _play(self, modules: Modules) -> Generator[Prompt, Completion, _Replay]:
         notes, episode = ModuleNotes(), self.case.episode
         env = self.case.env()
         try:
@@ -165,15 +166,20 @@ class _Replays:
             config = replace(config, clock="paused") if TIME in modules else config
             act = IdealHands() if CONTROL in modules else None
             world = cast("ArmEnv", AdjustedWorld(env, modules))
-            again = yield from remembered(play(world, policy, RunInfo(config, episode.seed), act=act), self.memory)
+            again = yield from with_memory(play(world, policy, RunInfo(config, episode.seed), act=act), self.memory)
         finally:
             env.close()
-        _note_the_rest(notes, again)
-        return _Run(again.outcome, notes, again.final_hash, again.detail)
+        _note_control_safety_time(notes, again)
+        return _Replay(again.outcome, notes, again.final_hash, again.detail)
 
 
-def _note_the_rest(notes: ModuleNotes, again: Episode) -> None:
-    """What no policy can see: control, clamps and time."""
+def _would_change(run: _Replay, modules: Modules) -> bool:
+    """Would replacing these as well have made a difference? Control always does."""
+    return any(module in run.notes for module in modules)
+
+
+def _note_control_safety_time(notes: ModuleNotes, again: Episode) -> None:
+    """Notes what these modules did; the others are noted by the policy."""
     for turn in again.turns:
         for call, result in zip(turn.decision.calls, turn.results, strict=False):
             if not result.ok:
@@ -181,31 +187,31 @@ def _note_the_rest(notes: ModuleNotes, again: Episode) -> None:
         if turn.clamps:
             notes.add(SAFETY, f"turn {turn.index + 1}: {', '.join(sorted(turn.clamps))}")
     if again.turns and CONTROL not in notes:
-        notes.add(CONTROL, "every call went well in the skill's own view")
+        notes.add(CONTROL, "every call reported success")
     if (clock := again.run.config.clock) != "paused":
         notes.add(TIME, f"the clock was {clock}")
     if again.outcome is Outcome.OUT_OF_TURNS:
         notes.add(TIME, f"all {len(again.turns)} turns were used")
 
 
-def recorded(episode: Episode) -> Memory:
-    """What a model said in an episode, by the prompts that it was asked."""
+def recorded_answers(episode: Episode) -> AnswerMemory:
+    """What a model answered in an episode."""
     pairs = (pair for turn in episode.turns for pair in zip(turn.prompts, turn.completions, strict=False))
     return {prompt_hash(prompt): completion for prompt, completion in pairs}
 
 
 def prompt_hash(prompt: Prompt) -> str:
-    """sha256 over all of a prompt, the same before and after it was stored."""
-    told: list[Any] = [prompt.messages, prompt.tools, prompt.max_tokens, prompt.max_calls]
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    """sha256 over everything in a prompt; storing and reading it does not change it."""
+    parts: list[Any] = [prompt.messages, prompt.tools, prompt.max_tokens, prompt.max_calls]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for image in prompt.images:
         digest.update(repr(image.shape).encode() + image.tobytes())
     return digest.hexdigest()
 
 
-def remembered(player: Play, memory: Memory) -> Play:
-    """The same episode, its prompts answered from memory where they can be; other answers are remembered."""
-    step = partial(next, player)
+def with_memory(episode: Play, memory: AnswerMemory) -> Play:
+    """The same generator, but prompts in memory are answered from it, and new answers are put into it."""
+    step = partial(next, episode)
     while True:
         try:
             prompt = step()
@@ -215,7 +221,7 @@ def remembered(player: Play, memory: Memory) -> Play:
         if key not in memory:
             try:
                 memory[key] = yield prompt
-            except Exception as error:  # no answer: the episode's own affair
-                step = partial(player.throw, error)
+            except Exception as error:  # there is no answer: the episode has to deal with that
+                step = partial(episode.throw, error)
                 continue
-        step = partial(player.send, memory[key])
+        step = partial(episode.send, memory[key])

@@ -1,13 +1,13 @@
-"""Pointing alone: how often, and how nearly, a model points at what it is told of. No arm moves.
+"""Pointing alone: how often, and how precisely, a model points at what it is told about. No arm moves.
 
-A model is asked in the form that it is asked in an episode, with its own preset, in plain words: "put the red cube in
-the blue bowl". With empty hands the right answer picks the one, so its point should lie on it; with the one in the hand
-(and out of the picture) it places at the other. So every thing of a scene is asked for once, containers as places. A
-point hits if the segmentation of the frame shows the thing there, or something inside of it if it is a container.
+The model is asked for its first decision, just as in an episode, with its own preset and the plain instruction "put the
+red cube in the blue bowl". With an empty hand it should pick the cube, so its point should lie on the cube. With the
+cube in the hand (and out of the picture) it should place it at the bowl. In this way every object of a scene is asked
+for once. A point hits if the segmentation shows the object there, or something inside of it if it is a container.
 
-Misses have a kind: "off" (the right thing is named, the point is not on it), "other" (another thing is named) and
-"none" (no such call, or no readable one). Distances are from the middle of what is seen of the thing, in pixels of the
-model's frame and in cm across the world at the thing's height; they are measured wherever there is a point.
+A miss is "off" (the right object is named, but the point is not on it), "other" (another object is named) or "none" (no
+such call, or none that can be read). Distances are measured wherever there is a point, from the middle of what is seen
+of the object: in pixels of the model's frame, and in cm across the world at the object's height.
 """
 
 from __future__ import annotations
@@ -41,82 +41,90 @@ if TYPE_CHECKING:
     from qwenarm.mind.backends import Backend
 
 KINDS = HIT, OFF, OTHER, NONE = ("hit", "off", "other", "none")
-SIZES = ((0.006, "small: below 0.6 % of the picture"), (0.012, "medium"), (1.0, "large: above 1.2 %"))
-"""Of what is seen of a thing: shares of the picture, and their names."""
-LEAST = 20
-"""What shows fewer pixels than this in the truth's picture is not asked for."""
+SIZE_CLASSES = ((0.006, "small: below 0.6 % of the picture"), (0.012, "medium"), (1.0, "large: above 1.2 %"))
+"""Classes of objects by the share of the picture that shows them: upper limits, and names."""
+MIN_VISIBLE_PIXELS = 20
+"""Objects of which fewer pixels are visible are not asked for."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """One thing of one scene. what: its id; held: the id of what is in the hand then, or "". other: the second thing of
-    the words. share: of the picture that shows it.
-    """
+class PointingQuestion:
+    """One object of one scene, seen by one camera."""
 
     task: str
     level: int
     seed: int
     camera: str
-    what: str
-    other: str
-    held: str
-    share: float
+    what: str  # object id
+    other: str  # id of the second object in the instruction
+    held: str  # id of the object in the hand, or ""
+    share: float  # of the picture that shows it
 
     @property
     def skill(self) -> str:
+        """The call that should come."""
         return "place" if self.held else "pick"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """How it was answered. px, cm: from the middle of the thing, None without a point."""
+class PointingAnswer:
+    """How a question was answered."""
 
-    question: Question
-    kind: str
-    px: float | None = None
+    question: PointingQuestion
+    kind: str  # one of KINDS
+    px: float | None = None  # distance from the middle of the object
     cm: float | None = None
-    point: tuple[float, float] | None = None
+    point: tuple[float, float] | None = None  # (u, v)
     said: str = ""
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Of a group of answers. low, high: the 95 % Wilson interval of the hit rate. px, cm: (median, 90th percentile), or
-    None if there was no point.
-    """
+class PointingAccuracy:
+    """The accuracy of a group of answers."""
 
     name: str
     n: int
     hits: int
-    low: float
+    low: float  # 95 % Wilson interval of the hit rate
     high: float
     kinds: dict[str, int]
-    px: tuple[float, float] | None
+    px: tuple[float, float] | None  # median and 90th percentile
     cm: tuple[float, float] | None
 
 
 def check(cells: Sequence[tuple[str, int]], cameras: Sequence[str] = ()) -> None:
-    """Raises UnknownName and BadInput for what does not exist, before a model is loaded."""
+    """Raises UnknownName or BadInput for tasks, levels and cameras that do not exist, before a model is loaded."""
     for task, level in cells:
         make_env(RunConfig(task, level, cameras=",".join(cameras))).close()
 
 
 def probe(
     backend: Backend, cells: Sequence[tuple[str, int]], seeds: int, cameras: Sequence[str] = (), batch: int = 8
-) -> Iterator[Answer]:
-    """The answers as they come. cells: (task, level) pairs, each with its first ``seeds`` evaluation seeds. cameras: by
-    default those of the model's preset. batch: questions about one scene that are asked together.
+) -> Iterator[PointingAnswer]:
+    """Asks about every object of every scene.
+
+    Args:
+        backend: The model.
+        cells: (task, level) pairs.
+        seeds: How many of the first evaluation seeds are played of each.
+        cameras: Tested one by one; by default those of the model's preset.
+        batch: Questions about one scene that are asked together.
+
+    Yields:
+        The answers as they come.
     """
     chosen = ",".join(cameras)
     for camera in shown(backend.preset, chosen).cameras:
         policy = VlmPolicy(backend, specs(), replace(backend.preset, cameras=(camera,)), "step")
         for task, level in cells:
             for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-                scene = Scene(make_env(RunConfig(task, level, cameras=chosen)), task, level, seed)
+                scene = ProbedScene(make_env(RunConfig(task, level, cameras=chosen)), task, level, seed)
                 yield from _probed(scene, camera, policy, backend, batch)
 
 
-def _probed(scene: Scene, camera: str, policy: VlmPolicy, backend: Backend, batch: int) -> Iterator[Answer]:
+def _probed(
+    scene: ProbedScene, camera: str, policy: VlmPolicy, backend: Backend, batch: int
+) -> Iterator[PointingAnswer]:
     scene.env.reset(seed=scene.seed)
     try:
         asking = (_ask(scene, question, policy) for question in questions(scene, camera))
@@ -126,8 +134,8 @@ def _probed(scene: Scene, camera: str, policy: VlmPolicy, backend: Backend, batc
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One environment. It is shared by its questions, each of which leaves it as it was."""
+class ProbedScene:
+    """An environment after its reset. Its questions share it, and leave it as it was."""
 
     env: ArmEnv
     task: str
@@ -135,24 +143,24 @@ class Scene:
     seed: int
 
 
-def questions(scene: Scene, camera: str) -> Iterator[Question]:
-    """One for each thing whose label no other thing has, that the camera sees, and for which there is a second one."""
+def questions(scene: ProbedScene, camera: str) -> Iterator[PointingQuestion]:
+    """One for each object that the camera sees, whose label is unique, and for which there is a partner."""
     body = scene.env.body
     seen = body.segmentation(camera, MASK_SIZE)
     shown = {p.spec.id: int((seen == index).sum()) for index, p in enumerate(body.scene.objects)}
-    things = [p.spec for p in body.scene.objects if shown[p.spec.id] >= LEAST]
+    things = [p.spec for p in body.scene.objects if shown[p.spec.id] >= MIN_VISIBLE_PIXELS]
     labels = [spec.label for spec in things]
     unique = [spec for spec in things if labels.count(spec.label) == 1]
     for spec in unique:
-        other = _second(spec, unique)
+        other = _partner(spec, unique)
         if other is not None:
             held = other.id if spec.container else ""
             share = shown[spec.id] / seen.size
-            yield Question(scene.task, scene.level, scene.seed, camera, spec.id, other.id, held, share)
+            yield PointingQuestion(scene.task, scene.level, scene.seed, camera, spec.id, other.id, held, share)
 
 
-def _second(spec: ObjectSpec, things: Sequence[ObjectSpec]) -> ObjectSpec | None:
-    """For a container something to put into it; for anything else where to put it."""
+def _partner(spec: ObjectSpec, things: Sequence[ObjectSpec]) -> ObjectSpec | None:
+    """For a container an object to put into it; for any other object a place to put it."""
     if spec.container:
         return next((other for other in things if other.graspable), None)
     places = [other for other in things if other.container]
@@ -160,16 +168,18 @@ def _second(spec: ObjectSpec, things: Sequence[ObjectSpec]) -> ObjectSpec | None
     return next(iter(places), None)
 
 
-def _ask(scene: Scene, question: Question, policy: VlmPolicy) -> Generator[Prompt, Completion, Answer]:
-    obs, history, aim = _shown(scene, question, policy)
+def _ask(
+    scene: ProbedScene, question: PointingQuestion, policy: VlmPolicy
+) -> Generator[Prompt, Completion, PointingAnswer]:
+    obs, history, truth = _stage(scene, question, policy)
     decision = yield from policy.decide(obs, history)
-    return _judged(aim, question, decision, policy.frame_size)
+    return _judge(truth, question, decision, policy.frame_size)
 
 
-class _Aim:
-    """What is really to be seen while a question is asked; the next one may hide something else."""
+class _QuestionTruth:
+    """What is really visible while a question is asked. The next question may hide another object."""
 
-    def __init__(self, body: Body, question: Question) -> None:
+    def __init__(self, body: Body, question: PointingQuestion) -> None:
         self.body, state = body, body.state()
         self.specs = [placement.spec for placement in body.scene.objects]
         self.middle = oracle_point(body, question.what, question.camera)
@@ -178,15 +188,17 @@ class _Aim:
         self.views = ObjectViews(body)
         self.views.draw(question.camera)
 
-    def off_m(self, point: ImagePoint) -> float:
-        """From the middle, at the thing's height."""
+    def error_m(self, point: ImagePoint) -> float:
+        """Distance in metres from the middle of the object, at its height."""
         assert self.middle is not None
         away = on_plane(self.body, point, self.height) - on_plane(self.body, self.middle, self.height)
         return float(np.linalg.norm(away))
 
 
-def _shown(scene: Scene, question: Question, policy: VlmPolicy) -> tuple[Observation, tuple[Turn, ...], _Aim]:
-    """What the model sees and is told; what is held is out of the picture."""
+def _stage(
+    scene: ProbedScene, question: PointingQuestion, policy: VlmPolicy
+) -> tuple[Observation, tuple[Turn, ...], _QuestionTruth]:
+    """What the model sees and is told. What is in the hand is hidden from the cameras."""
     env, body = scene.env, scene.env.body
     a, b = (question.held or question.what), (question.what if question.held else question.other)
     words = plain_put(body.scene.spec(a), body.scene.spec(b))
@@ -195,71 +207,74 @@ def _shown(scene: Scene, question: Question, policy: VlmPolicy) -> tuple[Observa
         if question.held:
             _hide(body, question.held)
         obs = replace(observe(env, policy), instruction=words)
-        aim = _Aim(body, question)
+        truth = _QuestionTruth(body, question)
     finally:
         body.data.qpos[:] = before
         mujoco.mj_kinematics(body.model, body.data)
     if not question.held:
-        return obs, (), aim
+        return obs, (), truth
     picked = SkillCall("pick", {"at": ImagePoint(0.5, 0.5, body.scene.spec(a).label, question.camera)})
     turn = Turn(0, obs, Decision((picked,)), (SkillResult(True),))
-    return replace(obs, proprio=replace(obs.proprio, holding=True)), (turn,), aim
+    return replace(obs, proprio=replace(obs.proprio, holding=True)), (turn,), truth
 
 
 def _hide(body: Body, name: str) -> None:
-    """Out of every camera's sight, until the joints are set back."""
+    """Moves an object below the table, until the joints are set back."""
     body.data.qpos[body.model.joint(name).qposadr[0] + 2] = -5.0
     mujoco.mj_kinematics(body.model, body.data)
 
 
-def _judged(aim: _Aim, question: Question, decision: Decision, size: tuple[int, int]) -> Answer:
+def _judge(
+    truth: _QuestionTruth, question: PointingQuestion, decision: Decision, size: tuple[int, int]
+) -> PointingAnswer:
     call = decision.calls[0] if decision.calls else None
     point = call.args.get("at") if call else None
     said = decision.error or (f"{call.name} {getattr(point, 'label', '')}".strip() if call else "nothing")
-    if call is None or call.name != question.skill or not isinstance(point, ImagePoint) or aim.middle is None:
-        return Answer(question, NONE, said=str(said))
+    if call is None or call.name != question.skill or not isinstance(point, ImagePoint) or truth.middle is None:
+        return PointingAnswer(question, NONE, said=str(said))
     point = replace(point, camera=question.camera)
-    px = float(np.hypot((point.u - aim.middle.u) * size[1], (point.v - aim.middle.v) * size[0]))
-    meant = find_labelled(point.label, aim.specs)
-    kind = HIT if aim.views.object_at(point) in aim.right else OFF
+    px = float(np.hypot((point.u - truth.middle.u) * size[1], (point.v - truth.middle.v) * size[0]))
+    meant = find_labelled(point.label, truth.specs)
+    kind = HIT if truth.views.object_at(point) in truth.right else OFF
     if meant and question.what not in meant:
         kind = OTHER
-    return Answer(question, kind, px, 100 * aim.off_m(point), (point.u, point.v), str(said))
+    return PointingAnswer(question, kind, px, 100 * truth.error_m(point), (point.u, point.v), str(said))
 
 
-def accuracies(answers: Sequence[Answer]) -> list[Accuracy]:
-    """All together first, then by task family, by skill, by apparent size and by camera."""
-    groups: dict[str, list[Answer]] = {"all": list(answers)}
-    by: tuple[Callable[[Question], str], ...] = (
+def accuracies(answers: Sequence[PointingAnswer]) -> list[PointingAccuracy]:
+    """Of all answers, then by task, by skill, by apparent size and by camera."""
+    groups: dict[str, list[PointingAnswer]] = {"all": list(answers)}
+    by: tuple[Callable[[PointingQuestion], str], ...] = (
         lambda q: f"task {q.task}, level {q.level}",
         lambda q: f"asked to {q.skill}",
-        lambda q: next(name for limit, name in SIZES if q.share <= limit),
+        lambda q: next(name for limit, name in SIZE_CLASSES if q.share <= limit),
         lambda q: f"camera {q.camera}",
     )
     for name in by:
-        found: dict[str, list[Answer]] = {}
+        found: dict[str, list[PointingAnswer]] = {}
         for answer in answers:
             found.setdefault(name(answer.question), []).append(answer)
         groups |= dict(sorted(found.items()))
     return [accuracy(name, group) for name, group in groups.items()]
 
 
-def accuracy(name: str, answers: Sequence[Answer]) -> Accuracy:
+def accuracy(name: str, answers: Sequence[PointingAnswer]) -> PointingAccuracy:
+    """Of one group."""
     hits = sum(answer.kind == HIT for answer in answers)
     low, high = wilson(hits, len(answers))
     kinds = {kind: sum(answer.kind == kind for answer in answers) for kind in KINDS}
-    px, cm = (_spread([getattr(answer, name) for answer in answers]) for name in ("px", "cm"))
-    return Accuracy(name, len(answers), hits, low, high, kinds, px, cm)
+    px, cm = (_percentiles([getattr(answer, name) for answer in answers]) for name in ("px", "cm"))
+    return PointingAccuracy(name, len(answers), hits, low, high, kinds, px, cm)
 
 
-def _spread(values: Sequence[Any]) -> tuple[float, float] | None:
-    """Median and 90th percentile of those that are there and finite."""
+def _percentiles(values: Sequence[Any]) -> tuple[float, float] | None:
+    """Median and 90th percentile of the finite values."""
     there = [value for value in values if value is not None and np.isfinite(value)]
     return (float(np.median(there)), float(np.percentile(there, 90))) if there else None
 
 
-def record(backend: Backend, answers: Sequence[Answer], found: Sequence[Accuracy]) -> dict[str, Any]:
-    """All of it as plain JSON values, with what is needed to repeat it."""
+def record(backend: Backend, answers: Sequence[PointingAnswer], found: Sequence[PointingAccuracy]) -> dict[str, Any]:
+    """Everything as plain JSON values, with what is needed to repeat it."""
     return {
         "schema": 1,
         "model": dict(backend.describe()),

@@ -1,4 +1,4 @@
-"""Those who play failed episodes again: the workers of an attribution, in this process or in several."""
+"""Workers that find the causes of failed episodes, in this process or in several."""
 
 from __future__ import annotations
 
@@ -20,59 +20,61 @@ from qwenarm.types import Completion, Episode, Prompt
 
 
 @dataclass(frozen=True)
-class Failed:
-    """A failed episode of a ledger. offset: of its line, bytes."""
+class FailedEpisode:
+    """A failed episode of a ledger."""
 
     key: Key
     role: str
     model: str
-    offset: int
+    offset: int  # of its line in the ledger, in bytes
 
-    def crashed(self, policies: PolicyFacts, reason: str) -> Found:
-        """The replays of this episode have killed two workers."""
+    def crashed(self, policies: PolicyFacts, reason: str) -> Attributed:
+        """The finding about an episode whose replays have killed two workers."""
         why = f"The process that played it again died twice ({reason})."
-        return Found.of(self, Finding(CRASH, why=why, same=False))
+        return Attributed.of(self, Finding(CRASH, why=why, same=False))
 
 
 @dataclass(frozen=True)
-class Found(JobResult):
-    """What is found out about an episode. line: as it is stored, see ``attribution``."""
+class Attributed(JobResult):
+    """A failed episode and the finding about it."""
 
-    failed: Failed
-    line: dict[str, Any]
+    failed: FailedEpisode
+    line: dict[str, Any]  # as it is stored, see attribute.py
 
     @classmethod
-    def of(cls, failed: Failed, finding: Finding) -> Found:
+    def of(cls, failed: FailedEpisode, finding: Finding) -> Attributed:
+        """From a finding."""
         return cls(failed.key, failed, {"key": asdict(failed.key), **asdict(finding)})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replays(WorkerConfig):
-    """A worker's setting. config: of any of the failed episodes, which all have its model; folder: their ledger's."""
+class AttributionConfig(WorkerConfig):
+    """What a worker needs to know. ``config``: of any of the failed episodes, which all have its model."""
 
-    folder: Path
+    folder: Path  # of the ledger
 
-    def make_worker(self, watchdog: Watchdog | None = None) -> Replayer:
-        return Replayer(self, self.folder)
+    def make_worker(self, watchdog: Watchdog | None = None) -> AttributionWorker:
+        """The worker, in the process that asks."""
+        return AttributionWorker(self, self.folder)
 
 
-class Replayer(Worker):
-    """Plays failed episodes again until it knows why they failed."""
+class AttributionWorker(Worker):
+    """Replays failed episodes until their causes are known."""
 
     def __init__(self, setup: WorkerConfig, folder: Path) -> None:
         super().__init__(setup)
         self.folder = folder
 
-    def work(self, jobs: Iterable[Failed]) -> Generator[Found, Any, None]:
+    def work(self, jobs: Iterable[FailedEpisode]) -> Generator[Attributed, Any, None]:
         yield from drive(map(self._found, jobs), self.backend, self.setup.batch)
 
-    def _found(self, failed: Failed) -> Generator[Prompt, Completion, Found]:
-        """Asks what the replays need to know."""
+    def _found(self, failed: FailedEpisode) -> Generator[Prompt, Completion, Attributed]:
+        """Asks what the replays need answered."""
         finding = yield from find_cause(case_of(read_at(self.folder, failed.offset), self.backend))
-        return Found.of(failed, finding)
+        return Attributed.of(failed, finding)
 
 
 def case_of(episode: Episode, backend: Backend | None) -> Case:
-    """A recorded episode with what it takes to play it again."""
+    """A recorded episode, and what it takes to replay it."""
     config = episode.run.config
     return Case(episode, lambda: make_env(config), lambda env: make_policy(config, env, episode.seed, backend))
