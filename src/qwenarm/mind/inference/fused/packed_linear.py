@@ -51,12 +51,6 @@ class PackedLinear:
             return linear(x, self.weight, self.bias)
         return torch.ops.mkldnn._linear_pointwise.default(x, self.packed, self.bias, "none", [], "")
 
-    def add_to(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """residual (..., out) plus the layer of x (..., in), in one operation where packed."""
-        if self.packed is None:
-            return residual + linear(x, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.packed, self.bias, "add")
-
     def gelu(self, x: torch.Tensor, form: GeluForm) -> torch.Tensor:
         """The layer of x, then GELU in that form, in one operation where packed."""
         if self.packed is None:

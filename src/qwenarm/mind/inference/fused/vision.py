@@ -7,8 +7,7 @@ it saves:
 * A still image is a video of two equal frames for the tower. Its patch embedding is linear, so each patch is embedded
   once, by the sum of both frames' weights.
 * Images of the same grid go through as one batch, and attend in one call.
-* Queries and keys are rotated together. GELU and residual sums are part of the matrix products where weights are
-  packed.
+* Queries and keys are rotated together. GELU is part of the matrix product where weights are packed.
 
 Other towers run as transformers has them.
 """
@@ -98,6 +97,9 @@ class FusedVision:
             model, to be added behind it (DeepStack).
         """
         sizes = [(height, width) for _, height, width in grids.tolist()]
+        if len(set(sizes)) == 1:
+            batch = self._encode(pixels.view(len(sizes), -1, pixels.shape[1]), self._constants(sizes[0]))
+            return list(batch.transpose(0, 1).flatten(1, 2))
         images = pixels.split([height * width for height, width in sizes])
         encoded = dict[int, torch.Tensor]()
         for size in dict.fromkeys(sizes):
@@ -110,8 +112,8 @@ class FusedVision:
         """(images, patches, values) -> (images, 1 + DeepStack layers, tokens, hidden)."""
         hidden, features = self.patch(images).add_(grid.embedding), []
         for index, block in enumerate(self.blocks):
-            hidden = block.out.add_to(hidden, self._attend(block, hidden, grid))
-            hidden = block.down.add_to(hidden, block.up.gelu(_normalise(hidden, block.mlp_norm), "tanh"))
+            hidden += block.out(self._attend(block, hidden, grid))
+            hidden += block.down(block.up.gelu(_normalise(hidden, block.mlp_norm), "tanh"))
             if index in self.deepstack:
                 features.append(_merge(hidden, self.deepstack[index]))
         return torch.stack([_merge(hidden, self.merger), *features], dim=1)
