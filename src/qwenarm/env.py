@@ -214,15 +214,15 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def _to_control(self, action: np.ndarray) -> Control:
         if self.control == "joint":
             return Control(action[:-1], float(action[-1]))
-        body, action = self.body, clamp(action, -UNIT_ACTION, UNIT_ACTION)
-        pos, quat = body.kinematics.fk(body.target.qpos)
-        axis, turn = action[3:6], np.zeros(4)
-        length = math.sqrt(axis.dot(axis))
-        half_angle = length * MAX_TURN_RAD / 2
-        turn[0], turn[1:] = math.cos(half_angle), math.sin(half_angle) * (axis / max(length, 1e-9))
+        dx, dy, dz, rx, ry, rz, fingers = [min(max(part, -1.0), 1.0) for part in action.tolist()]
+        length = math.sqrt(rx * rx + ry * ry + rz * rz)
+        half_angle, norm = length * MAX_TURN_RAD / 2, max(length, 1e-9)
+        sin = math.sin(half_angle)
+        turn = np.array([math.cos(half_angle), sin * (rx / norm), sin * (ry / norm), sin * (rz / norm)])
+        pos, quat = self.body.kinematics.fk(self.body.target.qpos)
+        pos += np.array([MAX_SHIFT_M * dx, MAX_SHIFT_M * dy, MAX_SHIFT_M * dz])
         mujoco.mju_mulQuat(quat, turn, quat)
-        solution = body.ik(pos + MAX_SHIFT_M * action[:3], quat)
-        return Control(solution.qpos, (action.item(6) + 1) / 2 * self._arm.max_gap)
+        return Control(self.body.ik(pos, quat).qpos, (fingers + 1) / 2 * self._arm.max_gap)
 
     def _judge(self) -> tuple[float, bool]:
         """Progress and success now; without a goal neither."""
@@ -234,8 +234,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def _observe(self) -> dict[str, Any]:
         body = self.body
-        agent_pos = np.append(body.qpos, body.gripper_width).astype(np.float32)
-        observation: dict[str, Any] = {"agent_pos": agent_pos}
+        agent_pos = [*body.qpos.tolist(), body.gripper_width]
+        observation: dict[str, Any] = {"agent_pos": np.array(agent_pos, np.float32)}
         if self.cameras:
             observation["pixels"] = {name: body.frame(name, self.frame_size).rgb for name in self.cameras}
         return observation

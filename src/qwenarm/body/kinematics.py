@@ -84,12 +84,17 @@ class Kinematics:
         self._jacobian = np.zeros((len(joints), 6)).T
         self._error, self._quat, self._dual = np.zeros(6), np.zeros(4), np.zeros(6)
         self._position_error, self._rotation_error = self._error[:3], self._error[3:]
+        self._pose = b""
         self._max_step = np.full(len(joints), MAX_ITERATION_STEP_RAD)
+        self._min_step = -self._max_step
 
     def set(self, qpos: np.ndarray) -> None:
         """Puts the scratch arm at qpos (n,) and updates the poses of its bodies, geoms and sites in ``data``."""
-        self._qpos[self._qpos_index] = qpos
-        mujoco.mj_kinematics(self.model, self.data)
+        pose = qpos.tobytes()
+        if pose != self._pose:
+            self._pose = pose
+            self._qpos[self._qpos_index] = qpos
+            mujoco.mj_kinematics(self.model, self.data)
 
     def fk(self, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) m and quaternion (4,) wxyz of the tcp at joint angles qpos (n,)."""
@@ -156,11 +161,11 @@ class Kinematics:
             jacobian, damping, pull = self.jacobian(), 0.5 * far * far + 1e-6, 0.1 * (rest - q)
             step = self._solve(jacobian, damping, pull)
             low, high = q <= self.lower, q >= self.upper
-            if np.count_nonzero(low | high):
+            if np.count_nonzero(low) or np.count_nonzero(high):
                 # Joints pressed against a limit cannot help: take them out, so that the others do the work.
                 free = ~((low & (step < 0)) | (high & (step > 0)))
                 step = self._solve(jacobian * free, damping, pull) * free
-            q = clamp(q + clamp(step, -self._max_step, self._max_step), self.lower, self.upper)
+            q = clamp(q + clamp(step, self._min_step, self._max_step), self.lower, self.upper)
             distance, angle, far = self._measure_error(q, pos, quat)
         return Solution(q, distance, angle)
 
@@ -168,7 +173,8 @@ class Kinematics:
         """The damped step (n,) towards the last error, and as much of the pull (n,) as costs no accuracy."""
         transposed = jacobian.T
         square = jacobian.dot(transposed)  # dot costs half of what @ does for arrays of this size
-        square.ravel()[::7] += damping
+        diagonal = square.ravel()[::7]
+        diagonal += damping
         mujoco.mju_cholFactor(square, 0.0)
         mujoco.mju_cholSolve(self._dual, square, self._error - jacobian.dot(pull))
         return transposed.dot(self._dual) + pull

@@ -63,7 +63,8 @@ class Safety:
         self.upper = kinematics.upper - JOINT_STOP_MARGIN_RAD
         self.max_step = np.array(self.arm.velocity) * CONTROL_PERIOD_S
         self.max_gain = np.array(self.arm.acceleration) * CONTROL_PERIOD_S
-        self._zeros = np.zeros(len(self.lower))
+        self._max_gains = self.max_gain.tolist()
+        self._tcp_lower, self._tcp_upper = TCP_LIMITS_M.tolist()
         model, data = kinematics.model, kinematics.data
         # Open fingers reach furthest: whatever the real gap is, the check errs on the safe side.
         for name in self.arm.finger_joints:
@@ -89,7 +90,7 @@ class Safety:
         clamps: list[str] = []
         qpos, gripper = self._finite(wish, last, clamps)
         goal = clamp(qpos, self.lower, self.upper)
-        if max(np.abs(goal - qpos).tolist()) > CLAMP_TOLERANCE:
+        if goal.tobytes() != qpos.tobytes() and np.abs(goal - qpos).max() > CLAMP_TOLERANCE:
             clamps.append("joint_limit")
         gap = min(max(gripper, 0.0), self.arm.max_gap)
         if abs(gap - gripper) > CLAMP_TOLERANCE:
@@ -103,21 +104,22 @@ class Safety:
         qpos = np.asarray(wish.qpos, dtype=float)
         if qpos.shape != last.qpos.shape:
             raise BadInput(f"A control of {self.arm.name} has {len(last.qpos)} joint angles, not shape {qpos.shape}.")
-        gripper, finite = float(wish.gripper), np.isfinite(qpos)
-        if np.count_nonzero(finite) == len(qpos) and math.isfinite(gripper):
+        gripper = float(wish.gripper)
+        if math.isfinite(sum(qpos.tolist(), gripper)):
             return qpos, gripper
-        clamps.append("not_finite")
+        finite = np.isfinite(qpos)
+        if not finite.all() or not math.isfinite(gripper):  # else only the sum is too large
+            clamps.append("not_finite")
         return np.where(finite, qpos, last.qpos), gripper if math.isfinite(gripper) else last.gripper
 
     def _slowed(self, step: np.ndarray, velocity: np.ndarray, clamps: list[str]) -> np.ndarray:
         """The step, shortened as a whole so that its direction stays. Speeding up is limited, braking is not."""
-        excess = max((np.abs(step) / self.max_step).tolist())
+        excess = max([abs(s) / most for s, most in zip(step.tolist(), self.max_step.tolist(), strict=True)])
         if excess > 1 + CLAMP_TOLERANCE:
             clamps.append("joint_velocity")
             step = step / excess
-        most = (np.maximum(velocity, self._zeros) + self.max_gain) * CONTROL_PERIOD_S
-        least = (np.minimum(velocity, self._zeros) - self.max_gain) * CONTROL_PERIOD_S
-        excess = max(np.maximum(step / most, step / least).tolist())
+        joints = zip(step.tolist(), velocity.tolist(), self._max_gains, strict=True)
+        excess = max([abs(s) / ((max(v if s > 0 else -v, 0.0) + gain) * CONTROL_PERIOD_S) for s, v, gain in joints])
         if excess > 1 + CLAMP_TOLERANCE:
             clamps.append("joint_acceleration")
             step = step / excess
@@ -154,13 +156,14 @@ class Safety:
         """(3,) m: the shift of the hand that would bring qpos back inside; None if it is. Sets the scratch arm."""
         self.kinematics.set(qpos)
         heights = self._heights.take(self.touching)
-        tcp = self._tcp
-        shift = clamp(tcp, *TCP_LIMITS_M) - tcp
-        if min((heights - self._radii).tolist()) < MIN_GEOM_HEIGHT_M:  # else the boxes need not be looked at
-            downs = self._downs.take(self.touching, axis=0)
-            bottom = (heights + (downs * self._centers - np.abs(downs) * self._halves).sum(axis=1)).min()
-            if bottom < MIN_GEOM_HEIGHT_M:
-                shift[2] = max(shift[2], MIN_GEOM_HEIGHT_M - bottom)
+        high = min((heights - self._radii).tolist()) > MIN_GEOM_HEIGHT_M  # no box can reach the table
+        if high and all(low <= at <= up for low, at, up in zip(self._tcp_lower, self._tcp.tolist(), self._tcp_upper)):
+            return None
+        shift = clamp(self._tcp, *TCP_LIMITS_M) - self._tcp
+        downs = self._downs.take(self.touching, axis=0)
+        bottom = (heights + (downs * self._centers - np.abs(downs) * self._halves).sum(axis=1)).min()
+        if bottom < MIN_GEOM_HEIGHT_M:
+            shift[2] = max(shift[2], MIN_GEOM_HEIGHT_M - bottom)
         return shift if np.count_nonzero(shift) else None
 
 

@@ -162,8 +162,8 @@ class Body:
     def state(self) -> WorldState:
         """The privileged truth: for tasks, the oracle and labels, never for a policy."""
         objects, qvel = {}, self._qvel.tolist()
-        poses = zip(self._xpos.take(self._objects, axis=0), self._xquat.take(self._objects, axis=0), strict=True)
-        for (name, spec), dofs, (pos, quat) in zip(self._specs.items(), self._linear_dofs, poses, strict=True):
+        poses = self._xpos.take(self._objects, axis=0), self._xquat.take(self._objects, axis=0)
+        for (name, spec), dofs, pos, quat in zip(self._specs.items(), self._linear_dofs, *poses, strict=True):
             objects[name] = ObjectState(spec, pos, quat, math.hypot(*qvel[dofs]))
         return WorldState(objects, self._held(), self.tcp_pos, self.gripper_width, self.time_s, tuple(self.said))
 
@@ -271,7 +271,8 @@ class Servos:
         """
         joints = start + self._share_column * (target.qpos - start) + self._lead_s * target.velocity
         self._controls[:, self._joint_controls] = joints
-        self._finger_controls[:] = self._closed + self._slope * (gap + self._shares * (next_gap - gap))
+        gaps = gap if gap == next_gap else gap + self._shares * (next_gap - gap)
+        self._finger_controls[:] = self._closed + self._slope * gaps
         return self._controls
 
 
