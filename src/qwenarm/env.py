@@ -30,7 +30,7 @@ from gymnasium import spaces
 from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.cameras import CAMERAS, FRONT, cameras_named
-from qwenarm.body.kinematics import Kinematics, clamp
+from qwenarm.body.kinematics import Kinematics
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput, UnknownName

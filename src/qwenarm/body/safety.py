@@ -157,7 +157,8 @@ class Safety:
         self.kinematics.set(qpos)
         heights = self._heights.take(self.touching)
         high = min((heights - self._radii).tolist()) > MIN_GEOM_HEIGHT_M  # no box can reach the table
-        if high and all(low <= at <= up for low, at, up in zip(self._tcp_lower, self._tcp.tolist(), self._tcp_upper)):
+        tcp = zip(self._tcp_lower, self._tcp.tolist(), self._tcp_upper, strict=True)
+        if high and all(low <= at <= up for low, at, up in tcp):
             return None
         shift = clamp(self._tcp, *TCP_LIMITS_M) - self._tcp
         downs = self._downs.take(self.touching, axis=0)
