@@ -93,9 +93,10 @@ class TurnView:
         return ", ".join(f"{name} ×{count}" for name, count in self.turn.clamps.items() if count)
 
     @property
-    def seconds(self) -> dict[str, float]:
-        """Wall-clock seconds by part, without the parts that took none."""
-        return {name: self.turn.seconds[name] for name in captions.TIMED if self.turn.seconds.get(name, 0) > 0}
+    def seconds(self) -> str:
+        """Wall-clock seconds by part, without the parts that took next to none."""
+        seconds = {name: self.turn.seconds.get(name, 0.0) for name in captions.TIMED}
+        return ", ".join(f"{name} {value:.2f}" for name, value in seconds.items() if value >= 0.005)
 
     @property
     def prompts(self) -> list[str]:

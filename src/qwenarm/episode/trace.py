@@ -226,9 +226,10 @@ def _image_reader(folder: Path) -> GetImage:
 
 def picture_path(folder: Path, name: str) -> Path:
     """Where a picture of a trace is kept. Raises ValueError for a name that leads out of the trace."""
-    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+    path = os.path.realpath(folder / name)
+    if not path.startswith(os.path.join(os.path.realpath(folder), "")):
         raise ValueError(f"{name!r} leads out of {folder}")
-    return folder / name
+    return Path(path)
 
 
 def png(rgb: np.ndarray) -> bytes:

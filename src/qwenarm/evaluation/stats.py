@@ -12,6 +12,7 @@ import numpy as np
 from qwenarm.types import Outcome
 
 BOOTSTRAP_RESAMPLES = 2000
+RESAMPLES_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,9 @@ def clustered(clusters: Sequence[Sequence[float]], seed: int = 0) -> tuple[float
         only = values.pop() if values else 0.0
         return wilson(len(groups) * int(only), len(groups)) if only in (0.0, 1.0) else (only, only)
     sums, sizes = np.array([sum(group) for group in groups]), np.array([len(group) for group in groups])
-    drawn = np.random.default_rng(seed).integers(len(groups), size=(BOOTSTRAP_RESAMPLES, len(groups)))
-    low, high = np.percentile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [2.5, 97.5])
+    rng, means = np.random.default_rng(seed), list[np.ndarray]()
+    for _ in range(0, BOOTSTRAP_RESAMPLES, RESAMPLES_AT_ONCE):  # all at once would take 32 kB for each cluster
+        drawn = rng.integers(len(groups), size=(RESAMPLES_AT_ONCE, len(groups)))
+        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return float(low), float(high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qwenarm.report.scores import Contrast, Rate
@@ -9,7 +10,7 @@ from qwenarm.report.scores import Contrast, Rate
 NONE = "no episodes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Field:
     """One field of a table.
 
@@ -28,11 +29,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Table:
-    """The first column names the row."""
+    """The first column names the row. rows: a long table makes them one by one, when it is written."""
 
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Field, ...], ...]
+    rows: Iterable[tuple[Field, ...]]
 
 
 def count_field(count: int) -> Field:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from sys import intern
 
 from qwenarm.diagnosis.attribute import findings
 from qwenarm.episode.episode_json import Head
@@ -81,23 +83,29 @@ def _records(folder: Path, causes: Mapping[Key, Cause], problems: list[str], tel
 
 
 def _record(line: Line, head: Head, causes: Mapping[Key, Cause]) -> Record:
-    config, key = head.run.config, Key.of(head.run)
+    config, key = head.run.config, _interned(Key.of(head.run))
     return Record(
         key=key,
-        role=config.policy,
-        model=config.model,
-        altitude=config.altitude,
-        cameras=config.cameras,
-        instruction=head.instruction,
+        role=intern(config.policy),
+        model=intern(config.model),
+        altitude=intern(config.altitude),
+        cameras=intern(config.cameras),
+        instruction=intern(head.instruction),
         outcome=head.outcome,
         progress=head.progress,
         curve=head.curve,
-        metrics=head.run.metrics,
+        metrics={intern(name): value for name, value in head.run.metrics.items()},
         cause=causes.get(key),
         line=line.number - 1,
         offset=line.offset,
         side_effects=head.side_effects,
     )
+
+
+def _interned(key: Key) -> Key:
+    """The same with one copy of each text for all episodes."""
+    texts = ("suite", "task", "arm", "combos", "perturbations", "clock", "policy")
+    return replace(key, **{name: intern(getattr(key, name)) for name in texts})
 
 
 def _causes(folder: Path, problems: list[str]) -> dict[Key, Cause]:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,8 @@ from qwenarm.types import Episode, Frame
 Which = Literal["auto", "all", "none"]
 MAX_FULL_PAGES = 2000
 """Up to this many episodes each of them gets a page."""
+MAX_FAILURES = 20
+"""Of more episodes this many failures in each cell get one."""
 SAMPLED_ROLES = tuple(role for role in CONTROLS if role != "oracle")
 """Controls that fail by the thousand, as they should."""
 
@@ -137,6 +140,7 @@ class Site:
             "citation": citation,
             "facts_table": facts_table,
             "max_pages": MAX_FULL_PAGES,
+            "max_failures": MAX_FAILURES,
         }
 
     def _href(self, entrant: Entrant, record: Record) -> str:
@@ -146,15 +150,15 @@ class Site:
 
     def _episodes_table(self, entrant: Entrant) -> Table:
         """Every episode, cell by cell."""
-        rows = [
+        rows = (
             self._episode_row(entrant, record, "" if i else cell_anchor(cell))
             for cell, records in entrant.cells().items()
             for i, record in enumerate(records)
-        ]
+        )
         columns = ("task", "perturbation", "seed", "instruction", "ended", "cause", "progress", "turns", "line")
         film = f"qwenarm replay {entrant.run.folder} --index LINE-1 --film film.mp4"
         caption = f"{len(entrant.records):,} episodes with their lines in the ledger. To film any of them: {film}"
-        return Table(caption, columns, tuple(rows))
+        return Table(caption, columns, rows)
 
     def _episode_row(self, entrant: Entrant, record: Record, anchor: str) -> tuple[Field, ...]:
         ties = " or ".join(record.cause.also) if record.cause and record.why else ""
@@ -172,28 +176,25 @@ class Site:
 
     def _pair_table(self, a: Entrant, b: Entrant) -> Table:
         """Every scene that both played, with how it ended for each."""
-        rows = []
-        for scene in sorted(
-            a.scenes.keys() & b.scenes.keys(), key=lambda s: (s.task, s.level, s.perturbations, s.seed)
-        ):
-            mine, other = a.scenes[scene], b.scenes[scene]
-            who = "both" if mine.success and other.success else "only A" if mine.success else "only B"
-            rows.append(
-                (
-                    Field(mine.where),
-                    Field(scene.perturbations or "unchanged"),
-                    count_field(scene.seed),
-                    Field(mine.instruction, tone="text"),
-                    Field(who if mine.success or other.success else "neither"),
-                    _outcome_field(mine, self._href(a, mine)),
-                    _outcome_field(other, self._href(b, other)),
-                    count_field(len(mine.curve)),
-                    count_field(len(other.curve)),
-                )
-            )
+        shared = a.scenes.keys() & b.scenes.keys()
+        ordered = sorted(shared, key=lambda scene: (scene.task, scene.level, scene.perturbations, scene.seed))
+        rows = (self._pair_row((a, a.scenes[scene]), (b, b.scenes[scene])) for scene in ordered)
         where = ("task", "perturbation", "seed", "instruction")
         columns = (*where, "succeeds", "A ended", "B ended", "turns A", "turns B")
-        return Table(f"{len(rows):,} scenes that both played. A: {a.name}. B: {b.name}", columns, tuple(rows))
+        return Table(f"{len(ordered):,} scenes that both played. A: {a.name}. B: {b.name}", columns, rows)
+
+    def _pair_row(self, *played: tuple[Entrant, Record]) -> tuple[Field, ...]:
+        (_, mine), (_, other) = played
+        who = {(True, True): "both", (True, False): "only A", (False, True): "only B", (False, False): "neither"}
+        return (
+            Field(mine.where),
+            Field(mine.key.perturbations or "unchanged"),
+            count_field(mine.key.seed),
+            Field(mine.instruction, tone="text"),
+            Field(who[mine.success, other.success]),
+            *(_outcome_field(record, self._href(entrant, record)) for entrant, record in played),
+            *(count_field(len(record.curve)) for _, record in played),
+        )
 
 
 def _outcome_field(record: Record, href: str = "") -> Field:
@@ -202,11 +203,12 @@ def _outcome_field(record: Record, href: str = "") -> Field:
 
 
 def _sample(entrant: Entrant, records: Sequence[Record]) -> list[Record]:
-    """Of a cell: the first success, and every failure or, of a control that fails anyway, the first."""
+    """Of a cell: the first success, and the first failures or, of a control that fails anyway, the first one."""
     won, lost = [r for r in records if r.success], [r for r in records if not r.success]
-    return won[:1] + (lost[:1] if entrant.role in SAMPLED_ROLES else lost)
+    return won[:1] + lost[: 1 if entrant.role in SAMPLED_ROLES else MAX_FAILURES]
 
 
+@lru_cache(maxsize=4096)
 def slug(*words: object) -> str:
     """Words as part of a file's or an anchor's name."""
     return re.sub(r"[^A-Za-z0-9]+", "-", " ".join(map(str, words))).strip("-").lower()
