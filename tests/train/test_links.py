@@ -57,3 +57,11 @@ def test_links_of_real_decisions_are_within_the_sequence(examples: list[Example]
                 assert at >= (tokens.answer - 1 if kind != "bound" else 0)
                 assert to < at or kind == "cells"
     assert seen["cells"] and seen["named"] and seen["held"]
+
+
+def test_what_a_model_meant_by_a_point_of_its_own_is_not_known(reader: Reader, examples: list[Example]):
+    shard, line = next(example for example in examples if example[1]["points"])
+    tokens = reader.tokens((shard, line))
+    assert reader.batch([(shard, line)], [tokens]).links["cells"].any()
+    sampled = {**line, "points": [], "masks": [], "objects": []}
+    assert not reader.batch([(shard, sampled)], [tokens]).links["cells"].any()

@@ -140,8 +140,11 @@ class Reader:
             meant.append([self._meant(owners[point[3]], own.grids[point[3]], point) for point in line["points"]])
             for kind, pairs in own.links.items():
                 for at, to in pairs:
-                    first = own.pictures[line["points"][to][3]] if kind == "cells" else 0
-                    links[kind][i, at, first + np.flatnonzero(meant[-1][to]) if kind == "cells" else to] = True
+                    if kind != "cells":
+                        links[kind][i, at, to] = True
+                    elif to < len(meant[-1]):  # of what a model said by itself, no one knows what it meant
+                        first = own.pictures[line["points"][to][3]]
+                        links[kind][i, at, first + np.flatnonzero(meant[-1][to])] = True
         names = truths[0] if truths else ()
         cells = {name: torch.from_numpy(np.stack([truth[name] for truth in truths])) for name in names}
         return Batch(
