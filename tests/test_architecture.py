@@ -137,6 +137,15 @@ def test_no_imports_form_a_circle() -> None:
         TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
+def test_no_class_name_stands_in_two_modules() -> None:
+    places: dict[str, list[str]] = {}
+    for name, path in MODULES.items():
+        for node in parse(path).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(name)
+    assert not {name: modules for name, modules in places.items() if len(modules) > 1}
+
+
 def test_every_function_says_what_it_returns() -> None:
     silent = [f"{path}:{f.lineno} {f.name}" for path in FILES for f in functions(path) if f.returns is None]
     assert not silent, "\n".join(silent)

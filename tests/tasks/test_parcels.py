@@ -16,7 +16,7 @@ from qwenarm.episode.replay import replay
 from qwenarm.factory import make_env, perform
 from qwenarm.registry import load
 from qwenarm.tasks.parcels.goal import RouteParcels
-from qwenarm.tasks.parcels.rule import COLOR, SIGN, Clause, RoutingRule
+from qwenarm.tasks.parcels.rule import COLOR_TRAIT, SIGN_TRAIT, Clause, RoutingRule
 from qwenarm.types import Control, RunConfig
 
 BOWL, BOX, TRAY = make_spec("bowl", "white"), make_spec("box", "red"), make_spec("tray", "black")
@@ -57,7 +57,8 @@ def parcel(number, color="red", **marks):
 
 def test_an_exception_overrules_the_rest():
     rule = RoutingRule(
-        (Clause(SIGN, "glass", TRAY), Clause(COLOR, "red", BOWL), Clause(COLOR, "blue", BOX)), has_exception=True
+        (Clause(SIGN_TRAIT, "glass", TRAY), Clause(COLOR_TRAIT, "red", BOWL), Clause(COLOR_TRAIT, "blue", BOX)),
+        has_exception=True,
     )
     assert rule.place_of(parcel(1, "blue", top="glass")) == TRAY.id
     assert rule.place_of(parcel(2, "blue", sides="crack")) == BOX.id

@@ -9,13 +9,20 @@ import numpy as np
 import pytest
 
 from qwenarm.errors import BadInput
-from qwenarm.perturbations.words import FRAMES, SYNONYMS, paraphrased
+from qwenarm.perturbations.words import POLITE_FRAMES, SYNONYMS, paraphrased
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange
 from qwenarm.tasks.language.ground import goal_of
 from qwenarm.tasks.language.language import LANGUAGES, load_language
 from qwenarm.tasks.language.meaning import Meanings
-from qwenarm.tasks.language.phrases import PUT, SORT, STACK, put_phrase, sort_phrase, stack_phrase
+from qwenarm.tasks.language.phrases import (
+    PUT_TEMPLATES,
+    SORT_TEMPLATES,
+    STACK_TEMPLATES,
+    put_phrase,
+    sort_phrase,
+    stack_phrase,
+)
 from qwenarm.tasks.language.read_instruction import read
 from qwenarm.tasks.language.typing_errors import nearest
 
@@ -127,7 +134,7 @@ def test_what_the_families_say_is_read_back_as_their_goal(task, language):
 def test_polite_and_synonymous_words_mean_the_same(task):
     for seed in range(3):
         setup = load("tasks", task).build(np.random.default_rng(seed), 2)
-        for frame in FRAMES:
+        for frame in POLITE_FRAMES:
             words = frame.format(paraphrased(setup.instruction, SYNONYMS))
             assert meant(words, setup.scene) == setup.goal, words
 
@@ -154,7 +161,7 @@ def test_what_only_a_family_can_judge_is_left_alone(task, language):
 
 
 def test_there_are_many_wordings():
-    assert len(PUT) >= 25 and len(STACK) >= 15 and len(SORT) >= 15
+    assert len(PUT_TEMPLATES) >= 25 and len(STACK_TEMPLATES) >= 15 and len(SORT_TEMPLATES) >= 15
     rng = np.random.default_rng(0)
     assert len({put_phrase(rng, "red cube", "blue bowl") for _ in range(300)}) > 40
     assert len({stack_phrase(rng, ["red cube", "blue cube", "green cube"]) for _ in range(300)}) > 40

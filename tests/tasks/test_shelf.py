@@ -11,7 +11,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
-from qwenarm.tasks.shelf.goal import BAY_CAPACITY, BAYS, MissingItem, OrderLine, StockShelf, bay_placements, denies
+from qwenarm.tasks.shelf.goal import BAY_CAPACITY, BAY_IDS, MissingItem, OrderLine, StockShelf, bay_placements, denies
 from qwenarm.types import SkillCall
 
 
@@ -44,7 +44,7 @@ def test_the_bays_are_called_as_they_are_seen(left):
         p.spec.id: project(np.array(p.pos), np.array(FRONT.pos), FRONT.axes(), FRONT.fovy_deg, 4 / 3)[0]
         for p in bay_placements(left)[0]
     }
-    assert set(at) == set(BAYS)
+    assert set(at) == set(BAY_IDS)
     for side in ("left", "right"):
         assert at[f"upper_{side}_bay"][1] < at[f"lower_{side}_bay"][1] - 0.1
     for row in ("upper", "lower"):
@@ -57,7 +57,7 @@ def test_the_bays_are_called_as_they_are_seen(left):
 def test_two_things_find_room_in_every_bay(arm):
     setup = build(1, 0)
     things = [p for p in setup.scene.objects if p.spec.graspable][:2]
-    for bay in (BAYS[0], BAYS[3]) if arm == "panda" else (BAYS[1], BAYS[2]):
+    for bay in (BAY_IDS[0], BAY_IDS[3]) if arm == "panda" else (BAY_IDS[1], BAY_IDS[2]):
         body = Body(setup.scene, load("arms", arm))
         for thing in things:
             for call in (SkillCall("pick", {"at": thing.spec.id}), SkillCall("place", {"at": bay})):
@@ -108,12 +108,12 @@ def test_two_of_three_are_any_two_and_no_more():
     setup = build(1, 0)
     state = Body(setup.scene, load("arms", "panda")).state()
     ids = [thing.spec.id for thing in state.objects.values() if thing.spec.graspable][:3]
-    goal = StockShelf((OrderLine(tuple(ids), BAY_CAPACITY, BAYS[0]),))
+    goal = StockShelf((OrderLine(tuple(ids), BAY_CAPACITY, BAY_IDS[0]),))
     for kept in range(3):
         two = state
         for thing in ids[:kept] + ids[kept + 1 :]:
-            two = put(two, thing, BAYS[0])
-        three = put(two, ids[kept], BAYS[0])
+            two = put(two, thing, BAY_IDS[0])
+        three = put(two, ids[kept], BAY_IDS[0])
         assert goal.success(two) and not goal.success(three)
         assert [call.name for call in goal.solve(three)] == ["pick", "place", "done"]
 
@@ -125,7 +125,7 @@ def test_what_stood_on_the_shelf_stays_where_it_was():
         end = carried_out(goal, state)
         assert goal.success(end)
         for thing, bay in goal.stays:
-            elsewhere = put(end, thing, next(b for b in BAYS if b != bay))
+            elsewhere = put(end, thing, next(b for b in BAY_IDS if b != bay))
             assert not goal.success(elsewhere)
             assert goal.success(carried_out(goal, elsewhere))
 

@@ -13,7 +13,7 @@ from qwenarm.registry import load
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
 from qwenarm.tasks.core.events import InstructionUpdates
-from qwenarm.tasks.tidy.goal import BIN_ID, CAPACITY, DRAWER_ID, HomeRule, home_of, opening
+from qwenarm.tasks.tidy.goal import BIN_ID, DRAWER_ID, HOME_CAPACITY, HomeRule, home_of, opening
 from qwenarm.tasks.tidy.words import GO_ON_PHRASES
 
 
@@ -62,7 +62,7 @@ def test_every_home_has_something_and_no_more_than_fits(level):
     for seed in range(20):
         homes = [home for _, home in build(level, seed).goal.homes]
         assert {DRAWER_ID, BIN_ID} <= set(homes) and len(set(homes)) == (2 if level == 1 else 3)
-        assert all(homes.count(home) <= CAPACITY[home if home in CAPACITY else "box"] for home in homes)
+        assert all(homes.count(home) <= HOME_CAPACITY[home if home in HOME_CAPACITY else "box"] for home in homes)
 
 
 def test_a_drawer_that_stays_open_is_not_tidy():

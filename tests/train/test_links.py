@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from qwenarm.train.batches import Example, Reader
-from qwenarm.train.links import LINKS, Linker
+from qwenarm.train.links import LINK_KINDS, Linker
 
 PROMPT = "\nTask: all red things go in the green tray, and blue ones in the box\nHistory: {}\nHand: {}\n"
 PLACE = '{"name": "place", "arguments": {"at": {"label": "green tray", "point_2d": [12, 930]}}}'
@@ -22,7 +22,7 @@ def linked(history: str, hand: str, answer: str) -> dict[str, set[tuple[str, str
     spans = words_of(text)
     words = [text[begin:end] for begin, end in spans]
     links = Linker(text, len(prompt), spans).links()
-    ahead = {kind: 0 if kind == "bound" else 1 for kind in LINKS}
+    ahead = {kind: 0 if kind == "bound" else 1 for kind in LINK_KINDS}
     return {
         kind: {(words[at + ahead[kind]], str(to) if kind == "cells" else words[to]) for at, to in pairs}
         for kind, pairs in links.items()

@@ -9,7 +9,7 @@ import numpy as np
 from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
 
-REPLACEMENTS = {"panda": ("mesh_panda", "ur5e", "ur5e"), "mesh_panda": ("panda", "ur5e", "ur5e")}
+TWIN_REPLACEMENTS = {"panda": ("mesh_panda", "ur5e", "ur5e"), "mesh_panda": ("panda", "ur5e", "ur5e")}
 """By strength, for arms that have a twin with the same joints."""
 OTHER_REPLACEMENTS = ("panda", "panda", "mesh_panda")
 """By strength, for all other arms."""
@@ -18,7 +18,7 @@ PAINT_RGB = ((1.0, 0.55, 0.15), (0.35, 0.75, 0.40), (0.45, 0.45, 0.50), (0.55, 0
 
 
 def arm(name: str, strength: int) -> str:
-    return REPLACEMENTS.get(name, OTHER_REPLACEMENTS)[strength - 1]
+    return TWIN_REPLACEMENTS.get(name, OTHER_REPLACEMENTS)[strength - 1]
 
 
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:

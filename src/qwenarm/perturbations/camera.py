@@ -23,19 +23,19 @@ ZOOM_DEG, ROLL_DEG = (0.5, 2.0), (1.0, 4.0)
 AZIMUTH_DEG, ELEVATION_DEG, DISTANCE_M = (30.0, 65.0), (38.0, 60.0), (1.0, 1.25)
 """At strength 3: ranges of the angle to either side, of the angle above the table, and of the distance from the middle
 of the workspace."""
-MARGIN = 0.03
+FRAME_MARGIN = 0.03
 """The middle of every object stays this far inside the picture, as a fraction of its side."""
 MAX_FOVY_DEG, FOVY_STEP_DEG = 60, 1.0
-ASPECT = 4 / 3
+ASPECT_RATIO = 4 / 3
 """Width by height of the pictures that policies see."""
-DRAWS = 30
+CAMERA_DRAWS = 30
 """How many cameras are drawn, to find one that hides little."""
 
 
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     """A front camera that has all objects in its picture and, if possible, none behind another."""
     placements = setup.scene.objects
-    candidates = [_drawn(rng, strength) for _ in range(DRAWS)]
+    candidates = [_drawn(rng, strength) for _ in range(CAMERA_DRAWS)]
     camera = min((_widened(candidate, placements) for candidate in candidates), key=lambda c: _hidden(c, placements))
     cameras = tuple(camera if old.name == FRONT.name else old for old in setup.scene.cameras)
     return replace(setup, scene=replace(setup.scene, cameras=cameras))
@@ -65,7 +65,7 @@ def _widened(camera: Camera, placements: tuple[Placement, ...]) -> Camera:
     """The camera with a field of view that has every object in it."""
     while camera.fovy_deg < MAX_FOVY_DEG:
         uv, _ = _projected(camera, placements)
-        if ((uv > MARGIN) & (uv < 1 - MARGIN)).all():
+        if ((uv > FRAME_MARGIN) & (uv < 1 - FRAME_MARGIN)).all():
             break
         camera = replace(camera, fovy_deg=camera.fovy_deg + FOVY_STEP_DEG)
     return camera
@@ -75,7 +75,7 @@ def _hidden(camera: Camera, placements: tuple[Placement, ...]) -> int:
     """In how many pairs of objects one stands in front of the other."""
     uv, depth = _projected(camera, placements)
     scale = 2 * math.tan(math.radians(camera.fovy_deg) / 2)
-    across = (uv * [ASPECT, 1.0] - 0.5) * scale * depth[:, None]  # m, in a plane before the camera
+    across = (uv * [ASPECT_RATIO, 1.0] - 0.5) * scale * depth[:, None]  # m, in a plane before the camera
     hidden = 0
     for i, far in enumerate(placements):
         for j, near in enumerate(placements):
@@ -87,7 +87,7 @@ def _hidden(camera: Camera, placements: tuple[Placement, ...]) -> int:
 def _projected(camera: Camera, placements: tuple[Placement, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Image fractions (N, 2) and depths (N,) m of the objects' middles."""
     middles = np.array([(*p.pos[:2], p.pos[2] - p.spec.origin_height + p.spec.height / 2) for p in placements])
-    return project(middles.reshape(-1, 3), np.array(camera.pos), camera.axes(), camera.fovy_deg, ASPECT)
+    return project(middles.reshape(-1, 3), np.array(camera.pos), camera.axes(), camera.fovy_deg, ASPECT_RATIO)
 
 
 PERTURBATION = Perturbation(("shaken", "shifted, turned, zoomed", "another point of view"), perturb)

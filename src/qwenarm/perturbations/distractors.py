@@ -12,7 +12,7 @@ from qwenarm.body.scene import OBJECT_GAP_M, WORKSPACE_X, WORKSPACE_Y, Area, Pla
 from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
 
-COUNT = (1, 3, 6)
+DISTRACTOR_COUNT = (1, 3, 6)
 """By strength, as far as there is room."""
 WORKSPACE_MARGIN_M = 0.05
 """How far outside the workspace they may stand."""
@@ -23,7 +23,7 @@ def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     """Puts them where they touch nothing and hide nothing from the front camera."""
     placed = list(setup.scene.distractors)
     objects = [*setup.scene.objects, *(setup.goal_scene.objects if setup.goal_scene else ())]
-    kinds = rng.permutation(list(DISTRACTOR_PARTS))[: COUNT[strength - 1]]
+    kinds = rng.permutation(list(DISTRACTOR_PARTS))[: DISTRACTOR_COUNT[strength - 1]]
     for kind in kinds:
         color = str(rng.choice(list(DISTRACTOR_RGB)))
         for _ in range(MAX_TRIES):

@@ -14,7 +14,7 @@ from qwenarm.tasks.core.task import Layout
 MAX_SHIFT_M, MAX_TURN_RAD = 0.02, 0.5
 """At strength 1: how far an object moves along x and y, and how far it turns."""
 MAX_TRIES = 60
-DRAWS = 16
+LAYOUT_DRAWS = 16
 """How many layouts are drawn, of which the most crowded is taken."""
 
 
@@ -52,7 +52,7 @@ def _elsewhere(rng: np.random.Generator) -> Layout:
 
 def _crowded(rng: np.random.Generator) -> Layout:
     elsewhere = _elsewhere(rng)
-    return lambda placements, areas: min((elsewhere(placements, areas) for _ in range(DRAWS)), key=_spread)
+    return lambda placements, areas: min((elsewhere(placements, areas) for _ in range(LAYOUT_DRAWS)), key=_spread)
 
 
 def _spread(placements: tuple[Placement, ...]) -> float:

@@ -12,11 +12,11 @@ from qwenarm.tasks.core.goal import Setup
 LAMP_SHIFT_M = (0.4, 1.0, 1.6)
 """By strength: how far the lamp moves."""
 MIN_LAMP_HEIGHT_M = 0.8
-DARKEST = (0.85, 0.60, 0.38)
+MIN_BRIGHTNESS = (0.85, 0.60, 0.38)
 """By strength: the light of a darker room, as a share of the usual light."""
-BRIGHTEST = (1.10, 1.25, 1.40)
+MAX_BRIGHTNESS = (1.10, 1.25, 1.40)
 """By strength: the light of a brighter room, as a share of the usual light."""
-TINT = (0.0, 0.18, 0.40)
+TINT_STRENGTH = (0.0, 0.18, 0.40)
 """By strength: how much of one colour channel is missing."""
 
 
@@ -26,8 +26,8 @@ def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     angle = rng.uniform(-np.pi, np.pi)
     way = np.array([np.cos(angle), np.sin(angle), rng.uniform(-0.5, 0.2)])
     x, y, z = np.array(look.light_pos) + LAMP_SHIFT_M[i] * way
-    level = DARKEST[i] if rng.random() < 0.5 else BRIGHTEST[i]
-    tint = 1 - TINT[i] * rng.permutation([0.0, 0.5, 1.0])
+    level = MIN_BRIGHTNESS[i] if rng.random() < 0.5 else MAX_BRIGHTNESS[i]
+    tint = 1 - TINT_STRENGTH[i] * rng.permutation([0.0, 0.5, 1.0])
     look = replace(
         look,
         light_pos=(float(x), float(y), float(max(z, MIN_LAMP_HEIGHT_M))),

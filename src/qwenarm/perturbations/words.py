@@ -11,7 +11,7 @@ from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.events import Phrase, reworded
 from qwenarm.tasks.core.goal import Setup
 
-FRAMES = (
+POLITE_FRAMES = (
     "hello! {}. thank you!",
     "whenever it suits you: {}. thanks!",
     "hi, {}, if you do not mind",
@@ -25,7 +25,7 @@ SYNONYMS = {
     "cube": "block", "cubes": "blocks", "ball": "sphere", "balls": "spheres", "tray": "plate", "trays": "plates",
     "box": "crate", "boxes": "crates", "purple": "violet",
 }  # fmt: skip
-KEYS = {
+NEIGHBOURING_KEYS = {
     "a": "s", "b": "v", "c": "x", "d": "f", "e": "r", "g": "h", "h": "j", "i": "o", "k": "l", "l": "k", "m": "n",
     "n": "m", "o": "p", "p": "o", "r": "t", "s": "d", "t": "y", "u": "i", "v": "b", "w": "e", "x": "c", "y": "t",
 }  # fmt: skip
@@ -44,7 +44,7 @@ def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     translations.
     """
     if strength == 1:
-        frame, swapped = FRAMES[int(rng.integers(len(FRAMES)))], rng.random(len(SYNONYMS)) < SYNONYM_SHARE
+        frame, swapped = POLITE_FRAMES[int(rng.integers(len(POLITE_FRAMES)))], rng.random(len(SYNONYMS)) < SYNONYM_SHARE
         chosen = {word: other for (word, other), now in zip(SYNONYMS.items(), swapped, strict=True) if now}
         return reworded(setup, lambda phrase: frame.format(paraphrased(phrase.text, chosen)))
     if strength == 2:
@@ -77,7 +77,7 @@ def _struck(rng: np.random.Generator, word: str) -> str:
         return word[:at] + word[at + 1 :]
     if kind == 2:
         return word[:at] + word[at] + word[at:]
-    return word[:at] + KEYS.get(word[at], word[at] * 2) + word[at + 1 :]
+    return word[:at] + NEIGHBOURING_KEYS.get(word[at], word[at] * 2) + word[at + 1 :]
 
 
 def _translated(phrase: Phrase, language: str) -> str:

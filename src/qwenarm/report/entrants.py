@@ -9,7 +9,7 @@ from functools import cached_property
 from qwenarm.errors import UnknownName
 from qwenarm.evaluation.suites import Cell
 from qwenarm.policies import controls, policy_entry
-from qwenarm.report.records import Record, Run, Scene
+from qwenarm.report.records import PlayedScene, Record, Run
 
 MODEL = "vlm"
 CONTROLS = controls()
@@ -58,7 +58,7 @@ class Entrant:
         return tuple(record for record in self.records if not record.key.perturbations)
 
     @cached_property
-    def scenes(self) -> dict[Scene, Record]:
+    def scenes(self) -> dict[PlayedScene, Record]:
         """The episode of each scene."""
         return {record.scene: record for record in self.records}
 
@@ -69,7 +69,7 @@ class Entrant:
             found.setdefault(record.cell, []).append(record)
         return found
 
-    def only(self, wanted: Callable[[Record], bool]) -> dict[Scene, Record]:
+    def only(self, wanted: Callable[[Record], bool]) -> dict[PlayedScene, Record]:
         """Some of its episodes, by scene."""
         return {scene: record for scene, record in self.scenes.items() if wanted(record)}
 

@@ -11,7 +11,7 @@ from qwenarm.display.episode_page import flat
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.ledger import MANIFEST, manifest_sha256, read_manifest
 from qwenarm.report.fields import Field, Table
-from qwenarm.report.records import Record, Run, Scene
+from qwenarm.report.records import PlayedScene, Record, Run
 
 
 def checked_manifest(folder: Path, problems: list[str]) -> Mapping[str, Any]:
@@ -57,10 +57,10 @@ def _missing(manifest: Mapping[str, Any], records: Sequence[Record]) -> Iterator
                 yield f"Unfinished: {role} has played {played} episodes ({words}{rest} missing)."
 
 
-def _wanted(run: Mapping[str, Any], first_seed: int) -> set[Scene]:
+def _wanted(run: Mapping[str, Any], first_seed: int) -> set[PlayedScene]:
     """The scenes that an evaluation's entry in the manifest asks for."""
     return {
-        Scene(task, int(level), first_seed + i, run["combos"], perturbations)
+        PlayedScene(task, int(level), first_seed + i, run["combos"], perturbations)
         for block in run["blocks"]
         for task in block["tasks"]
         for level in block["levels"]

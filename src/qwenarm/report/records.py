@@ -15,7 +15,7 @@ NO_CAUSE = "not attributed"
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class PlayedScene:
     """What two policies share when they are compared: the same things at the same places, and the same words.
 
     Of these, everything but ``perturbations`` is equal in an episode and its matched control.
@@ -85,8 +85,8 @@ class Record:
         return f"{self.key.task}, level {self.key.level}"
 
     @property
-    def scene(self) -> Scene:
-        return Scene(self.key.task, self.key.level, self.key.seed, self.key.combos, self.key.perturbations)
+    def scene(self) -> PlayedScene:
+        return PlayedScene(self.key.task, self.key.level, self.key.seed, self.key.combos, self.key.perturbations)
 
 
 @dataclass(frozen=True)

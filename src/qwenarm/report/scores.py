@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from qwenarm.evaluation.stats import Rate, barnard, clustered, difference, mcnemar, paired_difference, success_rate
 from qwenarm.evaluation.suites import Cell
 from qwenarm.report.entrants import Entrant, controls_of
-from qwenarm.report.records import Record, Scene
+from qwenarm.report.records import PlayedScene, Record
 
 ANY = "any change"
 """All perturbations together."""
@@ -24,7 +24,7 @@ def rate(records: Iterable[Record]) -> Rate:
 
 def pooled_rate(records: Iterable[Record]) -> Rate:
     """Over episodes some of which are the same layout under several perturbations: a bootstrap by layout."""
-    layouts: dict[Scene, list[float]] = {}
+    layouts: dict[PlayedScene, list[float]] = {}
     for record in records:
         layouts.setdefault(replace(record.scene, perturbations=""), []).append(float(record.success))
     won = [value for layout in layouts.values() for value in layout]
@@ -54,7 +54,7 @@ class Contrast:
         return self.a.n if self.paired else 0
 
 
-def paired(a: Mapping[Scene, Record], b: Mapping[Scene, Record]) -> Contrast:
+def paired(a: Mapping[PlayedScene, Record], b: Mapping[PlayedScene, Record]) -> Contrast:
     """Over the scenes that both have."""
     shared = [scene for scene in a if scene in b]
     pairs = [(a[scene].success, b[scene].success) for scene in shared]

@@ -18,7 +18,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import Motion, Moves, SkillFailure
 from qwenarm.types import ImagePoint, Param, SkillCall, SkillResult, SkillSpec
 
-KINDS = {ImagePoint: "point", str: "string", float: "number"}
+ARGUMENT_KINDS = {ImagePoint: "point", str: "string", float: "number"}
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def _param(parameter: inspect.Parameter, hint: Any, doc: str) -> Param:
     required = parameter.default is inspect.Parameter.empty
     if get_origin(hint) is Literal:
         return Param(parameter.name, "string", doc, required, tuple(get_args(hint)))
-    if hint not in KINDS:
-        valid = ", ".join(kind.__name__ for kind in KINDS)
+    if hint not in ARGUMENT_KINDS:
+        valid = ", ".join(kind.__name__ for kind in ARGUMENT_KINDS)
         raise TypeError(f"Parameter {parameter.name!r} has the type {hint}; a model can give {valid}.")
-    return Param(parameter.name, KINDS[hint], doc, required)
+    return Param(parameter.name, ARGUMENT_KINDS[hint], doc, required)
 
 
 def _trouble(spec: SkillSpec, args: Mapping[str, Any], cameras: Sequence[str]) -> str:

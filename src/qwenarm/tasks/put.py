@@ -12,7 +12,7 @@ from qwenarm.tasks.language.translate_goal import translations
 
 STACKING_SHARE = 0.2
 """Share of the episodes in which the target is a cube or a cylinder instead of a container."""
-CLUTTER = (0, 0, 2)
+DISTRACTOR_COUNT = (0, 0, 2)
 """Additional graspable objects, by level."""
 MAX_TURNS = 8
 
@@ -25,7 +25,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     if level >= 2:
         builder.add_look_alikes(what)
         builder.add_look_alikes(where)
-    builder.add_up_to(CLUTTER[level - 1] + (not stacking), GRASPABLE_SHAPES)
+    builder.add_up_to(DISTRACTOR_COUNT[level - 1] + (not stacking), GRASPABLE_SHAPES)
     if stacking or (level == 1 and builder.rng.random() < 0.5):
         builder.add_up_to(1, CONTAINER_SHAPES)
     goal = Arrange((Relation(what.id, where.id),))

@@ -31,7 +31,7 @@ MIN_SHIFT_M = 0.10
 PLACEMENT_TRIES = 200
 
 GREETINGS = ("", "", "please ", "could you ", "now ", "your task: ", "robot, ", "here is a picture: ")
-TEMPLATES = (
+INSTRUCTION_TEMPLATES = (
     "make the table look like the goal picture",
     "arrange the things as in the goal picture",
     "rearrange the objects so that they match the goal picture",
@@ -104,7 +104,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
         goal_scene = replace(goal_scene, objects=_replaced(goal_scene, placement))
         moves.append(Destination(mover.id, *placement.pos[:2], where))
     stays = tuple(Destination(p.spec.id, *p.pos[:2]) for p in scene.objects if p.spec not in movers)
-    words = draw_from(builder.rng, GREETINGS) + draw_from(builder.rng, TEMPLATES)
+    words = draw_from(builder.rng, GREETINGS) + draw_from(builder.rng, INSTRUCTION_TEMPLATES)
     translations = {"es": draw_from(builder.rng, SPANISH_TEMPLATES), "zh": draw_from(builder.rng, CHINESE_TEMPLATES)}
     turns, goal = 4 + 4 * len(moves), MatchPicture(tuple(moves), stays)
     return Setup(scene, goal, words, turns, translations=translations, goal_scene=goal_scene)

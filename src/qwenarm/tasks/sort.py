@@ -16,7 +16,7 @@ OWN_COLOR_SHARE = 0.3
 """Share of the tasks by colour in which every container has the colour of its objects."""
 BY_SHAPE_SHARE = 0.35
 """Share of the tasks by shape, from level 2 on."""
-CAPACITY = {"bowl": 2, "box": 2, "tray": 3}
+CONTAINER_CAPACITY = {"bowl": 2, "box": 2, "tray": 3}
 """How many objects stand in a container without leaning on each other."""
 MAX_STRANGERS = 2
 """Objects that belong nowhere, at level 3."""
@@ -32,7 +32,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     for value in values:
         builder.add(*_matching(by, value))
     needed = len(builder.specs)
-    seats = [value for value in values for _ in range(CAPACITY[places[value].shape] - 1)]
+    seats = [value for value in values for _ in range(CONTAINER_CAPACITY[places[value].shape] - 1)]
     extras = int(builder.rng.integers(1, 3)) + (level > 1) * int(builder.rng.integers(0, 2))
     for value in builder.rng.permutation(seats)[:extras]:
         builder.add_up_to(1, *_matching(by, str(value)))

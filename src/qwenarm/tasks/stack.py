@@ -10,7 +10,7 @@ from qwenarm.tasks import STACKABLE, Arrange, Relation, SceneBuilder, Setup, Tas
 from qwenarm.tasks.language.phrases import stack_phrase
 from qwenarm.tasks.language.translate_goal import translations
 
-CLUTTER = (1, 1, 2)
+DISTRACTOR_COUNT = (1, 1, 2)
 """Additional graspable objects, by level."""
 CONTAINER_SHARE = 0.4
 """Share of the scenes in which there is a container as well."""
@@ -21,7 +21,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     order = [builder.add(STACKABLE) for _ in range(level + 1)]
     if level >= 2:
         builder.add_look_alikes(order[-1])
-    builder.add_up_to(CLUTTER[level - 1], GRASPABLE_SHAPES)
+    builder.add_up_to(DISTRACTOR_COUNT[level - 1], GRASPABLE_SHAPES)
     if builder.rng.random() < CONTAINER_SHARE:
         builder.add_up_to(1, CONTAINER_SHAPES)
     instruction = stack_phrase(builder.rng, [spec.label for spec in order])

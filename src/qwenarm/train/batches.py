@@ -12,11 +12,11 @@ import torch
 
 from qwenarm.mind.inference.preprocessing import PromptEncoder, mrope_positions
 from qwenarm.train.dataset import Shard
-from qwenarm.train.links import LINKS, Link, Linker, Span
+from qwenarm.train.links import LINK_KINDS, Link, Linker, Span
 from qwenarm.types import Prompt
 
-END = "<|im_end|>"
-IGNORED = -100
+END_OF_TURN = "<|im_end|>"
+IGNORED_LABEL = -100
 """Label of a token that no answer follows."""
 OWNED_SHARE = 0.15
 """An object owns a visual token's cell if it fills more of it than any other and at least this share."""
@@ -94,7 +94,7 @@ class Reader:
         prompt = Prompt(tuple(line["messages"]), tools=tuple(shard.head["tools"]))
         text = self.encoder.text(prompt)
         ids, spans, pictures = self._spanned(text, grids)
-        said, more, _ = self._spanned(line["answer"] + END, ())
+        said, more, _ = self._spanned(line["answer"] + END_OF_TURN, ())
         spans += [(begin + len(text), end + len(text)) for begin, end in more]
         links = Linker(text + line["answer"], len(text), spans).links()
         return Tokens([*ids, *said], len(ids), links, pictures, grids)
@@ -120,9 +120,9 @@ class Reader:
         """The examples, whose tokens are given, as tensors."""
         count, length = len(examples), max(len(each.ids) for each in tokens)
         ids = np.zeros((count, length), np.int64)
-        labels = np.full((count, length), IGNORED)
+        labels = np.full((count, length), IGNORED_LABEL)
         places = np.zeros((3, count, length), np.int64)
-        links = {kind: np.zeros((count, length, length), bool) for kind in LINKS}
+        links = {kind: np.zeros((count, length, length), bool) for kind in LINK_KINDS}
         pictures, pixels, grids, truths, meant = [], [], [], [], []
         for i, ((shard, line), own) in enumerate(zip(examples, tokens, strict=True)):
             size = len(own.ids)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SHARD_EPISODES = 25
 """Episodes in one archive: what an interrupted collection loses at most, per worker."""
-BATCH = 8
+LOCKSTEP_EPISODES = 8
 """Episodes that a model plays in lockstep."""
 ORACLE, LEARNER = "oracle", "vlm"
 """The policies that demonstrations can come from."""
@@ -134,7 +134,7 @@ def collect(job: ShardJob, out: Path) -> int:
             return (yield from play(env, policies[seed], RunInfo(config, seed)))
 
     seeds = range(job.first_seed, job.first_seed + job.episodes)
-    episodes = list(drive(map(demonstrate, seeds), backend, BATCH if backend else 1))
+    episodes = list(drive(map(demonstrate, seeds), backend, LOCKSTEP_EPISODES if backend else 1))
     samples = [(seed, sample) for seed in sorted(policies) for sample in policies[seed].samples]
     shared = {
         "task": config.task, "level": config.level, "arm": config.arm, "perturbations": spell(config.perturbations),

@@ -8,8 +8,8 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 
-LOSSES = ("words", "coordinates")
-ATTENTION = ("cells", "named", "bound", "held")
+LOSS_MEASURES = ("words", "coordinates")
+ATTENTION_MEASURES = ("cells", "named", "bound", "held")
 
 
 def draw_curve(folder: Path) -> Path:
@@ -26,7 +26,7 @@ def draw_curve(folder: Path) -> Path:
     except (OSError, ValueError) as error:
         raise BadInput(f"There is no log of a training run in {folder}: {error}.") from error
     figure, (losses, attention, held_out) = pyplot.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
-    for axis, names in ((losses, LOSSES), (attention, ATTENTION)):
+    for axis, names in ((losses, LOSS_MEASURES), (attention, ATTENTION_MEASURES)):
         for name in names:
             axis.plot(*_points(lines, name), label=name)
     looks = [(line["step"], line["held_out"]) for line in lines if "held_out" in line]

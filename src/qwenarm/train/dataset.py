@@ -24,7 +24,7 @@ from qwenarm.errors import BadInput
 from qwenarm.train.demonstrator import Sample
 
 HEAD, LINES = "shard.json", "samples.jsonl"
-FORMAT = 1
+FORMAT_VERSION = 1
 
 
 def write_shard(path: Path, shared: dict[str, Any], samples: Sequence[tuple[int, Sample]]) -> None:
@@ -39,7 +39,7 @@ def write_shard(path: Path, shared: dict[str, Any], samples: Sequence[tuple[int,
     tools = samples[0][1].prompt.tools if samples else ()
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         lines = [json.dumps(_line(archive, seed, sample), ensure_ascii=False) for seed, sample in samples]
-        head = {"format": FORMAT, **shared, "tools": tools, "samples": len(lines)}
+        head = {"format": FORMAT_VERSION, **shared, "tools": tools, "samples": len(lines)}
         archive.writestr(HEAD, json.dumps(head), zipfile.ZIP_DEFLATED)
         archive.writestr(LINES, "\n".join(lines), zipfile.ZIP_DEFLATED)
     part.replace(path)
@@ -86,8 +86,8 @@ class Shard:
                 lines = [json.loads(line) for line in archive.read(LINES).decode().splitlines() if line]
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise BadInput(f"{path} is no archive of `qwenarm collect`: {error}.") from error
-        if head.get("format") != FORMAT:
-            raise BadInput(f"{path} has the format {head.get('format')!r}; this version reads {FORMAT}.")
+        if head.get("format") != FORMAT_VERSION:
+            raise BadInput(f"{path} has the format {head.get('format')!r}; this version reads {FORMAT_VERSION}.")
         return cls(path, head, lines)
 
     def pictures(self, names: Sequence[str]) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from qwenarm.train.watch import FIRST_WATCHED_SEED, watch
 from qwenarm.types import RunConfig
 
 ROUNDS, PAGE = "rounds.jsonl", "improve.md"
-MISTAKES = 0.12
+MISTAKE_SHARE = 0.12
 """Share of the oracle's calls that go wrong on purpose, in half of its episodes."""
 
 Tell = Callable[[str], None]
@@ -102,7 +102,7 @@ def _jobs(options: ImproveOptions, best: str, number: int, first: int) -> list[A
         return plan_jobs(config, options.tasks, level, [""], options.episodes, first)
     config = replace(options.config, policy=ORACLE)
     clean = plan_jobs(config, options.tasks, level, [""], half, first)
-    return clean + plan_jobs(config, options.tasks, level, [""], half, first + half, MISTAKES)
+    return clean + plan_jobs(config, options.tasks, level, [""], half, first + half, MISTAKE_SHARE)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from transformers import Qwen3VLForConditionalGeneration
 
 from qwenarm.errors import BadInput
-from qwenarm.train.batches import IGNORED, Batch, Reader
+from qwenarm.train.batches import IGNORED_LABEL, Batch, Reader
 from qwenarm.train.losses import CellHeads, attention_loss, coordinate_loss
 from qwenarm.train.small_model import load_trainable, smooth_numbers
 
@@ -157,7 +157,7 @@ class Learner:
     def losses(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of a batch and measures of it: losses, and by kind of link the share of attention that is right."""
         hidden, attentions, eye = self.forward(batch)
-        answer, coordinate = batch.labels != IGNORED, self.coordinates(batch)
+        answer, coordinate = batch.labels != IGNORED_LABEL, self.coordinates(batch)
         logits = self.logits(hidden[answer])
         target, number = batch.labels[answer], coordinate[answer]
         words = F.cross_entropy(logits[~number], target[~number])

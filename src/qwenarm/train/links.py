@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-LINKS = ("cells", "named", "bound", "held")
+LINK_KINDS = ("cells", "named", "bound", "held")
 Link = tuple[int, int]
 """(the token that looks, the token that it looks at; of kind "cells" the number of a point of the answer instead)."""
 Links = dict[str, list[Link]]
@@ -22,11 +22,11 @@ Links = dict[str, list[Link]]
 Span = tuple[int, int]
 """Begin and end of a part of a text."""
 
-POINT = re.compile(r'"label": "([^"]*)", "point_2d": \[(\d+), (\d+)\]')
-ASKED = re.compile(r"\nTask: (.*)\nHistory: (.*)\nHand: (.*)")
+POINT_PATTERN = re.compile(r'"label": "([^"]*)", "point_2d": \[(\d+), (\d+)\]')
+QUESTION_PATTERN = re.compile(r"\nTask: (.*)\nHistory: (.*)\nHand: (.*)")
 LAST_PICK = re.compile(r".*\bpick ([^:]*): ok")
-WORD = re.compile(r"[^\W\d_]+|\d+")
-PLACE = '"place"'
+WORD_PATTERN = re.compile(r"[^\W\d_]+|\d+")
+PLACE_CALL = '"place"'
 
 
 class Linker:
@@ -43,9 +43,9 @@ class Linker:
 
     def links(self) -> Links:
         """The links by kind. A token looks one step ahead: what predicts a word is the token before it."""
-        found: Links = {kind: [] for kind in LINKS}
-        asked = ASKED.search(self.text, 0, self.answer)
-        for number, point in enumerate(POINT.finditer(self.text, self.answer)):
+        found: Links = {kind: [] for kind in LINK_KINDS}
+        asked = QUESTION_PATTERN.search(self.text, 0, self.answer)
+        for number, point in enumerate(POINT_PATTERN.finditer(self.text, self.answer)):
             label = self._tokens(point.span(1))
             found["cells"] += [(at - 1, number) for k in (2, 3) for at in self._tokens(point.span(k))]
             sections = (asked.span(1), asked.span(2)) if asked else ()
@@ -61,10 +61,10 @@ class Linker:
     def _link_rule(self, found: Links, asked: re.Match[str], label: list[int], spelt: list[Span]) -> None:
         """Links a place to what is held, and to the words of the task that send such a thing there."""
         pick = LAST_PICK.match(self.text, *asked.span(2)) if asked[3] != "empty" else None
-        if pick is None or self.text.find(PLACE, self.answer) < 0:
+        if pick is None or self.text.find(PLACE_CALL, self.answer) < 0:
             return
         found["held"] += [(at - 1, to) for at in label for to in self._tokens(pick.span(1))]
-        words = "|".join(map(re.escape, WORD.findall(pick[1])))
+        words = "|".join(map(re.escape, WORD_PATTERN.findall(pick[1])))
         describing = re.compile(rf"\b({words})(s|es)?\b")
         for span in spelt:
             before = list(describing.finditer(self.text, asked.start(1), span[0]))

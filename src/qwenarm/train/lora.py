@@ -18,14 +18,14 @@ from qwenarm.mind.checkpoints.load import load_model, locate, plan_for
 from qwenarm.mind.checkpoints.memory import Workload
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.inference.transformers_forward import repeat_in_time
-from qwenarm.train.batches import IGNORED, Example, Reader
+from qwenarm.train.batches import IGNORED_LABEL, Example, Reader
 from qwenarm.train.dataset import read_shards
 
 RANK, ALPHA, DROPOUT = 16, 32, 0.05
 """Of the adapter: usual values for fine-tuning."""
 LANGUAGE_LINEARS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
 """The modules that get adapters: the language half's projections. The vision tower stays as it is."""
-CHECKPOINTS = 10
+CHECKPOINT_COUNT = 10
 """So often is the state of a run saved."""
 
 
@@ -52,7 +52,7 @@ class Collator:
         read = [self.reader.tokens(example) for example in examples]
         length = max(len(tokens.ids) for tokens in read)
         ids = torch.full((len(read), length), self.pad)
-        labels = torch.full((len(read), length), IGNORED)
+        labels = torch.full((len(read), length), IGNORED_LABEL)
         mask = torch.zeros((len(read), length), dtype=torch.long)
         for i, tokens in enumerate(read):
             size = len(tokens.ids)
@@ -111,7 +111,7 @@ def train_adapter(
         str(out), max_steps=steps, per_device_train_batch_size=1, gradient_accumulation_steps=batch,
         learning_rate=lr, lr_scheduler_type="cosine", warmup_steps=min(100, steps // 10), seed=seed, data_seed=seed,
         bf16=plan.dtype == "bfloat16" and plan.device != "cpu", use_cpu=plan.device == "cpu",
-        save_steps=max(1, steps // CHECKPOINTS), save_total_limit=2, logging_steps=max(1, steps // 100),
+        save_steps=max(1, steps // CHECKPOINT_COUNT), save_total_limit=2, logging_steps=max(1, steps // 100),
         remove_unused_columns=False, report_to=[],
     )  # fmt: skip
     pad = reader.tokenizer.pad_token_id or 0

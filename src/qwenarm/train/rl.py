@@ -28,7 +28,7 @@ from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.families import Sampling
 from qwenarm.mind.inference.preprocessing import PromptEncoder
-from qwenarm.train.batches import IGNORED, Batch, Example, Reader
+from qwenarm.train.batches import IGNORED_LABEL, Batch, Example, Reader
 from qwenarm.train.dataset import Shard, write_shard
 from qwenarm.train.demonstrator import Sample
 from qwenarm.train.learner import Learner, Settings
@@ -172,7 +172,7 @@ def _update(
     with torch.no_grad():
         before = [log_probabilities(learner, batch) for batch in batches]
     learner.use(learner.masters)
-    total = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
+    total = sum(int((batch.labels != IGNORED_LABEL).sum()) for batch in batches)
     distance = 0.0
     for group, batch, old in zip(groups, batches, before, strict=True):
         loss, far = policy_loss(learner, batch, torch.tensor([weights[i] for i in group]), old, options.kl)
@@ -215,7 +215,7 @@ def _sample(turn: Turn) -> Sample:
 
 def log_probabilities(learner: Learner, batch: Batch) -> torch.Tensor:
     """(answer tokens,) of the tokens of the answers."""
-    answer = batch.labels != IGNORED
+    answer = batch.labels != IGNORED_LABEL
     logits = learner.logits(learner.forward(batch)[0][answer])
     return logits.log_softmax(-1).gather(-1, batch.labels[answer][:, None])[:, 0]
 
@@ -233,7 +233,7 @@ def policy_loss(
         kl: Weight of the distance, estimated as r - 1 - log r with r the ratio of probabilities (Schulman 2020).
     """
     now = log_probabilities(learner, batch)
-    weight = advantage[:, None].expand(batch.labels.shape)[batch.labels != IGNORED]
+    weight = advantage[:, None].expand(batch.labels.shape)[batch.labels != IGNORED_LABEL]
     ahead = before - now
     distance = ahead.exp() - 1 - ahead
     # The gradient of exp(now - now) is that of log p; written so, the sum reads as the surrogate of the papers.

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from qwenarm.errors import BadInput
 from qwenarm.mind.checkpoints.load import PRESET_FILE, locate
 from qwenarm.mind.inference.preprocessing import PromptEncoder
-from qwenarm.train.batches import IGNORED, Batch, Example, Reader, Tokens, values_in
+from qwenarm.train.batches import IGNORED_LABEL, Batch, Example, Reader, Tokens, values_in
 from qwenarm.train.dataset import Shard, read_shards
 from qwenarm.train.learner import Learner, Settings
 from qwenarm.train.vocabulary import add_words
@@ -209,7 +209,7 @@ def exactness(learner: Learner, batches: Sequence[Batch]) -> dict[str, float]:
     for batch in batches:
         guess = learner.logits(learner.forward(batch)[0]).argmax(-1)
         coordinate = learner.coordinates(batch)
-        exact += ((guess == batch.labels) | (batch.labels == IGNORED) | coordinate).all(1).tolist()
+        exact += ((guess == batch.labels) | (batch.labels == IGNORED_LABEL) | coordinate).all(1).tolist()
         rows, columns = (batch.grids[0, 1:] // learner.reader.merge).tolist()
         for said, where, points in zip(guess, coordinate, batch.meant, strict=True):
             numbers = [learner.reader.numbers.get(int(token), 0) for token in said[where]]

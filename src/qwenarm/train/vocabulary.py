@@ -16,7 +16,7 @@ from qwenarm.train.dataset import Shard
 
 MIN_COUNT = 30
 """Rarer words stay in pieces."""
-BLANK = set("ĊĠ")
+BLANK_CHARACTERS = set("ĊĠ")
 """Line break and space in the byte-level alphabet."""
 
 
@@ -78,4 +78,6 @@ def _frequent(tokenizer: Tokenizer, texts: Counter[str]) -> list[str]:
             text = text.replace(phrase, "\n")
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text):  # type: ignore[union-attr]  # it has one
             counts[word] += times
-    return [w for w, count in counts.most_common() if count >= MIN_COUNT and w not in known and set(w) - BLANK]
+    return [
+        w for w, count in counts.most_common() if count >= MIN_COUNT and w not in known and set(w) - BLANK_CHARACTERS
+    ]

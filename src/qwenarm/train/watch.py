@@ -13,7 +13,7 @@ from qwenarm.types import Outcome, RunConfig
 
 FIRST_WATCHED_SEED = 950_000
 """Seeds from here to those of evaluations are never learned from."""
-BATCH = 8
+LOCKSTEP_EPISODES = 8
 
 
 def watch(config: RunConfig, tasks: Sequence[str], scenes: int) -> dict[str, float]:
@@ -28,6 +28,6 @@ def watch(config: RunConfig, tasks: Sequence[str], scenes: int) -> dict[str, flo
     seeds = range(FIRST_WATCHED_SEED, min(FIRST_SEED, FIRST_WATCHED_SEED + scenes))
     for task in tasks if scenes else ():
         plays = (perform(replace(config, task=task), seed, backend) for seed in seeds)
-        outcomes = [episode.outcome for episode in drive(plays, backend, BATCH)]
+        outcomes = [episode.outcome for episode in drive(plays, backend, LOCKSTEP_EPISODES)]
         found[task] = sum(outcome is Outcome.SUCCESS for outcome in outcomes) / len(outcomes)
     return found

@@ -14,7 +14,7 @@ from qwenarm.body.state import CONTACT_TOLERANCE_M, ObjectState, WorldState
 from qwenarm.tasks.core.goal import Arrange, Relation
 from qwenarm.tasks.core.planning import NEXT_TO_GAP_M, point_beside
 
-CAPACITY = {"bowl": 1, "tray": 2, "box": 2}
+CONTAINER_CAPACITY = {"bowl": 1, "tray": 2, "box": 2}
 """How many objects a container takes. In a bowl a second one would lean on the first and might tip over."""
 CLEARLY_APART_GAP_M = NEXT_TO_GAP_M + 0.03
 """Objects with a wider gap than this are not next to each other, even if they are shifted a little."""
@@ -51,7 +51,7 @@ class PredictedTable:
 
     def room(self, container: str) -> int:
         """How many objects a container still takes."""
-        return CAPACITY[self.spec(container).shape] - len(self.content(container))
+        return CONTAINER_CAPACITY[self.spec(container).shape] - len(self.content(container))
 
     def on_table(self, name: str) -> bool:
         """Does it stand on the bare table?"""

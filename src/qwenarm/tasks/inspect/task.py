@@ -20,7 +20,7 @@ MAX_BAD_PARTS = (1, 2, 3)
 """By level; no more are bad than there is room for in the container."""
 ALL_GOOD_SHARE = 0.1
 """Share of the rows in which no part is bad."""
-CAPACITY = {"bowl": 2, "box": 2, "tray": 3}
+CONTAINER_CAPACITY = {"bowl": 2, "box": 2, "tray": 3}
 DEFECT_NAMED_SHARE = (0.7, 0.4, 0.0)
 """Share of the instructions that name the defect, by level; the others say what a good part has."""
 PART_PITCH_M, MAX_TURN_RAD = 0.092, 0.12
@@ -43,7 +43,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     color = str(rng.choice([color for color in COLORS if color != place.color]))
     names = (draw_from(rng, FEATURES),) if level < 3 else FEATURE_SETS[int(rng.integers(len(FEATURE_SETS)))]
     features = [make_feature(name, rng, color) for name in names]
-    specs, bad = _parts(rng, level, color, features, CAPACITY[place.shape])
+    specs, bad = _parts(rng, level, color, features, CONTAINER_CAPACITY[place.shape])
     scene = replace(scene, objects=(*scene.objects, *_row(rng, specs, row_x)))
     names_defect = bool(rng.random() < DEFECT_NAMED_SHARE[level - 1])
     words = inspect_phrase(rng, features, names_defect, {"b": place.label, **prepositions(rng, place.shape)})

@@ -8,7 +8,7 @@ from itertools import combinations
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES
 from qwenarm.tasks.language.misfit import Misfit
 from qwenarm.tasks.language.resolve import is_container
-from qwenarm.tasks.language.vocabulary import CONTAINER, shape_fits
+from qwenarm.tasks.language.vocabulary import ANY_CONTAINER, shape_fits
 from qwenarm.tasks.language.wish import (
     NUMBER_WORDS,
     Command,
@@ -23,7 +23,7 @@ from qwenarm.tasks.language.wish import (
     things,
 )
 
-CAPACITY = {"bowl": 4, "tray": 5, "box": 6}
+MAX_THINGS_IN = {"bowl": 4, "tray": 5, "box": 6}
 """So many things have room in a container."""
 MAX_CONTAINERS = 3
 """So many of them have room on the table."""
@@ -57,7 +57,7 @@ def _check_description(thing: Thing) -> None:
     """Whether one of its kind can be told from the others by its size or rank."""
     if thing.size and is_container(thing.shape):
         raise Misfit(f"There is no {thing}: containers of a kind are all of the same size.")
-    if (thing.size or thing.rank) and thing.shape in (None, CONTAINER):
+    if (thing.size or thing.rank) and thing.shape in (None, ANY_CONTAINER):
         raise Misfit(f"'{thing}' does not say of which kind", possible=True)
     if thing.size and thing.rank:
         raise Misfit(f"'{thing}' is told from the others by two things at once", possible=True)
@@ -145,11 +145,11 @@ def _check_circle(moves: Sequence[Move]) -> None:
 def _check_room(moves: Sequence[Move]) -> None:
     """More than fits into a container."""
     for place in dict.fromkeys(
-        move.place for move in moves if move.place.thing.shape in CAPACITY and not move.place.beside
+        move.place for move in moves if move.place.thing.shape in MAX_THINGS_IN and not move.place.beside
     ):
         inside = [move.what for move in moves if move.place == place]
         count = sum(max(what.count, 1) if isinstance(what, Group) else 1 for what in inside)
-        room = CAPACITY[place.thing.shape or ""]
+        room = MAX_THINGS_IN[place.thing.shape or ""]
         if count > room:
             raise Misfit(
                 f"{NUMBER_WORDS[count].capitalize() if count < len(NUMBER_WORDS) else count} things do not fit "

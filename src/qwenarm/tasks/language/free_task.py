@@ -15,7 +15,7 @@ from qwenarm.tasks.core.task import Combos, Layout, SceneBuilder
 from qwenarm.tasks.language.goals import Answer, Exactly, Holds, Together
 from qwenarm.tasks.language.ground import goal_of
 from qwenarm.tasks.language.language import guess_language
-from qwenarm.tasks.language.read_instruction import Reading, read
+from qwenarm.tasks.language.read_instruction import UnderstoodSentence, read
 from qwenarm.tasks.language.scene_for_wish import add_named_objects, arrange_start
 from qwenarm.tasks.language.translate_goal import translations
 from qwenarm.tasks.language.wish import Move
@@ -82,14 +82,14 @@ def suggestions(instruction: str) -> tuple[str, ...]:
     return SUGGESTIONS[guess_language(instruction)]
 
 
-def _count_turns(reading: Reading, scene: Scene, goal: Goal | None) -> int:
+def _count_turns(reading: UnderstoodSentence, scene: Scene, goal: Goal | None) -> int:
     """How often the policy may decide: some turns more than the oracle needs."""
     moves = sum(isinstance(command, Move) for command in reading.wish)
     needed = len(goal.solve(initial_state(scene))) if goal else 0
     return max(MIN_TURNS + 2 * moves, needed + SPARE_TURNS)
 
 
-def _fair_scene(builder: SceneBuilder, reading: Reading, needed: int) -> tuple[Scene, Goal | None]:
+def _fair_scene(builder: SceneBuilder, reading: UnderstoodSentence, needed: int) -> tuple[Scene, Goal | None]:
     for _ in range(SCENE_TRIES):
         try:
             drawn = builder.build(needed)

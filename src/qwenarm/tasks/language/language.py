@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from qwenarm.tasks.language.typing_errors import nearest
-from qwenarm.tasks.language.vocabulary import COUNTS, TERMINALS
+from qwenarm.tasks.language.vocabulary import GRAMMAR_TERMINALS, NUMBER_VALUES
 
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
@@ -41,7 +41,7 @@ SPANISH = frozenset(
 """Short words that no English sentence has."""
 UNKNOWN, MISPLACED = "UNKNOWN", "MISPLACED"
 """Types of words that the vocabulary does not have, and of those that it has in longer phrases only."""
-MARKS = ",;:.?!"
+PUNCTUATION_MARKS = ",;:.?!"
 SPELLINGS = (
     ("’", "'"), ("can't", "can not"), ("n't", " not"), ("i'd", "i would"), ("let's", "let us"), ("'s", ""),
     ("colour", "color"), ("。", "."), ("、", ","), ("¿", ""), ("¡", ""),
@@ -97,7 +97,7 @@ class Language:
                 return iter(data)
 
         grammar = files("qwenarm.tasks.language").joinpath("grammars", f"{code}.lark").read_text(encoding="utf-8")
-        self.code, self.values = code, TERMINALS[code]
+        self.code, self.values = code, GRAMMAR_TERMINALS[code]
         self.parser = Lark(grammar, parser="earley", lexer=Ready, ambiguity="explicit", ordered_sets=False)
         self._ignored = frozenset(self.parser.ignore_tokens)
         self.vocabulary = tuple(_vocabulary(self.parser, self.values))
@@ -130,11 +130,11 @@ class Language:
             length = next((n for n in lengths if self.joined(row[at : at + n]) in self.phrases), 1)
             phrase = self.joined(row[at : at + length])
             kind = self.phrases.get(phrase) or (MISPLACED if phrase in self.words else UNKNOWN)
-            mark = phrase in MARKS and (not tokens or tokens[-1] == phrase)
+            mark = phrase in PUNCTUATION_MARKS and (not tokens or tokens[-1] == phrase)
             if kind not in self._ignored and not mark:
                 tokens.append(Token(kind, phrase, start_pos=places[at]))
             at += length
-        while tokens and tokens[-1] in (*MARKS, "(", ")"):
+        while tokens and tokens[-1] in (*PUNCTUATION_MARKS, "(", ")"):
             tokens.pop()
         return tokens
 
@@ -166,5 +166,5 @@ def _vocabulary(parser: Lark, values: Mapping[str, Mapping[str, str]]) -> Iterat
             yield re.sub(r"\\(.)", r"\1", phrase), terminal.name
     for name, words in values.items():
         yield from ((word, name) for word in words)
-    yield from ((word, "NUMBER") for word in COUNTS)
+    yield from ((word, "NUMBER") for word in NUMBER_VALUES)
     yield "1", "NUMBER"

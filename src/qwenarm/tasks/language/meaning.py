@@ -13,8 +13,8 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.tasks.language.misfit import Misfit
-from qwenarm.tasks.language.name_meanings import ONE, NameMeanings, flat
-from qwenarm.tasks.language.vocabulary import CONTAINER
+from qwenarm.tasks.language.name_meanings import ANY_SHAPE, NameMeanings, flat
+from qwenarm.tasks.language.vocabulary import ANY_CONTAINER
 from qwenarm.tasks.language.wish import (
     Command,
     Count,
@@ -150,7 +150,7 @@ class Meanings(NameMeanings):
 
     def sorted_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
         """Colours alone stand for all things of that colour here."""
-        named = [Group(t.color) if isinstance(t, Thing) and t.shape == ONE else t for t in what]
+        named = [Group(t.color) if isinstance(t, Thing) and t.shape == ANY_SHAPE else t for t in what]
         return self.move_(tuple(named), place)
 
     def sorting_(self, *parts: tuple[Any, ...] | Group) -> tuple[Command, ...]:
@@ -167,25 +167,25 @@ class Meanings(NameMeanings):
         places = parts[at + 1] if at + 1 < len(parts) else ()
         if len(what) != 1 or len(whats) > 3 or any(isinstance(place, Group) for place in places):
             raise Misfit("one thing, or one kind of things, goes by its own colour", possible=True)
-        return (_by_color(what[0], None if shape == CONTAINER else shape, places),)
+        return (_by_color(what[0], None if shape == ANY_CONTAINER else shape, places),)
 
     def own_open_(self, *parts: Any) -> tuple[Command, ...]:
         shapes = [part for part in parts if isinstance(part, str)]
         what = next((part for part in parts if isinstance(part, tuple)), (Group(),))
-        return self.own_(what, shapes[0] if shapes else CONTAINER)
+        return self.own_(what, shapes[0] if shapes else ANY_CONTAINER)
 
     def bins_(self, noun: Token) -> str:
-        return self._shape(noun) or CONTAINER
+        return self._shape(noun) or ANY_CONTAINER
 
     def own_each_(self, what: tuple[Named, ...], bins: str) -> tuple[Command, ...]:
         if len(what) != 1 or not isinstance(what[0], Group) or what[0].choice or what[0].but or what[0].spared:
             raise Misfit("all things of one kind go into their own containers", possible=True)
-        return (OneEach(what[0], None if bins == CONTAINER else bins),)
+        return (OneEach(what[0], None if bins == ANY_CONTAINER else bins),)
 
     def one_in_each_(self, what: Named, bins: str) -> tuple[Command, ...]:
         if (
             what not in (Thing(what.color, what.shape), Group(what.color, what.shape, 1, choice=True))
-            or what.shape == ONE
+            or what.shape == ANY_SHAPE
         ):
             raise Misfit("one thing of a kind goes into each container", possible=True)
         return self.own_each_((Group(what.color, what.shape),), bins)
@@ -196,5 +196,5 @@ class Meanings(NameMeanings):
 
 def _by_color(what: Named, bins: str | None, places: tuple[Thing, ...]) -> Command:
     if isinstance(what, Thing) and what.color and not places:
-        return Move(what, Place("at", Thing(what.color, bins or CONTAINER)))
+        return Move(what, Place("at", Thing(what.color, bins or ANY_CONTAINER)))
     return MatchColors(what, bins, places)

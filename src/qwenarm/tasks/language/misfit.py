@@ -5,7 +5,7 @@ from __future__ import annotations
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import SHAPES
 
-BALL = "Nothing stays on a ball; put it in a container, or on a cube or a cylinder."
+NOT_ON_A_BALL = "Nothing stays on a ball; put it in a container, or on a cube or a cylinder."
 
 
 class Misfit(Exception):

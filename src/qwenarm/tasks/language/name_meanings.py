@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
-from qwenarm.tasks.language.misfit import BALL, Misfit, unknown
-from qwenarm.tasks.language.vocabulary import CONTAINER, COUNTS
+from qwenarm.tasks.language.misfit import NOT_ON_A_BALL, Misfit, unknown
+from qwenarm.tasks.language.vocabulary import ANY_CONTAINER, NUMBER_VALUES
 from qwenarm.tasks.language.wish import Edge, Group, Named, Place, Rank, Thing
 
 if TYPE_CHECKING:
     from lark import Token
 
-ONE = "one"
+ANY_SHAPE = "one"
 """The shape of "the red one", until it is known what that stands for."""
 EDGES: Mapping[str, Edge] = {
     "LEFTMOST": "left", "RIGHTMOST": "right", "MIDDLE": "middle", "NEAREST": "near", "FARTHEST": "far",
@@ -89,7 +89,7 @@ class NameMeanings:
         return located(thing, of["at"]) if "at" in of else thing
 
     def color_(self, word: Token) -> Thing:
-        return Thing(self.values["COLOR"][word], ONE, position=word.start_pos or 0)
+        return Thing(self.values["COLOR"][word], ANY_SHAPE, position=word.start_pos or 0)
 
     def shared_(self, *words: Token) -> tuple[Thing, ...]:
         """ "The red and the blue cylinder": a thing for each colour."""
@@ -125,7 +125,7 @@ class NameMeanings:
         if of.keys() - {"color", "on the table"}:
             raise Misfit(f"of several {noun} only the colour can be told, and which are left", possible=True)
         shape = self._shape(noun)
-        return Group(of.get("color"), None if shape == ONE else shape)
+        return Group(of.get("color"), None if shape == ANY_SHAPE else shape)
 
     def all_of_(self, group: Group) -> Group:
         return group
@@ -152,7 +152,9 @@ class NameMeanings:
     def all_but_(self, group: Group, spared: Sequence[Named]) -> Group:
         if any(isinstance(each, Group) for each in spared):
             raise Misfit("what is left must be named one by one", possible=True)
-        but = [replace(t, shape=group.shape if t.shape == ONE else t.shape) for t in spared if isinstance(t, Thing)]
+        but = [
+            replace(t, shape=group.shape if t.shape == ANY_SHAPE else t.shape) for t in spared if isinstance(t, Thing)
+        ]
         return replace(group, but=tuple(but))
 
     def everything_but_(self, spared: Sequence[Named]) -> Group:
@@ -173,11 +175,11 @@ class NameMeanings:
     def in_(self, thing: Thing) -> Place:
         if thing.shape in GRASPABLE_SHAPES:
             raise Misfit(f"Nothing goes into a {thing.shape}; it can go into: {', '.join(CONTAINER_SHAPES)}.")
-        return Place("at", thing if thing.shape else replace(thing, shape=CONTAINER))
+        return Place("at", thing if thing.shape else replace(thing, shape=ANY_CONTAINER))
 
     def on_(self, thing: Thing) -> Place:
         if thing.shape == "ball":
-            raise Misfit(BALL)
+            raise Misfit(NOT_ON_A_BALL)
         return Place("at", thing)
 
     to_ = on_
@@ -203,15 +205,15 @@ class NameMeanings:
         names = {
             "THING": None,
             "THINGS": None,
-            "ONE": ONE,
-            "ONES": ONE,
-            "CONTAINER": CONTAINER,
-            "CONTAINERS": CONTAINER,
+            "ONE": ANY_SHAPE,
+            "ONES": ANY_SHAPE,
+            "CONTAINER": ANY_CONTAINER,
+            "CONTAINERS": ANY_CONTAINER,
         }
         return names[noun.type] if noun.type in names else self.values[noun.type][noun]
 
     def _number(self, word: Token) -> int:
-        return 1 if word == "1" else COUNTS[word]
+        return 1 if word == "1" else NUMBER_VALUES[word]
 
     def _qualities(self, parts: Sequence[Quality | str], noun: str) -> dict[str, Any]:
         """Those of one thing by kind. Raises Misfit if one kind comes twice."""
@@ -226,7 +228,7 @@ class NameMeanings:
 
 def located(thing: Thing, place: Place) -> Thing:
     """A thing that is somewhere at the start. Raises Misfit if nothing like it can be there."""
-    if place.where == "at" and (thing.shape in (*CONTAINER_SHAPES, CONTAINER) or place.thing.shape == "ball"):
+    if place.where == "at" and (thing.shape in (*CONTAINER_SHAPES, ANY_CONTAINER) or place.thing.shape == "ball"):
         raise Misfit(f"a {thing.shape} is never {place}", possible=True)
     if thing.at is not None or thing.rank is not None:
         raise Misfit(f"{thing} is described twice", possible=True)

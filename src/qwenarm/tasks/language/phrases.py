@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from qwenarm.body.objects.spec import ObjectSpec
 
-PUT = (
+PUT_TEMPLATES = (
     "put the {a} {in} the {b}",
     "put the {a} {into} the {b}",
     "place the {a} {in} the {b}",
@@ -62,7 +62,7 @@ PUT_ON = ("stack the {a} on the {b}", "let the {a} stand on the {b}", "balance t
 """Only for what has a flat top."""
 
 # {list} names the things from the bottom up, {tsil} from the top down, {pairs} is "the b on the a, the c on the b".
-STACK = (
+STACK_TEMPLATES = (
     "stack {pairs}",
     "put {pairs}",
     "place {pairs}",
@@ -86,7 +86,7 @@ STACK = (
     "pile up {list}, bottom first",
 )
 
-SORT = (
+SORT_TEMPLATES = (
     "sort by {by}: {rule}",
     "sort the objects by {by}: {rule}",
     "sort everything by {by}, {rule}",
@@ -117,10 +117,10 @@ SORT_OWN = (
     "every object belongs in the container of its colour: {places}",
 )
 
-IN = {"in": ("in", "inside"), "into": ("into", "in")}
-ON = {"in": ("on", "on top of"), "into": ("onto", "on", "on top of")}
-TRAY = {"in": ("on", "in"), "into": ("onto", "into", "on")}
-NOUNS = {
+IN_WORDS = {"in": ("in", "inside"), "into": ("into", "in")}
+ON_WORDS = {"in": ("on", "on top of"), "into": ("onto", "on", "on top of")}
+TRAY_WORDS = {"in": ("on", "in"), "into": ("onto", "into", "on")}
+GROUP_TEMPLATES = {
     "color": ("{} things", "{} objects", "the {} ones", "all {} things"),
     "shape": ("{}s", "the {}s", "all {}s", "every {}"),
 }
@@ -129,7 +129,7 @@ NOUNS = {
 def put_phrase(rng: np.random.Generator, what: str, where: str) -> str:
     """One wording of "bring what to where", both labels such as "red cube"."""
     shape = where.rsplit(" ", 1)[-1]
-    template = draw_from(rng, PUT + (PUT_IN if shape in ("bowl", "box", "tray") else PUT_ON))
+    template = draw_from(rng, PUT_TEMPLATES + (PUT_IN if shape in ("bowl", "box", "tray") else PUT_ON))
     return template.format(a=what, b=where, **prepositions(rng, shape))
 
 
@@ -144,7 +144,7 @@ def stack_phrase(rng: np.random.Generator, order: Sequence[str]) -> str:
     on = draw_from(rng, ("on", "on top of", "onto"))
     pairs = [f"{upper} {on} {lower}" for lower, upper in pairwise(the)]
     lists = {"list": _join(rng, the), "tsil": _join(rng, the[::-1]), "pairs": _then(rng, pairs)}
-    return draw_from(rng, STACK).format(**lists, first=the[0], rest=_then(rng, the[1:]))
+    return draw_from(rng, STACK_TEMPLATES).format(**lists, first=the[0], rest=_then(rng, the[1:]))
 
 
 def sort_phrase(rng: np.random.Generator, by: str, places: Mapping[str, str], own: bool = False) -> str:
@@ -154,14 +154,14 @@ def sort_phrase(rng: np.random.Generator, by: str, places: Mapping[str, str], ow
     """
     if own and rng.random() < 0.6:
         return draw_from(rng, SORT_OWN).format(places=_join(rng, [f"the {label}" for label in places.values()]))
-    noun, into = draw_from(rng, NOUNS[by]), draw_from(rng, ("into", "in", "to"))
+    noun, into = draw_from(rng, GROUP_TEMPLATES[by]), draw_from(rng, ("into", "in", "to"))
     parts = [f"{noun.format(value)} {into} the {label}" for value, label in places.items()]
-    return draw_from(rng, SORT).format(by="colour" if by == "color" else "shape", rule=_join(rng, parts))
+    return draw_from(rng, SORT_TEMPLATES).format(by="colour" if by == "color" else "shape", rule=_join(rng, parts))
 
 
 def prepositions(rng: np.random.Generator, shape: str) -> dict[str, str]:
     """Words for {in} and {into} that fit a place of this shape."""
-    words = {"bowl": IN, "box": IN, "tray": TRAY}.get(shape, ON)
+    words = {"bowl": IN_WORDS, "box": IN_WORDS, "tray": TRAY_WORDS}.get(shape, ON_WORDS)
     return {key: draw_from(rng, words[key]) for key in ("in", "into")}
 
 

@@ -9,7 +9,7 @@ from qwenarm.tasks.language.es_zh import ZH_COLORS, ZH_SHAPES
 from qwenarm.tasks.language.vocabulary import COLOR_WORDS, NUMBERS, SHAPE_WORDS
 from qwenarm.types import SkillCall
 
-ASKING = ("which", "what", "cuál", "cuáles", "qué", "哪", "什么")
+QUESTION_WORDS = ("which", "what", "cuál", "cuáles", "qué", "哪", "什么")
 
 
 def last_said(said: Sequence[SkillCall]) -> str:
@@ -19,7 +19,7 @@ def last_said(said: Sequence[SkillCall]) -> str:
 
 def is_question(text: str) -> bool:
     """Does it ask something?"""
-    return any(mark in text for mark in "?\uff1f") or any(_has(text, word) for word in ASKING)
+    return any(mark in text for mark in "?\uff1f") or any(_has(text, word) for word in QUESTION_WORDS)
 
 
 def numbers(text: str) -> set[int]:

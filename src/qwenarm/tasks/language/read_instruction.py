@@ -41,10 +41,12 @@ SUGGESTED_FIRST = (
     "_SWAP",
     "_HOW_MANY",
 )
-NOUNS = frozenset(("SHAPE", "PLURAL", "THING", "THINGS", "ONE", "ONES", "CONTAINER"))
-ADJECTIVES = frozenset(("COLOR", "BIG", "SMALL", "LEFTMOST", "RIGHTMOST", "MIDDLE", "NUMBER", "_EVERY", "_EACH"))
+NOUN_TERMINALS = frozenset(("SHAPE", "PLURAL", "THING", "THINGS", "ONE", "ONES", "CONTAINER"))
+ADJECTIVE_TERMINALS = frozenset(
+    ("COLOR", "BIG", "SMALL", "LEFTMOST", "RIGHTMOST", "MIDDLE", "NUMBER", "_EVERY", "_EACH")
+)
 ARTICLES = frozenset(["the", "a", "an", "my", "your", "el", "la", "los", "las", "un", "una"])
-QUESTIONS = frozenset(
+QUESTION_OPENERS = frozenset(
     [
         "should",
         "shall",
@@ -82,7 +84,7 @@ REQUESTS = frozenset(["could", "can", "would", "will", "do", "puedes", "podrías
 
 
 @dataclass(frozen=True)
-class Reading:
+class UnderstoodSentence:
     """What was understood. wish: empty if the sentence is not judged; why then says what was not understood.
 
     named: the single things that are named, in their order. text: the sentence, in lower case and without typing errors
@@ -111,7 +113,7 @@ class Derived:
 
 
 @lru_cache(maxsize=1024)
-def read(instruction: str) -> Reading:
+def read(instruction: str) -> UnderstoodSentence:
     """Understands an instruction, or says what of it is not understood.
 
     Raises BadInput for an empty one, and for what cannot be done: it names something unknown, or contradicts itself.
@@ -124,9 +126,9 @@ def read(instruction: str) -> Reading:
     if len(derived.wishes) == 1:
         text = _corrected(instruction, lexed.corrections)
         (wish,) = derived.wishes
-        return Reading(wish, "", tuple(things(wish)), text, lexed.corrections, language.code)
+        return UnderstoodSentence(wish, "", tuple(things(wish)), text, lexed.corrections, language.code)
     why, named = _why(language, instruction, lexed, derived), tuple(_mentioned(language, lexed))
-    return Reading((), why, named, instruction, (), language.code)
+    return UnderstoodSentence((), why, named, instruction, (), language.code)
 
 
 def _derive(language: Language, lexed: Lexed) -> Derived:
@@ -176,7 +178,7 @@ def _why(language: Language, instruction: str, lexed: Lexed, derived: Derived) -
         return str(derived.misfits[0])
     row = units(instruction.lower())
     if (
-        row[0] in QUESTIONS
+        row[0] in QUESTION_OPENERS
         or CHINESE_QUESTION & set(row)
         or row[:2] == ["do", "you"]
         or (row[-1] in "?\uff1f吗" and row[0] not in REQUESTS)
@@ -197,7 +199,7 @@ def _stuck(language: Language, instruction: str, lexed: Lexed, failure: Unexpect
     if at == len(tokens):
         return f"something is missing{f' after {tokens[-1].value!r}' if tokens else ''}; {samples}"
     typed = language.lex(instruction, correct=False)
-    if expected & NOUNS and (name := _missing_thing(language, typed, tokens[at].start_pos or 0)):
+    if expected & NOUN_TERMINALS and (name := _missing_thing(language, typed, tokens[at].start_pos or 0)):
         raise BadInput(unknown(name))
     end = at + 1
     while end < len(tokens) and {tokens[at].type, tokens[end].type} <= {UNKNOWN, MISPLACED}:
@@ -214,14 +216,14 @@ def _missing_thing(language: Language, lexed: Lexed, position: int) -> str:
     """
     tokens = lexed.tokens
     begin = at = next(i for i, token in enumerate(tokens) if (token.start_pos or 0) >= position)
-    while begin > 0 and tokens[begin - 1].type in ADJECTIVES:
+    while begin > 0 and tokens[begin - 1].type in ADJECTIVE_TERMINALS:
         begin -= 1
     end = at
-    while end < len(tokens) and tokens[end].type in (UNKNOWN, *ADJECTIVES):
+    while end < len(tokens) and tokens[end].type in (UNKNOWN, *ADJECTIVE_TERMINALS):
         end += 1
     before = lexed.units[(tokens[begin].start_pos or 0) - 1] if tokens[begin].start_pos else ""
     leads = begin < at or before in ARTICLES
-    known = tokens[end - 1].type != UNKNOWN or (end < len(tokens) and tokens[end].type in NOUNS)
+    known = tokens[end - 1].type != UNKNOWN or (end < len(tokens) and tokens[end].type in NOUN_TERMINALS)
     return language.joined(tokens[begin:end]) if leads and not known and tokens[at].type == UNKNOWN else ""
 
 

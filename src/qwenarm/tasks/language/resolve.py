@@ -8,8 +8,8 @@ from typing import Any
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES
 from qwenarm.tasks.language.misfit import Misfit
-from qwenarm.tasks.language.name_meanings import ONE
-from qwenarm.tasks.language.vocabulary import CONTAINER
+from qwenarm.tasks.language.name_meanings import ANY_SHAPE
+from qwenarm.tasks.language.vocabulary import ANY_CONTAINER
 from qwenarm.tasks.language.wish import Command, Group, MatchColors, Move, Named, Place, Swap, Thing, Tower, Wish
 
 
@@ -46,7 +46,7 @@ def _named(named: Named, like: str | None) -> Named:
 
 def _shaped(thing: Thing, like: str | None) -> Thing:
     """The same for a thing, and for what it is described by."""
-    thing = replace(thing, shape=like) if thing.shape == ONE else thing
+    thing = replace(thing, shape=like) if thing.shape == ANY_SHAPE else thing
     return replace(thing, at=replace(thing.at, thing=_shaped(thing.at.thing, thing.shape))) if thing.at else thing
 
 
@@ -61,7 +61,7 @@ def _in_turn(row: Sequence[Named]) -> list[Any]:
 
 def _place(place: Place, moved: str | None, placed: str | None) -> Thing:
     """The thing at a place. "One" there is like what is moved, or like the place before it."""
-    if place.thing.shape != ONE:
+    if place.thing.shape != ANY_SHAPE:
         return _shaped(place.thing, None)
     shapes = {shape for shape in (moved, placed) if shape}
     if len(shapes) > 1:
@@ -91,4 +91,4 @@ def includes(named: Named, thing: Thing) -> bool:
 
 def is_container(shape: str | None) -> bool:
     """Whether things of this shape hold others."""
-    return shape in (*CONTAINER_SHAPES, CONTAINER)
+    return shape in (*CONTAINER_SHAPES, ANY_CONTAINER)

@@ -16,7 +16,7 @@ from qwenarm.tasks.core.planning import point_beside
 from qwenarm.tasks.core.task import STACKABLE, SceneBuilder
 from qwenarm.tasks.language.check_wish import MAX_CONTAINERS
 from qwenarm.tasks.language.ground import along, find
-from qwenarm.tasks.language.vocabulary import CONTAINER, shape_fits
+from qwenarm.tasks.language.vocabulary import ANY_CONTAINER, shape_fits
 from qwenarm.tasks.language.wish import (
     Command,
     Count,
@@ -32,7 +32,7 @@ from qwenarm.tasks.language.wish import (
     groups,
 )
 
-DISTRACTORS = (1, 3, 5)
+DISTRACTOR_COUNT = (1, 3, 5)
 """Graspable things that nobody named, by level."""
 BIG_M, SMALL_M = 0.052, 0.040
 """Sizes of things that are told apart by their size."""
@@ -76,7 +76,9 @@ def add_named_objects(builder: SceneBuilder, wish: Wish, named: Sequence[Thing],
     needed = len(builder.specs)
     if _has_scenery(wish):
         builder.add_up_to(
-            DISTRACTORS[min(level, len(DISTRACTORS)) - 1], [s for s in shapes if s in GRASPABLE_SHAPES], colors
+            DISTRACTOR_COUNT[min(level, len(DISTRACTOR_COUNT)) - 1],
+            [s for s in shapes if s in GRASPABLE_SHAPES],
+            colors,
         )
         builder.add_up_to(
             sum(s.container for s in builder.specs) == 0, [s for s in shapes if s in CONTAINER_SHAPES], colors
@@ -86,11 +88,11 @@ def add_named_objects(builder: SceneBuilder, wish: Wish, named: Sequence[Thing],
 
 def _add_thing(builder: SceneBuilder, thing: Thing, block: bool, shapes: Sequence[str], colors: Sequence[str]) -> None:
     """The object that is named; what the words leave open is drawn from shapes and colours that mean nothing else."""
-    if thing.color and thing.shape not in (None, CONTAINER):
+    if thing.color and thing.shape not in (None, ANY_CONTAINER):
         builder.add_exact(thing.color, thing.shape)
         return
     kind = [s for s in shapes if s in (STACKABLE if block else (*CONTAINER_SHAPES, *STACKABLE))]
-    kind = list(CONTAINER_SHAPES) if thing.shape == CONTAINER else [thing.shape] if thing.shape else kind
+    kind = list(CONTAINER_SHAPES) if thing.shape == ANY_CONTAINER else [thing.shape] if thing.shape else kind
     builder.add(kind, [thing.color] if thing.color else colors)
 
 
@@ -159,7 +161,7 @@ def _free_for_scenery(wish: Wish, named: Sequence[Thing]) -> tuple[list[str], li
     """Shapes and colours that scenery may have, so that it is never meant by the words."""
     said: list[Named] = [*named, *groups(wish)]
     shapes = {shape for each in said if each.color is None for shape in SHAPES if shape_fits(each.shape or "", shape)}
-    colors = {each.color for each in said if each.shape in (None, CONTAINER)}
+    colors = {each.color for each in said if each.shape in (None, ANY_CONTAINER)}
     if any(isinstance(command, MatchColors) for command in wish):
         return list(SHAPES), []
     return [s for s in SHAPES if s not in shapes], [c for c in COLORS if c not in colors]

@@ -6,7 +6,7 @@ from qwenarm.body.scene import Scene
 from qwenarm.tasks.core.goal import Arrange, Goal, Sort
 from qwenarm.tasks.language.es_zh import class_clauses, in_order, polite, put_clauses
 
-BY = {"color": ("color", "颜色"), "shape": ("forma", "形状")}
+BY_ATTRIBUTE_WORDS = {"color": ("color", "颜色"), "shape": ("forma", "形状")}
 
 
 def translations(goal: Goal | None, scene: Scene) -> dict[str, str]:
@@ -17,7 +17,7 @@ def translations(goal: Goal | None, scene: Scene) -> dict[str, str]:
         )
     if isinstance(goal, Sort):
         rules = [class_clauses(goal.by, value, scene.spec(place)) for value, place in goal.places]
-        es, zh = BY[goal.by]
+        es, zh = BY_ATTRIBUTE_WORDS[goal.by]
         return {
             "es": f"ordena las cosas por {es}: " + "; ".join(rule["es"] for rule in rules),
             "zh": f"请按{zh}分类：" + "，".join(rule["zh"] for rule in rules),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
-KEY_AT = {key: (row + 0.0, column + 0.3 * row) for row, keys in enumerate(ROWS) for column, key in enumerate(keys)}
+KEYBOARD_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+KEY_AT = {
+    key: (row + 0.0, column + 0.3 * row) for row, keys in enumerate(KEYBOARD_ROWS) for column, key in enumerate(keys)
+}
 """Where a key is, in rows and columns."""
 MIN_LETTERS, MIN_SLIP_LETTERS, MIN_LONG_LETTERS = 2, 4, 6
 """Letters of a word that is taken for another at all, in which one may be that of the next key, or any other one."""
-MEANT = frozenset(
+NEVER_CORRECTED = frozenset(
     [
         "or",
         "nor",
@@ -66,7 +68,7 @@ MEANT = frozenset(
 
 def nearest(word: str, words: Collection[str]) -> str | None:
     """The word that differs by one typing error after its first letter; None if there is none, or several alike."""
-    if len(word) < MIN_LETTERS or word in MEANT or not word.isascii():
+    if len(word) < MIN_LETTERS or word in NEVER_CORRECTED or not word.isascii():
         return None
     errors = {other: kind for other in words if other[0] == word[0] and (kind := error(word, other)) is not None}
     likely = [other for other, kind in errors.items() if kind == min(errors.values())]

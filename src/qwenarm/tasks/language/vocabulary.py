@@ -8,7 +8,7 @@ from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import CONTAINER_SHAPES
 from qwenarm.tasks.language.es_zh import ES_COLORS, ES_SHAPES, ZH_COLORS, ZH_SHAPES, es_plural
 
-CONTAINER = "container"
+ANY_CONTAINER = "container"
 """The shape of "a container": a bowl, a tray or a box."""
 NOUNS = {
     "cube": "cube", "block": "cube", "brick": "cube", "dice": "cube", "cylinder": "cylinder", "can": "cylinder",
@@ -40,12 +40,12 @@ NUMBERS = (
     ("ten", "diez", "十"),
 )
 """Words for 0 to 10."""
-COUNTS = {word: n for n, words in enumerate(NUMBERS) if n > 1 for word in (*words, str(n))}
+NUMBER_VALUES = {word: n for n, words in enumerate(NUMBERS) if n > 1 for word in (*words, str(n))}
 """Words and digits for two and more."""
 
 _ES = {shape: noun for shape, (_, noun) in ES_SHAPES.items() if shape not in ("cover", "barrier")}
 _ZH = {shape: noun for shape, noun in ZH_SHAPES.items() if shape not in ("cover", "barrier")}
-TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+GRAMMAR_TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "en": {"COLOR": SHADES, "OTHER_COLOR": dict.fromkeys(OTHER_SHADES, ""), "SHAPE": NOUNS, "PLURAL": PLURALS},
     "es": {
         "COLOR": {word: color for word, color in COLOR_WORDS.items() if word not in SHADES},
@@ -62,4 +62,4 @@ TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 
 def shape_fits(wanted: str | None, shape: str) -> bool:
     """Whether a thing of this shape may be called so: None fits all shapes, CONTAINER those of the containers."""
-    return wanted in (None, shape) or (wanted == CONTAINER and shape in CONTAINER_SHAPES)
+    return wanted in (None, shape) or (wanted == ANY_CONTAINER and shape in CONTAINER_SHAPES)

@@ -30,11 +30,11 @@ class Trait:
 
 def _mark_trait(slot: str, mark: str, en: tuple[str, ...], es_zh: tuple[str, str], by: Wording) -> Trait:
     """A mark that a parcel has or has not."""
-    return Trait(slot, {mark: Wording(en, *es_zh), "": REST}, by)
+    return Trait(slot, {mark: Wording(en, *es_zh), "": REST_WORDING}, by)
 
 
-REST = Wording(("everything else", "the others", "all the rest", "the remaining ones"), "los demás", "其余的")
-COLOR = Trait(
+REST_WORDING = Wording(("everything else", "the others", "all the rest", "the remaining ones"), "los demás", "其余的")
+COLOR_TRAIT = Trait(
     "color",
     {
         color: Wording(
@@ -46,7 +46,7 @@ COLOR = Trait(
     },
     Wording(("colour",), "color", "颜色"),
 )
-LABEL = Trait(
+LABEL_TRAIT = Trait(
     "top",
     {
         letter: Wording(
@@ -58,7 +58,7 @@ LABEL = Trait(
     },
     Wording(("label", "letter"), "letra", "字母"),
 )
-WEIGHT = Trait(
+WEIGHT_TRAIT = Trait(
     "top",
     {
         kg: Wording(
@@ -75,32 +75,32 @@ WEIGHT = Trait(
     },
     Wording(("weight",), "peso", "重量"),
 )
-SIGN = _mark_trait(
+SIGN_TRAIT = _mark_trait(
     "top",
     "glass",
     ("fragile parcels", "the fragile ones", "whatever is marked fragile", "parcels with the glass sign"),
     ("los paquetes frágiles", "易碎的包裹"),
     Wording(("sign",), "señal", "标志"),
 )
-STRIPE = _mark_trait(
+STRIPE_TRAIT = _mark_trait(
     "sides",
     "stripe",
     ("striped parcels", "the striped ones", "parcels with a band around them", "every parcel with a stripe"),
     ("los paquetes con franja", "带条纹的包裹"),
     Wording(("stripe",), "franja", "条纹"),
 )
-DAMAGE = _mark_trait(
+DAMAGE_TRAIT = _mark_trait(
     "sides",
     "crack",
     ("damaged parcels", "the damaged ones", "whatever is cracked", "parcels with a crack in the side"),
     ("los paquetes dañados", "破损的包裹"),
     Wording(("damage",), "daño", "破损"),
 )
-SINGLE_RULE_TRAITS = (COLOR, LABEL, WEIGHT, SIGN, STRIPE, DAMAGE)
+SINGLE_RULE_TRAITS = (COLOR_TRAIT, LABEL_TRAIT, WEIGHT_TRAIT, SIGN_TRAIT, STRIPE_TRAIT, DAMAGE_TRAIT)
 """Any of these can be a rule by itself."""
-BASE_TRAITS = (COLOR, LABEL, WEIGHT)
+BASE_TRAITS = (COLOR_TRAIT, LABEL_TRAIT, WEIGHT_TRAIT)
 """By these the rest is sorted where there is an exception."""
-EXCEPTIONS = (("glass", SIGN), ("stripe", STRIPE), ("crack", DAMAGE), ("9", WEIGHT))
+EXCEPTION_VALUES = (("glass", SIGN_TRAIT), ("stripe", STRIPE_TRAIT), ("crack", DAMAGE_TRAIT), ("9", WEIGHT_TRAIT))
 """Values, with their traits, that may be an exception to another rule."""
 
 

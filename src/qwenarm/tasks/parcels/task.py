@@ -14,11 +14,11 @@ from qwenarm.tasks.parcels.conveyor import BELT, CONTAINER_AREA, Conveyor, row_o
 from qwenarm.tasks.parcels.goal import RouteParcels
 from qwenarm.tasks.parcels.rule import (
     BASE_TRAITS,
-    COLOR,
-    EXCEPTIONS,
-    LABEL,
+    COLOR_TRAIT,
+    EXCEPTION_VALUES,
+    LABEL_TRAIT,
     SINGLE_RULE_TRAITS,
-    WEIGHT,
+    WEIGHT_TRAIT,
     Clause,
     RoutingRule,
     Trait,
@@ -66,7 +66,7 @@ def _simple_rule(builder: SceneBuilder) -> RoutingRule:
 
 def _rule_with_exception(builder: SceneBuilder) -> RoutingRule:
     """An exception, and another trait for the rest."""
-    exception = EXCEPTIONS[int(builder.rng.integers(len(EXCEPTIONS)))]
+    exception = EXCEPTION_VALUES[int(builder.rng.integers(len(EXCEPTION_VALUES)))]
     bases = [trait for trait in BASE_TRAITS if trait.slot != exception[1].slot]
     base = bases[int(builder.rng.integers(len(bases)))]
     return _rule(builder, base, _values(builder.rng, base), exception)
@@ -82,13 +82,13 @@ def _rule(builder: SceneBuilder, base: Trait, values: list[str], exception: tupl
     """The rule, with places that are added to the scene here."""
     rng = builder.rng
     lettered = bool(rng.random() < LETTERS_SHARE)
-    own_color = base is COLOR and not lettered and rng.random() < OWN_COLOR_SHARE
+    own_color = base is COLOR_TRAIT and not lettered and rng.random() < OWN_COLOR_SHARE
     places = [_add_place(builder) for _ in range(len(values) + (exception is not None))]
     if own_color:
         values = [place.color for place in places[-len(values) :]]
     if lettered:
         letters = [str(letter) for letter in rng.permutation(list("ABC")[: len(places)])]
-        if base is LABEL:
+        if base is LABEL_TRAIT:
             letters[-len(values) :] = values
             letters[: -len(values)] = [next(x for x in "ABC" if x not in values)] if exception else []
         places = [replace(place, top=letter) for place, letter in zip(places, letters, strict=True)]
@@ -96,7 +96,7 @@ def _rule(builder: SceneBuilder, base: Trait, values: list[str], exception: tupl
     clauses = [Clause(base, value, place) for value, place in zip(values, places[-len(values) :], strict=True)]
     if exception:
         clauses.insert(0, Clause(exception[1], exception[0], places[0]))
-    return RoutingRule(tuple(clauses), exception is not None, own_color or (lettered and base is LABEL))
+    return RoutingRule(tuple(clauses), exception is not None, own_color or (lettered and base is LABEL_TRAIT))
 
 
 def _add_place(builder: SceneBuilder) -> ObjectSpec:
@@ -115,7 +115,7 @@ def _parcel(rng: np.random.Generator, rule: RoutingRule, clause: Clause) -> Obje
     base = rule.clauses[-1].trait
     if rule.has_exception:  # an exception may be of either class of the other parcels
         spec = _marked(spec, base.slot, rule.clauses[1 + int(rng.integers(2))].value)
-        if clause.trait is not WEIGHT and rule.clauses[0].trait is WEIGHT:
+        if clause.trait is not WEIGHT_TRAIT and rule.clauses[0].trait is WEIGHT_TRAIT:
             spec = replace(spec, top="1")
     return _marked(spec, clause.trait.slot, clause.value)
 

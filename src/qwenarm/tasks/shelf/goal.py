@@ -27,7 +27,7 @@ CORNER_OFFSET_M = 0.028
 """Distance along x and y from the middle of a bay at which an object stands at first: another one fits beside it."""
 BAY_CAPACITY = 2
 """How many objects fit into a bay."""
-BAYS = tuple(f"{level}_{side}_bay" for level in LEVEL_POSES_M for side in ("left", "right"))
+BAY_IDS = tuple(f"{level}_{side}_bay" for level in LEVEL_POSES_M for side in ("left", "right"))
 """The ids of the bays."""
 DENIAL_PATTERN = re.compile(
     r"\b(no|not|none|cannot|out of|sold out|missing|lacks?|lacking|without|unavailable|nothing)\b|n't\b"
@@ -49,7 +49,7 @@ def bay_placements(left: bool) -> tuple[tuple[Placement, ...], Area]:
             replace(make_spec("bay", SHELF_COLOR), name=bay.replace("_", " ")),
             (x, middle + BAY_PITCH_M / 2 * (1 if "right" in bay else -1), z),
         )
-        for bay in BAYS
+        for bay in BAY_IDS
         for x, z in [LEVEL_POSES_M[bay.partition("_")[0]]]
     ]
     free = (0.07, 0.25) if left else (-0.25, -0.07)

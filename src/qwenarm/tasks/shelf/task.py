@@ -13,7 +13,7 @@ from qwenarm.tasks import Phrase, SceneBuilder, Setup, Task
 from qwenarm.tasks.language.phrases import draw_from
 from qwenarm.tasks.shelf.goal import (
     BAY_CAPACITY,
-    BAYS,
+    BAY_IDS,
     SHELF_COLOR,
     MissingItem,
     OrderLine,
@@ -30,7 +30,7 @@ THREE_SHARE = 0.3
 MISSING_SHARE = 0.6
 """Share of the orders of level 3 in which something is not there."""
 STOCK_COLORS = tuple(color for color in COLORS if color != SHELF_COLOR)
-CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+CORNER_SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 @dataclass
@@ -66,7 +66,7 @@ class OrderBuilder:
     def free_bay(self, room: int) -> str:
         """A random bay with room for so many that no line names yet."""
         used = [bay for _, bay in self.ordered]
-        free = [bay for bay in BAYS if bay not in used and BAY_CAPACITY - (bay in self.in_bay) >= room]
+        free = [bay for bay in BAY_IDS if bay not in used and BAY_CAPACITY - (bay in self.in_bay) >= room]
         return draw_from(self.builder.rng, free)
 
     def order(self, item: OrderItem, bay: str | None = None) -> None:
@@ -109,7 +109,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 
 
 def _standing(rng: np.random.Generator, spec: ObjectSpec, bay: Placement) -> Placement:
-    return placement_in_bay(spec, bay, CORNERS[int(rng.integers(4))], float(rng.choice([0.0, np.pi / 2])))
+    return placement_in_bay(spec, bay, CORNER_SIGNS[int(rng.integers(4))], float(rng.choice([0.0, np.pi / 2])))
 
 
 def _goal(draft: OrderBuilder) -> StockShelf:
@@ -136,7 +136,7 @@ def _stock(draft: OrderBuilder) -> Phrase:
 def _rearrange(draft: OrderBuilder) -> Phrase:
     """Level 2: two objects change places, or one makes room for another; often there is one more line."""
     rng = draft.builder.rng
-    here, there = (BAYS[i] for i in rng.permutation(len(BAYS))[:2])
+    here, there = (BAY_IDS[i] for i in rng.permutation(len(BAY_IDS))[:2])
     first, second = draft.add_object(), draft.add_object()
     draft.in_bay[here] = first
     is_swap = bool(rng.random() < 0.5)
@@ -157,7 +157,7 @@ def _out_of_stock(draft: OrderBuilder) -> Phrase:
     """Level 3: two lines among look-alikes; one of them may order what is not there."""
     rng = draft.builder.rng
     for spec in draft.add_others(2):
-        draft.in_bay[[bay for bay in BAYS if bay not in draft.in_bay][int(rng.integers(2))]] = spec
+        draft.in_bay[[bay for bay in BAY_IDS if bay not in draft.in_bay][int(rng.integers(2))]] = spec
     for _ in range(2):
         draft.order(draft.add_item())
     if rng.random() < MISSING_SHARE:

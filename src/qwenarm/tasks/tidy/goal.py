@@ -20,7 +20,7 @@ from qwenarm.tasks import Move, MoveGoal, WorldPoint, plan_moves
 from qwenarm.types import SkillCall
 
 DRAWER_ID, BIN_ID = "drawer", "bin"
-CAPACITY = {"drawer": 3, "bin": 3, "box": 2}
+HOME_CAPACITY = {"drawer": 3, "bin": 3, "box": 2}
 """How many objects stand in each without leaning on each other."""
 HOME_COLOR = {DRAWER_ID: "white", BIN_ID: "black"}
 DRAWER_Y_M, BIN_Y_M = 0.235, 0.250

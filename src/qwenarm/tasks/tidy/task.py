@@ -16,10 +16,10 @@ from qwenarm.tasks import InstructionUpdates, LiftCounter, SceneBuilder, Setup, 
 from qwenarm.tasks.tidy.goal import (
     BIN_ID,
     BOX_AREA,
-    CAPACITY,
     DRAWER_FRONT,
     DRAWER_ID,
     DRAWER_PATH,
+    HOME_CAPACITY,
     HOME_COLOR,
     OBJECT_AREA,
     HomeRule,
@@ -78,7 +78,7 @@ def _draw_rules(builder: SceneBuilder, level: int, box: ObjectSpec | None) -> tu
 
 def _add_objects(builder: SceneBuilder, level: int, rules: Sequence[HomeRule]) -> ObjectSpec | None:
     """Adds objects for each home, as far as it has room. Returns the one that shall lie in the bin by mistake."""
-    room = {rule.home: CAPACITY["box" if rule.by == "rest" else rule.home] for rule in rules}
+    room = {rule.home: HOME_CAPACITY["box" if rule.by == "rest" else rule.home] for rule in rules}
     for pair in _candidates(builder, level, rules):
         home = home_of(rules, *pair)
         if home and room[home] and sum(spec.graspable for spec in builder.specs) < OBJECT_COUNT[level - 1]:
