@@ -23,7 +23,7 @@ from qwenarm.skills.heightmap import HeightMap
 from qwenarm.types import Control
 
 SPEED_SHARE, ACCELERATION_SHARE = 0.8, 0.7
-"""How much of the joints' limits a motion uses."""
+"""Shares of the joints' speed and acceleration limits that motions use."""
 MAX_LINE_SPEED_M_PER_S, MAX_LINE_ACCELERATION_M_PER_S2 = 0.40, 2.0
 """Of the hand on straight lines, m/s and m/s2."""
 CONTACT_SPEED_M_PER_S = 0.12
@@ -31,21 +31,22 @@ CONTACT_SPEED_M_PER_S = 0.12
 TRAVEL_HEIGHT_M = 0.25
 """The hand rises to this height before it travels home, m."""
 HOME_TOLERANCE_RAD = 0.02
-"""rad"""
+"""The arm is at home if no joint is further away than this, in rad."""
 APPROACH_HEIGHT_M, OBSTACLE_CLEARANCE_M = 0.08, 0.03
-"""The hand arrives this much over its target, at least, and passes over things with this much room, m."""
+"""Minimum height of the hand above its target on arrival, and above everything it passes, in m."""
 LINE_KNOTS = ((5, True), (9, False))
-"""Solutions per line, and whether each is looked for where those before it lead: half the work. Where that leaves the
-line crooked, for it can lead past a limit, there are more of them, and each is looked for where the last one is."""
+"""Attempts at a line: how many points of it are solved, and whether each search starts from an extrapolation of the
+points before, which halves the work. That can lead past a joint limit; a line that comes out crooked is solved again at
+more points, each from the last."""
 LINE_TOLERANCE_M = 0.5e-3
-"""So far beside a line the tcp may be, m, where it is checked."""
+"""Maximum distance of the tcp from the straight line at a check point, in m."""
 MAX_LINE_ERROR_M = 5e-3
-"""Farther than this from it, m, it is no line any more: somewhere the joints jump."""
+"""Beyond this distance from the line, in m, the solution is refused: somewhere the joints jump."""
 PEAK_SPEED_RATIO, PEAK_ACCELERATION_RATIO = 15 / 8, 10 / math.sqrt(3)
 
 
 def go_home(body: Body) -> Moves:
-    """From anywhere to the home pose: straight up if low, then through the joints. The fingers stay as they are."""
+    """Moves the arm home from anywhere: straight up first if it is low, then joint by joint. The fingers stay."""
     home = np.array(body.arm.home_qpos)
     at = body.hold().qpos
     if np.abs(at - home).max() < HOME_TOLERANCE_RAD:
@@ -59,7 +60,7 @@ def go_home(body: Body) -> Moves:
 
 
 def move_joints(body: Body, goal: np.ndarray) -> Moves:
-    """All joints at once to goal (n,) rad, as fast as the slowest of them may."""
+    """Moves all joints together to ``goal`` (n,) rad, as fast as the slowest of them allows."""
     start, gripper = body.hold().qpos, body.hold().gripper
     way = goal - start
     for qpos in start + np.outer(_profile(_duration(body, way)), way):
@@ -68,16 +69,21 @@ def move_joints(body: Body, goal: np.ndarray) -> Moves:
 
 @dataclass(frozen=True)
 class TcpLine:
-    """A straight line of the tcp: the joints are polynomials of the share of the way, through a few solutions on it.
+    """A straight line of the tcp.
 
-    Smooth, also where the null space moves. length: m. weights: (K, n), highest power first.
+    Joint angles are polynomials in the share of the way through a few solved points, so the motion is smooth even where
+    the null space moves.
+
+    Attributes:
+        length: In m.
+        weights: (K, n) coefficients, highest power first.
     """
 
     length: float
     weights: np.ndarray
 
     def at(self, shares: np.ndarray) -> np.ndarray:
-        """(k, n) joint angles, rad, at shares (k,) of the way."""
+        """Joint angles (k, n) in rad at shares (k,) of the way."""
         found, shares = np.zeros((len(shares), self.weights.shape[1])), shares[:, None]
         for weight in self.weights:  # Horner's rule
             found *= shares
@@ -86,19 +92,20 @@ class TcpLine:
 
     @property
     def start(self) -> np.ndarray:
-        """(n,) joint angles, rad, at its beginning."""
+        """Joint angles (n,) in rad at its beginning."""
         return self.weights[-1]
 
     @property
     def end(self) -> np.ndarray:
-        """(n,) joint angles, rad, at its end."""
+        """Joint angles (n,) in rad at its end."""
         return self.weights.sum(axis=0)
 
 
 def line_from(body: Body, qpos: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> TcpLine:
-    """From joint angles (n,) to the tcp at pos (3,) m, turning to quat on the way.
+    """The line from joint angles ``qpos`` (n,) in rad to the tcp pose ``pos`` (3,) in m and ``quat`` (4,), wxyz.
 
-    Raises SkillFailure if a part of it is out of reach, or the joints cannot follow it without a jump.
+    Raises:
+        SkillFailure: Part of it is out of reach, or the joints cannot follow it without a jump.
     """
     _inside(pos)
     start, turned = body.kinematics.fk(qpos)
@@ -125,10 +132,12 @@ def line_from(body: Body, qpos: np.ndarray, pos: np.ndarray, quat: np.ndarray) -
 
 @cache
 def _nodes(count: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Shares (K,) of a line, and what turns values there into a polynomial's weights (K, K).
+    """Where a line is solved, and the matrices that interpolate between these points.
 
-    Chebyshev's: denser at the ends, where a polynomial strays first. Last, what turns the first values (1,), (2,) ...
-    (K - 1,) into where a polynomial through them leads next.
+    Returns:
+        Shares (K,) of the way: Chebyshev nodes, denser at the ends, where an interpolating polynomial strays first; the
+        matrix (K, K) that turns values at the nodes into coefficients; and for each node but the first the vector that
+        extrapolates to it from all nodes before it.
     """
     shares = (1 - np.cos(np.linspace(0, math.pi, count))) / 2
     to_next = [np.vander(shares[k : k + 1], k)[0] @ np.linalg.inv(np.vander(shares[:k])) for k in range(1, count)]
@@ -143,9 +152,18 @@ def follow(
     speed: float = MAX_LINE_SPEED_M_PER_S,
     stop: Callable[[], bool] | None = None,
 ) -> Generator[Control, None, float]:
-    """Along a line from one share of the way to another, either way round, as fast as the slowest joint may.
+    """Follows a line as fast as the slowest joint allows.
 
-    speed: of the tcp at most, m/s. stop: asked every period, ends it early. Returns the share that was reached.
+    Args:
+        body: The simulated world.
+        line: To be followed.
+        begin: Share of the way to start at.
+        end: Share of the way to end at; smaller than ``begin`` to go backwards.
+        speed: Maximum speed of the tcp, in m/s.
+        stop: Asked every control period; True ends the motion early.
+
+    Returns:
+        The share that was reached.
     """
     gripper = body.hold().gripper
     shares, path = _paced(body, line, begin, end, speed)
@@ -157,37 +175,44 @@ def follow(
 
 
 def reach(body: Body, pos: np.ndarray, yaw: float) -> np.ndarray:
-    """(n,) joint angles for a hand that points down at pos (3,) m and opens along yaw, rad. Raises SkillFailure."""
+    """Joint angles (n,) in rad of a hand at ``pos`` (3,) in m that points down and opens along ``yaw`` in rad.
+
+    Raises:
+        SkillFailure: That is out of reach.
+    """
     _inside(pos)
     return _solve(body, pos, top_down(yaw), body.hold().qpos)
 
 
 def line_down(body: Body, above: np.ndarray, pos: np.ndarray, yaw: float) -> TcpLine:
-    """The line from above (3,) to pos (3,), m, of a hand that points down and opens along yaw, rad."""
+    """The line from ``above`` (3,) to ``pos`` (3,), in m, of a hand that points down and opens along ``yaw`` in rad."""
     _inside(pos)
     return line_from(body, reach(body, above, yaw), pos, top_down(yaw))
 
 
 def above_all(body: Body, surface: HeightMap, pos: np.ndarray, below: float = TIP_BEYOND_TCP_M) -> np.ndarray:
-    """(3,) m over pos (3,): high enough that the hand from home meets nothing. below: what reaches below the tcp, m."""
+    """The point (3,) above ``pos`` (3,), in m, high enough that the hand touches nothing on its way there from home.
+
+    ``below`` is how far the hand, or what it holds, reaches below the tcp, in m.
+    """
     least = float(pos[2]) + APPROACH_HEIGHT_M
     tallest = surface.tallest(body.tcp_pos[:2], pos[:2], radius=0.08, above=least - below - OBSTACLE_CLEARANCE_M)
     return np.array([*pos[:2], max(least, tallest + below + OBSTACLE_CLEARANCE_M)])
 
 
 def wait(body: Body, seconds: float) -> Moves:
-    """Holds still."""
+    """Holds the arm still."""
     for _ in range(math.ceil(seconds / CONTROL_PERIOD_S)):
         yield body.hold()
 
 
 def out_of_reach(by: float) -> str:
-    """The words for a place that the hand misses by so many m."""
+    """What a policy is told about a place that the hand misses by ``by`` m."""
     return f"out of reach by {max(1, round(100 * by))} cm"
 
 
 def set_fingers(body: Body, gap: float, patience: int = 16) -> Moves:
-    """Moves the fingers towards gap, m, until they stand still; the arm stays."""
+    """Moves the fingers towards ``gap`` in m until they stand still, or for ``patience`` control periods."""
     control = Control(body.hold().qpos, gap)
     for _ in range(patience):
         before = body.gripper_width
@@ -199,12 +224,12 @@ def set_fingers(body: Body, gap: float, patience: int = 16) -> Moves:
 
 
 def touching(body: Body, slack: float = 0.003) -> Callable[[], bool]:
-    """A test whether the hand lags above where it was sent by more than ``slack`` m: something carries it."""
+    """A test whether something carries the hand: it is more than ``slack`` m above its target."""
     return held_back(body, np.array([0.0, 0.0, -1.0]), slack)
 
 
 def held_back(body: Body, way: np.ndarray, slack: float) -> Callable[[], bool]:
-    """A test whether the hand lags behind where it was sent, along a way (3,) of length 1, by more than ``slack`` m."""
+    """A test whether the hand is more than ``slack`` m behind its target, along the unit vector ``way`` (3,)."""
 
     def lags() -> bool:
         wanted, _ = body.kinematics.fk(body.hold().qpos)
@@ -214,19 +239,19 @@ def held_back(body: Body, way: np.ndarray, slack: float) -> Callable[[], bool]:
 
 
 def nearest_yaw(yaw: np.ndarray | float) -> np.ndarray:
-    """yaw, rad, or half a turn away from it: whichever is nearer to how the hand stands at home (pi / 2)."""
+    """``yaw`` in rad, or half a turn from it: whichever is closer to the hand's yaw at home (pi / 2)."""
     return yaw + math.pi * np.round((math.pi / 2 - yaw) / math.pi)
 
 
 def _inside(pos: np.ndarray) -> None:
-    """Raises SkillFailure for a place (3,) m outside of the workspace."""
+    """Raises SkillFailure for a point (3,), in m, outside the workspace."""
     beyond = pos - np.minimum(np.maximum(pos, TCP_LIMITS_M[0]), TCP_LIMITS_M[1])
     if beyond.any():
         raise SkillFailure(out_of_reach(float(np.linalg.norm(beyond))))
 
 
 def _solve(body: Body, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
-    """(n,) joint angles for a tcp pose, within the safety layer's limits. Raises SkillFailure when out of reach."""
+    """Joint angles (n,) for a tcp pose, within the safety layer's limits. Raises SkillFailure if it is out of reach."""
     solution = body.kinematics.ik(pos, quat, q0, rest)
     if not solution.reached:
         raise SkillFailure(out_of_reach(solution.position_error + 0.1 * solution.rotation_error))
@@ -234,7 +259,7 @@ def _solve(body: Body, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray, rest: 
 
 
 def _paced(body: Body, line: TcpLine, begin: float, end: float, speed: float) -> tuple[np.ndarray, np.ndarray]:
-    """Shares (k,) of the way and joint angles (k, n), one per period, slow enough for every joint's limits."""
+    """Shares (k,) of the way and joint angles (k, n) for each control period, within every joint's limits."""
     length = line.length * abs(end - begin)
     seconds = max(
         PEAK_SPEED_RATIO * length / speed,
@@ -252,7 +277,7 @@ def _paced(body: Body, line: TcpLine, begin: float, end: float, speed: float) ->
 
 
 def _excess(body: Body, path: np.ndarray) -> float:
-    """By how much a path (k, n) would have to be slowed down to keep every joint's limits."""
+    """The factor by which a path (k, n) must be slowed down to keep every joint's limits."""
     velocity = (path[1:] - path[:-1]) / CONTROL_PERIOD_S
     acceleration = (velocity[1:] - velocity[:-1]) / CONTROL_PERIOD_S
     speed, push = _limits(body.arm)
@@ -260,7 +285,7 @@ def _excess(body: Body, path: np.ndarray) -> float:
 
 
 def _duration(body: Body, way: np.ndarray) -> float:
-    """Seconds that a minimum-jerk move of the joints by way (n,) rad needs."""
+    """Duration in s of a minimum-jerk motion of the joints by ``way`` (n,) rad."""
     (speed, push), far = _limits(body.arm), np.abs(way)
     fast, hard = float((far / speed).max()) * PEAK_SPEED_RATIO, float((far / push).max()) * PEAK_ACCELERATION_RATIO
     return max(fast, math.sqrt(hard), 2 * CONTROL_PERIOD_S)
@@ -268,12 +293,12 @@ def _duration(body: Body, way: np.ndarray) -> float:
 
 @cache
 def _limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) rad/s and (n,) rad/s2: as fast and as hard as the joints may be moved here."""
+    """Maximum speed (n,) in rad/s and acceleration (n,) in rad/s² of the joints in motions."""
     return np.array(arm.velocity) * SPEED_SHARE, np.array(arm.acceleration) * ACCELERATION_SHARE
 
 
 def _profile(seconds: float) -> np.ndarray:
-    """The shares of the way, one per control period, ending with 1."""
+    """Shares of the way at each control period of a minimum-jerk motion, ending with 1."""
     count = math.ceil(seconds / CONTROL_PERIOD_S)
     t = np.arange(1, count + 1) / count
     return t * t * t * (10 + t * (6 * t - 15))

@@ -22,9 +22,9 @@ from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 SLOW_APPROACH_M = 0.02
-"""The last part of the way down is gentle, m."""
+"""Length of the slow last part of the way down, in m."""
 RELEASE_HEIGHT_M = 0.001
-"""The thing is let go this much above what carries it, m."""
+"""Height above its support at which the object is released, in m."""
 
 
 def place(body: Body, at: ImagePoint) -> Motion:
@@ -40,10 +40,10 @@ def place(body: Body, at: ImagePoint) -> Motion:
     landing = choose_place_pose(body, surface, point, width)
     down = np.array([*landing.xy, landing.release + width / 2 + RELEASE_HEIGHT_M])
     line = line_down(body, above_all(body, surface, down, below=width / 2), down, landing.yaw)
-    brink = 1 - SLOW_APPROACH_M / line.length
+    slow_from = 1 - SLOW_APPROACH_M / line.length
     yield from move_joints(body, line.start)
-    yield from follow(body, line, 0.0, brink)
-    low = yield from follow(body, line, brink, 1.0, CONTACT_SPEED_M_PER_S, stop=touching(body))
+    yield from follow(body, line, 0.0, slow_from)
+    low = yield from follow(body, line, slow_from, 1.0, CONTACT_SPEED_M_PER_S, stop=touching(body))
     yield from set_fingers(body, min(body.arm.max_gap, width + 2 * RELEASE_OPENING_M))
     yield from follow(body, line, low, 0.0)
     yield from move_joints(body, np.array(body.arm.home_qpos))

@@ -14,18 +14,18 @@ from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 PULL_SPEED_M_PER_S = 0.06
-"""Of the hand while it pulls, m/s: slow enough to stop in time where what it holds goes no further."""
+"""Speed of the hand while it pulls, slow enough to stop in time when the drawer reaches its end, in m/s."""
 MAX_PULL_LAG_M = 0.001
-"""The hand stops when it lags this far behind, m: what it holds goes no further."""
+"""The hand stops once it lags this far behind its target, in m: the drawer has reached its end."""
 ARRIVED_DISTANCE_M = 0.01
-"""Nearer than this, in m, is there already."""
+"""Closer than this, in m, counts as there already."""
 
 
 def pull(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:
     """Take hold of a knob or handle at one image point, draw it to another, and let go: opens and shuts a drawer.
 
     at: the knob
-    to: where it shall be
+    to: where it should end up
     """
     if body.proprio().holding:
         raise SkillFailure("the hand already holds something")

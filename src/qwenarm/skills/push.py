@@ -29,18 +29,18 @@ from qwenarm.types import ImagePoint, SkillResult
 PUSH_HEIGHT_M = 0.016
 """Height of the tcp while it pushes, m."""
 FREE_RUN_M = 0.020
-"""Free way before the thing is met, m."""
+"""Distance from which the hand approaches the object, in m."""
 ARRIVED_DISTANCE_M = 0.01
-"""Nearer than this, in m, is there already."""
+"""Closer than this, in m, counts as there already."""
 SNAP_DISTANCE_M = 0.025
-"""A thing this near to a point is meant by it, m."""
+"""A point means the object that is at most this far away, in m."""
 
 
 def push(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:
     """Push the object at one image point over the table to another.
 
     at: the middle of the object
-    to: where its middle shall be
+    to: where its middle should end up
     """
     if body.proprio().holding:
         raise SkillFailure("the hand already holds something")
