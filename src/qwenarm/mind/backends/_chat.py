@@ -51,15 +51,19 @@ def listed(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]
 
 
 def text(message: Mapping[str, Any], family: Family) -> str:
-    """A message as the model wrote it before the server parsed it: thoughts in tags, calls in the family's dialect."""
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    parts = [f"<think>\n{thought}\n</think>\n"] if thought else []
+    """A message as the model wrote it before the server parsed it: thoughts in tags, calls in the family's dialect.
+
+    A server that looks for thoughts takes all that stands before </think> for one, so a model that leaves it out has
+    its call there. Where nothing else was said, the thought is left open.
+    """
     content = message.get("content") or message.get("refusal") or ""
-    parts.append(content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content))
+    content = content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content)
     calls = [call.get("function") or {} for call in message.get("tool_calls") or []]
     calls += [message["function_call"]] if message.get("function_call") else []  # an older version of the protocol
-    parts += [_call(call, family) for call in calls]
-    return "\n".join(part for part in parts if part)
+    spoken = [part for part in (content, *(_call(call, family) for call in calls)) if part.strip()]
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    thoughts = [f"<think>\n{thought}" + ("\n</think>\n" if spoken else "")] if thought else []
+    return "\n".join([*thoughts, *spoken])
 
 
 def _call(function: Mapping[str, Any], family: Family) -> str:

@@ -22,6 +22,7 @@ NOTE_TOLERANT = "loose JSON read"
 NOTE_UNTAGGED = "call outside of tool_call tags"
 NOTE_UNCLOSED = "closing tag or brace missing"
 NOTE_SHAPE = "call in another shape"
+NOTE_OPEN_THOUGHT = "thought not closed before the call"
 
 _BLOCK = re.compile(r"<tool_call>(.*?)(</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
 _FUNCTION = re.compile(
@@ -33,6 +34,10 @@ _PARAMETER = re.compile(
 _THINK = re.compile(r"<think(?:ing)?>")
 _THOUGHT = re.compile(r"</think(?:ing)?>")
 _FENCE = re.compile(r"```\w*")
+_AROUND = re.compile(r"\A\s*(?:```\w*)?\s*|\s*(?:```)?\s*\Z")
+"""A fence around all of a text, and blanks."""
+_UNFINISHED_LIST = re.compile(r"\[|\{[^\[\]{}]*\"(?:" + "|".join(WRAPPER_KEYS) + r")\"\s*:\s*[\[{]")
+"""The beginning of calls that have a list or an object around them; the whole ones count if it is cut off."""
 
 
 class Bare(str):
@@ -51,7 +56,7 @@ class RawCall:
 
 @dataclass
 class Extraction:
-    """What was found in a text. error: why it cannot be read; then ``calls`` must not be used."""
+    """What was found in a text. error: why it cannot be read any further; ``calls`` are the whole ones before that."""
 
     thought: str = ""
     calls: list[RawCall] = field(default_factory=list)
@@ -83,30 +88,37 @@ def extract_calls(text: str, names: Sequence[str], cut: bool) -> Extraction:
     found.thought = thought
     if not text.strip():
         found.fail(FormatError.EMPTY, "the answer was empty; answer with a tool call")
-    elif still_thinking:
-        if cut:
-            found.fail(FormatError.TRUNCATED, "the answer ended while still thinking; think less, then make the call")
-        else:
-            found.fail(FormatError.NO_CALL, "the answer was only thought; make the call after </think>")
-    elif "<tool_call>" in rest:
-        _read_tagged(rest, names, cut, found)
-    elif "<function" in rest and _FUNCTION.search(rest):
-        found.note(NOTE_UNTAGGED)
-        _read_xml(rest, False, found)
-        found.thought = _join(thought, _FUNCTION.sub("", rest))
+    elif still_thinking and cut:
+        found.fail(FormatError.TRUNCATED, "the answer ended while still thinking; think less, then make the call")
     else:
-        _read_bare(rest, names, cut, found)
+        _read_rest(rest, names, cut, found)
+    if still_thinking and found.error is FormatError.NO_CALL:
+        found.detail = "the answer was only thought; make the call after </think>"
+    elif still_thinking:
+        found.note(NOTE_OPEN_THOUGHT)
     return found
 
 
+def _read_rest(text: str, names: Sequence[str], cut: bool, found: Extraction) -> None:
+    """Reads what stands behind the thought, in whatever form its calls are."""
+    if "<tool_call>" in text:
+        _read_tagged(text, names, cut, found)
+    elif "<function" in text and _FUNCTION.search(text):
+        found.note(NOTE_UNTAGGED)
+        _read_xml(text, False, found)
+        found.thought = _join(found.thought, _FUNCTION.sub("", text))
+    else:
+        _read_bare(text, names, cut, found)
+
+
 def _split_thought(text: str) -> tuple[str, str, bool]:
-    """(the thought, the rest, whether the thought never ended). The <think> may stand in the prompt."""
+    """(the thought, the rest, whether the thought never ended). The <think> may stand in the prompt, so a thought
+    without its end may hold the call, whether or not its beginning is seen.
+    """
     ends = [end.end() for end in _THOUGHT.finditer(text)]
     thought, rest = (text[: ends[-1]], text[ends[-1] :]) if ends else ("", text)
     unended = _THINK.search(rest) is not None
-    if unended:
-        thought, rest = text, ""
-    return _THINK.sub("", _THOUGHT.sub("", thought)).strip(), rest, unended
+    return _THINK.sub("", _THOUGHT.sub("", thought)).strip(), _THINK.sub("", rest), unended
 
 
 def _join(*parts: str) -> str:
@@ -116,6 +128,8 @@ def _join(*parts: str) -> str:
 def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Extraction) -> None:
     found.thought = _join(found.thought, _BLOCK.sub("", text).replace("</tool_call>", ""))
     for block in _BLOCK.finditer(text):
+        if found.error is not None:
+            return
         body, closed = block.group(1), block.group(2) == "</tool_call>"
         if not body.strip():
             kind = FormatError.BROKEN if closed or not cut else FormatError.TRUNCATED
@@ -130,7 +144,7 @@ def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Extraction) 
 
 def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Extraction) -> None:
     """Reads the JSON values of a tagged block; each must be a call."""
-    body = _FENCE.sub("", body).strip()
+    body = _AROUND.sub("", body)
     if body.startswith("{{"):  # some copies of the chat templates double the braces of the example call
         found.note(NOTE_TOLERANT)
         body = body[1:]
@@ -150,6 +164,7 @@ def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Extra
         calls = _as_calls(value, names, found)
         if not calls:
             found.fail(FormatError.BROKEN, 'a tool_call named no skill; write {"name": ..., "arguments": {...}}')
+            return
         found.calls += calls
         at = _first_opener(body, at)
 
@@ -208,12 +223,13 @@ def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
     """Reads bare or fenced JSON in prose. Only objects that name a skill are calls."""
     prose, at, last, begun = [], _first_opener(text, 0), 0, False
     for _ in range(MAX_BARE_VALUES):
-        if at < 0:
+        if at < 0 or begun:
             break
         try:
             value, end, strict = read_value(text, at)
         except Malformed as problem:
-            begun = begun or (isinstance(problem, Incomplete) and any(f'"{name}"' in text[at:] for name in names))
+            names_skill = isinstance(problem, Incomplete) and any(f'"{name}"' in text[at:] for name in names)
+            begun = names_skill and _UNFINISHED_LIST.match(text, at) is None
             at = _first_opener(text, at + 1)
             continue
         calls = _as_calls(value, names, found)
@@ -225,13 +241,28 @@ def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
                 found.note(NOTE_TOLERANT)
         at = _first_opener(text, end)
     found.thought = _join(found.thought, _FENCE.sub("", "".join([*prose, text[last:]])))
-    if begun or (cut and found.calls):
-        found.fail(FormatError.TRUNCATED, "the answer ended before the call was complete; answer more briefly")
-    elif found.calls:
+    before = _UNFINISHED_LIST.sub("", _FENCE.sub("", prose[0])).strip() if prose else ""
+    _judge_bare(names, begun, cut and (before != "" or not found.calls), found)
+
+
+def _judge_bare(names: Sequence[str], begun: bool, doubtful: bool, found: Extraction) -> None:
+    """Says what is wrong with a text of bare calls.
+
+    Args:
+        names: of the skills.
+        begun: the text ends inside a call.
+        doubtful: the answer was cut off, and does not begin with a call: it may have been thinking still.
+        found: what was read so far.
+    """
+    if found.calls and not doubtful:
         found.note(NOTE_UNTAGGED)
-    elif cut:
-        found.fail(FormatError.TRUNCATED, "the answer was cut off before any call; answer with the call at once")
     else:
+        found.calls.clear()
+    if begun:
+        found.fail(FormatError.TRUNCATED, "the answer ended before the call was complete; answer more briefly")
+    elif doubtful:
+        found.fail(FormatError.TRUNCATED, "the answer was cut off before any call; answer with the call at once")
+    elif not found.calls:
         found.fail(FormatError.NO_CALL, f"the answer held no tool call; call one of: {', '.join(names)}")
 
 
