@@ -20,19 +20,18 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import httpx
 
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed, UnknownName
 from qwenarm.mind.backends import BackendEntry, _chat
 from qwenarm.mind.backends._http import DOWN, Connection, complaint, parsed_json, run
+from qwenarm.mind.backends._keys import OWN_KEY, check_url, key_for
 from qwenarm.mind.constrained.structural_tag import structural_tag
 from qwenarm.mind.families import DEFAULT_FAMILY, FAMILY_OF_HUB_ID, Family, family_named, match_hub_id
 from qwenarm.mind.model_spec import SERVER_OPTIONS, URLS
@@ -44,8 +43,6 @@ from qwenarm.types import Completion, Prompt
 Constrain = Literal["auto", "structured", "required", "off"]
 CONSTRAINTS: tuple[Constrain, ...] = ("auto", "structured", "required", "off")
 
-OWN_KEY, COMMON_KEY = "QWENARM_API_KEY", "OPENAI_API_KEY"
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 REFUSES_TOOLS = frozenset({400, 422, 501})
 """How servers that are not set up for tools answer a request with tools."""
 KEY_REFUSED, NOT_FOUND = frozenset({401, 403}), 404
@@ -99,7 +96,7 @@ class OpenAIServer:
     ) -> None:
         if constrain not in CONSTRAINTS:
             raise UnknownName("way to constrain", constrain, CONSTRAINTS)
-        _check_url(url)
+        check_url(url)
         for name, value, least in (
             ("concurrency", concurrency, 1),
             ("retries", retries, 0),
@@ -112,7 +109,7 @@ class OpenAIServer:
         self.url = url.rstrip("/").removesuffix("/v1") + "/v1"
         self.tools, self.seed, self.preset = tools, seed, preset_named(preset)
         limits = {"timeout_s": timeout_s, "deadline_s": deadline_s, "retries": retries, "backoff_s": backoff_s}
-        key = _key(self.url) if api_key is None else api_key
+        key = key_for(self.url) if api_key is None else api_key
         self._connection = Connection(self.url, key, concurrency=concurrency, **limits)
         self._answered, self._failed = False, 0
         try:
@@ -299,31 +296,6 @@ class OpenAIServer:
             tokens_out=_chat.token_count(usage.get("completion_tokens")),
             finish="stop" if finish in ("tool_calls", "function_call") else finish,
         )
-
-
-def _check_url(url: str) -> None:
-    """Raises BadInput, without repeating a password, for a URL that holds more than the server's address."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ModelUnavailable(f"{url!r} is not a valid URL: {error}.") from error
-    if parts.username or parts.password:
-        raise BadInput(
-            "User and password in a URL would appear in every report. Put them into the environment variable "
-            f"{OWN_KEY} instead: 'Basic', a space, and their base64 form."
-        )
-    if parts.query:
-        raise BadInput(f"A server's URL ends before its '?'; a key goes into the environment variable {OWN_KEY}.")
-
-
-def _key(url: str) -> str:
-    """The user's key for this server; none for one that only recorded data names. The common variable may hold the key
-    of another service, so it is not sent unencrypted to other machines.
-    """
-    if not is_trusted_server(url):
-        return ""
-    private = url.startswith(("https://", *(f"http://{host}{end}" for host in LOCAL_HOSTS for end in (":", "/"))))
-    return (os.environ.get(OWN_KEY) or (os.environ.get(COMMON_KEY, "") if private else "")).strip()
 
 
 def _family(named: str | None, listed: Mapping[str, Any]) -> tuple[Family, str]:
