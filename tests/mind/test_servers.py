@@ -117,7 +117,10 @@ FAULTS = {
     "no message": (Reply(body={"choices": [{"text": "hello"}]}), "breaks the OpenAI protocol"),
     "odd call": (Reply(body=called(arguments="[" * 3000)), "breaks the OpenAI protocol"),
     "odd usage": (Reply(body={**called(), "usage": "much"}), "breaks the OpenAI protocol"),
-    "odd packing": (Reply(body=called(), headers={"Content-Encoding": "gzip"}), "broke the connection"),
+    "odd packing": (
+        Reply(body=called(), headers={"Content-Encoding": "gzip"}),
+        "compressed answer that cannot be read",
+    ),
     "other JSON": (Reply(body={"text": "hello"}), "no 'choices' in its answer"),
     "no choice": (Reply(body={"choices": []}), "without any choice"),
     "odd choice": (Reply(body={"choices": [3]}), "no 'choices' in its answer"),

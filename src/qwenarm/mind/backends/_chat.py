@@ -13,10 +13,13 @@ import numpy as np
 from PIL import Image
 
 from qwenarm.errors import PromptFailed
-from qwenarm.mind.backends._http import complaint
+from qwenarm.mind.backends._http import complaint, parsed_json
 from qwenarm.mind.families import Family
 from qwenarm.mind.prompt.messages import call_text
 from qwenarm.types import Prompt
+
+MAX_TOKEN_COUNT = 10**9
+"""No prompt and no answer has more tokens."""
 
 
 def messages(prompt: Prompt) -> list[dict[str, Any]]:
@@ -41,7 +44,7 @@ def _image_part(image: np.ndarray) -> dict[str, Any]:
 def listed(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]:
     """The objects under ``key`` of a response. Raises PromptFailed if it does not follow the protocol."""
     try:
-        return [{**entry} for entry in response.json()[key]]
+        return [{**entry} for entry in parsed_json(response)[key]]
     except (ValueError, KeyError, TypeError) as error:
         words = f"{url} does not speak the OpenAI protocol: no {key!r} in its answer"
         raise PromptFailed(f"{words}, which says: {complaint(response)}") from error
@@ -73,3 +76,11 @@ def _call(function: Mapping[str, Any], family: Family) -> str:
     if isinstance(arguments, dict):
         return call_text(name, arguments, family)
     return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
+
+
+def token_count(told: Any) -> int:
+    """A number of tokens as a server tells it; 0 for none. Raises ValueError for what cannot be one."""
+    count = float(told or 0)
+    if not 0 <= count <= MAX_TOKEN_COUNT:
+        raise ValueError(f"{told} is no number of tokens")
+    return int(count)

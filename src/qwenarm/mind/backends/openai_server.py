@@ -32,12 +32,13 @@ import httpx
 
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed, UnknownName
 from qwenarm.mind.backends import BackendEntry, _chat
-from qwenarm.mind.backends._http import DOWN, Connection, complaint, run
+from qwenarm.mind.backends._http import DOWN, Connection, complaint, parsed_json, run
 from qwenarm.mind.constrained.structural_tag import structural_tag
 from qwenarm.mind.families import DEFAULT_FAMILY, FAMILY_OF_HUB_ID, Family, family_named, match_hub_id
 from qwenarm.mind.model_spec import SERVER_OPTIONS, URLS
 from qwenarm.mind.prompt.chat_templates import with_tools_in_text
 from qwenarm.mind.prompt.presets import preset_named
+from qwenarm.registry import is_trusted_server
 from qwenarm.types import Completion, Prompt
 
 Constrain = Literal["auto", "structured", "required", "off"]
@@ -217,7 +218,7 @@ class OpenAIServer:
     async def _version(self) -> str:
         response = await self._connection.send("GET", f"{self.url.removesuffix('/v1')}/version", retries=1)
         try:
-            return str(response.json()["version"])
+            return str(parsed_json(response)["version"])
         except (ValueError, KeyError, TypeError):
             return ""
 
@@ -242,14 +243,18 @@ class OpenAIServer:
         if not choices:
             raise PromptFailed(f"{self.url} answered without any choice.")
         try:
-            return self._completion(choices[0], response.json().get("usage") or {})
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            return self._completion(choices[0], parsed_json(response).get("usage") or {})
+        except Exception as error:  # whatever a server may send costs this prompt and no other
             raise PromptFailed(f"{self.url} answered with a choice that breaks the OpenAI protocol.") from error
 
     def _key_refused(self, response: httpx.Response) -> ModelUnavailable:
+        way = f"Its key goes into the environment variable {OWN_KEY}"
+        if not is_trusted_server(self.url):
+            way = (
+                f"Only the recorded data names this server, so it was sent no key; if you trust it, --allow {self.url}"
+            )
         return ModelUnavailable(
-            f"{self.url} answered with status {response.status_code}: {complaint(response)}. Its key goes into the "
-            f"environment variable {OWN_KEY}."
+            f"{self.url} answered with status {response.status_code}: {complaint(response)}. {way}."
         )
 
     async def _post(self, prompt: Prompt, tools: str) -> httpx.Response:
@@ -290,8 +295,8 @@ class OpenAIServer:
         finish = str(choice.get("finish_reason") or "stop")
         return Completion(
             text=_chat.text(choice["message"], self.family),
-            tokens_in=int(usage.get("prompt_tokens") or 0),
-            tokens_out=int(usage.get("completion_tokens") or 0),
+            tokens_in=_chat.token_count(usage.get("prompt_tokens")),
+            tokens_out=_chat.token_count(usage.get("completion_tokens")),
             finish="stop" if finish in ("tool_calls", "function_call") else finish,
         )
 
@@ -312,9 +317,11 @@ def _check_url(url: str) -> None:
 
 
 def _key(url: str) -> str:
-    """The user's key for this server. The common variable may hold the key of another service, so it is not sent
-    unencrypted to other machines.
+    """The user's key for this server; none for one that only recorded data names. The common variable may hold the key
+    of another service, so it is not sent unencrypted to other machines.
     """
+    if not is_trusted_server(url):
+        return ""
     private = url.startswith(("https://", *(f"http://{host}{end}" for host in LOCAL_HOSTS for end in (":", "/"))))
     return (os.environ.get(OWN_KEY) or (os.environ.get(COMMON_KEY, "") if private else "")).strip()
 
