@@ -33,6 +33,8 @@ WEIGHT_FILES = "*.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 IMAGE_SETTINGS_FILES = ("preprocessor_config.json", "processor_config.json")
 CONNECT_TIMEOUT_S = 10.0
+MAX_REASON_CHARS = 300
+"""Longest reason that is repeated from another library's error."""
 
 
 @dataclass(frozen=True)
@@ -188,9 +190,12 @@ def _download(source: str, weights: bool) -> tuple[Path, str]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a message; with the second, if the first only announces it ("... of field 'x':")."""
+    """The first line of a message; with the second, if the first only announces it ("... of field 'x':"). Long ones are
+    cut: transformers lists hundreds of models in one line.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    text = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    return text if len(text) <= MAX_REASON_CHARS else f"{text[:MAX_REASON_CHARS]} …"
 
 
 def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
@@ -241,25 +246,6 @@ def _preset(folder: Path, source: str) -> Preset:
     if not isinstance(name, str):
         raise ModelUnavailable(f"{PRESET_FILE} of {source!r} names no preset. Valid: {', '.join(PRESETS)}.")
     return preset_named(name)
-
-
-def load_processor(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's processor, for text and images only.
-
-    Processing videos needs torchvision, whose wheels break a CPU build of torch (huggingface/transformers issue 48558).
-    No policy shows videos, so a subclass leaves that part out.
-    """
-    import transformers
-
-    base = getattr(transformers, checkpoint.family.processor)
-    still = type(base.__name__, (base,), {"get_attributes": classmethod(lambda cls: ["image_processor", "tokenizer"])})
-    try:
-        with quiet():
-            return still.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # of many kinds; the files are to blame
-        raise ModelUnavailable(
-            f"The processor of {checkpoint.source!r} cannot be loaded: {first_line(error)}"
-        ) from error
 
 
 def plan_for(

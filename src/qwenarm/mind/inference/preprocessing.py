@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 from qwenarm.errors import ModelUnavailable
-from qwenarm.mind.checkpoints.load import IMAGE_SETTINGS_FILES, Checkpoint, first_line, load_processor
+from qwenarm.mind.checkpoints.load import IMAGE_SETTINGS_FILES, Checkpoint, first_line
+from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.coordinates import ResizedPixels
 from qwenarm.mind.families import Family
 from qwenarm.mind.prompt.chat_templates import chat_text
