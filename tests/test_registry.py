@@ -10,7 +10,7 @@ import pytest
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.open_model import backend_entry
 from qwenarm.policies import policy_entry
-from qwenarm.registry import KINDS, describe, foreign_names, is_foreign, list_names, load, only_allowed
+from qwenarm.registry import KINDS, describe, is_foreign, list_names, load, names_to_allow, only_allowed
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_lists_import_nothing():
 
 @pytest.mark.parametrize("name", ["my_task:TASK", "a.b:C", "_x:y"])
 def test_a_module_and_a_name_are_foreign(name):
-    assert is_foreign(name) and foreign_names("put,", f"{name}:2,look:1") == [name]
+    assert is_foreign(name) and names_to_allow("put,", f"{name}:2,look:1") == [name]
 
 
 @pytest.mark.parametrize(

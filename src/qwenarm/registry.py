@@ -51,8 +51,9 @@ KINDS = {
 MODULE_ALIASES = {"menagerie": "qwenarm.body.menagerie"}
 """Modules of this package that make entries on demand, by the short name that users type: "menagerie:kuka_iiwa_14"."""
 FOREIGN_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-ALLOWED_CODE = "QWENARM_ALLOWED_CODE"
-"""The environment variable with which ``only_allowed`` tells this process and its children what may be imported."""
+SERVER_ORIGIN = re.compile(r"https?://[^\s,/#?]+", re.IGNORECASE)
+ALLOWED_NAMES = "QWENARM_ALLOWED_NAMES"
+"""The environment variable with which ``only_allowed`` tells this process and its children what data may name."""
 
 
 @functools.cache
@@ -97,23 +98,31 @@ def is_foreign(name: str) -> bool:
 
 @contextmanager
 def only_allowed(names: Iterable[str]) -> Iterator[None]:
-    """Within it, ``load`` refuses every ``module:NAME`` but these, here and in processes that are started meanwhile.
+    """Within it, ``load`` refuses every ``module:NAME`` but these, and no server but these is sent a key; here and in
+    processes that are started meanwhile.
 
-    For whatever plays recorded data again: code that only the data names is not to be trusted.
+    For whatever plays recorded data again: what only the data names is not to be trusted.
     """
-    before = os.environ.get(ALLOWED_CODE)
-    os.environ[ALLOWED_CODE] = ",".join(names)
+    before = os.environ.get(ALLOWED_NAMES)
+    os.environ[ALLOWED_NAMES] = ",".join(names)
     try:
         yield
     finally:
-        del os.environ[ALLOWED_CODE]
+        del os.environ[ALLOWED_NAMES]
         if before is not None:
-            os.environ[ALLOWED_CODE] = before
+            os.environ[ALLOWED_NAMES] = before
 
 
-def foreign_names(*texts: str) -> list[str]:
-    """Every ``module:NAME`` in what a user wrote."""
-    return FOREIGN_NAME.findall(" ".join(texts))
+def names_to_allow(*texts: str) -> list[str]:
+    """Every ``module:NAME`` and the origin of every server in what a user wrote, for ``only_allowed``."""
+    text = " ".join(texts)
+    return [*FOREIGN_NAME.findall(text), *map(str.lower, SERVER_ORIGIN.findall(text))]
+
+
+def is_trusted_server(url: str) -> bool:
+    """Whether a server may be sent the user's key: not if recorded data is played again, and only the data names it."""
+    allowed, origin = os.environ.get(ALLOWED_NAMES), SERVER_ORIGIN.match(url)
+    return allowed is None or (origin is not None and origin.group().lower() in allowed.split(","))
 
 
 def split_names(text: str, option: str) -> list[str]:
@@ -141,7 +150,7 @@ def _load_by_module(kind: Kind, name: str) -> Any:
     """The entry behind ``module:NAME``. Modules in the current folder are found, after all that is installed."""
     module, _, constant = name.partition(":")
     if is_foreign(name):
-        if name not in os.environ.get(ALLOWED_CODE, name).split(","):
+        if name not in os.environ.get(ALLOWED_NAMES, name).split(","):
             raise BadInput(f"{name!r} is code that only the recorded data names; if you trust it, add --allow {name}.")
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())

@@ -266,6 +266,21 @@ def test_a_crash_in_the_policy_or_the_backend_is_an_outcome():
     assert [e.outcome for e in episodes] == [Outcome.CRASHED] * 3 and "shapes do not fit" in episodes[0].detail
 
 
+def test_a_prompt_at_which_a_backend_fails_costs_no_other_episode():
+    class Choosy(Replies):
+        def generate(self, prompts):
+            if any(image.shape == Small.frame_size + (3,) for prompt in prompts for image in prompt.images):
+                raise RuntimeError("so small a picture cannot be read")
+            return super().generate(prompts)
+
+    class Small(Words):
+        frame_size = (1, 1)
+
+    plays = [playing(seed=0), playing(policy=Small(), seed=1), playing(seed=2)]
+    outcomes = {e.run.seed: e.outcome for e in drive(plays, Choosy("count", "count", "done"), batch=3)}
+    assert outcomes == {0: Outcome.SUCCESS, 1: Outcome.CRASHED, 2: Outcome.SUCCESS}
+
+
 @pytest.mark.parametrize("held", [float("nan"), "yes", None, 1])
 def test_only_true_or_false_is_a_verdict(held):
     class Odd(FakeGoal):

@@ -128,7 +128,9 @@ class FakeServer:
                     outer.count(-1)
 
             def reply(self, reply: Reply) -> None:
-                data = reply.body.encode() if isinstance(reply.body, str) else json.dumps(reply.body).encode()
+                body = reply.body
+                text = body if isinstance(body, str | bytes) else json.dumps(body)
+                data = text.encode() if isinstance(text, str) else text
                 if not self.stays(reply.wait_s):
                     return
                 self.send_response(reply.status)

@@ -9,7 +9,7 @@ import pytest
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.checkpoints import load as checkpoints
-from qwenarm.mind.checkpoints.load import is_cached, locate
+from qwenarm.mind.checkpoints.load import first_line, is_cached, locate
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.prompt.chat_templates import TEMPLATE_FILES
 from qwenarm.mind.prompt.presets import BUNDLED, QWEN
@@ -186,6 +186,7 @@ IMAGES = {
     "another merge": {"merge_size": 4},
     "no patches": {"patch_size": 0},
     "no pixels": {"size": {"shortest_edge": 0, "longest_edge": 0}},
+    "a class of transformers that makes no images": {"image_processor_type": "AutoModelForCausalLM"},
     "a fixed size": {"size": {"height": 224, "width": 224}},
 }
 
@@ -199,6 +200,29 @@ def test_image_settings_of_another_model(broken, changes):
         path.write_text("{}")
     message = refusal(broken)
     assert "preprocessor_config.json" in message or "processor of" in message
+
+
+OLDER_IMAGES = {
+    "Qwen2.5-VL's own class": {"image_processor_type": "Qwen2_5_VLImageProcessor"},
+    "its fast twin": {"image_processor_type": "Qwen2_5_VLImageProcessorFast"},
+    "limits by their older names": {"size": {"min_pixels": 2048, "max_pixels": 4096}},
+    "limits beside the size": {"size": None, "min_pixels": 2048, "max_pixels": 4096},
+    "another class's code": {"auto_map": {"AutoImageProcessor": "evil--Processor"}},
+}
+
+
+@pytest.mark.parametrize("changes", OLDER_IMAGES.values(), ids=OLDER_IMAGES)
+def test_image_settings_as_older_versions_wrote_them(broken, changes):
+    path = broken / "preprocessor_config.json"
+    settings = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in settings.items() if value is not None}))
+    images = PromptEncoder(locate(str(broken))).processor.image_processor
+    limits = (2048, 4096) if "2048" in json.dumps(changes) else (1024, 1 << 20)
+    assert (images.size["shortest_edge"], images.size["longest_edge"]) == limits
+
+
+def test_a_reason_of_another_library_is_cut():
+    assert len(first_line(ValueError("Should be one of " + "aria, beit, " * 200))) < 310
 
 
 def test_a_vocabulary_without_the_image(broken):
@@ -311,7 +335,7 @@ def test_no_tokenizer(broken):
 
 def test_a_tokenizer_that_is_no_json(broken):
     (broken / "tokenizer.json").write_text("{")
-    assert "processor" in refusal(broken)
+    assert "tokenizer.json of" in refusal(broken)
 
 
 def test_no_image_settings(broken):

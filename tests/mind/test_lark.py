@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qwenarm.mind.checkpoints.load import load_processor, locate
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.constrained.lark import THOUGHT_END, Grammars, _up_to
 from qwenarm.mind.coordinates import Relative
 from qwenarm.mind.families import FAMILIES, Family

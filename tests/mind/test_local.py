@@ -1,10 +1,12 @@
 """Real transformers code on tiny random checkpoints of every family."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.backends.local import QwenVL
@@ -166,3 +168,21 @@ def test_answers_are_constrained_where_they_can_be(tiny, prompts, monkeypatch, w
 def test_a_template_that_shuts_the_thoughts(save_tiny, tmp_path):
     model = QwenVL(str(save_tiny(tmp_path / "shut", opening="<think>\\n\\n</think>\\n\\n")), device="cpu")
     assert not model.thinking
+
+
+@pytest.fixture(scope="module")
+def damaged(tiny, tmp_path_factory):
+    """A checkpoint whose output layer is NaN."""
+    folder = shutil.copytree(tiny, tmp_path_factory.mktemp("damaged") / "qwen3_vl")
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"].fill_(torch.nan)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("options", [{}, {"fused": False}, {"constrained": False}, {"temperature": 1.0}], ids=str)
+@pytest.mark.parametrize("count", [1, 2])
+def test_logits_that_are_no_numbers_are_an_error_and_no_decision(damaged, prompts, options, count):
+    model = QwenVL(str(damaged), device="cpu", **options)
+    with pytest.raises(ModelUnavailable, match="NaN"):
+        model.generate(prompts[:count])

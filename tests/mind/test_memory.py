@@ -307,6 +307,15 @@ def test_four_bits_are_asked_of_transformers():
     assert asked["device_map"] == {"": "cuda:0"}
 
 
+def test_quantised_weights_keep_their_dtype():
+    weights, room = WeightCount(1000, 500, stored_bytes=600), FreeMemory("cpu", (12 * GB,))
+    config = {**size_of(EIGHT_B).config, "dtype": "float16"}
+    assert place("mine", weights, config, Workload(), room).dtype == "float16"
+    assert place("mine", weights, config, Workload(), room, "float16").dtype == "float16"
+    with pytest.raises(ModelUnavailable, match="'mine' is quantised for float16"):
+        place("mine", weights, config, Workload(), room, "float32")
+
+
 def test_what_is_free_is_found():
     room = free_memory("cpu")
     assert room.kind == "cpu"

@@ -12,7 +12,8 @@ from PIL import Image
 from tests.mind.fake_server import ARGUMENTS, CALL, LISTED_MODELS, FakeServer, Reply, called, said
 
 from qwenarm.errors import BadInput, ModelUnavailable, UnknownName
-from qwenarm.mind.backends.openai_server import OpenAIServer, _key
+from qwenarm.mind.backends._keys import key_for
+from qwenarm.mind.backends.openai_server import OpenAIServer
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
 from qwenarm.mind.prompt.presets import QWEN
 from qwenarm.types import FormatError, ImagePoint, SkillCall
@@ -172,7 +173,7 @@ def test_the_common_key_does_not_leave_in_the_open(monkeypatch):
         "http://10.0.0.7:8000/v1": "",
         "http://localhost.example:80/v1": "",
     }
-    assert {url: _key(url) for url in urls} == urls
+    assert {url: key_for(url) for url in urls} == urls
 
 
 def test_a_batch_keeps_its_order(server, look, specs):
@@ -218,6 +219,8 @@ def test_structured_calls_become_text_of_the_family(server, look, specs, family)
         called(arguments=ARGUMENTS),
         called(reasoning_content="It is red."),
         called(content="I pick it."),
+        said(reasoning_content=f"It is red.\n{CALL}"),
+        said("\n", reasoning=f"It is red.\n{CALL}"),
         said(f"It is red.\n</think>\n\n{CALL}"),
         said(CALL),
         said([{"type": "text", "text": f'{{"name": "pick", "arguments": {json.dumps(ARGUMENTS)}}}'}]),
@@ -230,6 +233,8 @@ def test_structured_calls_become_text_of_the_family(server, look, specs, family)
         "object",
         "reasoning",
         "content too",
+        "reasoning that swallowed the call",
+        "blank content",
         "thought without a parser",
         "text",
         "parts",

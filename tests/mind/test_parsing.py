@@ -10,11 +10,18 @@ import pytest
 
 from qwenarm.mind.coordinates import decode
 from qwenarm.mind.families import FAMILIES, family_named
-from qwenarm.mind.parsing.extract_calls import NOTE_SHAPE, NOTE_TOLERANT, NOTE_UNCLOSED, NOTE_UNTAGGED
-from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.parsing.extract_calls import (  # fmt: skip
+    NOTE_OPEN_THOUGHT,
+    NOTE_TOLERANT,
+    NOTE_UNCLOSED,
+    NOTE_UNTAGGED,
+)
+from qwenarm.mind.parsing.json_calls import NOTE_SHAPE
+from qwenarm.mind.parsing.parse import NOTE_AFTER_END, NOTE_FIRST_ONLY, NOTE_PARTIAL, NOTE_REPEATED, parse
 from qwenarm.mind.parsing.validate_call import (  # fmt: skip
     NOTE_BOX,
     NOTE_CAMERA,
+    NOTE_CAMERA_BESIDE,
     NOTE_CASE,
     NOTE_CLAMPED,
     NOTE_FLAT,
@@ -136,6 +143,21 @@ READABLE = {
     "a tag in a string": (
         tagged('{"name": "say", "arguments": {"text": "a <b> c"}}'), SkillCall("say", {"text": "a <b> c"}), (),
     ),
+    "two calls": (tagged(CALL) + tagged('{"name": "done"}'), PICK, (NOTE_FIRST_ONLY,)),
+    "two calls in one tag": (tagged(f'{CALL}\n{{"name": "done"}}'), PICK, (NOTE_FIRST_ONLY,)),
+    "a list of two calls": (tagged(f'[{CALL}, {{"name": "done"}}]'), PICK, (NOTE_FIRST_ONLY,)),
+    "two bare calls": (f'{CALL}\n{{"name": "done"}}', PICK, (NOTE_FIRST_ONLY,)),
+    "the same call twice": (tagged(CALL) + tagged(CALL), PICK, (NOTE_REPEATED,)),
+    "a good call before a wrong one": (tagged(CALL) + tagged('{"name": "fly"}'), PICK, (NOTE_FIRST_ONLY,)),
+    "a good call before an empty one": (tagged(CALL) + "<tool_call></tool_call>", PICK, (NOTE_PARTIAL,)),
+    "a good call before a broken one": (tagged(CALL) + tagged('{"name": "pick" "arguments"}'), PICK, (NOTE_PARTIAL,)),
+    "a good call before one that stops": (f"{tagged(CALL)}<tool_call>\n{CALL[:30]}", PICK, (NOTE_PARTIAL,)),
+    "a bare call before one that stops": (f"{CALL}\n{CALL[:30]}", PICK, (NOTE_PARTIAL,)),
+    "a list that stops": (f"[{CALL}, {CALL[:30]}", PICK, (NOTE_PARTIAL,)),
+    "a plan that stops": (f'{{"reasoning": "so", "plan": [{CALL}, {CALL[:30]}', PICK, (NOTE_PARTIAL,)),
+    "a thought without its end": (f"<think>It is red.\n{tagged(CALL)}", PICK, (NOTE_OPEN_THOUGHT,)),
+    "a bare call in a thought without its end": (f"<think>It is red.\n{CALL}", PICK, (NOTE_OPEN_THOUGHT,)),
+    "xml in a thought without its end": (f"<think>It is red.\n{XML}", PICK, (NOTE_OPEN_THOUGHT,)),
 }  # fmt: skip
 
 E = FormatError
@@ -145,14 +167,12 @@ UNREADABLE = {
     "prose": ("I would pick the red cube at [512, 430].", E.NO_CALL),
     "only thought": ("<think>I shall pick it.</think>", E.NO_CALL),
     "thought without end": ("<think>I shall pick it.", E.NO_CALL),
-    "the call is in the thought": (f"<think>{tagged(CALL)}", E.NO_CALL),
     "a point and no skill": (f"```json\n[{POINT}]\n```", E.NO_CALL),
     "other json": ('{"answer": 42}', E.NO_CALL),
     "its tools repeated": ('{"type": "function", "function": {"name": "done", "parameters": {"type": "object", "properties": {}}}}', E.NO_CALL),
     "its tools repeated in tags": (tagged('{"name": "done", "parameters": {"type": "object", "properties": {}}}'), E.BROKEN),
     "a call in words": ("pick(at=[512, 430])", E.NO_CALL),
     "empty call": ("<tool_call>\n</tool_call>", E.BROKEN),
-    "empty call behind a good one": (tagged(CALL) + "<tool_call></tool_call>", E.BROKEN),
     "no json": (tagged("pick the red cube"), E.BROKEN),
     "no name": (tagged('{"arguments": {}}'), E.BROKEN),
     "broken json": (tagged('{"name": "pick" "arguments"}'), E.BROKEN),
@@ -190,10 +210,10 @@ UNREADABLE = {
     "not a choice": (tagged('{"name": "turn", "arguments": {"way": "up"}}'), E.BAD_ARGUMENT),
     "a list for words": (tagged('{"name": "say", "arguments": {"text": ["a"]}}'), E.BAD_ARGUMENT),
     "words for a number": (tagged('{"name": "push", "arguments": {"at": [1, 2], "distance": "far"}}'), E.BAD_ARGUMENT),
-    "two calls": (tagged(CALL) + tagged('{"name": "done"}'), E.TOO_MANY),
-    "two calls in one tag": (tagged(f"{CALL}\n{CALL}"), E.TOO_MANY),
-    "a list of two calls": (tagged(f"[{CALL}, {CALL}]"), E.TOO_MANY),
-    "two bare calls": (f"{CALL}\n{CALL}", E.TOO_MANY),
+    "not found": (at('{"label": "red cube", "point_2d": [-1, -1]}'), E.BAD_ARGUMENT),
+    "a box that was not found": (at('{"label": "red cube", "bbox_2d": [-1, -1, -1, -1]}'), E.BAD_ARGUMENT),
+    "a wrong call before a good one": (tagged('{"name": "pick", "arguments": {}}') + tagged('{"name": "done"}'), E.BAD_ARGUMENT),
+    "a broken call before a good one": (tagged('{"name": "pick" "arguments"}') + tagged('{"name": "done"}'), E.BROKEN),
 }  # fmt: skip
 
 
@@ -226,7 +246,7 @@ def test_the_errors_teach(specs):
     assert '{"label": "...", "point_2d": [x, y]}' in detail(UNREADABLE["a label alone"][0])
     assert "'left' or 'right'" in detail(UNREADABLE["not a choice"][0])
     assert "shown: front" in detail(UNREADABLE["another camera"][0])
-    assert "one call" in detail(UNREADABLE["two calls"][0])
+    assert "no place in the image" in detail(UNREADABLE["not found"][0])
 
 
 def test_what_a_model_said_can_always_be_written():
@@ -247,8 +267,43 @@ def test_a_cut_answer(specs):
     assert read("I think that the").error is E.TRUNCATED
     assert read("<think>I think that the").error is E.TRUNCATED
     assert read(f"{tagged(CALL)}\nAnd now").calls == (PICK,)
-    assert read(CALL).error is E.TRUNCATED  # untagged JSON in a thought that was cut may not be the call
+    assert read(f"I think of {CALL}").error is E.TRUNCATED  # JSON in prose that was cut may not be the call
+    assert read(CALL).calls == (PICK,)  # an answer that begins with it has no prose
+    assert read(f"<think>{tagged(CALL)}").error is E.TRUNCATED
     assert read("<tool_call>").error is E.TRUNCATED
+
+
+def test_a_plan_is_read_as_far_as_it_can_be(specs):
+    def read(text, **options):
+        decision = parse(text, specs, QWEN3, SIZES, max_calls=16, **options)
+        return decision.calls, decision.notes
+
+    turn = tagged('{"name": "turn", "arguments": {"way": "left"}}')
+    two = (PICK, SkillCall("turn", {"way": "left"}))
+    assert read(tagged(CALL) + tagged('{"name": "done"}') + turn) == ((PICK, DONE), (NOTE_AFTER_END,))
+    assert read(tagged(CALL) + turn + tagged('{"name": "fly"}')) == (two, (NOTE_PARTIAL,))
+    for finish in ("stop", "length"):
+        assert read(tagged(CALL) + turn + tagged(CALL)[:40], finish=finish)[0] == two
+        bare = f'[{CALL}, {{"name": "turn", "arguments": {{"way": "left"}}}}, {{"name": "pick", "argum'
+        assert read(bare, finish=finish)[0] == two
+        assert read(f'{{"plan": {bare}', finish=finish)[0] == two
+        assert read(f"```json\n{bare}", finish=finish)[0] == two
+    inside = '{"name": "pick", "arguments": {"name": "done", "arguments": {}}, "more": ['
+    assert read(inside) == ((), ()), "a part of an unfinished call is no call"
+
+
+def test_a_plan_without_end_is_an_error(specs):
+    assert parse(tagged(CALL) * 17, specs, QWEN3, SIZES, max_calls=16).error is E.TOO_MANY
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_missing_end_of_thought_makes_no_difference(specs, family):
+    """The opening tag may stand in the prompt, and is not always seen."""
+    for body in (render(Decision((PICK,)), family, SIZES), CALL, XML, "I see it."):
+        seen, unseen = (
+            parse(f"{head}It is red.\n{body}", specs, family, SIZES, max_calls=1) for head in ("<think>", "")
+        )
+        assert (seen.calls, seen.error) == (unseen.calls, unseen.error)
 
 
 def test_a_plan_may_have_many_calls(specs):
@@ -260,6 +315,11 @@ def test_a_plan_may_have_many_calls(specs):
 def test_cameras(specs):
     named = parse(at('{"point_2d": [512, 430], "camera": "Wrist"}'), specs, QWEN3, TWO)
     assert named.calls[0].args["at"].camera == "wrist"
+    for point in ("[512, 430]", POINT, f"[{POINT}]", '"(512, 430)"'):
+        beside = tagged(f'{{"name": "pick", "arguments": {{"at": {point}, "camera": "wrist"}}}}')
+        decision = parse(beside, specs, QWEN3, TWO)
+        assert (decision.calls[0].args["at"].camera, decision.notes[0]) == ("wrist", NOTE_CAMERA_BESIDE)
+    assert parse(beside.replace("wrist", "roof"), specs, QWEN3, TWO).error is E.BAD_ARGUMENT
     silent = parse(at("[512, 430]"), specs, QWEN3, TWO)
     assert silent.calls[0].args["at"].camera == "front"
     assert silent.notes == (NOTE_CAMERA,)
@@ -365,13 +425,14 @@ def test_broken_answers_neither_crash_nor_act(specs, family):
         decision = parse(text, specs, family, SIZES, max_calls=1)
         assert_nothing_invented(decision, text, specs, family)
         errors.add(decision.error)
-    assert errors == {None, *FormatError}
+    assert errors == {None, *FormatError} - {E.TOO_MANY}
 
 
 @pytest.mark.parametrize(
     "text",
     ["{" * 50_000, "[" * 50_000, '{"a":' * 9_000, "<tool_call>" * 5_000, "<think>" * 5_000, '"' * 50_000, "<function=" * 5_000,
-     '<tool_call>{"name": "' + "a" * 90_000, "{'" * 20_000, "<parameter=a>" * 5_000, "<tool_call><function=pick>" + "<parameter=a>" * 3_000],
+     '<tool_call>{"name": "' + "a" * 90_000, "{'" * 20_000, "<parameter=a>" * 5_000, "<tool_call><function=pick>" + "<parameter=a>" * 3_000,
+     '{"a":"<' * 9_000, "<parameter=a></parameter>" * 2_000, '{"<": 1}' * 6_000],
     ids=lambda text: text[:12],
 )  # fmt: skip
 def test_hostile_answers_are_read_quickly(specs, text):

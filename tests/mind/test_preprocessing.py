@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from qwenarm.mind.checkpoints.load import load_model, load_processor, locate
+from qwenarm.mind.checkpoints.load import load_model, locate
 from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, ModelPlacement
+from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.inference.preprocessing import FastProcessor, mrope_positions
 from qwenarm.mind.inference.transformers_forward import repeat_in_time
 from qwenarm.mind.prompt.messages import to_prompt

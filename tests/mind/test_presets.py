@@ -4,7 +4,8 @@ import hashlib
 from dataclasses import replace
 
 from qwenarm import skills
-from qwenarm.mind.checkpoints.load import load_processor, locate
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED, QWEN
 from qwenarm.mind.vlm_policy import VlmPolicy

@@ -16,7 +16,7 @@ from tyro.conf import Positional, arg
 
 from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, Model, PolicyName, out
 from qwenarm.errors import BadInput
-from qwenarm.registry import foreign_names, only_allowed, split_names
+from qwenarm.registry import names_to_allow, only_allowed, split_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +79,7 @@ def eval_(
         arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras
     )
     words = (task, arm, policy, model, cameras, controls, perturbations or "", allow)
-    with only_allowed(foreign_names(*words)):  # the file of a suite may name code, too
+    with only_allowed(names_to_allow(*words)):  # the file of a suite may name code, too
         planned, folder = plan_evaluation(config, task, suite, level, seeds, perturbations, controls, out_folder)
     show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)
     return 0
@@ -111,7 +111,7 @@ def report(
 
     folders = runs or (newest_run(Path("runs")),)
     folder = out_folder or (folders[0] / "report" if len(folders) == 1 else Path("runs") / "report")
-    with only_allowed(foreign_names(allow)), telling(out) as tell:
+    with only_allowed(names_to_allow(allow)), telling(out) as tell:
         written = write_report(folders, folder, pages, films, tell)
     for problem in written.problems:
         out.print(problem, style="yellow")
@@ -153,7 +153,7 @@ def attribute(
 
     run = run or newest_run(Path("runs"))
     told = attributed(run, split_names(roles, "--roles"), batch, workers)
-    with only_allowed(foreign_names(roles, allow)), closing(told), telling(out) as tell:
+    with only_allowed(names_to_allow(roles, allow)), closing(told), telling(out) as tell:
         for each in told:
             if isinstance(each, WorkerDied):
                 tell_death(out, each)

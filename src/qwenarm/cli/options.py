@@ -27,7 +27,7 @@ Altitude = Annotated[str, arg(help="step (the model is asked for one call at a t
 
 Allowed = Annotated[
     str,
-    arg(name="allow", help="code that only recorded data names, and that you trust: module:NAME, with commas"),
+    arg(name="allow", help="what only recorded data names, and you trust: code (module:NAME), servers (URL)"),
 ]
 Cameras = Annotated[
     str,

@@ -26,7 +26,7 @@ from qwenarm.cli.options import (
     out,
 )
 from qwenarm.errors import BadInput
-from qwenarm.registry import foreign_names, only_allowed
+from qwenarm.registry import names_to_allow, only_allowed
 
 if TYPE_CHECKING:
     from qwenarm.types import Episode
@@ -171,7 +171,7 @@ def replay(
     from qwenarm.factory import make_env
 
     recorded = _load(episode, index)
-    with only_allowed(foreign_names(allow)), closing(make_env(recorded.run.config)) as env:
+    with only_allowed(names_to_allow(allow)), closing(make_env(recorded.run.config)) as env:
         again = play_again(env, recorded, [FilmRecorder(film)] if film else [])
     for line in (*again.changes, *again.differences):
         out.print(line, style="yellow")

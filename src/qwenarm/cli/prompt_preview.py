@@ -13,8 +13,9 @@ from qwenarm.episode.rollout import observe
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.factory import make_env
 from qwenarm.mind.backends import Backend
-from qwenarm.mind.checkpoints.load import BUNDLED, is_cached, load_processor, locate
+from qwenarm.mind.checkpoints.load import BUNDLED, is_cached, locate
 from qwenarm.mind.checkpoints.memory import gb, need_of_size
+from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.families import FAMILIES, FAMILY_OF_HUB_ID, Family, family_named
 from qwenarm.mind.inference.preprocessing import PromptEncoder

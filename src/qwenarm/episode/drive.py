@@ -29,7 +29,8 @@ def drive(asking: Iterable[Asking[R]], backend: Answers | None = None, batch: in
     """Advances up to ``batch`` generators in lockstep, their prompts answered together; yields each result as it comes.
 
     A generator is begun only when there is room for it, so ``asking`` may be endless. An error in place of an answer is
-    thrown into the generator that asked; one that the backend raises, into all that are under way.
+    thrown into the generator that asked. If the backend fails at a batch, it is asked each prompt alone, so that one
+    prompt cannot spoil the others.
 
     Raises:
         QwenarmError: The backend has raised it (a server that is down): that is for the caller to handle.
@@ -95,4 +96,4 @@ def _ask(backend: Answers | None, prompts: list[Prompt]) -> Sequence[Completion 
     except QwenarmError:
         raise
     except Exception as error:
-        return [error] * len(prompts)
+        return [error] if len(prompts) == 1 else [each for prompt in prompts for each in _ask(backend, [prompt])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,10 +14,16 @@ import numpy as np
 from PIL import Image
 
 from qwenarm.errors import PromptFailed
-from qwenarm.mind.backends._http import complaint
+from qwenarm.mind.backends._http import complaint, parsed_json
 from qwenarm.mind.families import Family
+from qwenarm.mind.parsing.tolerant_json import Malformed, read_value
 from qwenarm.mind.prompt.messages import call_text
 from qwenarm.types import Prompt
+
+PLAIN_NAME = re.compile(r"[\w.-]{1,64}")
+"""A skill's name that no dialect can misread."""
+MAX_TOKEN_COUNT = 10**9
+"""No prompt and no answer has more tokens."""
 
 
 def messages(prompt: Prompt) -> list[dict[str, Any]]:
@@ -41,31 +48,55 @@ def _image_part(image: np.ndarray) -> dict[str, Any]:
 def listed(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]:
     """The objects under ``key`` of a response. Raises PromptFailed if it does not follow the protocol."""
     try:
-        return [{**entry} for entry in response.json()[key]]
+        return [{**entry} for entry in parsed_json(response)[key]]
     except (ValueError, KeyError, TypeError) as error:
         words = f"{url} does not speak the OpenAI protocol: no {key!r} in its answer"
         raise PromptFailed(f"{words}, which says: {complaint(response)}") from error
 
 
 def text(message: Mapping[str, Any], family: Family) -> str:
-    """A message as the model wrote it before the server parsed it: thoughts in tags, calls in the family's dialect."""
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    parts = [f"<think>\n{thought}\n</think>\n"] if thought else []
+    """A message as the model wrote it before the server parsed it: thoughts in tags, calls in the family's dialect.
+
+    A server that looks for thoughts takes all that stands before </think> for one, so a model that leaves it out has
+    its call there. Where nothing else was said, the thought is left open.
+    """
     content = message.get("content") or message.get("refusal") or ""
-    parts.append(content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content))
+    content = content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content)
     calls = [call.get("function") or {} for call in message.get("tool_calls") or []]
     calls += [message["function_call"]] if message.get("function_call") else []  # an older version of the protocol
-    parts += [_call(call, family) for call in calls]
-    return "\n".join(part for part in parts if part)
+    spoken = [part for part in (content, *(_call(call, family) for call in calls)) if part.strip()]
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    thoughts = [f"<think>\n{thought}" + ("\n</think>\n" if spoken else "")] if thought else []
+    return "\n".join([*thoughts, *spoken])
 
 
 def _call(function: Mapping[str, Any], family: Family) -> str:
+    """A call as text. Where its name or an argument could be read as a tag, it is JSON, which has quotes."""
     name, arguments = str(function.get("name", "")), function.get("arguments")
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}")
-        except ValueError:  # broken JSON is left for ``parse`` to judge
-            return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n</tool_call>'
-    if isinstance(arguments, dict):
+        except ValueError:
+            if not _begins_with_value(arguments):  # then nothing behind it can be read as another call
+                escaped = arguments.replace("<", "\\u003c")
+                return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {escaped}}}\n</tool_call>'
+    written = json.dumps({"name": name, "arguments": arguments})
+    if isinstance(arguments, dict) and "<" not in written and PLAIN_NAME.fullmatch(name):
         return call_text(name, arguments, family)
-    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
+    return "<tool_call>\n{}\n</tool_call>".format(written.replace("<", "\\u003c"))
+
+
+def _begins_with_value(text: str) -> bool:
+    try:
+        read_value(text, 0)
+    except Malformed:
+        return False
+    return True
+
+
+def token_count(told: Any) -> int:
+    """A number of tokens as a server tells it; 0 for none. Raises ValueError for what cannot be one."""
+    count = float(told or 0)
+    if not 0 <= count <= MAX_TOKEN_COUNT:
+        raise ValueError(f"{told} is no number of tokens")
+    return int(count)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
-import re
 import threading
 import time
+import zlib
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,7 +16,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
+from qwenarm.errors import ModelUnavailable, PromptFailed
+from qwenarm.mind.backends._keys import authorization, secret_patterns
 
 T = TypeVar("T")
 
@@ -23,6 +25,15 @@ DOWN = frozenset({429, 502, 503, 504, *range(520, 525), 529})
 """Status codes of a server that is down for now, for every request (those above 511 are used by proxies)."""
 RETRIED = DOWN | {408, 409, 425, 500}
 CONNECT_TIMEOUT_S = 10.0
+MAX_RESPONSE_BYTES = 4_000_000
+"""A longer response is broken off, also one that is longer only after inflation."""
+INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
+"""Content codings that are read although none was asked for."""
+INFLATE_ANY_WBITS = 47
+"""Tells zlib to recognise gzip and zlib headers by itself."""
+REDACTED = b"[key removed]"
+HIDDEN_TAGS = ("script", "style", "head")
+"""Their content is not shown."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -71,10 +82,11 @@ class Connection:
     ) -> None:
         self.url, self.timeout_s, self.deadline_s = url, timeout_s, deadline_s
         self.retries, self.backoff_s = retries, backoff_s
+        self._secrets = list(secret_patterns(key))
         self._slots = asyncio.Semaphore(concurrency)
         try:
             self._client = httpx.AsyncClient(
-                headers=_authorization(key),
+                headers={"Accept-Encoding": "identity", **authorization(key)},
                 timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
                 verify=url.startswith("https"),  # reading all certificates is slow, and plain http needs none
                 limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
@@ -83,11 +95,12 @@ class Connection:
             raise ModelUnavailable(f"No connection to {url} can be made: {_reason(error)}.") from error
 
     async def send(self, method: str, url: str, body: Any = None, retries: int | None = None) -> httpx.Response:
-        """The server's response, whatever its status. The deadline starts when a connection is free.
+        """The server's response, whatever its status, without the key should it repeat that. The deadline starts when
+        a connection is free.
 
         Raises:
             ModelUnavailable: the server cannot be reached.
-            PromptFailed: it takes too long, or the connection breaks.
+            PromptFailed: it takes too long, the response is too long, or the connection breaks.
         """
         async with self._slots:
             ends, attempt = time.monotonic() + self.deadline_s, 0
@@ -110,7 +123,7 @@ class Connection:
         limit = min(self.timeout_s, left_s)
         try:
             async with asyncio.timeout(limit):
-                return await self._client.request(method, url, json=body)
+                return await self._exchange(method, url, body)
         except TimeoutError as error:
             raise PromptFailed(f"{self.url} did not answer within {limit:.3g} s.") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, OverflowError, UnicodeError) as error:
@@ -119,6 +132,38 @@ class Connection:
             return ModelUnavailable(f"No answer from {self.url}: {_reason(error)}. Is the server running?")
         except httpx.RequestError as error:
             return PromptFailed(f"{self.url} broke the connection: {_reason(error)}.")
+
+    async def _exchange(self, method: str, url: str, body: Any) -> httpx.Response:
+        """The whole response to one request, decoded and without the key. Raises PromptFailed if it is too long."""
+        async with self._client.stream(method, url, json=body) as response:
+            content = bytearray()
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) > MAX_RESPONSE_BYTES:
+                    break
+            coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            plain = self._without_key(self._inflated(bytes(content), coding))
+            told = {name: response.headers[name] for name in ("Retry-After", "Location") if name in response.headers}
+            headers = [(name.encode(), self._without_key(value.encode())) for name, value in told.items()]
+            return httpx.Response(response.status_code, headers=headers, content=plain)
+
+    def _inflated(self, content: bytes, coding: str) -> bytes:
+        """The content without its coding. Raises PromptFailed if it cannot be undone, or if the result is too long."""
+        if coding in INFLATED:
+            try:
+                content = zlib.decompressobj(INFLATE_ANY_WBITS).decompress(content, MAX_RESPONSE_BYTES + 1)
+            except zlib.error as error:
+                raise PromptFailed(f"{self.url} sent a compressed answer that cannot be read: {error}.") from error
+        elif coding != "identity":
+            raise PromptFailed(f"{self.url} compressed its answer as {coding[:40]!r}, which was not asked for.")
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise PromptFailed(f"{self.url} sent an answer of more than {MAX_RESPONSE_BYTES / 1e6:g} MB.")
+        return content
+
+    def _without_key(self, content: bytes) -> bytes:
+        for pattern in self._secrets:
+            content = pattern.sub(REDACTED, content)
+        return content
 
     def _pause(self, attempt: int, found: httpx.Response | Exception) -> float | None:
         """Seconds to wait before the next attempt, jittered so that a batch spreads out; None if none would help."""
@@ -130,42 +175,54 @@ class Connection:
         return (self.backoff_s * 2**attempt if asked is None else asked) * random.uniform(1.0, 1.25)
 
 
-def _authorization(key: str) -> dict[str, str]:
-    """The header for a key. A key that begins with "Basic " or "Bearer " is sent as it is. Raises BadInput, without
-    repeating the key, for characters that cannot stand in a header.
-    """
-    if not key:
-        return {}
-    if not key.isascii() or not key.isprintable():
-        raise BadInput("The server's key has characters that no key can have; copy it again, without anything else.")
-    return {"Authorization": key if key.startswith(("Basic ", "Bearer ")) else f"Bearer {key}"}
-
-
 def _asked_pause(value: str) -> float | None:
-    """Retry-After in seconds: a number or a date (RFC 9110)."""
+    """Retry-After in seconds: a number or a date (RFC 9110); None for anything else."""
     try:
         return max(0.0, float(value))
     except ValueError:
         pass
     try:
         then = parsedate_to_datetime(value)
-    except ValueError:
+        then = then if then.tzinfo else then.replace(tzinfo=UTC)
+        return max(0.0, (then - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError, TypeError, IndexError):  # such as a year beyond 9999
         return None
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    return max(0.0, (then - datetime.now(UTC)).total_seconds())
 
 
 def _reason(error: Exception) -> str:
     return str(error).rstrip(".") or type(error).__name__
 
 
+def parsed_json(response: httpx.Response) -> Any:
+    """The content of a response. Raises ValueError for whatever is no JSON that can be read, deep nesting included."""
+    try:
+        return json.loads(response.content)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+
+
 def complaint(response: httpx.Response) -> str:
     """The error message in a server's response, on one line: from JSON in any of the usual forms, or from HTML."""
     try:
-        content = response.json()
-    except ValueError:
-        page = re.sub(r"(?s)<(script|style|head)\b.*?</\1>|<[^>]*>", " ", response.text)
-        return " ".join(page.split())[:300] or "no reason given"
-    for key in ("error", "detail", "message"):
-        content = content.get(key, content) if isinstance(content, Mapping) else content
-    return " ".join(str(content).split())[:300] or "no reason given"
+        content = parsed_json(response)
+        for key in ("error", "detail", "message"):
+            content = content.get(key, content) if isinstance(content, Mapping) else content
+        text = str(content)
+    except (ValueError, RecursionError):
+        text = _visible_text(response.content.decode("utf-8", "replace"))
+    return " ".join(text.split())[:300] or "no reason given"
+
+
+def _visible_text(page: str) -> str:
+    """What a reader of an HTML page sees. Takes time in proportion to its length, whatever the page is."""
+    text, *tags = page.split("<")
+    shown, hidden = [text], ""
+    for tag in tags:
+        inside, _, after = tag.partition(">")
+        name = inside.split(None, 1)[0].lower() if inside.strip() else ""
+        if hidden:
+            hidden = "" if name == f"/{hidden}" else hidden
+        elif name in HIDDEN_TAGS:
+            hidden = name
+        shown.append("" if hidden else after)
+    return " ".join(shown)

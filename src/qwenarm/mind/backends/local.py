@@ -21,7 +21,7 @@ from qwenarm.mind.checkpoints.placement import is_out_of_memory, out_of_memory
 from qwenarm.mind.constrained import lark
 from qwenarm.mind.families import GREEDY, Sampling
 from qwenarm.mind.inference.answer import GeneratedAnswer
-from qwenarm.mind.inference.engine import Engine, GenerationRequest
+from qwenarm.mind.inference.engine import Engine, GenerationRequest, NonFiniteLogits
 from qwenarm.mind.inference.fused.engine import FusedEngine
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.model_spec import LOCAL_OPTIONS
@@ -138,6 +138,11 @@ class QwenVL:
         try:
             with quiet(), _cpu_threads(self.threads):
                 self.engine.generate(requests)
+        except NonFiniteLogits as error:
+            raise ModelUnavailable(
+                f"{self.name!r} computes NaN or infinity instead of logits in {self.plan.name}: its weights are "
+                "damaged, or it needs a dtype of wider range (as in #dtype=float32)."
+            ) from error
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

@@ -20,31 +20,29 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import httpx
 
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed, UnknownName
 from qwenarm.mind.backends import BackendEntry, _chat
-from qwenarm.mind.backends._http import DOWN, Connection, complaint, run
+from qwenarm.mind.backends._http import DOWN, Connection, complaint, parsed_json, run
+from qwenarm.mind.backends._keys import OWN_KEY, check_url, key_for
 from qwenarm.mind.constrained.structural_tag import structural_tag
 from qwenarm.mind.families import DEFAULT_FAMILY, FAMILY_OF_HUB_ID, Family, family_named, match_hub_id
 from qwenarm.mind.model_spec import SERVER_OPTIONS, URLS
 from qwenarm.mind.prompt.chat_templates import with_tools_in_text
 from qwenarm.mind.prompt.presets import preset_named
+from qwenarm.registry import is_trusted_server
 from qwenarm.types import Completion, Prompt
 
 Constrain = Literal["auto", "structured", "required", "off"]
 CONSTRAINTS: tuple[Constrain, ...] = ("auto", "structured", "required", "off")
 
-OWN_KEY, COMMON_KEY = "QWENARM_API_KEY", "OPENAI_API_KEY"
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 REFUSES_TOOLS = frozenset({400, 422, 501})
 """How servers that are not set up for tools answer a request with tools."""
 KEY_REFUSED, NOT_FOUND = frozenset({401, 403}), 404
@@ -98,7 +96,7 @@ class OpenAIServer:
     ) -> None:
         if constrain not in CONSTRAINTS:
             raise UnknownName("way to constrain", constrain, CONSTRAINTS)
-        _check_url(url)
+        check_url(url)
         for name, value, least in (
             ("concurrency", concurrency, 1),
             ("retries", retries, 0),
@@ -111,7 +109,7 @@ class OpenAIServer:
         self.url = url.rstrip("/").removesuffix("/v1") + "/v1"
         self.tools, self.seed, self.preset = tools, seed, preset_named(preset)
         limits = {"timeout_s": timeout_s, "deadline_s": deadline_s, "retries": retries, "backoff_s": backoff_s}
-        key = _key(self.url) if api_key is None else api_key
+        key = key_for(self.url) if api_key is None else api_key
         self._connection = Connection(self.url, key, concurrency=concurrency, **limits)
         self._answered, self._failed = False, 0
         try:
@@ -217,7 +215,7 @@ class OpenAIServer:
     async def _version(self) -> str:
         response = await self._connection.send("GET", f"{self.url.removesuffix('/v1')}/version", retries=1)
         try:
-            return str(response.json()["version"])
+            return str(parsed_json(response)["version"])
         except (ValueError, KeyError, TypeError):
             return ""
 
@@ -242,14 +240,18 @@ class OpenAIServer:
         if not choices:
             raise PromptFailed(f"{self.url} answered without any choice.")
         try:
-            return self._completion(choices[0], response.json().get("usage") or {})
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            return self._completion(choices[0], parsed_json(response).get("usage") or {})
+        except Exception as error:  # whatever a server may send costs this prompt and no other
             raise PromptFailed(f"{self.url} answered with a choice that breaks the OpenAI protocol.") from error
 
     def _key_refused(self, response: httpx.Response) -> ModelUnavailable:
+        way = f"Its key goes into the environment variable {OWN_KEY}"
+        if not is_trusted_server(self.url):
+            way = (
+                f"Only the recorded data names this server, so it was sent no key; if you trust it, --allow {self.url}"
+            )
         return ModelUnavailable(
-            f"{self.url} answered with status {response.status_code}: {complaint(response)}. Its key goes into the "
-            f"environment variable {OWN_KEY}."
+            f"{self.url} answered with status {response.status_code}: {complaint(response)}. {way}."
         )
 
     async def _post(self, prompt: Prompt, tools: str) -> httpx.Response:
@@ -290,33 +292,10 @@ class OpenAIServer:
         finish = str(choice.get("finish_reason") or "stop")
         return Completion(
             text=_chat.text(choice["message"], self.family),
-            tokens_in=int(usage.get("prompt_tokens") or 0),
-            tokens_out=int(usage.get("completion_tokens") or 0),
+            tokens_in=_chat.token_count(usage.get("prompt_tokens")),
+            tokens_out=_chat.token_count(usage.get("completion_tokens")),
             finish="stop" if finish in ("tool_calls", "function_call") else finish,
         )
-
-
-def _check_url(url: str) -> None:
-    """Raises BadInput, without repeating a password, for a URL that holds more than the server's address."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ModelUnavailable(f"{url!r} is not a valid URL: {error}.") from error
-    if parts.username or parts.password:
-        raise BadInput(
-            "User and password in a URL would appear in every report. Put them into the environment variable "
-            f"{OWN_KEY} instead: 'Basic', a space, and their base64 form."
-        )
-    if parts.query:
-        raise BadInput(f"A server's URL ends before its '?'; a key goes into the environment variable {OWN_KEY}.")
-
-
-def _key(url: str) -> str:
-    """The user's key for this server. The common variable may hold the key of another service, so it is not sent
-    unencrypted to other machines.
-    """
-    private = url.startswith(("https://", *(f"http://{host}{end}" for host in LOCAL_HOSTS for end in (":", "/"))))
-    return (os.environ.get(OWN_KEY) or (os.environ.get(COMMON_KEY, "") if private else "")).strip()
 
 
 def _family(named: str | None, listed: Mapping[str, Any]) -> tuple[Family, str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import ModelUnavailable
+from qwenarm.mind.checkpoints.limits import check_files, check_settings, check_size
 from qwenarm.mind.checkpoints.memory import WeightCount, Workload, impossible_size, weights_in
 from qwenarm.mind.checkpoints.placement import ModelPlacement, free_memory, is_out_of_memory, out_of_memory, place
 from qwenarm.mind.families import Family, family_of
@@ -33,6 +34,8 @@ WEIGHT_FILES = "*.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 IMAGE_SETTINGS_FILES = ("preprocessor_config.json", "processor_config.json")
 CONNECT_TIMEOUT_S = 10.0
+MAX_REASON_CHARS = 300
+"""Longest reason that is repeated from another library's error."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Checkpoint:
             raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {first_line(error)}") from error
         if wrong := impossible_size(config):
             raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {wrong}.")
+        if self.shards:
+            check_size(config, weights_in(self.folder, config).total, self.source)
         return config
 
     @cached_property
@@ -115,7 +120,9 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
     folder, revision = _folder(source, weights)
     if not folder.is_dir():
         raise ModelUnavailable(f"There is no folder {source!r} to load a model from.")
+    check_files(folder, source, SETTINGS_FILES, WEIGHT_FILES)
     config = read_json(folder / "config.json", source)
+    check_settings(folder, source, config)
     if weights:
         _check_weights(folder, source, downloaded=revision != "")
     model_type = str(config.get("model_type", ""))
@@ -188,9 +195,12 @@ def _download(source: str, weights: bool) -> tuple[Path, str]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a message; with the second, if the first only announces it ("... of field 'x':")."""
+    """The first line of a message; with the second, if the first only announces it ("... of field 'x':"). Long ones are
+    cut: transformers lists hundreds of models in one line.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    text = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    return text if len(text) <= MAX_REASON_CHARS else f"{text[:MAX_REASON_CHARS]} …"
 
 
 def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
@@ -241,25 +251,6 @@ def _preset(folder: Path, source: str) -> Preset:
     if not isinstance(name, str):
         raise ModelUnavailable(f"{PRESET_FILE} of {source!r} names no preset. Valid: {', '.join(PRESETS)}.")
     return preset_named(name)
-
-
-def load_processor(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's processor, for text and images only.
-
-    Processing videos needs torchvision, whose wheels break a CPU build of torch (huggingface/transformers issue 48558).
-    No policy shows videos, so a subclass leaves that part out.
-    """
-    import transformers
-
-    base = getattr(transformers, checkpoint.family.processor)
-    still = type(base.__name__, (base,), {"get_attributes": classmethod(lambda cls: ["image_processor", "tokenizer"])})
-    try:
-        with quiet():
-            return still.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # of many kinds; the files are to blame
-        raise ModelUnavailable(
-            f"The processor of {checkpoint.source!r} cannot be loaded: {first_line(error)}"
-        ) from error
 
 
 def plan_for(

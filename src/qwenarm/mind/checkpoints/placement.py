@@ -173,12 +173,16 @@ def place(
         dtype: the user's choice, or None.
 
     Raises:
-        ModelUnavailable: it does not fit; says what it needs, what is free, and which smaller model would fit.
+        ModelUnavailable: it does not fit; says what it needs, what is free, and which smaller model would fit. Or it is
+            quantised for another dtype.
         BadInput: there is no such dtype.
     """
     if dtype is not None and dtype not in BYTES_PER_WEIGHT:
         raise BadInput(f"There is no dtype {dtype!r}. Valid: {', '.join(BYTES_PER_WEIGHT)}.")
-    search = _Search(weights, config, workload, dtype)
+    own = config.get("dtype") if weights.stored_bytes else None
+    if own and dtype not in (None, own):
+        raise ModelUnavailable(f"{source!r} is quantised for {own} and cannot be loaded in {dtype}; leave dtype out.")
+    search = _Search(weights, config, workload, own if own in BYTES_PER_WEIGHT else dtype)
     if placement := search.first_that_fits(memory):
         return placement
     smaller = suggest_smaller(source, weights.total, workload, memory)

@@ -46,6 +46,10 @@ MAX_CACHED_PREFIXES = 4
 """One prefix for each set of skills, cameras and altitude in use; the least recently used one is dropped."""
 
 
+class NonFiniteLogits(ArithmeticError):
+    """The model has computed NaN or infinity where it should rate the next token."""
+
+
 @dataclass
 class GenerationRequest:
     """One prompt as the model takes it, and the answer that is generated for it.
@@ -252,24 +256,39 @@ class Engine:
     def _draw(
         self, logits: torch.Tensor, rows: list[GenerationRequest], watch_close_calls: bool
     ) -> tuple[list[int], list[int]]:
-        """One token for each row of logits (rows, vocabulary), and whether it was a close call."""
+        """One token for each row of logits (rows, vocabulary), and whether it was a close call.
+
+        Raises:
+            NonFiniteLogits: the best logit of a row is no number.
+        """
         if self.sampling.temperature > 0:
+            _check_finite(logits.amax(dim=1).isfinite().tolist())
             probabilities = sampling_probabilities(logits, self.sampling).cpu()
             drawn = [
                 int(torch.multinomial(own, 1, generator=row.generator))
                 for own, row in zip(probabilities, rows, strict=True)
             ]
             return drawn, [False] * len(rows)
-        if not watch_close_calls:
-            return logits.argmax(dim=1).tolist(), [False] * len(rows)
-        best, order = logits.topk(2, dim=1)
-        close = best[:, 0] - best[:, 1] < CLOSE_CALL_LOGITS
-        tokens, close = torch.stack([order[:, 0], close.long()]).tolist()  # one wait for the device, not two
-        return tokens, close
+        if watch_close_calls:
+            best, order = logits.topk(2, dim=1)
+            tokens, close = order[:, 0], best[:, 0] - best[:, 1] < CLOSE_CALL_LOGITS
+        else:
+            tokens = logits.argmax(dim=1)
+            best, close = logits.gather(1, tokens[:, None]), torch.zeros_like(tokens)
+        told = torch.stack([tokens, close.long(), best[:, 0].isfinite().long()])
+        chosen, close_calls, finite = told.tolist()  # one wait for the device, not three
+        _check_finite(finite)
+        return chosen, close_calls
 
     def _forbidden(self, bits: np.ndarray, vocabulary: int) -> torch.Tensor:
         """(rows, words) int32 with one bit per allowed token, lowest bit first -> (rows, vocabulary) bool."""
         return ((self._to_device(bits)[:, :, None] & self._bits) == 0).flatten(1)[:, :vocabulary]
+
+
+def _check_finite(rows: Sequence[int | bool]) -> None:
+    """Whatever is chosen by logits that are no numbers would look like a decision, and be none."""
+    if not all(rows):
+        raise NonFiniteLogits
 
 
 def sampling_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:

@@ -4,6 +4,9 @@
 against its skill and turns its numbers into ImagePoints. Repairs that cannot change what was meant are made and noted
 ("box read as its centre"). Everything else is a FormatError with a sentence that the model can act on. No call is ever
 invented: the name of a skill and both numbers of a point must be in the text.
+
+An answer is read as far as it can be. Where one call was asked for, the first counts. In a plan, the whole calls before
+a broken one or before a cut count, and nothing counts behind ``done`` or ``give_up``.
 """
 
 from __future__ import annotations
@@ -13,8 +16,17 @@ from collections.abc import Mapping, Sequence
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.families import Family
 from qwenarm.mind.parsing.extract_calls import extract_calls
+from qwenarm.mind.parsing.json_calls import RawCall
 from qwenarm.mind.parsing.validate_call import BadCall, validate_call
-from qwenarm.types import Decision, FormatError, SkillSpec
+from qwenarm.types import Decision, FormatError, SkillCall, SkillSpec
+
+ENDING_SKILLS = ("done", "give_up")
+"""They end an episode, so a plan ends with them."""
+
+NOTE_FIRST_ONLY = "first of several calls taken"
+NOTE_REPEATED = "repeated call counted once"
+NOTE_AFTER_END = "calls after the end ignored"
+NOTE_PARTIAL = "read as far as it could be"
 
 
 def parse(
@@ -33,25 +45,46 @@ def parse(
         specs: the skills that were offered.
         family: how the model counts along an image.
         sizes: camera -> (H, W) of the frames that the model saw; a point that names no camera lies in the first.
-        max_calls: more calls than this are an error.
+        max_calls: with 1, the first call is taken; of a plan, more calls than this are an error.
         finish: "length" if the backend cut the answer off.
     """
     found = extract_calls(text, [spec.name for spec in specs], cut=finish == "length")
     failed = Decision(thought=found.thought, raw=text, notes=found.notes)
-    if found.error is not None:
-        return _failure(failed, found.error, found.detail)
-    if max_calls is not None and len(found.calls) > max_calls:
-        wanted = "one call" if max_calls == 1 else f"at most {max_calls} calls"
-        return _failure(failed, FormatError.TOO_MANY, f"the answer had {len(found.calls)} calls; answer with {wanted}")
-    notes, calls = list(found.notes), []
+    calls, notes = list[SkillCall](), list(found.notes)
+    error, detail = found.error, found.detail
     for written in found.calls:
         try:
             call, repairs = validate_call(written, specs, family.codec, sizes)
         except BadCall as problem:
-            return _failure(failed, problem.error, str(problem))
+            error, detail = problem.error, str(problem)
+            break
         calls.append(call)
         notes += repairs
+        if max_calls == 1 or call.name in ENDING_SKILLS:
+            break
+    if error is not None and not calls:
+        return _failure(failed, error, detail)
+    if max_calls is not None and len(calls) > max_calls:
+        detail = f"the answer had {len(calls)} calls; answer with at most {max_calls} calls"
+        return _failure(failed, FormatError.TOO_MANY, detail)
+    notes += _surplus(found.calls, len(calls), max_calls, error)
     return Decision(tuple(calls), found.thought, text, notes=tuple(dict.fromkeys(notes)))
+
+
+def _surplus(written: Sequence[RawCall], kept: int, max_calls: int | None, error: FormatError | None) -> list[str]:
+    """What is noted about the part of an answer that was left out.
+
+    Args:
+        written: all its calls.
+        kept: how many of them count.
+        max_calls: how many were asked for.
+        error: why the rest could not be read, or None.
+    """
+    if kept < len(written) and error is None:
+        if max_calls != 1:
+            return [NOTE_AFTER_END]
+        return [NOTE_REPEATED if all(call == written[0] for call in written) else NOTE_FIRST_ONLY]
+    return [NOTE_PARTIAL] if error is not None else []
 
 
 def _failure(base: Decision, error: FormatError, detail: str) -> Decision:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwenarm.mind.coordinates import MAX_OVERSHOOT, Codec, Size, decode
-from qwenarm.mind.parsing.extract_calls import Bare, RawCall
+from qwenarm.mind.parsing.extract_calls import Bare
+from qwenarm.mind.parsing.json_calls import RawCall
 from qwenarm.mind.parsing.tolerant_json import Malformed, read_value
 from qwenarm.types import FormatError, ImagePoint, Param, SkillCall, SkillSpec, sound
 
@@ -23,10 +24,13 @@ NOTE_CLAMPED = "point moved onto the image's border"
 NOTE_FLAT = "flat arguments"
 NOTE_TEXT_NUMBERS = "numbers given as text"
 NOTE_CAMERA = "camera not named, first one meant"
+NOTE_CAMERA_BESIDE = "camera named beside the point"
 NOTE_CASE = "name in another spelling"
 NOTE_IGNORED = "unknown argument ignored"
 NOTE_SHAPE = "point in another shape"
 
+NOT_FOUND = (-1, -1)
+"""What a model writes for something that it does not see."""
 MAX_NUMBER = 1e9
 _NUMBER = r"[-+]?\d{1,9}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?"
 _TEXT_POINT = re.compile(
@@ -76,7 +80,7 @@ def validate_call(
     """
     notes: list[str] = []
     spec = _spec(written.name, specs, notes)
-    args = _named_arguments(spec, written.args, notes)
+    args = _with_camera_inside(spec, _named_arguments(spec, written.args, notes), notes)
     values: dict[str, Any] = {}
     for param in spec.params:
         if param.name in args and args[param.name] is not None:
@@ -128,6 +132,23 @@ def _named_arguments(spec: SkillSpec, args: Any, notes: list[str]) -> dict[str, 
         notes.append(NOTE_FLAT)
         return {**{key: value for key, value in args.items() if key in own}, points[0]: flat}
     return args
+
+
+def _with_camera_inside(spec: SkillSpec, args: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The arguments, with a camera that is named beside the points put into those that name none."""
+    points = [param.name for param in spec.params if param.kind == "point" and args.get(param.name) is not None]
+    if not points or "camera" in {param.name for param in spec.params} or not isinstance(args.get("camera"), str):
+        return args
+    notes.append(NOTE_CAMERA_BESIDE)
+    inside = {name: {"camera": args["camera"], **_as_entry(args[name])} for name in points}
+    return {**{key: value for key, value in args.items() if key != "camera"}, **inside}
+
+
+def _as_entry(value: Any) -> dict[str, Any]:
+    """A point as an object, whatever it was."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        value = value[0]
+    return value if isinstance(value, dict) else {"point_2d": value}
 
 
 def _looks_like_point(entry: Mapping[str, Any]) -> bool:
@@ -200,6 +221,8 @@ def _fractions(
     spec: SkillSpec, param: Param, numbers: tuple[float, float], camera: str, view: _View, notes: list[str]
 ) -> tuple[float, float]:
     full = view.codec.span(view.sizes[camera])
+    if numbers == NOT_FOUND:
+        raise _bad(spec, f"{param.name!r} is [-1, -1], which is no place in the image; look for what is there")
     if all(0 <= number <= 1 for number in numbers) and not all(number.is_integer() for number in numbers):
         raise _bad(spec, f"{param.name!r} is given in fractions; count from 0 to {full[0]} and from 0 to {full[1]}")
     uv = decode(view.codec, numbers, view.sizes[camera])
