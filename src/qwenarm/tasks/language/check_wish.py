@@ -1,4 +1,4 @@
-"""Whether a wish can be fulfilled at all: before a scene is made and before a model is asked."""
+"""Checks whether a wish can be fulfilled, before a scene is made and before a model is asked."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from qwenarm.tasks.language.wish import (
 )
 
 MAX_THINGS_IN = {"bowl": 4, "tray": 5, "box": 6}
-"""So many things have room in a container."""
+"""Maximum number of objects in a container."""
 MAX_CONTAINERS = 3
-"""So many of them have room on the table."""
+"""Maximum number of containers on the table."""
 MAX_STOREYS = 8
-"""Of a tower that the arm can build."""
+"""Maximum height of a tower, in objects, that the arm can build."""
 
 
 def check(wish: Wish, in_order: bool = False) -> Wish:
-    """The wish itself. in_order: whether the words say what is first.
+    """Returns the wish. ``in_order`` says whether the words give an order.
 
-    Raises Misfit for what cannot be done, and for what could not be judged for sure.
+    Raises Misfit if the wish cannot be fulfilled, or cannot be judged with certainty.
     """
     moves = [command for command in wish if isinstance(command, Move)]
     others = [command for command in wish if not isinstance(command, Move)]
@@ -54,7 +54,7 @@ def check(wish: Wish, in_order: bool = False) -> Wish:
 
 
 def _check_description(thing: Thing) -> None:
-    """Whether one of its kind can be told from the others by its size or rank."""
+    """Checks that the thing can be told from others of its kind by its size or rank."""
     if thing.size and is_container(thing.shape):
         raise Misfit(f"There is no {thing}: containers of a kind are all of the same size.")
     if (thing.size or thing.rank) and thing.shape in (None, ANY_CONTAINER):
@@ -103,7 +103,7 @@ def _check_move(move: Move) -> None:
 
 
 def _check_pair(one: Move, other: Move, in_order: bool) -> None:
-    """Two moves that contradict each other, unless they come one after the other."""
+    """Checks that two moves do not contradict each other, unless they are made one after the other."""
     if one.place == other.place:
         if one.place.where == "at" and one.place.thing.shape in GRASPABLE_SHAPES and one.what != other.what:
             raise Misfit(f"Only one thing has room on the {one.place.thing}.", possible=in_order)
@@ -121,7 +121,7 @@ def _check_pair(one: Move, other: Move, in_order: bool) -> None:
 
 
 def _overlap(a: Named, b: Named) -> bool:
-    """Whether something can belong to both. Two single things never are the same."""
+    """Returns whether both can include the same object. Two single things are never the same."""
     if isinstance(a, Thing) and isinstance(b, Thing):
         return False
     spared = (*(a.but if isinstance(a, Group) else ()), *(b.but if isinstance(b, Group) else ()))
@@ -131,7 +131,7 @@ def _overlap(a: Named, b: Named) -> bool:
 
 
 def _check_circle(moves: Sequence[Move]) -> None:
-    """Things that would have to be put on or beside one another, each before the next."""
+    """Checks that no things have to be put on or beside one another in a circle."""
     target = {move.what: move.place for move in moves if isinstance(move.what, Thing)}
     for what in target:
         places = [target[what]]
@@ -143,7 +143,7 @@ def _check_circle(moves: Sequence[Move]) -> None:
 
 
 def _check_room(moves: Sequence[Move]) -> None:
-    """More than fits into a container."""
+    """Checks that the things fit in the containers."""
     for place in dict.fromkeys(
         move.place for move in moves if move.place.thing.shape in MAX_THINGS_IN and not move.place.beside
     ):

@@ -1,8 +1,9 @@
-"""What every rule of the grammars means: a derivation becomes a ``Wish``.
+"""Evaluates derivations: a sentence becomes a ``Wish``.
 
-The rules of all languages have the same names, and each has one function here, named after it with a "_" at its end. It
-gets the values of the rule's parts and returns the rule's own value. It raises ``Misfit`` where the words fit together
-but the things do not. Every derivation of an ambiguous sentence is followed; those with the same meaning count as one.
+The grammars of all languages have the same rules. Each rule has one function here, named after it with a trailing
+"_", which gets the values of the rule's parts and returns the rule's own value. It raises ``Misfit`` if the words
+are well formed but the things they name do not fit together. Every derivation of an ambiguous sentence is followed;
+those with the same meaning count as one.
 """
 
 from __future__ import annotations
@@ -35,17 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sentence:
-    """The commands of a sentence. in_order: whether it says which is first and which is next."""
+    """The commands of a sentence. ``in_order`` says whether the words give an order."""
 
     commands: tuple[Command, ...]
     in_order: bool
 
 
 class Meanings(NameMeanings):
-    """Evaluates derivations in one language. values: what the words of a terminal name, by terminal.
-
-    misfits: why derivations were given up.
-    """
+    """Evaluates derivations in one language. ``misfits`` collects why derivations were given up."""
 
     def __init__(self, values: Mapping[str, Mapping[str, str]]) -> None:
         super().__init__(values)
@@ -53,7 +51,7 @@ class Meanings(NameMeanings):
         self._known: dict[int, list[Any]] = {}
 
     def of(self, node: Tree | Token) -> list[Any]:
-        """All that a part of a derivation can mean, each once."""
+        """Returns all meanings of a part of a derivation, without duplicates."""
         if isinstance(node, str):
             return [node]
         if id(node) not in self._known:
@@ -149,7 +147,7 @@ class Meanings(NameMeanings):
         return (Swap(what),)
 
     def sorted_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
-        """Colours alone stand for all things of that colour here."""
+        """Reads colours on their own as all things of that colour."""
         named = [Group(t.color) if isinstance(t, Thing) and t.shape == ANY_SHAPE else t for t in what]
         return self.move_(tuple(named), place)
 
