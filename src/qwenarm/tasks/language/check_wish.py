@@ -49,18 +49,18 @@ def check(wish: Wish, in_order: bool = False) -> Wish:
     _check_circle(moves)
     _check_room(moves)
     if others and len(wish) > 1:
-        raise Misfit(f"'{others[0]}' can be wished for by itself only", possible=True)
+        raise Misfit(f"'{others[0]}' cannot be combined with other commands", possible=True)
     return wish
 
 
 def _check_description(thing: Thing) -> None:
     """Checks that the thing can be told from others of its kind by its size or rank."""
     if thing.size and is_container(thing.shape):
-        raise Misfit(f"There is no {thing}: containers of a kind are all of the same size.")
+        raise Misfit(f"There is no {thing}: all containers of a kind have the same size.")
     if (thing.size or thing.rank) and thing.shape in (None, ANY_CONTAINER):
-        raise Misfit(f"'{thing}' does not say of which kind", possible=True)
+        raise Misfit(f"'{thing}' does not name a kind of object", possible=True)
     if thing.size and thing.rank:
-        raise Misfit(f"'{thing}' is told from the others by two things at once", possible=True)
+        raise Misfit(f"'{thing}' is described by both size and position", possible=True)
 
 
 def _check_liftable(named: Named) -> None:
@@ -76,12 +76,12 @@ def _check_other(command: Command) -> None:
         if any(what.shape == "ball" for what in whats):
             raise Misfit("Balls cannot be stacked; cubes and cylinders can.")
         if any(isinstance(what, Group) and what.shape is None for what in whats):
-            raise Misfit("a tower can be one of cubes, or one of cylinders", possible=True)
+            raise Misfit("a tower must be of cubes or of cylinders", possible=True)
         storeys = sum(what.count or 2 if isinstance(what, Group) else 1 for what in whats)
         if not 1 < storeys <= MAX_STOREYS:
             raise Misfit(f"A tower has 2 to {MAX_STOREYS} storeys, not {storeys}.")
     if len(set(whats)) < len(whats):
-        raise Misfit(f"The {whats[0]} is one thing and cannot be two.")
+        raise Misfit(f"The {whats[0]} is only one thing, but is named twice.")
     if isinstance(command, OneEach) and command.what.count > MAX_CONTAINERS:
         raise Misfit(f"No more than {MAX_CONTAINERS} containers fit on the table.")
 
@@ -99,24 +99,24 @@ def _check_move(move: Move) -> None:
         and target.shape in GRASPABLE_SHAPES
         and (what.count, what.choice) != (1, True)
     ):
-        raise Misfit(f"Only one thing has room on a {target.shape}.")
+        raise Misfit(f"Only one thing fits on a {target.shape}.")
 
 
 def _check_pair(one: Move, other: Move, in_order: bool) -> None:
     """Checks that two moves do not contradict each other, unless they are made one after the other."""
     if one.place == other.place:
         if one.place.where == "at" and one.place.thing.shape in GRASPABLE_SHAPES and one.what != other.what:
-            raise Misfit(f"Only one thing has room on the {one.place.thing}.", possible=in_order)
+            raise Misfit(f"Only one thing fits on the {one.place.thing}.", possible=in_order)
         return
     if isinstance(one.what, Group) and isinstance(other.what, Group) and one.what.choice and other.what.choice:
         return
     if one.what == other.what:
         if in_order or not one.place.where == other.place.where == "at":
-            raise Misfit(f"{one.what} is sent to two places, and only where it is in the end is judged", possible=True)
-        raise Misfit(f"The {one.what} cannot be {one.place} and also {other.place}: these are two places.")
+            raise Misfit(f"{one.what} is sent to two places, and only the last can be judged", possible=True)
+        raise Misfit(f"The {one.what} cannot be both {one.place} and {other.place}: these are two places.")
     if _overlap(one.what, other.what):
         raise Misfit(
-            f"'{one.what}' and '{other.what}' have things in common that would be in two places", possible=True
+            f"'{one.what}' and '{other.what}' have objects in common, which cannot be in both places", possible=True
         )
 
 

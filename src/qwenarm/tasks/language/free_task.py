@@ -99,7 +99,7 @@ def _fair_scene(builder: SceneBuilder, reading: UnderstoodSentence, needed: int)
         goal = goal_of(reading.wish, scene) if scene else None
         if scene and _is_fair(goal, scene):
             return scene, goal
-    raise BadInput(f"In none of {SCENE_TRIES} scenes was there room to do this: name fewer things.")
+    raise BadInput(f"There was no room to do this in {SCENE_TRIES} random scenes: name fewer things.")
 
 
 def _is_fair(goal: Goal | None, scene: Scene) -> bool:

@@ -111,7 +111,7 @@ class Meanings(NameMeanings):
     def twice_(self, what: tuple[Named, ...], *places: Place | str) -> tuple[Command, ...]:
         ends = [place for place in places if isinstance(place, Place)]
         if len(ends) < len(places):
-            raise Misfit(f"{what[0]} is sent to two places, and only where it is in the end is judged", possible=True)
+            raise Misfit(f"{what[0]} is sent to two places, and only the last can be judged", possible=True)
         return tuple(command for place in ends for command in self.move_(what, place))
 
     def stacked_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
@@ -128,13 +128,13 @@ class Meanings(NameMeanings):
     def tower_down_(self, *parts: Named | tuple[Named, ...]) -> tuple[Command, ...]:
         blocks = [block for block in flat(parts) if isinstance(block, Thing)]
         if len(blocks) < len(flat(parts)) or len(blocks) < 2:
-            raise Misfit("an order is that of single things", possible=True)
+            raise Misfit("only single things can be stacked in an order", possible=True)
         return tuple(Move(upper, self.on_(lower)) for upper, lower in reversed(list(pairwise(blocks))))
 
     def tower_of_(self, what: tuple[Named, ...]) -> tuple[Command, ...]:
         alone = len(what) == 1 and (isinstance(what[0], Thing) or (what[0].choice and what[0].count < 2))
         if alone or (len(what) > 1 and any(isinstance(each, Group) for each in what)):
-            raise Misfit("a tower is one of several single things, or of all of a kind", possible=True)
+            raise Misfit("a tower can be of several single things, or of all of a kind", possible=True)
         return (Tower(what),)
 
     def swap_(self, *parts: Named | tuple[Named, ...]) -> tuple[Command, ...]:
@@ -143,7 +143,7 @@ class Meanings(NameMeanings):
         if len(what) == 1 and groups and not groups[0].but and groups[0].count in (0, 2) and not groups[0].spared:
             return (Swap((replace(groups[0], count=2, choice=False),)),)
         if len(what) != 2 or groups:
-            raise Misfit("two things can change places", possible=True)
+            raise Misfit("only two things can swap places", possible=True)
         return (Swap(what),)
 
     def sorted_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
@@ -154,7 +154,7 @@ class Meanings(NameMeanings):
     def sorting_(self, *parts: tuple[Any, ...] | Group) -> tuple[Command, ...]:
         moves = [part for part in parts if isinstance(part, tuple) and isinstance(part[0], Move)]
         if any(part not in moves and part != (Group(),) and not isinstance(part, Group) for part in parts):
-            raise Misfit("all things are sorted, or none of them", possible=True)
+            raise Misfit("only all things together can be sorted", possible=True)
         return tuple(command for part in moves for command in part)
 
     def own_(self, *parts: Any) -> tuple[Command, ...]:
@@ -164,7 +164,7 @@ class Meanings(NameMeanings):
         what = parts[at - 1] if at else (Group(),)
         places = parts[at + 1] if at + 1 < len(parts) else ()
         if len(what) != 1 or len(whats) > 3 or any(isinstance(place, Group) for place in places):
-            raise Misfit("one thing, or one kind of things, goes by its own colour", possible=True)
+            raise Misfit("only one thing, or one kind of thing, can go by its own colour", possible=True)
         return (_by_color(what[0], None if shape == ANY_CONTAINER else shape, places),)
 
     def own_open_(self, *parts: Any) -> tuple[Command, ...]:
@@ -177,7 +177,7 @@ class Meanings(NameMeanings):
 
     def own_each_(self, what: tuple[Named, ...], bins: str) -> tuple[Command, ...]:
         if len(what) != 1 or not isinstance(what[0], Group) or what[0].choice or what[0].but or what[0].spared:
-            raise Misfit("all things of one kind go into their own containers", possible=True)
+            raise Misfit("only all things of one kind can go into containers of their own", possible=True)
         return (OneEach(what[0], None if bins == ANY_CONTAINER else bins),)
 
     def one_in_each_(self, what: Named, bins: str) -> tuple[Command, ...]:
@@ -185,7 +185,7 @@ class Meanings(NameMeanings):
             what not in (Thing(what.color, what.shape), Group(what.color, what.shape, 1, choice=True))
             or what.shape == ANY_SHAPE
         ):
-            raise Misfit("one thing of a kind goes into each container", possible=True)
+            raise Misfit("only one thing of a kind can go into each container", possible=True)
         return self.own_each_((Group(what.color, what.shape),), bins)
 
     def count_(self, group: Group) -> tuple[Command, ...]:

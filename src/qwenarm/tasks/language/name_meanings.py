@@ -123,7 +123,7 @@ class NameMeanings:
         (noun,) = [part for part in parts if isinstance(part, str)]
         of = self._qualities(parts, noun)
         if of.keys() - {"color", "on the table"}:
-            raise Misfit(f"of several {noun} only the colour can be told, and which are left", possible=True)
+            raise Misfit(f"several {noun} can only be told by their colour, or by which are left out", possible=True)
         shape = self._shape(noun)
         return Group(of.get("color"), None if shape == ANY_SHAPE else shape)
 
@@ -151,7 +151,7 @@ class NameMeanings:
 
     def all_but_(self, group: Group, spared: Sequence[Named]) -> Group:
         if any(isinstance(each, Group) for each in spared):
-            raise Misfit("what is left must be named one by one", possible=True)
+            raise Misfit("things that are left out must be named one by one", possible=True)
         but = [
             replace(t, shape=group.shape if t.shape == ANY_SHAPE else t.shape) for t in spared if isinstance(t, Thing)
         ]

@@ -124,7 +124,7 @@ def read(instruction: str) -> UnderstoodSentence:
     Raises BadInput if it is empty, names something unknown, contradicts itself, or asks for something impossible.
     """
     if not any(unit[0].isalnum() for unit in units(instruction)):
-        raise BadInput("The instruction is empty: say what shall be done, as in 'put the red cube in the blue bowl'.")
+        raise BadInput("The instruction is empty: say what to do, as in 'put the red cube in the blue bowl'.")
     language = load_language(guess_language(instruction))
     lexed = language.lex(instruction)
     derived = _derive(language, lexed)
@@ -188,10 +188,10 @@ def _why(language: Language, instruction: str, lexed: Lexed, derived: Derived) -
         or row[:2] == ["do", "you"]
         or (row[-1] in "?\uff1f吗" and row[0] not in REQUESTS)
     ):
-        return "it is a question, and of those only 'how many ... are there?' is answered"
+        return "it is a question, and 'how many ... are there?' is the only one that is answered"
     known = [unit for unit in row if unit[0].isalpha() and unit in language.words]
     if 2 * len(known) < sum(unit[0].isalpha() for unit in row) > 1:
-        return f"{_stuck(language, instruction, lexed, derived.failure)} (English, Spanish and Chinese are read)"
+        return f"{_stuck(language, instruction, lexed, derived.failure)} (only English, Spanish and Chinese are read)"
     return _stuck(language, instruction, lexed, derived.failure)
 
 
@@ -200,7 +200,7 @@ def _stuck(language: Language, instruction: str, lexed: Lexed, failure: Unexpect
     tokens, expected = lexed.tokens, frozenset[str](getattr(failure, "expected", ()))
     found = getattr(failure, "token", None)
     at = next((i for i, token in enumerate(tokens) if token is found), len(tokens))
-    samples = f"understood would be: {', '.join(_suggestions(language, expected))}"
+    samples = f"these would be understood: {', '.join(_suggestions(language, expected))}"
     if at == len(tokens):
         return f"something is missing{f' after {tokens[-1].value!r}' if tokens else ''}; {samples}"
     typed = language.lex(instruction, correct=False)

@@ -35,7 +35,9 @@ def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
             named.append(command)
     wish = _from_the_base(named)
     if in_order and wish != tuple(named):
-        raise Misfit("in this order something would be moved after another thing was put there", possible=True)
+        raise Misfit(
+            "in this order something would be moved after another thing was put on or beside it", possible=True
+        )
     return wish
 
 
