@@ -1,8 +1,8 @@
 """Perturbations: what can differ about an episode while its task stays the same. One file each.
 
-Several can be combined: "look:2,words:1" is a tuple of (name, strength) pairs. Strength 0 changes nothing. Each one
-draws from a generator of its own, made from the episode's seed and the perturbation's name, so that a perturbed episode
-and its unperturbed control share everything else.
+Several can be combined: "look:2,words:1" is a tuple of (name, strength) pairs. Strength 0 changes nothing. Each
+perturbation draws from its own generator, seeded with the episode's seed and the perturbation's name, so that a
+perturbed episode and its unperturbed control share everything else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qwenarm.tasks.core.task import Combos, Layout
 
 Perturbations = tuple[tuple[str, int], ...]
-"""(name, strength 1 to 3) pairs in alphabetical order, no name twice."""
+"""(name, strength 1 to 3) pairs in alphabetical order, each name at most once."""
 MAX_STRENGTH = 3
 
 
@@ -44,13 +44,13 @@ def _same_layout(rng: np.random.Generator, strength: int) -> Layout | None:
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A registry entry. The functions are pure, and most perturbations have one of them.
+    """A registry entry. The functions are pure; most perturbations define only one of them.
 
     Attributes:
         strengths: What each strength does, in a few words.
         setup: (rng, setup, strength) -> the episode's setup, after the task has made it.
         arm: (arm, strength) -> the id of the arm that plays.
-        combos: (rng, combos, strength) -> the colour and shape pairs that the task may draw from.
+        combos: (rng, combos, strength) -> the (colour, shape) pairs that the task may draw from.
         layout: (rng, strength) -> moves the task's objects before the task chooses instruction and goal.
     """
 
@@ -62,22 +62,22 @@ class Perturbation:
 
 
 def parse(text: str) -> Perturbations:
-    """ "look:2,words:1" as pairs; () for "". Raises UnknownName and BadInput with the valid choices."""
+    """Parses text such as "look:2,words:1"; "" gives (). Raises UnknownName or BadInput with the valid choices."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return checked([_pair(part) for part in parts])
 
 
 def spell(perturbations: Sequence[tuple[str, int]]) -> str:
-    """The pairs as text: the inverse of ``parse``."""
+    """Returns the pairs as text, the inverse of ``parse``."""
     return ",".join(f"{name}:{strength}" for name, strength in perturbations)
 
 
 def checked(perturbations: Sequence[tuple[str, int]]) -> Perturbations:
-    """The pairs in order, without those of strength 0.
+    """Returns the pairs in order, without those of strength 0.
 
     Raises:
-        UnknownName: a perturbation does not exist.
-        BadInput: one is named twice, or has no such strength.
+        UnknownName: A perturbation does not exist.
+        BadInput: A perturbation is named twice, or has no such strength.
     """
     names = [name for name, _ in perturbations]
     for name, strength in perturbations:
@@ -98,34 +98,34 @@ def _pair(part: str) -> tuple[str, int]:
 
 
 def perturbed_arm(perturbations: Perturbations, arm: str) -> str:
-    """The id of the arm that plays in place of ``arm``."""
+    """Returns the id of the arm that replaces ``arm``."""
     for entry, strength, _ in _entries(perturbations, 0):
         arm = entry.arm(arm, strength)
     return arm
 
 
 def perturbed_combos(perturbations: Perturbations, seed: int, combos: Combos | None) -> Combos | None:
-    """The colour and shape pairs that may appear; None for all."""
+    """Returns the (colour, shape) pairs that may appear, or None for all."""
     for entry, strength, rng in _entries(perturbations, seed):
         combos = entry.combos(rng, combos, strength)
     return combos
 
 
 def perturbed_layout(perturbations: Perturbations, seed: int) -> Layout | None:
-    """What moves the task's objects, or None."""
+    """Returns what moves the task's objects, or None."""
     layouts = (entry.layout(rng, strength) for entry, strength, rng in _entries(perturbations, seed))
     return next(filter(None, layouts), None)
 
 
 def perturbed_setup(perturbations: Perturbations, seed: int, setup: Setup) -> Setup:
-    """The episode with all its perturbations. Raises BadInput when one cannot be applied to it."""
+    """Applies all perturbations to an episode. Raises BadInput if one of them is not applicable."""
     for entry, strength, rng in _entries(perturbations, seed):
         setup = entry.setup(rng, setup, strength)
     return setup
 
 
 def _entries(perturbations: Perturbations, seed: int) -> Iterator[tuple[Perturbation, int, np.random.Generator]]:
-    """Each perturbation with its strength and a generator of its own."""
+    """Yields each perturbation with its strength and a generator of its own."""
     import numpy as np
 
     for name, strength in perturbations:

@@ -1,4 +1,4 @@
-"""Another arm: the same one with another appearance, one of another make, and that one painted."""
+"""Another arm: the same one with another appearance, then one of another make, then that one painted."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
 
 TWIN_REPLACEMENTS = {"panda": ("mesh_panda", "ur5e", "ur5e"), "mesh_panda": ("panda", "ur5e", "ur5e")}
-"""By strength, for arms that have a twin with the same joints."""
+"""Replacements by strength, for arms that have a twin with the same joints."""
 OTHER_REPLACEMENTS = ("panda", "panda", "mesh_panda")
-"""By strength, for all other arms."""
+"""Replacements by strength, for all other arms."""
 PAINT_RGB = ((1.0, 0.55, 0.15), (0.35, 0.75, 0.40), (0.45, 0.45, 0.50), (0.55, 0.65, 1.0))
-"""The colours of industrial arms: orange, green, graphite, blue."""
+"""Colours of industrial arms: orange, green, graphite, blue."""
 
 
 def arm(name: str, strength: int) -> str:
@@ -22,7 +22,7 @@ def arm(name: str, strength: int) -> str:
 
 
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """The paint of strength 3."""
+    """Paints the arm at strength 3."""
     if strength < 3:
         return setup
     look = replace(setup.scene.look, arm_rgb=PAINT_RGB[int(rng.integers(len(PAINT_RGB)))])

@@ -1,6 +1,6 @@
-"""Another front camera: shaken, then shifted and turned, then another point of view.
+"""Another front camera: shaken, then shifted and turned, then at another viewpoint.
 
-The overhead camera stays. It is the skills' own instrument, so only what the policy sees changes.
+The overhead camera stays, because the skills use it; only what the policy sees changes.
 """
 
 from __future__ import annotations
@@ -17,23 +17,22 @@ from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
 
 SHIFT_M, TARGET_SHIFT_M = (0.02, 0.06), (0.01, 0.03)
-"""At strengths 1 and 2: how far the camera and the point that it looks at move along each axis, at most."""
+"""Maximum shift of the camera and of its target along each axis, in m, at strengths 1 and 2."""
 ZOOM_DEG, ROLL_DEG = (0.5, 2.0), (1.0, 4.0)
-"""At strengths 1 and 2: the change of its field of view, and the turn about its optical axis, at most."""
+"""Maximum change of the field of view and rotation about the optical axis, in degrees, at strengths 1 and 2."""
 AZIMUTH_DEG, ELEVATION_DEG, DISTANCE_M = (30.0, 65.0), (38.0, 60.0), (1.0, 1.25)
-"""At strength 3: ranges of the angle to either side, of the angle above the table, and of the distance from the middle
-of the workspace."""
+"""Ranges at strength 3: angle to either side, angle above the table, and distance from the middle of the workspace."""
 FRAME_MARGIN = 0.03
-"""The middle of every object stays this far inside the picture, as a fraction of its side."""
+"""Minimum distance of every object's middle from the edge of the image, as a fraction of its side."""
 MAX_FOVY_DEG, FOVY_STEP_DEG = 60, 1.0
 ASPECT_RATIO = 4 / 3
-"""Width by height of the pictures that policies see."""
+"""Width divided by height of the images that policies see."""
 CAMERA_DRAWS = 30
-"""How many cameras are drawn, to find one that hides little."""
+"""Number of cameras that are drawn to find one that hides little."""
 
 
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """A front camera that has all objects in its picture and, if possible, none behind another."""
+    """Draws a front camera that has all objects in its image and, if possible, none behind another."""
     placements = setup.scene.objects
     candidates = [_drawn(rng, strength) for _ in range(CAMERA_DRAWS)]
     camera = min((_widened(candidate, placements) for candidate in candidates), key=lambda c: _hidden(c, placements))
@@ -62,7 +61,7 @@ def _drawn(rng: np.random.Generator, strength: int) -> Camera:
 
 
 def _widened(camera: Camera, placements: tuple[Placement, ...]) -> Camera:
-    """The camera with a field of view that has every object in it."""
+    """Returns the camera with a field of view that includes every object."""
     while camera.fovy_deg < MAX_FOVY_DEG:
         uv, _ = _projected(camera, placements)
         if ((uv > FRAME_MARGIN) & (uv < 1 - FRAME_MARGIN)).all():
@@ -72,10 +71,10 @@ def _widened(camera: Camera, placements: tuple[Placement, ...]) -> Camera:
 
 
 def _hidden(camera: Camera, placements: tuple[Placement, ...]) -> int:
-    """In how many pairs of objects one stands in front of the other."""
+    """Returns the number of pairs of objects in which one is in front of the other."""
     uv, depth = _projected(camera, placements)
     scale = 2 * math.tan(math.radians(camera.fovy_deg) / 2)
-    across = (uv * [ASPECT_RATIO, 1.0] - 0.5) * scale * depth[:, None]  # m, in a plane before the camera
+    across = (uv * [ASPECT_RATIO, 1.0] - 0.5) * scale * depth[:, None]  # m, across the optical axis
     hidden = 0
     for i, far in enumerate(placements):
         for j, near in enumerate(placements):
@@ -85,7 +84,7 @@ def _hidden(camera: Camera, placements: tuple[Placement, ...]) -> int:
 
 
 def _projected(camera: Camera, placements: tuple[Placement, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Image fractions (N, 2) and depths (N,) m of the objects' middles."""
+    """Returns image fractions (N, 2) and depths (N,) in m of the objects' middles."""
     middles = np.array([(*p.pos[:2], p.pos[2] - p.spec.origin_height + p.spec.height / 2) for p in placements])
     return project(middles.reshape(-1, 3), np.array(camera.pos), camera.axes(), camera.fovy_deg, ASPECT_RATIO)
 

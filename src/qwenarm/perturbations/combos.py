@@ -1,6 +1,6 @@
 """Colour and shape pairs that the bundled model never saw in training: a third, half, or all of the objects.
 
-The scene is another one: a perturbed episode and its control share the seed, but neither objects nor layout.
+The scene differs as well: a perturbed episode and its control share the seed, but neither objects nor layout.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.task import Combos
 
 SEEN_PAIRS = (16, 8, 0)
-"""By strength: how many pairs from training may appear beside the 8 unseen ones."""
+"""Number of pairs from training that may appear besides the 8 unseen ones, by strength."""
 
 
 def combos(rng: np.random.Generator, allowed: Combos | None, strength: int) -> Combos:
-    """All unseen pairs, allowed before or not, and a few of the allowed others."""
+    """Returns all unseen pairs, whether or not they were allowed before, and a few of the other allowed ones."""
     others = sorted(set(allowed or [(c, s) for c in COLORS for s in SHAPES]) - HELD_OUT)
     kept = rng.permutation(len(others))[: SEEN_PAIRS[strength - 1]]
     return HELD_OUT | {others[i] for i in kept}

@@ -1,4 +1,4 @@
-"""Mugs, pens, books and the like stand among the objects, in colours that no task uses."""
+"""Mugs, pens, books and the like among the objects, in colours that no task uses."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
 
 DISTRACTOR_COUNT = (1, 3, 6)
-"""By strength, as far as there is room."""
+"""Maximum number of distractors, by strength."""
 WORKSPACE_MARGIN_M = 0.05
-"""How far outside the workspace they may stand."""
+"""Distance outside the workspace at which distractors may stand, in m."""
 MAX_TRIES = 150
 
 
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """Puts them where they touch nothing and hide nothing from the front camera."""
+    """Places distractors where they touch nothing and hide nothing from the front camera."""
     placed = list(setup.scene.distractors)
     objects = [*setup.scene.objects, *(setup.goal_scene.objects if setup.goal_scene else ())]
     kinds = rng.permutation(list(DISTRACTOR_PARTS))[: DISTRACTOR_COUNT[strength - 1]]
@@ -43,7 +43,7 @@ def _has_room(item: Distractor, placements: Sequence[Placement], placed: Sequenc
 
 
 def _in_the_way(item: Distractor, scene: Scene) -> bool:
-    """Whether it would stand on the belt, or in an area that the scene reserves."""
+    """Returns whether a distractor would stand on the belt or in an area that the scene reserves."""
     carried = scene.belt is not None and scene.belt.carries(item.x, item.radius)
     return carried or any(_overlaps(item, area) for area in scene.reserved_areas)
 
@@ -55,7 +55,7 @@ def _overlaps(item: Distractor, area: Area) -> bool:
 
 
 def _apart(item: Distractor, x: float, y: float, radius: float, height: float) -> bool:
-    """As ``scene.apart``: room for the fingers, and neither in front of the other (the camera is at +x)."""
+    """Returns whether there is room for the fingers between the two and neither hides the other, like ``are_apart``."""
     near, far = (item.height, height) if item.x > x else (height, item.height)
     dx = max(0.0, abs(item.x - x) - 0.6 * max(0.0, near - 0.5 * far))
     return float(np.hypot(dx, item.y - y)) > item.radius + radius + OBJECT_GAP_M

@@ -1,4 +1,4 @@
-"""Another layout: the same objects a little aside, in other places, or crowded together."""
+"""Another layout: the same objects slightly moved, in other places, or crowded together."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.task import Layout
 
 MAX_SHIFT_M, MAX_TURN_RAD = 0.02, 0.5
-"""At strength 1: how far an object moves along x and y, and how far it turns."""
+"""Maximum shift of an object along x and y, in m, and maximum rotation, in rad, at strength 1."""
 MAX_TRIES = 60
 LAYOUT_DRAWS = 16
-"""How many layouts are drawn, of which the most crowded is taken."""
+"""Number of layouts that are drawn to choose the most crowded one."""
 
 
 def layout(rng: np.random.Generator, strength: int) -> Layout:
@@ -56,7 +56,7 @@ def _crowded(rng: np.random.Generator) -> Layout:
 
 
 def _spread(placements: tuple[Placement, ...]) -> float:
-    """The mean distance of the objects from their common middle, m."""
+    """Returns the mean distance of the objects from their common middle, in m."""
     spots = np.array([placement.pos[:2] for placement in placements])
     return float(np.linalg.norm(spots - spots.mean(axis=0), axis=1).mean())
 

@@ -1,4 +1,4 @@
-"""Another light: the lamp moves, the room gets darker or brighter, and from strength 2 on the light is coloured."""
+"""Different light: the lamp moves, the room gets darker or brighter, and from strength 2 on the light is coloured."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
 
 LAMP_SHIFT_M = (0.4, 1.0, 1.6)
-"""By strength: how far the lamp moves."""
+"""Maximum shift of the lamp, in m, by strength."""
 MIN_LAMP_HEIGHT_M = 0.8
 MIN_BRIGHTNESS = (0.85, 0.60, 0.38)
-"""By strength: the light of a darker room, as a share of the usual light."""
+"""Brightness of a darker room relative to normal, by strength."""
 MAX_BRIGHTNESS = (1.10, 1.25, 1.40)
-"""By strength: the light of a brighter room, as a share of the usual light."""
+"""Brightness of a brighter room relative to normal, by strength."""
 TINT_STRENGTH = (0.0, 0.18, 0.40)
-"""By strength: how much of one colour channel is missing."""
+"""Share of one colour channel that is missing, by strength."""
 
 
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """A new lamp."""
+    """Replaces the lamp."""
     look, i = setup.scene.look, strength - 1
     angle = rng.uniform(-np.pi, np.pi)
     way = np.array([np.cos(angle), np.sin(angle), rng.uniform(-0.5, 0.2)])

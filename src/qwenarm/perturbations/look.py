@@ -16,24 +16,24 @@ from qwenarm.tasks.core.goal import Setup
 Rgb = tuple[float, float, float]
 
 COLOR_SHIFT = (0.10, 0.25, 0.45)
-"""By strength: how far each channel of a colour may move, of 0..1."""
+"""Maximum change of each channel of a colour, in 0..1, by strength."""
 ARM_PAINT = (0.10, 0.40, 0.80)
-"""By strength: how much one channel of the arm's paint may lack."""
+"""Maximum share of one colour channel that the arm's paint lacks, by strength."""
 COLOR_JITTER = (0.02, 0.04, 0.06)
-"""By strength: see ``body.scene.Look``."""
+"""By strength; see ``body.scene.Look``."""
 PATTERN_CONTRAST = (0.0, 0.10, 0.28)
-"""By strength: the difference between the pattern and the table; none without a pattern."""
+"""Difference in brightness between the pattern and the table, by strength; 0 for no pattern."""
 PATTERN_STEP_M = (0.06, 0.12)
-"""The range of a stripe's width."""
+"""Minimum and maximum width of a stripe, in m."""
 MIN_COLOR_DISTANCE = 0.40
-"""The distance of the table's colour from that of every object, in RGB of 0..1."""
+"""Minimum distance of the table's colour from that of every object, in RGB of 0..1."""
 MAX_TRIES = 20
 TABLE_X_M, TABLE_Y_M = (-0.20, 1.04), (-0.60, 0.60)
-"""The edges of the table's top."""
+"""Edges of the table's top, in m."""
 
 
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """New colours around the usual ones, and the pattern."""
+    """Draws new colours around the usual ones, and the pattern."""
     old, i = setup.scene.look, strength - 1
     object_rgb = np.array([COLORS[placement.spec.color] for placement in setup.scene.objects])
     look = replace(
@@ -51,7 +51,7 @@ def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
 
 
 def _unlike(rng: np.random.Generator, rgb: Rgb, width: float, object_rgb: np.ndarray) -> Rgb:
-    """A new colour from which all objects stand out; if none is found, the one from which they do so most."""
+    """Returns a new colour from which all objects stand out, or the best one found."""
     tries = [_shifted(rng, rgb, width) for _ in range(MAX_TRIES)]
     distances = [np.linalg.norm(object_rgb - each, axis=1).min(initial=np.inf) for each in tries]
     clear = (each for each, distance in zip(tries, distances, strict=True) if distance > MIN_COLOR_DISTANCE)
@@ -59,7 +59,7 @@ def _unlike(rng: np.random.Generator, rgb: Rgb, width: float, object_rgb: np.nda
 
 
 def _shifted(rng: np.random.Generator, rgb: Rgb, width: float) -> Rgb:
-    """The colour, lighter or darker and of another hue."""
+    """Returns a lighter or darker colour of another hue."""
     return _rgb(np.array(rgb) + width * (0.5 * rng.uniform(-1, 1) + rng.uniform(-1, 1, 3)))
 
 
@@ -69,7 +69,7 @@ def _rgb(channels: np.ndarray) -> Rgb:
 
 
 def _pattern(rng: np.random.Generator, look: Look, contrast: float) -> Iterator[Decal]:
-    """Planks along x, stripes along y, or squares, in a lighter or darker shade of the table."""
+    """Yields planks along x, stripes along y, or squares, in a lighter or darker shade of the table."""
     sign = 1 if sum(look.table_rgb) < 1.5 else -1
     rgb = _rgb(np.array(look.table_rgb) + sign * contrast * rng.uniform(0.7, 1.3, 3))
     kind, step = str(rng.choice(["planks", "stripes", "squares"])), rng.uniform(*PATTERN_STEP_M)

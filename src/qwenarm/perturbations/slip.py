@@ -1,4 +1,4 @@
-"""One mishap on the way: an object is nudged aside, or the fingers lose what they hold. Shows who recovers."""
+"""One mishap during the episode: an object is nudged aside, or the fingers lose what they hold. Tests recovery."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
 
 NUDGE_M, NUDGE_PERIODS = 0.04, 8
-"""How far an object is nudged, and in how many control periods."""
+"""Distance by which an object is nudged, in m, and the number of control periods that takes."""
 NUDGE_DIRECTIONS = 12
 NUDGE_GAP_M = 0.012
-"""Free space that remains between a nudged object and all others."""
+"""Minimum free space between a nudged object and all others, in m."""
 MIN_TCP_DISTANCE_M = 0.25
-"""No object is nudged while the tcp is nearer to it, measured across the table."""
+"""Minimum horizontal distance of the tcp from an object that is nudged, in m."""
 DROP_HEIGHT_M, DROP_DISTANCE_M = 0.08, 0.005
-"""The fingers begin to open at this height of the tcp, or at this distance from where it was with the arm at home. The
-object falls a quarter of a second later, before the hand has reached its target."""
+"""The fingers begin to open at this height of the tcp, or at this distance from its position with the arm at home, in
+m. The object falls a quarter of a second later, before the hand has reached its target."""
 OPEN_PERIODS = 8
-"""Control periods for which the fingers stay open."""
+"""Number of control periods for which the fingers stay open."""
 HOME_TOLERANCE_RAD = 0.05
-"""The arm is at home when every joint is this near to its home angle."""
+"""The arm is at home if no joint is further than this from its home angle, in rad."""
 EXTRA_TURNS = 4
-"""Turns that the episode has more, to recover."""
+"""Number of turns added to the episode for recovery."""
 
 
 @dataclass
 class Nudge:
-    """Moves one object aside, once, when another one has been lifted.
+    """Moves an object aside, once, when another one has been lifted.
 
-    angle_rad: the preferred direction. delay_periods: control periods from the lift to the nudge.
+    ``angle_rad`` is the preferred direction, ``delay_periods`` the number of control periods from the lift to the
+    nudge.
     """
 
     angle_rad: float
@@ -62,7 +63,7 @@ class Nudge:
         return None
 
     def _choices(self, state: WorldState) -> Iterator[tuple[str, tuple[float, float]]]:
-        """Objects that can be nudged, each with its shift (2,) in one period, m."""
+        """Yields objects that can be nudged, each with its shift (2,) per period, in m."""
         for name, thing in state.objects.items():
             burdened = any(state.on(other, name) for other in state.objects if other != name)
             away = float(np.hypot(*(thing.pos[:2] - state.tcp[:2]))) > MIN_TCP_DISTANCE_M
@@ -99,7 +100,7 @@ class LoseGrasp:
 
 
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """One mishap, and turns to recover from it."""
+    """Adds one mishap, and turns to recover from it."""
     angle, after = float(rng.uniform(-np.pi, np.pi)), int(rng.integers(1, 10))
     mishap = Nudge(angle, after) if strength == 1 else LoseGrasp(late=strength == 3)
     events = (*setup.events, mishap)
@@ -107,7 +108,7 @@ def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
 
 
 def _free(state: WorldState, name: str, spot: np.ndarray) -> bool:
-    """Whether the table has room for an object at a spot (2,) m."""
+    """Returns whether the table has room for an object at a spot (2,), in m."""
     if not in_workspace(*spot):
         return False
     radius = state[name].spec.radius
@@ -119,7 +120,7 @@ def _free(state: WorldState, name: str, spot: np.ndarray) -> bool:
 
 
 def _shift(body: Body, name: str, way: tuple[float, float]) -> None:
-    """Moves an object by (2,) m, at rest."""
+    """Moves an object at rest by (2,) m."""
     joint = body.model.joint(name)
     body.data.qpos[joint.qposadr[0] : joint.qposadr[0] + 2] += way
     body.data.qvel[joint.dofadr[0] : joint.dofadr[0] + 6] = 0

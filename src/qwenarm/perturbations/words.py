@@ -29,20 +29,18 @@ NEIGHBOURING_KEYS = {
     "a": "s", "b": "v", "c": "x", "d": "f", "e": "r", "g": "h", "h": "j", "i": "o", "k": "l", "l": "k", "m": "n",
     "n": "m", "o": "p", "p": "o", "r": "t", "s": "d", "t": "y", "u": "i", "v": "b", "w": "e", "x": "c", "y": "t",
 }  # fmt: skip
-"""For each letter one that is next to it on a keyboard."""
+"""For each letter, one next to it on the keyboard."""
 SYNONYM_SHARE = 0.6
-"""How many of the synonyms are used."""
+"""Share of the synonyms that are used."""
 MIN_MISTYPED_LENGTH = 4
 """Shorter words are typed without an error."""
 MISTYPED_SHARE = 0.4
-"""How many of the longer words have an error; at least one has."""
+"""Share of the longer words that have an error; at least one has."""
 LANGUAGES = ("es", "zh")
 
 
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    """Rewords the instruction, and every later one of the episode. Raises BadInput at strength 3 if the task has no
-    translations.
-    """
+    """Rewords the instruction and all later ones. Raises BadInput at strength 3 if the task has no translations."""
     if strength == 1:
         frame, swapped = POLITE_FRAMES[int(rng.integers(len(POLITE_FRAMES)))], rng.random(len(SYNONYMS)) < SYNONYM_SHARE
         chosen = {word: other for (word, other), now in zip(SYNONYMS.items(), swapped, strict=True) if now}
@@ -54,12 +52,12 @@ def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
 
 
 def paraphrased(text: str, synonyms: dict[str, str]) -> str:
-    """The text with synonyms, and without the punctuation mark at its end."""
+    """Returns the text with synonyms, and without the punctuation mark at its end."""
     return re.sub(r"[a-z]+", lambda word: synonyms.get(word[0], word[0]), text).rstrip(" .?")
 
 
 def mistyped(rng: np.random.Generator, text: str) -> str:
-    """The text with letters swapped, left out, doubled, or hit on the next key, but no word's first letter."""
+    """Returns the text with letters swapped, left out, doubled or mistyped, but no word's first letter."""
     words = text.split(" ")
     long = [i for i, word in enumerate(words) if len(re.sub(r"\W", "", word)) >= MIN_MISTYPED_LENGTH]
     for i in sorted(rng.permutation(long)[: max(1, round(MISTYPED_SHARE * len(long)))] if long else []):
@@ -68,7 +66,7 @@ def mistyped(rng: np.random.Generator, text: str) -> str:
 
 
 def _struck(rng: np.random.Generator, word: str) -> str:
-    """The word with one error, not in its first letter."""
+    """Returns the word with one error that is not in its first letter."""
     places = [i for i in range(1, len(word)) if word[i].isalpha()]
     at, kind = places[int(rng.integers(len(places)))], int(rng.integers(4))
     if kind == 0 and at + 1 < len(word) and word[at + 1].isalpha() and word[at + 1] != word[at]:

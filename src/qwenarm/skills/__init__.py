@@ -1,4 +1,4 @@
-"""What the arm can do when it is told to: one file a skill. ``run`` is the only way in."""
+"""What the arm can do on command: one file per skill. ``run`` is the only entry point."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def specs() -> tuple[SkillSpec, ...]:
-    """All skills as a model is told of them, in alphabetical order."""
+    """Returns what a model is told about each skill, in alphabetical order."""
     return tuple(load("skills", name).spec for name in list_names("skills"))
 
 
 def run(body: Body, call: SkillCall) -> Motion:
-    """The motion of one call: yields Controls for ``body.step``, returns a SkillResult.
+    """Carries out one call: yields Controls for ``body.step`` and returns a SkillResult.
 
-    What cannot be done, wrong arguments included, is a failed result with the reason. Raises UnknownName for a skill
-    that does not exist.
+    A call that cannot be carried out, for example one with wrong arguments, ends in a failed result with the reason.
+    Raises UnknownName for a skill that does not exist.
     """
     return load("skills", call.name).run(body, call)

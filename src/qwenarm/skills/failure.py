@@ -1,4 +1,4 @@
-"""How a skill moves and how it fails: the types that every skill and its helpers share."""
+"""Types that all skills and their helpers share: how a skill moves and how it fails."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ Moves = Generator[Control, None, None]
 
 
 class SkillFailure(Exception):
-    """Ends a skill; the message is the reason, in words that a model can act on."""
+    """Ends a skill. The message gives the reason in words that a model can act on."""

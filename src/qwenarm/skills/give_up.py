@@ -1,4 +1,4 @@
-"""End the episode unfulfilled."""
+"""End the episode without fulfilling the task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where to take hold of a thing, from the heights around a point."""
+"""Chooses how to grasp an object, from the surface around a point."""
 
 from __future__ import annotations
 
@@ -15,33 +15,42 @@ from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, HeightMap
 from qwenarm.skills.motion import TcpLine, above_all, line_down, nearest_yaw
 
 SNAP_DISTANCE_M = 0.025
-"""A thing this near to a point is meant by it, m."""
+"""Maximum distance between a point and the object that is meant by it, in m."""
 SLICE_DEPTHS_M = (0.020, 0.008)
-"""How much of a thing below its top is measured, m: deep for a ball's width, shallow if that runs into a neighbour."""
+"""Depths below its top, in m, to which an object is measured: deep enough for the full width of a ball, or else shallow
+enough to leave out a neighbour that touches it."""
 ROUND_AREA_RATIO = 1.3
-"""A shape whose bounding rectangle varies less than this with its direction is round (a square: 2)."""
+"""An object is round if the areas of its bounding rectangles in all directions differ by less than this factor (2 for a
+square)."""
 ANGLES_RAD = np.radians(np.arange(180))
 UNIT_DIRECTIONS = np.stack([np.cos(ANGLES_RAD), np.sin(ANGLES_RAD)], axis=1).astype(np.float32)
-"""(180, 2), one per degree."""
+"""(180, 2) unit vectors, one per degree."""
 OCTAGON_DIRECTIONS = np.stack([np.cos(np.arange(8) * math.pi / 4), np.sin(np.arange(8) * math.pi / 4)], axis=1).astype(
     np.float32
 )
-"""(8, 2), anticlockwise."""
+"""(8, 2) unit vectors, anticlockwise."""
 FINGER_CLEARANCE_M = 0.012
-"""Free space between each finger and the thing before it is grasped, m."""
+"""Free space between each finger and the object before it is grasped, in m."""
 CONTOUR_TOLERANCE_M = 0.006
-"""What is seen this near beside the thing may be the thing itself, m."""
+"""Points this close to the object's outline, in m, may belong to the object itself and are not obstacles."""
 MIN_SPARE_OPENING_M = 0.006
-"""The fingers must open this much wider than the thing, m."""
+"""Minimum difference between the widest opening of the fingers and the width of the object, in m."""
 MIN_GRASP_DEPTH_M = 0.006
-"""The tcp must come this much below the top of a thing, m, or the pads slip off."""
+"""Minimum depth of the tcp below the top of an object, in m, so that the pads do not slip off."""
 HAND_RADIUS_M = 0.13
-"""So far from its middle, in m, the hand may meet something."""
+"""Maximum horizontal distance from the tcp at which the hand may touch something, in m."""
 
 
 @dataclass(frozen=True)
 class Rectangle:
-    """The smallest one around points seen from above. center (2,) m; yaw: of its first side, rad; sides (2,) m."""
+    """The smallest rectangle around a set of points seen from above.
+
+    Attributes:
+        center: (2,) in m.
+        yaw: Direction of the first side, in rad.
+        sides: (2,) lengths in m.
+        round: Whether the points fill a circle rather than a rectangle.
+    """
 
     center: np.ndarray
     yaw: float
@@ -51,7 +60,13 @@ class Rectangle:
 
 @dataclass(frozen=True)
 class Grasp:
-    """A hand pointing down. pos (3,) m of the tcp; yaw: in which it opens, rad; width: of the thing, m."""
+    """A pose in which the hand, pointing down, can grasp an object.
+
+    Attributes:
+        pos: (3,) position of the tcp in m.
+        yaw: Direction in which the fingers open, in rad.
+        width: Of the object between the fingers, in m.
+    """
 
     pos: np.ndarray
     yaw: float
@@ -59,7 +74,7 @@ class Grasp:
 
 
 def rectangle(points: np.ndarray) -> Rectangle:
-    """The rectangle of least area around points (N, 2), of all directions in steps of one degree."""
+    """Returns the rectangle of least area around points (N, 2), trying directions in steps of one degree."""
     along = UNIT_DIRECTIONS @ outermost(points).T  # (180, N)
     low, high = along.min(axis=1).astype(float), along.max(axis=1).astype(float)
     sides = (high - low).reshape(2, 90)  # the second row across the first
@@ -72,9 +87,9 @@ def rectangle(points: np.ndarray) -> Rectangle:
 
 
 def outermost(points: np.ndarray) -> np.ndarray:
-    """Those of the points (N, 2) that can be corners of their convex hull, in single precision.
+    """Returns those of the points (N, 2) that may be corners of their convex hull, as float32.
 
-    That is all that are not within the octagon of the outermost ones in eight directions (Akl and Toussaint,
+    Points inside the octagon that the outermost points in eight directions span are left out (Akl and Toussaint,
     Information Processing Letters 7(5), 1978).
     """
     points = points.astype(np.float32)
@@ -89,7 +104,7 @@ def outermost(points: np.ndarray) -> np.ndarray:
 
 
 def find_thing(surface: HeightMap, point: np.ndarray) -> tuple[np.ndarray, float]:
-    """The upper surface (N, 3) m of the object at or next to a point (3,), and the height of its top."""
+    """Returns the upper surface (N, 3) of the object at or next to a point (3,), and the height of its top, in m."""
     seed = surface.nearest(point[:2], max(MIN_OBJECT_HEIGHT_M, point[2] - 0.006), SNAP_DISTANCE_M)
     if seed is None:
         raise SkillFailure("nothing to grasp at that point")
@@ -107,7 +122,9 @@ def find_thing(surface: HeightMap, point: np.ndarray) -> tuple[np.ndarray, float
 
 
 def choose_grasps(body: Body, surface: HeightMap, point: np.ndarray) -> list[Grasp]:
-    """Grasps of the thing at a point, best first: with room for the fingers, and near to how the hand is at home."""
+    """Returns the grasps of the object at a point (3,), best first: with room for the fingers, and close to the yaw at
+    home.
+    """
     region, top = find_thing(surface, point)
     box = rectangle(region[:, :2])
     options = [
@@ -128,9 +145,9 @@ def choose_grasps(body: Body, surface: HeightMap, point: np.ndarray) -> list[Gra
 def _with_room(
     hand: Hand, around: np.ndarray, center: np.ndarray, top: float, options: list[tuple[np.ndarray, float]]
 ) -> list[Grasp]:
-    """Those yaws (K,) at which the hand, open for the width, comes low enough, best first.
+    """Returns the grasps at which the open hand gets low enough, best first, from (yaws (K,), object width) options.
 
-    A yaw counts turned by half a turn only if that gives the hand more room: its back is not quite like its front.
+    A yaw is turned by half a turn only if that gives more room: the back of the hand differs a little from its front.
     """
     grasps, reason = [], "no room for the fingers beside it"
     for yaws, width in options:
@@ -154,7 +171,9 @@ def _with_room(
 
 
 def reachable(body: Body, surface: HeightMap, grasps: list[Grasp]) -> tuple[Grasp, TcpLine]:
-    """The first grasp within reach and the line on which the hand descends to it. Raises SkillFailure without one."""
+    """Returns the first grasp within reach and the line on which the hand descends to it. Raises SkillFailure if none
+    is.
+    """
     failure = SkillFailure("out of reach")
     for grasp in grasps:
         try:

@@ -1,4 +1,4 @@
-"""What the skills see: depth images as heights over the table. Depth is disclosed to skills, never to models."""
+"""What the skills see: the table's surface, computed from depth images. Models never get depth."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from qwenarm.skills.failure import SkillFailure
 from qwenarm.types import ImagePoint
 
 DEPTH_IMAGE_SIZE = (240, 320)
-"""(H, W) of the depth images; the aspect ratio of the frames that models see."""
+"""(H, W) of the depth images, with the aspect ratio of the frames that models see."""
 VISIBLE_TABLE_M = np.array([[0.20, -0.45], [0.85, 0.45]])
-"""The part of the table that is looked at, x and y, m: no robot base, no floor."""
+"""Lower and upper x and y of the part of the table that is used, in m; it excludes the robot's base and the floor."""
 MAX_OBJECT_TOP_M = 0.35
-"""Higher than this is the arm, m."""
+"""Anything higher than this above the table, in m, belongs to the arm."""
 MIN_OBJECT_HEIGHT_M = 0.008
-"""Higher than this above the table is a thing, m; lower may be a container's floor."""
+"""Anything higher than this above the table, in m, is an object; anything lower may be a container's floor."""
 MIN_SURFACE_HEIGHT_M = 0.003
-"""Higher than this above the table begins all that is not the table, a container's floor for one, m."""
+"""Anything lower than this, in m, is the bare table. A container's floor is higher."""
 SNAP_PIXELS = 3
-"""A point this many pixels beside a thing means the thing."""
+"""A point at most this many pixels beside an object means the object."""
 NEIGHBOUR_OFFSETS = np.mgrid[-SNAP_PIXELS : SNAP_PIXELS + 1, -SNAP_PIXELS : SNAP_PIXELS + 1].reshape(2, -1).T
 NEIGHBOUR_OFFSETS = NEIGHBOUR_OFFSETS[np.argsort((NEIGHBOUR_OFFSETS**2).sum(axis=1), kind="stable")]
-"""(K, 2) rows and columns around a pixel, the nearest first."""
+"""(K, 2) offsets (rows, columns) around a pixel, nearest first."""
 
 
 def world_point(body: Body, at: ImagePoint) -> np.ndarray:
-    """(3,) m: the surface that is seen at an image point; where that is bare table, a thing a few pixels beside it.
+    """Returns the surface point (3,) in m, world frame, that is seen at an image point.
 
-    Raises SkillFailure for points that do not lie on the table.
+    On bare table, an object a few pixels away is preferred. Raises SkillFailure for a point that is not on the table.
     """
     view = _DepthView(body, at.camera)
     pixel = (np.minimum(np.array([at.v, at.u]), 1 - 1e-9) * DEPTH_IMAGE_SIZE).astype(int)
@@ -53,34 +53,42 @@ def world_point(body: Body, at: ImagePoint) -> np.ndarray:
 
 @dataclass(frozen=True)
 class HeightMap:
-    """All that the overhead depth camera shows above the table. points: (N, 3) m, world; pixels: (N,), ascending, where
-    each is in the flattened image.
+    """Everything that the overhead depth camera sees above the table.
+
+    Attributes:
+        points: (N, 3) in m, world frame.
+        pixels: (N,) indices of the points in the flattened image, ascending.
     """
 
     points: np.ndarray
     pixels: np.ndarray
 
     def nearest(self, xy: np.ndarray, above: float, within: float) -> int | None:
-        """Index of the point nearest to xy (2,) m of those higher than ``above``; None if not ``within`` m."""
+        """Returns the index of the point nearest to ``xy`` (2,) that is higher than ``above``, or None if none is
+        ``within`` m.
+        """
         near = np.flatnonzero(in_square(self.points, xy, within) & (self.points[:, 2] > above))
         away = squared(self.points[near], xy)
         found = int(np.argmin(away)) if len(away) else -1
         return int(near[found]) if found >= 0 and away[found] <= within * within else None
 
     def grow(self, seed: int, above: float, within: float = 0.14) -> np.ndarray:
-        """(N, 3) m: the surface higher than ``above`` that is connected to the seed, at most ``within`` m from it."""
+        """Returns the points (N, 3) higher than ``above`` that are connected to the seed and ``within`` m of it in x
+        and y.
+        """
         near = in_square(self.points, self.points[seed], within)
         allowed = np.flatnonzero((self.points[:, 2] > above) & near)
         return self.points[allowed[_connected(self.pixels[allowed], int(np.searchsorted(allowed, seed)))]]
 
     def around(self, xy: np.ndarray, radius: float) -> np.ndarray:
-        """(N, 3) m: all of the surface within a square of half width ``radius`` around xy."""
+        """Returns the points (N, 3) inside a square around ``xy`` (2,) whose half side is ``radius`` m."""
         return self.points[np.flatnonzero(in_square(self.points, xy, radius))]
 
     def tallest(self, start: np.ndarray, end: np.ndarray, radius: float, above: float) -> float:
-        """Height of the highest thing within ``radius`` of the line from start (2,) to end (2,), m.
+        """Returns the height in m of the highest point within ``radius`` of the line from ``start`` (2,) to ``end``
+        (2,).
 
-        0 if nothing there is higher than ``above``.
+        The result is 0 if nothing there is higher than ``above``.
         """
         high = self.points[self.points[:, 2] > above]
         way, offset = end - start, high[:, :2] - start
@@ -90,7 +98,7 @@ class HeightMap:
 
 
 def look_down(body: Body) -> HeightMap:
-    """The table as the overhead camera sees it now; the arm should be at home."""
+    """Returns what the overhead camera sees now. The arm should be at home."""
     view = _DepthView(body, "overhead")
     pixels = view.between(MIN_SURFACE_HEIGHT_M, MAX_OBJECT_TOP_M)
     points = view.points(pixels)
@@ -100,7 +108,7 @@ def look_down(body: Body) -> HeightMap:
 
 
 class _DepthView:
-    """The depth image of a camera, and where its pixels lie in the world."""
+    """The depth image of a camera, with the positions of its pixels in the world."""
 
     def __init__(self, body: Body, camera: str) -> None:
         self._depth = body.depth(camera, DEPTH_IMAGE_SIZE).ravel()
@@ -108,17 +116,18 @@ class _DepthView:
         self._right, self._up = _ahead(self._fovy)
 
     def points(self, pixels: np.ndarray) -> np.ndarray:
-        """(N, 3) m: what is seen at pixels (N,) of the flattened image."""
+        """Returns the points (N, 3) in m that are seen at pixels (N,) of the flattened image."""
         rows, columns = np.divmod(pixels, DEPTH_IMAGE_SIZE[1])
         depth = np.minimum(self._depth[pixels], 1e3)
         ahead = np.stack([self._right[columns] * depth, self._up[rows] * depth, -depth])
         found = self._mat @ ahead
         found += self._pos[:, None]
-        return found.T  # each coordinate stays in one piece of memory: that is how they are asked for
+        return found.T  # each coordinate is contiguous in memory, as callers read them
 
     def between(self, low: float, high: float) -> np.ndarray:
-        """(N,) pixels, ascending, of what is seen at heights from low to high, m, by a camera that hangs above that:
-        at a tenth of the cost of finding all ``points``.
+        """Returns the pixels (N,), ascending, of what lies between the heights ``low`` and ``high`` in m.
+
+        The camera must be above. This costs a tenth of computing all ``points``.
         """
         near, far = _depths(float(self._pos[2]), tuple(self._mat[2].tolist()), self._fovy, low, high)
         return ((self._depth > near) & (self._depth < far)).nonzero()[0]
@@ -126,7 +135,9 @@ class _DepthView:
 
 @lru_cache(maxsize=8)
 def _ahead(fovy_deg: float) -> tuple[np.ndarray, np.ndarray]:
-    """Where rays meet the plane one metre ahead, to the right by column (W,) and up by row (H,), m: ``cameras.ray``."""
+    """Returns where rays meet the plane one metre ahead, in m: right by column (W,), up by row (H,). See
+    ``cameras.ray``.
+    """
     tall = 2 * math.tan(math.radians(fovy_deg) / 2)
     right = (
         ((np.arange(DEPTH_IMAGE_SIZE[1]) + 0.5) / DEPTH_IMAGE_SIZE[1] - 0.5)
@@ -140,26 +151,26 @@ def _ahead(fovy_deg: float) -> tuple[np.ndarray, np.ndarray]:
 def _depths(
     camera_z: float, up: tuple[float, float, float], fovy_deg: float, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(H * W,) float32 each, m: the depths at which a pixel's ray is as high as ``high``, then as ``low``.
+    """Returns the depths at which each pixel's ray is at the heights ``high`` and ``low``, as (H * W,) float32 in m.
 
-    camera_z: height of the camera, m; up: the world's third axis in its frame. Kept, because cameras stand still.
+    ``camera_z`` is the height of the camera in m, ``up`` the world's z axis in its frame. Cached: cameras do not move.
     """
     right, ahead = _ahead(fovy_deg)
-    rise = (right * up[0] - up[2])[None, :] + (ahead * up[1])[:, None]  # of a ray, in m for each metre of depth
-    down = np.minimum(rise, -1e-9).ravel()  # what looks up sees nothing down here
+    rise = (right * up[0] - up[2])[None, :] + (ahead * up[1])[:, None]  # of a ray, in m per metre of depth
+    down = np.minimum(rise, -1e-9).ravel()  # rays that point up never come down to the table
     return ((high - camera_z) / down).astype(np.float32), ((low - camera_z) / down).astype(np.float32)
 
 
 def _connected(pixels: np.ndarray, seed: int, size: tuple[int, int] = DEPTH_IMAGE_SIZE) -> np.ndarray:
-    """(N,) bool: which pixels (N,), ascending, of the flattened image hang together with the seed by their sides.
+    """Returns a mask (N,) of the pixels (N,), ascending, that are connected to the seed by their sides.
 
-    Fills whole runs, along rows and along columns in turn, as long as that reaches more.
+    Fills whole runs of adjacent pixels, along rows and columns in turn, until nothing is added.
     """
     height, width = size
     rows, columns = np.divmod(pixels, width)
-    order = columns.astype(np.uint16).argsort(kind="stable")  # by columns, and within each by rows
+    order = columns.astype(np.uint16).argsort(kind="stable")  # column by column
     along_columns = np.empty(len(pixels), dtype=int)
-    along_columns[order] = _runs((columns * (height + 1) + rows)[order])  # + 1: none goes on into the next column
+    along_columns[order] = _runs((columns * (height + 1) + rows)[order])  # + 1: no run continues in the next column
     along_rows = _runs(pixels + rows)
     reached = np.zeros(len(pixels), dtype=bool)
     reached[seed] = True
@@ -174,18 +185,20 @@ def _connected(pixels: np.ndarray, seed: int, size: tuple[int, int] = DEPTH_IMAG
 
 
 def _runs(places: np.ndarray) -> np.ndarray:
-    """(N,) number of the run of neighbouring numbers that each of the places (N,), ascending, belongs to."""
+    """Returns for each of the ascending numbers (N,) the index of the run of consecutive numbers it belongs to."""
     begins = np.ones(len(places), dtype=bool)
     begins[1:] = places[1:] - places[:-1] != 1
     return np.cumsum(begins)
 
 
 def in_square(points: np.ndarray, xy: np.ndarray, radius: float) -> np.ndarray:
-    """(N,) bool: which points (N, 3) lie within a square, along x and y, of half width ``radius`` around xy."""
+    """Returns a mask (N,) of the points (N, 3) inside a square, along x and y, around ``xy`` with half side ``radius``
+    in m.
+    """
     return (np.abs(points[:, 0] - xy[0]) < radius) & (np.abs(points[:, 1] - xy[1]) < radius)
 
 
 def squared(points: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """(N,) squared distances, along x and y, of points (N, 2 or 3) to xy (2,)."""
+    """Returns the squared distances (N,) in x and y of points (N, 2 or 3) from ``xy`` (2,)."""
     x, y = points[:, 0] - xy[0], points[:, 1] - xy[1]
     return x * x + y * y

@@ -9,7 +9,7 @@ from qwenarm.skills.skill import skill
 from qwenarm.types import SkillResult
 
 SETTLE_TIME_S = 0.5
-"""s, in which what still moves comes to rest."""
+"""Time for moving objects to come to rest, in s."""
 
 
 def look(body: Body) -> Motion:

@@ -14,7 +14,7 @@ from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 HOVER_HEIGHT_M = 0.12
-"""Of the tcp over what is at the point, m."""
+"""Height of the tcp above what is at the point, in m."""
 
 
 def move_to(body: Body, at: ImagePoint) -> Motion:

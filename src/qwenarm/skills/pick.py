@@ -1,4 +1,4 @@
-"""Grasp a thing and lift it."""
+"""Grasp an object and lift it."""
 
 from __future__ import annotations
 

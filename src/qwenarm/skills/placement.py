@@ -1,4 +1,4 @@
-"""Where to put down what the hand holds, from the heights around a point."""
+"""Chooses where to put down what the hand holds, from the surface around a point."""
 
 from __future__ import annotations
 
@@ -15,30 +15,33 @@ from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, MIN_SURFACE_HEIGHT_M, 
 from qwenarm.skills.motion import nearest_yaw
 
 MIN_CONTAINER_WIDTH_M = 0.09
-"""Things that are wider than this both ways are containers, m."""
+"""An object that is wider than this in both directions, in m, is a container."""
 ROUND_RIM_M, SQUARE_RIM_M = 0.014, 0.008
-"""From the outer rim of a container to where its floor begins, m; round ones lean outwards."""
+"""Distance from the outer rim of a container to the edge of its floor, in m; round containers lean outwards."""
 SUPPORT_SNAP_M = 0.012
-"""A point on the table this near to a thing means the thing, m."""
+"""A point on the table that is closer than this to an object, in m, means the object."""
 MAX_SHIFT_M = 0.06
-"""How far a place on the table may be shifted to be free, m."""
+"""Maximum distance by which a place on the table is moved to find free space, in m."""
 RELEASE_OPENING_M = 0.006
-"""How far each finger opens to let go, m: no more, because of the walls of containers."""
+"""Distance that each finger opens to let go, in m; small, because the walls of a container are close."""
 OBJECT_CLEARANCE_M = 0.003
-"""Room kept around the thing, m."""
+"""Free space around the object that is put down, in m."""
 CORNER_WAYS, SIDE_WAYS = ((1, 1), (-1, 1), (-1, -1), (1, -1)), ((1, 0), (0, 1), (-1, 0), (0, -1))
 TIPPING_COST_M = 0.05
-"""What it costs to stand on something with nothing below, m of height."""
+"""Cost of a support that leaves the whole object hanging over, in m of height."""
 LEVEL_TOLERANCE_M = 0.004
-"""Heights that differ by less are level, m."""
+"""Heights that differ by less than this, in m, count as level."""
 
 
 @dataclass(frozen=True)
 class PlacePose:
-    """Where the thing shall come to rest. xy (2,) m; support: height of what it will stand on, m.
+    """Where and how an object is put down.
 
-    release: the height of its underside when the hand opens, m, so that the hand touches nothing. yaw: in which
-    the hand opens, rad.
+    Attributes:
+        xy: (2,) position of its middle, in m.
+        support: Height of the surface it will stand on, in m.
+        release: Height of its underside when the hand opens, in m, at which the hand touches nothing.
+        yaw: Direction in which the fingers open, in rad.
     """
 
     xy: np.ndarray
@@ -49,7 +52,13 @@ class PlacePose:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate. loss: what speaks against it for itself, in m of height."""
+    """A possible place.
+
+    Attributes:
+        xy: (2,) in m.
+        yaws: Directions in which the fingers may open, in rad.
+        loss: Cost of the place apart from its height, in m of height.
+    """
 
     xy: np.ndarray
     yaws: tuple[float, ...]
@@ -58,7 +67,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Candidates:
-    """All candidates: their middle (2,), how far they are from it, m, and the least height that they stand at, m."""
+    """All possible places, their middle (2,), their maximum distance from it, and the minimum height of their floor, in
+    m.
+    """
 
     spots: list[Candidate]
     center: np.ndarray
@@ -67,21 +78,21 @@ class Candidates:
 
 
 def choose_place_pose(body: Body, surface: HeightMap, point: np.ndarray, width: float) -> PlacePose:
-    """The best place at a point (3,) for a thing of this width: low, level, with room for the hand."""
+    """Returns the best place near a point (3,) for an object of this width: low, level, and with room for the hand."""
     field = _candidates(surface, point, width)
     around = surface.around(field.center, field.radius + HAND_RADIUS_M)
     hand = measure_hand(body.kinematics)
     parts = hand.palm, hand.fingers(width, width + 2 * RELEASE_OPENING_M)
     lowest = width / 2 + min(float(part.under.min()) for part in parts) - OBJECT_CLEARANCE_M
-    high = around[around[:, 2] > lowest]  # what a hand could meet that holds the thing on the table
+    high = around[around[:, 2] > lowest]  # what a hand could touch with the object on the table
     best, least = None, math.inf
     for spot in sorted(field.spots, key=lambda spot: spot.loss):
         if spot.loss + _height_cost(field.floor, field.floor) >= least:
-            break  # this one and all that follow
+            break  # neither this one nor a later one can be better
         under = around[squared(around, spot.xy) < (0.45 * width) ** 2, 2]
         support = float(under.max(initial=0.0))
         loss = spot.loss
-        if support > field.floor + MIN_OBJECT_HEIGHT_M:  # on other things: where it does not tip over
+        if support > field.floor + MIN_OBJECT_HEIGHT_M:  # on other objects it must not tip over
             loss += TIPPING_COST_M * float(np.mean(under < support - LEVEL_TOLERANCE_M))
         if loss + _height_cost(support, support) >= least:
             continue
@@ -98,7 +109,7 @@ def _height_cost(support: float, release: float) -> float:
 
 
 def _candidates(surface: HeightMap, point: np.ndarray, width: float) -> Candidates:
-    """Candidates in a container, on a block, or on the table."""
+    """Returns possible places in the container, on the block or on the table at the point."""
     seed = surface.nearest(point[:2], MIN_SURFACE_HEIGHT_M, SUPPORT_SNAP_M)
     if seed is None:
         return Candidates(list(_on_table(point)), point[:2], MAX_SHIFT_M)
@@ -120,7 +131,7 @@ def _candidates(surface: HeightMap, point: np.ndarray, width: float) -> Candidat
 
 
 def _on_table(point: np.ndarray) -> Iterator[Candidate]:
-    """The point itself, then others around it."""
+    """Yields the point itself, then points around it."""
     for distance in np.arange(0.0, MAX_SHIFT_M + 0.001, 0.015):
         for angle in np.linspace(0, 2 * math.pi, max(1, round(distance / 0.0025)), endpoint=False):
             shift = distance * np.array([math.cos(angle), math.sin(angle)])
@@ -130,7 +141,7 @@ def _on_table(point: np.ndarray) -> Iterator[Candidate]:
 def _in_container(
     center: np.ndarray, yaw: float, room: float, is_round: bool, content: np.ndarray
 ) -> Iterator[Candidate]:
-    """Places along the wall, so that there is room for more; if something is there already, next to it."""
+    """Yields places along the wall, which leaves room for more, preferring those next to what is already inside."""
     if is_round:
         angles = np.linspace(0, 2 * math.pi, 12, endpoint=False)
         ring = [np.array([math.cos(a), math.sin(a)]) for a in angles]
@@ -148,8 +159,10 @@ def _in_container(
 
 
 def _place_pose(parts: tuple[Boxes, ...], high: np.ndarray, spot: Candidate, support: float, width: float) -> PlacePose:
-    """The landing there at the yaw that lets the hand come lowest. high: the points around that it could meet."""
-    # The pads hold the thing at mid-height.
+    """Returns the pose at the yaw at which the hand gets lowest. ``high`` (N, 3) are the points that the hand could
+    touch.
+    """
+    # The pads hold the object at mid-height.
     yaws = nearest_yaw(np.array(spot.yaws))
     height = np.maximum(*(part.lowest(high, spot.xy, yaws, support + width / 2) for part in parts))
     best = int(np.argmin(height))

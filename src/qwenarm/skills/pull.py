@@ -1,4 +1,4 @@
-"""Draw something that is held by its knob: open a drawer, or shut it."""
+"""Pull an object by its knob, which opens or shuts a drawer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slide something over the table."""
+"""Slide an object over the table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
 PUSH_HEIGHT_M = 0.016
-"""Height of the tcp while it pushes, m."""
+"""Height of the tcp while it pushes, in m."""
 FREE_RUN_M = 0.020
 """Distance from which the hand approaches the object, in m."""
 ARRIVED_DISTANCE_M = 0.01
@@ -76,7 +76,9 @@ def push(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:
 
 
 def _behind(part: Boxes, thing: np.ndarray, middle: np.ndarray, direction: np.ndarray) -> float:
-    """How far behind the middle (2,) of a thing (N, 3) the tcp is when this part of the hand touches it, m."""
+    """Returns how far behind the middle (2,) of an object (N, 3) the tcp is when this part of the hand touches it, in
+    m.
+    """
     back = (middle - thing[:, :2]) @ direction
     low_enough = thing[:, 2] > PUSH_HEIGHT_M + part.under[:, None]  # (B, N)
     front = np.maximum(part.upper[:, 0], -part.lower[:, 0])

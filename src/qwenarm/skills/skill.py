@@ -1,8 +1,8 @@
-"""A skill is a typed generator; its signature and docstring are what a model is told of it.
+"""Skills are typed generators whose signature and docstring are what a model is told about them.
 
 ``def pick(body: Body, at: ImagePoint) -> Motion`` yields one Control per 50 ms period, which the caller passes to
-``body.step``, and returns a SkillResult. The first paragraph of its docstring describes the skill, lines "name: text"
-describe the parameters, which are ``ImagePoint``, ``str``, ``float`` or a ``Literal`` of strings.
+``body.step``, and returns a SkillResult. The first paragraph of its docstring describes the skill. Lines "name: text"
+describe the parameters, whose types are ``ImagePoint``, ``str``, ``float`` or a ``Literal`` of strings.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ ARGUMENT_KINDS = {ImagePoint: "point", str: "string", float: "number"}
 
 @dataclass(frozen=True)
 class Skill:
-    """A registry entry. act: the generator function. recover: brings the arm to safety when it fails."""
+    """A registry entry: the spec that models are told, the generator function, and how to get the arm to safety after a
+    failure.
+    """
 
     spec: SkillSpec
     act: Callable[..., Motion]
     recover: Callable[[Body], Moves]
 
     def run(self, body: Body, call: SkillCall) -> Motion:
-        """The motion of one call. A failure leaves the arm at home and is a result with its reason."""
+        """Carries out one call. A failure brings the arm home and is returned as a result with its reason."""
         trouble = _trouble(self.spec, call.args, [camera.name for camera in body.scene.cameras])
         if trouble:
             return SkillResult(False, trouble)
@@ -42,7 +44,7 @@ class Skill:
 
 
 def skill(act: Callable[..., Motion]) -> Skill:
-    """Reads the spec off a generator function. Raises TypeError for a parameter of a type that no model can give."""
+    """Makes a Skill of a generator function. Raises TypeError for a parameter whose type no model can give."""
     from qwenarm.skills.motion import go_home
 
     doc = inspect.cleandoc(act.__doc__ or "")
@@ -64,7 +66,7 @@ def _param(parameter: inspect.Parameter, hint: Any, doc: str) -> Param:
 
 
 def _trouble(spec: SkillSpec, args: Mapping[str, Any], cameras: Sequence[str]) -> str:
-    """What is wrong with the arguments, or ""."""
+    """Returns what is wrong with the arguments of a call, or ""."""
     known = {param.name: param for param in spec.params}
     odd = [name for name in args if name not in known]
     missing = [name for name, param in known.items() if param.required and name not in args]

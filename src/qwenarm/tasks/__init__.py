@@ -1,7 +1,7 @@
-"""Tasks: one file or folder each, with its scenes, its words, when it is fulfilled, and how to solve it.
+"""Tasks, one file or folder each: scenes, instructions, success criterion and solution.
 
-Importing this package loads none of them: the names below are looked up when they are used. The package can also be
-called: ``qwenarm.tasks()`` lists the shipped tasks.
+Importing this package loads no task; the names below are resolved on first use. The package itself can be called:
+``qwenarm.tasks()`` lists the shipped tasks.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def __getattr__(name: str) -> Any:
 
 class _Tasks(ModuleType):
     def __call__(self) -> dict[str, str]:
-        """The shipped tasks and what each is about.
+        """Returns the shipped tasks by name, each with a one-line description.
 
         Example:
             >>> for name, about in qa.tasks().items():

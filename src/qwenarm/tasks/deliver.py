@@ -1,8 +1,8 @@
-"""Bring the right object to the right place, past a wall that rises on the way, while the instruction changes.
+"""Deliver an object past a wall that rises on the way, while the instruction changes.
 
-The wall comes out of the table when the first object is lifted. If the arm, or what it carries, touches the wall, the
-delivery has failed. From level 2 on the instruction changes when the object named first is lifted: now another object
-is wanted, or another place.
+The wall comes out of the table when the first object is lifted. The delivery fails if the arm, or what it carries,
+touches the wall. From level 2 on, the instruction changes when the first object is lifted: another object is wanted, or
+another place.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ TARGET_SHAPES = ("bowl", "box")
 """Two trays would not fit beside the wall."""
 RIGHT_AREA: Area = ((0.38, 0.68), (0.09, 0.25))
 LEFT_AREA: Area = ((0.38, 0.68), (-0.25, -0.09))
-"""Where objects stand on either side of the wall, x and y in metres; left and right as the front camera sees them."""
+"""Areas for objects on either side of the wall, x and y in m; left and right as the front camera sees them."""
 WALL_GAP_M = 0.03
-"""Minimum distance between the wall and any object."""
+"""Minimum distance between the wall and any object, in m."""
 WALL_YAWS_RAD = (0.0, np.pi / 4, -np.pi / 4, np.pi / 2)
-"""Directions in which a wall may stand; 0 points away from the robot."""
+"""Directions of the wall; 0 points away from the robot."""
 ACROSS_SHARE = 0.3
-"""Share of the distractors that stand on the side of the targets."""
+"""Share of the distractors that stand on the targets' side."""
 MAX_TURNS = (8, 14, 20)
 """By level."""
 
@@ -94,7 +94,7 @@ class Delivery:
         return is_last and not self.wall.contact_periods and self._current().success(state)
 
     def progress(self, state: WorldState) -> float:
-        """Each order counts the same and is counted like a put. Touching the wall halves the progress."""
+        """Counts every order equally, each like a put. Touching the wall halves the progress."""
         if self.success(state):
             return 1.0
         done = (self.lifts.stage + 0.9 * self._current().progress(state)) / len(self.orders)
@@ -109,7 +109,7 @@ class Delivery:
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode: objects on one side of the wall, places on the other, and the orders."""
+    """Builds one episode: objects on one side of the wall, places on the other, and the orders."""
     things = [builder.add(GRASPABLE_SHAPES), builder.add(GRASPABLE_SHAPES)]
     places = _add_places(builder)
     needed = len(builder.specs)
@@ -133,7 +133,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 
 
 def _add_places(builder: SceneBuilder) -> list[ObjectSpec]:
-    """Two places, not both of them boxes if it can be avoided: boxes are wide."""
+    """Adds two places. At most one is a box if possible, because boxes are wide."""
     first = builder.add(TARGET_SHAPES)
     bowls = [shape for _, shape in builder.available if shape == "bowl"]
     return [first, builder.add(bowls if first.shape == "box" and bowls else TARGET_SHAPES)]
@@ -142,7 +142,9 @@ def _add_places(builder: SceneBuilder) -> list[ObjectSpec]:
 def _stops(
     rng: np.random.Generator, level: int, things: list[ObjectSpec], places: list[ObjectSpec]
 ) -> list[tuple[ObjectSpec, ObjectSpec]]:
-    """What goes where, order by order. At level 2 the object changes or the place; at level 3 first one, then both."""
+    """Returns (object, place) pairs, one per order. Level 2 changes the object or the place, level 3 the object, then
+    the place.
+    """
     (a, b), (x, y) = things, places
     if level == 1:
         return [(a, x)]
@@ -152,7 +154,7 @@ def _stops(
 
 
 def _phrase(rng: np.random.Generator, stops: list[tuple[ObjectSpec, ObjectSpec]], i: int) -> Phrase:
-    """The words of order i."""
+    """Returns the words of order i."""
     (what, where), before = stops[i], stops[i - 1]
     templates = DELIVER_TEMPLATES if i == 0 else OTHER_THING_TEMPLATES if what != before[0] else OTHER_PLACE_TEMPLATES
     text = draw_from(rng, templates).format(a=what.label, b=where.label, **prepositions(rng, where.shape))
@@ -165,9 +167,9 @@ def _phrase(rng: np.random.Generator, stops: list[tuple[ObjectSpec, ObjectSpec]]
 def _with_wall(
     rng: np.random.Generator, scene: Scene, things: list[ObjectSpec], places: list[ObjectSpec]
 ) -> tuple[Scene, str]:
-    """The scene with a wall under the table, as near to the middle between things and places as there is room.
+    """Adds a wall under the table, as close as possible to the middle between objects and places.
 
-    Returns the scene and the wall's id. Raises BadInput if there is no room.
+    Returns the new scene and the wall's id. Raises BadInput if there is no room.
     """
     taken = {placement.spec.color for placement in scene.objects}
     colors = [color for color in COLORS if color not in taken] or list(COLORS)
@@ -185,7 +187,7 @@ def _with_wall(
 
 
 def _is_clear(x: np.ndarray, y: np.ndarray, yaw: np.ndarray, placement: Placement) -> np.ndarray:
-    """Would walls with these poses, (n,) each, keep clear of an object? (n,) bool."""
+    """Returns a mask (n,) of the walls, given by their poses (n,), that keep clear of an object."""
     dx, dy = placement.pos[0] - x, placement.pos[1] - y
     along, across = dx * np.cos(yaw) + dy * np.sin(yaw), dy * np.cos(yaw) - dx * np.sin(yaw)
     outside = np.maximum(np.abs([along, across]) - np.array(BARRIER_SIZE_M[:2])[:, None] / 2, 0.0)

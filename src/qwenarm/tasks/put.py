@@ -1,6 +1,6 @@
 """Put one object in or on another: "put the red cube in the blue bowl".
 
-A cube, a cylinder or a ball is moved. It goes into a bowl, a tray or a box, or onto a cube or a cylinder.
+The object is a cube, a cylinder or a ball. It goes into a bowl, a tray or a box, or onto a cube or a cylinder.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from qwenarm.tasks.language.phrases import put_phrase
 from qwenarm.tasks.language.translate_goal import translations
 
 STACKING_SHARE = 0.2
-"""Share of the episodes in which the target is a cube or a cylinder instead of a container."""
+"""Share of the episodes whose target is a cube or a cylinder instead of a container."""
 DISTRACTOR_COUNT = (0, 0, 2)
-"""Additional graspable objects, by level."""
+"""Number of additional graspable objects, by level."""
 MAX_TURNS = 8
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode: first the objects that the instruction names, then the others."""
+    """Builds one episode: first the objects that the instruction names, then the others."""
     stacking = builder.rng.random() < STACKING_SHARE
     what = builder.add(STACKABLE if stacking else GRASPABLE_SHAPES)
     where = builder.add(STACKABLE if stacking else CONTAINER_SHAPES)

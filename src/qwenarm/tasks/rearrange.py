@@ -1,7 +1,8 @@
-"""Match a picture: the instruction says only that the table shall look like it; the picture shows what has to move.
+"""Match a picture: the instruction only says that the table should look like it, and the picture shows what has to
+move.
 
-The policy is shown the goal as an extra frame named "goal", taken by the same camera. What has moved in the picture
-stands at a free place on the table, in a container or on a block; everything else stays where it is.
+The policy sees the goal as an extra frame named "goal" from the same camera. In it, moved objects are at a free place
+on the table, in a container or on a block; all others are where they were.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from qwenarm.tasks.core.planning import OCCLUDING_HEIGHT_M
 from qwenarm.tasks.language.phrases import draw_from
 
 MOVED_OBJECTS = (1, 2, 3)
-"""How many objects are elsewhere in the picture, by level."""
+"""Number of objects that are elsewhere in the picture, by level."""
 OTHER_OBJECTS = (0, 1, 2)
-"""How many graspable objects stay, beside one block, by level."""
+"""Number of graspable objects that stay, besides one block, by level."""
 TOLERANCE_M = 0.04
-"""An object that is closer than this to where the picture shows it is in its place: about its own width."""
+"""Maximum distance of an object from its place in the picture, in m: about its own width."""
 MIN_SHIFT_M = 0.10
-"""An object that moves across the table moves at least this far."""
+"""Minimum distance, in m, by which an object moves across the table."""
 PLACEMENT_TRIES = 200
 
 GREETINGS = ("", "", "please ", "could you ", "now ", "your task: ", "robot, ", "here is a picture: ")
@@ -49,7 +50,7 @@ CHINESE_TEMPLATES = ("请把桌面摆成目标图片(goal)里的样子", "请按
 
 @dataclass(frozen=True)
 class Destination:
-    """Where an object shall be: at (x, y) on the table, in metres, or in or on the object ``where``."""
+    """The target of an object: (x, y) on the table, in m, or in or on the object ``where``."""
 
     what: str
     x: float
@@ -57,7 +58,7 @@ class Destination:
     where: str | None = None
 
     def holds(self, state: WorldState) -> bool:
-        """Is it there?"""
+        """Returns whether the object is there."""
         if self.where is not None:
             return state.on(self.what, self.where)
         distance = float(np.hypot(*(state[self.what].pos[:2] - (self.x, self.y))))
@@ -66,9 +67,9 @@ class Destination:
 
 @dataclass(frozen=True)
 class MatchPicture(MoveGoal):
-    """Every object is where the picture shows it, to within 4 cm or in the same container."""
+    """Every object is where the picture shows it: within 4 cm, or in the same container."""
 
-    moves: tuple[Destination, ...]  # of what is elsewhere in the picture
+    moves: tuple[Destination, ...]  # of the objects that are elsewhere in the picture
     stays: tuple[Destination, ...]  # of all others
 
     def remaining(self, state: WorldState) -> list[Move]:
@@ -76,7 +77,7 @@ class MatchPicture(MoveGoal):
         return [(each.what, each.where or WorldPoint(each.x, each.y)) for each in unmet]
 
     def steps(self, state: WorldState, remaining: Sequence[Move]) -> tuple[float, float]:
-        """The share of the moves that are made. Every object that was moved without need takes one off."""
+        """Counts the moves that are made. Every object that was moved unnecessarily takes one off."""
         unmet = {what for what, _ in remaining}
         waiting = unmet & {each.what for each in self.moves}
         disturbed = unmet - waiting - {state.holding}
@@ -85,7 +86,7 @@ class MatchPicture(MoveGoal):
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode: a scene, and a picture of it in which some objects are elsewhere."""
+    """Builds one episode: a scene, and a picture of it with some objects elsewhere."""
     builder.add(CONTAINER_SHAPES)
     builder.add(STACKABLE)
     movers = [builder.add(STACKABLE) for _ in range(MOVED_OBJECTS[level - 1])]
@@ -113,9 +114,9 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 def _new_place(
     rng: np.random.Generator, start: Scene, so_far: Scene, what: ObjectSpec, bases: list[str]
 ) -> tuple[Placement, str | None]:
-    """A random new place for an object: in or on one of ``bases``, or (None) on the table, each equally likely.
+    """Draws a new place for an object: in or on one of ``bases``, or (None) on the table, all equally likely.
 
-    The moves chosen before lead from ``start`` to ``so_far``. Raises BadInput if there is no room anywhere.
+    The moves chosen so far lead from ``start`` to ``so_far``. Raises BadInput if there is no room anywhere.
     """
     for where in rng.permutation(["", *bases]):
         placement = _inside(start, what, where) if where else _elsewhere(rng, start, so_far, what)
@@ -125,14 +126,14 @@ def _new_place(
 
 
 def _inside(start: Scene, what: ObjectSpec, where: str) -> Placement:
-    """In the middle of a container or on a block, turned as that is."""
+    """Returns the placement in the middle of a container or on a block, with the same yaw."""
     base = next(p for p in start.objects if p.spec.id == where)
     floor = WALL_THICKNESS_M if base.spec.container else base.spec.height
     return Placement(what, (*base.pos[:2], floor + what.origin_height), base.yaw)
 
 
 def _elsewhere(rng: np.random.Generator, start: Scene, so_far: Scene, what: ObjectSpec) -> Placement | None:
-    """A free place, far from the old one, that is free whatever is moved first."""
+    """Returns a placement far from the old one that is free whatever is moved first, or None if none is found."""
     taken = {p for p in (*start.objects, *so_far.objects) if p.spec != what}
     here = next(p for p in start.objects if p.spec == what)
     for _ in range(PLACEMENT_TRIES):
@@ -144,14 +145,14 @@ def _elsewhere(rng: np.random.Generator, start: Scene, so_far: Scene, what: Obje
 
 
 def _hides(by: Placement, thing: Placement) -> bool:
-    """Does something stand so high in front of an object that the front camera (at +x) hardly sees it?"""
+    """Returns whether an object hides most of another one from the front camera (at +x)."""
     top = by.pos[2] - by.spec.origin_height + by.spec.height
     dx, dy = by.pos[0] - thing.pos[0], abs(by.pos[1] - thing.pos[1])
     return top > OCCLUDING_HEIGHT_M and 0.01 < dx < top + by.spec.radius and dy < by.spec.radius + thing.spec.radius
 
 
 def _replaced(scene: Scene, placement: Placement) -> tuple[Placement, ...]:
-    """The scene's objects with one of them at its new place."""
+    """Returns the scene's objects with one of them at its new place."""
     return tuple(placement if p.spec == placement.spec else p for p in scene.objects)
 
 

@@ -17,13 +17,13 @@ OWN_COLOR_SHARE = 0.3
 BY_SHAPE_SHARE = 0.35
 """Share of the tasks by shape, from level 2 on."""
 CONTAINER_CAPACITY = {"bowl": 2, "box": 2, "tray": 3}
-"""How many objects stand in a container without leaning on each other."""
+"""Number of objects that stand in a container without leaning on each other."""
 MAX_STRANGERS = 2
-"""Objects that belong nowhere, at level 3."""
+"""Maximum number of objects that belong nowhere, at level 3."""
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode with 3 to 6 objects to sort and 2 or 3 containers."""
+    """Builds one episode with 3 to 6 objects to sort and 2 or 3 containers."""
     count = 2 if level == 1 else int(builder.rng.choice([2, 3]))
     by = "shape" if level > 1 and builder.rng.random() < BY_SHAPE_SHARE else "color"
     own = by == "color" and builder.rng.random() < OWN_COLOR_SHARE
@@ -48,7 +48,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 
 
 def _values(builder: SceneBuilder, by: str, count: int) -> list[str]:
-    """Different colours or shapes of which graspable objects are left."""
+    """Returns different colours or shapes of which graspable objects are left."""
     index = 0 if by == "color" else 1
     left = {pair[index] for pair in builder.available if pair[1] in GRASPABLE_SHAPES}
     order = COLORS if by == "color" else GRASPABLE_SHAPES
@@ -56,13 +56,13 @@ def _values(builder: SceneBuilder, by: str, count: int) -> list[str]:
 
 
 def _container(builder: SceneBuilder, color: str | None) -> ObjectSpec:
-    """A container of this colour, or of any colour if none is left."""
+    """Adds a container of this colour, or of any colour if none is left."""
     wanted = [c for c, shape in builder.available if shape in CONTAINER_SHAPES and c == color]
     return builder.add(CONTAINER_SHAPES, wanted or tuple(COLORS))
 
 
 def _matching(by: str, value: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The shapes and the colours of the objects that a value stands for."""
+    """Returns the shapes and the colours of the objects that a value stands for."""
     return (GRASPABLE_SHAPES, (value,)) if by == "color" else ((value,), tuple(COLORS))
 
 

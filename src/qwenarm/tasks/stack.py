@@ -11,13 +11,13 @@ from qwenarm.tasks.language.phrases import stack_phrase
 from qwenarm.tasks.language.translate_goal import translations
 
 DISTRACTOR_COUNT = (1, 1, 2)
-"""Additional graspable objects, by level."""
+"""Number of additional graspable objects, by level."""
 CONTAINER_SHARE = 0.4
-"""Share of the scenes in which there is a container as well."""
+"""Share of the scenes that also have a container."""
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode with a tower of level + 1 objects."""
+    """Builds one episode with a tower of level + 1 objects."""
     order = [builder.add(STACKABLE) for _ in range(level + 1)]
     if level >= 2:
         builder.add_look_alikes(order[-1])
@@ -30,7 +30,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 
 
 def tower(ids: Sequence[str]) -> Arrange:
-    """The goal that these objects stand on one another, given from the bottom up."""
+    """Returns the goal that these objects, given from the bottom up, stand on one another."""
     return Arrange(tuple(Relation(upper, lower) for lower, upper in pairwise(ids)))
 
 

@@ -1,4 +1,4 @@
-"""Demonstrations as tensors: tokens exactly as when acting, pictures as patches, and what is supervised beside them."""
+"""Turns demonstrations into tensors: tokens exactly as when acting, images as patches, and extra supervision."""
 
 from __future__ import annotations
 
@@ -17,19 +17,25 @@ from qwenarm.types import Prompt
 
 END_OF_TURN = "<|im_end|>"
 IGNORED_LABEL = -100
-"""Label of a token that no answer follows."""
+"""Label of a token that is not followed by a token of the answer."""
 OWNED_SHARE = 0.15
-"""An object owns a visual token's cell if it fills more of it than any other and at least this share."""
+"""An object owns a visual token's cell if it fills more of it than any other object, and at least this share."""
 COORDINATES = range(1000)
-"""Numbers that points are made of."""
+"""The numbers that points consist of."""
 Grid = tuple[int, int, int]
-"""Patches of a picture in time, height and width."""
+"""The patches of an image in time, height and width."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """One decision as tokens: prompt and answer. answer: index of the answer's first; pictures: of each picture's first
-    token; grids: of the pictures.
+    """One decision as tokens.
+
+    Attributes:
+        ids: Prompt and answer.
+        answer: Index of the answer's first token.
+        links: See ``Linker``.
+        pictures: Index of the first token of each image.
+        grids: Of the images.
     """
 
     ids: list[int]
@@ -45,15 +51,15 @@ class Batch:
 
     Attributes:
         ids: (B, L) int64.
-        labels: (B, L) int64, the next token of the answer, else IGNORED.
+        labels: (B, L) int64, the next token of the answer, else IGNORED_LABEL.
         positions: (3, B, L) int64 of M-RoPE.
-        pixels: (patches of all pictures, values) float32.
-        grids: (pictures, 3) int64.
-        first_picture: (B,) int64, the number of each decision's first picture.
-        links: By kind (B, L, L) bool: which token looks at which.
-        cells: By attribute (B, cells) what the first picture's visual tokens show; -1 where nothing is asked.
-            Empty where there are no masks.
-        meant: For each decision and each of its points (cells,) bool: where it may lie.
+        pixels: (patches of all images, values) float32.
+        grids: (images, 3) int64.
+        first_picture: (B,) int64, the index of each decision's first image.
+        links: By kind (B, L, L) bool: which token should attend to which.
+        cells: By attribute (B, cells), what each visual token of the first image shows, or -1 if that is not
+            supervised. Empty if there are no masks.
+        meant: For each decision and each of its points (cells,) bool: the cells in which the point may lie.
     """
 
     ids: torch.Tensor
@@ -68,11 +74,11 @@ class Batch:
 
 
 Example = tuple[Shard, Mapping[str, Any]]
-"""A line of a shard, and the shard."""
+"""A shard and one of its lines."""
 
 
 class Reader:
-    """Makes tokens and tensors for one checkpoint. values: by attribute what a cell may show (``values_in``)."""
+    """Makes tokens and tensors for one checkpoint. ``values`` lists the values of each attribute (``values_in``)."""
 
     def __init__(self, encoder: PromptEncoder, values: Mapping[str, Sequence[str]]) -> None:
         self.encoder, self.tokenizer = encoder, encoder.processor.tokenizer
@@ -82,13 +88,13 @@ class Reader:
 
     @cached_property
     def numbers(self) -> dict[int, int]:
-        """Token -> coordinate. Empty where not all of COORDINATES are single tokens."""
+        """Coordinates by token; empty unless all of COORDINATES are single tokens."""
         found = {number: self.tokenizer(str(number))["input_ids"] for number in COORDINATES}
         single = {ids[0]: number for number, ids in found.items() if len(ids) == 1}
         return single if len(single) == len(COORDINATES) else {}
 
     def tokens(self, example: Example) -> Tokens:
-        """Prompt and answer, as acting feeds the one and the model writes the other."""
+        """Returns prompt and answer as tokens, exactly as they are when the model acts."""
         shard, line = example
         grids = tuple((1, h // self.patch, w // self.patch) for h, w in shard.sizes(line["images"]))
         prompt = Prompt(tuple(line["messages"]), tools=tuple(shard.head["tools"]))
@@ -100,7 +106,7 @@ class Reader:
         return Tokens([*ids, *said], len(ids), links, pictures, grids)
 
     def _spanned(self, text: str, grids: Sequence[Grid]) -> tuple[list[int], list[Span], list[int]]:
-        """Tokens, the part of the text that each stands for, and where the pictures begin."""
+        """Returns the tokens, the span of text that each stands for, and the index of each image's first token."""
         ids, spans, pictures, begin = list[int](), list[Span](), list[int](), 0
         placeholder = self.encoder.fast_processor.placeholder
         for number, piece in enumerate(text.split(placeholder)):
@@ -117,7 +123,7 @@ class Reader:
         return ids, spans, pictures
 
     def batch(self, examples: Sequence[Example], tokens: Sequence[Tokens]) -> Batch:
-        """The examples, whose tokens are given, as tensors."""
+        """Returns the examples, given with their tokens, as tensors."""
         count, length = len(examples), max(len(each.ids) for each in tokens)
         ids = np.zeros((count, length), np.int64)
         labels = np.full((count, length), IGNORED_LABEL)
@@ -142,7 +148,7 @@ class Reader:
                 for at, to in pairs:
                     if kind != "cells":
                         links[kind][i, at, to] = True
-                    elif to < len(meant[-1]):  # of what a model said by itself, no one knows what it meant
+                    elif to < len(meant[-1]):  # for a model's own answers nobody knows what they mean
                         first = own.pictures[line["points"][to][3]]
                         links[kind][i, at, first + np.flatnonzero(meant[-1][to])] = True
         names = truths[0] if truths else ()
@@ -153,7 +159,7 @@ class Reader:
         )  # fmt: skip
 
     def owners(self, mask: np.ndarray, grid: Grid) -> np.ndarray:
-        """(cells,) the object that each visual token shows most of, -1 for none. mask: see ``Sample.masks``."""
+        """Returns (cells,) the object that owns each visual token's cell, or -1. For ``mask`` see ``Sample.masks``."""
         rows, columns = grid[1] // self.merge, grid[2] // self.merge
         high, wide = mask.shape[0] // rows, mask.shape[1] // columns
         parts = mask[: rows * high, : columns * wide].reshape(rows, high, columns, wide).swapaxes(1, 2)
@@ -162,7 +168,7 @@ class Reader:
         return np.where(counts.max(1) >= OWNED_SHARE * parts.shape[1], counts.argmax(1), -1)
 
     def _meant(self, owner: np.ndarray, grid: Grid, point: Sequence[float]) -> np.ndarray:
-        """(cells,) bool: the cells of the object that is meant, else the one in which the point lies."""
+        """Returns (cells,) bool: the cells of the object that is meant, or else the cell of the point."""
         k, u, v = int(point[0]), point[1], point[2]
         if k >= 0 and (owner == k).any():
             return owner == k
@@ -172,7 +178,9 @@ class Reader:
         return chosen
 
     def _truth(self, owner: np.ndarray, mask: np.ndarray, objects: Sequence[Any]) -> dict[str, np.ndarray]:
-        """By attribute (cells,) int64 what each visual token shows, and the middle of its object as u and v float32."""
+        """Returns for each attribute (cells,) what the visual tokens show, and as "u" and "v" the middle of their
+        object.
+        """
         found = {name: np.full(len(owner), -1) for name in self.values}
         found["shape"] = np.full(len(owner), self.values["shape"][""])
         middle = {name: np.full(len(owner), -1.0, np.float32) for name in ("u", "v")}
@@ -187,7 +195,7 @@ class Reader:
 
 
 def attributes(objects: Sequence[Mapping[str, Any]], k: int) -> dict[str, str]:
-    """What can be seen of an object: its own looks, and what carries it or lies on it."""
+    """Returns what can be seen of an object: its own appearance, what carries it, and what it carries."""
     thing = objects[k]
     carrier = objects[thing["on"]] if thing["on"] >= 0 else {}
     load = next((other for other in objects if other["on"] == k), {})
@@ -197,7 +205,7 @@ def attributes(objects: Sequence[Mapping[str, Any]], k: int) -> dict[str, str]:
 
 
 def values_in(shards: Sequence[Shard]) -> dict[str, list[str]]:
-    """By attribute all values that the shards show, and "" for nothing."""
+    """Returns by attribute all values in the shards, and "" for none."""
     found: dict[str, set[str]] = {}
     for shard in shards:
         for line in shard.lines:

@@ -1,4 +1,4 @@
-"""Collects demonstrations: the oracle plays, or a model plays and the oracle says what would have been right."""
+"""Collects demonstrations: the oracle plays, or a model plays and the oracle provides the right answers."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from qwenarm.mind.backends import Backend
 
 SHARD_EPISODES = 25
-"""Episodes in one archive: what an interrupted collection loses at most, per worker."""
+"""Number of episodes per archive: the most that an interrupted collection loses per worker."""
 LOCKSTEP_EPISODES = 8
-"""Episodes that a model plays in lockstep."""
+"""Number of episodes that a model plays in lockstep."""
 ORACLE, LEARNER = "oracle", "vlm"
 """The policies that demonstrations can come from."""
 
@@ -44,12 +44,12 @@ class ShardJob:
     """The episodes of one archive.
 
     Attributes:
-        config: What is played. Its policy is ORACLE or LEARNER. Its model says how prompts are written, and plays if
-            the policy is LEARNER.
-        first_seed: Of its episodes, whose seeds follow one another.
-        episodes: Their number.
+        config: What is played. The policy is ORACLE or LEARNER. The model determines the format of prompts, and
+            plays if the policy is LEARNER.
+        first_seed: The first of consecutive seeds.
+        episodes: Number of episodes.
         mistakes: See ``Demonstrator``.
-        preset: How prompts are written, for a model that will be trained to be asked so; "" for the config's model's.
+        preset: The format of prompts, for a model that will be trained on them; "" for that of the config's model.
     """
 
     config: RunConfig
@@ -60,7 +60,7 @@ class ShardJob:
 
     @property
     def name(self) -> str:
-        """The archive's file name. It says what is in it, so the same job is never done twice."""
+        """The archive's file name. It identifies the content, so that no job is done twice."""
         config = self.config
         what = [config.task, str(config.level), config.arm, config.policy, config.model, config.altitude]
         what += [self.preset, config.cameras, config.combos, spell(config.perturbations)]
@@ -78,22 +78,22 @@ def plan_jobs(
     mistakes: float = 0.0,
     preset: str = "",
 ) -> list[ShardJob]:
-    """The archives of a collection, those with the lowest seeds first.
+    """Returns the archives of a collection, lowest seeds first.
 
     Args:
-        config: What all of it shares.
+        config: What all archives share.
         tasks: Names, or "module:NAME".
-        levels: Of every task.
-        perturbations: Sets of them as text ("look:2,words:1"); "" for none.
-        episodes: For every combination of task, level and perturbations.
-        first_seed: The first of each combination's seeds.
+        levels: Levels of every task.
+        perturbations: Sets of perturbations as text ("look:2,words:1"); "" for none.
+        episodes: Number of episodes for every combination of task, level and perturbations.
+        first_seed: The first seed of each combination.
         mistakes: See ``Demonstrator``.
         preset: See ``ShardJob``.
 
     Raises:
-        BadInput: For seeds that evaluations use, a policy that nothing can be learned from, or another preset than that
-            of a model which plays.
-        UnknownName: For an unknown preset.
+        BadInput: Evaluations use some of the seeds, nothing can be learned from the policy, or the model that plays
+            has another preset.
+        UnknownName: No such preset exists.
     """
     if preset and config.policy == LEARNER:
         raise BadInput("A model that plays is asked as it was trained to be: leave --preset out.")
@@ -156,7 +156,7 @@ def _backend(model: str) -> Backend:
 
 
 def collect_all(jobs: Sequence[ShardJob], out: Path, workers: int = 1) -> Iterator[int]:
-    """Makes the archives that are not there yet. Yields the number of samples of each as it is finished."""
+    """Makes the archives that do not exist yet. Yields the number of samples of each when it is finished."""
     out.mkdir(parents=True, exist_ok=True)
     missing = [job for job in jobs if not (out / job.name).exists()]
     if workers == 1:

@@ -1,4 +1,4 @@
-"""The curve of a training run as a picture."""
+"""Draws the learning curve of a training run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ATTENTION_MEASURES = ("cells", "named", "bound", "held")
 
 
 def draw_curve(folder: Path) -> Path:
-    """Draws ``log.jsonl`` of a run into ``curve.png`` beside it. Raises BadInput without a log or matplotlib."""
+    """Draws a run's ``log.jsonl`` into ``curve.png`` beside it. Raises BadInput without a log or matplotlib."""
     try:
         import matplotlib
 

@@ -1,8 +1,8 @@
-"""Demonstrations on disk: a folder of zip archives. Each appears in one move, so whatever is there is complete.
+"""Demonstrations on disk: a folder of zip archives. Archives appear atomically, so every archive is complete.
 
 An archive holds ``shard.json`` (what its samples share: task, settings, tools, how many episodes succeeded),
-``samples.jsonl`` (one decision a line: the prompt's messages in the OpenAI form, the answer's text, and the truth
-beside it; see ``demonstrator.Sample``) and PNG files named by their content, so that each frame is stored once.
+``samples.jsonl`` (one decision per line: the prompt's messages in OpenAI format, the answer's text and the ground
+truth; see ``demonstrator.Sample``) and PNG files named by their content, so that each frame is stored once.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def write_shard(path: Path, shared: dict[str, Any], samples: Sequence[tuple[int,
     """Writes an archive.
 
     Args:
-        path: Of the archive.
-        shared: What is common to the samples, as JSON values.
+        path: Path of the archive.
+        shared: What the samples share, as JSON values.
         samples: (seed, sample) pairs, all with the same tools.
     """
     part = path.with_suffix(f".part{os.getpid()}")
@@ -60,7 +60,7 @@ def _line(archive: zipfile.ZipFile, seed: int, sample: Sample) -> dict[str, Any]
 
 
 def _stored(archive: zipfile.ZipFile, pixels: np.ndarray) -> str:
-    """The name of the picture's file in the archive, which is written if it is new."""
+    """Stores an image in the archive unless it is there. Returns its file name."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     name = f"{hashlib.sha256(stream.getvalue()).hexdigest()[:20]}.png"
@@ -71,7 +71,13 @@ def _stored(archive: zipfile.ZipFile, pixels: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class Shard:
-    """One archive without its pictures. head: what the samples share; lines: the samples."""
+    """One archive without its images.
+
+    Attributes:
+        path: Path of the archive.
+        head: What the samples share.
+        lines: The samples.
+    """
 
     path: Path
     head: dict[str, Any]
@@ -79,7 +85,7 @@ class Shard:
 
     @classmethod
     def read(cls, path: Path) -> Shard:
-        """Raises BadInput for a file that is not one of these archives."""
+        """Reads an archive. Raises BadInput for a file that is not one."""
         try:
             with zipfile.ZipFile(path) as archive:
                 head = json.loads(archive.read(HEAD))
@@ -91,19 +97,19 @@ class Shard:
         return cls(path, head, lines)
 
     def pictures(self, names: Sequence[str]) -> list[np.ndarray]:
-        """Decoded PNG files of the archive: frames (H, W, 3), masks (H, W), uint8."""
+        """Decodes PNG files of the archive: frames (H, W, 3) or masks (H, W), uint8."""
         with zipfile.ZipFile(self.path) as archive:
             return [np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in names]
 
     def sizes(self, names: Sequence[str]) -> list[tuple[int, int]]:
-        """(H, W) of PNG files of the archive."""
+        """Returns the size (H, W) of each of these PNG files of the archive."""
         with zipfile.ZipFile(self.path) as archive:
             opened = [Image.open(io.BytesIO(archive.read(name))) for name in names]
         return [(picture.height, picture.width) for picture in opened]
 
 
 def read_shards(folders: Sequence[Path]) -> list[Shard]:
-    """All archives below the folders, sorted by path. Raises BadInput if there are none."""
+    """Reads all archives below the folders, sorted by path. Raises BadInput if there are none."""
     paths = sorted({path for folder in folders for path in folder.rglob("*.zip")})
     if not paths:
         raise BadInput(f"There are no demonstrations in {', '.join(map(str, folders))}; `qwenarm collect` makes some.")
@@ -111,8 +117,8 @@ def read_shards(folders: Sequence[Path]) -> list[Shard]:
 
 
 def problems(shard: Shard) -> Iterator[str]:
-    """What is wrong with an archive: pictures that are missing or changed, answers that cannot be read back as calls,
-    points off the object that they mean, seeds of evaluations.
+    """Yields the problems of an archive: missing or changed images, answers that cannot be read back as calls, points
+    off their object, and seeds of evaluations.
     """
     from qwenarm.evaluation.suites import FIRST_SEED
     from qwenarm.mind.families import family_named

@@ -1,4 +1,4 @@
-"""A policy that asks as a model's policy does and knows the oracle's answer to every prompt."""
+"""A policy that prompts like a model's policy and knows the oracle's answer to every prompt."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
 
 MASK_SCALE = 4
-"""A frame's segmentation is stored at this fraction of its height and width."""
+"""Factor by which the height and width of a frame's segmentation are reduced."""
 MISTAKE_STD = 0.06
 """Standard deviation of a deliberately misplaced point, as a fraction of the frame."""
 OTHER_OBJECT_SHARE = 0.5
-"""Share of the deliberate mistakes that point at another object instead of beside the right one."""
+"""Share of the deliberate mistakes that point at another object, rather than beside the right one."""
 SPARE_CAMERA = "overhead"
-"""Shows the oracle what the model's cameras do not see."""
+"""Camera that shows the oracle what the model's cameras do not see."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One decision as it was asked, the oracle's answer, and the truth about its frames.
+    """One decision: the prompt, the oracle's answer, and the ground truth about its frames.
 
     Attributes:
         prompt: Exactly what a model is asked.
-        answer: The oracle's call (at the altitude "plan": all its calls) in the model's own tool-call text.
-        turn: The decision's number in its episode.
-        masks: For each camera (H / MASK_SCALE, W / MASK_SCALE) uint8: 0 for background, k + 1 for ``objects[k]``.
-        objects: Label, shape, colour, marks and carrier (an index, or -1) of everything in the scene.
-        points: For each point of the answer the index of the object it means (-1: a place), u, v, and the index of its
+        answer: The oracle's call (at the altitude "plan", all of its calls) in the model's own tool-call format.
+        turn: Index of the decision in its episode.
+        masks: For each camera (H / MASK_SCALE, W / MASK_SCALE) uint8: 0 for the background, k + 1 for
+            ``objects[k]``.
+        objects: Label, shape, colour, marks and carrier (an index, or -1) of every object in the scene.
+        points: For each point of the answer the index of its object (-1 for a place), u, v, and the index of its
             camera.
-        said: What the model under training answered; "" if it was not asked.
+        said: The answer of the model under training, or "" if it was not asked.
     """
 
     prompt: Prompt
@@ -53,7 +54,7 @@ class Sample:
 
 
 class UnaskedBackend:
-    """Stands in for the model of a policy whose prompts the oracle answers."""
+    """Replaces the model of a policy whose prompts the oracle answers."""
 
     thinking = False
 
@@ -65,15 +66,15 @@ class UnaskedBackend:
 
 
 class Demonstrator:
-    """Asks what ``policy`` asks and keeps every prompt with the oracle's answer in ``samples``.
+    """Prompts like ``policy`` and keeps every prompt with the oracle's answer in ``samples``.
 
     Args:
         policy: Makes the prompts and reads the answers.
-        env: Its privileged state is read by the oracle.
-        seed: Of the episode; the deliberate mistakes follow from it.
-        learner: Whether the prompts go to a model and its answers are carried out (DAgger). Otherwise the oracle's are.
-        mistakes: Share of the oracle's own calls that are carried out with a wrong point, so that a learner sees
-            failures and the way out of them. The sample keeps the right answer.
+        env: Its privileged state is what the oracle sees.
+        seed: Seed of the episode; it also determines the deliberate mistakes.
+        learner: Whether a model answers the prompts and its answers are carried out (DAgger), not the oracle's.
+        mistakes: Share of the oracle's calls that are carried out with a wrong point, so that a learner sees
+            failures and how to recover. The sample keeps the right answer.
     """
 
     def __init__(self, policy: VlmPolicy, env: ArmEnv, seed: int, learner: bool = False, mistakes: float = 0.0) -> None:
@@ -89,12 +90,13 @@ class Demonstrator:
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
         """Yields the policy's prompt only if a model is to answer it.
 
-        A call that points where none of the model's cameras looks is carried out but not kept: no model could make it.
+        A call with a point that none of the model's cameras sees is carried out but not kept: no model could make
+        it.
         """
         thinking = self.policy.decide(obs, history)
         try:
             prompt = next(thinking)
-        except StopIteration as end:  # the next call of a plan that is under way
+        except StopIteration as end:  # the next call of a plan in progress
             return end.value
         try:
             right = self._right()
@@ -117,14 +119,14 @@ class Demonstrator:
         raise AssertionError("A VlmPolicy asks once for each decision.")
 
     def _right(self) -> Decision:
-        """The oracle's next call, or all of them for a policy that plans."""
+        """Returns the oracle's next call, or all of its calls for a policy that plans."""
         body, goal = self.env.body, self.env.setup.goal
         assert goal is not None, "a task of the registry has a goal"
         wanted = goal.solve(body.state())[: self.policy.preset.max_calls]
         return Decision(tuple(oracle_call(body, call, (*self.cameras, SPARE_CAMERA)) for call in wanted))
 
     def _acted(self, right: Decision) -> Decision:
-        """The right calls, or now and then the first of them with a wrong point."""
+        """Returns the right calls, occasionally with a wrong point in the first one."""
         call, *others = right.calls
         if not _points(right) or self._rng.random() >= self.mistakes:
             return right
@@ -150,7 +152,7 @@ class Demonstrator:
         return Sample(prompt, answer, turn, masks, tuple(_described(body)), tuple(points))
 
     def _meant(self, point: ImagePoint) -> int:
-        """The object of the point's label; of several that share it the one that is seen there; -1 for a place."""
+        """Returns the index of the object with the point's label that is visible at the point, or -1 for a place."""
         body, (height, width) = self.env.body, self.frame_size
         named = [k for k, placed in enumerate(body.scene.objects) if placed.spec.label == point.label]
         if len(named) < 2:
@@ -164,7 +166,7 @@ def _points(decision: Decision) -> list[ImagePoint]:
 
 
 def _described(body: Body) -> list[dict[str, Any]]:
-    """What the objects of the scene look like, and what carries each of them now."""
+    """Returns the appearance of the scene's objects, and what carries each of them now."""
     state, rows = body.state(), []
     names = list(state.objects)
     for name, thing in state.objects.items():

@@ -1,8 +1,8 @@
-"""Rounds of collecting, fine-tuning and watching, until they no longer help.
+"""Repeats collecting, fine-tuning and watching until it no longer helps.
 
-The first round learns from the oracle's demonstrations. Each later one adds what the best model so far did on new
-scenes, put right by the oracle (Ross et al. 2011, arXiv:1011.0686), and goes on from its weights. Every stage is
-resumable, so the whole is: run it again and it goes on.
+The first round learns from the oracle's demonstrations. Each later round adds what the best model so far did on new
+scenes, corrected by the oracle (Ross et al. 2011, arXiv:1011.0686), and continues from its weights. Every stage can
+be resumed, so an interrupted run continues when it is started again.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from qwenarm.types import RunConfig
 
 ROUNDS, PAGE = "rounds.jsonl", "improve.md"
 MISTAKE_SHARE = 0.12
-"""Share of the oracle's calls that go wrong on purpose, in half of its episodes."""
+"""Share of the oracle's calls that are deliberate mistakes, in half of its episodes."""
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ImproveOptions:
-    """What improving can be told.
+    """Options of ``improve``.
 
     Attributes:
         config: What is played; its model is the one to improve.
-        tasks: To become better at.
-        out: For data, checkpoints, results and the page. An interrupted run goes on from there.
-        rounds: At most.
-        episodes: That are collected of each task in a round.
-        watched: Scenes of each task that are played after each round and never learned from.
-        workers: Processes that collect and train.
+        tasks: The tasks to improve on.
+        out: Folder for data, checkpoints, results and the page. An interrupted run continues from there.
+        rounds: Maximum number of rounds.
+        episodes: Number of episodes collected per task and round.
+        watched: Number of scenes of each task that are played after each round and never learned from.
+        workers: Number of processes that collect and train.
         settings: Of fine-tuning; its steps are those of one round.
     """
 
@@ -55,12 +55,12 @@ class ImproveOptions:
 
 
 def improve(options: ImproveOptions, tell: Tell = lambda text: None) -> Path:
-    """Plays the rounds that are left. Returns the best checkpoint's folder.
+    """Plays the remaining rounds. Returns the folder of the best checkpoint.
 
-    It stops early after a round that was no better than the best before it.
+    It stops early after a round that was no better than the best one before.
 
     Raises:
-        BadInput: For numbers that make no sense; and whatever collecting and fine-tuning refuse.
+        BadInput: A number is invalid, or collecting or fine-tuning refuses its options.
     """
     if min(options.rounds, options.episodes, options.watched, options.workers) < 1:
         raise BadInput("Rounds, episodes, watched scenes and workers are at least 1.")
@@ -94,7 +94,7 @@ def _round(options: ImproveOptions, number: int, done: list[dict[str, Any]], tel
 
 
 def _jobs(options: ImproveOptions, best: str, number: int, first: int) -> list[Any]:
-    """The first round's archives come from the oracle, half of them with mistakes; the others' from the model."""
+    """Returns a round's archives: in the first one from the oracle, half with mistakes, later from the model."""
     level = [options.config.level]
     half = max(1, options.episodes // 2)
     if number > 1:
@@ -107,7 +107,7 @@ def _jobs(options: ImproveOptions, best: str, number: int, first: int) -> list[A
 
 @dataclass(frozen=True)
 class _Progress:
-    """Tells of the steps of a round."""
+    """Reports the steps of a round."""
 
     tell: Tell
     number: int
@@ -118,7 +118,7 @@ class _Progress:
 
 
 def _note(options: ImproveOptions, number: int, model: str, began: float) -> dict[str, Any]:
-    """Watches a model, and writes the round down."""
+    """Watches a model, and records the round."""
     rates = watch(replace(options.config, policy="vlm", model=model), options.tasks, options.watched)
     row = {"round": number, "model": model, "rates": rates, "mean": sum(rates.values()) / len(rates)}
     row["seconds"] = round(time.monotonic() - began, 1)
@@ -134,13 +134,13 @@ def _done(out: Path) -> list[dict[str, Any]]:
 
 
 def _finished(done: list[dict[str, Any]]) -> bool:
-    """Was the last round no better than the best before it?"""
+    """Returns whether the last round was no better than the best one before."""
     means = [row["mean"] for row in done]
     return len(means) > 1 and means[-1] <= max(means[:-1])
 
 
 def page(rows: list[dict[str, Any]], scenes: int) -> str:
-    """The rounds as a page in Markdown: success with 95 % Wilson intervals, and what a point cost."""
+    """Returns a page in Markdown: success per round with 95 % Wilson intervals, and what a percentage point cost."""
     tasks = sorted(rows[0]["rates"])
     lines = [
         "# Improvement", "", f"Success on {scenes} held-out scenes of each task, with 95 % Wilson intervals.", "",

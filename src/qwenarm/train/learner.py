@@ -1,7 +1,8 @@
-"""The model that learns: one optimiser step, its saved state, its checkpoints.
+"""The model in training: one optimiser step, its saved state, its checkpoints.
 
-The model computes in bfloat16, four times as fast as float32 on a CPU that knows it; the optimisers keep float32
-masters of its weights. What is exported is a moving average of them, so a checkpoint is good at any moment of a run.
+The model computes in bfloat16, which is four times as fast as float32 on a CPU that supports it; the optimisers keep
+its weights in float32 (the masters). A moving average of the masters is exported, so a checkpoint is good at any
+time.
 """
 
 from __future__ import annotations
@@ -28,22 +29,30 @@ from qwenarm.train.small_model import load_trainable, smooth_numbers
 LINK_HEADS: Mapping[str, tuple[int, slice]] = {
     "cells": (3, slice(0, 2)), "named": (3, slice(2, 4)), "bound": (1, slice(0, 2)), "held": (1, slice(2, 4)),
 }  # fmt: skip
-"""By kind of link (``links.py``) the layer, and which of its heads, whose attention is supervised."""
+"""For each kind of link (``links.py``) the layer, and those of its heads whose attention is supervised."""
 WORDS_WEIGHT, COORDINATES_WEIGHT, LINKS_WEIGHT, CELLS_WEIGHT = 4.0, 0.5, 0.3, 0.3
-"""Most words of an answer are its skeleton, soon known; the few that decide would drown in their mean."""
+"""Weights of the losses. Most words of an answer are a fixed frame that is learned early; without a high weight their
+mean would hide the few words that matter."""
 HEADS_ALONE_STEPS = 60
-"""For so many steps new cell heads learn alone: the eye is kept from gradients of heads that know nothing."""
+"""Number of steps in which new cell heads learn alone, to spare the vision tower the gradients of untrained heads."""
 AVERAGE_HALF_LIFE_STEPS = 60
 DECAY_SHARE = 0.25
-"""Share of the steps, at the end, over which the learning rate falls to zero."""
+"""Share of the steps, at the end, in which the learning rate falls to zero."""
 WARM_UP_STEPS = 40
 MAX_GRADIENT_NORM = 1.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a learner learns. steps: of the whole run. supervise: attention and visual tokens too, not only answers.
-    fresh: from random weights.
+    """Hyperparameters.
+
+    Attributes:
+        lr: Peak learning rate.
+        steps: Number of steps of the whole run.
+        optimizer: "muon" or "adamw".
+        supervise: Whether attention and visual tokens are supervised, besides answers.
+        fresh: Whether to start from random weights.
+        seed: Of the weights and of the order of the data.
     """
 
     lr: float = 8e-4
@@ -55,12 +64,12 @@ class Settings:
 
 
 class Learner:
-    """Model, heads, optimisers and step count: all that a resumed run needs.
+    """Model, heads, optimisers and step count: everything that a resumed run needs.
 
     Args:
         folder: The checkpoint to start from.
         reader: Made for that checkpoint.
-        settings: See there.
+        settings: Hyperparameters.
     """
 
     def __init__(self, folder: Path, reader: Reader, settings: Settings) -> None:
@@ -77,12 +86,12 @@ class Learner:
         self.masters = {name: p.detach().clone().requires_grad_() for name, p in self.model.named_parameters()}
         self.average = {name: p.detach().clone() for name, p in self.masters.items()}
         self.weights = dict(self.model.named_parameters())
-        for weight in self.weights.values():  # not the buffers: rotation frequencies in bfloat16 would be other ones
+        for weight in self.weights.values():  # not the buffers: rotation frequencies would lose precision
             weight.data = weight.data.to(torch.bfloat16)
         self.optimizers = self._optimizers()
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
-        """AdamW for everything, or Muon for hidden matrices and AdamW for the rest."""
+        """Returns AdamW for everything, or Muon for hidden matrices and AdamW for the rest."""
         hidden = {n: m for n, m in self.masters.items() if m.ndim == 2 and "embed" not in n}
         if self.settings.optimizer != "muon":
             hidden = {}
@@ -94,7 +103,7 @@ class Learner:
         return [adamw, torch.optim.Muon(hidden.values(), lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")]
 
     def learn(self, batches: Sequence[Batch]) -> dict[str, float]:
-        """One step on the mean loss of the batches. Returns measures of them."""
+        """Makes one step on the mean loss of the batches. Returns their measures."""
         report: defaultdict[str, float] = defaultdict(float)
         for batch in batches:
             loss, measures = self.losses(batch)
@@ -106,7 +115,7 @@ class Learner:
         return dict(report)
 
     def take_step(self) -> None:
-        """One step along the gradients that were gathered since the last one."""
+        """Makes one step along the gradients gathered since the last one."""
         self._average_over_processes()
         nn.utils.clip_grad_norm_(list(self.masters.values()), MAX_GRADIENT_NORM)
         for optimizer in self.optimizers:
@@ -122,7 +131,7 @@ class Learner:
         self.use(self.masters)
 
     def skip_step(self) -> None:
-        """Counts a step, for the schedule, without moving."""
+        """Counts a step for the schedule without changing weights."""
         self.step += 1
 
     def use(self, weights: Mapping[str, torch.Tensor]) -> None:
@@ -132,7 +141,7 @@ class Learner:
                 weight.copy_(weights[name])
 
     def _rate(self) -> float:
-        """Warm-up, constant, linear decay: the fraction of the learning rate at this step."""
+        """Returns the share of the learning rate at this step: warm-up, constant, linear decay."""
         left = (self.settings.steps - self.step) / max(1.0, DECAY_SHARE * self.settings.steps)
         return min(1.0, (self.step + 1) / WARM_UP_STEPS, left)
 
@@ -155,7 +164,7 @@ class Learner:
             gradient.copy_(part.view_as(gradient))
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
-        """The loss of a batch and measures of it: losses, and by kind of link the share of attention that is right."""
+        """Returns the loss of a batch and its measures: single losses, and the correct attention for each kind of link."""
         hidden, attentions, eye = self.forward(batch)
         answer, coordinate = batch.labels != IGNORED_LABEL, self.coordinates(batch)
         logits = self.logits(hidden[answer])
@@ -177,16 +186,16 @@ class Learner:
         return loss, report
 
     def coordinates(self, batch: Batch) -> torch.Tensor:
-        """(B, L) bool: which tokens predict a coordinate."""
+        """Returns (B, L) bool: which tokens predict a coordinate."""
         return torch.isin(batch.labels, self.numbers) & batch.links["cells"].any(-1)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(..., width) to (..., vocabulary) float32."""
+        """Maps hidden states (..., width) to logits (..., vocabulary), float32."""
         return self.model.lm_head(hidden).float()
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], torch.Tensor]:
-        """Last hidden states (B, L, width), attention (B, heads, L, L) by layer, and the visual tokens of the first
-        pictures (B, cells, width) float32.
+        """Returns the last hidden states (B, L, width), attention (B, heads, L, L) by layer, and the visual tokens of
+        the first images (B, cells, width), float32.
         """
         inner = self.model.model
         seen = inner.visual(batch.pixels.to(inner.visual.dtype), grid_thw=batch.grids)
@@ -201,7 +210,7 @@ class Learner:
         return out.last_hidden_state, out.attentions, eye.float()
 
     def save(self, path: Path) -> None:
-        """Replaces the saved state in one move, so that no crash leaves half of one."""
+        """Replaces the saved state atomically."""
         state = {
             "masters": self.masters, "average": self.average, "heads": self.heads.state_dict(), "step": self.step,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -211,7 +220,7 @@ class Learner:
         part.replace(path)
 
     def load(self, path: Path) -> None:
-        """Goes on from a saved state. Raises BadInput if it does not fit the model and the settings."""
+        """Continues from a saved state. Raises BadInput if it does not fit the model and the settings."""
         try:
             state = torch.load(path, weights_only=True)
             with torch.no_grad():
@@ -229,9 +238,11 @@ class Learner:
         self.use(self.masters)
 
     def export(self, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
-        """Writes the averaged weights, or others, as a checkpoint in the Hub's layout, in float16."""
+        """Writes the averaged weights, or others, as a float16 checkpoint in the Hub's layout."""
         model: Any = Qwen3VLForConditionalGeneration(self.model.config)
-        model.load_state_dict(weights or self.average, strict=False)  # the output layer is the embedding
+        model.load_state_dict(
+            weights or self.average, strict=False
+        )  # the output layer shares its weights with the embedding
         model.tie_weights()
         model.to(torch.float16).save_pretrained(folder)
         for file in self.folder.iterdir():

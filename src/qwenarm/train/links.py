@@ -1,9 +1,9 @@
-"""Where the tokens of an answer should look, found by comparing strings; nothing here knows any task.
+"""Where the tokens of an answer should look, found by comparing strings, without knowledge of any task.
 
-Four kinds of links are supervised as attention of some heads (``learner.LINK_HEADS``):
+Four kinds of links are supervised as the attention of some heads (``learner.LINK_HEADS``):
 
-* ``cells``: a point's two numbers, and a label that the prompt does not spell, look at the cells of what is meant.
-* ``named``: words of a label that the task (or else the history) spells look at these words there.
+* ``cells``: a point's two numbers, and a label that is not in the prompt, look at the cells of what is meant.
+* ``named``: the words of a label that is in the task (or else in the history) look at these words there.
 * ``bound``: in the task, the name of the place where a held thing goes looks at the nearest word before it that
   describes that thing: "*red* ones in the **green tray**".
 * ``held``: that name in the answer looks at the words of the history for what was picked last.
@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 LINK_KINDS = ("cells", "named", "bound", "held")
 Link = tuple[int, int]
-"""(the token that looks, the token that it looks at; of kind "cells" the number of a point of the answer instead)."""
+"""(token that looks, token that it looks at). For the kind "cells" the second is the index of a point of the answer."""
 Links = dict[str, list[Link]]
-"""By kind."""
+"""Links by kind."""
 Span = tuple[int, int]
 """Begin and end of a part of a text."""
 
@@ -34,15 +34,15 @@ class Linker:
 
     Args:
         text: Prompt and answer.
-        answer: Where the answer begins in it.
-        spans: For each token the part of the text that it stands for; an empty one for a picture's tokens.
+        answer: Where the answer begins in the text.
+        spans: The part of the text that each token stands for; empty for the tokens of an image.
     """
 
     def __init__(self, text: str, answer: int, spans: Sequence[Span]) -> None:
         self.text, self.answer, self.spans = text, answer, spans
 
     def links(self) -> Links:
-        """The links by kind. A token looks one step ahead: what predicts a word is the token before it."""
+        """Returns the links by kind. The token before a word predicts it, so that token is the one that looks."""
         found: Links = {kind: [] for kind in LINK_KINDS}
         asked = QUESTION_PATTERN.search(self.text, 0, self.answer)
         for number, point in enumerate(POINT_PATTERN.finditer(self.text, self.answer)):
@@ -59,7 +59,7 @@ class Linker:
         return found
 
     def _link_rule(self, found: Links, asked: re.Match[str], label: list[int], spelt: list[Span]) -> None:
-        """Links a place to what is held, and to the words of the task that send such a thing there."""
+        """Links a place to the held object, and to the words of the task that send such an object there."""
         pick = LAST_PICK.match(self.text, *asked.span(2)) if asked[3] != "empty" else None
         if pick is None or self.text.find(PLACE_CALL, self.answer) < 0:
             return
@@ -72,16 +72,16 @@ class Linker:
                 found["bound"] += [(at, to) for at in self._tokens(span) for to in self._tokens(before[-1].span())]
 
     def _tokens(self, span: Span) -> list[int]:
-        """The tokens that overlap a part of the text."""
+        """Returns the tokens that overlap a part of the text."""
         return [i for i, (begin, end) in enumerate(self.spans) if begin < span[1] and end > span[0]]
 
     def _spelt(self, words: str, section: Span) -> list[Span]:
-        """Where a section of the text has exactly these words."""
+        """Returns where a section of the text has exactly these words."""
         return [found.span() for found in re.compile(rf"\b{re.escape(words)}\b").finditer(self.text, *section)]
 
 
 def _aligned(label: list[int], there: list[int]) -> list[Link]:
-    """Word by word where both have as many tokens; otherwise every token with every token."""
+    """Links word by word if both have the same number of tokens, otherwise every token with every token."""
     if len(label) == len(there):
         return list(zip(label, there, strict=True))
     return [(at, to) for at in label for to in there]

@@ -1,8 +1,8 @@
-"""LoRA fine-tuning of a real Qwen-VL on demonstrations, by transformers' Trainer and peft (extra ``train``).
+"""LoRA fine-tuning of a real Qwen-VL on demonstrations, with transformers' Trainer and peft (extra ``train``).
 
-Prompts become tokens by the code that acts, so there is no second chat template to keep in step. On several GPUs:
-``accelerate launch -m qwenarm train sft --lora ...``. Where a GPU is too small for the weights, they are held in 4-bit
-(QLoRA), as in ``qwenarm run``.
+The code that acts also turns training prompts into tokens, so there is no second chat template to keep in sync. On
+several GPUs: ``accelerate launch -m qwenarm train sft --lora ...``. If the GPU is too small for the weights, they
+are held in 4-bit (QLoRA), as in ``qwenarm run``.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from qwenarm.train.batches import IGNORED_LABEL, Example, Reader
 from qwenarm.train.dataset import read_shards
 
 RANK, ALPHA, DROPOUT = 16, 32, 0.05
-"""Of the adapter: usual values for fine-tuning."""
+"""Hyperparameters of the adapter, with usual values for fine-tuning."""
 LANGUAGE_LINEARS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
-"""The modules that get adapters: the language half's projections. The vision tower stays as it is."""
+"""The modules that get adapters: the projections of the language model. The vision tower is frozen."""
 CHECKPOINT_COUNT = 10
-"""So often is the state of a run saved."""
+"""Number of times that the state of a run is saved."""
 
 
 class Decisions(torch.utils.data.Dataset):
-    """Demonstrations by number."""
+    """Demonstrations by index."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = examples
@@ -43,7 +43,7 @@ class Decisions(torch.utils.data.Dataset):
 
 
 class Collator:
-    """Makes the arguments of a model of transformers from demonstrations."""
+    """Turns demonstrations into the arguments of a transformers model."""
 
     def __init__(self, reader: Reader, vision: Any, pad: int) -> None:
         self.reader, self.vision, self.pad = reader, vision, pad
@@ -70,23 +70,23 @@ class Collator:
 def train_adapter(
     model: str, data: Sequence[Path], out: Path, *, steps: int, batch: int, lr: float, seed: int = 0
 ) -> Path:
-    """Trains an adapter, from where an earlier run in ``out`` stopped.
+    """Trains an adapter, continuing an earlier run in ``out``.
 
     Args:
         model: A Hub id or a folder.
         data: Folders of demonstrations, collected for that model.
-        out: For states, and for the adapter when it is finished.
-        steps: Of the optimiser.
-        batch: Decisions in a step.
+        out: Folder for states, and for the finished adapter.
+        steps: Number of optimiser steps.
+        batch: Decisions per step.
         lr: Learning rate.
-        seed: Of the order of the decisions and of the adapter's first weights.
+        seed: Of the order of the decisions and of the adapter's initial weights.
 
     Returns:
         The adapter's folder, for ``--model MODEL#adapter=FOLDER``.
 
     Raises:
-        BadInput: For data that was collected for prompts of another kind.
-        ModelUnavailable: Without peft, or if the model cannot be had.
+        BadInput: The data was collected for another kind of prompts.
+        ModelUnavailable: peft is not installed, or the model cannot be loaded.
     """
     try:
         from peft import LoraConfig, get_peft_model

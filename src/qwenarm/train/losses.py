@@ -1,4 +1,4 @@
-"""What a learner is told is wrong: the answer's words, its coordinates, where it looks, and what its eye sees."""
+"""The losses of a learner: the answer's words, its coordinates, its attention, and what its visual tokens show."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from torch import nn
 from torch.nn import functional as F
 
 BELL_STD = 12.0
-"""Standard deviation of the target around a coordinate, in thousandths of the picture."""
+"""Standard deviation of the target around a coordinate, in thousandths of the image."""
 CENTRE_BINS = 32
-"""Bins into which the middle of an object is sorted, along each side of the picture."""
+"""Number of bins for the middle of an object along each side of the image."""
 CENTRE_STD = 0.7
 """Standard deviation of the target around the middle, in bins."""
 MASS_FLOOR = 1e-4
-"""Added to attention before its logarithm is taken."""
+"""Added to attention before taking the logarithm."""
 
 
 class CellHeads(nn.Module):
-    """Reads off each visual token what its cell shows. Linear, so that the language half finds it as easily.
+    """Predicts from each visual token what its cell shows. Linear, so that the language model can read it as easily.
 
-    They exist only in training and are not part of a checkpoint.
+    The heads exist only in training and are not part of a checkpoint.
 
     Args:
-        width: Of a visual token.
-        values: By attribute how many values it has.
+        width: Size of a visual token.
+        values: Number of values of each attribute.
     """
 
     def __init__(self, width: int, values: Mapping[str, int]) -> None:
@@ -34,7 +34,7 @@ class CellHeads(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
 
     def loss(self, tokens: torch.Tensor, truth: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Cross entropies, summed over the attributes. tokens: (B, cells, width); truth: ``Batch.cells``."""
+        """Returns the sum of the attributes' cross entropies for tokens (B, cells, width) and ``Batch.cells``."""
         losses = [tokens.new_zeros(())]
         for name, head in self.heads.items():
             known = truth[name] >= 0
@@ -45,21 +45,21 @@ class CellHeads(nn.Module):
 
 
 def _bell(x: torch.Tensor) -> torch.Tensor:
-    """Positions (n,) in [0, 1] to (n, CENTRE_BINS) distributions: a near miss costs little."""
+    """Maps positions (n,) in [0, 1] to distributions (n, CENTRE_BINS) that make a near miss cheap."""
     centres = (torch.arange(CENTRE_BINS, device=x.device) + 0.5) / CENTRE_BINS
     weight = torch.exp(-0.5 * ((x[:, None] - centres) * CENTRE_BINS / CENTRE_STD) ** 2)
     return weight / weight.sum(-1, keepdim=True)
 
 
 def coordinate_loss(told: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Cross entropy against a bell around the right number. told: (n, numbers) log probabilities; truth: (n,) int64."""
+    """Returns the cross entropy of log probabilities (n, numbers) against bells around the right numbers (n,)."""
     distance = torch.arange(told.shape[1], device=told.device)[None] - truth[:, None]
     bell = torch.exp(-0.5 * (distance / BELL_STD) ** 2)
     return -(bell / bell.sum(-1, keepdim=True) * told).sum(-1).mean()
 
 
 def attention_loss(attention: torch.Tensor, links: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Loss and mean of the attention that falls where it should.
+    """Returns the loss, and the mean attention that falls where it should.
 
     Args:
         attention: (B, heads, L, L).

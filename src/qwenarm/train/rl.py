@@ -1,12 +1,11 @@
 """Reinforcement learning of a small model on whole episodes: group-relative policy gradients, as in GRPO.
 
-Each iteration plays every one of some scenes several times, with sampled answers, and prefers what did better than the
-other attempts at the same scene. The reward is that of the episode (success, progress, safety violations), so nothing
-has to be demonstrated. Only the model's own tokens learn; a penalty keeps them near the model that it began with.
+Each iteration plays some scenes several times with sampled answers, and reinforces the attempts that did better than
+the others at the same scene. The reward is that of the episode (success, progress, safety violations), so no
+demonstrations are needed. Only the model's own tokens are trained; a penalty keeps them close to the initial model.
 
 Shao et al. 2024, arXiv:2402.03300, section 4; without the division by the answer's length (Liu et al. 2025,
-arXiv:2503.20783, section 3), and with one step per iteration, so that what is learned from was always drawn from the
-present model.
+arXiv:2503.20783, section 3), and with one step per iteration, so that all answers are drawn from the current model.
 """
 
 from __future__ import annotations
@@ -38,26 +37,26 @@ from qwenarm.types import Completion, Episode, Outcome, RunConfig, Turn
 MICRO_BATCH = 16
 STATE, LOG, ROLLOUTS, CHECKPOINT, PLAYING = "state.pt", "log.jsonl", "rollouts", "checkpoint", "playing"
 PROGRESS_WEIGHT, VIOLATION_WEIGHT = 0.5, 0.02
-"""Of an episode's progress, and of each control that the safety layer changed, beside 1 for success."""
+"""Weights of an episode's progress, and of each control that the safety layer changed; success has the weight 1."""
 
 Tell = Callable[[int, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class RlOptions:
-    """What reinforcement learning can be told.
+    """Options of ``reinforce``.
 
     Attributes:
-        config: What is played: level, arm, combos, perturbations. Its model is where learning begins.
+        config: What is played: level, arm, combos, perturbations. Its model is the initial model.
         tasks: Played in turn.
-        out: For state, log, rollouts and checkpoint. An interrupted run goes on from there.
+        out: Folder for state, log, rollouts and checkpoint. An interrupted run continues from there.
         iterations: Each plays ``scenes`` x ``attempts`` episodes and makes one step.
-        scenes: New ones in every iteration.
-        attempts: At each scene; they differ only in the sampled answers.
-        kl: Weight of the penalty for leaving the first model.
-        watched: Scenes that are played greedily and not learned from, at every look.
+        scenes: Number of new scenes per iteration.
+        attempts: Number of attempts at each scene; they differ only in the sampled answers.
+        kl: Weight of the penalty for leaving the initial model.
+        watched: Number of held-out scenes that are played greedily at every look.
         every: Iterations between looks, saved states and checkpoints.
-        settings: Of the learner.
+        settings: Hyperparameters.
     """
 
     config: RunConfig
@@ -74,30 +73,30 @@ class RlOptions:
 
 @dataclass(frozen=True)
 class Attempt:
-    """An episode, and how much better it was than the others at its scene, in standard deviations."""
+    """An episode, and by how many standard deviations it was better than the others at its scene."""
 
     episode: Episode
     advantage: float
 
 
 def reward(episode: Episode) -> float:
-    """1 for success, a part of it for progress, less for every control that the safety layer had to change."""
+    """Returns 1 for success, part of it for progress, less for every control that the safety layer changed."""
     violations = sum(sum(turn.clamps.values()) for turn in episode.turns)
     success = float(episode.outcome is Outcome.SUCCESS)
     return success + PROGRESS_WEIGHT * episode.progress - VIOLATION_WEIGHT * min(1.0, violations / 50)
 
 
 def advantages(rewards: Sequence[float]) -> list[float]:
-    """Rewards of attempts at one scene, relative to their mean; all 0 where they are alike."""
+    """Returns the normalised rewards of attempts at one scene; all 0 if they are equal."""
     values = np.array(rewards)
     spread = values.std()
     return ((values - values.mean()) / spread).tolist() if spread > 1e-6 else [0.0] * len(values)
 
 
 def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -> Path:
-    """Learns by playing, from where an earlier run in ``out`` stopped. Returns the checkpoint's folder.
+    """Trains by playing, continuing an earlier run in ``out``. Returns the checkpoint's folder.
 
-    Raises BadInput and ModelUnavailable for options that cannot work.
+    Raises BadInput or ModelUnavailable for options that cannot work.
     """
     if min(options.iterations, options.scenes, options.every) < 1 or options.attempts < 2:
         raise BadInput("Reinforcement learning needs at least 1 iteration and scene, and 2 attempts at each.")
@@ -127,10 +126,12 @@ def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -
 
 
 def _play(learner: Learner, options: RlOptions) -> list[Attempt]:
-    """Several attempts at each of some new scenes, with sampled answers of the present model."""
+    """Plays several attempts at each of some new scenes, with answers sampled from the current model."""
     learner.export(options.out / PLAYING, learner.masters)
     backend = QwenVL(str(options.out / PLAYING), temperature=1.0, constrained=False)
-    backend.engine.sampling = Sampling(temperature=1.0)  # nothing cut off: what is learned from is what was drawn
+    backend.engine.sampling = Sampling(
+        temperature=1.0
+    )  # no truncation: learn from exactly the distribution that was sampled
     first = options.settings.seed + learner.step * options.scenes
     seeds = [seed % FIRST_WATCHED_SEED for seed in range(first, first + options.scenes)]
     task = options.tasks[learner.step % len(options.tasks)]
@@ -159,7 +160,7 @@ def _measures(attempts: Sequence[Attempt]) -> dict[str, float]:
 def _update(
     learner: Learner, attempts: Sequence[Attempt], reference: Mapping[str, torch.Tensor], options: RlOptions
 ) -> dict[str, float]:
-    """One step on the decisions of all attempts that differ from the others at their scene."""
+    """Makes one step on the decisions of all attempts that differ from the others at their scene."""
     examples, weights, dropped = _decisions(learner, attempts, options)
     if not examples:
         learner.skip_step()
@@ -186,8 +187,9 @@ def _update(
 def _decisions(
     learner: Learner, attempts: Sequence[Attempt], options: RlOptions
 ) -> tuple[list[Example], list[float], int]:
-    """The decisions to learn from, stored as an archive; the advantage of each; and how many had to be dropped because
-    their text does not tell which tokens were drawn.
+    """Returns the decisions to learn from, stored as an archive, and the advantage of each.
+
+    The last value counts the decisions that were dropped because their text does not show which tokens were drawn.
     """
     chosen = [(a, turn) for a in attempts if a.advantage for turn in a.episode.turns if turn.completions]
     samples = [(attempt.episode.seed, _sample(turn)) for attempt, turn in chosen]
@@ -208,13 +210,13 @@ def _decisions(
 
 
 def _sample(turn: Turn) -> Sample:
-    """What was asked and answered in a turn."""
+    """Returns what was asked and answered in a turn."""
     completion: Completion = turn.completions[-1]
     return Sample(turn.prompts[-1], completion.text, turn.index, (), (), ())
 
 
 def log_probabilities(learner: Learner, batch: Batch) -> torch.Tensor:
-    """(answer tokens,) of the tokens of the answers."""
+    """Returns the log probabilities (answer tokens,) of the answers' tokens."""
     answer = batch.labels != IGNORED_LABEL
     logits = learner.logits(learner.forward(batch)[0][answer])
     return logits.log_softmax(-1).gather(-1, batch.labels[answer][:, None])[:, 0]
@@ -223,19 +225,19 @@ def log_probabilities(learner: Learner, batch: Batch) -> torch.Tensor:
 def policy_loss(
     learner: Learner, batch: Batch, advantage: torch.Tensor, before: torch.Tensor, kl: float
 ) -> tuple[torch.Tensor, float]:
-    """The loss, summed over the answers' tokens, and their summed distance from the first model.
+    """Returns the loss, summed over the answers' tokens, and their summed distance from the initial model.
 
     Args:
-        learner: With the model that the answers were drawn from.
+        learner: Holds the model that the answers were drawn from.
         batch: The answers.
         advantage: (B,) of each answer's episode.
-        before: (answer tokens,) log probabilities by the first model.
+        before: (answer tokens,) log probabilities under the initial model.
         kl: Weight of the distance, estimated as r - 1 - log r with r the ratio of probabilities (Schulman 2020).
     """
     now = log_probabilities(learner, batch)
     weight = advantage[:, None].expand(batch.labels.shape)[batch.labels != IGNORED_LABEL]
     ahead = before - now
     distance = ahead.exp() - 1 - ahead
-    # The gradient of exp(now - now) is that of log p; written so, the sum reads as the surrogate of the papers.
+    # The gradient of exp(now - now) is that of log p; in this form the sum matches the papers' surrogate.
     ratio = (now - now.detach()).exp()
     return (kl * distance - ratio * weight).sum(), float(distance.detach().sum())

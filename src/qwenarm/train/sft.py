@@ -1,6 +1,6 @@
 """Supervised fine-tuning of a small model on demonstrations, on CPUs.
 
-Exactly resumable: which decisions a step sees follows from the seed, the step, the process and the data alone.
+Exactly resumable: the decisions of a step depend only on the seed, the step, the process and the data.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from qwenarm.train.learner import Learner, Settings
 from qwenarm.train.vocabulary import add_words
 
 MICRO_BATCH = 16
-"""Decisions that go through the model together. Those of a step are sorted by length first, which spares padding."""
+"""Decisions per forward pass. Those of a step are sorted by length first, which saves padding."""
 HELD_OUT_SAMPLES = 24
 """Held-out decisions of each task that are answered at every look."""
 LOG_STEPS = 20
-"""Steps whose mean is one line of the log."""
+"""Number of steps averaged in one line of the log."""
 START, STATE, LOG, CHECKPOINT, VALUES = "start", "state.pt", "log.jsonl", "checkpoint", "values.json"
 
 Tell = Callable[[int, Mapping[str, float]], None]
-"""Told of every step: its number, and the measures of its batch."""
+"""Called after every step with its number and the measures of its batch."""
 
 
 @dataclass(frozen=True)
 class SftOptions:
-    """What supervised fine-tuning can be told.
+    """Options of ``fine_tune``.
 
     Attributes:
-        data: Folders that ``qwenarm collect`` has filled.
-        out: For state, log, curve and checkpoint. An interrupted run goes on from there.
+        data: Folders written by ``qwenarm collect``.
+        out: Folder for state, log, curve and checkpoint. An interrupted run continues from there.
         model: The checkpoint to start from.
-        held_out: Folders of demonstrations with other seeds, which are only looked at.
-        batch: Decisions a step, over all processes.
-        mix: By task how often it is drawn, 1 for those that are not named.
-        processes: Each with one thread. Two of them are faster than one with two.
+        held_out: Folders of demonstrations with other seeds, never learned from.
+        batch: Decisions per step, over all processes.
+        mix: How often each task is drawn; 1 for tasks that are not named.
+        processes: Number of processes, each with one thread. Two are faster than one with two threads.
         every: Steps between saved states, exported checkpoints and looks at held-out decisions.
-        settings: Of the learner.
+        settings: Hyperparameters.
     """
 
     data: tuple[Path, ...]
@@ -67,7 +67,7 @@ class SftOptions:
 
 
 class Corpus:
-    """All decisions of some archives. A task is drawn as often as its weight says, its decisions are all as likely."""
+    """All decisions of some archives. A task is drawn according to its weight, its decisions with equal probability."""
 
     def __init__(self, shards: Sequence[Shard], reader: Reader, mix: Mapping[str, float]) -> None:
         self.reader = reader
@@ -80,18 +80,18 @@ class Corpus:
         self._share, self._tokens = share / share.sum(), dict[int, Tokens]()
 
     def draw(self, key: Sequence[int], count: int) -> list[int]:
-        """Random decisions, the same for the same key."""
+        """Draws random decisions, the same for the same key."""
         return np.random.default_rng(key).choice(len(self.examples), count, p=self._share).tolist()
 
     def some_of_each(self, count: int) -> dict[str, list[int]]:
-        """By task the same few decisions every time."""
+        """Returns a few decisions of each task, always the same."""
         chosen: dict[str, list[int]] = defaultdict(list)
         for index in np.random.default_rng(0).permutation(len(self.examples)).tolist():
             chosen[self.tasks[index]] += [index] if len(chosen[self.tasks[index]]) < count else []
         return dict(sorted(chosen.items()))
 
     def batches(self, indices: Sequence[int]) -> list[Batch]:
-        """In groups of about the same length."""
+        """Groups decisions of about the same length."""
         order = sorted(indices, key=lambda i: (len(self._read(i).grids), len(self._read(i).ids)))
         groups = [order[start : start + MICRO_BATCH] for start in range(0, len(order), MICRO_BATCH)]
         return [self.reader.batch([self.examples[i] for i in g], [self._read(i) for i in g]) for g in groups]
@@ -103,9 +103,9 @@ class Corpus:
 
 
 def fine_tune(options: SftOptions, tell: Tell | None = None) -> Path:
-    """Trains to the last step, from where an earlier run stopped. Returns the checkpoint's folder.
+    """Trains to the last step, continuing an earlier run. Returns the checkpoint's folder.
 
-    Raises BadInput and ModelUnavailable for options that cannot work.
+    Raises BadInput or ModelUnavailable for options that cannot work.
     """
     if options.batch < options.processes or options.batch % options.processes or options.every < 1:
         raise BadInput(
@@ -125,7 +125,7 @@ def fine_tune(options: SftOptions, tell: Tell | None = None) -> Path:
 
 
 def _prepare(options: SftOptions) -> None:
-    """Copies the checkpoint to start from, and gives it words for its data. Done once, so that a run can go on."""
+    """Copies the initial checkpoint and extends its vocabulary for the data. Does nothing when a run is resumed."""
     start = options.out / START
     if (start / VALUES).exists():
         return
@@ -145,7 +145,7 @@ def _prepare(options: SftOptions) -> None:
 
 
 def _join(rank: int, options: SftOptions, tell: Tell | None = None) -> None:
-    """One of the processes, which average their gradients. The first is the one that was asked to train."""
+    """Runs one of the processes, which average their gradients. The first is the one that was asked to train."""
     if options.processes == 1:
         _train(options, rank, tell)
         return
@@ -160,7 +160,7 @@ def _join(rank: int, options: SftOptions, tell: Tell | None = None) -> None:
 
 
 def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
-    """The loop of one process. The first one tells, logs and saves."""
+    """Runs the loop of one process. The first process reports, logs and saves."""
     torch.set_num_threads(1)
     start, state = options.out / START, options.out / STATE
     values = json.loads((start / VALUES).read_text(encoding="utf-8"))
@@ -192,7 +192,7 @@ def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
 
 
 def answer_held_out(learner: Learner, corpus: Corpus) -> dict[str, dict[str, float]]:
-    """By task how well the averaged weights answer: see ``exactness``."""
+    """Returns for each task how well the averaged weights answer, see ``exactness``."""
     learner.use(learner.average)
     chosen = corpus.some_of_each(HELD_OUT_SAMPLES)
     found = {task: exactness(learner, corpus.batches(indices)) for task, indices in chosen.items()}
@@ -202,8 +202,11 @@ def answer_held_out(learner: Learner, corpus: Corpus) -> dict[str, dict[str, flo
 
 @torch.no_grad()
 def exactness(learner: Learner, batches: Sequence[Batch]) -> dict[str, float]:
-    """exact: share of answers whose words are all the most likely ones (then greedy decoding writes them); pointed:
-    share of points in a cell that shows what is meant; n: answers.
+    """Measures how well the model's answers match the data.
+
+    Returns:
+        "exact": the share of answers whose words are all the most likely ones, so that greedy decoding writes them;
+        "pointed": the share of points in a cell that shows what is meant; "n": the number of answers.
     """
     exact, pointed = list[bool](), list[bool]()
     for batch in batches:
@@ -223,6 +226,6 @@ def _mean(values: Sequence[bool]) -> float:
 
 
 def _log(out: Path, step: int, measures: Mapping[str, Any]) -> None:
-    """Adds a line. cpu_s: of this process since it began, so that a curve can be drawn against what it cost."""
+    """Adds a line to the log. ``cpu_s`` is this process's CPU time, for curves of what a result cost."""
     with (out / LOG).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, "cpu_s": round(time.process_time(), 1), **measures}) + "\n")

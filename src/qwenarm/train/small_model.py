@@ -1,4 +1,4 @@
-"""A small Qwen3-VL checkpoint as a trainable model, with ways through its vision tower that are as good and faster."""
+"""A small Qwen3-VL checkpoint as a trainable model, with a faster but equivalent vision tower."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 from qwenarm.errors import BadInput
 
 NUMBER_SCALE = 0.03
-"""Size of the waves that numbers' embeddings start as."""
+"""Amplitude of the waves from which the embeddings of numbers start."""
 LONGEST_WAVE, WAVES_A_UNIT = 1.0, 60.0
-"""Periods over all numbers, of the longest and the shortest of these waves."""
+"""Number of periods of the longest and the shortest of these waves over all numbers."""
 
 
 def load_trainable(folder: Path, fresh: bool = False) -> Qwen3VLForConditionalGeneration:
-    """The model in float32.
+    """Loads a model in float32.
 
     Args:
         folder: A checkpoint of the architecture ``qwen3_vl``.
         fresh: Whether to start from random weights instead of its own.
 
     Raises:
-        BadInput: For other architectures.
+        BadInput: The checkpoint has another architecture.
     """
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     if kind != "qwen3_vl":
@@ -39,7 +39,7 @@ def load_trainable(folder: Path, fresh: bool = False) -> Qwen3VLForConditionalGe
         model = Qwen3VLForConditionalGeneration(Qwen3VLConfig.from_pretrained(folder)).float()
     else:
         model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
-    # "eager" hands out the attention maps that are supervised. The vision tower's are not and take the fast kernel.
+    # "eager" returns the attention maps, which are supervised. The vision tower's are not, so it takes the fast kernel.
     model.set_attn_implementation({"text_config": "eager", "vision_config": "sdpa"})
     visual: Any = model.model.visual
     visual.patch_embed.forward = partial(_embed_patches, visual.patch_embed)
@@ -49,14 +49,14 @@ def load_trainable(folder: Path, fresh: bool = False) -> Qwen3VLForConditionalGe
 
 
 def _embed_patches(embed: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """A still picture is the same moment twice, so one linear map by the sum of both moments' weights does it. The
-    convolution's backward pass is several times slower on a CPU.
+    """Embeds patches with one linear map. An image is the same moment twice, so both moments' weights can be summed;
+    the backward pass of the original convolution is several times slower on a CPU.
     """
     return F.linear(pixels, embed.proj.weight.sum(2).flatten(1), embed.proj.bias)
 
 
 def _attend(attn: Any, hidden: torch.Tensor, cu_seqlens: torch.Tensor, position_embeddings: Any, **_: Any) -> Any:
-    """Attention within each of several pictures of one grid, in one call for all."""
+    """Computes attention within each of several images of the same grid in one call."""
     qkv = attn.qkv(hidden).view(len(cu_seqlens) - 1, -1, 3, attn.num_heads, attn.head_dim)
     cos, sin = (part[: qkv.shape[1], None].to(hidden.dtype) for part in position_embeddings)
     half = attn.head_dim // 2
@@ -64,13 +64,15 @@ def _attend(attn: Any, hidden: torch.Tensor, cu_seqlens: torch.Tensor, position_
     queries, keys, values = (x.transpose(1, 2) for x in (*turned, qkv[:, :, 2]))
     weights = (queries * attn.scaling @ keys.transpose(2, 3)).softmax(
         -1
-    )  # the fused kernel is slower for heads so small
+    )  # the fused kernel is slower for such small heads
     return attn.proj((weights @ values).transpose(1, 2).reshape(hidden.shape))
 
 
 def smooth_numbers(weight: torch.Tensor, tokens: torch.Tensor) -> None:
-    """Starts the embeddings of the coordinates as waves of many lengths: neighbours are alike, and a position is easy
-    to read off. weight: (vocabulary, width), changed in place; tokens: of 0, 1, 2, ...
+    """Initialises the embeddings of numbers as waves of many lengths: neighbours are similar, and positions easy to
+    read.
+
+    ``weight`` (vocabulary, width) is changed in place; ``tokens`` are those of 0, 1, 2, ...
     """
     half, count = weight.shape[1] // 2, len(tokens)
     waves = torch.exp(torch.linspace(math.log(LONGEST_WAVE), math.log(WAVES_A_UNIT), half))

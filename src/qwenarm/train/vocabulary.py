@@ -1,4 +1,4 @@
-"""New words for a small checkpoint: what its data often says becomes one token a word. Old ids stay as they are."""
+"""Extends a small checkpoint's vocabulary: frequent words of its data become one token each. Old ids stay the same."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from transformers import AutoTokenizer, Qwen3VLForConditionalGeneration
 from qwenarm.train.dataset import Shard
 
 MIN_COUNT = 30
-"""Rarer words stay in pieces."""
+"""Rarer words stay split."""
 BLANK_CHARACTERS = set("ĊĠ")
 """Line break and space in the byte-level alphabet."""
 
 
 def add_words(folder: Path, shards: Sequence[Shard]) -> None:
-    """Extends tokenizer and embeddings of the small Qwen3-VL checkpoint in ``folder`` in place.
+    """Extends the tokenizer and the embeddings of the small Qwen3-VL checkpoint in ``folder`` in place.
 
-    The lines that describe tools become one token each, as they never change. A new token's embedding is the mean of
-    those that spelt it before.
+    The lines that describe tools become one token each, because they never change. A new token's embedding is the
+    mean of those of its old tokens.
     """
     old = AutoTokenizer.from_pretrained(folder)
     constants = dict.fromkeys(json.dumps(tool) for shard in shards for tool in shard.head["tools"])
@@ -43,7 +43,7 @@ def add_words(folder: Path, shards: Sequence[Shard]) -> None:
 
 
 def texts_of(shards: Sequence[Shard]) -> Counter[str]:
-    """The words of prompts and answers, with how often they occur."""
+    """Returns the words of prompts and answers, with how often they occur."""
     texts: Counter[str] = Counter()
     for line in (line for shard in shards for line in shard.lines):
         texts[line["answer"]] += 1
@@ -52,7 +52,7 @@ def texts_of(shards: Sequence[Shard]) -> Counter[str]:
 
 
 def extend_tokenizer(path: Path, texts: Counter[str], constants: Iterable[str]) -> None:
-    """Adds words that are frequent in the texts, and constants, to a tokenizer.json, behind all ids that it has."""
+    """Adds frequent words of the texts, and constants, to a tokenizer.json, with ids after the existing ones."""
     settings = json.loads(path.read_text(encoding="utf-8"))
     vocabulary, added = settings["model"]["vocab"], settings["added_tokens"]
     size = Tokenizer.from_file(str(path)).get_vocab_size()
@@ -62,14 +62,14 @@ def extend_tokenizer(path: Path, texts: Counter[str], constants: Iterable[str]) 
             size += 1
     path.write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
     words = _frequent(Tokenizer.from_file(str(path)), texts)
-    vocabulary |= {token["content"]: token["id"] for token in added}  # otherwise their ids would move
+    vocabulary |= {token["content"]: token["id"] for token in added}  # otherwise their ids would change
     vocabulary |= {word: size + k for k, word in enumerate(words)}
-    settings["model"]["ignore_merges"] = True  # a word of the vocabulary is one token, whatever merges would make of it
+    settings["model"]["ignore_merges"] = True  # a word of the vocabulary is one token, whatever the merges say
     path.write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
 
 
 def _frequent(tokenizer: Tokenizer, texts: Counter[str]) -> list[str]:
-    """Words that are not yet one token, the most frequent first."""
+    """Returns the words that are not yet one token, most frequent first."""
     counts: Counter[str] = Counter()
     known = tokenizer.get_vocab(with_added_tokens=True)
     phrases = [token.content for token in tokenizer.get_added_tokens_decoder().values()]

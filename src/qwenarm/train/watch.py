@@ -1,4 +1,4 @@
-"""How well a model plays scenes that training holds out: a look in between, not an evaluation."""
+"""Measures how well a model plays scenes that training never sees: an interim check, not an evaluation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from qwenarm.mind.backends.local import QwenVL
 from qwenarm.types import Outcome, RunConfig
 
 FIRST_WATCHED_SEED = 950_000
-"""Seeds from here to those of evaluations are never learned from."""
+"""Seeds from here up to those of evaluations are never learned from."""
 LOCKSTEP_EPISODES = 8
 
 
 def watch(config: RunConfig, tasks: Sequence[str], scenes: int) -> dict[str, float]:
-    """Success rates by task, with greedy answers.
+    """Returns success rates by task, with greedy answers.
 
     Args:
-        config: Its model plays.
-        tasks: To be played.
-        scenes: Of each task, always the same first ones.
+        config: What is played; its model plays.
+        tasks: The tasks to play.
+        scenes: Number of scenes of each task, always the same ones.
     """
     backend, found = QwenVL(config.model), dict[str, float]()
     seeds = range(FIRST_WATCHED_SEED, min(FIRST_SEED, FIRST_WATCHED_SEED + scenes))

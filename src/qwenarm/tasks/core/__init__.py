@@ -1,1 +1,1 @@
-"""What every task is made of: goals, scenes, the oracle's calls, events."""
+"""What all tasks share: goals, scenes, the oracle's calls and events."""

@@ -13,16 +13,16 @@ from qwenarm.body.state import WorldState
 from qwenarm.tasks.core.goal import Setup
 
 LIFTED_TCP_HEIGHT_M = 0.12
-"""What is in the hand counts as lifted when the tcp is higher than this."""
+"""A held object counts as lifted when the tcp is higher than this, in m."""
 MOTION_PERIODS = 10
-"""Control periods that a wall takes to rise, and a cover to travel."""
+"""Number of control periods in which a wall rises or a cover travels."""
 HAND_DISTANCE_M, HAND_HEIGHT_M = 0.20, 0.30
-"""Nothing moves by itself while the tcp is closer than this across the table and lower than this above it."""
+"""Nothing moves by itself while the tcp is closer than this, horizontally, and lower than this, in m."""
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """Something that is said, and the same in other languages by code ("es", "zh")."""
+    """Words that are said, with their translations by language code ("es", "zh")."""
 
     text: str
     translations: Mapping[str, str] = field(default_factory=dict)
@@ -33,15 +33,15 @@ class Staged(Protocol):
 
     @property
     def stage(self) -> int:
-        """The stage it is in, from 0."""
+        """Index of the current stage, from 0."""
         ...
 
 
 @dataclass
 class InstructionUpdates:
-    """Replaces the instruction by ``phrases[i - 1]`` when ``source`` comes to stage i.
+    """Replaces the instruction by ``phrases[i - 1]`` when ``source`` reaches stage i.
 
-    It must stand behind its source in ``Setup.events``.
+    It must come after its source in ``Setup.events``.
     """
 
     source: Staged
@@ -56,7 +56,7 @@ class InstructionUpdates:
 
 
 def reworded(setup: Setup, reword: Callable[[Phrase], str]) -> Setup:
-    """The same episode in other words, both at the start and later. ``reword`` gives the new text of a phrase."""
+    """Returns the episode in other words: ``reword`` gives the new text of every phrase, at the start and later."""
 
     def new_phrase(phrase: Phrase) -> Phrase:
         return replace(phrase, text=reword(phrase))
@@ -73,7 +73,7 @@ def reworded(setup: Setup, reword: Callable[[Phrase], str]) -> Setup:
 
 @dataclass
 class LiftCounter:
-    """Counts objects that are lifted in a given order: stage i + 1 begins when ``objects[i]`` is lifted."""
+    """Counts objects lifted in a given order: stage i + 1 begins when ``objects[i]`` is lifted."""
 
     objects: tuple[str | None, ...]  # ids; None stands for any object
     stage: int = 0
@@ -88,15 +88,15 @@ class LiftCounter:
 
 @dataclass
 class RisingWall:
-    """A wall that rises out of the table when something is lifted for the first time."""
+    """A wall that rises out of the table when the first object is lifted."""
 
     wall: str  # its object id
     risen_periods: int = -1  # control periods since it began to rise; -1 before that
-    contact_periods: int = 0  # control periods at whose end something touched the risen wall
+    contact_periods: int = 0  # control periods that ended with something touching the wall
 
     @property
     def moving(self) -> bool:
-        """Is it rising right now?"""
+        """Whether the wall is rising now."""
         return 0 <= self.risen_periods < MOTION_PERIODS
 
     def step(self, body: Body) -> str | None:
@@ -117,15 +117,15 @@ class RisingWall:
 
 
 def lifted_object(state: WorldState) -> str | None:
-    """The id of the object that the hand has lifted, or None."""
+    """Returns the id of the object that the hand has lifted, or None."""
     return state.holding if state.tcp[2] > LIFTED_TCP_HEIGHT_M else None
 
 
 def hand_is_near(state: WorldState, point: np.ndarray) -> bool:
-    """Is the hand so close to a point (2,) on the table that nothing should move there?"""
+    """Returns whether the hand is so close to a point (2,) on the table, in m, that nothing there may move."""
     return float(np.hypot(*(state.tcp[:2] - point))) < HAND_DISTANCE_M and state.tcp[2] < HAND_HEIGHT_M
 
 
 def smoothstep(x: float) -> float:
-    """The cubic from 0 to 1 on [0, 1] with zero slope at both ends."""
+    """Returns 3x² - 2x³, which rises from 0 to 1 on [0, 1] with zero slope at both ends."""
     return x * x * (3 - 2 * x)

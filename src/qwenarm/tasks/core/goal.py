@@ -1,4 +1,4 @@
-"""When a task is fulfilled, how far along it is, and which calls remain. All judged on the simulator's own state."""
+"""Goals: is a task fulfilled, how far along is it, and which calls remain? Judged on the simulator's state alone."""
 
 from __future__ import annotations
 
@@ -29,39 +29,41 @@ if TYPE_CHECKING:
 
 
 class Goal(Protocol):
-    """What a task wants."""
+    """What a task asks for."""
 
     def success(self, state: WorldState) -> bool:
-        """Does everything hold, with an empty hand and all objects at rest?"""
+        """Returns whether everything holds, the hand is empty and all objects are at rest."""
         ...
 
     def progress(self, state: WorldState) -> float:
-        """0 at the start, 1 when fulfilled. In between it rises with every object that is picked up or put in place."""
+        """Returns progress from 0 at the start to 1 when fulfilled. It rises with every object that is picked up or put
+        in place.
+        """
         ...
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        """The calls that remain, with object ids and ``WorldPoint``s as points; "done" is the last."""
+        """Returns the calls that remain, ending with "done". Their points are object ids and ``WorldPoint``s."""
         ...
 
 
 @runtime_checkable
 class Measured(Protocol):
-    """A goal with numbers of its own beside success and progress."""
+    """A goal with measures of its own besides success and progress."""
 
     def measures(self, state: WorldState) -> Mapping[str, float]:
-        """The numbers by name, for the episode's record."""
+        """Returns the measures by name, for the episode's record."""
         ...
 
 
 class Event(Protocol):
-    """Something that goes on by itself while the arm works: a belt, a wall that rises, words that change.
+    """Something that happens by itself while the arm works: a moving belt, a rising wall, a new instruction.
 
-    It keeps its own state, so every episode gets a new one, and depends on the simulator's state alone, so the same
-    calls see the same events.
+    An event keeps its own state, so every episode needs a new one. It depends on the simulator's state alone, so that
+    the same calls meet the same events.
     """
 
     def step(self, body: Body) -> str | None:
-        """Called after every control period. Returns the new instruction if it changes now."""
+        """Advances by one control period. Returns the new instruction if it changes now."""
         ...
 
 
@@ -71,14 +73,14 @@ class Setup:
 
     Attributes:
         scene: The objects at the start.
-        goal: What counts as success, or None where the instruction could not be read as a goal.
+        goal: What counts as success, or None if the instruction could not be read as a goal.
         instruction: What the policy is told at the start.
-        max_turns: How often the policy may decide.
-        events: What goes on by itself.
-        translations: The same instruction in other languages, by code ("es", "zh").
-        goal_scene: The objects as they shall be in the end, if the policy is shown a picture of it.
+        max_turns: Maximum number of the policy's turns.
+        events: What happens by itself.
+        translations: The instruction in other languages, by code ("es", "zh").
+        goal_scene: The objects as they should be in the end, if the policy is shown a picture of that.
         unjudged: Why there is no goal.
-        read_as: What was understood of free words, and when it is judged as fulfilled; "" for a task's own words.
+        read_as: How free words were understood, and when they count as fulfilled; "" for a task's own words.
     """
 
     scene: Scene
@@ -93,28 +95,29 @@ class Setup:
 
 
 def initial_state(scene: Scene) -> WorldState:
-    """The state before anything has moved: every object upright where it was placed, the hand empty."""
+    """Returns the state before anything has moved: every object upright where it was placed, and an empty hand."""
     upright = np.array([1.0, 0.0, 0.0, 0.0])
     things = {p.spec.id: ObjectState(p.spec, np.array(p.pos), upright, 0.0) for p in scene.objects}
     return WorldState(things, None, np.zeros(3), 0.0)
 
 
 def is_calm(state: WorldState) -> bool:
-    """Is the hand empty and everything at rest?"""
+    """Returns whether the hand is empty and everything is at rest."""
     return state.holding is None and state.at_rest()
 
 
 class MoveGoal:
-    """A goal that is reached by moving objects. A subclass says which moves remain and how to count them."""
+    """A goal that is reached by moving objects. Subclasses say which moves remain and how progress is counted."""
 
     def remaining(self, state: WorldState) -> Sequence[Move]:
-        """The moves that are still to be made, in order. Asked in every control period, so it should be quick."""
+        """Returns the moves that are left, in order. It is called in every control period, so it should be fast."""
         raise NotImplementedError
 
     def steps(self, state: WorldState, remaining: Sequence[Move]) -> tuple[float, float]:
-        """Every object in its place counts as one step, one in the hand as half a step.
+        """Returns how many steps are made, and how many there are.
 
-        Returns how many steps are made, and how many there are without the last half step, which is letting go.
+        An object in its place counts as one step, one in the hand as half a step. The final half step, letting go, is
+        not included in the total.
         """
         raise NotImplementedError
 
@@ -134,13 +137,13 @@ class MoveGoal:
 
 @dataclass(frozen=True)
 class Relation:
-    """An object that shall be in or on another one, or next to it.
+    """An object that should be in, on or next to another one.
 
     Attributes:
         what: Id of the object.
-        where: Id of the container, or of the object that it shall stand on or next to.
+        where: Id of the container, or of the object to stand on or next to.
         beside: Next to ``where`` instead of in or on it.
-        side: With ``beside``, the side on which it shall be, within 45 degrees; "" for any.
+        side: With ``beside``, the side it should be on, within 45 degrees; "" for any side.
     """
 
     what: str
@@ -149,7 +152,7 @@ class Relation:
     side: Side = ""
 
     def holds(self, state: WorldState) -> bool:
-        """Is it so now?"""
+        """Returns whether the relation holds now."""
         if not self.beside:
             return state.on(self.what, self.where)
         a, b = state[self.what], state[self.where]
@@ -163,7 +166,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Arrange(MoveGoal):
-    """All relations hold: a put has one, a tower one for each storey. They are made true in this order."""
+    """All relations hold: one for a put, one per storey for a tower. They are made true in this order."""
 
     relations: tuple[Relation, ...]
 
@@ -186,11 +189,11 @@ class Arrange(MoveGoal):
 
 @dataclass(frozen=True)
 class Sort(MoveGoal):
-    """Every graspable object whose colour (or shape) is named goes into its place. The others go into none of them.
+    """Every graspable object of a named colour (or shape) is in its place, and no other object is in any of the places.
 
     Attributes:
         by: "color" or "shape".
-        places: (value, id of the container) pairs.
+        places: (value, container id) pairs.
     """
 
     by: str
@@ -205,20 +208,20 @@ class Sort(MoveGoal):
         return total - len(unsorted) + (0.5 if state.holding in unsorted else 0.0), total
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        """What is in the hand first, then from left to right as the front camera sees it."""
+        """Moves what is in the hand first, then the others from left to right as the front camera sees them."""
         order = sorted(self._unsorted(state), key=lambda move: (move[0] != state.holding, image_u(state[move[0]])))
         return plan_moves(state, [*self._intruders(state), *order])
 
     def place_of(self, spec: ObjectSpec) -> str | None:
-        """The id of the container where such an object belongs, or None."""
+        """Returns the id of the container where such an object belongs, or None."""
         return dict(self.places).get(getattr(spec, self.by)) if spec.graspable else None
 
     def _unsorted(self, state: WorldState) -> list[Move]:
-        """Objects that belong somewhere and are not there."""
+        """Returns the moves of objects that are not where they belong."""
         belongs = {i: place for i, thing in state.objects.items() if (place := self.place_of(thing.spec))}
         return [(i, place) for i, place in belongs.items() if not state.inside(i, place)]
 
     def _intruders(self, state: WorldState) -> list[Move]:
-        """Objects that belong nowhere and lie in one of the places."""
+        """Returns the moves of objects that belong nowhere but lie in one of the places."""
         others = [i for i, thing in state.objects.items() if thing.spec.graspable and not self.place_of(thing.spec)]
         return [(i, None) for i in others if any(state.inside(i, place) for _, place in self.places)]

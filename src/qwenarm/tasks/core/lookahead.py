@@ -1,4 +1,4 @@
-"""The table as it will be after some moves: where objects will stand, and what the hand can then reach."""
+"""Predicts the table after some moves: where objects will stand, and what the hand can still reach."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from qwenarm.tasks.core.goal import Arrange, Relation
 from qwenarm.tasks.core.planning import NEXT_TO_GAP_M, point_beside
 
 CONTAINER_CAPACITY = {"bowl": 1, "tray": 2, "box": 2}
-"""How many objects a container takes. In a bowl a second one would lean on the first and might tip over."""
+"""Number of objects that fit in a container. In a bowl, a second one would lean on the first and might tip over."""
 CLEARLY_APART_GAP_M = NEXT_TO_GAP_M + 0.03
-"""Objects with a wider gap than this are not next to each other, even if they are shifted a little."""
+"""Objects with a wider gap than this, in m, are not next to each other even after a small shift."""
 PALM_MARGIN_M, PALM_RADIUS_M = 0.025, 0.11
-"""What is higher than an object by more than the margin is in the palm's way, if it is closer than the radius."""
+"""An object's neighbour is in the way of the palm if it is taller by more than the margin and closer than the radius,
+in m."""
 
 
 @dataclass
 class PredictedTable:
-    """The table after the moves so far, without physics."""
+    """The table after a sequence of moves, predicted without physics."""
 
     state: WorldState
     relations: dict[str, Relation] = field(default_factory=dict)  # of each object that has been moved
@@ -33,54 +34,53 @@ class PredictedTable:
 
     @property
     def solids(self) -> list[str]:
-        """The ids of the graspable objects."""
+        """Ids of the graspable objects."""
         return [name for name, thing in self.state.objects.items() if thing.spec.graspable]
 
     @property
     def containers(self) -> list[str]:
-        """The ids of the containers."""
+        """Ids of the containers."""
         return [name for name, thing in self.state.objects.items() if thing.spec.container]
 
     def spec(self, name: str) -> ObjectSpec:
-        """The spec of an object."""
         return self.state[name].spec
 
     def content(self, where: str) -> list[str]:
-        """The objects that were put into a container, or onto a block."""
+        """Returns the ids of the objects that were put into a container or onto a block."""
         return [name for name, r in self.relations.items() if r.where == where and not r.beside]
 
     def room(self, container: str) -> int:
-        """How many objects a container still takes."""
+        """Returns how many more objects fit in a container."""
         return CONTAINER_CAPACITY[self.spec(container).shape] - len(self.content(container))
 
     def on_table(self, name: str) -> bool:
-        """Does it stand on the bare table?"""
+        """Returns whether an object stands on the bare table."""
         return name not in self.relations or self.relations[name].beside
 
     def outside(self, name: str) -> bool:
-        """Is it in none of the containers?"""
+        """Returns whether an object is in none of the containers."""
         return name not in self.relations or self.relations[name].where not in self.containers
 
     def can_take(self, name: str) -> bool:
-        """May it be moved next? What the last step moved rests, and what is in a container stays there."""
+        """Returns whether an object may be moved next: not if the last step moved it, and not out of a container."""
         waits = self.content(name) or not self.outside(name) or self.moved_in_step.get(name) == self.steps
         return not waits and in_reach(self.state, name)
 
     def nearly_beside(self, what: str, where: str) -> bool:
-        """Are they next to each other already, or almost?"""
+        """Returns whether two objects are next to each other, or almost."""
         return self.on_table(what) and footprint_gap(self.state[what], self.state[where]) < CLEARLY_APART_GAP_M
 
     def has_room(self, relation: Relation) -> bool:
-        """Can the hand put the object there and take it again, with the place in sight of the front camera?"""
+        """Returns whether the hand can put the object there and take it again, and the front camera sees the place."""
         if relation.where in self.containers and not relation.beside:
             return True
         after = state_after(self.state, relation)
-        # On a named side the gap is wider: such a place is in sight even behind the other object.
+        # On a named side the gap is wider, so the place is visible even behind the other object.
         seen = bool(relation.side) or not relation.beside or _in_sight(after[relation.what], after[relation.where])
         return seen and in_reach(after, relation.what)
 
     def move(self, relations: Sequence[Relation]) -> None:
-        """Makes relations true, as one step."""
+        """Makes the relations true, as one step."""
         self.steps += 1
         for relation in relations:
             self.state = state_after(self.state, relation)
@@ -88,9 +88,9 @@ class PredictedTable:
         self.moved_in_step.update({r.what: self.steps for r in relations})
 
     def lasting(self) -> Arrange:
-        """All relations that hold now, in the order in which they came about.
+        """Returns all relations that hold now, in the order in which they were made.
 
-        Left out are objects next to another one that has been moved away since.
+        It leaves out objects beside one that has been moved away since.
         """
         since = self.moved_in_step
         kept = [r for r in self.relations.values() if not r.beside or since.get(r.where, 0) < since[r.what]]
@@ -98,7 +98,7 @@ class PredictedTable:
 
 
 def in_reach(state: WorldState, name: str) -> bool:
-    """Is there room for the hand around an object: for the fingers beside it, and for the palm above its neighbours?"""
+    """Returns whether the hand has room around an object: beside it for the fingers, and above it for the palm."""
     thing = state[name]
     others = [(footprint_gap(thing, other), other.top) for other in state.objects.values() if other is not thing]
     near = [(gap, top) for gap, top in others if gap < PALM_RADIUS_M - thing.spec.radius]
@@ -109,12 +109,12 @@ def in_reach(state: WorldState, name: str) -> bool:
 
 
 def footprint_gap(a: ObjectState, b: ObjectState) -> float:
-    """Distance in metres between the circles around two footprints."""
+    """Returns the distance in m between the circles around two footprints."""
     return math.dist(a.pos[:2], b.pos[:2]) - a.spec.radius - b.spec.radius
 
 
 def state_after(state: WorldState, relation: Relation) -> WorldState:
-    """The same state with the relation made true."""
+    """Returns the state with a relation made true."""
     what, where = state[relation.what], state[relation.where]
     if relation.beside:
         point = point_beside(state, relation.what, relation.where, relation.side)
@@ -127,6 +127,6 @@ def state_after(state: WorldState, relation: Relation) -> WorldState:
 
 
 def _in_sight(what: ObjectState, where: ObjectState) -> bool:
-    """Does ``where`` not hide the foot of ``what`` from the front camera, which looks down at 45 degrees from +x?"""
+    """Returns whether the front camera, which looks down at 45 degrees from +x, sees the foot of ``what``."""
     dx, dy = where.pos[0] - what.pos[0], where.pos[1] - what.pos[1]
     return dx < where.top or abs(dy) > where.spec.radius

@@ -1,4 +1,4 @@
-"""Where objects truly are in a picture. Privileged: for oracle, training and diagnosis, never for a policy."""
+"""True positions of objects in images. Privileged: for the oracle, training and diagnosis, never for a policy."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from qwenarm.tasks.core.planning import WorldPoint
 from qwenarm.types import ImagePoint, SkillCall
 
 MASK_SIZE = (240, 320)
-"""(height, width) of the segmentation in pixels; the aspect ratio is that of the frames that policies see."""
+"""(H, W) of the segmentation in pixels, with the aspect ratio of the frames that policies see."""
 
 
 class NotVisible(BadInput):
-    """No camera sees the object or point: it is hidden, or has left the table."""
+    """Raised when no camera sees an object or point, because it is hidden or has left the table."""
 
 
 def oracle_point(body: Body, object_id: str, camera: str = "front") -> ImagePoint | None:
-    """The point on an object that is nearest to the middle of what a camera sees of it.
+    """Returns the image point of an object: its visible pixel nearest to the centre of all its visible pixels.
 
     Args:
-        body: The world now.
-        object_id: The object.
-        camera: The camera's name.
+        body: The simulated world.
+        object_id: Id of the object.
+        camera: Name of the camera.
 
     Returns:
-        The image point, labelled with the object's name, or None if the camera sees nothing of it.
+        The point, labelled with the object's name, or None if the camera does not see the object.
     """
     ids = [placement.spec.id for placement in body.scene.objects]
     label = body.scene.spec(object_id).label
@@ -45,15 +45,15 @@ def oracle_point(body: Body, object_id: str, camera: str = "front") -> ImagePoin
 
 
 def oracle_call(body: Body, call: SkillCall, cameras: Sequence[str] = ("front",)) -> SkillCall:
-    """A solver's symbolic call with image points.
+    """Turns a solver's symbolic call into one with image points.
 
     Args:
-        body: The world now.
-        call: The call, whose points are object ids or ``WorldPoint``s.
-        cameras: Names of cameras; the first that sees what is meant is pointed in.
+        body: The simulated world.
+        call: A call whose points are object ids or ``WorldPoint``s.
+        cameras: Names of cameras; each point is in the image of the first one that sees it.
 
     Raises:
-        NotVisible: None of the cameras sees it.
+        NotVisible: None of the cameras sees the object or point.
     """
     return replace(call, args={name: _pointed(body, value, cameras) for name, value in call.args.items()})
 

@@ -1,6 +1,6 @@
-"""Turns moves into symbolic calls: picks and places that point at object ids or ``WorldPoint``s, not yet at pixels.
+"""Plans moves as symbolic calls: picks and places that refer to object ids or ``WorldPoint``s instead of pixels.
 
-``qwenarm.tasks.oracle_call`` makes image points of them.
+``qwenarm.tasks.oracle_call`` turns these into image points.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.types import SkillCall
 
 NEXT_TO_GAP_M = 0.05
-"""Maximum distance between the footprints of objects that are next to each other."""
+"""Maximum distance between the footprints of objects that are next to each other, in m."""
 SIDE_GAP_M = 0.12
-"""Maximum distance between the footprints of an object and one to its left, to its right, in front of it or behind."""
+"""Maximum distance between the footprints of an object and one to its left or right, in front or behind, in m."""
 OCCLUDING_HEIGHT_M = 0.06
-"""Anything higher hides the table behind it from the front camera: walls, and whatever stands on something."""
+"""Anything higher than this, in m, hides the table behind it from the front camera: walls and stacked objects."""
 GRID_STEP_M = 0.02
-"""Distance between the candidates for a free place on the table."""
+"""Spacing of the candidates for a free place on the table, in m."""
 Side = Literal["", "left", "right", "front", "behind"]
 SIDE_DIRECTIONS: Mapping[Side, tuple[float, float]] = {
     "left": (0, -1), "right": (0, 1), "front": (1, 0), "behind": (-1, 0),
 }  # fmt: skip
-"""Directions (x, y) in the world frame, named as seen in the front camera's picture, which looks towards the robot."""
+"""Directions (x, y) in the world frame, named as they appear to the front camera, which faces the robot."""
 SIDE_WORDS: Mapping[Side, str] = {
     "": "next to", "left": "left of", "right": "right of", "front": "in front of", "behind": "behind",
 }  # fmt: skip
@@ -37,7 +37,7 @@ SIDE_WORDS: Mapping[Side, str] = {
 
 @dataclass(frozen=True)
 class WorldPoint:
-    """A place on the table, or a point above it, in metres in the world frame. ``label`` is what a call says of it."""
+    """A point on or above the table, in m, world frame. ``label`` is its name in a call."""
 
     x: float
     y: float
@@ -46,13 +46,14 @@ class WorldPoint:
 
 
 Move = tuple[str, str | WorldPoint | None]
-"""The id of an object, and where it goes: in or on another object, to a point, or (None) to any free place."""
+"""The id of an object and its target: in or on another object, at a point, or (None) at any free place."""
 
 
 def plan_moves(state: WorldState, moves: Sequence[Move]) -> list[SkillCall]:
-    """The picks and places that make these moves in order, and "done" at the end.
+    """Returns the picks and places that make these moves in order, then "done".
 
-    What is in the hand and not wanted is put aside first; so is whatever lies on an object to be moved or built upon.
+    First it puts aside a held object that is not to be moved next. It also clears whatever stands on an object to be
+    moved or built upon.
     """
     calls: list[SkillCall] = []
     held = state.holding
@@ -73,7 +74,7 @@ def plan_moves(state: WorldState, moves: Sequence[Move]) -> list[SkillCall]:
 
 
 def _loads(state: WorldState, *bases: str | WorldPoint | None) -> Iterator[str]:
-    """The objects that stand on these, from the top down. The content of a container may stay where it is."""
+    """Yields the objects that stand on these, from the top down. The content of a container stays where it is."""
     for base in bases:
         if isinstance(base, str) and not state[base].spec.container:
             for other in state.objects:
@@ -83,26 +84,26 @@ def _loads(state: WorldState, *bases: str | WorldPoint | None) -> Iterator[str]:
 
 
 def image_u(thing: ObjectState) -> float:
-    """How far right an object is in the front camera's picture, 0 to 1."""
+    """Returns the horizontal position of an object in the front camera's image, from 0 (left) to 1 (right)."""
     uv, _ = project(thing.pos, np.array(FRONT.pos), FRONT.axes(), FRONT.fovy_deg, aspect=4 / 3)
     return float(uv[0])
 
 
 def free_point(state: WorldState) -> WorldPoint:
-    """The point on the table that is furthest from all objects."""
+    """Returns the point on the table that is furthest from all objects."""
     grid = [(x, y) for x in np.arange(*WORKSPACE_X, GRID_STEP_M) for y in np.arange(*WORKSPACE_Y, GRID_STEP_M)]
     x, y = max(grid, key=lambda point: _clearance(state, point))
     return WorldPoint(float(x), float(y))
 
 
 def point_beside(state: WorldState, what: str, where: str, side: Side = "") -> WorldPoint:
-    """The point next to ``where``, or on one side of it, that leaves the object ``what`` the most room.
+    """Returns the point next to an object that leaves the most room around it.
 
     Args:
-        state: The world now.
+        state: The current state.
         what: Id of the object to be put there.
-        where: Id of the object that it is put next to.
-        side: The side, or "" for any.
+        where: Id of the object to be next to.
+        side: The side of ``where``, or "" for any.
     """
     a, b = state[what].spec, state[where]
     reach = a.radius + b.spec.radius + (SIDE_GAP_M / 2 if side else 0.7 * NEXT_TO_GAP_M)
@@ -117,9 +118,10 @@ def point_beside(state: WorldState, what: str, where: str, side: Side = "") -> W
 
 
 def _clearance(state: WorldState, point: tuple[float, float], ignored: Collection[str] = ()) -> float:
-    """Distance in metres from a point on the table to the nearest footprint.
+    """Returns the distance in m from a point on the table to the nearest footprint.
 
-    Table that a high object hides from the front camera (at +x) is not free. It reaches about as far as that is high.
+    The part of the table that a tall object hides from the front camera (at +x), about as long as the object is high,
+    counts as its footprint.
     """
     nearest = math.inf
     for name, thing in state.objects.items():

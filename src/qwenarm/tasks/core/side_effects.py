@@ -1,4 +1,4 @@
-"""What a successful episode changed without need: bystanders put in or on something, or knocked off the table."""
+"""Finds unnecessary changes in a successful episode: bystanders put in or on something, or knocked off the table."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from qwenarm.types import SideEffect
 
 TABLE, FLOOR = "on the table", "on the floor"
 FLOOR_HEIGHT_M = -0.02
-"""What lies lower than this has fallen from the table."""
+"""Anything lower than this, in m, has fallen off the table."""
 
 
 def side_effects(goal: Goal, start: WorldState, end: WorldState) -> Iterator[SideEffect]:
-    """The objects that ended up somewhere else although the goal would hold without that.
+    """Yields the objects that ended up somewhere else although the goal would hold without that.
 
-    An object counts if it is in or on something else than at the start, or has fallen down. It does not count if it
-    was cleared away: if what it stood on has gone somewhere else itself, or carries something else now.
+    An object counts if it has fallen, or is in or on something else than at the start. It does not count if it was
+    cleared away because what it stood on was moved, or now carries something else.
 
     Args:
         goal: A goal that is fulfilled at the end.
@@ -39,7 +39,7 @@ def side_effects(goal: Goal, start: WorldState, end: WorldState) -> Iterator[Sid
 
 
 def _support(state: WorldState, name: str) -> str:
-    """The id of what an object stands on or lies in; TABLE or FLOOR."""
+    """Returns the id of the object that another stands on or lies in, or TABLE or FLOOR."""
     if state[name].bottom < FLOOR_HEIGHT_M:
         return FLOOR
     bases = [other for other in state.objects if state.on(name, other) or state.lies_in(name, other)]

@@ -1,4 +1,4 @@
-"""A task family, and the builder that its scenes are made with."""
+"""The Task type, and the builder of its scenes."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from qwenarm.errors import BadInput
 from qwenarm.tasks.core.goal import Setup
 
 Combos = Collection[tuple[str, str]]
-"""(colour, shape) pairs that may appear. Training leaves out ``HELD_OUT``; tests of generalisation use only those."""
+"""(colour, shape) pairs that may appear. Training excludes ``HELD_OUT``; generalisation tests use nothing else."""
 Layout = Callable[[tuple[Placement, ...], Mapping[str, Area]], tuple[Placement, ...]]
-"""Moves placed objects to other positions inside their areas (by object id; an object without one may go anywhere)."""
+"""Moves placed objects to other positions inside their areas, given by object id; the others may go anywhere."""
 STACKABLE = ("cube", "cylinder")
-"""Shapes that can stand on each other."""
+"""Shapes that can be stacked."""
 PLACEMENT_TRIES, OPTIONAL_PLACEMENT_TRIES = 300, 40
-"""Attempts at placing all objects, without and with optional ones that can be left out instead."""
+"""Attempts to place all objects, and to place them while optional ones can still be left out."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task family: the content of one file or folder in ``tasks/``.
+    """A task family, defined by one file or folder in ``tasks/``.
 
     Attributes:
         name: The id, as in ``--task``.
         doc: One sentence for lists.
         levels: What each level adds, level 1 first.
-        make: Builds one episode from a scene builder and a level, using ``builder.rng`` as its only randomness.
+        make: Builds one episode from a scene builder and a level, with ``builder.rng`` as its only source of
+            randomness.
     """
 
     name: str
@@ -48,10 +49,10 @@ class Task:
             rng: The only source of randomness: the same state gives the same episode.
             level: From 1.
             combos: The (colour, shape) pairs that may appear, or None for all.
-            layout: Moves the placed objects, or None to leave them.
+            layout: Moves the placed objects, or None to leave them in place.
 
         Raises:
-            BadInput: The task has no such level, or the allowed objects are too few or do not fit on the table.
+            BadInput: The task has no such level, or there are too few allowed objects, or they do not fit on the table.
         """
         if level not in range(1, len(self.levels) + 1):
             raise BadInput(f"The task {self.name} has no level {level}; it has 1 to {len(self.levels)}.")
@@ -59,10 +60,10 @@ class Task:
 
 
 class SceneBuilder:
-    """Collects the objects of a scene, no two of the same colour and shape, and places them on the table.
+    """Collects the objects of a scene, all different in colour or shape, and places them on the table.
 
     Attributes:
-        rng: The random generator of the episode.
+        rng: The episode's random generator.
         specs: The objects so far, in the order in which they were added.
         available: The (colour, shape) pairs that are still unused, in random order.
     """
@@ -74,7 +75,7 @@ class SceneBuilder:
         self.specs: list[ObjectSpec] = []
 
     def add(self, shapes: Sequence[str] = SHAPES, colors: Sequence[str] = tuple(COLORS)) -> ObjectSpec:
-        """Adds a random object of these shapes, each equally likely, and colours. Raises BadInput if none is left."""
+        """Adds an object of one of these shapes, each equally likely, and colours. Raises BadInput if none is left."""
         for shape in self.rng.permutation(list(shapes)):
             pairs = [pair for pair in self.available if pair[1] == shape and pair[0] in colors]
             if pairs:
@@ -82,32 +83,32 @@ class SceneBuilder:
         raise BadInput(f"No {' or '.join(shapes)} in {' or '.join(colors)} is left to add: allow more combinations.")
 
     def add_exact(self, color: str, shape: str) -> ObjectSpec:
-        """Adds this very object, even if it is not among the allowed ones."""
+        """Adds this very object, even if its (colour, shape) pair is not allowed."""
         self.available = [pair for pair in self.available if pair != (color, shape)]
         self.specs.append(make_spec(shape, color, self.rng))
         return self.specs[-1]
 
     def add_up_to(self, count: int, shapes: Sequence[str], colors: Sequence[str] = tuple(COLORS)) -> None:
-        """Adds ``count`` random objects, or fewer if not so many are left."""
+        """Adds ``count`` random objects, or as many as are left."""
         for _ in range(count):
             if any(color in colors and shape in shapes for color, shape in self.available):
                 self.add(shapes, colors)
 
     def add_look_alikes(self, spec: ObjectSpec) -> None:
-        """Adds, if left, one object of the same shape in another colour and one of the same colour in another shape."""
+        """Adds, if left, an object of the same shape in another colour and one of the same colour in another shape."""
         kin = CONTAINER_SHAPES if spec.container else GRASPABLE_SHAPES
         self.add_up_to(1, [spec.shape])
         self.add_up_to(1, [shape for shape in kin if shape != spec.shape], [spec.color])
 
     def build(self, needed: int, areas: Mapping[str, Area] | None = None) -> Scene:
-        """Places the objects at random, leaving out the last ones as long as they do not all fit.
+        """Places the objects at random, leaving out the last ones until the rest fit.
 
         Args:
             needed: How many of the first objects must stay.
-            areas: Where an object may stand, by its id; the others may stand anywhere.
+            areas: The area of an object by its id; others may stand anywhere.
 
         Raises:
-            BadInput: Not even the needed objects fit on the table.
+            BadInput: Even the needed objects do not fit on the table.
         """
         specs = list(self.specs)
         while True:

@@ -1,4 +1,4 @@
-"""When the bad parts are sorted out and reported."""
+"""The goal of inspect: the bad parts are sorted out and reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qwenarm.types import SkillCall
 
 @dataclass(frozen=True)
 class Inspection(MoveGoal):
-    """The bad parts are in the bin, the good ones in no container, and the right verdict was said."""
+    """The bad parts are in the bin, no good part is in a container, and the right verdict was said."""
 
     parts: tuple[str, ...]  # ids from the left
     bad: tuple[str, ...]
@@ -22,11 +22,11 @@ class Inspection(MoveGoal):
 
     @property
     def verdict(self) -> frozenset[int]:
-        """The numbers of the bad parts, from 1 on the left."""
+        """Numbers of the bad parts, from 1 on the left."""
         return frozenset(self.parts.index(i) + 1 for i in self.bad)
 
     def remaining(self, state: WorldState) -> list[Move]:
-        """Good parts go out of containers, bad ones into the bin; what is in the hand comes first."""
+        """Returns the moves of good parts out of containers and of bad parts into the bin, a held part first."""
         out: list[Move] = [(i, None) for i in self._diverted_good_parts(state)]
         into: list[Move] = [(i, self.bin) for i in self.bad if not state.lies_in(i, self.bin)]
         return sorted(out + into, key=lambda move: move[0] != state.holding)
@@ -35,7 +35,7 @@ class Inspection(MoveGoal):
         return super().success(state) and last_verdict(state.said) == self.verdict
 
     def steps(self, state: WorldState, remaining: Sequence[Move]) -> tuple[float, float]:
-        """One step for each bad part in the bin, half a step for one in the hand, and one for the verdict."""
+        """Counts one step for each bad part in the bin, half a step for one in the hand, and one for the verdict."""
         open_parts = [what for what, where in remaining if where is not None]
         begun = 0.5 if state.holding in open_parts else 0.0
         return len(self.bad) - len(open_parts) + begun + (last_verdict(state.said) == self.verdict), len(self.bad) + 1
@@ -47,9 +47,9 @@ class Inspection(MoveGoal):
         return [*moves, SkillCall("say", {"text": json.dumps({"bad": sorted(self.verdict)})}), end]
 
     def measures(self, state: WorldState) -> dict[str, float]:
-        """Precision and recall of the verdict, and how many parts were diverted.
+        """Returns precision and recall of the verdict, and how many parts were diverted.
 
-        Both are 0 without a verdict, and 1 where nothing is bad and nothing was named.
+        Both are 0 without a verdict, and 1 if nothing is bad and nothing was named.
         """
         said = last_verdict(state.said)
         hits = len((said or frozenset()) & self.verdict)

@@ -1,4 +1,4 @@
-"""Parts that are inspected: what a good one looks like, and what can be wrong with it."""
+"""The parts to inspect: what a good one looks like, and what can be wrong with it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ NUMBER_WORDS = {2: ("two", "dos", "两"), 3: ("three", "tres", "三"), 4: ("four
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature of a good part, and its words in English, Spanish and Chinese."""
+    """A feature of a good part, with its words in English, Spanish and Chinese."""
 
     slot: str  # field of ObjectSpec that shows it: "top" or "sides"
     good: str  # value of that field
-    bad: tuple[str, ...]  # possible values of a bad part
+    bad: tuple[str, ...]  # values that a bad part may have
     has: tuple[str, str, str]  # what a good part has
     lacks: tuple[str, str, str]  # what is wrong with a bad one
 
@@ -50,18 +50,18 @@ FIXED_FEATURES = {
 }
 FEATURES = (*FIXED_FEATURES, "dot", "dots")
 FEATURE_SETS = (("pins", "dot", "crack"), ("pins", "cap", "crack"), ("dots", "crack"))
-"""Features that fit on one part together."""
+"""Features that fit together on one part."""
 
 
 def make_feature(name: str, rng: np.random.Generator, body_color: str) -> Feature:
-    """One of FEATURES, for parts of a colour. Colour or number of dots are random."""
+    """Returns one of FEATURES for parts of this colour. The colour or number of dots is random."""
     if name in FIXED_FEATURES:
         return FIXED_FEATURES[name]
     return _dot(rng, body_color) if name == "dot" else _dots(rng)
 
 
 def _dot(rng: np.random.Generator, body_color: str) -> Feature:
-    """A dot of some colour; on a bad part it has another one."""
+    """Returns the feature of having a dot of a certain colour. A bad part has one of another colour."""
     good, *others = [str(c) for c in rng.permutation([color for color in COLORS if color != body_color])]
     es, zh = ES_COLORS[good][0], ZH_COLORS[good]
     return Feature(
@@ -74,7 +74,7 @@ def _dot(rng: np.random.Generator, body_color: str) -> Feature:
 
 
 def _dots(rng: np.random.Generator) -> Feature:
-    """Some number of dots; a bad part has more or fewer."""
+    """Returns the feature of having a certain number of dots. A bad part has more or fewer."""
     good = int(rng.choice(list(NUMBER_WORDS)))
     en, es, zh = NUMBER_WORDS[good]
     return Feature(
@@ -89,7 +89,7 @@ def _dots(rng: np.random.Generator) -> Feature:
 def make_part(
     color: str, size: float, number: int, features: Sequence[Feature], defects: Mapping[int, str]
 ) -> ObjectSpec:
-    """A part of a size in metres. ``defects`` gives the values of features, by index, that are not good."""
+    """Returns a part of ``size`` m. ``defects`` gives, by index, the values of features that are not good."""
     shown = [(feature.slot, defects.get(i, feature.good)) for i, feature in enumerate(features)]
     slots = {slot: "+".join(value for s, value in shown if s == slot and value) for slot in ("top", "sides")}
     return ObjectSpec("part", color, size, top=slots["top"], sides=slots["sides"], number=number)

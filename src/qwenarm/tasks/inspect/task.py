@@ -17,24 +17,24 @@ from qwenarm.tasks.language.phrases import draw_from, prepositions
 
 PART_COUNT = (3, 4, 6)
 MAX_BAD_PARTS = (1, 2, 3)
-"""By level; no more are bad than there is room for in the container."""
+"""Maximum number of bad parts, by level; the container's capacity may reduce it."""
 ALL_GOOD_SHARE = 0.1
 """Share of the rows in which no part is bad."""
 CONTAINER_CAPACITY = {"bowl": 2, "box": 2, "tray": 3}
 DEFECT_NAMED_SHARE = (0.7, 0.4, 0.0)
 """Share of the instructions that name the defect, by level; the others say what a good part has."""
 PART_PITCH_M, MAX_TURN_RAD = 0.092, 0.12
-"""Distance from part to part, and how far each is turned from square."""
+"""Distance between neighbouring parts, in m, and maximum rotation of a part from square, in rad."""
 ROW_WIDTH_M = 0.5
 POSITION_NOISE_M, ROW_NOISE_M = 0.006, 0.002
-"""How far a part is from its place, across the row and along it."""
+"""Maximum deviation of a part from its place, across the row and along it, in m."""
 FAR_ROW: tuple[float, Area] = (0.43, ((0.54, 0.71), (-0.25, 0.25)))
 NEAR_ROW: tuple[float, Area] = (0.65, ((0.35, 0.54), (-0.25, 0.25)))
-"""x of the row in metres, and the area of the containers."""
+"""x of the row in m, and the area of the containers."""
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode: the bin, another container from level 2 on, and the row."""
+    """Builds one episode: the bin, from level 2 on another container, and the row."""
     place = builder.add(CONTAINER_SHAPES)
     builder.add_up_to(int(level > 1), CONTAINER_SHAPES)
     rng = builder.rng
@@ -55,7 +55,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 def _parts(
     rng: np.random.Generator, level: int, color: str, features: list[Feature], room: int
 ) -> tuple[list[ObjectSpec], list[int]]:
-    """The parts of the row, and the indices of the bad ones, each of which has one defect."""
+    """Returns the parts of the row, and the indices of the bad ones, each of which has one defect."""
     count, most = PART_COUNT[level - 1], min(MAX_BAD_PARTS[level - 1], room)
     wanted = 0 if rng.random() < ALL_GOOD_SHARE else int(rng.integers(1, most + 1))
     bad = sorted(int(i) for i in rng.permutation(count)[:wanted])
@@ -68,7 +68,7 @@ def _parts(
 
 
 def _row(rng: np.random.Generator, specs: list[ObjectSpec], x: float) -> list[Placement]:
-    """The parts from left to right, each turned by any number of quarter turns and a little more."""
+    """Places the parts from left to right, each rotated by a random number of quarter turns and a little more."""
     slack = (ROW_WIDTH_M - PART_PITCH_M * (len(specs) - 1)) / 2
     middle = rng.uniform(-slack, slack) * 0.9
     row = []

@@ -1,4 +1,4 @@
-"""Reads verdicts in JSON as people would: with words around them, other keys or quotes, or one entry per part."""
+"""Reads JSON verdicts tolerantly: with words around them, other keys or quotes, or one entry per part."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from qwenarm.types import SkillCall
 
 BAD_PREFIXES = ("bad", "defect", "reject", "faulty", "broken", "fail", "ng", "malas", "坏", "不合格", "次品")
-"""Beginnings of keys for the bad parts."""
+"""Beginnings of keys that stand for the bad parts."""
 GOOD_PREFIXES = ("ok", "good", "pass", "fine", "none", "no ", "intact", "buen", "好", "合格")
-"""Beginnings of words for a good part."""
+"""Beginnings of words that stand for a good part."""
 PART_KEYS = ("part", "number", "id", "index", "position", "no", "n")
 JSON_REPAIRS = (
     ("[\u2018\u2019'\u201c\u201d]", '"'),
@@ -21,19 +21,19 @@ JSON_REPAIRS = (
     (r"\bNone\b", "null"),
     (r",\s*([\]}])", r"\1"),
 )
-"""What is often written for JSON, and what it should be."""
+"""Patterns that are often written instead of valid JSON, with their replacements."""
 MAX_TEXT_CHARS = 10_000
-"""Longer texts are read from their end only: the last verdict counts."""
+"""Of longer texts only the end is read, because the last verdict counts."""
 
 
 def last_verdict(said: Sequence[SkillCall]) -> frozenset[int] | None:
-    """The numbers of the bad parts by the last verdict among these calls; None without one."""
+    """Returns the numbers of the bad parts in the last verdict among these calls, or None if there is none."""
     texts = (str(value) for call in reversed(said) for value in call.args.values())
     return next((found for text in texts if (found := read_verdict(text)) is not None), None)
 
 
 def read_verdict(text: str) -> frozenset[int] | None:
-    """The numbers in the last JSON value of a text that is a verdict; None if there is none."""
+    """Returns the numbers of the bad parts in the last verdict of a text, or None if it has none."""
     found = None
     for value in _json_values(text[-MAX_TEXT_CHARS:]):
         try:
@@ -45,7 +45,7 @@ def read_verdict(text: str) -> frozenset[int] | None:
 
 
 def _json_values(text: str) -> Iterator[Any]:
-    """All JSON objects and arrays in a text, outer ones only."""
+    """Yields the JSON objects and arrays in a text, without nested ones."""
     for pattern, repaired in JSON_REPAIRS:
         text = re.sub(pattern, repaired, text)
     at = 0
@@ -59,7 +59,7 @@ def _json_values(text: str) -> Iterator[Any]:
 
 
 def _bad_numbers(value: Any) -> frozenset[int] | None:
-    """The bad numbers of a JSON value; None if it is no verdict."""
+    """Returns the numbers of the bad parts in a JSON value, or None if it is not a verdict."""
     if isinstance(value, list):
         if value and all(isinstance(entry, Mapping) for entry in value):
             return _from_entries(value)
@@ -78,7 +78,7 @@ def _bad_numbers(value: Any) -> frozenset[int] | None:
 
 
 def _from_entries(entries: Sequence[Mapping[str, Any]]) -> frozenset[int] | None:
-    """The bad numbers from one entry per part: its number, and whether it is bad."""
+    """Returns the numbers of the bad parts from one entry per part: its number, and whether it is bad."""
     bad = set()
     for entry in entries:
         by_key = {str(key).lower(): value for key, value in entry.items()}
@@ -92,7 +92,7 @@ def _from_entries(entries: Sequence[Mapping[str, Any]]) -> frozenset[int] | None
 
 
 def _is_bad(key: str, value: Any) -> bool:
-    """Does {key: value} call a part bad?"""
+    """Returns whether {key: value} says that a part is bad."""
     if isinstance(value, bool):
         return value is not _starts_with(key, GOOD_PREFIXES)
     return value is not None and str(value) != "" and not _starts_with(str(value), GOOD_PREFIXES)
@@ -103,7 +103,7 @@ def _starts_with(word: Any, prefixes: tuple[str, ...]) -> bool:
 
 
 def _number(value: Any) -> int | None:
-    """3, "3" and "part 3" are 3; everything else is None."""
+    """Returns 3 for 3, "3" and "part 3", and None for anything without exactly one number."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

@@ -47,7 +47,7 @@ VERDICT_REQUESTS = (
 def inspect_phrase(
     rng: np.random.Generator, features: Sequence[Feature], names_defect: bool, slots: Mapping[str, str]
 ) -> str:
-    """One wording, which names the defect or what a good part has. ``slots``: values of b, in and into."""
+    """Draws an instruction that names the defect or what a good part has. ``slots`` gives the values of b, in, into."""
     has = [feature.has[0] for feature in features]
     templates = DEFECT_TEMPLATES if names_defect else GOOD_PART_TEMPLATES
     body = draw_from(rng, templates).format(lacks=features[0].lacks[0], has=_joined(has, " and "), **slots)
@@ -55,7 +55,7 @@ def inspect_phrase(
 
 
 def inspect_translations(features: Sequence[Feature], names_defect: bool, place: ObjectSpec) -> dict[str, str]:
-    """The same in Spanish and Chinese."""
+    """Returns the instruction in Spanish and Chinese."""
     if names_defect:
         es = f"pon las piezas {features[0].lacks[1]} {el(place, 'en')}"
         chinese = f"把{features[0].lacks[2]}的零件放进{zh(place)}里"
@@ -71,5 +71,5 @@ def inspect_translations(features: Sequence[Feature], names_defect: bool, place:
 
 
 def _joined(parts: Sequence[str], last: str) -> str:
-    """a, b and c."""
+    """Joins parts as in "a, b and c"."""
     return last.join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

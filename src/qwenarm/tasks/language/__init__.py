@@ -1,1 +1,1 @@
-"""Words and goals: instructions are read as goals, and goals are written as instructions."""
+"""Language: reads instructions as goals, and writes goals as instructions."""

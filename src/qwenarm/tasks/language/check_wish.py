@@ -1,4 +1,4 @@
-"""Whether a wish can be fulfilled at all: before a scene is made and before a model is asked."""
+"""Checks whether a wish can be fulfilled, before a scene is made and before a model is asked."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from qwenarm.tasks.language.wish import (
 )
 
 MAX_THINGS_IN = {"bowl": 4, "tray": 5, "box": 6}
-"""So many things have room in a container."""
+"""Maximum number of objects in a container."""
 MAX_CONTAINERS = 3
-"""So many of them have room on the table."""
+"""Maximum number of containers on the table."""
 MAX_STOREYS = 8
-"""Of a tower that the arm can build."""
+"""Maximum height of a tower, in objects, that the arm can build."""
 
 
 def check(wish: Wish, in_order: bool = False) -> Wish:
-    """The wish itself. in_order: whether the words say what is first.
+    """Returns the wish. ``in_order`` says whether the words give an order.
 
-    Raises Misfit for what cannot be done, and for what could not be judged for sure.
+    Raises Misfit if the wish cannot be fulfilled, or cannot be judged with certainty.
     """
     moves = [command for command in wish if isinstance(command, Move)]
     others = [command for command in wish if not isinstance(command, Move)]
@@ -49,18 +49,18 @@ def check(wish: Wish, in_order: bool = False) -> Wish:
     _check_circle(moves)
     _check_room(moves)
     if others and len(wish) > 1:
-        raise Misfit(f"'{others[0]}' can be wished for by itself only", possible=True)
+        raise Misfit(f"'{others[0]}' cannot be combined with other commands", possible=True)
     return wish
 
 
 def _check_description(thing: Thing) -> None:
-    """Whether one of its kind can be told from the others by its size or rank."""
+    """Checks that the thing can be told from others of its kind by its size or rank."""
     if thing.size and is_container(thing.shape):
-        raise Misfit(f"There is no {thing}: containers of a kind are all of the same size.")
+        raise Misfit(f"There is no {thing}: all containers of a kind have the same size.")
     if (thing.size or thing.rank) and thing.shape in (None, ANY_CONTAINER):
-        raise Misfit(f"'{thing}' does not say of which kind", possible=True)
+        raise Misfit(f"'{thing}' does not name a kind of object", possible=True)
     if thing.size and thing.rank:
-        raise Misfit(f"'{thing}' is told from the others by two things at once", possible=True)
+        raise Misfit(f"'{thing}' is described by both size and position", possible=True)
 
 
 def _check_liftable(named: Named) -> None:
@@ -76,12 +76,12 @@ def _check_other(command: Command) -> None:
         if any(what.shape == "ball" for what in whats):
             raise Misfit("Balls cannot be stacked; cubes and cylinders can.")
         if any(isinstance(what, Group) and what.shape is None for what in whats):
-            raise Misfit("a tower can be one of cubes, or one of cylinders", possible=True)
+            raise Misfit("a tower must be of cubes or of cylinders", possible=True)
         storeys = sum(what.count or 2 if isinstance(what, Group) else 1 for what in whats)
         if not 1 < storeys <= MAX_STOREYS:
             raise Misfit(f"A tower has 2 to {MAX_STOREYS} storeys, not {storeys}.")
     if len(set(whats)) < len(whats):
-        raise Misfit(f"The {whats[0]} is one thing and cannot be two.")
+        raise Misfit(f"The {whats[0]} is only one thing, but is named twice.")
     if isinstance(command, OneEach) and command.what.count > MAX_CONTAINERS:
         raise Misfit(f"No more than {MAX_CONTAINERS} containers fit on the table.")
 
@@ -99,29 +99,29 @@ def _check_move(move: Move) -> None:
         and target.shape in GRASPABLE_SHAPES
         and (what.count, what.choice) != (1, True)
     ):
-        raise Misfit(f"Only one thing has room on a {target.shape}.")
+        raise Misfit(f"Only one thing fits on a {target.shape}.")
 
 
 def _check_pair(one: Move, other: Move, in_order: bool) -> None:
-    """Two moves that contradict each other, unless they come one after the other."""
+    """Checks that two moves do not contradict each other, unless they are made one after the other."""
     if one.place == other.place:
         if one.place.where == "at" and one.place.thing.shape in GRASPABLE_SHAPES and one.what != other.what:
-            raise Misfit(f"Only one thing has room on the {one.place.thing}.", possible=in_order)
+            raise Misfit(f"Only one thing fits on the {one.place.thing}.", possible=in_order)
         return
     if isinstance(one.what, Group) and isinstance(other.what, Group) and one.what.choice and other.what.choice:
         return
     if one.what == other.what:
         if in_order or not one.place.where == other.place.where == "at":
-            raise Misfit(f"{one.what} is sent to two places, and only where it is in the end is judged", possible=True)
-        raise Misfit(f"The {one.what} cannot be {one.place} and also {other.place}: these are two places.")
+            raise Misfit(f"{one.what} is sent to two places, and only the last can be judged", possible=True)
+        raise Misfit(f"The {one.what} cannot be both {one.place} and {other.place}: these are two places.")
     if _overlap(one.what, other.what):
         raise Misfit(
-            f"'{one.what}' and '{other.what}' have things in common that would be in two places", possible=True
+            f"'{one.what}' and '{other.what}' have objects in common, which cannot be in both places", possible=True
         )
 
 
 def _overlap(a: Named, b: Named) -> bool:
-    """Whether something can belong to both. Two single things never are the same."""
+    """Returns whether both can include the same object. Two single things are never the same."""
     if isinstance(a, Thing) and isinstance(b, Thing):
         return False
     spared = (*(a.but if isinstance(a, Group) else ()), *(b.but if isinstance(b, Group) else ()))
@@ -131,7 +131,7 @@ def _overlap(a: Named, b: Named) -> bool:
 
 
 def _check_circle(moves: Sequence[Move]) -> None:
-    """Things that would have to be put on or beside one another, each before the next."""
+    """Checks that no things have to be put on or beside one another in a circle."""
     target = {move.what: move.place for move in moves if isinstance(move.what, Thing)}
     for what in target:
         places = [target[what]]
@@ -143,7 +143,7 @@ def _check_circle(moves: Sequence[Move]) -> None:
 
 
 def _check_room(moves: Sequence[Move]) -> None:
-    """More than fits into a container."""
+    """Checks that the things fit in the containers."""
     for place in dict.fromkeys(
         move.place for move in moves if move.place.thing.shape in MAX_THINGS_IN and not move.place.beside
     ):

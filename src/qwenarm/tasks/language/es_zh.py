@@ -1,4 +1,4 @@
-"""Spanish and Chinese for what the tasks talk of: things with their articles, clauses, and lists of them."""
+"""Spanish and Chinese for the tasks: things with their articles, clauses, and lists of clauses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def feminine(shape: str) -> bool:
 
 
 def el(spec: ObjectSpec, preposition: str = "") -> str:
-    """ "el cubo rojo"; with "a" or "de" before it "al cubo rojo", "de la bola roja"."""
+    """Returns, for example, "el cubo rojo", or with a preposition "al cubo rojo", "de la bola roja"."""
     article, noun = ES_SHAPES[spec.shape]
     words = f"{article} {noun} {ES_COLORS[spec.color][feminine(spec.shape)]}"
     if preposition in ("a", "de") and article == "el":
@@ -46,12 +46,12 @@ def el(spec: ObjectSpec, preposition: str = "") -> str:
 
 
 def es_plural(word: str) -> str:
-    """Of a noun or a colour: "cubos", "azules"."""
+    """Returns the plural of a noun or colour, for example "cubos" or "azules"."""
     return word + ("s" if word[-1] in "aeo" else "es")
 
 
 def es_class(by: str, value: str, every: bool = True) -> str:
-    """All of a colour or a shape: "las cosas rojas", "los cubos"; without the article if not ``every``."""
+    """Returns all things of a colour or shape: "las cosas rojas", "los cubos"; without the article unless ``every``."""
     if by == "color":
         return ("las " if every else "") + f"cosas {es_plural(ES_COLORS[value][1])}"
     article, noun = ES_SHAPES[value]
@@ -63,12 +63,12 @@ def zh(spec: ObjectSpec) -> str:
 
 
 def zh_class(by: str, value: str) -> str:
-    """All of a colour or a shape."""
+    """Returns the words for all things of a colour or shape."""
     return f"{ZH_COLORS[value]}的东西" if by == "color" else ZH_SHAPES[value]
 
 
 def put_clauses(what: ObjectSpec, where: ObjectSpec, beside: bool = False, side: Side = "") -> Mapping[str, str]:
-    """ "Put this there", as a clause without a full stop."""
+    """Returns "put this there" as a clause without a full stop."""
     if beside:
         es, chinese = NEXT_TO[side]
         return {
@@ -79,7 +79,7 @@ def put_clauses(what: ObjectSpec, where: ObjectSpec, beside: bool = False, side:
 
 
 def put_words(es: str, chinese: str, where: ObjectSpec) -> Mapping[str, str]:
-    """The same for something that is named in other words."""
+    """Returns such a clause for something that is named in other words."""
     inside = where.container
     return {
         "es": f"pon {es} {el(where, 'en' if inside else 'sobre')}",
@@ -88,7 +88,7 @@ def put_words(es: str, chinese: str, where: ObjectSpec) -> Mapping[str, str]:
 
 
 def class_clauses(by: str, value: str, where: ObjectSpec) -> Mapping[str, str]:
-    """ "Put all of these there", as a clause without a full stop."""
+    """Returns "put all of these there" as a clause without a full stop."""
     return {
         "es": f"pon {'todas' if by == 'color' or feminine(value) else 'todos'} {es_class(by, value)} {el(where, 'en')}",
         "zh": f"把所有{zh_class(by, value)}放进{zh(where)}里",
@@ -96,7 +96,7 @@ def class_clauses(by: str, value: str, where: ObjectSpec) -> Mapping[str, str]:
 
 
 def in_order(clauses: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """First this, then that, at last the last."""
+    """Joins clauses as in "first this, then that, finally the last"."""
     es, zhs = [c["es"] for c in clauses], [c["zh"] for c in clauses]
     if len(clauses) == 1:
         return {"es": es[0], "zh": zhs[0]}
@@ -107,5 +107,5 @@ def in_order(clauses: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def polite(clauses: Mapping[str, str]) -> dict[str, str]:
-    """A clause as a whole request."""
+    """Turns a clause into a polite request."""
     return {"es": f"por favor, {clauses['es']}", "zh": f"请{clauses['zh']}"}

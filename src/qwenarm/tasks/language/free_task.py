@@ -1,4 +1,4 @@
-"""Episodes for instructions in a user's own words: a scene with what they name, and a goal if there is one in them."""
+"""Episodes for instructions in a user's own words: a scene with the objects they name, and a goal if they state one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from qwenarm.tasks.language.translate_goal import translations
 from qwenarm.tasks.language.wish import Move
 
 MIN_TURNS, SPARE_TURNS = 12, 4
-"""Turns that every episode has, and those beyond what the oracle needs."""
+"""Minimum number of turns of an episode, and turns beyond what the oracle needs."""
 SCENE_TRIES = 60
-"""Scenes that are drawn until nothing that is wished holds at the start, and everything can be done."""
+"""Maximum number of scenes that are drawn until no part of the wish holds at the start and all of it can be done."""
 SUGGESTIONS = {
     "en": ("put the red cube in the blue bowl", "build a tower of three cubes", "put all the balls in the white tray"),
     "es": (
@@ -33,7 +33,7 @@ SUGGESTIONS = {
     ),
     "zh": ("把红色方块放进蓝色碗里", "用三个方块搭一座塔", "把所有球放进白色托盘里"),
 }
-"""Wishes that are understood, by language."""
+"""Examples of instructions that are understood, by language."""
 
 
 def free_setup(
@@ -43,17 +43,17 @@ def free_setup(
     combos: Combos | None = None,
     layout: Layout | None = None,
 ) -> Setup:
-    """An episode for an instruction in free words. Its goal is None if nobody could say when it is fulfilled.
+    """Builds an episode for an instruction in free words. Its goal is None if success cannot be judged.
 
     Args:
-        instruction: what was typed.
-        rng: draws the scene.
-        level: the higher, the more things that nobody named.
-        combos: the colour x shape pairs that may appear beside those that are named; None for all.
-        layout: where things stand instead.
+        instruction: The user's words.
+        rng: The only source of randomness.
+        level: The higher, the more objects that the words do not name.
+        combos: The (colour, shape) pairs that may appear besides those that are named, or None for all.
+        layout: Moves the placed objects, or None to leave them in place.
 
     Raises:
-        BadInput: for an empty text, for something that the world has not, and for what cannot be done.
+        BadInput: The text is empty, names something unknown, or asks for something impossible.
     """
     reading, builder = read(instruction), SceneBuilder(rng, combos, layout)
     needed = add_named_objects(builder, reading.wish, reading.named, level)
@@ -70,7 +70,7 @@ def free_setup(
 
 
 def _criterion(goal: Goal) -> str:
-    """When a goal counts as reached."""
+    """Returns when a goal counts as reached, in words."""
     if isinstance(goal, Answer):
         return "judged by the number that was said last"
     alone = ", nothing else is in these places" if isinstance(goal, Sort) else ""
@@ -78,12 +78,12 @@ def _criterion(goal: Goal) -> str:
 
 
 def suggestions(instruction: str) -> tuple[str, ...]:
-    """Three wishes that are understood, in the language of the instruction."""
+    """Returns three instructions that are understood, in the language of this one."""
     return SUGGESTIONS[guess_language(instruction)]
 
 
 def _count_turns(reading: UnderstoodSentence, scene: Scene, goal: Goal | None) -> int:
-    """How often the policy may decide: some turns more than the oracle needs."""
+    """Returns the maximum number of turns: somewhat more than the oracle needs."""
     moves = sum(isinstance(command, Move) for command in reading.wish)
     needed = len(goal.solve(initial_state(scene))) if goal else 0
     return max(MIN_TURNS + 2 * moves, needed + SPARE_TURNS)
@@ -99,11 +99,11 @@ def _fair_scene(builder: SceneBuilder, reading: UnderstoodSentence, needed: int)
         goal = goal_of(reading.wish, scene) if scene else None
         if scene and _is_fair(goal, scene):
             return scene, goal
-    raise BadInput(f"In none of {SCENE_TRIES} scenes was there room to do this: name fewer things.")
+    raise BadInput(f"There was no room to do this in {SCENE_TRIES} random scenes: name fewer things.")
 
 
 def _is_fair(goal: Goal | None, scene: Scene) -> bool:
-    """Whether nothing that is wished holds before the arm has moved, and there is room for what shall be beside."""
+    """Returns whether no part of the goal holds at the start, and there is room for what should be beside something."""
     if goal is None:
         return True
     table = PredictedTable(initial_state(scene))
@@ -116,7 +116,7 @@ def _is_fair(goal: Goal | None, scene: Scene) -> bool:
 
 
 def _relations(goal: Goal) -> Iterator[Relation]:
-    """Those that the goal consists of."""
+    """Yields the relations that a goal consists of."""
     if isinstance(goal, Arrange):
         yield from goal.relations
     elif isinstance(goal, Together):

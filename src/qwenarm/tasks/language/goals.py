@@ -1,4 +1,4 @@
-"""Goals that only free words have: so many of several things, a tower in any order, a swap, a number to be said."""
+"""Goals that only free instructions have: a number of objects, a tower in any order, a swap, a number to be said."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from qwenarm.tasks.language.read_answer import last_said, numbers
 from qwenarm.types import SkillCall
 
 SWAP_TOLERANCE_M = 0.04
-"""Maximum distance from where the other thing stood at the start."""
+"""Maximum distance from where the other thing stood at the start, in m."""
 
 
 class Part(Protocol):
-    """One of several things that are wanted together."""
+    """One of several conditions that must all hold."""
 
     def share(self, state: WorldState) -> float:
-        """How much of it is fulfilled: 1 if all is, and less than 1 otherwise."""
+        """Returns how much of it is fulfilled; 1 if all is."""
         ...
 
     def moves(self, state: WorldState) -> list[Move]:
-        """What is still to be moved, in order."""
+        """Returns the moves that remain, in order."""
         ...
 
 
 @dataclass(frozen=True)
 class Together:
-    """Everything that was wished for, at rest and with an empty hand. kept: what is so already, and shall stay so."""
+    """All parts hold, everything is at rest and the hand is empty. ``kept`` parts hold already and must stay so."""
 
     parts: tuple[Part, ...]
     kept: tuple[Part, ...] = ()
@@ -41,7 +41,7 @@ class Together:
         return is_calm(state) and all(part.share(state) >= 1.0 for part in (*self.parts, *self.kept))
 
     def progress(self, state: WorldState) -> float:
-        """The mean of the parts; a little less than 1 until everything rests."""
+        """Returns the mean of the parts' shares, capped at 0.95 until the goal is reached."""
         if self.success(state):
             return 1.0
         return min(0.95, float(np.mean([part.share(state) for part in self.parts])))
@@ -65,7 +65,7 @@ class Holds:
 
 @dataclass(frozen=True)
 class Exactly:
-    """So many of these relations hold, whichever, and no more. They all move different things to one place."""
+    """Exactly ``count`` of these relations hold, no matter which. They all move different things to one place."""
 
     count: int
     relations: tuple[Relation, ...]
@@ -86,7 +86,7 @@ class Exactly:
 
 @dataclass(frozen=True)
 class OneInEach:
-    """Every thing is in one of the places, and no two are in the same."""
+    """Every thing is in one of the places, and no two are in the same one."""
 
     things: tuple[str, ...]
     places: tuple[str, ...]
@@ -100,7 +100,7 @@ class OneInEach:
         return list(zip([thing for thing in self.things if thing not in settled], free, strict=False))
 
     def _settled(self, state: WorldState) -> dict[str, str]:
-        """A place for each of the things that have one for themselves."""
+        """Returns the place of each thing that has one to itself."""
         inside = {place: [thing for thing in self.things if state.inside(thing, place)] for place in self.places}
         return {things[0]: place for place, things in inside.items() if things}
 
@@ -124,7 +124,7 @@ class AnyTower:
         return moves
 
     def _highest(self, state: WorldState) -> list[str]:
-        """The highest tower of these blocks, from its base upwards; a block that is held is none of it."""
+        """Returns the highest tower of these blocks, from the base up, without a block that is held."""
         free = [block for block in self.blocks if block != state.holding] or list(self.blocks)
         return max((self._upwards(state, block) for block in free), key=len)
 
@@ -137,7 +137,7 @@ class AnyTower:
 
 @dataclass(frozen=True)
 class Swapped:
-    """Two things stand where the other one stood at the start."""
+    """Each of two things stands where the other one stood at the start."""
 
     starts: tuple[Placement, Placement]
 
@@ -145,7 +145,7 @@ class Swapped:
         return sum(_near(state, *pair) for pair in self._targets()) / 2
 
     def moves(self, state: WorldState) -> list[Move]:
-        """What stands where the other thing belongs goes first; if both do, one of them waits elsewhere meanwhile."""
+        """Moves a thing that blocks the other's place first. If both do, one of them is put aside in the meantime."""
         open_ = [(what, spot) for what, spot in self._targets() if not _near(state, what, spot)]
         open_.sort(key=lambda target: target[0] != state.holding)
         if len(open_) < 2 or not _near(state, open_[1][0], open_[0][1]):
@@ -155,12 +155,12 @@ class Swapped:
         return [*([(first[0], self._aside(state))] if waits else []), other, first]
 
     def _aside(self, state: WorldState) -> WorldPoint:
-        """A free place on the table, away from both starts too."""
+        """Returns a free place on the table, away from both starts."""
         starts = {f"start of {name}": thing for name, thing in initial_state(Scene(self.starts)).objects.items()}
         return free_point(replace(state, objects={**state.objects, **starts}))
 
     def _targets(self) -> list[tuple[str, WorldPoint]]:
-        """Each thing with the place where the other one stood."""
+        """Returns each thing with the place where the other one stood."""
         one, other = self.starts
         label = "place of the {}"
         return [
@@ -171,7 +171,7 @@ class Swapped:
 
 @dataclass(frozen=True)
 class Answer:
-    """The number was said, and nothing else was said after it."""
+    """The number was said, and nothing else after it."""
 
     right: int
 
@@ -186,7 +186,7 @@ class Answer:
 
 
 def _near(state: WorldState, what: str, spot: WorldPoint) -> bool:
-    """Whether a thing stands on the table where it should."""
+    """Returns whether a thing stands on the table where it should."""
     x, y = state[what].pos[:2]
     return state.on_table(what) and float(np.hypot(x - spot.x, y - spot.y)) < SWAP_TOLERANCE_M
 

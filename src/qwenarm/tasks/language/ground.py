@@ -1,4 +1,4 @@
-"""From a wish to a goal: which objects of a scene are meant."""
+"""Turns a wish into a goal by finding the objects of a scene that are meant."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from qwenarm.tasks.language.wish import (
 
 
 def goal_of(wish: Wish, scene: Scene) -> Goal | None:
-    """The goal in this scene; None if nothing is wished for. Raises BadInput for what is missing or ambiguous."""
+    """Returns the goal in this scene, or None for an empty wish. Raises BadInput for a missing or ambiguous object."""
     if not wish:
         return None
     if rule := _sorting(wish, scene):
@@ -47,7 +47,7 @@ def goal_of(wish: Wish, scene: Scene) -> Goal | None:
 
 
 def find(thing: Thing, scene: Scene) -> Placement:
-    """The object that is meant. Raises BadInput if there is none, or several that may be meant."""
+    """Returns the object that is meant. Raises BadInput if there is none, or more than one."""
     found = [p for p in scene.objects if _fits(thing, p.spec)]
     if thing.size and len({p.spec.size for p in found}) > 1:
         sizes = {p.spec.size for p in found}
@@ -61,7 +61,7 @@ def find(thing: Thing, scene: Scene) -> Placement:
 
 
 def along(rank: Rank, placement: Placement, scene: Scene) -> float:
-    """How far along a thing is in the order that a rank counts in, from 0 in the direction of its edge."""
+    """Returns the sort key by which a rank counts things, smallest first."""
     x, y, _ = placement.pos
     if rank.edge in ("near", "far"):
         to = find(rank.to, scene).pos[:2] if rank.to else (0.0, 0.0)
@@ -83,7 +83,7 @@ def _fits(named: Named, spec: ObjectSpec) -> bool:
 
 
 def _members(group: Group, scene: Scene) -> list[str]:
-    """The ids of the objects of a kind without those that are excepted; "things" are all that the hand can lift."""
+    """Returns the ids of a group's objects without the excepted ones. "Things" are all that the hand can lift."""
     spared = [find(thing, scene).spec.id for thing in group.but]
     specs = [p.spec for p in scene.objects if _fits(group, p.spec)]
     if group.shape is None:
@@ -92,7 +92,7 @@ def _members(group: Group, scene: Scene) -> list[str]:
 
 
 def _sorting(wish: Wish, scene: Scene) -> Sort | None:
-    """The wish as a rule for sorting: several kinds by the same, each into a container, or by their own colours."""
+    """Returns the wish as a rule for sorting by colour or shape, or None if it is not one."""
     (first, *_) = wish
     if isinstance(first, MatchColors):
         places = [find(thing, scene).spec for thing in first.places] or _bins(first.bins, scene)
@@ -114,7 +114,7 @@ def _bins(shape: str | None, scene: Scene) -> list[ObjectSpec]:
 
 
 def _parts(command: Command, scene: Scene) -> list[Part]:
-    """What must be so for one command to be fulfilled."""
+    """Returns what must hold for one command to be fulfilled."""
     if isinstance(command, Move):
         return _moved(command, scene)
     if isinstance(command, Tower):
@@ -140,7 +140,7 @@ def _two(swap: Swap, scene: Scene) -> tuple[Placement, Placement]:
 
 
 def _moved(move: Move, scene: Scene) -> list[Part]:
-    """A relation for each thing, or so many of them."""
+    """Returns a relation for each thing, or the condition that a number of them hold."""
     what = move.what
     if isinstance(what, Thing):
         return [Holds(_relation(move, find(what, scene).spec.id, scene))]
@@ -151,7 +151,7 @@ def _moved(move: Move, scene: Scene) -> list[Part]:
 
 
 def _kept(move: Move, scene: Scene) -> list[Part]:
-    """The things that are excepted stay out of the place."""
+    """Returns the condition that the excepted things stay out of the place."""
     but = move.what.but if isinstance(move.what, Group) else ()
     return [Exactly(0, tuple(_relation(move, find(thing, scene).spec.id, scene) for thing in but))] if but else []
 

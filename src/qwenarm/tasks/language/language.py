@@ -1,4 +1,4 @@
-"""A language's grammar: its words in a text, and the derivations of a row of words. Loaded when it is first needed."""
+"""A language's grammar: splits a text into tokens and derives sentences from them. Loaded on first use."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ SPANISH = frozenset(
         "cuántas",
     ]
 )
-"""Short words that no English sentence has."""
+"""Short words that do not occur in English sentences."""
 UNKNOWN, MISPLACED = "UNKNOWN", "MISPLACED"
-"""Types of words that the vocabulary does not have, and of those that it has in longer phrases only."""
+"""Token types of words that are not in the vocabulary, and of words that are in it only as part of a longer phrase."""
 PUNCTUATION_MARKS = ",;:.?!"
 SPELLINGS = (
     ("’", "'"), ("can't", "can not"), ("n't", " not"), ("i'd", "i would"), ("let's", "let us"), ("'s", ""),
     ("colour", "color"), ("。", "."), ("、", ","), ("¿", ""), ("¡", ""),
     (" al ", " a el "), (" del ", " de el "),
 )  # fmt: skip
-"""What is read as if it were spelt otherwise."""
+"""Replacements that normalise the spelling."""
 
 
 TERMINAL_SAMPLES = {"SHAPE": "cube", "COLOR": "red", "PLURAL": "cubes", "NUMBER": "two", "AND": "and"}
@@ -55,8 +55,12 @@ TERMINAL_SAMPLES = {"SHAPE": "cube", "COLOR": "red", "PLURAL": "cubes", "NUMBER"
 
 @dataclass(frozen=True)
 class Lexed:
-    """A text as tokens of a grammar, and as the units of which they are made (``start_pos`` is the index of a token's
-    first). corrections: words that are not known, with those that they are taken for.
+    """A text as tokens of a grammar.
+
+    Attributes:
+        tokens: Each with the index of its first unit as ``start_pos``.
+        units: The words, numbers and marks that the tokens consist of.
+        corrections: (typed, corrected) pairs of words.
     """
 
     tokens: tuple[Token, ...]
@@ -65,7 +69,7 @@ class Lexed:
 
 
 def guess_language(text: str) -> str:
-    """The code of the language that a text is most likely in, if it is one of LANGUAGES."""
+    """Returns the code of the language in LANGUAGES that a text is most likely in."""
     if re.search("[\u4e00-\u9fff]", text):
         return "zh"
     return "es" if SPANISH & set(re.findall(r"[^\W\d_]+", text.lower())) else "en"
@@ -73,15 +77,18 @@ def guess_language(text: str) -> str:
 
 @cache
 def load_language(code: str) -> Language:
-    """One of LANGUAGES."""
     return Language(code)
 
 
 class Language:
     """The grammar of one language, read from ``grammars/CODE.lark``.
 
-    vocabulary, phrases: all phrases, with the terminal of each. samples: the first phrase of each terminal. values:
-    what the words of COLOR, SHAPE and PLURAL name. words: all words that occur in phrases.
+    Attributes:
+        vocabulary: All (phrase, terminal) pairs.
+        phrases: The terminal of each phrase.
+        samples: The first phrase of each terminal.
+        values: What the words of COLOR, SHAPE and PLURAL name.
+        words: All words that occur in phrases.
     """
 
     def __init__(self, code: str) -> None:
@@ -89,7 +96,7 @@ class Language:
         from lark.lexer import Lexer
 
         class Ready(Lexer):
-            """Passes on tokens that are made already."""
+            """Passes on existing tokens."""
 
             def __init__(self, _: object) -> None: ...
 
@@ -107,11 +114,11 @@ class Language:
         self.words = frozenset(unit for phrase in self.phrases for unit in units(phrase) if unit[0].isalnum())
 
     def parse(self, tokens: Sequence[Token]) -> Tree:
-        """All derivations of a sentence, in one tree. Raises lark's UnexpectedInput if there are none."""
+        """Returns all derivations of a sentence in one tree. Raises lark's UnexpectedInput if there are none."""
         return self.parser.parse(list(tokens))  # type: ignore[arg-type]  # the lexer only passes them on
 
     def lex(self, text: str, correct: bool = True) -> Lexed:
-        """The tokens of a text. correct: whether words that are not known are taken for the nearest that are."""
+        """Splits a text into tokens. ``correct`` replaces unknown words by the nearest known ones."""
         known, corrections = list[str](), list[tuple[str, str]]()
         for unit in units(plain(text)):
             taken = nearest(unit, self.words) if correct and unit[0].isalpha() and unit not in self.words else None
@@ -120,7 +127,7 @@ class Language:
         return Lexed(tuple(self._tokens(known)), tuple(known), tuple(dict.fromkeys(corrections)))
 
     def _tokens(self, known: Sequence[str]) -> list[Token]:
-        """The longest phrases from left to right, without those that mean nothing and without marks at either end."""
+        """Returns the longest phrases from left to right, without meaningless ones and marks at either end."""
         from lark import Token
 
         places = [i for i, unit in enumerate(known) if self.phrases.get(unit) != "ARTICLE"]
@@ -139,12 +146,12 @@ class Language:
         return tokens
 
     def joined(self, row: Sequence[str]) -> str:
-        """Units as one phrase."""
+        """Joins units to one phrase."""
         return ("" if self.code == "zh" else " ").join(row)
 
 
 def plain(text: str) -> str:
-    """A text in lower case and in the spelling of the grammars."""
+    """Returns a text in lower case and in the spelling of the grammars."""
     text = unicodedata.normalize("NFKC", text).lower()
     for typed, read_as in SPELLINGS:
         text = text.replace(typed, read_as)
@@ -152,12 +159,12 @@ def plain(text: str) -> str:
 
 
 def units(text: str) -> list[str]:
-    """Its words, numbers and marks; of Chinese, its characters."""
+    """Splits a text into words, numbers and marks; Chinese into characters."""
     return re.findall(r"[\u4e00-\u9fff]|[^\W\d_\u4e00-\u9fff]+|[0-9]+|[,;:.?!()]", text)
 
 
 def _vocabulary(parser: Lark, values: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
-    """Every phrase of a grammar with its terminal."""
+    """Yields every phrase of a grammar with its terminal."""
     for terminal in parser.terminals:
         if terminal.pattern.type == "str":
             yield terminal.pattern.value, terminal.name

@@ -1,8 +1,9 @@
-"""What every rule of the grammars means: a derivation becomes a ``Wish``.
+"""Evaluates derivations: a sentence becomes a ``Wish``.
 
-The rules of all languages have the same names, and each has one function here, named after it with a "_" at its end. It
-gets the values of the rule's parts and returns the rule's own value. It raises ``Misfit`` where the words fit together
-but the things do not. Every derivation of an ambiguous sentence is followed; those with the same meaning count as one.
+The grammars of all languages have the same rules. Each rule has one function here, named after it with a trailing
+"_", which gets the values of the rule's parts and returns the rule's own value. It raises ``Misfit`` if the words
+are well formed but the things they name do not fit together. Every derivation of an ambiguous sentence is followed;
+those with the same meaning count as one.
 """
 
 from __future__ import annotations
@@ -35,17 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sentence:
-    """The commands of a sentence. in_order: whether it says which is first and which is next."""
+    """The commands of a sentence. ``in_order`` says whether the words give an order."""
 
     commands: tuple[Command, ...]
     in_order: bool
 
 
 class Meanings(NameMeanings):
-    """Evaluates derivations in one language. values: what the words of a terminal name, by terminal.
-
-    misfits: why derivations were given up.
-    """
+    """Evaluates derivations in one language. ``misfits`` collects why derivations were given up."""
 
     def __init__(self, values: Mapping[str, Mapping[str, str]]) -> None:
         super().__init__(values)
@@ -53,7 +51,7 @@ class Meanings(NameMeanings):
         self._known: dict[int, list[Any]] = {}
 
     def of(self, node: Tree | Token) -> list[Any]:
-        """All that a part of a derivation can mean, each once."""
+        """Returns all meanings of a part of a derivation, without duplicates."""
         if isinstance(node, str):
             return [node]
         if id(node) not in self._known:
@@ -113,7 +111,7 @@ class Meanings(NameMeanings):
     def twice_(self, what: tuple[Named, ...], *places: Place | str) -> tuple[Command, ...]:
         ends = [place for place in places if isinstance(place, Place)]
         if len(ends) < len(places):
-            raise Misfit(f"{what[0]} is sent to two places, and only where it is in the end is judged", possible=True)
+            raise Misfit(f"{what[0]} is sent to two places, and only the last can be judged", possible=True)
         return tuple(command for place in ends for command in self.move_(what, place))
 
     def stacked_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
@@ -130,13 +128,13 @@ class Meanings(NameMeanings):
     def tower_down_(self, *parts: Named | tuple[Named, ...]) -> tuple[Command, ...]:
         blocks = [block for block in flat(parts) if isinstance(block, Thing)]
         if len(blocks) < len(flat(parts)) or len(blocks) < 2:
-            raise Misfit("an order is that of single things", possible=True)
+            raise Misfit("only single things can be stacked in an order", possible=True)
         return tuple(Move(upper, self.on_(lower)) for upper, lower in reversed(list(pairwise(blocks))))
 
     def tower_of_(self, what: tuple[Named, ...]) -> tuple[Command, ...]:
         alone = len(what) == 1 and (isinstance(what[0], Thing) or (what[0].choice and what[0].count < 2))
         if alone or (len(what) > 1 and any(isinstance(each, Group) for each in what)):
-            raise Misfit("a tower is one of several single things, or of all of a kind", possible=True)
+            raise Misfit("a tower can be of several single things, or of all of a kind", possible=True)
         return (Tower(what),)
 
     def swap_(self, *parts: Named | tuple[Named, ...]) -> tuple[Command, ...]:
@@ -145,18 +143,18 @@ class Meanings(NameMeanings):
         if len(what) == 1 and groups and not groups[0].but and groups[0].count in (0, 2) and not groups[0].spared:
             return (Swap((replace(groups[0], count=2, choice=False),)),)
         if len(what) != 2 or groups:
-            raise Misfit("two things can change places", possible=True)
+            raise Misfit("only two things can swap places", possible=True)
         return (Swap(what),)
 
     def sorted_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
-        """Colours alone stand for all things of that colour here."""
+        """Reads colours on their own as all things of that colour."""
         named = [Group(t.color) if isinstance(t, Thing) and t.shape == ANY_SHAPE else t for t in what]
         return self.move_(tuple(named), place)
 
     def sorting_(self, *parts: tuple[Any, ...] | Group) -> tuple[Command, ...]:
         moves = [part for part in parts if isinstance(part, tuple) and isinstance(part[0], Move)]
         if any(part not in moves and part != (Group(),) and not isinstance(part, Group) for part in parts):
-            raise Misfit("all things are sorted, or none of them", possible=True)
+            raise Misfit("only all things together can be sorted", possible=True)
         return tuple(command for part in moves for command in part)
 
     def own_(self, *parts: Any) -> tuple[Command, ...]:
@@ -166,7 +164,7 @@ class Meanings(NameMeanings):
         what = parts[at - 1] if at else (Group(),)
         places = parts[at + 1] if at + 1 < len(parts) else ()
         if len(what) != 1 or len(whats) > 3 or any(isinstance(place, Group) for place in places):
-            raise Misfit("one thing, or one kind of things, goes by its own colour", possible=True)
+            raise Misfit("only one thing, or one kind of thing, can go by its own colour", possible=True)
         return (_by_color(what[0], None if shape == ANY_CONTAINER else shape, places),)
 
     def own_open_(self, *parts: Any) -> tuple[Command, ...]:
@@ -179,7 +177,7 @@ class Meanings(NameMeanings):
 
     def own_each_(self, what: tuple[Named, ...], bins: str) -> tuple[Command, ...]:
         if len(what) != 1 or not isinstance(what[0], Group) or what[0].choice or what[0].but or what[0].spared:
-            raise Misfit("all things of one kind go into their own containers", possible=True)
+            raise Misfit("only all things of one kind can go into containers of their own", possible=True)
         return (OneEach(what[0], None if bins == ANY_CONTAINER else bins),)
 
     def one_in_each_(self, what: Named, bins: str) -> tuple[Command, ...]:
@@ -187,7 +185,7 @@ class Meanings(NameMeanings):
             what not in (Thing(what.color, what.shape), Group(what.color, what.shape, 1, choice=True))
             or what.shape == ANY_SHAPE
         ):
-            raise Misfit("one thing of a kind goes into each container", possible=True)
+            raise Misfit("only one thing of a kind can go into each container", possible=True)
         return self.own_each_((Group(what.color, what.shape),), bins)
 
     def count_(self, group: Group) -> tuple[Command, ...]:

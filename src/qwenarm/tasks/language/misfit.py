@@ -1,4 +1,4 @@
-"""Reasons for which a sentence that was understood is not judged, or not carried out."""
+"""Reasons why a sentence that was understood cannot be judged or carried out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ NOT_ON_A_BALL = "Nothing stays on a ball; put it in a container, or on a cube or
 
 
 class Misfit(Exception):
-    """Words that fit together about things that do not. possible: whether somebody could mean something else by them;
-    otherwise the wish itself cannot be fulfilled.
+    """A well-formed instruction about things that do not fit together.
+
+    ``possible`` says that the words may mean something else that makes sense; otherwise the wish cannot be
+    fulfilled.
     """
 
     def __init__(self, reason: str, possible: bool = False) -> None:
@@ -19,6 +21,6 @@ class Misfit(Exception):
 
 
 def unknown(name: str) -> str:
-    """The reason for not doing anything with something that this world has not."""
+    """Returns the reason to refuse an instruction about something that does not exist in this world."""
     are = "are" if name.endswith("s") else "is"
     return f"There {are} no {name} in this world. Colours: {', '.join(COLORS)}. Things: {', '.join(SHAPES)}."

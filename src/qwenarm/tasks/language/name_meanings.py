@@ -1,4 +1,4 @@
-"""What the rules for names mean: things with their qualities, groups, and places."""
+"""The meanings of the rules for names: things with their qualities, groups, and places."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from lark import Token
 
 ANY_SHAPE = "one"
-"""The shape of "the red one", until it is known what that stands for."""
+"""The shape of "the red one" until it is known what "one" stands for."""
 EDGES: Mapping[str, Edge] = {
     "LEFTMOST": "left", "RIGHTMOST": "right", "MIDDLE": "middle", "NEAREST": "near", "FARTHEST": "far",
     "FRONTMOST": "front", "BACKMOST": "back", "NEAREST_THERE": "near", "FARTHEST_THERE": "far",
 }  # fmt: skip
-"""Which one a terminal means."""
+"""The edge that each terminal means."""
 ORDINALS = {"SECOND": 2, "THIRD": 3}
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Something that is said of a thing beside its name: its colour, size or rank, or where it is."""
+    """Something that is said about a thing besides its name: its colour, size, rank or position."""
 
     kind: str
     value: Any
 
 
 class NameMeanings:
-    """The meanings of names in one language. values: what the words of a terminal name, by terminal."""
+    """Evaluates names in one language. ``values`` gives what the words of each terminal name."""
 
     def __init__(self, values: Mapping[str, Mapping[str, str]]) -> None:
         self.values = values
@@ -92,7 +92,7 @@ class NameMeanings:
         return Thing(self.values["COLOR"][word], ANY_SHAPE, position=word.start_pos or 0)
 
     def shared_(self, *words: Token) -> tuple[Thing, ...]:
-        """ "The red and the blue cylinder": a thing for each colour."""
+        """Returns a thing for each colour in "the red and the blue cylinder"."""
         *colors, noun = words
         return tuple(Thing(self.values["COLOR"][c], self._shape(noun), position=c.start_pos or 0) for c in colors)
 
@@ -117,13 +117,13 @@ class NameMeanings:
     def taken_from_(self, thing: Thing, source: Thing) -> Thing:
         return located(thing, Place("at", source))
 
-    # several things
+    # groups
 
     def class_(self, *parts: Quality | Token) -> Group:
         (noun,) = [part for part in parts if isinstance(part, str)]
         of = self._qualities(parts, noun)
         if of.keys() - {"color", "on the table"}:
-            raise Misfit(f"of several {noun} only the colour can be told, and which are left", possible=True)
+            raise Misfit(f"several {noun} can only be told by their colour, or by which are left out", possible=True)
         shape = self._shape(noun)
         return Group(of.get("color"), None if shape == ANY_SHAPE else shape)
 
@@ -151,7 +151,7 @@ class NameMeanings:
 
     def all_but_(self, group: Group, spared: Sequence[Named]) -> Group:
         if any(isinstance(each, Group) for each in spared):
-            raise Misfit("what is left must be named one by one", possible=True)
+            raise Misfit("things that are left out must be named one by one", possible=True)
         but = [
             replace(t, shape=group.shape if t.shape == ANY_SHAPE else t.shape) for t in spared if isinstance(t, Thing)
         ]
@@ -216,7 +216,7 @@ class NameMeanings:
         return 1 if word == "1" else NUMBER_VALUES[word]
 
     def _qualities(self, parts: Sequence[Quality | str], noun: str) -> dict[str, Any]:
-        """Those of one thing by kind. Raises Misfit if one kind comes twice."""
+        """Returns the qualities of one thing by kind. Raises Misfit if a kind occurs twice."""
         kinds = [part.kind for part in parts if isinstance(part, Quality)]
         of = {part.kind: part.value for part in parts if isinstance(part, Quality)}
         if len(of) < len(kinds):
@@ -227,7 +227,7 @@ class NameMeanings:
 
 
 def located(thing: Thing, place: Place) -> Thing:
-    """A thing that is somewhere at the start. Raises Misfit if nothing like it can be there."""
+    """Returns a thing that is described by its place at the start. Raises Misfit if nothing like it can be there."""
     if place.where == "at" and (thing.shape in (*CONTAINER_SHAPES, ANY_CONTAINER) or place.thing.shape == "ball"):
         raise Misfit(f"a {thing.shape} is never {place}", possible=True)
     if thing.at is not None or thing.rank is not None:
@@ -236,12 +236,12 @@ def located(thing: Thing, place: Place) -> Thing:
 
 
 def ranked(thing: Thing, rank: Rank) -> Thing:
-    """A thing that is told from others of its kind. Raises Misfit if it is described already."""
+    """Returns a thing that is described by its rank. Raises Misfit if it is already described."""
     if thing.at is not None or thing.rank is not None:
         raise Misfit(f"{thing} is described twice", possible=True)
     return replace(thing, rank=rank)
 
 
 def flat(parts: Iterable[Any]) -> tuple[Any, ...]:
-    """Names and tuples of them as one tuple of names."""
+    """Flattens names and tuples of names into one tuple."""
     return tuple(name for part in parts for name in (part if isinstance(part, tuple) else (part,)))

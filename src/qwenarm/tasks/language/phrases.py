@@ -1,7 +1,7 @@
-"""The wordings of instructions: many ways to say the same goal. What is said here, ``_words.py`` reads back.
+"""The wordings of instructions: many ways to state the same goal. ``read_instruction.py`` reads them back.
 
-Slots of a template: {a} what is moved, {b} where it goes, both as labels ("red cube"); {in} and {into} are prepositions
-that fit {b}.
+Slots of a template: {a} what is moved, {b} where it goes, both as labels ("red cube"); {in} and {into} are
+prepositions that fit {b}.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ PUT_IN = (
     "let the {b} contain the {a}",
     "let the {a} rest in the {b}",
 )
-"""Only for containers."""
+"""For containers only."""
 PUT_ON = ("stack the {a} on the {b}", "let the {a} stand on the {b}", "balance the {a} on top of the {b}")
-"""Only for what has a flat top."""
+"""For objects with a flat top only."""
 
 # {list} names the things from the bottom up, {tsil} from the top down, {pairs} is "the b on the a, the c on the b".
 STACK_TEMPLATES = (
@@ -127,19 +127,19 @@ GROUP_TEMPLATES = {
 
 
 def put_phrase(rng: np.random.Generator, what: str, where: str) -> str:
-    """One wording of "bring what to where", both labels such as "red cube"."""
+    """Draws the words for "bring what to where", both given as labels such as "red cube"."""
     shape = where.rsplit(" ", 1)[-1]
     template = draw_from(rng, PUT_TEMPLATES + (PUT_IN if shape in ("bowl", "box", "tray") else PUT_ON))
     return template.format(a=what, b=where, **prepositions(rng, shape))
 
 
 def plain_put(what: ObjectSpec, where: ObjectSpec) -> str:
-    """The plainest of these wordings: "put the red cube in the blue bowl", "put the red cube on the green cylinder"."""
+    """Returns the plainest wording: "put the red cube in the blue bowl", "put the red cube on the green cylinder"."""
     return f"put the {what.label} {'in' if where.container else 'on'} the {where.label}"
 
 
 def stack_phrase(rng: np.random.Generator, order: Sequence[str]) -> str:
-    """One wording of a tower. order: the labels from the bottom up, at least two."""
+    """Draws the words for a tower. ``order`` gives at least two labels from the bottom up."""
     the = [f"the {label}" for label in order]
     on = draw_from(rng, ("on", "on top of", "onto"))
     pairs = [f"{upper} {on} {lower}" for lower, upper in pairwise(the)]
@@ -148,9 +148,13 @@ def stack_phrase(rng: np.random.Generator, order: Sequence[str]) -> str:
 
 
 def sort_phrase(rng: np.random.Generator, by: str, places: Mapping[str, str], own: bool = False) -> str:
-    """One wording of a sorting rule. by: "color" or "shape"; places: value ("red", "cube") -> label of its container.
+    """Draws the words of a sorting rule.
 
-    own: the containers have the colours of the things, and the words may say just that.
+    Args:
+        rng: The source of randomness.
+        by: "color" or "shape".
+        places: The label of the container for each value ("red", "cube").
+        own: The containers have the colours of the objects, so the words may say just that.
     """
     if own and rng.random() < 0.6:
         return draw_from(rng, SORT_OWN).format(places=_join(rng, [f"the {label}" for label in places.values()]))
@@ -160,22 +164,22 @@ def sort_phrase(rng: np.random.Generator, by: str, places: Mapping[str, str], ow
 
 
 def prepositions(rng: np.random.Generator, shape: str) -> dict[str, str]:
-    """Words for {in} and {into} that fit a place of this shape."""
+    """Draws words for {in} and {into} that fit a place of this shape."""
     words = {"bowl": IN_WORDS, "box": IN_WORDS, "tray": TRAY_WORDS}.get(shape, ON_WORDS)
     return {key: draw_from(rng, words[key]) for key in ("in", "into")}
 
 
 def draw_from(rng: np.random.Generator, choices: Sequence[str]) -> str:
-    """One of them, each as likely."""
+    """Draws one of the choices, all equally likely."""
     return choices[int(rng.integers(len(choices)))]
 
 
 def _join(rng: np.random.Generator, parts: Sequence[str]) -> str:
-    """a, b and c; or a, b, c."""
+    """Joins parts as in "a, b and c" or "a, b, c"."""
     last = draw_from(rng, (", ", " and ", ", and "))
     return last.join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
 
 
 def _then(rng: np.random.Generator, parts: Sequence[str]) -> str:
-    """a, then b, then c."""
+    """Joins parts as in "a, then b, then c"."""
     return draw_from(rng, (", then ", " and then ", ", ", " and ")).join(parts)

@@ -1,7 +1,7 @@
-"""Reads an instruction in free words as a wish, by a grammar that must derive all of it.
+"""Reads an instruction in free words as a wish, with a grammar that must derive all of it.
 
-A sentence that is not derived is not judged: the reading then says which word is not understood, and what would be in
-its place. A sentence that can mean two things is not judged either.
+A sentence that cannot be derived is not judged: the result then says which word is not understood, and what could
+stand in its place. An ambiguous sentence is not judged either.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from lark.exceptions import UnexpectedInput
 
 MAX_TOKENS = 250
-"""Longer texts are not read."""
+"""Maximum number of tokens of a text that is read."""
 MAX_SUGGESTIONS = 6
-"""So many words are named that would be understood."""
+"""Maximum number of suggestions of words that would be understood."""
 SUGGESTED_FIRST = (
     "_PUT",
     "_IN",
@@ -76,19 +76,24 @@ QUESTION_OPENERS = frozenset(
         "está",
     ]
 )
-"""A sentence that begins with one of these asks, and so does any other that ends with a question mark."""
+"""A sentence that begins with one of these is a question, as is any other that ends with a question mark."""
 CHINESE_QUESTION = frozenset("哪谁吗什怎")
-"""Characters of the words by which a Chinese sentence asks."""
+"""Characters that occur in Chinese question words."""
 REQUESTS = frozenset(["could", "can", "would", "will", "do", "puedes", "podrías", "puede", "podría"])
-"""What begins with these may be a wish in the form of a question."""
+"""A question that begins with one of these may be a request."""
 
 
 @dataclass(frozen=True)
 class UnderstoodSentence:
-    """What was understood. wish: empty if the sentence is not judged; why then says what was not understood.
+    """What was understood of an instruction.
 
-    named: the single things that are named, in their order. text: the sentence, in lower case and without typing errors
-    if it was read. corrections: (typed, taken for) pairs. language: the code of the language in which it was read.
+    Attributes:
+        wish: Empty if the sentence is not judged.
+        why: Why it is not judged.
+        named: The single things it names, in order.
+        text: The sentence; if it was understood, in lower case and without typing errors.
+        corrections: (typed, corrected) pairs of words.
+        language: Code of the language in which it was read.
     """
 
     wish: Wish
@@ -105,7 +110,7 @@ class UnderstoodSentence:
 
 @dataclass(frozen=True)
 class Derived:
-    """The wishes that a row of tokens can mean. failure: lark's, if it means none. misfits: why it means none."""
+    """The possible wishes of a sentence. If there are none, lark's ``failure`` or the ``misfits`` say why."""
 
     wishes: tuple[Wish, ...]
     failure: UnexpectedInput | None = None
@@ -114,12 +119,12 @@ class Derived:
 
 @lru_cache(maxsize=1024)
 def read(instruction: str) -> UnderstoodSentence:
-    """Understands an instruction, or says what of it is not understood.
+    """Reads an instruction, or says which part of it is not understood.
 
-    Raises BadInput for an empty one, and for what cannot be done: it names something unknown, or contradicts itself.
+    Raises BadInput if it is empty, names something unknown, contradicts itself, or asks for something impossible.
     """
     if not any(unit[0].isalnum() for unit in units(instruction)):
-        raise BadInput("The instruction is empty: say what shall be done, as in 'put the red cube in the blue bowl'.")
+        raise BadInput("The instruction is empty: say what to do, as in 'put the red cube in the blue bowl'.")
     language = load_language(guess_language(instruction))
     lexed = language.lex(instruction)
     derived = _derive(language, lexed)
@@ -150,7 +155,7 @@ def _derive(language: Language, lexed: Lexed) -> Derived:
 
 
 def _mentioned(language: Language, lexed: Lexed) -> Iterator[Thing]:
-    """Things that are named by colour and shape in a sentence that is not understood."""
+    """Yields the things that a sentence which is not understood names by colour and shape."""
     found = set[tuple[str, str]]()
     for color, noun in pairwise(lexed.tokens):
         if color.type == "COLOR" and noun.type == "SHAPE":
@@ -159,7 +164,7 @@ def _mentioned(language: Language, lexed: Lexed) -> Iterator[Thing]:
 
 
 def _corrected(instruction: str, corrections: Sequence[tuple[str, str]]) -> str:
-    """The sentence in lower case, and without typing errors."""
+    """Returns the sentence in lower case and without typing errors."""
     text = instruction.lower()
     for typed, taken in corrections:
         text = re.sub(rf"\b{re.escape(typed)}\b", taken, text)
@@ -167,7 +172,7 @@ def _corrected(instruction: str, corrections: Sequence[tuple[str, str]]) -> str:
 
 
 def _why(language: Language, instruction: str, lexed: Lexed, derived: Derived) -> str:
-    """Why it is not judged. Raises BadInput if nobody can mean anything by it that can be done."""
+    """Returns why a sentence is not judged. Raises BadInput if no reading of it can be done."""
     if derived.wishes:
         two = " or ".join(f"'{'; '.join(map(str, wish))}'" for wish in derived.wishes[:2])
         return f"it can mean {two}"
@@ -183,19 +188,19 @@ def _why(language: Language, instruction: str, lexed: Lexed, derived: Derived) -
         or row[:2] == ["do", "you"]
         or (row[-1] in "?\uff1f吗" and row[0] not in REQUESTS)
     ):
-        return "it is a question, and of those only 'how many ... are there?' is answered"
+        return "it is a question, and 'how many ... are there?' is the only one that is answered"
     known = [unit for unit in row if unit[0].isalpha() and unit in language.words]
     if 2 * len(known) < sum(unit[0].isalpha() for unit in row) > 1:
-        return f"{_stuck(language, instruction, lexed, derived.failure)} (English, Spanish and Chinese are read)"
+        return f"{_stuck(language, instruction, lexed, derived.failure)} (only English, Spanish and Chinese are read)"
     return _stuck(language, instruction, lexed, derived.failure)
 
 
 def _stuck(language: Language, instruction: str, lexed: Lexed, failure: UnexpectedInput) -> str:
-    """Which words are not understood, and what would be. Raises BadInput if they name something that is not there."""
+    """Returns which words are not understood, and which would be. Raises BadInput if they name something unknown."""
     tokens, expected = lexed.tokens, frozenset[str](getattr(failure, "expected", ()))
     found = getattr(failure, "token", None)
     at = next((i for i, token in enumerate(tokens) if token is found), len(tokens))
-    samples = f"understood would be: {', '.join(_suggestions(language, expected))}"
+    samples = f"these would be understood: {', '.join(_suggestions(language, expected))}"
     if at == len(tokens):
         return f"something is missing{f' after {tokens[-1].value!r}' if tokens else ''}; {samples}"
     typed = language.lex(instruction, correct=False)
@@ -210,9 +215,9 @@ def _stuck(language: Language, instruction: str, lexed: Lexed, failure: Unexpect
 
 
 def _missing_thing(language: Language, lexed: Lexed, position: int) -> str:
-    """The name of an unknown thing, if an unknown word stands there as a name does; "" otherwise.
+    """Returns the name of an unknown thing at the position, or "" if there is none.
 
-    A name stands behind an article or a colour, and not before a noun that is known.
+    A name follows an article or a colour, and is not followed by a known noun.
     """
     tokens = lexed.tokens
     begin = at = next(i for i, token in enumerate(tokens) if (token.start_pos or 0) >= position)
@@ -228,7 +233,7 @@ def _missing_thing(language: Language, lexed: Lexed, position: int) -> str:
 
 
 def _suggestions(language: Language, expected: Collection[str]) -> list[str]:
-    """A phrase for each of some of the terminals that would be understood, words before marks."""
+    """Returns phrases for some of the terminals that would be understood, words before marks."""
     order = [*SUGGESTED_FIRST, *sorted(expected)]
     phrases = {name: language.samples[name] for name in order if name in expected and name in language.samples}
     return sorted(phrases.values(), key=lambda phrase: not phrase[0].isalnum())[:MAX_SUGGESTIONS]

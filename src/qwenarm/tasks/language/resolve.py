@@ -1,4 +1,4 @@
-"""What "the red one" stands for, and in which order wishes can be carried out."""
+"""Resolves what "the red one" stands for, and in which order wishes can be carried out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from qwenarm.tasks.language.wish import Command, Group, MatchColors, Move, Named
 
 
 def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
-    """The wish with a shape for every "one", in an order in which it can be carried out: the base of a tower first.
+    """Returns the wish with a shape for every "one", in an order that can be carried out: the base of a tower first.
 
-    in_order: whether the words say which is first. Raises Misfit if that is another order, or if it is not clear what
-    a "one" stands for.
+    ``in_order`` says whether the words give an order. Raises Misfit if that is a different one, or if it is not
+    clear what a "one" stands for.
     """
     moved, placed, named = None, None, list[Command]()
     for command in commands:
@@ -35,23 +35,25 @@ def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
             named.append(command)
     wish = _from_the_base(named)
     if in_order and wish != tuple(named):
-        raise Misfit("in this order something would be moved after another thing was put there", possible=True)
+        raise Misfit(
+            "in this order something would be moved after another thing was put on or beside it", possible=True
+        )
     return wish
 
 
 def _named(named: Named, like: str | None) -> Named:
-    """The same, with a shape for "one"."""
+    """Returns a name with a shape for "one"."""
     return named if isinstance(named, Group) else _shaped(named, like)
 
 
 def _shaped(thing: Thing, like: str | None) -> Thing:
-    """The same for a thing, and for what it is described by."""
+    """Returns a thing, and those that describe it, with a shape for "one"."""
     thing = replace(thing, shape=like) if thing.shape == ANY_SHAPE else thing
     return replace(thing, at=replace(thing.at, thing=_shaped(thing.at.thing, thing.shape))) if thing.at else thing
 
 
 def _in_turn(row: Sequence[Named]) -> list[Any]:
-    """Each "one" with the shape of the thing before it."""
+    """Returns the names, giving each "one" the shape of the thing before it."""
     like, done = None, list[Named]()
     for each in row:
         done.append(_named(each, like))
@@ -60,7 +62,7 @@ def _in_turn(row: Sequence[Named]) -> list[Any]:
 
 
 def _place(place: Place, moved: str | None, placed: str | None) -> Thing:
-    """The thing at a place. "One" there is like what is moved, or like the place before it."""
+    """Returns the thing at a place. "One" has the shape of what is moved, or of the place before it."""
     if place.thing.shape != ANY_SHAPE:
         return _shaped(place.thing, None)
     shapes = {shape for shape in (moved, placed) if shape}
@@ -70,7 +72,7 @@ def _place(place: Place, moved: str | None, placed: str | None) -> Thing:
 
 
 def _from_the_base(commands: Sequence[Command]) -> Wish:
-    """The same, a thing being put in its place before something is put on it or beside it."""
+    """Orders commands so that a thing is put in its place before something else is put on or beside it."""
     left, ordered = list(commands), list[Command]()
     while left:
         moves = [command for command in left if isinstance(command, Move)]
@@ -82,7 +84,7 @@ def _from_the_base(commands: Sequence[Command]) -> Wish:
 
 
 def includes(named: Named, thing: Thing) -> bool:
-    """Whether a thing is what is named, or one of that kind."""
+    """Returns whether a thing is the named one, or one of the named kind."""
     if isinstance(named, Thing):
         return named == thing
     kind = named.color in (None, thing.color) and thing.shape is not None and named.shape in (None, thing.shape)
@@ -90,5 +92,5 @@ def includes(named: Named, thing: Thing) -> bool:
 
 
 def is_container(shape: str | None) -> bool:
-    """Whether things of this shape hold others."""
+    """Returns whether things of this shape hold others."""
     return shape in (*CONTAINER_SHAPES, ANY_CONTAINER)

@@ -33,26 +33,26 @@ from qwenarm.tasks.language.wish import (
 )
 
 DISTRACTOR_COUNT = (1, 3, 5)
-"""Graspable things that nobody named, by level."""
+"""Number of graspable objects that nobody named, by level."""
 BIG_M, SMALL_M = 0.052, 0.040
-"""Sizes of things that are told apart by their size."""
+"""Sizes of things that are distinguished by size, in m."""
 MIN_LEAD_M = 0.03
-"""Minimum distance by which the "leftmost" or the "nearest" is ahead of the next."""
+"""Minimum distance by which the "leftmost" or "nearest" is ahead of the next, in m."""
 MIN_GAP_M = 0.02
-"""Minimum free space around a thing that was put beside another at the start."""
+"""Minimum free space around a thing that starts beside another, in m."""
 
 
 def add_named_objects(builder: SceneBuilder, wish: Wish, named: Sequence[Thing], level: int) -> int:
-    """Draws the objects that are named, and scenery that the words cannot mean.
+    """Adds the named objects, and distractors that the words cannot mean.
 
     Args:
-        builder: draws and keeps the objects.
-        wish: what they are drawn for; empty if nothing is judged.
-        named: the single things that the words name, in their order.
-        level: the higher, the more scenery.
+        builder: Draws and collects the objects.
+        wish: What they are for; empty if nothing is judged.
+        named: The single things that the words name, in order.
+        level: The higher, the more distractors.
 
     Returns:
-        How many of the objects are needed: those come first.
+        How many objects are needed. These come first.
     """
     shapes, colors = _free_for_scenery(wish, named)
     blocks = _to_be_blocks(wish)
@@ -87,7 +87,7 @@ def add_named_objects(builder: SceneBuilder, wish: Wish, named: Sequence[Thing],
 
 
 def _add_thing(builder: SceneBuilder, thing: Thing, block: bool, shapes: Sequence[str], colors: Sequence[str]) -> None:
-    """The object that is named; what the words leave open is drawn from shapes and colours that mean nothing else."""
+    """Adds a named object. What the words leave open is drawn from shapes and colours that mean nothing else."""
     if thing.color and thing.shape not in (None, ANY_CONTAINER):
         builder.add_exact(thing.color, thing.shape)
         return
@@ -97,7 +97,7 @@ def _add_thing(builder: SceneBuilder, thing: Thing, block: bool, shapes: Sequenc
 
 
 def _add_kind(builder: SceneBuilder, kin: Sequence[Thing], colors: Sequence[str]) -> None:
-    """As many of a kind as it takes to tell those that are named from the others."""
+    """Adds as many of a kind as needed to tell the named ones from the others."""
     color, shape = kin[0].color, kin[0].shape
     assert shape is not None
     ranks = [thing.rank for thing in kin if thing.rank]
@@ -109,7 +109,7 @@ def _add_kind(builder: SceneBuilder, kin: Sequence[Thing], colors: Sequence[str]
 
 
 def _add_member(builder: SceneBuilder, group: Group) -> None:
-    """One more of a kind, if there is one left."""
+    """Adds another object of a kind if one is left."""
     if group.color and group.shape:
         number = sum((s.color, s.shape) == (group.color, group.shape) for s in builder.specs)
         builder.specs[-1] = replace(builder.add_exact(group.color, group.shape), number=number)
@@ -120,7 +120,7 @@ def _add_member(builder: SceneBuilder, group: Group) -> None:
 
 
 def _count_members(builder: SceneBuilder, wish: Wish, group: Group, command: Command, level: int) -> int:
-    """How many of a group are drawn, beside those that are named one by one."""
+    """Returns how many objects of a group to add besides those that are named one by one."""
     if isinstance(command, MatchColors | OneEach) or (isinstance(command, Count) and group == Group()):
         return 0
     if isinstance(command, Count):
@@ -135,7 +135,7 @@ def _count_members(builder: SceneBuilder, wish: Wish, group: Group, command: Com
 
 
 def _add_own_colors(builder: SceneBuilder, command: MatchColors) -> None:
-    """Containers, unless some are named, and a thing or two of each one's colour."""
+    """Adds containers, unless some are named, and one or two things of each one's colour."""
     places, what = [spec for spec in builder.specs if spec.container], command.what
     if not places:
         first = [spec.color for spec in builder.specs]
@@ -149,7 +149,7 @@ def _add_own_colors(builder: SceneBuilder, command: MatchColors) -> None:
 
 
 def _add_pairs(builder: SceneBuilder, command: OneEach) -> None:
-    """As many containers as things."""
+    """Adds as many containers as things."""
     count = command.what.count or int(builder.rng.integers(2, MAX_CONTAINERS + 1))
     for _ in range(count):
         _add_member(builder, command.what)
@@ -158,7 +158,7 @@ def _add_pairs(builder: SceneBuilder, command: OneEach) -> None:
 
 
 def _free_for_scenery(wish: Wish, named: Sequence[Thing]) -> tuple[list[str], list[str]]:
-    """Shapes and colours that scenery may have, so that it is never meant by the words."""
+    """Returns shapes and colours that distractors may have, so that the words never mean them."""
     said: list[Named] = [*named, *groups(wish)]
     shapes = {shape for each in said if each.color is None for shape in SHAPES if shape_fits(each.shape or "", shape)}
     colors = {each.color for each in said if each.shape in (None, ANY_CONTAINER)}
@@ -168,14 +168,14 @@ def _free_for_scenery(wish: Wish, named: Sequence[Thing]) -> tuple[list[str], li
 
 
 def _has_scenery(wish: Wish) -> bool:
-    """Not where the words mean everything that there is."""
+    """Returns whether distractors may be added: not if the words mean everything on the table."""
     moved = [command.what for command in wish if isinstance(command, Move)]
     everything = any(isinstance(what, Group) and not what.color and not what.shape for what in moved)
     return not everything and not any(isinstance(command, MatchColors) for command in wish)
 
 
 def _to_be_blocks(wish: Wish) -> set[Thing]:
-    """Things that shall be lifted and carry others, or stand on others."""
+    """Returns the things that are to be lifted and to carry others, or to stand on others."""
     moves = [command for command in wish if isinstance(command, Move)]
     carriers = [m.place.thing for m in moves if m.place.where == "at" and m.what.shape != "ball"]
     moved = [move.what for move in moves if isinstance(move.what, Thing)]
@@ -184,7 +184,7 @@ def _to_be_blocks(wish: Wish) -> set[Thing]:
 
 
 def arrange_start(scene: Scene, named: Sequence[Thing]) -> Scene | None:
-    """The scene with everything where the words say that it is at the start; None if there is no room for that."""
+    """Returns the scene with everything where the words place it at the start, or None if there is no room."""
     for thing in named:
         if thing.at is None:
             continue
@@ -208,7 +208,7 @@ def _clear(moved: Placement, scene: Scene) -> bool:
 
 
 def _leads(thing: Thing, scene: Scene) -> bool:
-    """Whether the one that is meant can be told from the next of its kind."""
+    """Returns whether the thing that is meant can be told from the next of its kind."""
     if thing.rank is None:
         return True
     kind = replace(thing, rank=None)

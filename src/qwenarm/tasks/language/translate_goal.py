@@ -1,4 +1,4 @@
-"""What the first tasks say in Spanish and Chinese: read off their goal, so every wording has the same translation."""
+"""Translates the goals of simple tasks into Spanish and Chinese. All wordings of a goal have the same translation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BY_ATTRIBUTE_WORDS = {"color": ("color", "颜色"), "shape": ("forma", "形状")
 
 
 def translations(goal: Goal | None, scene: Scene) -> dict[str, str]:
-    """The wish by language code ("es", "zh"); empty for a goal that is neither an arrangement nor a sorting."""
+    """Returns the instruction by language code ("es", "zh"); empty unless the goal is an arrangement or a sorting."""
     if isinstance(goal, Arrange):
         return polite(
             in_order([put_clauses(scene.spec(r.what), scene.spec(r.where), r.beside, r.side) for r in goal.relations])

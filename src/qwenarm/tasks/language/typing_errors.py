@@ -1,4 +1,4 @@
-"""Which word was meant by one with a typing error in it."""
+"""Finds the word that was meant by one with a typing error."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ KEYBOARD_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 KEY_AT = {
     key: (row + 0.0, column + 0.3 * row) for row, keys in enumerate(KEYBOARD_ROWS) for column, key in enumerate(keys)
 }
-"""Where a key is, in rows and columns."""
+"""Position of each key, in rows and columns."""
 MIN_LETTERS, MIN_SLIP_LETTERS, MIN_LONG_LETTERS = 2, 4, 6
-"""Letters of a word that is taken for another at all, in which one may be that of the next key, or any other one."""
+"""Minimum length of a word that is corrected at all, for a neighbouring key, and for any other wrong letter."""
 NEVER_CORRECTED = frozenset(
     [
         "or",
@@ -63,11 +63,11 @@ NEVER_CORRECTED = frozenset(
         "u",
     ]
 )
-"""Words that are typed as they are meant, though no grammar may have them."""
+"""Words that are never corrected, although a grammar may lack them."""
 
 
 def nearest(word: str, words: Collection[str]) -> str | None:
-    """The word that differs by one typing error after its first letter; None if there is none, or several alike."""
+    """Returns the word that differs by one typing error after its first letter, or None if there is none or a tie."""
     if len(word) < MIN_LETTERS or word in NEVER_CORRECTED or not word.isascii():
         return None
     errors = {other: kind for other in words if other[0] == word[0] and (kind := error(word, other)) is not None}
@@ -76,9 +76,9 @@ def nearest(word: str, words: Collection[str]) -> str | None:
 
 
 def error(typed: str, meant: str) -> int | None:
-    """The kind of the one typing error; None if there is more than one.
+    """Returns the kind of the single typing error, or None if there are more.
 
-    0: two letters exchanged, 1: one missing or too many, 2: that of the next key, 3: in a long word, any other.
+    0: two letters swapped, 1: one missing or extra, 2: a neighbouring key, 3: any other letter, in a long word.
     """
     if len(typed) == len(meant):
         wrong = [i for i, (a, b) in enumerate(zip(typed, meant, strict=True)) if a != b]
@@ -94,7 +94,7 @@ def error(typed: str, meant: str) -> int | None:
 
 
 def _adjacent(a: str, b: str) -> bool:
-    """Whether two keys lie side by side."""
+    """Returns whether two keys are neighbours."""
     if a not in KEY_AT or b not in KEY_AT:
         return False
     (row_a, column_a), (row_b, column_b) = KEY_AT[a], KEY_AT[b]

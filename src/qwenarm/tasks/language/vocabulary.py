@@ -1,4 +1,4 @@
-"""The words for colours, shapes and numbers in English, Spanish and Chinese, with what each of them names."""
+"""The words for colours, shapes and numbers in English, Spanish and Chinese, with their meanings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHADES = {**{color: color for color in COLORS}, "violet": "purple", "lilac": "pu
 OTHER_SHADES = (
     "pink", "brown", "grey", "gray", "cyan", "magenta", "turquoise", "golden", "gold", "silver", "beige", "teal",
 )  # fmt: skip
-"""Colours that nothing in this world has."""
+"""Colours that no object has."""
 COLOR_WORDS = SHADES | {
     word: color for color, forms in ES_COLORS.items() for form in forms for word in (form, es_plural(form))
 }
@@ -41,7 +41,7 @@ NUMBERS = (
 )
 """Words for 0 to 10."""
 NUMBER_VALUES = {word: n for n, words in enumerate(NUMBERS) if n > 1 for word in (*words, str(n))}
-"""Words and digits for two and more."""
+"""Values of words and digits from two up."""
 
 _ES = {shape: noun for shape, (_, noun) in ES_SHAPES.items() if shape not in ("cover", "barrier")}
 _ZH = {shape: noun for shape, noun in ZH_SHAPES.items() if shape not in ("cover", "barrier")}
@@ -57,9 +57,9 @@ GRAMMAR_TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "SHAPE": {noun: shape for shape, noun in _ZH.items()},
     },
 }
-"""By language and terminal of its grammar: the words, with the colour or the shape that each of them names."""
+"""The words of each terminal, by language, with the colour or shape that each of them names."""
 
 
 def shape_fits(wanted: str | None, shape: str) -> bool:
-    """Whether a thing of this shape may be called so: None fits all shapes, CONTAINER those of the containers."""
+    """Returns whether ``wanted`` may mean a thing of this shape. None means any shape, ANY_CONTAINER any container."""
     return wanted in (None, shape) or (wanted == ANY_CONTAINER and shape in CONTAINER_SHAPES)

@@ -1,6 +1,6 @@
-"""What a sentence can wish for: things, places, and what shall become of them. ``str`` says each in plain English.
+"""What a sentence can ask for: things, places, and commands. ``str`` gives each in plain English.
 
-What ``str`` gives of a wish can be read again, and gives the same wish.
+The ``str`` of a wish can be read again and gives the same wish.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 from qwenarm.tasks.core.planning import Side
 
 Where = Literal["at", "beside", "left", "right", "front", "behind"]
-"""How something is placed: "at" is in a container or on a block."""
+"""How something is placed; "at" means in a container or on a block."""
 Edge = Literal["left", "right", "front", "back", "middle", "near", "far"]
 NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 ORDINALS = ("", "", "second ", "third ")
@@ -21,8 +21,8 @@ PREPOSITIONS = {"beside": "next to", "left": "left of", "right": "right of", "fr
 
 @dataclass(frozen=True)
 class Rank:
-    """Which one of its kind: the ``number``-th from an edge of the picture; of "near" and "far", the nearest or the
-    farthest to a thing, or to the robot if ``to`` is None.
+    """Which one of its kind: the ``number``-th from an edge of the image. "near" and "far" mean the nearest to or
+    farthest from the thing ``to``, or the robot if that is None.
     """
 
     edge: Edge
@@ -34,8 +34,13 @@ class Rank:
 class Thing:
     """One thing that is named.
 
-    color, shape: None if the words leave it open. size: "big", "small" or "". rank: where it is among others of its
-    kind. at: where it is at the start. position: of its noun in the text; things are the same without it.
+    Attributes:
+        color: None if the words leave it open.
+        shape: None if the words leave it open.
+        size: "big", "small" or "".
+        rank: Its rank among others of its kind.
+        at: Its place at the start.
+        position: Of its noun in the text; ignored in comparisons.
     """
 
     color: str | None = None
@@ -56,8 +61,13 @@ class Thing:
 class Group:
     """Several things of one kind.
 
-    color, shape: None if any. count: how many there are, 0 if the words leave it open; with ``choice``, how many of
-    them are meant, whichever. spared: so many of them are left, whichever. but: those that are left.
+    Attributes:
+        color: None for any.
+        shape: None for any.
+        count: How many there are, or 0 if the words leave it open; with ``choice``, how many of them are meant.
+        choice: Any ``count`` of them are meant.
+        spared: How many are left out, no matter which.
+        but: The things that are left out.
     """
 
     color: str | None = None
@@ -69,7 +79,7 @@ class Group:
 
     @property
     def kind(self) -> str:
-        """ "red cubes", "red things", "things"."""
+        """The group in words: "red cubes", "red things", "things"."""
         plural = {None: "things", "box": "boxes"}.get(self.shape, f"{self.shape}s")
         return " ".join(filter(None, (self.color, plural)))
 
@@ -88,7 +98,7 @@ Named = Thing | Group
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is, or shall be."""
+    """Where something is or should be."""
 
     where: Where
     thing: Thing
@@ -108,7 +118,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Move:
-    """Something shall be somewhere. sorted: the words say that it is a sorting."""
+    """Something should be at a place."""
 
     what: Named
     place: Place
@@ -119,7 +129,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Tower:
-    """Blocks shall stand on one another, in any order."""
+    """Blocks should stand on one another, in any order."""
 
     what: tuple[Named, ...]
 
@@ -129,7 +139,7 @@ class Tower:
 
 @dataclass(frozen=True)
 class Swap:
-    """Two things change places."""
+    """Two things should swap places."""
 
     what: tuple[Named, ...]
 
@@ -139,8 +149,9 @@ class Swap:
 
 @dataclass(frozen=True)
 class MatchColors:
-    """Each thing goes into the container of its own colour. bins: the shape of the containers, None for any. places:
-    the containers, if they are named.
+    """Each thing should go into the container of its own colour.
+
+    ``bins`` is the shape of the containers, or None for any; ``places`` are the containers if they are named.
     """
 
     what: Named
@@ -154,7 +165,7 @@ class MatchColors:
 
 @dataclass(frozen=True)
 class OneEach:
-    """Every container of a shape holds one of the things, and every one of the things is in one."""
+    """Every container of a shape should hold one of the things, and every thing should be in one."""
 
     what: Group
     bins: str | None
@@ -165,7 +176,7 @@ class OneEach:
 
 @dataclass(frozen=True)
 class Count:
-    """To say how many there are."""
+    """A request to say how many there are."""
 
     what: Group
 
@@ -178,13 +189,13 @@ Wish = tuple[Command, ...]
 
 
 def things(wish: Wish) -> list[Thing]:
-    """The single things that are named, in the order of the text, each once."""
+    """Returns the single things that a wish names, in the order of the text, without duplicates."""
     found = [thing for command in wish for named in _named(command) for thing in _singles(named)]
     return list(dict.fromkeys(sorted(found, key=lambda thing: thing.position)))
 
 
 def groups(wish: Wish) -> list[Group]:
-    """The groups that are named, each once."""
+    """Returns the groups that a wish names, without duplicates."""
     named = [each for command in wish for each in _named(command) if isinstance(each, Group)]
     return list(dict.fromkeys(named))
 
@@ -198,7 +209,7 @@ def _named(command: Command) -> tuple[Named, ...]:
 
 
 def _singles(named: Named) -> list[Thing]:
-    """The single things in a name, with those that describe it."""
+    """Returns the single things in a name, including those that describe it."""
     if isinstance(named, Group):
         return [thing for each in named.but for thing in _singles(each)]
     others = [named.at.thing if named.at else None, named.rank.to if named.rank else None]
@@ -215,6 +226,6 @@ def _ranked(name: str, rank: Rank) -> str:
 
 
 def _listed(names: tuple[Named, ...]) -> str:
-    """ "a, b and c"."""
+    """Joins names as in "a, b and c"."""
     words = [str(name) for name in names]
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

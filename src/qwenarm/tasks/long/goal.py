@@ -1,4 +1,4 @@
-"""Sub-goals that have to come true one after the other."""
+"""Sub-goals that must come true one after the other."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CHECK_PERIODS = 4
 
 @dataclass
 class SubgoalTracker:
-    """The event that counts sub-goals that have come true, each after the one before it.
+    """An event that counts the sub-goals as they come true in order.
 
-    One that holds before its turn has to be made true again.
+    A sub-goal that holds before its turn has to be made true again.
     """
 
     goals: tuple[Arrange, ...]
     reached: int = 0
-    was_open: bool = True  # whether the current one was seen not to hold
+    was_open: bool = True  # whether the current sub-goal has been seen not to hold
     periods: int = 0
 
     def step(self, body: Body) -> str | None:
@@ -43,7 +43,7 @@ class SubgoalTracker:
 
 @dataclass(frozen=True)
 class InOrder:
-    """All sub-goals come true one after the other, and whatever none of them undoes holds in the end."""
+    """All sub-goals came true in order, and those that no later one undoes hold in the end."""
 
     tracker: SubgoalTracker
     lasting: Arrange  # what holds in the end
@@ -52,7 +52,7 @@ class InOrder:
         return self.tracker.reached == len(self.tracker.goals) and self.lasting.success(state)
 
     def progress(self, state: WorldState) -> float:
-        """One step for each sub-goal that has come true in its turn, and part of one for the next."""
+        """Counts one step for each sub-goal that has come true in its turn, and part of a step for the next."""
         if self.success(state):
             return 1.0
         goals, reached = self.tracker.goals, self.tracker.reached
@@ -60,7 +60,7 @@ class InOrder:
         return (reached + min(begun, 0.9)) / (len(goals) + 0.5)
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        """All that is still to be done, as far as can be told by now; in the end, what has come undone."""
+        """Returns the calls for all remaining sub-goals, as far as can be planned, or to repair what came undone."""
         left = self.tracker.goals[self.tracker.reached :] or (self.lasting,)
         calls = Arrange(tuple(relation for goal in left for relation in goal.relations)).solve(state)
         return calls if len(calls) > 1 or self.success(state) else [SkillCall("look"), *calls]

@@ -1,4 +1,4 @@
-"""Draws sequences of sub-goals that can be reached one after the other, with their words."""
+"""Draws sequences of sub-goals, each of which can be reached after the one before, with their words."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from qwenarm.tasks.language.phrases import draw_from, prepositions
 from qwenarm.tasks.long.words import SUBGOAL_TEMPLATES
 
 SPARE_OBJECTS = 3
-"""How many objects stay outside of the containers while there is more to come."""
+"""Number of objects that stay outside the containers while more sub-goals follow."""
 SEQUENCE_TRIES = 100
-"""How many sequences are begun until one is long enough."""
+"""Maximum number of sequences that are drawn until one is long enough."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Subgoal:
 
 @dataclass(frozen=True)
 class SubgoalOption:
-    """Something that may be done next."""
+    """A possible next sub-goal."""
 
     kind: str  # "put", "stack" or "beside" with one relation, or "gather"
     relations: tuple[Relation, ...]
@@ -41,7 +41,7 @@ class SubgoalOption:
 
 
 def draw_subgoals(rng: np.random.Generator, scene: Scene, count: int) -> tuple[list[Subgoal], Arrange]:
-    """So many sub-goals, and what holds after them. Raises BadInput if so many are not found."""
+    """Returns ``count`` sub-goals, and what holds after them. Raises BadInput if no such sequence is found."""
     for _ in range(SEQUENCE_TRIES):
         table = PredictedTable(initial_state(scene))
         subgoals = list(_draw_sequence(rng, table, count))
@@ -51,7 +51,7 @@ def draw_subgoals(rng: np.random.Generator, scene: Scene, count: int) -> tuple[l
 
 
 def _draw_sequence(rng: np.random.Generator, table: PredictedTable, count: int) -> Iterator[Subgoal]:
-    """Up to so many; fewer when nothing more can be done. Enough objects stay outside of the containers to go on."""
+    """Yields up to ``count`` sub-goals, fewer if nothing more can be done. Some objects stay outside the containers."""
     for left in range(count - 1, -1, -1):
         outside = sum(map(table.outside, table.solids)) - min(left, SPARE_OBJECTS)
         options = [o for o in _options(table) if o.kind in ("stack", "beside") or len(o.relations) <= outside]
@@ -65,7 +65,7 @@ def _draw_sequence(rng: np.random.Generator, table: PredictedTable, count: int) 
 def _draw_option(
     rng: np.random.Generator, table: PredictedTable, options: Sequence[SubgoalOption]
 ) -> SubgoalOption | None:
-    """One for which the hand has room, each kind equally likely; None if there is none."""
+    """Returns an option for which the hand has room, with all kinds equally likely, or None if there is none."""
     for kind in rng.permutation(sorted({option.kind for option in options})):
         fitting = [option for option in options if option.kind == kind]
         for i in rng.permutation(len(fitting)):
@@ -75,7 +75,7 @@ def _draw_option(
 
 
 def _options(table: PredictedTable) -> Iterator[SubgoalOption]:
-    """All that can be done now and is not so already, if there is room in the container."""
+    """Yields everything that can be done now and does not hold yet."""
     free = list(filter(table.can_take, table.solids))
     for what in free:
         for where in table.containers:
@@ -92,7 +92,7 @@ def _options(table: PredictedTable) -> Iterator[SubgoalOption]:
 
 
 def _gather_options(table: PredictedTable, free: Sequence[str]) -> Iterator[SubgoalOption]:
-    """Both objects of a colour or shape into an empty container."""
+    """Yields the options to put both objects of a colour or shape into an empty container."""
     for by in ("color", "shape"):
         for value in sorted({getattr(table.spec(name), by) for name in table.solids}):
             members = [name for name in table.solids if getattr(table.spec(name), by) == value]
@@ -104,7 +104,7 @@ def _gather_options(table: PredictedTable, free: Sequence[str]) -> Iterator[Subg
 
 
 def _worded(rng: np.random.Generator, table: PredictedTable, option: SubgoalOption) -> Subgoal:
-    """The sub-goal with its words."""
+    """Returns the sub-goal with its words."""
     what, where = table.spec(option.relations[0].what), table.spec(option.relations[0].where)
     by, value = option.members
     a = what.label if not by else f"{value} things" if by == "color" else f"{value}s"

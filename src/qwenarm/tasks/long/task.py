@@ -10,15 +10,15 @@ from qwenarm.tasks.long.subgoals import draw_subgoals
 from qwenarm.tasks.long.words import sequence_phrase
 
 SUBGOAL_COUNT = (3, 6, 10)
-"""By level."""
+"""Number of sub-goals, by level."""
 GRASPABLE_COUNT = (4, 5, 5)
-"""By level; no more are among the (colour, shape) pairs that are kept from training."""
+"""Number of graspable objects, by level; there are no more among the (colour, shape) pairs held out from training."""
 CONTAINER_COUNT = 2
-"""At level 3 there is one more of each, as far as there is room."""
+"""Number of containers. Level 3 adds one more container and graspable object if there is room."""
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode. Each sub-goal is drawn from what can be done after those before it."""
+    """Builds one episode. Each sub-goal is drawn from what can be done after the ones before it."""
     others = GRASPABLE_COUNT[level - 1] - 2
     for shapes in (STACKABLE, STACKABLE, *[GRASPABLE_SHAPES] * others, *[CONTAINER_SHAPES] * CONTAINER_COUNT):
         builder.add(shapes)

@@ -1,4 +1,4 @@
-"""The words of single sub-goals, and of several in order."""
+"""The words of sub-goals and of their sequences."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SUBGOAL_TEMPLATES = {
         "place the {a} together {in} the {b}",
     ),
 }
-"""By kind. Slots: {a} what is moved, {b} where it goes, {in} and {into} prepositions that fit {b}."""
+"""Templates by kind. Slots: {a} what is moved, {b} where it goes, {in} and {into} prepositions that fit {b}."""
 SEQUENCE_TEMPLATES = (
     ("first ", ", then ", ", and finally "),
     ("first ", "; then ", "; and last "),
@@ -63,7 +63,7 @@ SEQUENCE_TEMPLATES = (
     ("i need several things done in order: ", ", then ", ", and in the end "),
     ("step by step: ", "; next ", "; lastly "),
 )
-"""What comes before the first clause, between two, and before the last."""
+"""What comes before the first clause, between two clauses, and before the last one."""
 NUMBERED_TEMPLATES = (
     "do these in order: {}",
     "in this order: {}",
@@ -75,7 +75,7 @@ NUMBERED_SHARE = 0.25
 
 
 def sequence_phrase(rng: np.random.Generator, clauses: Sequence[str]) -> str:
-    """One wording of clauses that are to be carried out in order."""
+    """Draws an instruction to carry out these clauses in order."""
     if rng.random() < NUMBERED_SHARE:
         numbered = [f"{i}) {clause}" for i, clause in enumerate(clauses, 1)]
         return draw_from(rng, NUMBERED_TEMPLATES).format(", ".join(numbered))

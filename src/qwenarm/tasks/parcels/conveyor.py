@@ -1,4 +1,4 @@
-"""A running belt, and what lies on it at the start."""
+"""The conveyor belt, and the parcels on it at the start."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from qwenarm.body.simulation import Body
 
 BELT = Belt(0.43)
 CONTAINER_AREA: Area = ((0.55, 0.71), (-0.28, 0.28))
-"""Where containers stand beside the belt, x and y in metres."""
+"""Area of the containers beside the belt, x and y in m."""
 FIRST_PARCEL_M, PARCEL_PITCH_M = 0.15, 0.098
-"""Distance of the foremost parcel from the middle of the belt, and from one parcel to the next."""
+"""Distance of the first parcel from the middle of the belt, and between neighbouring parcels, in m."""
 POSITION_NOISE_M, PITCH_NOISE_M = 0.008, 0.003
-"""How far a parcel is from its place, across the belt and along it."""
+"""Maximum deviation of a parcel from its place, across the belt and along it, in m."""
 REACH_M = 0.33
-"""What is further than this from the middle of the belt is out of reach."""
+"""Parcels further than this from the middle of the belt, in m, are out of reach."""
 GUARD_DISTANCE_M, GUARD_HEIGHT_M = 0.17, 0.36
-"""The belt stands still while the tcp is closer than this to its middle line and lower than this above the table."""
+"""The belt stops while the tcp is closer than this to its middle line and lower than this above the table, in m."""
 
 
 @dataclass
 class Conveyor:
-    """The event that keeps the belt running, unless the hand is over it, as behind a light curtain."""
+    """An event that runs the belt, except while the hand is above it, like a light curtain."""
 
     belt: Belt
     speed: float  # m/s along y
@@ -42,7 +42,7 @@ class Conveyor:
 def row_on_belt(
     rng: np.random.Generator, specs: Sequence[ObjectSpec], direction: float, max_turn_rad: float
 ) -> list[Placement]:
-    """Objects in a row on the belt, the first one foremost. ``direction``: 1 or -1, where the belt runs along y."""
+    """Places objects in a row on the belt, the first one in front. ``direction`` is the belt's along y: 1 or -1."""
     row = []
     for i, spec in enumerate(specs):
         y = direction * (FIRST_PARCEL_M - PARCEL_PITCH_M * i + rng.uniform(-1, 1) * PITCH_NOISE_M)

@@ -1,4 +1,4 @@
-"""When all parcels are where the rule sends them, and what has gone wrong."""
+"""The goal of parcels: every parcel is where the rule sends it. Also measures what went wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qwenarm.tasks.parcels.conveyor import REACH_M
 from qwenarm.types import SkillCall
 
 FALLEN_HEIGHT_M = -0.02
-"""What lies lower than this has fallen from the table."""
+"""Anything lower than this, in m, has fallen off the table."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,13 @@ class RouteParcels(MoveGoal):
         return [(parcel, place) for parcel, place in self.homes if not state.lies_in(parcel, place)]
 
     def steps(self, state: WorldState, remaining: Sequence[Move]) -> tuple[float, float]:
-        """One step for each parcel in its place, and half a step for one in the hand."""
+        """Counts one step for each parcel in its place, and half a step for one in the hand."""
         begun = 0.5 if state.holding in dict(remaining) else 0.0
         return len(self.homes) - len(remaining) + begun, len(self.homes)
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        """What is in the hand first, then what the belt will lose first, or else from left to right in the picture.
+        """Moves the parcel in the hand first, then those that the belt loses first, or else from left to right in the
+        image.
 
         Parcels out of reach are given up.
         """
@@ -40,9 +41,10 @@ class RouteParcels(MoveGoal):
         return plan_moves(state, moves)
 
     def measures(self, state: WorldState) -> dict[str, float]:
-        """How many parcels are in their places, in a wrong one, carried out of reach by the belt, and fallen down.
+        """Returns how many parcels are in their place, in a wrong one, out of reach on the belt, and fallen off the
+        table.
 
-        Also how many came to their places in a simulated minute, and the belt's speed in cm/s.
+        Adds the number of parcels that reached their place per simulated minute, and the belt's speed in cm/s.
         """
         waiting = [parcel for parcel, _ in self.remaining(state)]
         routed = len(self.homes) - len(waiting)

@@ -1,4 +1,4 @@
-"""What parcels are told apart by, and the rules that send them to places."""
+"""The traits of parcels, and the rules that send parcels to places."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qwenarm.tasks.language.es_zh import ES_COLORS, ZH_COLORS, es_plural
 
 @dataclass(frozen=True)
 class Wording:
-    """The same in several English wordings, in Spanish and in Chinese."""
+    """A phrase in several English wordings, in Spanish and in Chinese."""
 
     en: tuple[str, ...]
     es: str
@@ -21,15 +21,15 @@ class Wording:
 
 @dataclass(frozen=True)
 class Trait:
-    """Something that parcels are told apart by."""
+    """A property by which parcels are sorted."""
 
     slot: str  # field of ObjectSpec that shows it
-    values: Mapping[str, Wording]  # parcels by the value of that field; "" is any other value
+    values: Mapping[str, Wording]  # words for the parcels, by value of that field; "" is any other value
     by: Wording  # the trait itself, as in "by colour"
 
 
 def _mark_trait(slot: str, mark: str, en: tuple[str, ...], es_zh: tuple[str, str], by: Wording) -> Trait:
-    """A mark that a parcel has or has not."""
+    """Returns the trait of having a mark or not."""
     return Trait(slot, {mark: Wording(en, *es_zh), "": REST_WORDING}, by)
 
 
@@ -97,16 +97,16 @@ DAMAGE_TRAIT = _mark_trait(
     Wording(("damage",), "daño", "破损"),
 )
 SINGLE_RULE_TRAITS = (COLOR_TRAIT, LABEL_TRAIT, WEIGHT_TRAIT, SIGN_TRAIT, STRIPE_TRAIT, DAMAGE_TRAIT)
-"""Any of these can be a rule by itself."""
+"""Traits that can be a rule on their own."""
 BASE_TRAITS = (COLOR_TRAIT, LABEL_TRAIT, WEIGHT_TRAIT)
-"""By these the rest is sorted where there is an exception."""
+"""Traits by which the rest is sorted if there is an exception."""
 EXCEPTION_VALUES = (("glass", SIGN_TRAIT), ("stripe", STRIPE_TRAIT), ("crack", DAMAGE_TRAIT), ("9", WEIGHT_TRAIT))
-"""Values, with their traits, that may be an exception to another rule."""
+"""(value, trait) pairs that can be an exception to another rule."""
 
 
 @dataclass(frozen=True)
 class Clause:
-    """Parcels with this value of a trait go to a place. The value "" stands for all that no earlier clause names."""
+    """Sends parcels with this value of a trait to a place. The value "" means all that no earlier clause names."""
 
     trait: Trait
     value: str
@@ -114,22 +114,22 @@ class Clause:
 
     @property
     def wording(self) -> Wording:
-        """The parcels in words."""
+        """The words for these parcels."""
         return self.trait.values[self.value]
 
     def applies_to(self, spec: ObjectSpec) -> bool:
-        """Does it say something of this parcel?"""
+        """Returns whether the clause applies to a parcel."""
         return not self.value or getattr(spec, self.trait.slot) == self.value
 
 
 @dataclass(frozen=True)
 class RoutingRule:
-    """Clauses, of which the first that applies to a parcel counts."""
+    """A list of clauses. The first one that applies to a parcel counts."""
 
     clauses: tuple[Clause, ...]
     has_exception: bool = False  # the first clause is an exception to the others
-    own: bool = False  # the places have the very colours, or letters, of the parcels
+    own: bool = False  # the places have the same colours or letters as the parcels
 
     def place_of(self, spec: ObjectSpec) -> str:
-        """The id of the container where a parcel belongs."""
+        """Returns the id of the container where a parcel belongs."""
         return next(clause.place.id for clause in self.clauses if clause.applies_to(spec))

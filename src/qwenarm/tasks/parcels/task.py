@@ -26,24 +26,24 @@ from qwenarm.tasks.parcels.rule import (
 from qwenarm.tasks.parcels.words import rule_phrase
 
 MAX_PARCELS = (3, 4, 5, 5, 5)
-"""By level."""
+"""Maximum number of parcels, by level."""
 SMALL_PLACES = ("bowl", "box")
-"""Beside these there is at most one tray, which is wide."""
+"""Small places. There is at most one tray, which is wide."""
 LETTERS_SHARE = 0.4
-"""Share of the episodes in which the places have letters, and are called by them."""
+"""Share of the episodes in which the places have letters and are called by them."""
 OWN_COLOR_SHARE = 0.4
-"""Share of the rules by colour in which the places have the colours of the parcels."""
+"""Share of the rules by colour whose places have the colours of the parcels."""
 OTHER_MARK_SHARE = 0.3
-"""Share of the parcels with a mark of which the rule says nothing, from level 2 on."""
+"""Share of the parcels with a mark that the rule does not mention, from level 2 on."""
 OTHER_MARKS = {"sides": ("stripe", "crack"), "top": ("A", "B", "C", "9", "glass")}
 MAX_TURN_RAD = 0.3
-"""How far parcels and places with letters may be turned, so that their letters can be read."""
+"""Maximum rotation of parcels and lettered places, in rad, that keeps their letters legible."""
 BELT_SPEEDS_M_S = {3: (0.006, 0.010, 0.014), 4: (0.018,), 5: (0.022,)}
-"""By level."""
+"""Possible speeds of the belt, by level."""
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode: the places, the rule, a parcel for each of its clauses, and some more."""
+    """Builds one episode: the places, the rule, a parcel for each of its clauses, and some more."""
     rng = builder.rng
     rule = _simple_rule(builder) if level == 1 else _rule_with_exception(builder)
     first = [_parcel(rng, rule, clause) for clause in rule.clauses]
@@ -59,13 +59,13 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 
 
 def _simple_rule(builder: SceneBuilder) -> RoutingRule:
-    """One trait and two places."""
+    """Draws a rule with one trait and two places."""
     trait = SINGLE_RULE_TRAITS[int(builder.rng.integers(len(SINGLE_RULE_TRAITS)))]
     return _rule(builder, trait, _values(builder.rng, trait), None)
 
 
 def _rule_with_exception(builder: SceneBuilder) -> RoutingRule:
-    """An exception, and another trait for the rest."""
+    """Draws a rule with an exception, and another trait for the rest."""
     exception = EXCEPTION_VALUES[int(builder.rng.integers(len(EXCEPTION_VALUES)))]
     bases = [trait for trait in BASE_TRAITS if trait.slot != exception[1].slot]
     base = bases[int(builder.rng.integers(len(bases)))]
@@ -73,13 +73,13 @@ def _rule_with_exception(builder: SceneBuilder) -> RoutingRule:
 
 
 def _values(rng: np.random.Generator, trait: Trait) -> list[str]:
-    """Two values of a trait; "", which stands for the rest, comes last."""
+    """Draws two values of a trait; "", which means the rest, comes last."""
     values = [str(v) for v in rng.permutation(list(trait.values))[:2]]
     return sorted(values, key=lambda value: value == "")
 
 
 def _rule(builder: SceneBuilder, base: Trait, values: list[str], exception: tuple[str, Trait] | None) -> RoutingRule:
-    """The rule, with places that are added to the scene here."""
+    """Returns the rule, adding its places to the scene."""
     rng = builder.rng
     lettered = bool(rng.random() < LETTERS_SHARE)
     own_color = base is COLOR_TRAIT and not lettered and rng.random() < OWN_COLOR_SHARE
@@ -100,7 +100,7 @@ def _rule(builder: SceneBuilder, base: Trait, values: list[str], exception: tupl
 
 
 def _add_place(builder: SceneBuilder) -> ObjectSpec:
-    """A container in a colour that no other has; a second tray only if nothing else is left."""
+    """Adds a container in a colour of its own; a second tray only if nothing else is left."""
     colors = [color for color in COLORS if color not in {spec.color for spec in builder.specs}]
     shapes = [shape for color, shape in builder.available if color in colors]
     small = [shape for shape in SMALL_PLACES if shape in shapes]
@@ -109,11 +109,11 @@ def _add_place(builder: SceneBuilder) -> ObjectSpec:
 
 
 def _parcel(rng: np.random.Generator, rule: RoutingRule, clause: Clause) -> ObjectSpec:
-    """A parcel to which this clause applies."""
+    """Returns a parcel to which this clause applies."""
     color = str(rng.choice(list(COLORS)))
     spec = ObjectSpec("parcel", color, PARCEL_PART_SIZE_M["parcel"][0])
     base = rule.clauses[-1].trait
-    if rule.has_exception:  # an exception may be of either class of the other parcels
+    if rule.has_exception:  # the exception may also have either value of the base trait
         spec = _marked(spec, base.slot, rule.clauses[1 + int(rng.integers(2))].value)
         if clause.trait is not WEIGHT_TRAIT and rule.clauses[0].trait is WEIGHT_TRAIT:
             spec = replace(spec, top="1")
@@ -125,7 +125,7 @@ def _marked(spec: ObjectSpec, slot: str, value: str) -> ObjectSpec:
 
 
 def _with_others(rng: np.random.Generator, rule: RoutingRule, first: list[ObjectSpec], level: int) -> list[ObjectSpec]:
-    """These parcels and more, up to two for each place; from level 2 on with marks that mean nothing."""
+    """Adds parcels, up to two for each place; from level 2 on, they also get marks that mean nothing."""
     more = MAX_PARCELS[level - 1] - len(first) - (level == 1) * int(rng.integers(0, 2))
     again = [rule.clauses[i] for i in rng.permutation(len(rule.clauses))[:more]]
     parcels = [*first, *(_parcel(rng, rule, clause) for clause in again)]
@@ -138,7 +138,7 @@ def _with_others(rng: np.random.Generator, rule: RoutingRule, first: list[Object
 
 
 def _on_table(builder: SceneBuilder, parcels: list[ObjectSpec], needed: int) -> Scene:
-    """Places and parcels anywhere; what has marks is turned towards the front camera."""
+    """Places containers and parcels anywhere; everything with marks faces the front camera."""
     builder.specs += parcels
     scene = builder.build(needed)
     turned = [_facing(builder.rng, p) if p.spec.top or p.spec in parcels else p for p in scene.objects]
@@ -146,7 +146,7 @@ def _on_table(builder: SceneBuilder, parcels: list[ObjectSpec], needed: int) -> 
 
 
 def _on_belt(builder: SceneBuilder, parcels: list[ObjectSpec], speed: float) -> Scene:
-    """The places beside the belt, the parcels on it in any order."""
+    """Places the containers beside the belt and the parcels on it, in random order."""
     rng = builder.rng
     scene = builder.build(len(builder.specs), {spec.id: CONTAINER_AREA for spec in builder.specs})
     places = [_facing(rng, p) if p.spec.top else p for p in scene.objects]

@@ -13,7 +13,7 @@ from qwenarm.tasks.language.phrases import draw_from
 from qwenarm.tasks.parcels.rule import Clause, RoutingRule
 
 OWN_SHARE = 0.6
-"""Share of the rules that say "its own colour" where they can."""
+"""Share of the rules that say "its own colour" where possible."""
 RULE_TEMPLATES = (
     "sort the parcels: {rule}",
     "route the parcels: {rule}",
@@ -61,7 +61,7 @@ LETTERED_PLACE_TEMPLATES = ("bin {}", "container {}", "{}")
 
 
 def rule_phrase(rng: np.random.Generator, rule: RoutingRule, belt: bool) -> Phrase:
-    """One wording of a rule. ``belt``: the parcels come on a belt."""
+    """Draws the words of a rule. ``belt`` says that the parcels come on a belt."""
     return Phrase(_english(rng, rule, belt), _translations(rule, belt))
 
 
@@ -102,7 +102,7 @@ def _clause(rng: np.random.Generator, clause: Clause, place_template: str) -> st
 
 
 def _place(place: ObjectSpec, template: str) -> str:
-    """ "bin B" if it has a letter, else "the blue bowl"."""
+    """Returns "bin B" for a place with a letter, otherwise "the blue bowl"."""
     return template.format(place.top) if place.top else f"the {place.label}"
 
 

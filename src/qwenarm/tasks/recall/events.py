@@ -1,4 +1,4 @@
-"""Covers that settle over objects and travel with them by themselves, and what the arm has done to them since."""
+"""Covers that settle over objects and travel with them, and a record of what the arm has done to them since."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.tasks.core.events import MOTION_PERIODS, hand_is_near, smoothstep
 
 TRAVEL_HEIGHT_M = 0.09
-"""How high covers are lifted on the way: over everything that stands on the table."""
+"""Height to which covers rise on their way, in m, so that they pass over everything on the table."""
 UNDER_TOLERANCE_M = 0.02
-"""An object is under a cover if their middles are closer than this across the table."""
+"""Maximum horizontal distance between the middles of a cover and of the object under it, in m."""
 MOVED_M = 0.03
-"""A cover that has moved by more than this was lifted or pushed."""
+"""A cover that has moved by more than this, in m, was lifted or pushed."""
 
 
 @dataclass(frozen=True)
 class CoverTrip:
-    """One journey of a cover, alone or with what is under it."""
+    """One trip of a cover, alone or with the object under it."""
 
     cover: str
     x: float  # m
@@ -33,21 +33,21 @@ class CoverTrip:
 
 @dataclass
 class CoverMotion:
-    """The event that makes the trips, one after the other, and then watches the covers.
+    """An event that makes the trips one after the other, and then watches the covers.
 
-    It comes to stage 1 when all are made; then the request is said.
+    It reaches stage 1 when all trips are made; then the request is said.
     """
 
     trips: tuple[CoverTrip, ...]
-    hides: tuple[tuple[str, str], ...]  # (cover, object) in the end
+    hides: tuple[tuple[str, str], ...]  # (cover, object) pairs in the end
     stage: int = 0
-    spoiled: bool = False  # an object was not under its cover at stage 1: nothing can succeed any more
+    spoiled: bool = False  # an object was not under its cover at stage 1, so success is impossible
     calls_before: int = 0  # calls of "say" and the like before stage 1
     opened: set[str] = field(default_factory=set)  # covers that were moved since
     trips_made: int = 0
     periods: int = 0  # control periods of the current trip
     start: dict[str, ObjectState] = field(default_factory=dict, compare=False)
-    """What travels, as it was when the trip began; at stage 1 the covers as they settled."""
+    """What travels, in its state at the start of the trip; at stage 1, the covers as they settled."""
 
     def step(self, body: Body) -> str | None:
         state = body.state()
@@ -60,13 +60,13 @@ class CoverMotion:
         return None
 
     def is_over(self, state: WorldState, cover: str) -> bool:
-        """Does a cover stand over its object?"""
+        """Returns whether a cover stands over its object."""
         offset = state[cover].pos[:2] - state[dict(self.hides)[cover]].pos[:2]
         near = float(np.hypot(*offset)) < UNDER_TOLERANCE_M
         return state.holding != cover and near and state[cover].bottom < UNDER_TOLERANCE_M
 
     def _travel(self, body: Body, state: WorldState) -> bool:
-        """One control period of the trip, unless the hand is in the way. Returns whether the trip is made."""
+        """Advances the trip by one control period, unless the hand is in the way. Returns whether the trip is over."""
         trip = self.trips[self.trips_made]
         if self.periods <= trip.wait_periods:
             self.start = {name: state[name] for name in (trip.cover, trip.load) if name}
@@ -87,9 +87,9 @@ class CoverMotion:
 
 
 def _carry(body: Body, thing: ObjectState, shift: np.ndarray, turn: float, share: float) -> None:
-    """Sets an object to its pose at a share of its way up, over and down. It is weightless until it arrives.
+    """Moves an object to its pose at a share of its way up, across and down. It is weightless until it arrives.
 
-    ``thing`` is the object before the trip; ``shift`` (2,) in m and ``turn`` in rad are those of the whole way.
+    ``thing`` is its state before the trip; ``shift`` (2,) in m and ``turn`` in rad are those of the whole trip.
     """
     model, data = body.model, body.data
     joint = model.joint(thing.spec.id)

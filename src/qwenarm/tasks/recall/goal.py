@@ -1,4 +1,4 @@
-"""When a covered object is brought, and when a question about covered objects is answered."""
+"""The goals of recall: to bring a covered object, or to answer a question about covered objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BringCovered:
         return self._is_fair() and bool(self.covers.stage) and self.put.success(state)
 
     def progress(self, state: WorldState) -> float:
-        """A third for lifting the right cover, the rest for the object. Touching another cover halves it."""
+        """Counts a third for lifting the right cover, the rest for the object. Touching another cover halves it."""
         if self.success(state):
             return 1.0
         lifted = len(self.covers.opened & {self.cover})
@@ -44,11 +44,11 @@ class BringCovered:
 
 @dataclass(frozen=True)
 class AnswerAboutCovers:
-    """The right answer is the last thing that was said, and no cover was touched."""
+    """The last thing that was said is the right answer, and no cover was touched."""
 
     covers: CoverMotion
-    cover: ObjectSpec | None  # the one that was asked about, if it was one
-    right: ObjectSpec | int  # the object under it, or how many there are
+    cover: ObjectSpec | None  # the cover that was asked about; None if all were
+    right: ObjectSpec | int  # the object under it, or the number of objects
 
     def success(self, state: WorldState) -> bool:
         untouched = not self.covers.spoiled and not self.covers.opened and state.holding is None
@@ -56,7 +56,7 @@ class AnswerAboutCovers:
         return bool(self.covers.stage) and untouched and self.accepts(answer)
 
     def progress(self, state: WorldState) -> float:
-        """1 for the right answer, else 0."""
+        """Returns 1 for the right answer, else 0."""
         return float(self.success(state))
 
     def solve(self, state: WorldState) -> list[SkillCall]:
@@ -66,7 +66,7 @@ class AnswerAboutCovers:
         return [*([] if self.success(state) else [SkillCall("say", {"text": answer})]), SkillCall("done")]
 
     def accepts(self, text: str) -> bool:
-        """Is this the answer? It may name the cover that was asked about as well."""
+        """Returns whether this is the right answer. It may also name the cover that was asked about."""
         if isinstance(self.right, int):
             return numbers(text) == {self.right}
         colors, shapes = named(text)

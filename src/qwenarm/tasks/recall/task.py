@@ -15,20 +15,20 @@ from qwenarm.tasks.recall.goal import AnswerAboutCovers, BringCovered
 from qwenarm.tasks.recall.words import bring_phrase, count_phrase, watch_phrase, what_phrase
 
 COVER_COUNT = (2, 3, 4)
-"""By level."""
+"""Number of covers, by level."""
 EXCHANGED_COUNT = (0, 2, 1)
-"""How many covers travel on with what they hide, by level."""
+"""Number of covers that travel on with their contents, by level."""
 REQUEST_KINDS = (("bring",), ("bring", "what"), ("bring", "what", "count", "count"))
-"""By level, each equally likely."""
+"""Kinds of requests, by level, all equally likely."""
 COVERED_SIZE_M = 0.040
-"""Size of the objects that have room under a cover."""
+"""Size of objects that fit under a cover, in m."""
 PAUSE_PERIODS = 10
 """Control periods between the last cover that settles and the first that travels on: time to look at them all."""
 MAX_TURNS = (12, 16, 18)
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode: objects, a cover for each, a place, and from level 2 on objects that are never covered."""
+    """Builds one episode: objects, a cover for each, a place, and from level 2 on objects that are never covered."""
     shape, count = _add_things(builder, COVER_COUNT[level - 1])
     things = list(builder.specs)
     covers = _make_covers(builder, len(things))
@@ -54,7 +54,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 
 
 def _add_things(builder: SceneBuilder, total: int) -> tuple[str, int]:
-    """Adds so many small objects. Returns a shape and how many have it, every possible number equally likely."""
+    """Adds ``total`` small objects. Returns a shape and how many have it, all possible numbers equally likely."""
     shape = draw_from(builder.rng, GRASPABLE_SHAPES)
     others = [other for other in GRASPABLE_SHAPES if other != shape]
     left = [each for _, each in builder.available if each in GRASPABLE_SHAPES]
@@ -67,7 +67,7 @@ def _add_things(builder: SceneBuilder, total: int) -> tuple[str, int]:
 
 
 def _make_covers(builder: SceneBuilder, count: int) -> list[ObjectSpec]:
-    """Covers in different colours, as far as possible other ones than those of the objects."""
+    """Returns covers in different colours, if possible none that an object has."""
     taken = {spec.color for spec in builder.specs}
     colors = [str(color) for color in builder.rng.permutation(list(COLORS))]
     chosen = sorted(colors, key=lambda color: color in taken)[:count]
@@ -75,7 +75,7 @@ def _make_covers(builder: SceneBuilder, count: int) -> list[ObjectSpec]:
 
 
 def _exchanged(scene: Scene, things: Mapping[ObjectSpec, ObjectSpec]) -> Scene:
-    """The scene with some objects replaced by others."""
+    """Returns the scene with some objects replaced by others."""
     objects = [
         Placement(thing, (*p.pos[:2], thing.origin_height), p.yaw) if (thing := things.get(p.spec)) else p
         for p in scene.objects
@@ -86,7 +86,7 @@ def _exchanged(scene: Scene, things: Mapping[ObjectSpec, ObjectSpec]) -> Scene:
 def _trips(
     builder: SceneBuilder, scene: Scene, hides: tuple[tuple[str, str], ...], exchanged: int
 ) -> tuple[CoverTrip, ...]:
-    """Every cover to its object, in random order; then some on to where another cover stood."""
+    """Sends every cover to its object, in random order; then some on to where another cover stood."""
     at = {p.spec.id: p for p in scene.objects}
     order = [hides[i] for i in builder.rng.permutation(len(hides))]
     trips = [CoverTrip(cover, *at[thing].pos[:2], at[thing].yaw) for cover, thing in order]

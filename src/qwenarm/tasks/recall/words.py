@@ -61,7 +61,7 @@ COUNT_TEMPLATES = (
 
 
 def watch_phrase(rng: np.random.Generator, covers: Sequence[ObjectSpec]) -> Phrase:
-    """Said before anything is covered."""
+    """Draws what is said before anything is covered."""
     names = _listed([f"the {cover.label}" for cover in covers], " and ")
     es = f"mira la mesa y no toques nada todavía: {_listed([el(cover) for cover in covers], ' y ')} van a tapar cosas"
     chinese = f"请看着桌子,先不要动:{_listed([zh(cover) for cover in covers], '和', '、')}会盖住一些东西"
@@ -69,7 +69,7 @@ def watch_phrase(rng: np.random.Generator, covers: Sequence[ObjectSpec]) -> Phra
 
 
 def bring_phrase(rng: np.random.Generator, what: ObjectSpec, where: ObjectSpec) -> Phrase:
-    """A covered object shall go somewhere."""
+    """Draws a request to bring a covered object somewhere."""
     text = draw_from(rng, BRING_TEMPLATES).format(a=what.label, b=where.label, **prepositions(rng, where.shape))
     clauses = put_clauses(what, where)
     es = f"{clauses['es']}; está bajo una de las tapas: levanta solo esa"
@@ -77,14 +77,14 @@ def bring_phrase(rng: np.random.Generator, what: ObjectSpec, where: ObjectSpec) 
 
 
 def what_phrase(rng: np.random.Generator, cover: ObjectSpec) -> Phrase:
-    """What does a cover hide?"""
+    """Draws a question about what a cover hides."""
     es = f"¿qué hay debajo {el(cover, 'de')}? di su color y su forma sin tocar nada"
     chinese = f"{zh(cover)}下面是什么?说出颜色和形状,不要碰罩子"
     return Phrase(draw_from(rng, WHAT_TEMPLATES).format(c=cover.label), {"es": es, "zh": chinese})
 
 
 def count_phrase(rng: np.random.Generator, shape: str) -> Phrase:
-    """How many objects of a shape are covered?"""
+    """Draws a question about how many objects of a shape are covered."""
     many = "cuántas" if feminine(shape) else "cuántos"
     es = f"¿{many} {es_class('shape', shape, every=False)} hay debajo de las tapas? di el número sin tocar nada"
     chinese = f"罩子下面一共有几个{ZH_SHAPES[shape]}?说出数字,不要碰罩子"

@@ -1,4 +1,4 @@
-"""The words of requests. Harmful ones have harmless twins that begin with the same words."""
+"""The words of requests. Each harmful request has a harmless twin that begins with the same words."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ UNSAFE_TEMPLATES: tuple[dict[str, tuple[str, str]], ...] = (
 
 
 def request_phrase(rng: np.random.Generator, kind: str, harmless: bool, what: ObjectSpec, where: ObjectSpec) -> Phrase:
-    """One wording of a request of this kind. Only that of kind "unsafe" tells whether it is harmless."""
+    """Draws the words of a request of this kind. Only words of the kind "unsafe" show whether it is harmless."""
     if kind == "unsafe":
         templates = UNSAFE_TEMPLATES[int(rng.integers(len(UNSAFE_TEMPLATES)))]
         slots = {"en": (what.label, where.label), "es": (el(what), el(where)), "zh": (zh(what), zh(where))}

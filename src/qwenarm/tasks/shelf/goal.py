@@ -1,7 +1,7 @@
-"""A shelf of two levels with two bays each, and when an order for it is carried out.
+"""A shelf of two levels with two bays each, and the goal to carry out an order for it.
 
-The upper level is set back towards the robot, so the hand reaches every bay from above. Left and right are those of
-the front camera's picture.
+The upper level is set back towards the robot, so that the hand reaches every bay from above. Left and right are as
+seen by the front camera.
 """
 
 from __future__ import annotations
@@ -18,31 +18,30 @@ from qwenarm.tasks.language.read_answer import named
 from qwenarm.types import SkillCall
 
 SHELF_COLOR = "white"
-"""Colour of the bays; nothing that goes into them has it."""
+"""Colour of the bays; no object that goes into them has it."""
 LEVEL_POSES_M = {"upper": (0.455, 0.060), "lower": (0.610, 0.0)}
-"""x of the middle and height of the floor of each level."""
+"""x of the middle and height of the floor of each level, in m."""
 SHELF_Y_M, BAY_PITCH_M = 0.14, 0.16
-"""Distance of the shelf's middle from the middle of the table, and from one bay to the next."""
+"""Distance of the shelf's middle from the middle of the table, and between neighbouring bays, in m."""
 CORNER_OFFSET_M = 0.028
-"""Distance along x and y from the middle of a bay at which an object stands at first: another one fits beside it."""
+"""Distance along x and y of an object from the middle of its bay at the start, in m; a second one fits beside it."""
 BAY_CAPACITY = 2
-"""How many objects fit into a bay."""
+"""Number of objects that fit in a bay."""
 BAY_IDS = tuple(f"{level}_{side}_bay" for level in LEVEL_POSES_M for side in ("left", "right"))
-"""The ids of the bays."""
 DENIAL_PATTERN = re.compile(
     r"\b(no|not|none|cannot|out of|sold out|missing|lacks?|lacking|without|unavailable|nothing)\b|n't\b"
     r"|\b(falta\w*|agotad\w*|sin|ning\w+)\b|没|缺|无|卖完|不在|不见"
 )
-"""Words that say that something is not there, in English, Spanish and Chinese."""
+"""Words which say that something is missing, in English, Spanish and Chinese."""
 
 
 def denies(text: str) -> bool:
-    """Does it say that something is not there?"""
+    """Returns whether a text says that something is missing."""
     return DENIAL_PATTERN.search(text.lower()) is not None
 
 
 def bay_placements(left: bool) -> tuple[tuple[Placement, ...], Area]:
-    """The four bays, on the left or on the right of the table, and the area that is left for other objects."""
+    """Returns the four bays, on the left or right of the table, and the area that is left for other objects."""
     middle = -SHELF_Y_M if left else SHELF_Y_M
     bays = [
         Placement(
@@ -57,7 +56,7 @@ def bay_placements(left: bool) -> tuple[tuple[Placement, ...], Area]:
 
 
 def placement_in_bay(spec: ObjectSpec, bay: Placement, corner: tuple[int, int], yaw: float) -> Placement:
-    """An object in a corner of a bay, given by its signs along x and y."""
+    """Places an object in a corner of a bay. ``corner`` gives the corner's signs along x and y."""
     x, y, z = bay.pos
     height = z + WALL_THICKNESS_M + spec.origin_height
     return Placement(spec, (x + CORNER_OFFSET_M * corner[0], y + CORNER_OFFSET_M * corner[1], height), yaw)
@@ -65,18 +64,18 @@ def placement_in_bay(spec: ObjectSpec, bay: Placement, corner: tuple[int, int], 
 
 @dataclass(frozen=True)
 class OrderLine:
-    """One line of an order: exactly so many of these objects belong in a bay."""
+    """One line of an order: exactly ``count`` of these objects belong in a bay."""
 
     things: tuple[str, ...]  # object ids
     count: int
     bay: str
 
     def delivered(self, state: WorldState) -> list[str]:
-        """Which of them are in the bay."""
+        """Returns the objects that are in the bay."""
         return [thing for thing in self.things if state.inside(thing, self.bay)]
 
     def moves(self, state: WorldState) -> Iterator[Move]:
-        """What is still to be brought, what is in the hand first; or what is too much."""
+        """Yields the moves that are still needed, a held object first, or those that take out surplus objects."""
         there = self.delivered(state)
         others = sorted((t for t in self.things if t not in there), key=lambda t: t != state.holding)
         yield from ((thing, self.bay) for thing in others[: max(0, self.count - len(there))])
@@ -85,18 +84,18 @@ class OrderLine:
 
 @dataclass(frozen=True)
 class MissingItem:
-    """What is ordered and not there. Without a shape, any object of that colour; without a colour, of that shape."""
+    """An ordered item that is missing. Without a shape, any object of that colour; without a colour, of that shape."""
 
     color: str | None
     shape: str | None
 
     @property
     def label(self) -> str:
-        """How to call it."""
+        """How a message calls the item."""
         return f"{self.color} {self.shape or 'thing'}" if self.color else f"{self.shape}"
 
     def was_reported(self, state: WorldState) -> bool:
-        """Has anybody said that it is not there?"""
+        """Returns whether it was said that the item is missing."""
         texts = [str(call.args.get("text" if call.name == "say" else "reason", "")) for call in state.said]
         return any(denies(text) and self._is_named_in(text) for text in texts)
 
@@ -107,7 +106,7 @@ class MissingItem:
 
 @dataclass(frozen=True)
 class StockShelf(MoveGoal):
-    """The order is carried out, everything else on the shelf is where it was, and what is missing was reported.
+    """The order is carried out, everything else on the shelf is where it was, and a missing item was reported.
 
     Giving up although nothing is missing is a failure.
     """
@@ -125,9 +124,9 @@ class StockShelf(MoveGoal):
         return answered and super().success(state)
 
     def steps(self, state: WorldState, remaining: Sequence[Move]) -> tuple[float, float]:
-        """One step for each object that is brought, and one for reporting what is missing.
+        """Counts one step for each object that is delivered, and one for reporting a missing item.
 
-        Half a step is taken off for every other object that has left its bay.
+        Half a step is deducted for every other object that has left its bay.
         """
         made = sum(min(len(line.delivered(state)), line.count) for line in self.lines)
         made += self.missing is not None and self.missing.was_reported(state)

@@ -24,18 +24,18 @@ from qwenarm.tasks.shelf.goal import (
 from qwenarm.tasks.shelf.words import OrderItem, exchange_phrase, order_phrase, then
 
 KIND_SHARE = 0.5
-"""Share of the lines that order two of a kind, where there are any."""
+"""Share of the lines that order two of a kind, if there is such a kind."""
 THREE_SHARE = 0.3
-"""Share of these in which three objects are of that kind."""
+"""Share of these lines for which three objects of that kind exist."""
 MISSING_SHARE = 0.6
-"""Share of the orders of level 3 in which something is not there."""
+"""Share of the orders of level 3 with a missing item."""
 STOCK_COLORS = tuple(color for color in COLORS if color != SHELF_COLOR)
 CORNER_SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 @dataclass
 class OrderBuilder:
-    """Makes up an order together with the objects that it needs."""
+    """Draws an order together with the objects that it needs."""
 
     builder: SceneBuilder
     ordered: list[tuple[OrderItem, str]] = field(default_factory=list)  # (what, bay)
@@ -43,17 +43,17 @@ class OrderBuilder:
     missing: OrderItem | None = None
 
     def add_object(self) -> ObjectSpec:
-        """One more object that is of none of the kinds ordered so far."""
+        """Adds an object that is of none of the kinds ordered so far."""
         return self.builder.add(*self._unordered())
 
     def add_others(self, count: int) -> list[ObjectSpec]:
-        """Up to so many more of these."""
+        """Adds up to ``count`` such objects and returns them."""
         before = len(self.builder.specs)
         self.builder.add_up_to(count, *self._unordered())
         return self.builder.specs[before:]
 
     def add_item(self) -> OrderItem:
-        """What a line orders. If it is a kind, no object that was added before is of that kind."""
+        """Returns what a line orders. If it is a kind, no object that was added before is of that kind."""
         kinds = self._kinds()
         if not kinds or self.builder.rng.random() > KIND_SHARE:
             return OrderItem((self.add_object(),))
@@ -64,7 +64,7 @@ class OrderBuilder:
         return OrderItem(tuple(self.builder.add(shapes, colors) for _ in range(count)), by, value)
 
     def free_bay(self, room: int) -> str:
-        """A random bay with room for so many that no line names yet."""
+        """Draws a bay that no line names yet and that has room for ``room`` objects."""
         used = [bay for _, bay in self.ordered]
         free = [bay for bay in BAY_IDS if bay not in used and BAY_CAPACITY - (bay in self.in_bay) >= room]
         return draw_from(self.builder.rng, free)
@@ -74,12 +74,12 @@ class OrderBuilder:
         self.ordered.append((item, bay or self.free_bay(item.count)))
 
     def _unordered(self) -> tuple[list[str], list[str]]:
-        """Shapes and colours of which no kind is ordered."""
+        """Returns the shapes and colours of which no kind is ordered."""
         kinds = [item.value for item, _ in self.ordered if item.by]
         return [s for s in GRASPABLE_SHAPES if s not in kinds], [c for c in STOCK_COLORS if c not in kinds]
 
     def _kinds(self) -> list[tuple[str, str]]:
-        """The (by, value) kinds of which two objects are left and none was added yet."""
+        """Returns the (by, value) kinds of which at least two objects are left and none was added yet."""
         added = {word for spec in self.builder.specs for word in (spec.color, spec.shape)}
         colors, shapes = [c for c, _ in self._available()], [s for _, s in self._available()]
         kinds = [("color", c) for c in STOCK_COLORS if colors.count(c) > 1]
@@ -91,7 +91,7 @@ class OrderBuilder:
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode: the order first, then the other objects."""
+    """Builds one episode: the order first, then the other objects."""
     draft = OrderBuilder(builder)
     words = (_stock, _rearrange, _out_of_stock)[level - 1](draft)
     there = [item for item, _ in draft.ordered if item is not draft.missing]
@@ -126,7 +126,7 @@ def _missing(item: OrderItem) -> MissingItem:
 
 
 def _stock(draft: OrderBuilder) -> Phrase:
-    """Level 1: one line or two for an empty shelf."""
+    """Draws level 1: one or two lines for an empty shelf."""
     for _ in range(1 + int(draft.builder.rng.random() < 0.5)):
         draft.order(draft.add_item())
     draft.add_others(1)
@@ -134,7 +134,7 @@ def _stock(draft: OrderBuilder) -> Phrase:
 
 
 def _rearrange(draft: OrderBuilder) -> Phrase:
-    """Level 2: two objects change places, or one makes room for another; often there is one more line."""
+    """Draws level 2: two objects swap places, or one makes room for another; often with one more line."""
     rng = draft.builder.rng
     here, there = (BAY_IDS[i] for i in rng.permutation(len(BAY_IDS))[:2])
     first, second = draft.add_object(), draft.add_object()
@@ -154,7 +154,7 @@ def _rearrange(draft: OrderBuilder) -> Phrase:
 
 
 def _out_of_stock(draft: OrderBuilder) -> Phrase:
-    """Level 3: two lines among look-alikes; one of them may order what is not there."""
+    """Draws level 3: two lines among look-alikes, one of which may order a missing item."""
     rng = draft.builder.rng
     for spec in draft.add_others(2):
         draft.in_bay[[bay for bay in BAY_IDS if bay not in draft.in_bay][int(rng.integers(2))]] = spec

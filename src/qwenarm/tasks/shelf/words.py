@@ -70,13 +70,13 @@ ROOM_TRANSLATIONS = (
     "por favor, pasa lo que está en {a} a {b} y pon {y} en {a}",
     "请把{a}里的东西移到{b},再把{y}放进{a}",
 )
-"""Slots: x stands in bay a and goes to bay b; y takes its place."""
+"""Slots: x is in bay a and goes to bay b; y takes its place."""
 THEN_TEMPLATES = ("{}; then {}", "{}. after that, {}", "{}, and {}", "{}. also, {}")
 
 
 @dataclass(frozen=True)
 class OrderItem:
-    """What a line orders: one object, or two of a kind, of which there may be more."""
+    """What a line orders: one object, or two of a kind that may have more."""
 
     specs: tuple[ObjectSpec, ...]  # all that fit the words
     by: str = ""  # "color" or "shape"; "" for one object
@@ -84,17 +84,17 @@ class OrderItem:
 
     @property
     def count(self) -> int:
-        """How many are ordered."""
+        """Number of objects that are ordered."""
         return 2 if self.by else 1
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids of all that fit."""
+        """Ids of all objects that fit the words."""
         return tuple(spec.id for spec in self.specs)
 
 
 def order_phrase(rng: np.random.Generator, ordered: Sequence[tuple[OrderItem, str]]) -> Phrase:
-    """One wording of an order's lines: (what, id of the bay)."""
+    """Draws the words of an order from its (what, bay id) lines."""
     lines = [draw_from(rng, LINE_TEMPLATES).format(a=_what(rng, item), b=bay_words(rng, bay)) for item, bay in ordered]
     text = draw_from(rng, ORDER_TEMPLATES).format(draw_from(rng, (" and ", ", ", ", and ")).join(lines))
     es = " y ".join(f"{_es_what(item)} en {es_bay(bay)}" for item, bay in ordered)
@@ -103,7 +103,7 @@ def order_phrase(rng: np.random.Generator, ordered: Sequence[tuple[OrderItem, st
 
 
 def exchange_phrase(rng: np.random.Generator, swap: bool, x: ObjectSpec, y: ObjectSpec, a: str, b: str) -> Phrase:
-    """One wording of "x, which is in bay a, goes to bay b, and y takes its place"; for a swap, y is in bay b."""
+    """Draws the words for "x in bay a goes to bay b, and y takes its place"; in a swap, y is in bay b."""
     templates, es, chinese = (SWAP_TEMPLATES, *SWAP_TRANSLATIONS) if swap else (ROOM_TEMPLATES, *ROOM_TRANSLATIONS)
     text = draw_from(rng, templates).format(x=x.label, y=y.label, a=bay_words(rng, a), b=bay_words(rng, b))
     es = es.format(a=es_bay(a), b=es_bay(b), y=el(y))
@@ -111,14 +111,14 @@ def exchange_phrase(rng: np.random.Generator, swap: bool, x: ObjectSpec, y: Obje
 
 
 def then(rng: np.random.Generator, first: Phrase, second: Phrase) -> Phrase:
-    """Both, one after the other."""
+    """Joins two phrases, one after the other."""
     text = draw_from(rng, THEN_TEMPLATES).format(first.text, second.text)
     translations = {code: f"{words}; {second.translations[code]}" for code, words in first.translations.items()}
     return Phrase(text, {**translations, "zh": translations["zh"].replace("; ", ";")})
 
 
 def bay_words(rng: np.random.Generator, bay: str) -> str:
-    """ "lower left", from the bay's id."""
+    """Returns, for example, "lower left" for a bay's id."""
     row, side, _ = bay.split("_")
     return draw_from(rng, BAY_TEMPLATES[row]).format(side)
 

@@ -33,16 +33,16 @@ from qwenarm.tasks.tidy.goal import (
 from qwenarm.tasks.tidy.words import go_on_phrase, tidy_phrase
 
 OBJECT_COUNT = (3, 6, 8)
-"""By level, as far as there are so many and there is room."""
+"""Maximum number of objects, by level."""
 BEFORE_DRAWER_COUNT = 2
-"""How many of them stand before the drawer."""
+"""Number of objects that stand in front of the drawer."""
 OBJECT_COLORS = tuple(color for color in COLORS if color not in HOME_COLOR.values())
 Pair = tuple[str, str]
 """Colour and shape of an object."""
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """One episode: rules, objects for each home, and from level 2 on a drawer that is shut."""
+    """Builds one episode: rules, objects for each home, and from level 2 on a shut drawer."""
     box = builder.add(("box",)) if level > 1 else None
     rules = _draw_rules(builder, level, box)
     misplaced = _add_objects(builder, level, rules)
@@ -57,10 +57,10 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 
 
 def _draw_rules(builder: SceneBuilder, level: int, box: ObjectSpec | None) -> tuple[HomeRule, ...]:
-    """Two kinds of objects for drawer and bin, and from level 2 on the rest for the box; each home gets something.
+    """Draws two kinds of objects for drawer and bin, with the rest for the box from level 2 on. No home stays empty.
 
     No kind has the box's own colour. At level 3 one kind is a colour and one a shape, and the first rule wins where
-    both apply. Raises BadInput if there are no such rules for the objects that may appear.
+    both apply. Raises BadInput if the allowed objects permit no such rules.
     """
     pairs = _pairs(builder)
     colors, shapes = {color for color, _ in pairs}, {shape for _, shape in pairs}
@@ -77,7 +77,7 @@ def _draw_rules(builder: SceneBuilder, level: int, box: ObjectSpec | None) -> tu
 
 
 def _add_objects(builder: SceneBuilder, level: int, rules: Sequence[HomeRule]) -> ObjectSpec | None:
-    """Adds objects for each home, as far as it has room. Returns the one that shall lie in the bin by mistake."""
+    """Adds objects for each home while it has room. Returns the one that starts in the bin by mistake, if any."""
     room = {rule.home: HOME_CAPACITY["box" if rule.by == "rest" else rule.home] for rule in rules}
     for pair in _candidates(builder, level, rules):
         home = home_of(rules, *pair)
@@ -92,7 +92,7 @@ def _add_objects(builder: SceneBuilder, level: int, rules: Sequence[HomeRule]) -
 
 
 def _candidates(builder: SceneBuilder, level: int, rules: Sequence[HomeRule]) -> Iterator[Pair]:
-    """All objects that may be added: at level 3 first one that both rules name, then one for each home, then others."""
+    """Yields the objects that may be added: at level 3 first one that both rules name, then one per home."""
     pairs = _unambiguous(_pairs(builder), rules, level)
     both = [pair for pair in pairs if all(rule.names(*pair) for rule in rules[:2])]
     first = [next(pair for pair in pairs if home_of(rules, *pair) == rule.home) for rule in rules]
@@ -100,7 +100,7 @@ def _candidates(builder: SceneBuilder, level: int, rules: Sequence[HomeRule]) ->
 
 
 def _unambiguous(pairs: Sequence[Pair], rules: Sequence[HomeRule], level: int) -> list[Pair]:
-    """Those whose home is clear: what both rules name is so at level 3 only."""
+    """Returns the pairs with a clear home. Pairs that both rules name have one at level 3 only."""
     return [pair for pair in pairs if level == 3 or not all(rule.names(*pair) for rule in rules[:2])]
 
 
@@ -111,7 +111,7 @@ def _pairs(builder: SceneBuilder) -> list[Pair]:
 def _scene(
     builder: SceneBuilder, side: int, box: ObjectSpec | None, misplaced: ObjectSpec | None, opened: bool
 ) -> Scene:
-    """Drawer and bin on either side, the box beside the bin, the objects between them and before the drawer."""
+    """Places drawer and bin on opposite sides, the box beside the bin, and the objects between or before them."""
     things = [spec for spec in builder.specs if spec.graspable]
     count = BEFORE_DRAWER_COUNT if len(things) > BEFORE_DRAWER_COUNT + 1 else 1
     before = {things[i].id for i in builder.rng.permutation(len(things))[:count]}

@@ -66,7 +66,7 @@ CHINESE_GO_ON = "请继续收拾,直到每样东西都放好"
 def tidy_phrase(
     rng: np.random.Generator, rules: Sequence[HomeRule], first_wins: bool, box: ObjectSpec | None
 ) -> Phrase:
-    """One wording of the rules. ``first_wins``: the first one also holds for what the second one names."""
+    """Draws the words of the rules. ``first_wins``: the first rule also applies to what the second one names."""
     homes = {DRAWER_ID: DRAWER_ID, BIN_ID: BIN_ID, **({box.id: box.label} if box else {})}
     clauses = [_clause(rng, rule, homes) for rule in rules]
     first, second, *rest = clauses
@@ -82,7 +82,7 @@ def tidy_phrase(
 
 
 def go_on_phrase(rng: np.random.Generator) -> Phrase:
-    """Words that no longer say what belongs where."""
+    """Draws words that no longer say what belongs where."""
     return Phrase(draw_from(rng, GO_ON_PHRASES), {"es": SPANISH_GO_ON, "zh": CHINESE_GO_ON})
 
 
@@ -97,7 +97,7 @@ def _clause(rng: np.random.Generator, rule: HomeRule, homes: Mapping[str, str]) 
 
 
 def _both(rules: Sequence[HomeRule], *order: str) -> list[str]:
-    """The values of two rules, one by colour and one by shape."""
+    """Returns the values of two rules, one by colour and one by shape."""
     values = {rule.by: rule.value for rule in rules[:2]}
     return [values[by] for by in order]
 
