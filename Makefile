@@ -14,7 +14,7 @@ INSTRUCTION ?= put the red cube in the blue bowl
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo live test lint format bench lock clean
 
 help: ## this list
 	@echo 'Usage: make TARGET [PYTHON=python3.12] [ARGS="..."]'
@@ -22,6 +22,9 @@ help: ## this list
 
 demo: $(VENV)/.core ## a model puts the red cube in the blue bowl: film and page in runs/ (INSTRUCTION="..." for your own)
 	@$(BIN)/qwenarm run "$(INSTRUCTION)" $(ARGS)
+
+live: $(VENV)/.live ## the live page: tell the arm what to do in a browser (ARGS="--kiosk", ARGS="--host 0.0.0.0")
+	@$(BIN)/qwenarm demo $(ARGS)
 
 test: $(VENV)/.dev ## all tests but the slow ones, on all cores (ARGS="-m slow" for those, ARGS="-n 0 --pdb" to look around)
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile $(ARGS)
@@ -51,9 +54,13 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@$(call install,-e .)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt
-	@$(call install,-e ".[arms$(comma)train$(comma)ray$(comma)dev]")
+$(VENV)/.live: pyproject.toml constraints.txt
+	@$(call install,-e ".[demo]")
 	@touch $@ $(VENV)/.core
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@$(call install,-e ".[arms$(comma)train$(comma)ray$(comma)demo$(comma)dev]")
+	@touch $@ $(VENV)/.core $(VENV)/.live
 
 comma := ,
 define install

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import tyro
 from rich.text import Text
 
-from qwenarm.cli import learn, measure, play
+from qwenarm.cli import demo, learn, measure, play
 from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import QwenarmError
 
 app = tyro.extras.SubcommandApp()
 app.command(play.run)
+app.command(demo.demo)
 app.command(name="list")(play.list_)
 app.command(play.show)
 app.command(play.prompt)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
@@ -41,6 +41,7 @@ from qwenarm.types import Completion, Episode, Outcome, Prompt, RunInfo
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
+    from qwenarm.episode.watchers import Watcher
     from qwenarm.mind.vlm_policy import Policy
 
 UNCLEAR = "task unclear"
@@ -158,19 +159,33 @@ class _ReplaySet:
         return self.runs[modules]
 
     def _play(self, modules: Modules) -> Generator[Prompt, Completion, _Replay]:
-        notes, episode = ModuleNotes(), self.case.episode
-        env = self.case.env()
-        try:
-            policy = CorrectedPolicy(self.case.policy(env), env, modules, notes)
-            config = episode.run.config
-            config = replace(config, clock="paused") if TIME in modules else config
-            act = IdealHands() if CONTROL in modules else None
-            world = cast("ArmEnv", AdjustedWorld(env, modules))
-            again = yield from with_memory(play(world, policy, RunInfo(config, episode.seed), act=act), self.memory)
-        finally:
-            env.close()
+        notes = ModuleNotes()
+        again = yield from play_replaced(self.case, modules, notes, self.memory)
         _note_control_safety_time(notes, again)
         return _Replay(again.outcome, notes, again.final_hash, again.detail)
+
+
+def play_replaced(
+    case: Case, modules: Modules, notes: ModuleNotes, memory: AnswerMemory, watchers: Sequence[Watcher] = ()
+) -> Play:
+    """Plays an episode again with some modules replaced by the oracle's.
+
+    Args:
+        case: The episode, and how to make its environment and policy.
+        modules: The modules to replace, some of MODULES.
+        notes: Where deviations of format, perception and plan from the oracle's are noted.
+        memory: Answers that are known already; new ones are added.
+        watchers: Told of every event.
+    """
+    env, config = case.env(), case.episode.run.config
+    try:
+        policy = CorrectedPolicy(case.policy(env), env, modules, notes)
+        config = replace(config, clock="paused") if TIME in modules else config
+        act = IdealHands() if CONTROL in modules else None
+        world = cast("ArmEnv", AdjustedWorld(env, modules))
+        return (yield from with_memory(play(world, policy, RunInfo(config, case.episode.seed), watchers, act), memory))
+    finally:
+        env.close()
 
 
 def _would_change(run: _Replay, modules: Modules) -> bool:

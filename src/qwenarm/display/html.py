@@ -29,8 +29,8 @@ def _environment() -> Environment:
     )
     style_sheet, script = style(), _asset("page.js")
     policy = (
-        f"default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {_csp_hash(style_sheet)}; "
-        f"script-src {_csp_hash(script)}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {csp_hash(style_sheet)}; "
+        f"script-src {csp_hash(script)}; base-uri 'none'; form-action 'none'"
     )
     found.globals |= {"style": style_sheet, "script": script, "policy": policy, "captions": captions}
     return found
@@ -45,7 +45,8 @@ def _asset(name: str) -> str:
     return files("qwenarm.display").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def _csp_hash(text: str) -> str:
+def csp_hash(text: str) -> str:
+    """The source expression of a Content-Security-Policy that allows exactly this text."""
     return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

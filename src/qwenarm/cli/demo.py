@@ -1,0 +1,56 @@
+"""The command demo: the live page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from qwenarm.cli.options import Seed, out
+from qwenarm.errors import BadInput
+
+
+def demo(
+    model: Annotated[str, arg(help="models that the page offers, separated by spaces; the first is loaded at once")] = (
+        "bundled"
+    ),
+    host: Annotated[str, arg(help="interface; any other than the loopback one demands the link's token")] = "127.0.0.1",
+    port: Annotated[int, arg(help="port; 0 for any that is free")] = 8000,
+    seed: Seed = 0,
+    replay: Annotated[Path | None, arg(help="folder with old episodes that can be watched again")] = None,
+    watch: Annotated[Path | None, arg(help="folder into which another process writes: run --journal FOLDER")] = None,
+    kiosk: Annotated[bool, arg(help="play a tour of all tasks until somebody touches the page")] = False,
+    browser: Annotated[bool, arg(help="open a browser")] = True,
+    out_folder: Annotated[Path | None, arg(name="out", help="folder of the session; default runs/TIME-live")] = None,
+) -> int:
+    """Open the live page: tell the arm what to do, watch it in 3-D, and see why it failed.
+
+    Example: qwenarm demo --kiosk
+    """
+    try:
+        import mjviser  # noqa: F401
+        import viser  # noqa: F401
+    except ImportError as error:
+        raise BadInput(f"The live page needs {error.name}; install it with `pip install 'qwenarm[demo]'`.") from error
+    import asyncio
+    import webbrowser
+
+    from qwenarm.api.episodes import new_folder
+    from qwenarm.live.hub import LivePage
+
+    if watch is not None and not (watch / "journal.jsonl").is_file():
+        raise BadInput(f"There is no journal in {watch}: start `qwenarm run --journal {watch}` first.")
+    folder = watch or out_folder or new_folder("live")
+
+    def ready(link: str) -> None:
+        out.print(f"page     {link}\nsession  {folder}\nCtrl-C ends it.")
+        if browser:
+            webbrowser.open(link)
+
+    page = LivePage(folder, model.split(), host, port, seed, replay, watch is not None, kiosk)
+    try:
+        asyncio.run(page.run(ready))
+    except OSError as error:
+        raise BadInput(f"Cannot listen on {host}:{port}: {error.strerror}; choose another --port.") from error
+    return 0

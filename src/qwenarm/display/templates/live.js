@@ -1,0 +1,247 @@
+// The live page: events come in and are shown, requests go out. Whatever others wrote is text, never markup.
+"use strict";
+const $ = id => document.getElementById(id);
+const EXAMPLES = ["put the red cube in the blue bowl", "build a tower of three cubes", "put all the balls in the white tray",
+  "pon el cubo rojo en el cuenco azul", "把红色方块放进蓝色碗里"];
+const TONES = { success: "green", unjudged: "yellow", stopped: "none" };
+const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+let socket, state = {}, quiet = false;
+
+function make(tag, className, text, ...children) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text) node.textContent = text;
+  node.append(...children);
+  return node;
+}
+function button(text, act) {
+  const node = make("button", "", text);
+  node.type = "button";
+  node.addEventListener("click", act);
+  return node;
+}
+const ask = request => socket?.readyState === 1 && socket.send(JSON.stringify(request));
+const fill = (id, names, chosen) => $(id).replaceChildren(...names.map(name => new Option(name, name, false, name === chosen)));
+
+function chosen(more) {
+  const perturbation = $("perturbation").value;
+  return { task: $("task").value, level: Number($("level").value), arm: $("arm").value, policy: $("policy").value,
+    model: $("model").value, altitude: $("altitude").value, seed: Number($("seed").value) || 0,
+    perturbations: perturbation === "none" ? {} : { [perturbation]: Number($("strength").value) },
+    words: $("words").value.trim(), ...more };
+}
+const play = more => ask(chosen({ do: "play", ...more }));
+const showScene = () => { if (!state.playing) ask(chosen({ do: "show" })); };
+
+// What comes in.
+const log = run => (run === state.other ? $("other").querySelector("ol") : $("log"));
+function entry(event) {
+  const id = `turn-${event.run}-${event.turn}`;
+  let found = $(id);
+  if (!found) {
+    found = make("li", "card");
+    found.id = id;
+    found.append(make("p", "eyebrow", `Turn ${event.turn}`));
+    log(event.run).prepend(found);
+  }
+  return found;
+}
+function type(node, text) {
+  if (quiet || calm) { node.textContent = text; return; }
+  let shown = 0;
+  const timer = setInterval(() => {
+    shown += Math.max(1, Math.ceil(text.length / 24));
+    node.textContent = text.slice(0, shown);
+    if (shown >= text.length) clearInterval(timer);
+  }, 25);
+}
+function svg(tag, attributes) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+function mark(point, height) {
+  const group = svg("g", { class: `mark${(point.n - 1) % 6}`, transform: `translate(${point.u * 320} ${point.v * height})` });
+  for (const [name, r] of [["rim", 9.5], ["light", 9.5], ["ring", 9.5], ["dot", 1.8]]) group.append(svg("circle", { class: name, r }));
+  const right = point.u < 0.6, label = svg("text", { x: right ? 15 : -15, y: 5, "text-anchor": right ? "start" : "end" });
+  label.textContent = `${point.n} ${point.label}`;
+  group.append(label);
+  return group;
+}
+const handlers = {
+  hello(event) {
+    const { choices } = event;
+    Object.assign(state, { choices, watchOnly: event.watch_only, ready: event.ready, playing: 0, main: 0, other: 0 });
+    if (!$("task").options.length) {
+      fill("task", Object.keys(choices.levels), "put");
+      fill("arm", choices.arms, "panda"); fill("policy", choices.policies, "vlm"); fill("model", choices.models);
+      fill("altitude", choices.altitudes, "step"); fill("perturbation", ["none", ...choices.perturbations]);
+      $("seed").value = event.seed;
+      levels();
+      $("parts").replaceChildren(...choices.parts.map(part => button(part, () => ask({ do: "why", run: state.main, part }))),
+        button("find the cause", () => ask({ do: "cause", run: state.main })),
+        ...choices.models.slice(1).map(model => button(`with ${model}`, () => ask({ do: "model", run: state.main, model }))));
+      $("examples").replaceChildren(...EXAMPLES.map(words => button(words, () => { $("words").value = words; play(); })));
+    }
+    $("gallery").querySelector(".runs").replaceChildren(...event.old.map(oldRun));
+    event.gallery.forEach(handlers.gallery);
+    quiet = true;
+    event.events.forEach(handle);
+    quiet = false;
+    update();
+  },
+  started(event) {
+    if (event.beside) {
+      state.other = event.run;
+      $("other").hidden = false;
+      $("other").querySelector("h3").textContent = event.title;
+      $("other").querySelector("ol").replaceChildren();
+      $("beside").textContent = `left: as it was — right: ${event.title}`;
+    } else {
+      Object.assign(state, { main: event.run, other: 0, finished: "" });
+      $("log").replaceChildren();
+      $("frames").replaceChildren();
+      $("other").hidden = true;
+      $("verdict").textContent = $("beside").textContent = "";
+      readAs(event);
+    }
+    $("beside").hidden = !event.beside;
+    $("outcome").hidden = true;
+    state.playing = event.run;
+  },
+  looked(event) {
+    entry(event).append(make("p", "soft", "thinking …"));
+    $("frames").replaceChildren(...event.frames.map(frame => {
+      const image = make("img"), marks = svg("svg", { viewBox: "0 0 320 240", "aria-hidden": "true" });
+      image.alt = `${frame.camera} camera`;
+      image.addEventListener("load", () => marks.setAttribute("viewBox", `0 0 320 ${(320 * image.naturalHeight) / image.naturalWidth}`));
+      image.src = `/assets/${encodeURIComponent(frame.png)}`;
+      const figure = make("figure", "", "", image, marks, make("figcaption", "", frame.camera));
+      figure.dataset.camera = frame.camera;
+      return figure;
+    }));
+  },
+  decided(event) {
+    const item = entry(event), said = make("pre");
+    item.querySelector(".soft")?.remove();
+    item.querySelector(".eyebrow").textContent = `Turn ${event.turn}` + (event.seconds ? `, thought for ${event.seconds.toFixed(2)} s` : "");
+    if (event.thought && !event.said.includes(event.thought)) item.append(make("p", "", event.thought));
+    if (event.said) { item.append(said); type(said, event.said.trim()); }
+    if (event.error) item.append(make("p", "result red", event.error));
+    for (const figure of $("frames").children) {
+      const [, , width, height] = figure.querySelector("svg").getAttribute("viewBox").split(" ").map(Number);
+      figure.querySelector("svg").replaceChildren(...event.points.filter(p => p.camera === figure.dataset.camera).map(p => mark(p, height, width)));
+    }
+  },
+  calling(event) { entry(event).append(make("p", "call", event.call)); },
+  called(event) { entry(event).append(make("p", `result ${event.ok ? "green" : "red"}`, event.result)); },
+  corrected(event) { note(event, `Corrected: ${event.instruction}`); readAs(event); },
+  touched(event) { note(event, `By a visitor, ${event.text}.`); },
+  finished(event) {
+    const tone = TONES[event.outcome] ?? "red";
+    Object.assign($("outcome"), { hidden: false, className: `badge ${tone}`, textContent: event.outcome });
+    if (event.detail) note(event, event.detail);
+    if (event.run === state.main) state.finished = event.outcome;
+    state.playing = 0;
+    state.paused = false;
+    $("pause").setAttribute("aria-pressed", "false");
+  },
+  stopped() { state.playing = 0; },
+  ready() { state.ready = true; },
+  working(event) { $("verdict").textContent = event.text; },
+  verdict(event) { $("verdict").textContent = event.text; },
+  pace(event) {
+    state.paused = event.paused;
+    $("pause").setAttribute("aria-pressed", String(event.paused));
+    $("speed").value = String(event.speed);
+  },
+  clock(event) { $("clock").textContent = `${event.t.toFixed(1)} s · real-time factor ${event.rate.toFixed(2)}`; },
+  refused(event) {
+    if (quiet) return;
+    $("read").replaceChildren(make("span", "bad", event.text + " "));
+    if (event.anyway) $("read").append(button("Play it all the same", () => play({ anyway: true })));
+  },
+  turn(event) {
+    const { place, taken, waiting, visitors } = event, others = visitors - 1;
+    state.mine = !state.watchOnly && (place === 0 || !taken);
+    $("turn").textContent = state.watchOnly ? "watching another process" :
+      place === 0 ? `You play${others ? `; ${others} ${others === 1 ? "watches" : "watch"}` : ""}${waiting ? `, ${waiting} waiting` : ""}.` :
+      place > 0 ? `You are number ${place} in the queue.` : taken ? "Somebody else plays; you watch." : "Type what the arm shall do.";
+    $("ask").hidden = state.watchOnly || place >= 0 || !taken;
+    $("pass").hidden = place !== 0 || !others;
+  },
+  gallery(event) {
+    const runs = $("gallery").querySelector(".runs"), card = finishedRun(event), there = $(card.id);
+    if (there) there.replaceWith(card); else runs.prepend(card);
+  },
+};
+function note(event, text) {
+  const list = log(event.run);
+  list.prepend(make("li", "card note", text));
+}
+function readAs(event) {
+  const text = event.unjudged ? `nobody will judge this: ${event.unjudged}` : event.read_as ? `read as: ${event.read_as}` : "";
+  $("read").textContent = [`“${event.instruction}”`, text].filter(Boolean).join(" — ");
+}
+function finishedRun(event) {
+  const links = make("div", "links"), box = make("div", "", "", make("span", `badge ${TONES[event.outcome] ?? "red"}`, event.outcome),
+    make("p", "", event.instruction), make("p", "soft", [event.task, event.policy, event.title, `seed ${event.seed}`].filter(Boolean).join(" · ")), links);
+  const link = (name, file) => { const a = make("a", "", name); a.href = `/runs/${event.run}/${file}`; a.target = "_blank"; a.rel = "noopener"; links.append(a); };
+  if (event.stored) link("page", "page.html");
+  for (const format of ["mp4", "gif"]) {
+    if (event[format]) link(format.toUpperCase(), `film.${format}`);
+    else if (event.can_be_filmed) links.append(button(`make ${format.toUpperCase()}`, click => { click.target.textContent = "filming …"; click.target.disabled = true; ask({ do: "export", run: event.run, format }); }));
+  }
+  const card = make("article", "card"), image = make("img");
+  card.id = `run-${event.run}`;
+  image.alt = "";
+  if (event.thumbnail) { image.src = `/assets/${encodeURIComponent(event.thumbnail)}`; card.append(image); }
+  card.append(box);
+  return card;
+}
+function oldRun(old) {
+  const watch = make("div", "links", "", button("watch", () => ask({ do: "replay", index: old.index })));
+  return make("article", "card", "", make("div", "", "", make("span", `badge ${TONES[old.outcome] ?? "red"}`, old.outcome),
+    make("p", "", old.instruction), make("p", "soft", `${old.task} · old episode ${old.index + 1}`), watch));
+}
+function handle(event) {
+  handlers[event.kind]?.(event);
+  update();
+}
+function update() {
+  const running = Boolean(state.playing), able = state.mine && !state.watchOnly;
+  document.body.dataset.playing = String(running);
+  $("go").textContent = running ? "Correct it" : state.ready ? "Do it" : "Loading the model …";
+  for (const id of ["go", "words"]) $(id).disabled = !able || (!running && !state.ready && id === "go");
+  for (const id of ["pause", "stop", "slip"]) $(id).disabled = !able || !running;
+  for (const id of ["play", "again", "new"]) $(id).disabled = !able || !state.ready;
+  for (const control of document.querySelectorAll("#setup select, #setup input, #speed, #examples button")) control.disabled = !able;
+  for (const part of $("parts").children) part.disabled = !able || !state.finished;
+}
+function levels() { fill("level", Array.from({ length: state.choices.levels[$("task").value] }, (_, i) => String(i + 1))); }
+
+// What goes out.
+$("say").addEventListener("submit", event => {
+  event.preventDefault();
+  const text = $("words").value.trim();
+  if (state.playing && text) ask({ do: "correct", text });
+  else play();
+});
+$("play").addEventListener("click", () => (state.paused ? ask({ do: "pause", on: false }) : play()));
+$("pause").addEventListener("click", () => ask({ do: "pause", on: !state.paused }));
+$("stop").addEventListener("click", () => ask({ do: "stop" }));
+$("again").addEventListener("click", () => { ask({ do: "stop" }); ask(chosen({ do: "show" })); });
+$("new").addEventListener("click", () => { $("seed").value = String(Number($("seed").value) + 1); ask({ do: "stop" }); ask(chosen({ do: "show" })); });
+$("slip").addEventListener("click", () => ask({ do: "slip" }));
+$("speed").addEventListener("change", () => ask({ do: "speed", speed: Number($("speed").value) }));
+$("ask").addEventListener("click", () => ask({ do: "ask" }));
+$("pass").addEventListener("click", () => ask({ do: "pass" }));
+$("task").addEventListener("change", levels);
+$("setup").addEventListener("change", event => { if (event.target.id === "task") $("words").value = ""; showScene(); });
+
+function connect() {
+  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/events`);
+  socket.addEventListener("message", message => handle(JSON.parse(message.data)));
+  socket.addEventListener("close", () => { $("turn").textContent = "The connection is lost; trying again …"; setTimeout(connect, 1000); });
+}
+connect();

@@ -1,0 +1,107 @@
+"""Why did it fail? The same seed again, with one part of the agent replaced, and one sentence about what that shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from qwenarm.diagnosis.find_cause import Finding, play_replaced
+from qwenarm.diagnosis.oracle_replacements import CONTROL, MODULES, PERCEPTION, PLAN, TIME, ModuleNotes
+from qwenarm.diagnosis.workers import case_of
+from qwenarm.episode.watchers import Watcher
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.factory import perform
+from qwenarm.policies import policy_entry
+from qwenarm.types import Episode, Outcome
+
+if TYPE_CHECKING:
+    from qwenarm.episode.rollout import Play
+    from qwenarm.mind.backends import Backend
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the agent that can be replaced.
+
+    Attributes:
+        failed: What has failed if the replacement helps.
+        module: The module that the oracle replaces; "" for a policy that is told less.
+        policy: That policy.
+    """
+
+    failed: str
+    module: str = ""
+    policy: str = ""
+
+
+PARTS = {
+    "eyes shut": Part("the pictures", policy="blind"),
+    "wrong words": Part("the words", policy="wrong_words"),
+    "oracle's eyes": Part("what it saw", PERCEPTION),
+    "oracle's plan": Part("what it decided to do", PLAN),
+    "ideal hands": Part("how the skills moved", CONTROL),
+    "more time": Part("the time that it had", TIME),
+}
+
+
+def replay_with(
+    part: str, episode: Episode, backend: Backend | None, watchers: Sequence[Watcher]
+) -> tuple[Play, ModuleNotes]:
+    """The same episode with one part replaced.
+
+    Args:
+        part: One of PARTS.
+        episode: What was played.
+        backend: Its model.
+        watchers: Told of every event.
+
+    Returns:
+        The episode to be played, and what is noted meanwhile.
+
+    Raises:
+        UnknownName: There is no such part.
+        BadInput: The episode's policy has no such part.
+    """
+    if part not in PARTS:
+        raise UnknownName("part", part, PARTS)
+    chosen, notes, config = PARTS[part], ModuleNotes(), episode.run.config
+    if not chosen.policy:
+        return play_replaced(case_of(episode, backend), frozenset({chosen.module}), notes, {}, watchers), notes
+    if not policy_entry(config.policy).needs_model:
+        raise BadInput(f"{part!r} needs a policy that asks a model, and {config.policy!r} asks none.")
+    return perform(replace(config, policy=chosen.policy), episode.seed, backend, watchers), notes
+
+
+def verdict(part: str, before: Episode, after: Episode, notes: ModuleNotes) -> str:
+    """What the comparison shows, in one sentence or two."""
+    chosen, ended = PARTS[part], _ended(after)
+    lesser = bool(chosen.policy)
+    if after.outcome is Outcome.CRASHED:
+        return f"With {part} it could not be played to its end, so this shows nothing."
+    if before.outcome is Outcome.SUCCESS:
+        if after.outcome is not Outcome.SUCCESS:
+            return f"With {part} it {ended}: {chosen.failed} mattered."
+        return f"With {part} it succeeds as well: " + (
+            f"this success owes nothing to {chosen.failed}." if lesser else f"nothing was wrong with {chosen.failed}."
+        )
+    if after.outcome is Outcome.SUCCESS:
+        if lesser:
+            return f"With {part} it succeeds: {chosen.failed} misled it."
+        noted = next(iter(notes.by_module.get(chosen.module, ())), "")
+        return f"With {part} it succeeds: what failed was {chosen.failed}" + (f" ({noted})." if noted else ".")
+    return f"With {part} it {ended} as well: {chosen.failed} alone did not decide it."
+
+
+def finding_text(finding: Finding) -> str:
+    """The attribution of a failure, in one sentence or two."""
+    tried = len(finding.tried)
+    if finding.cause in MODULES or "+" in finding.cause:
+        also = f" (so would {' or '.join(finding.also)})" if finding.also else ""
+        return f"Cause: {finding.cause}. Replacing it turns failure into success{also}. {finding.why}".strip()
+    return f"Cause: {finding.cause}, after {tried} replays. {finding.why}".strip()
+
+
+def _ended(episode: Episode) -> str:
+    words = {Outcome.SUCCESS: "succeeds", Outcome.GAVE_UP: "gives up", Outcome.UNJUDGED: "cannot be judged"}
+    return words.get(episode.outcome, f"ends as {episode.outcome}" if episode.outcome != "failure" else "fails")

@@ -1,0 +1,218 @@
+"""The live page as a whole: player process, journal, 3-D scene, visitors and web server."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qwenarm.episode.trace import scan
+from qwenarm.errors import BadInput, QwenarmError
+from qwenarm.live.export import FORMATS
+from qwenarm.live.journal import Journal, run_folder
+from qwenarm.live.kiosk import PAUSE_S, QUIET_S, tour
+from qwenarm.live.page import live_page
+from qwenarm.live.player import serve_player
+from qwenarm.live.requests import Choices, Request, checked_pull
+from qwenarm.live.scene import LiveScene
+from qwenarm.live.server import PageServer
+from qwenarm.live.session import Session
+from qwenarm.live.visitors import Visitors
+
+CHECK_PERIOD_S = 0.5
+MAX_OLD_EPISODES = 200
+"""Episodes of an old folder that the page lists."""
+
+
+class LivePage:
+    """Serves the live page of one session.
+
+    Args:
+        folder: Of the session's journal.
+        models: That the page offers; the first is loaded at once.
+        host, port: Where it listens; port 0 for any that is free.
+        seed: Of the first scene.
+        old: A folder with episodes that can be replayed.
+        watch: Only show the journal that another process writes into ``folder``.
+        kiosk: Play a tour of all tasks until somebody touches the page.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        models: Sequence[str] = ("bundled",),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seed: int = 0,
+        old: Path | None = None,
+        watch: bool = False,
+        kiosk: bool = False,
+    ) -> None:
+        self.folder, self.models, self.seed, self.old, self.watch, self.kiosk = folder, models, seed, old, watch, kiosk
+        self.choices, self.visitors = Choices.of(models), Visitors()
+        self.old_episodes = _old_episodes(old) if old else []
+        self._pipe: Any = None
+        self._process: Any = None
+        if not watch:
+            self.journal = Journal(folder)
+            self._start_player()
+        self.scene = LiveScene(folder, self.pull)
+        self.server = PageServer(self, live_page(), folder, self.scene.port, host, port)
+        self.session = Session(folder, self.scene, self.server.send, newest=watch)
+        self._tasks = set[asyncio.Task[None]]()
+        self._touched_at, self._ended_at = -QUIET_S, 0.0
+        self._films = asyncio.Semaphore(1)
+
+    async def run(self, ready: Any = None) -> None:
+        """Serves until it is cancelled. ready: called with the link once the page can be opened."""
+        server = await self.server.start()
+        if self.old_episodes and not self.watch:
+            self._pipe.send({"do": "replay", "folder": str(self.old), "index": self.old_episodes[-1]["index"]})
+        if ready is not None:
+            ready(self.server.link)
+        session = self.session
+        try:
+            await asyncio.gather(session.follow(), session.animate(), session.tell_time(), self._watch_over())
+        finally:
+            server.close()
+            self.close()
+
+    def close(self) -> None:
+        """Ends the player and the scene."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._process.join(2)
+            if self._process.is_alive():
+                self._process.terminate()
+            self._pipe = None
+        self.scene.close()
+
+    def enter(self, visitor: str) -> dict[str, Any]:
+        self.visitors.enter(visitor)
+        old = [{**each} for each in self.old_episodes]
+        asyncio.get_running_loop().call_soon(self._tell_turns)
+        return {
+            "kind": "hello",
+            "choices": self.choices.as_json(),
+            "old": old,
+            "watch_only": self.watch,
+            "seed": self.seed,
+            **self.session.snapshot(),
+        }
+
+    def leave(self, visitor: str) -> None:
+        self.visitors.leave(visitor)
+        self._tell_turns()
+
+    def may_touch(self, visitor: str) -> bool:
+        return not self.watch and bool(visitor) and self.visitors.player == visitor
+
+    def receive(self, visitor: str, request: dict[str, Any]) -> str:
+        try:
+            self._receive(visitor, request)
+        except QwenarmError as error:
+            return str(error)
+        finally:
+            self._tell_turns()
+        return ""
+
+    def _receive(self, visitor: str, request: Request) -> None:
+        if self.watch:
+            raise BadInput("This page only watches: another process plays.")
+        self._touched_at = time.monotonic()
+        if request.get("do") == "ask":
+            return self.visitors.ask(visitor)
+        if not self.visitors.may_play(visitor):
+            raise BadInput("It is somebody else's turn; ask for yours.")
+        if request.get("do") == "pass":
+            return self.visitors.pass_on()
+        if request.get("do") == "export":
+            return self._export(request)
+        if request.get("do") == "replay":
+            index = request.get("index")
+            if index not in [each["index"] for each in self.old_episodes]:
+                raise BadInput("There is no such episode.")
+            return self._pipe.send({"do": "replay", "folder": str(self.old), "index": index})
+        return self._command(self.choices.command(request))
+
+    def pull(self, name: str, by: tuple[float, float, float] | None) -> None:
+        """A visitor drags an object of the scene."""
+        if not self.watch:
+            self._pipe.send({"do": "pull", "object": name, "by": checked_pull(by)})
+
+    def _command(self, command: dict[str, Any]) -> None:
+        """What starts something new ends what is being played."""
+        if command["do"] in ("show", "play", "why", "model", "cause") and self.session.playing:
+            self._pipe.send({"do": "stop"})
+        self._pipe.send(command)
+
+    def _start_player(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        arguments = (theirs, self.folder, self.models[0], self.seed)
+        self._process = context.Process(target=serve_player, args=arguments, daemon=True, name="qwenarm player")
+        self._process.start()
+        theirs.close()
+
+    async def _watch_over(self) -> None:
+        """Passes turns on, restarts a player that has died, and goes on with the tour."""
+        stops = tour(self.choices, self.models[0])
+        while True:
+            await asyncio.sleep(CHECK_PERIOD_S)
+            if self.visitors.update(bool(self.session.playing)):
+                self._tell_turns()
+            if self.watch:
+                continue
+            if not self._process.is_alive():
+                self.session.playing = 0
+                self.journal.write("refused", text="The player has died and was started again.")
+                self._start_player()
+            now = time.monotonic()
+            self._ended_at = now if self.session.playing else self._ended_at
+            quiet = now - self._touched_at > QUIET_S and now - self._ended_at > PAUSE_S
+            if self.kiosk and quiet and self.session.ready:
+                self._ended_at = now
+                self._pipe.send(next(stops))
+
+    def _tell_turns(self) -> None:
+        def event_for(visitor: str) -> dict[str, Any]:
+            waiting, place = len(self.visitors.waiting), self.visitors.place(visitor)
+            taken = bool(self.visitors.player) or waiting > 0
+            return {"kind": "turn", "place": place, "taken": taken, "waiting": waiting, "visitors": len(self.visitors)}
+
+        self.server.send_each(event_for)
+
+    def _export(self, request: Request) -> None:
+        film_format = request.get("format")
+        known = [each["run"] for each in self.session.gallery if each.get("can_be_filmed")]
+        run = next((run for run in known if run == request.get("run")), None)
+        if run is None or film_format not in FORMATS:
+            raise BadInput("Only a finished run can be filmed, as mp4 or gif, if no visitor took part in it.")
+        task = asyncio.get_running_loop().create_task(self._film(run, str(film_format)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _film(self, run: int, film_format: str) -> None:
+        async with self._films:
+            command = "-m", "qwenarm.live.export", str(run_folder(self.folder, run)), film_format
+            process = await asyncio.create_subprocess_exec(sys.executable, *command)
+            failed = await process.wait()
+        if failed:
+            self.journal.write("refused", run, text="The film could not be made.")
+        else:
+            self.journal.write("exported", run, **{film_format: True})
+
+
+def _old_episodes(folder: Path) -> list[dict[str, Any]]:
+    """What the page lists of a trace: its last episodes. Raises BadInput when there are none."""
+    found = [
+        {"index": index, "instruction": head.instruction, "outcome": str(head.outcome), "task": head.run.config.task}
+        for index, (_, head) in enumerate(scan(folder))
+    ]
+    if not found:
+        raise BadInput(f"There is no episode in {folder}: name the folder of a run or of an evaluation.")
+    return found[-MAX_OLD_EPISODES:]

@@ -1,0 +1,163 @@
+"""What visitors do to a run while it is played: its pace, their hands in the scene, and corrected instructions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Condition
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qwenarm.body.safety import CONTROL_PERIOD_S
+from qwenarm.episode.watchers import Watcher
+from qwenarm.errors import QwenarmError
+from qwenarm.tasks.language.ground import goal_of
+from qwenarm.tasks.language.read_instruction import read
+from qwenarm.types import Decision, Observation, SkillCall, SkillResult, Turn
+
+if TYPE_CHECKING:
+    from qwenarm.body.simulation import Body
+    from qwenarm.env import ArmEnv
+
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
+"""Multiples of real time."""
+MAX_LAG_S = 0.25
+"""A run that is later than this does not catch up."""
+PULL_FREQUENCY_RAD_PER_S = 9.0
+"""Stiffness of the pull on an object, as the natural frequency of a critically damped spring."""
+MAX_PULL_M = 0.12
+"""The pull grows with the distance to the pointer up to here, so that it stays gentle."""
+SLIP_PERIODS = 8
+"""Control periods for which the fingers open when a visitor lets the object slip."""
+EXTRA_TURNS = 6
+"""Turns that an episode has more after a correction."""
+GRAVITY_M_PER_S2 = 9.81
+
+
+class RunStopped(KeyboardInterrupt):
+    """A visitor has stopped the run."""
+
+
+class Controls:
+    """What the visitors want now. Written by one thread and read by the one that plays."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self.paused, self.stopped, self.speed = False, False, 1.0
+        self.correction: str | None = None
+        self.pulls: dict[str, tuple[float, float, float]] = {}
+        """By object, the vector in metres from where it was grabbed to the pointer."""
+        self.slip = False
+
+    def set(self, **wanted: Any) -> None:
+        """Sets some of the attributes."""
+        with self._changed:
+            for name, value in wanted.items():
+                setattr(self, name, value)
+            self._changed.notify_all()
+
+    def start_run(self) -> None:
+        """Forgets what was wanted of the run before; the speed stays."""
+        self.set(paused=False, stopped=False, correction=None, pulls={}, slip=False)
+
+    def wait(self, seconds: float) -> None:
+        """Sleeps for so long, and then while it is paused. Raises RunStopped."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.stopped, max(0.0, seconds))
+            self._changed.wait_for(lambda: self.stopped or not self.paused)
+            if self.stopped:
+                raise RunStopped
+
+
+class Interventions(Watcher):
+    """Lets visitors take part in one episode.
+
+    Args:
+        controls: What they want.
+        write: (kind, fields) is written into the journal.
+    """
+
+    def __init__(self, controls: Controls, write: Callable[..., None]) -> None:
+        self.controls, self.write = controls, write
+        self.touched: list[str] = []
+        """One phrase for each object that was moved, and for each slip: it is no longer the same episode."""
+        self.corrections: list[str] = []
+        self._due = 0.0
+
+    def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
+        self.env = env
+        env.body.after_step.append(self._apply_hands)
+
+    def looked(self, obs: Observation) -> None:
+        self.controls.wait(0)
+
+    def decided(self, obs: Observation, decision: Decision, seconds: float) -> None:
+        self.controls.wait(0)
+        self._due = time.perf_counter()
+
+    def stepped(self, body: Body) -> None:
+        now = time.perf_counter()
+        self._due = max(self._due, now - MAX_LAG_S) + CONTROL_PERIOD_S / self.controls.speed
+        self.controls.wait(self._due - now)
+
+    def called(self, call: SkillCall, result: SkillResult) -> None:
+        self.controls.wait(0)
+
+    def turned(self, turn: Turn) -> None:
+        self.correct()
+
+    def correct(self) -> None:
+        """Makes a correction the instruction, and the goal if it can be read as one for the things on the table."""
+        text = self.controls.correction
+        if text is None:
+            return
+        self.controls.set(correction=None)
+        self.corrections.append(text)
+        setup = replace(self.env.setup, max_turns=self.env.setup.max_turns + EXTRA_TURNS)
+        judged = "judged by the instruction before"
+        try:
+            reading = read(text)
+            goal = goal_of(reading.wish, setup.scene)
+        except QwenarmError:
+            goal = None
+        else:
+            if goal is not None:
+                setup, judged = replace(setup, goal=goal), f"{reading}; judged by this"
+        self.env.setup, self.env.instruction = setup, text
+        self.write("corrected", instruction=text, read_as=judged)
+
+    def _apply_hands(self, body: Body) -> None:
+        """Pulls the grabbed objects with a spring, and opens the fingers for a slip."""
+        if self.controls.slip:
+            self.controls.set(slip=False)
+            body.forced_open_periods = SLIP_PERIODS
+            self._note("the fingers", "opened")
+        names = {placement.spec.id for placement in body.scene.objects if placement.spec.graspable}
+        for name in names:
+            pull = self.controls.pulls.get(name)
+            index = body.model.body(name).id
+            if pull is None:
+                body.data.xfrc_applied[index] = 0.0
+            else:
+                body.data.xfrc_applied[index, :3] = _spring(body, index, np.array(pull))
+                self._note(f"the {body.scene.spec(name).label}", "moved")
+
+    def _note(self, what: str, how: str) -> None:
+        phrase = f"{what} was {how}" if how == "moved" else f"{what} were {how}"
+        if phrase not in self.touched:
+            self.touched.append(phrase)
+            self.write("touched", text=phrase)
+
+
+def _spring(body: Body, index: int, pull: np.ndarray) -> np.ndarray:
+    """(3,) N on a body: a critically damped spring along a vector in metres, and its own weight."""
+    length = float(np.linalg.norm(pull))
+    if length > MAX_PULL_M:
+        pull = pull * (MAX_PULL_M / length)
+    mass = float(body.model.body_mass[index])
+    dof = int(body.model.body_dofadr[index])
+    velocity = body.data.qvel[dof : dof + 3]
+    w = PULL_FREQUENCY_RAD_PER_S
+    return mass * (w * w * pull - 2 * w * velocity + np.array([0.0, 0.0, GRAVITY_M_PER_S2]))

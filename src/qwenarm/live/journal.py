@@ -1,0 +1,125 @@
+"""The journal of a session: what the player writes while it plays, and all that viewers read.
+
+A folder::
+
+    journal.jsonl          one JSON object per line, appended as it happens and never rewritten
+    assets/<hash>.png|glb  camera frames and 3-D meshes, named by their content
+    runs/<number>/         trace, page and films of each finished run
+
+Every line has ``kind``, ``at`` (seconds since the epoch) and ``run`` (a number, 0 for none). Live view, replay and
+watching the run of another process all read these same lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from qwenarm.episode.trace import plain, png
+from qwenarm.errors import BadInput
+
+FILE = "journal.jsonl"
+ASSET_NAME = re.compile(r"[0-9a-f]{24}\.(png|glb)")
+CHUNK_BYTES = 1 << 22
+"""Maximum number of bytes that are read at once."""
+
+JournalEvent = dict[str, Any]
+
+
+class Journal:
+    """Appends to a journal. Several threads may write.
+
+    Raises BadInput when the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._lock = folder, Lock()
+        try:
+            (folder / "assets").mkdir(parents=True, exist_ok=True)
+            self._file = open(folder / FILE, "ab", buffering=0)  # noqa: SIM115  (it stays open)
+        except OSError as error:
+            raise BadInput(f"Cannot write to {folder}: {error.strerror}; choose another folder.") from error
+
+    def write(self, kind: str, run: int = 0, **fields: Any) -> None:
+        """Appends one event."""
+        line = json.dumps({"kind": kind, "at": round(time.time(), 3), "run": run, **fields}, default=plain)
+        with self._lock:
+            self._file.write(line.encode() + b"\n")
+
+    def keep(self, data: bytes, suffix: str) -> str:
+        """Stores an asset under the hash of its content; returns its name."""
+        name = f"{hashlib.sha256(data).hexdigest()[:24]}.{suffix}"
+        path = self.folder / "assets" / name
+        if not path.exists():
+            part = path.with_suffix(".part")
+            part.write_bytes(data)
+            part.replace(path)
+        return name
+
+    def keep_picture(self, rgb: np.ndarray) -> str:
+        """Stores an RGB picture (H, W, 3) uint8; returns its name."""
+        return self.keep(png(rgb), "png")
+
+    def run_folder(self, run: int) -> Path:
+        """Where the files of a run are kept."""
+        return run_folder(self.folder, run)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def run_folder(folder: Path, run: int) -> Path:
+    """Where the files of a run are kept in the folder of a journal."""
+    return folder / "runs" / f"{run:04d}"
+
+
+class JournalReader:
+    """Reads what is appended to a journal, from a byte offset on. A line that is no event is skipped."""
+
+    def __init__(self, folder: Path, offset: int = 0) -> None:
+        self.folder, self.offset = folder, offset
+
+    def new_events(self) -> Iterator[tuple[int, JournalEvent]]:
+        """(offset of its line, event) for every complete line since the last call."""
+        try:
+            with open(self.folder / FILE, "rb") as file:
+                file.seek(self.offset)
+                data = file.read(CHUNK_BYTES)
+        except FileNotFoundError:
+            return
+        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+            offset, self.offset = self.offset, self.offset + len(line)
+            event = parse_event(line)
+            if event is not None:
+                yield offset, event
+
+
+def parse_event(line: bytes) -> JournalEvent | None:
+    """The event in a line, or None if it is none: the file may be anybody's."""
+    try:
+        event = json.loads(line)
+        sound = isinstance(event["kind"], str) and isinstance(event["run"], int) and event["at"] > 0
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return event if sound else None
+
+
+def read_asset(folder: Path, name: str) -> bytes | None:
+    """The bytes of an asset; None if there is no such asset. No other file can be named."""
+    if not ASSET_NAME.fullmatch(name):
+        return None
+    try:
+        return (folder / "assets" / name).read_bytes()
+    except OSError:
+        return None

@@ -1,0 +1,259 @@
+"""The player: a process that plays what it is told, one run after the other, and writes all of it into the journal.
+
+A command is a dict with the field ``do``::
+
+    show     config (fields of RunConfig), seed: only the scene
+    play     the same, and anyway
+    why      run, part: the same seed with a part replaced, beside the original
+    model    run, model: the same seed with another model, beside the original
+    cause    run: the attribution of a failed run
+    replay   folder, index: the recorded calls of an old episode
+    pause, stop, speed, correct, pull, slip: see ``interventions.Controls``
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import traceback
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import fields, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from qwenarm.diagnosis.find_cause import find_cause
+from qwenarm.diagnosis.workers import case_of
+from qwenarm.display.episode_page import write_page
+from qwenarm.episode.drive import drive, play_alone
+from qwenarm.episode.replay import replay
+from qwenarm.episode.trace import Trace, read
+from qwenarm.episode.watchers import Watcher
+from qwenarm.errors import BadInput, QwenarmError
+from qwenarm.factory import make_backend, make_env, perform, prepare
+from qwenarm.live.counterfactuals import finding_text, replay_with, verdict
+from qwenarm.live.interventions import MAX_SPEED, MIN_SPEED, Controls, Interventions
+from qwenarm.live.journal import Journal, run_folder
+from qwenarm.live.recorder import JournalWatcher
+from qwenarm.perturbations import checked
+from qwenarm.registry import only_allowed
+from qwenarm.types import Episode, Outcome, RunConfig
+
+if TYPE_CHECKING:
+    from qwenarm.mind.backends import Backend
+
+OPEN_MODELS = 2
+"""Number of models that stay loaded."""
+MAX_WAITING = 8
+"""Number of commands that may wait for their turn to be played."""
+
+Command = dict[str, Any]
+
+
+def serve_player(commands: Connection, folder: Path, model: str, seed: int) -> None:
+    """The process: plays until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which closes the pipe
+    player = Player(Journal(folder))
+    Thread(target=player.listen, args=(commands,), daemon=True).start()
+    player.work(model, seed)
+
+
+class Player:
+    """Plays commands. ``listen`` runs in a thread of its own, so that a run can be paused and changed.
+
+    Args:
+        journal: Where everything is written.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal, self.controls = journal, Controls()
+        self.waiting: queue.Queue[Command | None] = queue.Queue()
+        self.backends: dict[str, Backend] = {}
+        numbers = [int(path.name) for path in (journal.folder / "runs").glob("[0-9]*")]
+        self.run = max(numbers, default=0)
+
+    def listen(self, commands: Connection) -> None:
+        """Receives commands until the pipe is closed."""
+        while True:
+            try:
+                command = commands.recv()
+            except (EOFError, OSError):
+                self.controls.set(stopped=True)
+                self.waiting.put(None)
+                return
+            if not self._control(command) and self.waiting.qsize() < MAX_WAITING:
+                self.waiting.put(command)
+
+    def work(self, model: str, seed: int) -> None:
+        """Plays commands until there are no more.
+
+        Args:
+            model: Loaded at once, so that the first run starts quickly.
+            seed: Of the scene that is shown meanwhile.
+        """
+        try:
+            self._show(RunConfig(model=model), seed)
+            self._backend(RunConfig(model=model))
+        except QwenarmError as error:
+            self.journal.write("refused", text=str(error))
+        self.journal.write("ready")
+        while (command := self.waiting.get()) is not None:
+            try:
+                self._obey(command)
+            except QwenarmError as error:
+                self.journal.write("refused", text=str(error), anyway=_may_be_forced(command, error))
+            except KeyboardInterrupt:  # stopped before the first turn
+                self.journal.write("stopped", self.run)
+            except Exception as error:
+                traceback.print_exc()
+                self.journal.write("refused", text=f"This failed: {type(error).__name__}: {error}")
+
+    def _control(self, command: Command) -> bool:
+        """Obeys a command that concerns the run that is being played; says whether it was one."""
+        do, controls = command["do"], self.controls
+        if do == "pause":
+            controls.set(paused=bool(command["on"]))
+        elif do == "stop":
+            controls.set(stopped=True)
+        elif do == "speed":
+            controls.set(speed=min(max(float(command["speed"]), MIN_SPEED), MAX_SPEED))
+        elif do == "correct":
+            controls.set(correction=str(command["text"]))
+        elif do == "slip":
+            controls.set(slip=True)
+        elif do == "pull":
+            pulls = {**controls.pulls, command["object"]: command["by"]}
+            controls.set(pulls={name: by for name, by in pulls.items() if by is not None})
+        else:
+            return False
+        if do in ("pause", "speed"):
+            self.journal.write("pace", self.run, paused=controls.paused, speed=controls.speed)
+        return True
+
+    def _obey(self, command: Command) -> None:
+        do = command["do"]
+        if do == "show":
+            self._show(config_from(command["config"]), int(command["seed"]))
+        elif do == "play":
+            config = config_from(command["config"])
+            self._play_new(config, int(command["seed"]), bool(command.get("anyway")))
+        elif do == "why":
+            self._play_why(int(command["run"]), str(command["part"]))
+        elif do == "model":
+            before = self._episode(int(command["run"]))
+            config = replace(before.run.config, model=str(command["model"]))
+            self._play_new(config, before.seed, True, beside=int(command["run"]))
+        elif do == "cause":
+            self._find_cause(int(command["run"]))
+        elif do == "replay":
+            self._replay(Path(command["folder"]), int(command["index"]))
+        else:
+            raise BadInput(f"There is no command {do!r}.")
+
+    def _show(self, config: RunConfig, seed: int) -> None:
+        with closing(make_env(config)) as env:
+            env.reset(seed=seed)
+            JournalWatcher(self.journal, 0, _about(config)).started(env, config.policy, seed)
+
+    def _play_new(self, config: RunConfig, seed: int, anyway: bool, beside: int = 0) -> None:
+        setup = prepare(config, seed, anyway)
+        backend = self._backend(config)
+        title = f"with {config.model}" if beside else ""
+        run, watchers, interventions = self._begin(config, beside, title)
+        play = perform(config, seed, backend, watchers, setup=setup)
+        self._finish(run, *play_alone(play, backend), interventions)
+
+    def _play_why(self, run_before: int, part: str) -> None:
+        before = self._episode(run_before)
+        backend = self._backend(before.run.config)
+        run, watchers, interventions = self._begin(before.run.config, run_before, part)
+        play, notes = replay_with(part, before, backend, watchers)
+        after = self._finish(run, *play_alone(play, backend), interventions)
+        if after is not None:
+            self.journal.write("verdict", run_before, beside=run, text=verdict(part, before, after, notes))
+
+    def _find_cause(self, run: int) -> None:
+        episode = self._episode(run)
+        if episode.outcome is Outcome.SUCCESS:
+            raise BadInput("This run succeeded: there is no failure to explain.")
+        self.journal.write("working", run, text="Replaying it with each part replaced …")
+        backend = self._backend(episode.run.config)
+        (finding,) = drive([find_cause(case_of(episode, backend))], backend)
+        self.journal.write("verdict", run, text=finding_text(finding))
+
+    def _replay(self, folder: Path, index: int) -> None:
+        """Plays the recorded calls again, so that old episodes without a journal can be watched too."""
+        episodes = read(folder).episodes
+        if not -len(episodes) <= index < len(episodes):
+            raise BadInput(f"There is no episode {index} in {folder}: it holds {len(episodes)}.")
+        episode = episodes[index]
+        run, watchers, interventions = self._begin(episode.run.config, 0, "replay")
+        with only_allowed(()), closing(make_env(episode.run.config)) as env:
+            replay(env, episode, watchers)
+        self._finish(run, episode, None, interventions)
+
+    def _begin(self, config: RunConfig, beside: int, title: str) -> tuple[int, Sequence[Watcher], Interventions]:
+        self.run += 1
+        run = self.run
+        self.controls.start_run()
+        about = {**_about(config), "title": title, "beside": beside, "speed": self.controls.speed}
+
+        def write(kind: str, **fields: Any) -> None:
+            self.journal.write(kind, run, **fields)
+
+        interventions = Interventions(self.controls, write)
+        return run, [JournalWatcher(self.journal, run, about), interventions], interventions
+
+    def _finish(
+        self, run: int, episode: Episode, failed: BaseException | None, interventions: Interventions
+    ) -> Episode | None:
+        """Stores a run; returns it unless it was stopped."""
+        hands = ", ".join(interventions.touched)
+        if hands and episode.outcome is not Outcome.CRASHED:
+            episode = replace(episode, detail=" ".join(filter(None, [episode.detail, f"By a visitor, {hands}."])))
+        folder = self.journal.run_folder(run)
+        Trace(folder).append(episode)
+        write_page(episode, folder / "page.html")
+        stopped = isinstance(failed, KeyboardInterrupt)
+        changed = bool(hands or interventions.corrections or stopped)
+        self.journal.write("stored", run, can_be_filmed=not changed)
+        if failed is not None and not stopped:
+            self.journal.write("refused", run, text=str(failed))
+        return None if stopped or failed else episode
+
+    def _episode(self, run: int) -> Episode:
+        """A finished run. Raises BadInput."""
+        return read(run_folder(self.journal.folder, run)).episodes[-1]
+
+    def _backend(self, config: RunConfig) -> Backend | None:
+        """The model that a run asks; the ones that were used last stay loaded."""
+        opened = self.backends.pop(config.model, None) or make_backend(config)
+        if opened is None:
+            return None
+        self.backends[config.model] = opened
+        while len(self.backends) > OPEN_MODELS:
+            del self.backends[next(iter(self.backends))]
+        return opened
+
+
+def config_from(wanted: dict[str, Any]) -> RunConfig:
+    """A RunConfig from what a page sent. Raises BadInput for anything else."""
+    known = {field.name for field in fields(RunConfig)}
+    if odd := wanted.keys() - known:
+        raise BadInput(f"There is no option {sorted(odd)[0]!r}.")
+    values = dict(wanted)
+    perturbations = checked([(str(name), int(strength)) for name, strength in values.pop("perturbations", [])])
+    level = int(values.pop("level", 1))
+    return RunConfig(**{name: str(value) for name, value in values.items()}, level=level, perturbations=perturbations)
+
+
+def _about(config: RunConfig) -> dict[str, Any]:
+    """What the event "started" tells of a configuration."""
+    return {"model": config.model, "level": config.level, "words": config.words}
+
+
+def _may_be_forced(command: Command, error: QwenarmError) -> bool:
+    """Whether the instruction was only refused because nobody can judge it."""
+    return command["do"] == "play" and str(error).startswith("Nobody can judge this")

@@ -1,0 +1,131 @@
+"""Writes an episode into the journal while it is played."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qwenarm.display.captions import call_text, decision_text, result_text, side_effects_text
+from qwenarm.episode.rollout import STOPPED
+from qwenarm.episode.watchers import Watcher
+from qwenarm.live.journal import Journal
+from qwenarm.live.meshes import body_meshes
+from qwenarm.types import Decision, Episode, ImagePoint, Observation, Outcome, SkillCall, SkillResult, Turn
+
+if TYPE_CHECKING:
+    from qwenarm.body.simulation import Body
+    from qwenarm.env import ArmEnv
+
+POSE_DECIMALS = 4
+"""Poses are kept to a tenth of a millimetre."""
+
+
+class JournalWatcher(Watcher):
+    """Writes the events of one episode. Of the poses only those that have changed are written.
+
+    Args:
+        journal: Where they are written.
+        run: The number of the run.
+        about: Further fields of the event "started".
+    """
+
+    def __init__(self, journal: Journal, run: int, about: dict[str, Any]) -> None:
+        self.journal, self.run, self.about = journal, run, about
+        self.turn = 0
+
+    def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
+        drawn = body_meshes(env.body.model)
+        self._bodies = np.array([each.body for each in drawn])
+        self._poses = self._current_poses(env.body)
+        setup, can_be_held = env.setup, {p.spec.id for p in env.setup.scene.objects if p.spec.graspable}
+        bodies = [
+            {
+                "name": each.name,
+                "mesh": self.journal.keep(each.glb, "glb"),
+                "pose": pose,
+                "graspable": each.name in can_be_held,
+            }
+            for each, pose in zip(drawn, self._poses.tolist(), strict=True)
+        ]
+        self._write(
+            "started",
+            **self.about,
+            policy=policy_name,
+            seed=seed,
+            arm=env.arm,
+            task=env.task,
+            instruction=setup.instruction,
+            read_as=setup.read_as,
+            unjudged=setup.unjudged,
+            max_turns=setup.max_turns,
+            bodies=bodies,
+        )
+
+    def looked(self, obs: Observation) -> None:
+        self.turn += 1
+        frames = [{"camera": frame.camera, "png": self.journal.keep_picture(frame.rgb)} for frame in obs.frames]
+        self._write("looked", turn=self.turn, instruction=obs.instruction, frames=frames, time_s=obs.time_s)
+
+    def decided(self, obs: Observation, decision: Decision, seconds: float) -> None:
+        self._write(
+            "decided",
+            turn=self.turn,
+            calls=[call_text(call) for call in decision.calls],
+            points=[point for number, call in enumerate(decision.calls, 1) for point in _points(number, call)],
+            thought=decision.thought,
+            said=decision.raw,
+            error=decision_text(decision) if decision.error else "",
+            seconds=round(seconds, 3),
+        )
+
+    def calling(self, call: SkillCall) -> None:
+        self._write("calling", turn=self.turn, call=call_text(call))
+
+    def stepped(self, body: Body) -> None:
+        poses = self._current_poses(body)
+        moved = np.flatnonzero((poses != self._poses).any(axis=1))
+        self._poses = poses
+        changed = {str(i): poses[i].tolist() for i in moved.tolist()}
+        self._write("poses", t=round(body.time_s, 3), poses=changed)
+
+    def called(self, call: SkillCall, result: SkillResult) -> None:
+        self._write("called", turn=self.turn, call=call_text(call), ok=result.ok, result=result_text(result))
+
+    def turned(self, turn: Turn) -> None:
+        self._write("turned", turn=self.turn, progress=round(turn.progress, 3))
+
+    def finished(self, episode: Episode) -> None:
+        stopped = episode.outcome is Outcome.CRASHED and episode.detail == STOPPED
+        shown = episode.last_frames or (episode.turns[-1].observation.frames if episode.turns else ())
+        self._write(
+            "finished",
+            outcome="stopped" if stopped else str(episode.outcome),
+            success=episode.outcome is Outcome.SUCCESS,
+            instruction=episode.turns[-1].observation.instruction if episode.turns else episode.instruction,
+            detail="" if stopped else _detail(episode),
+            turns=len(episode.turns),
+            progress=round(episode.progress, 3),
+            thumbnail=self.journal.keep_picture(shown[0].rgb) if shown else "",
+        )
+
+    def _current_poses(self, body: Body) -> np.ndarray:
+        """(bodies, 7): position in metres, then the quaternion wxyz, in the world frame."""
+        poses = np.hstack([body.data.xpos[self._bodies], body.data.xquat[self._bodies]])
+        return np.round(poses, POSE_DECIMALS)
+
+    def _write(self, kind: str, **fields: Any) -> None:
+        self.journal.write(kind, self.run, **fields)
+
+
+def _detail(episode: Episode) -> str:
+    """Why it crashed or could not be judged, and its side effects."""
+    detail = episode.detail.strip().rpartition("\n")[2] if episode.outcome is Outcome.CRASHED else episode.detail
+    effects = f"With side effects: {side_effects_text(episode.side_effects)}." if episode.side_effects else ""
+    return " ".join(filter(None, [detail, effects]))
+
+
+def _points(number: int, call: SkillCall) -> list[dict[str, Any]]:
+    """The points of a call, for the camera frames."""
+    points = [value for value in call.args.values() if isinstance(value, ImagePoint)]
+    return [{"camera": p.camera, "u": round(p.u, 4), "v": round(p.v, 4), "label": p.label, "n": number} for p in points]

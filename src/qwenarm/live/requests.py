@@ -1,0 +1,122 @@
+"""What a page may ask for. Nothing else reaches the player: no names of files, modules, servers or checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.factory import ALTITUDES
+from qwenarm.live.counterfactuals import PARTS
+from qwenarm.perturbations import MAX_STRENGTH
+from qwenarm.registry import list_names, load
+
+MAX_WORDS_LENGTH = 300
+"""Characters of an instruction."""
+MAX_SEED = 2**31 - 1
+MAX_PULL_M = 3.0
+
+Request = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the pickers offer. models: as the presenter has named them; levels: by task."""
+
+    models: tuple[str, ...]
+    levels: Mapping[str, int]
+    arms: tuple[str, ...]
+    policies: tuple[str, ...]
+    perturbations: tuple[str, ...]
+
+    @classmethod
+    def of(cls, models: Sequence[str]) -> Choices:
+        """All that is registered."""
+        levels = {name: len(load("tasks", name).levels) for name in list_names("tasks")}
+        kinds = (list_names(kind) for kind in ("arms", "policies", "perturbations"))
+        return cls(tuple(models), levels, *kinds)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the page."""
+        listed = {name: list(getattr(self, name)) for name in ("models", "arms", "policies", "perturbations")}
+        return {**listed, "levels": dict(self.levels), "altitudes": list(ALTITUDES), "parts": list(PARTS)}
+
+    def command(self, request: Request) -> dict[str, Any]:
+        """The player's command for a page's request. Raises BadInput and UnknownName for what is not on offer."""
+        do = request.get("do")
+        if do in ("show", "play"):
+            seed = _whole(request.get("seed"), 0, MAX_SEED, "seed")
+            return {"do": do, "config": self._config(request), "seed": seed, "anyway": request.get("anyway") is True}
+        if do in ("why", "cause", "model"):
+            run = _whole(request.get("run"), 1, MAX_SEED, "run")
+            part = _one_of(request.get("part"), PARTS, "part") if do == "why" else ""
+            model = _one_of(request.get("model"), self.models, "model") if do == "model" else ""
+            return {"do": do, "run": run, "part": part, "model": model}
+        if do == "pause":
+            return {"do": do, "on": request.get("on") is True}
+        if do == "speed":
+            return {"do": do, "speed": _number(request.get("speed"), "speed")}
+        if do == "correct":
+            return {"do": do, "text": _words(request.get("text"))}
+        if do in ("stop", "slip"):
+            return {"do": do}
+        raise BadInput("There is no such request.")
+
+    def _config(self, request: Request) -> dict[str, Any]:
+        task = _one_of(request.get("task"), self.levels, "task")
+        found = request.get("perturbations") or {}
+        if not isinstance(found, Mapping):
+            raise BadInput("Perturbations are names with strengths.")
+        perturbations = [
+            (_one_of(name, self.perturbations, "perturbation"), _whole(strength, 0, MAX_STRENGTH, "strength"))
+            for name, strength in found.items()
+        ]
+        words = request.get("words") or ""
+        return {
+            "task": task,
+            "level": _whole(request.get("level"), 1, self.levels[task], "level"),
+            "arm": _one_of(request.get("arm"), self.arms, "arm"),
+            "policy": _one_of(request.get("policy"), self.policies, "policy"),
+            "model": _one_of(request.get("model"), self.models, "model"),
+            "altitude": _one_of(request.get("altitude"), ALTITUDES, "altitude"),
+            "words": _words(words) if words else "",
+            "perturbations": perturbations,
+        }
+
+
+def checked_pull(by: Sequence[float] | None) -> tuple[float, float, float] | None:
+    """The vector of a pull, m. Raises BadInput for numbers that are none."""
+    if by is None:
+        return None
+    x, y, z = (float(value) for value in by)
+    if not all(math.isfinite(value) and abs(value) <= MAX_PULL_M for value in (x, y, z)):
+        raise BadInput("A pull is three finite numbers in metres.")
+    return x, y, z
+
+
+def _words(text: Any) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise BadInput("Say what the arm shall do.")
+    if len(text) > MAX_WORDS_LENGTH:
+        raise BadInput(f"An instruction has at most {MAX_WORDS_LENGTH} characters.")
+    return " ".join(text.split())
+
+
+def _one_of(value: Any, valid: Sequence[str] | Mapping[str, Any], kind: str) -> str:
+    if not isinstance(value, str) or value not in valid:
+        raise UnknownName(kind, str(value)[:40], valid)
+    return value
+
+
+def _whole(value: Any, low: int, high: int, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise BadInput(f"The {name} must be a whole number from {low} to {high}.")
+    return value
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadInput(f"The {name} must be a number.")
+    return float(value)

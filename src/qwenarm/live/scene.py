@@ -1,0 +1,201 @@
+"""The 3-D scene of the page: a viser server that is sent meshes once and poses as they come; the browser draws.
+
+Two runs can stand side by side: the one that is played now and, moved aside, the one that it is compared with.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import viser
+
+from qwenarm.live.journal import JournalEvent, read_asset
+
+UPDATE_PERIOD_S = 0.025
+"""Poses are sent this often while something moves."""
+DELAY_S = 0.1
+"""Simulated seconds by which the picture may lag behind the run, at single speed: room to interpolate."""
+BESIDE_OFFSET_M = 1.35
+"""Distance in y between two arms side by side."""
+CAMERA_POSITION, CAMERA_TARGET = (1.2, -0.65, 0.7), (0.36, 0.0, 0.16)
+CAMERA_POSITION_TWO = (1.75, 0.0, 0.95)
+"""Where the view stands at the start, in metres; the second is for two arms."""
+BACKGROUND = (24, 26, 31)
+
+Pull = Callable[[str, tuple[float, float, float] | None], None]
+
+
+class Track:
+    """The poses of one run over simulated time, with linear interpolation.
+
+    Args:
+        poses: (bodies, 7) at the start: position in metres, quaternion wxyz.
+    """
+
+    def __init__(self, poses: np.ndarray) -> None:
+        self.poses, self.time_s, self.last_s = poses, 0.0, 0.0
+        self._ahead: deque[tuple[float, dict[int, np.ndarray]]] = deque()
+
+    def add(self, time_s: float, poses: Mapping[str, Any]) -> None:
+        """Adds poses, by the index of their body, at a later time."""
+        changed = {int(i): np.array(pose, dtype=float) for i, pose in poses.items()}
+        if all(0 <= i < len(self.poses) and pose.shape == (7,) for i, pose in changed.items()):
+            self._ahead.append((time_s, changed))
+            self.last_s = time_s
+
+    def move_to(self, time_s: float) -> dict[int, np.ndarray]:
+        """The poses at this time of all bodies that have moved since the last call."""
+        moved: dict[int, np.ndarray] = {}
+        while self._ahead and self._ahead[0][0] <= time_s:
+            self.time_s, changed = self._ahead.popleft()
+            moved |= changed
+            for i, pose in changed.items():
+                self.poses[i] = pose
+        if self._ahead and time_s > self.time_s:
+            end_s, changed = self._ahead[0]
+            share = (time_s - self.time_s) / (end_s - self.time_s)
+            moved |= {i: _between(self.poses[i], pose, share) for i, pose in changed.items()}
+        return moved
+
+
+def _between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
+    """A pose on the way from one to another; for small turns the normalised quaternion is good enough."""
+    if start[3:] @ end[3:] < 0:
+        end = np.concatenate([end[:3], -end[3:]])
+    pose = start + share * (end - start)
+    pose[3:] /= np.linalg.norm(pose[3:]) or 1.0
+    return pose
+
+
+class Arm:
+    """One run in the scene, below a frame of its own that can be moved aside."""
+
+    def __init__(self, server: viser.ViserServer, root: str, folder: Path, pull: Pull | None) -> None:
+        self.server, self.root, self.folder, self.pull = server, root, folder, pull
+        self.frame = server.scene.add_frame(root, show_axes=False)
+        self._handles: dict[str, tuple[str, viser.GlbHandle]] = {}
+        self._order: list[viser.GlbHandle] = []
+        self.track = Track(np.zeros((0, 7)))
+
+    def show(self, event: JournalEvent, offset_m: float) -> None:
+        """Shows the bodies of an event "started" at their poses. Meshes that are there already are kept."""
+        self.frame.position = (0.0, offset_m, 0.0)
+        bodies = [body for body in event["bodies"] if read_asset(self.folder, body["mesh"])]
+        for name in self._handles.keys() - {body["name"] for body in bodies}:
+            self._handles.pop(name)[1].remove()
+        self._order = [self._handle(body) for body in bodies]
+        self.track = Track(np.array([body["pose"] for body in bodies], dtype=float).reshape(-1, 7))
+        self.place(dict(enumerate(self.track.poses)))
+
+    def place(self, poses: Mapping[int, np.ndarray]) -> None:
+        """Sends poses, by the index of their body."""
+        for i, pose in poses.items():
+            self._order[i].position = tuple(pose[:3])
+            self._order[i].wxyz = tuple(pose[3:])
+
+    def clear(self) -> None:
+        """Takes everything away."""
+        for _, handle in self._handles.values():
+            handle.remove()
+        self._handles.clear()
+        self._order.clear()
+        self.track = Track(np.zeros((0, 7)))
+
+    def _handle(self, body: dict[str, Any]) -> viser.GlbHandle:
+        mesh, there = self._handles.get(body["name"], ("", None))
+        if there is not None and mesh == body["mesh"]:
+            return there
+        if there is not None:
+            there.remove()
+        path = f"{self.root}/{body['name'].replace('/', '_')}"
+        handle = self.server.scene.add_glb(path, read_asset(self.folder, body["mesh"]) or b"")
+        if body["graspable"] and self.pull is not None:
+            self._make_draggable(handle, body["name"], self.pull)
+        self._handles[body["name"]] = (body["mesh"], handle)
+        return handle
+
+    def _make_draggable(self, handle: viser.GlbHandle, name: str, pull: Pull) -> None:
+        @handle.on_drag
+        async def _(event: viser.SceneNodeDragEvent[Any]) -> None:
+            x, y, z = np.subtract(event.end_position, event.start_position).tolist()
+            pull(name, None if event.phase == "end" else (x, y, z))
+
+
+class LiveScene:
+    """Shows the events of a journal.
+
+    Args:
+        folder: Of the journal.
+        pull: Told of an object that a visitor drags: its name, and the vector in metres from where it was grabbed to
+            the pointer, or None when it is let go.
+    """
+
+    def __init__(self, folder: Path, pull: Pull) -> None:
+        with redirect_stdout(StringIO()):  # the page's own address is all that a presenter needs
+            self.server = viser.ViserServer("127.0.0.1", 0, verbose=False)
+        self.server.gui.configure_theme(show_logo=False, show_share_button=False, dark_mode=True)
+        self.server.initial_camera.position, self.server.initial_camera.look_at = CAMERA_POSITION, CAMERA_TARGET
+        self.server.scene.world_axes.visible = False
+        self.server.scene.set_background_image(np.full((4, 4, 3), BACKGROUND, np.uint8))
+        self.main, self.other = Arm(self.server, "/main", folder, pull), Arm(self.server, "/other", folder, None)
+        self.speed, self.time_s = 1.0, 0.0
+
+    def show(self, event: JournalEvent, before: tuple[JournalEvent, list[JournalEvent]] | None = None) -> None:
+        """Shows a run that starts.
+
+        Args:
+            event: "started".
+            before: The run that it is compared with, "started" and its poses; it is shown beside, in step.
+        """
+        with self.server.atomic():
+            if before is None:
+                self.other.clear()
+            else:
+                self.other.show(before[0], -BESIDE_OFFSET_M / 2)
+                for poses in before[1]:
+                    self.other.track.add(poses["t"], poses["poses"])
+            self.main.show(event, BESIDE_OFFSET_M / 2 if before else 0.0)
+        self.time_s, self.speed = 0.0, float(event.get("speed", 1.0))
+        self._aim(before is not None)
+
+    def move(self, seconds: float) -> None:
+        """Advances what is shown by so many seconds of wall-clock time, no further than the run has come."""
+        track, lag_s = self.main.track, DELAY_S * max(1.0, self.speed)
+        self.time_s = min(track.last_s, max(self.time_s + seconds * self.speed, track.last_s - 2 * lag_s))
+        moved = track.move_to(self.time_s)
+        others = self.other.track.move_to(self.time_s)
+        if moved or others:
+            with self.server.atomic():
+                self.main.place(moved)
+                self.other.place(others)
+
+    def finish(self) -> None:
+        """Shows the end of the run that is played, and of the one beside it."""
+        with self.server.atomic():
+            for arm in (self.main, self.other):
+                arm.place(arm.track.move_to(float("inf")))
+
+    def _aim(self, two: bool) -> None:
+        """Turns the cameras to one arm or to two."""
+        position = CAMERA_POSITION_TWO if two else CAMERA_POSITION
+        if position == tuple(self.server.initial_camera.position):
+            return
+        self.server.initial_camera.position = position
+        for client in self.server.get_clients().values():
+            client.camera.position, client.camera.look_at = position, CAMERA_TARGET
+
+    @property
+    def port(self) -> int:
+        """Where the viser server listens, on the loopback interface alone."""
+        return self.server.get_port()
+
+    def close(self) -> None:
+        """Stops the server."""
+        with redirect_stdout(StringIO()):
+            self.server.stop()

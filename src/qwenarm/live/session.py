@@ -1,0 +1,173 @@
+"""What a page shows: follows a journal, moves the 3-D scene, and passes the events on to all pages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qwenarm.live.journal import JournalEvent, JournalReader
+from qwenarm.live.scene import UPDATE_PERIOD_S, LiveScene
+
+FOLLOW_PERIOD_S = 0.02
+STALE_S = 5.0
+"""Events that are older than this are not live: they are shown at the pace at which they were written."""
+MAX_GAP_S = 2.0
+"""Longer pauses of an old journal are cut to this."""
+CLOCK_PERIOD_S = 0.25
+RATE_WINDOW_S = 1.0
+"""The real-time factor is measured over this time."""
+GALLERY_SIZE = 60
+"""Number of finished runs that the gallery shows."""
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Session:
+    """Follows the journal of one folder.
+
+    Args:
+        folder: Of the journal.
+        scene: Shows the poses.
+        send: Passes an event on to all pages.
+        newest: Begin with the run that is being played, and not with the first one.
+    """
+
+    def __init__(self, folder: Path, scene: LiveScene, send: Send, newest: bool = False) -> None:
+        self.folder, self.scene, self.send = folder, scene, send
+        self.reader = JournalReader(folder, _last_start(folder) if newest else 0)
+        self.shown: list[JournalEvent] = []
+        """The events of the runs that are shown now: a page that is opened or reloaded starts with them."""
+        self.gallery: deque[JournalEvent] = deque(maxlen=GALLERY_SIZE)
+        self.started_at: dict[int, int] = {}
+        """By run, where its first line begins in the journal."""
+        self.ready, self.playing = False, 0
+        self._rates: deque[tuple[float, float]] = deque()
+        self._last_at = 0.0
+
+    async def follow(self) -> None:
+        """Reads the journal for ever."""
+        while True:
+            for offset, event in self.reader.new_events():
+                if time.time() - event["at"] > STALE_S:
+                    await asyncio.sleep(min(max(event["at"] - self._last_at, 0.0), MAX_GAP_S) if self._last_at else 0)
+                self._last_at = event["at"]
+                try:
+                    self._take(offset, event)
+                except (KeyError, TypeError, ValueError, AttributeError):
+                    continue  # a malformed event of somebody else's journal
+            await asyncio.sleep(FOLLOW_PERIOD_S)
+
+    async def animate(self) -> None:
+        """Moves the scene for ever."""
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(UPDATE_PERIOD_S - (time.perf_counter() - last) % UPDATE_PERIOD_S)
+            now = time.perf_counter()
+            self.scene.move(now - last)
+            last = now
+
+    async def tell_time(self) -> None:
+        """Tells the pages for ever how far the run is, and how fast."""
+        while True:
+            await asyncio.sleep(CLOCK_PERIOD_S)
+            if self.playing:
+                self.send({"kind": "clock", "t": round(self.scene.time_s, 1), "rate": self._rate()})
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a page that is opened now has to know."""
+        return {"events": self.shown, "gallery": list(self.gallery), "ready": self.ready, "playing": self.playing}
+
+    def _take(self, offset: int, event: JournalEvent) -> None:
+        kind, run = event["kind"], event["run"]
+        if kind == "poses":
+            if run == self.playing:
+                self.scene.main.track.add(float(event["t"]), event["poses"])
+                self._rates.append((event["at"], float(event["t"])))
+            return
+        if kind == "started":
+            self._start(offset, event)
+            event = {name: value for name, value in event.items() if name != "bodies"}
+        elif kind == "pace":
+            self.scene.speed = float(event["speed"])
+        elif kind == "ready":
+            self.ready = True
+        elif kind == "finished":
+            self.scene.finish()
+            self.playing = 0
+            self._add_to_gallery(event)
+        elif kind in ("stored", "exported"):
+            self._complete(event)
+        elif kind == "stopped":
+            self.playing = 0
+        self.shown.append(event)
+        self.send(event)
+
+    def _start(self, offset: int, event: JournalEvent) -> None:
+        run, beside = event["run"], event.get("beside", 0)
+        before = self._load(beside) if beside and beside in self.started_at else None
+        self.scene.show(event, before)
+        self.started_at[run], self.playing = offset, run
+        self._rates.clear()
+        if before is None:
+            self.shown.clear()
+        else:  # the run that it is compared with, and nothing of other comparisons
+            self.shown[:] = [each for each in self.shown if each["run"] == beside]
+            if not any(each["kind"] == "started" for each in self.shown):
+                self.shown[:] = [{k: v for k, v in before[0].items() if k != "bodies"}, *self._told(beside)]
+                for each in self.shown:
+                    self.send(each)
+
+    def _load(self, run: int) -> tuple[JournalEvent, list[JournalEvent]]:
+        """The start of a run, and its poses."""
+        first, *others = self._events_of(run)
+        return first, [event for event in others if event["kind"] == "poses"]
+
+    def _told(self, run: int) -> list[JournalEvent]:
+        """What the pages were told of a run, without its start."""
+        return [event for event in self._events_of(run)[1:] if event["kind"] != "poses"]
+
+    def _events_of(self, run: int) -> list[JournalEvent]:
+        found: list[JournalEvent] = []
+        reader = JournalReader(self.folder, self.started_at[run])
+        while events := [event for _, event in reader.new_events()]:
+            for event in events:
+                if event["run"] == run:
+                    found.append(event)
+                    if event["kind"] == "stored":
+                        return found
+        return found
+
+    def _add_to_gallery(self, event: JournalEvent) -> None:
+        start = next((each for each in self.shown if each["kind"] == "started" and each["run"] == event["run"]), {})
+        about = {name: start.get(name, "") for name in ("task", "title", "policy", "model", "seed", "arm")}
+        self.gallery.append({**about, **event, "kind": "gallery"})
+        self.send(self.gallery[-1])
+
+    def _complete(self, event: JournalEvent) -> None:
+        """Adds to a run of the gallery what has become known of it."""
+        for each in self.gallery:
+            if each["run"] == event["run"]:
+                each.update({name: value for name, value in event.items() if name not in ("kind", "at", "run")})
+                each["stored"] = True
+                self.send(each)
+
+    def _rate(self) -> float:
+        """Simulated seconds per second of wall-clock time."""
+        while self._rates and self._rates[-1][0] - self._rates[0][0] > RATE_WINDOW_S:
+            self._rates.popleft()
+        if len(self._rates) < 2 or self._rates[-1][0] == self._rates[0][0]:
+            return 0.0
+        (start, start_s), (end, end_s) = self._rates[0], self._rates[-1]
+        return round((end_s - start_s) / (end - start), 2)
+
+
+def _last_start(folder: Path) -> int:
+    """Where the last run of a journal begins, in bytes."""
+    reader, start = JournalReader(folder), 0
+    while events := list(reader.new_events()):
+        start = max([start, *(offset for offset, event in events if event["kind"] == "started")])
+    return start
