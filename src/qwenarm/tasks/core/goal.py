@@ -79,6 +79,8 @@ class Setup:
         goal_scene: The objects as they shall be in the end, if the policy is shown a picture of it.
         unjudged: Why there is no goal.
         read_as: What was understood of free words, and when it is judged as fulfilled; "" for a task's own words.
+        max_periods: For a policy of 20 Hz actions: control periods in place of turns. Such an episode also ends as soon
+            as the goal is reached.
     """
 
     scene: Scene
@@ -90,6 +92,7 @@ class Setup:
     goal_scene: Scene | None = None
     unjudged: str = ""
     read_as: str = ""
+    max_periods: int | None = None
 
 
 def initial_state(scene: Scene) -> WorldState:
