@@ -29,7 +29,7 @@ FLOORS = (
     {"policies", "episode"},
     {"factory"},
     {"evaluation", "display"},
-    {"diagnosis", "train"},
+    {"diagnosis", "train", "serve"},
     {"report", "live"},
     {"api"},
     {"cli", "__main__"},
@@ -214,6 +214,7 @@ def test_every_import_is_declared() -> None:
         *project["optional-dependencies"]["train"],
         *project["optional-dependencies"]["ray"],
         *project["optional-dependencies"]["demo"],
+        *project["optional-dependencies"]["mcp"],
     ]
     declared = {distribution(requirement) for requirement in wanted}
     provider = packages_distributions()

@@ -16,14 +16,12 @@ has the same keys after a reset and after a step.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Literal
 
 import gymnasium
-import mujoco
 import numpy as np
 from gymnasium import spaces
 
@@ -36,6 +34,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.perturbations import checked, perturbed_arm, perturbed_combos, perturbed_layout, perturbed_setup
 from qwenarm.registry import load
+from qwenarm.skills.action_chunk import moved_hand
 from qwenarm.tasks.core.goal import Event, Setup
 from qwenarm.tasks.core.task import Combos, Task
 from qwenarm.tasks.language.free_task import free_setup
@@ -215,14 +214,9 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         if self.control == "joint":
             return Control(action[:-1], float(action[-1]))
         dx, dy, dz, rx, ry, rz, fingers = [min(max(part, -1.0), 1.0) for part in action.tolist()]
-        length = math.sqrt(rx * rx + ry * ry + rz * rz)
-        half_angle, norm = length * MAX_TURN_RAD / 2, max(length, 1e-9)
-        sin = math.sin(half_angle)
-        turn = np.array([math.cos(half_angle), sin * (rx / norm), sin * (ry / norm), sin * (rz / norm)])
-        pos, quat = self.body.kinematics.fk(self.body.target.qpos)
-        pos += np.array([MAX_SHIFT_M * dx, MAX_SHIFT_M * dy, MAX_SHIFT_M * dz])
-        mujoco.mju_mulQuat(quat, turn, quat)
-        return Control(self.body.ik(pos, quat).qpos, (fingers + 1) / 2 * self._arm.max_gap)
+        shift = MAX_SHIFT_M * dx, MAX_SHIFT_M * dy, MAX_SHIFT_M * dz
+        turn = MAX_TURN_RAD * rx, MAX_TURN_RAD * ry, MAX_TURN_RAD * rz
+        return Control(moved_hand(self.body, shift, turn), (fingers + 1) / 2 * self._arm.max_gap)
 
     def _judge(self) -> tuple[float, bool]:
         """Progress and success now; without a goal neither."""

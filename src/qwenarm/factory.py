@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
+from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.cameras import cameras_named
 from qwenarm.episode.clock import parse_clock
+from qwenarm.episode.drive import answered
 from qwenarm.episode.metrics import Metrics
 from qwenarm.episode.rollout import Play, play
 from qwenarm.errors import BadInput, UnknownName
@@ -145,7 +148,12 @@ def perform(
     env = make_env(config)
     try:
         policy = make_policy(config, env, seed, backend)
-        run = RunInfo(config if policy_entry(config.policy).needs_model else config.without_model(), seed, suite)
-        return (yield from play(env, policy, run, [Metrics(), *watchers], setup=setup))
+        entry = policy_entry(config.policy)
+        run = RunInfo(config if entry.needs_model else config.without_model(), seed, suite)
+        if not entry.plays_actions:
+            return (yield from play(env, policy, run, [Metrics(), *watchers], setup=setup))
+        setup = replace(setup or env.build(seed), max_periods=MAX_EPISODE_STEPS)
+        playing = play(env, policy, run, [Metrics(), *watchers], setup=setup)
+        return answered(playing, policy.backend)  # type: ignore[attr-defined]  # as its entry promises
     finally:
         env.close()

@@ -48,7 +48,11 @@ KINDS = {
     "models": Kind("model", "mind.backends", "BACKEND"),
     "perturbations": Kind("perturbation", "perturbations", "PERTURBATION", "Perturbation"),
 }
-MODULE_ALIASES = {"menagerie": "qwenarm.body.menagerie"}
+MODULE_ALIASES = {
+    "menagerie": "qwenarm.body.menagerie",
+    "action_chunk": "qwenarm.skills.action_chunk",
+    "ws": "qwenarm.policies.websocket",
+}
 """Modules of this package that make entries on demand, by the short name that users type: "menagerie:kuka_iiwa_14"."""
 FOREIGN_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 SERVER_ORIGIN = re.compile(r"https?://[^\s,/#?]+", re.IGNORECASE)

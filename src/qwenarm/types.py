@@ -83,8 +83,8 @@ class Control:
 
 @dataclass(frozen=True)
 class Param:
-    """One parameter of a skill. kind: "point" (an ImagePoint) | "string" | "number";
-    choices: the valid strings, if few."""
+    """One parameter of a skill. kind: "point" (an ImagePoint) | "string" | "number" | "actions" (rows of numbers,
+    which no model is offered); choices: the valid strings, if few."""
 
     name: str
     kind: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -181,7 +182,7 @@ def plan_evaluation(
     from qwenarm.evaluation.evaluate import plan
 
     planned = plan(config, suite, _joined(tasks), level, seeds, perturbations, _joined(controls))
-    default = planned.suite.name if suite else f"eval-{config.policy.replace(':', '-')}"
+    default = planned.suite.name if suite else f"eval-{re.sub(r'[^A-Za-z0-9_.-]+', '-', config.policy)}"
     return planned, Path(folder) if folder else Path("runs") / default
 
 
@@ -190,7 +191,7 @@ def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:
     if not isinstance(policy_or_model, str):
         return policy_name(policy_or_model), "bundled"
     name = policy_or_model.partition("#")[0]
-    is_policy = name in list_names("policies")
+    is_policy = name in list_names("policies") or name.startswith("ws://")
     if is_foreign(name):
         from qwenarm.mind.backends import BackendEntry
 

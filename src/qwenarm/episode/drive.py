@@ -77,6 +77,17 @@ def play_alone(play: Play, backend: Answers | None = None) -> tuple[Episode, Bas
         return stopped.episode, stopped
 
 
+def answered(asking: Asking[R], model: Answers) -> R:
+    """The result of a generator whose prompts are answered by a model of its own. Raises what the model raises."""
+    answer: Completion | BaseException | None = None
+    while True:
+        try:
+            prompt = advance(asking, answer)
+        except StopIteration as end:
+            return end.value
+        (answer,) = _ask(model, [prompt])
+
+
 def _advance(
     asking: Asking[R], answer: Completion | Exception | None, under_way: dict[Asking[R], Prompt]
 ) -> Iterator[R]:

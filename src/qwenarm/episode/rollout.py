@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from qwenarm.body.rendering.renderer import choose_renderer
+from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.clock import Clock, parse_clock
 from qwenarm.episode.versions import versions
 from qwenarm.episode.watchers import Stopwatch, Tell, Watcher
@@ -100,7 +101,7 @@ def play(
         env.reset(seed=run.seed, options={"setup": setup})
         run, start = replace(run, read_as=env.setup.read_as), env.body.state()
         tell("started", env, policy.name, run.seed)
-        while outcome is Outcome.OUT_OF_TURNS and len(turns) < env.setup.max_turns:
+        while outcome is Outcome.OUT_OF_TURNS and _goes_on(env, turns):
             yield from _turn(env, policy, turns, tell, clock, act or execute)
             tell("turned", turns[-1])
             outcome = _ending(turns, bool(run.config.words))
@@ -234,6 +235,14 @@ def settle(body: Body) -> None:
     until = body.time_s + SETTLE_S
     while body.time_s < until:
         body.step(body.hold())
+
+
+def _goes_on(env: ArmEnv, turns: Sequence[Turn]) -> bool:
+    """Whether there is another turn, as far as the task's limits tell."""
+    if env.setup.max_periods is None:
+        return len(turns) < env.setup.max_turns
+    reached = bool(turns) and _judge(env, Outcome.OUT_OF_TURNS) is Outcome.SUCCESS
+    return not reached and round(env.body.time_s / CONTROL_PERIOD_S) < env.setup.max_periods
 
 
 def _ending(turns: Sequence[Turn], free_words: bool) -> Outcome:

@@ -70,6 +70,8 @@ class PolicyEntry:
         needs_goal: It can only play what can be judged.
         control: It is one of ``--controls all``.
         under_perturbations: As a control it also plays the perturbed episodes.
+        plays_actions: It plays chunks of 20 Hz actions, which come from a model of its own, ``policy.backend``. Its
+            episodes last a minute, and end when the goal is reached.
     """
 
     make: Callable[[Context], Policy]
@@ -78,6 +80,7 @@ class PolicyEntry:
     needs_goal: bool = False
     control: bool = False
     under_perturbations: bool = False
+    plays_actions: bool = False
 
 
 def policy_entry(name: str) -> PolicyEntry:

@@ -88,6 +88,16 @@ def _wrong(param: Param, value: Any, cameras: Sequence[str]) -> str:
     if param.kind == "number":
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         return "" if number else "must be a number"
+    if param.kind == "actions":
+        return _wrong_actions(value)
     if param.choices:
         return "" if value in param.choices else f"must be one of {', '.join(param.choices)}"
     return "" if isinstance(value, str) else "must be text"
+
+
+def _wrong_actions(value: Any) -> str:
+    """What is wrong with the actions of a chunk, or "". How long a row must be is up to the arm."""
+    rows = value if isinstance(value, list | tuple) and value else [None]
+    numbers = [row for row in rows if isinstance(row, list | tuple) and len(row) == len(rows[0] or ()) > 1]
+    finite = all(isinstance(n, int | float) and math.isfinite(n) for row in numbers for n in row)
+    return "" if len(numbers) == len(rows) and finite else "must be rows of finite numbers, all of the same length"

@@ -81,6 +81,8 @@ class Setup:
         goal_scene: The objects as they should be in the end, if the policy is shown a picture of that.
         unjudged: Why there is no goal.
         read_as: How free words were understood, and when they count as fulfilled; "" for a task's own words.
+        max_periods: For a policy of 20 Hz actions: control periods in place of turns. Such an episode also ends as soon
+            as the goal is reached.
     """
 
     scene: Scene
@@ -92,6 +94,7 @@ class Setup:
     goal_scene: Scene | None = None
     unjudged: str = ""
     read_as: str = ""
+    max_periods: int | None = None
 
 
 def initial_state(scene: Scene) -> WorldState:

@@ -1,0 +1,101 @@
+"""The command that serves: the arm for an outside agent, or our agent for another simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg, subcommand
+
+from qwenarm.cli.options import Altitude, ArmName, Cameras, ClockName, Level, Model, Perturbed, Seed, Task, out
+
+Host = Annotated[str, arg(help="address to listen on; other machines need the token of QWENARM_TOKEN")]
+
+
+@dataclass(frozen=True)
+class Mcp:
+    """The arm as tools for an agent that speaks MCP, over stdin and stdout or over HTTP.
+
+    Example: qwenarm serve mcp --task stack --http 8765
+    """
+
+    task: Task = "put"
+    level: Level = 1
+    seed: Seed = 0
+    arm: ArmName = "panda"
+    words: Annotated[str, arg(help="your own instruction; without it the task's own")] = ""
+    cameras: Cameras = ""
+    perturbations: Perturbed = ""
+    clock: ClockName = "paused"
+    http: Annotated[int | None, arg(help="port of an HTTP server; without it stdin and stdout are used")] = None
+    host: Host = "127.0.0.1"
+    out_folder: Annotated[Path | None, arg(name="out", help="folder for the episodes; default runs/TIME-mcp")] = None
+
+    def run(self) -> None:
+        """Serves until the client leaves or Ctrl-C."""
+        from qwenarm.api.episodes import new_folder
+        from qwenarm.perturbations import parse
+        from qwenarm.serve.access import access_token
+        from qwenarm.serve.mcp import ArmTools, serve_http, serve_stdio
+        from qwenarm.serve.session import Session
+        from qwenarm.types import RunConfig
+
+        access_token(self.host)
+        config = RunConfig(
+            self.task,
+            self.level,
+            self.arm,
+            words=self.words,
+            cameras=self.cameras,
+            perturbations=parse(self.perturbations),
+            clock=self.clock,
+        )
+        tools = ArmTools(Session(config, "mcp", self.out_folder or new_folder("mcp")), self.seed)
+        try:
+            serve_stdio(tools) if self.http is None else serve_http(tools, self.host, self.http)
+        finally:
+            tools.close()
+
+
+@dataclass(frozen=True)
+class PolicyServer:
+    """Our agent behind openpi's websocket protocol, for an arm in another simulator.
+
+    Example: qwenarm serve policy --model bundled --port 8000
+    """
+
+    model: Model = "bundled"
+    altitude: Altitude = "step"
+    arm: ArmName = "panda"
+    cameras: Cameras = ""
+    host: Host = "127.0.0.1"
+    port: Annotated[int, arg(help="port to listen on")] = 8000
+
+    def run(self) -> None:
+        """Serves until Ctrl-C."""
+        from qwenarm.mind.open_model import open_model
+        from qwenarm.policies import Context, vlm
+        from qwenarm.registry import load
+        from qwenarm.serve.access import access_token
+        from qwenarm.serve.policy import serve_policy
+        from qwenarm.types import RunConfig
+
+        access_token(self.host)
+        config = RunConfig(arm=self.arm, model=self.model, altitude=self.altitude, cameras=self.cameras)
+        model = open_model(self.model)
+        policy = vlm.make(Context(config, 0, model))
+        out.print(f"ws://{self.host}:{self.port}  Ctrl-C ends it")
+        serve_policy(policy, model, load("arms", self.arm), self.host, self.port)
+
+
+def serve(
+    how: Annotated[Mcp, subcommand(name="mcp", prefix_name=False)]
+    | Annotated[PolicyServer, subcommand(name="policy", prefix_name=False)],
+) -> int:
+    """Let others in: an agent that drives the arm (mcp), or a simulator that our agent drives (policy).
+
+    Example: qwenarm serve mcp --help
+    """
+    how.run()
+    return 0

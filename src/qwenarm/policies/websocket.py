@@ -1,0 +1,186 @@
+"""A policy behind openpi's websocket protocol: ``--policy ws://HOST:PORT#conventions=FILE.toml``.
+
+The server gets pictures, state and instruction and answers with a chunk of 20 Hz actions, which are played by one call
+of ``skills/action_chunk.py``; then it is asked again. So an episode of such a policy is recorded, replayed, resumed and
+reported like any other. It ends when the goal is reached, or after a minute: such a policy has no word for "done".
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
+from qwenarm.mind.model_spec import parse_model_spec
+from qwenarm.mind.vlm_policy import Deciding
+from qwenarm.policies import PolicyEntry
+from qwenarm.policies.conventions import Conventions, agreed, as_plain, read_conventions
+from qwenarm.policies.numpy_msgpack import MAX_MESSAGE_BYTES, pack, unpack
+from qwenarm.types import Completion, Decision, FormatError, Observation, Prompt, SkillCall, Turn
+
+TOKEN_VARIABLE = "QWENARM_POLICY_TOKEN"
+"""The environment variable with the key that is sent to the server, as "Authorization: Api-Key ..."."""
+TIMEOUT_S = 60.0
+OPTIONS = {"conventions": str, "timeout_s": float, "tls": {"yes": True, "no": False}.__getitem__}
+
+
+class PolicyServer:
+    """The connection to a server. It keeps no state between two answers.
+
+    The protocol numbers neither requests nor answers. So after a time-out the connection is dropped: an answer that
+    comes late goes to nobody, and never to a newer observation.
+
+    Args:
+        url: As in "ws://localhost:8000".
+        timeout_s: How long an answer may take.
+
+    Attributes:
+        metadata: What the server said about itself first.
+
+    Raises:
+        ModelUnavailable: Nobody answers there.
+    """
+
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
+        self.url, self.timeout_s = url, timeout_s
+        self._connection: ClientConnection | None = None
+        self.metadata: Mapping[str, Any] = {}
+        self._connected()
+
+    def infer(self, observation: Mapping[str, Any]) -> tuple[dict[Any, Any], float]:
+        """The answer to an observation, and the seconds that it took.
+
+        Raises:
+            PromptFailed: It took too long, or the server reports an error.
+            ModelUnavailable: The server is gone.
+        """
+        data, began = pack(observation), time.monotonic()
+        try:
+            answer = self._exchange(data)
+        except TimeoutError as error:
+            self.close()
+            raise PromptFailed(f"{self.url} did not answer within {self.timeout_s:g} s.") from error
+        except (OSError, WebSocketException) as error:
+            self.close()
+            raise ModelUnavailable(f"{self.url} has closed the connection: {error}.") from error
+        try:
+            return unpack(answer), time.monotonic() - began
+        except BadInput as error:
+            self.close()  # whatever state it is in
+            raise PromptFailed(f"{self.url}: {error}") from error
+
+    def close(self) -> None:
+        """Drops the connection; the next observation opens another one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError):
+                connection.socket.close()  # close() would wait for an answer that may be under way
+
+    def _exchange(self, data: bytes) -> bytes | str:
+        connection = self._connected()
+        connection.send(data)
+        return connection.recv(timeout=self.timeout_s)
+
+    def _connected(self) -> ClientConnection:
+        if self._connection is None:
+            token = os.environ.get(TOKEN_VARIABLE)
+            headers = {"Authorization": f"Api-Key {token}"} if token else None
+            try:
+                # A server that computes cannot answer pings, so none are sent.
+                self._connection = connect(
+                    self.url,
+                    compression=None,
+                    max_size=MAX_MESSAGE_BYTES,
+                    ping_interval=None,
+                    additional_headers=headers,
+                )
+                self.metadata = unpack(self._connection.recv(timeout=self.timeout_s))
+            except (OSError, WebSocketException, BadInput) as error:
+                self.close()
+                raise ModelUnavailable(f"No policy answers at {self.url}: {error or type(error).__name__}.") from error
+        return self._connection
+
+
+class PolicyModel:
+    """The server as what answers prompts. A prompt's text is the JSON of the observation, without the pictures."""
+
+    def __init__(self, server: PolicyServer, conventions: Conventions) -> None:
+        self.server, self.conventions = server, conventions
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Completion | PromptFailed]:
+        """The actions as JSON, one answer for each prompt. Raises ModelUnavailable."""
+        return [self._answer(prompt) for prompt in prompts]
+
+    def _answer(self, prompt: Prompt) -> Completion | PromptFailed:
+        convention = self.conventions
+        told = json.loads(prompt.messages[0]["content"][-1]["text"])
+        observation: dict[str, Any] = dict(zip(convention.cameras.values(), prompt.images, strict=True))
+        observation[convention.prompt_key] = told[convention.prompt_key]
+        observation[convention.state_key] = np.array(told[convention.state_key], np.float32)
+        try:
+            answer, seconds = self.server.infer(observation)
+        except PromptFailed as error:
+            return error
+        actions = answer.get(convention.actions_key)
+        found = actions.tolist() if isinstance(actions, np.ndarray) else {"keys": [str(key) for key in answer]}
+        return Completion(json.dumps(found), seconds)
+
+
+class WebsocketPolicy:
+    """Plays what the server answers, chunk by chunk.
+
+    Raises:
+        ModelUnavailable: Nobody answers.
+        BadInput: The conventions are missing, or the server's contradict ours.
+    """
+
+    def __init__(self, name: str) -> None:
+        url, options = parse_model_spec(name, OPTIONS)
+        self.name, self.url = name, url.replace("ws:", "wss:", 1) if options.get("tls") else url
+        server = _server(self.url, options.get("timeout_s", TIMEOUT_S))
+        own = read_conventions(options["conventions"]) if "conventions" in options else None
+        self.conventions = agreed(own, server.metadata.get("conventions"), url)
+        self.backend = PolicyModel(server, self.conventions)
+        self.cameras, self.frame_size = tuple(self.conventions.cameras), self.conventions.image_size
+
+    def describe(self) -> Mapping[str, Any]:
+        said = {str(key): str(value) for key, value in self.backend.server.metadata.items() if key != "conventions"}
+        return {"name": self.name, "conventions": as_plain(self.conventions), "server": said}
+
+    def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
+        """One chunk. What contradicts the conventions is an unreadable answer, and nothing moves."""
+        told = {
+            self.conventions.prompt_key: obs.instruction,
+            self.conventions.state_key: self.conventions.observed(obs.proprio),
+        }
+        images = tuple(frame.rgb for frame in obs.frames if frame.camera in self.cameras)
+        content = [*({"type": "image"} for _ in images), {"type": "text", "text": json.dumps(told)}]
+        completion = yield Prompt(({"role": "user", "content": content},), images)
+        try:
+            actions = np.array(json.loads(completion.text), dtype=float)
+            rows = self.conventions.played(actions, len(obs.proprio.qpos))
+        except (BadInput, TypeError, ValueError) as error:
+            return Decision((), raw=completion.text[:1000], error=FormatError.BROKEN, detail=str(error))
+        return Decision((SkillCall(self.conventions.skill, {"actions": rows}),), raw="")
+
+
+@functools.cache
+def _server(url: str, timeout_s: float) -> PolicyServer:
+    """One connection for all episodes of this process."""
+    return PolicyServer(url, timeout_s)
+
+
+def __getattr__(name: str) -> PolicyEntry:
+    """The entry for an address: ``ws://HOST:PORT`` is looked up as the entry "//HOST:PORT" of this module."""
+    if not name.startswith("//"):
+        raise AttributeError(name)
+    return PolicyEntry(lambda context: WebsocketPolicy(f"ws:{name}"), plays_actions=True)

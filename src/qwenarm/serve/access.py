@@ -1,0 +1,32 @@
+"""Who may connect: this machine alone, unless a token is set."""
+
+from __future__ import annotations
+
+import hmac
+import os
+
+from qwenarm.errors import BadInput
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TOKEN_VARIABLE = "QWENARM_TOKEN"
+"""The environment variable that holds the token; an option would show it in the list of processes."""
+
+
+def access_token(host: str) -> str:
+    """The token that clients must send, "" for none.
+
+    Raises:
+        BadInput: Other machines could connect to this host, and no token is set.
+    """
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if host not in LOOPBACK and not token:
+        raise BadInput(f"Other machines can connect to {host}: set a token in {TOKEN_VARIABLE}, or use 127.0.0.1.")
+    return token
+
+
+def admitted(token: str, authorization: str | None) -> bool:
+    """Whether the Authorization header of a request carries the token, as "Bearer TOKEN" or "Api-Key TOKEN"."""
+    scheme, _, sent = (authorization or "").partition(" ")
+    return not token or (
+        scheme.lower() in ("bearer", "api-key") and hmac.compare_digest(sent.strip().encode(), token.encode())
+    )

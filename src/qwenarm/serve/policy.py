@@ -1,0 +1,176 @@
+"""Our agent as a policy server behind openpi's websocket protocol, so that other simulators can be driven by it.
+
+The client is first sent a map: "conventions" and what the agent is. Then it sends an observation every 50 ms and is
+sent the arm's next target:
+
+* observation: "prompt" (the instruction), "images" {camera: (H, W, 3) uint8}, and what ``RemoteBody.sync`` lists.
+  "reset": True starts a new episode, and so does another prompt or a new connection.
+* answer: "actions" (1, n + 1) float: joint targets, rad, and the gap of the fingers, m. "done": whether the agent has
+  ended the episode. "said": what it has decided and how it went, for people.
+
+The world frame is ours (``types.py``): the robot's base at the origin, x forward, the table's top at z = 0.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import suppress
+from socket import SHUT_RDWR
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection, serve
+
+from qwenarm.body.arms.parts import Arm
+from qwenarm.episode.drive import Answers, answered
+from qwenarm.episode.rollout import ENDINGS
+from qwenarm.errors import BadInput, QwenarmError
+from qwenarm.mind.vlm_policy import Policy
+from qwenarm.policies.conventions import Conventions, as_plain
+from qwenarm.policies.numpy_msgpack import MAX_MESSAGE_BYTES, pack, unpack
+from qwenarm.serve.access import access_token, admitted
+from qwenarm.serve.remote_body import RemoteBody
+from qwenarm.skills import run as run_skill
+from qwenarm.types import Decision, Frame, Observation, SkillCall, SkillResult, Turn
+
+CONVENTIONS = Conventions(
+    action="joint", gripper_closed=0.0, gripper_open=1.0, actions_played=1, state=("joints", "gripper_width")
+)
+"""What the answers mean, but for the gripper: its gap is in m, for arms differ in how far they open."""
+
+
+class RemoteAgent:
+    """One episode after another in somebody else's simulator. One for each connection.
+
+    Args:
+        policy: Decides.
+        model: Answers its prompts.
+        arm: The arm that stands over there.
+    """
+
+    def __init__(self, policy: Policy, model: Answers, arm: Arm) -> None:
+        self.policy, self.model, self.body = policy, model, RemoteBody(arm)
+        self._prompt: str | None = None
+        self._acting: Generator[None, None, None] = iter(())  # type: ignore[assignment]
+        self._observation: Mapping[str, Any] = {}
+        self.said, self.done = "", False
+
+    def infer(self, observation: Mapping[str, Any]) -> dict[str, Any]:
+        """The next target for an observation. Raises BadInput when something is missing in it."""
+        prompt = observation.get("prompt")
+        if not isinstance(prompt, str):
+            raise BadInput('The observation has no text "prompt".')
+        self.body.sync(observation)
+        self._observation, self.said = observation, ""
+        if prompt != self._prompt or observation.get("reset"):
+            self._prompt, self.done = prompt, False
+            self.body.begin()
+            self._acting = self._act(prompt)
+        if next(self._acting, self) is self:
+            self.done = True
+            self.body.step(self.body.hold())
+        target = np.append(self.body.target.qpos, self.body.target.gripper)
+        return {"actions": target[None], "done": self.done, "said": self.said}
+
+    def _act(self, prompt: str) -> Generator[None, None, None]:
+        """Decides and acts until the agent has ended the episode; pauses after every control."""
+        turns: list[Turn] = []
+        while True:
+            obs = self._seen(prompt)
+            decision = answered(self.policy.decide(obs, tuple(turns)), self.model)
+            results: list[SkillResult] = []
+            for call in decision.calls:
+                results.append((yield from self._call(call)))
+                if not results[-1].ok:
+                    break
+            self.said = f"{decision.calls[len(results) - 1].name}: {results[-1]}" if results else decision.detail
+            turns.append(Turn(len(turns), obs, decision, tuple(results)))
+            if _ends(decision, results):
+                return
+            self.body.step(self.body.hold())  # the next decision needs a new look
+            yield
+
+    def _call(self, call: SkillCall) -> Generator[None, None, SkillResult]:
+        motion = iter(run_skill(self.body, call))
+        while True:
+            try:
+                control = next(motion)
+            except StopIteration as end:
+                return end.value
+            self.body.step(control)
+            yield
+
+    def _seen(self, prompt: str) -> Observation:
+        """The last observation as our policies want it. Raises BadInput when a picture is missing."""
+        images = dict(self._observation.get("images") or {})
+        frames = [self._frame(name, images.get(name)) for name in self.policy.cameras]
+        return Observation(tuple(frames), self.body.proprio(), prompt, self.body.time_s)
+
+    def _frame(self, camera: str, rgb: Any) -> Frame:
+        if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise BadInput(f"The agent looks through the camera {camera!r}: send images[{camera!r}], (H, W, 3) uint8.")
+        height, width = self.policy.frame_size
+        if rgb.shape[:2] != (height, width):
+            rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+        return Frame(rgb, camera)
+
+
+class LockedModel:
+    """A model that several connections share: it answers one of them at a time."""
+
+    def __init__(self, model: Answers) -> None:
+        self.model, self.lock = model, threading.Lock()
+
+    def generate(self, prompts: Any) -> Any:
+        """As the model's."""
+        with self.lock:
+            return self.model.generate(prompts)
+
+
+def serve_policy(policy: Policy, model: Answers, arm: Arm, host: str, port: int) -> None:
+    """Serves ws://HOST:PORT until it is stopped.
+
+    Raises:
+        BadInput: Other machines could connect, and no token is set.
+    """
+    token, shared, connected = access_token(host), LockedModel(model), set[ServerConnection]()
+    said = {key: value for key, value in policy.describe().items() if isinstance(value, str | int | float | bool)}
+    metadata = pack({"conventions": as_plain(CONVENTIONS), "arm": arm.name, "cameras": list(policy.cameras), **said})
+
+    def admit(connection: ServerConnection, request: Request) -> Response | None:
+        if request.path == "/healthz":
+            return connection.respond(200, "OK\n")
+        admit_this = admitted(token, request.headers.get("Authorization"))
+        return None if admit_this else connection.respond(401, "This server needs a token.\n")
+
+    def handle(connection: ServerConnection) -> None:
+        agent = RemoteAgent(policy, shared, arm)
+        connected.add(connection)
+        try:
+            connection.send(metadata)
+            for message in connection:
+                connection.send(pack(agent.infer(unpack(message))))
+        except ConnectionClosed:
+            return
+        except QwenarmError as error:
+            connection.send(str(error))
+            connection.close(1011, "see the message before")
+        finally:
+            connected.discard(connection)
+
+    options: dict[str, Any] = {"compression": None, "max_size": MAX_MESSAGE_BYTES, "ping_interval": None}
+    with serve(handle, host, port, process_request=admit, **options) as server:
+        try:
+            server.serve_forever()
+        finally:
+            for connection in tuple(connected):  # or their threads would go on
+                with suppress(OSError):
+                    connection.socket.shutdown(SHUT_RDWR)
+
+
+def _ends(decision: Decision, results: list[SkillResult]) -> bool:
+    return bool(results) and results[-1].ok and decision.calls[len(results) - 1].name in ENDINGS

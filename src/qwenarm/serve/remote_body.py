@@ -1,0 +1,90 @@
+"""An arm that stands in somebody else's simulator: what the skills read comes from observations that are sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from qwenarm.body.arms.parts import Arm
+from qwenarm.body.safety import CONTROL_PERIOD_S, ServoTarget
+from qwenarm.body.scene import Scene
+from qwenarm.body.simulation import Body
+from qwenarm.errors import BadInput
+from qwenarm.types import Control
+
+
+class RemoteBody(Body):
+    """The arm alone, in the pose that the last observation tells. Controls are limited as always, and sent away.
+
+    Its cameras are ours in name; where they stand is told by the observations, or else they stand as ours do.
+    """
+
+    def __init__(self, arm: Arm) -> None:
+        self._depths: dict[str, np.ndarray] = {}
+        self._poses: dict[str, tuple[np.ndarray, np.ndarray, float]] = {}
+        super().__init__(Scene(()), arm)
+
+    def sync(self, observation: Mapping[str, Any]) -> None:
+        """Takes over what another simulator observed after the last control.
+
+        Args:
+            observation: "joints" (n,) rad, "gripper_width" m; where a skill looks, also "depth" {camera: (H, W) m along
+                the optical axis} and, for cameras that do not stand as ours do, "cameras" {camera: {"pos": (3,) m,
+                "mat": (3, 3) with columns right, up, backwards, "fovy_deg": vertical field of view}}.
+
+        Raises:
+            BadInput: Something is missing or has the wrong shape.
+        """
+        joints = _array(observation, "joints", self._qpos[self._arm_index].shape)
+        width = float(_array(observation, "gripper_width", ()))
+        speed = (width - self.gripper_width) / CONTROL_PERIOD_S
+        fingers = len(self._finger_qpos) * self.arm.gap_scale
+        self._qpos[self._arm_index] = joints
+        self._qpos[self._finger_qpos] = width / fingers
+        self._qvel[self._finger_dofs] = speed / fingers
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
+        for camera, depth in dict(observation.get("depth") or {}).items():
+            self._depths[str(camera)] = _array({camera: depth}, camera, (None, None))
+        for camera, pose in dict(observation.get("cameras") or {}).items():
+            pos, mat = _array(pose, "pos", (3,)), _array(pose, "mat", (3, 3))
+            self._poses[str(camera)] = pos, mat, float(_array(pose, "fovy_deg", ()))
+
+    def begin(self) -> None:
+        """Starts an episode: the arm is taken to have been sent where it stands."""
+        self.target = ServoTarget(self.qpos, np.zeros_like(self.qpos), min(self.gripper_width, self.arm.max_gap))
+        self.data.time = 0.0
+        self.said.clear()
+
+    def step(self, control: Control) -> None:
+        """Limits the control; what comes of it will be told by the next ``sync``."""
+        self.target, clamps = self.safety.limit(control, self.target, self.qpos)
+        self.clamps.update(clamps)
+        self.data.time += CONTROL_PERIOD_S
+
+    def depth(self, camera: str, size: tuple[int, int]) -> np.ndarray:
+        """(H, W) float32 m: the last depth image that was sent, resampled. Raises BadInput when there is none."""
+        if camera not in self._depths:
+            raise BadInput(f"the skills need the depth image of the camera {camera!r}, and none was sent")
+        depth = self._depths[camera]
+        rows, columns = ((np.arange(n) + 0.5) * sent / n for n, sent in zip(size, depth.shape, strict=True))
+        return depth[rows.astype(int)[:, None], columns.astype(int)].astype(np.float32)
+
+    def camera_pose(self, camera: str) -> tuple[np.ndarray, np.ndarray, float]:
+        """As ``Body.camera_pose``, where the camera was said to be."""
+        return self._poses[camera] if camera in self._poses else super().camera_pose(camera)
+
+
+def _array(values: Mapping[str, Any], name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """A finite array of numbers with this shape, None for any length. Raises BadInput."""
+    try:
+        array = np.asarray(values[name], dtype=float)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"The observation has no numbers {name!r}.") from error
+    fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    if not fits or np.isnan(array).any():
+        raise BadInput(f"{name!r} has the shape {shape} and no NaN, not {array.shape}.")
+    return array

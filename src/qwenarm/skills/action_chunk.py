@@ -1,0 +1,78 @@
+"""Play a chunk of 20 Hz actions: what policies that act without skills are made of. No model is offered these.
+
+One entry for each meaning of an action, named as in ``SkillCall("action_chunk:EE_DELTA", {"actions": rows})``. A row is
+one control period (50 ms), in m, rad and world axes; its last number is the opening of the fingers, from 0 (closed) to
+1 (open):
+
+* EE_DELTA: shift of the tcp (3), rotation vector of its turn (3), opening.
+* EE_DELTA_HAND: the same along the axes of the hand.
+* EE_POSE: position of the tcp (3), quaternion wxyz (4), opening.
+* JOINT: joint angles (n), opening.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import mujoco
+import numpy as np
+
+from qwenarm.body.simulation import Body
+from qwenarm.skills.failure import Motion, Moves
+from qwenarm.skills.skill import Skill
+from qwenarm.types import Control, Param, SkillResult, SkillSpec
+
+ToQpos = Callable[[Body, np.ndarray], np.ndarray]
+"""Joint angles (n,) rad for an action without its opening."""
+
+
+def moved_hand(body: Body, shift: Sequence[float] | np.ndarray, turn: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Joint angles (n,) rad that shift and turn the hand from where it was last sent.
+
+    Args:
+        body: The world.
+        shift: (3,) m, along the world's axes.
+        turn: (3,) rad, a rotation vector in the world's axes.
+    """
+    rx, ry, rz = turn
+    angle = math.sqrt(rx * rx + ry * ry + rz * rz)
+    norm, sin = max(angle, 1e-9), math.sin(angle / 2)
+    turned = np.array([math.cos(angle / 2), sin * (rx / norm), sin * (ry / norm), sin * (rz / norm)])
+    pos, quat = body.kinematics.fk(body.target.qpos)
+    pos += np.asarray(shift)
+    mujoco.mju_mulQuat(quat, turned, quat)
+    return body.ik(pos, quat).qpos
+
+
+def _along_world(body: Body, action: np.ndarray) -> np.ndarray:
+    return moved_hand(body, action[:3], action[3:])
+
+
+def _along_hand(body: Body, action: np.ndarray) -> np.ndarray:
+    mat = np.zeros(9)
+    mujoco.mju_quat2Mat(mat, body.kinematics.fk(body.target.qpos)[1])
+    axes = mat.reshape(3, 3)
+    return moved_hand(body, axes @ action[:3], axes @ action[3:])
+
+
+def _to_pose(body: Body, action: np.ndarray) -> np.ndarray:
+    return body.ik(action[:3], action[3:] / np.linalg.norm(action[3:])).qpos
+
+
+def _entry(name: str, to_qpos: ToQpos) -> Skill:
+    def act(body: Body, actions: Sequence[Sequence[float]]) -> Motion:
+        for action in actions:
+            yield Control(to_qpos(body, np.array(action[:-1])), action[-1] * body.arm.max_gap)
+        return SkillResult(True)
+
+    def stay(body: Body) -> Moves:
+        yield from ()
+
+    return Skill(SkillSpec(f"action_chunk:{name}", "Play 20 Hz actions.", (Param("actions", "actions"),)), act, stay)
+
+
+EE_DELTA = _entry("EE_DELTA", _along_world)
+EE_DELTA_HAND = _entry("EE_DELTA_HAND", _along_hand)
+EE_POSE = _entry("EE_POSE", _to_pose)
+JOINT = _entry("JOINT", lambda body, action: action)
