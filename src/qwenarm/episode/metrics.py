@@ -161,8 +161,8 @@ class Touch:
                 self._for_held.add(WORLD)
 
     def look(self) -> tuple[int, float]:
-        """Returns how many unintended contacts have begun since the last look, and the largest force of the present
-        ones.
+        """Returns the number of unintended contacts that began since the last look, and the largest force of the
+        present ones.
         """
         geoms = self.body.data.contact.geom
         if self._same == (same := geoms.tobytes()):  # the same contacts as one period ago: only the forces differ
