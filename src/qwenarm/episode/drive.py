@@ -29,8 +29,8 @@ def drive(asking: Iterable[Asking[R]], backend: Answers | None = None, batch: in
     """Advances up to ``batch`` generators in lockstep, with their prompts answered together. Yields results as they
     come.
 
-    A generator is only started when there is room for it, so ``asking`` may be endless. An error in place of an
-    answer is thrown into the generator that asked; an error raised by the backend, into all that are running.
+    A generator is begun only when there is room for it, so ``asking`` may be endless. An error in place of an answer is
+    thrown into the generator that asked; one that the backend raises, into all that are under way.
 
     Raises:
         QwenarmError: Raised by the backend, for example because a server is down.

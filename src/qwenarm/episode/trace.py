@@ -90,7 +90,7 @@ class Trace:
             append_line(self.folder / FILE, packed.line)
         except OSError as error:
             raise BadInput(
-                f"Cannot write to {self.folder}: {error.strerror}; this episode is not stored, earlier ones are whole."
+                f"Cannot write to {self.folder}: {error.strerror}; this episode is not stored, earlier ones are intact."
             ) from error
 
     def _put(self, name: str, data: bytes) -> None:
@@ -149,7 +149,7 @@ def _from_line(line: bytes) -> tuple[dict[str, Any], bytes]:
         raise ValueError(f"schema {schema} is of another version of qwenarm, this one reads {SCHEMA}")
     checksum, _, fields = rest.partition(b", ")
     if crc32(fields) != int(checksum):
-        raise ValueError("its checksum does not fit")
+        raise ValueError("its checksum does not match")
     head, mark, turns = fields.partition(TURNS)
     return json.loads(b"{" + head + b"}"), b"{" + mark[2:] + turns
 

@@ -47,9 +47,9 @@ from qwenarm.types import Episode, Outcome, RunInfo
 
 MANIFEST, LOCK = "manifest.json", "lock"
 PATIENCE_S = 5.0
-"""Maximum time to wait for a lock, in s."""
+"""So long a lock is waited for, s."""
 WHEREABOUTS = frozenset({"url", "threads", "tools", "family_from"})
-"""Parts of a policy's description that do not identify it: where it runs, and what its server was found to accept."""
+"""What a policy tells of itself that is no part of what it is: where it runs, and what its server was found to take."""
 WALL_CLOCK = frozenset({"seconds", "model_s", "crc32"})
 """Fields of an episode that differ when it is played again."""
 

@@ -98,7 +98,7 @@ class Scheduler:
                     if todo:
                         self.assigned[self.pool.start_worker()] = {}
         if todo:
-            raise BadInput("All workers have died, and new ones could not begin; what was finished is kept.")
+            raise BadInput("All workers have died, and new ones could not start; finished jobs are kept.")
         for job in suspects:
             yield from self._retry_alone(job)
 
@@ -150,7 +150,7 @@ def _facts(message: Message) -> PolicyFacts:
         _raise(message)
     if not isinstance(message, WorkerReady):
         hint = 'a script must call it below `if __name__ == "__main__":`'
-        raise BadInput(f"A worker could not begin ({getattr(message, 'reason', message)}); {hint}.")
+        raise BadInput(f"A worker could not start ({getattr(message, 'reason', message)}); {hint}.")
     return message.policies
 
 

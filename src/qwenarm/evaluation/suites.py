@@ -109,7 +109,7 @@ class Suite:
         if missing:
             raise BadInput(
                 f"The suite {self.name} wants {', '.join(missing)}, which this installation does not have; "
-                f"name those that it shall play, as in --task {','.join(known)}."
+                f"name the ones to play, as in --task {','.join(known)}."
             )
         for block in self.blocks:
             if block.seeds < 1:
@@ -189,8 +189,8 @@ def _from_file(path: Path) -> Suite:
         raise BadInput(f"Cannot read the suite {path}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(
-            f'{path} is no suite ({type(error).__name__}: {error}); it needs "name" and "blocks", each of them with '
-            '"tasks", "levels", "seeds" and, if wished, "perturbations".'
+            f'{path} is not a suite ({type(error).__name__}: {error}); it needs "name" and "blocks", each with '
+            '"tasks", "levels", "seeds" and optionally "perturbations".'
         ) from error
     return replace(suite, name=f"{suite.name}-{suite.sha256()[:8]}")
 

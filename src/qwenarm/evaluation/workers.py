@@ -86,7 +86,7 @@ class EpisodeWorker(Worker):
         watchers = [self.watchdog] if self.watchdog else []
         episode = yield from perform(job.config, job.seed, self.backend, watchers, suite=job.key.suite)
         if Key.of(episode.run) != job.key:
-            raise BadInput(f"What the policy {job.config.policy} says about itself changes between its episodes.")
+            raise BadInput(f"The policy {job.config.policy} describes itself differently from one episode to the next.")
         return episode
 
 

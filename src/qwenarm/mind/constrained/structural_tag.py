@@ -83,7 +83,7 @@ def _value(schema: Mapping[str, Any], family: Family, span: tuple[int, int]) -> 
 
 
 def _bounded(schema: Mapping[str, Any], span: tuple[int, int]) -> dict[str, Any]:
-    """Returns the schema with the limits of the image for points, and without other keys."""
+    """The schema, with the limits of the image for points, and without other keys."""
     kind = schema["type"]
     if kind == "string":
         return {"type": kind, "enum": schema["enum"]} if "enum" in schema else {"type": kind}

@@ -260,7 +260,7 @@ class Engine:
     def _draw(
         self, logits: torch.Tensor, rows: list[GenerationRequest], watch_close_calls: bool
     ) -> tuple[list[int], list[int]]:
-        """Returns a token for each row of logits (rows, vocabulary), and whether it was a close call."""
+        """One token for each row of logits (rows, vocabulary), and whether it was a close call."""
         if self.sampling.temperature > 0:
             probabilities = sampling_probabilities(logits, self.sampling).cpu()
             drawn = [
