@@ -164,7 +164,7 @@ class Learner:
             gradient.copy_(part.view_as(gradient))
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
-        """Returns the loss of a batch and its measures: the losses, and the correct attention for each kind of link."""
+        """Returns the loss of a batch and its measures: single losses, and correct attention by kind of link."""
         hidden, attentions, eye = self.forward(batch)
         answer, coordinate = batch.labels != IGNORED_LABEL, self.coordinates(batch)
         logits = self.logits(hidden[answer])
