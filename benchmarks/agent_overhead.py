@@ -1,7 +1,7 @@
 """The agent's own share of an episode: all wall time that is not the model, physics or rendering. Goal: at most 5 %.
 
-With the bundled model if it is there. Without it, replies are scripted and count as taking no time, so the share is an
-upper bound: every real model only makes it smaller.
+Uses the bundled model if it is present. Otherwise replies are scripted and take no time, so the share is an upper
+bound: every real model makes it smaller.
 """
 
 import argparse
@@ -21,7 +21,7 @@ GOAL = 0.05
 
 
 def play(config: RunConfig, seeds: int) -> tuple[list[Episode], str]:
-    """The episodes, and who played them."""
+    """Plays the episodes. Returns them and the name of the policy."""
     try:
         backend, who = make_backend(config), config.model
     except ModelUnavailable as error:

@@ -1,8 +1,8 @@
-"""Does the attribution name the module that was broken on purpose? Goal: in at least 95 % of the failed episodes.
+"""Does the attribution name the module that was deliberately broken? Goal: in at least 95 % of the failed episodes.
 
-The oracle plays, with one module broken: format (answers that cannot be read), perception (points with noise), plan
-(other things, another order, an early end), safety (limits far too tight), control (a weak grip), time (too few turns).
-Every episode that fails by it is attributed as any other; the tool is not told what was done.
+The oracle plays with one module broken: format (unreadable answers), perception (noisy points), plan (other objects,
+another order, an early end), safety (limits far too tight), control (a weak grip), time (too few turns). Every
+episode that fails because of it is attributed like any other; the tool does not know what was done.
 """
 
 import argparse
@@ -41,18 +41,18 @@ from qwenarm.types import (
 RESULTS = Path(__file__).parent / "results"
 GOAL = 0.95
 NOISE = 0.12
-"""Standard deviation of a broken pointing, fractions of the picture's width and height."""
+"""Standard deviation of a noisy point, as a fraction of the image's width and height."""
 GARBLED = 0.7
-"""Share of the answers that cannot be read."""
+"""Share of the answers that are unreadable."""
 WEAK, SLIPPERY = 0.01, (0.05, 0.0005, 0.0005)
-"""Share of the fingers' force that is left, and their friction: sliding, torsional (m), rolling (m)."""
+"""Share of the fingers' force that remains, and their friction: sliding, torsional (m), rolling (m)."""
 TIGHT = 0.3
-"""Share of the joints' speed that is left."""
+"""Share of the joints' speed that remains."""
 CELLS = (("put", 1), ("put", 3), ("stack", 1), ("stack", 2), ("sort", 1), ("sort", 2))
 
 
 class Broken:
-    """An oracle whose decisions may be spoilt; the same for the same seed and turn."""
+    """An oracle whose decisions may be spoilt, in the same way for the same seed and turn."""
 
     def __init__(self, env: ArmEnv, seed: int) -> None:
         self.env, self.seed = env, seed
@@ -71,14 +71,14 @@ class Broken:
 
 
 class Garbled(Broken):
-    """Writes what nobody can read."""
+    """Writes unreadable answers."""
 
     def spoil(self, decision: Decision, rng: np.random.Generator, history: tuple[Turn, ...]) -> Decision:
         return Decision(error=FormatError.BROKEN) if rng.random() < GARBLED else decision
 
 
 class Squinting(Broken):
-    """Points beside what it means."""
+    """Points beside its targets."""
 
     def spoil(self, decision: Decision, rng: np.random.Generator, history: tuple[Turn, ...]) -> Decision:
         (call,) = decision.calls
@@ -87,7 +87,7 @@ class Squinting(Broken):
 
 
 class Confused(Broken):
-    """Has another plan: for other things, in another order, or one that ends too early."""
+    """Follows another plan: with other objects, in another order, or with an early end."""
 
     def spoil(self, decision: Decision, rng: np.random.Generator, history: tuple[Turn, ...]) -> Decision:
         if not history:
@@ -95,7 +95,7 @@ class Confused(Broken):
         call = self.plan[min(len(history), len(self.plan) - 1)]
         try:
             return replace(decision, calls=(oracle_call(self.env.body, call, self.cameras),))
-        except Exception:  # what it wants cannot be seen any more
+        except Exception:  # its target is not visible any more
             return replace(decision, calls=(SkillCall("done"),))
 
     def _made_up(self, rng: np.random.Generator) -> list[SkillCall]:
@@ -120,7 +120,7 @@ class Confused(Broken):
 
 
 class Hobbled:
-    """An environment that is spoilt at every reset."""
+    """An environment that is modified at every reset."""
 
     def __init__(self, env: ArmEnv, spoil: Callable[[ArmEnv], None]) -> None:
         self._env, self._spoil = env, spoil
@@ -141,23 +141,23 @@ class Hobbled:
 
 
 def weak_grip(env: ArmEnv) -> None:
-    """The fingers press with hardly any force, and are slippery."""
+    """Makes the fingers weak and slippery."""
     model = env.body.model
     finger = model.actuator(env.body.arm.finger_actuator).id
     model.actuator_gainprm[finger] *= WEAK
     model.actuator_biasprm[finger] *= WEAK
     for name in env.body.arm.finger_bodies:
         pads = model.geom_bodyid == model.body(name).id
-        model.geom_friction[pads] = SLIPPERY  # that of the pads counts, for their priority is higher than the things'
+        model.geom_friction[pads] = SLIPPERY  # the pads' friction counts, because their priority is higher
 
 
 def tight_limits(env: ArmEnv) -> None:
-    """The safety layer slows every motion down, and what comes after a motion does not wait for it."""
+    """Slows every motion down in the safety layer, without the rest waiting for it."""
     env.body.safety.max_step = env.body.safety.max_step * TIGHT
 
 
 def few_turns(env: ArmEnv) -> None:
-    """One turn less than it takes."""
+    """Allows one turn less than needed."""
     goal = env.setup.goal
     assert goal is not None
     env.setup = replace(env.setup, max_turns=len(goal.solve(env.body.state())) - 2)
@@ -165,7 +165,7 @@ def few_turns(env: ArmEnv) -> None:
 
 @dataclass(frozen=True)
 class Breakage:
-    """How a module is broken: by its policy, or by its environment."""
+    """How a module is broken: in its policy, or in its environment."""
 
     policy: type[Broken] = Broken
     spoil: Callable[[ArmEnv], None] = lambda env: None
@@ -192,7 +192,7 @@ def _shifted(value: Any, rng: np.random.Generator) -> Any:
 
 
 def failed(breakage: Breakage, task: str, level: int, seeds: Iterator[int]) -> Iterator[tuple[Case, Episode]]:
-    """The episodes that fail by a breakage, out of those seeds."""
+    """Yields the episodes out of these seeds that fail because of a breakage."""
     config = RunConfig(task, level, policy="oracle")
     for seed in seeds:
         env = breakage.env(config)
@@ -204,13 +204,13 @@ def failed(breakage: Breakage, task: str, level: int, seeds: Iterator[int]) -> I
 
 
 def attribute(case: Case) -> Finding:
-    """What the tool says of one episode."""
+    """Returns the tool's finding for one episode."""
     (found,) = drive([cast(Any, find_cause(case))])
     return cast(Finding, found)
 
 
 def table(counts: Mapping[str, Counter[str]]) -> str:
-    """The confusion table in Markdown: what was broken down, what was named across."""
+    """Returns the confusion table in Markdown: what was broken in rows, what was named in columns."""
     names = list(dict.fromkeys([*counts, *(name for row in counts.values() for name in row)]))
     lines = ["| broken | n | named | " + " | ".join(names) + " |", "| --- " * (len(names) + 3) + "|"]
     for broken, row in counts.items():

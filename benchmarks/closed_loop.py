@@ -1,6 +1,6 @@
-"""The table of the model card: success in the closed loop of the bundled model and of its controls, put, stack, sort.
+"""The table of the model card: closed-loop success of the bundled model and its controls on put, stack and sort.
 
-python benchmarks/closed_loop.py [--workers 2]    stop it at any time: the same command goes on where it stopped
+python benchmarks/closed_loop.py [--workers 2]    stop it at any time: the same command continues
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ ROWS = (
     ("random", RunConfig(policy="random"), 100),
     ("idle", RunConfig(policy="idle"), 100),
 )
-"""Who plays, what is chosen, seeds per task."""
+"""The players, their options, and seeds per task."""
 
 
 def measure(config: RunConfig, seeds: int, out: Path, workers: int) -> list[Score]:
-    """One row of the table: a score per task. What stands in the ledger already is not played again."""
+    """Returns a row of the table, one score per task. Episodes in the ledger are not played again."""
     folder = out / "-".join(filter(None, (config.policy, config.combos, config.cameras)))
     wanted = plan(config, tasks=TASKS, seeds=seeds)
     show_evaluation(Console(), wanted, folder, workers=workers, batch=8)
@@ -40,13 +40,13 @@ def measure(config: RunConfig, seeds: int, out: Path, workers: int) -> list[Scor
 
 
 def text(score: Score) -> str:
-    """ "93/100 = 93 % (86-97)"."""
+    """Returns, for example, "93/100 = 93 % (86-97)"."""
     rate = score.rate
     return f"{rate.k}/{rate.n} = {100 * rate.value:.0f} % ({100 * rate.low:.0f}–{100 * rate.high:.0f})"
 
 
 def main() -> None:
-    """Plays what is missing, prints the table in Markdown, writes benchmarks/results/closed_loop.json."""
+    """Plays what is missing, prints the table in Markdown, and writes benchmarks/results/closed_loop.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/closed-loop"))
     parser.add_argument("--workers", type=int, default=1)

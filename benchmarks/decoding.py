@@ -1,17 +1,17 @@
-"""How fast the bundled model decides on a CPU, against transformers' plain ``generate``.
+"""How fast the bundled model decides on a CPU, compared with transformers' plain ``generate``.
 
-Plain is the same weights as transformers loads them, with its processor and its greedy ``generate``, on the same
-prompts. Goal: at least 3 times as many decisions a second. All variants take turns on every prompt, with one thread
-each. Figures are medians of CPU time, which other work on the machine hardly disturbs; wall times are in the JSON.
+"Plain" is the same weights in transformers, with its processor and its greedy ``generate``, on the same prompts.
+Goal: at least 3 times as many decisions per second. All variants take turns on every prompt, with one thread each.
+Figures are medians of CPU time, which is hardly affected by other load; wall times are in the JSON.
 
-Measured twice: with the model's own short prompt, and as a real Qwen is asked, with the long prompt for any Qwen-VL and
-an answer with as many choices as in Qwen3's vocabulary. (Weights that were not trained on that prompt babble, so the
-length and the choices of the answer are fixed there for every variant.)
+There are two measurements: one with the model's own short prompt, and one like a real Qwen, with the long prompt for
+any Qwen-VL and an answer with as many choices as in Qwen3's vocabulary. (Weights that were not trained on that
+prompt babble, so there the length and the choices of the answer are fixed for every variant.)
 
 The fused engine guesses from its earlier answers. With the model's own prompt it has answered 16 other first looks
-before, and no timed prompt twice; as a real Qwen it has answered nothing before.
+before, and no timed prompt twice; like a real Qwen it has answered nothing before.
 
-Also: the agent's own share of a decision, without model and physics; goal below 10 ms at 256 x 256.
+A third figure is the agent's own share of a decision, without model and physics; goal: below 10 ms at 256 x 256.
 """
 
 import argparse
@@ -47,14 +47,14 @@ SQUARE = (256, 256)
 
 FORCED_HEAD = 5
 CHOICE_RUNS = (1, 11, 1, 1, 1, 8, 1, 1, 3, 1, 1, 5)
-"""The call "pick the red cube at [512, 430]" in Qwen3's vocabulary: so many tokens precede its first choice, and each
-choice fixes so many, itself included (tests/mind/test_golden.py)."""
+"""The call "pick the red cube at [512, 430]" in Qwen3's vocabulary: the number of tokens before the first choice, then
+the number that each choice determines, including itself (tests/mind/test_golden.py)."""
 
 Times = dict[str, dict[str, list[float]]]
 
 
 class PacedAnswer(GeneratedAnswer):
-    """An answer with those choices, whatever the model chooses."""
+    """An answer with these choices, whatever the model chooses."""
 
     def __init__(self) -> None:
         super().__init__(limit=FORCED_HEAD + sum(CHOICE_RUNS), stops=())
@@ -71,19 +71,19 @@ class PacedAnswer(GeneratedAnswer):
 
 
 class PlainGenerate:
-    """A checkpoint as transformers alone runs it."""
+    """A checkpoint run by transformers alone."""
 
     def __init__(self, like: QwenVL) -> None:
         self.like, self.model = like, load_model(like.checkpoint, like.plan)
         like.processor.tokenizer.padding_side = "left"
 
     def generate(self, prompts: Sequence[Prompt]) -> list[str]:
-        """The answers, without the token that ends them."""
+        """Returns the answers without their final token."""
         answers = self._generate(prompts, max_new_tokens=prompts[0].max_tokens)
         return [text.partition("<|im_end|>")[0] for text in self.like.processor.tokenizer.batch_decode(answers)]
 
     def generate_paced(self, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """Answers of the length of a ``PacedAnswer`` and the token that ends it."""
+        """Returns answers of the length of a ``PacedAnswer`` with its final token."""
         length = FORCED_HEAD + sum(CHOICE_RUNS) + 1
         return self._generate(prompts, min_new_tokens=length, max_new_tokens=length)
 
@@ -97,7 +97,7 @@ class PlainGenerate:
 
 
 def first_looks(model: QwenVL, preset: Preset, count: int) -> list[Observation]:
-    """The first observations of so many episodes of ``put``."""
+    """Returns the first observations of ``count`` episodes of ``put``."""
     policy, env, looks = VlmPolicy(model, specs(), preset), make_env(RunConfig("put")), []
     for seed in range(count):
         env.reset(seed=seed)
@@ -107,14 +107,14 @@ def first_looks(model: QwenVL, preset: Preset, count: int) -> list[Observation]:
 
 
 def prompts_of(model: QwenVL, looks: Sequence[Observation], preset: Preset) -> list[Prompt]:
-    """The prompts for these observations."""
+    """Returns the prompts for these observations."""
     return [to_prompt(look, (), preset.offered(specs()), model.family, preset) for look in looks]
 
 
 def take_turns(
     variants: Mapping[str, Callable[[Any], Any]], inputs: Sequence[Any], rounds: int = 1, warm_up: Any = None
 ) -> Times:
-    """Milliseconds of CPU and wall time that each variant takes for each input, one after the other."""
+    """Returns milliseconds of CPU and wall time of each variant for each input. The variants take turns."""
     times: Times = {name: {"cpu": [], "wall": []} for name in variants}
     for work in variants.values():
         work(inputs[0] if warm_up is None else warm_up)
@@ -129,7 +129,7 @@ def take_turns(
 
 
 def medians(times: Times, decisions: int = 1) -> dict[str, dict[str, float]]:
-    """Median milliseconds per decision."""
+    """Returns median milliseconds per decision."""
     return {
         name: {clock: statistics.median(values) / decisions for clock, values in clocks.items()}
         for name, clocks in times.items()
@@ -137,7 +137,7 @@ def medians(times: Times, decisions: int = 1) -> dict[str, dict[str, float]]:
 
 
 def own_prompt(models: Mapping[str, QwenVL], plain: PlainGenerate, rounds: int) -> dict[str, Any]:
-    """Decisions one by one and in batches, and how many answers are those of plain ``generate``."""
+    """Measures single decisions and batches, and how many answers equal those of plain ``generate``."""
     first = next(iter(models.values()))
     prompts = prompts_of(first, first_looks(first, first.preset, BATCH * (rounds + 1)), first.preset)
     warm, others = prompts[:BATCH], prompts[BATCH:]
@@ -151,12 +151,12 @@ def own_prompt(models: Mapping[str, QwenVL], plain: PlainGenerate, rounds: int) 
 
 
 def text_of(answer: str | Completion) -> str:
-    """An answer's text, whichever variant gave it."""
+    """Returns the text of any variant's answer."""
     return answer if isinstance(answer, str) else answer.text
 
 
 def as_qwen_is_asked(model: QwenVL, plain: PlainGenerate, rounds: int) -> dict[str, Any]:
-    """The prompt for any Qwen-VL with one frame, and answers with the choices of Qwen3's vocabulary."""
+    """Measures the prompt for any Qwen-VL with one frame, and answers with the choices of Qwen3's vocabulary."""
     preset = replace(QWEN, frame_size=SQUARE)
     prompts = prompts_of(model, first_looks(model, preset, 4), preset)
     variants = {"plain": plain.generate_paced, "engine": paced_engine(model)}
@@ -166,7 +166,7 @@ def as_qwen_is_asked(model: QwenVL, plain: PlainGenerate, rounds: int) -> dict[s
 
 
 def paced_engine(model: QwenVL) -> Callable[[Sequence[Prompt]], None]:
-    """Lets an engine of its own generate a ``PacedAnswer`` to each prompt."""
+    """Returns a function in which a new engine generates a ``PacedAnswer`` to each prompt."""
     engine = make_engine(model.model)
 
     def generate(prompts: Sequence[Prompt]) -> None:
@@ -177,7 +177,7 @@ def paced_engine(model: QwenVL) -> Callable[[Sequence[Prompt]], None]:
 
 
 def overhead(model: QwenVL, rounds: int) -> dict[str, float]:
-    """Milliseconds of CPU time of a decision beside the model, at 256 x 256."""
+    """Returns milliseconds of CPU time of a decision without the model, at 256 x 256."""
     preset = replace(model.preset, frame_size=SQUARE)
     policy, env = VlmPolicy(model, specs(), preset), make_env(RunConfig("put"))
     env.reset(seed=0)
@@ -196,7 +196,7 @@ def overhead(model: QwenVL, rounds: int) -> dict[str, float]:
 
 
 def show(found: Mapping[str, Any]) -> None:
-    """Prints what was found."""
+    """Prints the results."""
     for part in ("own prompt", "as Qwen is asked"):
         for how, rows in found[part].items():
             if isinstance(rows, dict) and "plain" in rows:

@@ -1,9 +1,10 @@
-"""What ``env.step`` costs beyond the physics (and the picture) inside it: a ratio of processor times within one run.
+"""The cost of ``env.step`` beyond the physics (and the image) inside it, as a ratio of CPU times within one run.
 
-An environment and a bare MuJoCo play the same periods, in turns of one block each. Bare are the 25 ``mj_step`` calls of
-a period with the very same controls and, with a camera, MuJoCo's own update, render and read of the same picture. Both
-must end in the same state, bit for bit. Joint targets are drawn near where the arm is, as policies send them; Cartesian
-actions are drawn from the whole action space. Best run alone: other processes push Python's code out of the caches.
+An environment and bare MuJoCo play the same periods, alternating in blocks. Bare MuJoCo makes the 25 ``mj_step``
+calls of a period with the same controls and, with a camera, its own update, render and read of the same image. Both
+must end in the same state, bit for bit. Joint targets are drawn near the arm's position, as policies send them;
+Cartesian actions are drawn from the whole action space. Best run alone, because other processes evict Python's code
+from the caches.
 """
 
 import argparse
@@ -31,7 +32,7 @@ GOALS = {("joint", False): 1.2, ("ee_delta", False): 1.4, ("joint", True): 1.15,
 
 
 class BareMuJoCo:
-    """The same physics and the same picture, with nothing around them."""
+    """The same physics and the same image, with nothing around them."""
 
     def __init__(self, body: Any, camera: bool) -> None:
         self.model, self.data, self.camera = copy.copy(body.model), copy.copy(body.data), camera
@@ -51,7 +52,7 @@ class BareMuJoCo:
             self.pixels = np.empty((SIDE_PX, SIDE_PX, 3), np.uint8)
 
     def play(self, periods: list[list[np.ndarray]]) -> float:
-        """Seconds of processor time for periods of controls (nu,), one a physics step."""
+        """Returns the CPU time in s of periods of controls (nu,), one per physics step."""
         if self.camera:
             self.gl.make_current()
         model, data, everything, began = self.model, self.data, mujoco.mjtCatBit.mjCAT_ALL.value, time.process_time()
@@ -69,7 +70,7 @@ class BareMuJoCo:
 
 
 def plan(env: Any, position: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:
-    """A block of actions, and for each the controls of its physics steps, noted while ``env`` plays them."""
+    """Returns a block of actions, and the controls of each one's physics steps, recorded while ``env`` plays them."""
     actions, periods, mj_step = [], [], mujoco.mj_step
     with patch("mujoco.mj_step", lambda m, d: (periods[-1].append(d.ctrl.copy()), mj_step(m, d))):
         for _ in range(BLOCK_PERIODS):
@@ -81,7 +82,7 @@ def plan(env: Any, position: np.ndarray, rng: np.random.Generator) -> tuple[list
 
 
 def measure(control: str, camera: bool, episodes: int) -> list[float]:
-    """Processor time of ``env.step`` / of bare MuJoCo, one ratio an episode."""
+    """Returns the ratio of CPU times of ``env.step`` and bare MuJoCo for each episode."""
     options: Any = {"control": control, "frame_size": (SIDE_PX, SIDE_PX)}
     env = gymnasium.make("qwenarm/Put-v0", cameras=("front",) if camera else (), **options)
     planner: Any = gymnasium.make("qwenarm/Put-v0", cameras=(), **options).unwrapped

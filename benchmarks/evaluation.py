@@ -1,11 +1,11 @@
-"""What an evaluation costs beyond model, rendering and physics, and whether workers or batches change any of it.
+"""The cost of an evaluation beyond model, rendering and physics, and whether workers or batches change any result.
 
-The same episodes of the bundled model are played by one and by two processes, one prompt and sixteen at a time, and by
-four processes; every ledger must have the same hash. Then a part of the suite ``quick`` with all its controls says how
+The same episodes of the bundled model are played by one and two processes, one and sixteen prompts at a time, and by
+four processes; all ledgers must have the same hash. Then part of the suite ``quick`` with all its controls shows how
 long a thousand of its episodes take on two cores.
 
-Shares are of wall time within a run, in which model, rendering and physics are timed where they happen. Where other
-work keeps the cores busy, episodes per minute of processor time say more than episodes per minute.
+Shares are of wall time within a run, in which model, rendering and physics are timed where they happen. If other
+load keeps the cores busy, episodes per minute of CPU time are more reliable than episodes per minute.
 """
 
 import argparse
@@ -35,7 +35,7 @@ GOAL_SHARE, GOAL_MINUTES, CORES = 0.85, 30.0, 2
 
 @dataclass
 class Played:
-    """One run. wall_s: from the first job to the last line. cpu_s: of all its processes in that time."""
+    """One run. Wall time is from the first job to the last line; CPU time is that of all processes in that time."""
 
     folder: Path
     episodes: int
@@ -44,13 +44,13 @@ class Played:
 
 
 def cpu() -> float:
-    """Processor seconds of this process and of those that it has waited for."""
+    """Returns the CPU time in s of this process and of those that it has waited for."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def run(what: Plan, folder: Path, workers: int, batch: int) -> Played:
-    """Plays a plan; then begins it once more, with nothing left to do, to know what starting costs."""
+    """Plays a plan, then starts it again with nothing left to do, to measure the cost of starting."""
     spent = []
     episodes, began, ended = 0, 0.0, 0.0
     for _ in range(2):
@@ -66,7 +66,7 @@ def run(what: Plan, folder: Path, workers: int, batch: int) -> Played:
 
 
 def seconds(folder: Path) -> Counter[str]:
-    """Wall seconds of all episodes by what they were spent on."""
+    """Returns the wall seconds of all episodes by what they were spent on."""
     found: Counter[str] = Counter()
     for episode in read(folder, images=False).episodes:
         whole = episode.run.seconds
@@ -77,13 +77,13 @@ def seconds(folder: Path) -> Counter[str]:
 
 
 def ledger_hash(folder: Path) -> str:
-    """Of all episodes, in the order of their keys, without what the wall clock put there."""
+    """Returns the hash of all episodes in the order of their keys, without wall times."""
     marks = sorted(f"{key} {digest}" for key, digest in ledger.fingerprints(folder))
     return hashlib.sha256("".join(marks).encode()).hexdigest()
 
 
 def told(played: Played, workers: int, batch: int) -> dict[str, Any]:
-    """The figures of one run."""
+    """Returns the figures of one run."""
     spent = seconds(played.folder)
     share = {part: spent[part] / (played.wall_s * workers) for part in PARTS}
     return {
@@ -101,7 +101,7 @@ def told(played: Played, workers: int, batch: int) -> dict[str, Any]:
 
 
 def compared(scratch: Path, tasks: str, seeds: int) -> list[dict[str, Any]]:
-    """The same episodes in every setup."""
+    """Plays the same episodes in every setup."""
     found = []
     for workers, batch in SETUPS:
         what = plan(RunConfig(), tasks=tasks, seeds=seeds)
@@ -111,7 +111,7 @@ def compared(scratch: Path, tasks: str, seeds: int) -> list[dict[str, Any]]:
 
 
 def thousand(scratch: Path, tasks: str) -> dict[str, Any]:
-    """What a thousand episodes of the suite take, in the proportions in which it plays the model and its controls."""
+    """Returns the time that a thousand episodes of the suite take, in its own proportions of model and controls."""
     played = run(plan(RunConfig(), "quick", tasks, seeds=1), scratch / "quick", CORES, 16)
     roles = Counter(row.role for row in ledger.rows(played.folder))
     minutes = 1000 / 60 * played.cpu_s / played.episodes / CORES
@@ -127,7 +127,7 @@ def main() -> None:
     args = parser.parse_args()
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    make_backend(RunConfig())  # importing torch is nobody's work
+    make_backend(RunConfig())  # do not count the import of torch
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         runs = compared(Path(scratch), args.task, args.seeds)

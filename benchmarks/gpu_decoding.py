@@ -1,6 +1,6 @@
 """Decisions on a GPU: plain ``generate``, our engine (fused and not), and a vLLM server, on the same prompts.
 
-The recommended engine on a GPU is a server (vLLM or SGLang); this shows by how much. Prompts are first looks of ``put``
+On a GPU the recommended engine is a server (vLLM or SGLang); this shows why. Prompts are first looks of ``put``
 with the prompt for any Qwen-VL and one frame of 640 x 480; answers are greedy. vLLM is left out where it is not
 installed. Figures are medians of wall time per decision.
 
@@ -29,7 +29,7 @@ PROMPTS_PER_BATCH = 3
 
 
 def measure(source: str, device: str, batches: list[int], vllm: str | None) -> dict[str, Any]:
-    """Batch size -> variant -> median milliseconds of wall time per decision."""
+    """Returns median milliseconds of wall time per decision, by batch size and variant."""
     model = QwenVL(source, device=device, batch=max(batches))
     looks = first_looks(model, model.preset, PROMPTS_PER_BATCH * max(batches))
     prompts = prompts_of(model, looks, model.preset)

@@ -1,7 +1,8 @@
-"""What a large ledger costs: going on from it, and a report about it. Seconds of CPU time and peak memory.
+"""The cost of a large ledger: resuming an evaluation and writing a report. CPU time in s and peak memory.
 
-A ledger of n lines is made from one real episode with other seeds, outcomes and policies, as an evaluation would have
-stored them. Each measurement runs in a process of its own, for two sizes, so that growth faster than linear shows.
+A ledger of n lines is made from one real episode with other seeds, outcomes and policies, as an evaluation would
+have stored them. Each measurement runs in a process of its own, for two sizes, to show growth that is faster than
+linear.
 
 python benchmarks/growth.py [--episodes 50000]
 """
@@ -29,12 +30,12 @@ from qwenarm.types import Outcome, RunConfig
 RESULTS = Path(__file__).parent / "results" / "growth.json"
 TASKS, POLICY = ("put", "stack", "sort", "deliver", "recall"), "oracle"
 GOALS = {"resume": (10.0, 300.0), "report": (20.0, 300.0)}
-"""Seconds and megabytes for 50,000 episodes."""
+"""Maximum seconds and megabytes for 50,000 episodes."""
 PEAK_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
 
 def make_ledger(folder: Path, episodes: int) -> None:
-    """A ledger in which every episode of ``planned`` stands, half of them successes."""
+    """Writes a ledger with every episode of ``planned``, half of them successes."""
     seeds = episodes // len(TASKS)
     for _ in evaluate(planned(1), folder):
         pass  # writes the manifest and what a policy says about itself
@@ -53,12 +54,12 @@ def make_ledger(folder: Path, episodes: int) -> None:
 
 
 def planned(seeds: int) -> Plan:
-    """The evaluation that the ledger belongs to."""
+    """Returns the evaluation that the ledger belongs to."""
     return plan(RunConfig(policy=POLICY), tasks=",".join(TASKS), seeds=seeds, controls="none")
 
 
 def resume(folder: Path, episodes: int) -> None:
-    """Begins the evaluation, of which nothing is missing."""
+    """Starts the evaluation, of which nothing is missing."""
     (begun,) = evaluate(planned(episodes // len(TASKS)), folder)
     assert isinstance(begun, Begun) and len(begun.rows) == begun.total == episodes
 
@@ -71,7 +72,7 @@ def report(folder: Path, episodes: int) -> None:
 
 
 def measured(what: str, folder: Path, episodes: int) -> dict[str, float]:
-    """CPU seconds and peak memory in MB of a process that does one thing."""
+    """Returns CPU seconds and peak memory in MB of a process that does one thing."""
     command = [sys.executable, __file__, "--only", what, "--folder", str(folder), "--episodes", str(episodes)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 

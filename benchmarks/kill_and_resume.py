@@ -1,7 +1,8 @@
-"""An evaluation killed with SIGKILL at random moments, and begun again each time: is anything lost, doubled or changed?
+"""Kills an evaluation with SIGKILL at random moments and restarts it: is anything lost, doubled or changed?
 
-Half of the runs play in one process, half with two workers; of those either everything is killed or only the process
-that writes. A moment is so many episodes after the start (0: while it starts) and a random part of the next one.
+Half of the runs play in one process, half with two workers; of those, either everything is killed or only the
+process that writes. The moment is a number of episodes after the start (0: while it starts) plus a random part of
+the next one.
 """
 
 import argparse
@@ -28,20 +29,20 @@ PATIENCE_S = 300.0
 
 
 def command(folder: Path, workers: int) -> list[str]:
-    """The evaluation that is killed."""
+    """Returns the command of the evaluation that is killed."""
     words = ["--task", "put", "--policy", POLICY, "--controls", CONTROL, "--seeds", str(SEEDS), "--batch", "2"]
     return [sys.executable, "-m", "qwenarm", "eval", *words, "--workers", str(workers), "--out", str(folder)]
 
 
 def whole_lines(folder: Path) -> bytes:
-    """The ledger up to its last newline."""
+    """Returns the ledger up to its last newline."""
     path = folder / FILE
     data = path.read_bytes() if path.exists() else b""
     return data[: data.rfind(b"\n") + 1]
 
 
 def kill_once(folder: Path, dice: random.Random) -> str:
-    """Starts the evaluation and kills it; returns at what moment, in words."""
+    """Starts the evaluation and kills it. Returns the moment in words."""
     workers, episodes, everything = dice.choice((1, 2)), dice.choice((0, 0, 1, 2, 4)), dice.random() < 0.5
     before = whole_lines(folder).count(b"\n")
     running = subprocess.Popen(command(folder, workers), stdout=subprocess.DEVNULL, start_new_session=True)
@@ -60,7 +61,7 @@ def kill_once(folder: Path, dice: random.Random) -> str:
 
 
 def play(folder: Path, seeds: int) -> None:
-    """The same evaluation to its end, or less of it, in this process and undisturbed."""
+    """Plays the evaluation, or part of it, undisturbed in this process."""
     for _ in evaluate(plan(RunConfig(policy=POLICY), tasks="put", seeds=seeds, controls=CONTROL), folder, batch=2):
         pass
 

@@ -1,11 +1,11 @@
-"""Simulated seconds per wall second, against other MuJoCo manipulation environments on the same machine.
+"""Simulated seconds per wall second, compared with other MuJoCo manipulation environments on the same machine.
 
 All are controlled at 20 Hz with random Cartesian actions, one process each, one after the other in every round:
-without a camera, and with one 256 x 256 picture per control period drawn by the same OpenGL (ours without shadows, as
-models see it, the others as they come). Resets are outside the clock. Every ratio is that of one round. Seconds
-of processor time, over all threads, are given too: they hardly depend on what else runs on the machine. The others need
-older versions of MuJoCo; each gets its own environment under the user's cache folder, made by pip the first time. What
-cannot be installed is left out, and said to be.
+without a camera, and with one 256 x 256 image per control period drawn with the same OpenGL (ours without shadows,
+as models see it, the others with their defaults). Resets are not timed. Every ratio is within one round. CPU time,
+over all threads, is given as well, because other load hardly affects it. The others need older versions of MuJoCo;
+each gets its own environment under the user's cache folder, made with pip the first time. What cannot be installed
+is left out and reported.
 
 Goals: twice as fast as the fastest of the others without a camera, eight times as fast with one.
 """
@@ -30,17 +30,17 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qwenar
 PERIOD = 0.05
 PIXELS = 256
 EPISODE_STEPS = 100
-"""A reset after so many control periods: arms driven at random end up in corners."""
+"""Control periods between resets: arms driven at random end up in corners."""
 
 FARAMA = ("metaworld==3.1.1", "gymnasium-robotics==1.4.2", "mujoco==3.3.0", "packaging")
 OTHERS = {"Fetch": FARAMA, "Meta-World": FARAMA, "robosuite": ("robosuite==1.5.2", "mujoco==3.8.1")}
-"""What pip installs for them."""
+"""What pip installs for each of the others."""
 
 Step = Callable[[], Any]
 
 
 def qwenarm(camera: bool) -> tuple[Step, Step, Step]:
-    """(reset, step, draw) of this project's put task; its pictures are part of the observation."""
+    """Returns (reset, step, draw) of this project's put task; its images are part of the observation."""
     import gymnasium
 
     gymnasium.register_envs(importlib.import_module("qwenarm"))
@@ -50,7 +50,7 @@ def qwenarm(camera: bool) -> tuple[Step, Step, Step]:
 
 
 def fetch(camera: bool) -> tuple[Step, Step, Step]:
-    """FetchPickAndPlace of Gymnasium-Robotics, at 20 Hz instead of 25."""
+    """Returns the same for FetchPickAndPlace of Gymnasium-Robotics, at 20 Hz instead of 25."""
     import gymnasium
     import gymnasium_robotics
 
@@ -64,7 +64,7 @@ def fetch(camera: bool) -> tuple[Step, Step, Step]:
 
 
 def metaworld(camera: bool) -> tuple[Step, Step, Step]:
-    """pick-place of Meta-World, at 20 Hz instead of 80."""
+    """Returns the same for Meta-World's pick-place, at 20 Hz instead of 80."""
     import gymnasium
 
     gymnasium.register_envs(importlib.import_module("metaworld"))
@@ -78,7 +78,7 @@ def metaworld(camera: bool) -> tuple[Step, Step, Step]:
 
 
 def robosuite(camera: bool) -> tuple[Step, Step, Step]:
-    """Lift with a Panda, the default controller; its pictures are part of the observation."""
+    """Returns the same for Lift with a Panda and the default controller; its images are part of the observation."""
     import numpy as np
 
     env: Any = importlib.import_module("robosuite").make(
@@ -95,9 +95,9 @@ SIMULATORS = {"qwenarm": qwenarm, "Fetch": fetch, "Meta-World": metaworld, "robo
 
 
 def work(name: str, camera: bool) -> None:
-    """A worker: steps for as many seconds as it reads, and answers with simulated seconds per wall and cpu second."""
+    """Runs in a worker: steps for the number of seconds that it reads, and answers with its speeds."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the libraries print goes elsewhere
+    os.dup2(2, 1)  # redirect what the libraries print
     reset, step, draw = SIMULATORS[name](camera)
     reset()
     draw()
@@ -127,7 +127,7 @@ class Worker:
         self.info = self._answer()
 
     def speed(self, seconds: float) -> list[float]:
-        """Simulated seconds per wall second and per second of processor time, over this many wall seconds."""
+        """Returns simulated seconds per wall second and per CPU second, measured for ``seconds`` of wall time."""
         assert self.process.stdin
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
@@ -145,7 +145,7 @@ class Worker:
 
 
 def pythons(names: list[str]) -> dict[str, Path]:
-    """The interpreter of each simulator that could be installed."""
+    """Returns the interpreter of each simulator that could be installed."""
     found = {"qwenarm": Path(sys.executable)}
     for name in names:
         requirements = OTHERS[name]
@@ -166,7 +166,9 @@ def pythons(names: list[str]) -> dict[str, Path]:
 
 
 def measure(found: dict[str, Path], camera: bool, gl: str, rounds: int, seconds: float) -> dict[str, Any]:
-    """name -> {"mujoco", "wall": speeds, one a round, "cpu": likewise}. Workers idle while another is measured."""
+    """Returns "mujoco" and the speeds of every round, "wall" and "cpu", by name. Workers idle while another is
+    measured.
+    """
     workers: dict[str, Worker] = {}
     for name, python in found.items():
         try:
@@ -192,7 +194,7 @@ def measure(found: dict[str, Path], camera: bool, gl: str, rounds: int, seconds:
 
 
 def compare(found: dict[str, Any], kind: str) -> tuple[dict[str, list[float]], list[float]]:
-    """Ours / theirs in every round: for each of the others, and against the fastest of that round."""
+    """Returns our speed divided by theirs in every round: for each of the others, and for the fastest of that round."""
     ours = found["qwenarm"][kind]
     ratios = {
         name: [round(mine / other, 3) for mine, other in zip(ours, entry[kind], strict=True)]
@@ -203,7 +205,7 @@ def compare(found: dict[str, Any], kind: str) -> tuple[dict[str, list[float]], l
 
 
 def report(title: str, found: dict[str, Any], goal: float) -> dict[str, Any]:
-    """Prints medians and ranges over the rounds; returns the ratios of every round."""
+    """Prints medians and ranges over the rounds. Returns the ratios of every round."""
     print(f"\n{title}: simulated seconds per second, median (range) of {len(found['qwenarm']['wall'])} rounds")
     summary: dict[str, Any] = {"goal": goal}
     for kind in ("wall", "cpu"):

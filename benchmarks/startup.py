@@ -1,6 +1,7 @@
-"""How long a newcomer waits: `import qwenarm`, `qwenarm --help`, and the demo after installation, with its peak memory.
+"""How long a new user waits: `import qwenarm`, `qwenarm --help`, and the demo after installation, with its peak memory.
 
-Goals: import below 0.3 s and without torch, the demo below 30 s to the film on two cores, peak memory below 1.5 GB.
+Goals: import in less than 0.3 s and without torch, demo in less than 30 s to the film on two cores, peak memory
+below 1.5 GB.
 """
 
 import json
@@ -21,7 +22,7 @@ PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process took: wall seconds, CPU seconds, peak resident memory in MB, exit status."""
+    """The cost of one process: wall seconds, CPU seconds, peak resident memory in MB, exit status."""
 
     seconds: float
     cpu_s: float
@@ -30,7 +31,7 @@ class Cost:
 
 
 def cost_of(command: list[str]) -> Cost:
-    """Runs a command to its end. Memory is that of the process itself (children of it that are larger are not seen)."""
+    """Runs a command to its end. Memory is that of the process itself, without larger children."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -40,14 +41,14 @@ def cost_of(command: list[str]) -> Cost:
 
 
 def typical(command: list[str], times: int) -> Cost:
-    """The run of median duration, after one that fills the disk's cache."""
+    """Returns the run of median duration, after one that fills the disk cache."""
     cost_of(command)
     runs = [cost_of(command) for _ in range(times)]
     return min(runs, key=lambda run: abs(run.seconds - statistics.median(r.seconds for r in runs)))
 
 
 def demo(policy: str, out: str) -> Cost:
-    """The demo as `make demo` runs it, with the bundled model or another policy."""
+    """Runs the demo like `make demo`, with the bundled model or another policy."""
     return cost_of([*QWENARM, "run", INSTRUCTION, "--policy", policy, "--out", out])
 
 

@@ -1,9 +1,10 @@
-"""How fast demonstrations are collected and learned from on a CPU core, against transformers' plain training step.
+"""How fast demonstrations are collected and learned from on a CPU core, compared with transformers' plain training
+step.
 
-Collecting: episodes of three families by the oracle; decisions a minute and bytes of a decision on disk. Learning: the
-package's loop for small models, with everything that it supervises, against the same decisions through transformers'
-own forward pass in float32 with its loss and AdamW, as its Trainer does by default. Goal: at least 3 times as many
-decisions a second. One thread, medians of CPU time, which other work on the machine hardly disturbs.
+Collecting: the oracle plays episodes of three families; measured are decisions per minute and bytes per decision on
+disk. Learning: the package's loop for small models, with all its supervision, against the same decisions in
+transformers' own forward pass in float32 with its loss and AdamW, the defaults of its Trainer. Goal: at least 3
+times as many decisions per second. One thread, medians of CPU time, which is hardly affected by other load.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
 
 
 def plain_step(model: Any, optimizer: torch.optim.Optimizer, collate: Collator, examples: list[Any]) -> None:
-    """One step on the examples in micro-batches of the same size."""
+    """Makes one step on the examples in micro-batches of the same size."""
     for start in range(0, len(examples), MICRO_BATCH):
         loss = model(**collate(examples[start : start + MICRO_BATCH])).loss
         (loss * MICRO_BATCH / len(examples)).backward()
@@ -72,7 +73,7 @@ def main() -> None:
         ours, theirs = list[float](), list[float]()
         for step in range(ROUNDS):
             drawn = corpus.draw([step], BATCH)
-            corpus.batches(drawn)  # tokens are kept, as in all steps but a run's first ones
+            corpus.batches(drawn)  # fills the cache of tokens, as it is in all but a run's first steps
             ours.append(cpu_seconds(lambda drawn=drawn: learner.learn(corpus.batches(drawn))))
             examples = [corpus.examples[i] for i in drawn]
             theirs.append(cpu_seconds(lambda examples=examples: plain_step(plain, optimizer, collate, examples)))

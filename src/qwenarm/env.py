@@ -41,7 +41,7 @@ from qwenarm.tasks.language.free_task import free_setup
 from qwenarm.types import Control, Frame
 
 MAX_SHIFT_M, MAX_TURN_RAD = 0.02, 0.1
-"""How far an action of 1 moves and turns the hand in one period of ee_delta."""
+"""Translation in m and rotation in rad of the hand in one period for an ee_delta action of 1."""
 FILM_SIZE = (480, 640)
 FILM_CAMERA = "wide"
 GOAL_CAMERA = "goal"
@@ -55,9 +55,9 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     """One arm and one task.
 
     Attributes:
-        body: the simulated world; made by ``reset``.
-        setup: the task's scene, goal and instruction in this episode; made by ``reset``.
-        instruction: as it is now; some tasks change it on the way.
+        body: The simulated world; created by ``reset``.
+        setup: The task's scene, goal and instruction in this episode; created by ``reset``.
+        instruction: The current instruction; some tasks change it during the episode.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012  (as gymnasium declares it)
@@ -83,18 +83,18 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """Nothing is simulated before the first ``reset``.
 
         Args:
-            task: its name in the registry.
-            arm: its name in the registry.
-            level: the task's difficulty, from 1.
-            control: what an action means; see the module.
+            task: Its name in the registry.
+            arm: Its name in the registry.
+            level: The task's difficulty, from 1.
+            control: What an action means, see the module's docstring.
             render_mode: "rgb_array" or None.
-            cameras: whose pictures are observed.
-            frame_size: (H, W) of these pictures.
-            words: an instruction in free words that makes its own scene, at every reset (see also ``reset``).
-            combos: the (colour, shape) pairs that may appear; None for all.
-            max_episode_steps: after so many steps an episode is truncated; never if None.
-            perturbations: (name, strength) pairs; see ``qwenarm.perturbations``.
-            extra_cameras: cameras that the scene has, and that are not observed.
+            cameras: Cameras whose images are observed.
+            frame_size: (H, W) of these images.
+            words: An instruction in free words that makes its own scene at every reset (see also ``reset``).
+            combos: The (colour, shape) pairs that may appear; None for all.
+            max_episode_steps: Number of steps after which an episode is truncated; None for no limit.
+            perturbations: (name, strength) pairs, see ``qwenarm.perturbations``.
+            extra_cameras: Additional cameras of the scene that are not observed.
 
         Raises:
             UnknownName: There is no such task, arm, camera, control, render mode or perturbation.
@@ -117,7 +117,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     @property
     def task_description(self) -> str:
-        """The instruction of this episode, as it is now: some tasks change it on the way."""
+        """The current instruction; some tasks change it during the episode."""
         return self.instruction
 
     def reset(
@@ -149,7 +149,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Advances by one control period.
 
-        What the action asks beyond the safety limits is cut, and counted in ``body.clamps``. Raises BadInput for an
+        Actions are limited to what is safe; each limitation is counted in ``body.clamps``. Raises BadInput for an
         action of the wrong shape.
         """
         action = np.asarray(action, dtype=float)
@@ -163,13 +163,13 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return self._observe(), self._progress - before, success, truncated, self._info(success)
 
     def render(self) -> np.ndarray | None:
-        """A picture of robot and table for people, (480, 640, 3) uint8; None without a render mode."""
+        """Returns an image of robot and table for people, (480, 640, 3) uint8, or None without a render mode."""
         return None if self.render_mode is None else self.body.frame(FILM_CAMERA, FILM_SIZE, shadows=True).rgb
 
     def goal_frame(self, size: tuple[int, int]) -> Frame | None:
-        """What the front camera would see if the goal were reached, as a frame named "goal".
+        """Returns what the front camera would see if the goal were reached, as a frame named "goal" of ``size`` (H, W).
 
-        None for a task whose instruction says it all. size: (H, W). Drawn once per episode and size.
+        Returns None for a task whose instruction says everything. Rendered once per episode and size.
         """
         scene, wanted = self.setup.scene, self.setup.goal_scene
         if wanted is None:
@@ -182,7 +182,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return self._goal_frames[size]
 
     def close(self) -> None:
-        """Frees the drawing resources; body and setup stay."""
+        """Frees the rendering resources; body and setup stay."""
         if hasattr(self, "body"):
             self.body.close()
 
@@ -219,7 +219,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return Control(moved_hand(self.body, shift, turn), (fingers + 1) / 2 * self._arm.max_gap)
 
     def _judge(self) -> tuple[float, bool]:
-        """Progress and success now; without a goal neither."""
+        """Returns progress and success now; without a goal 0 and False."""
         goal = self.setup.goal
         if goal is None:
             return 0.0, False
@@ -256,7 +256,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
 @cache
 def _joint_limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) and (n,) rad, lower and upper, of the arm alone; compiled once per process."""
+    """Returns the lower and upper joint limits (n,) in rad of an arm, compiled once per process."""
     joints = Kinematics(compile_scene(Scene(()), arm), arm)
     return joints.lower, joints.upper
 

@@ -12,7 +12,7 @@ class QwenarmError(Exception):
 
 
 class UnknownName(QwenarmError):
-    """A name that no registry entry has; the message lists the valid ones."""
+    """A name that is not in the registry. The message lists the valid ones."""
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
         names = sorted(valid)
@@ -22,7 +22,7 @@ class UnknownName(QwenarmError):
 
 
 class BadInput(QwenarmError):
-    """An argument out of range, an unreadable file, a missing package: the message says what to do."""
+    """An argument out of range, an unreadable file or a missing package. The message says what to do."""
 
 
 class ModelUnavailable(QwenarmError):
@@ -30,7 +30,7 @@ class ModelUnavailable(QwenarmError):
 
 
 class MachineFailure(QwenarmError):
-    """Memory or disk ran out while an episode was played. It is no result of the episode, so nothing is stored."""
+    """Memory or disk ran out during an episode. This is not a result of the episode, so nothing is stored."""
 
 
 class PromptFailed(QwenarmError):
@@ -38,9 +38,9 @@ class PromptFailed(QwenarmError):
 
 
 def machine_failure(error: BaseException) -> str:
-    """The message of an error that says that memory or disk ran out, "" for all others.
+    """Returns the message of an error if memory or disk ran out, or "" for all others.
 
-    MuJoCo and torch have no class of their own for it, so their messages are read.
+    MuJoCo and torch have no class of their own for this, so their messages are compared.
     """
     if isinstance(error, MemoryError):
         return str(error) or "out of memory"

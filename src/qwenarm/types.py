@@ -1,10 +1,10 @@
-"""The types that body, mind and everything above them share. Pure data: no mujoco and no torch in here.
+"""The types that body, mind and everything above them share. Pure data: no mujoco and no torch.
 
 Conventions, everywhere in the project:
 
 * World frame: x forward from the robot's base, y to its left, z up; the table's top is z = 0. Metres, radians, seconds.
 * Quaternions are wxyz. A pose is (position (3,), quaternion (4,)).
-* An image point is a pair of fractions (u, v) in [0, 1]: u to the right, v down, of the frame of a named camera.
+* An image point is a pair of fractions (u, v) in [0, 1]: u to the right, v down, in the frame of a named camera.
   Pixels and the 0..1000 numbers of a model exist only at the edges (``body.cameras`` and ``mind.coordinates``).
 """
 
@@ -19,18 +19,16 @@ import numpy as np
 
 
 def sound(text: str) -> str:
-    """The text with U+FFFD in the place of every lone surrogate. Escapes in JSON make them, and then no file, page or
-    request can hold the text; two that belong together become the character that they mean.
+    """Returns the text with every lone surrogate replaced by U+FFFD, and every pair by the character that it encodes.
+
+    Escapes in JSON can produce surrogates, which no file, page or request can hold.
     """
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One camera picture.
-
-    rgb: (H, W, 3) uint8. depth_m: (H, W) float32, metres along the optical axis, or None. camera: its name.
-    """
+    """One camera image: rgb (H, W, 3) uint8, and depth_m (H, W) float32 along the optical axis in m, or None."""
 
     rgb: np.ndarray
     camera: str
@@ -39,10 +37,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class Proprio:
-    """What the arm knows of itself: joint angles (n,) rad, tcp position (3,) m, tcp quaternion (4,) wxyz,
-    finger gap in m.
+    """The arm's own state: joint angles (n,) rad, tcp position (3,) m and quaternion (4,) wxyz, finger gap in m.
 
-    ``holding`` comes from the fingers alone: closed on something, or not.
+    ``holding`` is measured by the fingers alone: they are closed on something.
     """
 
     qpos: np.ndarray
@@ -54,7 +51,7 @@ class Proprio:
 
 @dataclass(frozen=True)
 class Observation:
-    """All that a policy may see. The simulator's privileged state is never part of it."""
+    """Everything that a policy may see, which never includes the simulator's privileged state."""
 
     frames: tuple[Frame, ...]
     proprio: Proprio
@@ -64,8 +61,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class ImagePoint:
-    """A point in a camera's frame, as fractions: u to the right, v down, both in [0, 1].
-    ``label`` says what is meant."""
+    """A point in a camera's frame as fractions, u to the right and v down, in [0, 1]. ``label`` says what is meant."""
 
     u: float
     v: float
@@ -95,7 +91,7 @@ class Param:
 
 @dataclass(frozen=True)
 class SkillSpec:
-    """What a model is told of a skill. Made from the skill's signature and docstring."""
+    """What a model is told about a skill, made from the skill's signature and docstring."""
 
     name: str
     doc: str
@@ -104,7 +100,7 @@ class SkillSpec:
 
 @dataclass(frozen=True)
 class SkillCall:
-    """One call as the model made it. args: parameter name -> ImagePoint | str | float."""
+    """A call as the model made it. ``args`` maps parameter names to an ImagePoint, str or float."""
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
@@ -112,7 +108,7 @@ class SkillCall:
 
 @dataclass(frozen=True)
 class SkillResult:
-    """How a call went. ``detail`` is a reason that a model can act on: "nothing between the fingers"."""
+    """The result of a call. ``detail`` is a reason that a model can act on, such as "nothing between the fingers"."""
 
     ok: bool
     detail: str = ""
@@ -132,9 +128,9 @@ class FormatError(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What a policy decided: its calls in order, or the error that kept the text from being read (then no calls).
+    """What a policy decided: calls in order, or the error because of which the text could not be read (then no calls).
 
-    notes: harmless repairs made while reading ("box read as its centre"), counted in the episode.
+    ``notes`` are harmless repairs made while reading ("box read as its centre"), which the episode counts.
     """
 
     calls: tuple[SkillCall, ...] = ()
@@ -147,12 +143,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a backend is asked: chat messages in the OpenAI style,
-    where {"type": "image"} parts stand for ``images`` in order.
+    """What a backend is asked.
 
-    messages: ({"role": ..., "content": str | [parts]}, ...). images: RGB uint8 (H, W, 3) each. tools: JSON schemas in
-    the OpenAI function form, for the chat template. max_tokens: room for the answer; one that follows a grammar may
-    finish a call that it has begun. max_calls: how many calls may be made in the answer.
+    Attributes:
+        messages: Chat messages in the OpenAI format, whose {"type": "image"} parts stand for ``images`` in order.
+        images: RGB uint8 (H, W, 3) each.
+        tools: JSON schemas in the OpenAI function format, for the chat template.
+        max_tokens: Maximum length of the answer; with a grammar, a call that has begun may be finished.
+        max_calls: Maximum number of calls in the answer.
     """
 
     messages: tuple[dict[str, Any], ...]
@@ -164,8 +162,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a backend answers. finish: "stop" | "length" | the server's word. seconds: wall time, its share of the
-    batch; of a server, how long it was waited for. The text is made ``sound`` here, whoever has said it.
+    """A backend's answer, whose text is made ``sound`` here.
+
+    ``seconds`` is its share of the batch's wall time, or the time until a server answered. ``finish`` is "stop",
+    "length" or the server's word.
     """
 
     text: str
@@ -179,7 +179,7 @@ class Completion:
 
 
 class Outcome(StrEnum):
-    """How an episode ended. Only SUCCESS counts as one; the rest are failures with a name, or UNJUDGED."""
+    """How an episode ended. Only SUCCESS counts as success; UNJUDGED is neither, and all others are named failures."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -191,7 +191,7 @@ class Outcome(StrEnum):
     """The same call failed in the same way three times in a row; only in episodes for free words."""
     CRASHED = "crashed"
     UNJUDGED = "unjudged"
-    """Free words that could not be read as a goal: nobody can tell."""
+    """An instruction in free words that could not be read as a goal."""
 
 
 @dataclass(frozen=True)
@@ -214,11 +214,11 @@ class SideEffect:
 
 @dataclass(frozen=True)
 class Turn:
-    """One look, one decision, and what came of it.
+    """One look, one decision, and its results.
 
-    results: one per executed call (a failed call ends the turn). seconds: wall seconds spent in "model", "physics",
-    "render", "skill" (planning and perception of the skills) and "other".
-    Frames are kept for the trace, which stores them as PNG.
+    ``results`` has one entry per executed call (a failed call ends the turn). ``seconds`` are wall seconds spent in
+    "model", "physics", "render", "skill" (planning and perception of the skills) and "other". Frames are kept for
+    the trace, which stores them as PNG.
     """
 
     index: int
@@ -237,10 +237,10 @@ class Turn:
 class RunConfig:
     """What is played: everything that an episode depends on, except its seed and the versions.
 
-    policy: a name from the registry of policies. model, altitude, cameras: only for a policy that asks a model; cameras
-    are names separated by commas, "" for those of the model's preset. words: an instruction in free words that makes
-    its own scene, "" for the task's own. combos: which colour x shape pairs may appear. perturbations: (axis, strength)
-    pairs as ``perturbations.checked`` returns them. clock: see ``episode/clock.py``.
+    ``model``, ``altitude`` and ``cameras`` are for a policy that asks a model. Cameras are separated by commas; ""
+    means those of the model's preset. ``words`` is an instruction in free words, which makes its own scene; "" means
+    the task's own. ``perturbations`` are pairs as returned by ``perturbations.checked``. For ``clock`` see
+    ``episode/clock.py``.
     """
 
     task: str = "put"
@@ -256,19 +256,24 @@ class RunConfig:
     cameras: str = ""
 
     def without_model(self) -> RunConfig:
-        """The same for a policy that asks no model."""
+        """Returns the same for a policy that asks no model."""
         return replace(self, model="", altitude="", cameras="")
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The record of one run: what was played, with what, and what it cost. Enough to play it again.
+    """The record of a run: what was played, with what, and at what cost. Enough to play it again.
 
-    suite: the suite that it belongs to, "" outside an evaluation. policy: what the policy says about itself (model,
-    file hash, prompt hash, preset). cameras: those the policy was shown. versions: by package. metrics: see
-    ``episode/metrics.py``. task_metrics: what the task counts besides success. seconds: wall seconds of physics and
-    rendering over the whole run. watcher_failures: one sentence for each film or page that failed on the way. read_as:
-    what was understood of free words, and when it is judged as fulfilled.
+    Attributes:
+        suite: The suite that it belongs to, or "" outside an evaluation.
+        policy: The policy's description of itself (model, file hash, prompt hash, preset).
+        cameras: Those that the policy saw.
+        versions: By package.
+        metrics: See ``episode/metrics.py``.
+        task_metrics: The task's own measures.
+        seconds: Wall seconds of physics and rendering over the whole run.
+        watcher_failures: One sentence for each film or page that failed.
+        read_as: How free words were understood, and when they count as fulfilled.
     """
 
     config: RunConfig
@@ -287,12 +292,14 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Episode:
-    """One finished episode: everything that evaluation, pages and training read. Nothing is derived from live state.
+    """A finished episode: everything that evaluation, pages and training read. Nothing is derived from live state.
 
-    progress: of the goal, in [0, 1], when the episode ended. final_hash: sha256 of the final qpos and qvel bytes, which
-    a replay must reproduce; "" if there was no world. detail: why it crashed, or why nobody could judge it.
-    last_frames: what the policy's cameras show when the episode is over; () if it crashed. side_effects: of a success,
-    the objects that it moved to another place without need.
+    Attributes:
+        progress: Of the goal, in [0, 1], at the end.
+        final_hash: sha256 of the final qpos and qvel bytes, which a replay must reproduce; "" if there was no world.
+        detail: Why it crashed, or why it could not be judged.
+        last_frames: What the policy's cameras show at the end; () if it crashed.
+        side_effects: Of a success, the objects that it moved unnecessarily.
     """
 
     run: RunInfo

@@ -81,7 +81,7 @@ def test_a_file_is_a_suite_whose_version_is_its_content(tmp_path):
 def test_a_broken_file_is_told(tmp_path, text):
     path = tmp_path / "broken.json"
     path.write_text(text)
-    with pytest.raises(BadInput, match="is no suite"):
+    with pytest.raises(BadInput, match="is not a suite"):
         suite_named(str(path))
     with pytest.raises(BadInput, match="Cannot read"):
         suite_named(str(tmp_path / "missing.json"))

@@ -35,7 +35,7 @@ class Film:
 
 @dataclass(frozen=True)
 class PlayedEpisode(Episode):
-    """An episode and the files written about it. In a notebook it shows itself: film, outcome and every turn."""
+    """An episode with its files. In a notebook it shows its film, outcome and every turn."""
 
     folder: Path = Path()
     page: Path = Path()
@@ -78,7 +78,7 @@ def run(
         perturbations: with strengths, such as "look:2,words:1".
         clock: what the world does while the policy thinks: "paused", "latency:SECONDS" or "wall".
         cameras: shown to the model, separated by commas; "" for those of its preset.
-        anyway: whether an instruction is played of which nobody could say when it is fulfilled.
+        anyway: whether to play an instruction even if its success cannot be judged.
         film: whether an MP4 is written, or which film.
         folder: for the files; by default runs/TIME-TASK-SEED.
         watchers: told of every event while the episode is played.
@@ -133,7 +133,7 @@ def play_into(
         film: whether an MP4 is written, or which film.
         watchers: told of every event while the episode is played.
         backend: the model; by default the one that ``config`` names is loaded.
-        anyway: whether an instruction is played of which nobody could say when it is fulfilled.
+        anyway: whether to play an instruction even if its success cannot be judged.
 
     Returns:
         The episode, and the failure of its model or the Ctrl-C that ended it, otherwise None.
@@ -171,7 +171,7 @@ def _recorder(folder: Path, film: Film) -> FilmRecorder:
 
 
 def new_folder(name: str) -> Path:
-    """A folder runs/TIME-NAME that does not exist yet."""
+    """Creates and returns a new folder runs/TIME-NAME."""
     stem = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
     for number in count(1):
         folder = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
@@ -219,10 +219,10 @@ def load_model(model: str = "bundled", **options: Any) -> Backend:
 
 
 def policy_name(policy: str | PolicyFunction) -> str:
-    """The name of a policy; that of a function is ``module:NAME``.
+    """Returns the name of a policy; that of a function is ``module:NAME``.
 
     Raises:
-        BadInput: the function has no name in its module, so that no other process could find it.
+        BadInput: The function has no name in its module, so no other process could find it.
     """
     if isinstance(policy, str):
         return policy

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Printable:
-    """A table that prints itself in a terminal and shows itself in a notebook."""
+    """A table that prints itself in a terminal and displays itself in a notebook."""
 
     renderable: RenderableType
 
@@ -58,7 +58,7 @@ class Evaluation:
     scores: tuple[Score, ...]
 
     def table(self) -> Printable:
-        """The success rates with their intervals."""
+        """Returns the success rates with their intervals."""
         from qwenarm.display.progress import score_table
 
         return Printable(score_table(self.scores))
@@ -70,7 +70,7 @@ class Evaluation:
         return self.table()._repr_html_()
 
     def to_pandas(self) -> Any:
-        """A pandas.DataFrame with one line per episode: its key, policy, outcome, success and progress.
+        """Returns a pandas.DataFrame with one row per episode: its key, policy, outcome, success and progress.
 
         Raises:
             BadInput: pandas is not installed.
@@ -88,12 +88,12 @@ class Evaluation:
         return frame
 
     def compare(self, other: Evaluation, policy: str = "", other_policy: str = "") -> Printable:
-        """The paired comparison with another evaluation on the seeds that both played.
+        """Compares with another evaluation, paired by the seeds that both played.
 
         Args:
-            other: the evaluation to compare with; may be this one, with two policies of it.
-            policy: words of the name of the policy here; by default its model, or its only policy.
-            other_policy: the same for the other evaluation.
+            other: The evaluation to compare with; may be this one, with two of its policies.
+            policy: Words of the policy's name here; by default its model, or its only policy.
+            other_policy: The same for the other evaluation.
 
         Returns:
             Differences with 95 % intervals and exact McNemar tests.
@@ -105,7 +105,7 @@ class Evaluation:
         return Printable(printed(table, 120))
 
     def report(self, folder: Path | str | None = None) -> Path:
-        """Writes the static site about this evaluation, by default into its own folder; returns its index.html."""
+        """Writes a static site about this evaluation, by default into its own folder. Returns its index.html."""
         from qwenarm.report import write_report
 
         return write_report([self.folder], Path(folder) if folder else self.folder / "report").index
@@ -178,7 +178,7 @@ def plan_evaluation(
     controls: str | Sequence[str] = "",
     folder: Path | str | None = None,
 ) -> tuple[Plan, Path]:
-    """What an evaluation plays, and the folder of its ledger. The arguments are those of ``evaluate``."""
+    """Returns what an evaluation plays, and the folder of its ledger. The arguments are those of ``evaluate``."""
     from qwenarm.evaluation.evaluate import plan
 
     planned = plan(config, suite, _joined(tasks), level, seeds, perturbations, _joined(controls))
@@ -187,7 +187,7 @@ def plan_evaluation(
 
 
 def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:
-    """The names of both. A ``module:NAME`` is a model if it is a BackendEntry."""
+    """Returns the names of both. A ``module:NAME`` is a model if it is a BackendEntry."""
     if not isinstance(policy_or_model, str):
         return policy_name(policy_or_model), "bundled"
     name = policy_or_model.partition("#")[0]

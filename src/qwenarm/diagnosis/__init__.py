@@ -1,1 +1,1 @@
-"""Why episodes failed: counterfactual replays, and pointing alone."""
+"""Why episodes failed: counterfactual replays, and tests of pointing alone."""

@@ -1,6 +1,6 @@
 """Attributes the failed episodes of a ledger to causes, by counterfactual replays (see ``find_cause.py``).
 
-Findings are kept beside the ledger, one synced line for each episode, so an interrupted run goes on::
+Findings are stored beside the ledger, one synced line per episode, so that an interrupted run can be continued::
 
     attribution.jsonl    {"key": {...}, "cause": "perception", "also": ["control"], "why": "turn 1: ...",
                           "tried": {"nothing": "failure", "perception": "success", ...}, "same": true}
@@ -9,13 +9,13 @@ Findings are kept beside the ledger, one synced line for each episode, so an int
 each is replaced by the oracle's (see ``oracle_replacements.py`` and ``ideal_skills.py``):
 
     format      an unreadable answer becomes the oracle's call
-    perception  a point that misses what its label names is put onto it
+    perception  a point that misses what its label names is moved onto it
     plan        every call becomes the oracle's, with the policy's own points
     safety      nothing is clamped
-    control     skills always succeed: what is pointed at is grasped, what is held comes to where it is pointed
+    control     skills always succeed: the object at the point is grasped, the held object reaches its target
     time        the world waits for decisions, and there are four times as many turns
 
-What a policy says about the scene in words (a count, a verdict) belongs to its plan.
+Statements about the scene (a count, a verdict) belong to the plan.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MODEL_ROLE = "vlm"
 
 @dataclass(frozen=True)
 class AttributionProgress:
-    """One more episode is attributed."""
+    """Another episode has been attributed."""
 
     failed: FailedEpisode
     line: dict[str, Any]  # as it is stored
@@ -53,7 +53,7 @@ class AttributionProgress:
     total: int
 
     def __str__(self) -> str:
-        """ "put level 2 seed 1000003 look:2, vlm: perception"."""
+        """Returns, for example, "put level 2 seed 1000003 look:2, vlm: perception"."""
         key = self.failed.key
         scene = " ".join(filter(None, (f"{key.task} level {key.level} seed {key.seed}", key.perturbations)))
         return f"{scene}, {self.failed.role}: {self.line['cause']}"
@@ -65,13 +65,13 @@ def attribute(
     """Attributes what has not been attributed yet. Closing the generator, or Ctrl-C, stops it and its workers.
 
     Args:
-        folder: Of the ledger.
-        roles: Whose failures; by default the model's, and if no model played, everybody's.
+        folder: The ledger's folder.
+        roles: Policies whose failures are attributed; by default the model's, or everybody's if no model played.
         batch: Episodes in lockstep, with their prompts answered together.
         workers: Number of processes; the findings do not depend on it.
 
     Yields:
-        Progress after each episode that is stored, and workers that died.
+        Progress after each episode that is stored, and deaths of workers.
 
     Raises:
         BadInput: There is no ledger or no such role, or a line cannot be written.
@@ -101,7 +101,7 @@ def attribute(
 def _replayed(
     folder: Path, group: Sequence[FailedEpisode], batch: int, workers: int
 ) -> Generator[JobResult | WorkerDied, None, None]:
-    """The findings about the failures of one model. A single worker is this process itself."""
+    """Yields the findings about the failures of one model. A single worker is this process itself."""
     config, roles = read_at(folder, group[0].offset).run.config, tuple(sorted({each.role for each in group}))
     if workers == 1:
         yield from AttributionConfig(config, roles, batch, folder=folder).make_worker().work(group)
@@ -122,7 +122,7 @@ def _store(folder: Path, line: dict[str, Any]) -> None:
 
 
 def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[FailedEpisode]:
-    """The failed episodes of a ledger, each once. Raises BadInput as ``attribute`` does."""
+    """Yields the failed episodes of a ledger, each once. Raises BadInput like ``attribute``."""
     found = dict[Key, tuple[FailedEpisode, bool]]()
     for line, head in scan(folder):
         if head.run.suite:
@@ -139,7 +139,7 @@ def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[FailedEpisode]
 
 
 def findings(folder: Path, problems: list[str] | None = None) -> dict[Key, dict[str, Any]]:
-    """The lines of attribution.jsonl by the keys of their episodes. ``problems``: see ``jsonl.read_jsonl``."""
+    """Returns the lines of attribution.jsonl by their episodes' keys. For ``problems`` see ``jsonl.read_jsonl``."""
     return dict(found for _, found in read_jsonl(folder / ATTRIBUTION_FILE, _finding, problems))
 
 
@@ -152,7 +152,7 @@ def _finding(line: bytes) -> tuple[Key, dict[str, Any]]:
 
 
 def count_causes(keys_and_lines: Mapping[Key, Mapping[str, Any]]) -> dict[tuple[str, int, str], Counter[str]]:
-    """How often each cause was found, by task, level and perturbations ("" for unchanged scenes)."""
+    """Counts each cause by task, level and perturbations ("" for unperturbed scenes)."""
     counts: dict[tuple[str, int, str], Counter[str]] = defaultdict(Counter)
     for key, line in keys_and_lines.items():
         counts[key.task, key.level, key.perturbations][line["cause"]] += 1

@@ -45,24 +45,24 @@ if TYPE_CHECKING:
     from qwenarm.mind.vlm_policy import Policy
 
 UNCLEAR = "task unclear"
-"""Nobody can judge it, or not even the oracle with ideal skills and more time succeeds."""
+"""Success cannot be judged, or not even the oracle with ideal skills and more time succeeds."""
 SEVERAL = "several"
 """No pair of replacements is enough, but all together are."""
 CRASH = "crash"
-"""The episode crashed, or a replay with nothing or with everything replaced did."""
+"""The episode crashed, or a replay did with nothing or with everything replaced."""
 NOT_REPEATED = "not repeated"
-"""The unchanged replay succeeds: the model, or the clock on the wall, does not do the same twice."""
+"""The unchanged replay succeeds: the model, or a wall-clock time, is not deterministic."""
 NO_MODULE = "nothing"
-"""The name of the replay in which nothing is replaced."""
+"""Name of the replay in which nothing is replaced."""
 
 Modules = frozenset[str]
 AnswerMemory = dict[str, Completion]
-"""What was answered to a prompt, by ``prompt_hash``."""
+"""Answers by ``prompt_hash``."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A failed episode, and how to make its environment and its policy anew."""
+    """A failed episode, and how to recreate its environment and its policy."""
 
     episode: Episode
     env: Callable[[], ArmEnv]
@@ -95,7 +95,7 @@ class _Replay:
 
 
 def spelled(modules: Collection[str]) -> str:
-    """ "perception+plan", in the order of MODULES."""
+    """Returns, for example, "perception+plan", in the order of MODULES."""
     return "+".join(module for module in MODULES if module in modules) or NO_MODULE
 
 
@@ -136,7 +136,7 @@ def _last_line(text: str) -> str:
 
 
 class _ReplaySet:
-    """The replays of one episode, none of them played twice."""
+    """The replays of one episode, each played at most once."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -144,15 +144,15 @@ class _ReplaySet:
         self.runs: dict[Modules, _Replay] = {}
 
     def tried(self) -> dict[str, str]:
-        """The outcome of each replay so far, known ones included."""
+        """Returns the outcome of each replay so far, including inferred ones."""
         return {spelled(modules): str(run.outcome) for modules, run in self.runs.items()}
 
     def successes(self, size: int) -> list[str]:
-        """The replacements of so many modules that led to success."""
+        """Returns the replacements of ``size`` modules that led to success."""
         return [spelled(modules) for modules, run in self.runs.items() if len(modules) == size and run.success]
 
     def run(self, modules: Modules) -> Generator[Prompt, Completion, _Replay]:
-        """The replay with these modules replaced, which is played only if its outcome is not known."""
+        """Returns the replay with these modules replaced. It is played only if its outcome is not known."""
         same = (run for fewer, run in self.runs.items() if fewer < modules and not _would_change(run, modules - fewer))
         known = next(same, None)
         self.runs[modules] = known if known else (yield from self._play(modules))
@@ -189,12 +189,12 @@ def play_replaced(
 
 
 def _would_change(run: _Replay, modules: Modules) -> bool:
-    """Would replacing these as well have made a difference? Control always does."""
+    """Returns whether replacing these modules as well would have made a difference. Control always does."""
     return any(module in run.notes for module in modules)
 
 
 def _note_control_safety_time(notes: ModuleNotes, again: Episode) -> None:
-    """Notes what these modules did; the others are noted by the policy."""
+    """Records deviations of these modules; the policy records those of the others."""
     for turn in again.turns:
         for call, result in zip(turn.decision.calls, turn.results, strict=False):
             if not result.ok:
@@ -210,13 +210,13 @@ def _note_control_safety_time(notes: ModuleNotes, again: Episode) -> None:
 
 
 def recorded_answers(episode: Episode) -> AnswerMemory:
-    """What a model answered in an episode."""
+    """Returns the model's answers in an episode."""
     pairs = (pair for turn in episode.turns for pair in zip(turn.prompts, turn.completions, strict=False))
     return {prompt_hash(prompt): completion for prompt, completion in pairs}
 
 
 def prompt_hash(prompt: Prompt) -> str:
-    """sha256 over everything in a prompt; storing and reading it does not change it."""
+    """Returns the sha256 of everything in a prompt. Storing and reading it does not change it."""
     parts: list[Any] = [prompt.messages, prompt.tools, prompt.max_tokens, prompt.max_calls]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for image in prompt.images:
@@ -225,7 +225,7 @@ def prompt_hash(prompt: Prompt) -> str:
 
 
 def with_memory(episode: Play, memory: AnswerMemory) -> Play:
-    """The same generator, but prompts in memory are answered from it, and new answers are put into it."""
+    """Returns a generator that answers prompts from memory, and adds new answers to it."""
     step = partial(next, episode)
     while True:
         try:

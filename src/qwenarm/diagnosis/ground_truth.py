@@ -1,7 +1,7 @@
 """What a call was meant for, and what is really there. Privileged: for diagnosis, never for a policy.
 
 A policy says "pick the red cube" and points at a pixel. The label is looked up among the objects of the scene, the
-pixel in its segmentation; comparing the two tells a bad point from a bad plan.
+pixel in its segmentation. Comparing the two distinguishes a bad point from a bad plan.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
 
 TRUTH_CAMERAS = ("front", "overhead")
-"""Cameras in which true points are given, after those of the policy; the second sees what the first cannot."""
+"""Cameras in which true points are given, after the policy's own; the second sees what the first cannot."""
 WORLD_POINT_TOLERANCE_M = 0.02
-"""A point on the table this close to a free place means that place."""
+"""Maximum distance between a point on the table and the free place that it means, in m."""
 ARTICLES = ("the", "a", "an")
 Intent = tuple[str, ...] | WorldPoint | None
-"""What a point is meant for: objects with these ids, any of them; a place on the table; or None if that is unknown."""
+"""What a point means: any of the objects with these ids, a place on the table, or None if unknown."""
 
 
 class GroundTruth:
@@ -39,7 +39,7 @@ class GroundTruth:
 
     Attributes:
         specs: The objects by id.
-        steps: The calls that the oracle would still make, with object ids and ``WorldPoint``s; [] if there is no goal.
+        steps: The oracle's remaining calls, with object ids and ``WorldPoint``s; [] if there is no goal.
         call: The first of them with image points, or None.
     """
 
@@ -53,7 +53,7 @@ class GroundTruth:
         try:
             self.steps = env.setup.goal.solve(env.body.state()) if env.setup.goal else []
             self.call = oracle_call(self.body, self.steps[0], self.cameras) if self.steps else None
-        except BadInput:  # what the oracle wants is out of sight
+        except BadInput:  # the oracle's target is not visible
             self.steps = []
 
     @property
@@ -62,10 +62,10 @@ class GroundTruth:
         return self.steps[0] if self.steps else None
 
     def intent(self, call: SkillCall, arg: str) -> Intent:
-        """What an argument of a call, an image point, is meant for.
+        """Returns what an image point, an argument of a call, means.
 
-        The label decides. One that fits no object is taken to mean what the point shows, and where that is nothing,
-        what the oracle wants there.
+        The label decides. If it fits no object, the point means what it shows or, if it shows nothing, what the
+        oracle wants there.
         """
         point = call.args[arg]
         if found := find_labelled(point.label, self.specs.values()):
@@ -78,7 +78,7 @@ class GroundTruth:
         return (wanted,) if isinstance(wanted, str) and wanted in self.specs else None
 
     def hits(self, point: ImagePoint, intent: Intent) -> bool:
-        """Does the point lie on what it is meant for? The content of a container is part of it."""
+        """Returns whether the point lies on what it means. The content of a container is part of it."""
         if intent is None:
             return True
         if isinstance(intent, WorldPoint):
@@ -89,9 +89,9 @@ class GroundTruth:
         return any(self.specs[i].container and self.body.state().inside(seen, i) for i in intent)
 
     def true_point(self, point: ImagePoint, intent: Intent) -> ImagePoint | None:
-        """Where the point should have been: on the nearest of what it is meant for, in its own camera if possible.
+        """Returns where the point should have been: on the nearest object that it means, in its own camera if possible.
 
-        None if no camera sees any of it.
+        Returns None if no camera sees any such object.
         """
         for camera in dict.fromkeys([point.camera, *self.cameras]):
             found = self._true_points(intent, camera) if camera in self.views.cameras else []
@@ -108,7 +108,7 @@ class GroundTruth:
             return []
 
     def error_m(self, point: ImagePoint, intent: Intent) -> float:
-        """Distance from a point to what it is meant for, in metres across the world at that height; inf if unknown."""
+        """Returns the horizontal distance in m from a point to what it means, at that height; inf if unknown."""
         true = self.true_point(point, intent)
         if intent is None or true is None or point.camera not in self.views.cameras:
             return float("inf")
@@ -116,7 +116,7 @@ class GroundTruth:
         return float(np.linalg.norm(on_plane(self.body, point, height) - on_plane(self.body, true, height)))
 
     def agrees(self, call: SkillCall) -> bool:
-        """Is it the call that the oracle would make? Points agree if they are meant for the same."""
+        """Returns whether this is the oracle's call. Points agree if they mean the same."""
         if self.step is None or call.name != self.step.name or set(call.args) != set(self.step.args):
             return False
         return all(self._same(call, arg, wanted) for arg, wanted in self.step.args.items())
@@ -128,14 +128,14 @@ class GroundTruth:
         return wanted in intent if isinstance(intent, tuple) else intent == wanted
 
     def words(self, intent: Intent) -> str:
-        """For people: "the red cube"."""
+        """Returns, for example, "the red cube"."""
         if intent is None:
             return "nothing"
         return f"the {intent.label if isinstance(intent, WorldPoint) else self.specs[intent[0]].label}"
 
 
 class ObjectViews:
-    """Which object is seen at which pixel of which camera. Each camera is drawn once, when it is first asked for."""
+    """Which object is at which pixel of which camera. Each camera is rendered once, when it is first needed."""
 
     def __init__(self, body: Body) -> None:
         self.body = body
@@ -144,12 +144,12 @@ class ObjectViews:
         self._masks: dict[str, np.ndarray] = {}
 
     def draw(self, camera: str) -> None:
-        """Draws a camera's view now, if it has not been drawn."""
+        """Renders a camera's view now, unless it has been rendered."""
         if camera not in self._masks:
             self._masks[camera] = self.body.segmentation(camera, MASK_SIZE)
 
     def object_at(self, point: ImagePoint) -> str | None:
-        """The id of the object at a point; None for anything else, and for points outside of the picture."""
+        """Returns the id of the object at a point; None for anything else, and for points outside the image."""
         if point.camera not in self.cameras or not (0 <= point.u <= 1 and 0 <= point.v <= 1):
             return None
         self.draw(point.camera)
@@ -159,7 +159,7 @@ class ObjectViews:
 
 
 def find_labelled(label: str, specs: Iterable[ObjectSpec]) -> tuple[str, ...]:
-    """The ids of the objects that a label names: "red cube", "the red block", "cubo rojo".
+    """Returns the ids of the objects that a label names: "red cube", "the red block", "cubo rojo".
 
     Empty if it names none, or objects that differ.
     """
@@ -176,12 +176,12 @@ def find_labelled(label: str, specs: Iterable[ObjectSpec]) -> tuple[str, ...]:
 
 
 def on_plane(body: Body, point: ImagePoint, height: float) -> np.ndarray:
-    """(2,) m: where the ray through an image point meets the plane z = height."""
+    """Returns the point (2,) in m where the ray through an image point meets the plane z = height."""
     pos, mat, fovy = body.camera_pose(point.camera)
     way = ray(point.u, point.v, mat, fovy, MASK_SIZE[1] / MASK_SIZE[0])
     return (pos + (height - pos[2]) / way[2] * way)[:2]
 
 
 def with_points(call: SkillCall, points: Mapping[str, ImagePoint]) -> SkillCall:
-    """The call with other points, by argument."""
+    """Returns the call with other points, given by argument."""
     return SkillCall(call.name, {**call.args, **points})

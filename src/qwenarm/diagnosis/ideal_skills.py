@@ -1,10 +1,10 @@
-"""Skills that always succeed: what is pointed at comes into the hand, and what is held comes to where it should.
+"""Skills that always succeed: the object at the point comes into the hand, and the held object reaches its target.
 
 No motion is planned. Objects are set to their new poses in the simulator, and the arm only goes home and closes or
 opens its fingers, so nothing else moves and nothing is lost. A call takes about as long as a real one.
 
-Points are understood as the real skills understand them, and what no hand could do is refused: a container is too
-wide, and a full hand takes nothing. So a wrong point, or a wrong call, stays wrong.
+Points are interpreted like in the real skills, and what no hand could do is refused: a container is too wide, and a
+full hand takes nothing. So a wrong point, or a wrong call, stays wrong.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
     from qwenarm.episode.watchers import Tell
 
 POINT_COUNT = {"pick": 1, "place": 1, "push": 2, "pull": 2}
-"""The skills that act on objects, and how many points each has. All others are carried out as they are."""
+"""Number of points of each skill that acts on objects. All other skills are carried out normally."""
 SKILL_TIME_S = 5.0
-"""Simulated time that each of them takes; the real ones take 4 to 6 s."""
+"""Simulated duration of each of them, in s; the real ones take 4 to 6 s."""
 HOME_YAW_RAD = math.pi / 2
-"""How objects stand in the hand and on the table: along the fingers at home."""
+"""Yaw of objects in the hand and on the table, in rad: along the fingers at home."""
 SEARCH_STEP_M = 0.005
-"""Distance between candidates for a free place."""
+"""Distance between candidates for a free place, in m."""
 CLOSED_MARGIN_M, PRESS_DEPTH_M = 0.002, 0.0004
-"""Fingers count as closed on an object below this margin; then they are pressed into it by this depth."""
+"""Gap below which the fingers count as closed on an object, and depth by which they are then pressed into it, in m."""
 DROP_HEIGHT_M = 0.0005
-"""Height from which objects are put down."""
+"""Height from which objects are put down, in m."""
 
 
 class IdealHands:
-    """Carries out the calls of one episode in the place of ``rollout.execute``."""
+    """Carries out the calls of one episode instead of ``rollout.execute``."""
 
     def __init__(self) -> None:
         self.held: str | None = None
@@ -103,9 +103,9 @@ class IdealHands:
         _set_pose(body, name, pos, HOME_YAW_RAD if base is None else _yaw(state[base]))
 
     def _keep(self, body: Body) -> None:
-        """Keeps what is held between the fingers, after every control period.
+        """Keeps a held object between the fingers, after every control period.
 
-        Once the fingers are closed, both are made to touch it, however weak they are.
+        Once the fingers are closed, both are made to touch the object, however weak they are.
         """
         if self.held is None:
             return
@@ -120,7 +120,7 @@ class IdealHands:
 
 
 def _surface_point(body: Body, point: ImagePoint) -> np.ndarray:
-    """(3,) m: the surface that is seen at an image point. Raises SkillFailure as the skills do."""
+    """Returns the surface point (3,) in m that is seen at an image point. Raises SkillFailure like the skills."""
     if point.camera not in [camera.name for camera in body.scene.cameras]:
         raise SkillFailure(f"there is no camera {point.camera!r}")
     if not (0 <= point.u <= 1 and 0 <= point.v <= 1):
@@ -140,7 +140,7 @@ def _wait(body: Body, end_s: float) -> Moves:
 
 
 def _set_pose(body: Body, name: str, pos: np.ndarray, yaw: float = HOME_YAW_RAD) -> None:
-    """Sets an object upright and at rest, with its origin at pos (3,) m."""
+    """Sets an object upright and at rest, with its origin at ``pos`` (3,) in m."""
     joint = body.model.joint(name)
     adr, dof = joint.qposadr[0], joint.dofadr[0]
     body.data.qpos[adr : adr + 7] = [*pos, math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]
@@ -149,12 +149,12 @@ def _set_pose(body: Body, name: str, pos: np.ndarray, yaw: float = HOME_YAW_RAD)
 
 
 def _object_at(body: Body, point: ImagePoint, spot: np.ndarray) -> str | None:
-    """The object that is seen at a point, or else the one next to it."""
+    """Returns the object that is seen at a point, or else the one next to it."""
     return ObjectViews(body).object_at(point) or _nearest(body.state(), spot, SNAP_DISTANCE_M)
 
 
 def _movable_at(body: Body, point: ImagePoint, spot: np.ndarray) -> str:
-    """The same, if it can be moved. Raises SkillFailure otherwise."""
+    """Returns the object at a point. Raises SkillFailure if it cannot be moved."""
     name = _object_at(body, point, spot)
     if name is None or body.state()[name].spec.shape in FIXED_SHAPES:
         raise SkillFailure("nothing to grasp at that point")
@@ -162,7 +162,7 @@ def _movable_at(body: Body, point: ImagePoint, spot: np.ndarray) -> str:
 
 
 def _graspable_at(body: Body, point: ImagePoint, spot: np.ndarray) -> str:
-    """What the hand takes at a point: of a tower its top. Raises SkillFailure if nothing there fits into the hand."""
+    """Returns what the hand takes at a point; of a tower its top. Raises SkillFailure if nothing fits in the hand."""
     state, name = body.state(), _movable_at(body, point, spot)
     if state[name].spec.container:
         raise SkillFailure("too wide to grasp")
@@ -170,7 +170,7 @@ def _graspable_at(body: Body, point: ImagePoint, spot: np.ndarray) -> str:
 
 
 def _pull(body: Body, name: str | None, distance: float) -> None:
-    """Moves a drawer along its slide, in metres, with what is in it. Raises SkillFailure for anything else."""
+    """Moves a drawer, with its content, by a distance in m along its slide. Raises SkillFailure for anything else."""
     model, state = body.model, body.state()
     if name is None or not _is_on_slide(model, name):
         raise SkillFailure("nothing between the fingers")
@@ -188,7 +188,7 @@ def _is_on_slide(model: mujoco.MjModel, name: str) -> bool:
 
 
 def _base_at(body: Body, state: WorldState, point: ImagePoint, spot: np.ndarray, held: str) -> str | None:
-    """What the held object is put in or on at a point: a container, the top of a tower, or (None) the table."""
+    """Returns what the held object is put in or on: a container, the top of a tower, or (None) the table."""
     name = ObjectViews(body).object_at(point)
     name = _nearest(state, spot, SUPPORT_SNAP_M, ignored=held) if name in (None, held) else name
     if name is None:
@@ -198,7 +198,7 @@ def _base_at(body: Body, state: WorldState, point: ImagePoint, spot: np.ndarray,
 
 
 def _nearest(state: WorldState, spot: np.ndarray, within: float, ignored: str = "") -> str | None:
-    """The object whose footprint is nearest to a point, if it is closer than ``within`` metres."""
+    """Returns the object whose footprint is nearest to a point, if it is closer than ``within`` m."""
     distances = {
         name: float(np.hypot(*(thing.pos[:2] - spot[:2]))) - thing.spec.size / 2
         for name, thing in state.objects.items()
@@ -209,14 +209,14 @@ def _nearest(state: WorldState, spot: np.ndarray, within: float, ignored: str = 
 
 
 def _top(state: WorldState, name: str, ignored: str = "") -> str:
-    """The uppermost object on top of another one: itself if nothing stands on it."""
+    """Returns the uppermost object on top of another one, or itself if nothing stands on it."""
     while above := [other for other in state.objects if other != ignored and state.on(other, name)]:
         name = above[0]
     return name
 
 
 def _resting_place(state: WorldState, thing: ObjectState, base: ObjectState | None, spot: np.ndarray) -> np.ndarray:
-    """(3,) m: the origin of an object that is put on or into its base, or on the table near a point."""
+    """Returns the origin (3,) in m of an object that is put on or into its base, or on the table near a point."""
     rise = thing.spec.origin_height + DROP_HEIGHT_M
     if base is None:
         others = [other for other in state.objects.values() if other.spec.id != thing.spec.id and other.top > 0]
@@ -227,14 +227,14 @@ def _resting_place(state: WorldState, thing: ObjectState, base: ObjectState | No
     content = [
         other for name, other in state.objects.items() if other is not thing and state.inside(name, base.spec.id)
     ]
-    # At the wall there is room for more. Where something is in the way, the object stands on top of it.
+    # Places at the wall leave room for more. If something is in the way, the object stands on top of it.
     xy = max(_along_wall(thing, base), key=lambda xy: min(OBJECT_CLEARANCE_M, _room(thing, content, xy)))
     below = [other.top for other in content if _room(thing, [other], xy) < 0]
     return np.array([*xy, max([float(base.pos[2]) + WALL_THICKNESS_M, *below]) + rise])
 
 
 def _along_wall(thing: ObjectState, base: ObjectState) -> list[np.ndarray]:
-    """(2,) m each: places for an object inside a container, first along its wall, then nearer to its middle."""
+    """Returns places (2,) in m for an object inside a container, first along its wall, then nearer to its middle."""
     is_round = base.spec.shape == "bowl"
     reach = (
         CONTAINER_HALF_WIDTH_M[base.spec.shape]
@@ -251,18 +251,18 @@ def _along_wall(thing: ObjectState, base: ObjectState) -> list[np.ndarray]:
 
 
 def _room(thing: ObjectState, others: Iterable[ObjectState], xy: np.ndarray) -> float:
-    """Distance in metres between an object at xy and the nearest of others, if all stand alike; at most 1 m."""
+    """Returns the distance in m between an object at ``xy`` and the nearest of the others, or 1 if there are none."""
     gaps = (float(np.hypot(*(o.pos[:2] - xy))) - (o.spec.size + thing.spec.size) / 2 for o in others)
     return min(gaps, default=1.0)
 
 
 def _yaw(thing: ObjectState) -> float:
-    """In radians, of an object that stands upright."""
+    """Returns the yaw in rad of an object that stands upright."""
     return float(2 * np.arctan2(thing.quat[3], thing.quat[0]))
 
 
 def _circles(center: np.ndarray, reach: float) -> Iterator[np.ndarray]:
-    """(2,) m: the centre, then points on wider and wider circles around it, in metres."""
+    """Yields the centre, then points (2,) in m on growing circles around it."""
     yield center
     for distance in np.arange(SEARCH_STEP_M, reach + SEARCH_STEP_M / 2, SEARCH_STEP_M):
         for angle in np.linspace(0, 2 * math.pi, 12, endpoint=False):

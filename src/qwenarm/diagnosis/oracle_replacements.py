@@ -1,7 +1,7 @@
-"""A policy and a world of which some modules are replaced by the oracle's.
+"""A policy and a world in which some modules are replaced by the oracle's.
 
-Whether a module is replaced or not, every time that it did something else than the oracle's would have done is noted:
-the notes explain the cause, and tell which replacements would change nothing.
+Whether or not a module is replaced, every deviation from what the oracle's would have done is recorded: these notes
+explain the cause, and show which replacements would change nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 MODULES = FORMAT, PERCEPTION, PLAN, SAFETY, CONTROL, TIME = (
     "format", "perception", "plan", "safety", "control", "time",
 )  # fmt: skip
-"""In the order in which they are tried, the smallest replacement first."""
+"""Modules in the order in which they are tried, smallest replacement first."""
 TURN_FACTOR = 4
-"""With unlimited time an episode has this many times its turns."""
+"""Factor by which unlimited time multiplies an episode's turns."""
 
 
 @dataclass
@@ -36,7 +36,6 @@ class ModuleNotes:
     by_module: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, module: str, text: str) -> None:
-        """Notes it."""
         self.by_module.setdefault(module, []).append(text)
 
     def __contains__(self, module: object) -> bool:
@@ -46,8 +45,8 @@ class ModuleNotes:
 class CorrectedPolicy:
     """A policy with its format, its plan or its points replaced by the oracle's.
 
-    format: an unreadable answer becomes the oracle's call. plan: every call becomes the oracle's, with the points that
-    the policy itself would give it. perception: a point that misses what its label names is put onto it.
+    format: an unreadable answer becomes the oracle's call. plan: every call becomes the oracle's, with the points
+    that the policy itself would give it. perception: a point that misses what its label names is moved onto it.
     """
 
     def __init__(self, policy: Policy, env: ArmEnv, modules: Collection[str], notes: ModuleNotes) -> None:
@@ -56,11 +55,11 @@ class CorrectedPolicy:
         self._last_error = (0.0, 0.0)
 
     def describe(self) -> Mapping[str, Any]:
-        """That of the policy."""
+        """Returns the description of the policy."""
         return self.policy.describe()
 
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
-        """The policy's decision, corrected."""
+        """Returns the policy's decision, corrected."""
         turn = f"turn {len(history) + 1}"
         asked: list[Prompt] = []
 
@@ -102,10 +101,10 @@ class CorrectedPolicy:
     def _oracle_call_with_own_points(
         self, obs: Observation, history: tuple[Turn, ...], truth: GroundTruth, calls: tuple[SkillCall, ...], asked: bool
     ) -> Generator[Prompt, Completion, SkillCall]:
-        """The oracle's call with the points that this policy would give it: only the plan is replaced.
+        """Returns the oracle's call with the points that this policy would give it: only the plan is replaced.
 
-        A model is asked once more, in the plainest words for this one step. If it does not understand them, or if the
-        policy asks no model, its points are taken to be off by as much as in the call that it made, or made last.
+        A model is asked once more, in the plainest words for this one step. If it does not understand them, or if
+        the policy asks no model, its points get the same error as in its present or last call.
         """
         assert truth.call is not None
         if asked and (words := plain_words(self.env, truth)):
@@ -119,7 +118,7 @@ class CorrectedPolicy:
 
 
 def plain_words(env: ArmEnv, truth: GroundTruth) -> str:
-    """ "put the red cube in the blue bowl" for the oracle's next call; "" if it does not move one object to another."""
+    """Returns, for example, "put the red cube in the bowl" for the oracle's next call; "" if it is no such move."""
     step, after = truth.step, truth.steps[1:2]
     if step is None:
         return ""
@@ -133,9 +132,9 @@ def plain_words(env: ArmEnv, truth: GroundTruth) -> str:
 
 
 def _first_error(truth: GroundTruth, call: SkillCall) -> tuple[float, float] | None:
-    """By how much the first point of a call misses what it is meant for, as fractions of the picture.
+    """Returns the error of the first point of a call, as fractions of the image.
 
-    Zero for one that hits, None for a call without points.
+    It is zero for a hit, None for a call without points.
     """
     for arg, point in call.args.items():
         if isinstance(point, ImagePoint) and (intent := truth.intent(call, arg)) is not None:
@@ -152,7 +151,7 @@ def _shifted(point: ImagePoint, by: tuple[float, float]) -> ImagePoint:
 
 
 def _objects(truth: GroundTruth, call: SkillCall) -> str:
-    """ " the red cube" for a call that points at it."""
+    """Returns, for example, " the red cube" for a call that points at it."""
     points = [arg for arg, value in call.args.items() if isinstance(value, ImagePoint)]
     return "".join(f" {truth.words(truth.intent(call, arg))}" for arg in points)
 
@@ -167,7 +166,7 @@ class AdjustedWorld:
         return getattr(self._env, name)
 
     def reset(self, **options: Any) -> Any:
-        """Resets the environment, and lifts its limits."""
+        """Resets the environment, and removes its limits."""
         found = self._env.reset(**options)
         if TIME in self._modules:
             self._env.setup = replace(self._env.setup, max_turns=TURN_FACTOR * self._env.setup.max_turns)
@@ -177,7 +176,7 @@ class AdjustedWorld:
 
 
 class UnlimitedSafety(Safety):
-    """Lets everything pass that is a number."""
+    """Passes everything that is a number."""
 
     def limit(self, wish: Control, last: ServoTarget, measured: np.ndarray) -> tuple[ServoTarget, tuple[str, ...]]:
         qpos, gripper = self._finite(wish, last, [])

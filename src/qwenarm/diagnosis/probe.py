@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 KINDS = HIT, OFF, OTHER, NONE = ("hit", "off", "other", "none")
 SIZE_CLASSES = ((0.006, "small: below 0.6 % of the picture"), (0.012, "medium"), (1.0, "large: above 1.2 %"))
-"""Classes of objects by the share of the picture that shows them: upper limits, and names."""
+"""Classes of objects by the share of the image that shows them: upper limits, and names."""
 MIN_VISIBLE_PIXELS = 20
-"""Objects of which fewer pixels are visible are not asked for."""
+"""Objects with fewer visible pixels are not asked about."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class PointingQuestion:
 
     @property
     def skill(self) -> str:
-        """The call that should come."""
+        """The expected call."""
         return "place" if self.held else "pick"
 
 
 @dataclass(frozen=True)
 class PointingAnswer:
-    """How a question was answered."""
+    """The answer to a question."""
 
     question: PointingQuestion
     kind: str  # one of KINDS
@@ -106,7 +106,7 @@ def probe(
     Args:
         backend: The model.
         cells: (task, level) pairs.
-        seeds: How many of the first evaluation seeds are played of each.
+        seeds: Number of evaluation seeds per cell, the first ones.
         cameras: Tested one by one; by default those of the model's preset.
         batch: Questions about one scene that are asked together.
 
@@ -135,7 +135,7 @@ def _probed(
 
 @dataclass(frozen=True)
 class ProbedScene:
-    """An environment after its reset. Its questions share it, and leave it as it was."""
+    """An environment after its reset. Its questions share it and leave it unchanged."""
 
     env: ArmEnv
     task: str
@@ -144,7 +144,7 @@ class ProbedScene:
 
 
 def questions(scene: ProbedScene, camera: str) -> Iterator[PointingQuestion]:
-    """One for each object that the camera sees, whose label is unique, and for which there is a partner."""
+    """Yields a question for each object that the camera sees, that has a unique label, and that has a partner."""
     body = scene.env.body
     seen = body.segmentation(camera, MASK_SIZE)
     shown = {p.spec.id: int((seen == index).sum()) for index, p in enumerate(body.scene.objects)}
@@ -160,7 +160,7 @@ def questions(scene: ProbedScene, camera: str) -> Iterator[PointingQuestion]:
 
 
 def _partner(spec: ObjectSpec, things: Sequence[ObjectSpec]) -> ObjectSpec | None:
-    """For a container an object to put into it; for any other object a place to put it."""
+    """Returns an object to put into a container; for any other object a place to put it."""
     if spec.container:
         return next((other for other in things if other.graspable), None)
     places = [other for other in things if other.container]
@@ -189,7 +189,7 @@ class _QuestionTruth:
         self.views.draw(question.camera)
 
     def error_m(self, point: ImagePoint) -> float:
-        """Distance in metres from the middle of the object, at its height."""
+        """Returns the distance in m from the middle of the object, at its height."""
         assert self.middle is not None
         away = on_plane(self.body, point, self.height) - on_plane(self.body, self.middle, self.height)
         return float(np.linalg.norm(away))
@@ -198,7 +198,7 @@ class _QuestionTruth:
 def _stage(
     scene: ProbedScene, question: PointingQuestion, policy: VlmPolicy
 ) -> tuple[Observation, tuple[Turn, ...], _QuestionTruth]:
-    """What the model sees and is told. What is in the hand is hidden from the cameras."""
+    """Returns what the model sees and is told. A held object is hidden from the cameras."""
     env, body = scene.env, scene.env.body
     a, b = (question.held or question.what), (question.what if question.held else question.other)
     words = plain_put(body.scene.spec(a), body.scene.spec(b))
@@ -219,7 +219,7 @@ def _stage(
 
 
 def _hide(body: Body, name: str) -> None:
-    """Moves an object below the table, until the joints are set back."""
+    """Moves an object below the table until the joints are reset."""
     body.data.qpos[body.model.joint(name).qposadr[0] + 2] = -5.0
     mujoco.mj_kinematics(body.model, body.data)
 
@@ -242,7 +242,7 @@ def _judge(
 
 
 def accuracies(answers: Sequence[PointingAnswer]) -> list[PointingAccuracy]:
-    """Of all answers, then by task, by skill, by apparent size and by camera."""
+    """Returns the accuracy of all answers, then by task, by skill, by apparent size and by camera."""
     groups: dict[str, list[PointingAnswer]] = {"all": list(answers)}
     by: tuple[Callable[[PointingQuestion], str], ...] = (
         lambda q: f"task {q.task}, level {q.level}",
@@ -259,7 +259,7 @@ def accuracies(answers: Sequence[PointingAnswer]) -> list[PointingAccuracy]:
 
 
 def accuracy(name: str, answers: Sequence[PointingAnswer]) -> PointingAccuracy:
-    """Of one group."""
+    """Returns the accuracy of one group."""
     hits = sum(answer.kind == HIT for answer in answers)
     low, high = wilson(hits, len(answers))
     kinds = {kind: sum(answer.kind == kind for answer in answers) for kind in KINDS}
@@ -268,13 +268,13 @@ def accuracy(name: str, answers: Sequence[PointingAnswer]) -> PointingAccuracy:
 
 
 def _percentiles(values: Sequence[Any]) -> tuple[float, float] | None:
-    """Median and 90th percentile of the finite values."""
+    """Returns the median and 90th percentile of the finite values."""
     there = [value for value in values if value is not None and np.isfinite(value)]
     return (float(np.median(there)), float(np.percentile(there, 90))) if there else None
 
 
 def record(backend: Backend, answers: Sequence[PointingAnswer], found: Sequence[PointingAccuracy]) -> dict[str, Any]:
-    """Everything as plain JSON values, with what is needed to repeat it."""
+    """Returns everything as plain JSON values, with what is needed to repeat it."""
     return {
         "schema": 1,
         "model": dict(backend.describe()),

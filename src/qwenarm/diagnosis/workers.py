@@ -29,7 +29,7 @@ class FailedEpisode:
     offset: int  # of its line in the ledger, in bytes
 
     def crashed(self, policies: PolicyFacts, reason: str) -> Attributed:
-        """The finding about an episode whose replays have killed two workers."""
+        """Returns the finding about an episode whose replays have killed two workers."""
         why = f"The process that played it again died twice ({reason})."
         return Attributed.of(self, Finding(CRASH, why=why, same=False))
 
@@ -43,18 +43,18 @@ class Attributed(JobResult):
 
     @classmethod
     def of(cls, failed: FailedEpisode, finding: Finding) -> Attributed:
-        """From a finding."""
+        """Makes one from a finding."""
         return cls(failed.key, failed, {"key": asdict(failed.key), **asdict(finding)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionConfig(WorkerConfig):
-    """What a worker needs to know. ``config``: of any of the failed episodes, which all have its model."""
+    """What a worker needs to know. ``config`` is that of any of the failed episodes, which all have the same model."""
 
     folder: Path  # of the ledger
 
     def make_worker(self, watchdog: Watchdog | None = None) -> AttributionWorker:
-        """The worker, in the process that asks."""
+        """Makes the worker in the calling process."""
         return AttributionWorker(self, self.folder)
 
 
@@ -69,12 +69,12 @@ class AttributionWorker(Worker):
         yield from drive(map(self._found, jobs), self.backend, self.setup.batch)
 
     def _found(self, failed: FailedEpisode) -> Generator[Prompt, Completion, Attributed]:
-        """Asks what the replays need answered."""
+        """Yields the prompts of the replays."""
         finding = yield from find_cause(case_of(read_at(self.folder, failed.offset), self.backend))
         return Attributed.of(failed, finding)
 
 
 def case_of(episode: Episode, backend: Backend | None) -> Case:
-    """A recorded episode, and what it takes to replay it."""
+    """Returns a recorded episode with everything needed to replay it."""
     config = episode.run.config
     return Case(episode, lambda: make_env(config), lambda env: make_policy(config, env, episode.seed, backend))

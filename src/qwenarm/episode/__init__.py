@@ -1,1 +1,1 @@
-"""Play an episode, keep it, and play it again."""
+"""Play an episode, store it, and replay it."""

@@ -1,7 +1,7 @@
-"""What the world does while a policy thinks: it waits, or it runs on for a fixed time, or for as long as that took.
+"""What the world does while a policy thinks: it waits, runs on for a fixed time, or runs on as long as that took.
 
-``paused``, ``latency:S`` (S simulated seconds per decision) or ``wall``. While the world runs on the arm is held where
-it was last sent, and what goes on by itself goes on. A fixed latency is as deterministic as no latency at all.
+``paused``, ``latency:S`` (S simulated seconds per decision) or ``wall``. While the world runs on, the arm holds its
+last target and events go on. A fixed latency is as deterministic as none.
 """
 
 from __future__ import annotations
@@ -25,16 +25,21 @@ LONGEST_S = 600.0
 
 @dataclass(frozen=True)
 class Clock:
-    """kind: "paused", "latency" or "wall". latency_s: simulated seconds per decision."""
+    """How much simulated time decisions take.
+
+    Attributes:
+        kind: "paused", "latency" or "wall".
+        latency_s: Simulated seconds per decision.
+    """
 
     kind: str = "paused"
     latency_s: float = 0.0
 
     def thinking_s(self, said: Sequence[Completion], history: Sequence[Turn]) -> float:
-        """Simulated seconds that a decision takes. said: what the model answered for it.
+        """Returns the simulated seconds that a decision takes. ``said`` are the model's answers for it.
 
-        The next call of a plan that was made before takes no time; the decision of a policy that asks no model takes as
-        long as one that does, so that a control works under the same clock (at ``wall`` it takes none).
+        The next call of an earlier plan takes no time. The decision of a policy that asks no model takes as long as
+        one that does, so that baselines run under the same clock (with ``wall`` it takes none).
         """
         if self.kind == "wall":
             return sum(completion.seconds for completion in said)
@@ -42,14 +47,14 @@ class Clock:
         return 0.0 if planned else self.latency_s
 
     def run_on(self, body: Body, seconds: float, tell: Tell) -> None:
-        """Holds the arm for so long, in whole control periods (50 ms)."""
+        """Holds the arm for this time, rounded up to whole control periods (50 ms)."""
         for _ in range(math.ceil(round(seconds / CONTROL_PERIOD_S, 6))):
             body.step(body.hold())
             tell("stepped", body)
 
 
 def parse_clock(text: str) -> Clock:
-    """A clock by its text. Raises BadInput with the valid ones."""
+    """Parses a clock. Raises BadInput with the valid ones."""
     kind, colon, amount = text.partition(":")
     if text in ("paused", "wall"):
         return Clock(kind)

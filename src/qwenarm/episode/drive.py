@@ -1,4 +1,4 @@
-"""Advance episodes, alone or many in lockstep, and have a backend answer their prompts.
+"""Advances episodes, alone or many in lockstep, and has a backend answer their prompts.
 
 Anything that asks a model can be driven: a generator that yields prompts, receives completions and returns a result.
 """
@@ -18,22 +18,23 @@ Asking = Generator[Prompt, Completion, R]
 
 
 class Answers(Protocol):
-    """What is needed of a backend here."""
+    """The part of a backend that is needed here."""
 
     def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
-        """One completion per prompt, in the same order; where one prompt alone has failed, the reason in its place."""
+        """Returns one completion per prompt, in the same order, or the reason if a single prompt has failed."""
         ...
 
 
 def drive(asking: Iterable[Asking[R]], backend: Answers | None = None, batch: int = 1) -> Generator[R, None, None]:
-    """Advances up to ``batch`` generators in lockstep, their prompts answered together; yields each result as it comes.
+    """Advances up to ``batch`` generators in lockstep, with their prompts answered together. Yields results as they
+    come.
 
     A generator is begun only when there is room for it, so ``asking`` may be endless. An error in place of an answer is
     thrown into the generator that asked. If the backend fails at a batch, it is asked each prompt alone, so that one
     prompt cannot spoil the others.
 
     Raises:
-        QwenarmError: The backend has raised it (a server that is down): that is for the caller to handle.
+        QwenarmError: Raised by the backend, for example because a server is down.
     """
     queue, under_way = iter(asking), dict[Asking[R], Prompt]()
     try:
@@ -51,11 +52,11 @@ def drive(asking: Iterable[Asking[R]], backend: Answers | None = None, batch: in
 
 
 def play_alone(play: Play, backend: Answers | None = None) -> tuple[Episode, BaseException | None]:
-    """Plays one episode, and keeps what was played even if it cannot be played to its end.
+    """Plays one episode, and keeps what was played even if it cannot be finished.
 
     Returns:
-        The episode, and what the caller still has to raise: the model's ``QwenarmError`` or Ctrl-C, after which the
-        episode is CRASHED; otherwise None.
+        The episode, and what the caller has to raise: None, or the model's ``QwenarmError`` or Ctrl-C that made the
+        episode CRASHED.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the first turn.

@@ -1,6 +1,6 @@
-"""An Episode as plain JSON values, and back. Pictures are stored elsewhere; their names stand for them.
+"""Converts an Episode to plain JSON values and back. Images are stored elsewhere, under the names used here.
 
-The only place that knows how an episode is written down; ``trace.py`` decides where.
+This is the only place that knows the format of an episode; ``trace.py`` decides where it is stored.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from qwenarm.types import (
 )
 
 SCHEMA = 2
-"""Rises whenever an old reader would misread a new line."""
+"""Increases whenever an old reader would misread a new line."""
 PutImage = Callable[[np.ndarray], str]
 GetImage = Callable[[str], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """An episode without its turns, which is all that scores and tables need. curve: the progress after each turn."""
+    """An episode without its turns: all that scores and tables need. ``curve`` is the progress after each turn."""
 
     run: RunInfo
     instruction: str
@@ -55,7 +55,7 @@ class Head:
 
 
 def head_to_json(episode: Episode) -> dict[str, Any]:
-    """The fields of ``Head`` as plain JSON values."""
+    """Returns the fields of ``Head`` as plain JSON values."""
     plain = {name: getattr(episode, name) for name in ("instruction", "progress", "final_hash", "detail")}
     curve = [turn.progress for turn in episode.turns]
     effects = [asdict(effect) for effect in episode.side_effects]
@@ -69,7 +69,7 @@ def head_to_json(episode: Episode) -> dict[str, Any]:
 
 
 def head_from_json(data: Mapping[str, Any]) -> Head:
-    """The inverse of ``head_to_json``. Raises ValueError, KeyError or TypeError for anything else."""
+    """Inverts ``head_to_json``. Raises ValueError, KeyError or TypeError for anything else."""
     run = dict(data["run"])
     config = dict(run.pop("config"))
     perturbations = tuple((str(axis), int(strength)) for axis, strength in config.pop("perturbations"))
@@ -88,24 +88,25 @@ def head_from_json(data: Mapping[str, Any]) -> Head:
 
 
 def turns_to_json(episode: Episode, put_image: PutImage) -> dict[str, Any]:
-    """The turns, without their progress, and the last frames, as plain JSON values. put_image stores a picture and
-    returns its name.
+    """Returns the turns without their progress, and the last frames, as plain JSON values.
+
+    ``put_image`` stores an image and returns its name.
     """
-    tools: dict[str, Any] = {}  # they are the same in every prompt: once per line is enough
+    tools: dict[str, Any] = {}  # the same in every prompt, so they are stored once per line
     turns = [_turn_to_json(turn, put_image, tools) for turn in episode.turns]
     return {"turns": turns, "tools": tools, "last_frames": _frames_to_json(episode.last_frames, put_image)}
 
 
 def turns_from_json(data: Mapping[str, Any], curve: Sequence[float], get_image: GetImage | None) -> tuple[Turn, ...]:
-    """The inverse of ``turns_to_json``. curve: of the head. Without get_image the turns come without pictures."""
+    """Inverts ``turns_to_json``. ``curve`` is the head's. Without ``get_image`` the turns have no images."""
     turns = zip(data["turns"], curve, strict=True)
     return tuple(_turn_from_json(turn, progress, get_image, data["tools"]) for turn, progress in turns)
 
 
 def _checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, if each has the type that the dataclass declares for it. Raises TypeError.
+    """Returns the values. Raises TypeError unless each has the type that the dataclass declares for it.
 
-    Text is interned: a ledger repeats the same few words in thousands of lines.
+    Text is interned, because a ledger repeats the same few words in thousands of lines.
     """
     wanted = _types(cls)
     for name, value in values.items():
@@ -128,7 +129,7 @@ def _fraction(value: Any) -> float:
 
 @cache
 def _types(cls: type) -> dict[str, type]:
-    """The plain type of each field: Mapping for Mapping[str, float]."""
+    """Returns the plain type of each field: Mapping for Mapping[str, float]."""
     return {name: get_origin(hint) or hint for name, hint in get_type_hints(cls).items()}
 
 
@@ -168,7 +169,7 @@ def _frames_to_json(frames: Iterable[Frame], put_image: PutImage) -> list[dict[s
 
 
 def frames_from_json(data: Iterable[Mapping[str, str]], get_image: GetImage | None) -> tuple[Frame, ...]:
-    """Frames without depth; without get_image there are none."""
+    """Returns frames without depth, or none without ``get_image``."""
     return tuple(Frame(get_image(frame["png"]), frame["camera"]) for frame in data) if get_image else ()
 
 

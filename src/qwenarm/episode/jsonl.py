@@ -1,4 +1,4 @@
-"""Files with one JSON object per line: appended to, one synced line at a time, and read in spite of damage."""
+"""Files with one JSON object per line, appended one synced line at a time, and readable in spite of damage."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TypeVar
 
 NAMED_LINES = 5
-"""Damaged lines that are named by their numbers; of more than that only the count is told."""
+"""Maximum number of damaged lines that are listed by number; if there are more, they are only counted."""
 Damage = (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError)
-"""What parsing a damaged line may raise."""
+"""Exceptions that parsing a damaged line may raise."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a JSONL file. number: from 1. offset: where it begins, bytes."""
+    """One line of a JSONL file, with its number from 1 and its offset in bytes."""
 
     number: int
     offset: int
@@ -26,7 +26,7 @@ class Line:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line that ends in a newline and sync it; on any OSError the file is as it was before."""
+    """Appends a line that ends in a newline and syncs it. On an OSError the file is left as it was."""
     with open(path, "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         size = file.seek(0, os.SEEK_END)
@@ -40,7 +40,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def _missing_newline(path: Path, size: int) -> bytes:
-    """A newline when the file's last line was left half-written, else nothing."""
+    """Returns a newline if the file's last line is incomplete, else nothing."""
     if size == 0:
         return b""
     with open(path, "rb") as file:
@@ -49,15 +49,15 @@ def _missing_newline(path: Path, size: int) -> bytes:
 
 
 def read_jsonl(path: Path, parse: Callable[[bytes], T], problems: list[str] | None = None) -> Iterator[tuple[Line, T]]:
-    """Every line of a JSONL file with what ``parse`` makes of it, one at a time.
+    """Yields every line of a JSONL file with the result of ``parse``.
 
-    A last line without its newline is still being written, or was when its writer died: it is ignored. A line that
-    ``parse`` cannot read is left out.
+    A last line without a newline is ignored: it is still being written, or its writer died. A line that ``parse``
+    cannot read is left out.
 
     Args:
         path: The file. If it does not exist, it has no lines.
-        parse: Makes something of a line, or raises one of ``Damage``.
-        problems: Where a sentence about lines that were left out is added, once all lines have been read.
+        parse: Parses a line, or raises one of ``Damage``.
+        problems: Gets a sentence about lines that were left out, once all lines have been read.
     """
     damaged: list[tuple[int, Exception]] = []
     for line in _lines(path) if path.exists() else ():
@@ -81,7 +81,7 @@ def _lines(path: Path) -> Iterator[Line]:
 
 
 def _damage_text(path: Path, damaged: Sequence[tuple[int, Exception]]) -> str:
-    """ "x.jsonl: lines 3 and 7 cannot be read and do not count (KeyError: 'run')." """
+    """Returns, for example, "x.jsonl: lines 3 and 7 cannot be read and do not count (KeyError: 'run')." """
     *others, last = (str(number) for number, _ in damaged[:NAMED_LINES])
     error = damaged[0][1]
     if len(damaged) > NAMED_LINES:

@@ -1,25 +1,25 @@
-"""What an episode cost besides its outcome: motion, contacts that nobody wanted, drops, clamps, tokens, time.
+"""Measures what an episode cost: motion, unintended contacts, drops, clamps, tokens, time.
 
 Stored as ``RunInfo.metrics``:
 
     decisions        turns
-    model_s          wall seconds that the model took (a share of its batch); the only number here that a clock on the
-                     wall gives
+    model_s          wall seconds that the model took (a share of its batch); all other measures are
+                     independent of the wall clock
     sim_s            simulated seconds
     path_m           length of the tcp's path
-    jerk_rms_m_s3    square root of the mean squared jerk of the tcp: third differences over the control periods
-    contacts         how often an unintended contact began
-    contact_peak_n   the largest force of one of them, N
-    drops            how often a held thing was lost although the fingers were not told to open
-    clamps           how often the safety layer changed a control
+    jerk_rms_m_s3    root mean squared jerk of the tcp: third differences over the control periods
+    contacts         number of unintended contacts
+    contact_peak_n   the largest force of one of them, in N
+    drops            number of held objects that were lost although the fingers were not told to open
+    clamps           number of controls that the safety layer changed
     tokens_in, tokens_out, format_errors
 
-What a task counts besides, such as parcels in a wrong place, is in ``RunInfo.task_metrics``.
+A task's own measures, such as parcels in a wrong place, are in ``RunInfo.task_metrics``.
 
-Contacts are unintended between the arm, or what it holds, and anything that the current call does not point at. What
-stands on or in the target of a place belongs to the target; what a held thing stood on when it was grasped (until the
-grip is firm) may be touched by it; the hand on the bare table is never intended. All is sampled at the end of each
-control period (20 Hz), so a knock between two samples can be missed, and forces are those at the sampled instants.
+Contacts of the arm, or what it holds, with anything that the current call does not point at are unintended. What
+stands on or in the target of a place belongs to the target. A held object may touch what it stood on until the grip was
+firm. The hand should never touch the bare table. Everything is sampled at the end of each control period (20 Hz), so a
+knock between two samples can be missed, and forces are those at the sampled instants.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
 
 ASPECT = 4 / 3
-"""Width to height of the frames that policies point in."""
+"""Width divided by height of the frames in which policies point."""
 FIRM = 3
-"""Control periods after which a grip counts as one, and its loss as a loss: single contacts flicker."""
+"""Number of control periods after which a grip counts as firm, and its loss as a loss: single contacts flicker."""
 WORLD = 0
-"""The body to which table, floor and walls belong."""
+"""Id of the body of table, floor and walls."""
 
 
 class Metrics(Watcher):
@@ -91,12 +91,12 @@ class Metrics(Watcher):
 
 
 def path_length(path: np.ndarray) -> float:
-    """Length in m of a polygon path (n, 3)."""
+    """Returns the length of a polyline (n, 3), in m."""
     return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) if len(path) > 1 else 0.0
 
 
 def jerk_rms(path: np.ndarray) -> float:
-    """Root mean squared jerk, m/s^3, of positions (n, 3) that are one control period apart; 0 for fewer than four."""
+    """Returns the root mean squared jerk in m/s^3 of positions (n, 3), one per control period; 0 if n < 4."""
     if len(path) < 4:
         return 0.0
     jerk = np.diff(path, n=3, axis=0) / CONTROL_PERIOD_S**3
@@ -104,7 +104,7 @@ def jerk_rms(path: np.ndarray) -> float:
 
 
 class Grip:
-    """Counts what slips out of fingers that were told to hold it."""
+    """Counts objects that slip out of fingers that were told to hold them."""
 
     def __init__(self) -> None:
         self.drops = 0
@@ -112,14 +112,14 @@ class Grip:
         self._gap = 0.0
 
     def look(self, held: int, gap: float) -> None:
-        """One control period. held: the held body's id or -1; gap: what the fingers are told, m."""
+        """Updates the count after a control period. ``held`` is a body's id or -1, ``gap`` the fingers' target in m."""
         if held >= 0:
             same = held == self._thing
             self._periods, self._gap = (self._periods + 1, min(self._gap, gap)) if same else (1, gap)
             self._thing, self._missing = held, 0
         elif self._thing >= 0:
             self._missing += 1
-            if gap > self._gap + 1e-4 or self._periods < FIRM:  # let go on purpose, or never firmly held
+            if gap > self._gap + 1e-4 or self._periods < FIRM:  # released on purpose, or never firmly held
                 self._thing = -1
             elif self._missing >= FIRM:
                 self.drops += 1
@@ -127,9 +127,9 @@ class Grip:
 
 
 class Touch:
-    """Which contacts there are, and which of them the current call allows. held: id of the held body, or -1.
+    """Finds contacts, and which of them the current call allows. ``held`` is the id of the held body, or -1.
 
-    Plain lists and sets of body ids: contacts are few, and this is asked in every control period.
+    It uses plain lists and sets of body ids, because contacts are few and are checked in every control period.
     """
 
     def __init__(self, body: Body) -> None:
@@ -147,9 +147,9 @@ class Touch:
         self._force = np.zeros(6)
 
     def expect(self, call: SkillCall) -> None:
-        """From now on this call says what may be touched."""
+        """Sets the call that determines what may be touched from now on."""
         self._same = b""
-        self._for_hand = {self.held} - {-1}  # still between the fingers when it has been let go
+        self._for_hand = {self.held} - {-1}  # still between the fingers just after its release
         self._for_held = set()
         for value in call.args.values():
             target = self._pointed(value) if isinstance(value, ImagePoint) else -1
@@ -161,9 +161,11 @@ class Touch:
                 self._for_held.add(WORLD)
 
     def look(self) -> tuple[int, float]:
-        """How many unintended contacts have begun since the last look, and the largest force among those there are."""
+        """Returns the number of unintended contacts that began since the last look, and the largest force of the
+        present ones.
+        """
         geoms = self.body.data.contact.geom
-        if self._same == (same := geoms.tobytes()):  # the same contacts as a period ago: only their forces differ
+        if self._same == (same := geoms.tobytes()):  # the same contacts as one period ago: only the forces differ
             return 0, self._largest() if self._wrong else 0.0
         self._same, pairs = same, [(self._body_of[a], self._body_of[b]) for a, b in geoms.tolist()]
         if not any(self._arm[a] or self._arm[b] for a, b in pairs):
@@ -190,7 +192,7 @@ class Touch:
         return begun, self._largest()
 
     def _largest(self) -> float:
-        """The largest force of the unintended contacts there are, N."""
+        """Returns the largest force of the present unintended contacts, in N."""
         return max(map(self._newtons, self._wrong), default=0.0)
 
     def _newtons(self, contact: int) -> float:
@@ -198,8 +200,10 @@ class Touch:
         return float(np.linalg.norm(self._force[:3]))
 
     def _held(self, pairs: Sequence[tuple[int, int]]) -> int:
-        """The object that the fingers touch from opposite sides, or -1: a thing that both press on from above is not
-        held. pairs: the bodies of the contacts.
+        """Returns the object that the fingers touch from opposite sides, or -1. ``pairs`` are the bodies of the
+        contacts.
+
+        An object that both fingers press from above is not held.
         """
         normals = self.body.data.contact.frame[:, :3]  # from the first geom to the second
         pushes: list[dict[int, np.ndarray]] = [{} for _ in self._fingers]
@@ -214,7 +218,7 @@ class Touch:
         return min((body for body in pinched if one[body] @ other[body] < 0), default=-1)
 
     def _pointed(self, point: ImagePoint) -> int:
-        """The body that is seen at a point, the arm being transparent; -1 for nothing or no such camera."""
+        """Returns the body that is seen at a point, ignoring the arm, or -1 if there is none or no such camera."""
         if point.camera not in [camera.name for camera in self.body.scene.cameras]:
             return -1
         pos, mat, fovy = self.body.camera_pose(point.camera)
@@ -231,7 +235,7 @@ class Touch:
         return -1
 
     def _carried_by(self, target: int) -> list[int]:
-        """The objects that stand on or in a body."""
+        """Returns the objects that stand on or in a body."""
         names = {body: name for name, body in self._objects.items()}
         if target not in names:
             return []

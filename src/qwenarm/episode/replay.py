@@ -1,4 +1,4 @@
-"""Play the recorded calls again, without any model, and see whether the world ends in the same state bit for bit."""
+"""Repeats recorded calls without a model, and checks that the world ends in the same state, bit for bit."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay found.
+    """The result of a replay.
 
-    differences: one sentence per call that went otherwise than recorded. changes: what is not as it was when the
-    episode was recorded (versions, renderer, machine), and so may explain them.
+    Attributes:
+        same: Whether the final hash is the same.
+        final_hash: Of the replayed world.
+        differences: One sentence per call whose result differs from the recorded one.
+        changes: What has changed since the recording (versions, renderer, machine) and may explain the differences.
     """
 
     same: bool
@@ -32,10 +35,10 @@ class Replayed:
 
 
 def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> Replayed:
-    """Executes an episode's calls on an environment that was made like the recorded one, and compares the final hash.
+    """Executes an episode's calls in an environment made like the recorded one, and compares the final hash.
 
-    The same bits are promised on the same machine with the same versions and renderer: skills read depth images, and
-    every renderer has its own last digit.
+    Equal bits are promised on the same machine with the same versions and renderer: skills read depth images, and
+    renderers differ in the last digits.
     """
     tell = Tell(env, watchers)
     env.reset(seed=episode.seed)
@@ -55,12 +58,14 @@ def _changes(episode: Episode) -> Iterator[str]:
     now = {"renderer": choose_renderer(), **versions()}
     then = {"renderer": episode.run.renderer, **episode.run.versions}
     for name, value in then.items():
-        if name in now and now[name] != value and name not in ("torch", "transformers"):  # these move nothing
+        if (
+            name in now and now[name] != value and name not in ("torch", "transformers")
+        ):  # these do not affect the world
             yield f"{name}: {now[name]} instead of {value}"
 
 
 def _repeat(env: ArmEnv, episode: Episode, turn: Turn, tell: Tell, clock: Clock) -> list[str]:
-    """Runs the calls that were run in a turn; returns how their results differ."""
+    """Executes the calls that were executed in a turn. Returns how their results differ."""
     differences = []
     tell("looked", turn.observation)
     tell("decided", turn.observation, turn.decision, sum(completion.seconds for completion in turn.completions))
@@ -76,7 +81,7 @@ def _repeat(env: ArmEnv, episode: Episode, turn: Turn, tell: Tell, clock: Clock)
 
 
 def _crash_again(env: ArmEnv, episode: Episode, tell: Tell) -> None:
-    """The call in which the episode crashed has no result, but it may have moved things before it did."""
+    """Repeats the call in which the episode crashed: it has no result, but it may have moved objects first."""
     last = episode.turns[-1] if episode.turns else None
     if last is None or len(last.decision.calls) <= len(last.results):
         return

@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from qwenarm.mind.vlm_policy import Policy
 
 UNREADABLE_IN_A_ROW = 3
-"""So many unreadable answers one after the other end an episode."""
+"""Number of consecutive unreadable answers that end an episode."""
 FAILURES_IN_A_ROW = 3
-"""So many calls that fail in the same way one after the other end an episode for free words."""
+"""Number of consecutive calls failing in the same way that end an episode for free words."""
 SETTLE_S = 0.5
-"""Simulated seconds that the world gets to come to rest before it is judged: a ball may still roll."""
+"""Simulated seconds for the world to come to rest before it is judged: a ball may still roll."""
 ENDINGS = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
-"""The calls that end an episode, and how it counts when the goal does not hold."""
+"""Calls that end an episode, with the outcome if the goal does not hold."""
 
 STOPPED = "It was stopped with Ctrl-C."
 
@@ -60,7 +60,7 @@ Act = Callable[["Body", SkillCall, Tell], SkillResult]
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C in the middle of an episode. episode: what was played until then, as CRASHED."""
+    """Ctrl-C during an episode. ``episode`` is what was played until then, as CRASHED."""
 
     def __init__(self, episode: Episode) -> None:
         super().__init__(STOPPED)
@@ -68,7 +68,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class ModelFailed(Exception):
-    """Thrown into an episode whose model will not answer any more; the text says why."""
+    """Thrown into an episode whose model cannot answer any more. The text says why."""
 
 
 def play(
@@ -79,20 +79,20 @@ def play(
     act: Act | None = None,
     setup: Setup | None = None,
 ) -> Play:
-    """Plays one episode and returns it. Whatever goes wrong inside becomes an Outcome with a name.
+    """Plays one episode and returns it. Whatever goes wrong inside becomes an Outcome.
 
     Args:
         env: Made for ``run.config``. It is reset to ``run.seed``.
-        policy: Decides.
+        policy: Makes the decisions.
         run: What is played. The rest of the record is filled in here.
-        watchers: Told of every event.
-        act: Carries out a call in place of ``execute``.
-        setup: What is played, if it has been built already.
+        watchers: Notified of every event.
+        act: Carries out calls instead of ``execute``.
+        setup: The episode's setup if it has already been built.
 
     Raises:
         BadInput: There is no such clock.
         MachineFailure: Memory or disk ran out.
-        Stopped: Ctrl-C after the first turn, with what was played. Before it, the KeyboardInterrupt itself.
+        Stopped: Ctrl-C after the first turn, with what was played. Before that, the KeyboardInterrupt itself.
     """
     tell, turns, outcome, detail = Tell(env, watchers), list[Turn](), Outcome.OUT_OF_TURNS, ""
     clock, progress, stop, effects = parse_clock(run.config.clock), 0.0, None, tuple[SideEffect, ...]()
@@ -123,12 +123,14 @@ def play(
         stop, outcome, detail = error, Outcome.CRASHED, STOPPED
     if outcome is Outcome.CRASHED:
         progress = turns[-1].progress if turns else 0.0
-    has_world = hasattr(env, "setup") and hasattr(env, "body")  # a crash in reset leaves none
+    has_world = hasattr(env, "setup") and hasattr(env, "body")  # a crash in reset may leave none
     run = replace(run, renderer=choose_renderer(), versions=versions())
     if has_world:
         run = replace(run, metrics=tell.metrics(turns), seconds=tell.own_seconds())
     run = replace(run, watcher_failures=tuple(tell.failures))
-    last_frames = observe(env, policy).frames if outcome is not Outcome.CRASHED else ()  # its time is not the episode's
+    last_frames = (
+        observe(env, policy).frames if outcome is not Outcome.CRASHED else ()
+    )  # not part of the episode's time
     words, final_hash = (env.setup.instruction, env.body.final_hash()) if has_world else ("", "")
     episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail, last_frames, effects)
     if has_world:
@@ -141,7 +143,7 @@ def play(
 def _turn(
     env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell, clock: Clock, act: Act
 ) -> Generator[Prompt, Completion, None]:
-    """Look, decide, run the calls until one fails. The turn is kept even if it crashes: then it matters most."""
+    """Looks, decides, and executes the calls until one fails. The turn is kept even if it crashes."""
     body, watch, said = env.body, Stopwatch(tell), _Dialogue()
     began_s, clamps = body.time_s, Counter(body.clamps)
     obs = observe(env, policy)
@@ -177,7 +179,7 @@ def _turn(
 
 
 def observe(env: ArmEnv, policy: Policy) -> Observation:
-    """What the policy may see now."""
+    """Returns what the policy may see now."""
     frames = [env.body.frame(camera, policy.frame_size) for camera in policy.cameras]
     frames += filter(None, [env.goal_frame(policy.frame_size)])
     return Observation(tuple(frames), env.body.proprio(), env.instruction, env.body.time_s)
@@ -186,7 +188,7 @@ def observe(env: ArmEnv, policy: Policy) -> Observation:
 def _decide(
     thinking: Generator[Prompt, Completion, Decision], said: _Dialogue, watch: Stopwatch
 ) -> Generator[Prompt, Completion, Decision]:
-    """Passes prompts out and completions in, and keeps both."""
+    """Passes prompts out and completions in, and records both."""
     completion = None
     while True:
         try:
@@ -200,9 +202,9 @@ def _decide(
 
 
 def advance(asking: Generator[Prompt, Completion, Any], answer: Completion | BaseException | None = None) -> Prompt:
-    """The next prompt of a generator that asks a model. Raises StopIteration with its result when it has ended.
+    """Returns the next prompt of a generator that asks a model. Raises StopIteration with its result at the end.
 
-    answer: to the prompt before; None at the start. An exception is thrown into the generator in its place.
+    ``answer`` is for the previous prompt, or None at the start. An exception is thrown into the generator.
     """
     if answer is None:
         return next(asking)
@@ -210,7 +212,7 @@ def advance(asking: Generator[Prompt, Completion, Any], answer: Completion | Bas
 
 
 def execute(body: Body, call: SkillCall, tell: Tell) -> SkillResult:
-    """Runs one call to its end, one control period after the other. A call that makes no sense is a failed one."""
+    """Executes one call, one control period after the other. An invalid call is a failed one."""
     motion = iter(run_skill(body, call))
     while True:
         try:
@@ -224,14 +226,14 @@ def execute(body: Body, call: SkillCall, tell: Tell) -> SkillResult:
 
 
 def _checked(value: Any, wanted: type[T], who: str) -> T:
-    """The value, if it has the type that is wanted; it comes from code that may be anybody's."""
+    """Returns the value if it has the wanted type. It comes from code that anybody may have written."""
     if not isinstance(value, wanted):
         raise TypeError(f"{who} must return a {wanted.__name__}, not {value!r}.")
     return value
 
 
 def settle(body: Body) -> None:
-    """Holds still until what was pushed or dropped has come to rest."""
+    """Holds the arm for a while, so that pushed or dropped objects come to rest."""
     until = body.time_s + SETTLE_S
     while body.time_s < until:
         body.step(body.hold())
@@ -246,8 +248,9 @@ def _goes_on(env: ArmEnv, turns: Sequence[Turn]) -> bool:
 
 
 def _ending(turns: Sequence[Turn], free_words: bool) -> Outcome:
-    """How the last turn ends the episode; OUT_OF_TURNS while it goes on. Only an episode for free words can be stuck:
-    those of the tasks are counted as they always were.
+    """Returns how the last turn ends the episode, or OUT_OF_TURNS if it does not.
+
+    Only an episode for free words can be STUCK: outcomes of the tasks are counted as they always were.
     """
     last = turns[-1]
     if last.results and last.results[-1].ok:
@@ -263,14 +266,14 @@ def _ending(turns: Sequence[Turn], free_words: bool) -> Outcome:
 
 
 def _failure(turn: Turn) -> tuple[SkillCall, SkillResult] | None:
-    """The call of a turn that failed, with its result; None if all went well."""
+    """Returns the failed call of a turn with its result, or None if there is none."""
     if not turn.results or turn.results[-1].ok:
         return None
     return turn.decision.calls[len(turn.results) - 1], turn.results[-1]
 
 
 def _detail(env: ArmEnv, outcome: Outcome, turns: Sequence[Turn]) -> str:
-    """Why nobody could judge it, or where it was stuck."""
+    """Returns why the episode could not be judged, or where it was stuck."""
     failure = _failure(turns[-1]) if outcome is Outcome.STUCK else None
     if failure is not None:
         return f"{failure[0].name} failed {FAILURES_IN_A_ROW} times in a row in the same way: {failure[1].detail}"
@@ -278,7 +281,7 @@ def _detail(env: ArmEnv, outcome: Outcome, turns: Sequence[Turn]) -> str:
 
 
 def _judge(env: ArmEnv, ending: Outcome) -> Outcome:
-    """SUCCESS if the goal holds in the end, however the episode ended; without a goal nobody can tell."""
+    """Returns SUCCESS if the goal holds in the end, however the episode ended, or UNJUDGED without a goal."""
     goal = env.setup.goal
     if goal is None:
         return ending if ending in (Outcome.FORMAT, Outcome.GAVE_UP) else Outcome.UNJUDGED
@@ -289,7 +292,7 @@ def _judge(env: ArmEnv, ending: Outcome) -> Outcome:
 
 
 def _progress(env: ArmEnv) -> float:
-    """In [0, 1]; 0 without a goal."""
+    """Returns the progress in [0, 1], or 0 without a goal."""
     if env.setup.goal is None:
         return 0.0
     progress = env.setup.goal.progress(env.body.state())
@@ -299,14 +302,14 @@ def _progress(env: ArmEnv) -> float:
 
 
 def _task_metrics(env: ArmEnv) -> dict[str, float]:
-    """What the task counts besides success."""
+    """Returns the task's own measures."""
     goal = env.setup.goal
     return dict(goal.measures(env.body.state())) if isinstance(goal, Measured) else {}
 
 
 @dataclass
 class _Dialogue:
-    """What was asked and answered within one turn."""
+    """The prompts and completions of one turn."""
 
     prompts: list[Prompt] = field(default_factory=list)
     completions: list[Completion] = field(default_factory=list)

@@ -1,16 +1,16 @@
-"""Where finished episodes are kept, and the only thing that evaluation, pages, replay and training read.
+"""The storage of finished episodes. Evaluation, pages, replay and training read nothing else.
 
 A trace is a folder::
 
     episodes.jsonl       one line per episode, appended and fsynced; never rewritten
-    frames/<hash>.png    every picture that a policy or a model saw, named by its content: equal ones are stored once
-    *.mp4, *.html        films and pages, if somebody made them
+    frames/<hash>.png    every image that a policy or a model saw, named by its content; equal ones are stored once
+    *.mp4, *.html        films and pages, if any
 
 A line is one ``Episode`` as JSON (see ``episode_json.py``)::
 
     {"schema": 2, "crc32": of the rest, "run": {...}, "outcome": ..., ..., "turns": [...], "tools": {...}}
 
-Scores need only what stands before the turns, about a fifth of a line, so ``scan`` parses no more than that. The
+Scores need only what comes before the turns, about a fifth of a line, so ``scan`` parses no more than that. The
 checksum still finds damage anywhere in the line. Depth images are not kept: they are an instrument of the skills, and
 no policy is shown them.
 
@@ -51,50 +51,50 @@ from qwenarm.types import Episode
 
 FILE = "episodes.jsonl"
 CHECKSUM, TURNS = b', "crc32": ', b', "turns": '
-"""What stands between the parts of a line."""
+"""Separators between the parts of a line."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a trace holds. problems: sentences about lines that could not be read; they are left out."""
+    """The content of a trace. ``problems`` has sentences about lines that could not be read."""
 
     episodes: tuple[Episode, ...]
     problems: tuple[str, ...] = ()
 
 
 class Trace:
-    """A folder of episodes that can be appended to. Several processes may append to the same one.
+    """A folder of episodes that can be appended to, also by several processes.
 
-    Raises BadInput when the folder cannot be made or written to.
+    Raises BadInput if the folder cannot be created or written to.
     """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         try:
             (self.folder / "frames").mkdir(parents=True, exist_ok=True)
-            TemporaryFile(dir=self.folder).close()  # whether it can be written to is told before anything is played
+            TemporaryFile(dir=self.folder).close()  # fail before anything is played
         except OSError as error:
             raise BadInput(
                 f"Cannot keep episodes in {self.folder}: {error.strerror}; choose another folder."
             ) from error
 
     def append(self, episode: Episode) -> None:
-        """Store one episode: its pictures first, then its line, synced to the disk. All or nothing."""
+        """Stores one episode: its images first, then its line, synced to disk. All or nothing."""
         self.store(pack(episode, lambda name: (self.folder / name).exists()))
 
     def store(self, packed: Packed) -> None:
-        """Store an episode that was packed, here or elsewhere."""
+        """Stores an episode that was packed, here or elsewhere."""
         try:
             for name, data in packed.pictures.items():
                 self._put(name, data)
             append_line(self.folder / FILE, packed.line)
         except OSError as error:
             raise BadInput(
-                f"Cannot write to {self.folder}: {error.strerror}; this episode is not stored, earlier ones are whole."
+                f"Cannot write to {self.folder}: {error.strerror}; this episode is not stored, earlier ones are intact."
             ) from error
 
     def _put(self, name: str, data: bytes) -> None:
-        """A picture appears under its name only when it is whole: others may be reading or writing the same one."""
+        """Stores an image atomically under its name, because others may be reading or writing the same one."""
         path = self.folder / name
         if path.exists():
             return
@@ -108,16 +108,16 @@ class Trace:
 
 @dataclass(frozen=True)
 class Packed:
-    """An episode as it is stored, and as it travels between processes. pictures: PNG bytes by their names."""
+    """An episode as it is stored and sent between processes. ``pictures`` are PNG bytes by name."""
 
     line: str
     pictures: Mapping[str, bytes]
 
 
 def pack(episode: Episode, stored: Callable[[str], bool] = lambda name: False) -> Packed:
-    """The episode's line and pictures. stored: tells of a picture, by its name, whether it may be left out."""
+    """Returns the episode's line and images. ``stored`` says, for the name of an image, whether it may be left out."""
     pictures: dict[str, bytes] = {}
-    names: dict[int, str] = {}  # by identity: what a policy sees is often the very array that its model is shown
+    names: dict[int, str] = {}  # by identity: a policy often sees the same array as its model
 
     def put(rgb: np.ndarray) -> str:
         if id(rgb) not in names:
@@ -136,46 +136,45 @@ def pack(episode: Episode, stored: Callable[[str], bool] = lambda name: False) -
 
 
 def to_line(fields: Mapping[str, Any]) -> str:
-    """A line with its schema and checksum. fields: those of the head, then the turns."""
+    """Returns a line with schema and checksum. ``fields`` are those of the head, then the turns."""
     rest = json.dumps(fields, default=plain)[1:]
     return f'{{"schema": {SCHEMA}{CHECKSUM.decode()}{crc32(rest.encode())}, {rest}\n'
 
 
 def _from_line(line: bytes) -> tuple[dict[str, Any], bytes]:
-    """The fields before the turns, and the JSON of the others. Raises ValueError for a damaged line."""
+    """Returns the fields before the turns, and the JSON of the rest. Raises ValueError for a damaged line."""
     start, mark, rest = line.rstrip().partition(CHECKSUM)
     schema = json.loads(start + b"}" if mark else line)["schema"]
     if schema != SCHEMA:
         raise ValueError(f"schema {schema} is of another version of qwenarm, this one reads {SCHEMA}")
     checksum, _, fields = rest.partition(b", ")
     if crc32(fields) != int(checksum):
-        raise ValueError("its checksum does not fit")
+        raise ValueError("its checksum does not match")
     head, mark, turns = fields.partition(TURNS)
     return json.loads(b"{" + head + b"}"), b"{" + mark[2:] + turns
 
 
 def plain(value: Any) -> Any:
-    """A numpy scalar as a Python number. Raises TypeError for anything else that is not JSON."""
+    """Returns a numpy scalar as a Python number. Raises TypeError for anything else that is not JSON."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} does not belong in a trace")
 
 
 def scan(folder: Path, problems: list[str] | None = None) -> Iterator[tuple[Line, Head]]:
-    """Every episode of a trace without its turns, with its line. problems: as for ``read_jsonl``."""
+    """Yields every episode of a trace without its turns, with its line. For ``problems`` see ``read_jsonl``."""
     return read_jsonl(folder / FILE, lambda line: head_from_json(_from_line(line)[0]), problems)
 
 
 def read(source: Path | str, images: bool = True) -> Reading:
-    """All episodes of a trace.
+    """Reads all episodes of a trace.
 
     Args:
         source: The folder, or the ``episodes.jsonl`` in it.
-        images: Whether to open the PNG files. Without them observations and prompts have no pictures, and reading is
-            much faster.
+        images: Whether to load images. Without them reading is much faster.
 
     Raises:
-        BadInput: There is nothing to be read.
+        BadInput: There is nothing to read.
     """
     path = Path(source)
     path = path / FILE if path.is_dir() else path
@@ -188,15 +187,15 @@ def read(source: Path | str, images: bool = True) -> Reading:
 
 
 def read_at(folder: Path, offset: int, get_image: GetImage | None = None) -> Episode:
-    """The episode whose line begins at an offset.
+    """Reads the episode whose line begins at an offset.
 
     Args:
         folder: The trace.
         offset: In bytes, as ``Line.offset``.
-        get_image: Gives a picture by its name; by default it is read from its PNG file.
+        get_image: Returns an image by name; by default it is read from its PNG file.
 
     Raises:
-        BadInput: The line or one of its pictures cannot be read.
+        BadInput: The line or one of its images cannot be read.
     """
     try:
         with open(folder / FILE, "rb") as file:
@@ -225,7 +224,7 @@ def _image_reader(folder: Path) -> GetImage:
 
 
 def picture_path(folder: Path, name: str) -> Path:
-    """Where a picture of a trace is kept. Raises ValueError for a name that leads out of the trace."""
+    """Returns the path of an image in a trace. Raises ValueError for a name that leads out of the trace."""
     path = os.path.realpath(folder / name)
     if not path.startswith(os.path.join(os.path.realpath(folder), "")):
         raise ValueError(f"{name!r} leads out of {folder}")
@@ -233,8 +232,8 @@ def picture_path(folder: Path, name: str) -> Path:
 
 
 def png(rgb: np.ndarray) -> bytes:
-    """PNG bytes of an RGB picture (H, W, 3) uint8."""
+    """Encodes an RGB image (H, W, 3) uint8 as PNG."""
     buffer = BytesIO()
-    # Drawn pictures are mostly even: runs alone (zlib's Z_RLE) make files as small as its default does, and faster.
+    # Rendered images are mostly uniform: zlib's Z_RLE makes files as small as the default does, but faster.
     Image.fromarray(rgb).save(buffer, "png", compress_level=1, compress_type=3)
     return buffer.getvalue()

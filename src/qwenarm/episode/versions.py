@@ -1,4 +1,4 @@
-"""What ran: the versions that an episode records."""
+"""The versions that an episode records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import metadata
 
 @functools.cache
 def versions() -> Mapping[str, str]:
-    """What ran: the packages that can change an outcome, Python, and the kind of machine."""
+    """Returns the versions of Python and of all packages that can change an outcome, and the kind of machine."""
     found = {}
     for package in ("qwenarm", "mujoco", "gymnasium", "numpy", "torch", "transformers"):
         with suppress(metadata.PackageNotFoundError):

@@ -1,7 +1,7 @@
-"""Those who look on while an episode is played, and the clock that says where the time goes.
+"""Observers of an episode, and the clock that measures where the time goes.
 
-Films, pages and the live view are watchers: told of every event, and never able to change an outcome. The seconds they
-take are kept apart, as "film".
+Films, pages and the live view are watchers: they are told of every event and can never change an outcome. The time
+they take is counted separately, as "film".
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """Told of everything while an episode is played. Subclass and override; the defaults do nothing."""
+    """Notified of everything that happens in an episode. Subclasses override methods; by default they do nothing."""
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
-        """The scene stands, nothing has moved."""
+        """The scene is ready, and nothing has moved yet."""
 
     def looked(self, obs: Observation) -> None:
-        """The policy is about to decide on this."""
+        """The policy is about to decide on this observation."""
 
     def decided(self, obs: Observation, decision: Decision, seconds: float) -> None:
-        """It has decided; ``seconds`` is what the model took."""
+        """The policy has decided; ``seconds`` is the time that the model took."""
 
     def calling(self, call: SkillCall) -> None:
-        """This call is about to run."""
+        """This call is about to be executed."""
 
     def stepped(self, body: Body) -> None:
         """One control period (50 ms) has passed."""
 
     def called(self, call: SkillCall, result: SkillResult) -> None:
-        """This call has run."""
+        """This call has been executed."""
 
     def turned(self, turn: Turn) -> None:
         """A turn is complete."""
 
     def metrics(self, turns: Sequence[Turn]) -> Mapping[str, float]:
-        """What it has measured, for the episode's record; asked once, when the episode is over."""
+        """Returns measures for the episode's record. Called once, when the episode is over."""
         return {}
 
     def finished(self, episode: Episode) -> None:
@@ -52,17 +52,17 @@ class Watcher:
 
 
 class Tell:
-    """Passes events on to the watchers and keeps the time they take. A watcher that fails is left out and reported."""
+    """Passes events on to the watchers and measures their time. A watcher that fails is dropped and reported."""
 
     def __init__(self, env: ArmEnv, watchers: Sequence[Watcher]) -> None:
         self.env, self.watchers = env, list(watchers)
         self.seconds = 0.0
         self.hidden: defaultdict[str, float] = defaultdict(float)
-        """The body's own seconds (physics, render) that watchers caused."""
+        """Seconds of physics and rendering that watchers caused."""
         self.failures: list[str] = []
 
     def __call__(self, event: str, *what: Any) -> list[Any]:
-        """What they answer. Written flat, for it is called in every control period."""
+        """Returns the watchers' answers. It is called in every control period, so the code is kept flat."""
         if not self.watchers:
             return []
         began, body = perf_counter(), self.env.body.seconds
@@ -71,7 +71,7 @@ class Tell:
         for watcher in tuple(self.watchers):
             try:
                 answers.append(getattr(watcher, event)(*what))
-            except Exception as error:  # a film that cannot be written must not change an outcome
+            except Exception as error:  # a film that fails must not change the outcome
                 self.watchers.remove(watcher)
                 self.failures.append(f"{type(watcher).__name__}.{event}: {type(error).__name__}: {error}")
         self.hidden["physics"] += body["physics"] - physics
@@ -80,11 +80,11 @@ class Tell:
         return answers
 
     def own_seconds(self) -> dict[str, float]:
-        """Wall seconds of physics and rendering in the episode so far, without those that watchers caused."""
+        """Returns wall seconds of physics and rendering in the episode so far, without those that watchers caused."""
         return {part: self.env.body.seconds[part] - self.hidden[part] for part in ("physics", "render")}
 
     def metrics(self, turns: Sequence[Turn]) -> dict[str, float]:
-        """What all of them have measured."""
+        """Returns the measures of all watchers."""
         return {name: value for some in self("metrics", turns) if some for name, value in some.items()}
 
 
@@ -97,7 +97,7 @@ class Stopwatch:
         self.start = self._parts()
 
     def _parts(self) -> dict[str, float]:
-        """Seconds so far: the episode's own physics and rendering, and those of the watchers."""
+        """Returns the seconds so far: the episode's own physics and rendering, and those of the watchers."""
         return {**self.tell.own_seconds(), "film": self.tell.seconds}
 
     def _since(self, before: dict[str, float]) -> dict[str, float]:
@@ -105,20 +105,20 @@ class Stopwatch:
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """While another episode, or the model, has its turn."""
+        """Pauses while another episode, or the model, is running."""
         left = perf_counter()
         yield
         self.elsewhere += perf_counter() - left
 
     @contextmanager
     def skill(self) -> Iterator[None]:
-        """While a skill plans and moves: what is not physics, rendering or film in there is its own."""
+        """Measures a skill: all its time that is not physics, rendering or film."""
         left, before = perf_counter(), self._parts()
         yield
         self.skills += perf_counter() - left - sum(self._since(before).values())
 
     def split(self, model: float) -> dict[str, float]:
-        """Seconds by part. model: what the backend says it took, this episode's share of a batch."""
+        """Returns seconds by part. ``model`` is the time the backend reports for this episode's share of a batch."""
         parts = self._since(self.start)
         total = perf_counter() - self.began - self.elsewhere
         other = max(0.0, total - sum(parts.values()) - self.skills)

@@ -1,8 +1,8 @@
-"""Play a suite with a policy and its controls, on the same seeds, into a ledger.
+"""Plays a suite with a policy and its controls, on the same seeds, into a ledger.
 
-Kill it at any moment and start it again: what is in the ledger stays as it is, what is missing is played. The episodes
-are the same for any number of workers. They are the same for any batch if the model answers a prompt the same alone and
-among others, which it does on a CPU in fp32.
+An evaluation can be killed at any time and started again: episodes in the ledger are kept, missing ones are played.
+Episodes do not depend on the number of workers. They do not depend on the batch if the model's answer to a prompt
+does not, which holds on a CPU in fp32.
 """
 
 from __future__ import annotations
@@ -32,15 +32,18 @@ from qwenarm.registry import is_foreign, split_names
 from qwenarm.types import RunConfig
 
 DEFAULT_TASKS = ("put", "stack", "sort")
-"""The tasks of an evaluation without a suite, unless others are named."""
+"""Tasks of an evaluation without a suite, unless others are named."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What an evaluation plays.
 
-    suite: as it is played. frozen: as it is defined. config: everything but task, level and perturbations. controls:
-    the policies that play beside the config's own.
+    Attributes:
+        suite: As played.
+        frozen: As defined.
+        config: Everything but task, level and perturbations.
+        controls: The policies that play besides the config's own.
     """
 
     suite: Suite
@@ -50,11 +53,11 @@ class Plan:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The policy, and then its controls."""
+        """The policy, then its controls."""
         return tuple(dict.fromkeys((self.config.policy, *self.controls)))
 
     def check(self) -> None:
-        """Raises UnknownName and BadInput, before a model is loaded, for whatever does not exist."""
+        """Raises UnknownName or BadInput for anything that does not exist, before a model is loaded."""
         self.suite.check()
         parse_clock(self.config.clock)
         for role in self.roles:
@@ -63,16 +66,16 @@ class Plan:
             make_env(self.at(cell, self.config.policy)).close()
 
     def at(self, cell: Cell, role: str) -> RunConfig:
-        """What plays in a cell."""
+        """Returns what plays in a cell."""
         perturbations = parse(cell.perturbations)
         return replace(self.config, task=cell.task, level=cell.level, perturbations=perturbations, policy=role)
 
     def plays_perturbed(self, role: str) -> bool:
-        """Whether a role plays the perturbed episodes, too."""
+        """Returns whether a role also plays the perturbed episodes."""
         return role == self.config.policy or policy_entry(role).under_perturbations
 
     def jobs(self, hashes: Mapping[str, str]) -> Iterator[EpisodeJob]:
-        """Every episode, the policy's own first. hashes: by role."""
+        """Yields every episode, the policy's own first. ``hashes`` are the policies' hashes by role."""
         for role in self.roles:
             perturbed = self.plays_perturbed(role)
             for cell, seeds in self.suite.cells().items():
@@ -86,9 +89,9 @@ class Plan:
             yield EpisodeJob(config, seed, Key(self.suite.name, *where, config.clock, policy))
 
     def runs_foreign_code(self) -> bool:
-        """Whether anything that is played is code from outside of this package.
+        """Whether anything that is played is code from outside this package.
 
-        What stands in the user's own script or notebook is not: no other process could import it.
+        Code in the user's own script or notebook does not count: no other process could import it.
         """
         config, cells = self.config, self.suite.cells()
         axes = [axis for cell in cells for axis, _ in parse(cell.perturbations)]
@@ -107,18 +110,19 @@ def plan(
     perturbations: str | None = None,
     controls: str = "",
 ) -> Plan:
-    """A plan from the words of a command line.
+    """Makes a plan from command-line options.
 
     Args:
         config: Everything but task, level and perturbations.
-        suite: A name or a JSON file. Without one the tasks are played at one level, as in ``suites.ad_hoc``.
+        suite: A name or a JSON file. Without one the tasks are played at one level, see ``suites.ad_hoc``.
         tasks, level, seeds: Narrow the suite.
-        perturbations: "look:2,words:1" plays two sets of perturbations, "look:2+words:1" one of two, "none" none.
-        controls: "all", "none" or policies. By default a suite is played by all that suit the policy: those that are
-            the same model with something changed only beside a model.
+        perturbations: "look:2,words:1" plays two sets of perturbations, "look:2+words:1" one set of two, "none"
+            none.
+        controls: "all", "none" or policies. By default all controls that suit the policy play a suite; variants of
+            the model only suit a model.
 
     Raises:
-        UnknownName, BadInput: something does not exist, or nothing is left to play.
+        UnknownName, BadInput: Something does not exist, or nothing is left to play.
     """
     names, sets = split_names(tasks, "--task"), None if perturbations is None else _sets(perturbations)
     if suite:
@@ -134,7 +138,7 @@ def plan(
 
 
 def _usual_controls(policy: str) -> tuple[str, ...]:
-    """The controls that suit a policy; none for a control."""
+    """Returns the controls that suit a policy; none for a control."""
     if policy in all_controls():
         return ()
     with_model = policy_entry(policy).needs_model
@@ -142,7 +146,7 @@ def _usual_controls(policy: str) -> tuple[str, ...]:
 
 
 def _sets(text: str) -> list[str]:
-    """Each set of perturbations as text for ``perturbations.parse``."""
+    """Returns each set of perturbations as text for ``perturbations.parse``."""
     return [] if text == "none" else [word.replace("+", ",") for word in split_names(text, "--perturbations")]
 
 
@@ -150,8 +154,10 @@ def _sets(text: str) -> list[str]:
 class Begun:
     """The first event of an evaluation.
 
-    total: how many episodes it has. rows: those that are in the ledger already. warnings: sentences for the user, about
-    damaged lines of the ledger and about what had to be assumed of a model.
+    Attributes:
+        total: Number of episodes.
+        rows: The episodes that are already in the ledger.
+        warnings: Sentences for the user, about damaged lines of the ledger and assumptions about a model.
     """
 
     total: int
@@ -165,22 +171,23 @@ Event = Begun | Row | WorkerDied
 def evaluate(plan: Plan, folder: Path, workers: int = 1, batch: int = 1, ray: str = "") -> Generator[Event, None, None]:
     """Plays the episodes that are not yet in the folder's ledger.
 
-    One worker is this process, unless code from outside of this package is played: that runs in a process of its own,
-    so that it can neither end nor stall the evaluation. Stopping the generator (``close``, Ctrl-C) stops the workers.
+    A single worker is this process, unless foreign code is played: that runs in a process of its own, so that it can
+    neither end nor stall the evaluation. Stopping the generator (``close``, Ctrl-C) stops the workers.
 
     Args:
         plan: What is played.
-        folder: Of the ledger; it is made.
-        workers: Processes, or actors of a Ray cluster.
-        batch: Episodes that each worker plays in lockstep. Under the clock ``wall`` it is one, since the world of an
-            episode must wait for nobody's prompts but its own.
+        folder: The ledger's folder; created if it does not exist.
+        workers: Number of processes, or of actors on a Ray cluster.
+        batch: Episodes that each worker plays in lockstep. With the clock ``wall`` it is one, because an episode's
+            world must not wait for the prompts of others.
         ray: The address of a Ray cluster.
 
     Yields:
-        Begun, then the row of every episode as it is stored, and the deaths of workers.
+        Begun, then the row of every episode as it is stored, and deaths of workers.
 
     Raises:
-        UnknownName, BadInput, ModelUnavailable, MachineFailure: It cannot go on. Finished episodes are kept.
+        UnknownName, BadInput, ModelUnavailable, MachineFailure: The evaluation cannot continue. Finished episodes
+            are kept.
     """
     if workers < 1 or batch < 1:
         raise BadInput("--workers and --batch must be at least 1.")
@@ -197,7 +204,7 @@ def evaluate(plan: Plan, folder: Path, workers: int = 1, batch: int = 1, ray: st
 
 
 def _play_here(plan: Plan, trace: Trace, setup: WorkerConfig) -> Iterator[Event]:
-    """In this process."""
+    """Plays in this process."""
     worker = EpisodeWorker(setup)
     begun, todo = _begin(plan, trace, worker.policies)
     yield begun
@@ -229,7 +236,7 @@ def _pool(setup: WorkerConfig, workers: int, ray: str) -> Pool:
 
 
 def _begin(plan: Plan, trace: Trace, policies: PolicyFacts) -> tuple[Begun, list[EpisodeJob]]:
-    """Writes the manifest. Returns what is in the ledger already, and the jobs that are not."""
+    """Writes the manifest. Returns what is already in the ledger, and the jobs that remain."""
     hashes = {role: policy_hash(told) for role, told in policies.items()}
     jobs = list(plan.jobs(hashes))
     config = plan.config
@@ -249,7 +256,7 @@ def _begin(plan: Plan, trace: Trace, policies: PolicyFacts) -> tuple[Begun, list
 
 @dataclass(frozen=True)
 class Score:
-    """How a policy did in one cell."""
+    """The result of a policy in one cell."""
 
     role: str
     cell: Cell
@@ -257,7 +264,7 @@ class Score:
 
 
 def scores(rows: Iterable[Row], plan: Plan | None = None) -> list[Score]:
-    """One score for each role and cell, in the order of the rows, or of the plan, since workers finish in any order."""
+    """Returns a score for each role and cell, in the order of the plan, or of the rows if there is none."""
     groups: dict[tuple[str, Cell], list[str]] = defaultdict(list)
     for role, cell in [(role, cell) for role in plan.roles for cell in plan.suite.cells()] if plan else []:
         groups[role, cell] = []

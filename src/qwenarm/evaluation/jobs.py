@@ -1,4 +1,4 @@
-"""What a worker is given, what comes of it, and the other messages that a worker sends."""
+"""Jobs of workers, their results, and the other messages that a worker sends."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from qwenarm.evaluation.ledger import Key, Row
 from qwenarm.types import Episode, Outcome, RunConfig, RunInfo
 
 PolicyFacts = Mapping[str, Mapping[str, Any]]
-"""What each policy says about itself, by role."""
+"""How each policy describes itself, by role."""
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """What came of a job, ready to be stored. key: the job's."""
+    """The result of a job, ready to be stored, with the job's key."""
 
     key: Key
 
 
 class Job(Protocol):
-    """What a worker is given."""
+    """A job for a worker."""
 
     @property
     def key(self) -> Key: ...
 
     def crashed(self, policies: PolicyFacts, reason: str) -> JobResult:
-        """The result of a job that has ended two workers."""
+        """Returns the result of a job that has killed two workers."""
         ...
 
 
 @dataclass(frozen=True)
 class EpisodeJob:
-    """One episode to be played. config: with the role as its policy."""
+    """One episode to be played. The policy of ``config`` is the role."""
 
     config: RunConfig
     seed: int
     key: Key
 
     def crashed(self, policies: PolicyFacts, reason: str) -> EpisodeResult:
-        """The record of an episode that has ended two workers."""
+        """Returns the record of an episode that has killed two workers."""
         run = RunInfo(
             self.config,
             self.seed,
@@ -78,9 +78,9 @@ class WorkerReady:
 
 @dataclass(frozen=True)
 class WorkerFailed:
-    """A worker's last message when the user has to do something: there is no such model, the server is down.
+    """A worker's last message when the user has to act: there is no such model, or the server is down.
 
-    model: whether it is the model that is unavailable.
+    ``model`` says whether it is the model that is unavailable.
     """
 
     reason: str
@@ -89,7 +89,7 @@ class WorkerFailed:
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """Stands for the message that a worker did not send before it ended."""
+    """Replaces the message of a worker that ended without sending one."""
 
     reason: str
 

@@ -1,13 +1,13 @@
-"""What an evaluation leaves behind, and how it is taken up again. Reports read these files and nothing else.
+"""The files of an evaluation, and how it is resumed. Reports read these files and nothing else.
 
-One folder per suite. Several models, clocks and arms may share it, and so their controls::
+One folder per suite. Several models, clocks and arms, with their controls, may share it::
 
-    manifest.json        what was asked for, and of what; replaced as a whole
+    manifest.json        what was asked for, of which policies; replaced as a whole
     episodes.jsonl       the ledger: a trace (see trace.py), one fsynced line per finished episode, never rewritten
     frames/<hash>.png    the trace's pictures
     lock                 held while an evaluation writes here
 
-An episode's ``Key`` follows from its ``RunInfo``; no key stands in a ledger twice.
+An episode's ``Key`` follows from its ``RunInfo``; no key occurs twice in a ledger.
 
 manifest.json::
 
@@ -19,8 +19,8 @@ manifest.json::
                "policies": {role: policy hash}, "source": sha256 of qwenarm's own files}],
      "sha256": of all the rest}
 
-suite_sha256 is that of the frozen suite; the blocks of a run are what was played of it. A run that asks for what an
-earlier one asked for is that run, gone on. Resuming with other versions or another renderer is refused.
+suite_sha256 is that of the frozen suite; the blocks of a run are what was played of it. A run that asks for the same
+as an earlier one continues that one. Resuming with other versions or another renderer is refused.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ WALL_CLOCK = frozenset({"seconds", "model_s", "crc32"})
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """All that an episode depends on. perturbations: as text. policy: the hash of what it says about itself."""
+    """Everything that an episode depends on. ``policy`` is the hash of the policy's description of itself."""
 
     suite: str
     task: str
@@ -70,7 +70,7 @@ class Key:
 
     @classmethod
     def of(cls, run: RunInfo) -> Key:
-        """The key of a run."""
+        """Returns the key of a run."""
         config = run.config
         scene = (config.task, config.level, run.seed, config.arm, config.combos, spell(config.perturbations))
         return cls(run.suite, *scene, config.clock, policy_hash(run.policy))
@@ -78,7 +78,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a ledger, as far as scores need it. role: the policy by its name in the registry."""
+    """The part of a ledger's line that scores need. ``role`` is the policy's name in the registry."""
 
     key: Key
     role: str
@@ -87,23 +87,25 @@ class Row:
 
     @classmethod
     def of(cls, episode: Episode | Head) -> Row:
-        """The row of an episode, with or without its turns."""
+        """Returns the row of an episode, with or without its turns."""
         return cls(Key.of(episode.run), episode.run.config.policy, episode.outcome, episode.progress)
 
 
 def policy_hash(described: Mapping[str, Any]) -> str:
-    """16 hex digits of what a policy tells of itself: model, file hash, prompt hash, preset; not where it runs."""
+    """Returns 16 hex digits that identify a policy: model, file hash, prompt hash and preset, not where it runs."""
     told = {key: value for key, value in described.items() if key not in WHEREABOUTS}
     return _sha256(told)[:16]
 
 
 def rows(folder: Path, problems: list[str] | None = None) -> Iterator[Row]:
-    """The episodes of a ledger, in the order in which they were written. problems: as for ``jsonl.read_jsonl``."""
+    """Yields the episodes of a ledger in the order in which they were written. For ``problems`` see
+    ``jsonl.read_jsonl``.
+    """
     return (Row.of(head) for _, head in scan(folder, problems))
 
 
 def fingerprints(folder: Path) -> Iterator[tuple[Key, str]]:
-    """Every episode of a ledger with the sha256 of all that must be the same when it is played again."""
+    """Yields every episode of a ledger with the sha256 of everything that must be the same when it is played again."""
     for line, head in scan(folder):
         fields = json.loads(line.data)
         yield Key.of(head.run), _sha256(_timeless(fields))
@@ -111,8 +113,9 @@ def fingerprints(folder: Path) -> Iterator[tuple[Key, str]]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """While one evaluation writes here. Raises BadInput when another one does, and goes on doing so for a while: one
-    that was just killed needs a moment to be gone.
+    """Locks the folder for one evaluation. Raises BadInput if another one keeps the lock for a while.
+
+    An evaluation that was just killed needs a moment to disappear.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +132,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _taken(file: TextIO) -> bool:
-    """Takes the lock if nobody has it."""
+    """Takes the lock if it is free. Returns whether it was."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -138,7 +141,7 @@ def _taken(file: TextIO) -> bool:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder, {} where there is none. Raises BadInput for one that cannot be read."""
+    """Reads the manifest of a folder; {} if there is none. Raises BadInput if it cannot be read."""
     path = folder / MANIFEST
     if not path.exists():
         return {}
@@ -149,10 +152,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def enter(folder: Path, suite: Suite, frozen: Suite, run: Mapping[str, Any], policies: Mapping[str, Any]) -> None:
-    """Writes down, before anything is played, what a run asks for.
+    """Records what a run asks for, before anything is played.
 
-    suite: as played. frozen: as it is defined. run: the rest of the run's entry. policies: by hash. Raises BadInput
-    when the folder belongs to another suite, or was begun with other versions.
+    ``suite`` is as played, ``frozen`` as defined; ``run`` is the rest of the run's entry, ``policies`` are by hash.
+    Raises BadInput if the folder belongs to another suite, or was begun with other versions.
     """
     now = {
         "schema": SCHEMA,
@@ -175,12 +178,12 @@ def enter(folder: Path, suite: Suite, frozen: Suite, run: Mapping[str, Any], pol
 
 
 def manifest_sha256(manifest: Mapping[str, Any]) -> str:
-    """The hash that a manifest has of all the rest of itself."""
+    """Returns the hash of everything in a manifest but the hash itself."""
     return _sha256({name: value for name, value in manifest.items() if name != "sha256"})
 
 
 def source_sha256() -> str:
-    """The hash of qwenarm's own Python files, by which two states of the code under one version are told apart."""
+    """Returns the hash of qwenarm's own Python files, which distinguishes states of the code with the same version."""
     home = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(home.rglob("*.py")):
@@ -199,13 +202,13 @@ def _refuse_others(folder: Path, before: Mapping[str, Any], now: Mapping[str, An
 
 
 def _flat(manifest: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """What has to stay the same in a folder."""
+    """Yields what must stay the same in a folder."""
     yield from ((name, manifest.get(name)) for name in ("schema", "suite", "suite_sha256", "renderer"))
     yield from sorted(manifest.get("versions", {}).items())
 
 
 def _replace(path: Path, data: Mapping[str, Any]) -> None:
-    """The file as a whole or not at all, also when the power fails."""
+    """Replaces a file atomically, even if the power fails."""
     part = path.with_suffix(".part")
     with open(part, "w", encoding="utf-8") as file:
         json.dump(data, file, indent=1)

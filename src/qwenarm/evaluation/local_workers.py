@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 STOP_TIME_S = 5.0
-"""How long a worker that was told to stop may take before it is killed."""
+"""Time in s that a worker has to stop before it is killed."""
 
 
 @dataclass(eq=False)
 class LocalWorker:
-    """A process. stall_report: the file in which its watchdog writes."""
+    """A process. Its watchdog writes to the file ``stall_report``."""
 
     process: BaseProcess
     connection: Connection
     stall_report: IO[str]
 
     def send(self, job: Job | None) -> None:
-        with suppress(OSError):  # it has died, which ``receive`` will tell
+        with suppress(OSError):  # it has died, as ``receive`` will report
             self.connection.send(job)
 
     def receive(self) -> Message:
-        """Its next message, or that it has died."""
+        """Returns its next message, or that it has died."""
         try:
             return self.connection.recv()
         except (EOFError, OSError):
@@ -57,7 +57,7 @@ class LocalWorker:
 
 @dataclass
 class LocalPool:
-    """Starts processes. They are spawned: a forked one would inherit a GL context that belongs to another thread."""
+    """Starts processes. They are spawned, because forked ones would inherit a GL context of another thread."""
 
     setup: WorkerConfig
 
@@ -72,16 +72,16 @@ class LocalPool:
         return LocalWorker(process, ours, report)
 
     def receive(self, workers: Sequence[LocalWorker]) -> list[tuple[LocalWorker, Message]]:
-        """Waits until at least one of them has something to say."""
+        """Waits until at least one of them has sent a message."""
         ready = wait([worker.connection for worker in workers])
         return [(worker, worker.receive()) for worker in workers if worker.connection in ready]
 
 
 def _main(connection: Connection, setup: WorkerConfig, stall_report: Path, limit_s: float) -> None:
-    """The main function of a worker's process. Ctrl-C and a closed terminal are for the process that started it."""
+    """Runs in a worker's process. Ctrl-C and a closed terminal are for the process that started it."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with open(stall_report, "w", encoding="utf-8") as file, suppress(EOFError, OSError):  # then nobody listens
+    with open(stall_report, "w", encoding="utf-8") as file, suppress(EOFError, OSError):  # nobody is listening any more
         dog = watchdog.Watchdog(file.fileno(), limit_s) if limit_s else None
         for message in worker_messages(setup, iter(connection.recv, None), dog):
             connection.send(message)

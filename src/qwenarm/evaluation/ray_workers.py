@@ -23,7 +23,7 @@ CONNECT_TIME_S = 10.0
 
 
 class RayActor:
-    """The actor on a node. ``messages`` runs in one thread for as long as it lives, ``send`` in another."""
+    """The actor on a node. ``messages`` runs in one thread as long as the actor lives, ``send`` in another."""
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -52,12 +52,12 @@ class RayWorker:
 
 
 class RayPool:
-    """Starts workers all over the nodes: a CPU each, and a GPU each if a model is loaded and there are enough GPUs.
+    """Starts workers across the nodes, each with a CPU, and a GPU if a model is loaded and there are enough GPUs.
 
     Args:
-        setup: Of the workers.
+        setup: Configuration of the workers.
         address: "auto" for the cluster of this machine, "host:port", "ray://host:port", or "local" for a new one.
-        count: How many workers will be started.
+        count: Number of workers that will be started.
 
     Raises:
         BadInput: Ray is not installed, nothing answers at the address, or there are too few CPUs.
@@ -70,7 +70,7 @@ class RayPool:
             raise BadInput("Ray is not installed: pip install 'qwenarm[ray]'.") from error
         self.setup, self.ray = setup, ray
         if not ray.is_initialized():
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that is started here reports to nobody
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster started here sends no statistics
             try:
                 _check_reachable(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -86,7 +86,7 @@ class RayPool:
         return RayWorker(handle, handle.messages.options(num_returns="streaming").remote(self.setup))
 
     def receive(self, workers: Sequence[RayWorker]) -> list[tuple[RayWorker, Message]]:
-        """Waits until at least one of them has something to say."""
+        """Waits until at least one of them has sent a message."""
         ready, _ = self.ray.wait([worker.messages for worker in workers], num_returns=1)
         return [(worker, self._message_of(worker)) for worker in workers if worker.messages in ready]
 
@@ -100,7 +100,7 @@ class RayPool:
 
 
 def _check_reachable(address: str) -> None:
-    """Raises OSError if no machine listens there; Ray itself would go on trying for minutes."""
+    """Raises OSError if no machine listens there; Ray itself would retry for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIME_S).close()

@@ -1,7 +1,7 @@
 """Sends jobs to workers and receives their results, wherever the workers run.
 
-A worker that dies loses nothing: each job that it had is done once more, by a new worker and alone, and recorded as
-crashed if that worker dies as well.
+No job is lost when a worker dies: each of its jobs is repeated, alone, by a new worker, and recorded as crashed if
+that worker dies as well.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ class WorkerHandle(Protocol):
     """A worker as seen from the process that started it."""
 
     def send(self, job: Job | None) -> None:
-        """Gives it one more job; None says that there are no more."""
+        """Gives it another job; None means that there are no more."""
         ...
 
     def stop(self) -> None:
-        """Ends it at once, whatever it is doing."""
+        """Ends it immediately, whatever it is doing."""
         ...
 
 
 class Pool(Protocol):
-    """Where workers come from."""
+    """A source of workers."""
 
     def start_worker(self) -> WorkerHandle: ...
 
@@ -39,8 +39,10 @@ class Pool(Protocol):
 
 
 def batch_per_worker(jobs: int, workers: int, batch: int) -> int:
-    """How many jobs each worker does at once, ``batch`` at most: so few that half of them are left for whichever worker
-    is free first. Pool and scheduler must be told the same number, since a worker waits until its places are filled.
+    """Returns how many jobs each worker does at once: ``batch``, or fewer so that half of the jobs are left for
+    whichever worker is free first.
+
+    Pool and scheduler must use the same number, because a worker waits until its places are filled.
     """
     return max(1, min(batch, jobs // (2 * workers)))
 
@@ -56,7 +58,7 @@ class Scheduler:
     """The unfinished jobs of each worker."""
 
     def start(self) -> PolicyFacts:
-        """Starts all workers; returns what the policies say about themselves.
+        """Starts all workers. Returns how the policies describe themselves.
 
         Raises:
             BadInput: A worker cannot begin, or two of them have different models.
@@ -76,7 +78,7 @@ class Scheduler:
         return first
 
     def run(self, jobs: Iterable[Job]) -> Iterator[JobResult | WorkerDied]:
-        """The result of every job, in no particular order, and the deaths of workers."""
+        """Yields the result of every job, in no particular order, and deaths of workers."""
         todo, suspects = deque(jobs), deque[Job]()
         for worker in self.assigned:
             self._assign(worker, todo)
@@ -96,7 +98,7 @@ class Scheduler:
                     if todo:
                         self.assigned[self.pool.start_worker()] = {}
         if todo:
-            raise BadInput("All workers have died, and new ones could not begin; what was finished is kept.")
+            raise BadInput("All workers have died, and new ones could not start; finished jobs are kept.")
         for job in suspects:
             yield from self._retry_alone(job)
 
@@ -107,7 +109,7 @@ class Scheduler:
         self.assigned.clear()
 
     def _assign(self, worker: Any, todo: deque[Job]) -> None:
-        """Gives a worker as many jobs as it does at once and one more, so that it never waits for the next."""
+        """Gives a worker as many jobs as it does at once plus one, so that it never waits for the next."""
         mine = self.assigned[worker]
         while todo and len(mine) <= self.batch:
             job = todo.popleft()
@@ -117,12 +119,12 @@ class Scheduler:
             worker.send(None)
 
     def _remove(self, worker: Any) -> list[Job]:
-        """The unfinished jobs of a worker that has ended."""
+        """Removes a worker that has ended. Returns its unfinished jobs."""
         worker.stop()
         return list(self.assigned.pop(worker).values())
 
     def _retry_alone(self, job: Job) -> Iterator[JobResult | WorkerDied]:
-        """Does a job once more that was under way when its worker died, so that no other job can be the reason."""
+        """Repeats a job that was running when its worker died, so that no other job can be the cause."""
         worker = self.pool.start_worker()
         self.assigned[worker] = {}
         try:
@@ -143,12 +145,12 @@ class Scheduler:
 
 
 def _facts(message: Message) -> PolicyFacts:
-    """What a worker's first message says about the policies. Raises BadInput if the worker could not begin."""
+    """Returns the policies' descriptions in a worker's first message. Raises BadInput if it could not begin."""
     if isinstance(message, WorkerFailed):
         _raise(message)
     if not isinstance(message, WorkerReady):
         hint = 'a script must call it below `if __name__ == "__main__":`'
-        raise BadInput(f"A worker could not begin ({getattr(message, 'reason', message)}); {hint}.")
+        raise BadInput(f"A worker could not start ({getattr(message, 'reason', message)}); {hint}.")
     return message.policies
 
 

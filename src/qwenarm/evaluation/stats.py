@@ -1,4 +1,4 @@
-"""Intervals for success rates and for their differences, and exact tests. All intervals are of 95 %."""
+"""95 % intervals for success rates and their differences, and exact tests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ RESAMPLES_AT_ONCE = 100
 
 @dataclass(frozen=True)
 class Rate:
-    """k successes of n episodes, with the 95 % interval of the rate. endings: how often each outcome came, the most
-    frequent first.
-    """
+    """k successes of n episodes, with the rate's 95 % interval. ``endings`` counts outcomes, most frequent first."""
 
     k: int
     n: int
@@ -29,14 +27,14 @@ class Rate:
 
     @property
     def value(self) -> float:
-        """k / n; 0 for no episodes."""
+        """k / n, or 0 without episodes."""
         return self.k / self.n if self.n else 0.0
 
 
 def success_rate(outcomes: Iterable[str] | Mapping[str, int]) -> Rate:
-    """The rate of successes, with its Wilson interval. Every outcome but success is a failure.
+    """Returns the success rate with its Wilson interval. Every outcome but success is a failure.
 
-    outcomes: one by one, or how often each came.
+    ``outcomes`` are single outcomes, or counts of them.
     """
     endings = Counter(outcomes)
     k, n = endings[Outcome.SUCCESS], endings.total()
@@ -44,10 +42,10 @@ def success_rate(outcomes: Iterable[str] | Mapping[str, int]) -> Rate:
 
 
 def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The Wilson score interval of a rate; z = 1.96 gives 95 %. With n = 0 everything is possible: (0, 1).
+    """Returns the Wilson score interval of a rate; z = 1.96 gives 95 %. For n = 0 it is (0, 1).
 
-    Wilson, JASA 22 (1927) 209-212. Unlike the textbook interval it stays in [0, 1] and is sane at 0 of n and n of n.
-    Raises ValueError unless 0 <= successes <= n.
+    Wilson, JASA 22 (1927) 209-212. Unlike the textbook interval it stays in [0, 1] and makes sense for 0 of n and n
+    of n. Raises ValueError unless 0 <= successes <= n.
     """
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}")
@@ -56,25 +54,25 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     rate = successes / n
     middle = (rate + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    low = 0.0 if successes == 0 else middle - half  # exact at the ends, where rounding would leave 1e-17
+    low = 0.0 if successes == 0 else middle - half  # exact at the ends, where rounding would give 1e-17
     high = 1.0 if successes == n else middle + half
     return low, high
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """The exact two-sided p-value of McNemar's test that two paired rates are equal.
+    """Returns the exact two-sided p-value of McNemar's test that two paired rates are equal.
 
-    only_a, only_b: the pairs in which only that one succeeded. Without such pairs p is 1. (McNemar, Psychometrika 12
-    (1947) 153-157; exact: the binomial test of one half.)
+    ``only_a`` and ``only_b`` are the numbers of pairs in which only that one succeeded; p is 1 if both are 0.
+    McNemar, Psychometrika 12 (1947) 153-157; exact, as the binomial test of one half.
     """
-    from scipy.stats import binomtest  # slow to import, and most commands compare nothing
+    from scipy.stats import binomtest  # slow to import, and rarely needed
 
     differing = only_a + only_b
     return float(binomtest(only_a, differing).pvalue) if differing else 1.0
 
 
 def barnard(successes_a: int, n_a: int, successes_b: int, n_b: int) -> float:
-    """The exact two-sided p of Barnard's test that two independent rates are equal; 1 when there is nothing to compare.
+    """Returns the exact two-sided p-value of Barnard's test that two independent rates are equal; 1 without data.
 
     Barnard, Biometrika 34 (1947) 123-138.
     """
@@ -87,9 +85,9 @@ def barnard(successes_a: int, n_a: int, successes_b: int, n_b: int) -> float:
 
 
 def paired_difference(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float, float]:
-    """Rate of a minus rate of b over the same n episodes, with its interval; (0, -1, 1) for n = 0.
+    """Returns the rate of a minus that of b over the same n episodes, with its interval; (0, -1, 1) for n = 0.
 
-    Newcombe, Statistics in Medicine 17 (1998) 2635-2650, method 10: the two Wilson intervals joined, with the
+    Newcombe, Statistics in Medicine 17 (1998) 2635-2650, method 10: the two Wilson intervals combined, with the
     correlation of the pairs.
     """
     n = both + only_a + only_b + neither
@@ -98,7 +96,8 @@ def paired_difference(both: int, only_a: int, only_b: int, neither: int) -> tupl
 
 
 def difference(successes_a: int, n_a: int, successes_b: int, n_b: int) -> tuple[float, float, float]:
-    """Rate of a minus rate of b, independent of each other, with its interval; (0, -1, 1) when one has no episodes.
+    """Returns the rate of a minus that of b, which are independent, with its interval; (0, -1, 1) if one has no
+    episodes.
 
     Newcombe, Statistics in Medicine 17 (1998) 873-890, method 10.
     """
@@ -118,7 +117,7 @@ def _side(of_a: float, of_b: float, correlation: float) -> float:
 
 
 def _correlation(both: int, only_a: int, only_b: int, neither: int) -> float:
-    """Of the pairs; a positive one is corrected for continuity, as the paper has it."""
+    """Returns the correlation of the pairs; a positive one is corrected for continuity, as in the paper."""
     n = both + only_a + only_b + neither
     margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
     if margins == 0:
@@ -128,11 +127,11 @@ def _correlation(both: int, only_a: int, only_b: int, neither: int) -> float:
 
 
 def clustered(clusters: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float]:
-    """The interval of a mean whose values come in clusters, such as episodes that share a layout: percentiles of means
-    over clusters drawn with replacement (Davison and Hinkley, Bootstrap Methods, 1997, 3.8).
+    """Returns the interval of a mean whose values come in clusters, such as episodes that share a layout.
 
-    Where all values are equal resampling knows nothing of chance; then it is the Wilson interval of the clusters, for
-    values of 0 or 1. No clusters: (0, 1). Deterministic.
+    It consists of percentiles of the means over clusters drawn with replacement (Davison and Hinkley, Bootstrap
+    Methods, 1997, 3.8), and is deterministic. If all values are equal, resampling cannot estimate chance; then it is
+    the Wilson interval over the clusters, for values of 0 or 1. Without clusters it is (0, 1).
     """
     groups = [group for group in clusters if len(group)]
     values = {float(value) for group in groups for value in group}
@@ -141,7 +140,7 @@ def clustered(clusters: Sequence[Sequence[float]], seed: int = 0) -> tuple[float
         return wilson(len(groups) * int(only), len(groups)) if only in (0.0, 1.0) else (only, only)
     sums, sizes = np.array([sum(group) for group in groups]), np.array([len(group) for group in groups])
     rng, means = np.random.default_rng(seed), list[np.ndarray]()
-    for _ in range(0, BOOTSTRAP_RESAMPLES, RESAMPLES_AT_ONCE):  # all at once would take 32 kB for each cluster
+    for _ in range(0, BOOTSTRAP_RESAMPLES, RESAMPLES_AT_ONCE):  # all at once would take 32 kB per cluster
         drawn = rng.integers(len(groups), size=(RESAMPLES_AT_ONCE, len(groups)))
         means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])

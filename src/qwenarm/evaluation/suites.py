@@ -1,12 +1,11 @@
-"""Which episodes an evaluation plays. A suite with a version in its name is frozen: it never changes, a new one comes.
+"""The episodes that an evaluation plays. A suite with a version in its name is frozen: changes make a new version.
 
-A suite is a few blocks, each of them tasks x levels x perturbations x seeds. Seeds begin at FIRST_SEED and are the same
-for every policy, task and change, so that everything is paired. The
-unchanged episode ("") belongs to every block: a score
-under a change stands beside its matched control.
+A suite consists of blocks, each of them tasks x levels x perturbations x seeds. Seeds begin at FIRST_SEED and are
+the same for every policy, task and perturbation, so that all comparisons are paired. The unperturbed episode ("")
+belongs to every block, so that a score under perturbations has a matched control.
 
-As a JSON file: {"name": "mine", "blocks": [{"tasks": ["put"], "levels": [1, 2], "seeds": 20,
-"perturbations": ["", "look:2", "look:1,light:1"]}]}. Its version is a hash of its blocks.
+As a JSON file: {"name": "mine", "blocks": [{"tasks": ["put"], "levels": [1, 2], "seeds": 20, "perturbations": ["",
+"look:2", "look:1,light:1"]}]}. Its version is a hash of its blocks.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from qwenarm.perturbations import parse, spell
 from qwenarm.registry import list_names
 
 FIRST_SEED = 1_000_000
-"""Evaluation seeds begin here; training never uses them."""
+"""First seed of evaluations; training never uses it or any later one."""
 AD_HOC = "ad-hoc"
-"""The name of what was asked for on the command line, task by task, instead of a suite."""
+"""Name of the suite that consists of tasks given on the command line."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What has one success rate: a task at a level under one set of perturbations, as text ("" for none)."""
+    """The unit of a success rate: a task at a level under one set of perturbations, as text ("" for none)."""
 
     task: str
     level: int
@@ -39,7 +38,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Block:
-    """Every task at every level, unchanged and under each of the perturbations, with the first ``seeds`` seeds."""
+    """Every task at every level, unperturbed and under each of the perturbations, with the first ``seeds`` seeds."""
 
     tasks: tuple[str, ...]
     levels: tuple[int, ...]
@@ -47,19 +46,19 @@ class Block:
     perturbations: tuple[str, ...] = ("",)
 
     def cells(self) -> Iterator[Cell]:
-        """All of them, those of one task together."""
+        """Yields all cells, those of one task together."""
         yield from (Cell(t, level, c) for t in self.tasks for level in self.levels for c in self.perturbations)
 
 
 @dataclass(frozen=True)
 class Suite:
-    """name: with its version, as in "quick-v1"."""
+    """A list of blocks, whose name includes the version, as in "quick-v1"."""
 
     name: str
     blocks: tuple[Block, ...]
 
     def cells(self) -> dict[Cell, int]:
-        """How many seeds each cell is played with; where two blocks name the same, the larger number."""
+        """Returns how many seeds each cell is played with; if two blocks contain a cell, the larger number."""
         found: dict[Cell, int] = {}
         for block in self.blocks:
             for cell in block.cells():
@@ -67,11 +66,13 @@ class Suite:
         return found
 
     def describe(self) -> list[dict[str, Any]]:
-        """The blocks as plain JSON values."""
+        """Returns the blocks as plain JSON values."""
         return [{key: _plain(value) for key, value in asdict(block).items()} for block in self.blocks]
 
     def sha256(self) -> str:
-        """The hash of the blocks. Frozen suites were hashed when perturbations were called changes; the hash stays."""
+        """Returns the hash of the blocks. It keeps the former name of perturbations, so that frozen hashes stay the
+        same.
+        """
         blocks = [
             {"changes" if key == "perturbations" else key: block[key] for key in block} for block in self.describe()
         ]
@@ -84,10 +85,10 @@ class Suite:
         seeds: int | None = None,
         perturbations: Sequence[str] | None = None,
     ) -> Suite:
-        """The same suite with only these tasks, this level, so many seeds, these perturbations. Its name stays, because
-        every episode of it is one of the frozen suite or of its continuation; a manifest tells what was played.
+        """Returns the suite with only these tasks, this level, this number of seeds, and these perturbations.
 
-        Raises UnknownName for a task that is not in the suite, BadInput when nothing is left.
+        Its name stays, because all its episodes belong to the frozen suite or its continuation; the manifest records
+        what was played. Raises UnknownName for a task that is not in the suite, BadInput if nothing is left.
         """
         mine = sorted({task for block in self.blocks for task in block.tasks})
         for task in tasks:
@@ -108,7 +109,7 @@ class Suite:
         if missing:
             raise BadInput(
                 f"The suite {self.name} wants {', '.join(missing)}, which this installation does not have; "
-                f"name those that it shall play, as in --task {','.join(known)}."
+                f"name the ones to play, as in --task {','.join(known)}."
             )
         for block in self.blocks:
             if block.seeds < 1:
@@ -129,7 +130,7 @@ def _narrow(
 
 
 def _with_control(perturbations: Sequence[str]) -> tuple[str, ...]:
-    """Unchanged first, then the others, each spelt in its one way."""
+    """Returns the perturbations with "" first, each in its normal spelling."""
     return tuple(dict.fromkeys(["", *(spell(parse(each)) for each in perturbations)]))
 
 
@@ -161,12 +162,12 @@ SUITES = {
         ),
     )
 }
-"""Frozen. ``quick`` is for a first look, ``standard`` for a table, ``full`` for a claim."""
+"""Frozen suites: ``quick`` for a first look, ``standard`` for a table, ``full`` for a claim."""
 LATEST = {"quick": "quick-v1", "standard": "standard-v1", "full": "full-v1"}
 
 
 def suite_named(name: str) -> Suite:
-    """A suite by its name, with or without the version, or from a JSON file. Raises UnknownName and BadInput."""
+    """Returns a suite by name, with or without the version, or from a JSON file. Raises UnknownName or BadInput."""
     known = LATEST.get(name, name)
     if known in SUITES:
         return SUITES[known]
@@ -176,7 +177,7 @@ def suite_named(name: str) -> Suite:
 
 
 def ad_hoc(tasks: Sequence[str], level: int, seeds: int, perturbations: Sequence[str] = ()) -> Suite:
-    """The tasks at one level, unchanged and under each of the perturbations."""
+    """Returns a suite of the tasks at one level, unperturbed and under each of the perturbations."""
     return Suite(AD_HOC, (Block(tuple(tasks), (level,), seeds, _with_control(perturbations)),))
 
 
@@ -188,8 +189,8 @@ def _from_file(path: Path) -> Suite:
         raise BadInput(f"Cannot read the suite {path}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(
-            f'{path} is no suite ({type(error).__name__}: {error}); it needs "name" and "blocks", each of them with '
-            '"tasks", "levels", "seeds" and, if wished, "perturbations".'
+            f'{path} is not a suite ({type(error).__name__}: {error}); it needs "name" and "blocks", each with '
+            '"tasks", "levels", "seeds" and optionally "perturbations".'
         ) from error
     return replace(suite, name=f"{suite.name}-{suite.sha256()[:8]}")
 

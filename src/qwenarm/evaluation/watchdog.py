@@ -1,4 +1,4 @@
-"""Ends a process whose episodes stand still. Code that hangs cannot be interrupted from within, only ended."""
+"""Ends a process whose episodes make no progress. Code that hangs cannot be interrupted from within."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 STALL_LIMIT_S = 120.0
 """Wall seconds without any progress after which a process is ended; a control period takes milliseconds."""
 RESET_INTERVAL_S = 2.0
-"""Progress is noted this often at most."""
+"""Minimum interval at which progress is noted, in s."""
 T = TypeVar("T")
 
 
 class Watchdog(Watcher):
-    """Ends the process when nothing has happened for too long, and writes to a file where every thread stood.
+    """Ends the process if nothing happens for too long, and writes the stack of every thread to a file.
 
     Waiting for a model, for the next job or for the process that takes the results does not count.
 
     Args:
-        fileno: Of the file.
-        limit_s: How long is too long.
+        fileno: Descriptor of the file.
+        limit_s: Maximum time without progress, in s.
     """
 
     def __init__(self, fileno: int, limit_s: float = STALL_LIMIT_S) -> None:
@@ -60,13 +60,13 @@ class Watchdog(Watcher):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """While this is open, nothing needs to happen."""
+        """Suspends the watch."""
         faulthandler.cancel_dump_traceback_later()
         yield
         self._watch()
 
     def unwatched_iterator(self, items: Iterable[T]) -> Iterator[T]:
-        """The same items; waiting for the next one is not watched."""
+        """Yields the items without watching the wait for the next one."""
         iterator = iter(items)
         while True:
             with self.paused():
@@ -77,7 +77,7 @@ class Watchdog(Watcher):
             yield item
 
     def unwatched_results(self, results: Iterable[T]) -> Iterator[T]:
-        """The same results; what is done with them is not watched, nor is anything after the last one."""
+        """Yields the results without watching what is done with them, or anything after the last one."""
         try:
             for result in results:
                 with self.paused():
@@ -86,7 +86,7 @@ class Watchdog(Watcher):
             faulthandler.cancel_dump_traceback_later()
 
     def unwatched_backend(self, backend: Answers | None) -> Answers | None:
-        """The same backend; waiting for its answers is not watched."""
+        """Returns a backend that does the same without watching the wait for its answers."""
         return None if backend is None else _UnwatchedBackend(self, backend)
 
 
@@ -101,7 +101,7 @@ class _UnwatchedBackend:
 
 
 def stalled_at(report: str) -> str:
-    """Where a process stood when it was ended, from what ``faulthandler`` has written; "" if it was not ended so."""
+    """Returns where a process hung, from the output of ``faulthandler``, or "" if it was not ended by the watchdog."""
     if not report.startswith("Timeout"):
         return ""
     frames = [line.strip() for line in report.splitlines() if line.startswith("  File")]

@@ -1,6 +1,6 @@
-"""A worker: a process with a model and a renderer of its own that does jobs one by one.
+"""A worker: a process with its own model and renderer that does one job after the other.
 
-Results come back ready to be stored: finished episodes of an evaluation, causes of an attribution. Only the process
+Its results are ready to be stored: finished episodes of an evaluation, or causes of an attribution. Only the process
 that started the workers writes to disk (see ``scheduler.py``).
 """
 
@@ -25,8 +25,11 @@ from qwenarm.types import Episode, RunConfig
 class WorkerConfig:
     """What a worker needs to know before its first job.
 
-    config: of any cell that will be played. roles: all policies that play. batch: jobs that it does in lockstep.
-    watched: whether a job without progress ends the worker's process; for code that is not ours.
+    Attributes:
+        config: Of any cell that will be played.
+        roles: All policies that play.
+        batch: Number of jobs in lockstep.
+        watched: Whether a job without progress ends the worker's process, for foreign code.
     """
 
     config: RunConfig
@@ -35,7 +38,7 @@ class WorkerConfig:
     watched: bool = False
 
     def make_worker(self, watchdog: Watchdog | None = None) -> Worker:
-        """The worker, in the process that calls."""
+        """Makes the worker in the calling process."""
         return EpisodeWorker(self, watchdog)
 
 
@@ -43,14 +46,16 @@ class Worker(ABC):
     """Does jobs in this process, with a model that is loaded once.
 
     Raises:
-        ModelUnavailable, BadInput, UnknownName: It cannot begin.
+        ModelUnavailable, BadInput, UnknownName: The worker cannot begin.
     """
 
     def __init__(self, setup: WorkerConfig, watchdog: Watchdog | None = None) -> None:
         self.setup, self.watchdog = setup, watchdog
         self.configs = {role: replace(setup.config, policy=role) for role in setup.roles}
-        env = make_env(setup.config)  # a name that does not exist is told before a model is loaded
-        backends = (make_backend(config) for config in self.configs.values())  # one serves all that ask a model
+        env = make_env(setup.config)  # an unknown name is reported before a model is loaded
+        backends = (
+            make_backend(config) for config in self.configs.values()
+        )  # one serves all policies that ask a model
         self.backend = next((backend for backend in backends if backend is not None), None)
         self.policies = {
             role: dict(make_policy(config, env, 0, self.backend).describe()) for role, config in self.configs.items()
@@ -59,7 +64,7 @@ class Worker(ABC):
 
     @abstractmethod
     def work(self, jobs: Iterable[Any]) -> Generator[Any, Any, None]:
-        """The result of each job, as it ends. A job is taken when there is room for it."""
+        """Yields the result of each job when it ends. A job is taken when there is room for it."""
 
 
 class EpisodeWorker(Worker):
@@ -70,7 +75,7 @@ class EpisodeWorker(Worker):
             yield EpisodeResult.of(episode)
 
     def play(self, jobs: Iterable[EpisodeJob]) -> Iterator[Episode]:
-        """The episodes themselves."""
+        """Yields the episodes themselves."""
         dog, batch = self.watchdog, self.setup.batch
         if dog is None:
             return drive(map(self._play, jobs), self.backend, batch)
@@ -81,12 +86,12 @@ class EpisodeWorker(Worker):
         watchers = [self.watchdog] if self.watchdog else []
         episode = yield from perform(job.config, job.seed, self.backend, watchers, suite=job.key.suite)
         if Key.of(episode.run) != job.key:
-            raise BadInput(f"What the policy {job.config.policy} says about itself changes between its episodes.")
+            raise BadInput(f"The policy {job.config.policy} describes itself differently from one episode to the next.")
         return episode
 
 
 def worker_messages(setup: WorkerConfig, jobs: Iterable[Job], watchdog: Watchdog | None = None) -> Iterator[Message]:
-    """All that a worker ever says."""
+    """Yields all messages of a worker."""
     try:
         worker = setup.make_worker(watchdog)
         yield WorkerReady(worker.policies)

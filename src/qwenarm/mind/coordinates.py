@@ -1,7 +1,7 @@
 """How models write points: one codec for each convention. Nothing else in the project knows these numbers.
 
-A point that is encoded as whole numbers and decoded again moves by at most half a unit in each direction, for every
-codec, frame size and aspect ratio (tests/mind/test_coordinates.py).
+Encoding a point as whole numbers and decoding it moves it by at most half a unit in each direction, for every codec,
+frame size and aspect ratio (tests/mind/test_coordinates.py).
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ Size = tuple[int, int]
 """(H, W) of a frame in pixels, as everywhere in the project."""
 
 MAX_OVERSHOOT = 0.02
-"""A point may lie outside the image by this fraction of its size and is then moved onto the border."""
+"""Points that lie outside the image by at most this fraction of its size are moved onto the border."""
 
 
 class Codec(Protocol):
     """How a family counts along an image."""
 
     def span(self, size: Size) -> tuple[int, int]:
-        """The numbers (x, y) of the lower right corner of a frame of this size."""
+        """Returns the numbers (x, y) of the lower right corner of a frame of this size."""
         ...
 
 
 @dataclass(frozen=True)
 class Relative:
-    """From 0 at the upper left to ``full`` at the lower right, whatever the frame's size (Qwen3-VL and later)."""
+    """From 0 at the upper left to ``full`` at the lower right, for any frame size (Qwen3-VL and later)."""
 
     full: int = 1000
 
@@ -49,23 +49,24 @@ class ResizedPixels:
 
 
 def encode(codec: Codec, uv: tuple[float, float], size: Size) -> tuple[int, int]:
-    """Fractions (u, v) in [0, 1] of a frame of ``size`` -> the whole numbers (x, y) of the codec."""
+    """Converts fractions (u, v) in [0, 1] of a frame of ``size`` to the whole numbers (x, y) of the codec."""
     full_x, full_y = codec.span(size)
     return round(uv[0] * full_x), round(uv[1] * full_y)
 
 
 def decode(codec: Codec, xy: tuple[float, float], size: Size) -> tuple[float, float]:
-    """Numbers (x, y) of the codec -> fractions (u, v), also outside [0, 1]."""
+    """Converts numbers (x, y) of the codec to fractions (u, v), which may lie outside [0, 1]."""
     full_x, full_y = codec.span(size)
     return xy[0] / full_x, xy[1] / full_y
 
 
 def smart_resize(size: Size, factor: int, min_pixels: int, max_pixels: int) -> Size:
-    """The (H, W) to which Qwen's image processor resizes a frame: multiples of ``factor`` within the pixel limits.
+    """Returns the (H, W) to which Qwen's image processor resizes a frame: multiples of ``factor`` within the pixel
+    limits.
 
-    Follows ``transformers.models.qwen2_vl``: both sides are rounded to the grid; if the area then breaks a limit, both
-    are first scaled by the same square root and rounded towards the inside. Raises ValueError for sides that differ by
-    more than 200 : 1.
+    Follows ``transformers.models.qwen2_vl``: both sides are rounded to the grid; if the area then exceeds a limit,
+    both are first scaled by the same factor and rounded inwards. Raises ValueError for sides that differ by more
+    than 200 : 1.
     """
     height, width = size
     if max(size) > 200 * min(size):
@@ -84,6 +85,6 @@ def smart_resize(size: Size, factor: int, min_pixels: int, max_pixels: int) -> S
 
 
 def snap(size: Size, grid: int) -> Size:
-    """The nearest (H, W) with sides that are multiples of ``grid`` pixels, which a model does not resize."""
+    """Returns the nearest (H, W) whose sides are multiples of ``grid`` pixels, which a model does not resize."""
     height, width = (max(grid, round(side / grid) * grid) for side in size)
     return height, width

@@ -15,10 +15,13 @@ from typing import Any
 class ModelSize:
     """One size of one family.
 
-    parameters: of the model as transformers builds it, without the head for multi-token prediction in the files of
-    Qwen3.5. linear: those of them that bitsandbytes can quantise: in ``torch.nn.Linear`` layers other than the output
-    layer. The experts of a mixture are fused tensors and cannot be quantised. tied: input and output embedding are one
-    matrix. endings: what follows the name in its ids on the Hub. also: ids of later releases of the same shape.
+    Attributes:
+        parameters: Of the model as transformers builds it, without Qwen3.5's head for multi-token prediction.
+        linear: Those of them that bitsandbytes can quantise: in ``torch.nn.Linear`` layers other than the output
+            layer. Experts of a mixture are fused tensors and cannot be quantised.
+        tied: Input and output embedding are one matrix.
+        endings: What follows the name in its ids on the Hub.
+        also: Ids of later releases of the same shape.
     """
 
     name: str
@@ -38,7 +41,7 @@ class ModelSize:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The part of its config.json that gives its shape."""
+        """Returns the part of its config.json that gives its shape."""
         return {
             "model_type": self.model_type,
             "tie_word_embeddings": self.tied,
@@ -63,7 +66,7 @@ def _text3(hidden: int, layers: int, heads: int, kv_heads: int, ffn: int, **more
 
 
 def _text3_5(hidden: int, layers: int, heads: int, kv_heads: int, ffn: int, values: int, **more: Any) -> dict[str, Any]:
-    """Three of four layers are linear attention (Gated DeltaNet) with ``values`` heads."""
+    """Returns the shape of a model with linear attention (Gated DeltaNet, ``values`` heads) in three of four layers."""
     linear = {
         "linear_num_key_heads": 16,
         "linear_num_value_heads": values,
@@ -137,5 +140,5 @@ SIZES: tuple[ModelSize, ...] = (
 
 
 def size_of(hub_id: str) -> ModelSize | None:
-    """The size with that id on the Hub, or None."""
+    """Returns the size with that id on the Hub, or None."""
     return next((size for size in SIZES if hub_id in size.ids), None)

@@ -1,4 +1,4 @@
-"""Opening a model by its name: which backend it runs on follows from how it is named."""
+"""Opens a model by its name, which determines the backend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qwenarm.mind.model_spec import parse_model_spec
 from qwenarm.registry import is_foreign, list_names, literal, load
 
 LOCAL = "local"
-"""The backend for every name that no other one claims: "bundled", a folder, or a Hub id."""
+"""The backend for every name that no other backend claims: "bundled", a folder, or a Hub id."""
 LIKE_A_SERVER = re.compile(r"[\w.-]+:\d+(/|$)")
 
 
@@ -20,12 +20,12 @@ def open_model(spec: str, **options: Any) -> Backend:
 
     Args:
         spec: "bundled", a folder, a Hub id "org/name" or "org/name@revision", a URL, "scripted:FILE", or
-            ``module:NAME``; behind it "#option=value,...".
-        options: of the backend; they take precedence over those in the spec.
+            ``module:NAME``, optionally followed by "#option=value,...".
+        options: Options of the backend; they take precedence over those in the spec.
 
     Raises:
-        ModelUnavailable: the model cannot be had.
-        BadInput: the backend does not know an option.
+        ModelUnavailable: The model cannot be loaded.
+        BadInput: The backend does not know an option.
     """
     entry = backend_entry(spec.partition("#")[0])
     source, chosen = parse_model_spec(spec, entry.options)
@@ -38,7 +38,7 @@ def open_model(spec: str, **options: Any) -> Backend:
 
 
 def backend_entry(source: str) -> BackendEntry:
-    """The backend for a model's name, without options. Raises BadInput for what cannot be one."""
+    """Returns the backend for a model's name without options. Raises BadInput if the name cannot be a model."""
     for name in list_names("models"):
         if name != LOCAL and source.lower().startswith((entry := load("models", name)).prefixes):
             return entry
@@ -53,7 +53,7 @@ def backend_entry(source: str) -> BackendEntry:
 
 
 def list_models() -> dict[str, str]:
-    """How models are named, and the published ones: what each is. Nothing heavy is imported."""
+    """Returns how models are named, and the published ones, with descriptions. Nothing heavy is imported."""
     from qwenarm.mind.checkpoints.memory import gb, need_of_size
     from qwenarm.mind.model_sizes import SIZES
 

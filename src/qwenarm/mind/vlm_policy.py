@@ -1,4 +1,4 @@
-"""How a vision-language model decides: one call per look, or a plan that a surprise ends."""
+"""How a vision-language model decides: one call per look, or a plan that ends at the first surprise."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from qwenarm.mind.prompt.presets import Preset, at_altitude
 from qwenarm.types import Completion, Decision, Observation, Prompt, SkillSpec, Turn
 
 Deciding = Generator[Prompt, Completion, Decision]
-"""Yields prompts, is sent their completions, and returns the decision."""
+"""Yields prompts, receives their completions, and returns the decision."""
 
 THINKING_TOKENS = 4096
 """Maximum length of an answer of a model that thinks first."""
 HAND_AFTER = {"pick": True, "place": False, "open_gripper": False}
-"""Whether the hand holds something after a skill that succeeded. If the fingers say otherwise, a plan is outdated."""
+"""Whether the hand holds something after a successful skill. If the fingers disagree, a plan is outdated."""
 
 
 class Policy(Protocol):
-    """What decides. It has no state: all that it knows is in its arguments, so one policy can serve many episodes."""
+    """Makes decisions. It is stateless: everything it knows is in its arguments, so one can serve many episodes."""
 
     @property
     def name(self) -> str: ...
@@ -33,11 +33,11 @@ class Policy(Protocol):
     def frame_size(self) -> Size: ...
 
     def describe(self) -> Mapping[str, Any]:
-        """What is needed to repeat it."""
+        """Returns what is needed to repeat it."""
         ...
 
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
-        """One decision; yields a Prompt for every answer that it wants from a model."""
+        """Makes one decision. Yields a Prompt for every answer that it needs from a model."""
         ...
 
 
@@ -46,16 +46,16 @@ class VlmPolicy:
 
     At "step" every turn asks for one call. At "plan" the model is asked for all calls, and each turn makes the next
     one. The model is asked again when a call fails, when the hand does not hold what it should, when the instruction
-    changes, or when the plan ends. The history tells the model of an unreadable answer.
+    changes, or when the plan ends. The history tells the model about an unreadable answer.
 
     Args:
         backend: The model.
         specs: The skills that it is offered.
-        preset: How it is asked.
-        altitude: "step" or "plan", by default that of the preset.
+        preset: How it is prompted.
+        altitude: "step" or "plan"; by default that of the preset.
 
     Raises:
-        UnknownName: there is no such altitude.
+        UnknownName: There is no such altitude.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class VlmPolicy:
         return {**self.backend.describe(), "preset": preset, "prompt_hash": self._prompt_hash()}
 
     def _prompt_hash(self) -> str:
-        """sha256 of the part of a prompt that does not depend on the scene: system text and tools."""
+        """Returns the sha256 of the part of a prompt that does not depend on the scene: system text and tools."""
         sizes = dict.fromkeys(self.cameras, self.frame_size)
         text = system_text(self.preset, self.backend.family, sizes)
         tools = tool_schemas(self.specs, self.cameras, self.preset.tool_docs)
@@ -92,7 +92,7 @@ class VlmPolicy:
         return parse(text, self.specs, self.backend.family, sizes, max_calls=self.preset.max_calls, finish=finish)
 
     def _next_of_plan(self, obs: Observation, history: tuple[Turn, ...]) -> Decision | None:
-        """The next call of the current plan, which stands in the history; None if the model must be asked."""
+        """Returns the next call of the current plan, which is in the history, or None if the model must be asked."""
         made = next((index for index in reversed(range(len(history))) if history[index].completions), None)
         if made is None or _surprise(obs, history[made:]):
             return None
@@ -105,7 +105,7 @@ class VlmPolicy:
 
 
 def relayed(thinking: Deciding, pass_on: Callable[[Prompt], Prompt]) -> Deciding:
-    """The same decision, with every prompt changed by ``pass_on`` before it is asked."""
+    """Makes the same decision with every prompt changed by ``pass_on`` before it is asked."""
     completion = None
     while True:
         try:
@@ -120,7 +120,7 @@ def _first_of(plan: Decision) -> Decision:
 
 
 def _surprise(obs: Observation, since: Sequence[Turn]) -> bool:
-    """Whether anything went differently from the plan since it was made."""
+    """Returns whether anything has differed from the plan since it was made."""
     last = since[-1]
     if last.decision.error is not None or not all(result.ok for turn in since for result in turn.results):
         return True

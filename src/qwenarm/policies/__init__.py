@@ -1,4 +1,4 @@
-"""Who decides. One file each, whose entry is ``POLICY``.
+"""Policies, which decide what to do. One file each, whose entry is ``POLICY``.
 
 A policy that asks no model can also be a plain function ``(observation, history) -> calls``, see ``function.py``.
 """
@@ -23,14 +23,14 @@ __all__ = ["Context", "Deciding", "Policy", "PolicyEntry", "controls", "policy_e
 
 
 class Context:
-    """What a policy for one episode is made from.
+    """Everything from which a policy for one episode is made.
 
     Args:
-        config: Everything that the user chose.
+        config: The user's choices.
         seed: The episode's seed.
-        backend: The model; None for an entry that needs none.
-        env: The environment; None for an entry that is not privileged.
-        elsewhere: Gives the same task with other seeds, one after the other; for a privileged entry.
+        backend: The model, or None for an entry that needs none.
+        env: The environment, or None for an entry that is not privileged.
+        elsewhere: For a privileged entry, yields the same task with other seeds, one after the other.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Context:
 
     @property
     def backend(self) -> Backend:
-        """The model. Raises BadInput for an entry that says that it needs none."""
+        """The model. Raises BadInput for an entry without ``needs_model``."""
         if self._backend is None:
             raise BadInput(f"The policy {self.config.policy!r} was given no model; its entry must set needs_model.")
         return self._backend
@@ -61,13 +61,13 @@ class Context:
 
 @dataclass(frozen=True)
 class PolicyEntry:
-    """A registry entry: how a policy is made for an episode, and what has to be known about it.
+    """A registry entry: how to make a policy for an episode, and its requirements.
 
     Attributes:
         make: Makes the policy.
         needs_model: It asks a model.
-        privileged: It is given the environment, and so the simulator's own state.
-        needs_goal: It can only play what can be judged.
+        privileged: It gets the environment, and with it the simulator's own state.
+        needs_goal: It can only play episodes that can be judged.
         control: It is one of ``--controls all``.
         under_perturbations: As a control it also plays the perturbed episodes.
         plays_actions: It plays chunks of 20 Hz actions, which come from a model of its own, ``policy.backend``. Its
@@ -84,10 +84,10 @@ class PolicyEntry:
 
 
 def policy_entry(name: str) -> PolicyEntry:
-    """The entry of a policy. A plain function, as ``module:NAME``, becomes one.
+    """Returns the entry of a policy. A plain function, given as ``module:NAME``, becomes one.
 
     Raises:
-        UnknownName: there is no such policy.
+        UnknownName: There is no such policy.
         BadInput: ``module:NAME`` cannot be loaded, or is neither an entry nor a function.
     """
     found: Any = load("policies", name)
@@ -102,8 +102,8 @@ def policy_entry(name: str) -> PolicyEntry:
 
 
 def controls() -> tuple[str, ...]:
-    """The policies of ``--controls all``: the oracle, what is told more than the model, what is told less, and last
-    those that ask no model.
+    """Returns the policies of ``--controls all``: the oracle, then those that know more than the model, those that know
+    less, and those that ask no model.
     """
 
     def rank(name: str) -> tuple[bool, bool, str]:

@@ -1,4 +1,4 @@
-"""The same model with every frame greyed out: what a score owes to the words alone."""
+"""The same model with every frame greyed out: how much of a score comes from the words alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GREY = 128
 
 
 class Blind:
-    """Another policy that is shown mid-grey in the place of every frame."""
+    """Another policy that sees mid-grey instead of every frame."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy

@@ -1,4 +1,4 @@
-"""Policies that ask no model: a plain function from what is seen, and what was done before, to calls."""
+"""Policies that ask no model: a plain function from observation and history to calls."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from qwenarm.mind.vlm_policy import Deciding
 
 Calls = Decision | SkillCall | str | Iterable[SkillCall | str]
-"""One call or several, each a SkillCall or the name of a skill without arguments; or a whole Decision."""
+"""One or several calls, each a SkillCall or the name of a skill without arguments; or a whole Decision."""
 FRAME_SIZE = (192, 256)
 
 
 class FunctionPolicy:
-    """A policy around a function ``(observation, history) -> calls``.
+    """A policy that calls a function ``(observation, history) -> calls``.
 
     Args:
         name: Its name in the record.
-        act: The function. history: the turns so far.
-        cameras: Whose pictures it is shown.
-        frame_size: (H, W) of the pictures.
-        facts: What else the record says about it.
+        act: The function. The history is the turns so far.
+        cameras: The cameras that it sees.
+        frame_size: (H, W) of the frames.
+        facts: Additional facts for the record.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class FunctionPolicy:
         return {"name": self.name, **self.facts}
 
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
-        """One decision, without a single prompt."""
+        """Makes a decision without any prompt."""
         return as_decision(self.act(obs, history))
-        yield  # makes this a generator, as every policy is
+        yield  # makes this a generator, like every policy
 
 
 def as_decision(calls: Calls) -> Decision:
-    """What a function returned, as a Decision. Raises BadInput for anything but calls."""
+    """Returns the result of a function as a Decision. Raises BadInput for anything but calls."""
     if isinstance(calls, Decision):
         return calls
     listed = [calls] if isinstance(calls, SkillCall | str) else list(calls) if isinstance(calls, Iterable) else [calls]
@@ -62,6 +62,6 @@ def as_decision(calls: Calls) -> Decision:
 
 
 def source_sha256(act: Callable[..., Any]) -> str:
-    """The hash of the file in which a function stands, by which episodes of an edited policy are told apart."""
+    """Returns the hash of a function's source file, which distinguishes episodes of an edited policy."""
     path = inspect.getsourcefile(inspect.unwrap(act))
     return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""

@@ -1,4 +1,4 @@
-"""Looks, and does nothing: what a task gives for free."""
+"""Looks and does nothing: what a task gives for free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task's own solver, with the simulator's true positions: what the skills and the task allow."""
+"""The task's own solver with the simulator's true positions: the best that skills and task allow."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from qwenarm.policies.function import FunctionPolicy
 from qwenarm.types import Decision, Observation, SkillCall, Turn
 
 CAMERAS = ("front", "overhead")
-"""The second is for what the first cannot see."""
+"""The second camera is for what the first cannot see."""
 
 
 def make(context: Context) -> FunctionPolicy:
-    """Makes the first call that the solver names, pointing at the visible middle of each object. Gives up when no
-    camera sees what it needs.
+    """Returns a policy that makes the solver's next call, pointing at the visible middle of each object.
+
+    It gives up when no camera sees what it needs.
     """
     from qwenarm.tasks import NotVisible, oracle_call
 

@@ -1,4 +1,4 @@
-"""Random skills with random arguments: what chance achieves."""
+"""Random skills with random arguments: the level of chance."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from qwenarm.skills import specs
 from qwenarm.types import ImagePoint, Observation, Param, SkillCall, Turn
 
 NOT_DRAWN = ("done", "give_up", "say", "look")
-"""Skills that move nothing: a random policy that could stop would only waste its turns."""
+"""Skills that move nothing and would only waste turns, or end the episode."""
 MAX_NUMBER = 0.2
-"""Random numbers lie between this and its negative."""
+"""Maximum absolute value of random numbers."""
 
 
 def make(context: Context) -> FunctionPolicy:
-    """The same calls for the same seed and turn, whatever was played before."""
+    """Returns a policy whose calls depend only on the seed and the turn."""
 
     def act(obs: Observation, history: tuple[Turn, ...]) -> SkillCall:
         rng = np.random.default_rng([context.seed, len(history)])

@@ -1,4 +1,4 @@
-"""The same model, told to do something else and judged by the true goal: what a score owes to the pictures alone."""
+"""The same model with another instruction, judged by the true goal: how much of a score comes from images alone."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class WrongWords:
     """Another policy that is given a wrong instruction.
 
-    It names another object of the scene where the true one names an object. Otherwise it is the instruction of another
-    seed. Where the goal is shown as a picture, it is the picture of another seed.
+    The wrong instruction names another object of the scene. If the true one names no object, it is the instruction
+    of another seed. A goal that is shown as an image is that of another seed.
 
     Args:
-        policy: Who is told.
-        env: The environment; its scene says which objects there are.
-        elsewhere: The same task, reset with other seeds; called only when it is needed.
+        policy: The policy that is misled.
+        env: The environment, whose scene lists the objects.
+        elsewhere: Yields the same task, reset with other seeds; called only if needed.
     """
 
     def __init__(self, policy: Policy, env: ArmEnv, elsewhere: Callable[[], Iterable[ArmEnv]]) -> None:
@@ -65,8 +65,10 @@ class WrongWords:
 
 
 def swapped(instruction: str, env: ArmEnv) -> str:
-    """The instruction with the first object that it names replaced by another one of the scene, of the same kind: one
-    that can be picked, or one that cannot. "" if it names no object, or all that there are.
+    """Returns the instruction with its first object replaced by another one of the scene, which is equally graspable or
+    not.
+
+    Returns "" if the instruction names no object, or all of them.
     """
     specs = [placement.spec for placement in env.setup.scene.objects]
     named = [spec for spec in specs if spec.label in instruction]

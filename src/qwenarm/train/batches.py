@@ -178,9 +178,7 @@ class Reader:
         return chosen
 
     def _truth(self, owner: np.ndarray, mask: np.ndarray, objects: Sequence[Any]) -> dict[str, np.ndarray]:
-        """Returns for each attribute (cells,) what the visual tokens show, and as "u" and "v" the middle of their
-        object.
-        """
+        """Returns for each attribute (cells,) what the visual tokens show. "u" and "v" are the middle of the object."""
         found = {name: np.full(len(owner), -1) for name in self.values}
         found["shape"] = np.full(len(owner), self.values["shape"][""])
         middle = {name: np.full(len(owner), -1.0, np.float32) for name in ("u", "v")}

@@ -96,7 +96,7 @@ def plan_jobs(
         UnknownName: No such preset exists.
     """
     if preset and config.policy == LEARNER:
-        raise BadInput("A model that plays is asked as it was trained to be: leave --preset out.")
+        raise BadInput("A model that plays is prompted as in its training: leave --preset out.")
     if preset:
         preset_named(preset)
     if not 0 <= first_seed < first_seed + episodes <= FIRST_SEED:

@@ -91,7 +91,7 @@ class Shard:
                 head = json.loads(archive.read(HEAD))
                 lines = [json.loads(line) for line in archive.read(LINES).decode().splitlines() if line]
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise BadInput(f"{path} is no archive of `qwenarm collect`: {error}.") from error
+            raise BadInput(f"{path} is not an archive of `qwenarm collect`: {error}.") from error
         if head.get("format") != FORMAT_VERSION:
             raise BadInput(f"{path} has the format {head.get('format')!r}; this version reads {FORMAT_VERSION}.")
         return cls(path, head, lines)

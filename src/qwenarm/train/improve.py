@@ -63,7 +63,7 @@ def improve(options: ImproveOptions, tell: Tell = lambda text: None) -> Path:
         BadInput: A number is invalid, or collecting or fine-tuning refuses its options.
     """
     if min(options.rounds, options.episodes, options.watched, options.workers) < 1:
-        raise BadInput("Rounds, episodes, watched scenes and workers are at least 1.")
+        raise BadInput("Rounds, episodes, watched scenes and workers must be at least 1.")
     if options.rounds * options.episodes > FIRST_WATCHED_SEED:
         raise BadInput(f"There are {FIRST_WATCHED_SEED} training seeds; take fewer rounds or episodes.")
     options.out.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,9 @@ def train_adapter(
     checkpoint, shards = locate(model), read_shards(data)
     kinds = {(shard.head["preset"], shard.head["family"]) for shard in shards}
     if kinds != {(checkpoint.preset.name, checkpoint.family.name)}:
-        raise BadInput(f"The data was collected for other prompts than {model!r} takes: `collect --model {model}`.")
+        raise BadInput(
+            f"The data was collected for other prompts than those of {model!r}; use `collect --model {model}`."
+        )
     reader = Reader(PromptEncoder(checkpoint), {})
     plan = plan_for(
         checkpoint, Workload(frames=(checkpoint.preset.fitted(checkpoint.family).frame_size,), answer_tokens=0)

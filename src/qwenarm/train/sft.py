@@ -132,9 +132,7 @@ def _prepare(options: SftOptions) -> None:
     shards, source = read_shards(options.data), locate(options.model).folder
     presets = sorted({shard.head["preset"] for shard in shards})
     if len(presets) > 1:
-        raise BadInput(
-            f"The data was collected for several presets ({', '.join(presets)}); a model is asked in one way."
-        )
+        raise BadInput(f"The data was collected for several presets ({', '.join(presets)}); a model can have only one.")
     start.mkdir(parents=True, exist_ok=True)
     for file in source.iterdir():
         if file.is_file():

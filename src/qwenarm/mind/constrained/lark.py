@@ -1,4 +1,4 @@
-"""What a model may answer, as a grammar: exactly the calls that its tools allow, spelled as its family spells them.
+"""What a model may answer, as a grammar: exactly the calls that its tools allow, in its family's spelling.
 
 The grammar is made from the tools of a prompt and the sizes of its frames, in the Lark dialect of llguidance. Each call
 is written by ``messages.call_text`` with placeholders for its values, so that names, keys and brackets are what the
@@ -8,8 +8,8 @@ model was shown, and most of a call is forced. The model chooses the skill, the 
 What may precede the first call depends on what the chat template tells the model:
 
 * JSON (Qwen2.5-VL, Qwen3-VL): nothing. Template and prompt ask for the call, and these models begin with it.
-* XML (Qwen3.5 and later): bounded prose. The template invites reasoning before a call, and forbids it behind one.
-* After an opened <think>: thoughts are free (``inference/answer.py``), and the grammar begins behind </think>.
+* XML (Qwen3.5 and later): bounded prose. The template invites reasoning before a call, and forbids it after one.
+* After an opened <think>: thoughts are free (``inference/answer.py``), and the grammar begins after </think>.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from qwenarm.mind.prompt.messages import call_text
 from qwenarm.types import Prompt
 
 LABEL_CHARS = 64
-"""Longest label of a point."""
+"""Maximum length of a point's label."""
 TEXT_CHARS = 200
-"""Longest text of any other kind: a reason, or something to say."""
+"""Maximum length of any other text: a reason, or something to say."""
 PROSE_CHARS = 400
-"""Longest prose before a call."""
+"""Maximum length of prose before a call."""
 
 TAGS = ("<tool_call>", "</tool_call>")
 THOUGHT_END = "</think>"
@@ -45,18 +45,19 @@ _PARTS = re.compile(r'(</?tool_call>|"?@\d+@"?)')
 
 
 def available() -> bool:
-    """Whether llguidance is installed (extra ``constrained``)."""
+    """Returns whether llguidance is installed (extra ``constrained``)."""
     return find_spec("llguidance") is not None
 
 
 class Grammars:
-    """Makes a matcher for each answer. Compiled grammars are kept, as prompts differ only in tools and frame sizes.
+    """Makes a matcher for each answer. Compiled grammars are cached, because prompts differ only in tools and frame
+    sizes.
 
     Args:
-        tokenizer: a fast tokenizer of transformers.
-        size: the number of logits of the model.
-        stops: ids that end an answer.
-        family: how calls are written.
+        tokenizer: A fast tokenizer of transformers.
+        size: Number of the model's logits.
+        stops: Ids that end an answer.
+        family: How calls are written.
     """
 
     def __init__(self, tokenizer: Any, size: int, stops: Iterable[int], family: Family) -> None:
@@ -68,7 +69,7 @@ class Grammars:
         self._compiled = lru_cache(maxsize=32)(self._compile)
 
     def matcher(self, prompt: Prompt, thinking: bool) -> Any:
-        """A fresh LLMatcher for the answer to a prompt with tools. thinking: the grammar begins behind </think>."""
+        """Returns a fresh LLMatcher for an answer to a prompt with tools. If ``thinking``, it starts after </think>."""
         sizes = tuple((image.shape[0], image.shape[1]) for image in prompt.images)
         return self._compiled(json.dumps(prompt.tools), sizes, prompt.max_calls, thinking).deep_copy()
 
@@ -81,7 +82,7 @@ class Grammars:
         return LLMatcher(self.vocabulary, text)
 
     def _tag_rule(self, token: int | None, tag: str) -> str:
-        """A tag as a rule: one special token, which no text can spell, or else plain text."""
+        """Returns a tag as a rule: one special token, which no text can spell, or else plain text."""
         single = token is not None and self.vocabulary.is_special_token(token)
         return f"<[{token}]>" if single else json.dumps(tag)
 
@@ -95,15 +96,15 @@ def lark(
     thinking: bool = False,
     tags: Mapping[str, str] | None = None,
 ) -> str:
-    """The grammar of an answer.
+    """Returns the grammar of an answer.
 
     Args:
-        tools: functions in OpenAI's form.
+        tools: Functions in OpenAI's format.
         sizes: (H, W) of the frames, those of the cameras first, in their order.
-        family: how calls are written, and numbers are counted.
-        max_calls: maximum number of calls.
-        thinking: the answer begins behind </think>.
-        tags: the rules of the two tags around a call; plain text by default.
+        family: How calls are written, and numbers are counted.
+        max_calls: Maximum number of calls.
+        thinking: The answer begins after </think>.
+        tags: The rules of the two tags around a call; plain text by default.
     """
     tags = tags or {tag: json.dumps(tag) for tag in TAGS}
     before = '"\\n\\n" ' if thinking else "PROSE? " if family.dialect == "xml" else ""
@@ -116,7 +117,7 @@ def lark(
 def _calls(
     function: Mapping[str, Any], spans: Sequence[tuple[int, int]], family: Family, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    """Every way to call a function: with and without optional parameters, and for each range of a camera's numbers."""
+    """Yields every way to call a function: with and without optional parameters, for each camera's range of numbers."""
     parameters, placeholders = function["parameters"], _Placeholders()
     ways = []
     for name, schema in parameters["properties"].items():
@@ -136,7 +137,7 @@ class _Placeholders:
         self._rules: list[tuple[str, str]] = []
 
     def values(self, schema: Mapping[str, Any], spans: Sequence[tuple[int, int]]) -> list[Any]:
-        """Values of that schema with placeholders for what is open; several if cameras have ranges of their own."""
+        """Returns values for a schema with placeholders for what is open; several if cameras have their own ranges."""
         if "point_2d" in schema.get("properties", {}):
             return self._points(schema["properties"], spans)
         if "enum" in schema:
@@ -146,7 +147,7 @@ class _Placeholders:
         return [self._placeholder(_quoted(TEXT_CHARS), f"/{_FIRST}{_CHAR}{{0,{TEXT_CHARS - 1}}}/")]
 
     def rule(self, part: str, tags: Mapping[str, str]) -> str:
-        """One part of a call as a rule: a tag, a placeholder (quoted or bare), or constant text."""
+        """Returns one part of a call as a rule: a tag, a placeholder (quoted or bare), or constant text."""
         if part in tags:
             return tags[part]
         if placeholder := re.fullmatch(r'("?)@(\d+)@"?', part):
@@ -157,7 +158,7 @@ class _Placeholders:
     def _points(self, keys: Mapping[str, Any], spans: Sequence[tuple[int, int]]) -> list[Any]:
         cameras = keys["camera"]["enum"] if "camera" in keys else [""]
         label, points = self._placeholder(_quoted(LABEL_CHARS)), []
-        shown = dict(zip(cameras, spans, strict=False))  # the frames of no camera come last
+        shown = dict(zip(cameras, spans, strict=False))  # frames without a camera come last
         for span in dict.fromkeys(shown.values()):
             point: dict[str, Any] = {"label": label, "point_2d": [self._placeholder(_up_to(full)) for full in span]}
             if len(cameras) > 1:
@@ -180,7 +181,7 @@ def _quoted(most: int) -> str:
 
 
 def _up_to(full: int) -> str:
-    """A pattern for the whole numbers from 0 to ``full``."""
+    """Returns a pattern for the whole numbers from 0 to ``full``."""
     digits = str(full)
     shorter = ["[0-9]", *(f"[1-9][0-9]{{{more}}}" for more in range(1, len(digits) - 1))] if full > 9 else []
     same = [

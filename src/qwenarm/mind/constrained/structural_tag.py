@@ -1,12 +1,12 @@
 """What a server may answer, as a structural tag: the form in which vLLM and SGLang take a grammar.
 
 A structural tag is a tree of formats, defined by xgrammar ("Structural Tag Usage" in its documentation), the default
-constrained decoder of both servers. It does not take the grammars of ``lark.py``. Only formats that it has since 0.1.25
-are used (vLLM 0.12 came with 0.1.27). An answer is free thought, then calls, whose constant parts are those that
-``messages.call_text`` writes.
+constrained decoder of both servers. xgrammar does not accept the grammars of ``lark.py``. Only formats that exist
+since its version 0.1.25 are used (vLLM 0.12 came with 0.1.27). An answer is a free thought, then calls, whose
+constant parts are those that ``messages.call_text`` writes.
 
-The length of strings is not limited: xgrammar would take minutes to compile such counts for 150,000 tokens, and
-``max_tokens`` ends an answer anyway.
+The length of strings is not limited, because xgrammar would take minutes to compile such counts for 150,000 tokens.
+``max_tokens`` ends an answer in any case.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ BEGIN, END = "<tool_call>\n", "\n</tool_call>"
 FREE_TEXT = r"([^<]|<[^t]|<t[^o])*"
 """Any text without "<tool_call>"; "<think>" is allowed."""
 BARE_STRING = r'[^\s<{\["(][^<\n]*'
-"""A string as the XML dialect writes it, without quotes."""
+"""A string in the XML dialect, without quotes."""
 _PLACE = re.compile(r'"?@(\d+)@"?')
 
 
 def structural_tag(prompt: Prompt, family: Family) -> Format:
-    """What may answer the prompt: thought, then calls of its tools, one per line.
+    """Returns what may answer the prompt: a thought, then calls of its tools, one per line.
 
     The numbers of a point are limited to the largest of the prompt's images, in the family's units.
     """
@@ -50,7 +50,7 @@ def _any_of(formats: Sequence[Format]) -> Format:
 
 
 def _ways(function: Mapping[str, Any], family: Family, span: tuple[int, int]) -> Iterator[Format]:
-    """Every way to call a tool: with and without its optional parameters."""
+    """Yields every way to call a tool: with and without its optional parameters."""
     properties, required = function["parameters"]["properties"], function["parameters"]["required"]
     optional = [name for name in properties if name not in required]
     for count in range(len(optional) + 1):
@@ -60,7 +60,7 @@ def _ways(function: Mapping[str, Any], family: Family, span: tuple[int, int]) ->
 
 
 def _call(name: str, parameters: Mapping[str, Any], family: Family, span: tuple[int, int]) -> Format:
-    """One call as the family writes it, with a format in place of each value."""
+    """Returns a call as the family writes it, with a format in place of each value."""
     places = {key: f"@{index}@" for index, key in enumerate(parameters)}
     text = call_text(name, places, family).removeprefix(BEGIN).removesuffix(END)
     schemas, elements = list(parameters.values()), list[Format]()
@@ -75,7 +75,7 @@ def _constant(text: str) -> Format:
 
 
 def _value(schema: Mapping[str, Any], family: Family, span: tuple[int, int]) -> Format:
-    """The format of a parameter's value."""
+    """Returns the format of a parameter's value."""
     if schema["type"] == "string" and family.dialect == "xml":
         choices = [_constant(choice) for choice in schema.get("enum", ())]
         return _any_of(choices) if choices else {"type": "regex", "pattern": BARE_STRING}

@@ -1,12 +1,12 @@
 """One answer while it is generated: which tokens may come next, which must, and when it ends.
 
 There are three kinds. A free answer takes any tokens up to a stop token or the limit. A constrained one follows a
-matcher of ``constrained/lark.py``, which knows the tokens that may follow; where only one may, it is appended without
-asking the model. A thinking one is free up to </think>, then constrained; a thought that reaches the limit or wants to
-stop is ended there.
+matcher of ``constrained/lark.py``, which knows the tokens that may come next; if there is only one, it is appended
+without asking the model. A thinking one is free up to </think>, then constrained; a thought that reaches the limit
+or a stop token is ended there.
 
-The limit ends thoughts, and no call begins behind it. A call that has begun is always finished (its grammar bounds its
-length), so an answer is never cut off inside a call.
+The limit ends thoughts, and no call begins after it. A call that has begun is always finished (its grammar bounds
+its length), so an answer never ends inside a call.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class GeneratedAnswer:
     """The answer to one prompt.
 
     Args:
-        limit: maximum number of tokens.
-        stops: ids that end an answer.
-        matcher: a fresh LLMatcher, or None for a free answer.
-        thought_end: the id of </think> if the model thinks before it follows the matcher, or None.
+        limit: Maximum number of tokens.
+        stops: Ids that end an answer.
+        matcher: A fresh LLMatcher, or None for a free answer.
+        thought_end: The id of </think> if the model thinks before it follows the matcher, or None.
     """
 
     def __init__(self, limit: int, stops: Collection[int], matcher: Any = None, thought_end: int | None = None) -> None:
@@ -33,22 +33,22 @@ class GeneratedAnswer:
 
     def _clear(self) -> None:
         self.tokens: list[int] = []
-        """The tokens so far, without the stop token."""
+        """Tokens so far, without the stop token."""
         self.finish = ""
         """Empty while the answer is unfinished, then "stop" or "length"."""
         self.tokens_used = 0
-        """The number of tokens so far, with the stop token."""
+        """Number of tokens so far, including the stop token."""
         self._free = self.matcher is None or self.thought_end is not None
 
     def restart(self) -> None:
-        """Starts again from nothing."""
+        """Starts over with an empty answer."""
         self._clear()
         if self.matcher is not None:
             self.matcher.reset()
         self.begin()
 
     def begin(self) -> list[int]:
-        """Appends and returns the tokens that every such answer begins with."""
+        """Appends and returns the tokens with which every such answer begins."""
         return [] if self._free else self._append_forced()
 
     def allow(self, bits: np.ndarray) -> None:
@@ -65,7 +65,7 @@ class GeneratedAnswer:
             bits[self.thought_end // 32] = np.array(1 << self.thought_end % 32, np.uint32).view(np.int32)
 
     def take(self, token: int) -> list[int]:
-        """Appends the token that the model chose; returns it and the tokens that are forced behind it."""
+        """Appends the token that the model chose. Returns it and the tokens that the grammar forces after it."""
         if self._free and self.thought_end is not None:
             return self._think(token)
         if not self._free:

@@ -1,11 +1,11 @@
-"""Generates answers with a Qwen-VL model of transformers: reads the prompts, then chooses tokens until all have ended.
+"""Generates answers with a Qwen-VL model of transformers: reads the prompts, then chooses tokens until all are done.
 
 The engine does what transformers' own ``generate`` does under the same grammar, token for token
 (tests/mind/test_engine.py compares the two), with less work:
 
 * **Prefix cache.** The tokens before the first image (system text and tools) are the same at every decision. Their keys
   and values are computed once, kept under their token ids, and copied for every batch that starts with them.
-* **Forced tokens.** Where the grammar allows exactly one token, nothing has to be chosen. Such tokens are queued behind
+* **Forced tokens.** Where the grammar allows exactly one token, nothing has to be chosen. Such tokens are queued after
   the choice that led to them, and the model reads the whole queue in one forward pass.
 * **Gaps.** Rows of a batch have prompts and queues of different lengths, but a tensor is rectangular. Shorter rows are
   padded: between the shared prefix and the rest of the prompt, and in front of the queued tokens of a step. A mask
@@ -40,10 +40,10 @@ from qwenarm.mind.inference.preprocessing import mrope_positions
 from qwenarm.mind.inference.transformers_forward import ForwardPass, TransformersForward
 
 CLOSE_CALL_LOGITS = 1e-4
-"""Two best logits nearer to each other than this are a close call. Logits of the bundled model differ by up to 2e-5
+"""If the two best logits differ by less than this, it is a close call. Logits of the bundled model differ by up to 2e-5
 between batches (measured by benchmarks/evaluation.py)."""
 MAX_CACHED_PREFIXES = 4
-"""One prefix for each set of skills, cameras and altitude in use; the least recently used one is dropped."""
+"""One prefix for each combination of skills, cameras and altitude in use; the least recently used one is dropped."""
 
 
 class NonFiniteLogits(ArithmeticError):
@@ -52,11 +52,15 @@ class NonFiniteLogits(ArithmeticError):
 
 @dataclass
 class GenerationRequest:
-    """One prompt as the model takes it, and the answer that is generated for it.
+    """A prompt as the model reads it, and the answer that is generated for it.
 
-    ids: the prompt's tokens, with one placeholder per visual token. pixels: (patches of all images, values) float32, or
-    None. grids: (images, 3) int64, the patches of each image in time, height and width. generator: of the random
-    numbers, if answers are sampled. close_call: the row met a close call and must be generated again alone.
+    Attributes:
+        ids: The prompt's tokens, with one placeholder per visual token.
+        answer: Filled in by the engine.
+        pixels: (patches of all images, values) float32, or None.
+        grids: (images, 3) int64, the patches of each image in time, height and width, or None.
+        generator: Source of randomness if answers are sampled.
+        close_call: The row met a close call and must be generated again alone.
     """
 
     ids: list[int]
@@ -80,8 +84,12 @@ class GenerationRequest:
 class DecodingBatch:
     """Rows that are generated together.
 
-    mask: (rows, cached tokens) bool, false in gaps; None if there are none. next_position: (rows,) int64. queues: per
-    row, the tokens that the model has not read yet.
+    Attributes:
+        rows: The requests.
+        cache: Their keys and values.
+        mask: (rows, cached tokens) bool, false in gaps, or None if there are no gaps.
+        next_position: (rows,) int64.
+        queues: For each row, the tokens that the model has not read yet.
     """
 
     rows: list[GenerationRequest]
@@ -92,12 +100,12 @@ class DecodingBatch:
 
 
 class Engine:
-    """Generates with one model. Not for several threads at once.
+    """Generates answers with one model. Not thread-safe.
 
     Args:
-        model: a Qwen-VL model of transformers.
-        sampling: how tokens are drawn; greedy by default.
-        forward: runs the model; by default transformers' own forward pass.
+        model: A Qwen-VL model of transformers.
+        sampling: How tokens are drawn; greedy by default.
+        forward: Runs the model; by default transformers' own forward pass.
     """
 
     def __init__(self, model: Any, sampling: Sampling = GREEDY, forward: ForwardPass | None = None) -> None:
@@ -113,7 +121,7 @@ class Engine:
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[GenerationRequest]) -> None:
-        """Writes every request's answer to its end."""
+        """Completes the answer of every request."""
         groups: dict[tuple[Any, ...], list[GenerationRequest]] = {}
         for request in requests:
             request.answer.begin()
@@ -129,9 +137,7 @@ class Engine:
                 self._generate_rows([row], prefix)
 
     def _generate_group(self, rows: list[GenerationRequest], prefix: int) -> None:
-        """Generates until each row is finished or has met a close call. rows: all start with the same ``prefix``
-        tokens.
-        """
+        """Generates until each row is finished or has met a close call. All rows share the first ``prefix`` tokens."""
         self._generate_rows(rows, prefix, watch_close_calls=self.exact and len(rows) > 1)
 
     def _generate_rows(self, rows: list[GenerationRequest], prefix: int, watch_close_calls: bool = False) -> None:
@@ -146,7 +152,7 @@ class Engine:
     def _prefill(
         self, rows: list[GenerationRequest], sequences: list[list[int]], prefix: int, logits_kept: int = 1
     ) -> tuple[DecodingBatch, torch.Tensor]:
-        """Lets the model read the sequences behind the cached prefix, images included.
+        """Lets the model read the sequences after the cached prefix, including images.
 
         Returns:
             The batch, and the logits (rows, logits_kept, vocabulary) of the last tokens.
@@ -184,7 +190,7 @@ class Engine:
         return batch, logits
 
     def _step(self, batch: DecodingBatch, logits_kept: int = 1) -> torch.Tensor:
-        """Lets the model read the queued tokens; the logits (rows, logits_kept, vocabulary) of the last ones."""
+        """Lets the model read the queued tokens. Returns logits (rows, logits_kept, vocabulary) of the last ones."""
         lengths = [len(queue) for queue in batch.queues]
         width = min(lengths) if self.has_linear_attention else max(lengths)
         ids = np.zeros((len(lengths), width), np.int64)
@@ -201,14 +207,14 @@ class Engine:
             batch.mask = sent.new_ones(len(lengths), batch.cache.get_seq_length(), dtype=torch.bool)
         if batch.mask is not None:
             batch.mask = torch.cat([batch.mask, sent[2].bool()], dim=1)
-        position = sent[1].expand(3, -1, -1)  # text counts alike in time, height and width
+        position = sent[1].expand(3, -1, -1)  # text has the same position in time, height and width
         return self.forward(sent[0], position, batch.mask, batch.cache, logits_kept=logits_kept)
 
     def _to_device(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self.device)
 
     def _cache_behind(self, prefix: list[int], rows: int, room: int) -> Any:
-        """A cache of so many rows that holds the prefix already, with room for so many tokens more."""
+        """Returns a cache for ``rows`` rows that already holds the prefix and has room for ``room`` more tokens."""
         if not prefix:
             return self.forward.new_cache(rows)
         key = tuple(prefix)
@@ -238,8 +244,10 @@ class Engine:
             batch.mask = None if batch.mask is None else batch.mask[index]
 
     def _choose(self, batch: DecodingBatch, logits: torch.Tensor, watch_close_calls: bool) -> None:
-        """Chooses the next token of every row with an empty queue, and queues it with what the grammar forces behind
-        it. logits: (rows, vocabulary) of the last token read.
+        """Chooses the next token of every row with an empty queue, from logits (rows, vocabulary) of the last token
+        read.
+
+        The token is queued with those that the grammar forces after it.
         """
         waiting = [index for index, queue in enumerate(batch.queues) if not queue]
         rows = [batch.rows[index] for index in waiting]
@@ -281,7 +289,7 @@ class Engine:
         return chosen, close_calls
 
     def _forbidden(self, bits: np.ndarray, vocabulary: int) -> torch.Tensor:
-        """(rows, words) int32 with one bit per allowed token, lowest bit first -> (rows, vocabulary) bool."""
+        """Turns (rows, words) int32 with one bit per allowed token, lowest bit first, into (rows, vocabulary) bool."""
         return ((self._to_device(bits)[:, :, None] & self._bits) == 0).flatten(1)[:, :vocabulary]
 
 
@@ -292,7 +300,9 @@ def _check_finite(rows: Sequence[int | bool]) -> None:
 
 
 def sampling_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """(rows, vocabulary) logits -> probabilities, after temperature, then top_k, then top_p, as in transformers."""
+    """Returns probabilities for logits (rows, vocabulary) after temperature, then top_k, then top_p, as in
+    transformers.
+    """
     logits = logits / sampling.temperature
     if 0 < sampling.top_k < logits.shape[1]:
         least = logits.topk(sampling.top_k, dim=1).values[:, -1:]

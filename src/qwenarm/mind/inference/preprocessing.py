@@ -1,9 +1,10 @@
-"""Prompts as tokens and pixels: the numbers that the checkpoint's own processor makes, in a fraction of its time.
+"""Prompts as tokens and pixels: the same numbers as from the checkpoint's own processor, in a fraction of its time.
 
 The text is split at its image placeholders, which are tokens of their own, so that each piece can be tokenised alone
-and constant pieces only once. A frame on the family's grid is only scaled and cut into patches. The processor repeats a
-still image in time; here there is one copy. tests/mind/test_preprocessing.py compares all of it with the processor and
-the models, to the bit."""
+and constant pieces only once. A frame that fits the family's grid is only scaled and cut into patches. The processor
+repeats a still image in time; here there is one copy. tests/mind/test_preprocessing.py compares everything with the
+processor and the models, to the bit.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ PATCH_SETTINGS: Mapping[str, str] = {
     "merge_size": "spatial_merge_size",
     "temporal_patch_size": "temporal_patch_size",
 }
-"""Sizes of a patch, by their name in an image processor; the value is their name in a vision_config."""
+"""Names of patch sizes in an image processor, with their names in a vision_config."""
 
 ASSISTANT_TURN = "<|im_start|>assistant\n"
 TRIAL_PROMPT = Prompt(
@@ -50,22 +51,22 @@ TRIAL_PROMPT = Prompt(
         },
     ),
 )
-"""A small prompt with everything that real ones have, to check that a checkpoint can take it."""
+"""A small prompt with everything that real ones have, to check that a checkpoint can handle it."""
 
 
 class PromptEncoder:
-    """Turns prompts into what a checkpoint's model reads. Needs no weights.
+    """Turns prompts into a checkpoint's input. Needs no weights.
 
     Args:
-        checkpoint: whose chat template, tokenizer and image settings are used.
-        thinking: lets a model think whose template leaves the choice.
+        checkpoint: Provides chat template, tokenizer and image settings.
+        thinking: Lets a model think if its template leaves the choice.
 
     Attributes:
-        family: the checkpoint's family, with the pixel limits of its own processor.
-        opening: what the template writes at the start of every answer, such as "<think>"; empty for most.
+        family: The checkpoint's family, with the pixel limits of its own processor.
+        opening: What the template writes at the start of every answer, such as "<think>"; empty for most.
 
     Raises:
-        ModelUnavailable: template, tokenizer, image settings and config.json do not fit together.
+        ModelUnavailable: Template, tokenizer, image settings and config.json do not fit together.
     """
 
     def __init__(self, checkpoint: Checkpoint, thinking: bool = False) -> None:
@@ -79,11 +80,11 @@ class PromptEncoder:
         self.opening = trial.rpartition(ASSISTANT_TURN)[2] if ASSISTANT_TURN in trial else ""
 
     def text(self, prompt: Prompt) -> str:
-        """The prompt as the checkpoint's chat template writes it, with one placeholder per image."""
+        """Returns the prompt as the checkpoint's chat template writes it, with one placeholder per image."""
         return chat_text(self.processor, self.template, prompt, self.family, **self.options)
 
     def encode(self, prompt: Prompt) -> tuple[list[int], torch.Tensor | None, torch.Tensor | None]:
-        """The prompt's tokens, and the pixels and grids of its images (``FastProcessor.pixels``) or None."""
+        """Returns the prompt's tokens, and the pixels and grids of its images (``FastProcessor.pixels``) or None."""
         pixels, grids = self.fast_processor.pixels(prompt.images) if prompt.images else (None, None)
         return self.fast_processor.ids(self.text(prompt), [] if grids is None else grids.tolist()), pixels, grids
 
@@ -109,7 +110,7 @@ class PromptEncoder:
 
 
 class FastProcessor:
-    """Does the work of a processor of transformers, given as ``processor``, for text and still images."""
+    """Does the work of ``processor``, one of transformers, for text and still images."""
 
     def __init__(self, processor: Any) -> None:
         self.tokenizer, self.images = processor.tokenizer, processor.image_processor
@@ -118,11 +119,11 @@ class FastProcessor:
         self._scaled = self._scaled_brightness()
 
     def ids(self, text: str, grids: Sequence[Sequence[int]]) -> list[int]:
-        """A prompt's tokens.
+        """Returns a prompt's tokens.
 
         Args:
-            text: with one placeholder per image, which becomes one token per merged group of patches.
-            grids: the patches of each image in time, height and width.
+            text: Has one placeholder per image, which becomes one token per merged group of patches.
+            grids: The patches of each image in time, height and width.
         """
         first, *pieces = text.split(self.placeholder)
         ids = list(self._tokens(first))
@@ -132,8 +133,11 @@ class FastProcessor:
         return ids
 
     def pixels(self, frames: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(H, W, 3) uint8 frames -> (patches of all, values) float32, and (frames, 3) int64 patches in time, height and
-        width.
+        """Cuts (H, W, 3) uint8 frames into patches.
+
+        Returns:
+            The patches of all frames (patches, values) float32, and (frames, 3) int64, their number in time, height
+            and width.
         """
         read = [self._on_grid(frame) if self._fits_grid(frame.shape[:2]) else self._resized(frame) for frame in frames]
         values, grids = zip(*read, strict=True)
@@ -143,7 +147,7 @@ class FastProcessor:
         return tuple(self.tokenizer(piece)["input_ids"])
 
     def _fits_grid(self, size: tuple[int, int]) -> bool:
-        """Whether the processor does not resize an image of that (H, W)."""
+        """Returns whether the processor leaves the size (H, W) of an image unchanged."""
         cell = self.images.patch_size * self.images.merge_size
         low, high = self.images.size["shortest_edge"], self.images.size["longest_edge"]
         return size[0] % cell == 0 and size[1] % cell == 0 and low <= size[0] * size[1] <= high
@@ -154,7 +158,7 @@ class FastProcessor:
         return np.stack(values, axis=1).reshape(len(patches), -1), grid
 
     def _cut(self, frame: np.ndarray) -> tuple[np.ndarray, list[int]]:
-        """(H, W, 3) -> (patches, 3, patch, patch), patches that will be merged next to each other; and the grid."""
+        """Cuts (H, W, 3) into (patches, 3, patch, patch), those to be merged side by side, and gives the grid."""
         side, merge = self.images.patch_size, self.images.merge_size
         rows, columns = frame.shape[0] // side, frame.shape[1] // side
         cells = frame.reshape(rows // merge, merge, side, columns // merge, merge, side, RGB_CHANNELS)
@@ -165,12 +169,12 @@ class FastProcessor:
         return self._still(processed["pixel_values"]), processed["image_grid_thw"][0].tolist()
 
     def _still(self, patches: np.ndarray) -> np.ndarray:
-        """The processor's patches without their repetition in time: (patches, values)."""
+        """Returns the processor's patches without their repetition in time: (patches, values)."""
         in_time = patches.reshape(len(patches), RGB_CHANNELS, self.images.temporal_patch_size, -1)
         return in_time[:, :, 0].reshape(len(patches), -1)
 
     def _scaled_brightness(self) -> np.ndarray:
-        """(3, 256) float32: what the processor makes of each brightness in each channel, found by asking it."""
+        """Returns (3, 256) float32: what the processor makes of each brightness in each channel."""
         cell = self.images.patch_size * self.images.merge_size
         shades = np.arange(cell * cell, dtype=np.uint32).reshape(cell, cell) % 256
         image = np.repeat(shades.astype(np.uint8)[:, :, None], RGB_CHANNELS, axis=2)
@@ -184,7 +188,7 @@ class FastProcessor:
 
 
 def _fast_processor(processor: Any, checkpoint: Checkpoint) -> FastProcessor:
-    """Raises ModelUnavailable for image settings of another kind, or with other patches than the vision tower's."""
+    """Wraps a processor. Raises ModelUnavailable if its image settings or patches do not fit the vision tower."""
     file = next(name for name in IMAGE_SETTINGS_FILES if (checkpoint.folder / name).is_file())
     images, vision = processor.image_processor, checkpoint.config["vision_config"]
     for name, vision_name in PATCH_SETTINGS.items():
@@ -198,7 +202,7 @@ def _fast_processor(processor: Any, checkpoint: Checkpoint) -> FastProcessor:
         fast = FastProcessor(processor)
         cell = images.patch_size * images.merge_size
         fast.pixels([np.zeros((cell, 2 * cell, RGB_CHANNELS), np.uint8)])
-    except Exception as error:  # of many kinds: the processor of another model takes and makes other things
+    except Exception as error:  # of many kinds: other models' processors have other inputs and outputs
         raise ModelUnavailable(
             f"{file} of {checkpoint.source!r} is not for a Qwen-VL model: its {type(images).__name__} cannot cut an "
             f"image into patches: {first_line(error)}"
@@ -207,7 +211,7 @@ def _fast_processor(processor: Any, checkpoint: Checkpoint) -> FastProcessor:
 
 
 def _check_image_token(checkpoint: Checkpoint, processor: FastProcessor) -> None:
-    """The tokenizer must write images as the token that the model looks for."""
+    """Raises ModelUnavailable unless the tokenizer writes images as the token that the model looks for."""
     expected = checkpoint.config["image_token_id"]
     if processor.image_token != expected:
         raise ModelUnavailable(
@@ -217,7 +221,7 @@ def _check_image_token(checkpoint: Checkpoint, processor: FastProcessor) -> None
 
 
 def _with_pixel_limits(processor: Any, family: Family) -> Family:
-    """The family, counting pixels as this checkpoint's processor resizes them."""
+    """Returns the family with the pixel limits of this checkpoint's processor."""
     if not isinstance(family.codec, ResizedPixels):
         return family
     size = processor.image_processor.size
@@ -226,16 +230,16 @@ def _with_pixel_limits(processor: Any, family: Family) -> Family:
 
 
 def mrope_positions(ids: Sequence[int], image_token: int, grids: Sequence[Sequence[int]], merge: int) -> np.ndarray:
-    """Positions of a prompt's tokens in time, height and width (M-RoPE, as in Qwen2-VL, arXiv:2409.12191).
+    """Returns positions of a prompt's tokens in time, height and width (M-RoPE, as in Qwen2-VL, arXiv:2409.12191).
 
-    Text counts alike along all three. The tokens of an image lie in a plane; the text behind it goes on behind its
-    longer side.
+    Text has equal positions along all three. The tokens of an image lie in a plane; the text after it continues
+    after the longer side of the plane.
 
     Args:
-        ids: the tokens, with ``image_token`` for every token of an image.
-        image_token: that id.
-        grids: the patches of each image in time, height and width.
-        merge: patches per token along each side.
+        ids: The tokens, with ``image_token`` for every token of an image.
+        image_token: That id.
+        grids: The patches of each image in time, height and width.
+        merge: Patches per token along each side.
 
     Returns:
         (3, tokens) int64.

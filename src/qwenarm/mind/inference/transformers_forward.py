@@ -1,4 +1,4 @@
-"""How the engine runs a model: an interface, and transformers' own forward pass behind it, for every family."""
+"""How the engine runs a model: an interface, and transformers' own forward pass as its default implementation."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from transformers import DynamicCache
 
 
 class ForwardPass(Protocol):
-    """A model and the caches of keys and values that it fills."""
+    """A model, and the caches of keys and values that it fills."""
 
     def new_cache(self, rows: int = 1) -> Any:
-        """An empty cache. It has ``get_seq_length()``, and ``reorder_cache(rows)`` to keep some rows."""
+        """Returns an empty cache. It has ``get_seq_length()``, and ``reorder_cache(rows)`` to keep some rows."""
         ...
 
     def copy_cache(self, cache: Any, rows: int, room: int) -> Any:
-        """A copy of a cache of one row for so many rows, with room for so many tokens more."""
+        """Copies a cache of one row to ``rows`` rows, with room for ``room`` more tokens."""
         ...
 
     def __call__(
@@ -30,16 +30,16 @@ class ForwardPass(Protocol):
         grids: torch.Tensor | None = None,
         logits_kept: int = 1,
     ) -> torch.Tensor:
-        """Reads tokens behind those in the cache, and adds theirs to it.
+        """Reads tokens after those in the cache, and adds theirs to it.
 
         Args:
             ids: (rows, width) int64.
             position: (3, rows, width) int64, in time, height and width (M-RoPE).
             mask: (rows, cached + width) bool, false in gaps; None if there are none.
-            cache: made by this forward pass; changed in place.
+            cache: Made by this forward pass; changed in place.
             pixels: (patches of all images, values) float, or None.
             grids: (images, 3) int64 on the CPU, the patches of each image; or None.
-            logits_kept: for how many of the last tokens logits are computed.
+            logits_kept: Number of the last tokens for which logits are computed.
 
         Returns:
             (rows, logits_kept, vocabulary) logits.
@@ -48,7 +48,7 @@ class ForwardPass(Protocol):
 
 
 class TransformersForward:
-    """The model as transformers runs it. A recurrent state cannot be cropped, so caches are copied whole."""
+    """Runs the model as transformers does. A recurrent state cannot be cropped, so caches are copied whole."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -86,7 +86,7 @@ class TransformersForward:
 
 
 def repeat_in_time(pixels: torch.Tensor, vision: Any) -> torch.Tensor:
-    """Patches of still images (patches, values) as a vision tower takes them: each as a video of equal frames."""
+    """Turns patches of still images (patches, values) into a vision tower's input: videos of equal frames."""
     still = pixels.view(len(pixels), vision.in_channels, 1, -1)
     return still.expand(-1, -1, vision.temporal_patch_size, -1).flatten(1)
 
@@ -94,8 +94,8 @@ def repeat_in_time(pixels: torch.Tensor, vision: Any) -> torch.Tensor:
 def embed_patches_by_product(embed: Any) -> None:
     """Replaces the convolution that embeds patches by a matrix product, which is several times faster.
 
-    Its kernel is as large as its stride, so it is the same linear map. Left alone where accelerate moves weights
-    between devices (its hooks replace ``forward``, too).
+    The kernel is as large as the stride, so both compute the same linear map. Does nothing if accelerate moves
+    weights between devices, because its hooks replace ``forward`` as well.
     """
     if hasattr(embed, "_hf_hook"):
         return

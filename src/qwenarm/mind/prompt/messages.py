@@ -67,25 +67,25 @@ ASKS: dict[Altitude, str] = {
     "plan": "Answer with all the calls that lead to the goal, in order, and end with done.",
 }
 PICTURES_OF_NO_CAMERA = ("goal",)
-"""Frames that do not show the table as it is: "goal" shows it as it should become."""
+"""Frames that do not show the present table: "goal" shows it as it should become."""
 MAX_HISTORY_TEXT_CHARS = 160
-"""Longest label or reason that the history repeats."""
+"""Maximum length of a label or reason that the history repeats."""
 
 
 def to_prompt(
     observation: Observation, history: Sequence[Turn], specs: Sequence[SkillSpec], family: Family, preset: Preset
 ) -> Prompt:
-    """The prompt for one decision.
+    """Returns the prompt for one decision.
 
     Args:
-        observation: what is seen and asked now.
-        history: the turns so far.
-        specs: the skills to offer.
-        family: how the model counts along an image and spells a call.
-        preset: what is shown, and in which words.
+        observation: What is seen and asked now.
+        history: The turns so far.
+        specs: The skills to offer.
+        family: How the model counts along an image and writes a call.
+        preset: What is shown, and in which words.
 
     Raises:
-        BadInput: a camera of the preset has no frame.
+        BadInput: A camera of the preset has no frame.
     """
     frames = shown_frames(observation, preset)
     pictures = (*frames, *extra_frames(observation))
@@ -111,7 +111,7 @@ def to_prompt(
 
 
 def shown_frames(observation: Observation, preset: Preset) -> tuple[Frame, ...]:
-    """The frames of the preset's cameras, in its order."""
+    """Returns the frames of the preset's cameras, in its order."""
     frames = {frame.camera: frame for frame in observation.frames if frame.camera not in PICTURES_OF_NO_CAMERA}
     missing = [name for name in preset.cameras if name not in frames]
     if missing:
@@ -120,17 +120,17 @@ def shown_frames(observation: Observation, preset: Preset) -> tuple[Frame, ...]:
 
 
 def extra_frames(observation: Observation) -> tuple[Frame, ...]:
-    """The pictures that belong to the task and not to a camera. Points cannot lie in them."""
+    """Returns the images that belong to the task rather than to a camera. Points cannot lie in them."""
     return tuple(frame for frame in observation.frames if frame.camera in PICTURES_OF_NO_CAMERA)
 
 
 def frame_sizes(observation: Observation, preset: Preset) -> dict[str, Size]:
-    """Camera -> (H, W) of the frames shown. A point that names no camera lies in the first."""
+    """Returns the (H, W) of the frames by camera. A point that names no camera lies in the first."""
     return {frame.camera: _size(frame) for frame in shown_frames(observation, preset)}
 
 
 def system_text(preset: Preset, family: Family, sizes: Mapping[str, Size]) -> str:
-    """The system message, without the tools, which the chat template adds."""
+    """Returns the system message without the tools, which the chat template adds."""
     told = (preset.system, scale_text(family, sizes) if preset.tool_docs else "", ASKS[preset.altitude])
     text = " ".join(part for part in told if part)
     camera = next(iter(sizes))
@@ -142,7 +142,7 @@ def system_text(preset: Preset, family: Family, sizes: Mapping[str, Size]) -> st
 
 
 def scale_text(family: Family, sizes: Mapping[str, Size]) -> str:
-    """How to count along an image. Without it, models give points outside (github.com/QwenLM/Qwen3-VL issue 1035)."""
+    """Returns how to count along an image. Without it, models point outside (github.com/QwenLM/Qwen3-VL issue 1035)."""
     spans = {camera: family.codec.span(size) for camera, size in sizes.items()}
     if len(set(spans.values())) == 1:
         right, bottom = next(iter(spans.values()))
@@ -154,7 +154,7 @@ def scale_text(family: Family, sizes: Mapping[str, Size]) -> str:
 
 
 def _in_camera(camera: str, decision: Decision) -> Decision:
-    """The decision with all its points in that camera's frame."""
+    """Returns the decision with all its points in that camera's frame."""
     calls = [
         replace(
             call, args={k: replace(v, camera=camera) if isinstance(v, ImagePoint) else v for k, v in call.args.items()}
@@ -165,13 +165,15 @@ def _in_camera(camera: str, decision: Decision) -> Decision:
 
 
 def user_text(instruction: str, past: str, holding: bool) -> str:
-    """The words below the frames."""
+    """Returns the words below the frames."""
     return f"Task: {_on_one_line(instruction)}\nHistory: {past}\nHand: {'holding something' if holding else 'empty'}"
 
 
 def history_text(history: Sequence[Turn], last: int) -> str:
-    """The ``last`` calls and their results, oldest first: "pick red cube: ok; place blue bowl: failed, out of
-    reach"."""
+    """Returns the ``last`` calls and their results, oldest first.
+
+    Example: "pick red cube: ok; place blue bowl: failed, out of reach".
+    """
     lines: list[str] = []
     for turn in history:
         if turn.decision.error is not None:
@@ -191,7 +193,9 @@ def _argument_words(value: Any) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    """The text on one line and without control tokens: "<|image_pad|>" in a label must not become an image token."""
+    """Returns the text on one line and without control tokens: "<|image_pad|>" in a label must not become an image
+    token.
+    """
     return " ".join(text.split()).replace("<|", "< |")
 
 
@@ -206,7 +210,7 @@ def _size(frame: Frame) -> Size:
 
 @lru_cache(maxsize=32)
 def tool_schemas(specs: tuple[SkillSpec, ...], cameras: tuple[str, ...], docs: bool) -> tuple[dict[str, Any], ...]:
-    """The skills as functions in OpenAI's form. docs: with the first line of their docstrings."""
+    """Returns the skills as functions in OpenAI's format. ``docs`` adds the first line of their docstrings."""
     return tuple(_tool_schema(spec, cameras, docs) for spec in specs)
 
 
@@ -241,12 +245,12 @@ def _param_schema(param: Param, cameras: Sequence[str], docs: bool) -> dict[str,
 
 
 def render(decision: Decision, family: Family, sizes: Mapping[str, Size]) -> str:
-    """A decision as the family would write it: its thought, then its calls. ``parse`` reads it back.
+    """Writes a decision as the family would: its thought, then its calls. ``parse`` reads it back.
 
     Args:
-        decision: its points must lie in cameras of ``sizes``; they are rounded to the family's units.
-        family: whose units and dialect are used.
-        sizes: camera -> (H, W) of the frames shown.
+        decision: Its points must lie in cameras of ``sizes``; they are rounded to the family's units.
+        family: The family whose units and dialect are used.
+        sizes: (H, W) of the frames by camera.
     """
     calls = [
         call_text(call.name, {key: _argument(value, family, sizes) for key, value in call.args.items()}, family)
@@ -264,7 +268,7 @@ def _argument(value: Any, family: Family, sizes: Mapping[str, Size]) -> Any:
 
 
 def call_text(name: str, args: Mapping[str, Any], family: Family) -> str:
-    """One call in the family's dialect."""
+    """Returns one call in the family's dialect."""
     return _json_call(name, args) if family.dialect == "json" else _xml_call(name, args)
 
 
@@ -278,11 +282,11 @@ def _xml_call(name: str, args: Mapping[str, Any]) -> str:
 
 
 def _xml_value(value: Any) -> str:
-    """Bare text if it can be read back as itself, else JSON."""
+    """Returns bare text if it can be read back unchanged, else JSON."""
     bare = isinstance(value, str) and value and value == value.strip() and value[0] not in '{["(' and "<" not in value
     return value if bare else _dump(value)
 
 
 def _dump(value: Any) -> str:
-    """JSON on one line, in which no string looks like a tag."""
+    """Returns JSON on one line, in which no string looks like a tag."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")

@@ -1,7 +1,7 @@
-"""What a policy shows its model: frame size, cameras, length of the history, and the text of the system message.
+"""What a policy shows its model: frame size, cameras, length of the history, and the system text.
 
-The preset is recorded with every episode. Frame sizes are rounded to the grid of the model's family, so that nothing is
-resized between the renderer and the model.
+The preset is recorded with every episode. Frame sizes are rounded to the grid of the model's family, so that no
+image is resized between the renderer and the model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Altitude = Literal["step", "plan"]
 ALTITUDES = get_args(Altitude)
 
 MAX_PLAN_CALLS = 16
-"""A model that answers with more calls than this has got into a loop."""
+"""Maximum number of calls in a plan; a model that answers with more is stuck in a loop."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Example:
 class Preset:
     """Everything about a prompt that can be chosen.
 
-    history: how many past calls are listed. max_tokens: maximum length of an answer. tool_docs: whether tools have
-    descriptions, which a model needs that was not trained on these skills. skills: names of those offered, in order;
-    empty for all there are.
+    ``history`` is the number of past calls that are listed, ``max_tokens`` the maximum length of an answer.
+    ``tool_docs`` adds descriptions to tools, which models need that were not trained on these skills. ``skills`` are
+    the names of those offered, in order; empty for all.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Preset:
     skills: tuple[str, ...] = ()
 
     def offered(self, specs: Sequence[SkillSpec]) -> tuple[SkillSpec, ...]:
-        """The skills that the preset offers, in its order."""
+        """Returns the skills that the preset offers, in its order."""
         named = {spec.name: spec for spec in specs}
         return tuple(named[name] for name in self.skills or named if name in named)
 
@@ -63,7 +63,7 @@ class Preset:
         return 1 if self.altitude == "step" else MAX_PLAN_CALLS
 
     def fitted(self, family: Family) -> Preset:
-        """The same preset with frames on the family's grid."""
+        """Returns the same preset with frames on the family's grid."""
         return replace(self, frame_size=snap(self.frame_size, family.grid))
 
 
@@ -77,7 +77,7 @@ BUNDLED = Preset(
     skills=("done", "give_up", "look", "move_to", "open_gripper", "pick", "place", "push", "say"),
 )
 
-# For checkpoints that are trained to play all families: they must remember more, and pull drawers open.
+# For checkpoints trained on all task families, which need a longer history and the skill to pull drawers open.
 BUNDLED_LONG = replace(BUNDLED, name="bundled-long", history=16, skills=(*BUNDLED.skills, "pull"))
 
 _CUBE = ImagePoint(0.412, 0.655, "yellow cube")
@@ -115,14 +115,14 @@ PLAN_EXAMPLE = Example(
 
 
 def preset_named(name: str) -> Preset:
-    """The preset of that name. Raises UnknownName."""
+    """Returns the preset of that name. Raises UnknownName."""
     if name not in PRESETS:
         raise UnknownName("preset", name, PRESETS)
     return PRESETS[name]
 
 
 def at_altitude(preset: Preset, altitude: str) -> Preset:
-    """The preset for an altitude: a plan needs a longer answer and another example. Raises UnknownName."""
+    """Returns the preset for an altitude: a plan needs a longer answer and another example. Raises UnknownName."""
     if altitude == preset.altitude:
         return preset
     if altitude not in ALTITUDES:

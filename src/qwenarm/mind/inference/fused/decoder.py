@@ -1,4 +1,4 @@
-"""The language model of a dense Qwen-VL in few operations, for models whose layers cost less than calling them.
+"""The language model of a dense Qwen-VL in few operations, for models whose layers cost less than the calls to them.
 
 It runs on the weights of the loaded model, not on copies, and computes what transformers' layers compute, up to the
 order of sums (tests/mind/test_fused_decoder.py compares the two). What it saves:
@@ -7,11 +7,11 @@ order of sums (tests/mind/test_fused_decoder.py compares the two). What it saves
   weights are joined in one matrix, and transformers' layers are given views of it.
 * Norm and rotation treat queries and keys as one tensor.
 * Several query heads share one key head (grouped-query attention). Instead of repeating keys and values, the queries of
-  a group are laid one behind the other and attend as more tokens of a single head.
+  a group are concatenated and attend as additional tokens of a single head.
 * Keys and values lie in one buffer with room to grow, so that a step appends to it in place.
-* Of the last layer, only keys and values are needed for every token; all else is computed for the last tokens alone.
+* In the last layer, only keys and values are needed for every token; the rest is computed for the last tokens alone.
 
-Models with full attention and a dense MLP (Qwen2.5-VL, dense Qwen3-VL) can run this way if their weights lie
+Models with full attention and a dense MLP (Qwen2.5-VL, dense Qwen3-VL) can run this way if their weights are
 unquantised on one device.
 """
 
@@ -30,20 +30,17 @@ from qwenarm.mind.inference.transformers_forward import embed_patches_by_product
 
 DENSE_MODEL_TYPES = ("qwen2_5_vl", "qwen3_vl")
 SPARE_SLOTS = 64
-"""Room for this many more tokens is made whenever a cache is copied or full."""
+"""Number of free slots that are added whenever a cache is copied or full."""
 
 
 class KeyValueCache:
-    """Keys and values of all layers.
-
-    keys, values: (layers, rows, key heads, slots, head size), of which the first ``length`` slots are in use.
-    """
+    """Keys and values of all layers: (layers, rows, key heads, slots, head size), with ``length`` slots in use."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int) -> None:
         self.keys, self.values, self.length = keys, values, length
 
     def get_seq_length(self) -> int:
-        """The number of tokens held."""
+        """Returns the number of cached tokens."""
         return self.length
 
     def reorder_cache(self, rows: torch.Tensor) -> None:
@@ -55,7 +52,7 @@ class KeyValueCache:
         self.length -= tokens
 
     def append(self, tokens: int) -> slice:
-        """Takes the next slots into use, with more room if needed. They are yet to be written."""
+        """Reserves the next slots, which are yet to be written, and adds room if needed."""
         start, self.length = self.length, self.length + tokens
         missing = self.length - self.keys.shape[3]
         if missing > 0:
@@ -70,7 +67,7 @@ def _with_slots(part: torch.Tensor, slots: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Layer:
-    """qk_norm: (query and key heads, head size) of the norms of queries and keys; None where there are none."""
+    """The weights of a layer. ``qk_norm`` (query and key heads, head size) is None if those have no norms."""
 
     attention_norm: torch.Tensor
     qkv: PackedLinear
@@ -85,9 +82,13 @@ class _Layer:
 class _Step:
     """What all layers share while they read some tokens.
 
-    slots: of the cache, for the tokens' keys and values. cos, sin: (rows, width, 1, head size) of the rotation; sin is
-    negative in its first half, since it is multiplied with x rolled by half its size. mask: (rows, 1, query heads per
-    key head x width, slots in use), 0 where a token may attend and -inf elsewhere; None if it may attend everywhere.
+    Attributes:
+        cache: Keys and values.
+        slots: Of the cache, for the tokens' keys and values.
+        cos: (rows, width, 1, head size) of the rotation.
+        sin: The same shape; its first half is negative, because it is multiplied with x rolled by half its size.
+        mask: (rows, 1, query heads per key head x width, slots in use), 0 where a token may attend and -inf
+            elsewhere, or None if it may attend everywhere.
     """
 
     cache: KeyValueCache
@@ -98,7 +99,7 @@ class _Step:
 
 
 class FusedDecoder:
-    """A ``ForwardPass`` with fused operations. Takes over the weights of the model, which must not change meanwhile."""
+    """A ``ForwardPass`` with fused operations. It takes over the model's weights, which must then stay unchanged."""
 
     @torch.no_grad()
     def __init__(self, model: Any) -> None:
@@ -117,7 +118,7 @@ class FusedDecoder:
 
     @staticmethod
     def supports(model: Any) -> bool:
-        """Whether a model can run this way."""
+        """Returns whether a model can run this way."""
         spread = getattr(model, "hf_device_map", None) is not None
         quantised = getattr(model, "is_quantized", False)
         return model.config.model_type in DENSE_MODEL_TYPES and not spread and not quantised
@@ -159,7 +160,7 @@ class FusedDecoder:
         return self.head(self._normalise(hidden[:, -logits_kept:], self.text.norm.weight))
 
     def _encode_images(self, pixels: torch.Tensor, grids: torch.Tensor) -> Sequence[torch.Tensor]:
-        """The visual tokens (tokens, hidden) of all images, and what is added to them behind the first layers."""
+        """Returns the visual tokens (tokens, hidden) of all images, and what to add after the first layers."""
         if self.vision is not None:
             return self.vision(pixels, grids)
         patches = repeat_in_time(pixels, self.model.config.vision_config)
@@ -168,13 +169,15 @@ class FusedDecoder:
         return [torch.cat(part) for part in parts]
 
     def _run_layer(self, layer: _Layer, index: int, hidden: torch.Tensor, kept: int, step: _Step) -> torch.Tensor:
-        """(rows, width, hidden) -> (rows, kept, hidden) of the last tokens."""
+        """Maps (rows, width, hidden) to (rows, kept, hidden) of the last tokens."""
         hidden = hidden[:, -kept:] + layer.out(self._attend(layer, index, hidden, kept, step))
         gate, up = layer.gate_up(self._normalise(hidden, layer.mlp_norm)).chunk(2, dim=-1)
         return hidden.add_(layer.down(silu(gate).mul_(up)))
 
     def _attend(self, layer: _Layer, index: int, hidden: torch.Tensor, kept: int, step: _Step) -> torch.Tensor:
-        """Stores keys and values of all tokens, and lets the last ``kept`` attend: (rows, kept, heads x head size)."""
+        """Stores all keys and values, and lets the last ``kept`` tokens attend. Returns (rows, kept, heads x head
+        size).
+        """
         rows, width, _ = hidden.shape
         qkv = layer.qkv(self._normalise(hidden, layer.attention_norm)).view(rows, width, -1, self.head_size)
         qk, own_values = qkv.split([self.query_heads + self.key_heads, self.key_heads], dim=2)
@@ -193,28 +196,29 @@ class FusedDecoder:
         return attended.view(rows, self.query_heads, kept, self.head_size).transpose(1, 2).reshape(rows, kept, -1)
 
     def _normalise(self, hidden: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
-        """RMS norm over the last dimension."""
+        """Applies RMS norm over the last dimension."""
         if not self.pack:
             return rms_norm(hidden, hidden.shape[-1:], weight, self.epsilon)
-        # On a CPU, torch's own takes three times as many operations for the same.
+        # On a CPU, torch's own RMS norm takes three times as many operations.
         length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
         normed = hidden * torch.addcmul(self._epsilon, length, length, value=1 / hidden.shape[-1]).rsqrt_()
         return normed if weight is None else normed.mul_(weight)
 
     def _rotation(self, hidden: torch.Tensor, position: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """cos and sin of a ``_Step``."""
+        """Returns cos and sin of a ``_Step``."""
         cos, sin = self.text.rotary_emb(hidden, position)
         first, second = sin.chunk(2, dim=-1)
         return cos[:, :, None], torch.cat([-first, second], dim=-1)[:, :, None]
 
     def _attention_mask(self, mask: torch.Tensor | None, slots: slice, ids: torch.Tensor) -> torch.Tensor | None:
-        """The mask of a ``_Step``: every token may attend to earlier ones outside of gaps, and to itself. (A gap that
-        attends to nothing would be not a number.)
+        """Returns the mask of a ``_Step``: every token may attend to itself, and to earlier ones outside of gaps.
+
+        Tokens in gaps attend to themselves too, because a softmax over nothing is not a number.
 
         Args:
             mask: (rows, slots in use) bool, false in gaps; or None.
-            slots: of the tokens that are read.
-            ids: (rows, width), those tokens.
+            slots: Of the tokens that are read.
+            ids: (rows, width) tokens that are read.
         """
         rows, width = ids.shape
         if mask is None and width == 1:
@@ -250,9 +254,9 @@ class FusedDecoder:
 
 
 def _join(layers: Sequence[Any]) -> torch.Tensor:
-    """The weights of linear layers in one matrix, of which they become views.
+    """Joins the weights of linear layers in one matrix, of which they become views.
 
-    On a CPU in float32 it lies transposed: MKL multiplies one row by that in half the time.
+    On a CPU in float32 the matrix is stored transposed, because MKL then multiplies a single row in half the time.
     """
     joined = torch.cat([layer.weight.data for layer in layers])
     if joined.device.type == "cpu" and joined.dtype == torch.float32:

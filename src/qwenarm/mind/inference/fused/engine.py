@@ -2,7 +2,7 @@
 
 A decoding step costs nearly as much for one token as for several, because reading the weights dominates. So when one
 prompt is answered alone, the tokens that probably follow (``token_guesser.py``) are read together with the certain
-ones, in one forward pass. The logits behind each guessed token then show whether the model would have chosen the next
+ones, in one forward pass. The logits after each guessed token then show whether the model would have chosen the next
 guess itself:
 
     read       {"name": "  pick  ", "arguments": {"at"      certain | guess, guess, guess
@@ -27,7 +27,7 @@ from qwenarm.mind.inference.fused.decoder import FusedDecoder
 from qwenarm.mind.inference.fused.token_guesser import TokenGuesser
 
 TASK_TOKENS = 64
-"""The last tokens of a prompt, those with the task; guesses prefer words that stand there."""
+"""Number of the last tokens of a prompt, which contain the task; guesses prefer words that occur there."""
 
 
 class FusedEngine(Engine):
@@ -39,13 +39,13 @@ class FusedEngine(Engine):
 
     @staticmethod
     def supports(model: Any) -> bool:
-        """Whether a model can run this way."""
+        """Returns whether a model can run this way."""
         return FusedDecoder.supports(model)
 
     def generate(self, requests: list[GenerationRequest]) -> None:
         super().generate(requests)
         for request in requests:
-            if self.image_token not in request.answer.tokens:  # as a guess it would be read as an image
+            if self.image_token not in request.answer.tokens:  # as a guess, it would be read as an image
                 self.guesser.learn(request.tokens[-len(request.answer.tokens) - 2 :])
 
     def _generate_group(self, rows: list[GenerationRequest], prefix: int) -> None:
@@ -63,17 +63,17 @@ class FusedEngine(Engine):
             logits = self._step(batch, 1 + len(guess))
 
     def _choose_and_verify(self, batch: DecodingBatch, logits: torch.Tensor, guess: list[int]) -> None:
-        """Chooses tokens as far as the guess comes true, and takes the rest of the guess back.
+        """Chooses tokens as long as the guess is confirmed, and takes back the rest of the guess.
 
         Args:
-            batch: of one row, which has read the guess.
-            logits: (1, 1 + guessed, vocabulary), behind the last certain token and behind each guessed one.
-            guess: the guessed tokens.
+            batch: One row, which has read the guess.
+            logits: (1, 1 + guessed, vocabulary), after the last certain token and after each guessed one.
+            guess: The guessed tokens.
         """
         right = 0
         while True:
             self._choose(batch, logits[:, right], watch_close_calls=True)
-            chosen = batch.queues[0]  # the choice, and what the grammar forces behind it
+            chosen = batch.queues[0]  # the choice, and what the grammar forces after it
             same = _common_start(chosen, guess[right:])
             right += same
             batch.queues[0] = chosen[same:]
@@ -84,7 +84,7 @@ class FusedEngine(Engine):
 
 
 def _common_start(first: list[int], second: list[int]) -> int:
-    """How many tokens both begin with."""
+    """Returns the number of tokens at the beginning that both share."""
     same = 0
     while same < min(len(first), len(second)) and first[same] == second[same]:
         same += 1

@@ -1,7 +1,7 @@
 """Guesses the next tokens of an answer from what followed the same two tokens in earlier answers.
 
-Calls repeat much of each other (the skill, the second word of a label, the quote behind it) and words of their prompt,
-so a small table is right often enough.
+Calls repeat much of each other (the skill, the second word of a label, the quote after it) and words of their
+prompt, so a small table is right often enough.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Container, Sequence
 from itertools import pairwise
 
 MAX_PAIRS = 4096
-"""The table is emptied when it has more pairs than this."""
+"""Maximum number of pairs in the table; beyond it the table is emptied."""
 MAX_GUESS_TOKENS = 6
 MIN_GUESS_PROBABILITY = 0.3
-"""A guess ends where all of it together is less likely than this. Low, because a step costs little more for several
-tokens."""
+"""Minimum probability of a whole guess. It is low, because a step costs little more for several tokens."""
 
 
 class TokenGuesser:
@@ -32,11 +31,11 @@ class TokenGuesser:
             self._followers.setdefault(pair, Counter())[follower] += 1
 
     def guess(self, tokens: Sequence[int], preferred: Container[int] = ()) -> list[int]:
-        """The tokens that probably follow; empty if none is likely enough.
+        """Returns the tokens that probably follow, or nothing if none are likely enough.
 
         Args:
-            tokens: the prompt and the answer so far.
-            preferred: where some of these have followed before, no others are considered.
+            tokens: The prompt and the answer so far.
+            preferred: If some of these have followed before, no others are considered.
         """
         guess: list[int] = []
         pair, probability = tuple(tokens[-2:]), 1.0

@@ -3,9 +3,9 @@
 It runs on the weights of the loaded model and computes what transformers' tower computes, up to the order of sums. What
 it saves:
 
-* Position embeddings and rotations depend on an image's grid alone. They are computed once per grid and kept.
-* A still image is a video of two equal frames for the tower. Its patch embedding is linear, so each patch is embedded
-  once, by the sum of both frames' weights.
+* Position embeddings and rotations depend only on an image's grid. They are computed once per grid and cached.
+* To the tower, a still image is a video of two equal frames. Its patch embedding is linear, so each patch is embedded
+  once, with the sum of both frames' weights.
 * Images of the same grid go through as one batch, and attend in one call.
 * Queries and keys are rotated together. GELU is part of the matrix product where weights are packed.
 
@@ -30,8 +30,10 @@ MAX_CACHED_GRIDS = 16
 class _GridConstants:
     """What all images of one grid share.
 
-    embedding: (patches, hidden), of the positions, plus the bias of the patch embedding. cos, sin: (patches, 1, 1, head
-    size) float32 of the rotation. sin is negative in its first half: x · cos + roll(x, half) · sin is the rotation.
+    Attributes:
+        embedding: (patches, hidden) of the positions, plus the bias of the patch embedding.
+        cos: (patches, 1, 1, head size) float32 of the rotation.
+        sin: The same shape; its first half is negative, so that the rotation is x · cos + roll(x, half) · sin.
     """
 
     embedding: torch.Tensor
@@ -53,7 +55,7 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Merger:
-    """Makes one token of each group of patches. norm_over_group: the norm is over a group, not over each patch."""
+    """Turns each group of patches into one token. ``norm_over_group`` says that the norm spans the group."""
 
     norm: Any
     norm_over_group: bool
@@ -62,11 +64,11 @@ class _Merger:
 
 
 class FusedVision:
-    """A vision tower, run on the weights of transformers' module, which must not change meanwhile.
+    """A vision tower that runs on the weights of transformers' module, which must not change while it is in use.
 
     Args:
         visual: transformers' module.
-        pack: whether to pack its weights.
+        pack: Whether to pack its weights.
     """
 
     def __init__(self, visual: Any, pack: bool = False) -> None:
@@ -81,7 +83,7 @@ class FusedVision:
 
     @staticmethod
     def supports(visual: Any) -> bool:
-        """Whether a tower can be run this way."""
+        """Returns whether a tower can run this way."""
         config = visual.config
         return config.model_type == "qwen3_vl_vision" and config.hidden_act == "gelu_pytorch_tanh"
 
@@ -93,8 +95,8 @@ class FusedVision:
             grids: (images, 3) int64 on the CPU, the patches of each image in time, height and width.
 
         Returns:
-            The visual tokens (tokens of all images, hidden), then as many for each of the first layers of the language
-            model, to be added behind it (DeepStack).
+            The visual tokens (tokens of all images, hidden), then as many for each of the first layers of the
+            language model, to be added after that layer (DeepStack).
         """
         sizes = [(height, width) for _, height, width in grids.tolist()]
         if len(set(sizes)) == 1:
@@ -109,7 +111,7 @@ class FusedVision:
         return list(torch.cat([encoded[index] for index in range(len(sizes))], dim=1))
 
     def _encode(self, images: torch.Tensor, grid: _GridConstants) -> torch.Tensor:
-        """(images, patches, values) -> (images, 1 + DeepStack layers, tokens, hidden)."""
+        """Maps (images, patches, values) to (images, 1 + DeepStack layers, tokens, hidden)."""
         hidden, features = self.patch(images).add_(grid.embedding), []
         for index, block in enumerate(self.blocks):
             hidden += block.out(self._attend(block, hidden, grid))
@@ -138,7 +140,7 @@ class FusedVision:
         return PackedLinear(layer.weight, layer.bias, self.pack)
 
     def _constants_of(self, size: tuple[int, int]) -> _GridConstants:
-        """size: patches in height and width."""
+        """Returns the constants of a grid with ``size`` patches in height and width."""
         side = self.visual.num_grid_per_side
         table = self.visual.pos_embed.weight.float().view(1, side, side, -1).movedim(3, 1)
         places = interpolate(table, size, mode="bilinear", align_corners=True)[0].movedim(0, 2)
@@ -152,7 +154,7 @@ class FusedVision:
         return _GridConstants(embedding, torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1))
 
     def _in_merge_order(self, grid: torch.Tensor) -> torch.Tensor:
-        """(height, width, values) -> (patches, values), patches that will be merged next to each other."""
+        """Maps (height, width, values) to (patches, values), with patches that will be merged next to each other."""
         cells = grid.unflatten(1, (-1, self.merge)).unflatten(0, (-1, self.merge))
         return cells.transpose(1, 2).flatten(0, 3)
 
@@ -162,7 +164,7 @@ def _normalise(hidden: torch.Tensor, norm: Any) -> torch.Tensor:
 
 
 def _merge(hidden: torch.Tensor, merger: _Merger) -> torch.Tensor:
-    """(images, patches, hidden) -> (images, tokens, hidden of the language model)."""
+    """Maps (images, patches, hidden) to (images, tokens, hidden of the language model)."""
     grouped = (len(hidden), -1, merger.first.weight.shape[1])
     if merger.norm_over_group:
         groups = _normalise(hidden.view(grouped), merger.norm)
