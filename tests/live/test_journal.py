@@ -41,7 +41,9 @@ def test_a_line_that_is_still_being_written_waits(tmp_path_factory, cut):
     assert len(list(reader.new_events())) == 1
 
 
-@given(line=st.binary(max_size=60) | st.sampled_from([b"[]", b'{"kind": 1}', b"null", b'{"kind":"x","at":"y","run":0}']))
+@given(
+    line=st.binary(max_size=60) | st.sampled_from([b"[]", b'{"kind": 1}', b"null", b'{"kind":"x","at":"y","run":0}'])
+)
 def test_a_damaged_line_is_no_event(line):
     event = parse_event(line)
     assert event is None or {"kind", "at", "run"} <= event.keys()
