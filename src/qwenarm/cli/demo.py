@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -28,11 +29,7 @@ def demo(
 
     Example: qwenarm demo --kiosk
     """
-    try:
-        import mjviser  # noqa: F401
-        import viser  # noqa: F401
-    except ImportError as error:
-        raise BadInput(f"The live page needs {error.name}; install it with `pip install 'qwenarm[demo]'`.") from error
+    require_live_page()
     import asyncio
     import webbrowser
 
@@ -54,3 +51,10 @@ def demo(
     except OSError as error:
         raise BadInput(f"Cannot listen on {host}:{port}: {error.strerror}; choose another --port.") from error
     return 0
+
+
+def require_live_page() -> None:
+    """Raises BadInput where the packages of the live page are missing."""
+    missing = next((name for name in ("viser", "mjviser") if find_spec(name) is None), None)
+    if missing:
+        raise BadInput(f"The live page needs {missing}; install it with `pip install 'qwenarm[demo]'`.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from qwenarm.cli.demo import require_live_page
 from qwenarm.cli.options import (
     Allowed,
     Altitude,
@@ -29,6 +30,7 @@ from qwenarm.errors import BadInput
 from qwenarm.registry import names_to_allow, only_allowed
 
 if TYPE_CHECKING:
+    from qwenarm.episode.watchers import Watcher
     from qwenarm.types import Episode
 
 
@@ -53,6 +55,9 @@ def run(
     perturbations: Perturbed = "",
     cameras: Cameras = "",
     anyway: Annotated[bool, arg(help="play words of which nobody can judge whether they are fulfilled")] = False,
+    journal: Annotated[
+        Path | None, arg(help="folder into which the run is recorded for `qwenarm demo --watch FOLDER`")
+    ] = None,
 ) -> int:
     """Play one episode and write its film, page and trace.
 
@@ -79,7 +84,13 @@ def run(
         cameras=cameras,
     )
     filmed = film and Film(film_speed, film_size, film_camera, film_format)
-    episode, stopped = play_into(config, seed, out_folder, filmed, [LiveView(out)], anyway=anyway)
+    watchers: list[Watcher] = [LiveView(out)]
+    if journal is not None:
+        require_live_page()
+        from qwenarm.live.recorder import record_into
+
+        watchers.append(record_into(journal, config))
+    episode, stopped = play_into(config, seed, out_folder, filmed, watchers, anyway=anyway)
     for line in filter(None, (assumed(episode.run.policy), *episode.run.watcher_failures)):
         out.print(line, style="yellow")
     if episode.film:

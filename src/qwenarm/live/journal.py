@@ -68,9 +68,12 @@ class Journal:
         """Stores an RGB picture (H, W, 3) uint8; returns its name."""
         return self.keep(png(rgb), "png")
 
-    def run_folder(self, run: int) -> Path:
-        """Where the files of a run are kept."""
-        return run_folder(self.folder, run)
+    def last_run(self) -> int:
+        """The highest number of a run so far, 0 if there is none."""
+        reader, last = JournalReader(self.folder), 0
+        while events := list(reader.new_events()):
+            last = max(last, max(event["run"] for _, event in events))
+        return last
 
     def __enter__(self) -> Journal:
         return self

@@ -71,8 +71,7 @@ class Player:
         self.journal, self.controls = journal, Controls()
         self.waiting: queue.Queue[Command | None] = queue.Queue()
         self.backends: dict[str, Backend] = {}
-        numbers = [int(path.name) for path in (journal.folder / "runs").glob("[0-9]*")]
-        self.run = max(numbers, default=0)
+        self.run = journal.last_run()
 
     def listen(self, commands: Connection) -> None:
         """Receives commands until the pipe is closed."""
@@ -213,7 +212,7 @@ class Player:
         hands = ", ".join(interventions.touched)
         if hands and episode.outcome is not Outcome.CRASHED:
             episode = replace(episode, detail=" ".join(filter(None, [episode.detail, f"By a visitor, {hands}."])))
-        folder = self.journal.run_folder(run)
+        folder = run_folder(self.journal.folder, run)
         Trace(folder).append(episode)
         write_page(episode, folder / "page.html")
         stopped = isinstance(failed, KeyboardInterrupt)

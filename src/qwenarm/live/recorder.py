@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from qwenarm.episode.rollout import STOPPED
 from qwenarm.episode.watchers import Watcher
 from qwenarm.live.journal import Journal
 from qwenarm.live.meshes import body_meshes
-from qwenarm.types import Decision, Episode, ImagePoint, Observation, Outcome, SkillCall, SkillResult, Turn
+from qwenarm.types import Decision, Episode, ImagePoint, Observation, Outcome, RunConfig, SkillCall, SkillResult, Turn
 
 if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
@@ -116,6 +117,17 @@ class JournalWatcher(Watcher):
 
     def _write(self, kind: str, **fields: Any) -> None:
         self.journal.write(kind, self.run, **fields)
+
+
+def record_into(folder: Path, config: RunConfig) -> JournalWatcher:
+    """Records a run of another command, so that a live page can watch it.
+
+    Args:
+        folder: Of the journal; it is made.
+        config: What is played.
+    """
+    journal = Journal(folder)
+    return JournalWatcher(journal, journal.last_run() + 1, {"model": config.model, "words": config.words})
 
 
 def _detail(episode: Episode) -> str:

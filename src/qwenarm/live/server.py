@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
+from socket import gethostname
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,12 +29,13 @@ from websockets.http11 import Request, Response
 from qwenarm.live.journal import read_asset, run_folder
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ANY_HOST = ("0.0.0.0", "::", "")
 MAX_REQUEST_BYTES = 1 << 20
 TOKEN_COOKIE, VISITOR_COOKIE = "qwenarm_token", "qwenarm_visitor"
 TYPES = {".png": "image/png", ".mp4": "video/mp4", ".gif": "image/gif", ".html": "text/html; charset=utf-8"}
 RUN_FILE = re.compile(r"/runs/(\d{1,9})/(page\.html|film\.mp4|film\.gif)")
 SCENE_POLICY = (
-    "default-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
     "worker-src blob:; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
 )
 WATCHERS_MAY_SEND = frozenset({"ViewerCameraMessage"})
@@ -101,7 +103,7 @@ class PageServer:
     @property
     def link(self) -> str:
         """The address that visitors open."""
-        host = "127.0.0.1" if self.host in LOOPBACK else self.host
+        host = "127.0.0.1" if self.host in LOOPBACK else gethostname() if self.host in ANY_HOST else self.host
         return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
     def send(self, event: dict[str, Any]) -> None:

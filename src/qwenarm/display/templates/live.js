@@ -168,7 +168,7 @@ const handlers = {
       place === 0 ? `You play${others ? `; ${others} ${others === 1 ? "watches" : "watch"}` : ""}${waiting ? `, ${waiting} waiting` : ""}.` :
       place > 0 ? `You are number ${place} in the queue.` : taken ? "Somebody else plays; you watch." : "Type what the arm shall do.";
     $("ask").hidden = state.watchOnly || place >= 0 || !taken;
-    $("pass").hidden = place !== 0 || !others;
+    $("pass").hidden = place !== 0;
   },
   gallery(event) {
     const runs = $("gallery").querySelector(".runs"), card = finishedRun(event), there = $(card.id);

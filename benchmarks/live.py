@@ -1,0 +1,170 @@
+"""What the live page costs: time to the first picture and to the first motion, scene updates per second with one and ten
+viewers, what ten viewers cost the run, and the server's memory over many runs.
+
+Viewers are WebSocket clients that receive all that a browser would, and draw nothing. They share the server's CPUs.
+Goals: picture within 5 s, motion within 1.5 s, 30 and 15 updates per second, slowdown at most 1.1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.request import urlopen
+
+from websockets.asyncio.client import ClientConnection, connect
+
+RESULTS = Path(__file__).parent / "results"
+WORDS = "put the red cube in the blue bowl"
+REQUEST = {
+    "task": "put",
+    "level": 1,
+    "arm": "panda",
+    "policy": "vlm",
+    "model": "bundled",
+    "altitude": "step",
+    "seed": 3,
+}
+MEMORY_REQUEST = {**REQUEST, "policy": "idle"}
+"""Short runs, for the memory is that of the events and not of the motion."""
+PROTOCOL: Any = f"viser-v{version('viser')}"
+GAP_S = 0.25
+"""Longer pauses between updates are those of a model that thinks, and do not count."""
+
+
+@dataclass
+class Viewer:
+    """One page with its 3-D scene. updates: when a packet of poses came, s."""
+
+    events: ClientConnection
+    scene: ClientConnection
+    updates: list[float] = field(default_factory=list)
+
+    async def watch(self) -> None:
+        """Receives the scene for ever."""
+        async for _ in self.scene:
+            self.updates.append(time.perf_counter())
+
+    async def next(self, kind: str) -> dict[str, Any]:
+        """The next event of a kind."""
+        async for message in self.events:
+            event = json.loads(message)
+            if event["kind"] == kind:
+                return event
+        raise ConnectionError("the page has closed")
+
+
+def start(folder: str) -> tuple[subprocess.Popen[str], str, float]:
+    """The server, its link, and when the command was given."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "qwenarm", "demo", "--no-browser", "--port", "0", "--out", folder]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"})
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"http://\S+", line):
+            return process, found[0], began
+    raise RuntimeError("the page did not start")
+
+
+async def view(link: str, stack: AsyncExitStack, tasks: list[asyncio.Task[None]]) -> Viewer:
+    """Opens a page with its scene. tasks: where the one that receives the scene is kept."""
+    with closing(urlopen(link)) as page:
+        cookie = str(page.headers["Set-Cookie"]).split(";")[0]
+    address = link.replace("http", "ws").rstrip("/")
+    options: dict[str, Any] = {"additional_headers": {"Cookie": cookie}, "origin": link.rstrip("/"), "max_size": None}
+    events = await stack.enter_async_context(connect(f"{address}/events", **options))
+    scene = await stack.enter_async_context(connect(f"{address}/scene", subprotocols=[PROTOCOL], **options))
+    viewer = Viewer(events, scene)
+    tasks.append(asyncio.create_task(viewer.watch()))
+    return viewer
+
+
+async def play(player: Viewer, request: dict[str, Any], words: str = WORDS) -> tuple[float, float, float]:
+    """Plays once: seconds to the first motion and to the end, and updates per second while something moved."""
+    player.updates.clear()
+    began = time.perf_counter()
+    await player.events.send(json.dumps({"do": "play", "words": words, "perturbations": {}, **request}))
+    await player.next("calling")
+    calling = time.perf_counter()
+    await player.next("stored")
+    ended = time.perf_counter()
+    moving = [at for at in player.updates if at > calling]
+    gaps = [b - a for a, b in pairwise(moving) if b - a < GAP_S]
+    return (moving[0] if moving else ended) - began, ended - began, len(gaps) / sum(gaps) if gaps else 0.0
+
+
+def memory_mib(process: subprocess.Popen[str]) -> dict[str, float]:
+    """Resident memory of the server and of its player, MiB."""
+
+    def resident(pid: int) -> float:
+        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        return int(found[1]) / 1024 if found else 0.0
+
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return {"server": round(resident(process.pid)), "player": round(max(map(resident, map(int, children))))}
+
+
+async def measure(link: str, began: float, process: subprocess.Popen[str], repeats: int, runs: int) -> dict[str, Any]:
+    """All figures."""
+    async with AsyncExitStack() as stack:
+        tasks = list[asyncio.Task[None]]()
+        player = await view(link, stack, tasks)
+        while len(player.updates) < 2:  # the meshes of the first scene
+            await asyncio.sleep(0.01)
+        figures: dict[str, Any] = {"command_to_first_picture_s": round(player.updates[1] - began, 2)}
+        hello = await player.next("hello")
+        if not hello["ready"]:
+            await player.next("ready")
+        figures["command_to_model_loaded_s"] = round(time.perf_counter() - began, 2)
+        for viewers in (1, 10):
+            for _ in range(viewers - len(tasks)):
+                await view(link, stack, tasks)
+            played = [await play(player, REQUEST) for _ in range(repeats)]
+            figures[f"viewers_{viewers}"] = {
+                "typing_to_first_motion_s": round(median(first for first, _, _ in played), 2),
+                "run_s": round(median(end for _, end, _ in played), 2),
+                "updates_per_s": round(median(rate for _, _, rate in played), 1),
+            }
+        one, ten = figures["viewers_1"]["run_s"], figures["viewers_10"]["run_s"]
+        figures["slowdown_with_ten_viewers"] = round(ten / one, 3)
+        figures["memory_mib"] = {"before": memory_mib(process)}
+        for _ in range(runs):
+            await play(player, MEMORY_REQUEST, "")
+        figures["memory_mib"][f"after_{runs}_runs"] = memory_mib(process)
+        return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3, help="runs for each number of viewers")
+    parser.add_argument("--runs", type=int, default=200, help="short runs for the measurement of memory")
+    parser.add_argument("--out", type=Path, default=RESULTS / "live.json", help="JSON file for the figures")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        process, link, began = start(f"{folder}/session")
+        try:
+            figures = asyncio.run(measure(link, began, process, options.repeats, options.runs))
+        finally:
+            process.terminate()
+            process.wait(10)
+    text = json.dumps({"cpus": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1), **figures}, indent=1)
+    print(text)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

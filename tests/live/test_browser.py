@@ -1,0 +1,217 @@
+"""A person at the live page: Chromium against the real server, with the bundled model."""
+
+import json
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.display.test_episode_page import chromium
+
+from qwenarm.episode.trace import read
+from qwenarm.live.journal import run_folder
+
+pytestmark = pytest.mark.browser
+WEBGL = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        found = p.chromium.launch(executable_path=chromium(), args=list(WEBGL))
+        yield found
+        found.close()
+
+
+class Visitor:
+    """A person with a browser of their own. complaints: errors, and requests that leave the machine."""
+
+    def __init__(self, browser: Any, link: str, scene: bool = False) -> None:
+        """scene: whether the 3-D scene is drawn, which takes a CPU most of its time."""
+        self.context = browser.new_context(viewport={"width": 390, "height": 500}, reduced_motion="reduce")
+        self.page, self.complaints = self.context.new_page(), list[str]()
+        if not scene:
+            self.page.route("**/scene/", lambda route: route.fulfill(body="", content_type="text/html"))
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._check)
+        self.page.on("websocket", self._check)
+        self.origin = link.split("?")[0].split("//")[1].rstrip("/")
+        self.page.goto(link)
+        self.page.wait_for_selector("#examples button")
+
+    def _check(self, request: Any) -> None:
+        if not request.url.startswith((f"http://{self.origin}/", f"ws://{self.origin}/", "data:", "blob:")):
+            self.complaints.append(request.url)
+
+    def pick(self, **values: str) -> None:
+        """Chooses in the pickers."""
+        self.page.eval_on_selector("#setup", "details => { details.open = true }")
+        for name, value in values.items():
+            self.page.select_option(f"#{name}", value)
+
+    def say(self, words: str) -> None:
+        """Types an instruction, or a correction."""
+        self.page.fill("#words", words)
+        self.page.click("#go:not([disabled])")
+
+    def expect(self, selector: str, text: str) -> None:
+        """Waits until an element contains a text."""
+        self.page.locator(selector, has_text=text).first.wait_for()
+
+    def wait_until_playing(self, wanted: bool = True) -> None:
+        self.page.wait_for_selector(f"body[data-playing={str(wanted).lower()}]")
+
+    @property
+    def outcome(self) -> str:
+        self.page.wait_for_selector("#outcome:not([hidden])")
+        return self.page.inner_text("#outcome")
+
+
+@pytest.fixture(scope="module")
+def person(browser, served) -> Iterator[Visitor]:
+    found = Visitor(browser, served.link)
+    yield found
+    assert found.complaints == []
+
+
+@pytest.fixture
+def visitor(person) -> Visitor:
+    """The same person in all tests, at quadruple speed and with nothing being played."""
+    if person.page.get_attribute("body", "data-playing") == "true":
+        person.page.click("#stop")
+    person.wait_until_playing(False)
+    person.pick(speed="4", perturbation="none")
+    return person
+
+
+def events(served, kind: str) -> list[dict]:
+    lines = (served.folder / "journal.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["kind"] == kind]
+
+
+def test_an_instruction_is_typed_and_the_arm_does_it(visitor, served):
+    visitor.say("put the red cube in the blue bowl")
+    visitor.expect("#read", "read as: red cube in blue bowl")
+    visitor.page.locator("#frames svg .ring").first.wait_for(state="attached")
+    assert visitor.outcome == "success"
+    moved = [pose[0] for event in events(served, "poses") for pose in event["poses"].values()]
+    assert max(moved) - min(moved) > 0.2
+    assert visitor.page.inner_text("#log li:last-child .call").startswith("pick red cube")
+    assert visitor.page.locator("#gallery article").count() >= 1
+
+
+@pytest.mark.slow
+def test_the_scene_is_drawn_and_a_thing_can_be_dragged(browser, served, visitor):
+    visitor.page.click("#pass")
+    drawn = Visitor(browser, served.link, scene=True)
+    drawn.page.set_viewport_size({"width": 600, "height": 900})
+    drawn.pick(speed="0.25")
+    drawn.say("put the red cube in the blue bowl")
+    drawn.page.wait_for_selector("#log .call")
+    before = wait_for_red(drawn.page)
+    drawn.page.mouse.move(*before)
+    drawn.page.mouse.down()
+    drawn.page.mouse.move(before[0] + 40, before[1] + 10, steps=20)
+    drawn.expect("#log", "By a visitor, the red cube was moved.")
+    drawn.page.mouse.up()
+    if shots := os.environ.get("QWENARM_SCREENSHOTS"):
+        drawn.page.set_viewport_size({"width": 1280, "height": 1000})
+        drawn.page.wait_for_timeout(4000)
+        drawn.page.screenshot(path=f"{shots}/live.png")
+    assert drawn.outcome
+    drawn.page.click("#pass")
+    assert drawn.complaints == []
+    drawn.context.close()
+
+
+def wait_for_red(page: Any) -> tuple[float, float]:
+    """The middle of what is red in the 3-D scene, in pixels of the page."""
+    box = page.locator("iframe").bounding_box()
+    for _ in range(60):
+        rgb = np.asarray(Image.open(BytesIO(page.screenshot(clip=box))).convert("RGB")).astype(int)
+        y, x = np.nonzero((rgb[..., 0] > 120) & (rgb[..., 1] < 70) & (rgb[..., 2] < 70))
+        if len(x) > 10:
+            return box["x"] + float(np.median(x)), box["y"] + float(np.median(y))
+        page.wait_for_timeout(500)
+    raise AssertionError("the red cube is not drawn")
+
+
+def test_a_correction_in_mid_run_is_the_instruction_from_the_next_look_on(visitor, served):
+    visitor.say("put the red cube in the blue bowl")
+    visitor.page.wait_for_selector("#log .call")
+    visitor.page.click("#pause")
+    visitor.say("put the red cube on the table")
+    visitor.page.click("#pause")
+    visitor.expect("#log", "Corrected: put the red cube on the table")
+    assert visitor.outcome
+    run = events(served, "stored")[-1]["run"]
+    turns = read(run_folder(served.folder, run)).episodes[-1].turns
+    told = [turn.observation.instruction for turn in turns]
+    assert told[0] == "put the red cube in the blue bowl" and told[-1] == "put the red cube on the table"
+
+
+def test_the_oracles_eyes_show_why_it_failed(visitor):
+    visitor.pick(perturbation="look", strength="3")
+    visitor.page.fill("#words", "")
+    visitor.page.fill("#seed", "1")
+    visitor.page.click("#play")
+    assert visitor.outcome not in ("success", "crashed")
+    visitor.page.click('#parts button:has-text("oracle\'s eyes")')
+    visitor.expect("#verdict", "With oracle's eyes it")
+    assert visitor.page.inner_text("#other h3") == "oracle's eyes"
+    assert visitor.page.locator("#other .log li").count() > 0 and visitor.page.locator("#log li").count() > 0
+
+
+def test_a_reload_in_mid_run_shows_the_same_run(visitor):
+    visitor.say("put the red cube in the blue bowl")
+    visitor.page.wait_for_selector("#log .call")
+    visitor.page.click("#pause")
+    first = visitor.page.inner_text("#log li:last-child .call")
+    visitor.page.reload()
+    visitor.page.wait_for_selector("#log .call")
+    assert visitor.page.inner_text("#log li:last-child .call") == first
+    visitor.wait_until_playing()
+    visitor.page.click("#pause")  # it is still this visitor's turn
+    assert visitor.outcome == "success"
+
+
+def test_one_plays_and_the_other_watches_and_waits(browser, served, visitor):
+    visitor.say("put the red cube in the blue bowl")
+    other = Visitor(browser, served.link)
+    other.expect("#turn", "Somebody else plays")
+    assert other.page.is_disabled("#go") and other.page.is_disabled("#stop")
+    other.page.click("#ask")
+    other.expect("#turn", "number 1 in the queue")
+    assert other.outcome == visitor.outcome == "success"
+    visitor.page.click("#pass")
+    other.expect("#turn", "You play")
+    other.page.click("#pass")
+    assert other.complaints == []
+    other.context.close()
+    visitor.page.wait_for_selector("#words:not([disabled])")
+
+
+def test_hostile_words_stay_words(visitor):
+    hostile = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+    visitor.say(hostile)
+    visitor.page.click("#read button")  # nobody can judge it, and it is played all the same
+    visitor.wait_until_playing()
+    assert hostile in visitor.page.inner_text("#read")
+    assert visitor.outcome
+    visitor.page.reload()
+    visitor.page.wait_for_selector("#gallery article")
+    assert visitor.page.evaluate("window.hacked") is None
+    assert visitor.page.locator("#gallery img[src='x'], #read img, #log img").count() == 0
+
+
+def test_a_narrow_page_does_not_scroll_sideways(visitor):
+    visitor.page.eval_on_selector_all("details", "all => all.forEach(each => { each.open = true })")
+    assert visitor.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    if shots := os.environ.get("QWENARM_SCREENSHOTS"):
+        visitor.page.screenshot(path=f"{shots}/live-390.png", full_page=True)

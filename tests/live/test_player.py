@@ -1,0 +1,172 @@
+"""The player without its process: what visitors do reaches the run, its record and the journal."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.live.conftest import serve
+from websockets.sync.client import connect
+
+from qwenarm.cli.main import main
+from qwenarm.episode.trace import read
+from qwenarm.errors import QwenarmError
+from qwenarm.live.export import export
+from qwenarm.live.hub import LivePage
+from qwenarm.live.interventions import MAX_SPEED
+from qwenarm.live.journal import FILE, Journal, run_folder
+from qwenarm.live.kiosk import tour
+from qwenarm.live.player import Player, config_from
+from qwenarm.live.requests import Choices
+from qwenarm.live.scene import Track
+
+
+@pytest.fixture
+def player(tmp_path):
+    with Journal(tmp_path) as journal:
+        found = Player(journal)
+        found.controls.set(speed=1000.0)  # no waiting
+        yield found
+
+
+def obey(player: Player, **command) -> None:
+    player.controls.set(speed=1000.0)
+    player._obey(command)
+
+
+def play(player: Player, **config) -> None:
+    obey(player, do="play", config={"policy": "oracle", **config}, seed=0)
+
+
+def events(player: Player, kind: str) -> list[dict]:
+    found = map(json.loads, (player.journal.folder / FILE).read_text().splitlines())
+    return [event for event in found if event["kind"] == kind]
+
+
+def last_episode(player: Player):
+    return read(run_folder(player.journal.folder, player.run)).episodes[-1]
+
+
+def when(player: Player, kind: str, act) -> None:
+    """Lets a visitor act as soon as an event of this kind has been written."""
+    write = player.journal.write
+
+    def watched(written: str, *args, **fields) -> None:
+        write(written, *args, **fields)
+        if written == kind:
+            act()
+
+    player.journal.write = watched
+
+
+def test_a_correction_changes_instruction_and_goal(player):
+    when(player, "calling", lambda: player.controls.set(correction="put the green cube in the blue bowl"))
+    play(player, words="put the red cube in the blue bowl")
+    episode = last_episode(player)
+    assert episode.turns[0].observation.instruction == "put the red cube in the blue bowl"
+    assert episode.turns[-1].observation.instruction == "put the green cube in the blue bowl"
+    assert "judged by this" in events(player, "corrected")[0]["read_as"]
+    assert episode.outcome == "success"  # of the oracle, by the corrected goal
+
+
+def test_a_pull_moves_the_thing_and_is_told(player):
+    start = {}
+
+    def pull() -> None:
+        start.update({body["name"]: body["pose"] for body in events(player, "started")[-1]["bodies"]})
+        player.controls.set(pulls={"green_cube": (0.0, 0.3, 0.02)})
+
+    when(player, "looked", pull)
+    play(player, words="put the red cube in the blue bowl")
+    bodies = events(player, "started")[-1]["bodies"]
+    track = Track(np.array([body["pose"] for body in bodies]))
+    for event in events(player, "poses"):
+        track.add(event["t"], event["poses"])
+    track.move_to(1e9)
+    green = [body["name"] for body in bodies].index("green_cube")
+    assert track.poses[green][1] - start["green_cube"][1] > 0.1
+    assert "the green cube was moved" in last_episode(player).detail
+    assert not events(player, "stored")[-1]["can_be_filmed"]
+
+
+def test_a_slip_opens_the_fingers_and_the_oracle_recovers(player):
+    slips = iter([lambda: None] * 60 + [lambda: player.controls.set(slip=True)])
+    when(player, "poses", lambda: next(slips, lambda: None)())
+    play(player, words="put the red cube in the blue bowl")
+    assert events(player, "touched")[0]["text"] == "the fingers were opened"
+    assert last_episode(player).outcome == "success"
+
+
+def test_a_stopped_run_is_kept_and_the_next_one_is_played(player):
+    when(player, "calling", lambda: player.controls.set(stopped=player.run == 1))
+    play(player)
+    play(player)
+    assert [event["outcome"] for event in events(player, "finished")] == ["stopped", "success"]
+
+
+def test_why_tells_what_the_replacement_shows(player):
+    play(player, policy="idle")
+    obey(player, do="why", run=1, part="oracle's plan")
+    assert events(player, "verdict")[-1]["text"].startswith("With oracle's plan it succeeds: what failed was what it")
+    assert events(player, "started")[-1]["beside"] == 1
+    obey(player, do="cause", run=1)
+    assert events(player, "verdict")[-1]["text"].startswith("Cause: plan.")
+    with pytest.raises(QwenarmError, match="asks none"):
+        obey(player, do="why", run=1, part="eyes shut")
+
+
+def test_an_old_episode_is_watched_again(player):
+    play(player)
+    recorded = [event["poses"] for event in events(player, "poses")]
+    obey(player, do="replay", folder=str(run_folder(player.journal.folder, 1)), index=0)
+    assert [event["poses"] for event in events(player, "poses") if event["run"] == 2] == recorded
+    assert [event["outcome"] for event in events(player, "finished")] == ["success"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("film_format", ["mp4", "gif"])
+def test_a_finished_run_is_filmed_and_its_page_holds_the_film(player, film_format):
+    play(player)
+    folder = run_folder(player.journal.folder, 1)
+    assert export(folder, film_format).stat().st_size > 10_000
+    assert ("data:video/mp4" in (folder / "page.html").read_text()) == (film_format == "mp4")
+
+
+def test_the_tour_shows_every_family():
+    choices = Choices.of(["bundled"])
+    stops = tour(choices, "bundled")
+    tasks = {config_from(next(stops)["config"]).task for _ in choices.levels}
+    assert tasks == set(choices.levels)
+
+
+def test_a_run_of_another_process_is_watched(tmp_path: Path):
+    journal = tmp_path / "watched"
+    words = ["run", "--policy", "idle", "--no-film", "--out", str(tmp_path / "run"), "--journal", str(journal)]
+    assert main(words) == 0
+    process, page = serve(tmp_path / "unused", "--watch", str(journal))
+    try:
+        origin = page.link.rstrip("/")
+        cookie = {"Cookie": "qwenarm_visitor=somebody"}
+        with connect(origin.replace("http", "ws") + "/events", origin=origin, additional_headers=cookie) as socket:
+            told = []
+            while not told or told[-1]["kind"] != "finished":
+                event = json.loads(socket.recv(timeout=20))
+                told += event.get("events", [event])
+            socket.send('{"do": "stop"}')
+            while told[-1]["kind"] != "refused":
+                told.append(json.loads(socket.recv(timeout=20)))
+    finally:
+        process.terminate()
+        process.wait(10)
+    assert "started" in [event["kind"] for event in told] and "only watches" in told[-1]["text"]
+    assert not (tmp_path / "unused").exists()
+
+
+def test_speed_keeps_within_its_limits(player):
+    assert player._control({"do": "speed", "speed": 1e9}) and player.controls.speed == MAX_SPEED
+    assert not player._control({"do": "play"})
+
+
+def test_a_folder_without_episodes_is_refused(tmp_path):
+    with pytest.raises(QwenarmError, match="no episode"):
+        LivePage(tmp_path / "session", old=tmp_path)
