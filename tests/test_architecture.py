@@ -29,7 +29,7 @@ FLOORS = (
     {"policies", "episode"},
     {"factory"},
     {"evaluation", "display"},
-    {"diagnosis", "train", "serve"},
+    {"diagnosis", "train", "serve", "export"},
     {"report", "live"},
     {"api"},
     {"cli", "__main__"},

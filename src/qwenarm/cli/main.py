@@ -13,6 +13,7 @@ import tyro
 from rich.text import Text
 
 from qwenarm.cli import demo, learn, measure, play
+from qwenarm.cli.export import export
 from qwenarm.cli.serve import serve
 from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import QwenarmError
@@ -33,6 +34,7 @@ app.command(learn.collect)
 app.command(learn.data)
 app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(learn.train))
 app.command(learn.improve)
+app.command(export)
 app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(serve))
 
 

@@ -22,6 +22,7 @@ from qwenarm.episode.trace import Trace
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.factory import perform, prepare
+from qwenarm.mind.coordinates import Size
 from qwenarm.mind.families import family_named
 from qwenarm.mind.prompt.messages import call_text
 from qwenarm.mind.prompt.presets import QWEN
@@ -35,10 +36,9 @@ class OutsideModel:
     """Stands for the outsider where a model is expected. Points count from 0 to 1000, as Qwen3-VL does."""
 
     name, family, thinking = OUTSIDE_MODEL, family_named("qwen3_vl"), False
-    preset = replace(QWEN, name=OUTSIDE_MODEL, examples=())
 
-    def __init__(self, client: str) -> None:
-        self.client = client
+    def __init__(self, client: str, frame_size: Size) -> None:
+        self.client, self.preset = client, replace(QWEN, name=OUTSIDE_MODEL, examples=(), frame_size=frame_size)
 
     def describe(self) -> Mapping[str, Any]:
         return {"model": self.name, "family": self.family.name, "client": self.client}
@@ -69,15 +69,18 @@ class Session(Watcher):
         config: What is played; its policy and model are replaced.
         client: Who decides, for the record.
         folder: Where finished episodes are stored, with their pages; None to store nothing.
+        frame_size: (H, W) of the pictures.
 
     Attributes:
         episode: The last episode that has ended, with its outcome: for trainers and records, not for the outsider.
         max_calls: How many calls may be made in the present episode.
     """
 
-    def __init__(self, config: RunConfig, client: str = "", folder: Path | None = None) -> None:
+    def __init__(
+        self, config: RunConfig, client: str = "", folder: Path | None = None, frame_size: Size = QWEN.frame_size
+    ) -> None:
         self.config = replace(config, policy="vlm", model=OUTSIDE_MODEL, altitude="step")
-        self.model, self.folder = OutsideModel(client), folder
+        self.model, self.folder = OutsideModel(client, frame_size), folder
         self.episode: Episode | None = None
         self.max_calls = 0
         self._turns: list[Turn] = []

@@ -1,0 +1,43 @@
+"""The command that hands episodes to other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from qwenarm.cli.options import Allowed, out
+from qwenarm.registry import foreign_names, only_allowed
+
+
+def export(
+    source: Positional[Annotated[Path, arg(help="a run's folder, or with --check also a LeRobot dataset")]],
+    to: Annotated[
+        Literal["chat", "lerobot", "rerun", "inspect"],
+        arg(help="chat (Parquet for TRL), lerobot (dataset v3.0), rerun (.rrd) or inspect (.eval)"),
+    ] = "chat",
+    out_path: Annotated[Path | None, arg(name="out", help="folder of the export; default SOURCE/export-FORMAT")] = None,
+    successes_only: Annotated[bool, arg(help="leave out episodes that failed")] = False,
+    cameras: Annotated[str, arg(help="cameras that lerobot and rerun show, with commas")] = "front,wrist",
+    size: Annotated[tuple[int, int], arg(help="height and width of their pictures")] = (240, 320),
+    check: Annotated[bool, arg(help="write nothing, and name every damaged episode of SOURCE")] = False,
+    allow: Allowed = "",
+) -> int:
+    """Export episodes for other tools, or name those that are damaged.
+
+    Example: qwenarm export runs/quick --to lerobot --successes-only
+    """
+    from qwenarm.export.run import check_folder, export_to
+
+    if check:
+        problems = check_folder(source)
+        out.print(f"{len(problems)} damaged" if problems else "no damage", style="yellow" if problems else "green")
+    else:
+        with only_allowed(foreign_names(allow)):
+            done = export_to(source, to, out_path or source / f"export-{to}", successes_only, cameras, size)
+        problems = done.problems
+        out.print(f"{done.written}\n{done.path}")
+    for problem in problems:
+        out.print(problem, style="yellow")
+    return 1 if problems else 0

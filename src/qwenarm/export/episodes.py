@@ -1,0 +1,139 @@
+"""Episodes out of a trace: as they were recorded, checked for damage, or played again period by period."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from qwenarm.body.simulation import Body
+from qwenarm.env import ArmEnv
+from qwenarm.episode.jsonl import Damage
+from qwenarm.episode.replay import replay
+from qwenarm.episode.trace import FILE, read_at, scan
+from qwenarm.episode.watchers import Watcher
+from qwenarm.errors import BadInput
+from qwenarm.factory import make_env
+from qwenarm.types import Episode, ImagePoint, Outcome, SkillCall
+
+
+def episodes(folder: Path, successes_only: bool, problems: list[str]) -> Iterator[Episode]:
+    """The episodes of a trace, one at a time. What cannot be read is left out.
+
+    Args:
+        folder: With an ``episodes.jsonl``.
+        successes_only: Whether the others are left out.
+        problems: Where a sentence about each damaged one is added.
+
+    Raises:
+        BadInput: There is no trace.
+    """
+    if not (folder / FILE).is_file():
+        raise BadInput(f"Cannot read episodes from {folder}: expected a folder with {FILE}.")
+    for line, head in scan(folder, problems):
+        if successes_only and head.outcome is not Outcome.SUCCESS:
+            continue
+        try:
+            yield read_at(folder, line.offset)
+        except BadInput as error:
+            problems.append(f"{head.run.config.task} {head.run.seed} by {head.run.config.policy}: {error}")
+
+
+def damages(folder: Path) -> list[str]:
+    """A sentence for every episode of a trace that is damaged, its pictures included. Raises BadInput for no trace."""
+    problems: list[str] = []
+    for _ in episodes(folder, False, problems):
+        pass
+    for path in sorted((folder / "frames").glob("*.png")):
+        try:
+            with Image.open(path) as picture:
+                picture.verify()
+        except (*Damage, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
+            problems.append(f"{path}: {error}")
+    return problems
+
+
+@dataclass(frozen=True)
+class Period:
+    """One control period (50 ms) of an episode: what was observed, and what the arm was then told.
+
+    Attributes:
+        joints: (n,) rad.
+        gripper_width: m.
+        tcp_pos: (3,) m, world.
+        tcp_quat: (4,) wxyz.
+        action: (7,) how the target of the hand moved: m (3), rotation vector in rad (3), world axes; the commanded
+            opening of the fingers, 0 to 1. These are the rows of ``action_chunk:EE_DELTA``.
+        instruction: As it was then.
+        call: The skill call that was under way, in words.
+        frames: Camera -> (H, W, 3) uint8.
+    """
+
+    joints: np.ndarray
+    gripper_width: float
+    tcp_pos: np.ndarray
+    tcp_quat: np.ndarray
+    action: np.ndarray
+    instruction: str
+    call: str
+    frames: Mapping[str, np.ndarray]
+
+
+def periods(episode: Episode, cameras: Sequence[str], size: tuple[int, int]) -> list[Period]:
+    """Plays an episode again and observes every control period.
+
+    Args:
+        episode: Out of a trace.
+        cameras: Whose pictures are drawn.
+        size: (H, W) of the pictures.
+
+    Raises:
+        BadInput: It cannot be played here, or ended in another state than recorded.
+    """
+    recorder = _Recorder(cameras, size)
+    with closing(make_env(episode.run.config)) as env:
+        again = replay(env, episode, [recorder])
+    if not again.same:
+        why = "; ".join((*again.changes, *again.differences)) or "its recorded calls are not all there was"
+        raise BadInput(f"{episode.task} {episode.seed}: the replay does not end as recorded ({why[:300]}).")
+    return recorder.periods
+
+
+def call_words(call: SkillCall) -> str:
+    """A call in words: "pick red cube"."""
+    told = (value.label if isinstance(value, ImagePoint) else value for value in call.args.values())
+    return " ".join([call.name, *(str(value) for value in told if isinstance(value, str | float) and value != "")])
+
+
+class _Recorder(Watcher):
+    """Draws and notes everything before each control period, and what was commanded in it."""
+
+    def __init__(self, cameras: Sequence[str], size: tuple[int, int]) -> None:
+        self.cameras, self.size = cameras, size
+        self.periods: list[Period] = []
+        self._call = ""
+
+    def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
+        self._env = env
+        self._observe(env.body)
+
+    def calling(self, call: SkillCall) -> None:
+        self._call = call_words(call)
+
+    def stepped(self, body: Body) -> None:
+        proprio, frames, instruction, last = self._before
+        (pos, quat), (next_pos, next_quat) = (body.kinematics.fk(each.qpos) for each in (last, body.target))
+        turn = Rotation.from_quat(next_quat, scalar_first=True) * Rotation.from_quat(quat, scalar_first=True).inv()
+        action = np.array([*(next_pos - pos), *turn.as_rotvec(), body.target.gripper / body.arm.max_gap])
+        state = proprio.qpos, proprio.gripper_width, proprio.tcp_pos, proprio.tcp_quat
+        self.periods.append(Period(*state, action, instruction, self._call, frames))
+        self._observe(body)
+
+    def _observe(self, body: Body) -> None:
+        frames = {camera: body.frame(camera, self.size).rgb for camera in self.cameras}
+        self._before = body.proprio(), frames, self._env.instruction, body.target

@@ -1,0 +1,280 @@
+"""A LeRobot dataset, version 3.0: 20 Hz states and actions in Parquet, pictures as video.
+
+    data/chunk-000/file-000.parquet            a row per period
+    videos/CAMERA/chunk-000/file-000.mp4       a frame per period
+    meta/episodes/chunk-000/file-000.parquet   one row: the episode, written when all of it is there
+    meta/tasks.parquet, meta/stats.json        written when all episodes are there
+    meta/info.json                             written last
+
+Every episode has files of its own, each complete when it appears: being killed costs only the episode that was being
+written, and the same command goes on after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+
+from qwenarm.display.video import FilmWriter
+from qwenarm.errors import BadInput
+from qwenarm.export import library
+from qwenarm.export.episodes import Period
+from qwenarm.types import Episode, Outcome
+
+VERSION, FPS, CHUNK_SIZE = "v3.0", 20, 1000
+INFO, EPISODES = Path("meta/info.json"), Path("meta/episodes")
+FILE_PATTERN = "chunk-{chunk_index:03d}/file-{file_index:03d}"
+ACTION_NAMES = ["dx", "dy", "dz", "rx", "ry", "rz", "opening"]
+POSE_NAMES = ["x", "y", "z", "qw", "qx", "qy", "qz"]
+QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
+
+
+@dataclass
+class LeRobotDataset:
+    """A dataset that is being written.
+
+    Args:
+        folder: Of the dataset; one that was left unfinished is continued.
+        cameras: Whose pictures it holds.
+        size: (H, W) of the pictures.
+    """
+
+    folder: Path
+    cameras: Sequence[str]
+    size: tuple[int, int]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """One for each complete episode."""
+
+    def __post_init__(self) -> None:
+        self._arrow, self._parquet = library("pyarrow", "pyarrow"), library("pyarrow.parquet", "pyarrow")
+        for path in sorted((self.folder / EPISODES).glob("*/*.parquet")):
+            self.rows += self._parquet.read_table(path).to_pylist()
+        kept = {row["qwenarm/cameras"] for row in self.rows} | {row["qwenarm/size"] for row in self.rows}
+        if self.rows and kept != {",".join(self.cameras), str(self.size)}:
+            raise BadInput(f"{self.folder} holds other cameras or sizes ({', '.join(sorted(kept))}): choose another.")
+
+    def holds(self, index: int, episode: Episode) -> bool:
+        """Whether the episode is there already, as the one with this index.
+
+        Raises:
+            BadInput: Another episode has this index.
+        """
+        if index >= len(self.rows):
+            return False
+        if self.rows[index]["qwenarm/final_hash"] != episode.final_hash:
+            raise BadInput(f"{self.folder} holds another episode {index}: choose another folder.")
+        return True
+
+    def add(self, episode: Episode, periods: Sequence[Period]) -> None:
+        """Appends an episode; its row comes last, when everything else of it is there."""
+        index, count = len(self.rows), len(periods)
+        start = self.rows[-1]["dataset_to_index"] if self.rows else 0
+        place = {"chunk_index": index // CHUNK_SIZE, "file_index": index % CHUNK_SIZE}
+        file = FILE_PATTERN.format(**place)
+        images = {}
+        for camera in self.cameras:
+            pictures = [period.frames[camera] for period in periods]
+            self._film(self.folder / "videos" / _image_key(camera) / f"{file}.mp4", pictures)
+            images[_image_key(camera)] = _image_stats(pictures)
+        tasks = list(dict.fromkeys(period.instruction for period in periods))
+        known = self._tasks(tasks)
+        self._write(self.folder / "data" / f"{file}.parquet", self._table(episode, periods, index, start, known))
+        row: dict[str, Any] = {"episode_index": index, "tasks": tasks, "length": count}
+        row |= {"dataset_from_index": start, "dataset_to_index": start + count}
+        row |= {f"{part}/{name}": value for part in ("data", "meta/episodes") for name, value in place.items()}
+        for camera in self.cameras:
+            row |= {f"videos/{_image_key(camera)}/{name}": value for name, value in place.items()}
+            times = {"from_timestamp": 0.0, "to_timestamp": count / FPS}
+            row |= {f"videos/{_image_key(camera)}/{name}": value for name, value in times.items()}
+        row |= {f"stats/{key}/{name}": value for key, stats in images.items() for name, value in stats.items()}
+        row |= {f"qwenarm/{name}": value for name, value in self._facts(episode).items()}
+        self._write(self.folder / EPISODES / f"{file}.parquet", self._arrow.Table.from_pylist([row]))
+        self.rows.append(row)
+
+    def finish(self) -> None:
+        """Writes what says that the dataset is complete. Raises BadInput without a single episode."""
+        if not self.rows:
+            raise BadInput("There is no episode to export.")
+        tables = [self._parquet.read_table(path) for path in sorted((self.folder / "data").glob("*/*.parquet"))]
+        columns = self._arrow.concat_tables(tables)
+        features = self._features(len(columns["observation.state"][0]))
+        self._write_tasks()
+        stats = {key: _number_stats(_numbers(columns[key])) for key in features if _is_number(features[key])}
+        stats |= {_image_key(camera): self._all_image_stats(_image_key(camera)) for camera in self.cameras}
+        _write_json(self.folder / "meta/stats.json", stats)
+        info = {
+            "codebase_version": VERSION,
+            "robot_type": self.rows[0]["qwenarm/arm"],
+            "total_episodes": len(self.rows),
+            "total_frames": self.rows[-1]["dataset_to_index"],
+            "total_tasks": len(self._tasks()),
+            "chunks_size": CHUNK_SIZE,
+            "data_files_size_in_mb": 100,
+            "video_files_size_in_mb": 200,
+            "fps": FPS,
+            "splits": {"train": f"0:{len(self.rows)}"},
+            "data_path": f"data/{FILE_PATTERN}.parquet",
+            "video_path": f"videos/{{video_key}}/{FILE_PATTERN}.mp4",
+            "features": features,
+        }
+        _write_json(self.folder / INFO, info)
+
+    def _facts(self, episode: Episode) -> dict[str, Any]:
+        config = episode.run.config
+        facts = {name: getattr(config, name) for name in ("task", "level", "arm", "policy", "model", "clock")}
+        facts |= {"perturbations": ",".join(f"{axis}:{strength}" for axis, strength in config.perturbations)}
+        facts |= {"seed": episode.seed, "outcome": str(episode.outcome), "final_hash": episode.final_hash}
+        return facts | {"cameras": ",".join(self.cameras), "size": str(self.size)}
+
+    def _tasks(self, more: Iterable[str] = ()) -> dict[str, int]:
+        """Instruction -> its index, in the order in which they appear."""
+        told = [task for row in self.rows for task in row["tasks"]]
+        return {task: number for number, task in enumerate(dict.fromkeys([*told, *more]))}
+
+    def _table(
+        self, episode: Episode, periods: Sequence[Period], index: int, start: int, tasks: Mapping[str, int]
+    ) -> Any:
+        count, success = len(periods), episode.outcome is Outcome.SUCCESS
+        last = np.arange(count) == count - 1
+        poses = [np.concatenate([period.tcp_pos, period.tcp_quat]) for period in periods]
+        columns = {
+            "observation.state": self._vectors([np.append(each.joints, each.gripper_width) for each in periods]),
+            "observation.ee_pose": self._vectors(poses),
+            "action": self._vectors([period.action for period in periods]),
+            "skill": [period.call for period in periods],
+            "next.done": last,
+            "next.success": last & success,
+            "seed": np.full(count, episode.seed, np.int64),
+            "timestamp": (np.arange(count) / FPS).astype(np.float32),
+            "frame_index": np.arange(count, dtype=np.int64),
+            "episode_index": np.full(count, index, np.int64),
+            "index": np.arange(start, start + count, dtype=np.int64),
+            "task_index": np.array([tasks[period.instruction] for period in periods], np.int64),
+        }
+        return self._arrow.table(columns)
+
+    def _vectors(self, rows: Sequence[np.ndarray]) -> Any:
+        matrix = np.array(rows, np.float32)
+        return self._arrow.FixedSizeListArray.from_arrays(self._arrow.array(matrix.ravel()), matrix.shape[1])
+
+    def _features(self, state_size: int) -> dict[str, dict[str, Any]]:
+        height, width = self.size
+        video = {
+            "dtype": "video",
+            "shape": [height, width, 3],
+            "names": ["height", "width", "channels"],
+            "info": {
+                **{"video.height": height, "video.width": width, "video.channels": 3, "video.fps": FPS},
+                **{"video.codec": "h264", "video.pix_fmt": "yuv420p", "video.is_depth_map": False, "has_audio": False},
+            },
+        }
+        joints = [*(f"joint_{number}" for number in range(1, state_size)), "gripper_width"]
+        vectors = {"observation.state": joints, "observation.ee_pose": POSE_NAMES, "action": ACTION_NAMES}
+        scalars = {"skill": "string", "next.done": "bool", "next.success": "bool", "seed": "int64"}
+        scalars |= {"timestamp": "float32"}
+        scalars |= dict.fromkeys(("frame_index", "episode_index", "index", "task_index"), "int64")
+        return {
+            **{_image_key(camera): video for camera in self.cameras},
+            **{k: {"dtype": "float32", "shape": [len(names)], "names": names} for k, names in vectors.items()},
+            **{key: {"dtype": dtype, "shape": [1], "names": None} for key, dtype in scalars.items()},
+        }
+
+    def _write_tasks(self) -> None:
+        """As pandas would: the instructions are the index of the table."""
+        index, tasks = "__index_level_0__", self._tasks()
+        about = [
+            {"name": name, "field_name": name or index, "pandas_type": kind, "numpy_type": numpy, "metadata": None}
+            for name, kind, numpy in (("task_index", "int64", "int64"), (None, "unicode", "object"))
+        ]
+        pandas = {"index_columns": [index], "column_indexes": [], "columns": about, "pandas_version": "2.2.0"}
+        table = self._arrow.table({"task_index": list(tasks.values()), index: list(tasks)})
+        table = table.replace_schema_metadata({"pandas": json.dumps(pandas)})
+        self._write(self.folder / "meta/tasks.parquet", table)
+
+    def _all_image_stats(self, key: str) -> dict[str, Any]:
+        rows = [{name: np.array(row[f"stats/{key}/{name}"]) for name in _IMAGE_STATS} for row in self.rows]
+        counts = np.array([row["count"][0] for row in rows], float)[:, None, None, None]
+        mean = sum(n * row["mean"] for n, row in zip(counts, rows, strict=True)) / counts.sum()
+        square = sum(n * (row["std"] ** 2 + row["mean"] ** 2) for n, row in zip(counts, rows, strict=True))
+        std = np.sqrt(np.maximum(square / counts.sum() - mean**2, 0))
+        low, high = np.min([row["min"] for row in rows], axis=0), np.max([row["max"] for row in rows], axis=0)
+        known = {"min": low, "max": high, "mean": mean, "std": std}
+        return {**{name: value.tolist() for name, value in known.items()}, "count": [int(counts.sum())]}
+
+    def _film(self, path: Path, pictures: Sequence[np.ndarray]) -> None:
+        part = path.with_name(f"part-{path.name}")
+        with FilmWriter(part, FPS) as film:
+            for picture in pictures:
+                film.add(picture)
+        part.replace(path)
+
+    def _write(self, path: Path, table: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        self._parquet.write_table(table, part)
+        part.replace(path)
+
+
+def damaged_episodes(folder: Path) -> list[str]:
+    """A sentence for every episode of a dataset that is not whole. Raises BadInput when it was never finished."""
+    parquet = library("pyarrow.parquet", "pyarrow")
+    try:
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{folder} is no finished LeRobot dataset: {INFO} cannot be read ({error}).") from error
+    found = []
+    cameras = [key for key, feature in info["features"].items() if feature["dtype"] == "video"]
+    for index in range(info["total_episodes"]):
+        file = FILE_PATTERN.format(chunk_index=index // CHUNK_SIZE, file_index=index % CHUNK_SIZE)
+        try:
+            (row,) = parquet.read_table(folder / EPISODES / f"{file}.parquet").to_pylist()
+            counts = {"data": parquet.read_table(folder / "data" / f"{file}.parquet").num_rows}
+            for camera in cameras:
+                counts[camera] = imageio_ffmpeg.count_frames_and_secs(folder / "videos" / camera / f"{file}.mp4")[0]
+            wrong = [f"{name} has {n} of {row['length']} periods" for name, n in counts.items() if n != row["length"]]
+        except Exception as error:  # Arrow and ffmpeg have many for damaged files
+            wrong = [f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"]
+        found += [f"episode {index}: {each}" for each in wrong]
+    return found
+
+
+_IMAGE_STATS = ("min", "max", "mean", "std", "count")
+
+
+def _image_key(camera: str) -> str:
+    return f"observation.images.{camera}"
+
+
+def _image_stats(pictures: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Per channel, (3, 1, 1), of values in [0, 1], over at most a hundred pictures."""
+    chosen = np.stack(pictures[:: max(1, len(pictures) // 100)]) / 255
+    values = {name: getattr(chosen, name)(axis=(0, 1, 2)) for name in ("min", "max", "mean", "std")}
+    return {**{name: value.reshape(3, 1, 1).tolist() for name, value in values.items()}, "count": [len(chosen)]}
+
+
+def _is_number(feature: Mapping[str, Any]) -> bool:
+    return feature["dtype"] not in ("video", "string")
+
+
+def _numbers(column: Any) -> np.ndarray:
+    """(N, D)"""
+    return np.array(column.to_pylist(), dtype=float).reshape(len(column), -1)
+
+
+def _number_stats(values: np.ndarray) -> dict[str, list[float]]:
+    stats = {name: getattr(values, name)(axis=0).tolist() for name in ("min", "max", "mean", "std")}
+    quantiles = np.quantile(values, QUANTILES, axis=0).tolist()
+    named = {f"q{round(100 * share):02d}": row for share, row in zip(QUANTILES, quantiles, strict=True)}
+    return {**stats, "count": [len(values)], **named}
+
+
+def _write_json(path: Path, value: Any) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=2), encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,165 @@
+"""Exports are read back by the tools that they are for."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.counterparts import counterpart, lerobot_python
+
+import qwenarm as qa
+from qwenarm.cli.main import main
+from qwenarm.episode.rollout import execute
+from qwenarm.episode.trace import read
+from qwenarm.episode.watchers import Tell
+from qwenarm.errors import BadInput
+from qwenarm.export.chat import decisions
+from qwenarm.export.episodes import periods
+from qwenarm.export.run import check_folder
+from qwenarm.factory import make_env
+from qwenarm.types import SkillCall
+
+pytestmark = pytest.mark.render
+SIZE = (96, 128)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two episodes of the oracle and two of idle, which fail."""
+    folder = tmp_path_factory.mktemp("trace")
+    qa.evaluate("oracle", tasks="put", seeds=2, controls="idle", folder=folder)
+    return folder
+
+
+def export(folder: Path, to: str, out: Path, *options: str) -> int:
+    words = ("--to", to, "--out", str(out), "--cameras", "front", "--size", *map(str, SIZE))
+    return main(["export", str(folder), *words, "--successes-only", *options])
+
+
+def test_the_exported_actions_lead_the_arm_where_it_went(folder: Path) -> None:
+    """Played as a chunk of ``ee_delta``, they move the hand along the recorded way and do the task."""
+    episode = read(folder).episodes[0]
+    recorded = periods(episode, (), SIZE)
+    env = make_env(episode.run.config)
+    env.reset(seed=episode.seed)
+    actions = [period.action.tolist() for period in recorded]
+    assert execute(env.body, SkillCall("action_chunk:EE_DELTA", {"actions": actions}), Tell(env, [])).ok
+    assert np.abs(env.body.tcp_pos - recorded[-1].tcp_pos).max() < 5e-3
+    assert env.setup.goal is not None and env.setup.goal.success(env.body.state())
+    env.close()
+
+
+def test_a_replay_that_differs_is_not_exported(folder: Path, tmp_path: Path) -> None:
+    lines = (folder / "episodes.jsonl").read_text(encoding="utf-8")
+    shutil.copytree(folder, tmp_path / "copy")
+    episode = read(folder).episodes[0]
+    assert lines.count(episode.final_hash) == 1
+    with pytest.raises(BadInput, match="does not end as recorded"):
+        periods(type(episode)(**{**vars(episode), "final_hash": "0" * 64}), (), SIZE)
+
+
+def test_check_names_what_is_damaged(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    assert check_folder(copy) == []
+    lines = (copy / "episodes.jsonl").read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b"put", b"tup", 1)
+    (copy / "episodes.jsonl").write_bytes(b"".join(lines))
+    picture = next((copy / "frames").iterdir())
+    picture.write_bytes(picture.read_bytes()[:100])
+    assert main(["export", str(copy), "--check"]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "line 2 cannot be read" in told and picture.name in told.replace(" ", "")
+    with pytest.raises(BadInput, match="expected a folder"):
+        check_folder(tmp_path)
+
+
+def test_a_policy_without_a_model_is_written_as_if_qwen_had_been_asked(folder: Path) -> None:
+    rows = list(decisions(read(folder).episodes[0]))
+    assert [json.loads(row["completion"][0]["content"][0]["text"].split("\n")[1])["name"] for row in rows] == [
+        "pick", "place", "done"
+    ]  # fmt: skip
+    assert "History: none" in rows[0]["prompt"][1]["content"][-1]["text"]
+
+
+def test_chats_as_trl_reads_them(folder: Path, tmp_path: Path) -> None:
+    datasets, trl = counterpart("datasets"), counterpart("trl.data_utils")
+    assert export(folder, "chat", tmp_path) == 0
+    rows = datasets.load_dataset("parquet", data_files=str(tmp_path / "train.parquet"), split="train")
+    assert len(rows) == 6 and set(rows["success"]) == {True} and trl.is_conversational(rows[0])
+    row = rows[0]
+    assert [picture.size for picture in row["images"]] == [(256, 192)] * 2
+    messages = trl.prepare_multimodal_messages(row["prompt"] + row["completion"], images=row["images"])
+    shown = [part for message in messages for part in message["content"] if part["type"] == "image"]
+    assert [part["image"].size for part in shown] == [(256, 192)] * 2
+    assert {tool["function"]["name"] for tool in json.loads(row["tools"])} >= {"pick", "place", "done"}
+
+
+def test_lerobot_itself_reads_the_dataset(folder: Path, tmp_path: Path) -> None:
+    counterpart("pyarrow")
+    python = lerobot_python()
+    assert export(folder, "lerobot", tmp_path) == 0
+    reader = Path(__file__).with_name("lerobot_reader.py")
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([python, str(reader), str(tmp_path)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    first, last = (
+        periods(episode, ("front",), SIZE) for episode in read(folder).episodes if episode.policy == "oracle"
+    )
+    assert (told["episodes"], told["frames"], told["fps"]) == (2, len(first) + len(last), 20)
+    assert told["task"] == last[-1].instruction and told["skill"].startswith("place ") and told["success"]
+    assert told["seeds"][1] == told["seed"]
+    assert np.allclose(told["first_state"], [*first[0].joints, first[0].gripper_width], atol=1e-6)
+    assert np.allclose(told["action"], last[-1].action, atol=1e-6)
+    drawn = last[-1].frames["front"].transpose(2, 0, 1)[:, ::16, ::16] / 255
+    assert np.abs(np.array(told["picture"]) - drawn).mean() < 0.03, "the right frame, but for the film's losses"
+    assert {"min", "max", "mean", "std", "count", "q01", "q99"} <= set(told["stats"]["action"])
+    assert {"mean", "std"} <= set(told["stats"]["observation.images.front"])
+
+
+def test_a_dataset_that_was_interrupted_is_continued(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counterpart("pyarrow")
+    from qwenarm.export import lerobot
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lerobot.LeRobotDataset, "finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert export(folder, "lerobot", tmp_path) == 130
+    assert not (tmp_path / "meta/info.json").exists()
+    with pytest.raises(BadInput, match="no finished LeRobot dataset"):
+        check_folder(tmp_path)
+    second = tmp_path / "data/chunk-000/file-001.parquet"
+    (tmp_path / "meta/episodes/chunk-000/file-001.parquet").unlink()  # as if killed before its row
+    before = [path.stat().st_mtime_ns for path in sorted((tmp_path / "data").rglob("*.parquet"))]
+    assert export(folder, "lerobot", tmp_path) == 0
+    after = [path.stat().st_mtime_ns for path in sorted((tmp_path / "data").rglob("*.parquet"))]
+    assert after[0] == before[0] and after[1] > before[1] and check_folder(tmp_path) == []
+    second.write_bytes(second.read_bytes()[:200])
+    assert [problem.split(":")[0] for problem in check_folder(tmp_path)] == ["episode 1"]
+    assert main(["export", str(folder), "--to", "lerobot", "--out", str(tmp_path), "--cameras", "wrist"]) == 2
+
+
+def test_rerun_reads_its_recording(folder: Path, tmp_path: Path) -> None:
+    counterpart("rerun")
+    assert export(folder, "rerun", tmp_path) == 0
+    reader = counterpart("rerun.chunk").RrdReader(sorted(tmp_path.glob("*.rrd"))[0])
+    rows: dict[str, int] = {}
+    for chunk in reader.stream():
+        rows[chunk.entity_path] = rows.get(chunk.entity_path, 0) + chunk.num_rows
+    count = len(periods(read(folder).episodes[0], (), SIZE))
+    assert {rows[f"/{each}"] for each in ("cameras/front", "arm/joints", "arm/action", "arm/tcp")} == {count}, rows
+    assert rows["/calls"] == 2 and rows["/instruction"] == rows["/outcome"] == 1
+
+
+def test_inspect_reads_its_log(folder: Path, tmp_path: Path) -> None:
+    log = counterpart("inspect_ai.log")
+    assert main(["export", str(folder), "--to", "inspect", "--out", str(tmp_path)]) == 0
+    whole = log.read_eval_log(str(next(tmp_path.glob("*.eval"))), resolve_attachments=True)
+    assert whole.status == "success" and whole.results.scores[0].metrics["accuracy"].value == 0.5
+    assert sorted(sample.scores["success"].value for sample in whole.samples) == ["C", "C", "I", "I"]
+    parts = [part for message in whole.samples[0].messages for part in message.content if not isinstance(part, str)]
+    assert any(part.type == "image" and part.image.startswith("data:image/png") for part in parts)
