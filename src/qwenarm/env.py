@@ -29,6 +29,7 @@ from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.cameras import CAMERAS, FRONT, cameras_named
 from qwenarm.body.kinematics import Kinematics
+from qwenarm.body.reach import reach_of
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput, UnknownName
@@ -199,11 +200,11 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         _checked_seed(seed)
         words = self.words if words is None else words
         rng, combos = np.random.default_rng(seed), perturbed_combos(self.perturbations, seed, self.combos)
-        layout = perturbed_layout(self.perturbations, seed)
+        layout, reach = perturbed_layout(self.perturbations, seed), reach_of(self._arm)
         if words is None:
-            setup = self._task.build(rng, self.level, combos, layout)
+            setup = self._task.build(rng, self.level, combos, layout, reach)
         else:
-            setup = free_setup(words, rng, self.level, combos, layout)
+            setup = free_setup(words, rng, self.level, combos, layout, reach)
         setup = perturbed_setup(self.perturbations, seed, setup)
         return replace(setup, scene=replace(setup.scene, cameras=(*setup.scene.cameras, *self._own_cameras)))
 

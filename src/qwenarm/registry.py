@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwenarm.errors import BadInput, UnknownName
+from qwenarm.errors import BadInput, QwenarmError, UnknownName
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,14 @@ KINDS = {
     "models": Kind("model", "mind.backends", "BACKEND"),
     "perturbations": Kind("perturbation", "perturbations", "PERTURBATION", "Perturbation"),
 }
-MODULE_ALIASES = {
+ENTRY_MAKERS = {
     "menagerie": "qwenarm.body.menagerie",
     "action_chunk": "qwenarm.skills.action_chunk",
     "ws": "qwenarm.policies.websocket",
 }
 """Modules of this package that make entries on demand, by the short name that users type: "menagerie:kuka_iiwa_14"."""
+FILE_MAKERS = {("arms", ".xml"): "qwenarm.body.arm_file", ("arms", ".urdf"): "qwenarm.body.arm_file"}
+"""Modules of this package that make an entry of a file, by kind and suffix. Such a file is data, never code."""
 FOREIGN_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 SERVER_ORIGIN = re.compile(r"https?://[^\s,/#?]+", re.IGNORECASE)
 ALLOWED_NAMES = "QWENARM_ALLOWED_NAMES"
@@ -81,13 +83,15 @@ def literal(kind: str, name: str, constant: str) -> Any:
 
 
 def load(kind: str, name: str) -> Any:
-    """The entry with this id, or the one that ``module:NAME`` names.
+    """The entry with this id, or the one that ``module:NAME`` or a file's path names.
 
     Raises:
         UnknownName: there is no such entry; the message lists the valid ids.
         BadInput: ``module:NAME`` cannot be imported, or is something else.
     """
     about = KINDS[kind]
+    if (kind, os.path.splitext(name)[1]) in FILE_MAKERS:
+        return importlib.import_module(FILE_MAKERS[kind, os.path.splitext(name)[1]]).make_entry(name)
     if ":" in name:
         return _load_by_module(about, name)
     if name not in list_names(kind):
@@ -97,7 +101,7 @@ def load(kind: str, name: str) -> Any:
 
 def is_foreign(name: str) -> bool:
     """Whether a name is a ``module:NAME`` of code outside of this package."""
-    return FOREIGN_NAME.fullmatch(name) is not None and name.partition(":")[0] not in MODULE_ALIASES
+    return FOREIGN_NAME.fullmatch(name) is not None and name.partition(":")[0] not in ENTRY_MAKERS
 
 
 @contextmanager
@@ -159,8 +163,10 @@ def _load_by_module(kind: Kind, name: str) -> Any:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())
     try:
-        found = getattr(importlib.import_module(MODULE_ALIASES.get(module, module)), constant)
-    except BadInput:
+        if module in ENTRY_MAKERS:
+            return importlib.import_module(ENTRY_MAKERS[module]).make_entry(constant)
+        found = getattr(importlib.import_module(module), constant)
+    except QwenarmError:
         raise
     except Exception as error:  # whatever the module does when it is imported
         raise BadInput(f"Cannot load the {kind.noun} {name!r}: {type(error).__name__}: {error}.") from error

@@ -7,29 +7,42 @@ import mujoco
 import numpy as np
 import pytest
 
+from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M
 from qwenarm.body.kinematics import top_down
-from qwenarm.body.menagerie import make_arm
+from qwenarm.body.menagerie import make_entry
+from qwenarm.body.reach import measure_reach
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, UnknownName
 from qwenarm.registry import load
+from qwenarm.types import Control
 
 LENGTHS = (0.16, 0.20, 0.20, 0.21, 0.19, 0.21, 0.08)
 AXES = ("0 0 1", "0 1 0", "0 0 1", "0 -1 0", "0 0 1", "0 1 0", "0 0 1")
 
 
-def model(joints: int = 7, flange: bool = True) -> str:
-    """A straight chain of hinges, alternately rolling and bending."""
+def model(joints: int = 7, flange: bool = True, drive: str = "position", hand: str = "") -> str:
+    """A straight chain of hinges, alternately rolling and bending; every geom inherits a default of the arm's class."""
     inner = '<site name="attachment_site" pos="0 0 0.045"/>' if flange else ""
+    inner += hand
     for i in reversed(range(joints)):
         inner = f"""<body name="link{i}" pos="0 0 {LENGTHS[i]}"><joint name="j{i}" axis="{AXES[i]}" range="-165 165"/>
-            <geom type="capsule" size="0.04" fromto="0 0 0 0 0 {LENGTHS[i] / 2}" mass="2"/>{inner}</body>"""
-    servos = "".join(f'<position joint="j{i}" kp="2000" kv="200"/>' for i in range(joints))
-    pose = " ".join(str(q) for q in (0, 0.2, 0, -1.9, 0, 1.0, 0)[:joints])
-    return f"""<mujoco><default><joint damping="1" armature="0.1"/></default>
-        <worldbody><light pos="0 0 2"/>
-        <body name="base"><geom size="0.06" pos="0 0 0.06" mass="4"/>{inner}</body></worldbody>
-        <actuator>{servos}</actuator><keyframe><key name="home" qpos="{pose}"/></keyframe></mujoco>"""
+            <geom size="0.04" fromto="0 0 0 0 0 {LENGTHS[i] / 2}" mass="2"/>{inner}</body>"""
+    how = {"position": 'kp="2000" kv="200"', "motor": 'gear="50" ctrlrange="-2 2"'}[drive]
+    drives = "".join(f'<{drive} joint="j{i}" {how}/>' for i in range(joints))
+    pose = " ".join(str(q) for q in (0, 0.2, 0, -1.9, 0, 1.0, 0)[:joints] + ((0, 0) if hand else ()))
+    return f"""<mujoco><default><default class="arm"><joint damping="1" armature="0.1"/>
+        <geom type="capsule" friction="0.1" group="2"/></default></default>
+        <worldbody><light pos="0 0 2"/><geom type="plane" size="1 1 1"/>
+        <body name="base" childclass="arm"><geom size="0.06" type="sphere" pos="0 0 0.06" mass="4"/>{inner}</body>
+        </worldbody>
+        <actuator>{drives}</actuator><keyframe><key name="home" qpos="{pose}"/></keyframe></mujoco>"""
+
+
+FINGER = """<body name="finger{i}" pos="0 0 0.05"><joint name="f{i}" type="slide" axis="0 {sign} 0" range="0 0.04"/>
+    <geom type="box" size="0.01 0.005 0.03" pos="0 {y} 0.03" mass="0.05"/></body>"""
+HAND = "".join(FINGER.format(i=i, sign=sign, y=0.005 * sign) for i, sign in enumerate((1, -1)))
+"""Two sliding fingers that meet at y = 0; their tips are 11 cm before the last link."""
 
 
 class MenagerieError(Exception):
@@ -38,43 +51,80 @@ class MenagerieError(Exception):
 
 @pytest.fixture
 def menagerie(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Serves "seven" (an arm), "bald" (no flange) and "three" (too few joints); nothing else can be downloaded."""
-    models = {"seven": model(), "bald": model(flange=False), "three": model(3)}
+    """Serves arms of several kinds; what is no model cannot be downloaded."""
+    arms = {
+        "seven": {"seven": model()},
+        "motors": {"motors": model(drive="motor")},
+        "variants": {"mjx_v_nohand": "", "v_nohand": model(flange=False, hand="<body/><body/>"), "v": model()},
+        "gripper": {"gripper": model(flange=False, hand=HAND)},
+        "bald": {"bald": model(flange=False, hand="<body/><body/>")},
+        "three": {"three": model(3)},
+        "away": {"away": ""},
+    }
 
-    def get(name: str) -> SimpleNamespace:
-        if name not in models:
-            raise MenagerieError("Name or service not known")
-        served = lambda entry: mujoco.MjSpec.from_string(models[name])  # noqa: E731
-        return SimpleNamespace(entry_names=("scene", name), default_model=name, spec=served)
+    def robot(name: str, variants: dict[str, str]) -> SimpleNamespace:
+        def spec(entry: str) -> mujoco.MjSpec:
+            if not variants[entry]:
+                raise MenagerieError("Name or service not known")
+            return mujoco.MjSpec.from_string(variants[entry])
 
-    package = SimpleNamespace(get=get, MenagerieError=MenagerieError)
+        return SimpleNamespace(name=name, entry_names=("scene", *variants), default_model=name, spec=spec)
+
+    robots = [robot(*each) for each in arms.items()]
+    package = SimpleNamespace(robots=lambda category: robots, MenagerieError=MenagerieError)
     monkeypatch.setitem(sys.modules, "mujoco_menagerie", package)
-    make_arm.cache_clear()
+    make_entry.cache_clear()
 
 
-def test_an_arm_is_mounted_and_obeys(menagerie: None):
-    arm = load("arms", "menagerie:seven")
-    assert len(arm.joints) == 7 and arm.name == "menagerie:seven"
+@pytest.mark.parametrize("name", ["seven", "motors", "variants", "gripper"])
+def test_an_arm_is_mounted_and_obeys(menagerie: None, name: str):
+    arm = load("arms", f"menagerie:{name}")
+    assert len(arm.joints) == 7 and arm.name == f"menagerie:{name}"
     body = Body(Scene(()), arm)
-    np.testing.assert_allclose(body.proprio().tcp_pos, [0.3, 0, 0.4], atol=2e-3)
+    pos, quat = body.kinematics.fk(np.array(arm.home_qpos))
+    np.testing.assert_allclose(pos, [0.3, 0, 0.4], atol=2e-3)
+    assert abs(quat @ top_down(np.pi / 2)) > 1 - 1e-4
     assert body.model.nlight == Body(Scene(()), load("arms", "panda")).model.nlight
-    for pos in ((0.45, 0.2, 0.05), (0.6, -0.2, 0.2)):
-        assert body.ik(np.array(pos), top_down(1.0)).reached
+    assert (0.5, 0.1) in measure_reach(arm)
     for _ in range(20):
         body.step(body.hold())
     np.testing.assert_allclose(body.proprio().qpos, arm.home_qpos, atol=1e-4)
+    for gap in (0.0, 0.03, arm.max_gap):
+        for _ in range(16):
+            body.step(Control(body.hold().qpos, gap))
+        assert abs(body.gripper_width - gap) < 1e-3
+
+
+def test_its_own_fingers_meet_at_the_tcp_a_little_before_their_tips(menagerie: None):
+    body = Body(Scene(()), load("arms", "menagerie:gripper"))
+    tips = [body.data.geom_xpos[body.model.geom_bodyid == body.model.body(f"arm/finger{i}").id][0] for i in (0, 1)]
+    tcp = body.tcp_pos
+    np.testing.assert_allclose(np.mean(tips, axis=0)[:2], tcp[:2], atol=1e-3)
+    np.testing.assert_allclose(tcp[2] - (np.mean(tips, axis=0)[2] - 0.03), TIP_BEYOND_TCP_M, atol=1e-3)
+
+
+def test_our_gripper_inherits_nothing_of_the_arms_classes(menagerie: None):
+    body = Body(Scene(()), load("arms", "menagerie:seven"))
+    pads = body.model.geom_friction[body.model.geom_priority == 1]
+    np.testing.assert_allclose(pads[:, 0], 2.0)
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("bald", "attachment_site"), ("three", "six joints"), ("seventh", "Name or service not known")]
+    ("name", "why"), [("bald", "flange"), ("three", "six joints"), ("away", "Name or service not known")]
 )
 def test_what_cannot_be_used_says_why(menagerie: None, name: str, why: str):
     with pytest.raises(BadInput, match=why):
         load("arms", f"menagerie:{name}")
 
 
+@pytest.mark.parametrize("name", ["sevne", "ur5e", "partial"])
+def test_an_unknown_name_lists_the_valid_ones(menagerie: None, name: str):
+    with pytest.raises(UnknownName, match="Valid: away, bald"):
+        load("arms", f"menagerie:{name}")
+
+
 def test_without_the_package_the_error_names_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "mujoco_menagerie", None)
-    make_arm.cache_clear()
+    make_entry.cache_clear()
     with pytest.raises(BadInput, match="pip install mujoco-menagerie"):
         load("arms", "menagerie:kuka_iiwa_14")

@@ -17,6 +17,7 @@ from qwenarm.body.objects.distractors import Distractor, add_distractor
 from qwenarm.body.objects.geoms import add_object
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import ObjectSpec
+from qwenarm.body.reach import Reach
 from qwenarm.errors import BadInput
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class Look:
 class Scene:
     """One episode's world, before compilation.
 
-    distractors: things that no task knows of. reserved_areas: where none of them may stand.
+    distractors: things that no task knows of. reserved_areas: where none of them may stand. reach: where the arm for
+    which it was made reaches; None for everywhere.
     """
 
     objects: tuple[Placement, ...]
@@ -82,6 +84,11 @@ class Scene:
     distractors: tuple[Distractor, ...] = ()
     belt: Belt | None = None
     reserved_areas: tuple[Area, ...] = ()
+    reach: Reach | None = None
+
+    def has_place(self, x: float, y: float) -> bool:
+        """Whether a place on the table, m, is in the workspace and within the arm's reach."""
+        return in_workspace(x, y) and (self.reach is None or (x, y) in self.reach)
 
     def spec(self, object_id: str) -> ObjectSpec:
         """The spec of an object by its id. Raises BadInput with the ids that there are."""
@@ -96,27 +103,35 @@ def place_objects(
     specs: Sequence[ObjectSpec],
     tries: int = 200,
     areas: Mapping[str, Area] | None = None,
+    reach: Reach | None = None,
 ) -> tuple[Placement, ...]:
     """Puts the objects on the table so that none touches another or hides it from the front camera.
 
-    Large ones are placed first. areas: where, by object id; the whole workspace for the others. Raises BadInput if the
-    table is too small for them all.
+    Large ones are placed first. areas: where, by object id; the whole workspace for the others. reach: where the arm
+    reaches, None for everywhere. Raises BadInput if the table is too small for them all.
     """
     order = sorted(range(len(specs)), key=lambda i: -specs[i].radius)
     for _ in range(tries):
         placed: dict[int, Placement] = {}
         for i in order:
-            spot = _free_spot(rng, specs[i], placed.values(), tries, (areas or {}).get(specs[i].id, WORKSPACE))
+            area = (areas or {}).get(specs[i].id, WORKSPACE)
+            spot = _free_spot(rng, specs[i], placed.values(), tries, area, reach)
             if spot is None:
                 break
             placed[i] = spot
         else:
             return tuple(placed[i] for i in range(len(specs)))
-    raise BadInput(f"{len(specs)} objects do not fit on the table: ask for fewer.")
+    place = "on the table" if reach is None else "where this arm reaches"
+    raise BadInput(f"{len(specs)} objects do not fit {place}: ask for fewer.")
 
 
 def _free_spot(
-    rng: np.random.Generator, spec: ObjectSpec, placed: Iterable[Placement], tries: int, area: Area
+    rng: np.random.Generator,
+    spec: ObjectSpec,
+    placed: Iterable[Placement],
+    tries: int,
+    area: Area,
+    reach: Reach | None,
 ) -> Placement | None:
     margin = max(0.0, spec.radius - 0.04)
     (x_min, x_max), (y_min, y_max) = area
@@ -124,7 +139,7 @@ def _free_spot(
         x = rng.uniform(x_min + margin, x_max - margin)
         y = rng.uniform(y_min + margin, y_max - margin)
         candidate = Placement(spec, (x, y, spec.origin_height), rng.uniform(-np.pi, np.pi))
-        if all(are_apart(candidate, other) for other in placed):
+        if (reach is None or (x, y) in reach) and all(are_apart(candidate, other) for other in placed):
             return candidate
     return None
 

@@ -165,7 +165,8 @@ class Body:
         poses = self._xpos.take(self._objects, axis=0), self._xquat.take(self._objects, axis=0)
         for (name, spec), dofs, pos, quat in zip(self._specs.items(), self._linear_dofs, *poses, strict=True):
             objects[name] = ObjectState(spec, pos, quat, math.hypot(*qvel[dofs]))
-        return WorldState(objects, self._held(), self.tcp_pos, self.gripper_width, self.time_s, tuple(self.said))
+        said, reach = tuple(self.said), self.scene.reach
+        return WorldState(objects, self._held(), self.tcp_pos, self.gripper_width, self.time_s, said, reach)
 
     def _held(self) -> str | None:
         """The object that both fingers touch."""

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.objects.spec import CONTAINER_HALF_WIDTH_M, CONTAINER_HEIGHT_M, WALL_THICKNESS_M, ObjectSpec
+from qwenarm.body.reach import Reach
 from qwenarm.errors import BadInput
 from qwenarm.types import SkillCall
 
@@ -56,7 +57,7 @@ class WorldState:
 
     objects: by id. holding: id of the object that both fingers touch, or None. tcp: (3,) m. gripper_width: m.
     time_s: simulated seconds since the reset. said: the calls of "say", "done" and "give_up" so far, for goals that
-    want an answer.
+    want an answer. reach: where on the table the arm reaches; None for everywhere.
     """
 
     objects: Mapping[str, ObjectState]
@@ -65,6 +66,7 @@ class WorldState:
     gripper_width: float
     time_s: float = 0.0
     said: tuple[SkillCall, ...] = ()
+    reach: Reach | None = None
 
     def __getitem__(self, object_id: str) -> ObjectState:
         """An object by its id. Raises BadInput with the ids that there are."""

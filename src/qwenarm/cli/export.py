@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from qwenarm.cli.options import Allowed, out
-from qwenarm.registry import foreign_names, only_allowed
+from qwenarm.registry import names_to_allow, only_allowed
 
 
 def export(
@@ -34,7 +34,7 @@ def export(
         problems = check_folder(source)
         out.print(f"{len(problems)} damaged" if problems else "no damage", style="yellow" if problems else "green")
     else:
-        with only_allowed(foreign_names(allow)):
+        with only_allowed(names_to_allow(allow)):
             done = export_to(source, to, out_path or source / f"export-{to}", successes_only, cameras, size)
         problems = done.problems
         out.print(f"{done.written}\n{done.path}")

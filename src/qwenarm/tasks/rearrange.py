@@ -137,7 +137,7 @@ def _elsewhere(rng: np.random.Generator, start: Scene, so_far: Scene, what: Obje
     taken = {p for p in (*start.objects, *so_far.objects) if p.spec != what}
     here = next(p for p in start.objects if p.spec == what)
     for _ in range(PLACEMENT_TRIES):
-        (place,) = place_objects(rng, [what])
+        (place,) = place_objects(rng, [what], reach=start.reach)
         distance = float(np.hypot(place.pos[0] - here.pos[0], place.pos[1] - here.pos[1]))
         if distance > MIN_SHIFT_M and all(are_apart(place, p) for p in taken):
             return place

@@ -20,6 +20,12 @@ Point = tuple[float, float, float]
 NO_ROTATION: Point = (0.0, 0.0, 0.0)
 FINGER_NAMES = ("finger_left", "finger_right")
 GRIPPER_NAME = "gripper"
+PAD_CONTACT: dict[str, Any] = {
+    "condim": 4, "friction": [2.0, 0.05, 0.0002], "solref": [0.01, 1], "solimp": [0.9, 0.99, 0.001, 0.5, 2],
+    "priority": 1,
+}  # fmt: skip
+"""Contacts of a pad: friction 2, torsional friction (condim 4), contacts that hardly give even when the object is light
+(solimp), and priority, so that these numbers rule over the object's."""
 TIP_BEYOND_TCP_M = 0.0086
 """How far the finger tips reach beyond the tcp, m."""
 
@@ -32,7 +38,8 @@ class Arm:
     joint, whose control is the joint's angle, and ``finger_actuator``, whose control is the gap (or see finger_ctrl).
     joints: names, base to tip. home_qpos (n,) rad: tcp near (0.30, 0, 0.40), fingers down. velocity, acceleration (n,):
     limits in rad/s and rad/s2; joint ranges and torque limits are the model's own. The gap between the pads, in m, is
-    the sum of the ``finger_joints`` times ``gap_scale``; it opens to max_gap at gripper_speed, m/s.
+    the sum of the ``finger_joints`` times ``gap_scale``; it opens to max_gap at gripper_speed, m/s. An arm without
+    ``reaches_workspace`` gets scenes that are made where it reaches (``body/reach.py``).
     """
 
     name: str
@@ -52,6 +59,7 @@ class Arm:
     gap_scale: float = 1.0
     tcp_site: str = "tcp"
     hand_body: str = "hand"
+    reaches_workspace: bool = True
 
 
 @dataclass(frozen=True)
@@ -151,18 +159,24 @@ def add_servo_joint(
     servo.set_to_position(kp=gains[0], kv=gains[1])
 
 
-def add_gripper_drive(spec: mujoco.MjSpec, max_gap: float, force: float = 20.0) -> None:
+def add_gripper_drive(
+    spec: mujoco.MjSpec, max_gap: float, force: float = 20.0, fingers: tuple[str, ...] = FINGER_NAMES
+) -> None:
     """Couples the two fingers (equality) and drives their gap (tendon + position actuator): they move as mirror images.
 
-    Expects the slide joints FINGERS, each of range (0, max_gap / 2) m. force: on each finger at most, N.
+    Args:
+        spec: Of the scene; has the two slide joints, each of range (0, max_gap / 2) m.
+        max_gap: Between the open fingers, m.
+        force: On each finger at most, N.
+        fingers: Names of the slide joints.
     """
-    left, right = FINGER_NAMES
+    left, right = fingers
     tie = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=left, name2=right, objtype=mujoco.mjtObj.mjOBJ_JOINT)
     tie.data[:5] = [0, 1, 0, 0, 0]
     tie.solref = [0.005, 1]
     tie.solimp = [0.95, 0.99, 0.001, 0.5, 2]
     gap = spec.add_tendon(name="gap")
-    for finger in FINGER_NAMES:
+    for finger in fingers:
         gap.wrap_joint(finger, 1.0)
     servo = spec.add_actuator(
         name=GRIPPER_NAME,
@@ -195,9 +209,8 @@ def add_finger(hand: mujoco.MjsBody, name: str, z: float, max_gap: float, mass: 
 def add_pad(finger: Link, tcp_z: float, rgb: Rgb, half_width: float = 0.0105) -> None:
     """The rubber pad at y = 0 of a finger, around the tcp. tcp_z: of the tcp in the finger's frame, m.
 
-    Grasps that hold for minutes: a box (face against face: four contacts), friction 2, torsional friction (condim 4),
-    contacts that hardly give even when the object is light (solimp), and priority, so that these numbers rule over the
-    object's. Measured: creep of 20 um/s under 20 N. The very tip is smooth and recessed, so that a hand that brushes
+    Grasps that hold for minutes: a box (face against face: four contacts) with PAD_CONTACT. Measured: creep of 20 um/s
+    under 20 N. The very tip is smooth and recessed, so that a hand that brushes
     the table slides instead of sticking to it.
     """
     low, high, tip = tcp_z - 0.012, tcp_z + TIP_BEYOND_TCP_M - 0.0006, tcp_z + TIP_BEYOND_TCP_M
@@ -208,9 +221,7 @@ def add_pad(finger: Link, tcp_z: float, rgb: Rgb, half_width: float = 0.0105) ->
     )  # fmt: skip
     finger.body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0.004, (low + high) / 2], size=[half_width, 0.004, (high - low) / 2],
-        rgba=[*rgb, 1.0], mass=0, contype=WRIST_GROUP.contype, conaffinity=WRIST_GROUP.conaffinity, condim=4,
-        friction=[2.0, 0.05, 0.0002], solref=[0.01, 1],
-        solimp=[0.9, 0.99, 0.001, 0.5, 2], priority=1,
+        rgba=[*rgb, 1.0], mass=0, contype=WRIST_GROUP.contype, conaffinity=WRIST_GROUP.conaffinity, **PAD_CONTACT,
     )  # fmt: skip
 
 

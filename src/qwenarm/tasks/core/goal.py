@@ -101,7 +101,7 @@ def initial_state(scene: Scene) -> WorldState:
     """Returns the state before anything has moved: every object upright where it was placed, and an empty hand."""
     upright = np.array([1.0, 0.0, 0.0, 0.0])
     things = {p.spec.id: ObjectState(p.spec, np.array(p.pos), upright, 0.0) for p in scene.objects}
-    return WorldState(things, None, np.zeros(3), 0.0)
+    return WorldState(things, None, np.zeros(3), 0.0, reach=scene.reach)
 
 
 def is_calm(state: WorldState) -> bool:

@@ -92,6 +92,8 @@ def image_u(thing: ObjectState) -> float:
 def free_point(state: WorldState) -> WorldPoint:
     """Returns the point on the table that is furthest from all objects."""
     grid = [(x, y) for x in np.arange(*WORKSPACE_X, GRID_STEP_M) for y in np.arange(*WORKSPACE_Y, GRID_STEP_M)]
+    if state.reach is not None:
+        grid = [point for point in grid if point in state.reach] or grid
     x, y = max(grid, key=lambda point: _clearance(state, point))
     return WorldPoint(float(x), float(y))
 
@@ -112,7 +114,7 @@ def point_beside(state: WorldState, what: str, where: str, side: Side = "") -> W
         x, y = SIDE_DIRECTIONS[side]
         angles = math.atan2(y, x) + np.linspace(-0.4, 0.4, 9)
     ring = [(b.pos[0] + reach * np.cos(angle), b.pos[1] + reach * np.sin(angle)) for angle in angles]
-    inside = [point for point in ring if in_workspace(*point)]
+    inside = [point for point in ring if in_workspace(*point) and (state.reach is None or point in state.reach)]
     x, y = max(inside or ring, key=lambda point: _clearance(state, point, (what, where)))
     return WorldPoint(float(x), float(y), f"place {SIDE_WORDS[side]} the {b.spec.label}")
 

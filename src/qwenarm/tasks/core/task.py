@@ -9,6 +9,7 @@ import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, SHAPES, ObjectSpec, make_spec
+from qwenarm.body.reach import Reach
 from qwenarm.body.scene import Area, Placement, Scene, place_objects
 from qwenarm.errors import BadInput
 from qwenarm.tasks.core.goal import Setup
@@ -21,6 +22,8 @@ STACKABLE = ("cube", "cylinder")
 """Shapes that can be stacked."""
 PLACEMENT_TRIES, OPTIONAL_PLACEMENT_TRIES = 300, 40
 """Attempts to place all objects, and to place them while optional ones can still be left out."""
+LAYOUT_TRIES = 200
+"""Layouts that are drawn for an arm of short reach until one lies within it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,12 @@ class Task:
     make: Callable[[SceneBuilder, int], Setup]
 
     def build(
-        self, rng: np.random.Generator, level: int = 1, combos: Combos | None = None, layout: Layout | None = None
+        self,
+        rng: np.random.Generator,
+        level: int = 1,
+        combos: Combos | None = None,
+        layout: Layout | None = None,
+        reach: Reach | None = None,
     ) -> Setup:
         """Builds one episode.
 
@@ -50,13 +58,14 @@ class Task:
             level: From 1.
             combos: The (colour, shape) pairs that may appear, or None for all.
             layout: Moves the placed objects, or None to leave them in place.
+            reach: Where the arm reaches, or None for everywhere.
 
         Raises:
             BadInput: The task has no such level, or there are too few allowed objects, or they do not fit on the table.
         """
         if level not in range(1, len(self.levels) + 1):
             raise BadInput(f"The task {self.name} has no level {level}; it has 1 to {len(self.levels)}.")
-        return self.make(SceneBuilder(rng, combos, layout), level)
+        return self.make(SceneBuilder(rng, combos, layout, reach), level)
 
 
 class SceneBuilder:
@@ -66,10 +75,17 @@ class SceneBuilder:
         rng: The episode's random generator.
         specs: The objects so far, in the order in which they were added.
         available: The (colour, shape) pairs that are still unused, in random order.
+        reach: Where the arm reaches; None for everywhere.
     """
 
-    def __init__(self, rng: np.random.Generator, combos: Combos | None = None, layout: Layout | None = None) -> None:
-        self.rng, self.layout = rng, layout
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        combos: Combos | None = None,
+        layout: Layout | None = None,
+        reach: Reach | None = None,
+    ) -> None:
+        self.rng, self.layout, self.reach = rng, layout, reach
         allowed = [(c, s) for c in COLORS for s in SHAPES] if combos is None else sorted(combos)
         self.available = [allowed[i] for i in rng.permutation(len(allowed))]
         self.specs: list[ObjectSpec] = []
@@ -116,9 +132,19 @@ class SceneBuilder:
             try:
                 mixed = [specs[i] for i in self.rng.permutation(len(specs))]
                 tries = OPTIONAL_PLACEMENT_TRIES if optional else PLACEMENT_TRIES
-                placed = place_objects(self.rng, mixed, tries=tries, areas=areas)
-                return Scene(self.layout(placed, areas or {}) if self.layout else placed)
+                placed = place_objects(self.rng, mixed, tries, areas, self.reach)
+                return Scene(self._laid_out(placed, areas or {}), reach=self.reach)
             except BadInput:
                 if not optional:
                     raise
                 specs.pop()
+
+    def _laid_out(self, placed: tuple[Placement, ...], areas: Mapping[str, Area]) -> tuple[Placement, ...]:
+        """The placed objects where the layout moves them. Raises BadInput if it finds no place within reach."""
+        if self.layout is None:
+            return placed
+        for _ in range(LAYOUT_TRIES):
+            moved = self.layout(placed, areas)
+            if self.reach is None or all(placement.pos[:2] in self.reach for placement in moved):
+                return moved
+        raise BadInput("The layout does not fit where this arm reaches: ask for fewer objects or another perturbation.")

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from qwenarm.body.scene import Scene, in_workspace
+from qwenarm.body.reach import Reach
+from qwenarm.body.scene import Scene
 from qwenarm.errors import BadInput
 from qwenarm.tasks.core.goal import Arrange, Goal, Relation, Setup, Sort, initial_state
 from qwenarm.tasks.core.lookahead import PredictedTable
@@ -42,6 +43,7 @@ def free_setup(
     level: int = 1,
     combos: Combos | None = None,
     layout: Layout | None = None,
+    reach: Reach | None = None,
 ) -> Setup:
     """Builds an episode for an instruction in free words. Its goal is None if success cannot be judged.
 
@@ -51,11 +53,12 @@ def free_setup(
         level: The higher, the more objects that the words do not name.
         combos: The (colour, shape) pairs that may appear besides those that are named, or None for all.
         layout: Moves the placed objects, or None to leave them in place.
+        reach: Where the arm reaches, or None for everywhere.
 
     Raises:
         BadInput: The text is empty, names something unknown, or asks for something impossible.
     """
-    reading, builder = read(instruction), SceneBuilder(rng, combos, layout)
+    reading, builder = read(instruction), SceneBuilder(rng, combos, layout, reach)
     needed = add_named_objects(builder, reading.wish, reading.named, level)
     scene, goal = _fair_scene(builder, reading, needed)
     return Setup(
@@ -111,7 +114,7 @@ def _is_fair(goal: Goal | None, scene: Scene) -> bool:
         return False
     aside = [relation for relation in _relations(goal) if relation.beside]
     spots = [point_beside(table.state, r.what, r.where, r.side) for r in aside]
-    reachable = all(in_workspace(spot.x, spot.y) for spot in spots)
+    reachable = all(scene.has_place(spot.x, spot.y) for spot in spots)
     return reachable and all(table.has_room(relation) and not relation.holds(table.state) for relation in aside)
 
 

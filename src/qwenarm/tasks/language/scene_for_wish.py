@@ -10,7 +10,7 @@ import numpy as np
 
 from qwenarm.body.objects.markings import COLORS
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, SHAPES, WALL_THICKNESS_M
-from qwenarm.body.scene import Placement, Scene, in_workspace
+from qwenarm.body.scene import Placement, Scene
 from qwenarm.tasks.core.goal import initial_state
 from qwenarm.tasks.core.planning import point_beside
 from qwenarm.tasks.core.task import STACKABLE, SceneBuilder
@@ -195,7 +195,7 @@ def arrange_start(scene: Scene, named: Sequence[Thing]) -> Scene | None:
         else:
             spot = point_beside(initial_state(scene), item.spec.id, base.spec.id, thing.at.side)
             moved = replace(item, pos=(spot.x, spot.y, item.spec.origin_height))
-            if not in_workspace(spot.x, spot.y) or not _clear(moved, scene):
+            if not scene.has_place(spot.x, spot.y) or not _clear(moved, scene):
                 return None
         scene = replace(scene, objects=tuple(moved if p is item else p for p in scene.objects))
     return scene if all(_leads(thing, scene) for thing in named) else None

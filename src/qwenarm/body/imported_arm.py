@@ -1,0 +1,245 @@
+"""Makes an ``Arm`` of a robot model from elsewhere: finds its joints, gripper, tcp, home and a place for the base.
+
+The model is weightless, touches the world but not itself, and every joint ends up with a position servo: its own, or
+one whose gains follow from the inertia that the joint moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import cos, pi, sin
+
+import mujoco
+import numpy as np
+
+from qwenarm.body import model_chain
+from qwenarm.body.arms import ur5e
+from qwenarm.body.arms.parts import FINGER_NAMES, PAD_CONTACT, Arm, add_gripper_drive
+from qwenarm.body.kinematics import Kinematics, Solution, top_down
+from qwenarm.body.reach import hand_reaches
+from qwenarm.errors import BadInput
+
+NAME_PREFIX = "arm/"
+"""In front of every name of the model, so that none can meet a name of the scene."""
+MAX_ACCELERATION_RAD_PER_S2 = 8.0
+SERVO_FREQUENCY_RAD_PER_S = 60.0
+"""Natural frequency of a servo that is added where the model has none; it is critically damped."""
+MIN_ARMATURE_KG_M2 = 0.1
+"""Least inertia of motor and gear at a joint. Models that leave it out swing between the two torque limits of a stiff
+servo as soon as it saturates, for a light hand changes its speed by several rad/s within one physics step."""
+HOMES_M = ((0.30, 0.40), (0.30, 0.30), (0.35, 0.25), (0.35, 0.20), (0.35, 0.15))
+"""x and z of the tcp in the home pose: the first within reach is taken. All lie behind the workspace."""
+MIN_HOME_DISTANCE_M = 0.12
+"""The hand keeps at least this far from the base's axis at home."""
+HOME_STARTS = 8
+"""Random poses from which the home pose is searched where the model's own pose leads nowhere."""
+BASES_X_M = (0.0, -0.1, 0.1, 0.2, 0.3)
+"""Where the base may stand: the first place from which all of BASE_TEST_POINTS_M are reached, or else the best."""
+BASE_TEST_POINTS_M = [(x, y) for x in (0.68, 0.38, 0.53) for y in (0.25, 0.0, -0.25, 0.12, -0.12)]
+GRIPPER_TURNS_RAD = (0.0, pi / 2, pi, -pi / 2)
+"""How our gripper may be turned on a flange: nothing in a model says it."""
+
+
+@dataclass(frozen=True)
+class ArmSettings:
+    """What can be told about an arm; what is empty is found.
+
+    Attributes:
+        joints: The hinges from base to tip.
+        flange: The site or body on which our gripper is mounted, z pointing outwards; what hung there is taken off.
+        fingers: The two slide joints of the model's own gripper, closed at 0.
+        tcp: A site between its pads; z points where the fingers point, y is the line along which they open.
+        home: Joint angles, rad, hand down, above and behind the workspace.
+        base: Position of the model's origin, m.
+        base_yaw: How the model is turned about z, degrees.
+        speed: Speed limit of every joint, rad/s.
+    """
+
+    joints: tuple[str, ...] = ()
+    flange: str = ""
+    fingers: tuple[str, ...] = ()
+    tcp: str = ""
+    home: tuple[float, ...] = ()
+    base: tuple[float, ...] = ()
+    base_yaw: float = 0.0
+    speed: float = 2.0
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A robot model that can be read again and again.
+
+    Attributes:
+        name: The arm's name.
+        doc: One sentence for lists.
+        read: Gives a fresh spec of the model.
+        settings: What was told about it.
+        speeds: Speed limits by joint, rad/s, where the model has them.
+    """
+
+    name: str
+    doc: str
+    read: Callable[[], mujoco.MjSpec]
+    settings: ArmSettings = ArmSettings()
+    speeds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Mounting:
+    """How an arm stands and carries its gripper. base: (3,) m; turn: of our gripper on the flange, rad."""
+
+    base: tuple[float, ...]
+    turn: float = 0.0
+
+
+def import_arm(source: ModelSource) -> Arm:
+    """The arm of a model. Raises BadInput if the model is no arm, or its hand reaches no place behind the workspace."""
+    settings, spec = source.settings, source.read()
+    chain = model_chain.find_chain(spec, settings.joints, settings.flange, settings.fingers)
+    max_gap = sum(float(spec.joint(name).range[1]) for name in chain.fingers) or ur5e.MAX_GAP_M
+    names = (NAME_PREFIX + name for name in chain.fingers) if chain.fingers else FINGER_NAMES
+    bodies = (NAME_PREFIX + spec.joint(name).parent.name for name in chain.fingers) if chain.fingers else FINGER_NAMES
+    draft = Arm(
+        name=source.name,
+        doc=source.doc,
+        build=partial(_build, source=source, mounting=_Mounting(settings.base or (0.0, 0.0, 0.0))),
+        joints=tuple(NAME_PREFIX + name for name in chain.joints),
+        home_qpos=settings.home or model_chain.key_pose(spec, chain.joints),
+        velocity=tuple(source.speeds.get(name, settings.speed) for name in chain.joints),
+        acceleration=(MAX_ACCELERATION_RAD_PER_S2,) * len(chain.joints),
+        max_gap=max_gap,
+        finger_joints=tuple(names),
+        finger_bodies=tuple(bodies),
+        reaches_workspace=False,
+    )
+    if len(draft.home_qpos) != len(chain.joints):
+        raise BadInput(f"The home of {source.name} has {len(settings.home)} angles for {len(chain.joints)} joints.")
+    stage = mujoco.MjSpec()
+    draft.build(stage)
+    mounting, home = _choose_mounting(Kinematics(stage.compile(), draft), source, bool(chain.fingers))
+    return replace(draft, build=partial(_build, source=source, mounting=mounting), home_qpos=home)
+
+
+def _choose_mounting(arm: Kinematics, source: ModelSource, own_gripper: bool) -> tuple[_Mounting, tuple[float, ...]]:
+    """Where the base stands, how our gripper is turned, and the home pose (n,) rad.
+
+    Nothing is compiled again: a base that moves forward is a target that moves back, and so for turns.
+    """
+    told = source.settings
+    best: tuple[int, _Mounting, np.ndarray] | None = None
+    for x in (0.0,) if told.base else BASES_X_M:
+        found = (arm.home, 0.0) if told.home else _find_home(arm, x, (0.0,) if own_gripper else GRIPPER_TURNS_RAD)
+        if found is None:
+            continue
+        home, turn = found
+        arm.home = home
+        reached = sum(hand_reaches(arm, px - x, py) for px, py in BASE_TEST_POINTS_M)
+        if best is None or reached > best[0]:
+            best = reached, _Mounting(told.base or (x, 0.0, 0.0), turn), home
+        if reached == len(BASE_TEST_POINTS_M):
+            break
+    if best is None:
+        raise BadInput(f"The hand of {source.name} cannot point down behind the workspace: tell its home or its base.")
+    return best[1], tuple(float(q) for q in best[2])
+
+
+def _find_home(arm: Kinematics, base_x: float, turns: tuple[float, ...]) -> tuple[np.ndarray, float] | None:
+    """The first of HOMES_M within reach, with the turn that leaves the joints furthest from their limits."""
+    for x, z in HOMES_M:
+        if x - base_x < MIN_HOME_DISTANCE_M:
+            continue
+        options: list[tuple[float, np.ndarray, float]] = []
+        for turn in turns:
+            # A gripper that is turned by t opens along yaw where one that is not would open along yaw - t.
+            solution = _solve_home(arm, np.array([x - base_x, 0.0, z]), top_down(pi / 2 + turn))
+            margin = float(np.minimum(solution.qpos - arm.lower, arm.upper - solution.qpos).min())
+            if solution.reached and margin > 0.01:
+                options.append((margin, solution.qpos, turn))
+        if options:
+            return max(options, key=lambda option: option[0])[1:]
+    return None
+
+
+def _solve_home(arm: Kinematics, pos: np.ndarray, quat: np.ndarray) -> Solution:
+    """Joint angles for a pose, searched from the model's own pose and then from anywhere within the limits."""
+    rng, solution = np.random.default_rng(0), arm.ik(pos, quat)
+    for _ in range(HOME_STARTS):
+        if solution.reached:
+            break
+        solution = arm.ik(pos, quat, rng.uniform(np.maximum(arm.lower, -pi), np.minimum(arm.upper, pi)))
+    return solution
+
+
+def _build(spec: mujoco.MjSpec, source: ModelSource, mounting: _Mounting) -> None:
+    """Adds the arm and its gripper to a scene."""
+    told, arm = source.settings, source.read()
+    chain = model_chain.find_chain(arm, told.joints, told.flange, told.fingers)
+    model_chain.strip(arm, chain)
+    tcp = model_chain.tcp_of_fingers(arm, chain, told.tcp) if chain.fingers else None
+    for name in chain.joints:
+        arm.joint(name).armature = max(arm.joint(name).armature, MIN_ARMATURE_KG_M2)
+    _add_missing_servos(arm, chain.joints)
+    for body in arm.bodies[1:]:
+        body.gravcomp = 1.0
+    for geom in arm.geoms:
+        if geom.contype or geom.conaffinity:
+            geom.contype, geom.conaffinity = ur5e.FOREARM_GROUP.contype, ur5e.FOREARM_GROUP.conaffinity
+    for option in ("timestep", "integrator", "cone", "impratio", "enableflags", "disableflags"):
+        setattr(arm.option, option, getattr(spec.option, option))
+    half = np.radians(told.base_yaw) / 2
+    frame = spec.worldbody.add_frame(pos=mounting.base, quat=[cos(half), 0, 0, sin(half)])
+    spec.attach(arm, prefix=NAME_PREFIX, frame=frame)
+    if tcp is None:
+        _mount_our_gripper(spec, chain.flange, mounting.turn)
+    else:
+        _drive_own_gripper(spec, chain.fingers, *tcp)
+
+
+def _mount_our_gripper(spec: mujoco.MjSpec, flange: str, turn: float) -> None:
+    site = spec.site(NAME_PREFIX + flange)
+    parent = site.parent if site else spec.body(NAME_PREFIX + flange)
+    quat, pos = np.array([cos(turn / 2), 0, 0, sin(turn / 2)]), (0, 0, 0)
+    if site:
+        mujoco.mju_mulQuat(quat, site.quat, quat.copy())
+        pos = site.pos
+    # The class "main" is the scene's: without it our gripper would inherit the arm's default class.
+    ur5e.mount_gripper(spec, parent.add_body(name="hand", pos=pos, quat=quat, childclass="main"))
+
+
+def _drive_own_gripper(
+    spec: mujoco.MjSpec, fingers: tuple[str, ...], body: str, pos: np.ndarray, quat: np.ndarray
+) -> None:
+    """Gives the model's own fingers our drive and the contacts of our pads. pos, quat: of the tcp in the body."""
+    joints = tuple(NAME_PREFIX + name for name in fingers)
+    for name in joints:
+        joint = spec.joint(name)
+        joint.armature, joint.damping, joint.frictionloss = 0.1, np.array([2.0, 0, 0]), 0.0
+        for geom in joint.parent.find_all("geom"):
+            if geom.contype or geom.conaffinity:
+                for attribute, value in PAD_CONTACT.items():
+                    setattr(geom, attribute, value)
+    add_gripper_drive(spec, sum(float(spec.joint(name).range[1]) for name in joints), fingers=joints)
+    hand = spec.body(NAME_PREFIX + body).add_body(name="hand", pos=pos, quat=quat, childclass="main")
+    hand.add_site(name="tcp", size=[0.004] * 3, group=4)
+
+
+def _add_missing_servos(spec: mujoco.MjSpec, joints: tuple[str, ...]) -> None:
+    """Replaces what is no position servo, and adds those that are missing."""
+    missing = {name: model_chain.torque_limit(spec, name) for name in joints if not model_chain.servo_of(spec, name)}
+    if not missing:
+        return
+    for actuator in [each for each in spec.actuators if each.target in missing]:
+        spec.delete(actuator)
+    model = spec.compile()
+    data, inertia = mujoco.MjData(model), np.zeros((model.nv, model.nv))
+    mujoco.mj_forward(model, data)
+    mujoco.mj_fullM(model, data, inertia)
+    for name, torque in missing.items():
+        dof = int(model.joint(name).dofadr[0])
+        stiffness = float(inertia[dof, dof]) * SERVO_FREQUENCY_RAD_PER_S**2
+        servo = spec.add_actuator(name=f"{name}_servo", target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        servo.set_to_position(kp=stiffness, kv=2 * stiffness / SERVO_FREQUENCY_RAD_PER_S)
+        if torque:
+            servo.forcerange = [-torque, torque]

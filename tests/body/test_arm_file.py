@@ -1,0 +1,111 @@
+"""Arms of MJCF and URDF files, and what can be told about them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qwenarm.body.kinematics import top_down
+from qwenarm.body.scene import Scene
+from qwenarm.body.simulation import Body
+from qwenarm.errors import BadInput
+from qwenarm.registry import load
+
+LENGTHS = (0.16, 0.20, 0.20, 0.21, 0.19, 0.21, 0.08)
+AXES = ("0 0 1", "0 1 0", "0 0 1", "0 -1 0", "0 0 1", "0 1 0", "0 0 1")
+
+
+def urdf(joints: int = 7) -> str:
+    """A straight chain of hinges; the first one turns without limits, the last link is a fixed tool frame."""
+    parts = []
+    for i, name in enumerate(["base", *(f"link{i}" for i in range(joints)), "tool0"]):
+        length = ([0.1, *LENGTHS[1:], 0.08] + [0.02])[i] / 2
+        parts.append(
+            f"""<link name="{name}"><inertial><mass value="2"/><origin xyz="0 0 {length / 2}"/>
+            <inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/></inertial>
+            <collision><origin xyz="0 0 {length / 2}"/><geometry><cylinder radius="0.03" length="{length}"/></geometry>
+            </collision></link>"""
+        )
+    for i in range(joints):
+        kind, ends = ("continuous", "") if i == 0 else ("revolute", 'lower="-2.88" upper="2.88"')
+        parts.append(
+            f"""<joint name="j{i}" type="{kind}"><parent link="{f"link{i - 1}" if i else "base"}"/>
+            <child link="link{i}"/><origin xyz="0 0 {LENGTHS[i]}"/><axis xyz="{AXES[i]}"/>
+            <limit {ends} effort="100" velocity="1.5"/></joint>"""
+        )
+    parts.append(
+        f"""<joint name="tool" type="fixed"><parent link="link{joints - 1}"/><child link="tool0"/>
+        <origin xyz="0 0 0.045"/></joint>"""
+    )
+    return f'<robot name="straight">{"".join(parts)}</robot>'
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """write(text, toml): the path of a URDF with settings beside it."""
+
+    def write_files(text: str = urdf(), toml: str = "") -> str:
+        path = tmp_path / f"arm{abs(hash((text, toml)))}.urdf"
+        path.write_text(text)
+        if toml:
+            path.with_suffix(".toml").write_text(toml)
+        return str(path)
+
+    return write_files
+
+
+def test_a_urdf_becomes_an_arm_with_servos_that_hold_it(write):
+    arm = load("arms", write())
+    assert arm.joints == tuple(f"arm/j{i}" for i in range(7)) and arm.velocity == (1.5,) * 7
+    body = Body(Scene(()), arm)
+    np.testing.assert_allclose(body.tcp_pos, [0.3, 0, 0.4], atol=2e-3)
+    assert body.kinematics.upper[0] == pytest.approx(2 * np.pi), "a continuous joint turns"
+    assert (body.model.actuator_forcerange[:7, 1][1:] == 100).all()
+    for _ in range(20):
+        body.step(body.hold())
+    np.testing.assert_allclose(body.qpos, arm.home_qpos, atol=1e-3)
+    away = body.ik(np.array([0.5, 0.2, 0.1]), top_down(1.0)).qpos
+    for _ in range(80):
+        body.step(type(body.hold())(away, 0.0))
+    np.testing.assert_allclose(body.tcp_pos, [0.5, 0.2, 0.1], atol=3e-3)
+
+
+def test_what_is_told_is_used(write):
+    told = 'flange = "link6"\nbase = [0.05, 0.0, 0.1]\nbase_yaw = 90\nspeed = 1.0'
+    path = write(toml=told)
+    arm = load("arms", path)
+    body = Body(Scene(()), arm)
+    np.testing.assert_allclose(body.data.body("arm/base").xpos, [0.05, 0, 0.1], atol=1e-9)
+    np.testing.assert_allclose(body.data.body("arm/base").xmat.reshape(3, 3)[:, 0], [0, 1, 0], atol=1e-9)
+    again = load("arms", write(toml=f"{told}\nhome = {list(arm.home_qpos)}"))
+    np.testing.assert_allclose(again.home_qpos, arm.home_qpos)
+
+
+@pytest.mark.parametrize(
+    ("toml", "why"),
+    [
+        ('hand = "x"', "unknown key 'hand'; valid: joints, flange"),
+        ("flange = 3", "flange is a name"),
+        ("home = [1, 2]", "2 angles for 7 joints"),
+        ("base = [0, 1]", "base is a list of three numbers"),
+        ('flange = "palm"', "no site or body 'palm'; it has base, link0"),
+        ('joints = ["j0", "j9"]', "no joint 'j9'; it has j0"),
+        ("= 1", "Cannot read"),
+    ],
+)
+def test_wrong_settings_are_named(write, toml: str, why: str):
+    with pytest.raises(BadInput, match=why):
+        load("arms", write(toml=toml))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("<robot", "Cannot read"), ("<robot name='r'/>", "."), (urdf(4), "4 hinges")]
+)
+def test_what_is_no_arm_is_refused(write, text: str, why: str):
+    with pytest.raises(BadInput, match=why):
+        load("arms", write(text, 'flange = "tool0"' if "4" in why else ""))
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(BadInput, match="no file nowhere"):
+        load("arms", "nowhere.xml")
