@@ -22,7 +22,7 @@ from qwenarm.episode.replay import replay
 from qwenarm.episode.trace import read
 from qwenarm.factory import make_env
 from qwenarm.serve.access import admitted
-from qwenarm.serve.session import Session
+from qwenarm.serve.session import AgentSession
 from qwenarm.skills import specs
 from qwenarm.types import Outcome, RunConfig
 
@@ -130,7 +130,7 @@ def test_other_machines_need_a_token(
 
 
 def test_an_episode_that_is_left_is_stored_as_stopped(tmp_path: Path) -> None:
-    session = Session(RunConfig(), "test", tmp_path)
+    session = AgentSession(RunConfig(), "test", tmp_path)
     session.begin(1)
     shown = session.call("look", {})
     assert shown.ok and any(isinstance(part, np.ndarray) for part in shown.parts)

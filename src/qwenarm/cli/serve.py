@@ -38,7 +38,7 @@ class Mcp:
         from qwenarm.perturbations import parse
         from qwenarm.serve.access import access_token
         from qwenarm.serve.mcp import ArmTools, serve_http, serve_stdio
-        from qwenarm.serve.session import Session
+        from qwenarm.serve.session import AgentSession
         from qwenarm.types import RunConfig
 
         access_token(self.host)
@@ -51,7 +51,7 @@ class Mcp:
             perturbations=parse(self.perturbations),
             clock=self.clock,
         )
-        tools = ArmTools(Session(config, "mcp", self.out_folder or new_folder("mcp")), self.seed)
+        tools = ArmTools(AgentSession(config, "mcp", self.out_folder or new_folder("mcp")), self.seed)
         try:
             serve_stdio(tools) if self.http is None else serve_http(tools, self.host, self.http)
         finally:
@@ -59,7 +59,7 @@ class Mcp:
 
 
 @dataclass(frozen=True)
-class PolicyServer:
+class ServePolicy:
     """Our agent behind openpi's websocket protocol, for an arm in another simulator.
 
     Example: qwenarm serve policy --model bundled --port 8000
@@ -91,7 +91,7 @@ class PolicyServer:
 
 def serve(
     how: Annotated[Mcp, subcommand(name="mcp", prefix_name=False)]
-    | Annotated[PolicyServer, subcommand(name="policy", prefix_name=False)],
+    | Annotated[ServePolicy, subcommand(name="policy", prefix_name=False)],
 ) -> int:
     """Let others in: an agent that drives the arm (mcp), or a simulator that our agent drives (policy).
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Part:
+class ReplacedPart:
     """A part of the agent that can be replaced.
 
     Attributes:
@@ -36,12 +36,12 @@ class Part:
 
 
 PARTS = {
-    "eyes shut": Part("the pictures", policy="blind"),
-    "wrong words": Part("the words", policy="wrong_words"),
-    "oracle's eyes": Part("what it saw", PERCEPTION),
-    "oracle's plan": Part("what it decided to do", PLAN),
-    "ideal hands": Part("how the skills moved", CONTROL),
-    "more time": Part("the time that it had", TIME),
+    "eyes shut": ReplacedPart("the pictures", policy="blind"),
+    "wrong words": ReplacedPart("the words", policy="wrong_words"),
+    "oracle's eyes": ReplacedPart("what it saw", PERCEPTION),
+    "oracle's plan": ReplacedPart("what it decided to do", PLAN),
+    "ideal hands": ReplacedPart("how the skills moved", CONTROL),
+    "more time": ReplacedPart("the time that it had", TIME),
 }
 
 

@@ -20,7 +20,7 @@ from qwenarm.live.player import serve_player
 from qwenarm.live.requests import Choices, Request, checked_pull
 from qwenarm.live.scene import LiveScene
 from qwenarm.live.server import PageServer
-from qwenarm.live.session import Session
+from qwenarm.live.session import LiveSession
 from qwenarm.live.visitors import Visitors
 
 CHECK_PERIOD_S = 0.5
@@ -62,7 +62,7 @@ class LivePage:
             self._start_player()
         self.scene = LiveScene(folder, self.pull)
         self.server = PageServer(self, live_page(), folder, self.scene.port, host, port)
-        self.session = Session(folder, self.scene, self.server.send, newest=watch)
+        self.session = LiveSession(folder, self.scene, self.server.send, newest=watch)
         self._tasks = set[asyncio.Task[None]]()
         self._touched_at, self._ended_at = -QUIET_S, 0.0
         self._films = asyncio.Semaphore(1)

@@ -73,7 +73,7 @@ def _between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
     return pose
 
 
-class Arm:
+class RobotView:
     """One run in the scene, below a frame of its own that can be moved aside."""
 
     def __init__(self, server: viser.ViserServer, root: str, folder: Path, pull: Pull | None) -> None:
@@ -143,7 +143,10 @@ class LiveScene:
         self.server.initial_camera.position, self.server.initial_camera.look_at = CAMERA_POSITION, CAMERA_TARGET
         self.server.scene.world_axes.visible = False
         self.server.scene.set_background_image(np.full((4, 4, 3), BACKGROUND, np.uint8))
-        self.main, self.other = Arm(self.server, "/main", folder, pull), Arm(self.server, "/other", folder, None)
+        self.main, self.other = (
+            RobotView(self.server, "/main", folder, pull),
+            RobotView(self.server, "/other", folder, None),
+        )
         self.speed, self.time_s = 1.0, 0.0
 
     def show(self, event: JournalEvent, before: tuple[JournalEvent, list[JournalEvent]] | None = None) -> None:

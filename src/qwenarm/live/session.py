@@ -26,7 +26,7 @@ GALLERY_SIZE = 60
 Send = Callable[[dict[str, Any]], None]
 
 
-class Session:
+class LiveSession:
     """Follows the journal of one folder.
 
     Args:

@@ -21,7 +21,7 @@ from qwenarm import __version__
 from qwenarm.episode.trace import png
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.serve.access import LOOPBACK, access_token, admitted
-from qwenarm.serve.session import Session, Shown
+from qwenarm.serve.session import AgentSession, Shown
 
 if TYPE_CHECKING:
     from mcp.server import Server
@@ -43,7 +43,7 @@ class ArmTools:
         first_seed: Of the first episode; each next one has the next seed.
     """
 
-    def __init__(self, session: Session, first_seed: int) -> None:
+    def __init__(self, session: AgentSession, first_seed: int) -> None:
         self._session, self._seeds = session, count(first_seed)
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._thread.submit(session.begin, next(self._seeds)).result()

@@ -62,7 +62,7 @@ class Shown:
     over: bool = False
 
 
-class Session(Watcher):
+class AgentSession(Watcher):
     """One arm at its table, for one episode after another. Everything must be called from one thread.
 
     Args:
