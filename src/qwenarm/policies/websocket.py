@@ -179,8 +179,8 @@ def _server(url: str, timeout_s: float) -> PolicyServer:
     return PolicyServer(url, timeout_s)
 
 
-def __getattr__(name: str) -> PolicyEntry:
-    """The entry for an address: ``ws://HOST:PORT`` is looked up as the entry "//HOST:PORT" of this module."""
-    if not name.startswith("//"):
-        raise AttributeError(name)
-    return PolicyEntry(lambda context: WebsocketPolicy(f"ws:{name}"), plays_actions=True)
+def make_entry(address: str) -> PolicyEntry:
+    """Returns the entry of the policy behind ``ws://HOST:PORT``; the registry passes what follows "ws:"."""
+    if not address.startswith("//"):
+        raise BadInput(f"'ws:{address}' is no address; a policy server's is ws://HOST:PORT.")
+    return PolicyEntry(lambda context: WebsocketPolicy(f"ws:{address}"), plays_actions=True)

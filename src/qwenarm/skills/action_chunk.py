@@ -19,6 +19,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.simulation import Body
+from qwenarm.errors import UnknownName
 from qwenarm.skills.failure import Motion, Moves
 from qwenarm.skills.skill import Skill
 from qwenarm.types import Control, Param, SkillResult, SkillSpec
@@ -72,7 +73,16 @@ def _entry(name: str, to_qpos: ToQpos) -> Skill:
     return Skill(SkillSpec(f"action_chunk:{name}", "Play 20 Hz actions.", (Param("actions", "actions"),)), act, stay)
 
 
-EE_DELTA = _entry("EE_DELTA", _along_world)
-EE_DELTA_HAND = _entry("EE_DELTA_HAND", _along_hand)
-EE_POSE = _entry("EE_POSE", _to_pose)
-JOINT = _entry("JOINT", lambda body, action: action)
+ENTRIES = {
+    "EE_DELTA": _entry("EE_DELTA", _along_world),
+    "EE_DELTA_HAND": _entry("EE_DELTA_HAND", _along_hand),
+    "EE_POSE": _entry("EE_POSE", _to_pose),
+    "JOINT": _entry("JOINT", lambda body, action: action),
+}
+
+
+def make_entry(name: str) -> Skill:
+    """Returns the skill for a meaning of an action. Raises UnknownName."""
+    if name not in ENTRIES:
+        raise UnknownName("action", name, ENTRIES)
+    return ENTRIES[name]
