@@ -1,5 +1,6 @@
 """Whatever follows the grammar is read without a repair, and whatever this project writes follows it."""
 
+import json
 import re
 from dataclasses import replace
 from functools import cache
@@ -15,6 +16,7 @@ from qwenarm.mind.constrained.lark import THOUGHT_END, Grammars, _up_to
 from qwenarm.mind.coordinates import Relative
 from qwenarm.mind.families import FAMILIES, Family
 from qwenarm.mind.inference.answer import GeneratedAnswer
+from qwenarm.mind.parsing.parse import NOTE_AFTER_END
 from qwenarm.mind.prompt.messages import frame_sizes, parse, render, to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED, QWEN, at_altitude
 from qwenarm.types import Decision, ImagePoint, SkillCall
@@ -22,13 +24,16 @@ from qwenarm.types import Decision, ImagePoint, SkillCall
 BY_NAME = {family.name: family for family in FAMILIES}
 SIZES = {"front": (64, 96), "wrist": (96, 64)}
 WORDS = st.text("abc XYZ 123,.:;-äß中文😀'", min_size=1, max_size=40).map(lambda text: f"a{text}z")
+JSON_TEXTS = st.dictionaries(WORDS, st.lists(st.integers(0, 99) | WORDS, max_size=2), max_size=1).map(
+    lambda value: json.dumps(value, ensure_ascii=False)
+)
 POINTS = st.builds(ImagePoint, st.floats(0, 1), st.floats(0, 1), WORDS, st.sampled_from(sorted(SIZES)))
 CALLS = st.one_of(
     st.builds(lambda at: SkillCall("pick", {"at": at}), POINTS),
     st.builds(lambda at: SkillCall("push", {"at": at}), POINTS),
     st.builds(lambda at, far: SkillCall("push", {"at": at, "distance": far / 8}), POINTS, st.integers(-800, 800)),
     st.sampled_from(["left", "right"]).map(lambda way: SkillCall("turn", {"way": way})),
-    WORDS.map(lambda text: SkillCall("say", {"text": text})),
+    st.one_of(WORDS, JSON_TEXTS).map(lambda text: SkillCall("say", {"text": text})),
     st.just(SkillCall("done")),
 )
 
@@ -87,7 +92,8 @@ def test_random_answers_are_calls(look, specs, name, altitude, cameras, thinking
         answer = babble(prompt, family, rng, thinking=thinking)
         text = tokenizer().decode(answer.tokens)
         decision = parse(text, specs, family, sizes, max_calls=prompt.max_calls, finish=answer.finish)
-        assert (decision.error, decision.notes, answer.finish) == (None, (), "stop"), text
+        assert (decision.error, answer.finish) == (None, "stop"), text
+        assert set(decision.notes) <= {NOTE_AFTER_END}, text
         assert 1 <= len(decision.calls) <= prompt.max_calls
         seen |= {call.name for call in decision.calls}
     assert len(seen) > 1

@@ -36,9 +36,10 @@ PROSE_CHARS = 400
 
 TAGS = ("<tool_call>", "</tool_call>")
 THOUGHT_END = "</think>"
-# No quotes, escapes, line breaks and tags, so that a string reads back as itself in both dialects. Bare text in XML
-# must not begin like JSON either.
+# No line breaks and tags, and quotes only as JSON escapes, so that a string reads back as itself in both dialects. Bare
+# text in XML must not begin like JSON either; what does is written as a JSON string.
 _CHAR = r'[^"\\<>\x00-\x1f\x7f-\x9f\u2028\u2029]'
+_ESCAPED = rf'({_CHAR}|\\["\\])'
 _FIRST = r'[^"\\<>\x00-\x20\x7f-\xa0\u2028\u2029{}\[\]()]'
 _PLAIN = {"integer": "/-?(0|[1-9][0-9]{0,5})/", "number": r"/-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?/"}
 _PARTS = re.compile(r'(</?tool_call>|"?@\d+@"?)')
@@ -144,7 +145,8 @@ class _Placeholders:
             return [self._choice(schema["enum"])]
         if rule := _PLAIN.get(schema["type"]):
             return [self._placeholder(rule, rule)]
-        return [self._placeholder(_quoted(TEXT_CHARS), f"/{_FIRST}{_CHAR}{{0,{TEXT_CHARS - 1}}}/")]
+        quoted = _quoted(TEXT_CHARS, _ESCAPED)
+        return [self._placeholder(quoted, f"(/{_FIRST}{_CHAR}{{0,{TEXT_CHARS - 1}}}/ | {quoted})")]
 
     def rule(self, part: str, tags: Mapping[str, str]) -> str:
         """Returns one part of a call as a rule: a tag, a placeholder (quoted or bare), or constant text."""
@@ -176,8 +178,8 @@ class _Placeholders:
         return f"@{len(self._rules) - 1}@"
 
 
-def _quoted(most: int) -> str:
-    return f'"\\"" /{_CHAR}{{1,{most}}}/ "\\""'
+def _quoted(most: int, character: str = _CHAR) -> str:
+    return f'"\\"" /{character}{{1,{most}}}/ "\\""'
 
 
 def _up_to(full: int) -> str:

@@ -26,7 +26,7 @@ BEGIN, END = "<tool_call>\n", "\n</tool_call>"
 FREE_TEXT = r"([^<]|<[^t]|<t[^o])*"
 """Any text without "<tool_call>"; "<think>" is allowed."""
 BARE_STRING = r'[^\s<{\["(][^<\n]*'
-"""A string in the XML dialect, without quotes."""
+"""A string in the XML dialect, without quotes. One that begins like JSON is written as a JSON string."""
 _PLACE = re.compile(r'"?@(\d+)@"?')
 
 
@@ -78,7 +78,8 @@ def _value(schema: Mapping[str, Any], family: Family, span: tuple[int, int]) -> 
     """Returns the format of a parameter's value."""
     if schema["type"] == "string" and family.dialect == "xml":
         choices = [_constant(choice) for choice in schema.get("enum", ())]
-        return _any_of(choices) if choices else {"type": "regex", "pattern": BARE_STRING}
+        bare = {"type": "regex", "pattern": BARE_STRING}
+        return _any_of(choices or [bare, {"type": "json_schema", "json_schema": {"type": "string"}}])
     return {"type": "json_schema", "json_schema": _bounded(schema, span)}
 
 
