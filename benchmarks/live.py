@@ -1,5 +1,5 @@
-"""What the live page costs: time to the first picture and to the first motion, scene updates per second with one and ten
-viewers, what ten viewers cost the run, and the server's memory over many runs.
+"""What the live page costs: time to the first picture and to the first motion, scene updates per second with one and
+ten viewers, what ten viewers cost the run, and the server's memory over many runs.
 
 Viewers are WebSocket clients that receive all that a browser would, and draw nothing. They share the server's CPUs.
 Goals: picture within 5 s, motion within 1.5 s, 30 and 15 updates per second, slowdown at most 1.1.

@@ -23,6 +23,9 @@ RATE_WINDOW_S = 1.0
 GALLERY_SIZE = 60
 """Number of finished runs that the gallery shows."""
 
+UNIMPORTANT = frozenset({"ready", "refused", "stored", "exported"})
+"""What a page that is opened later need not be told."""
+
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -33,12 +36,12 @@ class Session:
         folder: Of the journal.
         scene: Shows the poses.
         send: Passes an event on to all pages.
-        newest: Begin with the run that is being played, and not with the first one.
+        foreign: Another process writes the journal, now or in the past: it is shown from its last run on.
     """
 
-    def __init__(self, folder: Path, scene: LiveScene, send: Send, newest: bool = False) -> None:
-        self.folder, self.scene, self.send = folder, scene, send
-        self.reader = JournalReader(folder, _last_start(folder) if newest else 0)
+    def __init__(self, folder: Path, scene: LiveScene, send: Send, foreign: bool = False) -> None:
+        self.folder, self.scene, self.send, self.foreign = folder, scene, send, foreign
+        self.reader = JournalReader(folder, _last_start(folder) if foreign else 0)
         self.shown: list[JournalEvent] = []
         """The events of the runs that are shown now: a page that is opened or reloaded starts with them."""
         self.gallery: deque[JournalEvent] = deque(maxlen=GALLERY_SIZE)
@@ -52,7 +55,7 @@ class Session:
         """Reads the journal for ever."""
         while True:
             for offset, event in self.reader.new_events():
-                if time.time() - event["at"] > STALE_S:
+                if self.foreign and time.time() - event["at"] > STALE_S:
                     await asyncio.sleep(min(max(event["at"] - self._last_at, 0.0), MAX_GAP_S) if self._last_at else 0)
                 self._last_at = event["at"]
                 try:
@@ -93,6 +96,7 @@ class Session:
             event = {name: value for name, value in event.items() if name != "bodies"}
         elif kind == "pace":
             self.scene.speed = float(event["speed"])
+            self.shown[:] = [each for each in self.shown if each["kind"] != "pace"]
         elif kind == "ready":
             self.ready = True
         elif kind == "finished":
@@ -103,7 +107,8 @@ class Session:
             self._complete(event)
         elif kind == "stopped":
             self.playing = 0
-        self.shown.append(event)
+        if kind not in UNIMPORTANT:
+            self.shown.append(event)
         self.send(event)
 
     def _start(self, offset: int, event: JournalEvent) -> None:
@@ -128,7 +133,7 @@ class Session:
 
     def _told(self, run: int) -> list[JournalEvent]:
         """What the pages were told of a run, without its start."""
-        return [event for event in self._events_of(run)[1:] if event["kind"] != "poses"]
+        return [event for event in self._events_of(run)[1:] if event["kind"] not in UNIMPORTANT | {"poses"}]
 
     def _events_of(self, run: int) -> list[JournalEvent]:
         found: list[JournalEvent] = []
