@@ -115,6 +115,13 @@ def test_why_tells_what_the_replacement_shows(player):
         obey(player, do="why", run=1, part="eyes shut")
 
 
+def test_another_model_plays_the_same_seed_beside(player):
+    play(player, policy="idle")
+    obey(player, do="model", run=1, model="bundled")
+    first, second = events(player, "started")
+    assert second["beside"] == 1 and second["bodies"] == first["bodies"] and second["title"] == "with bundled"
+
+
 def test_an_old_episode_is_watched_again(player):
     play(player)
     recorded = [event["poses"] for event in events(player, "poses")]

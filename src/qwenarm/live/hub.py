@@ -96,12 +96,11 @@ class LivePage:
 
     def enter(self, visitor: str) -> dict[str, Any]:
         self.visitors.enter(visitor)
-        old = [{**each} for each in self.old_episodes]
         asyncio.get_running_loop().call_soon(self._tell_turns)
         return {
             "kind": "hello",
             "choices": self.choices.as_json(),
-            "old": old,
+            "old": self.old_episodes,
             "watch_only": self.watch,
             "seed": self.seed,
             **self.session.snapshot(),

@@ -93,7 +93,7 @@ class Session:
             return
         if kind == "started":
             self._start(offset, event)
-            event = {name: value for name, value in event.items() if name != "bodies"}
+            event = _without_bodies(event)
         elif kind == "pace":
             self.scene.speed = float(event["speed"])
             self.shown[:] = [each for each in self.shown if each["kind"] != "pace"]
@@ -113,30 +113,21 @@ class Session:
 
     def _start(self, offset: int, event: JournalEvent) -> None:
         run, beside = event["run"], event.get("beside", 0)
-        before = self._load(beside) if beside and beside in self.started_at else None
+        before = self._events_of(beside) if beside else []
         self.scene.show(event, before)
         self.started_at[run], self.playing = offset, run
         self._rates.clear()
-        if before is None:
-            self.shown.clear()
-        else:  # the run that it is compared with, and nothing of other comparisons
-            self.shown[:] = [each for each in self.shown if each["run"] == beside]
-            if not any(each["kind"] == "started" for each in self.shown):
-                self.shown[:] = [{k: v for k, v in before[0].items() if k != "bodies"}, *self._told(beside)]
-                for each in self.shown:
-                    self.send(each)
-
-    def _load(self, run: int) -> tuple[JournalEvent, list[JournalEvent]]:
-        """The start of a run, and its poses."""
-        first, *others = self._events_of(run)
-        return first, [event for event in others if event["kind"] == "poses"]
-
-    def _told(self, run: int) -> list[JournalEvent]:
-        """What the pages were told of a run, without its start."""
-        return [event for event in self._events_of(run)[1:] if event["kind"] not in UNIMPORTANT | {"poses"}]
+        was_shown = any(each["kind"] == "started" and each["run"] == beside for each in self.shown)
+        self.shown[:] = [_without_bodies(each) for each in before if each["kind"] not in UNIMPORTANT | {"poses"}]
+        if not was_shown:
+            for each in self.shown:
+                self.send(each)
 
     def _events_of(self, run: int) -> list[JournalEvent]:
+        """All events of a finished run; none if it is not in this journal."""
         found: list[JournalEvent] = []
+        if run not in self.started_at:
+            return found
         reader = JournalReader(self.folder, self.started_at[run])
         while events := [event for _, event in reader.new_events()]:
             for event in events:
@@ -168,6 +159,11 @@ class Session:
             return 0.0
         (start, start_s), (end, end_s) = self._rates[0], self._rates[-1]
         return round((end_s - start_s) / (end - start), 2)
+
+
+def _without_bodies(event: JournalEvent) -> JournalEvent:
+    """The event without what only the scene needs."""
+    return {name: value for name, value in event.items() if name != "bodies"}
 
 
 def _last_start(folder: Path) -> int:
