@@ -157,14 +157,14 @@ def test_a_run_of_another_process_is_watched(tmp_path: Path):
         with connect(origin.replace("http", "ws") + "/events", origin=origin, additional_headers=cookie) as socket:
             told = []
             while not told or told[-1]["kind"] != "finished":
-                event = json.loads(socket.recv(timeout=20))
+                event = json.loads(socket.recv(timeout=60))
                 told += event.get("events", [event])
             socket.send('{"do": "stop"}')
             while told[-1]["kind"] != "refused":
-                told.append(json.loads(socket.recv(timeout=20)))
+                told.append(json.loads(socket.recv(timeout=60)))
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
     assert "started" in [event["kind"] for event in told] and "only watches" in told[-1]["text"]
     assert not (tmp_path / "unused").exists()
 
