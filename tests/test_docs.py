@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 COMMANDS = (
-    *("run", "list", "show", "prompt", "replay", "eval", "attribute", "probe", "report", "compare"),
+    *("run", "demo", "list", "show", "prompt", "replay", "eval", "attribute", "probe", "report", "compare"),
     *("collect", "data", "train", "improve"),
 )
 

@@ -39,4 +39,4 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     process, page = serve(tmp_path_factory.mktemp("live") / "session")
     yield page
     process.terminate()
-    assert process.wait(10) in (0, 130)
+    assert process.wait(60) in (0, 130)

@@ -16,7 +16,7 @@ from qwenarm.live.journal import run_folder
 
 pytestmark = pytest.mark.browser
 WEBGL = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ class Visitor:
         """Types an instruction, or a correction."""
         self.page.fill("#words", words)
         self.page.click("#go:not([disabled])")
+        self.wait_until_playing()
 
     def expect(self, selector: str, text: str) -> None:
         """Waits until an element contains a text."""
@@ -77,6 +78,7 @@ class Visitor:
 def person(browser, served) -> Iterator[Visitor]:
     found = Visitor(browser, served.link)
     yield found
+    found.page.click("#pass")
     assert found.complaints == []
 
 
@@ -161,6 +163,7 @@ def test_the_oracles_eyes_show_why_it_failed(visitor):
     visitor.page.fill("#words", "")
     visitor.page.fill("#seed", "1")
     visitor.page.click("#play")
+    visitor.wait_until_playing()
     assert visitor.outcome not in ("success", "crashed")
     visitor.page.click('#parts button:has-text("oracle\'s eyes")')
     visitor.expect("#verdict", "With oracle's eyes it")
@@ -199,7 +202,8 @@ def test_one_plays_and_the_other_watches_and_waits(browser, served, visitor):
 
 def test_hostile_words_stay_words(visitor):
     hostile = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
-    visitor.say(hostile)
+    visitor.page.fill("#words", hostile)
+    visitor.page.click("#go:not([disabled])")
     visitor.page.click("#read button")  # nobody can judge it, and it is played all the same
     visitor.wait_until_playing()
     assert hostile in visitor.page.inner_text("#read")

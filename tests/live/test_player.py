@@ -115,6 +115,13 @@ def test_why_tells_what_the_replacement_shows(player):
         obey(player, do="why", run=1, part="eyes shut")
 
 
+def test_another_model_plays_the_same_seed_beside(player):
+    play(player, policy="idle")
+    obey(player, do="model", run=1, model="bundled")
+    first, second = events(player, "started")
+    assert second["beside"] == 1 and second["bodies"] == first["bodies"] and second["title"] == "with bundled"
+
+
 def test_an_old_episode_is_watched_again(player):
     play(player)
     recorded = [event["poses"] for event in events(player, "poses")]
@@ -150,14 +157,14 @@ def test_a_run_of_another_process_is_watched(tmp_path: Path):
         with connect(origin.replace("http", "ws") + "/events", origin=origin, additional_headers=cookie) as socket:
             told = []
             while not told or told[-1]["kind"] != "finished":
-                event = json.loads(socket.recv(timeout=20))
+                event = json.loads(socket.recv(timeout=60))
                 told += event.get("events", [event])
             socket.send('{"do": "stop"}')
             while told[-1]["kind"] != "refused":
-                told.append(json.loads(socket.recv(timeout=20)))
+                told.append(json.loads(socket.recv(timeout=60)))
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
     assert "started" in [event["kind"] for event in told] and "only watches" in told[-1]["text"]
     assert not (tmp_path / "unused").exists()
 

@@ -42,7 +42,7 @@ def opened(served: Served, path: str = "/events", **options: Any) -> Iterator[Cl
 
 def next_event(socket: ClientConnection, kind: str) -> dict[str, Any]:
     while True:
-        event = json.loads(socket.recv(timeout=30))
+        event = json.loads(socket.recv(timeout=60))
         if event["kind"] == kind:
             return event
 
@@ -126,7 +126,7 @@ def test_other_hosts_need_the_token(tmp_path):
             pass
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.mark.parametrize(

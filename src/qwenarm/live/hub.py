@@ -7,7 +7,9 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from qwenarm.episode.trace import scan
@@ -56,13 +58,14 @@ class LivePage:
         self.choices, self.visitors = Choices.of(models), Visitors()
         self.old_episodes = _old_episodes(old) if old else []
         self._pipe: Any = None
+        self._sending = Lock()  # objects are dragged in a thread of the scene
         self._process: Any = None
         if not watch:
             self.journal = Journal(folder)
             self._start_player()
         self.scene = LiveScene(folder, self.pull)
         self.server = PageServer(self, live_page(), folder, self.scene.port, host, port)
-        self.session = LiveSession(folder, self.scene, self.server.send, newest=watch)
+        self.session = LiveSession(folder, self.scene, self.server.send, foreign=watch)
         self._tasks = set[asyncio.Task[None]]()
         self._touched_at, self._ended_at = -QUIET_S, 0.0
         self._films = asyncio.Semaphore(1)
@@ -71,7 +74,7 @@ class LivePage:
         """Serves until it is cancelled. ready: called with the link once the page can be opened."""
         server = await self.server.start()
         if self.old_episodes and not self.watch:
-            self._pipe.send({"do": "replay", "folder": str(self.old), "index": self.old_episodes[-1]["index"]})
+            self._send({"do": "replay", "folder": str(self.old), "index": self.old_episodes[-1]["index"]})
         if ready is not None:
             ready(self.server.link)
         session = self.session
@@ -93,12 +96,11 @@ class LivePage:
 
     def enter(self, visitor: str) -> dict[str, Any]:
         self.visitors.enter(visitor)
-        old = [{**each} for each in self.old_episodes]
         asyncio.get_running_loop().call_soon(self._tell_turns)
         return {
             "kind": "hello",
             "choices": self.choices.as_json(),
-            "old": old,
+            "old": self.old_episodes,
             "watch_only": self.watch,
             "seed": self.seed,
             **self.session.snapshot(),
@@ -136,19 +138,24 @@ class LivePage:
             index = request.get("index")
             if index not in [each["index"] for each in self.old_episodes]:
                 raise BadInput("There is no such episode.")
-            return self._pipe.send({"do": "replay", "folder": str(self.old), "index": index})
+            return self._send({"do": "replay", "folder": str(self.old), "index": index})
         return self._command(self.choices.command(request))
 
     def pull(self, name: str, by: tuple[float, float, float] | None) -> None:
         """A visitor drags an object of the scene."""
         if not self.watch:
-            self._pipe.send({"do": "pull", "object": name, "by": checked_pull(by)})
+            self._send({"do": "pull", "object": name, "by": checked_pull(by)})
 
     def _command(self, command: dict[str, Any]) -> None:
         """What starts something new ends what is being played."""
         if command["do"] in ("show", "play", "why", "model", "cause") and self.session.playing:
-            self._pipe.send({"do": "stop"})
-        self._pipe.send(command)
+            self._send({"do": "stop"})
+        self._send(command)
+
+    def _send(self, command: dict[str, Any]) -> None:
+        """Sends the player a command. A player that has just died is started again soon."""
+        with self._sending, suppress(OSError):
+            self._pipe.send(command)
 
     def _start_player(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -176,7 +183,7 @@ class LivePage:
             quiet = now - self._touched_at > QUIET_S and now - self._ended_at > PAUSE_S
             if self.kiosk and quiet and self.session.ready:
                 self._ended_at = now
-                self._pipe.send(next(stops))
+                self._send(next(stops))
 
     def _tell_turns(self) -> None:
         def event_for(visitor: str) -> dict[str, Any]:

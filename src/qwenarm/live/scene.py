@@ -6,7 +6,7 @@ Two runs can stand side by side: the one that is played now and, moved aside, th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -149,23 +149,24 @@ class LiveScene:
         )
         self.speed, self.time_s = 1.0, 0.0
 
-    def show(self, event: JournalEvent, before: tuple[JournalEvent, list[JournalEvent]] | None = None) -> None:
+    def show(self, event: JournalEvent, before: Sequence[JournalEvent] = ()) -> None:
         """Shows a run that starts.
 
         Args:
             event: "started".
-            before: The run that it is compared with, "started" and its poses; it is shown beside, in step.
+            before: The events of the run that it is compared with, which is shown beside it, in step.
         """
         with self.server.atomic():
-            if before is None:
-                self.other.clear()
-            else:
+            if before:
                 self.other.show(before[0], -BESIDE_OFFSET_M / 2)
-                for poses in before[1]:
-                    self.other.track.add(poses["t"], poses["poses"])
+            else:
+                self.other.clear()
+            for each in before:
+                if each["kind"] == "poses":
+                    self.other.track.add(each["t"], each["poses"])
             self.main.show(event, BESIDE_OFFSET_M / 2 if before else 0.0)
         self.time_s, self.speed = 0.0, float(event.get("speed", 1.0))
-        self._aim(before is not None)
+        self._aim(bool(before))
 
     def move(self, seconds: float) -> None:
         """Advances what is shown by so many seconds of wall-clock time, no further than the run has come."""

@@ -23,6 +23,9 @@ RATE_WINDOW_S = 1.0
 GALLERY_SIZE = 60
 """Number of finished runs that the gallery shows."""
 
+UNIMPORTANT = frozenset({"ready", "refused", "stored", "exported"})
+"""What a page that is opened later need not be told."""
+
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -33,12 +36,12 @@ class LiveSession:
         folder: Of the journal.
         scene: Shows the poses.
         send: Passes an event on to all pages.
-        newest: Begin with the run that is being played, and not with the first one.
+        foreign: Another process writes the journal, now or in the past: it is shown from its last run on.
     """
 
-    def __init__(self, folder: Path, scene: LiveScene, send: Send, newest: bool = False) -> None:
-        self.folder, self.scene, self.send = folder, scene, send
-        self.reader = JournalReader(folder, _last_start(folder) if newest else 0)
+    def __init__(self, folder: Path, scene: LiveScene, send: Send, foreign: bool = False) -> None:
+        self.folder, self.scene, self.send, self.foreign = folder, scene, send, foreign
+        self.reader = JournalReader(folder, _last_start(folder) if foreign else 0)
         self.shown: list[JournalEvent] = []
         """The events of the runs that are shown now: a page that is opened or reloaded starts with them."""
         self.gallery: deque[JournalEvent] = deque(maxlen=GALLERY_SIZE)
@@ -52,7 +55,7 @@ class LiveSession:
         """Reads the journal for ever."""
         while True:
             for offset, event in self.reader.new_events():
-                if time.time() - event["at"] > STALE_S:
+                if self.foreign and time.time() - event["at"] > STALE_S:
                     await asyncio.sleep(min(max(event["at"] - self._last_at, 0.0), MAX_GAP_S) if self._last_at else 0)
                 self._last_at = event["at"]
                 try:
@@ -90,9 +93,10 @@ class LiveSession:
             return
         if kind == "started":
             self._start(offset, event)
-            event = {name: value for name, value in event.items() if name != "bodies"}
+            event = _without_bodies(event)
         elif kind == "pace":
             self.scene.speed = float(event["speed"])
+            self.shown[:] = [each for each in self.shown if each["kind"] != "pace"]
         elif kind == "ready":
             self.ready = True
         elif kind == "finished":
@@ -103,35 +107,27 @@ class LiveSession:
             self._complete(event)
         elif kind == "stopped":
             self.playing = 0
-        self.shown.append(event)
+        if kind not in UNIMPORTANT:
+            self.shown.append(event)
         self.send(event)
 
     def _start(self, offset: int, event: JournalEvent) -> None:
         run, beside = event["run"], event.get("beside", 0)
-        before = self._load(beside) if beside and beside in self.started_at else None
+        before = self._events_of(beside) if beside else []
         self.scene.show(event, before)
         self.started_at[run], self.playing = offset, run
         self._rates.clear()
-        if before is None:
-            self.shown.clear()
-        else:  # the run that it is compared with, and nothing of other comparisons
-            self.shown[:] = [each for each in self.shown if each["run"] == beside]
-            if not any(each["kind"] == "started" for each in self.shown):
-                self.shown[:] = [{k: v for k, v in before[0].items() if k != "bodies"}, *self._told(beside)]
-                for each in self.shown:
-                    self.send(each)
-
-    def _load(self, run: int) -> tuple[JournalEvent, list[JournalEvent]]:
-        """The start of a run, and its poses."""
-        first, *others = self._events_of(run)
-        return first, [event for event in others if event["kind"] == "poses"]
-
-    def _told(self, run: int) -> list[JournalEvent]:
-        """What the pages were told of a run, without its start."""
-        return [event for event in self._events_of(run)[1:] if event["kind"] != "poses"]
+        was_shown = any(each["kind"] == "started" and each["run"] == beside for each in self.shown)
+        self.shown[:] = [_without_bodies(each) for each in before if each["kind"] not in UNIMPORTANT | {"poses"}]
+        if not was_shown:
+            for each in self.shown:
+                self.send(each)
 
     def _events_of(self, run: int) -> list[JournalEvent]:
+        """All events of a finished run; none if it is not in this journal."""
         found: list[JournalEvent] = []
+        if run not in self.started_at:
+            return found
         reader = JournalReader(self.folder, self.started_at[run])
         while events := [event for _, event in reader.new_events()]:
             for event in events:
@@ -163,6 +159,11 @@ class LiveSession:
             return 0.0
         (start, start_s), (end, end_s) = self._rates[0], self._rates[-1]
         return round((end_s - start_s) / (end - start), 2)
+
+
+def _without_bodies(event: JournalEvent) -> JournalEvent:
+    """The event without what only the scene needs."""
+    return {name: value for name, value in event.items() if name != "bodies"}
 
 
 def _last_start(folder: Path) -> int:

@@ -96,7 +96,8 @@ const handlers = {
       $("other").hidden = false;
       $("other").querySelector("h3").textContent = event.title;
       $("other").querySelector("ol").replaceChildren();
-      $("beside").textContent = `left: as it was — right: ${event.title}`;
+      $("beside").textContent = `left: as it was · right: ${event.title}`;
+      badge("outcome", state.finished);
     } else {
       Object.assign(state, { main: event.run, other: 0, finished: "" });
       $("log").replaceChildren();
@@ -106,7 +107,8 @@ const handlers = {
       readAs(event);
     }
     $("beside").hidden = !event.beside;
-    $("outcome").hidden = true;
+    $("outcome").hidden = !event.beside;
+    $("outcome2").hidden = true;
     state.playing = event.run;
   },
   looked(event) {
@@ -138,8 +140,7 @@ const handlers = {
   corrected(event) { note(event, `Corrected: ${event.instruction}`); readAs(event); },
   touched(event) { note(event, `By a visitor, ${event.text}.`); },
   finished(event) {
-    const tone = TONES[event.outcome] ?? "red";
-    Object.assign($("outcome"), { hidden: false, className: `badge ${tone}`, textContent: event.outcome });
+    badge(event.run === state.other ? "outcome2" : "outcome", event.outcome);
     if (event.detail) note(event, event.detail);
     if (event.run === state.main) state.finished = event.outcome;
     state.playing = 0;
@@ -149,7 +150,10 @@ const handlers = {
   stopped() { state.playing = 0; },
   ready() { state.ready = true; },
   working(event) { $("verdict").textContent = event.text; },
-  verdict(event) { $("verdict").textContent = event.text; },
+  verdict(event) {
+    $("verdict").textContent = event.text;
+    if (event.beside === state.other) $("beside").textContent += `\n${event.text}`;
+  },
   pace(event) {
     state.paused = event.paused;
     $("pause").setAttribute("aria-pressed", String(event.paused));
@@ -175,6 +179,9 @@ const handlers = {
     if (there) there.replaceWith(card); else runs.prepend(card);
   },
 };
+function badge(id, outcome) {
+  Object.assign($(id), { hidden: false, className: `badge ${TONES[outcome] ?? "red"}`, textContent: outcome });
+}
 function note(event, text) {
   const list = log(event.run);
   list.prepend(make("li", "card note", text));
