@@ -17,6 +17,7 @@ import qwenarm as qa
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
 from qwenarm.cli.main import main
+from qwenarm.diagnosis.attribute import attribute
 from qwenarm.episode.replay import replay
 from qwenarm.episode.rollout import execute
 from qwenarm.episode.trace import read
@@ -179,6 +180,8 @@ def test_an_evaluation_is_recorded_resumed_replayed_and_reported(tmp_path: Path)
     assert replay(env, episode).same, "and it is replayed without a server"
     env.close()
     assert first.report(tmp_path / "report").exists()
+    with pytest.raises(BadInput, match="makes no calls that could be replaced"):
+        list(attribute(tmp_path))
 
 
 @pytest.mark.render
