@@ -7,6 +7,7 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
+DOORS := .venv-doors
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && { echo $$p; break; }; done)
@@ -14,11 +15,11 @@ INSTRUCTION ?= put the red cube in the blue bowl
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo live test lint format bench lock clean
+.PHONY: help demo live test test-doors lint format bench lock clean
 
 help: ## this list
 	@echo 'Usage: make TARGET [PYTHON=python3.12] [ARGS="..."]'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-11s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.core ## a model puts the red cube in the blue bowl: film and page in runs/ (INSTRUCTION="..." for your own)
 	@$(BIN)/qwenarm run "$(INSTRUCTION)" $(ARGS)
@@ -28,6 +29,11 @@ live: $(VENV)/.live ## the live page: tell the arm what to do in a browser (ARGS
 
 test: $(VENV)/.dev ## all tests but the slow ones, on all cores (ARGS="-m slow" for those, ARGS="-n 0 --pdb" to look around)
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile $(ARGS)
+
+test-doors: $(DOORS)/.done ## docs/doors.md against the real libraries of the other side, in two environments of their own
+	@QWENARM_TEST_DOORS=1 QWENARM_LEROBOT_PYTHON=$(CURDIR)/$(DOORS)-lerobot/bin/python OMP_NUM_THREADS=1 \
+	$(DOORS)/bin/python -m pytest -n 0 tests/serve tests/export tests/policies/test_websocket.py tests/test_sb3.py \
+	tests/test_grpo.py tests/test_doors.py $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and pyright
 	@$(BIN)/ruff check .
@@ -47,7 +53,7 @@ lock: $(VENV)/.dev ## write down the installed versions in constraints.txt
 	@mv constraints.tmp constraints.txt
 
 clean: ## remove .venv and all caches (runs/ stays)
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DOORS) $(DOORS)-lerobot .pytest_cache .ruff_cache .hypothesis
 
 # The stamps make the second time quick: pip runs again only after a change of the wanted versions.
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -61,6 +67,14 @@ $(VENV)/.live: pyproject.toml constraints.txt
 $(VENV)/.dev: pyproject.toml constraints.txt
 	@$(call install,-e ".[arms$(comma)train$(comma)ray$(comma)demo$(comma)dev]")
 	@touch $@ $(VENV)/.core $(VENV)/.live
+
+# lerobot pins other versions than we need, and openpi-client an older NumPy than it works with.
+$(DOORS)/.done: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv $(DOORS) && $(PYTHON) -m venv $(DOORS)-lerobot
+	@$(DOORS)/bin/python -m pip install --quiet -c constraints.txt -e ".[mcp$(comma)export$(comma)dev]" trl stable-baselines3
+	@$(DOORS)/bin/python -m pip install --quiet --no-deps openpi-client && $(DOORS)/bin/python -m pip install --quiet dm-tree
+	@$(DOORS)-lerobot/bin/python -m pip install --quiet "lerobot>=0.4.4$(comma)<0.5"
+	@touch $@
 
 comma := ,
 define install

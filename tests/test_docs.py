@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 COMMANDS = (
     *("run", "demo", "list", "show", "prompt", "replay", "eval", "attribute", "probe", "report", "compare"),
-    *("collect", "data", "train", "improve"),
+    *("collect", "data", "train", "improve", "serve", "export"),
 )
 
 
@@ -119,14 +119,16 @@ def test_the_new_skill_moves_and_tells_the_model_what_it_is(extended: Path) -> N
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     for words in commands(page.read_text(encoding="utf-8")):
         if words[0] == "make" and len(words) > 1:
             assert words[1] in targets, words
         if words[0] == "qwenarm":
             assert words[1] in COMMANDS, words
             with pytest.raises(SystemExit):
-                cli.main([*words[1 : 3 if words[1] == "train" else 2], "--help"])  # train has commands of its own
+                cli.main(
+                    [*words[1 : 3 if words[1] in ("train", "serve") else 2], "--help"]
+                )  # these have commands of their own
             known = capsys.readouterr().out
             assert not [word for word in words if word.startswith("--") and word.removeprefix("--no-") not in known], (
                 words

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 import qwenarm
 from qwenarm.env import ArmEnv
@@ -306,3 +306,50 @@ def test_the_goal_picture_shows_the_table_as_it_shall_be_and_follows_the_look():
     obs, info = changed.reset(seed=1)
     differing = (np.abs(obs["pixels"]["front"].astype(int) - info["goal"]).max(-1) > 30).mean()
     assert 0.001 < differing < 0.2
+
+
+def test_depth_and_camera_parameters_describe_the_same_world():
+    """A pixel's depth, through intrinsics and extrinsics, is a point where the object is."""
+    env = ArmEnv("put", cameras=("front", "wrist"), frame_size=(120, 160), depth=True, object_state=True)
+    seen, _ = env.reset(seed=3)
+    assert env.observation_space.contains(seen)
+    for index, (name, thing) in enumerate(env.body.state().objects.items()):
+        assert np.allclose(seen["objects"][index, :3], thing.pos, atol=1e-6), name
+    rows, columns = np.indices((120, 160)) + 0.5
+    matrix, pose, depth = seen["intrinsics"]["front"], seen["extrinsics"]["front"], seen["depth"]["front"]
+    ahead = np.stack(
+        [(columns - matrix[0, 2]) / matrix[0, 0], (rows - matrix[1, 2]) / matrix[1, 1], np.ones((120, 160))]
+    )
+    points = (pose[:3, :3] @ (ahead * depth).reshape(3, -1)).T + pose[:3, 3]
+    owner = env.body.segmentation("front", (120, 160)).ravel()
+    for index, thing in enumerate(env.body.state().objects.values()):
+        if (owner == index).any():
+            assert np.linalg.norm(points[owner == index].mean(axis=0)[:2] - thing.pos[:2]) < 0.06
+    table = points[(owner == -1) & (np.abs(points[:, 0] - 0.5) < 0.1) & (np.abs(points[:, 1]) < 0.3)]
+    assert abs(np.median(table[:, 2])) < 2e-3, "the table is at z = 0"
+    env.close()
+
+
+def test_flat_observations_have_no_dicts_in_them():
+    env = ArmEnv("put", cameras=("front",), frame_size=(24, 32), depth=True, flat=True)
+    seen, _ = env.reset(seed=0)
+    names = {"agent_pos", "pixels_front", "depth_front", "intrinsics_front", "extrinsics_front"}
+    assert set(seen) == names == set(env.observation_space.spaces) and env.observation_space.contains(seen)
+    env.close()
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_every_autoreset_mode_of_vector_environments(mode):
+    """An episode ends after 2 steps; the infos of all steps have the same keys."""
+    envs = SyncVectorEnv([partial(make, max_episode_steps=2)] * 2, autoreset_mode=mode)
+    _, info = envs.reset(seed=0)
+    keys, ends = {key.removeprefix("_") for key in info}, 0
+    for _ in range(6):
+        _, _, _, truncated, info = envs.step(envs.action_space.sample())
+        ends += int(truncated.all())
+        assert keys <= {key.removeprefix("_") for key in info}
+        assert {key.removeprefix("_") for key in info} - keys <= {"final_info", "final_obs"}
+        if mode is AutoresetMode.DISABLED and truncated.any():
+            envs.reset(options={"reset_mask": truncated})
+    assert ends == (2 if mode is AutoresetMode.NEXT_STEP else 3)
+    envs.close()

@@ -1,7 +1,9 @@
 """The arm and a task as a ``gymnasium.Env``: ``gymnasium.make("qwenarm/Put-v0", arm="panda", level=1)``.
 
 Observation: {"pixels": {camera: (H, W, 3) uint8}, "agent_pos": (n + 1,) float32}: joint angles (rad) and the finger gap
-(m); without cameras there are no pixels. Action, float32, once every 50 ms:
+(m); without cameras there are no pixels. ``depth=True`` adds "depth" (m along the optical axis), "intrinsics" and
+"extrinsics" for each camera, ``object_state=True`` "objects", the true poses; ``flat=True`` names the parts
+"pixels_front" and so on, in one dict. See ``body/observations.py``. Action, float32, once every 50 ms:
 
 * control="joint": (n + 1,) target joint angles, rad, and the finger gap, m.
 * control="ee_delta": (7,) in [-1, 1]: the hand's shift in x, y, z (1 = 2 cm) and turn about x, y, z (1 = 0.1 rad), in
@@ -29,6 +31,7 @@ from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.cameras import CAMERAS, FRONT, cameras_named
 from qwenarm.body.kinematics import Kinematics
+from qwenarm.body.observations import ObservationFormat
 from qwenarm.body.reach import reach_of
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.simulation import Body
@@ -80,6 +83,9 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         max_episode_steps: int | None = MAX_EPISODE_STEPS,
         perturbations: Sequence[tuple[str, int]] = (),
         extra_cameras: Sequence[str] = (),
+        depth: bool = False,
+        object_state: bool = False,
+        flat: bool = False,
     ) -> None:
         """Nothing is simulated before the first ``reset``.
 
@@ -96,6 +102,9 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             max_episode_steps: Number of steps after which an episode is truncated; None for no limit.
             perturbations: (name, strength) pairs, see ``qwenarm.perturbations``.
             extra_cameras: Additional cameras of the scene that are not observed.
+            depth: Whether depth images, intrinsics and extrinsics of the cameras are observed as well.
+            object_state: Whether the true poses of the objects are observed, for learners that do not look.
+            flat: Whether observations are one flat dict, with keys such as "pixels_front".
 
         Raises:
             UnknownName: There is no such task, arm, camera, control, render mode or perturbation.
@@ -107,6 +116,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.cameras = tuple(camera.name for camera in cameras_named(cameras))
         self._own_cameras = tuple(c for c in cameras_named([*cameras, *extra_cameras]) if c not in CAMERAS)
         self.frame_size = _checked_size(frame_size)
+        self._format = ObservationFormat(self.cameras, self.frame_size, depth, object_state, flat)
         self.combos = None if combos is None else tuple((color, shape) for color, shape in combos)
         self._max_episode_steps = max_episode_steps
         self.perturbations = checked(perturbations)
@@ -145,7 +155,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.body.after_step = [partial(self._advance, event) for event in self.setup.events]
         self._steps = 0
         self._progress, success = self._judge()
-        return self._observe(), self._info(success)
+        return self._format.read(self.body), self._info(success)
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Advances by one control period.
@@ -161,7 +171,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         before = self._progress
         self._progress, success = self._judge()
         truncated = self._max_episode_steps is not None and self._steps >= self._max_episode_steps
-        return self._observe(), self._progress - before, success, truncated, self._info(success)
+        return self._format.read(self.body), self._progress - before, success, truncated, self._info(success)
 
     def render(self) -> np.ndarray | None:
         """Returns an image of robot and table for people, (480, 640, 3) uint8, or None without a render mode."""
@@ -227,14 +237,6 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         progress = goal.progress(self.body.state())
         return progress, progress >= 1.0
 
-    def _observe(self) -> dict[str, Any]:
-        body = self.body
-        agent_pos = [*body.qpos.tolist(), body.gripper_width]
-        observation: dict[str, Any] = {"agent_pos": np.array(agent_pos, np.float32)}
-        if self.cameras:
-            observation["pixels"] = {name: body.frame(name, self.frame_size).rgb for name in self.cameras}
-        return observation
-
     def _info(self, success: bool) -> dict[str, Any]:
         info = {"is_success": success, "progress": self._progress, "instruction": self.instruction}
         info["clamps"] = sum(self.body.clamps.values())
@@ -246,13 +248,9 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def _spaces(self) -> tuple[spaces.Dict, spaces.Box]:
         lower, upper = _joint_limits(self._arm)
         low, high = np.append(lower, 0.0), np.append(upper, self._arm.max_gap)
-        observed: dict[str, spaces.Space] = {"agent_pos": spaces.Box(-np.inf, np.inf, low.shape, np.float32)}
-        if self.cameras:
-            picture = spaces.Box(0, 255, (*self.frame_size, 3), np.uint8)
-            observed["pixels"] = spaces.Dict(dict.fromkeys(self.cameras, picture))
         if self.control == "ee_delta":
             low, high = -UNIT_ACTION, UNIT_ACTION
-        return spaces.Dict(observed), spaces.Box(low.astype(np.float32), high.astype(np.float32))
+        return self._format.space(len(lower)), spaces.Box(low.astype(np.float32), high.astype(np.float32))
 
 
 @cache

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from qwenarm.env import ArmEnv
 from qwenarm.policies.websocket import PolicyServer
@@ -91,6 +94,7 @@ def check(client: Any) -> None:
         assert [words.split(":")[0] for words in said] == ["pick", "place", "done"]
 
 
+@pytest.mark.slow
 @pytest.mark.render
 def test_the_bundled_model_puts_a_thing_in_a_bowl_elsewhere(port: int) -> None:
     check(OwnClient("127.0.0.1", port))
@@ -100,6 +104,11 @@ def test_the_bundled_model_puts_a_thing_in_a_bowl_elsewhere(port: int) -> None:
 def test_openpis_own_client(port: int) -> None:
     openpi = pytest.importorskip("openpi_client.websocket_client_policy", reason="make test-doors installs it")
     check(openpi.WebsocketClientPolicy("127.0.0.1", port))
+
+
+def test_no_web_page_may_connect(port: int) -> None:
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(f"ws://127.0.0.1:{port}", origin=Origin("http://evil.example"))
 
 
 def test_a_wrong_observation_is_told(port: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenarm.api.episodes import PolicyFunction, policy_name
 from qwenarm.errors import BadInput
+from qwenarm.policies import WEBSOCKET_PREFIX
 from qwenarm.registry import is_foreign, list_names, load
 from qwenarm.types import RunConfig
 
@@ -191,7 +192,7 @@ def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:
     if not isinstance(policy_or_model, str):
         return policy_name(policy_or_model), "bundled"
     name = policy_or_model.partition("#")[0]
-    is_policy = name in list_names("policies") or name.startswith("ws://")
+    is_policy = name in list_names("policies") or name.startswith(WEBSOCKET_PREFIX)
     if is_foreign(name):
         from qwenarm.mind.backends import BackendEntry
 

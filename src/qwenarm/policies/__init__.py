@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Context", "Deciding", "Policy", "PolicyEntry", "controls", "policy_entry"]
 
 
+WEBSOCKET_PREFIX = "ws://"
+"""What the names of policies behind a websocket begin with; see ``websocket.py``."""
+
+
 class Context:
     """Everything from which a policy for one episode is made.
 

@@ -30,6 +30,9 @@ from qwenarm.types import Completion, Decision, FormatError, Observation, Prompt
 TOKEN_VARIABLE = "QWENARM_POLICY_TOKEN"
 """The environment variable with the key that is sent to the server, as "Authorization: Api-Key ..."."""
 TIMEOUT_S = 60.0
+MAX_CHUNK_NUMBERS = 20_000
+MAX_METADATA_CHARS = 200
+"""Longest value of a server's metadata that is recorded."""
 OPTIONS = {"conventions": str, "timeout_s": float, "tls": {"yes": True, "no": False}.__getitem__}
 
 
@@ -131,8 +134,10 @@ class PolicyModel:
         except PromptFailed as error:
             return error
         actions = answer.get(convention.actions_key)
-        found = actions.tolist() if isinstance(actions, np.ndarray) else {"keys": [str(key) for key in answer]}
-        return Completion(json.dumps(found), seconds)
+        if not isinstance(actions, np.ndarray) or actions.size > MAX_CHUNK_NUMBERS:
+            keys = ", ".join(str(key) for key in answer)[:200]
+            return PromptFailed(f"{self.server.url} sent no chunk of actions under {convention.actions_key!r}: {keys}.")
+        return Completion(json.dumps(actions.tolist()), seconds)
 
 
 class WebsocketPolicy:
@@ -153,7 +158,8 @@ class WebsocketPolicy:
         self.cameras, self.frame_size = tuple(self.conventions.cameras), self.conventions.image_size
 
     def describe(self) -> Mapping[str, Any]:
-        said = {str(key): str(value) for key, value in self.backend.server.metadata.items() if key != "conventions"}
+        metadata = {str(key): str(value) for key, value in self.backend.server.metadata.items() if key != "conventions"}
+        said = {key: value[:MAX_METADATA_CHARS] for key, value in metadata.items()}
         return {"name": self.name, "conventions": as_plain(self.conventions), "server": said}
 
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:

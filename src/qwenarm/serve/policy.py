@@ -163,6 +163,7 @@ def serve_policy(policy: Policy, model: Answers, arm: Arm, host: str, port: int)
             connected.discard(connection)
 
     options: dict[str, Any] = {"compression": None, "max_size": MAX_MESSAGE_BYTES, "ping_interval": None}
+    options["origins"] = [None]  # no web page may connect
     with serve(handle, host, port, process_request=admit, **options) as server:
         try:
             server.serve_forever()
