@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import tyro
 from rich.text import Text
 
-from qwenarm.cli import learn, measure, play
+from qwenarm.cli import arm, learn, measure, play
 from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import QwenarmError
 
@@ -27,6 +27,7 @@ app.command(measure.report)
 app.command(measure.compare)
 app.command(measure.attribute)
 app.command(measure.probe)
+app.command(arm.arm)
 app.command(learn.collect)
 app.command(learn.data)
 app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(learn.train))
