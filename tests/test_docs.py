@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 COMMANDS = (
     *("run", "demo", "list", "show", "prompt", "replay", "eval", "attribute", "probe", "report", "compare"),
-    *("collect", "data", "train", "improve", "serve", "export"),
+    *("collect", "data", "train", "improve", "arm", "serve", "export"),
 )
 
 

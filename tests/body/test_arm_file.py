@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qwenarm.body.imported_arm import ArmSettings
 from qwenarm.body.kinematics import top_down
+from qwenarm.body.reach import measure_reach
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
@@ -109,3 +111,17 @@ def test_what_is_no_arm_is_refused(write, text: str, why: str):
 def test_a_missing_file_is_named():
     with pytest.raises(BadInput, match="no file nowhere"):
         load("arms", "nowhere.xml")
+
+
+def test_the_example_of_the_docs_is_an_arm_with_and_without_its_settings(tmp_path: Path):
+    page = (Path(__file__).parents[2] / "docs" / "robots.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in ArmSettings.__dataclass_fields__)
+    path = tmp_path / "my_arm.xml"
+    path.write_text(page.split("```xml\n")[1].split("```")[0])
+    found = load("arms", str(path))
+    assert found.max_gap == 0.085 and measure_reach(found).points
+    told = tmp_path / "told" / "my_arm.xml"
+    told.parent.mkdir()
+    told.write_text(path.read_text())
+    told.with_suffix(".toml").write_text(page.split("```toml\n")[1].split("```")[0])
+    assert load("arms", str(told)).velocity == (1.5,) * 6

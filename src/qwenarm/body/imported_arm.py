@@ -26,6 +26,7 @@ NAME_PREFIX = "arm/"
 MAX_ACCELERATION_RAD_PER_S2 = 8.0
 SERVO_FREQUENCY_RAD_PER_S = 60.0
 """Natural frequency of a servo that is added where the model has none; it is critically damped."""
+ADDED_SERVO_SUFFIX = "_added_servo"
 MIN_ARMATURE_KG_M2 = 0.1
 """Least inertia of motor and gear at a joint. Models that leave it out swing between the two torque limits of a stiff
 servo as soon as it saturates, for a light hand changes its speed by several rad/s within one physics step."""
@@ -239,7 +240,7 @@ def _add_missing_servos(spec: mujoco.MjSpec, joints: tuple[str, ...]) -> None:
     for name, torque in missing.items():
         dof = int(model.joint(name).dofadr[0])
         stiffness = float(inertia[dof, dof]) * SERVO_FREQUENCY_RAD_PER_S**2
-        servo = spec.add_actuator(name=f"{name}_servo", target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        servo = spec.add_actuator(name=name + ADDED_SERVO_SUFFIX, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         servo.set_to_position(kp=stiffness, kv=2 * stiffness / SERVO_FREQUENCY_RAD_PER_S)
         if torque:
             servo.forcerange = [-torque, torque]

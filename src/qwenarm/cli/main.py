@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import tyro
 from rich.text import Text
 
-from qwenarm.cli import demo, learn, measure, play
+from qwenarm.cli import arm, demo, learn, measure, play
 from qwenarm.cli.export import export
 from qwenarm.cli.serve import serve
 from qwenarm.display.terminal import SafeConsole
@@ -30,6 +30,7 @@ app.command(measure.report)
 app.command(measure.compare)
 app.command(measure.attribute)
 app.command(measure.probe)
+app.command(arm.arm)
 app.command(learn.collect)
 app.command(learn.data)
 app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(learn.train))

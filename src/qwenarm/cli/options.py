@@ -14,7 +14,9 @@ Listed = Literal["tasks", "arms", "cameras", "models", "skills", "policies", "pe
 Task = Annotated[str, arg(help="a task, see `qwenarm list tasks`, or module:NAME")]
 Level = Annotated[int, arg(help="level of difficulty, from 1")]
 Seed = Annotated[int, arg(help="the same seed gives the same scene")]
-ArmName = Annotated[str, arg(name="arm", help="a robot arm, see `qwenarm list arms`, or module:NAME")]
+ArmName = Annotated[
+    str, arg(name="arm", help="a robot arm, see `qwenarm list arms`, an MJCF or URDF file, or module:NAME")
+]
 PolicyName = Annotated[
     str, arg(name="policy", help="who decides: vlm (a model) or another, see `qwenarm list policies`")
 ]
