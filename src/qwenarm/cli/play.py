@@ -135,6 +135,7 @@ def prompt(
     ] = "bundled",
     level: Level = 1,
     seed: Seed = 0,
+    policy: Annotated[str, arg(help="who asks the model: vlm, or a control such as state_text")] = "vlm",
     altitude: Altitude = "step",
     cameras: Cameras = "",
     thinking: Annotated[bool, arg(help="show the prompt of a model that thinks first")] = False,
@@ -147,7 +148,8 @@ def prompt(
     from qwenarm.cli.prompt_preview import memory_line, read_prompt, save_frames
     from qwenarm.types import RunConfig
 
-    reading = read_prompt(RunConfig(task, level, model=model, altitude=altitude, cameras=cameras), seed, thinking)
+    config = RunConfig(task, level, policy=policy, model=model, altitude=altitude, cameras=cameras)
+    reading = read_prompt(config, seed, thinking)
     out.out(reading.text)
     for line in filter(None, (*reading.summary().splitlines(), memory_line(model))):
         out.print(line, style="dim")

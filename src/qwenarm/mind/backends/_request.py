@@ -64,7 +64,9 @@ class RequestWriter:
             request["chat_template_kwargs"] = {"enable_thinking": self.thinking}
         if form.extras and asked.tools and prompt.max_calls == 1:
             request["parallel_tool_calls"] = False
-        return request | dict(self._drawn()) | (self.extras() if form.extras else {})
+        if form.extras:
+            request.update(self.extras())
+        return request | dict(self._drawn())
 
     def _drawn(self) -> Iterator[tuple[str, Any]]:
         """How answers are drawn, as far as the protocol has words for it. All is said, since servers add what is left
