@@ -367,13 +367,14 @@ class RunsOut(Replies):
 def test_alone_what_was_played_before_the_model_failed_is_kept(failure):
     log = Log()
     episode, stop = play_alone(playing(watchers=[log]), RunsOut(failure, "count"))
-    assert episode.outcome is Outcome.CRASHED and episode.final_hash == "hash 1" and len(episode.turns) == 2
-    assert [result.ok for result in episode.turns[0].results] == [True]
-    assert episode.turns[1].prompts and not episode.turns[1].completions
+    assert episode.final_hash == "hash 1" and [result.ok for result in episode.turns[0].results] == [True]
     assert log.events[-1] == "finished"
     if isinstance(failure, KeyboardInterrupt):
         assert isinstance(stop, KeyboardInterrupt) and episode.detail == STOPPED
+        assert episode.outcome is Outcome.STOPPED and len(episode.turns) == 1, "what was not decided is no turn"
     else:
+        assert episode.outcome is Outcome.CRASHED and len(episode.turns) == 2
+        assert episode.turns[1].prompts and not episode.turns[1].completions
         assert stop is failure and episode.detail == "The server has gone."
 
 
@@ -388,8 +389,8 @@ class Halting(Words):
 
 def test_alone_ctrl_c_in_a_policy_keeps_what_was_played():
     episode, stop = play_alone(playing(policy=Halting()), Replies("count"))
-    assert isinstance(stop, KeyboardInterrupt) and episode.outcome is Outcome.CRASHED and episode.detail == STOPPED
-    assert len(episode.turns) == 2 and episode.progress == 0.5
+    assert isinstance(stop, KeyboardInterrupt) and episode.outcome is Outcome.STOPPED and episode.detail == STOPPED
+    assert len(episode.turns) == 1 and episode.progress == 0.5
 
 
 def test_alone_ctrl_c_before_the_first_turn_leaves_nothing():

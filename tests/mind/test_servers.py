@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import huggingface_hub
+import huggingface_hub.constants
+import huggingface_hub.errors
 import jsonschema
 import pytest
 from tests.mind.fake_server import CALL, FakeServer, Reply, called, said
@@ -27,7 +30,7 @@ from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import FIRST_SEED
 from qwenarm.factory import perform
 from qwenarm.mind.backends.openai_server import MAX_FAILED_PROMPTS, OpenAIServer
-from qwenarm.mind.backends.transformers_serve import load_processors_without_videos
+from qwenarm.mind.backends.transformers_serve import load_processors_without_videos, make_cache
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.mind.open_model import open_model
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
@@ -540,6 +543,14 @@ def test_through_a_real_server_the_bundled_model_does_the_same(serving):
     assert len(decided(remote)) == 2
     assert decided(remote) == decided(local)
     assert remote.final_hash == local.final_hash
+
+
+def test_a_machine_without_a_cache_can_serve(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "no" / "cache"))
+    with pytest.raises(huggingface_hub.errors.CacheNotFound):
+        huggingface_hub.scan_cache_dir(tmp_path / "no" / "cache")
+    make_cache()
+    assert not huggingface_hub.scan_cache_dir(tmp_path / "no" / "cache").repos
 
 
 def test_a_real_server_refuses_another_model(serving):

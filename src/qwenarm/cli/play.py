@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 def run(
     instruction: Positional[Annotated[tuple[str, ...], arg(help="your own words; without them the task's own")]] = (),
-    task: Task = "put",
+    task: Annotated[
+        str, arg(help="a task, see `qwenarm list tasks`, or module:NAME; default put, if there are no words")
+    ] = "",
     level: Level = 1,
     seed: Seed = 0,
     arm: ArmName = "panda",
@@ -66,8 +68,10 @@ def run(
 
     if instruction and not "".join(instruction).strip():
         raise BadInput("The instruction is empty: say what shall be done, or leave it out for the task's own words.")
+    if instruction and task:
+        raise BadInput(f"Your own words make their own scene: leave out either them or --task {task}.")
     config = RunConfig(
-        task,
+        task or "put",
         level,
         arm,
         policy,
@@ -97,7 +101,7 @@ def list_(what: Positional[Listed]) -> int:
     """
     from qwenarm.cli.tables import listing
 
-    out.print(listing(what))
+    out.print(listing(what, out.width))
     return 0
 
 
@@ -178,8 +182,9 @@ def replay(
     for line in (*again.changes, *again.differences):
         out.print(line, style="yellow")
     out.print(f"recorded  {recorded.final_hash}\nreplayed  {again.final_hash}")
-    out.print("the same, bit for bit" if again.same else "not the same", style="green" if again.same else "red")
-    return 0 if again.same else 1
+    same = again.same and not again.differences
+    out.print("the same, bit for bit" if same else "not the same", style="green" if same else "red")
+    return 0 if same else 1
 
 
 def _load(source: Path, index: int) -> Episode:

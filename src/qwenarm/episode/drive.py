@@ -54,8 +54,8 @@ def play_alone(play: Play, backend: Answers | None = None) -> tuple[Episode, Bas
     """Plays one episode, and keeps what was played even if it cannot be played to its end.
 
     Returns:
-        The episode, and what the caller still has to raise: the model's ``QwenarmError`` or Ctrl-C, after which the
-        episode is CRASHED; otherwise None.
+        The episode, and what the caller still has to raise: the model's ``QwenarmError``, after which the episode is
+        CRASHED, or Ctrl-C, after which it is STOPPED; otherwise None.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the first turn.

@@ -52,6 +52,8 @@ ENDINGS = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
 """The calls that end an episode, and how it counts when the goal does not hold."""
 
 STOPPED = "It was stopped with Ctrl-C."
+UNFINISHED = (Outcome.CRASHED, Outcome.STOPPED)
+"""Nothing was judged in the end."""
 
 T = TypeVar("T")
 Play = Generator[Prompt, Completion, Episode]
@@ -59,7 +61,7 @@ Act = Callable[["Body", SkillCall, Tell], SkillResult]
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C in the middle of an episode. episode: what was played until then, as CRASHED."""
+    """Ctrl-C in the middle of an episode. episode: what was played until then, as STOPPED."""
 
     def __init__(self, episode: Episode) -> None:
         super().__init__(STOPPED)
@@ -119,15 +121,17 @@ def play(
     except KeyboardInterrupt as error:
         if not turns:
             raise
-        stop, outcome, detail = error, Outcome.CRASHED, STOPPED
-    if outcome is Outcome.CRASHED:
+        if not (turns[-1].decision.calls or turns[-1].completions):  # it has only looked
+            turns.pop()
+        stop, outcome, detail = error, Outcome.STOPPED, STOPPED
+    if outcome in UNFINISHED:
         progress = turns[-1].progress if turns else 0.0
     has_world = hasattr(env, "setup") and hasattr(env, "body")  # a crash in reset leaves none
     run = replace(run, renderer=choose_renderer(), versions=versions())
     if has_world:
         run = replace(run, metrics=tell.metrics(turns), seconds=tell.own_seconds())
     run = replace(run, watcher_failures=tuple(tell.failures))
-    last_frames = observe(env, policy).frames if outcome is not Outcome.CRASHED else ()  # its time is not the episode's
+    last_frames = observe(env, policy).frames if outcome not in UNFINISHED else ()  # its time is not the episode's
     words, final_hash = (env.setup.instruction, env.body.final_hash()) if has_world else ("", "")
     episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail, last_frames, effects)
     if has_world:

@@ -227,7 +227,8 @@ def _unwrapped(response: httpx.Response) -> httpx.Response:
     if not isinstance(content, Mapping) or not (error := _held_error(content)):
         return response
     code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
-    status = int(code) if str(code).isdecimal() and 400 <= int(str(code)) < 600 else 500
+    number = int(str(code)) if str(code).isdecimal() else 0
+    status = number if 400 <= number < 600 else 500
     return httpx.Response(status, headers=response.headers, content=json.dumps({"error": error}))
 
 
