@@ -183,7 +183,7 @@ def causes_table(found: Mapping[Key, Mapping[str, Any]], width: int = 120) -> Re
     for (task, level, perturbations), row in counts.items():
         numbers = (str(row[name] or "–") for name in names)
         rows.append([task, str(level), perturbations or "unchanged", str(sum(row.values())), *numbers])
-    return fitted_table(heads, rows, width, {"level", "failed", *names})
+    return fitted_table(heads, rows, width, {"level", "failed", *names}, names=3)
 
 
 def probe(

@@ -15,7 +15,7 @@ def listing(what: str, width: int = 120) -> RenderableType:
     """The entries of a kind, each with the first sentence of its description."""
     rows = list_models() if what == "models" else {name: describe(what, name) for name in list_names(what)}
     if width < NARROW:
-        return paragraphs(("", ""), list(rows.items()))
+        return paragraphs(("", ""), list(rows.items()), width)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()

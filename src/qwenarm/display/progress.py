@@ -139,7 +139,7 @@ def score_table(scores: Iterable[Score], width: int = 120) -> RenderableType:
         numbers = [percent, f"{rate.low:.1%} to {rate.high:.1%}", str(rate.n)]
         cells.append([*(where[name] for name in ("task", *told)), *numbers, others])
     numbers = ("success", "95 % interval", "n")
-    return fitted_table(("task", *told, *numbers, "other endings"), cells, width, numbers)
+    return fitted_table(("task", *told, *numbers, "other endings"), cells, width, numbers, names=1 + len(told))
 
 
 def _where(score: Score) -> dict[str, str]:

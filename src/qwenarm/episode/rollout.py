@@ -19,7 +19,7 @@ from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.episode.clock import Clock, parse_clock
 from qwenarm.episode.versions import versions
 from qwenarm.episode.watchers import Stopwatch, Tell, Watcher
-from qwenarm.errors import BadInput, MachineFailure, machine_failure
+from qwenarm.errors import BadInput, MachineFailure, PromptFailed, machine_failure
 from qwenarm.skills import run as run_skill
 from qwenarm.tasks.core.goal import Measured, Setup
 from qwenarm.tasks.core.side_effects import side_effects
@@ -112,7 +112,7 @@ def play(
         run = replace(run, task_metrics=_task_metrics(env))
         if outcome is Outcome.SUCCESS and env.setup.goal is not None:
             effects = tuple(side_effects(env.setup.goal, start, env.body.state()))
-    except ModelFailed as error:
+    except (ModelFailed, PromptFailed) as error:
         outcome, detail = Outcome.CRASHED, str(error)
     except (Exception, SystemExit) as error:
         if failure := machine_failure(error):
