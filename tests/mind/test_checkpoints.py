@@ -335,7 +335,7 @@ def test_no_tokenizer(broken):
 
 def test_a_tokenizer_that_is_no_json(broken):
     (broken / "tokenizer.json").write_text("{")
-    assert "processor" in refusal(broken)
+    assert "tokenizer.json of" in refusal(broken)
 
 
 def test_no_image_settings(broken):

@@ -13,7 +13,7 @@ from tests.mind.fake_server import ARGUMENTS, CALL, LISTED_MODELS, FakeServer, R
 
 from qwenarm.errors import BadInput, ModelUnavailable, UnknownName
 from qwenarm.mind.backends._http import proxy_for
-from qwenarm.mind.backends._listing import key_for
+from qwenarm.mind.backends._keys import key_for
 from qwenarm.mind.backends.openai_server import OpenAIServer
 from qwenarm.mind.model_spec import SERVER_OPTIONS, parse_model_spec
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt

@@ -12,11 +12,11 @@ from qwenarm.mind.coordinates import decode
 from qwenarm.mind.families import FAMILIES, family_named
 from qwenarm.mind.parsing.extract_calls import (  # fmt: skip
     NOTE_OPEN_THOUGHT,
-    NOTE_SHAPE,
     NOTE_TOLERANT,
     NOTE_UNCLOSED,
     NOTE_UNTAGGED,
 )
+from qwenarm.mind.parsing.json_calls import NOTE_SHAPE
 from qwenarm.mind.parsing.parse import NOTE_AFTER_END, NOTE_FIRST_ONLY, NOTE_PARTIAL, NOTE_REPEATED, parse
 from qwenarm.mind.parsing.validate_call import (  # fmt: skip
     NOTE_BOX,
@@ -431,7 +431,8 @@ def test_broken_answers_neither_crash_nor_act(specs, family):
 @pytest.mark.parametrize(
     "text",
     ["{" * 50_000, "[" * 50_000, '{"a":' * 9_000, "<tool_call>" * 5_000, "<think>" * 5_000, '"' * 50_000, "<function=" * 5_000,
-     '<tool_call>{"name": "' + "a" * 90_000, "{'" * 20_000, "<parameter=a>" * 5_000, "<tool_call><function=pick>" + "<parameter=a>" * 3_000],
+     '<tool_call>{"name": "' + "a" * 90_000, "{'" * 20_000, "<parameter=a>" * 5_000, "<tool_call><function=pick>" + "<parameter=a>" * 3_000,
+     '{"a":"<' * 9_000, "<parameter=a></parameter>" * 2_000, '{"<": 1}' * 6_000],
     ids=lambda text: text[:12],
 )  # fmt: skip
 def test_hostile_answers_are_read_quickly(specs, text):

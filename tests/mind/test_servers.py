@@ -227,7 +227,9 @@ def test_a_server_that_goes_away(server, ask):
         OpenAIServer(server.url, "qwen", backoff_s=0.01)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://", "http://[", "http://bad host"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9", "http://", "http://[", "http://bad host", "http://127.0.0.1:99999"]
+)
 def test_nothing_behind_the_url(url):
     with pytest.raises(ModelUnavailable):
         OpenAIServer(url, "qwen", backoff_s=0.01)

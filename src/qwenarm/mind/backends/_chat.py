@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,9 +16,12 @@ from PIL import Image
 from qwenarm.errors import PromptFailed
 from qwenarm.mind.backends._http import complaint, parsed_json
 from qwenarm.mind.families import Family
+from qwenarm.mind.parsing.tolerant_json import Malformed, read_value
 from qwenarm.mind.prompt.messages import call_text
 from qwenarm.types import Prompt
 
+PLAIN_NAME = re.compile(r"[\w.-]{1,64}")
+"""A skill's name that no dialect can misread."""
 MAX_TOKEN_COUNT = 10**9
 """No prompt and no answer has more tokens."""
 
@@ -67,15 +71,27 @@ def text(message: Mapping[str, Any], family: Family) -> str:
 
 
 def _call(function: Mapping[str, Any], family: Family) -> str:
+    """A call as text. Where its name or an argument could be read as a tag, it is JSON, which has quotes."""
     name, arguments = str(function.get("name", "")), function.get("arguments")
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}")
-        except ValueError:  # broken JSON is left for ``parse`` to judge
-            return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n</tool_call>'
-    if isinstance(arguments, dict):
+        except ValueError:
+            if not _begins_with_value(arguments):  # then nothing behind it can be read as another call
+                escaped = arguments.replace("<", "\\u003c")
+                return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {escaped}}}\n</tool_call>'
+    written = json.dumps({"name": name, "arguments": arguments})
+    if isinstance(arguments, dict) and "<" not in written and PLAIN_NAME.fullmatch(name):
         return call_text(name, arguments, family)
-    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
+    return "<tool_call>\n{}\n</tool_call>".format(written.replace("<", "\\u003c"))
+
+
+def _begins_with_value(text: str) -> bool:
+    try:
+        read_value(text, 0)
+    except Malformed:
+        return False
+    return True
 
 
 def token_count(told: Any) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import ipaddress
 import json
 import random
@@ -12,8 +11,7 @@ import threading
 import time
 import urllib.request
 import zlib
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -22,7 +20,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
+from qwenarm.errors import ModelUnavailable, PromptFailed
+from qwenarm.mind.backends._keys import authorization, secret_patterns
 
 T = TypeVar("T")
 
@@ -38,8 +37,6 @@ INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
 """Content codings that are read although none was asked for."""
 INFLATE_ANY_WBITS = 47
 """Tells zlib to recognise gzip and zlib headers by itself."""
-MIN_SECRET_LENGTH = 8
-"""A shorter key, such as "EMPTY", is no secret, and would be found in innocent text."""
 REDACTED = b"[key removed]"
 HIDDEN_TAGS = ("script", "style", "head")
 """Their content is not shown."""
@@ -91,11 +88,11 @@ class Connection:
     ) -> None:
         self.url, self.timeout_s, self.deadline_s = url, timeout_s, deadline_s
         self.retries, self.backoff_s = retries, backoff_s
-        self._secrets = list(_secret_patterns(key))
+        self._secrets = list(secret_patterns(key))
         self._slots = asyncio.Semaphore(concurrency)
         try:
             self._client = httpx.AsyncClient(
-                headers={"Accept-Encoding": "identity", **_authorization(key)},
+                headers={"Accept-Encoding": "identity", **authorization(key)},
                 timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
                 # reading all certificates is slow, and plain http needs none
                 verify=httpx.create_ssl_context() if url.startswith("https") else False,
@@ -239,35 +236,6 @@ def _held_error(content: Mapping[str, Any]) -> Any:
     if isinstance(choices, list) and choices:
         return choices[0].get("error") if isinstance(choices[0], Mapping) else None
     return content.get("error")
-
-
-def _authorization(key: str) -> dict[str, str]:
-    """The header for a key. A key that begins with "Basic " or "Bearer " is sent as it is. Raises BadInput, without
-    repeating the key, for characters that cannot stand in a header.
-    """
-    if not key:
-        return {}
-    if not key.isascii() or not key.isprintable():
-        raise BadInput("The server's key has characters that no key can have; copy it again, without anything else.")
-    return {"Authorization": key if key.startswith(("Basic ", "Bearer ")) else f"Bearer {key}"}
-
-
-def _secret_patterns(key: str) -> Iterator[re.Pattern[bytes]]:
-    """Patterns that find the secrets of a key, as they are and as JSON may escape them."""
-    token = key.removeprefix("Bearer ").removeprefix("Basic ").strip()
-    secrets = [token]
-    if key.startswith("Basic "):
-        with suppress(ValueError):  # a key of another form is sent as it is
-            secrets.append(base64.b64decode(token).decode("utf-8").partition(":")[2])
-    for secret in secrets:
-        if len(secret) >= MIN_SECRET_LENGTH:
-            yield re.compile("".join(map(_character_pattern, secret)).encode())
-
-
-def _character_pattern(character: str) -> str:
-    """Matches a character as it is and as JSON may escape it."""
-    backslash = r"\\?" if character in '"\\/' else ""
-    return rf"(?:{backslash}{re.escape(character)}|\\u(?i:{ord(character):04x}))"
 
 
 def _asked_pause(value: str) -> float | None:

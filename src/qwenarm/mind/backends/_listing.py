@@ -1,14 +1,12 @@
-"""What a server's address and its listing of a model tell: the user's key for it, and the model's family and senses."""
+"""What a server's listing tells of a model: its family, whether it thinks, and whether it sees."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
-from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.errors import BadInput
 from qwenarm.mind.coordinates import ResizedPixels
 from qwenarm.mind.families import (
     DEFAULT_FAMILY,
@@ -18,35 +16,6 @@ from qwenarm.mind.families import (
     family_named,
     match_hub_id,
 )
-from qwenarm.registry import is_trusted_server
-
-OWN_KEY, COMMON_KEY = "QWENARM_API_KEY", "OPENAI_API_KEY"
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-
-
-def check_url(url: str) -> None:
-    """Raises BadInput, without repeating a password, for a URL that holds more than the server's address."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ModelUnavailable(f"{url!r} is not a valid URL: {error}.") from error
-    if parts.username or parts.password:
-        raise BadInput(
-            "User and password in a URL would appear in every report. Put them into the environment variable "
-            f"{OWN_KEY} instead: 'Basic', a space, and their base64 form."
-        )
-    if parts.query:
-        raise BadInput(f"A server's URL ends before its '?'; a key goes into the environment variable {OWN_KEY}.")
-
-
-def key_for(url: str) -> str:
-    """The user's key for this server; none for one that only recorded data names. The common variable may hold the key
-    of another service, so it is not sent unencrypted to other machines.
-    """
-    if not is_trusted_server(url):
-        return ""
-    private = url.startswith(("https://", *(f"http://{host}{end}" for host in LOCAL_HOSTS for end in (":", "/"))))
-    return (os.environ.get(OWN_KEY) or (os.environ.get(COMMON_KEY, "") if private else "")).strip()
 
 
 def family_of(named: str | None, listed: Mapping[str, Any]) -> tuple[Family, str]:

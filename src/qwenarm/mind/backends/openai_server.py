@@ -23,15 +23,8 @@ from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed, UnknownName
 from qwenarm.mind.backends import BackendEntry, _chat
 from qwenarm.mind.backends._constraints import CONSTRAINTS, TOOLS_IN_TEXT, TRIED, Constrain, is_enforced, trial
 from qwenarm.mind.backends._http import DOWN, REFUSALS, Connection, complaint, parsed_json, refuses, run
-from qwenarm.mind.backends._listing import (
-    OWN_KEY,
-    always_thinks,
-    check_url,
-    family_of,
-    key_for,
-    takes_images,
-    with_pixel_limits,
-)
+from qwenarm.mind.backends._keys import OWN_KEY, check_url, key_for
+from qwenarm.mind.backends._listing import always_thinks, family_of, takes_images, with_pixel_limits
 from qwenarm.mind.backends._request import Form, RequestWriter
 from qwenarm.mind.model_spec import SERVER_OPTIONS, URLS
 from qwenarm.mind.prompt.presets import preset_named

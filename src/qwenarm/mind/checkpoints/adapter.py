@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import ModelUnavailable
-from qwenarm.mind.checkpoints.load import first_line, quiet
+from qwenarm.mind.checkpoints.limits import check_files
+from qwenarm.mind.checkpoints.load import SETTINGS_FILES, WEIGHT_FILES, first_line, quiet
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 
@@ -31,6 +32,7 @@ def merge_adapter(model: Any, source: str, folder: str) -> Any:
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (Path(folder) / name).is_file():
             raise ModelUnavailable(f"{folder!r} is not a LoRA adapter: it has no {name}.")
+    check_files(Path(folder), folder, SETTINGS_FILES, WEIGHT_FILES)
     try:
         with quiet():
             adapted: Any = PeftModel.from_pretrained(model, folder)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import ModelUnavailable
+from qwenarm.mind.checkpoints.limits import check_files, check_settings, check_size
 from qwenarm.mind.checkpoints.memory import WeightCount, Workload, impossible_size, weights_in
 from qwenarm.mind.checkpoints.placement import ModelPlacement, free_memory, is_out_of_memory, out_of_memory, place
 from qwenarm.mind.families import Family, family_of
@@ -76,6 +77,8 @@ class Checkpoint:
             raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {first_line(error)}") from error
         if wrong := impossible_size(config):
             raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {wrong}.")
+        if self.shards:
+            check_size(config, weights_in(self.folder, config).total, self.source)
         return config
 
     @cached_property
@@ -117,7 +120,9 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
     folder, revision = _folder(source, weights)
     if not folder.is_dir():
         raise ModelUnavailable(f"There is no folder {source!r} to load a model from.")
+    check_files(folder, source, SETTINGS_FILES, WEIGHT_FILES)
     config = read_json(folder / "config.json", source)
+    check_settings(folder, source, config)
     if weights:
         _check_weights(folder, source, downloaded=revision != "")
     model_type = str(config.get("model_type", ""))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import ModelUnavailable
+from qwenarm.mind.checkpoints.limits import check_image_settings
 from qwenarm.mind.checkpoints.load import IMAGE_SETTINGS_FILES, Checkpoint, first_line, quiet
 from qwenarm.mind.prompt.chat_templates import read_json
 
@@ -56,6 +57,7 @@ def image_processor(folder: Path, source: str) -> Any:
         raise ModelUnavailable(
             f"{file} of {source!r} is not for a Qwen-VL model: its image_processor_type is {kind!r}."
         )
+    check_image_settings(settings, file, source)
     own = {key: value for key, value in settings.items() if key not in ("image_processor_type", "auto_map")}
     if isinstance(size := own.get("size"), Mapping):
         own["size"] = {EDGE_NAMES.get(name, name): value for name, value in size.items()}

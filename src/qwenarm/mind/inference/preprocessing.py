@@ -7,6 +7,7 @@ the models, to the bit."""
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -17,6 +18,7 @@ import torch
 from PIL import Image
 
 from qwenarm.errors import ModelUnavailable
+from qwenarm.mind.checkpoints.limited import run_limited
 from qwenarm.mind.checkpoints.load import IMAGE_SETTINGS_FILES, Checkpoint, first_line
 from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.coordinates import ResizedPixels
@@ -86,10 +88,10 @@ class PromptEncoder:
         return self.fast_processor.ids(self.text(prompt), [] if grids is None else grids.tolist()), pixels, grids
 
     def _checked_trial(self) -> str:
-        """The trial prompt as text."""
+        """The trial prompt as text. Written and tokenised under limits: a template or a pattern may never end."""
         where = f"The chat template in {self.checkpoint.template_file} of {self.checkpoint.source!r}"
         try:
-            text = self.text(TRIAL_PROMPT)
+            text = run_limited(self._trial)
         except Exception as error:  # jinja2's own, and whatever a wrong expression raises: the file is to blame
             raise ModelUnavailable(
                 f"{where} cannot write a chat with a system message, a tool and an image: {first_line(error)}"
@@ -98,6 +100,11 @@ class PromptEncoder:
             raise ModelUnavailable(
                 f"{where} writes {self.fast_processor.placeholder} {count} times for one image, not once."
             )
+        return text
+
+    def _trial(self) -> str:
+        text = self.text(TRIAL_PROMPT)
+        self.processor.tokenizer(text + string.printable)
         return text
 
 

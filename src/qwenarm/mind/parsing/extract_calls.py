@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
+from qwenarm.mind.parsing.json_calls import NOTE_SHAPE, WRAPPER_KEYS, RawCall, as_calls, unquoted
+from qwenarm.mind.parsing.quoted_tags import hide_quoted_tags, reveal
 from qwenarm.mind.parsing.tolerant_json import Incomplete, Malformed, read_value
 from qwenarm.types import FormatError
 
@@ -14,14 +17,10 @@ MAX_CHARS = 40_000
 MAX_BARE_VALUES = 64
 """At so many places in prose a bare call is tried."""
 
-NAME_KEYS = ("name", "skill", "tool", "tool_name", "function", "function_name", "action")
-WRAPPER_KEYS = ("function", "tool_call", "tool_calls", "call", "calls", "action", "actions", "plan")
-ARGUMENT_KEYS = ("arguments", "args", "parameters", "params", "input", "action_input")
-
 NOTE_TOLERANT = "loose JSON read"
 NOTE_UNTAGGED = "call outside of tool_call tags"
 NOTE_UNCLOSED = "closing tag or brace missing"
-NOTE_SHAPE = "call in another shape"
+NOTE_REPEATED_KEY = "argument given twice, last one taken"
 NOTE_OPEN_THOUGHT = "thought not closed before the call"
 
 _BLOCK = re.compile(r"<tool_call>(.*?)(</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
@@ -34,6 +33,10 @@ _PARAMETER = re.compile(
 _THINK = re.compile(r"<think(?:ing)?>")
 _THOUGHT = re.compile(r"</think(?:ing)?>")
 _FENCE = re.compile(r"```\w*")
+_END_OF_TURN = re.compile(r"<\|im_end\|>|<tool_response>")
+"""Behind it the model imagines what others say, or repeats it."""
+_SENTENCE = re.compile(r"[^\n]*[^\W\d_][^\n]*")
+"""Words on one line."""
 _AROUND = re.compile(r"\A\s*(?:```\w*)?\s*|\s*(?:```)?\s*\Z")
 """A fence around all of a text, and blanks."""
 _UNFINISHED_LIST = re.compile(r"\[|\{[^\[\]{}]*\"(?:" + "|".join(WRAPPER_KEYS) + r")\"\s*:\s*[\[{]")
@@ -44,14 +47,6 @@ class Bare(str):
     """A value of the XML dialect, which has no quotes: it may mean text or a number."""
 
     __slots__ = ()
-
-
-@dataclass(frozen=True)
-class RawCall:
-    """A call as the model wrote it, unchecked."""
-
-    name: str
-    args: Any
 
 
 @dataclass
@@ -84,7 +79,8 @@ def extract_calls(text: str, names: Sequence[str], cut: bool) -> Extraction:
         cut: whether the answer was cut off, so that its end says nothing.
     """
     found, cut = Extraction(), cut or len(text) > MAX_CHARS
-    thought, rest, still_thinking = _split_thought(text[:MAX_CHARS])
+    thought, rest, still_thinking = _split_thought(hide_quoted_tags(text[:MAX_CHARS]))
+    rest = _END_OF_TURN.split(rest, maxsplit=1)[0]
     found.thought = thought
     if not text.strip():
         found.fail(FormatError.EMPTY, "the answer was empty; answer with a tool call")
@@ -96,6 +92,7 @@ def extract_calls(text: str, names: Sequence[str], cut: bool) -> Extraction:
         found.detail = "the answer was only thought; make the call after </think>"
     elif still_thinking:
         found.note(NOTE_OPEN_THOUGHT)
+    found.thought, found.calls = reveal(found.thought), [RawCall(reveal(c.name), reveal(c.args)) for c in found.calls]
     return found
 
 
@@ -107,6 +104,7 @@ def _read_rest(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
         found.note(NOTE_UNTAGGED)
         _read_xml(text, False, found)
         found.thought = _join(found.thought, _FUNCTION.sub("", text))
+        _refuse_list([function.span() for function in _FUNCTION.finditer(text)], text, found)
     else:
         _read_bare(text, names, cut, found)
 
@@ -161,7 +159,7 @@ def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Extra
         except Malformed as error:
             found.fail(FormatError.BROKEN, f"a tool_call was not valid JSON: {error}")
             return
-        calls = _as_calls(value, names, found)
+        calls = as_calls(value, names, found.note)
         if not calls:
             found.fail(FormatError.BROKEN, 'a tool_call named no skill; write {"name": ..., "arguments": {...}}')
             return
@@ -196,10 +194,13 @@ def _read_xml(text: str, closed: bool, found: Extraction) -> None:
                 return
             found.note(NOTE_UNCLOSED)
         body = function.group(2)
-        args: Any = {part.group(1): _xml_value(part.group(2), found) for part in _PARAMETER.finditer(body)}
+        parts = list(_PARAMETER.finditer(body))
+        args: Any = {part.group(1): _xml_value(part.group(2), found) for part in parts}
+        if len(args) < len(parts):
+            found.note(NOTE_REPEATED_KEY)
         if not args and body.strip():  # the arguments are written as JSON
             found.note(NOTE_SHAPE)
-            args = _unquoted(body)
+            args = unquoted(body)
         found.calls.append(RawCall(function.group(1), args))
 
 
@@ -222,6 +223,7 @@ def _xml_value(text: str, found: Extraction) -> Any:
 def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) -> None:
     """Reads bare or fenced JSON in prose. Only objects that name a skill are calls."""
     prose, at, last, begun = [], _first_opener(text, 0), 0, False
+    spans: list[tuple[int, int]] = []
     for _ in range(MAX_BARE_VALUES):
         if at < 0 or begun:
             break
@@ -232,17 +234,29 @@ def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
             begun = names_skill and _UNFINISHED_LIST.match(text, at) is None
             at = _first_opener(text, at + 1)
             continue
-        calls = _as_calls(value, names, found)
+        calls = as_calls(value, names, found.note)
         if calls:
             found.calls += calls
             prose.append(text[last:at])
+            spans.append((at, end))
             last = end
             if not strict:
                 found.note(NOTE_TOLERANT)
         at = _first_opener(text, end)
     found.thought = _join(found.thought, _FENCE.sub("", "".join([*prose, text[last:]])))
     before = _UNFINISHED_LIST.sub("", _FENCE.sub("", prose[0])).strip() if prose else ""
+    _refuse_list(spans, text, found)
     _judge_bare(names, begun, cut and (before != "" or not found.calls), found)
+
+
+def _refuse_list(spans: Sequence[tuple[int, int]], text: str, found: Extraction) -> None:
+    """Takes calls without tags for what they are if one sentence lists several: the model speaks of them."""
+    gaps = [text[end:start] for (_, end), (start, _) in pairwise(spans)]
+    if any(_SENTENCE.fullmatch(gap) for gap in gaps):
+        found.calls.clear()
+        found.fail(
+            FormatError.NO_CALL, "the answer lists calls in a sentence; write the one that you mean as a tool_call"
+        )
 
 
 def _judge_bare(names: Sequence[str], begun: bool, doubtful: bool, found: Extraction) -> None:
@@ -269,66 +283,3 @@ def _judge_bare(names: Sequence[str], begun: bool, doubtful: bool, found: Extrac
 def _first_opener(text: str, start: int) -> int:
     places = [place for char in "{[｛" if (place := text.find(char, start)) >= 0]
     return min(places, default=-1)
-
-
-def _as_calls(value: Any, names: Sequence[str], found: Extraction) -> list[RawCall]:
-    """The calls in a JSON value, which is one or a list of them; empty if it is none."""
-    if isinstance(value, list):
-        calls = [call for item in value for call in _as_calls(item, names, found)]
-        if calls:
-            found.note(NOTE_SHAPE)
-        return calls
-    if not isinstance(value, dict):
-        return []
-    for key in WRAPPER_KEYS:  # {"type": "function", "function": {"name": ..., "arguments": "..."}}
-        if isinstance(value.get(key), dict | list):
-            return _as_calls(value[key], names, found)
-    call = _named_call(value, names) or _keyed_call(value, names)
-    if call is None or _is_schema(call.args):
-        return []
-    if not ("name" in value and "arguments" in value and isinstance(value["arguments"], dict)) and call.args:
-        found.note(NOTE_SHAPE)
-    return [call]
-
-
-def _named_call(value: dict[str, Any], names: Sequence[str]) -> RawCall | None:
-    """{"name": "pick", "arguments": {...}} and variants of it, also with the arguments beside the name."""
-    for key in NAME_KEYS:
-        name = value.get(key)
-        if not isinstance(name, str):
-            continue
-        for slot in ARGUMENT_KEYS:
-            if slot in value:
-                return RawCall(name, _unquoted(value[slot]))
-        if name.strip().lower() in names:
-            return RawCall(name, {other: item for other, item in value.items() if other not in (key, "type", "id")})
-        if key == "name" and len(value) == 1:
-            return RawCall(name, {})
-    return None
-
-
-def _is_schema(args: Any) -> bool:
-    """Whether the arguments are a tool's schema: a model that repeats its tools does not call them."""
-    return isinstance(args, dict) and args.get("type") == "object" and "properties" in args
-
-
-def _keyed_call(value: dict[str, Any], names: Sequence[str]) -> RawCall | None:
-    """{"pick": {"at": ...}}"""
-    if len(value) == 1:
-        ((name, args),) = value.items()
-        if name in names:
-            return RawCall(name, args)
-    return None
-
-
-def _unquoted(args: Any) -> Any:
-    """The arguments, read if they are a string of JSON, as servers send them."""
-    if not isinstance(args, str):
-        return {} if args is None else args
-    if not args.strip():
-        return {}
-    try:
-        value, end, _ = read_value(args.strip(), 0)
-    except Malformed:
-        return args
-    return args if args.strip()[end:].strip() else value

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.families import Family
-from qwenarm.mind.parsing.extract_calls import RawCall, extract_calls
+from qwenarm.mind.parsing.extract_calls import extract_calls
+from qwenarm.mind.parsing.json_calls import RawCall
 from qwenarm.mind.parsing.validate_call import BadCall, validate_call
 from qwenarm.types import Decision, FormatError, SkillCall, SkillSpec
 

@@ -11,7 +11,6 @@ import re
 from typing import Any
 
 MAX_NESTING = 24
-_STRICT = json.JSONDecoder(strict=False)
 _NUMBER = re.compile(r"[-+]?\d{1,12}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?")
 _CLOSED_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BARE_KEY = re.compile(r"[A-Za-z_]\w{0,40}")
@@ -19,6 +18,17 @@ _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": Fal
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "”": "”", "＂": "＂", "「": "」"}
 _PUNCTUATION = str.maketrans("：，｛｝［］【】（）；、", ":,{}[][]()" + ",,")
 _CLOSERS = {"{": "}", "[": "]", "(": ")"}
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises ValueError for a key that is given twice: that is read by the tolerant parser, so that it is noted."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found
+
+
+_STRICT = json.JSONDecoder(strict=False, object_pairs_hook=_without_repeats)
 
 
 class Malformed(ValueError):
@@ -45,10 +55,18 @@ def read_value(text: str, start: int) -> tuple[Any, int, bool]:
     """
     try:
         value, end = _STRICT.raw_decode(text, start)
-        return value, end, True
     except (ValueError, RecursionError):
         value, end = _TolerantParser(text).value(start, 0)
         return value, end, False
+    if _is_deeper(value, MAX_NESTING):
+        raise Malformed("too deeply nested")
+    return value, end, True
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and objects are nested more than ``depth`` deep."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(each, depth - 1) for each in inside)
 
 
 class _TolerantParser:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwenarm.mind.coordinates import MAX_OVERSHOOT, Codec, Size, decode
-from qwenarm.mind.parsing.extract_calls import Bare, RawCall
+from qwenarm.mind.parsing.extract_calls import Bare
+from qwenarm.mind.parsing.json_calls import RawCall
 from qwenarm.mind.parsing.tolerant_json import Malformed, read_value
 from qwenarm.types import FormatError, ImagePoint, Param, SkillCall, SkillSpec, sound
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.families import Dialect, Family
@@ -106,14 +107,24 @@ def read_text(path: Path, source: str) -> str:
 
 
 def read_json(path: Path, source: str) -> dict[str, Any]:
-    """The JSON object in a file of a checkpoint."""
+    """The JSON object in a file of a checkpoint. NaN and infinity are no JSON."""
     try:
-        content = json.loads(read_text(path, source))
+        content = json.loads(read_text(path, source), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ModelUnavailable(f"{path.name} of {source!r} cannot be read: {error}.") from error
     if not isinstance(content, dict):
         raise ModelUnavailable(f"{path.name} of {source!r} is not a JSON object.")
     return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:40]} is not finite")
+    return number
 
 
 def template_in(folder: Path, source: str) -> tuple[str, str]:
