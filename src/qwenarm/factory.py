@@ -120,11 +120,17 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
 
 
 def assumed(described: Mapping[str, Any]) -> str:
-    """What had to be assumed about a policy that describes itself like this, as a sentence; "" for nothing."""
-    if not str(described.get("family_from", "")).startswith("assumed"):
-        return ""
-    model, family = described["model"], described["family"]
-    return f"{model!r} is not the name of a published model: read as {family}; say otherwise with ,family=..."
+    """What a user should know of a model that describes itself like this: what had to be assumed about it, and what its
+    server does not do. "" for nothing.
+    """
+    model, family, told = described.get("model"), described.get("family"), []
+    if str(described.get("family_from", "")).startswith("assumed"):
+        told.append(f"{model!r} is not the name of a published model: read as {family}; say otherwise with ,family=...")
+    if described.get("enforced") is False:
+        told.append(f"The server of {model!r} does not enforce constrain={described['constrain']}; answers are free.")
+    if added := described.get("server_may_add"):
+        told.append(f"The server of {model!r} may add its own {', '.join(added)}: it refuses to be told.")
+    return " ".join(told)
 
 
 def perform(

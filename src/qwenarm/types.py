@@ -190,6 +190,8 @@ class Outcome(StrEnum):
     STUCK = "stuck"
     """The same call failed in the same way three times in a row; only in episodes for free words."""
     CRASHED = "crashed"
+    STOPPED = "stopped"
+    """The user ended it with Ctrl-C; only single runs are stored then."""
     UNJUDGED = "unjudged"
     """An instruction in free words that could not be read as a goal."""
 

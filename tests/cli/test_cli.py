@@ -1,5 +1,6 @@
 """The command line teaches, is quick where nothing is simulated, and meets wrong input with one sentence and code 2."""
 
+import io
 import json
 import signal
 import subprocess
@@ -7,13 +8,16 @@ import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from qwenarm.cli.main import main
+from qwenarm.cli.tables import listing
 from qwenarm.display.film import SIZES
 from qwenarm.episode import trace
 from qwenarm.errors import BadInput
 from qwenarm.policies import PolicyEntry
 from qwenarm.policies.function import FunctionPolicy
+from qwenarm.registry import list_names
 
 FAST = ["--policy", "oracle", "--no-film"]
 
@@ -78,6 +82,10 @@ def test_lists_name_everything_with_a_sentence(capsys, what, names):
         (["eval", "--task", "put,fly"], "fly"),
         (["eval", "--task", ","], "empty"),
         (["eval", "--seeds", "0"], "at least 1"),
+        (["eval", "--policy", "oracle", "--batch", "0"], "--batch must be at least 1"),
+        (["eval", "--policy", "oracle", "--workers", "0"], "must be at least 1"),
+        (["probe", "--batch", "0"], "must be at least 1"),
+        (["run", "put the red cube in the blue bowl", "--task", "stack", *FAST], "leave out either them or --task"),
         (["show", "nothing"], "stack"),
         (["show", "put", "--perturbations", "lihgt:1"], "Did you mean 'light'?"),
         (["show", "put", "--perturbations", "light"], "NAME:STRENGTH"),
@@ -104,6 +112,10 @@ def test_run_writes_trace_and_page_and_replay_confirms_it(capsys, tmp_path):
     assert episode.seed == 3 and episode.turns and "data:image/png" in (folder / "page.html").read_text()
     code, out, _ = cli(capsys, "replay", str(folder))
     assert code == 0 and "bit for bit" in out
+    page, film = (folder / "page.html").read_bytes(), sorted(path.name for path in folder.iterdir())
+    code, _, err = cli(capsys, "run", "--seed", "4", "--out", str(folder), *FAST)
+    assert code == 2 and "There is a run in" in err
+    assert (folder / "page.html").read_bytes() == page and sorted(path.name for path in folder.iterdir()) == film
     code, _, err = cli(capsys, "replay", str(folder), "--index", "5")
     assert code == 2 and "it holds 1" in err
 
@@ -149,7 +161,9 @@ def test_ctrl_c_in_a_run_keeps_what_was_played(capsys, tmp_path, monkeypatch):
     code, out, err = cli(capsys, "run", "--policy", "idle", "--no-film", "--out", str(tmp_path))
     assert code == 130 and "kept" in err and "page" in out
     (episode,) = trace.read(tmp_path).episodes
-    assert episode.outcome == "crashed" and "Ctrl-C" in episode.detail and len(episode.turns) == 3
+    assert episode.outcome == "stopped" and "Ctrl-C" in episode.detail and len(episode.turns) == 2
+    assert "stopped  after 2 turns" in out and "crashed" not in out
+    assert cli(capsys, "replay", str(tmp_path))[0] == 0
     assert "Ctrl-C" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
@@ -213,6 +227,16 @@ def test_free_words_need_no_quotes_and_what_was_read_is_shown_before_the_arm_mov
     assert shown.index("read as") < shown.index("pick red cube")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "read as: red cube in blue bowl" in page
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+@pytest.mark.parametrize("what", ["tasks", "models", "perturbations"])
+def test_lists_can_be_read_at_any_width(what, width):
+    text = io.StringIO()
+    Console(file=text, width=width).print(listing(what, width))
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    assert max(map(len, lines)) <= width
+    assert len(lines) < 12 * len(list_names(what)) + 80, "no column of one word a line"
 
 
 def test_eval_goes_on_where_it_stopped(capsys, tmp_path):

@@ -14,6 +14,7 @@ from qwenarm.errors import ModelUnavailable, UnknownName
 from qwenarm.factory import perform
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.families import FAMILIES
+from qwenarm.mind.prompt import qwen_vocabulary
 from qwenarm.types import RunConfig
 
 pytestmark = pytest.mark.render
@@ -40,6 +41,22 @@ def test_every_family_without_a_checkpoint(family, thinking):
     assert reading.text.endswith("<think>\n") == (thinking and family.thinking is not None)
     assert ("<function=pick>" in reading.text) == (family.dialect == "xml")
     assert "no checkpoint is at hand" in reading.summary()
+
+
+def test_tokens_are_those_of_the_real_vocabulary(monkeypatch):
+    counted = read_prompt(RunConfig("put", model="qwen3_vl"), 3)
+    assert counted.text_tokens == pytest.approx(1447, abs=30)
+    monkeypatch.setattr(qwen_vocabulary, "find_spec", lambda name: None)
+    estimated = read_prompt(RunConfig("put", model="qwen3_vl"), 3)
+    assert estimated.text_tokens == pytest.approx(counted.text_tokens, rel=0.05)
+    assert "estimated" in estimated.source and "estimated" not in counted.source
+
+
+def test_the_prompt_of_a_control(capsys):
+    assert main(["prompt", "put", "--model", "qwen3_vl", "--policy", "state_text"]) == 0
+    assert "\nScene: " in capsys.readouterr().out
+    assert main(["prompt", "put", "--policy", "oracle"]) == 2
+    assert "asks no model" in capsys.readouterr().err
 
 
 def test_the_cameras_that_are_chosen_are_shown():

@@ -101,7 +101,7 @@ def test_everything_that_was_said_and_done_is_there():
         "velocity ×3",
     ):
         assert text in shown
-    assert "qwenarm run &#39;put the red cube in the blue bowl&#39; --task put --level 1 --seed 7" in shown
+    assert "qwenarm run &#39;put the red cube in the blue bowl&#39; --level 1 --seed 7" in shown
     assert "versions.mujoco" in shown and "ab" * 32 in shown
     assert shown.count("data:image/png;base64,") == 5  # with the last one, after the last turn
 

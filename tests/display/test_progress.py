@@ -3,13 +3,16 @@
 from collections import Counter
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
-from qwenarm.display.progress import running_rate, show_evaluation, tell_death, telling
-from qwenarm.evaluation.evaluate import evaluate, plan
+from qwenarm.display.progress import duration, running_rate, score_table, show_evaluation, tell_death, telling
+from qwenarm.errors import BadInput
+from qwenarm.evaluation.evaluate import Score, evaluate, plan
 from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import rows
-from qwenarm.evaluation.suites import FIRST_SEED
+from qwenarm.evaluation.stats import success_rate
+from qwenarm.evaluation.suites import FIRST_SEED, Cell
 from qwenarm.types import RunConfig
 
 WHAT = plan(RunConfig(policy="oracle"), tasks="put", seeds=2, controls="idle")
@@ -33,6 +36,40 @@ def test_a_file_gets_a_line_per_episode_and_is_told_what_stands_already(tmp_path
     assert first.count("oracle: success") == 2 and f"put {FIRST_SEED}, idle: out of turns" in first
     again = shown(tmp_path, False)
     assert "4 of 4 episodes are already in the ledger" in again and "oracle: success" not in again
+
+
+def test_a_file_is_told_how_far_it_is_and_how_long_it_takes(tmp_path):
+    lines = [line for line in shown(tmp_path, False).splitlines() if " left " in line]
+    assert [line.split(",")[0] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
+    assert lines[-1].startswith("4/4, 0:00 left")
+    assert [duration(seconds) for seconds in (0.4, 61, 3723)] == ["0:00", "1:01", "1:02:03"]
+
+
+def test_the_end_has_a_total_per_policy_and_says_what_comes_next(tmp_path):
+    text = shown(tmp_path, False)
+    assert "all     oracle 100.0% (34.2% to 100.0%), n 2" in text and "all     idle 0.0%" in text
+    assert f"next    qwenarm report {tmp_path}" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
+def test_the_scores_can_be_read_at_any_width(width):
+    cells = [Cell("put", 1, ""), Cell("rearrange", 2, "look:2,words:1")]
+    outcomes = ["success", "failure", "out of turns", "gave up", "unreadable answers"]
+    scored = [Score(role, cell, success_rate(outcomes)) for role in ("vlm", "vlm-state_text") for cell in cells]
+    text = StringIO()
+    Console(file=text, width=width).print(score_table(scored, width))
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    assert max(map(len, lines)) <= width
+    joined = " ".join(text.getvalue().split())
+    assert joined.count("20.0%") == 4 and joined.count("3.6% to 62.4%") == 4 and joined.count("look:2,words:1") == 2
+    assert not any(line.endswith(("3.6%", "20.0")) for line in lines), "no number is broken"
+
+
+def test_a_batch_of_none_is_told_before_anything_is_written(tmp_path):
+    text = StringIO()
+    with pytest.raises(BadInput, match="--batch"):
+        show_evaluation(Console(file=text), WHAT, tmp_path / "e", workers=1, batch=0)
+    assert text.getvalue() == "" and not (tmp_path / "e").exists()
 
 
 def test_brackets_and_colons_are_printed_as_they_are(tmp_path):

@@ -8,7 +8,7 @@ from qwenarm.episode import trace
 from qwenarm.episode.drive import drive
 from qwenarm.episode.replay import replay
 from qwenarm.factory import make_env, perform
-from qwenarm.types import RunConfig
+from qwenarm.types import Outcome, RunConfig
 
 
 @pytest.mark.parametrize(("policy", "arm"), [("oracle", "panda"), ("random", "panda"), ("oracle", "ur5e")])
@@ -25,6 +25,18 @@ def test_another_scene_is_noticed():
     (episode,) = drive([perform(RunConfig("put", policy="oracle"), 5, None)])
     other = replay(make_env(episode.run.config), replace(episode, run=replace(episode.run, seed=6)))
     assert not other.same
+
+
+@pytest.mark.parametrize("policy", ["oracle", "idle"])
+def test_a_recorded_outcome_or_instruction_that_does_not_fit_is_told(policy):
+    (episode,) = drive([perform(RunConfig("put", policy=policy), 5, None)])
+    forged = Outcome.SUCCESS if policy == "idle" else Outcome.FAILURE
+    (told,) = replay(make_env(episode.run.config), replace(episode, outcome=forged)).differences
+    assert f"and {forged} is recorded" in told
+    first = episode.turns[0]
+    other = replace(first, observation=replace(first.observation, instruction="stack the cubes"))
+    (told,) = replay(make_env(episode.run.config), replace(episode, turns=(other, *episode.turns[1:]))).differences
+    assert "'stack the cubes' is recorded" in told
 
 
 def test_what_has_changed_since_is_named():

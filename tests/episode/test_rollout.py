@@ -16,7 +16,7 @@ from qwenarm.episode import rollout
 from qwenarm.episode.drive import drive, play_alone
 from qwenarm.episode.rollout import SETTLE_S, STOPPED, Play, Stopped, play
 from qwenarm.episode.watchers import Watcher
-from qwenarm.errors import BadInput, MachineFailure, ModelUnavailable
+from qwenarm.errors import BadInput, MachineFailure, ModelUnavailable, PromptFailed
 from qwenarm.factory import perform
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.types import (
@@ -367,14 +367,31 @@ class RunsOut(Replies):
 def test_alone_what_was_played_before_the_model_failed_is_kept(failure):
     log = Log()
     episode, stop = play_alone(playing(watchers=[log]), RunsOut(failure, "count"))
-    assert episode.outcome is Outcome.CRASHED and episode.final_hash == "hash 1" and len(episode.turns) == 2
-    assert [result.ok for result in episode.turns[0].results] == [True]
-    assert episode.turns[1].prompts and not episode.turns[1].completions
+    assert episode.final_hash == "hash 1" and [result.ok for result in episode.turns[0].results] == [True]
     assert log.events[-1] == "finished"
     if isinstance(failure, KeyboardInterrupt):
         assert isinstance(stop, KeyboardInterrupt) and episode.detail == STOPPED
+        assert episode.outcome is Outcome.STOPPED and len(episode.turns) == 1, "what was not decided is no turn"
     else:
+        assert episode.outcome is Outcome.CRASHED and len(episode.turns) == 2
+        assert episode.turns[1].prompts and not episode.turns[1].completions
         assert stop is failure and episode.detail == "The server has gone."
+
+
+def test_a_prompt_that_a_server_did_not_answer_is_told_in_a_sentence():
+    failure = PromptFailed("http://x did not answer within 300 s.")
+    episode, stop = play_alone(playing(), Refuses(failure))
+    assert stop is None and episode.outcome is Outcome.CRASHED and episode.detail == str(failure)
+
+
+class Refuses:
+    """A server that answers nobody."""
+
+    def __init__(self, failure):
+        self.failure = failure
+
+    def generate(self, prompts):
+        return [self.failure] * len(prompts)
 
 
 class Halting(Words):
@@ -388,8 +405,8 @@ class Halting(Words):
 
 def test_alone_ctrl_c_in_a_policy_keeps_what_was_played():
     episode, stop = play_alone(playing(policy=Halting()), Replies("count"))
-    assert isinstance(stop, KeyboardInterrupt) and episode.outcome is Outcome.CRASHED and episode.detail == STOPPED
-    assert len(episode.turns) == 2 and episode.progress == 0.5
+    assert isinstance(stop, KeyboardInterrupt) and episode.outcome is Outcome.STOPPED and episode.detail == STOPPED
+    assert len(episode.turns) == 1 and episode.progress == 0.5
 
 
 def test_alone_ctrl_c_before_the_first_turn_leaves_nothing():

@@ -1,5 +1,6 @@
 """Intervals contain the rate, shrink with n and agree with scipy; tests do not care who is first."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwenarm.evaluation.stats import barnard, clustered, difference, mcnemar, paired_difference, wilson
+from qwenarm.evaluation.stats import barnard, clustered, difference, mcnemar, paired_difference, reconciled, wilson
 
 counts = st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -65,6 +66,18 @@ def test_differences_turn_round_with_their_sides(both, a, b, neither):
     one, other = paired_difference(both, a, b, neither), paired_difference(both, b, a, neither)
     assert one == pytest.approx((-other[0], -other[2], -other[1]))
     assert -1 <= one[1] <= one[0] + 1e-12 and one[0] - 1e-12 <= one[2] <= 1
+
+
+def test_an_interval_and_its_p_never_contradict_each_other():
+    contradicted = 0
+    for cells in itertools.product(range(0, 12, 2), range(10), range(10), range(0, 12, 5)):
+        _, low, high = paired_difference(*cells)
+        raw = mcnemar(cells[1], cells[2])
+        contradicted += (raw < 0.05) == (low <= 0 <= high)
+        wider_low, wider_high, p = reconciled(low, high, raw)
+        assert (p < 0.05) == (not wider_low <= 0 <= wider_high), cells
+        assert wider_low <= low and high <= wider_high and p >= raw, "nothing more is claimed than before"
+    assert contradicted > 50
 
 
 def test_barnard_finds_what_is_there_and_nothing_else():

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from qwenarm.mind.backends._constraints import TRIAL_WORD
+
 LISTED_MODELS = [
     {"id": "qwen", "root": "Qwen/Qwen3-VL-2B-Instruct"},
     {"id": "Qwen/Qwen2.5-VL-7B-Instruct"},
@@ -54,7 +56,11 @@ def called(name: str = "pick", arguments: Any = None, **message: Any) -> dict[st
 
 
 class FakeServer:
-    """Listens on a free port until it is closed. kind: what it says that it is, "vllm", "sglang" or nothing."""
+    """Listens on a free port until it is closed.
+
+    kind: what it says that it is, "vllm", "sglang" or nothing. enforces: the constraints that it keeps to when a
+    ``trial`` asks for them; by default those of its kind. trials: the requests that were such.
+    """
 
     def __init__(self, kind: str = "", version: str = "0.12.0") -> None:
         self.kind, self.version, self.key = kind, version, ""
@@ -64,6 +70,8 @@ class FakeServer:
             body={"data": [entry | ({"owned_by": kind} if kind else {}) for entry in LISTED_MODELS]}
         )
         self.requests: list[dict[str, Any]] = []
+        self.trials: list[dict[str, Any]] = []
+        self.enforces = {"structured"} if kind else set[str]()
         self.headers: list[dict[str, str]] = []
         self.left: list[float] = []
         """When each client that broke off was noticed, in the clock of time.monotonic."""
@@ -87,6 +95,14 @@ class FakeServer:
         if tag is None or accepts(tag["format"], text):
             return said(text)
         return said(shortest(tag["format"]))
+
+    def tried(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a trial of a constraint."""
+        if "tools" in request:
+            return called(TRIAL_WORD, "{}") if "required" in self.enforces else said("Hello!")
+        if "json_schema" in request.get("response_format", {}):
+            return said(json.dumps({"word": TRIAL_WORD}) if "json_schema" in self.enforces else "Hello!")
+        return said(TRIAL_WORD if "structured" in self.enforces else "Hello!")
 
     def respond(self, method: str, path: str, request: dict[str, Any]) -> Reply:
         if self.key and self.headers[-1].get("Authorization") != f"Bearer {self.key}":
@@ -120,6 +136,10 @@ class FakeServer:
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.headers.append(dict(self.headers))
+                if TRIAL_WORD in json.dumps(request):
+                    outer.trials.append(request)
+                    self.reply(Reply(body=outer.tried(request)))
+                    return
                 outer.requests.append(request)
                 outer.count(+1)
                 try:

@@ -49,3 +49,11 @@ def test_templates_without_tools_change_no_byte(look, specs, name):
 def test_a_comment_about_tools_takes_none():
     assert not takes_tools("{# it knows no\ntools #}{{ messages }}")
     assert takes_tools("{# no tools #}{% if tools %}{{ tools }}{% endif %}")
+
+
+@every_family
+def test_calls_in_xml_come_with_the_reminder_that_the_models_were_trained_on(look, specs, family):
+    prompt = to_prompt(look(), (), specs, family, QWEN)
+    assert ("<IMPORTANT>\nReminder:" in chat_text(Writer(), family_template(family), prompt, family)) == (
+        family.dialect == "xml"
+    )

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.mind import qwen3
 
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.families import family_named
 from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.prompt import qwen_vocabulary
 from qwenarm.mind.prompt.chat_templates import family_template
 from qwenarm.mind.prompt.messages import render
 from qwenarm.mind.prompt.presets import QWEN
@@ -59,7 +59,7 @@ def test_from_messages_to_decision(save_tiny, tmp_path, look, specs, kind, layou
 @pytest.mark.parametrize(("kind", "layout", "thinking", "opening"), WALKS[::2])
 def test_a_good_answer_survives_the_way_through_the_tokenizer(kind, layout, thinking, opening, specs):
     family = {"qwen2_5_vl": "qwen2_5_vl", "qwen3_5": "qwen3_5", "qwen3_5_moe": "qwen3_5"}.get(kind, "qwen3_vl")
-    row, sizes, words = family_named(family), {"front": (448, 448)}, qwen3.tokenizer()
+    row, sizes, words = family_named(family), {"front": (448, 448)}, qwen_vocabulary.tokenizer()
     call = SkillCall("pick", {"at": ImagePoint(0.5, 0.25, "red cube")})
     said = f"{opening}It is red.\n</think>\n\n" if opening == "<think>\n" else opening
     answer = said + render(Decision((call,)), row, sizes)

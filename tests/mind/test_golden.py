@@ -6,12 +6,12 @@ from dataclasses import replace
 import jinja2
 import pytest
 from benchmarks.decoding import CHOICE_RUNS, FORCED_HEAD
-from tests.mind import qwen3
 
 from qwenarm import skills
 from qwenarm.mind.constrained.lark import Grammars
 from qwenarm.mind.families import family_named, family_of
 from qwenarm.mind.inference.answer import GeneratedAnswer
+from qwenarm.mind.prompt import qwen_vocabulary
 from qwenarm.mind.prompt.chat_templates import family_template
 from qwenarm.mind.prompt.messages import render, to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED, QWEN
@@ -41,7 +41,7 @@ CAMERAS = ("front", "wrist")
 
 @pytest.fixture(scope="module")
 def words():
-    return qwen3.tokenizer()
+    return qwen_vocabulary.tokenizer()
 
 
 def layout(name):

@@ -98,6 +98,19 @@ def test_the_history_tells_calls_and_errors(look):
     assert history_text(history, 1) == "answer: failed, the answer held no tool call"
 
 
+def test_repeats_are_folded_for_models_that_were_not_trained_on_them(look, specs):
+    failed = SkillResult(False, "nothing between the fingers")
+    calls = [(SkillCall("look"), SkillResult(True)), *[(pick("red cube", 0.5, 0.5), failed)] * 4]
+    turns = tuple(Turn(n, look(), Decision((call,)), (result,)) for n, (call, result) in enumerate(calls))
+
+    def told(preset):
+        words = to_prompt(look(), turns, specs, FAMILIES[1], preset).messages[1]["content"][-1]["text"]
+        return words.splitlines()[2]
+
+    assert told(QWEN) == "History: look: ok; pick red cube: failed, nothing between the fingers × 4"
+    assert told(BUNDLED).count("pick red cube") == 4 and "×" not in told(BUNDLED)
+
+
 def test_calls_that_were_not_run_are_not_told(look):
     plan = Decision((pick("a"), pick("b"), pick("c")))
     assert history_text((turn(look, plan, SkillResult(True), SkillResult(False)),), 9) == "pick a: ok; pick b: failed"

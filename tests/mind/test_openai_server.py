@@ -12,8 +12,10 @@ from PIL import Image
 from tests.mind.fake_server import ARGUMENTS, CALL, LISTED_MODELS, FakeServer, Reply, called, said
 
 from qwenarm.errors import BadInput, ModelUnavailable, UnknownName
+from qwenarm.mind.backends._http import proxy_for
 from qwenarm.mind.backends._keys import key_for
 from qwenarm.mind.backends.openai_server import OpenAIServer
+from qwenarm.mind.model_spec import SERVER_OPTIONS, parse_model_spec
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
 from qwenarm.mind.prompt.presets import QWEN
 from qwenarm.types import FormatError, ImagePoint, SkillCall
@@ -78,10 +80,31 @@ def test_a_key_that_is_none(server):
         assert key not in str(caught.value)
 
 
-def test_a_proxy_that_cannot_be_used(server, monkeypatch):
+def test_a_proxy_that_cannot_be_used(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "gopher://localhost:1")
     with pytest.raises(ModelUnavailable, match="No connection"):
-        OpenAIServer(server.url, "qwen")
+        OpenAIServer("http://192.0.2.1:8000", "qwen")
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_no_proxy_is_asked_for_this_machine(server, monkeypatch, name):
+    monkeypatch.setenv(name, "http://192.0.2.1:1")
+    assert OpenAIServer(server.url, "qwen").name == "qwen"
+
+
+def test_which_proxy_is_asked(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("http_proxy", "http://proxy:1")
+    monkeypatch.setenv("no_proxy", "::1,[::1],fe80::1/10,.gpu.example,2001:db8::7,10.0.0.0/8,*.x,,")
+    away = ("http://a.example:8000", "http://[2001:db8::8]:8000/v1", "http://192.0.2.1")
+    here = ("http://localhost:8000", "http://127.0.0.2", "http://[::1]:8000", "http://0.0.0.0:8000", "https://a.example",
+            "http://box.gpu.example:8000", "http://[2001:db8::7]:8000")  # fmt: skip
+    assert {proxy_for(url) for url in away} == {"http://proxy:1"}
+    assert {proxy_for(url) for url in here} == {None}
+    with pytest.raises(ModelUnavailable, match=r"192\.0\.2\.1|proxy"):  # and IPv6 in NO_PROXY crashes nothing
+        OpenAIServer("http://192.0.2.1:9", "qwen", retries=0, timeout_s=0.2)
 
 
 def test_models_that_cannot_be_told_to_think(server):
@@ -98,6 +121,12 @@ def test_models_that_cannot_be_told_to_think(server):
         ("RedHatAI/Qwen2.5-VL-7B-Instruct-FP8", "qwen2_5_vl", False),
         ("Qwen/Qwen3-VL-30B-A3B-Thinking-FP8", "qwen3_vl", True),
         ("Qwen/Qwen3.5-35B-A3B-FP8", "qwen3_5", False),
+        ("qwen2.5vl:7b", "qwen2_5_vl", False),
+        ("unsloth/Qwen2.5-VL-7B-Instruct-unsloth-bnb-4bit", "qwen2_5_vl", False),
+        ("me/Qwen2.5-VL-7B-Instruct-robots", "qwen2_5_vl", False),
+        ("qwen3-vl:8b-thinking", "qwen3_vl", True),
+        ("hf.co/unsloth/Qwen3-VL-4B-Instruct-GGUF:Q4_K_M", "qwen3_vl", False),
+        ("qwen3.6-plus", "qwen3_5", False),
     ],
 )
 def test_a_published_checkpoint_under_other_names(server, name, family, thinks):
@@ -109,8 +138,9 @@ def test_a_published_checkpoint_under_other_names(server, name, family, thinks):
         assert not remote.family_from.startswith("assumed")
 
 
-def test_a_name_that_only_begins_like_one(server):
-    server.models = Reply(body={"data": [{"id": "Qwen2.5-VL-7B-Instruct-robots"}]})
+@pytest.mark.parametrize("name", ["Qwen2.5-7B-Instruct", "qwen3:8b", "Qwen-VL-Chat", "llava"])
+def test_a_name_of_another_family(server, name):
+    server.models = Reply(body={"data": [{"id": name}]})
     assert OpenAIServer(server.url).family_from.startswith("assumed")
 
 
@@ -198,6 +228,80 @@ def test_thinking_is_switched_where_there_is_a_switch(server, ask):
     ask()
     assert server.requests[0]["chat_template_kwargs"] == {"enable_thinking": True}
     assert "chat_template_kwargs" not in server.requests[1]
+
+
+def test_all_that_changes_an_answer_is_sent(server, look, specs):
+    """A server adds what is left out from the checkpoint's generation_config.json."""
+
+    def sent(**options):
+        remote = OpenAIServer(server.url, "qwen", **options)
+        remote.generate([to_prompt(look(), (), specs, remote.family, QWEN)])
+        return server.requests[-1]
+
+    greedy = sent()
+    assert (greedy["temperature"], greedy["top_p"], greedy["presence_penalty"]) == (0.0, 1.0, 0.0)
+    assert (greedy["top_k"], greedy["min_p"], greedy["repetition_penalty"]) == (0, 0.0, 1.0)
+    assert greedy["parallel_tool_calls"] is False
+    own = {"temperature": 0.5, "top_p": 0.9, "top_k": 7, "presence_penalty": 0.3, "repetition_penalty": 1.1}
+    request = sent(**own)
+    assert {name: request[name] for name in own} == own
+    assert parse_model_spec("http://x#" + ",".join(f"{k}={v}" for k, v in own.items()), SERVER_OPTIONS)[1] == own
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("top_p", 0.0), ("top_p", 1.1), ("top_k", -1), ("repetition_penalty", 0.0), ("presence_penalty", math.nan)],
+)
+def test_sampling_that_makes_no_sense(server, option, value):
+    with pytest.raises(BadInput, match=option):
+        OpenAIServer(server.url, "qwen", **{option: value})
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_server_that_knows_the_protocol_alone(server, ask, status):
+    def answer(request):
+        unknown = request.keys() & {"top_k", "min_p", "repetition_penalty", "parallel_tool_calls"}
+        return Reply(status, {"error": f"unknown field {min(unknown)}"}) if unknown else called()
+
+    server.answer = answer
+    assert ask().calls == (PICK,)
+    assert "tools" in server.requests[-1]
+
+
+def test_what_a_server_may_add_is_told(server, look, specs):
+    server.answer = lambda request: Reply(400, {"error": "unknown field"}) if "top_k" in request else called()
+    remote = OpenAIServer(server.url, "qwen")
+    assert remote.describe()["server_may_add"] == []
+    prompt = to_prompt(look(), (), specs, remote.family, QWEN)
+    remote.generate([prompt])
+    assert remote.describe()["server_may_add"] == ["top_k", "min_p", "repetition_penalty"]
+    remote.generate([prompt])
+    assert len(server.requests) == 3, "what was learned is kept"
+
+
+def test_pixels_are_counted_as_the_server_resizes(server):
+    remote = OpenAIServer(server.url, "mine", family="qwen2_5_vl", max_pixels=100_000)
+    assert remote.family.codec.span((480, 640)) == (364, 252)
+    for options in ({"family": "qwen3_vl"}, {"family": "qwen2_5_vl", "min_pixels": 200_000}):
+        with pytest.raises(BadInput, match="max_pixels"):
+            OpenAIServer(server.url, "mine", **{"max_pixels": 100_000, **options})
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        {"input_modalities": ["text"]},
+        {"architecture": {"input_modalities": ["text"]}},
+        {"type": "llm"},
+    ],
+)
+def test_a_model_without_eyes_is_sent_text_alone(server, look, specs, listing):
+    server.models = Reply(body={"data": [{"id": "qwen", **listing}]})
+    remote = OpenAIServer(server.url)
+    assert not remote.sees and OpenAIServer(server.url, images=True).sees
+    remote.generate([to_prompt(look(cameras=("front", "wrist")), (), specs, remote.family, QWEN)])
+    words = server.requests[-1]["messages"][1]["content"]
+    assert isinstance(words, str) and words.startswith("Task: put the red cube in the blue bowl\nHistory: none")
 
 
 # --- what comes back

@@ -1,5 +1,6 @@
 """What a user sees of a server: one that fails in every way, one that constrains answers, and a real one."""
 
+import json
 import os
 import signal
 import socket
@@ -8,12 +9,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import huggingface_hub
+import huggingface_hub.constants
+import huggingface_hub.errors
+import jsonschema
 import pytest
 from tests.mind.fake_server import CALL, FakeServer, Reply, called, said
 
@@ -24,7 +30,7 @@ from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import FIRST_SEED
 from qwenarm.factory import perform
 from qwenarm.mind.backends.openai_server import MAX_FAILED_PROMPTS, OpenAIServer
-from qwenarm.mind.backends.transformers_serve import load_processors_without_videos
+from qwenarm.mind.backends.transformers_serve import load_processors_without_videos, make_cache
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.mind.open_model import open_model
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
@@ -35,6 +41,7 @@ GIVE_UP = '<tool_call>\n{"name": "give_up", "arguments": {"reason": "only a test
 PAGE = "<html><head><title>502</title></head><body><h1>502 Bad Gateway</h1><p>nginx</p></body></html>"
 CUT = Reply(body="x" * 99, whole=False)
 SLOW_S = 1.5
+SIZES = {"front": (480, 640)}
 
 
 @pytest.fixture
@@ -112,7 +119,10 @@ FAULTS = {
     "slow": (Reply(body=called(), wait_s=9.0), f"did not answer within {SLOW_S} s"),
     "cut": (CUT, "broke the connection"),
     "no JSON": (Reply(body="hello"), "no 'choices' in its answer"),
-    "error in JSON": (Reply(body={"error": {"message": "model is loading"}}), "which says: model is loading"),
+    "error in a 200": (Reply(body={"error": {"message": "boom", "code": 500}}), "status 500: boom"),
+    "error without a number in a 200": (Reply(body={"error": {"message": "boom", "code": "oops"}}), "status 500: boom"),
+    "an object that is an error": (Reply(body={"object": "error", "message": "boom", "code": 400}), "status 400: boom"),
+    "an error for a choice": (Reply(body={"choices": [{"error": {"message": "boom", "code": 422}}]}), "422: boom"),
     "odd message": (Reply(body={"choices": [{"message": "hello"}]}), "breaks the OpenAI protocol"),
     "no message": (Reply(body={"choices": [{"text": "hello"}]}), "breaks the OpenAI protocol"),
     "odd call": (Reply(body=called(arguments="[" * 3000)), "breaks the OpenAI protocol"),
@@ -183,6 +193,7 @@ def test_what_took_too_long_is_not_asked_again(server, ask):
         (Reply(401, {"error": {"message": "Incorrect API key"}}), r"401: Incorrect API key.*QWENARM_API_KEY"),
         (Reply(403, "forbidden"), r"403: forbidden.*QWENARM_API_KEY"),
         (Reply(404, {"error": {"message": "no such model"}}), "404: no such model"),
+        (Reply(200, {"error": {"message": "Incorrect API key", "code": "401"}}), r"401: Incorrect.*QWENARM_API_KEY"),
     ],
 )
 def test_what_no_other_prompt_can_pass(server, ask, reply, words):
@@ -199,6 +210,7 @@ def test_what_no_other_prompt_can_pass(server, ask, reply, words):
         (Reply(503), "503"),
         (Reply(429, {"error": "too many requests"}), "429: too many requests"),
         (Reply(529, "overloaded"), "529: overloaded"),
+        (Reply(200, {"error": {"message": "rate limit", "code": 429}}), "429: rate limit"),
     ],
 )
 def test_an_outage_is_no_fault_of_the_prompts(server, ask, reply, words):
@@ -239,15 +251,28 @@ def test_a_locked_server_says_so_at_once(server, monkeypatch):
     assert OpenAIServer(server.url, "qwen", api_key="secret").name == "qwen"
 
 
-def test_a_server_that_takes_no_tools_gets_them_as_text(server, look, specs):
-    server.answer = lambda request: Reply(400, {"error": "no tools"}) if "tools" in request else called()
-    remote = OpenAIServer(server.url, "qwen")
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Reply(400, {"error": "no tools"}),
+        Reply(422, {"detail": "unexpected"}),
+        Reply(500, {"error": {"code": 500, "message": "tools param requires --jinja flag", "type": "server_error"}}),
+        Reply(404, {"error": {"message": "No endpoints found that support tool use", "code": 404}}),
+    ],
+    ids=["400", "422", "llama.cpp", "OpenRouter"],
+)
+def test_a_server_that_takes_no_tools_gets_them_as_text(server, look, specs, refusal):
+    server.answer = lambda request: refusal if "tools" in request else called()
+    remote = OpenAIServer(server.url, "qwen", backoff_s=5.0)
     prompt = to_prompt(look(), (), specs, remote.family, QWEN)
+    began = time.monotonic()
     assert "pick" in remote.generate([prompt])[0].text
-    assert '"name": "pick"' in server.requests[1]["messages"][0]["content"]
+    assert time.monotonic() - began < 5.0, "a refusal is not repeated"
+    assert '"name": "pick"' in server.requests[-1]["messages"][0]["content"]
     assert remote.describe()["tools"] == "text"
+    asked = len(server.requests)
     remote.generate([prompt])
-    assert len(server.requests) == 3, "what was learned is kept"
+    assert len(server.requests) == asked + 1, "what was learned is kept"
 
 
 def test_ctrl_c_cuts_at_once(server, ask):
@@ -329,6 +354,49 @@ def test_only_a_server_that_can_is_asked_to_constrain(kind, version, constrain):
         server.close()
 
 
+@pytest.mark.parametrize("kind", ["", "vllm", "sglang"])
+@pytest.mark.parametrize(
+    ("enforces", "found"),
+    [
+        (set(), "off"),
+        ({"json_schema"}, "json_schema"),
+        ({"required"}, "required"),
+        ({"json_schema", "required"}, "json_schema"),
+    ],
+)
+def test_what_a_server_enforces_is_found_out(kind, enforces, found):
+    server = FakeServer(kind)
+    server.enforces = enforces
+    try:
+        facts = OpenAIServer(server.url, "qwen").describe()
+        assert (facts["constrain"], facts["enforced"]) == (found, None if found == "off" else True)
+        for asked in ("json_schema", "required"):
+            assert OpenAIServer(server.url, "qwen", constrain=asked).describe()["enforced"] is (asked in enforces)
+        count = len(server.trials)
+        assert OpenAIServer(server.url, "qwen", constrain="off").describe()["enforced"] is None
+        assert len(server.trials) == count, "nothing is tried that is not asked for"
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("max_calls", [1, 3])
+def test_a_json_schema_holds_exactly_the_calls_of_the_tools(server, look, specs, max_calls):
+    remote = OpenAIServer(server.url, "qwen", constrain="json_schema")
+    prompt = replace(to_prompt(look(), (), specs, remote.family, QWEN), max_calls=max_calls)
+    remote.generate([prompt])
+    request = server.requests[0]
+    assert "tools" not in request and '"name": "pick"' in request["messages"][0]["content"]
+    schema = request["response_format"]["json_schema"]["schema"]
+    call = {"name": "pick", "arguments": {"at": {"label": "red cube", "point_2d": [512, 430]}}}
+    good = {"call": call} if max_calls == 1 else {"calls": [call] * max_calls}
+    jsonschema.validate(good, schema)
+    assert parse(json.dumps(good), specs, remote.family, SIZES, max_calls=max_calls).error is None
+    outside = {"name": "pick", "arguments": {"at": {"label": "x", "point_2d": [5000, 1]}}}
+    for bad in ({**call, "name": "fly"}, {**call, "arguments": {}}, outside):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"call": bad} if max_calls == 1 else {"calls": [bad]}, schema)
+
+
 def test_a_call_can_be_required(server, look, specs):
     remote = open_model(f"{server.url}#qwen,constrain=required")
     remote.generate([to_prompt(look(), (), specs, remote.family, QWEN)])
@@ -337,6 +405,16 @@ def test_a_call_can_be_required(server, look, specs):
 
 
 # --- as the command line shows it
+
+
+def test_a_model_without_eyes_plays_with_the_scene_as_text(server, tmp_path, capsys):
+    server.answer = lambda request: said(GIVE_UP)
+    play = ["run", "--task", "put", "--seed", "1", "--model", f"{server.url}#qwen,images=no", "--out", str(tmp_path)]
+    assert cli.main(play) == 2
+    assert "takes no images; play it with --policy state_text" in capsys.readouterr().err
+    assert cli.main([*play, "--policy", "state_text"]) == 0
+    words = server.requests[-1]["messages"][1]["content"]
+    assert isinstance(words, str) and "\nScene: " in words
 
 
 def evaluate(url: str, folder: Path, *more: str) -> int:
@@ -467,6 +545,14 @@ def test_through_a_real_server_the_bundled_model_does_the_same(serving):
     assert len(decided(remote)) == 2
     assert decided(remote) == decided(local)
     assert remote.final_hash == local.final_hash
+
+
+def test_a_machine_without_a_cache_can_serve(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "no" / "cache"))
+    with pytest.raises(huggingface_hub.errors.CacheNotFound):
+        huggingface_hub.scan_cache_dir(tmp_path / "no" / "cache")
+    make_cache()
+    assert not huggingface_hub.scan_cache_dir(tmp_path / "no" / "cache").repos
 
 
 def test_a_real_server_refuses_another_model(serving):

@@ -12,6 +12,7 @@ from qwenarm.episode.watchers import Tell
 from qwenarm.factory import make_env, make_policy, perform
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.mind.coordinates import decode
+from qwenarm.mind.prompt.presets import BUNDLED, QWEN
 from qwenarm.policies import policy_entry
 from qwenarm.policies.state_text import with_line
 from qwenarm.policies.wrong_words import swapped
@@ -85,6 +86,22 @@ def test_the_scene_in_words_is_where_things_are(seed):
     for label, x, y in said:
         uv, _ = project(things[label.strip()], *env.body.camera_pose("front"), frame.shape[1] / frame.shape[0])
         assert decode(family.codec, (int(x), int(y)), frame.shape[:2]) == pytest.approx(tuple(uv), abs=2e-3)
+
+
+@pytest.mark.parametrize(("preset", "told"), [(QWEN, True), (BUNDLED, False)], ids=["qwen", "bundled"])
+def test_the_scene_in_words_tells_what_lies_in_what(preset, told):
+    (played,) = drive([perform(RunConfig(policy="oracle"), 5, None)])
+    config = RunConfig(policy="state_text")
+    env = make_env(config)
+    env.reset(seed=5)
+    for turn in played.turns[:2]:
+        execute(env.body, turn.decision.calls[0], Tell(env, []))
+    state = env.body.state()
+    (item, bowl), *_ = [(a, b) for a in state.objects for b in state.objects if state.lies_in(a, b)]
+    policy = make_policy(config, env, 5, Scripted([], preset=preset))
+    words = words_of(next(policy.decide(observe(env, policy), ())))
+    relation = rf"{state[item].spec.label} \[\d+, \d+\], in the {state[bowl].spec.label}"
+    assert (re.search(relation, words) is not None) == told
 
 
 def test_what_the_hand_holds_is_said_to_be_in_the_hand():

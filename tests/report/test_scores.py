@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qwenarm.errors import UnknownName
 from qwenarm.evaluation.ledger import Key
-from qwenarm.evaluation.stats import barnard, clustered, difference, mcnemar, paired_difference, wilson
+from qwenarm.evaluation.stats import barnard, clustered, difference, mcnemar, paired_difference, reconciled, wilson
 from qwenarm.report.entrants import Entrant, choose, controls_of, entrants
 from qwenarm.report.records import Record, Run
 from qwenarm.report.scores import (
@@ -52,8 +52,9 @@ def test_pairs_are_the_scenes_that_both_played(a, b):
     counts = [shared.count(which) for which in ((True, True), (True, False), (False, True), (False, False))]
     assert found.n == found.a.n == found.b.n == len(shared)
     assert (found.only_a, found.only_b) == (counts[1], counts[2])
-    assert (found.difference, found.low, found.high) == pytest.approx(paired_difference(*counts))
-    assert found.p == mcnemar(counts[1], counts[2])
+    difference, low, high = paired_difference(*counts)
+    expected = (difference, *reconciled(low, high, mcnemar(counts[1], counts[2])))
+    assert (found.difference, found.low, found.high, found.p) == pytest.approx(expected)
     other = paired(scenes(b), scenes(a))
     assert (other.p, other.difference, other.low) == pytest.approx((found.p, -found.difference, -found.high))
 
@@ -65,8 +66,9 @@ def test_without_common_scenes_rates_are_independent(a, b):
     first, second = entrants([one, other])
     (found,) = [row.contrast for row in comparison(first, second) if row.what == "all, unchanged"]
     counts = (sum(a.values()), len(a), sum(b.values()), len(b))
-    assert not found.paired and found.p == barnard(*counts)
-    assert (found.difference, found.low, found.high) == pytest.approx(difference(*counts))
+    value, low, high = difference(*counts)
+    expected = (value, *reconciled(low, high, barnard(*counts)))
+    assert not found.paired and (found.difference, found.low, found.high, found.p) == pytest.approx(expected)
     assert unpaired(first.records, second.records) == found
 
 

@@ -49,7 +49,7 @@ class PlayedEpisode(Episode):
 def run(
     instruction: str = "",
     *,
-    task: str = "put",
+    task: str = "",
     level: int = 1,
     seed: int = 0,
     arm: str = "panda",
@@ -68,7 +68,7 @@ def run(
 
     Args:
         instruction: your own words, which make their own scene; "" for the task's.
-        task: a task's name, or ``module:NAME``; see ``tasks()``.
+        task: a task's name, or ``module:NAME``; see ``tasks()``. By default put; words make their own scene.
         level: of difficulty, from 1.
         seed: the same seed gives the same scene.
         arm: a robot arm's name, or ``module:NAME``.
@@ -96,8 +96,10 @@ def run(
     """
     from qwenarm.perturbations import parse
 
+    if instruction and task:
+        raise BadInput(f"Your own words make their own scene: leave out either them or the task {task!r}.")
     config = RunConfig(
-        task=task,
+        task=task or "put",
         level=level,
         arm=arm,
         policy=policy_name(policy),
@@ -140,9 +142,11 @@ def play_into(
     """
     from qwenarm.display.episode_page import write_page
     from qwenarm.episode.drive import play_alone
-    from qwenarm.episode.trace import Trace
+    from qwenarm.episode.trace import FILE, Trace
     from qwenarm.factory import make_backend, perform, prepare
 
+    if folder and (Path(folder) / FILE).exists():
+        raise BadInput(f"There is a run in {folder} already; name another folder for this one.")
     setup = prepare(config, seed, anyway)  # before a model is loaded
     backend = backend or make_backend(config)
     trace = Trace(Path(folder) if folder else new_folder(f"{config.task.replace(':', '-')}-{seed}"))

@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from rich.table import Table
 from tyro.conf import Positional, arg
 
 from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, Model, PolicyName, out
@@ -20,6 +19,8 @@ from qwenarm.registry import names_to_allow, only_allowed, split_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from rich.console import RenderableType
 
     from qwenarm.diagnosis.probe import PointingAccuracy, PointingAnswer
     from qwenarm.evaluation.ledger import Key
@@ -165,25 +166,24 @@ def attribute(
     found = findings(run, problems)
     for problem in problems:
         out.print(problem, style="yellow", markup=False)
-    out.print(causes_table(found) if found else "No episode has failed.")
+    out.print(causes_table(found, out.width) if found else "No episode has failed.")
     out.print(f"causes  {run / ATTRIBUTION_FILE}")
     return 0
 
 
-def causes_table(found: Mapping[Key, Mapping[str, Any]]) -> Table:
+def causes_table(found: Mapping[Key, Mapping[str, Any]], width: int = 120) -> RenderableType:
     """How often each cause was found, by task, level and perturbation. Ties count for the first cause."""
     from qwenarm.diagnosis.attribute import count_causes
+    from qwenarm.display.tables import fitted_table
 
     counts = count_causes(found)
     total: Counter[str] = sum(counts.values(), Counter())
     names = sorted(total, key=lambda name: (-total[name], name))
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for column in ("task", "level", "perturbation", "failed", *names):
-        table.add_column(column, justify="left" if column in ("task", "perturbation") else "right")
+    heads, rows = ("task", "level", "perturbation", "failed", *names), list[list[str]]()
     for (task, level, perturbations), row in counts.items():
         numbers = (str(row[name] or "–") for name in names)
-        table.add_row(task, str(level), perturbations or "unchanged", str(sum(row.values())), *numbers)
-    return table
+        rows.append([task, str(level), perturbations or "unchanged", str(sum(row.values())), *numbers])
+    return fitted_table(heads, rows, width, {"level", "failed", *names}, names=3)
 
 
 def probe(
@@ -224,7 +224,7 @@ def probe(
             hits = sum(a.kind == probing.HIT for a in answers)
             tell(f"{hits} of {len(answers)} points hit", begun, scenes)
     found = probing.accuracies(answers)
-    out.print(accuracy_table(found))
+    out.print(accuracy_table(found, out.width))
     name = re.sub(r"[^\w.-]+", "-", model).strip("-")
     path = out_file or Path("runs") / f"probe-{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -233,19 +233,18 @@ def probe(
     return 0
 
 
-def accuracy_table(found: list[PointingAccuracy]) -> Table:
+def accuracy_table(found: list[PointingAccuracy], width: int = 120) -> RenderableType:
     """One row per group: hits with their interval, kinds of misses, distances."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("")
-    for column in ("hits", "95 % interval", "off", "other", "none", "px 50/90 %", "cm 50/90 %"):
-        table.add_column(column, justify="right")
+    from qwenarm.display.tables import fitted_table
+
+    numbers, rows = ("hits", "95 % interval", "off", "other", "none", "px 50/90 %", "cm 50/90 %"), list[list[str]]()
     for group in found:
         rate = f"{group.hits}/{group.n} {100 * group.hits / group.n:.0f} %" if group.n else "-"
         interval = f"{100 * group.low:.0f} to {100 * group.high:.0f} %"
         misses = (str(group.kinds[kind]) for kind in ("off", "other", "none"))
         spreads = (f"{each[0]:.1f} / {each[1]:.1f}" if each else "-" for each in (group.px, group.cm))
-        table.add_row(group.name, rate, interval, *misses, *spreads)
-    return table
+        rows.append([group.name, rate, interval, *misses, *spreads])
+    return fitted_table(("", *numbers), rows, width, numbers)
 
 
 def compare(

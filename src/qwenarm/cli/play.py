@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 def run(
     instruction: Positional[Annotated[tuple[str, ...], arg(help="your own words; without them the task's own")]] = (),
-    task: Task = "put",
+    task: Annotated[
+        str, arg(help="a task, see `qwenarm list tasks`, or module:NAME; default put, if there are no words")
+    ] = "",
     level: Level = 1,
     seed: Seed = 0,
     arm: ArmName = "panda",
@@ -71,8 +73,10 @@ def run(
 
     if instruction and not "".join(instruction).strip():
         raise BadInput("The instruction is empty: say what shall be done, or leave it out for the task's own words.")
+    if instruction and task:
+        raise BadInput(f"Your own words make their own scene: leave out either them or --task {task}.")
     config = RunConfig(
-        task,
+        task or "put",
         level,
         arm,
         policy,
@@ -108,7 +112,7 @@ def list_(what: Positional[Listed]) -> int:
     """
     from qwenarm.cli.tables import listing
 
-    out.print(listing(what))
+    out.print(listing(what, out.width))
     return 0
 
 
@@ -146,6 +150,7 @@ def prompt(
     ] = "bundled",
     level: Level = 1,
     seed: Seed = 0,
+    policy: Annotated[str, arg(help="who asks the model: vlm, or a control such as state_text")] = "vlm",
     altitude: Altitude = "step",
     cameras: Cameras = "",
     thinking: Annotated[bool, arg(help="show the prompt of a model that thinks first")] = False,
@@ -158,7 +163,8 @@ def prompt(
     from qwenarm.cli.prompt_preview import memory_line, read_prompt, save_frames
     from qwenarm.types import RunConfig
 
-    reading = read_prompt(RunConfig(task, level, model=model, altitude=altitude, cameras=cameras), seed, thinking)
+    config = RunConfig(task, level, policy=policy, model=model, altitude=altitude, cameras=cameras)
+    reading = read_prompt(config, seed, thinking)
     out.out(reading.text)
     for line in filter(None, (*reading.summary().splitlines(), memory_line(model))):
         out.print(line, style="dim")
@@ -187,8 +193,9 @@ def replay(
     for line in (*again.changes, *again.differences):
         out.print(line, style="yellow")
     out.print(f"recorded  {recorded.final_hash}\nreplayed  {again.final_hash}")
-    out.print("the same, bit for bit" if again.same else "not the same", style="green" if again.same else "red")
-    return 0 if again.same else 1
+    same = again.same and not again.differences
+    out.print("the same, bit for bit" if same else "not the same", style="green" if same else "red")
+    return 0 if same else 1
 
 
 def _load(source: Path, index: int) -> Episode:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from qwenarm.episode.rollout import observe
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.factory import make_env
+from qwenarm.factory import make_env, make_policy
 from qwenarm.mind.backends import Backend
 from qwenarm.mind.checkpoints.load import BUNDLED, is_cached, locate
 from qwenarm.mind.checkpoints.memory import gb, need_of_size
@@ -23,12 +23,10 @@ from qwenarm.mind.model_sizes import size_of
 from qwenarm.mind.model_spec import LOCAL_OPTIONS, parse_model_spec
 from qwenarm.mind.open_model import LOCAL, backend_entry, open_model
 from qwenarm.mind.prompt.chat_templates import chat_text, family_template
-from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import QWEN, Preset
-from qwenarm.mind.vlm_policy import VlmPolicy
-from qwenarm.policies.vlm import shown
+from qwenarm.mind.prompt.qwen_vocabulary import count_tokens
+from qwenarm.policies import policy_entry
 from qwenarm.registry import is_foreign, load
-from qwenarm.skills import specs
 from qwenarm.types import Prompt, RunConfig
 
 PLACEHOLDER = "<|image_pad|>"
@@ -100,14 +98,16 @@ def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> PromptP
     else:
         name, chosen = parse_model_spec(config.model, LOCAL_OPTIONS)
         model = _model(name, thinking or bool(chosen.get("thinking")))
-    policy = VlmPolicy(model, specs(), shown(model.preset, config.cameras), config.altitude)  # type: ignore[arg-type]
+    entry = policy_entry(config.policy)
+    if not entry.needs_model:
+        raise BadInput(f"The policy {config.policy!r} asks no model, so it has no prompt.")
     env = make_env(config)
     try:
         env.reset(seed=seed)
-        observation = observe(env, policy)
+        policy = make_policy(config, env, seed, model)  # type: ignore[arg-type]
+        prompt = next(policy.decide(observe(env, policy), ()))
     finally:
         env.close()
-    prompt = to_prompt(observation, (), policy.specs, model.family, policy.preset)
     text, words, seen = model.read(prompt)
     names = [part["text"].strip().rstrip(":") for part in prompt.messages[1]["content"] if part["type"] == "text"]
     frames = tuple(zip(names, prompt.images, strict=False))
@@ -172,22 +172,18 @@ def _of_checkpoint(source: str, thinking: bool) -> _Model:
 
 
 def _of_family(family: Family, thinking: bool) -> _Model:
-    tokenizer = load_processor(locate(BUNDLED, weights=False)).tokenizer
-    template, options = (
-        family_template(family, thinking),
-        {"enable_thinking": thinking} if family.thinking_switch else {},
-    )
+    writer = load_processor(locate(BUNDLED, weights=False)).tokenizer  # any one does: only the template matters
+    template = family_template(family, thinking)
+    options = {"enable_thinking": thinking} if family.thinking_switch else {}
 
     def read(prompt: Prompt) -> tuple[str, int, list[tuple[Size, int]]]:
-        text = chat_text(tokenizer, template, prompt, family, **options)
+        text = chat_text(writer, template, prompt, family, **options)
         sizes = [image.shape[:2] for image in prompt.images]
         seen = [(size, (size[0] // family.grid) * (size[1] // family.grid)) for size in sizes]
-        return text, len(tokenizer(text)["input_ids"]) - len(seen), seen
+        return text, count_tokens(text.replace(PLACEHOLDER, ""))[0], seen
 
-    source = (
-        f"the published chat template of {family.name} and the bundled model's small vocabulary, as no checkpoint is "
-        "at hand: Qwen's own vocabulary gives fewer tokens"
-    )
+    known = count_tokens("")[1]
+    source = f"the published chat template of {family.name}, as no checkpoint is at hand; tokens: {known}"
     return _Model(family, QWEN, thinking, read, source)
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from rich.console import RenderableType
 from rich.table import Table
 
+from qwenarm.display.tables import paragraphs
+from qwenarm.display.terminal import NARROW
 from qwenarm.mind.open_model import list_models
 from qwenarm.registry import describe, list_names
 
 
-def listing(what: str) -> Table:
+def listing(what: str, width: int = 120) -> RenderableType:
     """The entries of a kind, each with the first sentence of its description."""
-    if what == "models":
-        return _table(list_models())
-    return _table({name: describe(what, name) for name in list_names(what)})
-
-
-def _table(rows: dict[str, str]) -> Table:
+    rows = list_models() if what == "models" else {name: describe(what, name) for name in list_names(what)}
+    if width < NARROW:
+        return paragraphs(("", ""), list(rows.items()), width)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()

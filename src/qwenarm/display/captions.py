@@ -10,7 +10,7 @@ from qwenarm.types import Decision, Episode, ImagePoint, Outcome, RunConfig, Sid
 
 TIMED = ("model", "physics", "render", "skill", "other")
 """The parts of a turn's wall-clock seconds, in the order in which they are shown. The film's are not the episode's."""
-OUTCOME_COLORS = {Outcome.SUCCESS: "green", Outcome.UNJUDGED: "yellow"}
+OUTCOME_COLORS = {Outcome.SUCCESS: "green", Outcome.UNJUDGED: "yellow", Outcome.STOPPED: "yellow"}
 
 
 def arg_text(value: object) -> str:
@@ -73,7 +73,8 @@ def total_clamps(episode: Episode) -> dict[str, int]:
 def command(episode: Episode) -> str:
     """The command line that plays this episode again. It names the options that differ from their defaults."""
     config, usual = episode.run.config, RunConfig()
-    words = ["qwenarm", "run", *filter(None, [config.words]), "--task", config.task, "--level", str(config.level)]
+    words = ["qwenarm", "run", *([config.words] if config.words else ["--task", config.task])]
+    words += ["--level", str(config.level)]
     words += ["--seed", str(episode.seed), "--arm", config.arm, "--policy", config.policy]
     words += ["--model", config.model, "--altitude", config.altitude] if config.model else []
     for option in ("combos", "perturbations", "clock", "cameras"):
@@ -83,5 +84,5 @@ def command(episode: Episode) -> str:
 
 
 def outcome_color(outcome: Outcome) -> str:
-    """The colour name of an ending: green, yellow when nobody can tell, red otherwise."""
+    """The colour name of an ending: green, yellow when nobody can tell or the user ended it, red otherwise."""
     return OUTCOME_COLORS.get(outcome, "red")

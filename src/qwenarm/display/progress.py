@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
+from qwenarm.display.tables import fitted_table
 from qwenarm.evaluation.evaluate import Begun, Plan, Score, evaluate, scores
 from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import Row
@@ -31,13 +33,15 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> l
     Returns:
         The row of every episode.
     """
-    rows, outcomes = list[Row](), Counter[str]()
+    rows, outcomes, total = list[Row](), Counter[str](), 0
+    began, played = perf_counter(), 0
     try:
         with closing(evaluate(plan, folder, **how)) as events, _bar(console) as bar:  # type: ignore[type-var]
             task = bar.add_task("loading", total=None, rate="")
             for event in events:
                 if isinstance(event, Begun):
                     rows += event.rows
+                    began, total = perf_counter(), event.total
                     outcomes.update(row.outcome for row in rows if row.role == plan.config.policy)
                     bar.update(task, total=event.total, completed=len(rows), description="episodes")
                     for warning in event.warnings:
@@ -48,14 +52,36 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> l
                     tell_death(console, event)
                 else:
                     rows.append(event)
+                    played += 1
                     outcomes[event.outcome] += event.role == plan.config.policy
                     bar.update(task, advance=1, rate=running_rate(outcomes, plan.config.policy))
                     if not console.is_terminal:
-                        console.print(Text(row_text(event), style="dim"))
+                        left_s = (total - len(rows)) * (perf_counter() - began) / played
+                        place = f"{len(rows)}/{total}, {duration(left_s)} left   "
+                        console.print(Text(place + row_text(event), style="dim"), soft_wrap=True)
     finally:
-        console.print(score_table(scores(rows, plan)))
-        console.print(Text(f"ledger  {folder}"))
+        if total:
+            console.print(score_table(scores(rows, plan), console.width), *totals(rows, plan.roles), sep="\n")
+            console.print(Text(f"ledger  {folder}\nnext    qwenarm report {shlex.quote(str(folder))}"), soft_wrap=True)
     return rows
+
+
+def totals(rows: Iterable[Row], roles: Sequence[str]) -> list[Text]:
+    """One line per policy with its success rate over all episodes, perturbed ones included."""
+    lines = list[Text]()
+    for role in roles:
+        rate = success_rate(Counter(row.outcome for row in rows if row.role == role))
+        if rate.n:
+            words = f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%}), n {rate.n}"
+            lines.append(Text.assemble((f"all     {role} ", "bold"), words))
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Such as "0:07", "12:30" or "1:02:03"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 @contextmanager
@@ -96,23 +122,24 @@ def row_text(row: Row) -> str:
     )
 
 
-def score_table(scores: Iterable[Score]) -> Table:
-    """Success rates with intervals, and the other outcomes. Columns with one value in all rows are left out."""
+def score_table(scores: Iterable[Score], width: int = 120) -> RenderableType:
+    """Success rates with intervals, and the other outcomes. Columns with one value in all rows are left out.
+
+    Args:
+        scores: One row each.
+        width: Of the terminal, in characters.
+    """
     rows = [(score, _where(score)) for score in scores]
     told = [name for name in ("policy", "level", "perturbations") if len({where[name] for _, where in rows}) > 1]
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for column in ("task", *told):
-        table.add_column(column)
-    for column in ("success", "95 % interval", "n"):
-        table.add_column(column, justify="right")
-    table.add_column("other endings")
+    cells = list[list[str]]()
     for score, where in rows:
         rate = score.rate
         percent = f"{rate.value:.1%}" if rate.n else "-"
         others = ", ".join(f"{count} {name}" for name, count in rate.endings.items() if name != "success")
-        cells = [where[name] for name in ("task", *told)]
-        table.add_row(*cells, percent, f"{rate.low:.1%} to {rate.high:.1%}", str(rate.n), others)
-    return table
+        numbers = [percent, f"{rate.low:.1%} to {rate.high:.1%}", str(rate.n)]
+        cells.append([*(where[name] for name in ("task", *told)), *numbers, others])
+    numbers = ("success", "95 % interval", "n")
+    return fitted_table(("task", *told, *numbers, "other endings"), cells, width, numbers, names=1 + len(told))
 
 
 def _where(score: Score) -> dict[str, str]:

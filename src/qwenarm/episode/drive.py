@@ -55,8 +55,8 @@ def play_alone(play: Play, backend: Answers | None = None) -> tuple[Episode, Bas
     """Plays one episode, and keeps what was played even if it cannot be finished.
 
     Returns:
-        The episode, and what the caller has to raise: None, or the model's ``QwenarmError`` or Ctrl-C that made the
-        episode CRASHED.
+        The episode, and what the caller still has to raise: the model's ``QwenarmError``, after which the episode is
+        CRASHED, or Ctrl-C, after which it is STOPPED; otherwise None.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the first turn.

@@ -24,7 +24,8 @@ class Replayed:
     Attributes:
         same: Whether the final hash is the same.
         final_hash: Of the replayed world.
-        differences: One sentence per call whose result differs from the recorded one.
+        differences: One sentence per call whose result differs from the recorded one, and for an instruction or an
+            outcome that does not fit the world.
         changes: What has changed since the recording (versions, renderer, machine) and may explain the differences.
     """
 
@@ -44,14 +45,31 @@ def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> R
     env.reset(seed=episode.seed)
     tell("started", env, "replay", episode.seed)
     clock = parse_clock(episode.run.config.clock)
-    differences = [line for turn in episode.turns for line in _repeat(env, episode, turn, tell, clock)]
+    differences = list(_other_instruction(env, episode))
+    differences += [line for turn in episode.turns for line in _repeat(env, episode, turn, tell, clock)]
     if episode.outcome is Outcome.CRASHED:
         _crash_again(env, episode, tell)
-    else:
+    elif episode.outcome is not Outcome.STOPPED:
         settle(env.body)
+        differences += _other_outcome(env, episode)
     tell("finished", episode)
     final_hash = env.body.final_hash()
     return Replayed(final_hash == episode.final_hash, final_hash, tuple(differences), tuple(_changes(episode)))
+
+
+def _other_instruction(env: ArmEnv, episode: Episode) -> Iterator[str]:
+    began = episode.turns[0].observation.instruction if episode.turns else episode.instruction
+    if began != env.instruction:
+        yield f"The instruction is {env.instruction!r}, and {began!r} is recorded."
+
+
+def _other_outcome(env: ArmEnv, episode: Episode) -> Iterator[str]:
+    """The goal is asked again: what is recorded may have been changed, or judged by another version."""
+    if env.setup.goal is None:
+        return
+    held, recorded = bool(env.setup.goal.success(env.body.state())), episode.outcome is Outcome.SUCCESS
+    if held != recorded:
+        yield f"The goal {'holds' if held else 'does not hold'} in the end, and {episode.outcome!s} is recorded."
 
 
 def _changes(episode: Episode) -> Iterator[str]:

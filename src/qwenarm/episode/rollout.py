@@ -20,7 +20,7 @@ from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.clock import Clock, parse_clock
 from qwenarm.episode.versions import versions
 from qwenarm.episode.watchers import Stopwatch, Tell, Watcher
-from qwenarm.errors import BadInput, MachineFailure, machine_failure
+from qwenarm.errors import BadInput, MachineFailure, PromptFailed, machine_failure
 from qwenarm.skills import run as run_skill
 from qwenarm.tasks.core.goal import Measured, Setup
 from qwenarm.tasks.core.side_effects import side_effects
@@ -53,6 +53,8 @@ ENDINGS = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
 """Calls that end an episode, with the outcome if the goal does not hold."""
 
 STOPPED = "It was stopped with Ctrl-C."
+UNFINISHED = (Outcome.CRASHED, Outcome.STOPPED)
+"""Nothing was judged in the end."""
 
 T = TypeVar("T")
 Play = Generator[Prompt, Completion, Episode]
@@ -60,7 +62,7 @@ Act = Callable[["Body", SkillCall, Tell], SkillResult]
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C during an episode. ``episode`` is what was played until then, as CRASHED."""
+    """Ctrl-C during an episode. ``episode`` is what was played until then, as STOPPED."""
 
     def __init__(self, episode: Episode) -> None:
         super().__init__(STOPPED)
@@ -111,7 +113,7 @@ def play(
         run = replace(run, task_metrics=_task_metrics(env))
         if outcome is Outcome.SUCCESS and env.setup.goal is not None:
             effects = tuple(side_effects(env.setup.goal, start, env.body.state()))
-    except ModelFailed as error:
+    except (ModelFailed, PromptFailed) as error:
         outcome, detail = Outcome.CRASHED, str(error)
     except (Exception, SystemExit) as error:
         if failure := machine_failure(error):
@@ -120,17 +122,17 @@ def play(
     except KeyboardInterrupt as error:
         if not turns:
             raise
-        stop, outcome, detail = error, Outcome.CRASHED, STOPPED
-    if outcome is Outcome.CRASHED:
+        if not (turns[-1].decision.calls or turns[-1].completions):  # it has only looked
+            turns.pop()
+        stop, outcome, detail = error, Outcome.STOPPED, STOPPED
+    if outcome in UNFINISHED:
         progress = turns[-1].progress if turns else 0.0
     has_world = hasattr(env, "setup") and hasattr(env, "body")  # a crash in reset may leave none
     run = replace(run, renderer=choose_renderer(), versions=versions())
     if has_world:
         run = replace(run, metrics=tell.metrics(turns), seconds=tell.own_seconds())
     run = replace(run, watcher_failures=tuple(tell.failures))
-    last_frames = (
-        observe(env, policy).frames if outcome is not Outcome.CRASHED else ()
-    )  # not part of the episode's time
+    last_frames = observe(env, policy).frames if outcome not in UNFINISHED else ()  # its time is not the episode's
     words, final_hash = (env.setup.instruction, env.body.final_hash()) if has_world else ("", "")
     episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail, last_frames, effects)
     if has_world:

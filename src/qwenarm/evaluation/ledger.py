@@ -48,7 +48,7 @@ from qwenarm.types import Episode, Outcome, RunInfo
 MANIFEST, LOCK = "manifest.json", "lock"
 PATIENCE_S = 5.0
 """So long a lock is waited for, s."""
-WHEREABOUTS = frozenset({"url", "threads", "tools", "family_from"})
+WHEREABOUTS = frozenset({"url", "threads", "tools", "family_from", "server_may_add"})
 """What a policy tells of itself that is no part of what it is: where it runs, and what its server was found to take."""
 WALL_CLOCK = frozenset({"seconds", "model_s", "crc32"})
 """Fields of an episode that differ when it is played again."""

@@ -13,6 +13,8 @@ from qwenarm.types import Outcome
 
 BOOTSTRAP_RESAMPLES = 2000
 RESAMPLES_AT_ONCE = 100
+SIGNIFICANCE = 0.05
+"""A smaller p speaks for a difference, as an interval of 95 % without zero does."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,18 @@ def difference(successes_a: int, n_a: int, successes_b: int, n_b: int) -> tuple[
     Newcombe, Statistics in Medicine 17 (1998) 873-890, method 10.
     """
     return _joined(successes_a, n_a, successes_b, n_b, 0.0) if min(n_a, n_b) else (0.0, -1.0, 1.0)
+
+
+def reconciled(low: float, high: float, p: float) -> tuple[float, float, float]:
+    """An interval of a difference and a p-value that say the same about no difference.
+
+    The interval is approximate and the test exact, so near the limit one may find a difference and the other none. Then
+    the one that finds it is made to agree: the interval is widened to zero, or p is raised to the limit. Both stay
+    valid, as they claim less than before.
+    """
+    if p >= SIGNIFICANCE:
+        return min(low, 0.0), max(high, 0.0), p
+    return low, high, SIGNIFICANCE if low <= 0 <= high else p
 
 
 def _joined(a: int, n_a: int, b: int, n_b: int, correlation: float) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from qwenarm.errors import ModelUnavailable, UnknownName
+from qwenarm.errors import BadInput, ModelUnavailable, UnknownName
 from qwenarm.mind.coordinates import Codec, Relative, ResizedPixels
 from qwenarm.mind.model_sizes import SIZES
 
@@ -26,7 +26,24 @@ class Sampling:
     top_p: float = 1.0
     top_k: int = 0
     presence_penalty: float = 0.0
-    """For servers; transformers has none."""
+    repetition_penalty: float = 1.0
+    """Both penalties are for servers; models in this process are drawn without."""
+
+    def chosen(self, **given: float | None) -> Sampling:
+        """The same with what the user has chosen; None leaves a number as it is. Raises BadInput if it is out of
+        range.
+        """
+        sampling = replace(self, **{name: value for name, value in given.items() if value is not None})
+        for name, least, most in (
+            ("temperature", 0.0, 100.0),
+            ("top_p", 1e-6, 1.0),
+            ("top_k", 0, 1 << 31),
+            ("presence_penalty", -2.0, 2.0),
+            ("repetition_penalty", 1e-3, 100.0),
+        ):
+            if not least <= getattr(sampling, name) <= most:
+                raise BadInput(f"{name} is at least {least:g} and at most {most:g}, not {getattr(sampling, name)}.")
+        return sampling
 
 
 GREEDY = Sampling()
@@ -44,6 +61,8 @@ class Family:
     grid: int
     """Frames whose sides are multiples of this many pixels (patch size x merge size) are not resized."""
     dialect: Dialect
+    name_pattern: str
+    """A regular expression for a part of its checkpoints' names, in lower case."""
     processor: str
     """The class in transformers that prepares its text and images."""
     thinking_switch: bool
@@ -73,6 +92,7 @@ FAMILIES: tuple[Family, ...] = (
         codec=ResizedPixels(factor=28, min_pixels=56 * 56, max_pixels=28 * 28 * 16384),
         grid=28,
         dialect="json",
+        name_pattern=r"qwen[-_ ]?2[._]?5[-_ ]?vl",
         processor="Qwen2_5_VLProcessor",
         thinking_switch=False,
         published=Sampling(temperature=1e-6),
@@ -88,6 +108,7 @@ FAMILIES: tuple[Family, ...] = (
         codec=Relative(1000),
         grid=32,
         dialect="json",
+        name_pattern=r"qwen[-_ ]?3[-_ ]?vl",
         processor="Qwen3VLProcessor",
         thinking_switch=False,
         published=Sampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5),
@@ -104,6 +125,7 @@ FAMILIES: tuple[Family, ...] = (
         codec=Relative(1000),
         grid=32,
         dialect="xml",
+        name_pattern=r"qwen[-_ ]?3[._][568]",
         processor="Qwen3VLProcessor",
         thinking_switch=True,
         published=Sampling(temperature=0.7, top_p=0.8, top_k=20, presence_penalty=1.5),
@@ -130,6 +152,11 @@ def match_hub_id(name: str) -> str | None:
     """
     own = _QUANTISED.sub("", name.rstrip("/").rpartition("/")[2])
     return next((hub_id for hub_id in FAMILY_OF_HUB_ID if hub_id.rpartition("/")[2].lower() == own.lower()), None)
+
+
+def family_in_name(name: str) -> Family | None:
+    """The family that a name speaks of, such as "qwen2.5vl:7b" or "me/Qwen2.5-VL-7B-robots", or None."""
+    return next((family for family in FAMILIES if re.search(family.name_pattern, name.lower())), None)
 
 
 def family_named(name: str) -> Family:

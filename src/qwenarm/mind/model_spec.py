@@ -16,13 +16,17 @@ OptionReaders = Mapping[str, Callable[[str], Any]]
 URLS = ("http://", "https://")
 _YES_NO = {"yes": True, "no": False}.__getitem__
 
+SAMPLING_NUMBERS = ("temperature", "top_p", "presence_penalty", "repetition_penalty")
+
 SERVER_OPTIONS: OptionReaders = {
     "model": str,
     **dict.fromkeys(("family", "preset", "constrain"), str),
     "tools": {"native": "native", "text": "text"}.__getitem__,
-    "thinking": _YES_NO,
-    **dict.fromkeys(("temperature", "timeout_s", "deadline_s"), float),
-    **dict.fromkeys(("seed", "retries", "concurrency"), int),
+    **dict.fromkeys(("thinking", "images"), _YES_NO),
+    **dict.fromkeys(SAMPLING_NUMBERS, float),
+    "top_k": int,
+    **dict.fromkeys(("timeout_s", "deadline_s"), float),
+    **dict.fromkeys(("seed", "retries", "concurrency", "min_pixels", "max_pixels"), int),
 }
 """Options behind a URL, for ``OpenAIServer``. "model=" may be left out."""
 LOCAL_OPTIONS: OptionReaders = {

@@ -12,6 +12,7 @@ from qwenarm.body.cameras import project
 from qwenarm.mind.coordinates import encode
 from qwenarm.mind.vlm_policy import Deciding, Policy, relayed
 from qwenarm.policies import Context, PolicyEntry, blind
+from qwenarm.tasks.core.side_effects import TABLE, support_of, support_words
 from qwenarm.types import Observation, Prompt, Turn
 
 if TYPE_CHECKING:
@@ -21,11 +22,17 @@ if TYPE_CHECKING:
 
 class StateText:
     """A blind policy whose prompts end with the scene in words, in the numbers that the model's family uses:
-    "Scene: red cube [512, 430]; blue bowl [301, 655]".
+    "Scene: red cube [512, 430], in the blue bowl; blue bowl [512, 430]".
+
+    Args:
+        blind_policy: Decides.
+        env: Whose scene is told.
+        family: In whose numbers.
+        relations: Whether it is told what lies in or on what. The bundled model was trained without.
     """
 
-    def __init__(self, blind_policy: Policy, env: ArmEnv, family: Family) -> None:
-        self.policy, self.env, self.family = blind_policy, env, family
+    def __init__(self, blind_policy: Policy, env: ArmEnv, family: Family, relations: bool) -> None:
+        self.policy, self.env, self.family, self.relations = blind_policy, env, family, relations
         self.name = blind_policy.name.replace("-blind", "-state_text")
         self.cameras, self.frame_size = blind_policy.cameras, blind_policy.frame_size
 
@@ -52,8 +59,14 @@ class StateText:
             if name == state.holding:
                 words.append(f"{thing.spec.label} in the hand")
             elif depth > 0 and bool(((uv >= 0) & (uv <= 1)).all()):
-                words.append(f"{thing.spec.label} {self._numbers(uv, size)}")
+                words.append(f"{thing.spec.label} {self._numbers(uv, size)}{self._relation(name)}")
         return "; ".join(words) or "nothing"
+
+    def _relation(self, name: str) -> str:
+        """Such as ", in the blue bowl"; "" for what stands on the table."""
+        state = self.env.body.state()
+        support = support_of(state, name)
+        return f", {support_words(state, support)}" if self.relations and support != TABLE else ""
 
     def _numbers(self, uv: np.ndarray, size: tuple[int, ...]) -> str:
         return str(list(encode(self.family.codec, (float(uv[0]), float(uv[1])), (size[0], size[1]))))
@@ -67,7 +80,8 @@ def with_line(prompt: Prompt, line: str) -> Prompt:
 
 
 def make(context: Context) -> StateText:
-    return StateText(blind.make(context), context.env, context.backend.family)
+    backend = context.backend
+    return StateText(blind.make(context), context.env, backend.family, relations=backend.preset.tool_docs)
 
 
 POLICY = PolicyEntry(make, needs_model=True, privileged=True, control=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qwenarm.body.cameras import cameras_named
+from qwenarm.errors import BadInput
 from qwenarm.mind.prompt.presets import Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.policies import Context, PolicyEntry
@@ -18,10 +19,17 @@ def make(context: Context) -> VlmPolicy:
     return VlmPolicy(backend, specs(), shown(backend.preset, config.cameras), config.altitude)
 
 
+def make_seeing(context: Context) -> VlmPolicy:
+    """The model with its eyes. Raises BadInput for one that takes no images."""
+    if not getattr(context.backend, "sees", True):
+        raise BadInput(f"The model {context.config.model!r} takes no images; play it with --policy state_text.")
+    return make(context)
+
+
 def shown(preset: Preset, cameras: str) -> Preset:
     """The preset with other cameras: ids with commas, "" for its own. Raises UnknownName and BadInput."""
     names = tuple(camera.name for camera in cameras_named(split_names(cameras, "--cameras")))
     return replace(preset, cameras=names or preset.cameras)
 
 
-POLICY = PolicyEntry(make, needs_model=True, under_perturbations=True)
+POLICY = PolicyEntry(make_seeing, needs_model=True, under_perturbations=True)

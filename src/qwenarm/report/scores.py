@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from qwenarm.evaluation.stats import Rate, barnard, clustered, difference, mcnemar, paired_difference, success_rate
+from qwenarm.evaluation.stats import (
+    Rate,
+    barnard,
+    clustered,
+    difference,
+    mcnemar,
+    paired_difference,
+    reconciled,
+    success_rate,
+)
 from qwenarm.evaluation.suites import Cell
 from qwenarm.report.entrants import Entrant, controls_of
 from qwenarm.report.records import PlayedScene, Record
@@ -60,11 +69,15 @@ def paired(a: Mapping[PlayedScene, Record], b: Mapping[PlayedScene, Record]) -> 
     pairs = [(a[scene].success, b[scene].success) for scene in shared]
     both, only_a = pairs.count((True, True)), pairs.count((True, False))
     only_b, neither = pairs.count((False, True)), pairs.count((False, False))
+    value, low, high = paired_difference(both, only_a, only_b, neither)
+    low, high, p = reconciled(low, high, mcnemar(only_a, only_b))
     return Contrast(
         rate(a[scene] for scene in shared),
         rate(b[scene] for scene in shared),
-        *paired_difference(both, only_a, only_b, neither),
-        p=mcnemar(only_a, only_b),
+        value,
+        low,
+        high,
+        p=p,
         only_a=only_a,
         only_b=only_b,
     )
@@ -74,7 +87,9 @@ def unpaired(a: Iterable[Record], b: Iterable[Record]) -> Contrast:
     """Of episodes that share no scene."""
     one, other = rate(a), rate(b)
     counts = (one.k, one.n, other.k, other.n)
-    return Contrast(one, other, *difference(*counts), p=barnard(*counts), paired=False)
+    value, low, high = difference(*counts)
+    low, high, p = reconciled(low, high, barnard(*counts))
+    return Contrast(one, other, value, low, high, p=p, paired=False)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class Backend(Protocol):
     """A model behind one method.
 
     preset: how it wants to be asked unless the user says otherwise. thinking: it writes its thoughts before the answer,
-    and so needs room for them.
+    and so needs room for them. A backend whose model takes no images also has ``sees = False``.
     """
 
     @property

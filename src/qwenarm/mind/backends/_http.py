@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import random
+import re
 import threading
 import time
+import urllib.request
 import zlib
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,6 +28,8 @@ T = TypeVar("T")
 DOWN = frozenset({429, 502, 503, 504, *range(520, 525), 529})
 """Status codes of a server that is down for now, for every request (those above 511 are used by proxies)."""
 RETRIED = DOWN | {408, 409, 425, 500}
+REFUSALS = frozenset({400, 422, 501})
+"""How a server answers a request that it is not set up for."""
 CONNECT_TIMEOUT_S = 10.0
 MAX_RESPONSE_BYTES = 4_000_000
 """A longer response is broken off, also one that is longer only after inflation."""
@@ -88,7 +94,10 @@ class Connection:
             self._client = httpx.AsyncClient(
                 headers={"Accept-Encoding": "identity", **authorization(key)},
                 timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-                verify=url.startswith("https"),  # reading all certificates is slow, and plain http needs none
+                # reading all certificates is slow, and plain http needs none
+                verify=httpx.create_ssl_context() if url.startswith("https") else False,
+                proxy=proxy_for(url),
+                trust_env=False,  # httpx reads proxies from there for this machine, too, and fails at IPv6 in NO_PROXY
                 limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
             )
         except (ImportError, OSError, ValueError) as error:  # from a proxy or certificates named in the environment
@@ -145,7 +154,7 @@ class Connection:
             plain = self._without_key(self._inflated(bytes(content), coding))
             told = {name: response.headers[name] for name in ("Retry-After", "Location") if name in response.headers}
             headers = [(name.encode(), self._without_key(value.encode())) for name, value in told.items()]
-            return httpx.Response(response.status_code, headers=headers, content=plain)
+            return _unwrapped(httpx.Response(response.status_code, headers=headers, content=plain))
 
     def _inflated(self, content: bytes, coding: str) -> bytes:
         """The content without its coding. Raises PromptFailed if it cannot be undone, or if the result is too long."""
@@ -169,10 +178,64 @@ class Connection:
         """Seconds to wait before the next attempt, jittered so that a batch spreads out; None if none would help."""
         asked = None
         if isinstance(found, httpx.Response):
-            if found.status_code not in RETRIED:
+            if found.status_code not in RETRIED or refuses(found):
                 return None
             asked = _asked_pause(found.headers.get("Retry-After", ""))
         return (self.backoff_s * 2**attempt if asked is None else asked) * random.uniform(1.0, 1.25)
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a server; None for one on this machine, whatever is named."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if _is_this_machine(host) or any(urllib.request.proxy_bypass(name) for name in (parts.netloc, host)):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def refuses(response: httpx.Response) -> bool:
+    """Whether a server says that it does not take such a request, which may help to be asked in another form.
+
+    Some say so with the status of an error of their own (llama.cpp without --jinja: 500) or of a model that does not
+    exist (OpenRouter: 404).
+    """
+    if response.status_code in REFUSALS:
+        return True
+    return (
+        response.status_code in (404, 500) and re.search(r"\btools?\b", complaint(response)[:300].lower()) is not None
+    )
+
+
+def _unwrapped(response: httpx.Response) -> httpx.Response:
+    """The response, with the status of the error that it holds: gateways send errors with status 200."""
+    try:
+        content = parsed_json(response) if response.is_success else None
+    except ValueError:
+        return response
+    if not isinstance(content, Mapping) or not (error := _held_error(content)):
+        return response
+    code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
+    number = int(str(code)) if str(code).isdecimal() else 0
+    status = number if 400 <= number < 600 else 500
+    return httpx.Response(status, headers=response.headers, content=json.dumps({"error": error}))
+
+
+def _held_error(content: Mapping[str, Any]) -> Any:
+    if content.get("object") == "error":
+        return content
+    choices = content.get("choices")
+    if isinstance(choices, list) and choices:
+        return choices[0].get("error") if isinstance(choices[0], Mapping) else None
+    return content.get("error")
 
 
 def _asked_pause(value: str) -> float | None:

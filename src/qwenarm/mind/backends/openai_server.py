@@ -2,49 +2,35 @@
 
 The prompts of a batch are sent at once. What comes back is read as text, whether or not the server parsed tool calls.
 
-Servers differ in how they can keep answers well-formed (``constrain``):
-
-* "structured": this project's own grammar (``constrained/structural_tag.py``) for the raw text, with the tools in the
-  system text. The server's tool parsers, which differ from version to version, are not used. For vLLM 0.12 and SGLang.
-* "required": ``tools`` with ``tool_choice: "required"``. Most servers then constrain the answer by the tools' schemas
-  and parse it. A model may not be able to think before the call, and some servers make it write the call in another
-  form than it was trained on.
-* "off": only ``tools``; the model writes what it wants.
-
-"auto" is "structured" for a server that says it is vLLM or SGLang, else "off": transformers serve, for one, silently
-ignores every kind of constraint.
+Servers differ in how they can keep answers well-formed (``constrain``, see ``_constraints.py``), and in what they take.
+"auto" tries once what the server enforces: "structured" on vLLM and SGLang, "json_schema" or "required" on others. A
+server that refuses tools is sent them as text, and one that refuses parameters beyond the protocol is asked without.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import httpx
 
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed, UnknownName
 from qwenarm.mind.backends import BackendEntry, _chat
-from qwenarm.mind.backends._http import DOWN, Connection, complaint, parsed_json, run
+from qwenarm.mind.backends._constraints import CONSTRAINTS, TOOLS_IN_TEXT, TRIED, Constrain, is_enforced, trial
+from qwenarm.mind.backends._http import DOWN, REFUSALS, Connection, complaint, parsed_json, refuses, run
 from qwenarm.mind.backends._keys import OWN_KEY, check_url, key_for
-from qwenarm.mind.constrained.structural_tag import structural_tag
-from qwenarm.mind.families import DEFAULT_FAMILY, FAMILY_OF_HUB_ID, Family, family_named, match_hub_id
+from qwenarm.mind.backends._listing import always_thinks, family_of, takes_images, with_pixel_limits
+from qwenarm.mind.backends._request import Form, RequestWriter
 from qwenarm.mind.model_spec import SERVER_OPTIONS, URLS
-from qwenarm.mind.prompt.chat_templates import with_tools_in_text
 from qwenarm.mind.prompt.presets import preset_named
 from qwenarm.registry import is_trusted_server
 from qwenarm.types import Completion, Prompt
 
-Constrain = Literal["auto", "structured", "required", "off"]
-CONSTRAINTS: tuple[Constrain, ...] = ("auto", "structured", "required", "off")
-
-REFUSES_TOOLS = frozenset({400, 422, 501})
-"""How servers that are not set up for tools answer a request with tools."""
 KEY_REFUSED, NOT_FOUND = frozenset({401, 403}), 404
 MAX_FAILED_PROMPTS = 8
 """If so many prompts in a row fail for good, the server is to blame, not the prompts."""
@@ -64,10 +50,12 @@ class OpenAIServer:
         api_key: by default from QWENARM_API_KEY, or, for https and for servers on this machine, OPENAI_API_KEY.
         tools: "native" sends them as the protocol has it, and falls back to "text", in the system message, if the
             server refuses; ``describe`` says which was sent.
-        constrain: see above.
+        constrain: how answers are kept well-formed; by default what the server is found to enforce.
         thinking: lets a model think that has the choice.
-        temperature: of sampling; by default what suits the family.
+        images: whether the model takes any; by default what the listing says. Without, prompts are text alone.
+        temperature, top_p, top_k, presence_penalty, repetition_penalty: of sampling; by default what suits the family.
         seed: of sampling.
+        min_pixels, max_pixels: to which the server was told to resize images, for families that count pixels.
         timeout_s, deadline_s, retries, backoff_s, concurrency: see ``_http.Connection``.
 
     Raises:
@@ -86,8 +74,15 @@ class OpenAIServer:
         tools: Literal["native", "text"] = "native",
         constrain: Constrain = "auto",
         thinking: bool = False,
+        images: bool | None = None,
         temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        presence_penalty: float | None = None,
+        repetition_penalty: float | None = None,
         seed: int = 0,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
         timeout_s: float = 300.0,
         deadline_s: float = 900.0,
         retries: int = 4,
@@ -100,14 +95,13 @@ class OpenAIServer:
         for name, value, least in (
             ("concurrency", concurrency, 1),
             ("retries", retries, 0),
-            ("temperature", temperature or 0.0, 0),
             ("timeout_s", timeout_s, 0.001),
             ("deadline_s", deadline_s, 0.001),
         ):
             if not least <= value < math.inf:
                 raise BadInput(f"{name} of a server is at least {least:g} and finite, not {value}.")
         self.url = url.rstrip("/").removesuffix("/v1") + "/v1"
-        self.tools, self.seed, self.preset = tools, seed, preset_named(preset)
+        self.form, self.preset, self._settled = Form(tools), preset_named(preset), False
         limits = {"timeout_s": timeout_s, "deadline_s": deadline_s, "retries": retries, "backoff_s": backoff_s}
         key = key_for(self.url) if api_key is None else api_key
         self._connection = Connection(self.url, key, concurrency=concurrency, **limits)
@@ -116,15 +110,22 @@ class OpenAIServer:
             self.name, listed = run(self._choose(model))
         except PromptFailed as failed:  # nothing was asked yet
             raise ModelUnavailable(str(failed)) from failed
-        self.family, self.family_from = _family(family, listed)
-        self.thinking = _only_thinks(listed) or (thinking and self.family.thinking_switch)
+        self.family, self.family_from = family_of(family, listed)
+        self.family = with_pixel_limits(self.family, min_pixels, max_pixels)
+        self.thinking = always_thinks(listed) or (thinking and self.family.thinking_switch)
         if thinking and not self.thinking:
             raise BadInput(f"{self.name!r} was taken for {self.family.title}, which cannot be told to think.")
-        self.sampling = self.family.sampling(self.thinking, temperature)
+        self.sees = takes_images(listed) if images is None else images
+        penalties = {"presence_penalty": presence_penalty, "repetition_penalty": repetition_penalty}
+        drawn = self.family.sampling(self.thinking, temperature)
+        self.sampling = drawn.chosen(temperature=temperature, top_p=top_p, top_k=top_k, **penalties)
         self.root = str(listed.get("root") or self.name)
         self.server = str(listed.get("owned_by") or "")
         self.version = run(self._version()) if self.server == "vllm" else ""
-        self.constrain = self._constraint() if constrain == "auto" else constrain
+        self.constrain, self.enforced = run(self._constraint(constrain))
+        self._writer = RequestWriter(
+            self.name, self.family, self.sampling, seed, self.server, self.constrain, self.thinking, self.sees
+        )
 
     def describe(self) -> Mapping[str, Any]:
         return {
@@ -134,11 +135,14 @@ class OpenAIServer:
             "server": f"{self.server} {self.version}".strip(),
             "family": self.family.name,
             "family_from": self.family_from,
-            "tools": "text" if self.constrain == "structured" else self.tools,
+            "tools": "text" if self.constrain in TOOLS_IN_TEXT else self.form.tools,
             "constrain": self.constrain,
-            "temperature": self.sampling.temperature,
-            "seed": self.seed,
+            "enforced": self.enforced,
+            "sampling": asdict(self.sampling),
+            "server_may_add": [] if self.form.extras else list(self._writer.extras()),
+            "seed": self._writer.seed,
             "thinking": self.thinking,
+            "images": self.sees,
         }
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion | PromptFailed]:
@@ -208,7 +212,7 @@ class OpenAIServer:
         """
         question = {"model": model, "messages": [{"role": "user", "content": "?"}], "max_tokens": 1}
         response = await self._connection.send("POST", f"{self.url}/chat/completions", question, retries=1)
-        if response.status_code in REFUSES_TOOLS | {NOT_FOUND}:
+        if response.status_code in REFUSALS | {NOT_FOUND}:
             words = f"{self.url} does not serve {model!r}. It lists: {served}."
             raise ModelUnavailable(f"{words} It said: status {response.status_code}, {complaint(response)}")
 
@@ -219,18 +223,37 @@ class OpenAIServer:
         except (ValueError, KeyError, TypeError):
             return ""
 
-    def _constraint(self) -> Constrain:
+    async def _constraint(self, asked: Constrain) -> tuple[Constrain, bool | None]:
+        """The constraint that requests ask for, and whether the server enforces it (None: not known)."""
+        if asked == "off":
+            return asked, None
         numbers = tuple(int(part) for part in re.findall(r"\d+", self.version)[:2])
         able = self.server == "sglang" or (self.server == "vllm" and numbers >= FIRST_STRUCTURED_VLLM)
-        return "structured" if able else "off"
+        if self.thinking:  # it would answer a trial with a thought
+            return ("structured" if able else "off", None) if asked == "auto" else (asked, None)
+        if asked != "auto":
+            return asked, await self._enforces(asked)
+        ways: tuple[Constrain, ...] = ("structured", *TRIED) if able else TRIED
+        for kind in ways:
+            if await self._enforces(kind):
+                return kind, True
+        return "off", None
+
+    async def _enforces(self, kind: Constrain) -> bool:
+        """Whether the server keeps to a constraint that no model would keep to by itself."""
+        request = {"model": self.name, **trial(kind, self.server)}
+        try:
+            response = await self._connection.send("POST", f"{self.url}/chat/completions", request, retries=0)
+            return response.is_success and is_enforced(kind, _chat.listed(response, self.url, "choices")[0]["message"])
+        except (PromptFailed, LookupError, TypeError, AttributeError):  # it answers something else, or not at all
+            return False
 
     async def _answer(self, prompt: Prompt) -> Completion:
-        tools = self.tools  # may change meanwhile, when another prompt finds that the server takes none
-        response = await self._post(prompt, tools)
-        if response.status_code in REFUSES_TOOLS and prompt.tools and tools == "native" and self.constrain == "off":
-            again = await self._post(prompt, "text")
-            if again.is_success:
-                self.tools, response = "text", again
+        form = self.form  # may change meanwhile, when another prompt finds out what the server takes
+        response = await self._post(prompt, form)
+        if refuses(response) and not self._settled:
+            response = await self._ask_simpler(prompt, form, response)
+        self._settled = self._settled or response.is_success
         if response.status_code in KEY_REFUSED:
             raise self._key_refused(response)
         if not response.is_success:
@@ -254,39 +277,21 @@ class OpenAIServer:
             f"{self.url} answered with status {response.status_code}: {complaint(response)}. {way}."
         )
 
-    async def _post(self, prompt: Prompt, tools: str) -> httpx.Response:
-        body = await asyncio.to_thread(self._request, prompt, tools)  # encoding the images takes time
+    async def _ask_simpler(self, prompt: Prompt, form: Form, refusal: httpx.Response) -> httpx.Response:
+        """The response to the first simpler form that the server takes, which is kept; else its first refusal."""
+        ways = [way for way in form.simpler() if way.tools == form.tools or prompt.tools]
+        if "tool" in complaint(refusal).lower():
+            ways.sort(key=lambda way: way.tools == "native")
+        for way in ways:
+            again = await self._post(prompt, way)
+            if again.is_success:
+                self.form = way
+                return again
+        return refusal
+
+    async def _post(self, prompt: Prompt, form: Form) -> httpx.Response:
+        body = await asyncio.to_thread(self._writer.body, prompt, form)  # encoding the images takes time
         return await self._connection.send("POST", f"{self.url}/chat/completions", body)
-
-    def _request(self, prompt: Prompt, tools: str) -> dict[str, Any]:
-        asked = prompt
-        if prompt.tools and (tools == "text" or self.constrain == "structured"):
-            asked = with_tools_in_text(prompt, self.family)
-        request = {"model": self.name, "messages": _chat.messages(asked), "max_tokens": prompt.max_tokens}
-        if asked.tools:
-            request["tools"] = list(asked.tools)
-            request |= {"tool_choice": "required"} if self.constrain == "required" else {}
-        elif prompt.tools and self.constrain == "structured":
-            request |= self._structured(structural_tag(prompt, self.family))
-        if self.family.thinking_switch:
-            request["chat_template_kwargs"] = {"enable_thinking": self.thinking}
-        return request | dict(self._sampling())
-
-    def _structured(self, tag: dict[str, Any]) -> dict[str, Any]:
-        if self.server == "sglang":
-            return {"response_format": tag}
-        return {"structured_outputs": {"structural_tag": json.dumps(tag)}}
-
-    def _sampling(self) -> Iterator[tuple[str, Any]]:
-        """How answers are drawn. top_k is not part of the protocol, and other servers may refuse it."""
-        yield "temperature", self.sampling.temperature
-        if self.sampling.temperature > 0:
-            yield "seed", self.seed
-            yield "top_p", self.sampling.top_p
-            if self.sampling.presence_penalty:
-                yield "presence_penalty", self.sampling.presence_penalty
-            if self.sampling.top_k and self.server in ("vllm", "sglang"):
-                yield "top_k", self.sampling.top_k
 
     def _completion(self, choice: Mapping[str, Any], usage: Mapping[str, Any]) -> Completion:
         finish = str(choice.get("finish_reason") or "stop")
@@ -296,26 +301,6 @@ class OpenAIServer:
             tokens_out=_chat.token_count(usage.get("completion_tokens")),
             finish="stop" if finish in ("tool_calls", "function_call") else finish,
         )
-
-
-def _family(named: str | None, listed: Mapping[str, Any]) -> tuple[Family, str]:
-    """The family, and how it is known."""
-    if named is not None:
-        return family_named(named), "given"
-    if hub_id := _hub_id(listed):
-        return family_named(FAMILY_OF_HUB_ID[hub_id]), f"the server's listing: {hub_id}"
-    return family_named(DEFAULT_FAMILY), "assumed; say which with family=... if that is wrong"
-
-
-def _hub_id(listed: Mapping[str, Any]) -> str | None:
-    """The published checkpoint behind a listed name; vLLM and SGLang list it as "root"."""
-    names = (str(listed[key]) for key in ("id", "root") if listed.get(key))
-    return next((found for name in names if (found := match_hub_id(name))), None)
-
-
-def _only_thinks(listed: Mapping[str, Any]) -> bool:
-    """Whether it is a checkpoint that always thinks."""
-    return (_hub_id(listed) or "").endswith("-Thinking")
 
 
 NAMES = {

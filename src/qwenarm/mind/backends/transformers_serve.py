@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from qwenarm.mind.checkpoints.load import BUNDLED, bundled_folder
 from qwenarm.mind.families import FAMILIES
@@ -25,11 +26,19 @@ def load_processors_without_videos() -> None:
         processor.get_attributes = classmethod(lambda cls: ["image_processor", "tokenizer"])
 
 
+def make_cache() -> None:
+    """Makes the Hub's cache folder where there is none yet. The server lists it, and fails without it."""
+    from huggingface_hub import constants
+
+    Path(constants.HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)
+
+
 def main(words: Sequence[str]) -> None:
     """Serves until it is stopped."""
     from transformers.cli.transformers import app
 
     load_processors_without_videos()
+    make_cache()
     app(["serve", *(str(bundled_folder()) if word == BUNDLED else word for word in words)])
 
 

@@ -35,14 +35,19 @@ def structural_tag(prompt: Prompt, family: Family) -> Format:
 
     The numbers of a point are limited to the largest of the prompt's images, in the family's units.
     """
-    spans = [family.codec.span((image.shape[0], image.shape[1])) for image in prompt.images]
-    span = max((x for x, _ in spans), default=1000), max((y for _, y in spans), default=1000)
+    span = largest_span(prompt, family)
     calls = [call for tool in prompt.tools for call in _ways(tool["function"], family, span)]
     tag = {"type": "tag", "begin": BEGIN, "content": _any_of(calls), "end": END}
     lines = {"type": "tags_with_separator", "tags": [tag], "separator": "\n", "at_least_one": True}
     lines["stop_after_first"] = prompt.max_calls == 1
     answer = {"type": "sequence", "elements": [{"type": "regex", "pattern": FREE_TEXT}, lines]}
     return {"type": "structural_tag", "format": answer}
+
+
+def largest_span(prompt: Prompt, family: Family) -> tuple[int, int]:
+    """The largest numbers (x, y) of a point in any of the prompt's images."""
+    spans = [family.codec.span((image.shape[0], image.shape[1])) for image in prompt.images]
+    return max((x for x, _ in spans), default=1000), max((y for _, y in spans), default=1000)
 
 
 def _any_of(formats: Sequence[Format]) -> Format:
@@ -80,11 +85,11 @@ def _value(schema: Mapping[str, Any], family: Family, span: tuple[int, int]) -> 
         choices = [_constant(choice) for choice in schema.get("enum", ())]
         bare = {"type": "regex", "pattern": BARE_STRING}
         return _any_of(choices or [bare, {"type": "json_schema", "json_schema": {"type": "string"}}])
-    return {"type": "json_schema", "json_schema": _bounded(schema, span)}
+    return {"type": "json_schema", "json_schema": bounded(schema, span)}
 
 
-def _bounded(schema: Mapping[str, Any], span: tuple[int, int]) -> dict[str, Any]:
-    """The schema, with the limits of the image for points, and without other keys."""
+def bounded(schema: Mapping[str, Any], span: tuple[int, int]) -> dict[str, Any]:
+    """The schema of a parameter, with the limits of the image for points, and without other keys."""
     kind = schema["type"]
     if kind == "string":
         return {"type": kind, "enum": schema["enum"]} if "enum" in schema else {"type": kind}
@@ -92,7 +97,7 @@ def _bounded(schema: Mapping[str, Any], span: tuple[int, int]) -> dict[str, Any]
         sides = [{"type": "integer", "minimum": 0, "maximum": side} for side in span]
         return {"type": kind, "prefixItems": sides, "items": False, "minItems": 2, "maxItems": 2}
     if kind == "object":
-        properties = {name: _bounded(part, span) for name, part in schema["properties"].items()}
+        properties = {name: bounded(part, span) for name, part in schema["properties"].items()}
         return {
             "type": kind,
             "properties": properties,

@@ -41,17 +41,35 @@ You have access to the following functions:
 {tools}
 </tools>
 
-Write calls like this, and nothing behind them:
+If you choose to call a function ONLY reply in the following format with NO suffix:
 
 <tool_call>
 <function=example_function_name>
-<parameter=example_parameter>
-value
+<parameter=example_parameter_1>
+value_1
+</parameter>
+<parameter=example_parameter_2>
+This is the value for the second parameter
+that can span
+multiple lines
 </parameter>
 </function>
-</tool_call>""",
+</tool_call>
+
+<IMPORTANT>
+Reminder:
+- Function calls MUST follow the specified format: an inner <function=...></function> block must be nested \
+within <tool_call></tool_call> XML tags
+- Required parameters MUST be specified
+- You may provide optional reasoning for your function call in natural language BEFORE the function call, but \
+NOT after
+- If there is no function call available, answer the question like normal with your current knowledge and do \
+not tell the user about function calls
+</IMPORTANT>""",
 }
-"""How the families' chat templates describe tools; "{tools}" stands for the list."""
+"""How the families' chat templates describe tools, to the letter: it is what the models were trained on (source:
+chat_template.jinja of the published checkpoints). "{tools}" stands for the list.
+"""
 
 
 def chat_text(writer: Any, template: str, prompt: Prompt, family: Family, **options: Any) -> str:

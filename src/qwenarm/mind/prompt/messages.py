@@ -30,6 +30,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from qwenarm.errors import BadInput
@@ -93,7 +94,7 @@ def to_prompt(
     for index, frame in enumerate(pictures):
         break_line = "\n" if index else ""
         content += [{"type": "text", "text": f"{break_line}{frame.camera}:"}, {"type": "image"}]
-    past = history_text(history, preset.history)
+    past = history_text(history, preset.history, fold=preset.tool_docs)
     content.append(
         {"type": "text", "text": "\n" + user_text(observation.instruction, past, observation.proprio.holding)}
     )
@@ -169,16 +170,25 @@ def user_text(instruction: str, past: str, holding: bool) -> str:
     return f"Task: {_on_one_line(instruction)}\nHistory: {past}\nHand: {'holding something' if holding else 'empty'}"
 
 
-def history_text(history: Sequence[Turn], last: int) -> str:
-    """Returns the ``last`` calls and their results, oldest first.
+def history_text(history: Sequence[Turn], last: int, fold: bool = False) -> str:
+    """Returns past calls and their results, oldest first.
 
     Example: "pick red cube: ok; place blue bowl: failed, out of reach".
+
+    Args:
+        history: The turns so far.
+        last: Maximum number of entries.
+        fold: Whether the same call with the same result several times in a row is one entry, "look: ok × 4". The bundled
+            models were trained without.
     """
     lines: list[str] = []
     for turn in history:
         if turn.decision.error is not None:
             lines.append(f"answer: failed, {_shortened(turn.decision.detail or turn.decision.error.value)}")
         lines += [_result_text(call, result) for call, result in zip(turn.decision.calls, turn.results, strict=False)]
+    if fold:
+        runs = [(line, len(list(same))) for line, same in groupby(lines)]
+        lines = [f"{line} × {count}" if count > 1 else line for line, count in runs]
     return "; ".join(lines[-last:]) if lines and last > 0 else "none"
 
 

@@ -27,7 +27,7 @@ def side_effects(goal: Goal, start: WorldState, end: WorldState) -> Iterator[Sid
         end: The state in which the episode was judged.
     """
     for name, thing in start.objects.items():
-        before, after = _support(start, name), _support(end, name)
+        before, after = support_of(start, name), support_of(end, name)
         if (
             thing.spec.shape in FIXED_SHAPES
             or before == after
@@ -35,10 +35,10 @@ def side_effects(goal: Goal, start: WorldState, end: WorldState) -> Iterator[Sid
         ):
             continue
         if goal.success(replace(end, objects={**end.objects, name: thing})):
-            yield SideEffect(thing.spec.label, _words(start, before), _words(end, after))
+            yield SideEffect(thing.spec.label, support_words(start, before), support_words(end, after))
 
 
-def _support(state: WorldState, name: str) -> str:
+def support_of(state: WorldState, name: str) -> str:
     """The id of what an object stands on or lies in; TABLE or FLOOR."""
     if state[name].bottom < FLOOR_HEIGHT_M:
         return FLOOR
@@ -49,11 +49,12 @@ def _support(state: WorldState, name: str) -> str:
 def _was_cleared(start: WorldState, end: WorldState, name: str, support: str) -> bool:
     if support not in end.objects or end[support].spec.container:
         return False
-    gone = _support(start, support) != _support(end, support)
+    gone = support_of(start, support) != support_of(end, support)
     return gone or any(end.on(other, support) for other in end.objects if other != name)
 
 
-def _words(state: WorldState, support: str) -> str:
+def support_words(state: WorldState, support: str) -> str:
+    """What ``support_of`` returns, as in "in the blue bowl"."""
     if support in (TABLE, FLOOR):
         return support
     return f"{'in' if state[support].spec.container else 'on'} the {state[support].spec.label}"
