@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportMissingImports]
 
 from qwenarm import RunConfig
-from qwenarm.serve.session import Session, Shown
+from qwenarm.serve.session import AgentSession, Shown
 
 PROMPT = "You control a robot arm. Look first. Then pick things and place them, and call done when the task is done."
 
@@ -24,7 +24,7 @@ class Arm:
     """One arm at its table. Its methods are the tools; points count from 0 to 1000."""
 
     def __init__(self) -> None:
-        self._session = Session(RunConfig("put"), "trl", frame_size=(192, 256))
+        self._session = AgentSession(RunConfig("put"), "trl", frame_size=(192, 256))
 
     def reset(self, seed: int, **others: Any) -> str:
         self._session.close()

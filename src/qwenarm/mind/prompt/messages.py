@@ -178,8 +178,8 @@ def history_text(history: Sequence[Turn], last: int, fold: bool = False) -> str:
     Args:
         history: The turns so far.
         last: Maximum number of entries.
-        fold: Whether the same call with the same result several times in a row is one entry, "look: ok × 4". The bundled
-            models were trained without.
+        fold: Whether the same call with the same result several times in a row is one entry, "look: ok × 4". The
+            bundled models were trained without.
     """
     lines: list[str] = []
     for turn in history:
