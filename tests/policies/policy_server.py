@@ -21,7 +21,7 @@ Infer = Callable[[dict[str, Any]], Any]
 
 
 @contextmanager
-def policy_server(infer: Infer, metadata: dict[str, Any]) -> Iterator[str]:
+def policy_server(infer: Infer, metadata: dict[str, Any], port: int = 0) -> Iterator[str]:
     """Yields the address. infer: returns actions, (T, D), or raises what is sent as the text of an error."""
 
     def handle(connection: ServerConnection) -> None:
@@ -35,7 +35,7 @@ def policy_server(infer: Infer, metadata: dict[str, Any]) -> Iterator[str]:
             connection.send(f"Traceback (most recent call last):\n{type(error).__name__}: {error}")
             connection.close(1011)
 
-    with serve(handle, "127.0.0.1", 0, compression=None, max_size=None) as server:
+    with serve(handle, "127.0.0.1", port, compression=None, max_size=None) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         server.shutdown()

@@ -228,6 +228,14 @@ def test_a_late_answer_is_never_paired_with_a_newer_observation() -> None:
     assert seen == [1, 2, 3]
 
 
+def test_a_server_that_comes_back_as_another_is_refused() -> None:
+    with policy_server(sinking, {"checkpoint": "a"}) as url:
+        server, port = PolicyServer(url), int(url.rpartition(":")[2])
+        server.close()
+    with policy_server(sinking, {"checkpoint": "b"}, port), pytest.raises(ModelUnavailable, match="differently"):
+        server.infer({"n": 1})
+
+
 def test_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ModelUnavailable, match="No policy answers at ws://127"):
         PolicyServer("ws://127.0.0.1:1")

@@ -57,6 +57,7 @@ class PolicyServer:
         self.url, self.timeout_s = url, timeout_s
         self._connection: ClientConnection | None = None
         self.metadata: Mapping[str, Any] = {}
+        self._introduction: bytes | str | None = None
         self._connected()
 
     def infer(self, observation: Mapping[str, Any]) -> tuple[dict[Any, Any], float]:
@@ -106,11 +107,17 @@ class PolicyServer:
                     ping_interval=None,
                     additional_headers=headers,
                 )
-                self.metadata = unpack(self._connection.recv(timeout=self.timeout_s))
+                self._introduced(self._connection.recv(timeout=self.timeout_s))
             except (OSError, WebSocketException, BadInput) as error:
                 self.close()
                 raise ModelUnavailable(f"No policy answers at {self.url}: {error or type(error).__name__}.") from error
         return self._connection
+
+    def _introduced(self, message: bytes | str) -> None:
+        """Keeps what the server says first. After a lost connection it must say the same: it was checked once."""
+        if self._introduction not in (None, message):
+            raise BadInput("it describes itself differently than before")
+        self.metadata, self._introduction = unpack(message), message
 
 
 class PolicyModel:
