@@ -268,7 +268,8 @@ class RunInfo:
     file hash, prompt hash, preset). cameras: those the policy was shown. versions: by package. metrics: see
     ``episode/metrics.py``. task_metrics: what the task counts besides success. seconds: wall seconds of physics and
     rendering over the whole run. watcher_failures: one sentence for each film or page that failed on the way. read_as:
-    what was understood of free words, and when it is judged as fulfilled.
+    what was understood of free words, and when it is judged as fulfilled. speech: of a spoken instruction, "heard" (the
+    text as recognised), "file" and "sha256" of the recording, and the "recognizer"; {} for a typed one.
     """
 
     config: RunConfig
@@ -283,6 +284,7 @@ class RunInfo:
     seconds: Mapping[str, float] = field(default_factory=dict)
     watcher_failures: tuple[str, ...] = ()
     read_as: str = ""
+    speech: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -30,6 +31,7 @@ from qwenarm.registry import foreign_names, only_allowed
 
 if TYPE_CHECKING:
     from qwenarm.types import Episode
+    from qwenarm.voice import Spoken
 
 
 def run(
@@ -53,6 +55,11 @@ def run(
     perturbations: Perturbed = "",
     cameras: Cameras = "",
     anyway: Annotated[bool, arg(help="play words of which nobody can judge whether they are fulfilled")] = False,
+    say: Annotated[Path | None, arg(help="WAV file with the spoken instruction")] = None,
+    listen: Annotated[bool, arg(help="record the instruction with the microphone, until you are silent")] = False,
+    recognizer: Annotated[
+        str, arg(help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
+    ] = "pocketsphinx",
 ) -> int:
     """Play one episode and write its film, page and trace.
 
@@ -66,6 +73,9 @@ def run(
 
     if instruction and not "".join(instruction).strip():
         raise BadInput("The instruction is empty: say what shall be done, or leave it out for the task's own words.")
+    if bool(instruction) + (say is not None) + listen > 1:
+        raise BadInput("The instruction is typed, or in a file (--say), or spoken now (--listen): choose one of them.")
+    spoken = _hear(say, recognizer) if say or listen else None
     config = RunConfig(
         task,
         level,
@@ -73,13 +83,13 @@ def run(
         policy,
         model,
         altitude,
-        " ".join(instruction),
+        _corrected(spoken.heard) if spoken else " ".join(instruction),
         perturbations=parse(perturbations),
         clock=clock,
         cameras=cameras,
     )
     filmed = film and Film(film_speed, film_size, film_camera, film_format)
-    episode, stopped = play_into(config, seed, out_folder, filmed, [LiveView(out)], anyway=anyway)
+    episode, stopped = play_into(config, seed, out_folder, filmed, [LiveView(out)], anyway=anyway, spoken=spoken)
     for line in filter(None, (assumed(episode.run.policy), *episode.run.watcher_failures)):
         out.print(line, style="yellow")
     if episode.film:
@@ -88,6 +98,28 @@ def run(
     if stopped is not None:  # a failed model or Ctrl-C, told after what was played is written
         raise stopped
     return 1 if episode.outcome == "crashed" else 0
+
+
+def _hear(file: Path | None, recognizer: str) -> Spoken:
+    """What is said in a file or, without one, into the microphone. It is shown before anything moves."""
+    from qwenarm.voice import open_recognizer, recognize
+    from qwenarm.voice.sound import listen, read_wav
+
+    sound = read_wav(file) if file else None  # a wrong file is told before a recogniser is loaded
+    opened = open_recognizer(recognizer)
+    if sound is None:
+        out.print("Speak now.", style="bold")
+        sound = listen()
+    spoken = recognize(sound, opened)
+    out.print(f"heard: {spoken.heard}   ({spoken.sound.name}, {spoken.recognizer})", style="dim")
+    return spoken
+
+
+def _corrected(heard: str) -> str:
+    """What was heard or, on a terminal, what the user types instead."""
+    if not (sys.stdin.isatty() and out.is_terminal):
+        return heard
+    return input("Press Enter to play this, or type what was meant: ").strip() or heard
 
 
 def list_(what: Positional[Listed]) -> int:
