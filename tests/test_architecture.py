@@ -24,7 +24,7 @@ FILES = sorted(SRC.rglob("*.py"))
 FLOORS = (
     {"types", "errors", "registry", "__init__"},
     {"body", "mind"},
-    {"skills", "tasks", "perturbations"},
+    {"skills", "tasks", "perturbations", "voice"},
     {"env"},
     {"policies", "episode"},
     {"factory"},
@@ -215,6 +215,7 @@ def test_every_import_is_declared() -> None:
         *project["optional-dependencies"]["ray"],
         *project["optional-dependencies"]["demo"],
         *project["optional-dependencies"]["mcp"],
+        *project["optional-dependencies"]["voice"],
     ]
     declared = {distribution(requirement) for requirement in wanted}
     provider = packages_distributions()

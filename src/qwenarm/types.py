@@ -276,6 +276,8 @@ class RunInfo:
         seconds: Wall seconds of physics and rendering over the whole run.
         watcher_failures: One sentence for each film or page that failed.
         read_as: How free words were understood, and when they count as fulfilled.
+        speech: Of a spoken instruction "heard" (the recognised text), "file" and "sha256" of the recording, and the
+            "recognizer"; {} for a typed one.
     """
 
     config: RunConfig
@@ -290,6 +292,7 @@ class RunInfo:
     seconds: Mapping[str, float] = field(default_factory=dict)
     watcher_failures: tuple[str, ...] = ()
     read_as: str = ""
+    speech: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

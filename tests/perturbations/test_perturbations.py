@@ -2,6 +2,8 @@
 remains possible.
 """
 
+import os
+import shutil
 from functools import cache
 
 import numpy as np
@@ -16,8 +18,18 @@ from qwenarm.registry import describe, list_names, load
 from qwenarm.tasks.core.goal import Setup
 from qwenarm.types import Outcome, RunConfig
 
-NAMES = list_names("perturbations")
 TASKS = list_names("tasks")
+ESPEAK = pytest.mark.skipif(
+    not (shutil.which("espeak-ng") or os.environ.get("QWENARM_REQUIRE_ESPEAK")), reason="espeak-ng is not installed"
+)
+NAMES = [pytest.param(name, marks=[ESPEAK] if name == "speech" else []) for name in list_names("perturbations")]
+SPOKEN_TASKS = ("put", "deliver", "inspect")
+"""To speak and to recognise the instructions of all tasks would take a minute."""
+NAMES_AND_TASKS = [
+    pytest.param(name, task, marks=[ESPEAK] if name == "speech" else [])
+    for name in list_names("perturbations")
+    for task in (SPOKEN_TASKS if name == "speech" else TASKS)
+]
 STRENGTHS = range(1, MAX_STRENGTH + 1)
 OTHER_SCENE = {"combos", "layout"}
 """Those that do not leave every object where it was."""
@@ -85,14 +97,14 @@ def test_no_strength_is_no_change(name):
     assert repr(zero.setup) == repr(control.setup) and zero.perturbations == () and zero._arm is control._arm
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "task"), NAMES_AND_TASKS)
 def test_a_perturbation_changes_something_the_same_way_each_time_and_not_what_the_task_wants(name, task):
     strengths = (1, 1, 2) if name == "words" and not unchanged(task).translations else (1, 1, 2, 3)
     control, (mild, again, *stronger) = unchanged(task), (setup_of([(name, k)], task) for k in strengths)
     assert repr(mild) == repr(again)
     arms = [perturbed_arm(checked([(name, k)]), "panda") for k in range(len(strengths))]
-    assert len({(repr(setup), arm) for setup, arm in zip((control, mild, *stronger), arms, strict=True)}) >= 3
+    different = {(repr(setup), arm) for setup, arm in zip((control, mild, *stronger), arms, strict=True)}
+    assert len(different) >= 3 or name == "speech"  # all voices may be understood; tests/voice/ looks at more
     for setup in (mild, *stronger):
         if name != "combos":
             ids = [placement.spec for placement in setup.scene.objects]
@@ -100,12 +112,13 @@ def test_a_perturbation_changes_something_the_same_way_each_time_and_not_what_th
         if name not in OTHER_SCENE:
             assert setup.scene.objects == control.scene.objects
             assert repr(setup.goal) == repr(control.goal)
-            assert (setup.instruction == control.instruction) is (name != "words")
+            assert (setup.instruction == control.instruction) is (name != "words") or name == "speech"
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_perturbations_combine_in_any_order(task):
-    row = [(name, 2 if name == "words" else 1 + i % MAX_STRENGTH) for i, name in enumerate(NAMES)]
+    names = [name for name in list_names("perturbations") if name != "speech"]
+    row = [(name, 2 if name == "words" else 1 + i % MAX_STRENGTH) for i, name in enumerate(names)]
     all_of_them, backwards = setup_of(row, task), setup_of(row[::-1], task)
     assert repr(all_of_them) == repr(backwards)
     assert all_of_them.scene.distractors and all_of_them.scene.look.decals
@@ -117,7 +130,7 @@ def test_one_leaves_another_as_it_was():
     assert both.light_pos == alone.light_pos and both.light_rgb == alone.light_rgb and both.table_rgb != alone.table_rgb
 
 
-SEEN = [name for name in NAMES if name not in ("words", "slip")]
+SEEN = [name for name in list_names("perturbations") if name not in ("words", "slip", "speech")]
 
 
 @pytest.mark.render
@@ -153,7 +166,6 @@ def test_the_oracle_still_succeeds(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "task"), NAMES_AND_TASKS)
 def test_the_oracle_still_succeeds_at_every_task(name, task):
     assert sum(solved(f"{name}:2", task, seed) for seed in range(6)) >= 5

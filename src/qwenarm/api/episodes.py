@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
     from qwenarm.episode.watchers import Watcher
     from qwenarm.mind.backends import Backend
+    from qwenarm.voice import Spoken
 
+RECORDING = "instruction.wav"
+"""The file beside a trace with a spoken instruction."""
 PolicyFunction = Callable[[Observation, Sequence[Turn]], "SkillCall | Iterable[SkillCall]"]
 """The simplest policy: (observation, history) -> calls."""
 
@@ -125,6 +128,7 @@ def play_into(
     watchers: Sequence[Watcher] = (),
     backend: Backend | None = None,
     anyway: bool = False,
+    spoken: Spoken | None = None,
 ) -> tuple[PlayedEpisode, BaseException | None]:
     """Plays one episode and writes its trace, page and film. Unlike ``run``, it returns what stopped the episode.
 
@@ -136,6 +140,7 @@ def play_into(
         watchers: told of every event while the episode is played.
         backend: the model; by default the one that ``config`` names is loaded.
         anyway: whether to play an instruction even if its success cannot be judged.
+        spoken: how the instruction was heard, if it was spoken; the recording is kept in the folder.
 
     Returns:
         The episode, and the failure of its model or the Ctrl-C that ended it, otherwise None.
@@ -158,6 +163,9 @@ def play_into(
     finally:
         if recorder:
             recorder.close()  # even after an error the file can be watched
+    if spoken:
+        (trace.folder / RECORDING).write_bytes(spoken.sound.wav)
+        episode = replace(episode, run=replace(episode.run, speech=spoken.record()))
     trace.append(episode)
     filmed = recorder.path if recorder and recorder.written else None
     speed, shown = (recorder.speed, filmed) if recorder and recorder.path.suffix == ".mp4" else (1, None)

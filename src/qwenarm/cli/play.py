@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -32,6 +33,7 @@ from qwenarm.registry import names_to_allow, only_allowed
 if TYPE_CHECKING:
     from qwenarm.episode.watchers import Watcher
     from qwenarm.types import Episode
+    from qwenarm.voice import Spoken
 
 
 def run(
@@ -60,6 +62,11 @@ def run(
     journal: Annotated[
         Path | None, arg(help="folder into which the run is recorded for `qwenarm demo --watch FOLDER`")
     ] = None,
+    say: Annotated[Path | None, arg(help="WAV file with the spoken instruction")] = None,
+    listen: Annotated[bool, arg(help="record the instruction with the microphone, until you are silent")] = False,
+    recognizer: Annotated[
+        str, arg(help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
+    ] = "pocketsphinx",
 ) -> int:
     """Play one episode and write its film, page and trace.
 
@@ -75,6 +82,9 @@ def run(
         raise BadInput("The instruction is empty: say what shall be done, or leave it out for the task's own words.")
     if instruction and task:
         raise BadInput(f"Your own words make their own scene: leave out either them or --task {task}.")
+    if bool(instruction) + (say is not None) + listen > 1:
+        raise BadInput("The instruction is typed, or in a file (--say), or spoken now (--listen): choose one of them.")
+    spoken = _hear(say, recognizer) if say or listen else None
     config = RunConfig(
         task or "put",
         level,
@@ -82,7 +92,7 @@ def run(
         policy,
         model,
         altitude,
-        " ".join(instruction),
+        _corrected(spoken.heard) if spoken else " ".join(instruction),
         perturbations=parse(perturbations),
         clock=clock,
         cameras=cameras,
@@ -94,7 +104,7 @@ def run(
         from qwenarm.live.recorder import record_into
 
         watchers.append(record_into(journal, config))
-    episode, stopped = play_into(config, seed, out_folder, filmed, watchers, anyway=anyway)
+    episode, stopped = play_into(config, seed, out_folder, filmed, watchers, anyway=anyway, spoken=spoken)
     for line in filter(None, (assumed(episode.run.policy), *episode.run.watcher_failures)):
         out.print(line, style="yellow")
     if episode.film:
@@ -103,6 +113,28 @@ def run(
     if stopped is not None:  # a failed model or Ctrl-C, told after what was played is written
         raise stopped
     return 1 if episode.outcome == "crashed" else 0
+
+
+def _hear(file: Path | None, recognizer: str) -> Spoken:
+    """What is said in a file or, without one, into the microphone. It is shown before anything moves."""
+    from qwenarm.voice import open_recognizer, recognize
+    from qwenarm.voice.sound import listen, read_wav
+
+    sound = read_wav(file) if file else None  # a wrong file is told before a recogniser is loaded
+    opened = open_recognizer(recognizer)
+    if sound is None:
+        out.print("Speak now.", style="bold")
+        sound = listen()
+    spoken = recognize(sound, opened)
+    out.print(f"heard: {spoken.heard}   ({spoken.sound.name}, {spoken.recognizer})", style="dim")
+    return spoken
+
+
+def _corrected(heard: str) -> str:
+    """What was heard or, on a terminal, what the user types instead."""
+    if not (sys.stdin.isatty() and out.is_terminal):
+        return heard
+    return input("Press Enter to play this, or type what was meant: ").strip() or heard
 
 
 def list_(what: Positional[Listed]) -> int:

@@ -76,6 +76,7 @@ def head_from_json(data: Mapping[str, Any]) -> Head:
     config = RunConfig(**_checked(RunConfig, config), perturbations=perturbations)
     run |= {name: tuple(map(str, run[name])) for name in ("cameras", "watcher_failures")}
     run |= {name: _numbers(run[name]) for name in ("metrics", "task_metrics", "seconds")}
+    run["speech"] = {str(key): str(value) for key, value in run.get("speech", {}).items()}
     texts = _checked(Head, {name: data[name] for name in ("instruction", "final_hash", "detail")})
     return Head(
         run=RunInfo(config=config, **_checked(RunInfo, run)),

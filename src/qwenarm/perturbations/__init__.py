@@ -42,6 +42,9 @@ def _same_layout(rng: np.random.Generator, strength: int) -> Layout | None:
     return None
 
 
+def _nothing_needed() -> None: ...
+
+
 @dataclass(frozen=True)
 class Perturbation:
     """A registry entry. The functions are pure; most perturbations define only one of them.
@@ -52,6 +55,7 @@ class Perturbation:
         arm: (arm, strength) -> the id of the arm that plays.
         combos: (rng, combos, strength) -> the (colour, shape) pairs that the task may draw from.
         layout: (rng, strength) -> moves the task's objects before the task chooses instruction and goal.
+        check: Raises BadInput where something that it needs is not installed.
     """
 
     strengths: tuple[str, str, str]
@@ -59,6 +63,7 @@ class Perturbation:
     arm: Callable[[str, int], str] = _same_arm
     combos: Callable[[np.random.Generator, Combos | None, int], Combos | None] = _same_combos
     layout: Callable[[np.random.Generator, int], Layout | None] = _same_layout
+    check: Callable[[], None] = _nothing_needed
 
 
 def parse(text: str) -> Perturbations:
@@ -77,15 +82,17 @@ def checked(perturbations: Sequence[tuple[str, int]]) -> Perturbations:
 
     Raises:
         UnknownName: A perturbation does not exist.
-        BadInput: A perturbation is named twice, or has no such strength.
+        BadInput: One is named twice, has no such strength, or needs what is not installed.
     """
     names = [name for name, _ in perturbations]
     for name, strength in perturbations:
-        load("perturbations", name)
+        entry = load("perturbations", name)
         if strength not in range(MAX_STRENGTH + 1):
             raise BadInput(f"The strength of {name} must be 0 to {MAX_STRENGTH}, not {strength}.")
         if names.count(name) > 1:
             raise BadInput(f"The perturbation {name} is named twice.")
+        if strength:
+            entry.check()
     return tuple(sorted((name, strength) for name, strength in perturbations if strength))
 
 
