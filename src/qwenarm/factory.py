@@ -1,4 +1,4 @@
-"""From names to things: the environment, the model and the policy that a command line asks for."""
+"""Makes the environment, the model and the policy from the names on a command line."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from qwenarm.tasks.core.task import Combos
 
 COMBOS = ("all", "seen", "unseen")
-"""The colour and shape pairs that may appear: all, those that the bundled model was trained on, or only the others."""
+"""The (colour, shape) pairs that may appear: all, those that the bundled model was trained on, or only the others."""
 ALTITUDES: tuple[str, ...] = get_args(Altitude)
 OTHER_SEEDS = 8
-"""How many other seeds a privileged policy may look at, to find another instruction."""
+"""Maximum number of other seeds in which a privileged policy may look for another instruction."""
 
 
 def make_env(config: RunConfig) -> ArmEnv:
@@ -51,7 +51,7 @@ def make_env(config: RunConfig) -> ArmEnv:
 
 
 def allowed_combos(name: str) -> Combos | None:
-    """The colour and shape pairs of one of COMBOS; None for all. Raises UnknownName."""
+    """Returns the (colour, shape) pairs of one of COMBOS, or None for all. Raises UnknownName."""
     from qwenarm.body.objects.markings import COLORS
     from qwenarm.body.objects.spec import HELD_OUT, SHAPES
 
@@ -76,7 +76,7 @@ def make_backend(config: RunConfig) -> Backend | None:
 
 
 def make_policy(config: RunConfig, env: ArmEnv, seed: int, backend: Backend | None) -> Policy:
-    """The policy for one episode. It is given the model and the environment only if its entry asks for them."""
+    """Makes the policy for one episode. It gets the model and the environment only if its entry asks for them."""
     entry = policy_entry(config.policy)
     model = backend if entry.needs_model else None
     if not entry.privileged:
@@ -85,7 +85,7 @@ def make_policy(config: RunConfig, env: ArmEnv, seed: int, backend: Backend | No
 
 
 def _next_seeds(config: RunConfig, seed: int) -> Iterator[ArmEnv]:
-    """The same task with the seeds that follow, one at a time."""
+    """Yields the same task with the seeds that follow, one at a time."""
     env = make_env(config)
     for other in range(seed + 1, seed + 1 + OTHER_SEEDS):
         env.reset(seed=other)
@@ -93,12 +93,13 @@ def _next_seeds(config: RunConfig, seed: int) -> Iterator[ArmEnv]:
 
 
 def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
-    """What a run plays: its scene, goal and instruction. Nothing is compiled or drawn, and no model is loaded.
+    """Returns what a run plays: its scene, goal and instruction. Nothing is compiled or rendered, and no model is
+    loaded.
 
     Args:
         config: What is played.
         seed: Of the scene.
-        anyway: Whether an instruction that nobody can judge may be played.
+        anyway: Whether to play an instruction even if its success cannot be judged.
 
     Raises:
         UnknownName, BadInput: It cannot be played; the message names the valid choices.
@@ -120,9 +121,7 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
 
 
 def assumed(described: Mapping[str, Any]) -> str:
-    """What a user should know of a model that describes itself like this: what had to be assumed about it, and what its
-    server does not do. "" for nothing.
-    """
+    """Returns what had to be assumed about a policy with this description, as a sentence; "" for nothing."""
     model, family, told = described.get("model"), described.get("family"), []
     if str(described.get("family_from", "")).startswith("assumed"):
         told.append(f"{model!r} is not the name of a published model: read as {family}; say otherwise with ,family=...")

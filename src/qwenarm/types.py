@@ -79,8 +79,11 @@ class Control:
 
 @dataclass(frozen=True)
 class Param:
-    """One parameter of a skill. kind: "point" (an ImagePoint) | "string" | "number" | "actions" (rows of numbers,
-    which no model is offered); choices: the valid strings, if few."""
+    """A parameter of a skill.
+
+    ``kind`` is "point" (an ImagePoint), "string", "number" or "actions" (rows of numbers, which no model is
+    offered). ``choices`` are the valid strings, if there are few.
+    """
 
     name: str
     kind: str

@@ -80,7 +80,7 @@ def run(
 
     if instruction and not "".join(instruction).strip():
         raise BadInput("The instruction is empty: say what shall be done, or leave it out for the task's own words.")
-    if instruction and task:
+    if task and (instruction or say or listen):
         raise BadInput(f"Your own words make their own scene: leave out either them or --task {task}.")
     if bool(instruction) + (say is not None) + listen > 1:
         raise BadInput("The instruction is typed, or in a file (--say), or spoken now (--listen): choose one of them.")

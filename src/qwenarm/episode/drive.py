@@ -29,9 +29,9 @@ def drive(asking: Iterable[Asking[R]], backend: Answers | None = None, batch: in
     """Advances up to ``batch`` generators in lockstep, with their prompts answered together. Yields results as they
     come.
 
-    A generator is begun only when there is room for it, so ``asking`` may be endless. An error in place of an answer is
-    thrown into the generator that asked. If the backend fails at a batch, it is asked each prompt alone, so that one
-    prompt cannot spoil the others.
+    A generator is only started when there is room for it, so ``asking`` may be endless. An error in place of an
+    answer is thrown into the generator that asked. If the backend fails on a batch, each prompt is asked alone, so
+    that one prompt cannot spoil the others.
 
     Raises:
         QwenarmError: Raised by the backend, for example because a server is down.

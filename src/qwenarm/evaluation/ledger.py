@@ -47,9 +47,9 @@ from qwenarm.types import Episode, Outcome, RunInfo
 
 MANIFEST, LOCK = "manifest.json", "lock"
 PATIENCE_S = 5.0
-"""So long a lock is waited for, s."""
+"""Maximum time to wait for a lock, in s."""
 WHEREABOUTS = frozenset({"url", "threads", "tools", "family_from", "server_may_add"})
-"""What a policy tells of itself that is no part of what it is: where it runs, and what its server was found to take."""
+"""Parts of a policy's description that do not identify it: where it runs, and what its server was found to accept."""
 WALL_CLOCK = frozenset({"seconds", "model_s", "crc32"})
 """Fields of an episode that differ when it is played again."""
 

@@ -89,7 +89,7 @@ def _value(schema: Mapping[str, Any], family: Family, span: tuple[int, int]) -> 
 
 
 def bounded(schema: Mapping[str, Any], span: tuple[int, int]) -> dict[str, Any]:
-    """The schema of a parameter, with the limits of the image for points, and without other keys."""
+    """Returns a parameter's schema with the limits of the image for points, and without other keys."""
     kind = schema["type"]
     if kind == "string":
         return {"type": kind, "enum": schema["enum"]} if "enum" in schema else {"type": kind}

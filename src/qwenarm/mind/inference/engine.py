@@ -264,10 +264,10 @@ class Engine:
     def _draw(
         self, logits: torch.Tensor, rows: list[GenerationRequest], watch_close_calls: bool
     ) -> tuple[list[int], list[int]]:
-        """One token for each row of logits (rows, vocabulary), and whether it was a close call.
+        """Returns a token for each row of logits (rows, vocabulary), and whether it was a close call.
 
         Raises:
-            NonFiniteLogits: the best logit of a row is no number.
+            NonFiniteLogits: The best logit of a row is not a number.
         """
         if self.sampling.temperature > 0:
             _check_finite(logits.amax(dim=1).isfinite().tolist())

@@ -89,11 +89,11 @@ class PromptEncoder:
         return self.fast_processor.ids(self.text(prompt), [] if grids is None else grids.tolist()), pixels, grids
 
     def _checked_trial(self) -> str:
-        """The trial prompt as text. Written and tokenised under limits: a template or a pattern may never end."""
+        """Returns the trial prompt as text. It is written under limits, because a template may never end."""
         where = f"The chat template in {self.checkpoint.template_file} of {self.checkpoint.source!r}"
         try:
             text = run_limited(self._trial)
-        except Exception as error:  # jinja2's own, and whatever a wrong expression raises: the file is to blame
+        except Exception as error:  # jinja2's errors, or whatever a wrong expression raises: the file is to blame
             raise ModelUnavailable(
                 f"{where} cannot write a chat with a system message, a tool and an image: {first_line(error)}"
             ) from error

@@ -39,7 +39,7 @@ def side_effects(goal: Goal, start: WorldState, end: WorldState) -> Iterator[Sid
 
 
 def support_of(state: WorldState, name: str) -> str:
-    """The id of what an object stands on or lies in; TABLE or FLOOR."""
+    """Returns the id of the object that another stands on or lies in, or TABLE or FLOOR."""
     if state[name].bottom < FLOOR_HEIGHT_M:
         return FLOOR
     bases = [other for other in state.objects if state.on(name, other) or state.lies_in(name, other)]
