@@ -192,7 +192,7 @@ def test_brackets_and_colons_in_an_error_are_printed_as_they_are(capsys, tmp_pat
 
 
 def test_an_extra_is_named_with_its_brackets(capsys, monkeypatch):
-    def missing(what):
+    def missing(*args):
         raise BadInput("Install it: pip install 'qwenarm[constrained]'.")
 
     monkeypatch.setattr("qwenarm.cli.tables.listing", missing)

@@ -8,11 +8,11 @@ import pytest
 
 from qwenarm.body.arms import panda
 from qwenarm.cli.main import main
-from qwenarm.diagnosis.arm_check import Finding, check_arm
+from qwenarm.diagnosis.arm_check import CheckResult, check_arm
 from qwenarm.registry import list_names
 
 
-def failures(findings: list[Finding]) -> set[str]:
+def failures(findings: list[CheckResult]) -> set[str]:
     return {finding.name for finding in findings if finding.needed and not finding.ok}
 
 

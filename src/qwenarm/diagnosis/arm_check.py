@@ -36,7 +36,7 @@ TASK_SEEDS = range(5)
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One line of the check.
 
     Attributes:
@@ -52,7 +52,7 @@ class Finding:
     needed: bool = True
 
 
-def check_arm(arm: Arm) -> Iterator[Finding]:
+def check_arm(arm: Arm) -> Iterator[CheckResult]:
     """All findings, the cheap ones first; ends early where nothing more can be tried."""
     reach = measure_reach(arm)
     body = Body(Scene(()), arm)
@@ -80,25 +80,25 @@ def reach_map(reach: Reach) -> str:
     return "\n".join(rows)
 
 
-def _check_joints(body: Body) -> Finding:
+def _check_joints(body: Body) -> CheckResult:
     arm, widths = body.kinematics, body.kinematics.upper - body.kinematics.lower
     margin = float(np.minimum(arm.home - arm.lower, arm.upper - arm.home).min())
     detail = f"{len(widths)} joints, ranges of {np.degrees(widths.min()):.0f} to {np.degrees(widths.max()):.0f} degrees"
-    return Finding(
+    return CheckResult(
         "joints", margin > HOME_MARGIN_RAD, f"{detail}; home is {np.degrees(margin):.0f} degrees from a limit"
     )
 
 
-def _check_drives(body: Body) -> Finding:
+def _check_drives(body: Body) -> CheckResult:
     model, names = body.model, [body.model.actuator(i).name for i in range(body.model.nu)]
     added = [name for name in names if name.endswith(ADDED_SERVO_SUFFIX)]
     strengths = [float(limit) for limit in model.actuator_forcerange[: len(body.arm.joints), 1]]
     strength = f"up to {max(strengths):.0f} N m" if all(strengths) else "no torque limit on some"
     source = f"{len(added)} position servos added, for the model has none there" if added else "position servos"
-    return Finding("drives", True, f"{source}; {strength}")
+    return CheckResult("drives", True, f"{source}; {strength}")
 
 
-def _check_home(body: Body) -> Finding:
+def _check_home(body: Body) -> CheckResult:
     home = np.array(body.arm.home_qpos)
     pos, _ = body.kinematics.fk(home)
     for _ in range(20):
@@ -106,10 +106,10 @@ def _check_home(body: Body) -> Finding:
     drift = float(np.abs(body.qpos - home).max())
     body.reset()
     detail = f"tcp at ({pos[0]:.2f}, {pos[1]:.2f}, {pos[2]:.2f}) m; after a second {1000 * drift:.1f} mrad away from it"
-    return Finding("home", drift < MAX_DRIFT_RAD, detail)
+    return CheckResult("home", drift < MAX_DRIFT_RAD, detail)
 
 
-def _check_frames(body: Body) -> Finding:
+def _check_frames(body: Body) -> CheckResult:
     """z of the tcp points down at home, the fingers open along its y, and their tips are a little beyond it."""
     turn = body.data.site(body.arm.tcp_site).xmat.reshape(3, 3)
     _play(body, set_fingers(body, body.arm.max_gap))
@@ -128,29 +128,29 @@ def _check_frames(body: Body) -> Finding:
     ok = -turn[2, 2] > MIN_AXIS_COSINE and along > MIN_AXIS_COSINE and 0 < tip < MAX_TIP_BEYOND_TCP_M
     points = "down" if -turn[2, 2] > MIN_AXIS_COSINE else "not straight down"
     axis = "its y" if along > MIN_AXIS_COSINE else "another line than its y"
-    return Finding(
+    return CheckResult(
         "frames", ok, f"z of the tcp points {points}; fingers open along {axis}, {1000 * tip:.0f} mm beyond it"
     )
 
 
-def _check_reach(reach: Reach) -> Finding:
+def _check_reach(reach: Reach) -> CheckResult:
     cells = [(x, y) for x in np.arange(*WORKSPACE_X, 0.02) + 0.01 for y in np.arange(*WORKSPACE_Y, 0.02) + 0.01]
     share = float(np.mean([cell in reach for cell in cells]))
     how = f"at {len(YAWS_RAD)} yaws and heights of {' and '.join(f'{h:.3g}' for h in HEIGHTS_M)} m, hand down"
-    return Finding("reach", share > 0, f"{100 * share:.0f} % of the workspace {how}")
+    return CheckResult("reach", share > 0, f"{100 * share:.0f} % of the workspace {how}")
 
 
-def _check_motion(body: Body, spot: tuple[float, float]) -> Finding:
+def _check_motion(body: Body, spot: tuple[float, float]) -> CheckResult:
     goal = np.array([*spot, HEIGHTS_M[1]])
     lag = _play(body, move_joints(body, body.ik(goal, top_down(0.0)).qpos))
     _play(body, wait(body, 0.5))
     error = float(np.linalg.norm(body.tcp_pos - goal))
     body.reset()
     detail = f"lags {1000 * lag:.0f} mrad behind at full speed and ends {1000 * error:.1f} mm beside the goal"
-    return Finding("motion", lag < MAX_LAG_RAD and error < MAX_TCP_ERROR_M, detail)
+    return CheckResult("motion", lag < MAX_LAG_RAD and error < MAX_TCP_ERROR_M, detail)
 
 
-def _check_self_collision(body: Body, reach: Reach) -> Finding:
+def _check_self_collision(body: Body, reach: Reach) -> CheckResult:
     """Counts reached poses in which links overlap that are no neighbours. The simulation lets them pass each other."""
     model, data = body.model, mujoco.MjData(body.model)
     touching = (model.geom_contype != 0) & (model.geom_bodyid != 0)
@@ -169,7 +169,7 @@ def _check_self_collision(body: Body, reach: Reach) -> Finding:
     finally:
         model.geom_contype[:], model.geom_conaffinity[:] = before
     detail = f"in {hits} of {len(poses)} reached poses" + (f": {', '.join(sorted(pairs)[:2])}" if pairs else "")
-    return Finding("self-collision", not hits, detail, needed=False)
+    return CheckResult("self-collision", not hits, detail, needed=False)
 
 
 def _overlaps(model: mujoco.MjModel, data: mujoco.MjData) -> Iterator[str]:
@@ -184,17 +184,17 @@ def _overlaps(model: mujoco.MjModel, data: mujoco.MjData) -> Iterator[str]:
             yield " and ".join(sorted(model.body(int(link)).name for link in links))
 
 
-def _check_gripper(body: Body) -> Finding:
+def _check_gripper(body: Body) -> CheckResult:
     errors = []
     for gap in (body.arm.max_gap, 0.0, body.arm.max_gap / 2):
         _play(body, set_fingers(body, gap, patience=30))
         errors.append(abs(body.gripper_width - gap))
     body.reset()
     detail = f"opens {1000 * body.arm.max_gap:.0f} mm, closes, and stops between, within {1000 * max(errors):.1f} mm"
-    return Finding("gripper", max(errors) < MAX_GAP_ERROR_M, detail)
+    return CheckResult("gripper", max(errors) < MAX_GAP_ERROR_M, detail)
 
 
-def _check_grasp(arm: Arm, spot: tuple[float, float]) -> Finding:
+def _check_grasp(arm: Arm, spot: tuple[float, float]) -> CheckResult:
     spec = make_spec("cube", "red")
     body = Body(Scene((Placement(spec, (*spot, spec.origin_height), 0.4),)), arm)
     try:
@@ -209,17 +209,17 @@ def _check_grasp(arm: Arm, spot: tuple[float, float]) -> Finding:
     said = (
         f"grasps {where} and holds it for {HOLD_TIME_S:.0f} s" if held else f"does not hold {where}: {result or 'lost'}"
     )
-    return Finding("grasp", held, said)
+    return CheckResult("grasp", held, said)
 
 
-def _check_task(name: str, reach: Reach) -> Finding:
+def _check_task(name: str, reach: Reach) -> CheckResult:
     """Whether scenes of a task can be made within reach, and whether all that stands in them is."""
     missing, total = 0, 0
     for seed in TASK_SEEDS:
         try:
             setup = load("tasks", name).build(np.random.default_rng(seed), reach=reach)
         except BadInput as refusal:
-            return Finding(f"task {name}", False, str(refusal), needed=False)
+            return CheckResult(f"task {name}", False, str(refusal), needed=False)
         places = [placement.pos[:2] for placement in setup.scene.objects]
         missing, total = missing + sum(place not in reach for place in places), total + len(places)
     detail = (
@@ -227,7 +227,7 @@ def _check_task(name: str, reach: Reach) -> Finding:
         if missing
         else f"all {total} objects of {len(TASK_SEEDS)} scenes are within reach"
     )
-    return Finding(f"task {name}", not missing, detail, needed=False)
+    return CheckResult(f"task {name}", not missing, detail, needed=False)
 
 
 def _middle(reach: Reach) -> tuple[float, float] | None:
