@@ -11,7 +11,7 @@ OUT=${OUT:-runs/bundled}
 WORKERS=${WORKERS:-2}
 ALL=put,stack,sort,parcels,inspect,shelf,tidy,deliver,recall,rearrange,long,refuse
 AXES=words:1,look:2,light:2,layout:2,distractors:2,slip:2,slip:3,words:2,camera:1
-collect() { qwenarm collect --task $ALL --preset bundled-long --workers "$WORKERS" --out "$OUT/data" $QUICK "$@"; }
+collect() { qwenarm collect --task $ALL --workers "$WORKERS" --out "$OUT/data" $QUICK "$@"; }
 
 # 1 Level 1, plain and with mistakes; then levels 2 and 3, and level 1 perturbed. The oracle succeeds in 99 of 100.
 collect --level 1 --episodes 400
@@ -20,7 +20,7 @@ collect --level 2 --episodes 150 --first-seed 40000
 collect --level 2 --episodes 100 --first-seed 60000 --mistakes 0.12
 collect --level 3 --episodes 50 --first-seed 80000
 collect --level 1 --episodes 50 --first-seed 100000 --perturbations $AXES
-qwenarm collect --task $ALL --level 1,2 --preset bundled-long --episodes 12 --first-seed 900000 --out "$OUT/held-out" $QUICK
+qwenarm collect --task $ALL --level 1,2 --episodes 12 --first-seed 900000 --out "$OUT/held-out" $QUICK
 qwenarm data check "$OUT/data" "$OUT/held-out"
 
 # 2 Fine-tuning, with rehearsal of what the model can do already.

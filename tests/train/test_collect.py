@@ -133,15 +133,12 @@ def test_a_plan_is_all_the_calls_that_are_left(tmp_path: Path):
     assert first.count("<tool_call>") == 3 and first.rindex('"done"') > first.rindex('"place"')
 
 
-def test_prompts_for_a_model_to_come(tmp_path: Path):
-    """A drawer is pulled open only where the prompt offers it."""
-    jobs = plan_jobs(ORACLE, ["tidy"], [2], [""], 1, preset="bundled-long")
+def test_a_drawer_is_pulled_open(tmp_path: Path):
+    jobs = plan_jobs(ORACLE, ["tidy"], [2], [""], 1)
     assert sum(collect_all(jobs, tmp_path)) > 4
     (shard,) = read_shards([tmp_path])
-    assert shard.head["preset"] == "bundled-long" and shard.head["succeeded"] == 1
+    assert shard.head["preset"] == "bundled" and shard.head["succeeded"] == 1
     assert any('"pull"' in line["answer"] for line in shard.lines)
-    with pytest.raises(BadInput, match="leave --preset out"):
-        plan_jobs(RunConfig(policy="vlm"), ["put"], [1], [""], 1, preset="bundled-long")
 
 
 def test_points_and_objects_agree(examples: list[Example], reader: Reader):

@@ -35,9 +35,6 @@ def collect(
     mistakes: Annotated[
         float, arg(help="share of the oracle's calls that go wrong on purpose, to show recoveries")
     ] = 0.0,
-    preset: Annotated[
-        str, arg(help="prompts for a model that will be trained to be asked so: bundled-long; default: the model's own")
-    ] = "",
     arm: ArmName = "panda",
     altitude: Altitude = "step",
     cameras: Cameras = "",
@@ -62,7 +59,7 @@ def collect(
     sets = ["", *(text.replace("+", ",") for text in split_names(perturbations, "--perturbations"))]
     levels = [_whole(text, "--level") for text in split_names(level, "--level")]
     tasks = split_names(task, "--task")
-    jobs = plan_jobs(config, tasks, levels, sets, 2 if quick else episodes, first_seed, mistakes, preset)
+    jobs = plan_jobs(config, tasks, levels, sets, 2 if quick else episodes, first_seed, mistakes)
     total = done = 0
     with telling(out) as tell:
         for samples in collect_all(jobs, out_folder, workers):

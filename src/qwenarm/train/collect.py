@@ -19,7 +19,6 @@ from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import make_env
 from qwenarm.mind.checkpoints.load import locate
-from qwenarm.mind.prompt.presets import preset_named
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.perturbations import parse, spell
 from qwenarm.policies.vlm import shown
@@ -49,21 +48,19 @@ class ShardJob:
         first_seed: The first of consecutive seeds.
         episodes: Number of episodes.
         mistakes: See ``Demonstrator``.
-        preset: The format of prompts, for a model that will be trained on them; "" for that of the config's model.
     """
 
     config: RunConfig
     first_seed: int
     episodes: int
     mistakes: float = 0.0
-    preset: str = ""
 
     @property
     def name(self) -> str:
         """The archive's file name. It identifies the content, so that no job is done twice."""
         config = self.config
         what = [config.task, str(config.level), config.arm, config.policy, config.model, config.altitude]
-        what += [self.preset, config.cameras, config.combos, spell(config.perturbations)]
+        what += [config.cameras, config.combos, spell(config.perturbations)]
         what += [f"mistakes{self.mistakes:g}" if self.mistakes else "", f"{self.first_seed:06d}x{self.episodes}"]
         return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, what))) + ".zip"
 
@@ -76,7 +73,6 @@ def plan_jobs(
     episodes: int,
     first_seed: int = 0,
     mistakes: float = 0.0,
-    preset: str = "",
 ) -> list[ShardJob]:
     """Returns the archives of a collection, lowest seeds first.
 
@@ -88,17 +84,10 @@ def plan_jobs(
         episodes: Number of episodes for every combination of task, level and perturbations.
         first_seed: The first seed of each combination.
         mistakes: See ``Demonstrator``.
-        preset: See ``ShardJob``.
 
     Raises:
-        BadInput: Evaluations use some of the seeds, nothing can be learned from the policy, or the model that plays
-            has another preset.
-        UnknownName: No such preset exists.
+        BadInput: Evaluations use some of the seeds, or nothing can be learned from the policy.
     """
-    if preset and config.policy == LEARNER:
-        raise BadInput("A model that plays is prompted as in its training: leave --preset out.")
-    if preset:
-        preset_named(preset)
     if not 0 <= first_seed < first_seed + episodes <= FIRST_SEED:
         raise BadInput(f"Training seeds are 0 to {FIRST_SEED - 1}; those from {FIRST_SEED} on are for evaluation.")
     if config.policy not in (ORACLE, LEARNER):
@@ -111,7 +100,7 @@ def plan_jobs(
     ]
     end = first_seed + episodes
     return [
-        ShardJob(cell, start, min(SHARD_EPISODES, end - start), mistakes, preset)
+        ShardJob(cell, start, min(SHARD_EPISODES, end - start), mistakes)
         for start in range(first_seed, end, SHARD_EPISODES)
         for cell in cells
     ]
@@ -124,7 +113,7 @@ def collect(job: ShardJob, out: Path) -> int:
     checkpoint = locate(config.model, weights=False) if backend is None else None
     family = backend.family if backend else checkpoint.family  # type: ignore[union-attr]  # one of them is there
     own = backend.preset if backend else checkpoint.preset  # type: ignore[union-attr]
-    preset = shown(preset_named(job.preset) if job.preset else own, config.cameras)
+    preset = shown(own, config.cameras)
     policies: dict[int, Demonstrator] = {}
 
     def demonstrate(seed: int) -> Play:

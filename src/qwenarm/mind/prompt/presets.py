@@ -72,13 +72,11 @@ BUNDLED = Preset(
     name="bundled",
     system="You control a robot arm.",
     frame_size=(192, 256),
+    history=16,
     max_tokens=80,
     tool_docs=False,
-    skills=("done", "give_up", "look", "move_to", "open_gripper", "pick", "place", "push", "say"),
+    skills=("done", "give_up", "look", "move_to", "open_gripper", "pick", "place", "push", "say", "pull"),
 )
-
-# For checkpoints trained on all task families, which need a longer history and the skill to pull drawers open.
-BUNDLED_LONG = replace(BUNDLED, name="bundled-long", history=16, skills=(*BUNDLED.skills, "pull"))
 
 _CUBE = ImagePoint(0.412, 0.655, "yellow cube")
 _TRAY = ImagePoint(0.703, 0.482, "white tray")
@@ -106,7 +104,7 @@ QWEN = Preset(
     ),
 )
 
-PRESETS = {preset.name: preset for preset in (BUNDLED, BUNDLED_LONG, QWEN)}
+PRESETS = {preset.name: preset for preset in (BUNDLED, QWEN)}
 
 PLAN_EXAMPLE = Example(
     "Task: put the yellow cube in the white tray\nHistory: none\nHand: empty",
