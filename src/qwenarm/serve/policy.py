@@ -14,7 +14,7 @@ The world frame is ours (``types.py``): the robot's base at the origin, x forwar
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from socket import SHUT_RDWR
 from typing import Any
@@ -35,12 +35,14 @@ from qwenarm.policies.numpy_msgpack import MAX_MESSAGE_BYTES, pack, unpack
 from qwenarm.serve.access import access_token, admitted
 from qwenarm.serve.remote_body import RemoteBody
 from qwenarm.skills import run as run_skill
-from qwenarm.types import Decision, Frame, Observation, SkillCall, SkillResult, Turn
+from qwenarm.types import Completion, Decision, Frame, Observation, Prompt, SkillCall, SkillResult, Turn
 
 CONVENTIONS = Conventions(
     action="joint", gripper_closed=0.0, gripper_open=1.0, actions_played=1, state=("joints", "gripper_width")
 )
 """What the answers mean, but for the gripper: its gap is in m, for arms differ in how far they open."""
+ENDED = object()
+"""What ``next`` gives when the agent has ended the episode."""
 
 
 class RemoteAgent:
@@ -55,7 +57,7 @@ class RemoteAgent:
     def __init__(self, policy: Policy, model: Answers, arm: Arm) -> None:
         self.policy, self.model, self.body = policy, model, RemoteBody(arm)
         self._prompt: str | None = None
-        self._acting: Generator[None, None, None] = iter(())  # type: ignore[assignment]
+        self._acting: Iterator[None] = iter(())
         self._observation: Mapping[str, Any] = {}
         self.said, self.done = "", False
 
@@ -67,11 +69,11 @@ class RemoteAgent:
         self.body.sync(observation)
         self._observation, self.said = observation, ""
         if prompt != self._prompt or observation.get("reset"):
-            self._prompt, self.done = prompt, False
+            self._prompt = prompt
             self.body.begin()
             self._acting = self._act(prompt)
-        if next(self._acting, self) is self:
-            self.done = True
+        self.done = next(self._acting, ENDED) is ENDED
+        if self.done:
             self.body.step(self.body.hold())
         target = np.append(self.body.target.qpos, self.body.target.gripper)
         return {"actions": target[None], "done": self.done, "said": self.said}
@@ -81,14 +83,15 @@ class RemoteAgent:
         turns: list[Turn] = []
         while True:
             obs = self._seen(prompt)
-            decision = answered(self.policy.decide(obs, tuple(turns)), self.model)
+            heard = RememberedModel(self.model)
+            decision = answered(self.policy.decide(obs, tuple(turns)), heard)
             results: list[SkillResult] = []
             for call in decision.calls:
                 results.append((yield from self._call(call)))
-                if not results[-1].ok:
+                if not results[-1].ok or call.name in ENDINGS:
                     break
             self.said = f"{decision.calls[len(results) - 1].name}: {results[-1]}" if results else decision.detail
-            turns.append(Turn(len(turns), obs, decision, tuple(results)))
+            turns.append(Turn(len(turns), obs, decision, tuple(results), tuple(heard.completions)))
             if _ends(decision, results):
                 return
             self.body.step(self.body.hold())  # the next decision needs a new look
@@ -119,13 +122,26 @@ class RemoteAgent:
         return Frame(rgb, camera)
 
 
+class RememberedModel:
+    """A model whose answers are kept: a plan goes on from what was answered before."""
+
+    def __init__(self, model: Answers) -> None:
+        self.model, self.completions = model, list[Completion]()
+
+    def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
+        """As the model's."""
+        answers = self.model.generate(prompts)
+        self.completions += [answer for answer in answers if isinstance(answer, Completion)]
+        return answers
+
+
 class LockedModel:
     """A model that several connections share: it answers one of them at a time."""
 
     def __init__(self, model: Answers) -> None:
         self.model, self.lock = model, threading.Lock()
 
-    def generate(self, prompts: Any) -> Any:
+    def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
         """As the model's."""
         with self.lock:
             return self.model.generate(prompts)
