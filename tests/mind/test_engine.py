@@ -20,6 +20,7 @@ from qwenarm.mind.inference import engine
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import sampling_probabilities
 from qwenarm.mind.inference.fused.token_guesser import TokenGuesser
+from qwenarm.mind.parsing.parse import NOTE_AFTER_END
 from qwenarm.mind.prompt.messages import parse, to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED
 
@@ -142,7 +143,7 @@ def test_constrained_answers_can_be_read(model, prompts, specs):
         sizes = {name: image.shape[:2] for name, image in zip(("front", "wrist"), prompt.images, strict=False)}
         decision = parse(completion.text, specs, model.family, sizes, max_calls=prompt.max_calls)
         assert decision.calls
-        assert decision.notes == ()
+        assert set(decision.notes) <= {NOTE_AFTER_END}  # random weights go on behind done
 
 
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl", "qwen3_5"])

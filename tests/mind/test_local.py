@@ -97,6 +97,14 @@ def test_samples_repeat_with_the_seed(tiny, prompts):
     assert draw(1) != draw(2)
 
 
+def test_what_is_drawn_from_can_be_chosen(tiny):
+    drawn = QwenVL(str(tiny), device="cpu", temperature=0.5, top_p=0.9, top_k=7).describe()["sampling"]
+    assert (drawn["temperature"], drawn["top_p"], drawn["top_k"]) == (0.5, 0.9, 7)
+    for option, value in {"temperature": -1.0, "top_p": 0.0, "top_k": -1}.items():
+        with pytest.raises(BadInput, match=option):
+            QwenVL(str(tiny), device="cpu", **{option: value})
+
+
 def test_threads_are_given_back(model, tiny, prompts):
     before = torch.get_num_threads()
     assert model.threads == 1

@@ -31,8 +31,8 @@ SERVER_OPTIONS: OptionReaders = {
 """Options behind a URL, for ``OpenAIServer``. "model=" may be left out."""
 LOCAL_OPTIONS: OptionReaders = {
     **dict.fromkeys(("thinking", "constrained", "fused"), _YES_NO),
-    "temperature": float,
-    **dict.fromkeys(("seed", "batch", "threads"), int),
+    **dict.fromkeys(("temperature", "top_p"), float),
+    **dict.fromkeys(("top_k", "seed", "batch", "threads"), int),
     **dict.fromkeys(("device", "dtype", "adapter"), str),
 }
 """Options behind a checkpoint's name, for ``QwenVL``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -52,7 +51,7 @@ class QwenVL:
         constrained: answers can only be calls that the prompt's tools allow. By default wherever llguidance is
             installed (extra ``constrained``).
         fused: use the fused engine where it supports the model. The answers are the same, only slower without.
-        temperature: of sampling; by default what suits the family.
+        temperature, top_p, top_k: of sampling; by default what suits the family.
         seed: of sampling.
         adapter: the folder of a LoRA adapter that is merged into the weights.
 
@@ -73,11 +72,13 @@ class QwenVL:
         constrained: bool | None = None,
         fused: bool = True,
         temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
         seed: int = 0,
         adapter: str = "",
     ) -> None:
-        if batch < 1 or (threads is not None and threads < 1) or not 0 <= (temperature or 0.0) < math.inf:
-            raise BadInput("batch and threads of a model are at least 1, its temperature at least 0 and finite.")
+        if batch < 1 or (threads is not None and threads < 1):
+            raise BadInput("batch and threads of a model are at least 1.")
         checkpoint = locate(source)
         self.name, self.checkpoint = source, checkpoint
         self.preset = checkpoint.preset
@@ -92,7 +93,8 @@ class QwenVL:
         self.thinking = _opens_thought(self.opening) or (thinking and self.family.thinking_switch)
         if thinking and not self.thinking:
             raise BadInput(f"{source!r} ({self.family.title}) cannot be told to think; take one named Thinking.")
-        self.sampling = self.family.sampling(self.thinking, temperature)
+        drawn = self.family.sampling(self.thinking, temperature)
+        self.sampling = drawn.chosen(temperature=temperature, top_p=top_p, top_k=top_k)
         self.model, self.adapter = load_model(checkpoint, self.plan), adapter
         if adapter:
             self.model = merge_adapter(self.model, source, adapter)
