@@ -11,7 +11,7 @@ Stored as ``RunInfo.metrics``:
     contacts         how often an unintended contact began
     contact_peak_n   the largest force of one of them, N
     drops            how often a held thing was lost although the fingers were not told to open
-    clamps           how often the safety layer changed a control
+    clamps           how often the safety layer changed a control, or the arm collided
     tokens_in, tokens_out, format_errors
 
 What a task counts besides, such as parcels in a wrong place, is in ``RunInfo.task_metrics``.
