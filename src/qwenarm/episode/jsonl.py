@@ -11,7 +11,7 @@ from typing import TypeVar
 
 NAMED_LINES = 5
 """Damaged lines that are named by their numbers; of more than that only the count is told."""
-Damage = (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError)
+Damage = (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError, RecursionError)
 """What parsing a damaged line may raise."""
 T = TypeVar("T")
 
