@@ -17,7 +17,7 @@ from qwenarm.body.safety import (
     ServoTarget,
 )
 from qwenarm.body.scene import Scene
-from qwenarm.body.simulation import Body
+from qwenarm.body.simulation import DISTURBANCES, Body
 from qwenarm.errors import BadInput
 from qwenarm.types import Control
 
@@ -59,7 +59,7 @@ def test_wild_controls_never_leave_the_limits(bare: Body, data: st.DataObject):
         bare.step(wish)
         assert_safe(bare, before, bare.target)
         assert np.isfinite(bare.data.qpos).all() and np.isfinite(bare.data.qvel).all()
-    assert set(bare.clamps) <= set(CLAMP_NAMES)
+    assert set(bare.clamps) <= {*CLAMP_NAMES, *DISTURBANCES}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -75,7 +75,7 @@ def test_real_joints_obey_under_long_random_driving(bare: Body, seed: int):
         assert (qpos > k.lower - 0.01).all() and (qpos < k.upper + 0.01).all()
         fastest = np.maximum(fastest, speed)
         assert bare.proprio().tcp_pos[2] > -0.012
-    assert (fastest < 1.5 * np.array(bare.arm.velocity)).all(), "targets obey exactly; a collision may kick a joint"
+    assert (fastest < 1.2 * np.array(bare.arm.velocity)).all(), "targets obey exactly; a collision may kick a joint"
     assert bare.clamps["joint_velocity"] > 0
 
 

@@ -95,7 +95,12 @@ class FakeEnv:
         goal = self.new_goal(self.target + seed % 2) if self.goal else None
         words, unread = f"count to {self.target}", "" if goal else "no rule reads 'count'"
         self.setup = SimpleNamespace(
-            instruction=words, goal=goal, max_turns=self.max_turns, unjudged=unread, read_as=f"count to {self.target}"
+            instruction=words,
+            goal=goal,
+            max_turns=self.max_turns,
+            max_periods=None,
+            unjudged=unread,
+            read_as=f"count to {self.target}",
         )
         self.instruction = self.setup.instruction
 
@@ -243,7 +248,7 @@ def test_a_crash_in_reset_is_an_episode_too():
 def test_a_scene_that_cannot_be_built_is_an_episode_too():
     class Unbuildable(FakeEnv):
         def reset(self, seed, options=None):
-            self.setup = SimpleNamespace(instruction="count", goal=FakeGoal(1), max_turns=1)
+            self.setup = SimpleNamespace(instruction="count", goal=FakeGoal(1), max_turns=1, max_periods=None)
             raise RuntimeError("no body")
 
     episode = one("done", env=Unbuildable())

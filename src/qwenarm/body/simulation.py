@@ -13,9 +13,9 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.kinematics import Kinematics, Solution, as_index, subtree_bodies
+from qwenarm.body.kinematics import Kinematics, Solution, as_index, clamp, subtree_bodies
 from qwenarm.body.rendering.renderer import Renderer
-from qwenarm.body.safety import CONTROL_PERIOD_S, Safety, ServoTarget
+from qwenarm.body.safety import CONTROL_PERIOD_S, MAX_LAG_RAD, TCP_LIMITS_M, Safety, ServoTarget
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.errors import BadInput
@@ -23,6 +23,16 @@ from qwenarm.types import Control, Frame, Proprio, SkillCall
 
 MIN_HELD_GAP_M = 0.004
 """Fingers that stand still this much further apart than they were told to hold something."""
+MAX_CONTACT_FORCE_N = 140.0
+"""Where the arm's contacts press harder in all, it collides: what a hand may bear (ISO/TS 15066:2016, table A.2), N."""
+MAX_SPEED_SHARE = 1.1
+"""A joint that moves faster than this share of its limit was pushed."""
+MAX_TCP_EXCESS_M = 0.005
+"""A tcp further outside of the workspace than this was pushed, m."""
+DISTURBANCES = ("tcp_outside", "overspeed", "self_collision", "contact_force")
+"""What is counted in ``clamps`` for a period that ends so, as seen in the state."""
+YIELDS = frozenset(DISTURBANCES) - {"overspeed"}
+"""After these the arm yields: in the next period it goes on from where it was pushed."""
 MAX_STILL_SPEED_M_PER_S = 0.05
 """Slower fingers stand still: they close at twice that speed, and twitch at half of it while they grip."""
 
@@ -34,7 +44,7 @@ class Body:
 
     Attributes:
         target: where the safety layer last sent the arm and the fingers.
-        clamps: how often each safety limit changed a control since the reset.
+        clamps: how often each safety limit changed a control, and how often the arm collided, since the reset.
         seconds: wall seconds spent in "physics" and "render" since the reset.
         said: what was told to people since the reset.
         forced_open_periods: for so many more control periods the fingers open, whatever they are told.
@@ -64,6 +74,12 @@ class Body:
         self._cameras = {camera.name: int(self.model.camera(camera.name).id) for camera in scene.cameras}
         self._site = self.model.site(arm.tcp_site).id
         self._arm_index = as_index(self.kinematics.qpos_adr)
+        root = int(self.model.body_rootid[self.model.joint(arm.joints[0]).bodyid[0]])
+        self._arm_dofs = as_index(self.kinematics.dof_adr)
+        self._top_speeds = (MAX_SPEED_SHARE * self.safety.max_velocity).tolist()
+        self._tcp_lower = (TCP_LIMITS_M[0] - MAX_TCP_EXCESS_M).tolist()
+        self._tcp_upper = (TCP_LIMITS_M[1] + MAX_TCP_EXCESS_M).tolist()
+        self._of_arm = self.model.body_rootid[self.model.geom_bodyid] == root
         # Views into the data, for to fetch one costs more than to read it.
         self._qpos, self._qvel, self._ctrl = self.data.qpos, self.data.qvel, self.data.ctrl
         self._tcp, self._xpos, self._xquat = self.data.site_xpos[self._site], self.data.xpos, self.data.xquat
@@ -76,6 +92,7 @@ class Body:
         mujoco.mj_resetData(self.model, self.data)
         home = np.array(self.arm.home_qpos)
         self._qpos[self._arm_index] = home
+        self._disturbed: list[str] = []
         self._qpos[self._finger_qpos] = self.arm.max_gap / len(self._finger_qpos) / self.arm.gap_scale
         self.target = ServoTarget(home, np.zeros_like(home), self.arm.max_gap)
         self._gap = self.arm.max_gap
@@ -105,8 +122,9 @@ class Body:
             BadInput: The number of joints is wrong.
             RuntimeError: The physics diverged, which the limits are there to prevent.
         """
-        began, last = time.perf_counter(), self.target
-        self.target, clamps = self.safety.limit(control, last, self._qpos[self._arm_index])
+        began, measured = time.perf_counter(), self._qpos[self._arm_index]
+        last = self.target if YIELDS.isdisjoint(self._disturbed) else self._yielding(measured)
+        self.target, clamps = self.safety.limit(control, last, measured)
         if clamps:
             self.clamps.update(clamps)
         gap, self._gap = self._gap, self._next_gap()
@@ -117,12 +135,40 @@ class Body:
         # A step leaves poses from before its integration: bring sites, bodies and cameras up to date with qpos.
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
+        self._disturbed = self._disturbances()
+        self.clamps.update(self._disturbed)
         self.seconds["physics"] += time.perf_counter() - began
         position, velocity, acceleration = self._diverged
         if position.number or velocity.number or acceleration.number:
             raise RuntimeError(f"The physics diverged at {self.time_s:.2f} s.")
         for happen in self.after_step:
             happen(self)
+
+    def _disturbances(self) -> list[str]:
+        """What went wrong in this period although every target was safe: names from DISTURBANCES."""
+        found = []
+        tcp = zip(self._tcp_lower, self._tcp.tolist(), self._tcp_upper, strict=True)
+        if (
+            not all(low <= at <= up for low, at, up in tcp)
+            and np.abs(self.target.qpos - self.qpos).max() > MAX_LAG_RAD / 2
+        ):
+            found.append("tcp_outside")
+        speeds = zip(self._qvel[self._arm_dofs].tolist(), self._top_speeds, strict=True)
+        if any(abs(speed) > top for speed, top in speeds):
+            found.append("overspeed")
+        touching = self._of_arm[self.data.contact.geom] if self.data.ncon else None
+        if touching is None or not touching.any():
+            return found
+        if touching.all(axis=1).any():
+            found.append("self_collision")
+        rows = self.data.contact.efc_address[touching.any(axis=1)]
+        pressed = self.data.efc_force[rows[rows >= 0]]  # the normal force comes first in the rows of a contact
+        return [*found, "contact_force"] if pressed.sum() > MAX_CONTACT_FORCE_N else found
+
+    def _yielding(self, measured: np.ndarray) -> ServoTarget:
+        """A target that pushes no more: the arm rests where it is."""
+        qpos = clamp(measured, self.safety.lower, self.safety.upper)
+        return ServoTarget(qpos, np.zeros_like(qpos), self.target.gripper)
 
     def _next_gap(self) -> float:
         """Where the fingers are sent by the end of this period, m."""

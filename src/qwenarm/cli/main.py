@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,12 @@ from qwenarm.cli.export import export
 from qwenarm.cli.serve import serve
 from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import QwenarmError
+
+UNUSABLE_PLACE = frozenset(
+    {errno.ENOENT, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+    | {errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
+)
+"""What the system says about a place that cannot be read or written to, or that has no room left."""
 
 app = tyro.extras.SubcommandApp()
 app.command(play.run)
@@ -54,6 +61,12 @@ def main(args: Sequence[str] | None = None) -> int:
         return app.cli(args=words, prog="qwenarm", description=__doc__) or 0
     except QwenarmError as error:
         SafeConsole(stderr=True, soft_wrap=True).print(Text.assemble(("error", "red"), f": {error}"))
+        return 2
+    except OSError as error:
+        if error.errno not in UNUSABLE_PLACE:
+            raise
+        told = f": Cannot read or write {error.filename or 'a file'}: {error.strerror}."
+        SafeConsole(stderr=True, soft_wrap=True).print(Text.assemble(("error", "red"), told))
         return 2
     except KeyboardInterrupt:
         SafeConsole(stderr=True).print("Stopped. Everything that was finished is kept.")

@@ -214,6 +214,10 @@ def probe(
         raise BadInput("--seeds and --batch must be at least 1, and --task needs a name.")
     cells = [(name, level) for name in tasks]
     probing.check(cells, views)
+    name = re.sub(r"[^\w.-]+", "-", model).strip("-")
+    path = out_file or Path("runs") / f"probe-{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.open("a").close()  # a place that cannot be written to is told before the work, not after it
     backend = open_model(model)
     answers: list[PointingAnswer] = []
     scenes = len(cells) * seeds * len(views or backend.preset.cameras)
@@ -225,9 +229,6 @@ def probe(
             tell(f"{hits} of {len(answers)} points hit", begun, scenes)
     found = probing.accuracies(answers)
     out.print(accuracy_table(found, out.width))
-    name = re.sub(r"[^\w.-]+", "-", model).strip("-")
-    path = out_file or Path("runs") / f"probe-{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(probing.record(backend, answers, found), indent=1) + "\n", encoding="utf-8")
     out.print(f"asked as the first decision on a plain instruction\nanswers {path}")
     return 0

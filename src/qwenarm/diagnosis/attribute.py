@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.diagnosis.workers import Attributed, AttributionConfig, FailedEpisode
+from qwenarm.episode.episode_json import checked
 from qwenarm.episode.jsonl import append_line, read_jsonl
 from qwenarm.episode.trace import read_at, scan
 from qwenarm.errors import BadInput
@@ -154,7 +155,7 @@ def _finding(line: bytes) -> tuple[Key, dict[str, Any]]:
     texts = [data["cause"], data["why"], *data["also"]]
     if not all(isinstance(text, str) for text in texts):
         raise TypeError(f"cause, why and also must be text, not {texts}")
-    return Key(**data["key"]), data
+    return Key(**checked(Key, data["key"])), data
 
 
 def count_causes(keys_and_lines: Mapping[Key, Mapping[str, Any]]) -> dict[tuple[str, int, str], Counter[str]]:

@@ -73,17 +73,17 @@ def head_from_json(data: Mapping[str, Any]) -> Head:
     run = dict(data["run"])
     config = dict(run.pop("config"))
     perturbations = tuple((str(axis), int(strength)) for axis, strength in config.pop("perturbations"))
-    config = RunConfig(**_checked(RunConfig, config), perturbations=perturbations)
+    config = RunConfig(**checked(RunConfig, config), perturbations=perturbations)
     run |= {name: tuple(map(str, run[name])) for name in ("cameras", "watcher_failures")}
     run |= {name: _numbers(run[name]) for name in ("metrics", "task_metrics", "seconds")}
     run["speech"] = {str(key): str(value) for key, value in run.get("speech", {}).items()}
-    texts = _checked(Head, {name: data[name] for name in ("instruction", "final_hash", "detail")})
+    texts = checked(Head, {name: data[name] for name in ("instruction", "final_hash", "detail")})
     return Head(
-        run=RunInfo(config=config, **_checked(RunInfo, run)),
+        run=RunInfo(config=config, **checked(RunInfo, run)),
         outcome=Outcome(data["outcome"]),
         progress=_fraction(data["progress"]),
         curve=tuple(map(_fraction, data["curve"])),
-        side_effects=tuple(SideEffect(**_checked(SideEffect, effect)) for effect in data["side_effects"]),
+        side_effects=tuple(SideEffect(**checked(SideEffect, effect)) for effect in data["side_effects"]),
         **texts,
     )
 
@@ -104,7 +104,7 @@ def turns_from_json(data: Mapping[str, Any], curve: Sequence[float], get_image: 
     return tuple(_turn_from_json(turn, progress, get_image, data["tools"]) for turn, progress in turns)
 
 
-def _checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values. Raises TypeError unless each has the type that the dataclass declares for it.
 
     Text is interned, because a ledger repeats the same few words in thousands of lines.

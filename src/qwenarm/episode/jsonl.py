@@ -11,7 +11,7 @@ from typing import TypeVar
 
 NAMED_LINES = 5
 """Maximum number of damaged lines that are listed by number; if there are more, they are only counted."""
-Damage = (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError)
+Damage = (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError, RecursionError)
 """Exceptions that parsing a damaged line may raise."""
 T = TypeVar("T")
 

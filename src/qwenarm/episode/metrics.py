@@ -11,7 +11,7 @@ Stored as ``RunInfo.metrics``:
     contacts         number of unintended contacts
     contact_peak_n   the largest force of one of them, in N
     drops            number of held objects that were lost although the fingers were not told to open
-    clamps           number of controls that the safety layer changed
+    clamps           controls that the safety layer changed, and collisions of the arm
     tokens_in, tokens_out, format_errors
 
 A task's own measures, such as parcels in a wrong place, are in ``RunInfo.task_metrics``.

@@ -147,7 +147,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return {}
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is damaged ({error}); restore it or choose another folder.") from error
 
 
@@ -166,14 +166,19 @@ def enter(folder: Path, suite: Suite, frozen: Suite, run: Mapping[str, Any], pol
         "renderer": choose_renderer(),
     }
     before = read_manifest(folder)
-    _refuse_others(folder, before, now)
     entry = {"blocks": suite.describe(), **run, "source": source_sha256()}
-    runs = before.get("runs", [])
-    manifest = {
-        **now,
-        "policies": {**before.get("policies", {}), **policies},
-        "runs": runs if entry in runs else [*runs, entry],
-    }
+    try:
+        if before and before["sha256"] != manifest_sha256(before):
+            raise ValueError("its own hash does not fit")
+        _refuse_others(folder, before, now)
+        runs = before.get("runs", [])
+        manifest = {
+            **now,
+            "policies": {**before.get("policies", {}), **policies},
+            "runs": runs if entry in runs else [*runs, entry],
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BadInput(f"{folder / MANIFEST} is damaged ({error}); restore it or choose another folder.") from error
     _replace(folder / MANIFEST, {**manifest, "sha256": manifest_sha256(manifest)})
 
 

@@ -1,0 +1,29 @@
+"""How joints come to rest when they brake as hard as they may.
+
+Everything is counted in control periods: a step is what a joint moves in one, rad, and a gain is by how much the step
+may change from one to the next, rad. All arrays are (n,), one number for each joint.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def stoppable_step(distance: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """The largest step after which a joint that brakes still stops within a distance >= 0.
+
+    The steps s, s - g, s - 2 g ... add up to s^2 / 2g + s / 2 + g / 8 at most. If s is the largest step for a distance,
+    s - g is the largest one for what is left of it: who keeps to this limit can always keep to it.
+    """
+    return np.maximum(gain * (np.sqrt(2 * distance / gain) - 0.5), np.minimum(distance, gain / 2))
+
+
+def braked(step: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """The next step of joints that brake."""
+    return np.sign(step) * np.maximum(np.abs(step) - gain, 0.0)
+
+
+def braking_path(step: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """(periods, n): how far each joint has moved after each further period of braking behind a step."""
+    periods = np.arange(1, int((np.abs(step) / gain).max()) + 1)[:, None]
+    return np.cumsum(np.sign(step) * np.maximum(np.abs(step) - periods * gain, 0.0), axis=0)

@@ -1,0 +1,138 @@
+"""Whatever actions are sent, the arm as it is measured stays within its limits, and every collision is counted."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qwenarm.body.braking import braked, braking_path, stoppable_step
+from qwenarm.body.kinematics import top_down
+from qwenarm.body.safety import TCP_LIMITS_M, ServoTarget
+from qwenarm.body.simulation import DISTURBANCES, MAX_CONTACT_FORCE_N, MAX_SPEED_SHARE
+from qwenarm.env import CONTROLS, ArmEnv
+from qwenarm.errors import BadInput
+from qwenarm.types import Control
+
+MAX_TCP_EXCESS_M = 0.01
+EPISODE_STEPS = 500
+
+
+def hostile_actions(rng: np.random.Generator, space: Any, count: int) -> Iterator[np.ndarray]:
+    """Random and extreme ones, each sent once or held for up to 40 periods."""
+    low, high = space.low.astype(float), space.high.astype(float)
+    held, action = 0, low
+    for _ in range(count):
+        if held == 0:
+            extreme = rng.random() < 0.5
+            action = np.where(rng.random(len(low)) < 0.5, low, high) if extreme else rng.uniform(low, high)
+            held = 1 if rng.random() < 0.5 else int(rng.integers(1, 40))
+        held -= 1
+        yield action
+
+
+def worst_of(task: str, arm: str, control: Any, count: int) -> Counter[str]:
+    """What the state showed at worst. Speed counts where nothing pushed the arm in this period or the last one."""
+    env = ArmEnv(task, arm, 2, control, cameras=(), max_episode_steps=None)
+    worst, rng, disturbed = Counter[str](), np.random.default_rng(7), [0, 0]
+    for i, action in enumerate(hostile_actions(rng, env.action_space, count)):
+        if i % EPISODE_STEPS == 0:
+            env.reset(seed=i)
+            body, kinematics, disturbed = env.body, env.body.kinematics, [0, 0]
+        env.step(action)
+        disturbed = [disturbed[1], sum(body.clamps[name] for name in DISTURBANCES)]
+        qpos, tcp = body.qpos, body.tcp_pos
+        seen = {
+            "tcp": max((TCP_LIMITS_M[0] - tcp).max(), (tcp - TCP_LIMITS_M[1]).max()),
+            "stop": max((kinematics.lower - qpos).max(), (qpos - kinematics.upper).max()),
+            "disturbed": disturbed[1],
+        }
+        if disturbed[0] == disturbed[1]:
+            seen["speed"] = (np.abs(body.data.qvel[kinematics.dof_adr]) / body.arm.velocity).max()
+        worst |= Counter({name: float(value) for name, value in seen.items()})
+    return worst
+
+
+def assert_within_limits(worst: Counter[str]) -> None:
+    assert worst["tcp"] <= MAX_TCP_EXCESS_M
+    assert worst["speed"] <= MAX_SPEED_SHARE
+    assert worst["stop"] <= 0.02, "a stop is soft, and gives a little"
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_the_measured_arm_stays_within_its_limits(arm, control):
+    assert_within_limits(worst_of("put", arm.name, control, 400))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["put", "tidy"])
+@pytest.mark.parametrize("control", CONTROLS)
+def test_the_measured_arm_stays_within_its_limits_for_long(arm, control, task):
+    worst = worst_of(task, arm.name, control, 10_000)
+    assert_within_limits(worst)
+    assert control != "joint" or worst["disturbed"] > 0, "joint targets do hit things, and that is counted"
+
+
+def test_an_arm_that_touches_itself_is_counted_and_goes_on_from_there(bare):
+    """The arm is put into random poses, until it touches itself in one."""
+    rng, kinematics = np.random.default_rng(0), bare.kinematics
+    for _ in range(300):
+        bare.reset()
+        qpos = rng.uniform(kinematics.lower, kinematics.upper)
+        bare.data.qpos[kinematics.qpos_adr] = qpos
+        bare.target = ServoTarget(qpos, np.zeros_like(qpos), 0.0)
+        bare.step(bare.hold())
+        if bare.clamps["self_collision"]:
+            break
+    assert bare.clamps["self_collision"] == 1
+    measured = bare.qpos
+    bare.step(Control(qpos, 0.0))
+    assert np.abs(bare.target.qpos - measured).max() <= bare.safety.max_step.max()
+
+
+def test_a_contact_that_presses_too_hard_is_counted(bare):
+    """As if a person leant on the hand while it is just above the table."""
+    bare.reset()
+    low = bare.ik(np.array([0.5, 0.0, 0.02]), top_down(0.0)).qpos
+    while np.abs(bare.target.qpos - low).max() > 1e-6:
+        bare.step(Control(low, 0.0))
+    assert not any(bare.clamps[name] for name in DISTURBANCES)
+    bare.data.xfrc_applied[bare.model.body(bare.arm.hand_body).id, 2] = -6 * MAX_CONTACT_FORCE_N
+    for _ in range(10):
+        bare.step(bare.hold())
+    bare.data.xfrc_applied[:] = 0
+    assert bare.clamps["contact_force"] > 0
+
+
+@pytest.mark.parametrize("surplus", [-1, 1])
+def test_an_action_with_too_few_or_too_many_numbers_is_refused(surplus):
+    for control in CONTROLS:
+        env = ArmEnv("put", "panda", 1, control, cameras=())
+        env.reset(seed=0)
+        (numbers,) = env.action_space.sample().shape
+        with pytest.raises(BadInput, match="shape"):
+            env.step(np.zeros(numbers + surplus))
+
+
+# --- braking
+
+GAIN = np.array([0.01, 0.03, 0.2])
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-6, 0.004, 0.05, 1.0, 7.3])
+def test_a_joint_that_keeps_to_its_fastest_step_stops_in_time_and_not_early(distance):
+    step = stoppable_step(np.full(3, distance), GAIN)
+    moved = step + braking_path(step, GAIN)[-1] if len(braking_path(step, GAIN)) else step
+    assert (moved <= distance + 1e-12).all()
+    assert (moved >= distance - 0.6 * GAIN).all()
+
+
+def test_who_could_stop_can_go_on_braking():
+    left = np.full(3, 2.0)
+    step = stoppable_step(left, GAIN)
+    while step.any():
+        left = left - step
+        assert (left >= -1e-12).all()
+        assert (stoppable_step(np.maximum(left, 0), GAIN) >= braked(step, GAIN) - 1e-12).all()
+        step = braked(step, GAIN)

@@ -1,0 +1,29 @@
+"""A place that cannot be written to is one sentence and exit code 2, before the work and not after it."""
+
+from pathlib import Path
+
+import pytest
+
+from qwenarm.cli.main import main
+
+COMMANDS = {
+    "run": ["run", "--task", "put", "--policy", "idle", "--out"],
+    "eval": ["eval", "--task", "put", "--seeds", "1", "--policy", "idle", "--out"],
+    "probe": ["probe", "--model", "scripted:/nowhere", "--out"],
+    "collect": ["collect", "--task", "put", "--episodes", "1", "--out"],
+}
+
+
+@pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("place", ["/proc/nothing/here", "{file}/below"])
+def test_an_unwritable_place_is_told_at_once(capsys, tmp_path, words, place):
+    (tmp_path / "file").write_text("a file")
+    assert main([*words, place.format(file=tmp_path / "file")]) == 2
+    told = capsys.readouterr()
+    assert told.err.count("error") == 1 and "Traceback" not in told.err
+    assert Path(place).parts[1] in told.err or "file" in told.err
+
+
+def test_a_port_that_does_not_exist_is_told(capsys):
+    assert main(["run", "--task", "put", "--model", "http://127.0.0.1:99999#qwen"]) == 2
+    assert "99999" in capsys.readouterr().err

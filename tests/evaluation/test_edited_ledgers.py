@@ -1,0 +1,108 @@
+"""Someone has edited a ledger in one place: a sentence says so, what is whole counts, and nothing crashes."""
+
+import copy
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE, attribute, count_causes, failures, findings
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.evaluation import ledger
+from qwenarm.evaluation.evaluate import evaluate, plan
+from qwenarm.evaluation.ledger import MANIFEST, manifest_sha256
+from qwenarm.report.numbers import compare_runs
+from qwenarm.types import RunConfig
+
+ODD_VALUES = (None, -1, 10**400, float("nan"), "x", [], {}, [[]], {"a": None})
+IDLE = RunConfig(policy="idle")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two episodes that failed, and why."""
+    folder = tmp_path_factory.mktemp("whole")
+    list(evaluate(plan(IDLE, tasks="put", seeds=2), folder))
+    list(attribute(folder, ["idle"]))
+    return folder
+
+
+@pytest.fixture
+def edited(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "edited"))
+
+
+def edits(value: Any, depth: int = 3) -> Iterator[Any]:
+    """The value with one thing in it replaced or left out, down to a depth."""
+    if not isinstance(value, dict | list) or not depth:
+        return
+    for key in list(value) if isinstance(value, dict) else range(min(1, len(value))):
+        for odd in ODD_VALUES:
+            changed = copy.copy(value)
+            changed[key] = odd
+            yield changed
+        changed = copy.copy(value)
+        del changed[key]
+        yield changed
+        for inner in edits(value[key], depth - 1):
+            changed = copy.copy(value)
+            changed[key] = inner
+            yield changed
+
+
+def resume(folder: Path) -> list[str]:
+    """The warnings with which the evaluation goes on; a refusal is one, too."""
+    events = evaluate(plan(IDLE, tasks="put", seeds=2), folder)
+    try:
+        begun: Any = next(events)
+        return list(begun.warnings)
+    except BadInput as refused:
+        return [str(refused)]
+    finally:
+        events.close()
+
+
+def test_an_edited_finding_is_left_out(edited):
+    path = edited / ATTRIBUTION_FILE
+    first, second = path.read_text().splitlines()
+    for line in edits(json.loads(first)):
+        path.write_text(f"{json.dumps(line)}\n{second}\n")
+        problems: list[str] = []
+        found = findings(edited, problems)
+        assert len(found) == 2 or problems
+        count_causes(found)
+
+
+def test_an_edited_manifest_is_refused_even_if_its_hash_fits(edited):
+    path = edited / MANIFEST
+    manifest = json.loads(path.read_text())
+    for changed in [[], None, 3, "x", {**manifest, "renderer": "x"}]:
+        path.write_text(json.dumps(changed))
+        assert MANIFEST in resume(edited)[0]
+        path.write_text(json.dumps(manifest))
+    for name in manifest.keys() - {"sha256"}:
+        for odd in ODD_VALUES:
+            forged = {**manifest, name: odd}
+            path.write_text(json.dumps({**forged, "sha256": manifest_sha256(forged)}))
+            resume(edited)
+            with suppress(BadInput, UnknownName):
+                compare_runs(edited, edited, "idle", "idle")
+
+
+def test_an_edited_episode_is_named_and_the_others_count(edited):
+    path = edited / "episodes.jsonl"
+    first, second = path.read_text().splitlines()
+    changes = list(edits(json.loads(first)))
+    for line in changes[:: len(changes) // 60]:
+        path.write_text(f"{json.dumps(line)}\n{second}\n")
+        problems: list[str] = []
+        counted = len(list(ledger.rows(edited, problems)))
+        assert counted == 2 or (counted == 1 and "line 1" in problems[0])
+        assert len(list(failures(edited))) == counted
+    path.write_text(first.replace("put", "stack") + f"\n{second}\n")
+    told = resume(edited)
+    assert len(told) == 1 and "line 1" in told[0]
