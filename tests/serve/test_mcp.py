@@ -136,5 +136,5 @@ def test_an_episode_that_is_left_is_stored_as_stopped(tmp_path: Path) -> None:
     assert shown.ok and any(isinstance(part, np.ndarray) for part in shown.parts)
     session.close()
     (episode,) = read(tmp_path).episodes
-    assert episode.outcome is Outcome.CRASHED and "stopped" in episode.detail.lower()
+    assert episode.outcome is Outcome.STOPPED and "stopped" in episode.detail.lower()
     assert Image.open(next((tmp_path / "frames").iterdir())).size == (640, 480)
