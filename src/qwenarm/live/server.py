@@ -103,7 +103,7 @@ class PageServer:
     @property
     def link(self) -> str:
         """The address that visitors open."""
-        host = "127.0.0.1" if self.host in LOOPBACK else gethostname() if self.host in ANY_HOST else self.host
+        host = gethostname() if self.host in ANY_HOST else f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
     def send(self, event: dict[str, Any]) -> None:
