@@ -16,14 +16,13 @@ from qwenarm.tasks.core.goal import Setup
 
 Combos = Collection[tuple[str, str]]
 """(colour, shape) pairs that may appear. Training leaves out ``HELD_OUT``; tests of generalisation use only those."""
-Layout = Callable[[tuple[Placement, ...], Mapping[str, Area]], tuple[Placement, ...]]
-"""Moves placed objects to other positions inside their areas (by object id; an object without one may go anywhere)."""
+Layout = Callable[[tuple[Placement, ...], Mapping[str, Area], Reach | None], tuple[Placement, ...]]
+"""Moves placed objects to other positions inside their areas (by object id; an object without one may go anywhere) and
+within the arm's reach."""
 STACKABLE = ("cube", "cylinder")
 """Shapes that can stand on each other."""
 PLACEMENT_TRIES, OPTIONAL_PLACEMENT_TRIES = 300, 40
 """Attempts at placing all objects, without and with optional ones that can be left out instead."""
-LAYOUT_TRIES = 200
-"""Layouts that are drawn for an arm of little reach until one lies within it."""
 
 
 @dataclass(frozen=True)
@@ -132,18 +131,9 @@ class SceneBuilder:
                 mixed = [specs[i] for i in self.rng.permutation(len(specs))]
                 tries = OPTIONAL_PLACEMENT_TRIES if optional else PLACEMENT_TRIES
                 placed = place_objects(self.rng, mixed, tries, areas, self.reach)
-                return Scene(self._laid_out(placed, areas or {}), reach=self.reach)
+                placed = self.layout(placed, areas or {}, self.reach) if self.layout else placed
+                return Scene(placed, reach=self.reach)
             except BadInput:
                 if not optional:
                     raise
                 specs.pop()
-
-    def _laid_out(self, placed: tuple[Placement, ...], areas: Mapping[str, Area]) -> tuple[Placement, ...]:
-        """The placed objects where the layout moves them. Raises BadInput if it finds no place within reach."""
-        if self.layout is None:
-            return placed
-        for _ in range(LAYOUT_TRIES):
-            moved = self.layout(placed, areas)
-            if self.reach is None or all(placement.pos[:2] in self.reach for placement in moved):
-                return moved
-        raise BadInput("The layout does not fit where this arm reaches: ask for fewer objects or another perturbation.")
