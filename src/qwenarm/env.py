@@ -210,7 +210,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         _checked_seed(seed)
         words = self.words if words is None else words
         rng, combos = np.random.default_rng(seed), perturbed_combos(self.perturbations, seed, self.combos)
-        layout, reach = perturbed_layout(self.perturbations, seed), reach_of(self._arm)
+        layout, reach = perturbed_layout(self.perturbations, seed), reach_of(load("arms", self.arm))
         if words is None:
             setup = self._task.build(rng, self.level, combos, layout, reach)
         else:

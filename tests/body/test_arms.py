@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from qwenarm.body.arms import panda as panda_file
+from qwenarm.body.arms import so101 as so101_file
 from qwenarm.body.arms import ur5e as ur5e_file
 from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M, Arm
 from qwenarm.body.kinematics import top_down
+from qwenarm.body.reach import measure_reach
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
 from qwenarm.registry import load
@@ -83,9 +85,17 @@ def test_ur5e_flange_is_where_the_published_dh_parameters_put_it(random_qpos):
         np.testing.assert_allclose(hand_pose(body, qpos), flange, atol=1e-9)
 
 
+def test_so101_reaches_forward_at_zero_as_far_as_the_published_model():
+    body = Body(Scene(()), so101_file.ARM)
+    pos, _ = body.kinematics.fk(np.zeros(5))  # the published gripperframe: (0.3914, 0, 0.2265) m, jaw 7.9 mm beside it
+    base = [so101_file.BASE_X_M, 0, so101_file.RISER_HEIGHT_M]
+    np.testing.assert_allclose(pos - base, [0.3914, 0.0, 0.2265 + 0.0079], atol=1e-3)
+
+
 def test_home_is_high_above_the_near_edge_with_the_hand_down(bare: Body):
     pos, quat = bare.kinematics.fk(np.array(bare.arm.home_qpos))
-    np.testing.assert_allclose(pos, [0.30, 0.0, 0.40], atol=2e-3)
+    expected = [0.30, 0.0, 0.40] if bare.arm.reaches_workspace else [0.33, -0.12, 0.20]
+    np.testing.assert_allclose(pos, expected, atol=2e-3)
     assert abs(quat @ top_down(np.pi / 2)) > 1 - 1e-5
 
 
@@ -97,6 +107,10 @@ def test_limits_come_in_the_right_number_and_contain_home(bare: Body):
 
 
 def test_every_grasp_in_the_workspace_is_within_reach(bare: Body):
+    if not bare.arm.reaches_workspace:
+        reach = measure_reach(bare.arm)
+        assert (0.45, 0.0) in reach and (0.67, 0.24) not in reach
+        return
     for x in np.linspace(0.38, 0.68, 3):
         for y in np.linspace(-0.25, 0.25, 3):
             for z in (0.01, 0.15, 0.30):

@@ -114,7 +114,12 @@ class Kinematics:
         return self._jacobian
 
     def ik(
-        self, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None = None, rest: np.ndarray | None = None
+        self,
+        pos: np.ndarray,
+        quat: np.ndarray,
+        q0: np.ndarray | None = None,
+        rest: np.ndarray | None = None,
+        restarts: int = RANDOM_RESTARTS,
     ) -> Solution:
         """Joint angles that bring the tcp to a pose. See ``Solution.reached``.
 
@@ -125,23 +130,24 @@ class Kinematics:
             quat: (4,) wxyz, its orientation.
             q0: (n,) rad, where the search starts; without it, at home turned towards the target.
             rest: (n,) rad, the pose to which a spare joint is drawn; home if None.
+            restarts: How many random poses are tried before a pose counts as out of reach.
         """
         tried: list[Solution] = []
         rest = self.home if rest is None else rest
-        for start in self._starts(pos, q0):
+        for start in self._starts(pos, q0, restarts):
             tried.append(self._descend(np.asarray(pos), np.asarray(quat), clamp(start, self.lower, self.upper), rest))
             if tried[-1].reached:
                 return tried[-1]
         return min(tried, key=lambda s: s.position_error + 0.1 * s.rotation_error)
 
-    def _starts(self, pos: np.ndarray, q0: np.ndarray | None) -> Iterator[np.ndarray]:
+    def _starts(self, pos: np.ndarray, q0: np.ndarray | None, restarts: int) -> Iterator[np.ndarray]:
         if q0 is not None:
             yield np.asarray(q0, dtype=float)
         aimed = self.home.copy()
         aimed[0] += math.atan2(pos[1], pos[0])
         yield aimed
         rng = np.random.default_rng(0)
-        for _ in range(RANDOM_RESTARTS):
+        for _ in range(restarts):
             yield aimed + rng.uniform(-RESTART_SPREAD_RAD, RESTART_SPREAD_RAD, len(aimed))
 
     def _descend(self, pos: np.ndarray, quat: np.ndarray, q: np.ndarray, rest: np.ndarray) -> Solution:

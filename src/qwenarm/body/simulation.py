@@ -48,6 +48,7 @@ class Body:
         seconds: wall seconds spent in "physics" and "render" since the reset.
         said: what was told to people since the reset.
         forced_open_periods: for so many more control periods the fingers open, whatever they are told.
+        arm_geoms: ids of all geoms of arm and hand, (G,).
         after_step: called with the Body after every control period, for events that do not depend on the arm.
     """
 
@@ -73,6 +74,8 @@ class Body:
         self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
         self._cameras = {camera.name: int(self.model.camera(camera.name).id) for camera in scene.cameras}
         self._site = self.model.site(arm.tcp_site).id
+        root = self.model.body_rootid[self.model.joint(arm.joints[0]).bodyid[0]]
+        self.arm_geoms = np.flatnonzero(self.model.body_rootid[self.model.geom_bodyid] == root)
         self._arm_index = as_index(self.kinematics.qpos_adr)
         root = int(self.model.body_rootid[self.model.joint(arm.joints[0]).bodyid[0]])
         self._arm_dofs = as_index(self.kinematics.dof_adr)

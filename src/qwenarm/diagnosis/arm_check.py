@@ -137,7 +137,7 @@ def _check_reach(reach: Reach) -> CheckResult:
     cells = [(x, y) for x in np.arange(*WORKSPACE_X, 0.02) + 0.01 for y in np.arange(*WORKSPACE_Y, 0.02) + 0.01]
     share = float(np.mean([cell in reach for cell in cells]))
     how = f"at {len(YAWS_RAD)} yaws and heights of {' and '.join(f'{h:.3g}' for h in HEIGHTS_M)} m, hand down"
-    return CheckResult("reach", share > 0, f"{100 * share:.0f} % of the workspace {how}")
+    return CheckResult("reach", share == 1, f"{100 * share:.0f} % of the workspace {how}", needed=share == 0)
 
 
 def _check_motion(body: Body, spot: tuple[float, float]) -> CheckResult:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from qwenarm.body.reach import Reach
 from qwenarm.body.scene import WORKSPACE, Area, Placement, are_apart, place_objects
 from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.task import Layout
@@ -23,12 +24,15 @@ def layout(rng: np.random.Generator, strength: int) -> Layout:
 
 
 def _nudged(rng: np.random.Generator) -> Layout:
-    def move(placements: tuple[Placement, ...], areas: Mapping[str, Area]) -> tuple[Placement, ...]:
+    def move(
+        placements: tuple[Placement, ...], areas: Mapping[str, Area], reach: Reach | None
+    ) -> tuple[Placement, ...]:
         moved = list(placements)
         for i, placement in enumerate(placements):
             for _ in range(MAX_TRIES):
                 candidate = _shifted(rng, placement, areas.get(placement.spec.id, WORKSPACE))
-                if all(are_apart(candidate, other) for j, other in enumerate(moved) if j != i):
+                reached = reach is None or candidate.pos[:2] in reach
+                if reached and all(are_apart(candidate, other) for j, other in enumerate(moved) if j != i):
                     moved[i] = candidate
                     break
         return tuple(moved)
@@ -47,12 +51,12 @@ def _shifted(rng: np.random.Generator, placement: Placement, area: Area) -> Plac
 
 
 def _elsewhere(rng: np.random.Generator) -> Layout:
-    return lambda placements, areas: place_objects(rng, [placement.spec for placement in placements], areas=areas)
+    return lambda placements, areas, reach: place_objects(rng, [p.spec for p in placements], areas=areas, reach=reach)
 
 
 def _crowded(rng: np.random.Generator) -> Layout:
     elsewhere = _elsewhere(rng)
-    return lambda placements, areas: min((elsewhere(placements, areas) for _ in range(LAYOUT_DRAWS)), key=_spread)
+    return lambda *given: min((elsewhere(*given) for _ in range(LAYOUT_DRAWS)), key=_spread)
 
 
 def _spread(placements: tuple[Placement, ...]) -> float:

@@ -22,6 +22,10 @@ MIN_OBJECT_HEIGHT_M = 0.008
 """Anything higher than this above the table, in m, is an object; anything lower may be a container's floor."""
 MIN_SURFACE_HEIGHT_M = 0.003
 """Anything lower than this, in m, is the bare table. A container's floor is higher."""
+HELD_DEPTH_M = 0.045
+"""What the hand holds reaches at most this far from the tcp, down or sideways, in m."""
+OWN_SURFACE_TOLERANCE_M = 0.012
+"""A point at most this far from the boxes around the arm's shapes, in m, belongs to the arm."""
 SNAP_PIXELS = 3
 """A point at most this many pixels beside an object means the object."""
 NEIGHBOUR_OFFSETS = np.mgrid[-SNAP_PIXELS : SNAP_PIXELS + 1, -SNAP_PIXELS : SNAP_PIXELS + 1].reshape(2, -1).T
@@ -104,7 +108,22 @@ def look_down(body: Body) -> HeightMap:
     points = view.points(pixels)
     (x, y), (low, high) = points.T[:2], VISIBLE_TABLE_M
     (inside,) = ((x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1])).nonzero()
+    inside = inside[~_on_arm(body, points[inside])]
     return HeightMap(points[inside], pixels[inside])
+
+
+def _on_arm(body: Body, points: np.ndarray) -> np.ndarray:
+    """(N,) bool: which points (N, 3) lie on the arm or in its hand. A small arm is in the picture even at home."""
+    model, data, tcp = body.model, body.data, body.tcp_pos
+    held = (points[:, 2] > tcp[2] - HELD_DEPTH_M) & in_square(points, tcp, HELD_DEPTH_M)
+    radii = model.geom_rbound[body.arm_geoms]
+    pos = data.geom_xpos[body.arm_geoms]
+    low_enough = (pos[:, 2] - radii < MAX_OBJECT_TOP_M) & (pos[:, 0] + radii > VISIBLE_TABLE_M[0, 0])
+    for geom in body.arm_geoms[low_enough]:
+        local = (points - data.geom_xpos[geom]) @ data.geom_xmat[geom].reshape(3, 3)
+        center, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:] + OWN_SURFACE_TOLERANCE_M
+        held |= (np.abs(local - center) < half).all(axis=1)
+    return held
 
 
 class _DepthView:

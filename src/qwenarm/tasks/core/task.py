@@ -16,8 +16,9 @@ from qwenarm.tasks.core.goal import Setup
 
 Combos = Collection[tuple[str, str]]
 """(colour, shape) pairs that may appear. Training excludes ``HELD_OUT``; generalisation tests use nothing else."""
-Layout = Callable[[tuple[Placement, ...], Mapping[str, Area]], tuple[Placement, ...]]
-"""Moves placed objects to other positions inside their areas, given by object id; the others may go anywhere."""
+Layout = Callable[[tuple[Placement, ...], Mapping[str, Area], Reach | None], tuple[Placement, ...]]
+"""Moves placed objects to other positions within the arm's reach and their areas, given by object id; objects without an
+area may go anywhere."""
 STACKABLE = ("cube", "cylinder")
 """Shapes that can be stacked."""
 PLACEMENT_TRIES, OPTIONAL_PLACEMENT_TRIES = 300, 40
@@ -133,18 +134,9 @@ class SceneBuilder:
                 mixed = [specs[i] for i in self.rng.permutation(len(specs))]
                 tries = OPTIONAL_PLACEMENT_TRIES if optional else PLACEMENT_TRIES
                 placed = place_objects(self.rng, mixed, tries, areas, self.reach)
-                return Scene(self._laid_out(placed, areas or {}), reach=self.reach)
+                placed = self.layout(placed, areas or {}, self.reach) if self.layout else placed
+                return Scene(placed, reach=self.reach)
             except BadInput:
                 if not optional:
                     raise
                 specs.pop()
-
-    def _laid_out(self, placed: tuple[Placement, ...], areas: Mapping[str, Area]) -> tuple[Placement, ...]:
-        """The placed objects where the layout moves them. Raises BadInput if it finds no place within reach."""
-        if self.layout is None:
-            return placed
-        for _ in range(LAYOUT_TRIES):
-            moved = self.layout(placed, areas)
-            if self.reach is None or all(placement.pos[:2] in self.reach for placement in moved):
-                return moved
-        raise BadInput("The layout does not fit where this arm reaches: ask for fewer objects or another perturbation.")
