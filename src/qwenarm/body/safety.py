@@ -203,7 +203,11 @@ class Safety:
             if lift is None:
                 return step
         slower = braked(before, self.braking_gain)
-        return slower if np.count_nonzero(slower) or self._violation(last, slower) is None else step
+        outside = None if np.count_nonzero(slower) else self._violation(last, slower)
+        if outside is None:
+            return slower
+        further = self._violation(last + step, np.zeros_like(step))  # it was pushed out: only nearer is better
+        return step if further is None or np.abs(further).max() < np.abs(outside).max() else slower
 
     def _violation(self, qpos: np.ndarray, step: np.ndarray) -> np.ndarray | None:
         """What is wrong with a step to qpos, or with braking behind it.
