@@ -39,7 +39,7 @@ def test_the_same_seed_is_heard_the_same_without_any_memory():
 
 @espeak
 def test_later_instructions_of_an_episode_are_spoken_too():
-    typed, hurried = instructions("", "deliver"), instructions("speech:3", "deliver")
+    typed, hurried = instructions("", "recall"), instructions("speech:3", "recall")
     assert [len(texts) for texts in typed] == [len(texts) for texts in hurried]
     assert max(map(len, typed)) > 1 and any(a[1:] != b[1:] for a, b in zip(typed, hurried, strict=True))
 
