@@ -23,7 +23,7 @@ ESPEAK = pytest.mark.skipif(
     not (shutil.which("espeak-ng") or os.environ.get("QWENARM_REQUIRE_ESPEAK")), reason="espeak-ng is not installed"
 )
 NAMES = [pytest.param(name, marks=[ESPEAK] if name == "speech" else []) for name in list_names("perturbations")]
-SPOKEN_TASKS = ("put", "deliver", "inspect")
+SPOKEN_TASKS = ("put", "recall", "inspect")
 """To speak and to recognise the instructions of all tasks would take a minute."""
 NAMES_AND_TASKS = [
     pytest.param(name, task, marks=[ESPEAK] if name == "speech" else [])

@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from qwenarm.env import ArmEnv
@@ -38,15 +39,23 @@ def test_the_same_seed_is_heard_the_same_without_any_memory():
 
 @espeak
 def test_later_instructions_of_an_episode_are_spoken_too():
-    typed, hurried = instructions("", "deliver"), instructions("speech:3", "deliver")
+    typed, hurried = instructions("", "recall"), instructions("speech:3", "recall")
     assert [len(texts) for texts in typed] == [len(texts) for texts in hurried]
     assert max(map(len, typed)) > 1 and any(a[1:] != b[1:] for a, b in zip(typed, hurried, strict=True))
 
 
 @espeak
+def test_every_voice_sounds_different():
+    """espeak-ng ignores what it does not know behind a "+"."""
+    rng = np.random.default_rng(0)
+    sounds = {Speaker(voice).say("put it there", rng).tobytes() for voice in ("en-us", *speech.VOICES)}
+    assert len(sounds) == 1 + len(speech.VOICES)
+
+
+@espeak
 def test_an_unknown_voice_is_told_in_one_sentence():
-    with pytest.raises(BadInput, match="no-such-voice"):
-        speech.heard("put it there", Speaker("no-such-voice"), 0)
+    with pytest.raises(BadInput, match="no such voice"):
+        speech.heard("put it there", Speaker("no such voice"), 0)
 
 
 def test_without_espeak_it_is_refused_before_anything_is_played(monkeypatch):

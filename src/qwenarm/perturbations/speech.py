@@ -12,8 +12,8 @@ from qwenarm.tasks.core.goal import Setup
 from qwenarm.voice.sphinx import import_pocketsphinx, load_sphinx
 from qwenarm.voice.synthesis import Speaker, find_espeak
 
-VOICES = ("en-gb", "en-us+f3", "en-gb+f2", "en-us+m3", "en-gb-scotland", "en-gb-x-rp+m7", "en-029")
-"""Accents and speakers besides the clear one, men and women."""
+VOICES = ("en-gb", "en-us+f3", "en-gb-x-rp+f2", "en-us+m3", "en-gb-scotland", "en-gb-x-rp+m7", "en-029")
+"""Accents and speakers besides the clear one, men and women. With "en-gb" alone espeak-ng 1.51 ignores a variant."""
 CALM_WPM, HURRIED_WPM = 160, 200
 """Words a minute."""
 NOISE_SNR_DB = 15.0
