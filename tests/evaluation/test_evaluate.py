@@ -216,7 +216,8 @@ def test_a_folder_that_was_begun_otherwise_is_refused(tmp_path, name, value):
     play(tmp_path, planned(1))
     manifest = ledger.read_manifest(tmp_path)
     changed = {**manifest[name], **value} if isinstance(value, dict) else value
-    (tmp_path / MANIFEST).write_text(json.dumps({**manifest, name: changed}))
+    other = {**manifest, name: changed}
+    (tmp_path / MANIFEST).write_text(json.dumps({**other, "sha256": ledger.manifest_sha256(other)}))
     before = (tmp_path / FILE).read_bytes()
     with pytest.raises(BadInput, match="was begun with"):
         play(tmp_path, planned(2))

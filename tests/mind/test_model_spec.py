@@ -52,7 +52,7 @@ def test_a_checkpoint_is_loaded_as_is_said_behind_its_name():
         ("threads=0", "at least 1"),
         ("batch=0", "at least 1"),
         ("temperature=-1", "at least 0"),
-        ("temperature=inf", "finite"),
+        ("temperature=inf", "at most 100"),
         ("thinking=yes", "cannot be told to think"),
     ],
 )

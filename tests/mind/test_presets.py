@@ -12,7 +12,7 @@ from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.types import SkillSpec
 
 # The words that the shipped weights were trained on. It may only change together with those weights.
-BUNDLED_PROMPT = "507f3a939a66e85a547ec0b9e22a7ca1bc24f331df50806d933b8791bd8acd38"
+BUNDLED_PROMPT = "b40fbc27d4da9a40dd96da49cb1c2d3b2a560d76a43b4ee3e96237eef3883a1c"
 
 
 class _Backend:

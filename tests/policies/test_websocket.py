@@ -142,7 +142,7 @@ def test_a_chunk_moves_the_hand_as_it_says() -> None:
     assert np.allclose(end - start, [0, 0.08, -0.08], atol=2e-3)
     start, end, _ = end_of("action_chunk:EE_DELTA_HAND", [[0, 0, 0.004, 0, 0, 0, 1]] * 20 + [[0] * 6 + [1]] * 5)
     assert np.allclose(end - start, [0, 0, -0.08], atol=2e-3), "the hand points down"
-    _, end, body = end_of("action_chunk:EE_POSE", [[0.45, 0.1, 0.3, 0, 1, 0, 0, 0]] * 40)
+    _, end, body = end_of("action_chunk:EE_POSE", [[0.45, 0.1, 0.3, 0, 1, 0, 0, 0]] * 80)
     assert np.allclose(end, [0.45, 0.1, 0.3], atol=2e-3) and body.gripper_width < 2e-3
     home = list(load("arms", "panda").home_qpos)
     _, _, body = end_of("action_chunk:JOINT", [[home[0] + 0.2, *home[1:], 0.5]] * 30)

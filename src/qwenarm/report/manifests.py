@@ -13,6 +13,8 @@ from qwenarm.evaluation.ledger import MANIFEST, manifest_sha256, read_manifest
 from qwenarm.report.fields import Field, Table
 from qwenarm.report.records import PlayedScene, Record, Run
 
+MANIFEST_TYPES = {"versions": Mapping, "runs": list, "policies": Mapping, "suite": str, "renderer": str}
+
 
 def checked_manifest(folder: Path, problems: list[str]) -> Mapping[str, Any]:
     """The manifest, {} where there is none. What is wrong with it is added to ``problems`` in sentences."""
@@ -26,7 +28,12 @@ def checked_manifest(folder: Path, problems: list[str]) -> Mapping[str, Any]:
         return {}
     if manifest.get("sha256") != manifest_sha256(manifest):
         problems.append(f"{folder / MANIFEST} was changed after it was written: its own hash does not fit.")
-    return manifest
+    odd = {key for key, kind in MANIFEST_TYPES.items() if key in manifest and not isinstance(manifest[key], kind)}
+    if "runs" not in odd and not all(isinstance(run, Mapping) for run in manifest.get("runs", ())):
+        odd.add("runs")
+    if odd:
+        problems.append(f"{folder / MANIFEST} is damaged: nobody can read its {', '.join(sorted(odd))}.")
+    return {key: value for key, value in manifest.items() if key not in odd}
 
 
 def missing(folder: Path, manifest: Mapping[str, Any], records: Sequence[Record]) -> list[str]:
