@@ -17,8 +17,8 @@ from qwenarm.tasks.core.goal import Setup
 Combos = Collection[tuple[str, str]]
 """(colour, shape) pairs that may appear. Training excludes ``HELD_OUT``; generalisation tests use nothing else."""
 Layout = Callable[[tuple[Placement, ...], Mapping[str, Area], Reach | None], tuple[Placement, ...]]
-"""Moves placed objects to other positions within the arm's reach and their areas, given by object id. Without an area an
-object may go anywhere."""
+"""Moves placed objects to other positions within the arm's reach and their areas, given by object id. Without an
+area an object may go anywhere."""
 STACKABLE = ("cube", "cylinder")
 """Shapes that can be stacked."""
 PLACEMENT_TRIES, OPTIONAL_PLACEMENT_TRIES = 300, 40
