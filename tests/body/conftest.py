@@ -30,6 +30,14 @@ def bare(arm: Arm) -> Body:
     return Body(Scene(()), arm)
 
 
+@pytest.fixture(scope="session")
+def far_reaching(bare: Body) -> Body:
+    """The same, if the arm reaches all of the workspace."""
+    if not bare.arm.reaches_workspace:
+        pytest.skip(f"{bare.arm.name} does not reach all of the workspace")
+    return bare
+
+
 @pytest.fixture
 def panda() -> Arm:
     return load("arms", "panda")

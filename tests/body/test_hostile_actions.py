@@ -73,21 +73,21 @@ def test_the_measured_arm_stays_within_its_limits_for_long(arm, control):
     assert control != "joint" or worst["disturbed"] > 0, "joint targets do hit things, and that is counted"
 
 
-def test_an_arm_that_touches_itself_is_counted_and_goes_on_from_there(bare):
+def test_an_arm_that_touches_itself_is_counted_and_goes_on_from_there(far_reaching):
     """The arm is put into random poses, until it touches itself in one."""
-    rng, kinematics = np.random.default_rng(0), bare.kinematics
+    rng, kinematics = np.random.default_rng(0), far_reaching.kinematics
     for _ in range(300):
-        bare.reset()
+        far_reaching.reset()
         qpos = rng.uniform(kinematics.lower, kinematics.upper)
-        bare.data.qpos[kinematics.qpos_adr] = qpos
-        bare.target = ServoTarget(qpos, np.zeros_like(qpos), 0.0)
-        bare.step(bare.hold())
-        if bare.clamps["self_collision"]:
+        far_reaching.data.qpos[kinematics.qpos_adr] = qpos
+        far_reaching.target = ServoTarget(qpos, np.zeros_like(qpos), 0.0)
+        far_reaching.step(far_reaching.hold())
+        if far_reaching.clamps["self_collision"]:
             break
-    assert bare.clamps["self_collision"] == 1
-    measured = bare.qpos
-    bare.step(Control(qpos, 0.0))
-    assert np.abs(bare.target.qpos - measured).max() <= bare.safety.max_step.max()
+    assert far_reaching.clamps["self_collision"] == 1
+    measured = far_reaching.qpos
+    far_reaching.step(Control(qpos, 0.0))
+    assert np.abs(far_reaching.target.qpos - measured).max() <= far_reaching.safety.max_step.max()
 
 
 def test_a_contact_that_presses_too_hard_is_counted(bare):

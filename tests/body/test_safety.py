@@ -118,14 +118,14 @@ def test_pushing_down_stops_at_the_table_and_slides_along_it(bare: Body):
     assert bare.proprio().tcp_pos[2] > 0.0
 
 
-def test_the_tcp_stays_in_the_workspace(bare: Body):
-    bare.reset()
-    away = bare.hold().qpos
+def test_the_tcp_stays_in_the_workspace(far_reaching: Body):
+    far_reaching.reset()
+    away = far_reaching.hold().qpos
     away[0] += 3.0
     for _ in range(60):
-        bare.step(Control(away, 0.0))
-    assert bare.clamps["workspace"] > 0
-    tcp = bare.proprio().tcp_pos
+        far_reaching.step(Control(away, 0.0))
+    assert far_reaching.clamps["workspace"] > 0
+    tcp = far_reaching.proprio().tcp_pos
     assert (tcp > TCP_LIMITS_M[0] - 0.01).all() and (tcp < TCP_LIMITS_M[1] + 0.01).all()
 
 
