@@ -58,7 +58,7 @@ def test_broken_double_and_foreign_lines_are_counted_in_sentences(folder):
     assert len(run.records) == 5
     for words in (
         "line 1 cannot be read",
-        "1 episodes in the ledger for the second",
+        "1 episode in the ledger for the second",
         "not played by `qwenarm eval`",
         "vlm has played 2 of 3",
     ):

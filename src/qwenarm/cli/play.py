@@ -79,7 +79,7 @@ def run(
     from qwenarm.types import RunConfig
 
     if instruction and not "".join(instruction).strip():
-        raise BadInput("The instruction is empty: say what shall be done, or leave it out for the task's own words.")
+        raise BadInput("The instruction is empty: say what should be done, or leave it out for the task's own words.")
     if task and (instruction or say or listen):
         raise BadInput(f"Your own words make their own scene: leave out either them or --task {task}.")
     if bool(instruction) + (say is not None) + listen > 1:

@@ -79,7 +79,11 @@ def _records(folder: Path, causes: Mapping[Key, Cause], problems: list[str], tel
             counts["crashed; they count as failures, and their pages show why"] += head.outcome is Outcome.CRASHED
             counts["succeeded with side effects: another object was moved without need"] += bool(head.side_effects)
             counts["could not be judged; they count as failures"] += head.outcome is Outcome.UNJUDGED
-    problems += [f"{folder}: {count} episodes {what}." for what, count in counts.items() if count]
+    problems += [
+        f"{folder.name}: {count} {'episode' if count == 1 else 'episodes'} {what}."
+        for what, count in counts.items()
+        if count
+    ]
 
 
 def _record(line: Line, head: Head, causes: Mapping[Key, Cause]) -> Record:
