@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from tests.mind.fake_server import FakeServer
 
 from qwenarm.types import Frame, Observation, Param, Proprio, SkillSpec
 
@@ -202,3 +203,10 @@ def save_tiny() -> Callable[..., Path]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen3-VL. Shared: copy it before breaking it."""
     return save(tmp_path_factory.mktemp("tiny") / "qwen3_vl")
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    server = FakeServer()
+    yield server
+    server.close()

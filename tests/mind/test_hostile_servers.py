@@ -4,14 +4,14 @@ import base64
 import gzip
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.mind.fake_server import FakeServer, Reply, called, said
+from tests.mind.fake_server import Reply, called, said
 
 from qwenarm.errors import ModelUnavailable, PromptFailed
 from qwenarm.mind.backends._http import MAX_RESPONSE_BYTES, complaint
@@ -25,13 +25,6 @@ NESTED = "[" * 200_000
 KEY = 'sk-0123"4567/89=ab'
 BOMB = gzip.compress(b'{"choices": "' + b" " * 50_000_000 + b'"}')
 GZIP = {"Content-Encoding": "gzip"}
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    server = FakeServer()
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -45,13 +45,6 @@ SIZES = {"front": (480, 640)}
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    server = FakeServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
 def ask(server, look, specs):
     """Asks about several tasks at once, "task 0", "task 1" and so on, after one prompt that goes well."""
 

@@ -156,30 +156,6 @@ def are_apart(a: Placement, b: Placement) -> bool:
     return dx * dx + dy * dy > reach * reach
 
 
-def sample_look(rng: np.random.Generator, strength: float = 1.0) -> Look:
-    """Another table, floor, light and slightly other object colours;
-    strength 0 is the default look, 1 what training sees."""
-    base = Look()
-
-    def shift(rgb: tuple[float, float, float], width: float) -> tuple[float, float, float]:
-        r, g, b = np.clip(
-            np.array(rgb) + strength * (rng.uniform(-width, width) + rng.uniform(-0.06, 0.06, 3)), 0.02, 1.0
-        )
-        return float(r), float(g), float(b)
-
-    x, y, z = np.array(base.light_pos) + strength * rng.uniform(-1, 1, 3) * np.array([0.6, 1.0, 0.4])
-    return Look(
-        table_rgb=shift(base.table_rgb, 0.15),
-        floor_rgb=shift(base.floor_rgb, 0.15),
-        wall_rgb=shift(base.wall_rgb, 0.15),
-        light_pos=(float(x), float(y), float(z)),
-        light=base.light + strength * float(rng.uniform(-0.15, 0.15)),
-        ambient=base.ambient + strength * float(rng.uniform(-0.10, 0.10)),
-        color_jitter=0.04 * strength,
-        jitter_seed=int(rng.integers(2**31)),
-    )
-
-
 def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
     """The MuJoCo model: table, floor, light, arm, objects, cameras.
     Options follow the grasp recipe of docs/architecture.md."""

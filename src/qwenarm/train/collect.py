@@ -110,10 +110,8 @@ def collect(job: ShardJob, out: Path) -> int:
     """Plays the episodes of one archive and writes it. Returns the number of its samples."""
     config = job.config
     backend = _backend(config.model) if config.policy == LEARNER else None
-    checkpoint = locate(config.model, weights=False) if backend is None else None
-    family = backend.family if backend else checkpoint.family  # type: ignore[union-attr]  # one of them is there
-    own = backend.preset if backend else checkpoint.preset  # type: ignore[union-attr]
-    preset = shown(own, config.cameras)
+    asked = backend or locate(config.model, weights=False)
+    family, preset = asked.family, shown(asked.preset, config.cameras)
     policies: dict[int, Demonstrator] = {}
 
     def demonstrate(seed: int) -> Play:

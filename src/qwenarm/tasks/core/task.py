@@ -23,8 +23,6 @@ STACKABLE = ("cube", "cylinder")
 """Shapes that can be stacked."""
 PLACEMENT_TRIES, OPTIONAL_PLACEMENT_TRIES = 300, 40
 """Attempts to place all objects, and to place them while optional ones can still be left out."""
-LAYOUT_TRIES = 200
-"""Layouts that are drawn for an arm of short reach until one lies within it."""
 
 
 @dataclass(frozen=True)
