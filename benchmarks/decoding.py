@@ -34,7 +34,7 @@ from qwenarm.mind.constrained.lark import available
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import GenerationRequest
 from qwenarm.mind.prompt.messages import parse, to_prompt
-from qwenarm.mind.prompt.presets import QWEN, Preset
+from qwenarm.mind.prompt.presets import QWEN_PRESET, Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.skills import specs
 from qwenarm.types import Completion, Observation, Prompt, RunConfig
@@ -157,7 +157,7 @@ def text_of(answer: str | Completion) -> str:
 
 def as_qwen_is_asked(model: QwenVL, plain: PlainGenerate, rounds: int) -> dict[str, Any]:
     """Measures the prompt for any Qwen-VL with one frame, and answers with the choices of Qwen3's vocabulary."""
-    preset = replace(QWEN, frame_size=SQUARE)
+    preset = replace(QWEN_PRESET, frame_size=SQUARE)
     prompts = prompts_of(model, first_looks(model, preset, 4), preset)
     variants = {"plain": plain.generate_paced, "engine": paced_engine(model)}
     alone = medians(take_turns(variants, [[prompt] for prompt in prompts], rounds))

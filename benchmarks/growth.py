@@ -21,7 +21,7 @@ from pathlib import Path
 
 from qwenarm.episode.drive import drive
 from qwenarm.episode.episode_json import head_to_json, turns_to_json
-from qwenarm.episode.trace import FILE, Trace, scan, to_line
+from qwenarm.episode.trace import EPISODES_FILE, Trace, scan, to_line
 from qwenarm.evaluation.evaluate import Begun, Plan, evaluate, plan
 from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import perform
@@ -44,7 +44,7 @@ def make_ledger(folder: Path, episodes: int) -> None:
     trace = Trace(folder)
     trace.append(episode)  # its pictures
     turns = turns_to_json(episode, lambda _: next((folder / "frames").iterdir()).name)
-    with open(folder / FILE, "w", encoding="utf-8") as file:
+    with open(folder / EPISODES_FILE, "w", encoding="utf-8") as file:
         for task in TASKS:
             config = replace(episode.run.config, task=task)
             for seed in range(FIRST_SEED, FIRST_SEED + seeds):
@@ -96,7 +96,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             make_ledger(folder, episodes)
-            size = (folder / FILE).stat().st_size / 1e6
+            size = (folder / EPISODES_FILE).stat().st_size / 1e6
             for what in GOALS:
                 found.append(
                     {"what": what, "episodes": episodes, "ledger_mb": size, **measured(what, folder, episodes)}

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from qwenarm.episode.trace import FILE
+from qwenarm.episode.trace import EPISODES_FILE
 from qwenarm.evaluation.evaluate import evaluate, plan
 from qwenarm.evaluation.ledger import fingerprints
 from qwenarm.types import RunConfig
@@ -36,7 +36,7 @@ def command(folder: Path, workers: int) -> list[str]:
 
 def whole_lines(folder: Path) -> bytes:
     """Returns the ledger up to its last newline."""
-    path = folder / FILE
+    path = folder / EPISODES_FILE
     data = path.read_bytes() if path.exists() else b""
     return data[: data.rfind(b"\n") + 1]
 
@@ -81,7 +81,7 @@ def main() -> None:
             moments[kill_once(killed, dice)] += 1
             after = whole_lines(killed)
             changed += not after.startswith(before)
-            half_written += (killed / FILE).exists() and (killed / FILE).stat().st_size > len(after)
+            half_written += (killed / EPISODES_FILE).exists() and (killed / EPISODES_FILE).stat().st_size > len(after)
             before = after
             stand = before.count(b"\n")
             print(f"killed {number + 1} of {args.moments}, {stand} episodes stand", flush=True)

@@ -24,9 +24,9 @@ from qwenarm.evaluation.evaluate import plan
 from qwenarm.evaluation.ledger import Row, rows
 from qwenarm.evaluation.stats import paired_difference, success_rate
 from qwenarm.evaluation.suites import FIRST_SEED
-from qwenarm.perturbations.speech import VOICES
+from qwenarm.perturbations.speech import ESPEAK_VOICES
 from qwenarm.types import Outcome, RunConfig
-from qwenarm.voice.language_model import PAUSES, spoken_words
+from qwenarm.voice.language_model import PAUSE_CHARACTERS, spoken_words
 from qwenarm.voice.sound import SAMPLE_RATE_HZ
 from qwenarm.voice.sphinx import load_sphinx
 from qwenarm.voice.synthesis import Speaker
@@ -35,7 +35,7 @@ RESULTS = Path(__file__).parent / "results"
 TASKS = ("put", "stack", "sort")
 SENTENCES_PER_TASK, EPISODES_PER_TASK = 20, 34
 SPEAKERS = (
-    *(Speaker(voice) for voice in ("en-us", *VOICES)),
+    *(Speaker(voice) for voice in ("en-us", *ESPEAK_VOICES)),
     *(Speaker(words_per_minute=speed) for speed in (120, 200, 240)),
     *(Speaker(snr_db=snr) for snr in (20.0, 15.0, 10.0, 5.0)),
 )
@@ -49,7 +49,7 @@ def instructions() -> list[str]:
 
 def words(text: str) -> list[str]:
     """What counts: the words, without marks."""
-    return [word for word in spoken_words(text) if word not in PAUSES]
+    return [word for word in spoken_words(text) if word not in PAUSE_CHARACTERS]
 
 
 def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from qwenarm.body.objects.spec import HELD_OUT
 from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.factory import COMBOS, assumed, make_backend, make_env, make_policy, perform, prepare
+from qwenarm.factory import COMBINATION_SETS, assumed, make_backend, make_env, make_policy, perform, prepare
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.types import Frame, Observation, Proprio, RunConfig
 
@@ -29,7 +29,7 @@ def test_what_cannot_be_played_is_refused_before_anything_is_compiled():
         prepare(RunConfig(policy="idle"), -1)
 
 
-@pytest.mark.parametrize("combos", COMBOS)
+@pytest.mark.parametrize("combos", COMBINATION_SETS)
 @pytest.mark.parametrize("task", ["put", "stack", "sort"])
 def test_only_the_chosen_pairs_play(task: str, combos: str):
     env = make_env(RunConfig(task, combos=combos))

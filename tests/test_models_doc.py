@@ -5,8 +5,8 @@ from pathlib import Path
 
 from qwenarm.mind.checkpoints.memory import cache_bytes, gb, need_of_size
 from qwenarm.mind.coordinates import Relative
-from qwenarm.mind.families import FAMILIES, Family, Sampling
-from qwenarm.mind.model_sizes import SIZES
+from qwenarm.mind.families import MODEL_FAMILIES, Family, Sampling
+from qwenarm.mind.model_sizes import MODEL_SIZES
 
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"
 
@@ -37,7 +37,7 @@ def family_row(family: Family) -> list[str]:
 def families() -> str:
     head = "family | `model_type` | points | frame sides | calls | thinking | published sampling* | thinking*"
     note = "\n\n*temperature / top_p / top_k, as published. Without thinking answers are greedy all the same."
-    return table(head, [family_row(family) for family in FAMILIES]) + note
+    return table(head, [family_row(family) for family in MODEL_FAMILIES]) + note
 
 
 def sizes() -> str:
@@ -51,7 +51,7 @@ def sizes() -> str:
             gb(need_of_size(size).work),
             gb(cache_bytes(size.config, 1000, "bfloat16")),
         ]
-        for size in SIZES
+        for size in MODEL_SIZES
     ]
     return table(head, rows)
 

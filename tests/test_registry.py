@@ -10,7 +10,7 @@ import pytest
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.open_model import backend_entry
 from qwenarm.policies import policy_entry
-from qwenarm.registry import KINDS, describe, is_foreign, list_names, load, names_to_allow, only_allowed
+from qwenarm.registry import ENTRY_KINDS, describe, is_foreign, list_names, load, names_to_allow, only_allowed
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sys.modules.pop("evil", None)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ENTRY_KINDS)
 def test_every_kind_has_entries_that_load_and_say_what_they_are(kind):
     for name in list_names(kind):
         load(kind, name)
@@ -37,8 +37,8 @@ def test_every_kind_has_entries_that_load_and_say_what_they_are(kind):
 
 def test_lists_import_nothing():
     code = (
-        "import sys\nbefore = set(sys.modules)\nfrom qwenarm.registry import KINDS, describe, list_names\n"
-        "[describe(kind, name) for kind in KINDS for name in list_names(kind)]\n"
+        "import sys\nbefore = set(sys.modules)\nfrom qwenarm.registry import ANSWER_ENTRY_KINDS, describe, list_names\n"
+        "[describe(kind, name) for kind in ANSWER_KINDS for name in list_names(kind)]\n"
         "print([name for name in sys.modules if name.startswith('qwenarm.')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -29,7 +29,7 @@ from gymnasium import spaces
 
 from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.cameras import CAMERAS, FRONT, cameras_named
+from qwenarm.body.cameras import FRONT, SHIPPED_CAMERAS, cameras_named
 from qwenarm.body.kinematics import Kinematics
 from qwenarm.body.observations import ObservationFormat
 from qwenarm.body.reach import reach_of
@@ -50,7 +50,7 @@ FILM_SIZE = (480, 640)
 FILM_CAMERA = "wide"
 GOAL_CAMERA = "goal"
 """Name of the frame that shows the goal: the table as it should be."""
-CONTROLS = ("joint", "ee_delta")
+CONTROL_MODES = ("joint", "ee_delta")
 UNIT_ACTION = np.ones(7)
 """The largest action of ee_delta."""
 
@@ -111,10 +111,10 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             BadInput: The level, the size, the words or a strength is wrong.
         """
         self.task, self.arm, self.level, self.words = task, arm, level, words
-        self.control = _checked_choice("control", control, CONTROLS)
+        self.control = _checked_choice("control", control, CONTROL_MODES)
         self.render_mode = _checked_choice("render mode", render_mode, (None, "rgb_array"))
         self.cameras = tuple(camera.name for camera in cameras_named(cameras))
-        self._own_cameras = tuple(c for c in cameras_named([*cameras, *extra_cameras]) if c not in CAMERAS)
+        self._own_cameras = tuple(c for c in cameras_named([*cameras, *extra_cameras]) if c not in SHIPPED_CAMERAS)
         self.frame_size = _checked_size(frame_size)
         self._format = ObservationFormat(self.cameras, self.frame_size, depth, object_state, flat)
         self.combos = None if combos is None else tuple((color, shape) for color, shape in combos)

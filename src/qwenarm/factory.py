@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.cameras import cameras_named
@@ -13,7 +13,7 @@ from qwenarm.episode.drive import answered
 from qwenarm.episode.metrics import Metrics
 from qwenarm.episode.rollout import Play, play
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.mind.prompt.presets import Altitude
+from qwenarm.mind.prompt.presets import ALTITUDE_NAMES
 from qwenarm.policies import Context, policy_entry
 from qwenarm.registry import split_names
 from qwenarm.types import RunConfig, RunInfo
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from qwenarm.tasks.core.goal import Setup
     from qwenarm.tasks.core.task import Combos
 
-COMBOS = ("all", "seen", "unseen")
+COMBINATION_SETS = ("all", "seen", "unseen")
 """The (colour, shape) pairs that may appear: all, those that the bundled model was trained on, or only the others."""
-ALTITUDES: tuple[str, ...] = get_args(Altitude)
 OTHER_SEEDS = 8
 """Maximum number of other seeds in which a privileged policy may look for another instruction."""
 
@@ -51,13 +50,13 @@ def make_env(config: RunConfig) -> ArmEnv:
 
 
 def allowed_combos(name: str) -> Combos | None:
-    """Returns the (colour, shape) pairs of one of COMBOS, or None for all. Raises UnknownName."""
-    from qwenarm.body.objects.markings import COLORS
-    from qwenarm.body.objects.spec import HELD_OUT, SHAPES
+    """Returns the (colour, shape) pairs of one of COMBINATION_SETS, or None for all. Raises UnknownName."""
+    from qwenarm.body.objects.markings import COLOR_RGB
+    from qwenarm.body.objects.spec import HELD_OUT, OBJECT_SHAPES
 
-    if name not in COMBOS:
-        raise UnknownName("choice of combinations", name, COMBOS)
-    seen = frozenset((color, shape) for color in COLORS for shape in SHAPES) - HELD_OUT
+    if name not in COMBINATION_SETS:
+        raise UnknownName("choice of combinations", name, COMBINATION_SETS)
+    seen = frozenset((color, shape) for color in COLOR_RGB for shape in OBJECT_SHAPES) - HELD_OUT
     return {"all": None, "seen": seen, "unseen": HELD_OUT}[name]
 
 
@@ -67,8 +66,8 @@ def make_backend(config: RunConfig) -> Backend | None:
     parse_clock(config.clock)
     if not entry.needs_model:
         return None
-    if config.altitude not in ALTITUDES:
-        raise UnknownName("altitude", config.altitude, ALTITUDES)
+    if config.altitude not in ALTITUDE_NAMES:
+        raise UnknownName("altitude", config.altitude, ALTITUDE_NAMES)
     cameras_named(split_names(config.cameras, "--cameras"))
     from qwenarm.mind.open_model import open_model
 

@@ -39,7 +39,7 @@ class Kind:
     type_name: str = ""
 
 
-KINDS = {
+ENTRY_KINDS = {
     "tasks": Kind("task", "tasks", "TASK", "Task"),
     "arms": Kind("arm", "body.arms", "ARM", "Arm"),
     "cameras": Kind("camera", "body.cameras", "CAMERA", "Camera"),
@@ -65,7 +65,7 @@ ALLOWED_NAMES = "QWENARM_ALLOWED_NAMES"
 @functools.cache
 def list_names(kind: str) -> tuple[str, ...]:
     """The ids of a kind, sorted. Nothing is imported."""
-    return tuple(sorted(name for name, path in _files(kind) if _holds_entry(path, KINDS[kind].constant)))
+    return tuple(sorted(name for name, path in _files(kind) if _holds_entry(path, ENTRY_KINDS[kind].constant)))
 
 
 def describe(kind: str, name: str) -> str:
@@ -79,7 +79,7 @@ def literal(kind: str, name: str, constant: str) -> Any:
     for node in ast.parse(dict(_files(kind))[name].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [constant]:
             return ast.literal_eval(node.value)
-    raise AttributeError(f"The {KINDS[kind].noun} {name} has no literal {constant}.")
+    raise AttributeError(f"The {ENTRY_KINDS[kind].noun} {name} has no literal {constant}.")
 
 
 def load(kind: str, name: str) -> Any:
@@ -89,7 +89,7 @@ def load(kind: str, name: str) -> Any:
         UnknownName: there is no such entry; the message lists the valid ids.
         BadInput: ``module:NAME`` cannot be imported, or is something else.
     """
-    about = KINDS[kind]
+    about = ENTRY_KINDS[kind]
     if (kind, os.path.splitext(name)[1]) in FILE_MAKERS:
         return importlib.import_module(FILE_MAKERS[kind, os.path.splitext(name)[1]]).make_entry(name)
     if ":" in name:
@@ -143,7 +143,7 @@ def split_names(text: str, option: str) -> list[str]:
 
 def _files(kind: str) -> Iterator[tuple[str, Path]]:
     """(name, source file) of every module and subpackage in the folder of a kind."""
-    folder = Path(__file__).parent.joinpath(*KINDS[kind].package.split("."))
+    folder = Path(__file__).parent.joinpath(*ENTRY_KINDS[kind].package.split("."))
     yield from ((path.stem, path) for path in folder.glob("*.py") if path.stem != "__init__")
     yield from ((path.parent.name, path) for path in folder.glob("*/__init__.py"))
 

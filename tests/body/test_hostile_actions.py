@@ -10,8 +10,8 @@ import pytest
 from qwenarm.body.braking import braked, braking_path, stoppable_step
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.safety import TCP_LIMITS_M, ServoTarget
-from qwenarm.body.simulation import DISTURBANCES, MAX_CONTACT_FORCE_N, MAX_SPEED_SHARE
-from qwenarm.env import CONTROLS, ArmEnv
+from qwenarm.body.simulation import DISTURBANCE_NAMES, MAX_CONTACT_FORCE_N, MAX_SPEED_SHARE
+from qwenarm.env import CONTROL_MODES, ArmEnv
 from qwenarm.errors import BadInput
 from qwenarm.types import Control
 
@@ -41,7 +41,7 @@ def worst_of(task: str, arm: str, control: Any, count: int) -> Counter[str]:
             env.reset(seed=i)
             body, kinematics, disturbed = env.body, env.body.kinematics, [0, 0]
         env.step(action)
-        disturbed = [disturbed[1], sum(body.clamps[name] for name in DISTURBANCES)]
+        disturbed = [disturbed[1], sum(body.clamps[name] for name in DISTURBANCE_NAMES)]
         qpos, tcp = body.qpos, body.tcp_pos
         seen = {
             "tcp": max((TCP_LIMITS_M[0] - tcp).max(), (tcp - TCP_LIMITS_M[1]).max()),
@@ -60,13 +60,13 @@ def assert_within_limits(worst: Counter[str]) -> None:
     assert worst["stop"] <= 0.02, "a stop is soft, and gives a little"
 
 
-@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("control", CONTROL_MODES)
 def test_the_measured_arm_stays_within_its_limits(arm, control):
     assert_within_limits(worst_of("put", arm.name, control, 400))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("control", CONTROL_MODES)
 def test_the_measured_arm_stays_within_its_limits_for_long(arm, control):
     worst = worst_of("put", arm.name, control, 10_000)
     assert_within_limits(worst)
@@ -96,7 +96,7 @@ def test_a_contact_that_presses_too_hard_is_counted(bare):
     low = bare.ik(np.array([0.5, 0.0, 0.02]), top_down(0.0)).qpos
     while np.abs(bare.target.qpos - low).max() > 1e-6:
         bare.step(Control(low, 0.0))
-    assert not any(bare.clamps[name] for name in DISTURBANCES)
+    assert not any(bare.clamps[name] for name in DISTURBANCE_NAMES)
     bare.data.xfrc_applied[bare.model.body(bare.arm.hand_body).id, 2] = -6 * MAX_CONTACT_FORCE_N
     for _ in range(10):
         bare.step(bare.hold())
@@ -106,7 +106,7 @@ def test_a_contact_that_presses_too_hard_is_counted(bare):
 
 @pytest.mark.parametrize("surplus", [-1, 1])
 def test_an_action_with_too_few_or_too_many_numbers_is_refused(surplus):
-    for control in CONTROLS:
+    for control in CONTROL_MODES:
         env = ArmEnv("put", "panda", 1, control, cameras=())
         env.reset(seed=0)
         (numbers,) = env.action_space.sample().shape

@@ -17,7 +17,7 @@ from qwenarm.body.safety import (
     ServoTarget,
 )
 from qwenarm.body.scene import Scene
-from qwenarm.body.simulation import DISTURBANCES, Body
+from qwenarm.body.simulation import DISTURBANCE_NAMES, Body
 from qwenarm.errors import BadInput
 from qwenarm.types import Control
 
@@ -59,7 +59,7 @@ def test_wild_controls_never_leave_the_limits(bare: Body, data: st.DataObject):
         bare.step(wish)
         assert_safe(bare, before, bare.target)
         assert np.isfinite(bare.data.qpos).all() and np.isfinite(bare.data.qvel).all()
-    assert set(bare.clamps) <= {*CLAMP_NAMES, *DISTURBANCES}
+    assert set(bare.clamps) <= {*CLAMP_NAMES, *DISTURBANCE_NAMES}
 
 
 @pytest.mark.parametrize("seed", range(3))

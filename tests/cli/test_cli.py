@@ -12,7 +12,7 @@ from rich.console import Console
 
 from qwenarm.cli.main import main
 from qwenarm.cli.tables import listing
-from qwenarm.display.film import SIZES
+from qwenarm.display.film import FILM_SIZES_PX
 from qwenarm.episode import trace
 from qwenarm.errors import BadInput
 from qwenarm.policies import PolicyEntry
@@ -131,7 +131,7 @@ def script(path, *calls: tuple[str, str]) -> str:
 
 @pytest.mark.parametrize("film", ["--film", "--no-film"])
 def test_a_run_whose_model_fails_on_the_way_keeps_what_was_played(capsys, tmp_path, monkeypatch, film):
-    monkeypatch.setitem(SIZES, "720p", (90, 160))
+    monkeypatch.setitem(FILM_SIZES_PX, "720p", (90, 160))
     model, folder = script(tmp_path / "s.jsonl", ("look", "{}"), ("look", "{}")), tmp_path / "run"
     code, out, err = cli(capsys, "run", "--model", model, "--out", str(folder), film)
     assert code == 2 and "has 2 replies" in err and "Traceback" not in out + err and "page" in out
@@ -242,10 +242,10 @@ def test_lists_can_be_read_at_any_width(what, width):
 def test_eval_goes_on_where_it_stopped(capsys, tmp_path):
     args = ["eval", "--task", "put", "--policy", "idle", "--out", str(tmp_path)]
     assert cli(capsys, *args, "--seeds", "1")[0] == 0
-    first = (tmp_path / trace.FILE).read_bytes()
+    first = (tmp_path / trace.EPISODES_FILE).read_bytes()
     code, out, _ = cli(capsys, *args, "--seeds", "2")
     assert code == 0 and "0.0%" in out and "2 out of turns" in " ".join(out.split())
-    assert (tmp_path / trace.FILE).read_bytes().startswith(first)
+    assert (tmp_path / trace.EPISODES_FILE).read_bytes().startswith(first)
     assert len(trace.read(tmp_path).episodes) == 2
 
 
@@ -264,7 +264,9 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         until = time.monotonic() + 60
-        while not ((tmp_path / trace.FILE).exists() and (tmp_path / trace.FILE).read_bytes().count(b"\n") > 1):
+        while not (
+            (tmp_path / trace.EPISODES_FILE).exists() and (tmp_path / trace.EPISODES_FILE).read_bytes().count(b"\n") > 1
+        ):
             assert time.monotonic() < until and running.poll() is None
             time.sleep(0.05)
         running.send_signal(signal.SIGINT)

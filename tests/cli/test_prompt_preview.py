@@ -13,7 +13,7 @@ from qwenarm.episode.drive import drive
 from qwenarm.errors import ModelUnavailable, UnknownName
 from qwenarm.factory import perform
 from qwenarm.mind.backends.local import QwenVL
-from qwenarm.mind.families import FAMILIES
+from qwenarm.mind.families import MODEL_FAMILIES
 from qwenarm.mind.prompt import qwen_vocabulary
 from qwenarm.types import RunConfig
 
@@ -30,7 +30,7 @@ def test_it_is_what_the_bundled_model_is_asked():
     assert np.array_equal(reading.frames[0][1], turn.prompts[0].images[0])
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 @pytest.mark.parametrize("thinking", [False, True])
 def test_every_family_without_a_checkpoint(family, thinking):
     reading = read_prompt(RunConfig("put", model=family.name), 1, thinking)

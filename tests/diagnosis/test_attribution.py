@@ -11,10 +11,10 @@ from qwenarm.cli.main import main
 from qwenarm.diagnosis import oracle_replacements as replaced
 from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE, MODEL_ROLE, failures, findings
 from qwenarm.diagnosis.attribute import attribute as attribute_all
-from qwenarm.diagnosis.find_cause import CRASH, UNCLEAR, Case, find_cause, prompt_hash, recorded_answers
+from qwenarm.diagnosis.find_cause import EPISODE_CRASHED, TASK_UNCLEAR, Case, find_cause, prompt_hash, recorded_answers
 from qwenarm.diagnosis.ground_truth import GroundTruth, ObjectViews, find_labelled, on_plane
 from qwenarm.diagnosis.ideal_skills import POINT_COUNT, IdealHands
-from qwenarm.diagnosis.oracle_replacements import MODULES, UnlimitedSafety
+from qwenarm.diagnosis.oracle_replacements import AGENT_MODULES, UnlimitedSafety
 from qwenarm.diagnosis.workers import case_of
 from qwenarm.episode.drive import drive
 from qwenarm.episode.rollout import play
@@ -150,14 +150,14 @@ LENGTHY = ("perception", "safety")  # to be played until they fail; the benchmar
 
 
 @pytest.mark.parametrize(
-    "broken", [pytest.param(name, marks=pytest.mark.slow) if name in LENGTHY else name for name in MODULES]
+    "broken", [pytest.param(name, marks=pytest.mark.slow) if name in LENGTHY else name for name in AGENT_MODULES]
 )
 def test_what_was_broken_is_named(broken):
     case, episode = next(failed(BREAKAGES[broken], "stack", 1, iter(range(20))))
     found = attribute(case)
     assert found.cause == broken and found.same, found
     assert found.tried["nothing"] == str(episode.outcome) and found.tried[broken] == "success"
-    assert set(MODULES) <= set(found.tried) and found.why
+    assert set(AGENT_MODULES) <= set(found.tried) and found.why
 
 
 def test_two_broken_parts_are_told_as_an_interaction():
@@ -165,23 +165,23 @@ def test_two_broken_parts_are_told_as_an_interaction():
     both = replace(confused, spoil=few.spoil)
     found = [attribute(case) for case, _ in failed(both, "stack", 1, iter(range(2)))]
     assert {each.cause for each in found} == {"plan+time"}
-    assert all(each.tried[name] != "success" for each in found for name in MODULES)
+    assert all(each.tried[name] != "success" for each in found for name in AGENT_MODULES)
 
 
 def test_what_never_went_wrong_is_not_replayed():
     case, _ = next(failed(BREAKAGES["format"], "put", 1, iter(range(5))))
     made = []
     found = attribute(Case(case.episode, lambda: made.append(1) or case.env(), case.policy))
-    assert found.cause == "format" and len(found.tried) == 1 + len(MODULES)
+    assert found.cause == "format" and len(found.tried) == 1 + len(AGENT_MODULES)
     assert len(made) < len(found.tried)
 
 
 def test_a_crash_and_words_without_a_goal_need_no_replay():
     case, episode = next(failed(BREAKAGES["plan"], "put", 1, iter(range(5))))
     crashed = replace(episode, outcome=Outcome.CRASHED, detail="Traceback\nValueError: no")
-    assert attribute(replace(case, episode=crashed)).cause == CRASH
+    assert attribute(replace(case, episode=crashed)).cause == EPISODE_CRASHED
     unjudged = attribute(replace(case, episode=replace(episode, outcome=Outcome.UNJUDGED)))
-    assert unjudged.cause == UNCLEAR and unjudged.tried == {}
+    assert unjudged.cause == TASK_UNCLEAR and unjudged.tried == {}
 
 
 def test_a_replay_that_crashes_is_told_as_a_crash_and_not_as_an_unclear_task(monkeypatch):
@@ -198,11 +198,11 @@ def test_a_replay_that_crashes_is_told_as_a_crash_and_not_as_an_unclear_task(mon
             raise ValueError("careless")
 
     found = attribute(replace(case, policy=lambda env: Careless(case.policy(env))))
-    assert (found.cause, found.same) == (CRASH, False) and found.why == "Played again: ValueError: careless"
+    assert (found.cause, found.same) == (EPISODE_CRASHED, False) and found.why == "Played again: ValueError: careless"
     monkeypatch.setattr(replaced, "plain_words", lambda env, truth: 1 / 0)
     monkeypatch.setattr(replaced, "_shifted", lambda point, by: 1 / 0)
     found = attribute(case)
-    assert found.cause == CRASH and found.same and "Played by the oracle: ZeroDivisionError" in found.why
+    assert found.cause == EPISODE_CRASHED and found.same and "Played by the oracle: ZeroDivisionError" in found.why
 
 
 def fickle():

@@ -15,7 +15,7 @@ from tests.deadly import VICTIM
 
 from qwenarm.cli.main import main
 from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE, AttributionProgress, attribute, findings
-from qwenarm.diagnosis.find_cause import CRASH
+from qwenarm.diagnosis.find_cause import EPISODE_CRASHED
 from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import evaluate, plan
@@ -37,7 +37,9 @@ def contents(folder):
 
 def again(folder, tmp_path):
     """The same ledger, not attributed yet."""
-    return shutil.copytree(folder, tmp_path / "again", ignore=shutil.ignore_patterns(ATTRIBUTION_FILE, ledger.LOCK))
+    return shutil.copytree(
+        folder, tmp_path / "again", ignore=shutil.ignore_patterns(ATTRIBUTION_FILE, ledger.LOCK_FILE)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,11 @@ def test_replays_that_kill_two_workers_are_a_crash_and_cost_no_other(tmp_path, m
     mine, theirs = contents(folder), contents(alone)
     differ = [json.loads(mine[key]) for key in mine if mine[key] != theirs[key]]
     assert len(mine) == 4 and [line["key"]["seed"] for line in differ] == [VICTIM]
-    assert differ[0]["cause"] == CRASH and "died twice (exit code -9)" in differ[0]["why"] and not differ[0]["same"]
+    assert (
+        differ[0]["cause"] == EPISODE_CRASHED
+        and "died twice (exit code -9)" in differ[0]["why"]
+        and not differ[0]["same"]
+    )
 
 
 @pytest.mark.slow

@@ -5,7 +5,17 @@ import json
 import pytest
 
 from qwenarm.cli.main import main
-from qwenarm.diagnosis.probe import HIT, NONE, OFF, OTHER, ProbedScene, accuracies, check, probe, questions
+from qwenarm.diagnosis.probe import (
+    NO_POINT,
+    OTHER_OBJECT,
+    POINT_HIT,
+    POINT_OFF,
+    ProbedScene,
+    accuracies,
+    check,
+    probe,
+    questions,
+)
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import make_env
@@ -58,7 +68,7 @@ def test_everything_in_a_scene_is_asked_for_once_and_the_scene_stays_as_it_was(s
 @pytest.mark.parametrize("camera", ["front", "overhead"])
 def test_a_model_that_knows_hits_everything(scene, camera):
     answers = list(probe(knowing(scene, camera=camera), CELLS, 1, [camera], batch=3))
-    assert answers and all(a.kind == HIT and a.px < 1.5 and a.cm < 0.5 for a in answers)
+    assert answers and all(a.kind == POINT_HIT and a.px < 1.5 and a.cm < 0.5 for a in answers)
     assert {a.question.camera for a in answers} == {camera}
 
 
@@ -66,15 +76,15 @@ def test_distances_are_those_by_which_a_model_is_off(scene):
     answers = list(probe(knowing(scene, (0.2, 0.0)), CELLS, 1))
     width = knowing(scene).preset.frame_size[1]
     assert all(a.px == pytest.approx(0.2 * width, abs=2) and 10 < a.cm < 25 for a in answers)
-    assert OFF in {a.kind for a in answers}
+    assert POINT_OFF in {a.kind for a in answers}
 
 
 def test_other_things_and_other_words_are_misses_with_a_name(scene):
     label = scene.env.setup.scene.objects[0].spec.label
     kinds = [a.kind for a in probe(knowing(scene, label=label), CELLS, 1)]
-    assert kinds.count(HIT) == 1 and kinds.count(OTHER) == len(kinds) - 1
+    assert kinds.count(POINT_HIT) == 1 and kinds.count(OTHER_OBJECT) == len(kinds) - 1
     silent = list(probe(Scripted(lambda prompt: "I see a table."), CELLS, 1))
-    assert {a.kind for a in silent} == {NONE} and all(a.px is None and a.said for a in silent)
+    assert {a.kind for a in silent} == {NO_POINT} and all(a.px is None and a.said for a in silent)
 
 
 def test_groups_add_up(scene):

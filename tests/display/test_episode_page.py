@@ -167,7 +167,7 @@ def test_the_policy_of_the_page_allows_its_own_script_and_style_alone():
 
 def test_the_history_is_what_the_model_has_read():
     """Whatever the prompt makes of the past, the page shows it."""
-    family, preset, specs = families.family_named("qwen3_vl"), presets.BUNDLED, ()
+    family, preset, specs = families.family_named("qwen3_vl"), presets.BUNDLED_PRESET, ()
     turns = an_episode().turns
     for count in range(3):
         prompt = to_prompt(turns[0].observation, turns[:count], specs, family, preset)

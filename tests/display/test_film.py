@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qwenarm.display.film import FPS, FilmRecorder, framed, turn_starts_s
-from qwenarm.display.text import REPLACEMENT, drawable, font, wrap, write_lines
+from qwenarm.display.film import FILM_FPS, FilmRecorder, framed, turn_starts_s
+from qwenarm.display.text import REPLACEMENT_CHARACTER, drawable, font, wrap, write_lines
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.factory import make_env, perform
@@ -28,11 +28,11 @@ class Timed(FilmRecorder):
         self.starts_s: list[float] = []
 
     def looked(self, obs: Observation) -> None:
-        self.starts_s.append(self.film.pictures / FPS)
+        self.starts_s.append(self.film.pictures / FILM_FPS)
         super().looked(obs)
 
     def finished(self, episode: Episode) -> None:
-        self.starts_s.append(self.film.pictures / FPS)
+        self.starts_s.append(self.film.pictures / FILM_FPS)
         super().finished(episode)
 
 
@@ -52,7 +52,7 @@ def test_an_episode_becomes_a_film_of_its_length(filmed):
     film = iio.imread(recorders[0].path)
     moving_s = sum(turn.sim_time_s for turn in episode.turns) / 4
     assert film.shape[1:] == (*SMALL, 3)
-    assert moving_s < len(film) / FPS < moving_s + 5 * (1 + len(episode.turns))
+    assert moving_s < len(film) / FILM_FPS < moving_s + 5 * (1 + len(episode.turns))
     assert np.abs(film[0].astype(int) - film[-1]).mean() > 2  # something has happened
     assert recorders[0].goal is not None, "rearrange shows the picture of the goal"
     assert Image.open(recorders[1].path).format == "GIF"
@@ -77,7 +77,7 @@ def test_a_stopped_episode_leaves_a_playable_film(tmp_path):
         recorder.stepped(env.body)
     recorder.close()
     recorder.close()
-    assert not recorder.written and len(iio.imread(recorder.path)) == FPS + 2
+    assert not recorder.written and len(iio.imread(recorder.path)) == FILM_FPS + 2
 
 
 def test_a_speed_or_camera_that_does_not_exist_is_refused(tmp_path):
@@ -115,7 +115,7 @@ def test_wrapped_lines_fit_and_lose_nothing_but_what_is_cut(words, width):
 
 def test_chinese_and_accents_are_drawn_and_what_no_font_has_is_a_dot():
     assert drawable("放 碗 é ñ ¿ ß Ж") == "放 碗 é ñ ¿ ß Ж"
-    assert drawable("a 🤖") == f"a {REPLACEMENT}"
+    assert drawable("a 🤖") == f"a {REPLACEMENT_CHARACTER}"
     pictures = []
     for text in ("放", "碗", "é", "ñ"):
         picture = Image.new("RGB", (40, 40))

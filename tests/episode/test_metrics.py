@@ -13,7 +13,7 @@ from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body
 from qwenarm.episode.drive import drive
-from qwenarm.episode.metrics import FIRM, Grip, Touch, jerk_rms, path_length
+from qwenarm.episode.metrics import FIRM_GRASP_PERIODS, Grip, Touch, jerk_rms, path_length
 from qwenarm.factory import perform
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.perturbations import parse
@@ -48,8 +48,8 @@ def test_jerk_is_the_third_derivative():
         ([1] * 9, [0.0] * 9, 0),
         ([1] * 5 + [-1] * 6, [0.0] * 11, 1),  # lost
         ([1] * 5 + [-1] * 6, [0.0] * 5 + [0.08] * 6, 0),  # let go
-        ([1] * 5 + [-1] * (FIRM - 1) + [1] * 5, [0.0] * 12, 0),  # contacts flicker
-        ([1] * (FIRM - 1) + [-1] * 6, [0.0] * (FIRM + 5), 0),  # never firmly held
+        ([1] * 5 + [-1] * (FIRM_GRASP_PERIODS - 1) + [1] * 5, [0.0] * 12, 0),  # contacts flicker
+        ([1] * (FIRM_GRASP_PERIODS - 1) + [-1] * 6, [0.0] * (FIRM_GRASP_PERIODS + 5), 0),  # never firmly held
         ([1] * 5 + [-1] * 6 + [1] * 5 + [-1] * 6, [0.0] * 22, 2),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 
 from qwenarm.episode import rollout
 from qwenarm.episode.drive import drive, play_alone
-from qwenarm.episode.rollout import SETTLE_S, STOPPED, Play, Stopped, play
+from qwenarm.episode.rollout import SETTLE_S, STOPPED_DETAIL, Play, Stopped, play
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput, MachineFailure, ModelUnavailable, PromptFailed
 from qwenarm.factory import perform
@@ -375,7 +375,7 @@ def test_alone_what_was_played_before_the_model_failed_is_kept(failure):
     assert episode.final_hash == "hash 1" and [result.ok for result in episode.turns[0].results] == [True]
     assert log.events[-1] == "finished"
     if isinstance(failure, KeyboardInterrupt):
-        assert isinstance(stop, KeyboardInterrupt) and episode.detail == STOPPED
+        assert isinstance(stop, KeyboardInterrupt) and episode.detail == STOPPED_DETAIL
         assert episode.outcome is Outcome.STOPPED and len(episode.turns) == 1, "what was not decided is no turn"
     else:
         assert episode.outcome is Outcome.CRASHED and len(episode.turns) == 2
@@ -410,7 +410,9 @@ class Halting(Words):
 
 def test_alone_ctrl_c_in_a_policy_keeps_what_was_played():
     episode, stop = play_alone(playing(policy=Halting()), Replies("count"))
-    assert isinstance(stop, KeyboardInterrupt) and episode.outcome is Outcome.STOPPED and episode.detail == STOPPED
+    assert (
+        isinstance(stop, KeyboardInterrupt) and episode.outcome is Outcome.STOPPED and episode.detail == STOPPED_DETAIL
+    )
     assert len(episode.turns) == 1 and episode.progress == 0.5
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from qwenarm.episode import trace
-from qwenarm.episode.episode_json import SCHEMA
+from qwenarm.episode.episode_json import SCHEMA_VERSION
 from qwenarm.errors import BadInput
 from qwenarm.types import (
     Completion,
@@ -153,11 +153,11 @@ def test_a_changed_byte_anywhere_in_a_line_is_noticed_and_the_other_lines_count(
     folder = tmp_path_factory.mktemp("trace")
     for seed in range(3):
         trace.Trace(folder).append(an_episode(seed))
-    first, second, third = (folder / trace.FILE).read_bytes().splitlines(keepends=True)
+    first, second, third = (folder / trace.EPISODES_FILE).read_bytes().splitlines(keepends=True)
     place = data.draw(st.integers(0, len(second) - 2))
     byte = data.draw(st.integers(1, 255).filter(lambda byte: byte not in (10, second[place])))
     damaged = second[:place] + bytes([byte]) + second[place + 1 :]
-    (folder / trace.FILE).write_bytes(first + damaged + third)
+    (folder / trace.EPISODES_FILE).write_bytes(first + damaged + third)
     problems = []
     assert [head.run.seed for _, head in trace.scan(folder, problems)] == [0, 2]
     reading = trace.read(folder)
@@ -167,7 +167,7 @@ def test_a_changed_byte_anywhere_in_a_line_is_noticed_and_the_other_lines_count(
 
 def test_of_many_damaged_lines_some_are_named_and_all_are_counted(tmp_path):
     trace.Trace(tmp_path).append(an_episode())
-    with open(tmp_path / trace.FILE, "a") as file:
+    with open(tmp_path / trace.EPISODES_FILE, "a") as file:
         file.write("{}\n" * 20)
     (problem,) = trace.read(tmp_path).problems
     assert "lines 2, 3, 4, 5, 6 and 15 more cannot be read and do not count" in problem
@@ -192,10 +192,10 @@ def test_equal_pictures_are_stored_once_and_can_be_left_out(tmp_path):
 def test_a_half_written_last_line_is_ignored_and_writing_goes_on(tmp_path, keep):
     writer = trace.Trace(tmp_path)
     writer.append(an_episode(1))
-    whole = (tmp_path / trace.FILE).read_bytes()
+    whole = (tmp_path / trace.EPISODES_FILE).read_bytes()
     writer.append(an_episode(2))
-    size = len(whole) + int(keep * ((tmp_path / trace.FILE).stat().st_size - len(whole)))
-    with open(tmp_path / trace.FILE, "ab") as file:
+    size = len(whole) + int(keep * ((tmp_path / trace.EPISODES_FILE).stat().st_size - len(whole)))
+    with open(tmp_path / trace.EPISODES_FILE, "ab") as file:
         file.truncate(size)
     reading = trace.read(tmp_path)
     assert [e.seed for e in reading.episodes] == [1]
@@ -209,7 +209,7 @@ def test_a_half_written_last_line_is_ignored_and_writing_goes_on(tmp_path, keep)
 @pytest.mark.parametrize("line", ["[]", "null", "{}", '{"schema": 99}', "nonsense", "\x00\xff"])
 def test_no_line_can_break_the_reading(tmp_path, line):
     trace.Trace(tmp_path).append(an_episode(1))
-    with open(tmp_path / trace.FILE, "a", encoding="latin-1") as file:
+    with open(tmp_path / trace.EPISODES_FILE, "a", encoding="latin-1") as file:
         file.write(line + "\n")
     trace.Trace(tmp_path).append(an_episode(2))
     reading = trace.read(tmp_path)
@@ -228,7 +228,7 @@ def test_a_missing_picture_is_a_problem_not_a_crash(tmp_path):
 def test_a_full_disk_is_named_and_spoils_nothing(tmp_path, limit):
     writer = trace.Trace(tmp_path)
     writer.append(an_episode(1))
-    size = (tmp_path / trace.FILE).stat().st_size
+    size = (tmp_path / trace.EPISODES_FILE).stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + limit, hard))
     try:
@@ -236,7 +236,7 @@ def test_a_full_disk_is_named_and_spoils_nothing(tmp_path, limit):
             writer.append(an_episode(1, turns=20))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert (tmp_path / trace.FILE).stat().st_size == size
+    assert (tmp_path / trace.EPISODES_FILE).stat().st_size == size
     writer.append(an_episode(2))
     reading = trace.read(tmp_path)
     assert [e.seed for e in reading.episodes] == [1, 2] and reading.problems == ()
@@ -244,7 +244,7 @@ def test_a_full_disk_is_named_and_spoils_nothing(tmp_path, limit):
 
 
 def test_an_unreadable_place_is_bad_input(tmp_path):
-    with pytest.raises(BadInput, match=trace.FILE):
+    with pytest.raises(BadInput, match=trace.EPISODES_FILE):
         trace.read(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="choose another folder"):
@@ -260,9 +260,9 @@ def test_many_writers_do_not_mix_their_lines(tmp_path):
 
 def test_a_line_of_another_schema_is_left_out_in_one_sentence(tmp_path):
     trace.Trace(tmp_path).append(an_episode())
-    line = json.loads((tmp_path / trace.FILE).read_text())
-    assert line["schema"] == SCHEMA
-    with open(tmp_path / trace.FILE, "a") as file:
+    line = json.loads((tmp_path / trace.EPISODES_FILE).read_text())
+    assert line["schema"] == SCHEMA_VERSION
+    with open(tmp_path / trace.EPISODES_FILE, "a") as file:
         file.write(json.dumps({**line, "schema": 1}) + "\n" + json.dumps({"schema": 1, "setup": {}}) + "\n")
     reading = trace.read(tmp_path)
     assert len(reading.episodes) == 1 and len(reading.problems) == 1

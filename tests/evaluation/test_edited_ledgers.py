@@ -14,7 +14,7 @@ from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE, attribute, count_cause
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import evaluate, plan
-from qwenarm.evaluation.ledger import MANIFEST, manifest_sha256
+from qwenarm.evaluation.ledger import MANIFEST_FILE, manifest_sha256
 from qwenarm.report.numbers import compare_runs
 from qwenarm.types import RunConfig
 
@@ -78,11 +78,11 @@ def test_an_edited_finding_is_left_out(edited):
 
 
 def test_an_edited_manifest_is_refused_even_if_its_hash_fits(edited):
-    path = edited / MANIFEST
+    path = edited / MANIFEST_FILE
     manifest = json.loads(path.read_text())
     for changed in [[], None, 3, "x", {**manifest, "renderer": "x"}]:
         path.write_text(json.dumps(changed))
-        assert MANIFEST in resume(edited)[0]
+        assert MANIFEST_FILE in resume(edited)[0]
         path.write_text(json.dumps(manifest))
     for name in manifest.keys() - {"sha256"}:
         for odd in ODD_VALUES:

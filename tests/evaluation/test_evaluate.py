@@ -14,15 +14,15 @@ from threading import Timer
 import pytest
 from tests.deadly import VICTIM
 
-from qwenarm.episode.trace import FILE, read
+from qwenarm.episode.trace import EPISODES_FILE, read
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation import evaluate as evaluating
 from qwenarm.evaluation import ledger, watchdog
 from qwenarm.evaluation.evaluate import Begun, evaluate, plan, scores
 from qwenarm.evaluation.jobs import WorkerDied
-from qwenarm.evaluation.ledger import MANIFEST, Row, fingerprints, policy_hash
+from qwenarm.evaluation.ledger import MANIFEST_FILE, Row, fingerprints, policy_hash
 from qwenarm.evaluation.scheduler import batch_per_worker
-from qwenarm.evaluation.suites import FIRST_SEED, SUITES
+from qwenarm.evaluation.suites import FIRST_SEED, SHIPPED_SUITES
 from qwenarm.evaluation.workers import EpisodeWorker
 from qwenarm.policies import controls
 from qwenarm.types import Outcome, RunConfig
@@ -58,11 +58,11 @@ def test_every_episode_is_played_once_and_told_as_it_is_stored(tmp_path):
     begun, *rows = play(tmp_path, planned(2))
     assert begun == Begun(2, ()) and rows == list(ledger.rows(tmp_path))
     assert [(row.key.seed, row.outcome) for row in rows] == [(FIRST_SEED, "success"), (FIRST_SEED + 1, "success")]
-    before = (tmp_path / FILE).read_bytes()
+    before = (tmp_path / EPISODES_FILE).read_bytes()
     assert play(tmp_path, planned(2)) == [Begun(2, tuple(rows))]
     more = play(tmp_path, planned(3))
     assert [row.key.seed for row in more[1:]] == [FIRST_SEED + 2]
-    assert (tmp_path / FILE).read_bytes().startswith(before)
+    assert (tmp_path / EPISODES_FILE).read_bytes().startswith(before)
 
 
 def test_an_episode_is_on_the_disk_before_it_is_told(tmp_path, monkeypatch):
@@ -75,7 +75,7 @@ def test_an_episode_is_on_the_disk_before_it_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", watched)
     for event in evaluate(planned(2), tmp_path):
         if isinstance(event, Row):
-            assert synced[-1] == (tmp_path / FILE).stat().st_size
+            assert synced[-1] == (tmp_path / EPISODES_FILE).stat().st_size
             assert len(list(ledger.rows(tmp_path))) == len(synced) - 1
     assert len(synced) == 3  # the manifest, and a line per episode
 
@@ -147,7 +147,7 @@ def test_killed_at_any_moment_nothing_is_lost_doubled_or_changed(tmp_path):
     for _ in range(2):
         running = subprocess.Popen([*command, "--out", str(killed)], stdout=subprocess.DEVNULL)
         until, size = time.monotonic() + 120, len(before)
-        while (killed / FILE).stat().st_size <= size if (killed / FILE).exists() else True:
+        while (killed / EPISODES_FILE).stat().st_size <= size if (killed / EPISODES_FILE).exists() else True:
             assert time.monotonic() < until
             if running.poll() is not None:
                 break
@@ -155,20 +155,20 @@ def test_killed_at_any_moment_nothing_is_lost_doubled_or_changed(tmp_path):
         time.sleep(moments.uniform(0, 0.2))
         running.kill()
         running.wait()
-        after = (killed / FILE).read_bytes()
+        after = (killed / EPISODES_FILE).read_bytes()
         assert after.startswith(before)
         before = after[: after.rfind(b"\n") + 1]
     play(killed, planned(6))
-    assert (killed / FILE).read_bytes().startswith(before) and contents(killed) == contents(whole)
+    assert (killed / EPISODES_FILE).read_bytes().startswith(before) and contents(killed) == contents(whole)
 
 
 def test_a_half_written_line_is_played_again_and_the_rest_left_alone(tmp_path):
     play(tmp_path, planned(2))
-    good, (first, second) = contents(tmp_path), (tmp_path / FILE).read_bytes().splitlines(keepends=True)
-    (tmp_path / FILE).write_bytes(first + second[: len(second) // 2])
+    good, (first, second) = contents(tmp_path), (tmp_path / EPISODES_FILE).read_bytes().splitlines(keepends=True)
+    (tmp_path / EPISODES_FILE).write_bytes(first + second[: len(second) // 2])
     _, row = play(tmp_path, planned(2))
     assert isinstance(row, Row) and row.key.seed == FIRST_SEED + 1
-    assert contents(tmp_path) == good and (tmp_path / FILE).read_bytes().startswith(first)
+    assert contents(tmp_path) == good and (tmp_path / EPISODES_FILE).read_bytes().startswith(first)
 
 
 def test_one_that_is_just_dying_is_waited_for(tmp_path):
@@ -205,7 +205,7 @@ def test_the_manifest_tells_what_was_asked_for_and_of_what(tmp_path):
 def test_a_part_of_a_frozen_suite_names_the_whole_and_the_manifest_its_own_hash(tmp_path):
     play(tmp_path, plan(RunConfig(policy="idle"), "quick", "put", seeds=1, perturbations="none"))
     manifest = ledger.read_manifest(tmp_path)
-    assert manifest["suite"] == "quick-v1" and manifest["suite_sha256"] == SUITES["quick-v1"].sha256()
+    assert manifest["suite"] == "quick-v1" and manifest["suite_sha256"] == SHIPPED_SUITES["quick-v1"].sha256()
     assert manifest["runs"][0]["blocks"] == [{"tasks": ["put"], "levels": [1], "seeds": 1, "perturbations": [""]}]
     rest = {name: value for name, value in manifest.items() if name != "sha256"}
     assert manifest["sha256"] == hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
@@ -217,11 +217,11 @@ def test_a_folder_that_was_begun_otherwise_is_refused(tmp_path, name, value):
     manifest = ledger.read_manifest(tmp_path)
     changed = {**manifest[name], **value} if isinstance(value, dict) else value
     other = {**manifest, name: changed}
-    (tmp_path / MANIFEST).write_text(json.dumps({**other, "sha256": ledger.manifest_sha256(other)}))
-    before = (tmp_path / FILE).read_bytes()
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps({**other, "sha256": ledger.manifest_sha256(other)}))
+    before = (tmp_path / EPISODES_FILE).read_bytes()
     with pytest.raises(BadInput, match="was begun with"):
         play(tmp_path, planned(2))
-    assert (tmp_path / FILE).read_bytes() == before
+    assert (tmp_path / EPISODES_FILE).read_bytes() == before
 
 
 def test_changed_episodes_stand_beside_their_control_and_only_the_oracle_accompanies_them(tmp_path):
@@ -283,7 +283,7 @@ def test_a_stop_ends_the_workers_and_keeps_what_is_finished(tmp_path, stop):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         until = time.monotonic() + 120
-        while not ((tmp_path / FILE).exists() and (tmp_path / FILE).read_bytes().count(b"\n") > 1):
+        while not ((tmp_path / EPISODES_FILE).exists() and (tmp_path / EPISODES_FILE).read_bytes().count(b"\n") > 1):
             assert time.monotonic() < until and running.poll() is None
             time.sleep(0.05)
         os.killpg(running.pid, stop) if stop != signal.SIGTERM else running.terminate()  # a terminal: workers, too

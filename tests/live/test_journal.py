@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenarm.live.journal import FILE, Journal, JournalReader, parse_event, read_asset
+from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, parse_event, read_asset
 from qwenarm.live.scene import Track
 from qwenarm.live.visitors import AWAY_S, IDLE_S, Visitors
 
@@ -34,10 +34,10 @@ def test_what_is_written_is_read_once_and_in_order(journal):
 def test_a_line_that_is_still_being_written_waits(tmp_path_factory, cut):
     folder = tmp_path_factory.mktemp("journal")
     line = json.dumps({"kind": "x", "at": 1.0, "run": 0, "text": "y" * 50}).encode() + b"\n"
-    (folder / FILE).write_bytes(line + line[:cut])
+    (folder / JOURNAL_FILE).write_bytes(line + line[:cut])
     reader = JournalReader(folder)
     assert len(list(reader.new_events())) == 1
-    (folder / FILE).write_bytes(line + line)
+    (folder / JOURNAL_FILE).write_bytes(line + line)
     assert len(list(reader.new_events())) == 1
 
 

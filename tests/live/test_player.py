@@ -14,7 +14,7 @@ from qwenarm.errors import QwenarmError
 from qwenarm.live.export import export
 from qwenarm.live.hub import LivePage
 from qwenarm.live.interventions import MAX_SPEED
-from qwenarm.live.journal import FILE, Journal, run_folder
+from qwenarm.live.journal import JOURNAL_FILE, Journal, run_folder
 from qwenarm.live.kiosk import tour
 from qwenarm.live.player import Player, config_from
 from qwenarm.live.requests import Choices
@@ -39,7 +39,7 @@ def play(player: Player, **config) -> None:
 
 
 def events(player: Player, kind: str) -> list[dict]:
-    found = map(json.loads, (player.journal.folder / FILE).read_text().splitlines())
+    found = map(json.loads, (player.journal.folder / JOURNAL_FILE).read_text().splitlines())
     return [event for event in found if event["kind"] == kind]
 
 

@@ -3,12 +3,12 @@
 import jinja2
 import pytest
 
-from qwenarm.mind.families import FAMILIES, family_named
+from qwenarm.mind.families import MODEL_FAMILIES, family_named
 from qwenarm.mind.prompt.chat_templates import chat_text, family_template, takes_tools
 from qwenarm.mind.prompt.messages import to_prompt
-from qwenarm.mind.prompt.presets import QWEN
+from qwenarm.mind.prompt.presets import QWEN_PRESET
 
-every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+every_family = pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 
 
 class Writer:
@@ -32,7 +32,7 @@ def without_tools(template):
 
 @every_family
 def test_the_tools_are_in_the_text(look, specs, family):
-    prompt = to_prompt(look(), (), specs, family, QWEN)
+    prompt = to_prompt(look(), (), specs, family, QWEN_PRESET)
     text = chat_text(Writer(), family_template(family), prompt, family)
     assert all(f'{{"type": "function", "function": {{"name": "{spec.name}"' in text for spec in specs)
 
@@ -41,7 +41,7 @@ def test_the_tools_are_in_the_text(look, specs, family):
 def test_templates_without_tools_change_no_byte(look, specs, name):
     family = family_named(name)
     template = family_template(family)
-    prompt = to_prompt(look("it's <here> & there"), (), specs, family, QWEN)
+    prompt = to_prompt(look("it's <here> & there"), (), specs, family, QWEN_PRESET)
     assert takes_tools(template) and not takes_tools(without_tools(template))
     assert chat_text(Writer(), without_tools(template), prompt, family) == chat_text(Writer(), template, prompt, family)
 
@@ -53,7 +53,7 @@ def test_a_comment_about_tools_takes_none():
 
 @every_family
 def test_calls_in_xml_come_with_the_reminder_that_the_models_were_trained_on(look, specs, family):
-    prompt = to_prompt(look(), (), specs, family, QWEN)
+    prompt = to_prompt(look(), (), specs, family, QWEN_PRESET)
     assert ("<IMPORTANT>\nReminder:" in chat_text(Writer(), family_template(family), prompt, family)) == (
         family.dialect == "xml"
     )

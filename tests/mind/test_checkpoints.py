@@ -12,7 +12,7 @@ from qwenarm.mind.checkpoints import load as checkpoints
 from qwenarm.mind.checkpoints.load import first_line, is_cached, locate
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.prompt.chat_templates import TEMPLATE_FILES
-from qwenarm.mind.prompt.presets import BUNDLED, QWEN
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET, QWEN_PRESET
 
 
 @pytest.fixture
@@ -40,14 +40,14 @@ def edit(path, **changes):
 def test_a_whole_checkpoint_is_described(tiny):
     found = locate(str(tiny))
     assert found.family.name == "qwen3_vl"
-    assert found.preset is QWEN
+    assert found.preset is QWEN_PRESET
     assert len(found.sha256) == 64
     assert found.weight_bytes > 100_000
 
 
 def test_a_checkpoint_may_ask_for_its_preset(broken):
     (broken / "qwenarm.json").write_text('{"preset": "bundled"}')
-    assert locate(str(broken)).preset is BUNDLED
+    assert locate(str(broken)).preset is BUNDLED_PRESET
 
 
 def test_missing_folder(tmp_path):
@@ -365,4 +365,4 @@ def test_the_bundled_model_is_missing(monkeypatch, tmp_path):
 
 def test_the_bundled_model_has_its_preset(monkeypatch, tiny):
     monkeypatch.setattr(checkpoints, "bundled_folder", lambda: tiny)
-    assert locate("bundled").preset is BUNDLED
+    assert locate("bundled").preset is BUNDLED_PRESET

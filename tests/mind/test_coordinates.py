@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenarm.mind.coordinates import ResizedPixels, decode, encode, smart_resize, snap
-from qwenarm.mind.families import FAMILIES
+from qwenarm.mind.families import MODEL_FAMILIES
 
 SIDES = st.integers(16, 2400)
 FRACTIONS = st.floats(0, 1)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 @given(size=st.tuples(SIDES, SIDES), uv=st.tuples(FRACTIONS, FRACTIONS))
 def test_a_point_comes_back_within_half_a_unit(family, size, uv):
     xy = encode(family.codec, uv, size)
@@ -23,7 +23,7 @@ def test_a_point_comes_back_within_half_a_unit(family, size, uv):
         assert abs(fraction - again) <= 0.5 / whole + 1e-12
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 @given(size=st.tuples(SIDES, SIDES), uv=st.tuples(FRACTIONS, FRACTIONS))
 def test_reading_and_writing_again_changes_nothing(family, size, uv):
     xy = encode(family.codec, uv, size)

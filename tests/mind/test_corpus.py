@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qwenarm.mind.families import FAMILIES, family_named
+from qwenarm.mind.families import MODEL_FAMILIES, family_named
 from qwenarm.mind.parsing.parse import parse
 from qwenarm.types import FormatError, ImagePoint, SkillCall
 
@@ -42,7 +42,7 @@ def test_every_documented_answer_gives_its_decision(specs, answer):
 
 
 def test_the_corpus_covers_every_family_and_every_error():
-    assert {answer["family"] for answer in ANSWERS} == {family.name for family in FAMILIES}
+    assert {answer["family"] for answer in ANSWERS} == {family.name for family in MODEL_FAMILIES}
     assert {answer["error"] for answer in ANSWERS if "error" in answer} == {error.value for error in FormatError}
     assert len({(answer["family"], answer["what"]) for answer in ANSWERS}) == len(ANSWERS)
     assert all(answer["source"] and ("calls" in answer) != ("error" in answer) for answer in ANSWERS)

@@ -11,7 +11,7 @@ from qwenarm.mind.parsing.parse import parse
 from qwenarm.mind.prompt import qwen_vocabulary
 from qwenarm.mind.prompt.chat_templates import family_template
 from qwenarm.mind.prompt.messages import render
-from qwenarm.mind.prompt.presets import QWEN
+from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.types import Decision, FormatError, ImagePoint, SkillCall
 
@@ -36,7 +36,7 @@ def test_from_messages_to_decision(save_tiny, tmp_path, look, specs, kind, layou
     )
     model = QwenVL(str(folder), device="cpu", thinking=thinking)
     assert model.thinking == (opening == "<think>\n")
-    preset = replace(QWEN, frame_size=(2 * model.family.grid, 3 * model.family.grid))
+    preset = replace(QWEN_PRESET, frame_size=(2 * model.family.grid, 3 * model.family.grid))
     policy = VlmPolicy(model, specs, preset)
     observation = look(size=policy.frame_size)
 

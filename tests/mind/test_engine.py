@@ -22,7 +22,7 @@ from qwenarm.mind.inference.engine import sampling_probabilities
 from qwenarm.mind.inference.fused.token_guesser import TokenGuesser
 from qwenarm.mind.parsing.parse import NOTE_AFTER_END
 from qwenarm.mind.prompt.messages import parse, to_prompt
-from qwenarm.mind.prompt.presets import BUNDLED
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET
 
 KINDS = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "bundled")
 ENGINES = {True: "fused", False: "plain"}
@@ -88,7 +88,7 @@ def ask(model, look, specs, limit=24):
     """Prompts of several lengths and sizes of frames; the last has two frames, the third is of a plan."""
     cell, found = model.family.grid, []
     for seed, (words, size) in enumerate(zip(WORDS, [(2, 3), (3, 2), (4, 4), (2, 2)], strict=True)):
-        preset = replace(BUNDLED, cameras=("front", "wrist") if seed == 3 else ("front",), max_tokens=limit)
+        preset = replace(BUNDLED_PRESET, cameras=("front", "wrist") if seed == 3 else ("front",), max_tokens=limit)
         preset = replace(preset, altitude="plan" if seed == 2 else "step")
         seen = look(words, preset.cameras, (size[0] * cell, size[1] * cell), seed=seed)
         found.append(to_prompt(seen, (), specs, model.family, preset))

@@ -3,13 +3,13 @@
 import pytest
 
 from qwenarm.errors import ModelUnavailable, UnknownName
-from qwenarm.mind.families import FAMILIES, FAMILY_OF_HUB_ID, family_named, family_of
+from qwenarm.mind.families import FAMILY_OF_HUB_ID, MODEL_FAMILIES, family_named, family_of
 
 JSON_TEMPLATE = '<tool_call>\n{"name": <function-name>}\n</tool_call>'
 XML_TEMPLATE = "<tool_call>\n<function=NAME>\n</function>\n</tool_call>{% if enable_thinking %}{% endif %}"
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 def test_every_row_is_found_by_each_of_its_types(family):
     assert family_named(family.name) is family
     assert family.source
@@ -17,12 +17,12 @@ def test_every_row_is_found_by_each_of_its_types(family):
 
 
 def test_types_and_names_are_unique():
-    types = [kind for family in FAMILIES for kind in family.model_types]
+    types = [kind for family in MODEL_FAMILIES for kind in family.model_types]
     assert len(types) == len(set(types))
-    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+    assert len({family.name for family in MODEL_FAMILIES}) == len(MODEL_FAMILIES)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 def test_transformers_knows_every_type_and_processor(family):
     transformers = pytest.importorskip("transformers")
     assert hasattr(transformers, family.processor)
@@ -44,7 +44,7 @@ def test_the_template_has_the_last_word_on_the_dialect():
 
 
 def test_published_ids_lead_to_rows():
-    assert {family_named(name).name for name in FAMILY_OF_HUB_ID.values()} == {family.name for family in FAMILIES}
+    assert {family_named(name).name for name in FAMILY_OF_HUB_ID.values()} == {family.name for family in MODEL_FAMILIES}
 
 
 def test_an_unknown_name_lists_the_valid_ones():

@@ -14,7 +14,7 @@ from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.prompt import qwen_vocabulary
 from qwenarm.mind.prompt.chat_templates import family_template
 from qwenarm.mind.prompt.messages import render, to_prompt
-from qwenarm.mind.prompt.presets import BUNDLED, QWEN
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET, QWEN_PRESET
 from qwenarm.types import Decision, ImagePoint, SkillCall
 
 IDS = {
@@ -58,7 +58,7 @@ def written(prompt, name, **options):
 
 @pytest.fixture
 def prompt(look, specs):
-    preset = replace(BUNDLED, cameras=CAMERAS, tool_docs=False)
+    preset = replace(BUNDLED_PRESET, cameras=CAMERAS, tool_docs=False)
     return to_prompt(look(cameras=CAMERAS, size=(448, 448)), (), specs[:1], family_named("qwen3_vl"), preset)
 
 
@@ -124,7 +124,7 @@ def test_the_ids_around_the_frames(words, prompt):
 
 def test_a_prompt_of_the_default_preset_is_short(words, look):
     family = family_named("qwen3_vl")
-    prompt = to_prompt(look(size=(480, 640)), (), skills.specs(), family, QWEN)
+    prompt = to_prompt(look(size=(480, 640)), (), skills.specs(), family, QWEN_PRESET)
     length = len(words(written(prompt, "qwen3_vl"))["input_ids"]) - 1 + 300  # 640 x 480 pixels: 300 tokens
     print(f"{length} tokens")
     assert length < 1800
@@ -133,7 +133,7 @@ def test_a_prompt_of_the_default_preset_is_short(words, look):
 def test_most_of_a_call_follows_from_what_stands_before_it(words, look):
     """The benchmark of decoding answers with the same choices."""
     family = family_named("qwen3_vl")
-    prompt = to_prompt(look(size=(480, 640)), (), skills.specs(), family, QWEN)
+    prompt = to_prompt(look(size=(480, 640)), (), skills.specs(), family, QWEN_PRESET)
     call = SkillCall("pick", {"at": ImagePoint(0.512, 0.430, "red cube")})
     ids = words(render(Decision((call,)), family, {"front": (480, 640)}))["input_ids"]
     answer = GeneratedAnswer(256, {151645}, Grammars(words, 151936, [151645], family).matcher(prompt, thinking=False))

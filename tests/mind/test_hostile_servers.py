@@ -17,7 +17,7 @@ from qwenarm.errors import ModelUnavailable, PromptFailed
 from qwenarm.mind.backends._http import MAX_RESPONSE_BYTES, complaint
 from qwenarm.mind.backends.openai_server import OpenAIServer
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
-from qwenarm.mind.prompt.presets import QWEN
+from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.registry import names_to_allow, only_allowed
 from qwenarm.types import SkillCall
 
@@ -33,7 +33,7 @@ def ask(server, look, specs) -> Callable[..., list[Any]]:
 
     def ask(reply: Reply, **options: Any) -> list[Any]:
         remote = OpenAIServer(server.url, "qwen", **{"backoff_s": 0.01, "retries": 1, **options})
-        prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN) for n in range(3)]
+        prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN_PRESET) for n in range(3)]
         server.answer = lambda request: called()
         remote.generate(prompts[:1])
         server.answer = lambda request: reply if "task 1" in json.dumps(request) else called()
@@ -77,7 +77,7 @@ def test_a_server_that_answers_nothing_but_poison_is_at_fault(server, look, spec
     server.answer = lambda request: Reply(body=with_usage("1e400"))
     remote = OpenAIServer(server.url, "qwen", retries=0)
     with pytest.raises(ModelUnavailable, match="breaks the OpenAI protocol"):
-        remote.generate([to_prompt(look(), (), specs, remote.family, QWEN)])
+        remote.generate([to_prompt(look(), (), specs, remote.family, QWEN_PRESET)])
 
 
 def test_a_compressed_answer_is_read_although_nobody_asked_for_it(ask):
@@ -117,8 +117,8 @@ def test_what_stands_outside_of_tags_is_shown(text):
 def test_a_parsed_call_keeps_its_arguments(server, look, specs, family, said_aloud):
     server.answer = lambda request: called("say", json.dumps({"text": said_aloud}))
     observation, remote = look(), OpenAIServer(server.url, "qwen", family=family)
-    answer = remote.generate([to_prompt(observation, (), specs, remote.family, QWEN)])[0].text
-    decision = parse(answer, specs, remote.family, frame_sizes(observation, QWEN))
+    answer = remote.generate([to_prompt(observation, (), specs, remote.family, QWEN_PRESET)])[0].text
+    decision = parse(answer, specs, remote.family, frame_sizes(observation, QWEN_PRESET))
     assert decision.calls == (SkillCall("say", {"text": said_aloud}),)
 
 
@@ -132,7 +132,7 @@ def test_a_parsed_call_keeps_its_arguments(server, look, specs, family, said_alo
 def test_broken_arguments_make_no_second_call(server, look, specs, arguments):
     server.answer = lambda request: called("say", arguments)
     observation, remote = look(), OpenAIServer(server.url, "qwen")
-    answer = remote.generate([to_prompt(observation, (), specs, remote.family, QWEN)])[0].text
+    answer = remote.generate([to_prompt(observation, (), specs, remote.family, QWEN_PRESET)])[0].text
     assert "done" not in [call.name for call in parse(answer, specs, remote.family, {"front": (480, 640)}).calls]
 
 

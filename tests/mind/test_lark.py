@@ -14,14 +14,14 @@ from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.constrained.lark import THOUGHT_END, Grammars, _up_to
 from qwenarm.mind.coordinates import Relative
-from qwenarm.mind.families import FAMILIES, Family
+from qwenarm.mind.families import MODEL_FAMILIES, Family
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.parsing.parse import NOTE_AFTER_END
 from qwenarm.mind.prompt.messages import frame_sizes, parse, render, to_prompt
-from qwenarm.mind.prompt.presets import BUNDLED, QWEN, at_altitude
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET, QWEN_PRESET, at_altitude
 from qwenarm.types import Decision, ImagePoint, SkillCall
 
-BY_NAME = {family.name: family for family in FAMILIES}
+BY_NAME = {family.name: family for family in MODEL_FAMILIES}
 SIZES = {"front": (64, 96), "wrist": (96, 64)}
 WORDS = st.text("abc XYZ 123,.:;-äß中文😀'", min_size=1, max_size=40).map(lambda text: f"a{text}z")
 JSON_TEXTS = st.dictionaries(WORDS, st.lists(st.integers(0, 99) | WORDS, max_size=2), max_size=1).map(
@@ -56,7 +56,7 @@ def brief() -> list[int]:
 
 def ask(look, specs, family, altitude="step", cameras=("front",)):
     """A prompt, and the sizes of its frames; those of several cameras differ."""
-    preset = replace(at_altitude(BUNDLED, altitude), cameras=cameras)
+    preset = replace(at_altitude(BUNDLED_PRESET, altitude), cameras=cameras)
     observation = look(cameras=cameras)
     frames = tuple(replace(frame, rgb=np.zeros((*SIZES[frame.camera], 3), np.uint8)) for frame in observation.frames)
     observation = replace(observation, frames=frames)
@@ -191,5 +191,5 @@ def test_most_of_a_call_is_not_decoded(look, specs):
 
 
 def test_the_preset_for_any_model_has_a_grammar(look, specs):
-    prompt = to_prompt(look(), (), specs, BY_NAME["qwen3_5"], replace(QWEN, skills=()))
+    prompt = to_prompt(look(), (), specs, BY_NAME["qwen3_5"], replace(QWEN_PRESET, skills=()))
     assert not grammars(BY_NAME["qwen3_5"]).matcher(prompt, False).is_error()

@@ -13,7 +13,7 @@ from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.constrained import lark
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.prompt.messages import parse, to_prompt
-from qwenarm.mind.prompt.presets import BUNDLED
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET
 
 TASKS = ("put it", "put the red cube in the blue bowl, then the green ball next to the tray", "stack them")
 
@@ -27,7 +27,10 @@ def model(tiny):
 @pytest.fixture
 def prompts(look, specs, model):
     """Three prompts of different lengths, pictures and sizes; the last has two pictures."""
-    sizes, presets = [(64, 96), (96, 64), (64, 64)], [BUNDLED, BUNDLED, replace(BUNDLED, cameras=("front", "wrist"))]
+    sizes, presets = (
+        [(64, 96), (96, 64), (64, 64)],
+        [BUNDLED_PRESET, BUNDLED_PRESET, replace(BUNDLED_PRESET, cameras=("front", "wrist"))],
+    )
     return [
         replace(
             to_prompt(look(words, preset.cameras, size, seed=seed), (), specs, model.family, preset),
@@ -136,7 +139,7 @@ def test_the_other_families(save_tiny, tmp_path, look, specs, kind, dialect):
     model = QwenVL(str(save_tiny(tmp_path / kind, kind)), device="cpu", constrained=False)
     assert (model.family.name, model.family.dialect) == (kind, dialect)
     observations = [look(words, size=(model.family.grid * 2, model.family.grid * 3)) for words in TASKS]
-    asked = [replace(to_prompt(o, (), specs, model.family, BUNDLED), max_tokens=6) for o in observations]
+    asked = [replace(to_prompt(o, (), specs, model.family, BUNDLED_PRESET), max_tokens=6) for o in observations]
     assert all('"name": "pick"' in model.text_of(prompt) for prompt in asked)  # tools, whatever the template knows
     together = model.generate(asked)
     assert told(together) == told([model.generate([prompt])[0] for prompt in asked])
@@ -154,7 +157,7 @@ def test_a_thinking_template(save_tiny, tmp_path, look, specs):
     model = QwenVL(folder, device="cpu", constrained=False)
     assert model.thinking
     assert model.opening == "<think>\n"
-    completion = model.generate([replace(to_prompt(look(), (), specs, model.family, BUNDLED), max_tokens=4)])[0]
+    completion = model.generate([replace(to_prompt(look(), (), specs, model.family, BUNDLED_PRESET), max_tokens=4)])[0]
     assert completion.text.startswith("<think>\n")
     assert parse(completion.text, specs, model.family, {"front": (64, 96)}, finish=completion.finish).error is not None
 

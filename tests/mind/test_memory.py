@@ -24,11 +24,11 @@ from qwenarm.mind.checkpoints.memory import (
     weights_in,
 )
 from qwenarm.mind.checkpoints.placement import FreeMemory, free_memory, out_of_memory, place, suggest_smaller
-from qwenarm.mind.families import FAMILIES
-from qwenarm.mind.model_sizes import SIZES, size_of
+from qwenarm.mind.families import MODEL_FAMILIES
+from qwenarm.mind.model_sizes import MODEL_SIZES, size_of
 
 GB = 10**9
-TYPES = [kind for family in FAMILIES for kind in family.model_types]
+TYPES = [kind for family in MODEL_FAMILIES for kind in family.model_types]
 ON_THE_HUB = {
     "Qwen2.5-VL-3B": 3_754_622_976,
     "Qwen2.5-VL-7B": 8_292_166_656,
@@ -68,7 +68,7 @@ def linear_of(model):
 
 
 QUICK = {"Qwen2.5-VL-3B", "Qwen3-VL-2B", "Qwen3-VL-30B-A3B", "Qwen3.5-0.8B"}
-BUILT = [pytest.param(s, id=s.name, marks=() if s.name in QUICK else pytest.mark.slow) for s in SIZES]
+BUILT = [pytest.param(s, id=s.name, marks=() if s.name in QUICK else pytest.mark.slow) for s in MODEL_SIZES]
 
 
 @pytest.mark.parametrize("size", BUILT)
@@ -173,7 +173,7 @@ def held_in(cache):
 
 def medium(kind):
     """A model wide enough for its activations to outweigh everything small."""
-    size = next(size for size in SIZES if size.model_type == kind)
+    size = next(size for size in MODEL_SIZES if size.model_type == kind)
     few = {"num_hidden_layers": 4, "vocab_size": 2000, "hidden_size": 256, "intermediate_size": 768}
     text = {**size.text, **few, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64}
     text["rope_parameters"] = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [12, 10, 10]}
@@ -210,7 +210,7 @@ def question(model, config, workload):
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_needs_grow_with_everything_that_is_asked(kind):
-    size = next(size for size in SIZES if size.model_type == kind)
+    size = next(size for size in MODEL_SIZES if size.model_type == kind)
     work = need_of_size(size).work
     for more in ({"batch": 8}, {"text_tokens": 20_000}, {"answer_tokens": 100_000}, {"frames": ((480, 640),) * 30}):
         assert need_of_size(size, workload=replace(Workload(), **more)).work > work, more
@@ -286,7 +286,7 @@ def test_what_does_not_fit_is_told_in_one_sentence_with_what_would(name, room, p
 @pytest.mark.parametrize("free", [2, 6, 12, 24, 80, 200])
 def test_what_is_offered_does_fit(free):
     room = FreeMemory("cuda", (free * GB,), four_bit=True)
-    for size in SIZES:
+    for size in MODEL_SIZES:
         offered = suggest_smaller(size.ids[0], size.parameters, Workload(), room).split()[0]
         if size_of(offered):
             assert ask(offered, room).need.total < free * GB

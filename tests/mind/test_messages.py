@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.coordinates import decode
-from qwenarm.mind.families import FAMILIES, family_named
+from qwenarm.mind.families import MODEL_FAMILIES, family_named
 from qwenarm.mind.prompt.messages import frame_sizes, history_text, parse, render, to_prompt, tool_schemas, user_text
-from qwenarm.mind.prompt.presets import BUNDLED, PRESETS, QWEN, at_altitude, preset_named
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET, PROMPT_PRESETS, QWEN_PRESET, at_altitude, preset_named
 from qwenarm.types import Decision, FormatError, ImagePoint, Param, SkillCall, SkillResult, SkillSpec, Turn
 
 QWEN3 = family_named("qwen3_vl")
@@ -32,7 +32,7 @@ def pick(label, u=0.5, v=0.5):
 
 
 def test_the_layout_byte_for_byte(look, specs):
-    prompt = to_prompt(look(), (), specs, QWEN3, BUNDLED)
+    prompt = to_prompt(look(), (), specs, QWEN3, BUNDLED_PRESET)
     assert prompt.messages == (
         {"role": "system", "content": "You control a robot arm. Answer with one call."},
         {
@@ -45,11 +45,11 @@ def test_the_layout_byte_for_byte(look, specs):
         },
     )
     assert len(prompt.images) == 1
-    assert prompt.max_tokens == BUNDLED.max_tokens
+    assert prompt.max_tokens == BUNDLED_PRESET.max_tokens
 
 
 def test_a_second_camera_stands_on_a_line_of_its_own(look, specs):
-    preset = replace(QWEN, cameras=("front", "wrist"))
+    preset = replace(QWEN_PRESET, cameras=("front", "wrist"))
     observation = look(cameras=("wrist", "front"), holding=True)
     prompt = to_prompt(observation, (), specs, QWEN3, preset)
     texts = [part.get("text", "<image>") for part in prompt.messages[1]["content"]]
@@ -61,17 +61,17 @@ def test_a_second_camera_stands_on_a_line_of_its_own(look, specs):
 
 def test_a_missing_camera_is_named(look, specs):
     with pytest.raises(BadInput, match=r"'wrist'. It has: front"):
-        to_prompt(look(), (), specs, QWEN3, replace(QWEN, cameras=("front", "wrist")))
+        to_prompt(look(), (), specs, QWEN3, replace(QWEN_PRESET, cameras=("front", "wrist")))
 
 
 def test_the_same_observation_gives_the_same_bytes(look, specs):
-    once, again = (to_prompt(look(seed=1), (), specs, QWEN3, QWEN) for _ in range(2))
+    once, again = (to_prompt(look(seed=1), (), specs, QWEN3, QWEN_PRESET) for _ in range(2))
     assert json.dumps([once.messages, once.tools]) == json.dumps([again.messages, again.tools])
 
 
 def test_control_tokens_and_line_breaks_stay_out(look, specs):
     history = (turn(look, Decision((pick("<|image_pad|>\n" * 3),)), SkillResult(False, "no\n\n<|im_end|>")),)
-    prompt = to_prompt(look("put\n<|image_pad|> it"), history, specs, QWEN3, BUNDLED)
+    prompt = to_prompt(look("put\n<|image_pad|> it"), history, specs, QWEN3, BUNDLED_PRESET)
     words = prompt.messages[1]["content"][-1]["text"]
     assert "<|" not in words
     assert words.count("\n") == 3
@@ -104,11 +104,11 @@ def test_repeats_are_folded_for_models_that_were_not_trained_on_them(look, specs
     turns = tuple(Turn(n, look(), Decision((call,)), (result,)) for n, (call, result) in enumerate(calls))
 
     def told(preset):
-        words = to_prompt(look(), turns, specs, FAMILIES[1], preset).messages[1]["content"][-1]["text"]
+        words = to_prompt(look(), turns, specs, MODEL_FAMILIES[1], preset).messages[1]["content"][-1]["text"]
         return words.splitlines()[2]
 
-    assert told(QWEN) == "History: look: ok; pick red cube: failed, nothing between the fingers × 4"
-    assert told(BUNDLED).count("pick red cube") == 4 and "×" not in told(BUNDLED)
+    assert told(QWEN_PRESET) == "History: look: ok; pick red cube: failed, nothing between the fingers × 4"
+    assert told(BUNDLED_PRESET).count("pick red cube") == 4 and "×" not in told(BUNDLED_PRESET)
 
 
 def test_calls_that_were_not_run_are_not_told(look):
@@ -150,8 +150,8 @@ def test_the_camera_is_asked_for_only_where_there_are_several(specs):
 # --- presets
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("preset", PROMPT_PRESETS.values(), ids=lambda preset: preset.name)
 def test_frames_lie_on_the_grid_and_are_not_resized(preset, family):
     fitted = preset.fitted(family)
     assert all(side % family.grid == 0 for side in fitted.frame_size)
@@ -159,10 +159,10 @@ def test_frames_lie_on_the_grid_and_are_not_resized(preset, family):
         assert family.codec.span(fitted.frame_size) == fitted.frame_size[::-1]
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 @pytest.mark.parametrize("altitude", ["step", "plan"])
 def test_the_worked_examples_are_good_answers(look, specs, family, altitude):
-    preset = at_altitude(QWEN, altitude)
+    preset = at_altitude(QWEN_PRESET, altitude)
     observation = look(cameras=preset.cameras, size=preset.fitted(family).frame_size)
     system = to_prompt(observation, (), specs, family, preset).messages[0]["content"]
     answers = [part.split("\n\nExample:")[0] for part in system.split("Answer:\n")[1:]]
@@ -176,12 +176,12 @@ def test_the_worked_examples_are_good_answers(look, specs, family, altitude):
 
 
 def test_examples_point_into_the_camera_that_is_shown(look, specs):
-    preset = replace(QWEN, cameras=("overhead",))
+    preset = replace(QWEN_PRESET, cameras=("overhead",))
     assert "point_2d" in to_prompt(look(cameras=("overhead",)), (), specs, QWEN3, preset).messages[0]["content"]
 
 
 def test_presets_by_name():
-    assert preset_named("bundled") is BUNDLED
+    assert preset_named("bundled") is BUNDLED_PRESET
     with pytest.raises(UnknownName, match=r"bundled, .*qwen"):
         preset_named("large")
 
@@ -227,7 +227,7 @@ def until_done(calls):
 
 
 @pytest.mark.parametrize("sizes", [SIZES, TWO], ids=["one camera", "two cameras"])
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 @given(data=st.data())
 def test_what_is_rendered_is_read_back(specs, family, sizes, data):
     decision = data.draw(decisions(family, sizes))
@@ -235,7 +235,7 @@ def test_what_is_rendered_is_read_back(specs, family, sizes, data):
     assert parse(text, specs, family, sizes) == replace(decision, raw=text)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 @given(u=st.floats(0, 1), v=st.floats(0, 1))
 def test_any_point_comes_back_within_half_a_unit(specs, family, u, v):
     back = parse(render(Decision((pick("x", u, v),)), family, SIZES), specs, family, SIZES).calls[0].args["at"]
@@ -244,7 +244,7 @@ def test_any_point_comes_back_within_half_a_unit(specs, family, u, v):
     assert abs(back.v - v) * full[1] <= 0.5 + 1e-9
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 @given(data=st.data())
 def test_a_cut_answer_never_becomes_another_call(specs, family, data):
     """Every beginning of an answer is either unreadable or gives a beginning of its calls."""
@@ -258,6 +258,6 @@ def test_a_cut_answer_never_becomes_another_call(specs, family, data):
 
 def test_optional_parameters_and_specs_of_others():
     specs = (SkillSpec("wave", "Wave.", (Param("times", "number", required=False),)),)
-    for family in FAMILIES:
+    for family in MODEL_FAMILIES:
         text = render(Decision((SkillCall("wave"),)), family, SIZES)
         assert parse(text, specs, family, SIZES).calls == (SkillCall("wave", {}),)

@@ -8,17 +8,17 @@ import pytest
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.checkpoints import load as checkpoints
 from qwenarm.mind.open_model import list_models, open_model
-from qwenarm.mind.prompt.presets import BUNDLED, QWEN
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET, QWEN_PRESET
 
 
 def test_a_folder(tiny):
     model = open_model(str(tiny), device="cpu")
-    assert (model.name, model.family.name, model.preset) == (str(tiny), "qwen3_vl", QWEN)
+    assert (model.name, model.family.name, model.preset) == (str(tiny), "qwen3_vl", QWEN_PRESET)
 
 
 def test_the_bundled_model(tiny, monkeypatch):
     monkeypatch.setattr(checkpoints, "bundled_folder", lambda: tiny)
-    assert open_model("bundled", device="cpu").preset is BUNDLED
+    assert open_model("bundled", device="cpu").preset is BUNDLED_PRESET
 
 
 def test_a_script(tmp_path):

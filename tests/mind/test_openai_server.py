@@ -17,7 +17,7 @@ from qwenarm.mind.backends._keys import key_for
 from qwenarm.mind.backends.openai_server import OpenAIServer
 from qwenarm.mind.model_spec import SERVER_OPTIONS, parse_model_spec
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
-from qwenarm.mind.prompt.presets import QWEN
+from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.types import FormatError, ImagePoint, SkillCall
 
 PICK = SkillCall("pick", {"at": ImagePoint(0.512, 0.43, "red cube")})
@@ -38,8 +38,10 @@ def ask(server, look, specs):
     def ask(model="qwen", **options):
         remote = OpenAIServer(server.url, model, backoff_s=0.01, **options)
         observation = look()
-        completion = remote.generate([to_prompt(observation, (), specs, remote.family, QWEN)])[0]
-        return parse(completion.text, specs, remote.family, frame_sizes(observation, QWEN), finish=completion.finish)
+        completion = remote.generate([to_prompt(observation, (), specs, remote.family, QWEN_PRESET)])[0]
+        return parse(
+            completion.text, specs, remote.family, frame_sizes(observation, QWEN_PRESET), finish=completion.finish
+        )
 
     return ask
 
@@ -163,7 +165,7 @@ def test_a_listing_that_fails_says_why(server, reply, words):
 def test_the_request(server, look, specs):
     remote = OpenAIServer(server.url + "/", "qwen", api_key="secret")
     observation = look()
-    prompt = to_prompt(observation, (), specs, remote.family, QWEN)
+    prompt = to_prompt(observation, (), specs, remote.family, QWEN_PRESET)
     completion = remote.generate([prompt])[0]
     request = server.requests[0]
     assert request["model"] == "qwen"
@@ -209,7 +211,7 @@ def test_the_common_key_does_not_leave_in_the_open(monkeypatch):
 def test_a_batch_keeps_its_order(server, look, specs):
     server.answer = lambda request: said(request["messages"][1]["content"][-1]["text"].splitlines()[1])
     remote = OpenAIServer(server.url, "qwen", concurrency=4)
-    prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN) for n in range(12)]
+    prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN_PRESET) for n in range(12)]
     assert [completion.text for completion in remote.generate(prompts)] == [f"Task: task {n}" for n in range(12)]
     assert remote.generate([]) == []
 
@@ -235,7 +237,7 @@ def test_all_that_changes_an_answer_is_sent(server, look, specs):
 
     def sent(**options):
         remote = OpenAIServer(server.url, "qwen", **options)
-        remote.generate([to_prompt(look(), (), specs, remote.family, QWEN)])
+        remote.generate([to_prompt(look(), (), specs, remote.family, QWEN_PRESET)])
         return server.requests[-1]
 
     greedy = sent()
@@ -272,7 +274,7 @@ def test_what_a_server_may_add_is_told(server, look, specs):
     server.answer = lambda request: Reply(400, {"error": "unknown field"}) if "top_k" in request else called()
     remote = OpenAIServer(server.url, "qwen")
     assert remote.describe()["server_may_add"] == []
-    prompt = to_prompt(look(), (), specs, remote.family, QWEN)
+    prompt = to_prompt(look(), (), specs, remote.family, QWEN_PRESET)
     remote.generate([prompt])
     assert remote.describe()["server_may_add"] == ["top_k", "min_p", "repetition_penalty"]
     remote.generate([prompt])
@@ -299,7 +301,7 @@ def test_a_model_without_eyes_is_sent_text_alone(server, look, specs, listing):
     server.models = Reply(body={"data": [{"id": "qwen", **listing}]})
     remote = OpenAIServer(server.url)
     assert not remote.sees and OpenAIServer(server.url, images=True).sees
-    remote.generate([to_prompt(look(cameras=("front", "wrist")), (), specs, remote.family, QWEN)])
+    remote.generate([to_prompt(look(cameras=("front", "wrist")), (), specs, remote.family, QWEN_PRESET)])
     words = server.requests[-1]["messages"][1]["content"]
     assert isinstance(words, str) and words.startswith("Task: put the red cube in the blue bowl\nHistory: none")
 
@@ -310,7 +312,7 @@ def test_a_model_without_eyes_is_sent_text_alone(server, look, specs, listing):
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "qwen3_5"])
 def test_structured_calls_become_text_of_the_family(server, look, specs, family):
     remote = OpenAIServer(server.url, "qwen", family=family)
-    text = remote.generate([to_prompt(look(), (), specs, remote.family, QWEN)])[0].text
+    text = remote.generate([to_prompt(look(), (), specs, remote.family, QWEN_PRESET)])[0].text
     assert ("<function=pick>" in text) == (family == "qwen3_5")
     call = parse(text, specs, remote.family, {"front": (480, 640)}).calls[0]
     assert (call.name, call.args["at"].label) == ("pick", "red cube")
@@ -419,7 +421,7 @@ def test_a_call_as_the_protocol_had_it_before(server, ask):
 
 def test_an_answer_takes_as_long_as_it_was_waited_for(server, look, specs):
     remote = OpenAIServer(server.url, "qwen")
-    prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN) for n in range(3)]
+    prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN_PRESET) for n in range(3)]
     server.answer = lambda request: Reply(body=called(), wait_s=0.6 if "task 1" in json.dumps(request) else 0.2)
     first, slow, last = (answer.seconds for answer in remote.generate(prompts))
     assert slow >= 0.6

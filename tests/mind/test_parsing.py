@@ -9,7 +9,7 @@ import time
 import pytest
 
 from qwenarm.mind.coordinates import decode
-from qwenarm.mind.families import FAMILIES, family_named
+from qwenarm.mind.families import MODEL_FAMILIES, family_named
 from qwenarm.mind.parsing.extract_calls import (  # fmt: skip
     NOTE_OPEN_THOUGHT,
     NOTE_TOLERANT,
@@ -296,7 +296,7 @@ def test_a_plan_without_end_is_an_error(specs):
     assert parse(tagged(CALL) * 17, specs, QWEN3, SIZES, max_calls=16).error is E.TOO_MANY
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 def test_a_missing_end_of_thought_makes_no_difference(specs, family):
     """The opening tag may stand in the prompt, and is not always seen."""
     for body in (render(Decision((PICK,)), family, SIZES), CALL, XML, "I see it."):
@@ -416,7 +416,7 @@ def assert_nothing_invented(decision, text, specs, family):
                 assert value in numbers_in(text)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 def test_broken_answers_neither_crash_nor_act(specs, family):
     texts = corpus(family)
     assert len(set(texts)) > 1000

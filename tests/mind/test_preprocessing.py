@@ -13,7 +13,7 @@ from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.inference.preprocessing import FastProcessor, mrope_positions
 from qwenarm.mind.inference.transformers_forward import repeat_in_time
 from qwenarm.mind.prompt.messages import to_prompt
-from qwenarm.mind.prompt.presets import BUNDLED, QWEN
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET, QWEN_PRESET
 
 ON_CPU = ModelPlacement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
 SIZES = [(192, 256), (448, 448), (56, 84), (100, 70), (30, 700), (8, 8), (1400, 1120)]
@@ -51,7 +51,7 @@ def test_every_brightness_of_every_channel(processor):
     assert torch.equal(doubled(processor, FastProcessor(processor).pixels([frame])[0]), expected)
 
 
-@pytest.mark.parametrize("preset", [BUNDLED, QWEN], ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", [BUNDLED_PRESET, QWEN_PRESET], ids=lambda preset: preset.name)
 @pytest.mark.parametrize("cameras", [("front",), ("front", "wrist")])
 def test_tokens(processor, look, specs, preset, cameras):
     from dataclasses import replace

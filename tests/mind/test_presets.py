@@ -7,7 +7,7 @@ from qwenarm import skills
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.prompt.messages import to_prompt
-from qwenarm.mind.prompt.presets import BUNDLED, QWEN
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET, QWEN_PRESET
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.types import SkillSpec
 
@@ -36,13 +36,13 @@ def test_the_bundled_model_is_asked_in_the_words_it_was_trained_on(look):
 
 
 def test_a_preset_offers_its_skills_in_its_order(specs):
-    names = [spec.name for spec in replace(QWEN, skills=("place", "pick")).offered(specs)]
+    names = [spec.name for spec in replace(QWEN_PRESET, skills=("place", "pick")).offered(specs)]
     assert names == ["place", "pick"]
 
 
 def test_a_preset_without_names_offers_all_skills(specs):
-    assert QWEN.offered(specs) == specs
+    assert QWEN_PRESET.offered(specs) == specs
 
 
 def test_the_bundled_preset_names_skills_that_exist():
-    assert set(BUNDLED.skills) <= {spec.name for spec in skills.specs()}
+    assert set(BUNDLED_PRESET.skills) <= {spec.name for spec in skills.specs()}

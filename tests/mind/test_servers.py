@@ -34,7 +34,7 @@ from qwenarm.mind.backends.transformers_serve import load_processors_without_vid
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.mind.open_model import open_model
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
-from qwenarm.mind.prompt.presets import QWEN
+from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.types import Episode, FormatError, Outcome, RunConfig
 
 GIVE_UP = '<tool_call>\n{"name": "give_up", "arguments": {"reason": "only a test"}}\n</tool_call>'
@@ -50,7 +50,7 @@ def ask(server, look, specs):
 
     def ask(count=1, warm=True, **options):
         remote = OpenAIServer(server.url, "qwen", **{"backoff_s": 0.01, **options})
-        prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN) for n in range(count)]
+        prompts = [to_prompt(look(f"task {n}"), (), specs, remote.family, QWEN_PRESET) for n in range(count)]
         if warm:
             answer, server.answer = server.answer, lambda request: called()
             remote.generate(prompts[:1])
@@ -154,7 +154,7 @@ def test_a_server_that_never_answered_is_at_fault(server, ask, name):
 
 def test_so_is_one_that_fails_many_in_a_row(server, look, specs):
     remote = OpenAIServer(server.url, "qwen", retries=0)
-    prompts = [to_prompt(look(), (), specs, remote.family, QWEN)]
+    prompts = [to_prompt(look(), (), specs, remote.family, QWEN_PRESET)]
     remote.generate(prompts)
     server.answer = lambda request: Reply(500, "out of memory")
     for _ in range(MAX_FAILED_PROMPTS - 1):
@@ -257,7 +257,7 @@ def test_a_locked_server_says_so_at_once(server, monkeypatch):
 def test_a_server_that_takes_no_tools_gets_them_as_text(server, look, specs, refusal):
     server.answer = lambda request: refusal if "tools" in request else called()
     remote = OpenAIServer(server.url, "qwen", backoff_s=5.0)
-    prompt = to_prompt(look(), (), specs, remote.family, QWEN)
+    prompt = to_prompt(look(), (), specs, remote.family, QWEN_PRESET)
     began = time.monotonic()
     assert "pick" in remote.generate([prompt])[0].text
     assert time.monotonic() - began < 5.0, "a refusal is not repeated"
@@ -311,8 +311,8 @@ def test_a_constrained_answer_cannot_be_malformed(constraining, look, specs, fam
 
     def decide(**options):
         remote = OpenAIServer(constraining.url, "qwen", family=family, **options)
-        text = remote.generate([to_prompt(observation, (), specs, remote.family, QWEN)])[0].text
-        return parse(text, specs, remote.family, frame_sizes(observation, QWEN), max_calls=1)
+        text = remote.generate([to_prompt(observation, (), specs, remote.family, QWEN_PRESET)])[0].text
+        return parse(text, specs, remote.family, frame_sizes(observation, QWEN_PRESET), max_calls=1)
 
     assert decide(constrain="off").error is not None
     assert decide().error is None
@@ -321,7 +321,7 @@ def test_a_constrained_answer_cannot_be_malformed(constraining, look, specs, fam
 def test_a_good_answer_stays_as_it_is(constraining, look, specs):
     remote = OpenAIServer(constraining.url, "qwen")
     constraining.says = lambda request: f"<think>\nIt is red.\n</think>\n\n{CALL}"
-    assert remote.generate([to_prompt(look(), (), specs, remote.family, QWEN)])[0].text == constraining.says({})
+    assert remote.generate([to_prompt(look(), (), specs, remote.family, QWEN_PRESET)])[0].text == constraining.says({})
     request = constraining.requests[0]
     assert "tools" not in request and '"name": "pick"' in request["messages"][0]["content"]
     assert remote.describe()["constrain"] == "structured" and remote.describe()["tools"] == "text"
@@ -375,7 +375,7 @@ def test_what_a_server_enforces_is_found_out(kind, enforces, found):
 @pytest.mark.parametrize("max_calls", [1, 3])
 def test_a_json_schema_holds_exactly_the_calls_of_the_tools(server, look, specs, max_calls):
     remote = OpenAIServer(server.url, "qwen", constrain="json_schema")
-    prompt = replace(to_prompt(look(), (), specs, remote.family, QWEN), max_calls=max_calls)
+    prompt = replace(to_prompt(look(), (), specs, remote.family, QWEN_PRESET), max_calls=max_calls)
     remote.generate([prompt])
     request = server.requests[0]
     assert "tools" not in request and '"name": "pick"' in request["messages"][0]["content"]
@@ -392,7 +392,7 @@ def test_a_json_schema_holds_exactly_the_calls_of_the_tools(server, look, specs,
 
 def test_a_call_can_be_required(server, look, specs):
     remote = open_model(f"{server.url}#qwen,constrain=required")
-    remote.generate([to_prompt(look(), (), specs, remote.family, QWEN)])
+    remote.generate([to_prompt(look(), (), specs, remote.family, QWEN_PRESET)])
     assert server.requests[0]["tool_choice"] == "required"
     assert len(server.requests[0]["tools"]) == len(specs)
 

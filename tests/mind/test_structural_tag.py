@@ -10,7 +10,7 @@ from tests.mind.conftest import SPECS
 from tests.mind.fake_server import accepts, shortest
 
 from qwenarm.mind.constrained.structural_tag import structural_tag
-from qwenarm.mind.families import FAMILIES
+from qwenarm.mind.families import MODEL_FAMILIES
 from qwenarm.mind.prompt.messages import call_text, parse, render, tool_schemas
 from qwenarm.types import Decision, ImagePoint, Prompt, SkillCall
 
@@ -36,7 +36,7 @@ def form(family, cameras=("front",), max_calls=1):
 
 
 @pytest.mark.parametrize("cameras", [("front",), ("front", "wrist")], ids=len)
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 @given(call=CALLS, thought=THOUGHTS)
 def test_what_render_writes_is_allowed(family, cameras, call, thought):
     text = render(Decision((call,)), family, {camera: SIZES[camera] for camera in cameras})
@@ -46,7 +46,7 @@ def test_what_render_writes_is_allowed(family, cameras, call, thought):
     assert accepts(form(family, cameras, max_calls=2), f"{text}\n{text}")
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 @pytest.mark.parametrize(
     ("name", "args"),
     [
@@ -66,13 +66,13 @@ def test_what_parse_would_refuse_is_not_allowed(family, name, args):
     assert not accepts(form(family), call_text(name, args, family))
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 def test_no_call_is_no_answer(family):
     for text in ("", "I would rather not.", "<tool_call>", f"<tool_call>\n{call_text('done', {}, family)}"):
         assert not accepts(form(family), text)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 def test_the_least_that_is_allowed_is_a_call(family):
     decision = parse(shortest(form(family)), SPECS, family, {"front": SIZES["front"]}, max_calls=1)
     assert decision.error is None and len(decision.calls) == 1
@@ -86,6 +86,6 @@ def test_it_is_json_in_the_formats_that_the_oldest_decoder_knows():
             return {value["type"]}.union(*map(kinds, value.values()))
         return set().union(*map(kinds, value)) if isinstance(value, list) else set()
 
-    tag = json.loads(json.dumps({"type": "structural_tag", "format": form(FAMILIES[-1])}))
+    tag = json.loads(json.dumps({"type": "structural_tag", "format": form(MODEL_FAMILIES[-1])}))
     known = {"const_string", "regex", "json_schema", "sequence", "or", "tag", "tags_with_separator"}
     assert kinds(tag["format"]) == known

@@ -4,9 +4,9 @@ import pytest
 
 from qwenarm.errors import UnknownName
 from qwenarm.mind.backends.scripted import Scripted
-from qwenarm.mind.families import FAMILIES
+from qwenarm.mind.families import MODEL_FAMILIES
 from qwenarm.mind.prompt.messages import render
-from qwenarm.mind.prompt.presets import BUNDLED, QWEN
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET, QWEN_PRESET
 from qwenarm.mind.vlm_policy import THINKING_TOKENS, VlmPolicy, relayed
 from qwenarm.types import Decision, FormatError, ImagePoint, SkillCall, SkillResult, Turn
 
@@ -55,14 +55,14 @@ def text(family, *calls):
 
 @pytest.fixture
 def table(look, specs):
-    def build(*answers, altitude="step", family=FAMILIES[1], preset=QWEN):
+    def build(*answers, altitude="step", family=MODEL_FAMILIES[1], preset=QWEN_PRESET):
         replies = [answer if isinstance(answer, str) else text(family, *answer) for answer in answers]
         return Table(VlmPolicy(Scripted(replies, family), specs, preset, altitude), look)
 
     return build
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 def test_a_step_is_one_question_and_one_call(table, family):
     play = table((PLAN[0],), (PLAN[1],), (DONE,), family=family)
     names = [play.turn(OK).calls[0].name, play.turn(OK, holding=True).calls[0].name, play.turn(OK).calls[0].name]
@@ -78,7 +78,7 @@ def test_of_two_calls_at_a_step_the_first_is_done(table):
     assert play.asked == 2, "the rest is not remembered"
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
 def test_a_plan_is_asked_for_once(table, family):
     play = table(PLAN, altitude="plan", family=family)
     calls = [play.turn(OK).calls, play.turn(OK, holding=True).calls, play.turn(OK).calls]
@@ -140,21 +140,21 @@ def test_a_plan_without_end_is_an_error(table):
 
 
 def test_the_preset_is_fitted_and_recorded(specs):
-    policy = VlmPolicy(Scripted([], "qwen2_5_vl"), specs, QWEN)
+    policy = VlmPolicy(Scripted([], "qwen2_5_vl"), specs, QWEN_PRESET)
     assert policy.frame_size == (476, 644)
     facts = policy.describe()
     assert facts["preset"]["frame_size"] == (476, 644)
     assert len(facts["prompt_hash"]) == 64
-    assert facts["prompt_hash"] != VlmPolicy(Scripted([]), specs, BUNDLED).describe()["prompt_hash"]
-    assert facts["prompt_hash"] == VlmPolicy(Scripted([], "qwen2_5_vl"), specs, QWEN).describe()["prompt_hash"]
+    assert facts["prompt_hash"] != VlmPolicy(Scripted([]), specs, BUNDLED_PRESET).describe()["prompt_hash"]
+    assert facts["prompt_hash"] == VlmPolicy(Scripted([], "qwen2_5_vl"), specs, QWEN_PRESET).describe()["prompt_hash"]
 
 
 def test_an_unknown_altitude(specs):
     with pytest.raises(UnknownName, match="plan, step"):
-        VlmPolicy(Scripted([]), specs, QWEN, "joint")
+        VlmPolicy(Scripted([]), specs, QWEN_PRESET, "joint")
 
 
 def test_a_thinking_model_gets_room(specs):
     backend = Scripted([])
     backend.thinking = True
-    assert VlmPolicy(backend, specs, QWEN).preset.max_tokens == THINKING_TOKENS
+    assert VlmPolicy(backend, specs, QWEN_PRESET).preset.max_tokens == THINKING_TOKENS

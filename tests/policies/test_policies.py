@@ -12,7 +12,7 @@ from qwenarm.episode.watchers import Tell
 from qwenarm.factory import make_env, make_policy, perform
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.mind.coordinates import decode
-from qwenarm.mind.prompt.presets import BUNDLED, QWEN
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET, QWEN_PRESET
 from qwenarm.policies import policy_entry
 from qwenarm.policies.state_text import with_line
 from qwenarm.policies.wrong_words import swapped
@@ -88,7 +88,7 @@ def test_the_scene_in_words_is_where_things_are(seed):
         assert decode(family.codec, (int(x), int(y)), frame.shape[:2]) == pytest.approx(tuple(uv), abs=2e-3)
 
 
-@pytest.mark.parametrize(("preset", "told"), [(QWEN, True), (BUNDLED, False)], ids=["qwen", "bundled"])
+@pytest.mark.parametrize(("preset", "told"), [(QWEN_PRESET, True), (BUNDLED_PRESET, False)], ids=["qwen", "bundled"])
 def test_the_scene_in_words_tells_what_lies_in_what(preset, told):
     (played,) = drive([perform(RunConfig(policy="oracle"), 5, None)])
     config = RunConfig(policy="state_text")

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.display.test_episode_page import an_episode
 
-from qwenarm.episode.trace import FILE, Trace, to_line
+from qwenarm.episode.trace import EPISODES_FILE, Trace, to_line
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.suites import FIRST_SEED, Block, Suite
@@ -78,7 +78,7 @@ def evaluation(
                 where = (cell.task, cell.level, seed, "panda", "all", cell.perturbations, clock, hashes[role])
                 key = Key(played.name, *where)
                 lines.append(packed(trace, episode(key, role, succeeds(key, role), model)))
-    with open(folder / FILE, "a") as file:  # one write: thousands of fsynced ones would take minutes
+    with open(folder / EPISODES_FILE, "a") as file:  # one write: thousands of fsynced ones would take minutes
         file.writelines(lines)
     return folder
 
@@ -95,11 +95,11 @@ def packed(trace: Trace, one: Episode) -> str:
 
 def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Changes the first line of a ledger, as somebody would who knows how to make the checksum fit."""
-    first, *rest = (folder / FILE).read_text().splitlines(keepends=True)
+    first, *rest = (folder / EPISODES_FILE).read_text().splitlines(keepends=True)
     fields = json.loads(first)
     del fields["schema"], fields["crc32"]
     change(fields)
-    (folder / FILE).write_text("".join([to_line(fields), *rest]))
+    (folder / EPISODES_FILE).write_text("".join([to_line(fields), *rest]))
 
 
 def rates(records: Sequence[Mapping[str, str]]) -> tuple[int, int]:

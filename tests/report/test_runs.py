@@ -9,9 +9,9 @@ import pytest
 from tests.report.made import TEMPLATE, evaluation, suite
 
 from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE as CAUSES
-from qwenarm.episode.trace import FILE, pack, read_at, scan
+from qwenarm.episode.trace import EPISODES_FILE, pack, read_at, scan
 from qwenarm.errors import BadInput
-from qwenarm.evaluation.ledger import MANIFEST, Key
+from qwenarm.evaluation.ledger import MANIFEST_FILE, Key
 from qwenarm.report.runs import newest_run, read_run, read_runs
 
 SMALL = suite(("put",), 3, ("",))
@@ -29,7 +29,7 @@ def foreign() -> str:
 
 
 def lines(folder: Path) -> list[bytes]:
-    return (folder / FILE).read_bytes().splitlines(keepends=True)
+    return (folder / EPISODES_FILE).read_bytes().splitlines(keepends=True)
 
 
 def test_a_whole_run_has_no_problems_and_every_line(folder):
@@ -42,8 +42,8 @@ def test_a_whole_run_has_no_problems_and_every_line(folder):
 
 
 def test_a_half_written_last_line_is_not_counted(folder):
-    whole = (folder / FILE).read_bytes()
-    (folder / FILE).write_bytes(whole[:-20])
+    whole = (folder / EPISODES_FILE).read_bytes()
+    (folder / EPISODES_FILE).write_bytes(whole[:-20])
     run = read_run(folder)
     assert len(run.records) == 5
     (problem,) = run.problems
@@ -52,7 +52,7 @@ def test_a_half_written_last_line_is_not_counted(folder):
 
 def test_broken_double_and_foreign_lines_are_counted_in_sentences(folder):
     first, _, *rest = lines(folder)
-    (folder / FILE).write_bytes(b"".join([b"{not json}\n", first, first, foreign().encode(), *rest]))
+    (folder / EPISODES_FILE).write_bytes(b"".join([b"{not json}\n", first, first, foreign().encode(), *rest]))
     run = read_run(folder)
     told = "\n".join(run.problems)
     assert len(run.records) == 5
@@ -70,8 +70,8 @@ def test_broken_double_and_foreign_lines_are_counted_in_sentences(folder):
     [
         (lambda folder: None, "There is no episodes.jsonl"),
         (lambda folder: folder.mkdir(), "There is no episodes.jsonl"),
-        (lambda folder: (folder.mkdir(), (folder / FILE).touch()), "no episode"),
-        (lambda folder: (folder.mkdir(), (folder / FILE).write_text('{"half')), "no episode"),
+        (lambda folder: (folder.mkdir(), (folder / EPISODES_FILE).touch()), "no episode"),
+        (lambda folder: (folder.mkdir(), (folder / EPISODES_FILE).write_text('{"half')), "no episode"),
     ],
 )
 def test_a_run_without_episodes_is_bad_input(tmp_path, prepare, words):
@@ -81,7 +81,7 @@ def test_a_run_without_episodes_is_bad_input(tmp_path, prepare, words):
 
 
 def test_manifests_that_are_missing_damaged_or_changed_are_told(folder):
-    path = folder / MANIFEST
+    path = folder / MANIFEST_FILE
     whole = json.loads(path.read_text())
     path.write_text(json.dumps({**whole, "renderer": "another"}))
     assert any("changed after it was written" in problem for problem in read_run(folder).problems)
@@ -107,9 +107,9 @@ def test_causes_belong_to_their_keys(folder):
 
 def test_the_newest_evaluation_is_the_one_that_was_written_to_last(tmp_path):
     old, new = (evaluation(tmp_path / name, SMALL, roles=("vlm",)) for name in ("b", "a"))
-    os.utime(old / FILE, (1, 1))
+    os.utime(old / EPISODES_FILE, (1, 1))
     (tmp_path / "single-run").mkdir()
-    (tmp_path / "single-run" / FILE).write_text(foreign())
+    (tmp_path / "single-run" / EPISODES_FILE).write_text(foreign())
     assert newest_run(tmp_path) == new
     with pytest.raises(BadInput, match="no evaluation"):
         newest_run(tmp_path / "nowhere")

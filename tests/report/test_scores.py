@@ -12,7 +12,7 @@ from qwenarm.evaluation.stats import barnard, clustered, difference, mcnemar, pa
 from qwenarm.report.entrants import Entrant, choose, controls_of, entrants
 from qwenarm.report.records import Record, Run
 from qwenarm.report.scores import (
-    ANY,
+    ANY_PERTURBATION,
     cell_scores,
     change_scores,
     comparison,
@@ -107,7 +107,7 @@ def test_a_change_stands_beside_the_same_seeds_without_it():
 def test_all_changes_together_come_last():
     records = [record(seed, True, perturbations=change) for seed in range(3) for change in ("", "look:2", "light:1")]
     names = [name for name, _, _ in change_scores(one(*records))]
-    assert names == ["light:1", "look:2", ANY]
+    assert names == ["light:1", "look:2", ANY_PERTURBATION]
 
 
 def test_names_say_no_more_than_what_tells_apart():

@@ -17,13 +17,13 @@ from tests.display.test_episode_page import EVIL
 from tests.report.made import edited, evaluation, rates, suite
 
 from qwenarm import report as reports
-from qwenarm.episode.trace import FILE, to_line
+from qwenarm.episode.trace import EPISODES_FILE, to_line
 from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
-from qwenarm.evaluation.ledger import MANIFEST, read_manifest
+from qwenarm.evaluation.ledger import MANIFEST_FILE, read_manifest
 from qwenarm.report import site as sites
 from qwenarm.report import write_report
-from qwenarm.report.exports import FILES, LATEX, printed
+from qwenarm.report.exports import EXPORT_FILES, LATEX_ESCAPES, printed
 from qwenarm.report.numbers import compare_runs
 
 
@@ -84,12 +84,12 @@ def test_all_parts_are_there(site):
     found = Links(site / "index.html")
     anchors = {"leaderboard", "families", "models", "latency", "progress", "failures", "cost", "episodes", "cite"}
     assert anchors <= found.anchors and found.tags.count("svg") > 10
-    assert all((site / name).stat().st_size > 200 for name in FILES)
+    assert all((site / name).stat().st_size > 200 for name in EXPORT_FILES)
 
 
 def test_every_episode_has_its_page_and_its_row(site, runs):
     rows = table(site / "episodes.csv")
-    assert len(rows) == sum(len((run / FILE).read_text().splitlines()) for run in runs)
+    assert len(rows) == sum(len((run / EPISODES_FILE).read_text().splitlines()) for run in runs)
     assert len(list(site.glob("episodes/*/*.html"))) == len(rows)
 
 
@@ -171,7 +171,7 @@ ODD = [None, "x", -1, float("inf"), float("nan"), [], {}, True, "\x1b[31m", 10**
 def test_one_wrong_value_in_a_line_costs_no_more_than_that_line(tmp_path, monkeypatch):
     monkeypatch.setattr(reports, "write_exports", lambda report, out: None)  # drawing figures takes long
     run = evaluation(tmp_path / "run", suite(("put",), 2, ("",)), roles=("vlm",))
-    line, other = (run / FILE).read_text().splitlines()
+    line, other = (run / EPISODES_FILE).read_text().splitlines()
     random = Random(0)
     places = list(leaves({name: v for name, v in json.loads(line).items() if name not in ("schema", "crc32")}))[1:]
     for place in random.sample(places, 30):
@@ -180,14 +180,14 @@ def test_one_wrong_value_in_a_line_costs_no_more_than_that_line(tmp_path, monkey
         for key in place[:-1]:
             inner = inner[key]
         inner[place[-1]] = random.choice(ODD)
-        (run / FILE).write_text(f"{to_line(edited)}{other}\n")
+        (run / EPISODES_FILE).write_text(f"{to_line(edited)}{other}\n")
         written = write_report([run], tmp_path / "site")
         assert written.episodes >= 1 and (written.pages == 2 or written.problems), place
 
 
 @given(st.text(max_size=40))
 def test_latex_is_shown_as_it_is(text):
-    plain = re.sub(r"\\text\w+\{\}|\\[&%$#_{}]|\$-\$|\$\\cdot\$", "", text.translate(LATEX))
+    plain = re.sub(r"\\text\w+\{\}|\\[&%$#_{}]|\$-\$|\$\\cdot\$", "", text.translate(LATEX_ESCAPES))
     assert not re.search(r"[&%$#_{}^~\\]", plain)
 
 
@@ -270,4 +270,4 @@ def test_only_controls_make_a_report_too(tmp_path):
     index = write_report([run], tmp_path / "site").index.read_text()
     assert "<b>oracle</b> succeeds in" in index and "qwenarm attribute" in index
     assert reports.make_report(reports.read_runs([run])).models[0].role == "oracle"
-    assert (run / MANIFEST).is_file()
+    assert (run / MANIFEST_FILE).is_file()

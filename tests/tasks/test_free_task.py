@@ -8,7 +8,7 @@ from qwenarm.errors import BadInput
 from qwenarm.factory import perform
 from qwenarm.tasks import Arrange, Relation, Sort, free_setup
 from qwenarm.tasks.core.goal import initial_state
-from qwenarm.tasks.language.free_task import SUGGESTIONS, suggestions
+from qwenarm.tasks.language.free_task import SUGGESTED_INSTRUCTIONS, suggestions
 from qwenarm.tasks.language.goals import Answer, AnyTower, Exactly, OneInEach, Swapped, Together
 from qwenarm.tasks.language.read_instruction import read
 from qwenarm.types import Outcome, RunConfig
@@ -210,10 +210,10 @@ def test_what_is_no_wish_is_not_judged_and_wishes_that_work_are_offered(words):
     assert all(read(wish).wish for wish in suggestions(words))
 
 
-@pytest.mark.parametrize("language", SUGGESTIONS)
+@pytest.mark.parametrize("language", SUGGESTED_INSTRUCTIONS)
 def test_the_wishes_that_are_offered_work(language):
-    for wish in SUGGESTIONS[language]:
-        assert suggestions(wish) == SUGGESTIONS[language]
+    for wish in SUGGESTED_INSTRUCTIONS[language]:
+        assert suggestions(wish) == SUGGESTED_INSTRUCTIONS[language]
         assert free(wish).goal is not None
 
 

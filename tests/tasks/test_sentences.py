@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from qwenarm.errors import BadInput
-from qwenarm.perturbations.words import POLITE_FRAMES, SYNONYMS, paraphrased
+from qwenarm.perturbations.words import POLITE_FRAMES, SYNONYM_OF, paraphrased
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange
 from qwenarm.tasks.language.ground import goal_of
-from qwenarm.tasks.language.language import LANGUAGES, load_language
+from qwenarm.tasks.language.language import LANGUAGE_NAMES, load_language
 from qwenarm.tasks.language.meaning import Meanings
 from qwenarm.tasks.language.phrases import (
     PUT_TEMPLATES,
@@ -66,7 +66,7 @@ def test_the_corpus_is_large_and_its_reading_is_quick(capsys):
     with capsys.disabled():
         print(f"\n{counts}; median {1000 * np.median(seconds):.0f} ms, longest {1000 * max(seconds):.0f} ms")
     assert len(CORPUS) >= 300 and len({sentence for _, _, sentence, _ in CORPUS}) == len(CORPUS)
-    assert all(counts[language]["read"] >= 30 for language in LANGUAGES)
+    assert all(counts[language]["read"] >= 30 for language in LANGUAGE_NAMES)
     assert np.quantile(seconds, 0.95) < MAX_READING_S
 
 
@@ -120,7 +120,7 @@ def meant(text, scene):
         return None
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGE_NAMES)
 @pytest.mark.parametrize("task", ["put", "stack", "sort", "deliver", "refuse"])
 def test_what_the_families_say_is_read_back_as_their_goal(task, language):
     for level in (1, 2, 3):
@@ -135,11 +135,11 @@ def test_polite_and_synonymous_words_mean_the_same(task):
     for seed in range(3):
         setup = load("tasks", task).build(np.random.default_rng(seed), 2)
         for frame in POLITE_FRAMES:
-            words = frame.format(paraphrased(setup.instruction, SYNONYMS))
+            words = frame.format(paraphrased(setup.instruction, SYNONYM_OF))
             assert meant(words, setup.scene) == setup.goal, words
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGE_NAMES)
 def test_sub_goals_in_order_are_read_only_where_the_end_tells_them_all(language):
     judged = 0
     for seed in range(30):
@@ -151,7 +151,7 @@ def test_sub_goals_in_order_are_read_only_where_the_end_tells_them_all(language)
     assert judged
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGE_NAMES)
 @pytest.mark.parametrize("task", ["inspect", "parcels", "rearrange", "recall", "shelf", "tidy"])
 def test_what_only_a_family_can_judge_is_left_alone(task, language):
     for seed in range(10):
@@ -168,7 +168,7 @@ def test_there_are_many_wordings():
     assert len({sort_phrase(rng, "color", {"red": "white bowl", "blue": "black tray"}) for _ in range(300)}) > 60
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGE_NAMES)
 def test_every_word_of_a_grammar_has_one_terminal_and_every_rule_a_meaning(language):
     loaded = load_language(language)
     rules = {str(rule.alias or rule.origin.name) for rule in loaded.parser.rules if not rule.options.expand1}

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import FIXED_SHAPES, HELD_OUT, SHAPES
+from qwenarm.body.objects.markings import COLOR_RGB
+from qwenarm.body.objects.spec import FIXED_SHAPES, HELD_OUT, OBJECT_SHAPES
 from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y
 from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
@@ -23,7 +23,7 @@ from qwenarm.types import ImagePoint, SkillCall
 
 TASKS = (*list_names("tasks"), "examples.new_task:TASK")
 LEVELS = [(task, level) for task in TASKS for level in range(1, len(load("tasks", task).levels) + 1)]
-SEEN = [(color, shape) for color in COLORS for shape in SHAPES if (color, shape) not in HELD_OUT]
+SEEN = [(color, shape) for color in COLOR_RGB for shape in OBJECT_SHAPES if (color, shape) not in HELD_OUT]
 
 
 def build(task, level, seed, combos=None):

@@ -48,8 +48,8 @@ def test_later_instructions_of_an_episode_are_spoken_too():
 def test_every_voice_sounds_different():
     """espeak-ng ignores what it does not know behind a "+"."""
     rng = np.random.default_rng(0)
-    sounds = {Speaker(voice).say("put it there", rng).tobytes() for voice in ("en-us", *speech.VOICES)}
-    assert len(sounds) == 1 + len(speech.VOICES)
+    sounds = {Speaker(voice).say("put it there", rng).tobytes() for voice in ("en-us", *speech.ESPEAK_VOICES)}
+    assert len(sounds) == 1 + len(speech.ESPEAK_VOICES)
 
 
 @espeak

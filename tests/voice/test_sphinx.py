@@ -7,7 +7,7 @@ import pytest
 
 from qwenarm.tasks.language.language import load_language
 from qwenarm.tasks.language.read_instruction import read
-from qwenarm.tasks.language.vocabulary import NOUNS, OTHER_SHADES, PLURALS, SHADES
+from qwenarm.tasks.language.vocabulary import ENGLISH_COLORS, ENGLISH_NOUNS, ENGLISH_PLURALS, OTHER_SHADES
 from qwenarm.voice import language_model, open_recognizer
 from qwenarm.voice.sound import SAMPLE_RATE_HZ, read_wav
 from qwenarm.voice.sphinx import load_sphinx
@@ -38,13 +38,17 @@ def test_loudness_makes_no_difference():
 def test_every_word_of_the_lexicon_can_be_heard():
     english = [word for phrase in load_language("en").phrases if phrase.isascii() for word in phrase.split()]
     spanish = set(load_language("es").words)
-    wanted = {word for text in (*english, *SHADES, *OTHER_SHADES, *NOUNS, *PLURALS) for word in words(text)}
+    wanted = {
+        word
+        for text in (*english, *ENGLISH_COLORS, *OTHER_SHADES, *ENGLISH_NOUNS, *ENGLISH_PLURALS)
+        for word in words(text)
+    }
     missing = wanted - load_sphinx().words - ABBREVIATIONS - spanish - {"nd", "rd"}  # of "2nd" and "3rd"
     assert not missing
 
 
 def words(text):
-    return [word for word in language_model.spoken_words(text) if word not in language_model.PAUSES]
+    return [word for word in language_model.spoken_words(text) if word not in language_model.PAUSE_CHARACTERS]
 
 
 @pytest.mark.parametrize("text", ["put the red cube on the tray", "sort by colour: cubes in the box, balls in bowls"])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qwenarm.mind.backends import Backend
     from qwenarm.voice import Spoken
 
-RECORDING = "instruction.wav"
+RECORDING_FILE = "instruction.wav"
 """The file beside a trace with a spoken instruction."""
 PolicyFunction = Callable[[Observation, Sequence[Turn]], "SkillCall | Iterable[SkillCall]"]
 """The simplest policy: (observation, history) -> calls."""
@@ -147,10 +147,10 @@ def play_into(
     """
     from qwenarm.display.episode_page import write_page
     from qwenarm.episode.drive import play_alone
-    from qwenarm.episode.trace import FILE, Trace
+    from qwenarm.episode.trace import EPISODES_FILE, Trace
     from qwenarm.factory import make_backend, perform, prepare
 
-    if folder and (Path(folder) / FILE).exists():
+    if folder and (Path(folder) / EPISODES_FILE).exists():
         raise BadInput(f"There is a run in {folder} already; name another folder for this one.")
     setup = prepare(config, seed, anyway)  # before a model is loaded
     backend = backend or make_backend(config)
@@ -164,7 +164,7 @@ def play_into(
         if recorder:
             recorder.close()  # even after an error the file can be watched
     if spoken:
-        (trace.folder / RECORDING).write_bytes(spoken.sound.wav)
+        (trace.folder / RECORDING_FILE).write_bytes(spoken.sound.wav)
         episode = replace(episode, run=replace(episode.run, speech=spoken.record()))
     trace.append(episode)
     filmed = recorder.path if recorder and recorder.written else None
@@ -175,11 +175,13 @@ def play_into(
 
 
 def _recorder(folder: Path, film: Film) -> FilmRecorder:
-    from qwenarm.display.film import SIZES, FilmRecorder
+    from qwenarm.display.film import FILM_SIZES_PX, FilmRecorder
 
-    if film.size not in SIZES:
-        raise UnknownName("film size", film.size, SIZES)
-    return FilmRecorder(folder / f"film.{film.format}", speed=film.speed, size=SIZES[film.size], camera=film.camera)
+    if film.size not in FILM_SIZES_PX:
+        raise UnknownName("film size", film.size, FILM_SIZES_PX)
+    return FilmRecorder(
+        folder / f"film.{film.format}", speed=film.speed, size=FILM_SIZES_PX[film.size], camera=film.camera
+    )
 
 
 def new_folder(name: str) -> Path:

@@ -18,7 +18,9 @@ MIN_JOINTS = 5
 """A hand that points down has four degrees of freedom; four joints in one plane cannot turn it."""
 CLOSED_TOLERANCE_M = 0.002
 MIN_FINGER_TRAVEL_M = 0.005
-ADVICE = 'in a TOML file of the same name beside it, such as flange = "wrist_3_link" or fingers = ["left", "right"]'
+ARM_FILE_ADVICE = (
+    'in a TOML file of the same name beside it, such as flange = "wrist_3_link" or fingers = ["left", "right"]'
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _find_tip(spec: mujoco.MjSpec) -> tuple[str, tuple[str, ...]]:
     ends = [body.name for body in spec.bodies[1:] if not body.bodies and len(list(_joints_above(body))) >= MIN_JOINTS]
     if len(ends) == 1 and len(slides) == 0:
         return ends[0], ()
-    raise BadInput(f"Nothing says where the hand of this model is; say it {ADVICE}.")
+    raise BadInput(f"Nothing says where the hand of this model is; say it {ARM_FILE_ADVICE}.")
 
 
 def _is_finger(joint: mujoco.MjsJoint) -> bool:

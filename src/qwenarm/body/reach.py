@@ -20,7 +20,7 @@ HEIGHTS_M = (0.012, 0.15)
 """Of the tcp: where it grasps what is flat, and where it arrives above what is tall."""
 YAWS_RAD = tuple(np.arange(4) * np.pi / 4)
 """Directions in which the hand, pointing down, must be able to open: a grasp of any object is near to one of them."""
-RESTARTS = 2
+IK_RESTARTS = 2
 """Of the search for joint angles: it begins where the one before ended, so that more of them find hardly anything."""
 
 
@@ -64,7 +64,7 @@ def hand_reaches(arm: Kinematics, x: float, y: float) -> bool:
     for height in HEIGHTS_M:
         for yaw in YAWS_RAD:
             tries = (
-                arm.ik(np.array([x, y, height]), top_down(turned), q, restarts=RESTARTS)
+                arm.ik(np.array([x, y, height]), top_down(turned), q, restarts=IK_RESTARTS)
                 for turned in (yaw, yaw - np.pi)
             )
             found = next((solution for solution in tries if solution.reached), None)

@@ -33,7 +33,7 @@ FOLLOWED_SHARE = 0.7
 so what has to be limited is limited to this."""
 BRAKING_MARGIN_M = 0.005
 """Kept from the sides and the top of the workspace while braking, m."""
-INWARDS = np.array([1.0, 1.0, 0.0])
+HORIZONTAL_AXES = np.array([1.0, 1.0, 0.0])
 """The sides on which the margin is kept; the bottom of the workspace is the table, which has its own."""
 SPEED_TOLERANCE = 1.1
 """A joint may be so many times as fast as its limit between two targets."""
@@ -238,7 +238,7 @@ class Safety:
         margin: kept from the sides and the top of the workspace, m.
         """
         heights, downs = self._heights.take(self.touching), self._downs.take(self.touching, axis=0)
-        shift = clamp(self._tcp, self._lowest + margin * INWARDS, self._highest - margin) - self._tcp
+        shift = clamp(self._tcp, self._lowest + margin * HORIZONTAL_AXES, self._highest - margin) - self._tcp
         bottom = (heights + (downs * self._centers - np.abs(downs) * self._halves).sum(axis=1)).min()
         if bottom < MIN_GEOM_HEIGHT_M:
             shift[2] = max(shift[2], MIN_GEOM_HEIGHT_M - bottom)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from qwenarm.body.cameras import CAMERAS, Camera
+from qwenarm.body.cameras import SHIPPED_CAMERAS, Camera
 from qwenarm.body.objects.belt import Belt, add_belt
 from qwenarm.body.objects.decals import Decal, add_decal
 from qwenarm.body.objects.distractors import Distractor, add_distractor
 from qwenarm.body.objects.geoms import add_object
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.body.reach import Reach
 from qwenarm.errors import BadInput
@@ -31,13 +31,13 @@ WORKSPACE_Y = (-0.25, 0.25)
 within reach of every arm, inside the front camera's picture."""
 Area = tuple[tuple[float, float], tuple[float, float]]
 """A part of the table: from and to in x, from and to in y, m."""
-WORKSPACE: Area = (WORKSPACE_X, WORKSPACE_Y)
+WORKSPACE_AREA: Area = (WORKSPACE_X, WORKSPACE_Y)
 OBJECT_GAP_M = 0.030
 """Free space kept between two objects at the start, m: the fingers must fit in."""
 
 
 def in_workspace(x: float, y: float) -> bool:
-    """Is a place on the table, m, within WORKSPACE?"""
+    """Is a place on the table, m, within WORKSPACE_AREA?"""
     return WORKSPACE_X[0] < x < WORKSPACE_X[1] and WORKSPACE_Y[0] < y < WORKSPACE_Y[1]
 
 
@@ -80,7 +80,7 @@ class Scene:
 
     objects: tuple[Placement, ...]
     look: Look = field(default_factory=Look)
-    cameras: tuple[Camera, ...] = CAMERAS
+    cameras: tuple[Camera, ...] = SHIPPED_CAMERAS
     distractors: tuple[Distractor, ...] = ()
     belt: Belt | None = None
     reserved_areas: tuple[Area, ...] = ()
@@ -114,7 +114,7 @@ def place_objects(
     for _ in range(tries):
         placed: dict[int, Placement] = {}
         for i in order:
-            area = (areas or {}).get(specs[i].id, WORKSPACE)
+            area = (areas or {}).get(specs[i].id, WORKSPACE_AREA)
             spot = _free_spot(rng, specs[i], placed.values(), tries, area, reach)
             if spot is None:
                 break
@@ -174,7 +174,7 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
     jitter = np.random.default_rng(scene.look.jitter_seed)
     for placement in scene.objects:
         shift = jitter.uniform(-1, 1, 3) * scene.look.color_jitter
-        rgb = np.clip(np.array(COLORS[placement.spec.color]) + shift, 0.0, 1.0)
+        rgb = np.clip(np.array(COLOR_RGB[placement.spec.color]) + shift, 0.0, 1.0)
         add_object(spec.worldbody, placement.spec, np.array(placement.pos), placement.yaw, tuple(rgb))
     for index, distractor in enumerate(scene.distractors):
         add_distractor(spec.worldbody, distractor, f"distractor{index}")

@@ -29,9 +29,9 @@ MAX_SPEED_SHARE = 1.1
 """A joint that moves faster than this share of its limit was pushed."""
 MAX_TCP_EXCESS_M = 0.005
 """A tcp further outside of the workspace than this was pushed, m."""
-DISTURBANCES = ("tcp_outside", "overspeed", "self_collision", "contact_force")
+DISTURBANCE_NAMES = ("tcp_outside", "overspeed", "self_collision", "contact_force")
 """What is counted in ``clamps`` for a period that ends so, as seen in the state."""
-YIELDS = frozenset(DISTURBANCES) - {"overspeed"}
+YIELDING_DISTURBANCES = frozenset(DISTURBANCE_NAMES) - {"overspeed"}
 """After these the arm yields: in the next period it goes on from where it was pushed."""
 MAX_STILL_SPEED_M_PER_S = 0.05
 """Slower fingers stand still: they close at twice that speed, and twitch at half of it while they grip."""
@@ -126,7 +126,7 @@ class Body:
             RuntimeError: The physics diverged, which the limits are there to prevent.
         """
         began, measured = time.perf_counter(), self._qpos[self._arm_index]
-        last = self.target if YIELDS.isdisjoint(self._disturbed) else self._yielding(measured)
+        last = self.target if YIELDING_DISTURBANCES.isdisjoint(self._disturbed) else self._yielding(measured)
         self.target, clamps = self.safety.limit(control, last, measured)
         if clamps:
             self.clamps.update(clamps)
@@ -148,7 +148,7 @@ class Body:
             happen(self)
 
     def _disturbances(self) -> list[str]:
-        """What went wrong in this period although every target was safe: names from DISTURBANCES."""
+        """What went wrong in this period although every target was safe: names from DISTURBANCE_NAMES."""
         found = []
         tcp = zip(self._tcp_lower, self._tcp.tolist(), self._tcp_upper, strict=True)
         if (

@@ -232,7 +232,7 @@ def improve(
     Example: qwenarm improve --task my_module:TASK --workers 2
     """
     from qwenarm.display.progress import telling
-    from qwenarm.train.improve import PAGE, ImproveOptions
+    from qwenarm.train.improve import PAGE_FILE, ImproveOptions
     from qwenarm.train.improve import improve as improve_model
     from qwenarm.train.learner import Settings
     from qwenarm.types import RunConfig
@@ -245,7 +245,7 @@ def improve(
     )
     with telling(out) as tell:
         best = improve_model(options, lambda text: tell(text, 0, 1))
-    out.print(f"page        {out_folder / PAGE}\ncheckpoint  {best}")
+    out.print(f"page        {out_folder / PAGE_FILE}\ncheckpoint  {best}")
     return 0
 
 

@@ -225,7 +225,7 @@ def probe(
         for answer in probing.probe(backend, cells, seeds, views, batch):
             answers.append(answer)
             begun = len({(a.question.camera, a.question.task, a.question.seed) for a in answers})
-            hits = sum(a.kind == probing.HIT for a in answers)
+            hits = sum(a.kind == probing.POINT_HIT for a in answers)
             tell(f"{hits} of {len(answers)} points hit", begun, scenes)
     found = probing.accuracies(answers)
     out.print(accuracy_table(found, out.width))

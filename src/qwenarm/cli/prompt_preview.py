@@ -13,23 +13,23 @@ from qwenarm.episode.rollout import observe
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.factory import make_env, make_policy
 from qwenarm.mind.backends import Backend
-from qwenarm.mind.checkpoints.load import BUNDLED, is_cached, locate
+from qwenarm.mind.checkpoints.load import BUNDLED_MODEL, is_cached, locate
 from qwenarm.mind.checkpoints.memory import gb, need_of_size
 from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.coordinates import Size
-from qwenarm.mind.families import FAMILIES, FAMILY_OF_HUB_ID, Family, family_named
+from qwenarm.mind.families import FAMILY_OF_HUB_ID, MODEL_FAMILIES, Family, family_named
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.model_sizes import size_of
 from qwenarm.mind.model_spec import LOCAL_OPTIONS, parse_model_spec
-from qwenarm.mind.open_model import LOCAL, backend_entry, open_model
+from qwenarm.mind.open_model import LOCAL_BACKEND, backend_entry, open_model
 from qwenarm.mind.prompt.chat_templates import chat_text, family_template
-from qwenarm.mind.prompt.presets import QWEN, Preset
+from qwenarm.mind.prompt.presets import QWEN_PRESET, Preset
 from qwenarm.mind.prompt.qwen_vocabulary import count_tokens
 from qwenarm.policies import policy_entry
 from qwenarm.registry import is_foreign, load
 from qwenarm.types import Prompt, RunConfig
 
-PLACEHOLDER = "<|image_pad|>"
+IMAGE_PLACEHOLDER = "<|image_pad|>"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> PromptP
     name = config.model.partition("#")[0]
     if is_foreign(name):
         model = _of_backend(open_model(config.model))
-    elif backend_entry(name) is not load("models", LOCAL):
+    elif backend_entry(name) is not load("models", LOCAL_BACKEND):
         raise UnknownName("model to write a prompt for", name, _previewed())
     else:
         name, chosen = parse_model_spec(config.model, LOCAL_OPTIONS)
@@ -137,7 +137,7 @@ def memory_line(model: str) -> str:
 
 
 def _model(source: str, thinking: bool) -> _Model:
-    if source in [family.name for family in FAMILIES]:
+    if source in [family.name for family in MODEL_FAMILIES]:
         return _of_family(family_named(source), thinking)
     if source in FAMILY_OF_HUB_ID and not is_cached(source):
         return _of_family(family_named(FAMILY_OF_HUB_ID[source]), thinking or source.endswith("-Thinking"))
@@ -147,7 +147,7 @@ def _model(source: str, thinking: bool) -> _Model:
 
 
 def _previewed() -> list[str]:
-    return [BUNDLED, *(family.name for family in FAMILIES), "a checkpoint's folder"]
+    return [BUNDLED_MODEL, *(family.name for family in MODEL_FAMILIES), "a checkpoint's folder"]
 
 
 def _of_backend(backend: Backend) -> _Model:
@@ -172,7 +172,7 @@ def _of_checkpoint(source: str, thinking: bool) -> _Model:
 
 
 def _of_family(family: Family, thinking: bool) -> _Model:
-    writer = load_processor(locate(BUNDLED, weights=False)).tokenizer  # any one does: only the template matters
+    writer = load_processor(locate(BUNDLED_MODEL, weights=False)).tokenizer  # any one does: only the template matters
     template = family_template(family, thinking)
     options = {"enable_thinking": thinking} if family.thinking_switch else {}
 
@@ -180,11 +180,11 @@ def _of_family(family: Family, thinking: bool) -> _Model:
         text = chat_text(writer, template, prompt, family, **options)
         sizes = [image.shape[:2] for image in prompt.images]
         seen = [(size, (size[0] // family.grid) * (size[1] // family.grid)) for size in sizes]
-        return text, count_tokens(text.replace(PLACEHOLDER, ""))[0], seen
+        return text, count_tokens(text.replace(IMAGE_PLACEHOLDER, ""))[0], seen
 
     known = count_tokens("")[1]
     source = f"the published chat template of {family.name}, as no checkpoint is at hand; tokens: {known}"
-    return _Model(family, QWEN, thinking, read, source)
+    return _Model(family, QWEN_PRESET, thinking, read, source)
 
 
 def _read_as(rendered: Size, size: Size) -> str:
@@ -192,5 +192,5 @@ def _read_as(rendered: Size, size: Size) -> str:
 
 
 def _counted(text: str, counts: tuple[int, ...]) -> str:
-    head, *rest = text.split(PLACEHOLDER)
-    return head + "".join(f"{PLACEHOLDER} x {count}{part}" for count, part in zip(counts, rest, strict=True))
+    head, *rest = text.split(IMAGE_PLACEHOLDER)
+    return head + "".join(f"{IMAGE_PLACEHOLDER} x {count}{part}" for count, part in zip(counts, rest, strict=True))

@@ -4,8 +4,8 @@ How it works, for one failed episode:
 
 1. It is played again unchanged. The model's answers are taken from the record, so the same happens as before. If it
    succeeds now, the failure cannot be repeated, and nothing else can be said.
-2. It is played again six times, each time with one module (see ``oracle_replacements.MODULES``) replaced. The first
-   replacement that turns failure into success is the cause; others that do so as well are ties.
+2. It is played again six times, each time with another one of ``AGENT_MODULES`` replaced. The first replacement that
+   turns failure into success is the cause; others that do so as well are ties.
 3. If none does, pairs of modules are replaced: interactions. If no pair does, all are replaced together: then several
    modules failed, or, if even that is no success, the task itself is unclear.
 
@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from qwenarm.diagnosis.ideal_skills import IdealHands
 from qwenarm.diagnosis.oracle_replacements import (
-    CONTROL,
-    MODULES,
-    SAFETY,
-    TIME,
+    AGENT_MODULES,
+    CONTROL_MODULE,
+    SAFETY_MODULE,
+    TIME_MODULE,
     AdjustedWorld,
     CorrectedPolicy,
     ModuleNotes,
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from qwenarm.episode.watchers import Watcher
     from qwenarm.mind.vlm_policy import Policy
 
-UNCLEAR = "task unclear"
+TASK_UNCLEAR = "task unclear"
 """Success cannot be judged, or not even the oracle with ideal skills and more time succeeds."""
-SEVERAL = "several"
+SEVERAL_MODULES = "several"
 """No pair of replacements is enough, but all together are."""
-CRASH = "crash"
+EPISODE_CRASHED = "crash"
 """The episode crashed, or a replay did with nothing or with everything replaced."""
 NOT_REPEATED = "not repeated"
 """The unchanged replay succeeds: the model, or a wall-clock time, is not deterministic."""
@@ -73,7 +73,9 @@ class Case:
 class Finding:
     """Why an episode failed."""
 
-    cause: str  # a module, two of them ("perception+plan"), SEVERAL, UNCLEAR, CRASH or NOT_REPEATED
+    cause: (
+        str  # a module, two of them ("perception+plan"), SEVERAL_MODULES, TASK_UNCLEAR, EPISODE_CRASHED or NOT_REPEATED
+    )
     also: tuple[str, ...] = ()  # other replacements, equally small, that would have helped
     why: str = ""  # what the module did, in one sentence
     tried: Mapping[str, str] = field(default_factory=dict)  # outcome by replacement
@@ -95,8 +97,8 @@ class _Replay:
 
 
 def spelled(modules: Collection[str]) -> str:
-    """Returns, for example, "perception+plan", in the order of MODULES."""
-    return "+".join(module for module in MODULES if module in modules) or NO_MODULE
+    """Returns, for example, "perception+plan", in the order of AGENT_MODULES."""
+    return "+".join(module for module in AGENT_MODULES if module in modules) or NO_MODULE
 
 
 def find_cause(case: Case) -> Generator[Prompt, Completion, Finding]:
@@ -106,29 +108,31 @@ def find_cause(case: Case) -> Generator[Prompt, Completion, Finding]:
     finding. So many of them can be driven together.
     """
     if case.episode.outcome is Outcome.CRASHED:
-        return Finding(CRASH, why=_last_line(case.episode.detail))
+        return Finding(EPISODE_CRASHED, why=_last_line(case.episode.detail))
     if case.episode.outcome is Outcome.UNJUDGED:
-        return Finding(UNCLEAR, why="The instruction could not be read as a goal.")
+        return Finding(TASK_UNCLEAR, why="The instruction could not be read as a goal.")
     replays = _ReplaySet(case)
     base = yield from replays.run(frozenset())
     same = base.final_hash == case.episode.final_hash
     if base.success:
         return Finding(NOT_REPEATED, tried=replays.tried(), same=same)
     if base.outcome is Outcome.CRASHED:
-        return Finding(CRASH, (), f"Played again: {_last_line(base.detail)}", replays.tried(), same)
-    for size in (1, 2, len(MODULES)):
-        for chosen in combinations(MODULES, size):
+        return Finding(EPISODE_CRASHED, (), f"Played again: {_last_line(base.detail)}", replays.tried(), same)
+    for size in (1, 2, len(AGENT_MODULES)):
+        for chosen in combinations(AGENT_MODULES, size):
             yield from replays.run(frozenset(chosen))
         found = replays.successes(size)
         if found:
-            cause = SEVERAL if size > 2 else found[0]
+            cause = SEVERAL_MODULES if size > 2 else found[0]
             first = cause.split("+")[0]
             why = next(iter(base.notes.by_module.get(first, ())), "")
             return Finding(cause, tuple(found[1:]), why, replays.tried(), same)
-    oracles = replays.runs[frozenset(MODULES)]
+    oracles = replays.runs[frozenset(AGENT_MODULES)]
     if oracles.outcome is Outcome.CRASHED:
-        return Finding(CRASH, (), f"Played by the oracle: {_last_line(oracles.detail)}", replays.tried(), same)
-    return Finding(UNCLEAR, (), "Not even the oracle succeeds.", replays.tried(), same)
+        return Finding(
+            EPISODE_CRASHED, (), f"Played by the oracle: {_last_line(oracles.detail)}", replays.tried(), same
+        )
+    return Finding(TASK_UNCLEAR, (), "Not even the oracle succeeds.", replays.tried(), same)
 
 
 def _last_line(text: str) -> str:
@@ -172,7 +176,7 @@ def play_replaced(
 
     Args:
         case: The episode, and how to make its environment and policy.
-        modules: The modules to replace, some of MODULES.
+        modules: The modules to replace, some of AGENT_MODULES.
         notes: Where deviations of format, perception and plan from the oracle's are noted.
         memory: Answers that are known already; new ones are added.
         watchers: Told of every event.
@@ -180,8 +184,8 @@ def play_replaced(
     env, config = case.env(), case.episode.run.config
     try:
         policy = CorrectedPolicy(case.policy(env), env, modules, notes)
-        config = replace(config, clock="paused") if TIME in modules else config
-        act = IdealHands() if CONTROL in modules else None
+        config = replace(config, clock="paused") if TIME_MODULE in modules else config
+        act = IdealHands() if CONTROL_MODULE in modules else None
         world = cast("ArmEnv", AdjustedWorld(env, modules))
         return (yield from with_memory(play(world, policy, RunInfo(config, case.episode.seed), watchers, act), memory))
     finally:
@@ -198,15 +202,15 @@ def _note_control_safety_time(notes: ModuleNotes, again: Episode) -> None:
     for turn in again.turns:
         for call, result in zip(turn.decision.calls, turn.results, strict=False):
             if not result.ok:
-                notes.add(CONTROL, f"turn {turn.index + 1}: {call.name}: {result.detail}")
+                notes.add(CONTROL_MODULE, f"turn {turn.index + 1}: {call.name}: {result.detail}")
         if turn.clamps:
-            notes.add(SAFETY, f"turn {turn.index + 1}: {', '.join(sorted(turn.clamps))}")
-    if again.turns and CONTROL not in notes:
-        notes.add(CONTROL, "every call reported success")
+            notes.add(SAFETY_MODULE, f"turn {turn.index + 1}: {', '.join(sorted(turn.clamps))}")
+    if again.turns and CONTROL_MODULE not in notes:
+        notes.add(CONTROL_MODULE, "every call reported success")
     if (clock := again.run.config.clock) != "paused":
-        notes.add(TIME, f"the clock was {clock}")
+        notes.add(TIME_MODULE, f"the clock was {clock}")
     if again.outcome is Outcome.OUT_OF_TURNS:
-        notes.add(TIME, f"all {len(again.turns)} turns were used")
+        notes.add(TIME_MODULE, f"all {len(again.turns)} turns were used")
 
 
 def recorded_answers(episode: Episode) -> AnswerMemory:

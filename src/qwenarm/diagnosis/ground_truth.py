@@ -29,7 +29,7 @@ TRUTH_CAMERAS = ("front", "overhead")
 """Cameras in which true points are given, after the policy's own; the second sees what the first cannot."""
 WORLD_POINT_TOLERANCE_M = 0.02
 """Maximum distance between a point on the table and the free place that it means, in m."""
-ARTICLES = ("the", "a", "an")
+ENGLISH_ARTICLES = ("the", "a", "an")
 Intent = tuple[str, ...] | WorldPoint | None
 """What a point means: any of the objects with these ids, a place on the table, or None if unknown."""
 
@@ -164,7 +164,7 @@ def find_labelled(label: str, specs: Iterable[ObjectSpec]) -> tuple[str, ...]:
     Empty if it names none, or objects that differ.
     """
     things = list(specs)
-    plain = " ".join(word for word in label.lower().split() if word not in ARTICLES)
+    plain = " ".join(word for word in label.lower().split() if word not in ENGLISH_ARTICLES)
     if exact := tuple(spec.id for spec in things if spec.label == plain):
         return exact
     if any(word not in COLOR_WORDS and word not in SHAPE_WORDS for word in re.findall(r"[a-z]+", plain)):

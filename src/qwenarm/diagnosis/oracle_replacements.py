@@ -21,7 +21,7 @@ from qwenarm.types import Completion, Control, Decision, ImagePoint, Observation
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
 
-MODULES = FORMAT, PERCEPTION, PLAN, SAFETY, CONTROL, TIME = (
+AGENT_MODULES = FORMAT_MODULE, PERCEPTION_MODULE, PLAN_MODULE, SAFETY_MODULE, CONTROL_MODULE, TIME_MODULE = (
     "format", "perception", "plan", "safety", "control", "time",
 )  # fmt: skip
 """Modules in the order in which they are tried, smallest replacement first."""
@@ -70,17 +70,17 @@ class CorrectedPolicy:
         decision = yield from relayed(self.policy.decide(obs, history), note)
         truth = GroundTruth(self.env, self.cameras)
         if decision.error is not None:
-            self.notes.add(FORMAT, f"{turn}: {decision.error}")
-            if FORMAT in self.modules and truth.call is not None:
+            self.notes.add(FORMAT_MODULE, f"{turn}: {decision.error}")
+            if FORMAT_MODULE in self.modules and truth.call is not None:
                 return Decision((truth.call,), "the oracle's")
             return decision
         calls = decision.calls
         if truth.step and truth.call and not (calls and truth.agrees(calls[0])):
             said = calls[0].name + _objects(truth, calls[0]) if calls else "nothing"
-            self.notes.add(PLAN, f"{turn}: {said} instead of {truth.step.name}{_objects(truth, truth.call)}")
-            if PLAN in self.modules:
+            self.notes.add(PLAN_MODULE, f"{turn}: {said} instead of {truth.step.name}{_objects(truth, truth.call)}")
+            if PLAN_MODULE in self.modules:
                 calls = ((yield from self._oracle_call_with_own_points(obs, history, truth, calls, bool(asked))),)
-        elif PLAN in self.modules:
+        elif PLAN_MODULE in self.modules:
             calls = calls[:1]
         return replace(decision, calls=tuple(self._with_true_points(truth, call, turn) for call in calls))
 
@@ -93,10 +93,10 @@ class CorrectedPolicy:
                 continue
             seen, off_cm = truth.views.object_at(point), 100 * truth.error_m(point, intent)
             shown, wanted = truth.words((seen,) if seen else None), truth.words(intent)
-            self.notes.add(PERCEPTION, f"{turn}: {shown} instead of {wanted}, {off_cm:.1f} cm off")
+            self.notes.add(PERCEPTION_MODULE, f"{turn}: {shown} instead of {wanted}, {off_cm:.1f} cm off")
             if true := truth.true_point(point, intent):
                 corrected[arg] = true
-        return with_points(call, corrected) if PERCEPTION in self.modules else call
+        return with_points(call, corrected) if PERCEPTION_MODULE in self.modules else call
 
     def _oracle_call_with_own_points(
         self, obs: Observation, history: tuple[Turn, ...], truth: GroundTruth, calls: tuple[SkillCall, ...], asked: bool
@@ -168,9 +168,9 @@ class AdjustedWorld:
     def reset(self, **options: Any) -> Any:
         """Resets the environment, and removes its limits."""
         found = self._env.reset(**options)
-        if TIME in self._modules:
+        if TIME_MODULE in self._modules:
             self._env.setup = replace(self._env.setup, max_turns=TURN_FACTOR * self._env.setup.max_turns)
-        if SAFETY in self._modules:
+        if SAFETY_MODULE in self._modules:
             self._env.body.safety = UnlimitedSafety(self._env.body.kinematics)
         return found
 

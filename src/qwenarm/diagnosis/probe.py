@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
     from qwenarm.mind.backends import Backend
 
-KINDS = HIT, OFF, OTHER, NONE = ("hit", "off", "other", "none")
+ANSWER_KINDS = POINT_HIT, POINT_OFF, OTHER_OBJECT, NO_POINT = ("hit", "off", "other", "none")
 SIZE_CLASSES = ((0.006, "small: below 0.6 % of the picture"), (0.012, "medium"), (1.0, "large: above 1.2 %"))
 """Classes of objects by the share of the image that shows them: upper limits, and names."""
 MIN_VISIBLE_PIXELS = 20
@@ -71,7 +71,7 @@ class PointingAnswer:
     """The answer to a question."""
 
     question: PointingQuestion
-    kind: str  # one of KINDS
+    kind: str  # one of ANSWER_KINDS
     px: float | None = None  # distance from the middle of the object
     cm: float | None = None
     point: tuple[float, float] | None = None  # (u, v)
@@ -231,13 +231,13 @@ def _judge(
     point = call.args.get("at") if call else None
     said = decision.error or (f"{call.name} {getattr(point, 'label', '')}".strip() if call else "nothing")
     if call is None or call.name != question.skill or not isinstance(point, ImagePoint) or truth.middle is None:
-        return PointingAnswer(question, NONE, said=str(said))
+        return PointingAnswer(question, NO_POINT, said=str(said))
     point = replace(point, camera=question.camera)
     px = float(np.hypot((point.u - truth.middle.u) * size[1], (point.v - truth.middle.v) * size[0]))
     meant = find_labelled(point.label, truth.specs)
-    kind = HIT if truth.views.object_at(point) in truth.right else OFF
+    kind = POINT_HIT if truth.views.object_at(point) in truth.right else POINT_OFF
     if meant and question.what not in meant:
-        kind = OTHER
+        kind = OTHER_OBJECT
     return PointingAnswer(question, kind, px, 100 * truth.error_m(point), (point.u, point.v), str(said))
 
 
@@ -260,9 +260,9 @@ def accuracies(answers: Sequence[PointingAnswer]) -> list[PointingAccuracy]:
 
 def accuracy(name: str, answers: Sequence[PointingAnswer]) -> PointingAccuracy:
     """Returns the accuracy of one group."""
-    hits = sum(answer.kind == HIT for answer in answers)
+    hits = sum(answer.kind == POINT_HIT for answer in answers)
     low, high = wilson(hits, len(answers))
-    kinds = {kind: sum(answer.kind == kind for answer in answers) for kind in KINDS}
+    kinds = {kind: sum(answer.kind == kind for answer in answers) for kind in ANSWER_KINDS}
     px, cm = (_percentiles([getattr(answer, name) for answer in answers]) for name in ("px", "cm"))
     return PointingAccuracy(name, len(answers), hits, low, high, kinds, px, cm)
 

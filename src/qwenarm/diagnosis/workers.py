@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qwenarm.diagnosis.find_cause import CRASH, Case, Finding, find_cause
+from qwenarm.diagnosis.find_cause import EPISODE_CRASHED, Case, Finding, find_cause
 from qwenarm.episode.drive import drive
 from qwenarm.episode.trace import read_at
 from qwenarm.evaluation.jobs import JobResult, PolicyFacts
@@ -31,7 +31,7 @@ class FailedEpisode:
     def crashed(self, policies: PolicyFacts, reason: str) -> Attributed:
         """Returns the finding about an episode whose replays have killed two workers."""
         why = f"The process that played it again died twice ({reason})."
-        return Attributed.of(self, Finding(CRASH, why=why, same=False))
+        return Attributed.of(self, Finding(EPISODE_CRASHED, why=why, same=False))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from qwenarm.perturbations import spell
 from qwenarm.types import Decision, Episode, ImagePoint, Outcome, RunConfig, SideEffect, SkillCall, SkillResult, Turn
 
-TIMED = ("model", "physics", "render", "skill", "other")
+TIMED_PARTS = ("model", "physics", "render", "skill", "other")
 """The parts of a turn's wall-clock seconds, in the order in which they are shown. The film's are not the episode's."""
 OUTCOME_COLORS = {Outcome.SUCCESS: "green", Outcome.UNJUDGED: "yellow", Outcome.STOPPED: "yellow"}
 
@@ -59,8 +59,8 @@ def side_effects_text(effects: Sequence[SideEffect]) -> str:
 
 
 def total_seconds(episode: Episode) -> dict[str, float]:
-    """Wall-clock seconds by part over the whole episode, in the order of TIMED, without the parts that took none."""
-    sums = {name: sum(turn.seconds.get(name, 0.0) for turn in episode.turns) for name in TIMED}
+    """Wall-clock seconds by part over the whole episode, in the order of TIMED_PARTS; parts without any are omitted."""
+    sums = {name: sum(turn.seconds.get(name, 0.0) for turn in episode.turns) for name in TIMED_PARTS}
     return {name: value for name, value in sums.items() if value > 0}
 
 

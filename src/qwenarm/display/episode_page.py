@@ -95,7 +95,7 @@ class TurnView:
     @property
     def seconds(self) -> str:
         """Wall-clock seconds by part, without the parts that took next to none."""
-        seconds = {name: self.turn.seconds.get(name, 0.0) for name in captions.TIMED}
+        seconds = {name: self.turn.seconds.get(name, 0.0) for name in captions.TIMED_PARTS}
         return ", ".join(f"{name} {value:.2f}" for name, value in seconds.items() if value >= 0.005)
 
     @property

@@ -17,7 +17,7 @@ from qwenarm.body.cameras import cameras_named
 from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.display.captions import decision_text, outcome_color, result_text, short_call
-from qwenarm.display.text import Color, write_lines
+from qwenarm.display.text import BACKGROUND_RGB, POINT_RGB, TEXT_RGB, Color, write_lines
 from qwenarm.display.video import FilmWriter
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
     from qwenarm.env import ArmEnv
 
-SPEEDS = (1, 2, 4)
+FILM_SPEEDS = (1, 2, 4)
 """How many times faster than the arm a film may run."""
-SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
+FILM_SIZES_PX = {"720p": (720, 1280), "1080p": (1080, 1920)}
 """(H, W) of the pictures."""
 RAYCAST_HEIGHT = 336
 """The ray caster draws pictures of this height, which are then enlarged: a large one with shadows takes it a second."""
-FPS = round(1 / CONTROL_PERIOD_S)
+FILM_FPS = round(1 / CONTROL_PERIOD_S)
 """Pictures per second: one per control period at single speed."""
 INTRO_S, RESULT_S, END_S = 1.0, 0.5, 2.0
 """How long the scene, each result and the outcome stand still."""
@@ -41,19 +41,19 @@ THINKING_S = (1.2, 2.6)
 """The shortest and the longest still after a decision; in between by the length of the text."""
 READING_S_PER_CHARACTER = 0.05
 
-INK, SOFT, PAPER, MARK = (238, 236, 230), (160, 163, 172), (22, 23, 27), (255, 72, 88)
-COLORS = {"green": (76, 195, 138), "red": (255, 123, 107), "yellow": (227, 179, 65)}
+DIM_TEXT_RGB = (160, 163, 172)
+STATUS_RGB = {"green": (76, 195, 138), "red": (255, 123, 107), "yellow": (227, 179, 65)}
 
 
 class FilmRecorder(Watcher):
     """Writes one episode to an MP4, or to a GIF if the name ends so. ``written`` tells whether the film is whole."""
 
     def __init__(
-        self, path: Path | str, speed: int = 2, size: tuple[int, int] = SIZES["720p"], camera: str = "wide"
+        self, path: Path | str, speed: int = 2, size: tuple[int, int] = FILM_SIZES_PX["720p"], camera: str = "wide"
     ) -> None:
         """Args:
             path: of the film; its folder is made.
-            speed: how many times faster than the arm the film runs, one of SPEEDS.
+            speed: how many times faster than the arm the film runs, one of FILM_SPEEDS.
             size: (H, W) of the film in pixels.
             camera: whose view is filmed.
 
@@ -61,11 +61,13 @@ class FilmRecorder(Watcher):
             BadInput: for a speed that is not offered.
             UnknownName: for a camera that does not exist.
         """
-        if speed not in SPEEDS:
-            raise BadInput(f"A film cannot run at {speed} times the arm's speed. Valid: {', '.join(map(str, SPEEDS))}.")
+        if speed not in FILM_SPEEDS:
+            raise BadInput(
+                f"A film cannot run at {speed} times the arm's speed. Valid: {', '.join(map(str, FILM_SPEEDS))}."
+            )
         cameras_named([camera])
         self.path, self.speed, self.size, self.camera = Path(path), speed, size, camera
-        self.film, self.written = FilmWriter(path, fps=FPS), False
+        self.film, self.written = FilmWriter(path, fps=FILM_FPS), False
         self.body: Body | None = None
         self.steps, self.turn = 0, 0
         self.instruction, self.read_as, self.thought, self.call, self.verdict = "", "", "", "", ("", "")
@@ -145,7 +147,7 @@ class FilmRecorder(Watcher):
         """Adds a still of the scene as it is, with a panel that is written anew."""
         self._panel = None
         picture = self._compose(self._scene())
-        for _ in range(round(seconds * FPS)):
+        for _ in range(round(seconds * FILM_FPS)):
             self.film.add(picture)
 
     def _compose(self, scene: np.ndarray) -> np.ndarray:
@@ -159,23 +161,23 @@ class FilmRecorder(Watcher):
         height, width = self.size[0], self._panel_width
         unit = height / 720
         margin, line = round(20 * unit), width - 2 * round(20 * unit)
-        panel = Image.new("RGB", (width, height), PAPER)
-        y = write_lines(panel, (margin, margin), self.instruction, round(22 * unit), INK, line, 5)
-        y = write_lines(panel, (margin, y), self.read_as, round(14 * unit), SOFT, line, 4) + round(10 * unit)
+        panel = Image.new("RGB", (width, height), BACKGROUND_RGB)
+        y = write_lines(panel, (margin, margin), self.instruction, round(22 * unit), TEXT_RGB, line, 5)
+        y = write_lines(panel, (margin, y), self.read_as, round(14 * unit), DIM_TEXT_RGB, line, 4) + round(10 * unit)
         for title, picture in (("the goal", self.goal), ("what the policy sees", self.seen)):
             if picture is not None:
-                y = write_lines(panel, (margin, y), title, round(14 * unit), SOFT, line)
+                y = write_lines(panel, (margin, y), title, round(14 * unit), DIM_TEXT_RGB, line)
                 y += round(5 * unit)
                 panel.paste(Image.fromarray(picture), (margin, y))
                 y += picture.shape[0] + round(12 * unit)
         text, color = self.verdict
-        y = write_lines(panel, (margin, y), self.thought, round(15 * unit), SOFT, line, 4) + round(4 * unit)
-        y = write_lines(panel, (margin, y), self.call, round(20 * unit), INK, line, 4)
-        write_lines(panel, (margin, y), text, round(18 * unit), COLORS.get(color, SOFT), line, 4)
+        y = write_lines(panel, (margin, y), self.thought, round(15 * unit), DIM_TEXT_RGB, line, 4) + round(4 * unit)
+        y = write_lines(panel, (margin, y), self.call, round(20 * unit), TEXT_RGB, line, 4)
+        write_lines(panel, (margin, y), text, round(18 * unit), STATUS_RGB.get(color, DIM_TEXT_RGB), line, 4)
         place = f"turn {self.turn}, {self.speed}× speed" if self.turn else f"{self.speed}× speed"
         top = height - round(36 * unit)
-        ImageDraw.Draw(panel).rectangle((0, top - round(8 * unit), width, height), fill=PAPER)
-        write_lines(panel, (margin, top), place, round(14 * unit), SOFT, line)
+        ImageDraw.Draw(panel).rectangle((0, top - round(8 * unit), width, height), fill=BACKGROUND_RGB)
+        write_lines(panel, (margin, top), place, round(14 * unit), DIM_TEXT_RGB, line)
         return np.asarray(panel)
 
 
@@ -197,12 +199,12 @@ def turn_starts_s(episode: Episode, speed: int = 2) -> list[float]:
     It follows from the episode, as ``FilmRecorder`` has a fixed length for everything; so a page needs no file beside
     the film.
     """
-    stills, steps, starts = round(INTRO_S * FPS), 0, list[float]()
+    stills, steps, starts = round(INTRO_S * FILM_FPS), 0, list[float]()
     for turn in episode.turns:
-        starts.append((stills + steps // speed) / FPS)
-        stills += round(thinking_s(turn.decision) * FPS) + len(turn.results) * round(RESULT_S * FPS)
+        starts.append((stills + steps // speed) / FILM_FPS)
+        stills += round(thinking_s(turn.decision) * FILM_FPS) + len(turn.results) * round(RESULT_S * FILM_FPS)
         steps += round(turn.sim_time_s / CONTROL_PERIOD_S)
-    return [*starts, (stills + steps // speed) / FPS]
+    return [*starts, (stills + steps // speed) / FILM_FPS]
 
 
 def framed(frame: Frame, points: Sequence[ImagePoint], width: int) -> np.ndarray:
@@ -213,8 +215,8 @@ def framed(frame: Frame, points: Sequence[ImagePoint], width: int) -> np.ndarray
     for point in points:
         if point.camera == frame.camera:
             x, y = point.u * width, point.v * height
-            rings: tuple[tuple[int, Color, int], ...] = ((9, (0, 0, 0), 5), (8, (255, 255, 255), 4), (7, MARK, 2))
+            rings: tuple[tuple[int, Color, int], ...] = ((9, (0, 0, 0), 5), (8, (255, 255, 255), 4), (7, POINT_RGB, 2))
             for radius, ink, line in rings:
                 draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=ink, width=line)
-            draw.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=MARK)
+            draw.ellipse((x - 1.5, y - 1.5, x + 1.5, y + 1.5), fill=POINT_RGB)
     return np.asarray(picture)

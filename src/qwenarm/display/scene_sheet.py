@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from qwenarm.display.text import drawable, font, wrap, write_lines
+from qwenarm.display.text import BACKGROUND_RGB, POINT_RGB, TEXT_RGB, drawable, font, wrap, write_lines
 from qwenarm.errors import BadInput
 from qwenarm.tasks import oracle_point
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 VIEW_SIZE = (480, 640)
 """(H, W) of each view: 4:3, as the pictures that policies see, so that fractions mean the same."""
-GAP, TITLE_HEIGHT, INSTRUCTION_SIZE = 12, 30, 20
+GAP_PX, TITLE_HEIGHT_PX, INSTRUCTION_SIZE_PX = 12, 30, 20
 """In pixels."""
-INK, PAPER, MARK = (238, 236, 230), (22, 23, 27), (255, 72, 88)
 
 
 def write_sheet(env: ArmEnv, path: Path) -> Path:
@@ -44,16 +43,16 @@ def draw_sheet(env: ArmEnv) -> Image.Image:
     goal = env.goal_frame(VIEW_SIZE)
     views |= {} if goal is None else {goal.camera: goal.rgb}
     height, width = VIEW_SIZE
-    page_width, rows = 2 * width + 3 * GAP, math.ceil(len(views) / 2)
-    line = page_width - 2 * GAP
-    told = wrap(env.setup.instruction, INSTRUCTION_SIZE, line, max_lines=3)
-    top = GAP + round(1.35 * INSTRUCTION_SIZE) * len(told)
-    canvas = Image.new("RGB", (page_width, top + rows * (height + TITLE_HEIGHT) + GAP), PAPER)
-    write_lines(canvas, (GAP, GAP // 2), env.setup.instruction, INSTRUCTION_SIZE, INK, line, max_lines=3)
+    page_width, rows = 2 * width + 3 * GAP_PX, math.ceil(len(views) / 2)
+    line = page_width - 2 * GAP_PX
+    told = wrap(env.setup.instruction, INSTRUCTION_SIZE_PX, line, max_lines=3)
+    top = GAP_PX + round(1.35 * INSTRUCTION_SIZE_PX) * len(told)
+    canvas = Image.new("RGB", (page_width, top + rows * (height + TITLE_HEIGHT_PX) + GAP_PX), BACKGROUND_RGB)
+    write_lines(canvas, (GAP_PX, GAP_PX // 2), env.setup.instruction, INSTRUCTION_SIZE_PX, TEXT_RGB, line, max_lines=3)
     for i, (name, view) in enumerate(views.items()):
-        x, y = GAP + (i % 2) * (width + GAP), top + (i // 2) * (height + TITLE_HEIGHT)
-        write_lines(canvas, (x, y + 4), name, 16, INK, width)
-        canvas.paste(Image.fromarray(view), (x, y + TITLE_HEIGHT))
+        x, y = GAP_PX + (i % 2) * (width + GAP_PX), top + (i // 2) * (height + TITLE_HEIGHT_PX)
+        write_lines(canvas, (x, y + 4), name, 16, TEXT_RGB, width)
+        canvas.paste(Image.fromarray(view), (x, y + TITLE_HEIGHT_PX))
     return canvas
 
 
@@ -70,8 +69,8 @@ def draw_view(body: Body, camera: str) -> np.ndarray:
             continue
         x, y = point.u * VIEW_SIZE[1], point.v * VIEW_SIZE[0]
         draw.ellipse((x - 7, y - 7, x + 7, y + 7), outline=(255, 255, 255), width=4)
-        draw.ellipse((x - 6, y - 6, x + 6, y + 6), outline=MARK, width=2)
+        draw.ellipse((x - 6, y - 6, x + 6, y + 6), outline=POINT_RGB, width=2)
         side, anchor = (12, "lm") if point.u < 0.7 else (-12, "rm")
         label = drawable(placement.spec.label)
-        draw.text((x + side, y), label, INK, font(15), anchor=anchor, stroke_width=3, stroke_fill=(0, 0, 0))
+        draw.text((x + side, y), label, TEXT_RGB, font(15), anchor=anchor, stroke_width=3, stroke_fill=(0, 0, 0))
     return np.asarray(picture)

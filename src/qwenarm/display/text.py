@@ -17,8 +17,9 @@ MISSING_GLYPH = "\uffff"
 """No font has a glyph for this character, so it is drawn as the box that stands for a missing one."""
 FIRST_CJK = 0x2E80
 """From this character on each stands by itself, and a line may break beside it."""
-REPLACEMENT = "·"
+REPLACEMENT_CHARACTER = "·"
 """Stands for a character that the font lacks, such as an emoji."""
+TEXT_RGB, BACKGROUND_RGB, POINT_RGB = (238, 236, 230), (22, 23, 27), (255, 72, 88)
 
 Color = tuple[int, int, int]
 
@@ -36,8 +37,8 @@ def _glyph(character: str) -> bytes:
 
 
 def drawable(text: str) -> str:
-    """One line, with ``REPLACEMENT`` for each character that the font lacks."""
-    return "".join(c if _glyph(c) != _glyph(MISSING_GLYPH) else REPLACEMENT for c in " ".join(text.split()))
+    """One line, with ``REPLACEMENT_CHARACTER`` for each character that the font lacks."""
+    return "".join(c if _glyph(c) != _glyph(MISSING_GLYPH) else REPLACEMENT_CHARACTER for c in " ".join(text.split()))
 
 
 def wrap(text: str, size: int, width: int, max_lines: int) -> list[str]:

@@ -34,7 +34,7 @@ from qwenarm.types import (
     Turn,
 )
 
-SCHEMA = 2
+SCHEMA_VERSION = 2
 """Increases whenever an old reader would misread a new line."""
 PutImage = Callable[[np.ndarray], str]
 GetImage = Callable[[str], np.ndarray]

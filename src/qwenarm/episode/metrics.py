@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
     from qwenarm.env import ArmEnv
 
-ASPECT = 4 / 3
+FRAME_ASPECT_RATIO = 4 / 3
 """Width divided by height of the frames in which policies point."""
-FIRM = 3
+FIRM_GRASP_PERIODS = 3
 """Number of control periods after which a grip counts as firm, and its loss as a loss: single contacts flicker."""
-WORLD = 0
+WORLD_BODY_ID = 0
 """Id of the body of table, floor and walls."""
 
 
@@ -119,9 +119,11 @@ class Grip:
             self._thing, self._missing = held, 0
         elif self._thing >= 0:
             self._missing += 1
-            if gap > self._gap + 1e-4 or self._periods < FIRM:  # released on purpose, or never firmly held
+            if (
+                gap > self._gap + 1e-4 or self._periods < FIRM_GRASP_PERIODS
+            ):  # released on purpose, or never firmly held
                 self._thing = -1
-            elif self._missing >= FIRM:
+            elif self._missing >= FIRM_GRASP_PERIODS:
                 self.drops += 1
                 self._thing = -1
 
@@ -153,12 +155,12 @@ class Touch:
         self._for_held = set()
         for value in call.args.values():
             target = self._pointed(value) if isinstance(value, ImagePoint) else -1
-            if target > WORLD:
+            if target > WORLD_BODY_ID:
                 carried = self._carried_by(target) if call.name == "place" else []
                 self._for_hand |= {target, *carried}
                 self._for_held |= {target, *carried}
-            elif target == WORLD:
-                self._for_held.add(WORLD)
+            elif target == WORLD_BODY_ID:
+                self._for_held.add(WORLD_BODY_ID)
 
     def look(self) -> tuple[int, float]:
         """Returns the number of unintended contacts that began since the last look, and the largest force of the
@@ -174,7 +176,7 @@ class Touch:
         held, self.held = self.held, self._held(pairs)
         if self.held != held:
             self._grasped_s = self.body.time_s
-        if self.held >= 0 and self.body.time_s - self._grasped_s < FIRM * CONTROL_PERIOD_S:
+        if self.held >= 0 and self.body.time_s - self._grasped_s < FIRM_GRASP_PERIODS * CONTROL_PERIOD_S:
             for pair in pairs:
                 if self.held in pair:
                     self._for_held.update(pair)  # what it stood on when it was grasped
@@ -222,7 +224,7 @@ class Touch:
         if point.camera not in [camera.name for camera in self.body.scene.cameras]:
             return -1
         pos, mat, fovy = self.body.camera_pose(point.camera)
-        way = ray(point.u, point.v, mat, fovy, ASPECT)
+        way = ray(point.u, point.v, mat, fovy, FRAME_ASPECT_RATIO)
         geom, model = np.array([-1], dtype=np.int32), self.body.model
         for _ in range(model.nbody):
             along = mujoco.mj_ray(model, self.body.data, pos, way, None, 1, -1, geom)

@@ -49,11 +49,11 @@ FAILURES_IN_A_ROW = 3
 """Number of consecutive calls failing in the same way that end an episode for free words."""
 SETTLE_S = 0.5
 """Simulated seconds for the world to come to rest before it is judged: a ball may still roll."""
-ENDINGS = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
+ENDING_SKILL_OUTCOMES = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
 """Calls that end an episode, with the outcome if the goal does not hold."""
 
-STOPPED = "It was stopped with Ctrl-C."
-UNFINISHED = (Outcome.CRASHED, Outcome.STOPPED)
+STOPPED_DETAIL = "It was stopped with Ctrl-C."
+UNFINISHED_OUTCOMES = (Outcome.CRASHED, Outcome.STOPPED)
 """Nothing was judged in the end."""
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Stopped(KeyboardInterrupt):
     """Ctrl-C during an episode. ``episode`` is what was played until then, as STOPPED."""
 
     def __init__(self, episode: Episode) -> None:
-        super().__init__(STOPPED)
+        super().__init__(STOPPED_DETAIL)
         self.episode = episode
 
 
@@ -124,15 +124,17 @@ def play(
             raise
         if not (turns[-1].decision.calls or turns[-1].completions):  # it has only looked
             turns.pop()
-        stop, outcome, detail = error, Outcome.STOPPED, STOPPED
-    if outcome in UNFINISHED:
+        stop, outcome, detail = error, Outcome.STOPPED, STOPPED_DETAIL
+    if outcome in UNFINISHED_OUTCOMES:
         progress = turns[-1].progress if turns else 0.0
     has_world = hasattr(env, "setup") and hasattr(env, "body")  # a crash in reset may leave none
     run = replace(run, renderer=choose_renderer(), versions=versions())
     if has_world:
         run = replace(run, metrics=tell.metrics(turns), seconds=tell.own_seconds())
     run = replace(run, watcher_failures=tuple(tell.failures))
-    last_frames = observe(env, policy).frames if outcome not in UNFINISHED else ()  # its time is not the episode's
+    last_frames = (
+        observe(env, policy).frames if outcome not in UNFINISHED_OUTCOMES else ()
+    )  # its time is not the episode's
     words, final_hash = (env.setup.instruction, env.body.final_hash()) if has_world else ("", "")
     episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail, last_frames, effects)
     if has_world:
@@ -161,7 +163,7 @@ def _turn(
             with watch.skill():
                 results.append(act(body, call, tell))
             tell("called", call, results[-1])
-            if not results[-1].ok or call.name in ENDINGS:
+            if not results[-1].ok or call.name in ENDING_SKILL_OUTCOMES:
                 break
     finally:
         turns.append(
@@ -256,7 +258,7 @@ def _ending(turns: Sequence[Turn], free_words: bool) -> Outcome:
     """
     last = turns[-1]
     if last.results and last.results[-1].ok:
-        return ENDINGS.get(last.decision.calls[len(last.results) - 1].name, Outcome.OUT_OF_TURNS)
+        return ENDING_SKILL_OUTCOMES.get(last.decision.calls[len(last.results) - 1].name, Outcome.OUT_OF_TURNS)
     recent = turns[-UNREADABLE_IN_A_ROW:]
     if len(recent) == UNREADABLE_IN_A_ROW and all(turn.decision.error for turn in recent):
         return Outcome.FORMAT

@@ -36,7 +36,7 @@ import numpy as np
 from PIL import Image
 
 from qwenarm.episode.episode_json import (
-    SCHEMA,
+    SCHEMA_VERSION,
     GetImage,
     Head,
     frames_from_json,
@@ -49,8 +49,8 @@ from qwenarm.episode.jsonl import Damage, Line, append_line, read_jsonl
 from qwenarm.errors import BadInput
 from qwenarm.types import Episode
 
-FILE = "episodes.jsonl"
-CHECKSUM, TURNS = b', "crc32": ', b', "turns": '
+EPISODES_FILE = "episodes.jsonl"
+CHECKSUM_FIELD, TURNS_FIELD = b', "crc32": ', b', "turns": '
 """Separators between the parts of a line."""
 
 
@@ -87,7 +87,7 @@ class Trace:
         try:
             for name, data in packed.pictures.items():
                 self._put(name, data)
-            append_line(self.folder / FILE, packed.line)
+            append_line(self.folder / EPISODES_FILE, packed.line)
         except OSError as error:
             raise BadInput(
                 f"Cannot write to {self.folder}: {error.strerror}; this episode is not stored, earlier ones are intact."
@@ -138,19 +138,19 @@ def pack(episode: Episode, stored: Callable[[str], bool] = lambda name: False) -
 def to_line(fields: Mapping[str, Any]) -> str:
     """Returns a line with schema and checksum. ``fields`` are those of the head, then the turns."""
     rest = json.dumps(fields, default=plain)[1:]
-    return f'{{"schema": {SCHEMA}{CHECKSUM.decode()}{crc32(rest.encode())}, {rest}\n'
+    return f'{{"schema": {SCHEMA_VERSION}{CHECKSUM_FIELD.decode()}{crc32(rest.encode())}, {rest}\n'
 
 
 def _from_line(line: bytes) -> tuple[dict[str, Any], bytes]:
     """Returns the fields before the turns, and the JSON of the rest. Raises ValueError for a damaged line."""
-    start, mark, rest = line.rstrip().partition(CHECKSUM)
+    start, mark, rest = line.rstrip().partition(CHECKSUM_FIELD)
     schema = json.loads(start + b"}" if mark else line)["schema"]
-    if schema != SCHEMA:
-        raise ValueError(f"schema {schema} is of another version of qwenarm, this one reads {SCHEMA}")
+    if schema != SCHEMA_VERSION:
+        raise ValueError(f"schema {schema} is of another version of qwenarm, this one reads {SCHEMA_VERSION}")
     checksum, _, fields = rest.partition(b", ")
     if crc32(fields) != int(checksum):
         raise ValueError("its checksum does not match")
-    head, mark, turns = fields.partition(TURNS)
+    head, mark, turns = fields.partition(TURNS_FIELD)
     return json.loads(b"{" + head + b"}"), b"{" + mark[2:] + turns
 
 
@@ -163,7 +163,7 @@ def plain(value: Any) -> Any:
 
 def scan(folder: Path, problems: list[str] | None = None) -> Iterator[tuple[Line, Head]]:
     """Yields every episode of a trace without its turns, with its line. For ``problems`` see ``read_jsonl``."""
-    return read_jsonl(folder / FILE, lambda line: head_from_json(_from_line(line)[0]), problems)
+    return read_jsonl(folder / EPISODES_FILE, lambda line: head_from_json(_from_line(line)[0]), problems)
 
 
 def read(source: Path | str, images: bool = True) -> Reading:
@@ -177,9 +177,9 @@ def read(source: Path | str, images: bool = True) -> Reading:
         BadInput: There is nothing to read.
     """
     path = Path(source)
-    path = path / FILE if path.is_dir() else path
+    path = path / EPISODES_FILE if path.is_dir() else path
     if not path.is_file():
-        raise BadInput(f"Cannot read episodes from {source}: expected a folder with {FILE}.")
+        raise BadInput(f"Cannot read episodes from {source}: expected a folder with {EPISODES_FILE}.")
     problems: list[str] = []
     get_image = _image_reader(path.parent) if images else None
     episodes = [episode for _, episode in read_jsonl(path, lambda line: _episode(line, get_image), problems)]
@@ -198,11 +198,11 @@ def read_at(folder: Path, offset: int, get_image: GetImage | None = None) -> Epi
         BadInput: The line or one of its images cannot be read.
     """
     try:
-        with open(folder / FILE, "rb") as file:
+        with open(folder / EPISODES_FILE, "rb") as file:
             file.seek(offset)
             return _episode(file.readline(), get_image or _image_reader(folder))
     except Damage as error:
-        where = f"{folder / FILE} at byte {offset}"
+        where = f"{folder / EPISODES_FILE} at byte {offset}"
         raise BadInput(f"The episode in {where} cannot be read ({type(error).__name__}: {error}).") from error
 
 

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from qwenarm.body.rendering.renderer import choose_renderer
-from qwenarm.episode.episode_json import SCHEMA, Head
+from qwenarm.episode.episode_json import SCHEMA_VERSION, Head
 from qwenarm.episode.trace import plain, scan
 from qwenarm.episode.versions import versions
 from qwenarm.errors import BadInput
@@ -45,10 +45,10 @@ from qwenarm.evaluation.suites import AD_HOC, FIRST_SEED, Suite
 from qwenarm.perturbations import spell
 from qwenarm.types import Episode, Outcome, RunInfo
 
-MANIFEST, LOCK = "manifest.json", "lock"
+MANIFEST_FILE, LOCK_FILE = "manifest.json", "lock"
 PATIENCE_S = 5.0
 """Maximum time to wait for a lock, in s."""
-WHEREABOUTS = frozenset({"url", "threads", "tools", "family_from", "server_may_add"})
+DEPLOYMENT_KEYS = frozenset({"url", "threads", "tools", "family_from", "server_may_add"})
 """Parts of a policy's description that do not identify it: where it runs, and what its server was found to accept."""
 WALL_CLOCK = frozenset({"seconds", "model_s", "crc32"})
 """Fields of an episode that differ when it is played again."""
@@ -93,7 +93,7 @@ class Row:
 
 def policy_hash(described: Mapping[str, Any]) -> str:
     """Returns 16 hex digits that identify a policy: model, file hash, prompt hash and preset, not where it runs."""
-    told = {key: value for key, value in described.items() if key not in WHEREABOUTS}
+    told = {key: value for key, value in described.items() if key not in DEPLOYMENT_KEYS}
     return _sha256(told)[:16]
 
 
@@ -119,7 +119,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / LOCK, "w")  # noqa: SIM115  (closed below)
+        file = open(folder / LOCK_FILE, "w")  # noqa: SIM115  (closed below)
     except OSError as error:
         raise BadInput(f"Cannot write to {folder}: {error.strerror}; choose another folder.") from error
     until = time.monotonic() + PATIENCE_S
@@ -142,7 +142,7 @@ def _taken(file: TextIO) -> bool:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Reads the manifest of a folder; {} if there is none. Raises BadInput if it cannot be read."""
-    path = folder / MANIFEST
+    path = folder / MANIFEST_FILE
     if not path.exists():
         return {}
     try:
@@ -158,7 +158,7 @@ def enter(folder: Path, suite: Suite, frozen: Suite, run: Mapping[str, Any], pol
     Raises BadInput if the folder belongs to another suite, or was begun with other versions.
     """
     now = {
-        "schema": SCHEMA,
+        "schema": SCHEMA_VERSION,
         "suite": suite.name,
         "suite_sha256": "" if frozen.name == AD_HOC else frozen.sha256(),
         "first_seed": FIRST_SEED,
@@ -178,8 +178,10 @@ def enter(folder: Path, suite: Suite, frozen: Suite, run: Mapping[str, Any], pol
             "runs": runs if entry in runs else [*runs, entry],
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BadInput(f"{folder / MANIFEST} is damaged ({error}); restore it or choose another folder.") from error
-    _replace(folder / MANIFEST, {**manifest, "sha256": manifest_sha256(manifest)})
+        raise BadInput(
+            f"{folder / MANIFEST_FILE} is damaged ({error}); restore it or choose another folder."
+        ) from error
+    _replace(folder / MANIFEST_FILE, {**manifest, "sha256": manifest_sha256(manifest)})
 
 
 def manifest_sha256(manifest: Mapping[str, Any]) -> str:
@@ -199,7 +201,7 @@ def source_sha256() -> str:
 def _refuse_others(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if not before:
         if next(rows(folder), None) is not None:
-            raise BadInput(f"{folder} holds episodes but no {MANIFEST}; choose another folder with --out.")
+            raise BadInput(f"{folder} holds episodes but no {MANIFEST_FILE}; choose another folder with --out.")
         return
     for name, value in _flat(now):
         if (then := dict(_flat(before)).get(name)) != value:

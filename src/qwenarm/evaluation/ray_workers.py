@@ -16,7 +16,7 @@ from typing import Any
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.jobs import Job, Message, WorkerDied
 from qwenarm.evaluation.workers import WorkerConfig, worker_messages
-from qwenarm.mind.model_spec import URLS
+from qwenarm.mind.model_spec import URL_PREFIXES
 from qwenarm.policies import policy_entry
 
 CONNECT_TIME_S = 10.0
@@ -108,4 +108,4 @@ def _check_reachable(address: str) -> None:
 
 def _needs_gpu(setup: WorkerConfig) -> bool:
     asks = any(policy_entry(role).needs_model for role in setup.roles)
-    return asks and not setup.config.model.startswith(URLS)
+    return asks and not setup.config.model.startswith(URL_PREFIXES)

@@ -13,7 +13,7 @@ from qwenarm.types import Outcome
 
 BOOTSTRAP_RESAMPLES = 2000
 RESAMPLES_AT_ONCE = 100
-SIGNIFICANCE = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 """A smaller p speaks for a difference, as an interval of 95 % without zero does."""
 
 
@@ -113,9 +113,9 @@ def reconciled(low: float, high: float, p: float) -> tuple[float, float, float]:
     the one that finds it is made to agree: the interval is widened to zero, or p is raised to the limit. Both stay
     valid, as they claim less than before.
     """
-    if p >= SIGNIFICANCE:
+    if p >= SIGNIFICANCE_LEVEL:
         return min(low, 0.0), max(high, 0.0), p
-    return low, high, SIGNIFICANCE if low <= 0 <= high else p
+    return low, high, SIGNIFICANCE_LEVEL if low <= 0 <= high else p
 
 
 def _joined(a: int, n_a: int, b: int, n_b: int, correlation: float) -> tuple[float, float, float]:

@@ -142,7 +142,7 @@ TASKS_V1 = (
     "put", "stack", "sort", "parcels", "inspect", "shelf", "tidy", "deliver", "recall", "rearrange", "long", "refuse",
 )  # fmt: skip
 PERTURBATIONS_V1 = ("arm", "camera", "combos", "distractors", "layout", "light", "look", "slip", "text", "words")
-SUITES = {
+SHIPPED_SUITES = {
     suite.name: suite
     for suite in (
         Suite("quick-v1", (Block(TASKS_V1, (1,), 5, ("", "look:2", "words:2")),)),
@@ -163,17 +163,17 @@ SUITES = {
     )
 }
 """Frozen suites: ``quick`` for a first look, ``standard`` for a table, ``full`` for a claim."""
-LATEST = {"quick": "quick-v1", "standard": "standard-v1", "full": "full-v1"}
+LATEST_VERSIONS = {"quick": "quick-v1", "standard": "standard-v1", "full": "full-v1"}
 
 
 def suite_named(name: str) -> Suite:
     """Returns a suite by name, with or without the version, or from a JSON file. Raises UnknownName or BadInput."""
-    known = LATEST.get(name, name)
-    if known in SUITES:
-        return SUITES[known]
+    known = LATEST_VERSIONS.get(name, name)
+    if known in SHIPPED_SUITES:
+        return SHIPPED_SUITES[known]
     if name.endswith(".json") or Path(name).is_file():
         return _from_file(Path(name))
-    raise UnknownName("suite", name, [*LATEST, *SUITES, "FILE.json"])
+    raise UnknownName("suite", name, [*LATEST_VERSIONS, *SHIPPED_SUITES, "FILE.json"])
 
 
 def ad_hoc(tasks: Sequence[str], level: int, seeds: int, perturbations: Sequence[str] = ()) -> Suite:

@@ -17,12 +17,12 @@ from qwenarm.episode.trace import png
 from qwenarm.export import library
 from qwenarm.mind.families import family_named
 from qwenarm.mind.prompt.messages import render, to_prompt
-from qwenarm.mind.prompt.presets import QWEN
+from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.skills import specs
 from qwenarm.types import Episode, Outcome, Prompt, Turn
 
 ROWS_AT_ONCE = 200
-FAMILY = family_named("qwen3_vl")
+CHAT_FAMILY = family_named("qwen3_vl")
 _TEXT = {"dtype": "string", "_type": "Value"}
 
 
@@ -55,10 +55,10 @@ def _exchanges(episode: Episode, turn: Turn) -> Iterator[tuple[Prompt, str]]:
         yield from zip(turn.prompts, (completion.text for completion in turn.completions), strict=False)
     elif turn.decision.calls and not turn.decision.calls[0].name.startswith("action_chunk:"):
         cameras = {frame.camera: frame.rgb.shape[:2] for frame in turn.observation.frames if frame.camera != "goal"}
-        preset = type(QWEN)("export", QWEN.system, next(iter(cameras.values())), tuple(cameras))
-        prompt = to_prompt(turn.observation, episode.turns[: turn.index], specs(), FAMILY, preset)
+        preset = type(QWEN_PRESET)("export", QWEN_PRESET.system, next(iter(cameras.values())), tuple(cameras))
+        prompt = to_prompt(turn.observation, episode.turns[: turn.index], specs(), CHAT_FAMILY, preset)
         decision = replace(turn.decision, thought="")  # a control's remark, not a model's thought
-        yield prompt, render(decision, FAMILY, {name: (h, w) for name, (h, w) in cameras.items()})
+        yield prompt, render(decision, CHAT_FAMILY, {name: (h, w) for name, (h, w) in cameras.items()})
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:

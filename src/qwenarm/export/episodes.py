@@ -15,7 +15,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
 from qwenarm.episode.jsonl import Damage
 from qwenarm.episode.replay import replay
-from qwenarm.episode.trace import FILE, read_at, scan
+from qwenarm.episode.trace import EPISODES_FILE, read_at, scan
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput
 from qwenarm.factory import make_env
@@ -33,8 +33,8 @@ def episodes(folder: Path, successes_only: bool, problems: list[str]) -> Iterato
     Raises:
         BadInput: There is no trace.
     """
-    if not (folder / FILE).is_file():
-        raise BadInput(f"Cannot read episodes from {folder}: expected a folder with {FILE}.")
+    if not (folder / EPISODES_FILE).is_file():
+        raise BadInput(f"Cannot read episodes from {folder}: expected a folder with {EPISODES_FILE}.")
     for line, head in scan(folder, problems):
         if successes_only and head.outcome is not Outcome.SUCCESS:
             continue

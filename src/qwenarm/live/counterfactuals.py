@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qwenarm.diagnosis.find_cause import Finding, play_replaced
-from qwenarm.diagnosis.oracle_replacements import CONTROL, MODULES, PERCEPTION, PLAN, TIME, ModuleNotes
+from qwenarm.diagnosis.oracle_replacements import (
+    AGENT_MODULES,
+    CONTROL_MODULE,
+    PERCEPTION_MODULE,
+    PLAN_MODULE,
+    TIME_MODULE,
+    ModuleNotes,
+)
 from qwenarm.diagnosis.workers import case_of
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput, UnknownName
@@ -35,13 +42,13 @@ class ReplacedPart:
     policy: str = ""
 
 
-PARTS = {
+REPLACEABLE_PARTS = {
     "eyes shut": ReplacedPart("the pictures", policy="blind"),
     "wrong words": ReplacedPart("the words", policy="wrong_words"),
-    "oracle's eyes": ReplacedPart("what it saw", PERCEPTION),
-    "oracle's plan": ReplacedPart("what it decided to do", PLAN),
-    "ideal hands": ReplacedPart("how the skills moved", CONTROL),
-    "more time": ReplacedPart("the time that it had", TIME),
+    "oracle's eyes": ReplacedPart("what it saw", PERCEPTION_MODULE),
+    "oracle's plan": ReplacedPart("what it decided to do", PLAN_MODULE),
+    "ideal hands": ReplacedPart("how the skills moved", CONTROL_MODULE),
+    "more time": ReplacedPart("the time that it had", TIME_MODULE),
 }
 
 
@@ -51,7 +58,7 @@ def replay_with(
     """The same episode with one part replaced.
 
     Args:
-        part: One of PARTS.
+        part: One of REPLACEABLE_PARTS.
         episode: What was played.
         backend: Its model.
         watchers: Told of every event.
@@ -63,9 +70,9 @@ def replay_with(
         UnknownName: There is no such part.
         BadInput: The episode's policy has no such part.
     """
-    if part not in PARTS:
-        raise UnknownName("part", part, PARTS)
-    chosen, notes, config = PARTS[part], ModuleNotes(), episode.run.config
+    if part not in REPLACEABLE_PARTS:
+        raise UnknownName("part", part, REPLACEABLE_PARTS)
+    chosen, notes, config = REPLACEABLE_PARTS[part], ModuleNotes(), episode.run.config
     if not chosen.policy:
         return play_replaced(case_of(episode, backend), frozenset({chosen.module}), notes, {}, watchers), notes
     if not policy_entry(config.policy).needs_model:
@@ -75,7 +82,7 @@ def replay_with(
 
 def verdict(part: str, before: Episode, after: Episode, notes: ModuleNotes) -> str:
     """What the comparison shows, in one sentence or two."""
-    chosen, ended = PARTS[part], _ended(after)
+    chosen, ended = REPLACEABLE_PARTS[part], _ended(after)
     lesser = bool(chosen.policy)
     if after.outcome is Outcome.CRASHED:
         return f"With {part} it could not be played to its end, so this shows nothing."
@@ -96,7 +103,7 @@ def verdict(part: str, before: Episode, after: Episode, notes: ModuleNotes) -> s
 def finding_text(finding: Finding) -> str:
     """The attribution of a failure, in one sentence or two."""
     tried = len(finding.tried)
-    if finding.cause in MODULES or "+" in finding.cause:
+    if finding.cause in AGENT_MODULES or "+" in finding.cause:
         also = f" (so would {' or '.join(finding.also)})" if finding.also else ""
         return f"Cause: {finding.cause}. Replacing it turns failure into success{also}. {finding.why}".strip()
     return f"Cause: {finding.cause}, after {tried} replays. {finding.why}".strip()

@@ -17,8 +17,8 @@ from qwenarm.episode.trace import read
 from qwenarm.factory import make_env
 from qwenarm.registry import only_allowed
 
-FORMATS = ("mp4", "gif")
-NICENESS = 10
+FILM_FORMATS = ("mp4", "gif")
+EXPORT_NICENESS = 10
 """A run that is played has precedence."""
 FILM_SPEED = 2
 
@@ -28,7 +28,7 @@ def export(folder: Path, film_format: str) -> Path:
 
     Args:
         folder: Of the run.
-        film_format: One of FORMATS.
+        film_format: One of FILM_FORMATS.
 
     Returns:
         The path of the film.
@@ -44,5 +44,5 @@ def export(folder: Path, film_format: str) -> Path:
 
 
 if __name__ == "__main__":
-    os.nice(NICENESS)
+    os.nice(EXPORT_NICENESS)
     export(Path(sys.argv[1]), sys.argv[2])

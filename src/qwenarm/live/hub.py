@@ -14,7 +14,7 @@ from typing import Any
 
 from qwenarm.episode.trace import scan
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.live.export import FORMATS
+from qwenarm.live.export import FILM_FORMATS
 from qwenarm.live.journal import Journal, run_folder
 from qwenarm.live.kiosk import PAUSE_S, QUIET_S, tour
 from qwenarm.live.page import live_page
@@ -197,7 +197,7 @@ class LivePage:
         film_format = request.get("format")
         known = [each["run"] for each in self.session.gallery if each.get("can_be_filmed")]
         run = next((run for run in known if run == request.get("run")), None)
-        if run is None or film_format not in FORMATS:
+        if run is None or film_format not in FILM_FORMATS:
             raise BadInput("Only a finished run can be filmed, as mp4 or gif, if no visitor took part in it.")
         task = asyncio.get_running_loop().create_task(self._film(run, str(film_format)))
         self._tasks.add(task)

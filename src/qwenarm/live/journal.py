@@ -26,7 +26,7 @@ import numpy as np
 from qwenarm.episode.trace import plain, png
 from qwenarm.errors import BadInput
 
-FILE = "journal.jsonl"
+JOURNAL_FILE = "journal.jsonl"
 ASSET_NAME = re.compile(r"[0-9a-f]{24}\.(png|glb)")
 CHUNK_BYTES = 1 << 22
 """Maximum number of bytes that are read at once."""
@@ -44,7 +44,7 @@ class Journal:
         self.folder, self._lock = folder, Lock()
         try:
             (folder / "assets").mkdir(parents=True, exist_ok=True)
-            self._file = open(folder / FILE, "ab", buffering=0)  # noqa: SIM115  (it stays open)
+            self._file = open(folder / JOURNAL_FILE, "ab", buffering=0)  # noqa: SIM115  (it stays open)
         except OSError as error:
             raise BadInput(f"Cannot write to {folder}: {error.strerror}; choose another folder.") from error
 
@@ -96,7 +96,7 @@ class JournalReader:
     def new_events(self) -> Iterator[tuple[int, JournalEvent]]:
         """(offset of its line, event) for every complete line since the last call."""
         try:
-            with open(self.folder / FILE, "rb") as file:
+            with open(self.folder / JOURNAL_FILE, "rb") as file:
                 file.seek(self.offset)
                 data = file.read(CHUNK_BYTES)
         except FileNotFoundError:

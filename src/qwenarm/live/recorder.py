@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qwenarm.display.captions import call_text, decision_text, result_text, side_effects_text
-from qwenarm.episode.rollout import STOPPED
+from qwenarm.episode.rollout import STOPPED_DETAIL
 from qwenarm.episode.watchers import Watcher
 from qwenarm.live.journal import Journal
 from qwenarm.live.meshes import body_meshes
@@ -97,7 +97,7 @@ class JournalWatcher(Watcher):
         self._write("turned", turn=self.turn, progress=round(turn.progress, 3))
 
     def finished(self, episode: Episode) -> None:
-        stopped = episode.outcome is Outcome.CRASHED and episode.detail == STOPPED
+        stopped = episode.outcome is Outcome.CRASHED and episode.detail == STOPPED_DETAIL
         shown = episode.last_frames or (episode.turns[-1].observation.frames if episode.turns else ())
         self._write(
             "finished",

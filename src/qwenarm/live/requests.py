@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.factory import ALTITUDES
-from qwenarm.live.counterfactuals import PARTS
+from qwenarm.live.counterfactuals import REPLACEABLE_PARTS
+from qwenarm.mind.prompt.presets import ALTITUDE_NAMES
 from qwenarm.perturbations import MAX_STRENGTH
 from qwenarm.registry import list_names, load
 
@@ -41,7 +41,8 @@ class Choices:
     def as_json(self) -> dict[str, Any]:
         """For the page."""
         listed = {name: list(getattr(self, name)) for name in ("models", "arms", "policies", "perturbations")}
-        return {**listed, "levels": dict(self.levels), "altitudes": list(ALTITUDES), "parts": list(PARTS)}
+        parts, altitudes = list(REPLACEABLE_PARTS), list(ALTITUDE_NAMES)
+        return {**listed, "levels": dict(self.levels), "altitudes": altitudes, "parts": parts}
 
     def command(self, request: Request) -> dict[str, Any]:
         """The player's command for a page's request. Raises BadInput and UnknownName for what is not on offer."""
@@ -51,7 +52,7 @@ class Choices:
             return {"do": do, "config": self._config(request), "seed": seed, "anyway": request.get("anyway") is True}
         if do in ("why", "cause", "model"):
             run = _whole(request.get("run"), 1, MAX_SEED, "run")
-            part = _one_of(request.get("part"), PARTS, "part") if do == "why" else ""
+            part = _one_of(request.get("part"), REPLACEABLE_PARTS, "part") if do == "why" else ""
             model = _one_of(request.get("model"), self.models, "model") if do == "model" else ""
             return {"do": do, "run": run, "part": part, "model": model}
         if do == "pause":
@@ -80,7 +81,7 @@ class Choices:
             "arm": _one_of(request.get("arm"), self.arms, "arm"),
             "policy": _one_of(request.get("policy"), self.policies, "policy"),
             "model": _one_of(request.get("model"), self.models, "model"),
-            "altitude": _one_of(request.get("altitude"), ALTITUDES, "altitude"),
+            "altitude": _one_of(request.get("altitude"), ALTITUDE_NAMES, "altitude"),
             "words": _words(words) if words else "",
             "perturbations": perturbations,
         }

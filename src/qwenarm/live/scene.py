@@ -26,7 +26,7 @@ BESIDE_OFFSET_M = 1.35
 CAMERA_POSITION, CAMERA_TARGET = (1.2, -0.65, 0.7), (0.36, 0.0, 0.16)
 CAMERA_POSITION_TWO = (1.75, 0.0, 0.95)
 """Where the view stands at the start, in metres; the second is for two arms."""
-BACKGROUND = (24, 26, 31)
+BACKGROUND_RGB = (24, 26, 31)
 
 Pull = Callable[[str, tuple[float, float, float] | None], None]
 
@@ -142,7 +142,7 @@ class LiveScene:
         self.server.gui.configure_theme(show_logo=False, show_share_button=False, dark_mode=True)
         self.server.initial_camera.position, self.server.initial_camera.look_at = CAMERA_POSITION, CAMERA_TARGET
         self.server.scene.world_axes.visible = False
-        self.server.scene.set_background_image(np.full((4, 4, 3), BACKGROUND, np.uint8))
+        self.server.scene.set_background_image(np.full((4, 4, 3), BACKGROUND_RGB, np.uint8))
         self.main, self.other = (
             RobotView(self.server, "/main", folder, pull),
             RobotView(self.server, "/other", folder, None),

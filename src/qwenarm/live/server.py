@@ -27,12 +27,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from qwenarm.live.journal import read_asset, run_folder
+from qwenarm.serve.access import LOOPBACK_HOSTS
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANY_HOST = ("0.0.0.0", "::", "")
 MAX_REQUEST_BYTES = 1 << 20
 TOKEN_COOKIE, VISITOR_COOKIE = "qwenarm_token", "qwenarm_visitor"
-TYPES = {".png": "image/png", ".mp4": "video/mp4", ".gif": "image/gif", ".html": "text/html; charset=utf-8"}
+MEDIA_TYPES = {".png": "image/png", ".mp4": "video/mp4", ".gif": "image/gif", ".html": "text/html; charset=utf-8"}
 RUN_FILE = re.compile(r"/runs/(\d{1,9})/(page\.html|film\.mp4|film\.gif)")
 SCENE_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
@@ -80,7 +80,7 @@ class PageServer:
     ) -> None:
         self.hub, self.page, self.folder, self.scene_port = hub, page, folder, scene_port
         self.host, self.port = host, port
-        self.token = "" if host in LOOPBACK else secrets.token_urlsafe(16)
+        self.token = "" if host in LOOPBACK_HOSTS else secrets.token_urlsafe(16)
         self._pages: dict[ServerConnection, str] = {}
         self._scene_page = files("viser").joinpath("client", "build", "index.html").read_bytes() + scene_style()
 
@@ -132,7 +132,7 @@ class PageServer:
     def _is_allowed(self, request: Request, given: str) -> bool:
         """By the token; on the loopback interface by the name, which another site's page cannot forge."""
         if not self.token:
-            return urlsplit(f"//{request.headers.get('Host', '')}").hostname in LOOPBACK
+            return urlsplit(f"//{request.headers.get('Host', '')}").hostname in LOOPBACK_HOSTS
         kept = _cookies(request).get(TOKEN_COOKIE, "")
         return any(hmac.compare_digest(each.encode(), self.token.encode()) for each in (given, kept))
 
@@ -141,15 +141,19 @@ class PageServer:
         if path == "/":
             html, policy = self.page
             known = {} if VISITOR_COOKIE in cookies else _cookie(VISITOR_COOKIE, secrets.token_urlsafe(12))
-            return _response(HTTPStatus.OK, html.encode(), TYPES[".html"], Content_Security_Policy=policy, **known)
+            return _response(
+                HTTPStatus.OK, html.encode(), MEDIA_TYPES[".html"], Content_Security_Policy=policy, **known
+            )
         if path == "/scene/":
-            return _response(HTTPStatus.OK, self._scene_page, TYPES[".html"], Content_Security_Policy=SCENE_POLICY)
+            return _response(
+                HTTPStatus.OK, self._scene_page, MEDIA_TYPES[".html"], Content_Security_Policy=SCENE_POLICY
+            )
         if path.startswith("/assets/") and (data := read_asset(self.folder, path.removeprefix("/assets/"))):
-            return _response(HTTPStatus.OK, data, TYPES[".png"], Cache_Control="max-age=86400, immutable")
+            return _response(HTTPStatus.OK, data, MEDIA_TYPES[".png"], Cache_Control="max-age=86400, immutable")
         if found := RUN_FILE.fullmatch(path):
             file = run_folder(self.folder, int(found[1])) / found[2]
             if file.is_file():
-                return _response(HTTPStatus.OK, file.read_bytes(), TYPES[file.suffix])
+                return _response(HTTPStatus.OK, file.read_bytes(), MEDIA_TYPES[file.suffix])
         return _response(HTTPStatus.NOT_FOUND, b"There is nothing here.", "text/plain")
 
     async def _converse(self, connection: ServerConnection) -> None:

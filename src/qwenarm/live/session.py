@@ -23,7 +23,7 @@ RATE_WINDOW_S = 1.0
 GALLERY_SIZE = 60
 """Number of finished runs that the gallery shows."""
 
-UNIMPORTANT = frozenset({"ready", "refused", "stored", "exported"})
+TRANSIENT_KINDS = frozenset({"ready", "refused", "stored", "exported"})
 """What a page that is opened later need not be told."""
 
 Send = Callable[[dict[str, Any]], None]
@@ -107,7 +107,7 @@ class LiveSession:
             self._complete(event)
         elif kind == "stopped":
             self.playing = 0
-        if kind not in UNIMPORTANT:
+        if kind not in TRANSIENT_KINDS:
             self.shown.append(event)
         self.send(event)
 
@@ -118,7 +118,7 @@ class LiveSession:
         self.started_at[run], self.playing = offset, run
         self._rates.clear()
         was_shown = any(each["kind"] == "started" and each["run"] == beside for each in self.shown)
-        self.shown[:] = [_without_bodies(each) for each in before if each["kind"] not in UNIMPORTANT | {"poses"}]
+        self.shown[:] = [_without_bodies(each) for each in before if each["kind"] not in TRANSIENT_KINDS | {"poses"}]
         if not was_shown:
             for each in self.shown:
                 self.send(each)

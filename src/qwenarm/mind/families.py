@@ -12,7 +12,7 @@ from typing import Literal
 
 from qwenarm.errors import BadInput, ModelUnavailable, UnknownName
 from qwenarm.mind.coordinates import Codec, Relative, ResizedPixels
-from qwenarm.mind.model_sizes import SIZES
+from qwenarm.mind.model_sizes import MODEL_SIZES
 
 Dialect = Literal["json", "xml"]
 """How a tool call is written: {"name": ..., "arguments": ...} or <function=...><parameter=...>, inside <tool_call>."""
@@ -46,7 +46,7 @@ class Sampling:
         return sampling
 
 
-GREEDY = Sampling()
+GREEDY_SAMPLING = Sampling()
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class Family:
         """How to draw answers. temperature: the user's choice, or None."""
         base = self.thinking if thinks and self.thinking else self.published
         if temperature is None:
-            return base if thinks and self.thinking else GREEDY
-        return replace(base, temperature=temperature) if temperature > 0 else GREEDY
+            return base if thinks and self.thinking else GREEDY_SAMPLING
+        return replace(base, temperature=temperature) if temperature > 0 else GREEDY_SAMPLING
 
 
-FAMILIES: tuple[Family, ...] = (
+MODEL_FAMILIES: tuple[Family, ...] = (
     Family(
         name="qwen2_5_vl",
         title="Qwen2.5-VL",
@@ -136,8 +136,10 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 
-_FAMILY_OF_TYPE = {kind: family.name for family in FAMILIES for kind in family.model_types}
-FAMILY_OF_HUB_ID: dict[str, str] = {hub_id: _FAMILY_OF_TYPE[size.model_type] for size in SIZES for hub_id in size.ids}
+_FAMILY_OF_TYPE = {kind: family.name for family in MODEL_FAMILIES for kind in family.model_types}
+FAMILY_OF_HUB_ID: dict[str, str] = {
+    hub_id: _FAMILY_OF_TYPE[size.model_type] for size in MODEL_SIZES for hub_id in size.ids
+}
 """Hub id -> name of its family. For servers, which list ids but no model types."""
 _QUANTISED = re.compile(r"-(FP8|NVFP4|AWQ|GPTQ-Int[48]|bnb-4bit|GGUF)$", re.IGNORECASE)
 """What publishers append to a checkpoint's name for the same weights in fewer bits."""
@@ -156,15 +158,15 @@ def match_hub_id(name: str) -> str | None:
 
 def family_in_name(name: str) -> Family | None:
     """The family that a name speaks of, such as "qwen2.5vl:7b" or "me/Qwen2.5-VL-7B-robots", or None."""
-    return next((family for family in FAMILIES if re.search(family.name_pattern, name.lower())), None)
+    return next((family for family in MODEL_FAMILIES if re.search(family.name_pattern, name.lower())), None)
 
 
 def family_named(name: str) -> Family:
     """The family of that name. Raises UnknownName."""
-    for family in FAMILIES:
+    for family in MODEL_FAMILIES:
         if family.name == name:
             return family
-    raise UnknownName("model family", name, [family.name for family in FAMILIES])
+    raise UnknownName("model family", name, [family.name for family in MODEL_FAMILIES])
 
 
 def family_of(model_type: str, chat_template: str | None = None) -> Family:
@@ -178,10 +180,10 @@ def family_of(model_type: str, chat_template: str | None = None) -> Family:
     Raises:
         ModelUnavailable: the type is unknown.
     """
-    for family in FAMILIES:
+    for family in MODEL_FAMILIES:
         if model_type in family.model_types:
             return family if chat_template is None else _as_templated(family, chat_template)
-    known = ", ".join(kind for family in FAMILIES for kind in family.model_types)
+    known = ", ".join(kind for family in MODEL_FAMILIES for kind in family.model_types)
     raise ModelUnavailable(f"Checkpoints of type {model_type!r} are not Qwen-VL models. Known types: {known}.")
 
 

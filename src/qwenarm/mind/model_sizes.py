@@ -96,7 +96,7 @@ _INSTRUCT = ("-Instruct",)
 _BOTH = ("-Instruct", "-Thinking")
 _V25 = {"vocab_size": 152064}
 
-SIZES: tuple[ModelSize, ...] = (
+MODEL_SIZES: tuple[ModelSize, ...] = (
     ModelSize("Qwen2.5-VL-3B", "qwen2_5_vl", 3_754_622_976, 3_441_197_056,
               _text(2048, 36, 16, 2, 11008, vocab_size=151936), _VISION_2_5, tied=True, endings=_INSTRUCT),
     ModelSize("Qwen2.5-VL-7B", "qwen2_5_vl", 8_292_166_656, 7_199_817_728,
@@ -141,4 +141,4 @@ SIZES: tuple[ModelSize, ...] = (
 
 def size_of(hub_id: str) -> ModelSize | None:
     """Returns the size with that id on the Hub, or None."""
-    return next((size for size in SIZES if hub_id in size.ids), None)
+    return next((size for size in MODEL_SIZES if hub_id in size.ids), None)

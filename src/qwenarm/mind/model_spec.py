@@ -13,7 +13,7 @@ from qwenarm.errors import BadInput
 OptionReaders = Mapping[str, Callable[[str], Any]]
 """Option -> how its text is read. A reader raises ValueError or KeyError for a text that it cannot take."""
 
-URLS = ("http://", "https://")
+URL_PREFIXES = ("http://", "https://")
 _YES_NO = {"yes": True, "no": False}.__getitem__
 
 SAMPLING_NUMBERS = ("temperature", "top_p", "presence_penalty", "repetition_penalty")

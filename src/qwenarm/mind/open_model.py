@@ -10,7 +10,7 @@ from qwenarm.mind.backends import Backend, BackendEntry
 from qwenarm.mind.model_spec import parse_model_spec
 from qwenarm.registry import is_foreign, list_names, literal, load
 
-LOCAL = "local"
+LOCAL_BACKEND = "local"
 """The backend for every name that no other backend claims: "bundled", a folder, or a Hub id."""
 LIKE_A_SERVER = re.compile(r"[\w.-]+:\d+(/|$)")
 
@@ -40,7 +40,7 @@ def open_model(spec: str, **options: Any) -> Backend:
 def backend_entry(source: str) -> BackendEntry:
     """Returns the backend for a model's name without options. Raises BadInput if the name cannot be a model."""
     for name in list_names("models"):
-        if name != LOCAL and source.lower().startswith((entry := load("models", name)).prefixes):
+        if name != LOCAL_BACKEND and source.lower().startswith((entry := load("models", name)).prefixes):
             return entry
     if is_foreign(source):
         entry = load("models", source)
@@ -49,18 +49,18 @@ def backend_entry(source: str) -> BackendEntry:
         return entry
     if LIKE_A_SERVER.match(source):
         raise BadInput(f"{source!r} looks like a server; its name begins with http:// or https://.")
-    return load("models", LOCAL)
+    return load("models", LOCAL_BACKEND)
 
 
 def list_models() -> dict[str, str]:
     """Returns how models are named, and the published ones, with descriptions. Nothing heavy is imported."""
     from qwenarm.mind.checkpoints.memory import gb, need_of_size
-    from qwenarm.mind.model_sizes import SIZES
+    from qwenarm.mind.model_sizes import MODEL_SIZES
 
     ways = {way: doc for name in list_names("models") for way, doc in literal("models", name, "NAMES").items()}
     sizes = {
         size.ids[0]: f"{size.parameters / 1e9:.1f} B parameters; {gb(need_of_size(size).total)} in bfloat16, "
         f"{gb(need_of_size(size, four_bit=True).total)} in 4-bit"
-        for size in SIZES
+        for size in MODEL_SIZES
     }
     return ways | {"module:NAME": "a backend of your own, see docs/extending.md"} | sizes

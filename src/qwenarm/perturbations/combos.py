@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import HELD_OUT, SHAPES
+from qwenarm.body.objects.markings import COLOR_RGB
+from qwenarm.body.objects.spec import HELD_OUT, OBJECT_SHAPES
 from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.task import Combos
 
@@ -18,7 +18,7 @@ SEEN_PAIRS = (16, 8, 0)
 
 def combos(rng: np.random.Generator, allowed: Combos | None, strength: int) -> Combos:
     """Returns all unseen pairs, whether or not they were allowed before, and a few of the other allowed ones."""
-    others = sorted(set(allowed or [(c, s) for c in COLORS for s in SHAPES]) - HELD_OUT)
+    others = sorted(set(allowed or [(c, s) for c in COLOR_RGB for s in OBJECT_SHAPES]) - HELD_OUT)
     kept = rng.permutation(len(others))[: SEEN_PAIRS[strength - 1]]
     return HELD_OUT | {others[i] for i in kept}
 

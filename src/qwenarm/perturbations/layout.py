@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from qwenarm.body.reach import Reach
-from qwenarm.body.scene import WORKSPACE, Area, Placement, are_apart, place_objects
+from qwenarm.body.scene import WORKSPACE_AREA, Area, Placement, are_apart, place_objects
 from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.task import Layout
 
@@ -30,7 +30,7 @@ def _nudged(rng: np.random.Generator) -> Layout:
         moved = list(placements)
         for i, placement in enumerate(placements):
             for _ in range(MAX_TRIES):
-                candidate = _shifted(rng, placement, areas.get(placement.spec.id, WORKSPACE))
+                candidate = _shifted(rng, placement, areas.get(placement.spec.id, WORKSPACE_AREA))
                 reached = reach is None or candidate.pos[:2] in reach
                 if reached and all(are_apart(candidate, other) for j, other in enumerate(moved) if j != i):
                     moved[i] = candidate

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from qwenarm.body.objects.decals import Decal
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.scene import Look
 from qwenarm.perturbations import Perturbation
 from qwenarm.tasks.core.goal import Setup
@@ -35,7 +35,7 @@ TABLE_X_M, TABLE_Y_M = (-0.20, 1.04), (-0.60, 0.60)
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     """Draws new colours around the usual ones, and the pattern."""
     old, i = setup.scene.look, strength - 1
-    object_rgb = np.array([COLORS[placement.spec.color] for placement in setup.scene.objects])
+    object_rgb = np.array([COLOR_RGB[placement.spec.color] for placement in setup.scene.objects])
     look = replace(
         old,
         table_rgb=_unlike(rng, old.table_rgb, COLOR_SHIFT[i], object_rgb),

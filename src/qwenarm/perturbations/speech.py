@@ -12,7 +12,7 @@ from qwenarm.tasks.core.goal import Setup
 from qwenarm.voice.sphinx import import_pocketsphinx, load_sphinx
 from qwenarm.voice.synthesis import Speaker, find_espeak
 
-VOICES = ("en-gb", "en-us+f3", "en-gb-x-rp+f2", "en-us+m3", "en-gb-scotland", "en-gb-x-rp+m7", "en-029")
+ESPEAK_VOICES = ("en-gb", "en-us+f3", "en-gb-x-rp+f2", "en-us+m3", "en-gb-scotland", "en-gb-x-rp+m7", "en-029")
 """Accents and speakers besides the clear one, men and women. With "en-gb" alone espeak-ng 1.51 ignores a variant."""
 CALM_WPM, HURRIED_WPM = 160, 200
 """Words a minute."""
@@ -24,7 +24,7 @@ def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
 
     English only: what words:3 translates is not spoken.
     """
-    voice, noise_seed = VOICES[int(rng.integers(len(VOICES)))], int(rng.integers(2**31))
+    voice, noise_seed = ESPEAK_VOICES[int(rng.integers(len(ESPEAK_VOICES)))], int(rng.integers(2**31))
     speakers = Speaker(), Speaker(voice, CALM_WPM), Speaker(voice, HURRIED_WPM, NOISE_SNR_DB)
     return reworded(setup, lambda phrase: heard(phrase.text, speakers[strength - 1], noise_seed))
 

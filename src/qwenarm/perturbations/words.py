@@ -21,7 +21,7 @@ POLITE_FRAMES = (
     "right, now {}. there is no hurry",
     "good morning! here it comes: {}. thanks in advance",
 )
-SYNONYMS = {
+SYNONYM_OF = {
     "cube": "block", "cubes": "blocks", "ball": "sphere", "balls": "spheres", "tray": "plate", "trays": "plates",
     "box": "crate", "boxes": "crates", "purple": "violet",
 }  # fmt: skip
@@ -36,18 +36,21 @@ MIN_MISTYPED_LENGTH = 4
 """Shorter words are typed without an error."""
 MISTYPED_SHARE = 0.4
 """Share of the longer words that have an error; at least one has."""
-LANGUAGES = ("es", "zh")
+TRANSLATED_LANGUAGES = ("es", "zh")
 
 
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     """Rewords the instruction and all later ones. Raises BadInput at strength 3 if the task has no translations."""
     if strength == 1:
-        frame, swapped = POLITE_FRAMES[int(rng.integers(len(POLITE_FRAMES)))], rng.random(len(SYNONYMS)) < SYNONYM_SHARE
-        chosen = {word: other for (word, other), now in zip(SYNONYMS.items(), swapped, strict=True) if now}
+        frame, swapped = (
+            POLITE_FRAMES[int(rng.integers(len(POLITE_FRAMES)))],
+            rng.random(len(SYNONYM_OF)) < SYNONYM_SHARE,
+        )
+        chosen = {word: other for (word, other), now in zip(SYNONYM_OF.items(), swapped, strict=True) if now}
         return reworded(setup, lambda phrase: frame.format(paraphrased(phrase.text, chosen)))
     if strength == 2:
         return reworded(setup, lambda phrase: mistyped(rng, phrase.text))
-    language = LANGUAGES[int(rng.integers(len(LANGUAGES)))]
+    language = TRANSLATED_LANGUAGES[int(rng.integers(len(TRANSLATED_LANGUAGES)))]
     return reworded(setup, lambda phrase: _translated(phrase, language))
 
 

@@ -7,7 +7,7 @@ from qwenarm.policies import Context, PolicyEntry
 from qwenarm.policies.function import FunctionPolicy
 from qwenarm.types import Decision, Observation, SkillCall, Turn
 
-CAMERAS = ("front", "overhead")
+ORACLE_CAMERAS = ("front", "overhead")
 """The second camera is for what the first cannot see."""
 
 
@@ -26,11 +26,11 @@ def make(context: Context) -> FunctionPolicy:
             raise BadInput("The oracle needs a goal, and this instruction could not be read as one.")
         steps = goal.solve(env.body.state())
         try:
-            return Decision((oracle_call(env.body, steps[0], CAMERAS),), f"{len(steps)} to go")
+            return Decision((oracle_call(env.body, steps[0], ORACLE_CAMERAS),), f"{len(steps)} to go")
         except NotVisible as error:
             return Decision((SkillCall("give_up", {"reason": str(error)}),), "what is needed has left the table")
 
-    return FunctionPolicy("oracle", act, CAMERAS, facts={"privileged": True})
+    return FunctionPolicy("oracle", act, ORACLE_CAMERAS, facts={"privileged": True})
 
 
 POLICY = PolicyEntry(make, privileged=True, needs_goal=True, control=True, under_perturbations=True)

@@ -12,7 +12,7 @@ from qwenarm.body.cameras import project
 from qwenarm.mind.coordinates import encode
 from qwenarm.mind.vlm_policy import Deciding, Policy, relayed
 from qwenarm.policies import Context, PolicyEntry, blind
-from qwenarm.tasks.core.side_effects import TABLE, support_of, support_words
+from qwenarm.tasks.core.side_effects import ON_TABLE, support_of, support_words
 from qwenarm.types import Observation, Prompt, Turn
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class StateText:
         """Such as ", in the blue bowl"; "" for what stands on the table."""
         state = self.env.body.state()
         support = support_of(state, name)
-        return f", {support_words(state, support)}" if self.relations and support != TABLE else ""
+        return f", {support_words(state, support)}" if self.relations and support != ON_TABLE else ""
 
     def _numbers(self, uv: np.ndarray, size: tuple[int, ...]) -> str:
         return str(list(encode(self.family.codec, (float(uv[0]), float(uv[1])), (size[0], size[1]))))

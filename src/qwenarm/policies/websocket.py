@@ -33,7 +33,7 @@ TIMEOUT_S = 60.0
 MAX_CHUNK_NUMBERS = 20_000
 MAX_METADATA_CHARS = 200
 """Longest value of a server's metadata that is recorded."""
-OPTIONS = {"conventions": str, "timeout_s": float, "tls": {"yes": True, "no": False}.__getitem__}
+REMOTE_OPTIONS = {"conventions": str, "timeout_s": float, "tls": {"yes": True, "no": False}.__getitem__}
 
 
 class PolicyServer:
@@ -156,7 +156,7 @@ class WebsocketPolicy:
     """
 
     def __init__(self, name: str) -> None:
-        url, options = parse_model_spec(name, OPTIONS)
+        url, options = parse_model_spec(name, REMOTE_OPTIONS)
         self.name, self.url = name, url.replace("ws:", "wss:", 1) if options.get("tls") else url
         server = _server(self.url, options.get("timeout_s", TIMEOUT_S))
         own = read_conventions(options["conventions"]) if "conventions" in options else None

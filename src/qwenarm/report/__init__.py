@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qwenarm.episode.trace import FILE
+from qwenarm.episode.trace import EPISODES_FILE
 from qwenarm.errors import BadInput
 from qwenarm.report.exports import write_exports
 from qwenarm.report.numbers import Report, make_report
@@ -42,7 +42,7 @@ def write_report(
     Raises:
         BadInput: when a run has no episode, or the report cannot be written.
     """
-    total = sum((folder / FILE).stat().st_size for folder in folders if (folder / FILE).is_file())
+    total = sum((folder / EPISODES_FILE).stat().st_size for folder in folders if (folder / EPISODES_FILE).is_file())
     done = 0
 
     def count(size: int) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from qwenarm.diagnosis.attribute import MODEL_ROLE
 from qwenarm.errors import UnknownName
 from qwenarm.evaluation.suites import Cell
 from qwenarm.policies import controls, policy_entry
 from qwenarm.report.records import PlayedScene, Record, Run
 
-MODEL = "vlm"
-CONTROLS = controls()
+CONTROL_ROLES = controls()
 """The policies that stand beside a model for comparison, the most informed first."""
-OF_THE_MODEL = tuple(role for role in CONTROLS if policy_entry(role).needs_model)
+OF_THE_MODEL = tuple(role for role in CONTROL_ROLES if policy_entry(role).needs_model)
 """Controls that are the model itself with something changed; the others belong to every model."""
 
 
@@ -40,7 +40,7 @@ class Entrant:
     @property
     def is_model(self) -> bool:
         """Whether it is compared with the controls, and is none itself."""
-        return self.role not in CONTROLS
+        return self.role not in CONTROL_ROLES
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def entrants(runs: Sequence[Run]) -> list[Entrant]:
             settings = (r.role, r.model, r.altitude, r.cameras, r.key.arm, r.key.combos, r.key.clock, r.key.policy)
             groups.setdefault((index, settings), []).append(r)
     found = [Entrant(runs[index], *settings, records=tuple(records)) for (index, settings), records in groups.items()]
-    found.sort(key=lambda e: CONTROLS.index(e.role) if e.role in CONTROLS else -1)
+    found.sort(key=lambda e: CONTROL_ROLES.index(e.role) if e.role in CONTROL_ROLES else -1)
     names = [_name(entrant, found) for entrant in found]
     alike = {name for name in names if names.count(name) > 1}
     return [
@@ -91,7 +91,7 @@ def entrants(runs: Sequence[Run]) -> list[Entrant]:
     ]
 
 
-TOLD: tuple[Callable[[Entrant], str], ...] = (
+NAME_PARTS: tuple[Callable[[Entrant], str], ...] = (
     lambda e: e.model,
     lambda e: e.altitude,
     lambda e: e.cameras or "own cameras",
@@ -105,9 +105,9 @@ TOLD: tuple[Callable[[Entrant], str], ...] = (
 
 def _name(entrant: Entrant, everybody: Iterable[Entrant]) -> str:
     """The model or the role, and so many words that nobody else is called the same."""
-    words = [entrant.model or "model" if entrant.role == MODEL else entrant.role]
+    words = [entrant.model or "model" if entrant.role == MODEL_ROLE else entrant.role]
     rivals = [other for other in everybody if other.role == entrant.role]
-    for tell in TOLD:
+    for tell in NAME_PARTS:
         like_it = [rival for rival in rivals if tell(rival) == tell(entrant)]
         if len(like_it) < len(rivals):
             words.append(tell(entrant))
@@ -125,7 +125,7 @@ def controls_of(model: Entrant, everybody: Iterable[Entrant]) -> dict[str, Entra
 
     nearest = sorted(filter(belongs, everybody), key=lambda e: e.run is model.run)  # the later one stays
     found = {e.role: e for e in nearest}
-    return {role: found[role] for role in CONTROLS if role in found}
+    return {role: found[role] for role in CONTROL_ROLES if role in found}
 
 
 def choose(everybody: Sequence[Entrant], which: str = "") -> Entrant:

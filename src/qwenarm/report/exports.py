@@ -21,7 +21,7 @@ from qwenarm.report.numbers import Report
 from qwenarm.report.paper import write_figures
 from qwenarm.report.scores import Compared, Contrast, Rate, Standing, cell_scores, rate
 from qwenarm.report.tables import (
-    METRICS,
+    METRIC_LABELS,
     causes_table,
     comparison_table,
     controls_table,
@@ -32,7 +32,7 @@ from qwenarm.report.tables import (
     perturbed_cells_table,
 )
 
-FILES = (
+EXPORT_FILES = (
     "report.md", "leaderboard.csv", "cells.csv", "comparisons.csv", "episodes.csv", "leaderboard.tex",
     "figures/success.svg", "figures/success.pdf", "figures/progress.svg", "figures/progress.pdf",
     "figures/failures.svg", "figures/failures.pdf",
@@ -40,18 +40,20 @@ FILES = (
 """What stands beside the front page."""
 TABLE_COLUMNS = 78
 """A terminal needs so many for a comparison as a table."""
-PAIRED = {"pairs": "n", "only_a": "only_a", "only_b": "only_b"}
-COMPARED = {"difference": "difference", "difference_low": "low", "difference_high": "high", "p": "p"}
+PAIR_COLUMNS = {"pairs": "n", "only_a": "only_a", "only_b": "only_b"}
+COMPARISON_COLUMNS = {"difference": "difference", "difference_low": "low", "difference_high": "high", "p": "p"}
 """Columns of comparisons, and the fields of a ``Contrast`` that fill them."""
-MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "\n": " "})
-LATEX = str.maketrans(
+MARKDOWN_ESCAPES = str.maketrans(
+    {c: f"\\{c}" for c in "\\`*_[]|"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "\n": " "}
+)
+LATEX_ESCAPES = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "·": r"$\cdot$"}
 )
 
 
 def write_exports(report: Report, out: Path) -> None:
-    """Writes FILES."""
+    """Writes EXPORT_FILES."""
     write_csv(out / "leaderboard.csv", leaderboard_rows(report.everybody))
     write_csv(out / "cells.csv", cell_rows(report.everybody))
     write_csv(out / "comparisons.csv", contrast_rows(report.standings, report.comparisons))
@@ -110,7 +112,7 @@ def episode_rows(everybody: Iterable[Entrant]) -> Iterator[dict[str, Any]]:
             "also": " ".join(r.cause.also) if r.cause else "",
             "progress": r.progress,
             "turns": len(r.curve),
-            **{name: r.metrics.get(name, "") for name in METRICS},
+            **{name: r.metrics.get(name, "") for name in METRIC_LABELS},
             "instruction": r.instruction,
             "line": r.line + 1,
         }
@@ -140,8 +142,8 @@ def _contrast(c: Contrast | None) -> dict[str, Any]:
     """Empty where nothing was compared."""
     found: dict[str, Any] = {**_rate("a_", c and c.a), **_rate("b_", c and c.b), "paired": int(c.paired) if c else ""}
     is_paired, is_known = bool(c and c.paired), bool(c and c.a.n and c.b.n)
-    found |= {name: getattr(c, each) if is_paired else "" for name, each in PAIRED.items()}
-    return found | {name: getattr(c, each) if is_known else "" for name, each in COMPARED.items()}
+    found |= {name: getattr(c, each) if is_paired else "" for name, each in PAIR_COLUMNS.items()}
+    return found | {name: getattr(c, each) if is_known else "" for name, each in COMPARISON_COLUMNS.items()}
 
 
 def markdown(report: Report) -> str:
@@ -170,7 +172,7 @@ def _text(field: Field) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is: neither HTML nor markup of its own."""
-    return text.translate(MARKDOWN)
+    return text.translate(MARKDOWN_ESCAPES)
 
 
 def _list(lines: Iterable[str]) -> str:
@@ -179,10 +181,11 @@ def _list(lines: Iterable[str]) -> str:
 
 def latex(table: Table) -> str:
     """A table for papers. It needs the package booktabs."""
-    rows = [" & ".join(_text(field).translate(LATEX) for field in row) + r" \\" for row in table.rows]
-    head = " & ".join(column.translate(LATEX) for column in table.columns) + r" \\"
+    rows = [" & ".join(_text(field).translate(LATEX_ESCAPES) for field in row) + r" \\" for row in table.rows]
+    head = " & ".join(column.translate(LATEX_ESCAPES) for column in table.columns) + r" \\"
     spec = "l" + "r" * (len(table.columns) - 1)
-    begin = [r"\begin{table}", rf"\caption{{{table.caption.translate(LATEX)}}}", rf"\begin{{tabular}}{{{spec}}}"]
+    caption = table.caption.translate(LATEX_ESCAPES)
+    begin = [r"\begin{table}", rf"\caption{{{caption}}}", rf"\begin{{tabular}}{{{spec}}}"]
     lines = [*begin, r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qwenarm.report.scores import Contrast, Rate
 
-NONE = "no episodes"
+NO_EPISODES = "no episodes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def count_field(count: int) -> Field:
 
 def rate_text(score: Rate) -> str:
     """ "17/20 · 85 % (64–95)"."""
-    return f"{score.k}/{score.n} · {_percent(score)}" if score.n else NONE
+    return f"{score.k}/{score.n} · {_percent(score)}" if score.n else NO_EPISODES
 
 
 def _percent(score: Rate) -> str:
@@ -52,7 +52,7 @@ def _percent(score: Rate) -> str:
 def rate_field(score: Rate, href: str = "", shaded: bool = False) -> Field:
     """k/n, and below it the rate with its interval."""
     if not score.n:
-        return Field(NONE, sort=-1.0)
+        return Field(NO_EPISODES, sort=-1.0)
     return Field(f"{score.k}/{score.n}", _percent(score), score.value, href, level=score.value if shaded else None)
 
 
@@ -60,7 +60,7 @@ def contrast_fields(contrast: Contrast) -> tuple[Field, ...]:
     """Only a, only b, the difference with its interval, p."""
     only = (Field(str(n) if contrast.paired else "–", sort=n) for n in (contrast.only_a, contrast.only_b))
     if not contrast.a.n or not contrast.b.n:
-        return (*only, Field("no pairs" if contrast.paired else NONE, sort=-2.0), Field("–", sort=2.0))
+        return (*only, Field("no pairs" if contrast.paired else NO_EPISODES, sort=-2.0), Field("–", sort=2.0))
     between = f"({signed(contrast.low)} to {signed(contrast.high)})"
     difference = Field(signed(contrast.difference), between, contrast.difference)
     return (*only, difference, Field(p_text(contrast.p), sort=contrast.p))

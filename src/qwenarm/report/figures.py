@@ -18,17 +18,17 @@ from qwenarm.report.entrants import Entrant
 from qwenarm.report.fields import rate_text
 from qwenarm.report.records import NO_CAUSE, Record
 from qwenarm.report.scores import Rate, rate
-from qwenarm.report.tables import ALL, by_family, is_attributed
+from qwenarm.report.tables import ALL_FAMILIES, by_family, is_attributed
 
-TONES = 8
+TONE_COUNT = 8
 """Classes c0 to c7 of the style sheet colour the entrants; further ones begin again."""
 PLOT_WIDTH, PLOT_HEIGHT = 330, 190
-MARGINS = (40, 12, 10, 36)
+MARGINS_PX = (40, 12, 10, 36)
 """Left, right, top and bottom of a plot with axes, in pixels."""
-SEVERAL = "several parts"
+MANY_PARTS = "several parts"
 CAUSE_TONES = {
-    "perception": "k0", "plan": "k1", "format": "k2", "control": "k3", "safety": "k4", "time": "k5", SEVERAL: "k6",
-    causes.UNCLEAR: "k7", causes.NOT_REPEATED: "k7", NO_CAUSE: "unknown",
+    "perception": "k0", "plan": "k1", "format": "k2", "control": "k3", "safety": "k4", "time": "k5", MANY_PARTS: "k6",
+    causes.TASK_UNCLEAR: "k7", causes.NOT_REPEATED: "k7", NO_CAUSE: "unknown",
 }  # fmt: skip
 
 Point = tuple[float, float, float, float]
@@ -84,11 +84,11 @@ class Plot:
         return ticks(self.x_top, self.least_tick)
 
     def x(self, value: float) -> str:
-        left, right, _, _ = MARGINS
+        left, right, _, _ = MARGINS_PX
         return f"{left + (PLOT_WIDTH - left - right) * value / self.x_top:.1f}"
 
     def y(self, value: float) -> str:
-        _, _, top, bottom = MARGINS
+        _, _, top, bottom = MARGINS_PX
         return f"{PLOT_HEIGHT - bottom - (PLOT_HEIGHT - bottom - top) * value:.1f}"
 
     def path(self, curve: Curve) -> str:
@@ -116,7 +116,7 @@ class Bar:
 
 def tone(index: int) -> str:
     """The class of the style sheet for the series of this number."""
-    return f"c{index % TONES}"
+    return f"c{index % TONE_COUNT}"
 
 
 def ticks(top: float, least: float) -> list[float]:
@@ -152,7 +152,7 @@ def latency_plots(models: Sequence[Entrant]) -> list[Plot]:
             groups.setdefault((e.run.name, *e.asked, e.arm, e.combos), []).append(e)
     several = [sorted(g, key=lambda e: e.latency_s or 0.0) for g in groups.values() if len({e.clock for e in g}) > 1]
     families = sorted({name for group in several for e in group for name in by_family(e.unchanged)})
-    return [_latency(several, where) for where in ([ALL, *families] if several else [])]
+    return [_latency(several, where) for where in ([ALL_FAMILIES, *families] if several else [])]
 
 
 def _latency(groups: Sequence[Sequence[Entrant]], where: str) -> Plot:
@@ -160,7 +160,7 @@ def _latency(groups: Sequence[Sequence[Entrant]], where: str) -> Plot:
     for i, group in enumerate(groups):
         points = []
         for e in group:
-            score = rate(e.unchanged if where == ALL else by_family(e.unchanged).get(where, ()))
+            score = rate(e.unchanged if where == ALL_FAMILIES else by_family(e.unchanged).get(where, ()))
             words.append(f"{e.name}: {rate_text(score)}")
             if score.n:
                 points.append((e.latency_s or 0.0, score.value, score.low, score.high))
@@ -226,4 +226,4 @@ def failures(entrant: Entrant) -> tuple[list[tuple[str, str]], list[Bar]]:
 
 def why(record: Record) -> str:
     """ "success", or the cause of the failure; combinations of parts under one name."""
-    return SEVERAL if "+" in record.why or record.why == causes.SEVERAL else record.why or "success"
+    return MANY_PARTS if "+" in record.why or record.why == causes.SEVERAL_MODULES else record.why or "success"

@@ -9,7 +9,7 @@ from typing import Any
 
 from qwenarm.display.episode_page import flat
 from qwenarm.errors import BadInput
-from qwenarm.evaluation.ledger import MANIFEST, manifest_sha256, read_manifest
+from qwenarm.evaluation.ledger import MANIFEST_FILE, manifest_sha256, read_manifest
 from qwenarm.report.fields import Field, Table
 from qwenarm.report.records import PlayedScene, Record, Run
 
@@ -24,15 +24,17 @@ def checked_manifest(folder: Path, problems: list[str]) -> Mapping[str, Any]:
         problems.append(f"{error} The report goes on without it.")
         return {}
     if not manifest or not isinstance(manifest, Mapping):
-        problems.append(f"{folder} has no {MANIFEST}: what was asked for is unknown, only what was played is reported.")
+        problems.append(
+            f"{folder} has no {MANIFEST_FILE}: what was asked for is unknown, only what was played is reported."
+        )
         return {}
     if manifest.get("sha256") != manifest_sha256(manifest):
-        problems.append(f"{folder / MANIFEST} was changed after it was written: its own hash does not fit.")
+        problems.append(f"{folder / MANIFEST_FILE} was changed after it was written: its own hash does not fit.")
     odd = {key for key, kind in MANIFEST_TYPES.items() if key in manifest and not isinstance(manifest[key], kind)}
     if "runs" not in odd and not all(isinstance(run, Mapping) for run in manifest.get("runs", ())):
         odd.add("runs")
     if odd:
-        problems.append(f"{folder / MANIFEST} is damaged: nobody can read its {', '.join(sorted(odd))}.")
+        problems.append(f"{folder / MANIFEST_FILE} is damaged: nobody can read its {', '.join(sorted(odd))}.")
     return {key: value for key, value in manifest.items() if key not in odd}
 
 
@@ -41,7 +43,7 @@ def missing(folder: Path, manifest: Mapping[str, Any], records: Sequence[Record]
     try:
         return list(dict.fromkeys(_missing(manifest, records)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return [f"{folder / MANIFEST} does not say what was asked for ({type(error).__name__}: {error})."]
+        return [f"{folder / MANIFEST_FILE} does not say what was asked for ({type(error).__name__}: {error})."]
 
 
 def _missing(manifest: Mapping[str, Any], records: Sequence[Record]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from qwenarm.evaluation.suites import AD_HOC
-from qwenarm.report.entrants import CONTROLS, Entrant, choose, controls_of, entrants
+from qwenarm.report.entrants import CONTROL_ROLES, Entrant, choose, controls_of, entrants
 from qwenarm.report.fields import Table
 from qwenarm.report.records import Run
 from qwenarm.report.runs import read_runs
@@ -121,7 +121,7 @@ def _namesakes(runs: Sequence[Run]) -> Iterator[str]:
     found: dict[tuple[str, ...], dict[str, str]] = {}
     for run in runs:
         for record in run.records:
-            if record.role not in CONTROLS:
+            if record.role not in CONTROL_ROLES:
                 name = tuple(filter(None, (record.model or record.role, record.altitude, record.cameras)))
                 found.setdefault(name, {}).setdefault(record.key.policy, run.name)
     for name, policies in found.items():

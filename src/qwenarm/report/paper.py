@@ -15,7 +15,7 @@ from qwenarm.display import html
 from qwenarm.report import figures
 from qwenarm.report.entrants import Entrant
 
-TONES = dict(re.findall(r"--(\w+): (#\w{6});", html.style().split("@media")[0]))
+TONE_COLORS = dict(re.findall(r"--(\w+): (#\w{6});", html.style().split("@media")[0]))
 """The style sheet's colours on white, by their names."""
 COLUMN_INCHES, TEXT_INCHES = 3.4, 6.9
 """Widths of a column and of the text in a paper of two columns."""
@@ -46,7 +46,7 @@ def _success(shown: Sequence[Entrant]) -> Figure:
     for marks in families.values():
         middles.append(y + (len(marks) - 1) / 2)
         for mark in marks:
-            score, color = mark.score, TONES[mark.tone]
+            score, color = mark.score, TONE_COLORS[mark.tone]
             axes.plot([score.low, score.high], [y, y], color=color, alpha=0.5, linewidth=1.2)
             axes.plot(
                 score.value, y, "o", color=color, markerfacecolor="white" if mark.is_hollow else color, markersize=3
@@ -66,9 +66,9 @@ def _progress(shown: Sequence[Entrant]) -> Figure:
         for curve in plot.curves:
             x, y, low, high = zip(*curve.points, strict=True)
             style = "-" if curve.is_bold else "--"
-            axes.plot(x, y, style, color=TONES[curve.tone], linewidth=1.2 if curve.is_bold else 0.8)
+            axes.plot(x, y, style, color=TONE_COLORS[curve.tone], linewidth=1.2 if curve.is_bold else 0.8)
             if curve.is_bold:
-                axes.fill_between(x, low, high, color=TONES[curve.tone], alpha=0.15, linewidth=0)
+                axes.fill_between(x, low, high, color=TONE_COLORS[curve.tone], alpha=0.15, linewidth=0)
         axes.set(ylim=(0, 1.02), xlabel=plot.x_name, xticks=plot.ticks)
         axes.set_title(_literal(plot.title), fontsize=8)
     _legend(figure, figures.key(shown))
@@ -81,7 +81,9 @@ def _failures(model: Entrant) -> Figure:
     for row, bar in enumerate(bars):
         left = 0.0
         for _, count, tone, _ in bar.parts:
-            axes.barh(row, count / bar.n, left=left, color=TONES[tone], height=0.7, edgecolor="white", linewidth=0.5)
+            axes.barh(
+                row, count / bar.n, left=left, color=TONE_COLORS[tone], height=0.7, edgecolor="white", linewidth=0.5
+            )
             left += count / bar.n
     families = [_literal(bar.family) for bar in bars]
     axes.set(xlim=(0, 1), yticks=range(len(bars)), yticklabels=families, xlabel="share of episodes")
@@ -104,7 +106,7 @@ def _axes(n: int, width: float, height: float, columns: int) -> tuple[Figure, li
 
 
 def _legend(figure: Figure, key: Sequence[tuple[str, str]]) -> None:
-    handles, names = [Patch(color=TONES[tone]) for _, tone in key], [_literal(name) for name, _ in key]
+    handles, names = [Patch(color=TONE_COLORS[tone]) for _, tone in key], [_literal(name) for name, _ in key]
     figure.legend(handles, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=6.5, frameon=False)
 
 

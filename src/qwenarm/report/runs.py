@@ -15,9 +15,9 @@ from sys import intern
 from qwenarm.diagnosis.attribute import findings
 from qwenarm.episode.episode_json import Head
 from qwenarm.episode.jsonl import Line
-from qwenarm.episode.trace import FILE, scan
+from qwenarm.episode.trace import EPISODES_FILE, scan
 from qwenarm.errors import BadInput
-from qwenarm.evaluation.ledger import MANIFEST, Key
+from qwenarm.evaluation.ledger import MANIFEST_FILE, Key
 from qwenarm.report.manifests import checked_manifest, missing
 from qwenarm.report.records import Cause, Record, Run
 from qwenarm.types import Outcome
@@ -28,7 +28,11 @@ Tell = Callable[[int], object]
 
 def newest_run(home: Path) -> Path:
     """The evaluation below a folder whose ledger was written to last. Raises BadInput where there is none."""
-    ledgers = [path.parent / FILE for path in home.glob(f"*/{MANIFEST}") if (path.parent / FILE).is_file()]
+    ledgers = [
+        path.parent / EPISODES_FILE
+        for path in home.glob(f"*/{MANIFEST_FILE}")
+        if (path.parent / EPISODES_FILE).is_file()
+    ]
     if not ledgers:
         raise BadInput(f"There is no evaluation in {home}/; play one with `qwenarm eval`, or name its folder.")
     return max(ledgers, key=lambda path: path.stat().st_mtime).parent
@@ -42,8 +46,8 @@ def read_runs(folders: Sequence[Path], tell: Tell = lambda _: None) -> list[Run]
 
 def read_run(folder: Path, name: str = "", tell: Tell = lambda _: None) -> Run:
     """One run. Raises BadInput when it holds no episode of an evaluation."""
-    if not (folder / FILE).is_file():
-        raise BadInput(f"There is no {FILE} in {folder}; name a folder that `qwenarm eval` has filled.")
+    if not (folder / EPISODES_FILE).is_file():
+        raise BadInput(f"There is no {EPISODES_FILE} in {folder}; name a folder that `qwenarm eval` has filled.")
     problems: list[str] = []
     manifest = checked_manifest(folder, problems)
     records = list(_records(folder, _causes(folder, problems), problems, tell))

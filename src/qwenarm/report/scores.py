@@ -22,7 +22,7 @@ from qwenarm.evaluation.suites import Cell
 from qwenarm.report.entrants import Entrant, controls_of
 from qwenarm.report.records import PlayedScene, Record
 
-ANY = "any change"
+ANY_PERTURBATION = "any change"
 """All perturbations together."""
 
 
@@ -140,7 +140,7 @@ def change_scores(entrant: Entrant) -> list[tuple[str, Rate, Contrast | None]]:
         mine = [record for record in entrant.records if record.key.perturbations == name]
         rows.append((name, rate(mine), _against_control(entrant, mine, name)))
     if len(names) > 1:
-        rows.append((ANY, pooled_rate(r for r in entrant.records if r.key.perturbations), None))
+        rows.append((ANY_PERTURBATION, pooled_rate(r for r in entrant.records if r.key.perturbations), None))
     return rows
 
 

@@ -23,8 +23,8 @@ from qwenarm.episode.trace import picture_path, read_at
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.evaluation.suites import Cell
 from qwenarm.report import figures, tables
-from qwenarm.report.entrants import CONTROLS, Entrant
-from qwenarm.report.exports import FILES, key_fields
+from qwenarm.report.entrants import CONTROL_ROLES, Entrant
+from qwenarm.report.exports import EXPORT_FILES, key_fields
 from qwenarm.report.fields import Field, Table, count_field, rate_text
 from qwenarm.report.manifests import citation, facts_table
 from qwenarm.report.numbers import Report
@@ -36,7 +36,7 @@ MAX_FULL_PAGES = 2000
 """Up to this many episodes each of them gets a page."""
 MAX_FAILURES = 20
 """Of more episodes this many failures in each cell get one."""
-SAMPLED_ROLES = tuple(role for role in CONTROLS if role != "oracle")
+SAMPLED_ROLES = tuple(role for role in CONTROL_ROLES if role != "oracle")
 """Controls that fail by the thousand, as they should."""
 
 
@@ -136,7 +136,7 @@ class Site:
             "link": lambda entrant, cell: f"{self.list_name(entrant)}#{cell_anchor(cell)}",
             "attributed": any(map(tables.is_attributed, report.models)),
             "changed": any(record.key.perturbations for e in report.models for record in e.records),
-            "files": FILES,
+            "files": EXPORT_FILES,
             "citation": citation,
             "facts_table": facts_table,
             "max_pages": MAX_FULL_PAGES,

@@ -9,11 +9,11 @@ import numpy as np
 
 from qwenarm.evaluation.stats import wilson
 from qwenarm.evaluation.suites import Cell
-from qwenarm.report.entrants import CONTROLS, Entrant
+from qwenarm.report.entrants import CONTROL_ROLES, Entrant
 from qwenarm.report.fields import Field, Table, contrast_fields, count_field, rate_field
 from qwenarm.report.records import Record
 from qwenarm.report.scores import (
-    ANY,
+    ANY_PERTURBATION,
     Compared,
     Contrast,
     Rate,
@@ -24,8 +24,8 @@ from qwenarm.report.scores import (
     rate,
 )
 
-ALL = "all families"
-METRICS = {
+ALL_FAMILIES = "all families"
+METRIC_LABELS = {
     "decisions": "decisions",
     "model_s": "model, wall-clock s",
     "sim_s": "simulated s",
@@ -40,15 +40,15 @@ METRICS = {
     "format_errors": "format errors",
 }
 """What ``episode/metrics.py`` stores, in words with units."""
-PERTURBED = ("pairs", "perturbed", "unchanged", "only perturbed", "only unchanged", "difference, points", "p")
-BLANK = Field("–", sort=-1.0)
+PERTURBED_COLUMNS = ("pairs", "perturbed", "unchanged", "only perturbed", "only unchanged", "difference, points", "p")
+BLANK_FIELD = Field("–", sort=-1.0)
 Link = Callable[[Entrant, Cell], str]
 """Gives the address of the list of a cell's episodes."""
 
 
 def leaderboard_table(standings: Sequence[Standing]) -> Table:
     """One row per model, with its controls on the same scenes beside it."""
-    roles = [role for role in CONTROLS if any(role in row.controls for row in standings)]
+    roles = [role for role in CONTROL_ROLES if any(role in row.controls for row in standings)]
     several = len({_suites(row.entrant) for row in standings}) > 1
     columns = ("model or policy", "success", *roles, *(("suite",) if several else ()))
     rows = []
@@ -82,11 +82,11 @@ def matrix_table(entrant: Entrant, link: Link = lambda *_: "") -> Table:
     rows = []
     for task in sorted({cell.task for cell in scores}):
         cells = [Cell(task, level, perturbations) for perturbations, level in across]
-        fields = (rate_field(scores[c], link(entrant, c), True) if c in scores else BLANK for c in cells)
+        fields = (rate_field(scores[c], link(entrant, c), True) if c in scores else BLANK_FIELD for c in cells)
         rows.append((Field(task), *fields))
     if len(rows) > 1:
         pooled = [rate(r for r in entrant.records if (r.key.perturbations, r.key.level) == where) for where in across]
-        rows.append((Field(ALL), *(rate_field(score, shaded=True) for score in pooled)))
+        rows.append((Field(ALL_FAMILIES), *(rate_field(score, shaded=True) for score in pooled)))
     columns = (_column(perturbations, level, across) for perturbations, level in across)
     return Table(f"{entrant.name}: success by family and perturbation", ("family", *columns), tuple(rows))
 
@@ -107,10 +107,10 @@ def perturbations_table(entrant: Entrant, oracle: Entrant | None) -> Table:
     rows = []
     for name, score, contrast in change_scores(entrant):
         perturbed = [record for record in oracle.records if record.key.perturbations] if oracle else []
-        solved = [record for record in perturbed if name in (record.key.perturbations, ANY)]
-        by_oracle = (pooled_rate if name == ANY else rate)(solved)
+        solved = [record for record in perturbed if name in (record.key.perturbations, ANY_PERTURBATION)]
+        by_oracle = (pooled_rate if name == ANY_PERTURBATION else rate)(solved)
         rows.append((Field(name), *_perturbed_fields(score, contrast), rate_field(by_oracle)))
-    columns = ("perturbation", *PERTURBED, "oracle, perturbed")
+    columns = ("perturbation", *PERTURBED_COLUMNS, "oracle, perturbed")
     return Table(f"{entrant.name}: every perturbation beside the same seeds without it", columns, tuple(rows))
 
 
@@ -125,17 +125,17 @@ def perturbed_cells_table(entrant: Entrant) -> Table:
         for score in cell_scores(entrant)
         if score.change
     ]
-    return Table(f"{entrant.name}: the same by task", ("perturbation", "task", *PERTURBED), tuple(rows))
+    return Table(f"{entrant.name}: the same by task", ("perturbation", "task", *PERTURBED_COLUMNS), tuple(rows))
 
 
 def _perturbed_fields(score: Rate, contrast: Contrast | None) -> tuple[Field, ...]:
     """contrast: None where different perturbations are taken together."""
-    return _pair_fields(contrast) if contrast else (BLANK, rate_field(score), *[BLANK] * 5)
+    return _pair_fields(contrast) if contrast else (BLANK_FIELD, rate_field(score), *[BLANK_FIELD] * 5)
 
 
 def _pair_fields(contrast: Contrast) -> tuple[Field, ...]:
     """Pairs, a, b, only a, only b, the difference, p."""
-    pairs = count_field(contrast.n) if contrast.paired else BLANK
+    pairs = count_field(contrast.n) if contrast.paired else BLANK_FIELD
     return (pairs, rate_field(contrast.a), rate_field(contrast.b), *contrast_fields(contrast))
 
 
@@ -201,14 +201,14 @@ def metrics_table(everybody: Sequence[Entrant]) -> Table:
     for entrant in everybody:
         for ending, won in (("succeeded", True), ("failed", False)):
             if records := [r for r in entrant.unchanged if r.success is won and r.metrics]:
-                fields = (_spread([r.metrics[name] for r in records if name in r.metrics]) for name in METRICS)
+                fields = (_spread([r.metrics[name] for r in records if name in r.metrics]) for name in METRIC_LABELS)
                 rows.append((Field(entrant.name), Field(ending), count_field(len(records)), *fields))
-    columns = ("model or policy", "ended", "n", *METRICS.values())
+    columns = ("model or policy", "ended", "n", *METRIC_LABELS.values())
     return Table("Per episode: median (lower to upper quartile), unchanged episodes", columns, tuple(rows))
 
 
 def _spread(values: Sequence[float]) -> Field:
     if not values:
-        return BLANK
+        return BLANK_FIELD
     low, middle, high = (round(float(v), 4) for v in np.percentile(values, [25, 50, 75]))
     return Field(f"{middle:.3g}", f"({low:.3g} to {high:.3g})", middle)

@@ -27,7 +27,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.episode.drive import Answers, answered
-from qwenarm.episode.rollout import ENDINGS
+from qwenarm.episode.rollout import ENDING_SKILL_OUTCOMES
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.mind.vlm_policy import Policy
 from qwenarm.policies.conventions import Conventions, as_plain
@@ -37,11 +37,11 @@ from qwenarm.serve.remote_body import RemoteBody
 from qwenarm.skills import run as run_skill
 from qwenarm.types import Completion, Decision, Frame, Observation, Prompt, SkillCall, SkillResult, Turn
 
-CONVENTIONS = Conventions(
+SERVED_CONVENTIONS = Conventions(
     action="joint", gripper_closed=0.0, gripper_open=1.0, actions_played=1, state=("joints", "gripper_width")
 )
 """What the answers mean, but for the gripper: its gap is in m, for arms differ in how far they open."""
-ENDED = object()
+EPISODE_ENDED = object()
 """What ``next`` gives when the agent has ended the episode."""
 
 
@@ -72,7 +72,7 @@ class RemoteAgent:
             self._prompt = prompt
             self.body.begin()
             self._acting = self._act(prompt)
-        self.done = next(self._acting, ENDED) is ENDED
+        self.done = next(self._acting, EPISODE_ENDED) is EPISODE_ENDED
         if self.done:
             self.body.step(self.body.hold())
         target = np.append(self.body.target.qpos, self.body.target.gripper)
@@ -88,7 +88,7 @@ class RemoteAgent:
             results: list[SkillResult] = []
             for call in decision.calls:
                 results.append((yield from self._call(call)))
-                if not results[-1].ok or call.name in ENDINGS:
+                if not results[-1].ok or call.name in ENDING_SKILL_OUTCOMES:
                     break
             self.said = f"{decision.calls[len(results) - 1].name}: {results[-1]}" if results else decision.detail
             turns.append(Turn(len(turns), obs, decision, tuple(results), tuple(heard.completions)))
@@ -155,7 +155,9 @@ def serve_policy(policy: Policy, model: Answers, arm: Arm, host: str, port: int)
     """
     token, shared, connected = access_token(host), LockedModel(model), set[ServerConnection]()
     said = {key: value for key, value in policy.describe().items() if isinstance(value, str | int | float | bool)}
-    metadata = pack({"conventions": as_plain(CONVENTIONS), "arm": arm.name, "cameras": list(policy.cameras), **said})
+    metadata = pack(
+        {"conventions": as_plain(SERVED_CONVENTIONS), "arm": arm.name, "cameras": list(policy.cameras), **said}
+    )
 
     def admit(connection: ServerConnection, request: Request) -> Response | None:
         if request.path == "/healthz":
@@ -190,4 +192,4 @@ def serve_policy(policy: Policy, model: Answers, arm: Arm, host: str, port: int)
 
 
 def _ends(decision: Decision, results: list[SkillResult]) -> bool:
-    return bool(results) and results[-1].ok and decision.calls[len(results) - 1].name in ENDINGS
+    return bool(results) and results[-1].ok and decision.calls[len(results) - 1].name in ENDING_SKILL_OUTCOMES

@@ -25,7 +25,7 @@ from qwenarm.factory import perform, prepare
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.families import family_named
 from qwenarm.mind.prompt.messages import call_text
-from qwenarm.mind.prompt.presets import QWEN
+from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.types import Completion, Episode, Prompt, RunConfig, Turn
 
 OUTSIDE_MODEL = "outside"
@@ -38,7 +38,7 @@ class OutsideModel:
     name, family, thinking = OUTSIDE_MODEL, family_named("qwen3_vl"), False
 
     def __init__(self, client: str, frame_size: Size) -> None:
-        self.client, self.preset = client, replace(QWEN, name=OUTSIDE_MODEL, examples=(), frame_size=frame_size)
+        self.client, self.preset = client, replace(QWEN_PRESET, name=OUTSIDE_MODEL, examples=(), frame_size=frame_size)
 
     def describe(self) -> Mapping[str, Any]:
         return {"model": self.name, "family": self.family.name, "client": self.client}
@@ -77,7 +77,7 @@ class AgentSession(Watcher):
     """
 
     def __init__(
-        self, config: RunConfig, client: str = "", folder: Path | None = None, frame_size: Size = QWEN.frame_size
+        self, config: RunConfig, client: str = "", folder: Path | None = None, frame_size: Size = QWEN_PRESET.frame_size
     ) -> None:
         self.config = replace(config, policy="vlm", model=OUTSIDE_MODEL, altitude="step")
         self.model, self.folder = OutsideModel(client, frame_size), folder

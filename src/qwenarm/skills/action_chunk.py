@@ -73,7 +73,7 @@ def _entry(name: str, to_qpos: ToQpos) -> Skill:
     return Skill(SkillSpec(f"action_chunk:{name}", "Play 20 Hz actions.", (Param("actions", "actions"),)), act, stay)
 
 
-ENTRIES = {
+ACTION_SKILLS = {
     "EE_DELTA": _entry("EE_DELTA", _along_world),
     "EE_DELTA_HAND": _entry("EE_DELTA_HAND", _along_hand),
     "EE_POSE": _entry("EE_POSE", _to_pose),
@@ -83,6 +83,6 @@ ENTRIES = {
 
 def make_entry(name: str) -> Skill:
     """Returns the skill for a meaning of an action. Raises UnknownName."""
-    if name not in ENTRIES:
-        raise UnknownName("action", name, ENTRIES)
-    return ENTRIES[name]
+    if name not in ACTION_SKILLS:
+        raise UnknownName("action", name, ACTION_SKILLS)
+    return ACTION_SKILLS[name]

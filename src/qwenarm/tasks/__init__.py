@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qwenarm.tasks.core.goal import Arrange, Event, Goal, MoveGoal, Relation, Setup, Sort
     from qwenarm.tasks.core.oracle import NotVisible, oracle_call, oracle_point
     from qwenarm.tasks.core.planning import Move, WorldPoint, image_u, plan_moves
-    from qwenarm.tasks.core.task import STACKABLE, Combos, SceneBuilder, Task
+    from qwenarm.tasks.core.task import STACKABLE_SHAPES, Combos, SceneBuilder, Task
     from qwenarm.tasks.language.free_task import free_setup
 
 _MODULES = {
@@ -25,11 +25,11 @@ _MODULES = {
     "core.goal": ("Arrange", "Event", "Goal", "MoveGoal", "Relation", "Setup", "Sort"),
     "core.oracle": ("NotVisible", "oracle_call", "oracle_point"),
     "core.planning": ("Move", "WorldPoint", "image_u", "plan_moves"),
-    "core.task": ("STACKABLE", "Combos", "SceneBuilder", "Task"),
+    "core.task": ("STACKABLE_SHAPES", "Combos", "SceneBuilder", "Task"),
     "language.free_task": ("free_setup",),
 }
 __all__ = [
-    "STACKABLE", "Arrange", "Combos", "Event", "Goal", "InstructionUpdates", "LiftCounter", "Move", "MoveGoal",
+    "STACKABLE_SHAPES", "Arrange", "Combos", "Event", "Goal", "InstructionUpdates", "LiftCounter", "Move", "MoveGoal",
     "NotVisible", "Phrase", "Relation", "RisingWall", "SceneBuilder", "Setup", "Sort", "Task", "WorldPoint",
     "free_setup", "image_u", "oracle_call", "oracle_point", "plan_moves",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import BARRIER_SIZE_M, GRASPABLE_SHAPES, ObjectSpec, make_spec
 from qwenarm.body.scene import Area, Placement, Scene
 from qwenarm.body.state import WorldState
@@ -172,7 +172,7 @@ def _with_wall(
     Returns the new scene and the wall's id. Raises BadInput if there is no room.
     """
     taken = {placement.spec.color for placement in scene.objects}
-    colors = [color for color in COLORS if color not in taken] or list(COLORS)
+    colors = [color for color in COLOR_RGB if color not in taken] or list(COLOR_RGB)
     wall = make_spec("barrier", draw_from(rng, colors))
     at = {p.spec.id: np.array(p.pos[:2]) for p in scene.objects}
     middle = np.mean([at[spec.id] for spec in (*things, *places)], axis=0)

@@ -6,7 +6,7 @@ The object is a cube, a cylinder or a ball. It goes into a bowl, a tray or a box
 from __future__ import annotations
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
-from qwenarm.tasks import STACKABLE, Arrange, Relation, SceneBuilder, Setup, Task
+from qwenarm.tasks import STACKABLE_SHAPES, Arrange, Relation, SceneBuilder, Setup, Task
 from qwenarm.tasks.language.phrases import put_phrase
 from qwenarm.tasks.language.translate_goal import translations
 
@@ -20,8 +20,8 @@ MAX_TURNS = 8
 def make(builder: SceneBuilder, level: int) -> Setup:
     """Builds one episode: first the objects that the instruction names, then the others."""
     stacking = builder.rng.random() < STACKING_SHARE
-    what = builder.add(STACKABLE if stacking else GRASPABLE_SHAPES)
-    where = builder.add(STACKABLE if stacking else CONTAINER_SHAPES)
+    what = builder.add(STACKABLE_SHAPES if stacking else GRASPABLE_SHAPES)
+    where = builder.add(STACKABLE_SHAPES if stacking else CONTAINER_SHAPES)
     if level >= 2:
         builder.add_look_alikes(what)
         builder.add_look_alikes(where)

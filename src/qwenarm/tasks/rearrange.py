@@ -17,7 +17,7 @@ from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, WALL_T
 from qwenarm.body.scene import Placement, Scene, are_apart, place_objects
 from qwenarm.body.state import WorldState
 from qwenarm.errors import BadInput
-from qwenarm.tasks import STACKABLE, Move, MoveGoal, SceneBuilder, Setup, Task, WorldPoint
+from qwenarm.tasks import STACKABLE_SHAPES, Move, MoveGoal, SceneBuilder, Setup, Task, WorldPoint
 from qwenarm.tasks.core.planning import OCCLUDING_HEIGHT_M
 from qwenarm.tasks.language.phrases import draw_from
 
@@ -31,7 +31,7 @@ MIN_SHIFT_M = 0.10
 """Minimum distance, in m, by which an object moves across the table."""
 PLACEMENT_TRIES = 200
 
-GREETINGS = ("", "", "please ", "could you ", "now ", "your task: ", "robot, ", "here is a picture: ")
+GREETING_PHRASES = ("", "", "please ", "could you ", "now ", "your task: ", "robot, ", "here is a picture: ")
 INSTRUCTION_TEMPLATES = (
     "make the table look like the goal picture",
     "arrange the things as in the goal picture",
@@ -88,15 +88,17 @@ class MatchPicture(MoveGoal):
 def make(builder: SceneBuilder, level: int) -> Setup:
     """Builds one episode: a scene, and a picture of it with some objects elsewhere."""
     builder.add(CONTAINER_SHAPES)
-    builder.add(STACKABLE)
-    movers = [builder.add(STACKABLE) for _ in range(MOVED_OBJECTS[level - 1])]
+    builder.add(STACKABLE_SHAPES)
+    movers = [builder.add(STACKABLE_SHAPES) for _ in range(MOVED_OBJECTS[level - 1])]
     needed = len(builder.specs)
     builder.add_up_to(OTHER_OBJECTS[level - 1], GRASPABLE_SHAPES)
     builder.add_up_to(int(level > 2), CONTAINER_SHAPES)
     scene = builder.build(needed)
     goal_scene, moves = scene, list[Destination]()
     bases = [
-        p.spec.id for p in scene.objects if p.spec not in movers and p.spec.shape in (*CONTAINER_SHAPES, *STACKABLE)
+        p.spec.id
+        for p in scene.objects
+        if p.spec not in movers and p.spec.shape in (*CONTAINER_SHAPES, *STACKABLE_SHAPES)
     ]
     for mover in movers:
         taken = [move.where for move in moves]
@@ -105,7 +107,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
         goal_scene = replace(goal_scene, objects=_replaced(goal_scene, placement))
         moves.append(Destination(mover.id, *placement.pos[:2], where))
     stays = tuple(Destination(p.spec.id, *p.pos[:2]) for p in scene.objects if p.spec not in movers)
-    words = draw_from(builder.rng, GREETINGS) + draw_from(builder.rng, INSTRUCTION_TEMPLATES)
+    words = draw_from(builder.rng, GREETING_PHRASES) + draw_from(builder.rng, INSTRUCTION_TEMPLATES)
     translations = {"es": draw_from(builder.rng, SPANISH_TEMPLATES), "zh": draw_from(builder.rng, CHINESE_TEMPLATES)}
     turns, goal = 4 + 4 * len(moves), MatchPicture(tuple(moves), stays)
     return Setup(scene, goal, words, turns, translations=translations, goal_scene=goal_scene)

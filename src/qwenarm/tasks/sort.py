@@ -6,7 +6,7 @@ container of its own colour".
 
 from __future__ import annotations
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, ObjectSpec
 from qwenarm.tasks import SceneBuilder, Setup, Sort, Task
 from qwenarm.tasks.language.phrases import sort_phrase
@@ -37,8 +37,8 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     for value in builder.rng.permutation(seats)[:extras]:
         builder.add_up_to(1, *_matching(by, str(value)))
     if level == 3:
-        others = [v for v in (COLORS if by == "color" else GRASPABLE_SHAPES) if v not in values]
-        builder.add_up_to(MAX_STRANGERS, *((GRASPABLE_SHAPES, others) if by == "color" else (others, tuple(COLORS))))
+        others = [v for v in (COLOR_RGB if by == "color" else GRASPABLE_SHAPES) if v not in values]
+        builder.add_up_to(MAX_STRANGERS, *((GRASPABLE_SHAPES, others) if by == "color" else (others, tuple(COLOR_RGB))))
     is_own = all(place.color == value for value, place in places.items())
     words = sort_phrase(builder.rng, by, {value: place.label for value, place in places.items()}, is_own)
     goal = Sort(by, tuple((value, place.id) for value, place in places.items()))
@@ -51,19 +51,19 @@ def _values(builder: SceneBuilder, by: str, count: int) -> list[str]:
     """Returns different colours or shapes of which graspable objects are left."""
     index = 0 if by == "color" else 1
     left = {pair[index] for pair in builder.available if pair[1] in GRASPABLE_SHAPES}
-    order = COLORS if by == "color" else GRASPABLE_SHAPES
+    order = COLOR_RGB if by == "color" else GRASPABLE_SHAPES
     return [str(v) for v in builder.rng.permutation([v for v in order if v in left])[:count]]
 
 
 def _container(builder: SceneBuilder, color: str | None) -> ObjectSpec:
     """Adds a container of this colour, or of any colour if none is left."""
     wanted = [c for c, shape in builder.available if shape in CONTAINER_SHAPES and c == color]
-    return builder.add(CONTAINER_SHAPES, wanted or tuple(COLORS))
+    return builder.add(CONTAINER_SHAPES, wanted or tuple(COLOR_RGB))
 
 
 def _matching(by: str, value: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the shapes and the colours of the objects that a value stands for."""
-    return (GRASPABLE_SHAPES, (value,)) if by == "color" else ((value,), tuple(COLORS))
+    return (GRASPABLE_SHAPES, (value,)) if by == "color" else ((value,), tuple(COLOR_RGB))
 
 
 TASK = Task(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
-from qwenarm.tasks import STACKABLE, Arrange, Relation, SceneBuilder, Setup, Task
+from qwenarm.tasks import STACKABLE_SHAPES, Arrange, Relation, SceneBuilder, Setup, Task
 from qwenarm.tasks.language.phrases import stack_phrase
 from qwenarm.tasks.language.translate_goal import translations
 
@@ -18,7 +18,7 @@ CONTAINER_SHARE = 0.4
 
 def make(builder: SceneBuilder, level: int) -> Setup:
     """Builds one episode with a tower of level + 1 objects."""
-    order = [builder.add(STACKABLE) for _ in range(level + 1)]
+    order = [builder.add(STACKABLE_SHAPES) for _ in range(level + 1)]
     if level >= 2:
         builder.add_look_alikes(order[-1])
     builder.add_up_to(DISTRACTOR_COUNT[level - 1], GRASPABLE_SHAPES)

@@ -20,7 +20,7 @@ IGNORED_LABEL = -100
 """Label of a token that is not followed by a token of the answer."""
 OWNED_SHARE = 0.15
 """An object owns a visual token's cell if it fills more of it than any other object, and at least this share."""
-COORDINATES = range(1000)
+COORDINATE_VALUES = range(1000)
 """The numbers that points consist of."""
 Grid = tuple[int, int, int]
 """The patches of an image in time, height and width."""
@@ -88,10 +88,10 @@ class Reader:
 
     @cached_property
     def numbers(self) -> dict[int, int]:
-        """Coordinates by token; empty unless all of COORDINATES are single tokens."""
-        found = {number: self.tokenizer(str(number))["input_ids"] for number in COORDINATES}
+        """Coordinates by token; empty unless all of COORDINATE_VALUES are single tokens."""
+        found = {number: self.tokenizer(str(number))["input_ids"] for number in COORDINATE_VALUES}
         single = {ids[0]: number for number, ids in found.items() if len(ids) == 1}
-        return single if len(single) == len(COORDINATES) else {}
+        return single if len(single) == len(COORDINATE_VALUES) else {}
 
     def tokens(self, example: Example) -> Tokens:
         """Returns prompt and answer as tokens, exactly as they are when the model acts."""

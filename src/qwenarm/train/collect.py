@@ -34,7 +34,7 @@ SHARD_EPISODES = 25
 """Number of episodes per archive: the most that an interrupted collection loses per worker."""
 LOCKSTEP_EPISODES = 8
 """Number of episodes that a model plays in lockstep."""
-ORACLE, LEARNER = "oracle", "vlm"
+ORACLE_POLICY, LEARNER_POLICY = "oracle", "vlm"
 """The policies that demonstrations can come from."""
 
 
@@ -43,8 +43,8 @@ class ShardJob:
     """The episodes of one archive.
 
     Attributes:
-        config: What is played. The policy is ORACLE or LEARNER. The model determines the format of prompts, and
-            plays if the policy is LEARNER.
+        config: What is played, by ORACLE_POLICY or LEARNER_POLICY. The model determines the prompts' format, and plays
+            if the policy is LEARNER_POLICY.
         first_seed: The first of consecutive seeds.
         episodes: Number of episodes.
         mistakes: See ``Demonstrator``.
@@ -90,8 +90,10 @@ def plan_jobs(
     """
     if not 0 <= first_seed < first_seed + episodes <= FIRST_SEED:
         raise BadInput(f"Training seeds are 0 to {FIRST_SEED - 1}; those from {FIRST_SEED} on are for evaluation.")
-    if config.policy not in (ORACLE, LEARNER):
-        raise BadInput(f"Demonstrations come from the policies {ORACLE} or {LEARNER}, not from {config.policy}.")
+    if config.policy not in (ORACLE_POLICY, LEARNER_POLICY):
+        raise BadInput(
+            f"Demonstrations come from the policies {ORACLE_POLICY} or {LEARNER_POLICY}, not from {config.policy}."
+        )
     cells = [
         replace(config, task=task, level=level, perturbations=parse(text))
         for task in tasks
@@ -109,7 +111,7 @@ def plan_jobs(
 def collect(job: ShardJob, out: Path) -> int:
     """Plays the episodes of one archive and writes it. Returns the number of its samples."""
     config = job.config
-    backend = _backend(config.model) if config.policy == LEARNER else None
+    backend = _backend(config.model) if config.policy == LEARNER_POLICY else None
     asked = backend or locate(config.model, weights=False)
     family, preset = asked.family, shown(asked.preset, config.cameras)
     policies: dict[int, Demonstrator] = {}

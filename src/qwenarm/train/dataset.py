@@ -23,7 +23,7 @@ from PIL import Image
 from qwenarm.errors import BadInput
 from qwenarm.train.demonstrator import Sample
 
-HEAD, LINES = "shard.json", "samples.jsonl"
+HEAD_FILE, SAMPLES_FILE = "shard.json", "samples.jsonl"
 FORMAT_VERSION = 1
 
 
@@ -40,8 +40,8 @@ def write_shard(path: Path, shared: dict[str, Any], samples: Sequence[tuple[int,
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         lines = [json.dumps(_line(archive, seed, sample), ensure_ascii=False) for seed, sample in samples]
         head = {"format": FORMAT_VERSION, **shared, "tools": tools, "samples": len(lines)}
-        archive.writestr(HEAD, json.dumps(head), zipfile.ZIP_DEFLATED)
-        archive.writestr(LINES, "\n".join(lines), zipfile.ZIP_DEFLATED)
+        archive.writestr(HEAD_FILE, json.dumps(head), zipfile.ZIP_DEFLATED)
+        archive.writestr(SAMPLES_FILE, "\n".join(lines), zipfile.ZIP_DEFLATED)
     part.replace(path)
 
 
@@ -88,8 +88,8 @@ class Shard:
         """Reads an archive. Raises BadInput for a file that is not one."""
         try:
             with zipfile.ZipFile(path) as archive:
-                head = json.loads(archive.read(HEAD))
-                lines = [json.loads(line) for line in archive.read(LINES).decode().splitlines() if line]
+                head = json.loads(archive.read(HEAD_FILE))
+                lines = [json.loads(line) for line in archive.read(SAMPLES_FILE).decode().splitlines() if line]
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise BadInput(f"{path} is not an archive of `qwenarm collect`: {error}.") from error
         if head.get("format") != FORMAT_VERSION:

@@ -16,13 +16,13 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.stats import wilson
-from qwenarm.train.collect import LEARNER, ORACLE, collect_all, plan_jobs
+from qwenarm.train.collect import LEARNER_POLICY, ORACLE_POLICY, collect_all, plan_jobs
 from qwenarm.train.learner import Settings
 from qwenarm.train.sft import SftOptions, fine_tune
 from qwenarm.train.watch import FIRST_WATCHED_SEED, watch
 from qwenarm.types import RunConfig
 
-ROUNDS, PAGE = "rounds.jsonl", "improve.md"
+ROUNDS_FILE, PAGE_FILE = "rounds.jsonl", "improve.md"
 MISTAKE_SHARE = 0.12
 """Share of the oracle's calls that are deliberate mistakes, in half of its episodes."""
 
@@ -98,9 +98,9 @@ def _jobs(options: ImproveOptions, best: str, number: int, first: int) -> list[A
     level = [options.config.level]
     half = max(1, options.episodes // 2)
     if number > 1:
-        config = replace(options.config, policy=LEARNER, model=best)
+        config = replace(options.config, policy=LEARNER_POLICY, model=best)
         return plan_jobs(config, options.tasks, level, [""], options.episodes, first)
-    config = replace(options.config, policy=ORACLE)
+    config = replace(options.config, policy=ORACLE_POLICY)
     clean = plan_jobs(config, options.tasks, level, [""], half, first)
     return clean + plan_jobs(config, options.tasks, level, [""], half, first + half, MISTAKE_SHARE)
 
@@ -122,14 +122,14 @@ def _note(options: ImproveOptions, number: int, model: str, began: float) -> dic
     rates = watch(replace(options.config, policy="vlm", model=model), options.tasks, options.watched)
     row = {"round": number, "model": model, "rates": rates, "mean": sum(rates.values()) / len(rates)}
     row["seconds"] = round(time.monotonic() - began, 1)
-    with (options.out / ROUNDS).open("a", encoding="utf-8") as file:
+    with (options.out / ROUNDS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
-    (options.out / PAGE).write_text(page(_done(options.out), options.watched), encoding="utf-8")
+    (options.out / PAGE_FILE).write_text(page(_done(options.out), options.watched), encoding="utf-8")
     return row
 
 
 def _done(out: Path) -> list[dict[str, Any]]:
-    path = out / ROUNDS
+    path = out / ROUNDS_FILE
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 

@@ -21,7 +21,7 @@ from qwenarm.mind.inference.transformers_forward import repeat_in_time
 from qwenarm.train.batches import IGNORED_LABEL, Example, Reader
 from qwenarm.train.dataset import read_shards
 
-RANK, ALPHA, DROPOUT = 16, 32, 0.05
+LORA_RANK, LORA_ALPHA, LORA_DROPOUT = 16, 32, 0.05
 """Hyperparameters of the adapter, with usual values for fine-tuning."""
 LANGUAGE_LINEARS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
 """The modules that get adapters: the projections of the language model. The vision tower is frozen."""
@@ -107,7 +107,7 @@ def train_adapter(
     base = load_model(checkpoint, plan)
     if plan.device != "cpu":
         base.gradient_checkpointing_enable()
-    adapter = LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=DROPOUT, target_modules=LANGUAGE_LINEARS)
+    adapter = LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, lora_dropout=LORA_DROPOUT, target_modules=LANGUAGE_LINEARS)
     torch.manual_seed(seed)
     arguments = TrainingArguments(
         str(out), max_steps=steps, per_device_train_batch_size=1, gradient_accumulation_steps=batch,

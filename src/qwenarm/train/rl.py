@@ -35,7 +35,8 @@ from qwenarm.train.watch import FIRST_WATCHED_SEED, watch
 from qwenarm.types import Completion, Episode, Outcome, RunConfig, Turn
 
 MICRO_BATCH = 16
-STATE, LOG, ROLLOUTS, CHECKPOINT, PLAYING = "state.pt", "log.jsonl", "rollouts", "checkpoint", "playing"
+STATE_FILE, LOG_FILE = "state.pt", "log.jsonl"
+ROLLOUTS_FOLDER, CHECKPOINT_FOLDER, PLAYING_FOLDER = "rollouts", "checkpoint", "playing"
 PROGRESS_WEIGHT, VIOLATION_WEIGHT = 0.5, 0.02
 """Weights of an episode's progress, and of each control that the safety layer changed; success has the weight 1."""
 
@@ -106,8 +107,8 @@ def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -
     reader = Reader(PromptEncoder(locate(str(folder))), {"shape": [""]})
     learner = Learner(folder, reader, replace(options.settings, steps=2 * options.iterations))
     reference = {name: weight.detach().clone() for name, weight in learner.masters.items()}
-    if (out / STATE).exists():
-        learner.load(out / STATE)
+    if (out / STATE_FILE).exists():
+        learner.load(out / STATE_FILE)
     while learner.step < options.iterations:
         began = time.process_time()
         attempts = _play(learner, options)
@@ -115,20 +116,20 @@ def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -
         report: dict[str, Any] = {**_measures(attempts), **_update(learner, attempts, reference, options)}
         report |= {"play_cpu_s": round(played, 1), "learn_cpu_s": round(time.process_time() - began - played, 1)}
         if learner.step % options.every == 0 or learner.step == options.iterations:
-            learner.save(out / STATE)
-            learner.export(out / CHECKPOINT, learner.masters)
-            config = replace(options.config, model=str(out / CHECKPOINT))
+            learner.save(out / STATE_FILE)
+            learner.export(out / CHECKPOINT_FOLDER, learner.masters)
+            config = replace(options.config, model=str(out / CHECKPOINT_FOLDER))
             report["watched"] = watch(config, options.tasks, options.watched)
-        with (out / LOG).open("a", encoding="utf-8") as file:
+        with (out / LOG_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"iteration": learner.step, **report}) + "\n")
         tell(learner.step, report)
-    return out / CHECKPOINT
+    return out / CHECKPOINT_FOLDER
 
 
 def _play(learner: Learner, options: RlOptions) -> list[Attempt]:
     """Plays several attempts at each of some new scenes, with answers sampled from the current model."""
-    learner.export(options.out / PLAYING, learner.masters)
-    backend = QwenVL(str(options.out / PLAYING), temperature=1.0, constrained=False)
+    learner.export(options.out / PLAYING_FOLDER, learner.masters)
+    backend = QwenVL(str(options.out / PLAYING_FOLDER), temperature=1.0, constrained=False)
     backend.engine.sampling = Sampling(
         temperature=1.0
     )  # no truncation: learn from exactly the distribution that was sampled
@@ -195,7 +196,7 @@ def _decisions(
     samples = [(attempt.episode.seed, _sample(turn)) for attempt, turn in chosen]
     if not samples:
         return [], [], 0
-    path = options.out / ROLLOUTS / f"{learner.step:05d}.zip"
+    path = options.out / ROLLOUTS_FOLDER / f"{learner.step:05d}.zip"
     path.parent.mkdir(exist_ok=True)
     family = learner.reader.encoder.family.name
     write_shard(path, {"task": chosen[0][0].episode.task, "family": family, "policy": "rl"}, samples)

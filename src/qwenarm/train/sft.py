@@ -33,7 +33,8 @@ HELD_OUT_SAMPLES = 24
 """Held-out decisions of each task that are answered at every look."""
 LOG_STEPS = 20
 """Number of steps averaged in one line of the log."""
-START, STATE, LOG, CHECKPOINT, VALUES = "start", "state.pt", "log.jsonl", "checkpoint", "values.json"
+START_FOLDER, CHECKPOINT_FOLDER = "start", "checkpoint"
+STATE_FILE, LOG_FILE, VALUES_FILE = "state.pt", "log.jsonl", "values.json"
 
 Tell = Callable[[int, Mapping[str, float]], None]
 """Called after every step with its number and the measures of its batch."""
@@ -121,13 +122,13 @@ def fine_tune(options: SftOptions, tell: Tell | None = None) -> Path:
     finally:
         for process in others:
             process.terminate()
-    return options.out / CHECKPOINT
+    return options.out / CHECKPOINT_FOLDER
 
 
 def _prepare(options: SftOptions) -> None:
     """Copies the initial checkpoint and extends its vocabulary for the data. Does nothing when a run is resumed."""
-    start = options.out / START
-    if (start / VALUES).exists():
+    start = options.out / START_FOLDER
+    if (start / VALUES_FILE).exists():
         return
     shards, source = read_shards(options.data), locate(options.model).folder
     presets = sorted({shard.head["preset"] for shard in shards})
@@ -139,7 +140,7 @@ def _prepare(options: SftOptions) -> None:
             shutil.copy(file, start / file.name)
     (start / PRESET_FILE).write_text(json.dumps({"preset": presets[0]}), encoding="utf-8")
     add_words(start, shards)
-    (start / VALUES).write_text(json.dumps(values_in(shards)), encoding="utf-8")
+    (start / VALUES_FILE).write_text(json.dumps(values_in(shards)), encoding="utf-8")
 
 
 def _join(rank: int, options: SftOptions, tell: Tell | None = None) -> None:
@@ -160,8 +161,8 @@ def _join(rank: int, options: SftOptions, tell: Tell | None = None) -> None:
 def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
     """Runs the loop of one process. The first process reports, logs and saves."""
     torch.set_num_threads(1)
-    start, state = options.out / START, options.out / STATE
-    values = json.loads((start / VALUES).read_text(encoding="utf-8"))
+    start, state = options.out / START_FOLDER, options.out / STATE_FILE
+    values = json.loads((start / VALUES_FILE).read_text(encoding="utf-8"))
     reader = Reader(PromptEncoder(locate(str(start))), values)
     learner = Learner(start, reader, options.settings)
     if state.exists():
@@ -184,7 +185,7 @@ def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
             sums.clear()
         if learner.step % options.every == 0 or last:
             learner.save(state)
-            learner.export(options.out / CHECKPOINT)
+            learner.export(options.out / CHECKPOINT_FOLDER)
             if held_out:
                 _log(options.out, learner.step, {"held_out": answer_held_out(learner, held_out)})
 
@@ -225,5 +226,5 @@ def _mean(values: Sequence[bool]) -> float:
 
 def _log(out: Path, step: int, measures: Mapping[str, Any]) -> None:
     """Adds a line to the log. ``cpu_s`` is this process's CPU time, for curves of what a result cost."""
-    with (out / LOG).open("a", encoding="utf-8") as file:
+    with (out / LOG_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, "cpu_s": round(time.process_time(), 1), **measures}) + "\n")

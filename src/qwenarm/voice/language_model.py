@@ -14,7 +14,7 @@ from io import StringIO
 
 import numpy as np
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
 from qwenarm.registry import list_names, load
 from qwenarm.tasks.core.events import InstructionUpdates
@@ -22,9 +22,9 @@ from qwenarm.tasks.core.goal import Setup
 from qwenarm.tasks.language.language import Language, load_language
 from qwenarm.tasks.language.phrases import put_phrase, sort_phrase, stack_phrase
 
-PAUSES = (",", ":")
+PAUSE_CHARACTERS = (",", ":")
 """Marks that are heard as a short silence. They are words of the model."""
-WORDINGS, DERIVATIONS, TASK_SEEDS = 1500, 1000, 6
+WORDING_COUNT, DERIVATION_COUNT, TASK_SEED_COUNT = 1500, 1000, 6
 """Sentences drawn for each of put, stack and sort; from the grammar; and seeds for each level of a task."""
 MIN_DEPTH, MAX_DEPTH = 4, 7
 """Depth of the derivations: deeper ones are sentences that nobody says."""
@@ -47,7 +47,7 @@ def spoken_words(text: str) -> list[str]:
     """Words and pauses of a text as they are spoken, in British spelling: no digits, no quotation marks."""
     text = re.sub(r"\bcolor", "colour", text.lower()).replace(";", ",")
     words = re.findall(r"[a-z']+|[,:]", text)
-    while words and words[-1] in PAUSES:
+    while words and words[-1] in PAUSE_CHARACTERS:
         words.pop()
     return words
 
@@ -73,12 +73,12 @@ def _wordings(rng: np.random.Generator) -> Iterator[str]:
     """Wordings of put, stack and sort with every colour and shape."""
 
     def label(shapes: Sequence[str]) -> str:
-        return f"{rng.choice(list(COLORS))} {rng.choice(list(shapes))}"
+        return f"{rng.choice(list(COLOR_RGB))} {rng.choice(list(shapes))}"
 
-    for _ in range(WORDINGS):
+    for _ in range(WORDING_COUNT):
         yield put_phrase(rng, label(GRASPABLE_SHAPES), label((*CONTAINER_SHAPES, *GRASPABLE_SHAPES)))
         yield stack_phrase(rng, [label(GRASPABLE_SHAPES) for _ in range(int(rng.integers(2, 5)))])
-        by, values = ("color", list(COLORS)) if rng.random() < 0.5 else ("shape", list(GRASPABLE_SHAPES))
+        by, values = ("color", list(COLOR_RGB)) if rng.random() < 0.5 else ("shape", list(GRASPABLE_SHAPES))
         kinds = list(rng.permutation(values))[: int(rng.integers(2, 4))]
         own = by == "color" and rng.random() < 0.5
         yield sort_phrase(rng, by, {kind: label(CONTAINER_SHAPES) for kind in kinds}, own)
@@ -89,7 +89,7 @@ def _task_instructions() -> Iterator[str]:
     for name in list_names("tasks"):
         task = load("tasks", name)
         for level in range(1, len(task.levels) + 1):
-            for seed in range(TASK_SEEDS):
+            for seed in range(TASK_SEED_COUNT):
                 yield from all_texts(task.build(np.random.default_rng(seed), level))
 
 
@@ -118,7 +118,7 @@ def _derivations(language: Language) -> Iterator[str]:
         for is_rule, symbol in rng.choice(fits):
             yield from derive(symbol, depth - 1) if is_rule else (rng.choice(phrases[symbol]),)
 
-    for _ in range(DERIVATIONS):
+    for _ in range(DERIVATION_COUNT):
         yield " ".join(derive("start", rng.randint(MIN_DEPTH, MAX_DEPTH)))
 
 

@@ -19,13 +19,13 @@ NOISE_FLOOR_DB = -30.0
 """White noise this far below the speech is added: PocketSphinx hears words in the digital silence of a synthesiser."""
 PADDING_S = 0.3
 """Silence that is put before and after the sound: a recording often begins with its first word."""
-BEAM, WORD_BEAM = 1e-80, 1e-48
+SEARCH_BEAM, WORD_BEAM = 1e-80, 1e-48
 """Wider than the defaults of PocketSphinx: the vocabulary is small, and the search costs hardly more."""
 OTHER_PRONUNCIATIONS = {
     "dices": "D AY S IH Z", "json": "JH EY S AA N", "kg": "K IH L AH G R AE M Z",
     "leftmost": "L EH F T M OW S T", "rightmost": "R AY T M OW S T",
     "frontmost": "F R AH N T M OW S T", "rearmost": "R IH R M OW S T",
-    **dict.fromkeys(language_model.PAUSES, "SIL"),
+    **dict.fromkeys(language_model.PAUSE_CHARACTERS, "SIL"),
 }  # fmt: skip
 """Words that the dictionary of the wheel lacks. A pause is a silence."""
 
@@ -66,7 +66,7 @@ class Sphinx:
             model.write_text(language_model.arpa(drawn))
             dictionary.write_text(_dictionary(spoken, self.words))
             files = {"lm": str(model), "dict": str(dictionary)}
-            beams = {"beam": BEAM, "pbeam": BEAM, "wbeam": WORD_BEAM}
+            beams = {"beam": SEARCH_BEAM, "pbeam": SEARCH_BEAM, "wbeam": WORD_BEAM}
             self._decoder = library.Decoder(library.Config(**files, **beams, loglevel="FATAL"))
 
     def transcribe(self, samples: np.ndarray) -> str:

@@ -33,7 +33,7 @@ def build(spec: mujoco.MjSpec) -> None:
 
 def _skin(link: Link, name: str, mass: float) -> None:
     # The finger's hull would swallow its own pad: there only the pad touches.
-    link.mesh(name, panda.WHITE if mass else panda.SEAM, mass, shown=not mass)
+    link.mesh(name, panda.WHITE_RGB if mass else panda.SEAM_RGB, mass, shown=not mass)
 
 
 def _mesh_folder() -> Path:

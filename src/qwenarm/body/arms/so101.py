@@ -22,7 +22,7 @@ from qwenarm.body.arms.parts import (
 )
 
 JOINT_NAMES = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll")
-FRAMES = (
+LINK_FRAMES = (
     ((0.0388353, 0.0, 0.0624), (0.0, 0.0, -1.0, 0.0)),
     ((-0.0303992, -0.0182778, -0.0542), (0.5, -0.5, -0.5, -0.5)),
     ((-0.11257, -0.028, 0.0), (0.707107, 0.0, 0.0, 0.707107)),
@@ -43,16 +43,16 @@ BASE_X_M, RISER_HEIGHT_M = 0.26, 0.16
 ARM_GROUP = CollisionGroup(4, 1)
 """Meets the world only."""
 
-YELLOW, DARK, RUBBER = (0.95, 0.78, 0.15), (0.12, 0.12, 0.13), (0.07, 0.07, 0.07)
-WOOD = (0.55, 0.42, 0.30)
+YELLOW_RGB, DARK_RGB, RUBBER_RGB = (0.95, 0.78, 0.15), (0.12, 0.12, 0.13), (0.07, 0.07, 0.07)
+WOOD_RGB = (0.55, 0.42, 0.30)
 
 
 def build(spec: mujoco.MjSpec) -> None:
     """Adds the whole arm on its riser."""
     body = spec.worldbody.add_body(name="base", pos=[BASE_X_M, 0, RISER_HEIGHT_M])
     base = Link(body, ARM_GROUP)
-    base.box((0.01, 0, -RISER_HEIGHT_M / 2), (0.055, 0.055, RISER_HEIGHT_M / 2), WOOD, mass=2.0)
-    base.box((0.01, 0, 0.024), (0.05, 0.035, 0.024), YELLOW, mass=0.147)
+    base.box((0.01, 0, -RISER_HEIGHT_M / 2), (0.055, 0.055, RISER_HEIGHT_M / 2), WOOD_RGB, mass=2.0)
+    base.box((0.01, 0, 0.024), (0.05, 0.035, 0.024), YELLOW_RGB, mass=0.147)
     ends = (
         (-0.03, -0.018, -0.054),
         (-0.11257, -0.028, 0.0),
@@ -60,25 +60,25 @@ def build(spec: mujoco.MjSpec) -> None:
         (0.0, -0.055, 0.018),
         (0, 0, -0.02),
     )
-    for i, (name, (pos, quat)) in enumerate(zip(JOINT_NAMES, FRAMES, strict=True)):
+    for i, (name, (pos, quat)) in enumerate(zip(JOINT_NAMES, LINK_FRAMES, strict=True)):
         body = body.add_body(name=f"{name}_link", pos=pos, quat=quat)
         add_servo_joint(spec, body, name, JOINT_RANGES_RAD[i], SERVO_TORQUE_NM, SERVO_GAINS)
         link = Link(body, ARM_GROUP)
-        link.capsule((0, 0, 0), ends[i], 0.018, YELLOW, mass=MASSES_KG[i])
-        link.cylinder((0, 0, -0.018), (0, 0, 0.018), 0.019, DARK, shown=True)
+        link.capsule((0, 0, 0), ends[i], 0.018, YELLOW_RGB, mass=MASSES_KG[i])
+        link.cylinder((0, 0, -0.018), (0, 0, 0.018), 0.019, DARK_RGB, shown=True)
     hand = body.add_body(name="hand", quat=[0, 1, 0, 0])
     _shape_hand(spec, hand)
 
 
 def _shape_hand(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
     link = Link(hand, ARM_GROUP)
-    link.box((0, 0, 0.020), (0.014, 0.030, 0.020), YELLOW, mass=0.05)
-    link.box((0, 0, 0.042), (0.012, 0.050, 0.004), DARK)
+    link.box((0, 0, 0.020), (0.014, 0.030, 0.020), YELLOW_RGB, mass=0.05)
+    link.box((0, 0, 0.042), (0.012, 0.050, 0.004), DARK_RGB)
     add_tcp(hand, TCP_OFFSET_M)
     for name in FINGER_NAMES:
         finger = add_finger(hand, name, FINGER_OFFSET_M, MAX_GAP_M, mass=0.03)
-        finger.box((0, 0.010, 0.020), (0.009, 0.006, 0.020), YELLOW)
-        add_pad(finger, TCP_OFFSET_M - FINGER_OFFSET_M, RUBBER)
+        finger.box((0, 0.010, 0.020), (0.009, 0.006, 0.020), YELLOW_RGB)
+        add_pad(finger, TCP_OFFSET_M - FINGER_OFFSET_M, RUBBER_RGB)
     add_gripper_drive(spec, MAX_GAP_M)
 
 

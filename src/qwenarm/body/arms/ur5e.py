@@ -60,12 +60,12 @@ HOUSING_SEAM_M = 0.072
 FOREARM_GROUP = CollisionGroup(4, 1)
 """Meets the world only: it lies between trunk and hand and touches neither within its range."""
 
-TUBE = (0.80, 0.81, 0.83)
-SHELL = (0.70, 0.71, 0.73)
+TUBE_RGB = (0.80, 0.81, 0.83)
+SHELL_RGB = (0.70, 0.71, 0.73)
 CAP_BLUE = (0.42, 0.60, 0.74)
-SEAM = (0.16, 0.17, 0.18)
-DARK = (0.12, 0.12, 0.13)
-RUBBER = (0.07, 0.07, 0.07)
+SEAM_RGB = (0.16, 0.17, 0.18)
+DARK_RGB = (0.12, 0.12, 0.13)
+RUBBER_RGB = (0.07, 0.07, 0.07)
 
 
 def build(spec: mujoco.MjSpec) -> None:
@@ -88,64 +88,66 @@ def mount_gripper(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
     for name in FINGER_NAMES:
         finger = add_finger(hand, name, FINGER_OFFSET_M, MAX_GAP_M, mass=0.1)
         _shape_finger(finger)
-        add_pad(finger, TCP_OFFSET_M - FINGER_OFFSET_M, RUBBER)
+        add_pad(finger, TCP_OFFSET_M - FINGER_OFFSET_M, RUBBER_RGB)
     add_gripper_drive(spec, MAX_GAP_M)
 
 
 def _shape_base(link: Link) -> None:
-    link.cylinder((0, 0, 0), (0, 0, 0.012), 0.075, SHELL, shown=True)
-    link.cylinder((0, 0, 0), (0, 0, 0.090), 0.064, SHELL, mass=4.0)
-    link.cylinder((0, 0, 0.090), (0, 0, 0.096), 0.061, SEAM, shown=True)
-    link.cylinder((-0.060, 0, 0.040), (-0.080, 0, 0.040), 0.014, DARK, shown=True)
+    link.cylinder((0, 0, 0), (0, 0, 0.012), 0.075, SHELL_RGB, shown=True)
+    link.cylinder((0, 0, 0), (0, 0, 0.090), 0.064, SHELL_RGB, mass=4.0)
+    link.cylinder((0, 0, 0.090), (0, 0, 0.096), 0.061, SEAM_RGB, shown=True)
+    link.cylinder((-0.060, 0, 0.040), (-0.080, 0, 0.040), 0.014, DARK_RGB, shown=True)
 
 
 def _shape_shoulder(link: Link) -> None:
     """From the base upwards, then to the side (its -y is joint 2's axis)."""
-    link.cylinder((0, 0, -0.067), (0, 0, -0.010), 0.061, TUBE)
-    link.ellipsoid((0, 0, 0), (0.061, 0.061, 0.061), TUBE)
-    link.cylinder((0, 0.050, 0), (0, -HOUSING_SEAM_M + 0.004, 0), 0.060, TUBE, mass=3.761)
+    link.cylinder((0, 0, -0.067), (0, 0, -0.010), 0.061, TUBE_RGB)
+    link.ellipsoid((0, 0, 0), (0.061, 0.061, 0.061), TUBE_RGB)
+    link.cylinder((0, 0.050, 0), (0, -HOUSING_SEAM_M + 0.004, 0), 0.060, TUBE_RGB, mass=3.761)
     _cap(link, (0, 0.050, 0), 0.058, side=1, along="y")
 
 
 def _shape_upper_arm(link: Link) -> None:
     """A barrel at each end and the tube between them."""
     for x, radius in ((0.0, 0.060), (-0.425, 0.054)):
-        link.cylinder((x, 0, HOUSING_SEAM_M), (x, 0, SHOULDER_OFFSET_M + 0.052), radius, TUBE)
-        link.cylinder((x, 0, HOUSING_SEAM_M - 0.003), (x, 0, HOUSING_SEAM_M + 0.003), radius - 0.001, SEAM, shown=True)
+        link.cylinder((x, 0, HOUSING_SEAM_M), (x, 0, SHOULDER_OFFSET_M + 0.052), radius, TUBE_RGB)
+        link.cylinder(
+            (x, 0, HOUSING_SEAM_M - 0.003), (x, 0, HOUSING_SEAM_M + 0.003), radius - 0.001, SEAM_RGB, shown=True
+        )
         _cap(link, (x, 0, SHOULDER_OFFSET_M + 0.052), radius - 0.002, side=1, along="z")
-    link.cylinder((-0.055, 0, SHOULDER_OFFSET_M), (-0.090, 0, SHOULDER_OFFSET_M), 0.0535, SEAM, shown=True)
-    link.capsule((-0.050, 0, SHOULDER_OFFSET_M), (-0.375, 0, SHOULDER_OFFSET_M), 0.0500, TUBE, mass=8.058)
-    link.cylinder((-0.335, 0, SHOULDER_OFFSET_M), (-0.370, 0, SHOULDER_OFFSET_M), 0.0520, SEAM, shown=True)
+    link.cylinder((-0.055, 0, SHOULDER_OFFSET_M), (-0.090, 0, SHOULDER_OFFSET_M), 0.0535, SEAM_RGB, shown=True)
+    link.capsule((-0.050, 0, SHOULDER_OFFSET_M), (-0.375, 0, SHOULDER_OFFSET_M), 0.0500, TUBE_RGB, mass=8.058)
+    link.cylinder((-0.335, 0, SHOULDER_OFFSET_M), (-0.370, 0, SHOULDER_OFFSET_M), 0.0520, SEAM_RGB, shown=True)
 
 
 def _shape_forearm(link: Link) -> None:
     """The other half of the elbow, the thinner tube, and the first half of wrist 1."""
-    link.cylinder((0, 0, HOUSING_SEAM_M), (0, 0, FOREARM_OFFSET_M - 0.046), 0.054, TUBE)
+    link.cylinder((0, 0, HOUSING_SEAM_M), (0, 0, FOREARM_OFFSET_M - 0.046), 0.054, TUBE_RGB)
     _cap(link, (0, 0, FOREARM_OFFSET_M - 0.046), 0.052, side=-1, along="z")
-    link.cylinder((-0.050, 0, FOREARM_OFFSET_M), (-0.078, 0, FOREARM_OFFSET_M), 0.0460, SEAM, shown=True)
-    link.capsule((-0.045, 0, FOREARM_OFFSET_M), (-0.350, 0, FOREARM_OFFSET_M), 0.0400, TUBE, mass=2.846)
-    link.cylinder((-0.320, 0, FOREARM_OFFSET_M), (-0.350, 0, FOREARM_OFFSET_M), 0.0420, SEAM, shown=True)
-    link.cylinder((-0.3922, 0, FOREARM_OFFSET_M - 0.040), (-0.3922, 0, 0.070), 0.0440, TUBE)
+    link.cylinder((-0.050, 0, FOREARM_OFFSET_M), (-0.078, 0, FOREARM_OFFSET_M), 0.0460, SEAM_RGB, shown=True)
+    link.capsule((-0.045, 0, FOREARM_OFFSET_M), (-0.350, 0, FOREARM_OFFSET_M), 0.0400, TUBE_RGB, mass=2.846)
+    link.cylinder((-0.320, 0, FOREARM_OFFSET_M), (-0.350, 0, FOREARM_OFFSET_M), 0.0420, SEAM_RGB, shown=True)
+    link.cylinder((-0.3922, 0, FOREARM_OFFSET_M - 0.040), (-0.3922, 0, 0.070), 0.0440, TUBE_RGB)
     _cap(link, (-0.3922, 0, FOREARM_OFFSET_M - 0.040), 0.042, side=-1, along="z")
 
 
 def _shape_wrist_1(link: Link) -> None:
-    link.cylinder((0, 0, -0.063), (0, 0, 0.040), 0.0430, TUBE, mass=1.37)
-    link.cylinder((0, 0, -0.065), (0, 0, -0.060), 0.0425, SEAM, shown=True)
-    link.cylinder((0, 0, 0), (0, -0.056, 0), 0.0430, TUBE, shown=True)
+    link.cylinder((0, 0, -0.063), (0, 0, 0.040), 0.0430, TUBE_RGB, mass=1.37)
+    link.cylinder((0, 0, -0.065), (0, 0, -0.060), 0.0425, SEAM_RGB, shown=True)
+    link.cylinder((0, 0, 0), (0, -0.056, 0), 0.0430, TUBE_RGB, shown=True)
     _cap(link, (0, 0, 0.040), 0.041, side=1, along="z")
 
 
 def _shape_wrist_2(link: Link) -> None:
-    link.cylinder((0, 0, -0.043), (0, 0, 0.040), 0.0430, TUBE, mass=1.30)
-    link.cylinder((0, 0, -0.046), (0, 0, -0.041), 0.0425, SEAM, shown=True)
-    link.cylinder((0, 0, 0), (0, 0.058, 0), 0.0430, TUBE, shown=True)
+    link.cylinder((0, 0, -0.043), (0, 0, 0.040), 0.0430, TUBE_RGB, mass=1.30)
+    link.cylinder((0, 0, -0.046), (0, 0, -0.041), 0.0425, SEAM_RGB, shown=True)
+    link.cylinder((0, 0, 0), (0, 0.058, 0), 0.0430, TUBE_RGB, shown=True)
     _cap(link, (0, 0, 0.040), 0.041, side=1, along="z")
 
 
 def _shape_wrist_3(link: Link) -> None:
-    link.cylinder((0, 0, -0.041), (0, 0, -0.036), 0.0425, SEAM, shown=True)
-    link.cylinder((0, 0, -0.036), (0, 0, 0.0), 0.0375, SHELL, mass=0.365)
+    link.cylinder((0, 0, -0.041), (0, 0, -0.036), 0.0425, SEAM_RGB, shown=True)
+    link.cylinder((0, 0, -0.036), (0, 0, 0.0), 0.0375, SHELL_RGB, mass=0.365)
 
 
 def _cap(link: Link, center: tuple[float, float, float], radius: float, side: int, along: str) -> None:
@@ -159,20 +161,20 @@ def _cap(link: Link, center: tuple[float, float, float], radius: float, side: in
 
 def _shape_hand(link: Link) -> None:
     """An adaptive-gripper body: a coupling, a waisted housing and the rail of the fingers."""
-    link.cylinder((0, 0, 0), (0, 0, 0.014), 0.0375, DARK, shown=True)
-    link.cylinder((0, 0, 0.014), (0, 0, 0.060), 0.0320, SEAM, mass=0.80)
-    link.box((0, 0, 0.062), (0.0250, 0.0600, 0.0150), DARK)
+    link.cylinder((0, 0, 0), (0, 0, 0.014), 0.0375, DARK_RGB, shown=True)
+    link.cylinder((0, 0, 0.014), (0, 0, 0.060), 0.0320, SEAM_RGB, mass=0.80)
+    link.box((0, 0, 0.062), (0.0250, 0.0600, 0.0150), DARK_RGB)
     for y in (-0.060, 0.060):
-        link.cylinder((-0.0250, y, 0.062), (0.0250, y, 0.062), 0.0150, DARK, shown=True)
-    link.box((0, 0, 0.062), (0.0256, 0.0350, 0.0050), SHELL, shown=True)
-    link.box((0, 0, 0.0810), (0.0120, 0.0780, 0.0045), SEAM, shown=True)
+        link.cylinder((-0.0250, y, 0.062), (0.0250, y, 0.062), 0.0150, DARK_RGB, shown=True)
+    link.box((0, 0, 0.062), (0.0256, 0.0350, 0.0050), SHELL_RGB, shown=True)
+    link.box((0, 0, 0.0810), (0.0120, 0.0780, 0.0045), SEAM_RGB, shown=True)
 
 
 def _shape_finger(finger: Link) -> None:
     """A carriage on the rail, a stem, and a slim tip (the pad is added by the caller)."""
-    finger.box((0, 0.0150, 0.0080), (0.0130, 0.0130, 0.0100), DARK)
-    finger.box((0, 0.0160, 0.0300), (0.0105, 0.0070, 0.0140), SHELL, shown=True)
-    finger.box((0, 0.0120, 0.0510), (0.0095, 0.0045, 0.0130), DARK, turn=(8, 0, 0))
+    finger.box((0, 0.0150, 0.0080), (0.0130, 0.0130, 0.0100), DARK_RGB)
+    finger.box((0, 0.0160, 0.0300), (0.0105, 0.0070, 0.0140), SHELL_RGB, shown=True)
+    finger.box((0, 0.0120, 0.0510), (0.0095, 0.0045, 0.0130), DARK_RGB, turn=(8, 0, 0))
 
 
 ARM = Arm(

@@ -9,9 +9,9 @@ from qwenarm.body.cameras.geometry import Camera, pixel_grid, project, ray, unpr
 from qwenarm.errors import BadInput
 from qwenarm.registry import list_names, load
 
-__all__ = ["CAMERAS", "FRONT", "Camera", "cameras_named", "pixel_grid", "project", "ray", "unproject"]
+__all__ = ["FRONT", "SHIPPED_CAMERAS", "Camera", "cameras_named", "pixel_grid", "project", "ray", "unproject"]
 
-CAMERAS: tuple[Camera, ...] = tuple(load("cameras", name) for name in list_names("cameras"))
+SHIPPED_CAMERAS: tuple[Camera, ...] = tuple(load("cameras", name) for name in list_names("cameras"))
 """The cameras of every scene."""
 
 
@@ -23,7 +23,7 @@ def cameras_named(ids: Iterable[str]) -> tuple[Camera, ...]:
         BadInput: a ``module:NAME`` cannot be loaded, or another camera has its name.
     """
     cameras = tuple(dict.fromkeys(load("cameras", each) for each in ids))
-    names = [camera.name for camera in {*CAMERAS, *cameras}]
+    names = [camera.name for camera in {*SHIPPED_CAMERAS, *cameras}]
     for camera in cameras:
         if names.count(camera.name) > 1:
             raise BadInput(f"Two cameras are called {camera.name!r}; give yours another name.")

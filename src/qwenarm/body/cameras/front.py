@@ -5,10 +5,10 @@ import math
 from qwenarm.body.cameras.geometry import WORKSPACE_MIDDLE, Camera
 
 ELEVATION_RAD, DISTANCE_M = math.radians(50.0), 1.05
-X, Y, _ = WORKSPACE_MIDDLE
+MIDDLE_X_M, MIDDLE_Y_M, _ = WORKSPACE_MIDDLE
 CAMERA = Camera(
     "front",
-    (X + DISTANCE_M * math.cos(ELEVATION_RAD), Y, DISTANCE_M * math.sin(ELEVATION_RAD)),
+    (MIDDLE_X_M + DISTANCE_M * math.cos(ELEVATION_RAD), MIDDLE_Y_M, DISTANCE_M * math.sin(ELEVATION_RAD)),
     WORKSPACE_MIDDLE,
     fovy_deg=29.0,
 )

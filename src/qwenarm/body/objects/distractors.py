@@ -10,7 +10,7 @@ import numpy as np
 
 from qwenarm.body.objects.spec import DENSITY_KG_PER_M3
 
-BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
+BOX_GEOM, CYLINDER_GEOM = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 Rgb = tuple[float, float, float]
 Part = tuple[mujoco.mjtGeom, tuple[float, ...], tuple[float, float, float], float, bool]
 """Kind of geom, its size, its middle over the table in the prop's frame, m, its yaw, rad, and whether it is dark."""
@@ -25,29 +25,31 @@ DISTRACTOR_RGB: dict[str, Rgb] = {
 """Colours that no object of a task has."""
 DISTRACTOR_PARTS: dict[str, tuple[Part, ...]] = {
     "mug": (
-        (CYLINDER, (0.030, 0.034, 0), (0, 0, 0.034), 0, False),
-        (CYLINDER, (0.026, 0.001, 0), (0, 0, 0.068), 0, True),
-        (BOX, (0.010, 0.004, 0.004), (0.038, 0, 0.054), 0, False),
-        (BOX, (0.010, 0.004, 0.004), (0.038, 0, 0.018), 0, False),
-        (BOX, (0.004, 0.004, 0.022), (0.048, 0, 0.036), 0, False),
+        (CYLINDER_GEOM, (0.030, 0.034, 0), (0, 0, 0.034), 0, False),
+        (CYLINDER_GEOM, (0.026, 0.001, 0), (0, 0, 0.068), 0, True),
+        (BOX_GEOM, (0.010, 0.004, 0.004), (0.038, 0, 0.054), 0, False),
+        (BOX_GEOM, (0.010, 0.004, 0.004), (0.038, 0, 0.018), 0, False),
+        (BOX_GEOM, (0.004, 0.004, 0.022), (0.048, 0, 0.036), 0, False),
     ),
     "bottle": (
-        (CYLINDER, (0.021, 0.030, 0), (0, 0, 0.030), 0, False),
-        (CYLINDER, (0.009, 0.010, 0), (0, 0, 0.070), 0, False),
-        (CYLINDER, (0.011, 0.005, 0), (0, 0, 0.083), 0, True),
+        (CYLINDER_GEOM, (0.021, 0.030, 0), (0, 0, 0.030), 0, False),
+        (CYLINDER_GEOM, (0.009, 0.010, 0), (0, 0, 0.070), 0, False),
+        (CYLINDER_GEOM, (0.011, 0.005, 0), (0, 0, 0.083), 0, True),
     ),
     "sponge": (
-        (BOX, (0.045, 0.028, 0.010), (0, 0, 0.010), 0, False),
-        (BOX, (0.045, 0.028, 0.003), (0, 0, 0.023), 0, True),
+        (BOX_GEOM, (0.045, 0.028, 0.010), (0, 0, 0.010), 0, False),
+        (BOX_GEOM, (0.045, 0.028, 0.003), (0, 0, 0.023), 0, True),
     ),
     "pen": (
-        (BOX, (0.050, 0.005, 0.005), (0, 0, 0.005), 0, False),
-        (BOX, (0.010, 0.0055, 0.0055), (0.050, 0, 0.0055), 0, True),
+        (BOX_GEOM, (0.050, 0.005, 0.005), (0, 0, 0.005), 0, False),
+        (BOX_GEOM, (0.010, 0.0055, 0.0055), (0.050, 0, 0.0055), 0, True),
     ),
-    "star": tuple((BOX, (0.040, 0.009, 0.010), (0, 0, 0.010 + k * 1e-4), k * math.pi / 3, False) for k in range(3)),
+    "star": tuple(
+        (BOX_GEOM, (0.040, 0.009, 0.010), (0, 0, 0.010 + k * 1e-4), k * math.pi / 3, False) for k in range(3)
+    ),
     "book": (
-        (BOX, (0.055, 0.040, 0.009), (0, 0, 0.009), 0, False),
-        (BOX, (0.035, 0.003, 0.0005), (0, 0.018, 0.018), 0, True),
+        (BOX_GEOM, (0.055, 0.040, 0.009), (0, 0, 0.009), 0, False),
+        (BOX_GEOM, (0.035, 0.003, 0.0005), (0, 0.018, 0.018), 0, True),
     ),
 }
 
@@ -66,7 +68,7 @@ class Distractor:
     def radius(self) -> float:
         """Of the circle around its footprint, m."""
         reach = (
-            math.hypot(*pos[:2]) + (size[0] if kind == CYLINDER else math.hypot(*size[:2]))
+            math.hypot(*pos[:2]) + (size[0] if kind == CYLINDER_GEOM else math.hypot(*size[:2]))
             for kind, size, pos, _, _ in DISTRACTOR_PARTS[self.kind]
         )
         return max(reach)
@@ -75,7 +77,8 @@ class Distractor:
     def height(self) -> float:
         """Of its upper end above the table, m."""
         return max(
-            pos[2] + (size[1] if kind == CYLINDER else size[2]) for kind, size, pos, _, _ in DISTRACTOR_PARTS[self.kind]
+            pos[2] + (size[1] if kind == CYLINDER_GEOM else size[2])
+            for kind, size, pos, _, _ in DISTRACTOR_PARTS[self.kind]
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import mujoco
 
-BOX, CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
+BOX_GEOM, CYLINDER_GEOM = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 CLOSED_DRAWER_X_M = 0.290
 """Where the middle of every drawer is when it is shut, m."""
 DRAWER_TRAVEL_M = 0.160
@@ -47,7 +47,7 @@ def add_drawer(world: mujoco.MjsBody, body: mujoco.MjsBody, half: float, height:
     dark = [*(CABINET_SHADE * c for c in rgba[:3]), 1.0]
     reach = (KNOB_TOP_M - DRAWER_TABLE_GAP_M - height) / 2
     body.add_geom(
-        type=CYLINDER, pos=[knob_x(0.0, half), 0, height + reach], size=[KNOB_RADIUS_M, reach, 0], rgba=KNOB_RGBA,
+        type=CYLINDER_GEOM, pos=[knob_x(0.0, half), 0, height + reach], size=[KNOB_RADIUS_M, reach, 0], rgba=KNOB_RGBA,
         friction=[1.0, 0.01, 0.001], condim=4, solref=[0.01, 1],
     )  # fmt: skip
     wide, back, front = (
@@ -74,4 +74,4 @@ def add_drawer(world: mujoco.MjsBody, body: mujoco.MjsBody, half: float, height:
             [BOARD_THICKNESS_M / 2, wide + BOARD_THICKNESS_M, CABINET_HEIGHT_M / 2],
         ),
     ):
-        world.add_geom(type=BOX, pos=pos, size=size, rgba=dark, friction=[1.0, 0.01, 0.001], solref=[0.01, 1])
+        world.add_geom(type=BOX_GEOM, pos=pos, size=size, rgba=dark, friction=[1.0, 0.01, 0.001], solref=[0.01, 1])

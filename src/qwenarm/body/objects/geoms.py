@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.objects.drawer import add_drawer
-from qwenarm.body.objects.markings import COLORS as COLORS
+from qwenarm.body.objects.markings import COLOR_RGB as COLOR_RGB
 from qwenarm.body.objects.markings import contrast, mark_top, paint
 from qwenarm.body.objects.parcels_and_parts import add_parcel_or_part
 from qwenarm.body.objects.spec import (

@@ -14,7 +14,7 @@ SIDE_CONTRAST_SUM = 1.4
 """Sides lie in the shade: on colours with a smaller sum of channels than this, marks on them are light."""
 INK_RGBA, CARD_RGBA, FRAGILE_RGBA = (0.05, 0.05, 0.07, 1.0), (0.94, 0.94, 0.90, 1.0), (0.85, 0.05, 0.08, 1.0)
 
-COLORS: dict[str, tuple[float, float, float]] = {
+COLOR_RGB: dict[str, tuple[float, float, float]] = {
     "red": (0.82, 0.10, 0.10),
     "orange": (0.95, 0.48, 0.05),
     "yellow": (0.95, 0.85, 0.12),

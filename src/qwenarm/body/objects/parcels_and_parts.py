@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import mujoco
 
-from qwenarm.body.objects.markings import COLORS, SIDE_CONTRAST_SUM, contrast, mark_sides, mark_top, paint
+from qwenarm.body.objects.markings import COLOR_RGB, SIDE_CONTRAST_SUM, contrast, mark_sides, mark_top, paint
 
 if TYPE_CHECKING:
     from qwenarm.body.objects.spec import ObjectSpec
 
 HEAVY_DENSITY_FACTOR = 3.0
 """A parcel of 9 kg weighs so many times what another weighs: the numbers on the labels are for large ones."""
-CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
+CYLINDER_GEOM = mujoco.mjtGeom.mjGEOM_CYLINDER
 CORNER_SIGNS = ((-1, -1), (-1, 1), (1, 1), (1, -1))
 PIN_SIZE_M, PIN_OFFSET_M = (0.0050, 0.0045), 0.0165
 """Radius and half height of a pin, and how far from the middle it stands along both sides, m."""
@@ -53,17 +53,17 @@ def _add_feature(body: mujoco.MjsBody, feature: str, top: float, rgba: list[floa
     ink = contrast(rgba, SIDE_CONTRAST_SUM)
     if kind == "pins":
         for x, y in CORNER_SIGNS[: int(value)]:
-            paint(body, [x * PIN_OFFSET_M, y * PIN_OFFSET_M, top + PIN_SIZE_M[1]], [*PIN_SIZE_M, 0], ink, CYLINDER)
+            paint(body, [x * PIN_OFFSET_M, y * PIN_OFFSET_M, top + PIN_SIZE_M[1]], [*PIN_SIZE_M, 0], ink, CYLINDER_GEOM)
     elif kind == "dots":
         for x, y in DOT_LAYOUTS[int(value)]:
-            paint(body, [0.0115 * x, 0.0115 * y, top], [COUNT_DOT_RADIUS_M, 0.0008, 0], ink, CYLINDER)
+            paint(body, [0.0115 * x, 0.0115 * y, top], [COUNT_DOT_RADIUS_M, 0.0008, 0], ink, CYLINDER_GEOM)
     elif kind == "dot":
-        paint(body, [0, 0, top], [COLOR_DOT_RADIUS_M + 0.0018, 0.0006, 0], ink, CYLINDER)
-        paint(body, [0, 0, top], [COLOR_DOT_RADIUS_M, 0.0012, 0], [*COLORS[value], 1.0], CYLINDER)
+        paint(body, [0, 0, top], [COLOR_DOT_RADIUS_M + 0.0018, 0.0006, 0], ink, CYLINDER_GEOM)
+        paint(body, [0, 0, top], [COLOR_DOT_RADIUS_M, 0.0012, 0], [*COLOR_RGB[value], 1.0], CYLINDER_GEOM)
     elif kind == "cap":
         tilt = LOOSE_CAP_TILT_RAD if value == "tilted" else 0.0
         quat = [math.cos(tilt / 2), 0, math.sin(tilt / 2), 0]
         rise = CAP_SIZE_M[1] + (CAP_SIZE_M[0] * math.sin(tilt) * 0.8)
-        paint(body, [0, 0, top + rise], [*CAP_SIZE_M, 0], ink, CYLINDER, quat)
+        paint(body, [0, 0, top + rise], [*CAP_SIZE_M, 0], ink, CYLINDER_GEOM, quat)
         over = [CAP_SIZE_M[1] * math.sin(tilt), 0, top + rise + CAP_SIZE_M[1] * math.cos(tilt)]
-        paint(body, over, [0.6 * CAP_SIZE_M[0], 0.0006, 0], rgba, CYLINDER, quat)
+        paint(body, over, [0.6 * CAP_SIZE_M[0], 0.0006, 0], rgba, CYLINDER_GEOM, quat)

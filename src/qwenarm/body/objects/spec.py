@@ -19,11 +19,11 @@ PARCEL_PART_SIZE_M = {"parcel": (0.048, 0.044), "part": (0.046, 0.038)}
 """Width and height of the box, m."""
 GRASPABLE_SHAPES = ("cube", "cylinder", "ball")
 CONTAINER_SHAPES = ("bowl", "tray", "box")
-SHAPES = GRASPABLE_SHAPES + CONTAINER_SHAPES
+OBJECT_SHAPES = GRASPABLE_SHAPES + CONTAINER_SHAPES
 PARCELS_AND_PARTS = tuple(PARCEL_PART_SIZE_M)
 """Graspable too, and told apart by their marks."""
 FIXTURE_SHAPES = ("cover", "barrier", "bay", "bin", "drawer", *PARCELS_AND_PARTS)
-"""No instruction of the first tasks names them, and the bundled model has seen none: they are not among SHAPES."""
+"""No instruction of the first tasks names them, and the bundled model has seen none: OBJECT_SHAPES lacks them."""
 FIXED_SHAPES = ("barrier", "bay", "bin", "drawer")
 """Fixtures that stay where they are, whatever meets them; a drawer slides in and out of its cabinet."""
 HELD_OUT: frozenset[tuple[str, str]] = frozenset(

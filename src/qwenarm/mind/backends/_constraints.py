@@ -24,8 +24,8 @@ from qwenarm.mind.families import Family
 from qwenarm.types import Prompt
 
 Constrain = Literal["auto", "structured", "json_schema", "required", "off"]
-CONSTRAINTS: tuple[Constrain, ...] = get_args(Constrain)
-TRIED: tuple[Constrain, ...] = ("json_schema", "required")
+CONSTRAINT_KINDS: tuple[Constrain, ...] = get_args(Constrain)
+TRIED_CONSTRAINTS: tuple[Constrain, ...] = ("json_schema", "required")
 """What "auto" tries on a server that cannot be asked for "structured"; the best first."""
 TOOLS_IN_TEXT = ("structured", "json_schema")
 """Constraints of the raw text; a server that parses tool calls itself would get in their way."""

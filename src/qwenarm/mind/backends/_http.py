@@ -25,19 +25,19 @@ from qwenarm.mind.backends._keys import authorization, secret_patterns
 
 T = TypeVar("T")
 
-DOWN = frozenset({429, 502, 503, 504, *range(520, 525), 529})
+DOWN_STATUSES = frozenset({429, 502, 503, 504, *range(520, 525), 529})
 """Status codes of a server that is down for now, for every request (those above 511 are used by proxies)."""
-RETRIED = DOWN | {408, 409, 425, 500}
-REFUSALS = frozenset({400, 422, 501})
+RETRIED_STATUSES = DOWN_STATUSES | {408, 409, 425, 500}
+REFUSAL_STATUSES = frozenset({400, 422, 501})
 """How a server answers a request that it is not set up for."""
 CONNECT_TIMEOUT_S = 10.0
 MAX_RESPONSE_BYTES = 4_000_000
 """A longer response is broken off, also one that is longer only after inflation."""
-INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
+COMPRESSED_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 """Content codings that are read although none was asked for."""
 INFLATE_ANY_WBITS = 47
 """Tells zlib to recognise gzip and zlib headers by itself."""
-REDACTED = b"[key removed]"
+REDACTED_KEY = b"[key removed]"
 HIDDEN_TAGS = ("script", "style", "head")
 """Their content is not shown."""
 
@@ -158,7 +158,7 @@ class Connection:
 
     def _inflated(self, content: bytes, coding: str) -> bytes:
         """The content without its coding. Raises PromptFailed if it cannot be undone, or if the result is too long."""
-        if coding in INFLATED:
+        if coding in COMPRESSED_CODINGS:
             try:
                 content = zlib.decompressobj(INFLATE_ANY_WBITS).decompress(content, MAX_RESPONSE_BYTES + 1)
             except zlib.error as error:
@@ -171,14 +171,14 @@ class Connection:
 
     def _without_key(self, content: bytes) -> bytes:
         for pattern in self._secrets:
-            content = pattern.sub(REDACTED, content)
+            content = pattern.sub(REDACTED_KEY, content)
         return content
 
     def _pause(self, attempt: int, found: httpx.Response | Exception) -> float | None:
         """Seconds to wait before the next attempt, jittered so that a batch spreads out; None if none would help."""
         asked = None
         if isinstance(found, httpx.Response):
-            if found.status_code not in RETRIED or refuses(found):
+            if found.status_code not in RETRIED_STATUSES or refuses(found):
                 return None
             asked = _asked_pause(found.headers.get("Retry-After", ""))
         return (self.backoff_s * 2**attempt if asked is None else asked) * random.uniform(1.0, 1.25)
@@ -208,7 +208,7 @@ def refuses(response: httpx.Response) -> bool:
     Some say so with the status of an error of their own (llama.cpp without --jinja: 500) or of a model that does not
     exist (OpenRouter: 404).
     """
-    if response.status_code in REFUSALS:
+    if response.status_code in REFUSAL_STATUSES:
         return True
     return (
         response.status_code in (404, 500) and re.search(r"\btools?\b", complaint(response)[:300].lower()) is not None

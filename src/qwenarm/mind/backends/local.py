@@ -18,7 +18,7 @@ from qwenarm.mind.checkpoints.load import Checkpoint, load_model, locate, plan_f
 from qwenarm.mind.checkpoints.memory import Workload
 from qwenarm.mind.checkpoints.placement import is_out_of_memory, out_of_memory
 from qwenarm.mind.constrained import lark
-from qwenarm.mind.families import GREEDY, Sampling
+from qwenarm.mind.families import GREEDY_SAMPLING, Sampling
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import Engine, GenerationRequest, NonFiniteLogits
 from qwenarm.mind.inference.fused.engine import FusedEngine
@@ -30,7 +30,7 @@ MAX_SINGLE_THREAD_BYTES = 256 << 20
 """With up to this many bytes of weights, a second CPU thread costs more to synchronise than it brings."""
 
 
-def make_engine(model: Any, sampling: Sampling = GREEDY, fused: bool = True) -> Engine:
+def make_engine(model: Any, sampling: Sampling = GREEDY_SAMPLING, fused: bool = True) -> Engine:
     """The engine for a model of transformers. fused: take the fused one where it supports the model."""
     return FusedEngine(model, sampling) if fused and FusedEngine.supports(model) else Engine(model, sampling)
 
@@ -215,7 +215,7 @@ def _opens_thought(opening: str) -> bool:
     return opening.rfind("<think>") > opening.rfind("</think>")
 
 
-NAMES = {
+MODEL_NAMES = {
     "bundled": "the small model that ships with qwenarm; knows only this project's world, needs no network",
     "ORG/NAME": "a Qwen2.5-VL, Qwen3-VL or Qwen3.5 checkpoint of the Hub, also ORG/NAME@REVISION; options may follow: "
     "ORG/NAME#thinking=yes,dtype=float16",

@@ -21,12 +21,27 @@ import httpx
 
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed, UnknownName
 from qwenarm.mind.backends import BackendEntry, _chat
-from qwenarm.mind.backends._constraints import CONSTRAINTS, TOOLS_IN_TEXT, TRIED, Constrain, is_enforced, trial
-from qwenarm.mind.backends._http import DOWN, REFUSALS, Connection, complaint, parsed_json, refuses, run
+from qwenarm.mind.backends._constraints import (
+    CONSTRAINT_KINDS,
+    TOOLS_IN_TEXT,
+    TRIED_CONSTRAINTS,
+    Constrain,
+    is_enforced,
+    trial,
+)
+from qwenarm.mind.backends._http import (
+    DOWN_STATUSES,
+    REFUSAL_STATUSES,
+    Connection,
+    complaint,
+    parsed_json,
+    refuses,
+    run,
+)
 from qwenarm.mind.backends._keys import OWN_KEY, check_url, key_for
 from qwenarm.mind.backends._listing import always_thinks, family_of, takes_images, with_pixel_limits
 from qwenarm.mind.backends._request import Form, RequestWriter
-from qwenarm.mind.model_spec import SERVER_OPTIONS, URLS
+from qwenarm.mind.model_spec import SERVER_OPTIONS, URL_PREFIXES
 from qwenarm.mind.prompt.presets import preset_named
 from qwenarm.registry import is_trusted_server
 from qwenarm.types import Completion, Prompt
@@ -44,7 +59,7 @@ class OpenAIServer:
     Args:
         url: the server's base, with or without "/v1".
         model: its name on the server; may be left out if the server lists only one.
-        family: a name in ``families.FAMILIES``. By default the listed id is looked up in
+        family: a name in ``families.MODEL_FAMILIES``. By default the listed id is looked up in
             ``families.FAMILY_OF_HUB_ID``, and if it is unknown, Qwen3-VL is assumed; ``describe`` says which.
         preset: how prompts are made.
         api_key: by default from QWENARM_API_KEY, or, for https and for servers on this machine, OPENAI_API_KEY.
@@ -89,8 +104,8 @@ class OpenAIServer:
         backoff_s: float = 0.5,
         concurrency: int = 64,
     ) -> None:
-        if constrain not in CONSTRAINTS:
-            raise UnknownName("way to constrain", constrain, CONSTRAINTS)
+        if constrain not in CONSTRAINT_KINDS:
+            raise UnknownName("way to constrain", constrain, CONSTRAINT_KINDS)
         check_url(url)
         for name, value, least in (
             ("concurrency", concurrency, 1),
@@ -212,7 +227,7 @@ class OpenAIServer:
         """
         question = {"model": model, "messages": [{"role": "user", "content": "?"}], "max_tokens": 1}
         response = await self._connection.send("POST", f"{self.url}/chat/completions", question, retries=1)
-        if response.status_code in REFUSALS | {NOT_FOUND}:
+        if response.status_code in REFUSAL_STATUSES | {NOT_FOUND}:
             words = f"{self.url} does not serve {model!r}. It lists: {served}."
             raise ModelUnavailable(f"{words} It said: status {response.status_code}, {complaint(response)}")
 
@@ -233,7 +248,7 @@ class OpenAIServer:
             return ("structured" if able else "off", None) if asked == "auto" else (asked, None)
         if asked != "auto":
             return asked, await self._enforces(asked)
-        ways: tuple[Constrain, ...] = ("structured", *TRIED) if able else TRIED
+        ways: tuple[Constrain, ...] = ("structured", *TRIED_CONSTRAINTS) if able else TRIED_CONSTRAINTS
         for kind in ways:
             if await self._enforces(kind):
                 return kind, True
@@ -257,7 +272,7 @@ class OpenAIServer:
         if response.status_code in KEY_REFUSED:
             raise self._key_refused(response)
         if not response.is_success:
-            kind = ModelUnavailable if response.status_code in DOWN | {NOT_FOUND} else PromptFailed
+            kind = ModelUnavailable if response.status_code in DOWN_STATUSES | {NOT_FOUND} else PromptFailed
             raise kind(f"{self.url} answered with status {response.status_code}: {complaint(response)}")
         choices = _chat.listed(response, self.url, "choices")
         if not choices:
@@ -303,8 +318,8 @@ class OpenAIServer:
         )
 
 
-NAMES = {
+MODEL_NAMES = {
     "http://localhost:8000": "an OpenAI-compatible server; #NAME chooses one of its models, and options may follow: "
     "http://localhost:8000#NAME,family=qwen3_5,thinking=yes",
 }
-BACKEND = BackendEntry(OpenAIServer, SERVER_OPTIONS, URLS)
+BACKEND = BackendEntry(OpenAIServer, SERVER_OPTIONS, URL_PREFIXES)

@@ -10,7 +10,7 @@ from typing import Any
 from qwenarm.errors import BadInput
 from qwenarm.mind.backends import BackendEntry
 from qwenarm.mind.families import DEFAULT_FAMILY, Family, family_named
-from qwenarm.mind.prompt.presets import QWEN, Preset
+from qwenarm.mind.prompt.presets import QWEN_PRESET, Preset
 from qwenarm.types import Completion, Prompt
 
 
@@ -35,7 +35,7 @@ class Scripted:
         replies: Iterable[str | Completion] | Callable[[Prompt], str | Completion],
         family: str | Family = DEFAULT_FAMILY,
         name: str = "scripted",
-        preset: Preset = QWEN,
+        preset: Preset = QWEN_PRESET,
     ) -> None:
         self.name, self.preset = name, preset
         self.family = family_named(family) if isinstance(family, str) else family
@@ -100,5 +100,5 @@ def open_script(source: str, **options: Any) -> Scripted:
     return Scripted(read_script(Path(source.partition(":")[2])), **{"name": source, **options})
 
 
-NAMES = {"scripted:FILE": "replies from a JSONL file, one per prompt"}
+MODEL_NAMES = {"scripted:FILE": "replies from a JSONL file, one per prompt"}
 BACKEND = BackendEntry(open_script, prefixes=("scripted:",))

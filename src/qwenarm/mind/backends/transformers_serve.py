@@ -13,15 +13,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from qwenarm.mind.checkpoints.load import BUNDLED, bundled_folder
-from qwenarm.mind.families import FAMILIES
+from qwenarm.mind.checkpoints.load import BUNDLED_MODEL, bundled_folder
+from qwenarm.mind.families import MODEL_FAMILIES
 
 
 def load_processors_without_videos() -> None:
     """Makes the processors of all Qwen-VL families load without torchvision, for text and images."""
     import transformers
 
-    for name in {family.processor for family in FAMILIES}:
+    for name in {family.processor for family in MODEL_FAMILIES}:
         processor = getattr(transformers, name)
         processor.get_attributes = classmethod(lambda cls: ["image_processor", "tokenizer"])
 
@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> None:
 
     load_processors_without_videos()
     make_cache()
-    app(["serve", *(str(bundled_folder()) if word == BUNDLED else word for word in words)])
+    app(["serve", *(str(bundled_folder()) if word == BUNDLED_MODEL else word for word in words)])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ MAX_MEMORY_BYTES = 1 << 30
 """Beside what this process already holds."""
 MAX_RESULT_BYTES = 4 << 20
 STDERR_FILENO = 2
-RESULT, ERROR = b"+", b"-"
+RESULT_MARK, ERROR_MARK = b"+", b"-"
 
 
 class LimitExceeded(Exception):
@@ -56,7 +56,7 @@ def run_limited(work: Callable[[], str]) -> str:
     if not answer:
         raise LimitExceeded(f"took more than {MAX_CPU_S} s or {MAX_MEMORY_BYTES >> 30} GB of memory")
     text = answer[1:].decode("utf-8", "surrogatepass")
-    if answer[:1] == ERROR:
+    if answer[:1] == ERROR_MARK:
         raise ValueError(text)
     return text
 
@@ -70,11 +70,11 @@ def _answer(work: Callable[[], str], writer: int) -> NoReturn:
         resource.setrlimit(resource.RLIMIT_AS, (held + MAX_MEMORY_BYTES, held + MAX_MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_S, MAX_CPU_S))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        answer = RESULT + work().encode("utf-8", "surrogatepass")
+        answer = RESULT_MARK + work().encode("utf-8", "surrogatepass")
     except MemoryError:
         answer = b""
     except BaseException as error:  # all of it is for the process that asked
-        answer = ERROR + (str(error) or type(error).__name__).encode("utf-8", "surrogatepass")
+        answer = ERROR_MARK + (str(error) or type(error).__name__).encode("utf-8", "surrogatepass")
     while answer := answer[os.write(writer, answer[:MAX_RESULT_BYTES]) :]:
         pass
     os._exit(0)

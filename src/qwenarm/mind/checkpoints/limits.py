@@ -18,7 +18,7 @@ MAX_SIZE_RATIO = 16
 """A model may have so many times the numbers in its files: quantised weights are packed, and tied ones stored once."""
 MAX_SMALLEST_IMAGE_PIXELS = 1 << 22
 """Smaller images are enlarged, so a greater lower limit would make large ones of all."""
-CHANNELS = 3
+IMAGE_CHANNELS = 3
 GROWING_STEPS = frozenset({"Replace", "Prepend", "Precompiled"})
 """Steps of a tokenizer that can make a text longer. No Qwen-VL has one."""
 
@@ -116,9 +116,9 @@ def check_image_settings(settings: Mapping[str, Any], file: str, source: str) ->
                 f"{file} of {source!r} is not valid: {name} is {value!r}, not one up to {MAX_SMALLEST_IMAGE_PIXELS}."
             )
     for name in ("image_mean", "image_std"):
-        value = settings.get(name, [0.5] * CHANNELS)
+        value = settings.get(name, [0.5] * IMAGE_CHANNELS)
         numbers = value if isinstance(value, list) else []
-        right = len(numbers) == CHANNELS and all(isinstance(each, int | float) for each in numbers)
+        right = len(numbers) == IMAGE_CHANNELS and all(isinstance(each, int | float) for each in numbers)
         if not right or (name == "image_std" and min(numbers) <= 0):
             raise ModelUnavailable(f"{file} of {source!r} is not valid: {name} is {value!r}.")
 
@@ -152,7 +152,7 @@ def _vision_weights(vision: Mapping[str, Any]) -> float:
     """About how many weights a vision tower has."""
     hidden, merged = vision["hidden_size"], vision["hidden_size"] * vision.get("spatial_merge_size", 1) ** 2
     mlp = 2 * hidden * (vision.get("intermediate_size") or 0)
-    patch = CHANNELS * vision.get("temporal_patch_size", 1) * vision["patch_size"] ** 2
+    patch = IMAGE_CHANNELS * vision.get("temporal_patch_size", 1) * vision["patch_size"] ** 2
     positions = vision.get("num_position_embeddings") or 0
     count = vision.get("depth", 0) * (4 * hidden**2 + mlp) + hidden * (patch + positions) + merged**2
     return float(min(count, 10**300))

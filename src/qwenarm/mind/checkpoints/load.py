@@ -23,9 +23,9 @@ from qwenarm.mind.checkpoints.memory import WeightCount, Workload, impossible_si
 from qwenarm.mind.checkpoints.placement import ModelPlacement, free_memory, is_out_of_memory, out_of_memory, place
 from qwenarm.mind.families import Family, family_of
 from qwenarm.mind.prompt.chat_templates import read_json, template_in
-from qwenarm.mind.prompt.presets import PRESETS, Preset, preset_named
+from qwenarm.mind.prompt.presets import PROMPT_PRESETS, Preset, preset_named
 
-BUNDLED = "bundled"
+BUNDLED_MODEL = "bundled"
 PRESET_FILE = "qwenarm.json"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 SETTINGS_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
@@ -140,7 +140,7 @@ def bundled_folder() -> Path:
 
 def _is_hub_id(source: str) -> bool:
     """Whether a name means a model on the Hub, and not a folder."""
-    if source == BUNDLED or source.startswith((".", "/", "~")) or Path(source).expanduser().exists():
+    if source == BUNDLED_MODEL or source.startswith((".", "/", "~")) or Path(source).expanduser().exists():
         return False
     return HUB_ID.fullmatch(source) is not None
 
@@ -160,7 +160,7 @@ def is_cached(source: str) -> bool:
 
 def _folder(source: str, weights: bool) -> tuple[Path, str]:
     """The folder of a checkpoint, and its revision on the Hub or ""."""
-    if source == BUNDLED:
+    if source == BUNDLED_MODEL:
         if not (bundled_folder() / "config.json").is_file():
             raise ModelUnavailable(
                 f"The bundled model is missing from {str(bundled_folder())!r}; install qwenarm again."
@@ -246,10 +246,10 @@ def _preset(folder: Path, source: str) -> Preset:
     """The preset named in the folder's ``qwenarm.json``, or by default the one for any Qwen-VL."""
     file = folder / PRESET_FILE
     if not file.is_file():
-        return preset_named("bundled" if source == BUNDLED else "qwen")
+        return preset_named("bundled" if source == BUNDLED_MODEL else "qwen")
     name = read_json(file, source).get("preset")
     if not isinstance(name, str):
-        raise ModelUnavailable(f"{PRESET_FILE} of {source!r} names no preset. Valid: {', '.join(PRESETS)}.")
+        raise ModelUnavailable(f"{PRESET_FILE} of {source!r} names no preset. Valid: {', '.join(PROMPT_PRESETS)}.")
     return preset_named(name)
 
 

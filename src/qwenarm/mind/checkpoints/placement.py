@@ -19,7 +19,7 @@ from qwenarm.mind.checkpoints.memory import (
     gb,
     need_of,
 )
-from qwenarm.mind.model_sizes import SIZES, size_of
+from qwenarm.mind.model_sizes import MODEL_SIZES, size_of
 
 RESERVED_SHARE = 0.1
 """Share of the free memory that is left for the allocator's rounding and for other programs."""
@@ -244,7 +244,7 @@ class _Search:
 def suggest_smaller(source: str, parameters: int, workload: Workload, memory: FreeMemory) -> str:
     """Names the largest published model with fewer parameters that would fit; of the same family if there is one."""
     ways = []
-    for size in SIZES:
+    for size in MODEL_SIZES:
         search = _Search(WeightCount(size.parameters, size.linear), size.config, workload)
         if size.parameters < parameters and (way := search.first_that_fits(memory)):
             ways.append((size, way))

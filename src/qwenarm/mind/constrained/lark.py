@@ -34,7 +34,7 @@ TEXT_CHARS = 200
 PROSE_CHARS = 400
 """Maximum length of prose before a call."""
 
-TAGS = ("<tool_call>", "</tool_call>")
+TOOL_CALL_TAGS = ("<tool_call>", "</tool_call>")
 THOUGHT_END = "</think>"
 # No line breaks and tags, and quotes only as JSON escapes, so that a string reads back as itself in both dialects. Bare
 # text in XML must not begin like JSON either; what does is written as a JSON string.
@@ -66,7 +66,7 @@ class Grammars:
 
         self.vocabulary = LLTokenizer(tokenizer.backend_tokenizer.to_str(), n_vocab=size, eos_token=sorted(stops))
         self.family = family
-        self._tags = {tag: self._tag_rule(tokenizer.convert_tokens_to_ids(tag), tag) for tag in TAGS}
+        self._tags = {tag: self._tag_rule(tokenizer.convert_tokens_to_ids(tag), tag) for tag in TOOL_CALL_TAGS}
         self._compiled = lru_cache(maxsize=32)(self._compile)
 
     def matcher(self, prompt: Prompt, thinking: bool) -> Any:
@@ -107,7 +107,7 @@ def lark(
         thinking: The answer begins after </think>.
         tags: The rules of the two tags around a call; plain text by default.
     """
-    tags = tags or {tag: json.dumps(tag) for tag in TAGS}
+    tags = tags or {tag: json.dumps(tag) for tag in TOOL_CALL_TAGS}
     before = '"\\n\\n" ' if thinking else "PROSE? " if family.dialect == "xml" else ""
     more = f' ("\\n" call){{0,{max_calls - 1}}}' if max_calls > 1 else ""
     spans = [family.codec.span(size) for size in sizes]

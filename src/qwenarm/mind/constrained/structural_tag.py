@@ -22,7 +22,7 @@ from qwenarm.types import Prompt
 
 Format = dict[str, Any]
 
-BEGIN, END = "<tool_call>\n", "\n</tool_call>"
+CALL_BEGIN, CALL_END = "<tool_call>\n", "\n</tool_call>"
 FREE_TEXT = r"([^<]|<[^t]|<t[^o])*"
 """Any text without "<tool_call>"; "<think>" is allowed."""
 BARE_STRING = r'[^\s<{\["(][^<\n]*'
@@ -37,7 +37,7 @@ def structural_tag(prompt: Prompt, family: Family) -> Format:
     """
     span = largest_span(prompt, family)
     calls = [call for tool in prompt.tools for call in _ways(tool["function"], family, span)]
-    tag = {"type": "tag", "begin": BEGIN, "content": _any_of(calls), "end": END}
+    tag = {"type": "tag", "begin": CALL_BEGIN, "content": _any_of(calls), "end": CALL_END}
     lines = {"type": "tags_with_separator", "tags": [tag], "separator": "\n", "at_least_one": True}
     lines["stop_after_first"] = prompt.max_calls == 1
     answer = {"type": "sequence", "elements": [{"type": "regex", "pattern": FREE_TEXT}, lines]}
@@ -67,7 +67,7 @@ def _ways(function: Mapping[str, Any], family: Family, span: tuple[int, int]) ->
 def _call(name: str, parameters: Mapping[str, Any], family: Family, span: tuple[int, int]) -> Format:
     """Returns a call as the family writes it, with a format in place of each value."""
     places = {key: f"@{index}@" for index, key in enumerate(parameters)}
-    text = call_text(name, places, family).removeprefix(BEGIN).removesuffix(END)
+    text = call_text(name, places, family).removeprefix(CALL_BEGIN).removesuffix(CALL_END)
     schemas, elements = list(parameters.values()), list[Format]()
     for index, piece in enumerate(_PLACE.split(text)):
         is_place = index % 2 == 1

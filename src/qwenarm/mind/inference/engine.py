@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from qwenarm.mind.families import GREEDY, Sampling
+from qwenarm.mind.families import GREEDY_SAMPLING, Sampling
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.preprocessing import mrope_positions
 from qwenarm.mind.inference.transformers_forward import ForwardPass, TransformersForward
@@ -108,7 +108,7 @@ class Engine:
         forward: Runs the model; by default transformers' own forward pass.
     """
 
-    def __init__(self, model: Any, sampling: Sampling = GREEDY, forward: ForwardPass | None = None) -> None:
+    def __init__(self, model: Any, sampling: Sampling = GREEDY_SAMPLING, forward: ForwardPass | None = None) -> None:
         self.model, self.sampling, self.device = model, sampling, model.device
         layer_types = getattr(model.config.get_text_config(), "layer_types", None) or ()
         self.has_linear_attention = "linear_attention" in layer_types

@@ -63,7 +63,7 @@ __all__ = [
     "user_text",
 ]
 
-ASKS: dict[Altitude, str] = {
+ANSWER_REQUESTS: dict[Altitude, str] = {
     "step": "Answer with one call.",
     "plan": "Answer with all the calls that lead to the goal, in order, and end with done.",
 }
@@ -132,7 +132,7 @@ def frame_sizes(observation: Observation, preset: Preset) -> dict[str, Size]:
 
 def system_text(preset: Preset, family: Family, sizes: Mapping[str, Size]) -> str:
     """Returns the system message without the tools, which the chat template adds."""
-    told = (preset.system, scale_text(family, sizes) if preset.tool_docs else "", ASKS[preset.altitude])
+    told = (preset.system, scale_text(family, sizes) if preset.tool_docs else "", ANSWER_REQUESTS[preset.altitude])
     text = " ".join(part for part in told if part)
     camera = next(iter(sizes))
     for example in preset.examples:

@@ -18,7 +18,7 @@ from qwenarm.types import Decision, ImagePoint, SkillCall, SkillSpec
 Altitude = Literal["step", "plan"]
 """Whether a model is asked for its next call, or for all calls to the goal."""
 
-ALTITUDES = get_args(Altitude)
+ALTITUDE_NAMES: tuple[str, ...] = get_args(Altitude)
 
 MAX_PLAN_CALLS = 16
 """Maximum number of calls in a plan; a model that answers with more is stuck in a loop."""
@@ -68,7 +68,7 @@ class Preset:
 
 
 # The bundled model was trained on exactly these words (qwenarm.train) and understands no others.
-BUNDLED = Preset(
+BUNDLED_PRESET = Preset(
     name="bundled",
     system="You control a robot arm.",
     frame_size=(192, 256),
@@ -81,7 +81,7 @@ BUNDLED = Preset(
 _CUBE = ImagePoint(0.412, 0.655, "yellow cube")
 _TRAY = ImagePoint(0.703, 0.482, "white tray")
 
-QWEN = Preset(
+QWEN_PRESET = Preset(
     name="qwen",
     system=(
         "You control a robot arm at a table with objects on it. Each image is labelled with its camera; the front "
@@ -104,7 +104,7 @@ QWEN = Preset(
     ),
 )
 
-PRESETS = {preset.name: preset for preset in (BUNDLED, QWEN)}
+PROMPT_PRESETS = {preset.name: preset for preset in (BUNDLED_PRESET, QWEN_PRESET)}
 
 PLAN_EXAMPLE = Example(
     "Task: put the yellow cube in the white tray\nHistory: none\nHand: empty",
@@ -114,16 +114,16 @@ PLAN_EXAMPLE = Example(
 
 def preset_named(name: str) -> Preset:
     """Returns the preset of that name. Raises UnknownName."""
-    if name not in PRESETS:
-        raise UnknownName("preset", name, PRESETS)
-    return PRESETS[name]
+    if name not in PROMPT_PRESETS:
+        raise UnknownName("preset", name, PROMPT_PRESETS)
+    return PROMPT_PRESETS[name]
 
 
 def at_altitude(preset: Preset, altitude: str) -> Preset:
     """Returns the preset for an altitude: a plan needs a longer answer and another example. Raises UnknownName."""
     if altitude == preset.altitude:
         return preset
-    if altitude not in ALTITUDES:
-        raise UnknownName("altitude", altitude, ALTITUDES)
+    if altitude not in ALTITUDE_NAMES:
+        raise UnknownName("altitude", altitude, ALTITUDE_NAMES)
     examples = (PLAN_EXAMPLE,) if preset.examples else ()
     return replace(preset, altitude=cast(Altitude, altitude), examples=examples, max_tokens=4 * preset.max_tokens)

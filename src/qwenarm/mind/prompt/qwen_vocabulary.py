@@ -14,14 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-ADDED = (
+ADDED_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
     "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
     "<|image_pad|>", "<|video_pad|>", "<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>",
     "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>",
     "</think>",
 )  # fmt: skip
-PLAIN = ADDED[14:]  # from <tool_call> on they are tokens of their own, but not special: they are not left out of a text
+PLAIN_TOKENS = ADDED_TOKENS[
+    14:
+]  # from <tool_call> on they are tokens of their own, but not special: they are not left out of a text
 
 
 CHARS_PER_TOKEN = 3.65
@@ -62,7 +64,7 @@ def tokenizer() -> Any:
     split = pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated", invert=False)
     raw.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(False, use_regex=False)])
     raw.decoder = decoders.ByteLevel()
-    raw.add_tokens([AddedToken(name, special=name not in PLAIN, normalized=False) for name in ADDED])
+    raw.add_tokens([AddedToken(name, special=name not in PLAIN_TOKENS, normalized=False) for name in ADDED_TOKENS])
     return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>")
 
 

@@ -10,7 +10,7 @@ from qwenarm.body.state import WorldState
 from qwenarm.tasks.core.goal import Goal
 from qwenarm.types import SideEffect
 
-TABLE, FLOOR = "on the table", "on the floor"
+ON_TABLE, ON_FLOOR = "on the table", "on the floor"
 FLOOR_HEIGHT_M = -0.02
 """Anything lower than this, in m, has fallen off the table."""
 
@@ -31,7 +31,7 @@ def side_effects(goal: Goal, start: WorldState, end: WorldState) -> Iterator[Sid
         if (
             thing.spec.shape in FIXED_SHAPES
             or before == after
-            or (after == TABLE and _was_cleared(start, end, name, before))
+            or (after == ON_TABLE and _was_cleared(start, end, name, before))
         ):
             continue
         if goal.success(replace(end, objects={**end.objects, name: thing})):
@@ -39,11 +39,11 @@ def side_effects(goal: Goal, start: WorldState, end: WorldState) -> Iterator[Sid
 
 
 def support_of(state: WorldState, name: str) -> str:
-    """Returns the id of the object that another stands on or lies in, or TABLE or FLOOR."""
+    """Returns the id of the object that another stands on or lies in, or ON_TABLE or ON_FLOOR."""
     if state[name].bottom < FLOOR_HEIGHT_M:
-        return FLOOR
+        return ON_FLOOR
     bases = [other for other in state.objects if state.on(name, other) or state.lies_in(name, other)]
-    return min(bases, key=lambda base: state[base].spec.container, default=TABLE)
+    return min(bases, key=lambda base: state[base].spec.container, default=ON_TABLE)
 
 
 def _was_cleared(start: WorldState, end: WorldState, name: str, support: str) -> bool:
@@ -55,6 +55,6 @@ def _was_cleared(start: WorldState, end: WorldState, name: str, support: str) ->
 
 def support_words(state: WorldState, support: str) -> str:
     """What ``support_of`` returns, as in "in the blue bowl"."""
-    if support in (TABLE, FLOOR):
+    if support in (ON_TABLE, ON_FLOOR):
         return support
     return f"{'in' if state[support].spec.container else 'on'} the {state[support].spec.label}"

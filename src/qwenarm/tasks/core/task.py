@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, SHAPES, ObjectSpec, make_spec
+from qwenarm.body.objects.markings import COLOR_RGB
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, OBJECT_SHAPES, ObjectSpec, make_spec
 from qwenarm.body.reach import Reach
 from qwenarm.body.scene import Area, Placement, Scene, place_objects
 from qwenarm.errors import BadInput
@@ -19,7 +19,7 @@ Combos = Collection[tuple[str, str]]
 Layout = Callable[[tuple[Placement, ...], Mapping[str, Area], Reach | None], tuple[Placement, ...]]
 """Moves placed objects to other positions within the arm's reach and their areas, given by object id. Without an
 area an object may go anywhere."""
-STACKABLE = ("cube", "cylinder")
+STACKABLE_SHAPES = ("cube", "cylinder")
 """Shapes that can be stacked."""
 PLACEMENT_TRIES, OPTIONAL_PLACEMENT_TRIES = 300, 40
 """Attempts to place all objects, and to place them while optional ones can still be left out."""
@@ -85,11 +85,11 @@ class SceneBuilder:
         reach: Reach | None = None,
     ) -> None:
         self.rng, self.layout, self.reach = rng, layout, reach
-        allowed = [(c, s) for c in COLORS for s in SHAPES] if combos is None else sorted(combos)
+        allowed = [(c, s) for c in COLOR_RGB for s in OBJECT_SHAPES] if combos is None else sorted(combos)
         self.available = [allowed[i] for i in rng.permutation(len(allowed))]
         self.specs: list[ObjectSpec] = []
 
-    def add(self, shapes: Sequence[str] = SHAPES, colors: Sequence[str] = tuple(COLORS)) -> ObjectSpec:
+    def add(self, shapes: Sequence[str] = OBJECT_SHAPES, colors: Sequence[str] = tuple(COLOR_RGB)) -> ObjectSpec:
         """Adds an object of one of these shapes, each equally likely, and colours. Raises BadInput if none is left."""
         for shape in self.rng.permutation(list(shapes)):
             pairs = [pair for pair in self.available if pair[1] == shape and pair[0] in colors]
@@ -103,7 +103,7 @@ class SceneBuilder:
         self.specs.append(make_spec(shape, color, self.rng))
         return self.specs[-1]
 
-    def add_up_to(self, count: int, shapes: Sequence[str], colors: Sequence[str] = tuple(COLORS)) -> None:
+    def add_up_to(self, count: int, shapes: Sequence[str], colors: Sequence[str] = tuple(COLOR_RGB)) -> None:
         """Adds ``count`` random objects, or as many as are left."""
         for _ in range(count):
             if any(color in colors and shape in shapes for color, shape in self.available):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.tasks.language.es_zh import ES_COLORS, ZH_COLORS
 
@@ -48,13 +48,13 @@ FIXED_FEATURES = {
         ("a crack", "que tienen una grieta", "有裂纹"),
     ),
 }
-FEATURES = (*FIXED_FEATURES, "dot", "dots")
+PART_FEATURES = (*FIXED_FEATURES, "dot", "dots")
 FEATURE_SETS = (("pins", "dot", "crack"), ("pins", "cap", "crack"), ("dots", "crack"))
 """Features that fit together on one part."""
 
 
 def make_feature(name: str, rng: np.random.Generator, body_color: str) -> Feature:
-    """Returns one of FEATURES for parts of this colour. The colour or number of dots is random."""
+    """Returns one of PART_FEATURES for parts of this colour. The colour or number of dots is random."""
     if name in FIXED_FEATURES:
         return FIXED_FEATURES[name]
     return _dot(rng, body_color) if name == "dot" else _dots(rng)
@@ -62,7 +62,7 @@ def make_feature(name: str, rng: np.random.Generator, body_color: str) -> Featur
 
 def _dot(rng: np.random.Generator, body_color: str) -> Feature:
     """Returns the feature of having a dot of a certain colour. A bad part has one of another colour."""
-    good, *others = [str(c) for c in rng.permutation([color for color in COLORS if color != body_color])]
+    good, *others = [str(c) for c in rng.permutation([color for color in COLOR_RGB if color != body_color])]
     es, zh = ES_COLORS[good][0], ZH_COLORS[good]
     return Feature(
         "top",

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, PARCEL_PART_SIZE_M, ObjectSpec
 from qwenarm.body.scene import Area, Placement
 from qwenarm.tasks import SceneBuilder, Setup, Task
 from qwenarm.tasks.inspect.goal import Inspection
-from qwenarm.tasks.inspect.parts import FEATURE_SETS, FEATURES, Feature, make_feature, make_part
+from qwenarm.tasks.inspect.parts import FEATURE_SETS, PART_FEATURES, Feature, make_feature, make_part
 from qwenarm.tasks.inspect.words import inspect_phrase, inspect_translations
 from qwenarm.tasks.language.phrases import draw_from, prepositions
 
@@ -40,8 +40,8 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     rng = builder.rng
     row_x, area = (FAR_ROW, NEAR_ROW)[int(rng.integers(2))]
     scene = builder.build(needed=1, areas={spec.id: area for spec in builder.specs})
-    color = str(rng.choice([color for color in COLORS if color != place.color]))
-    names = (draw_from(rng, FEATURES),) if level < 3 else FEATURE_SETS[int(rng.integers(len(FEATURE_SETS)))]
+    color = str(rng.choice([color for color in COLOR_RGB if color != place.color]))
+    names = (draw_from(rng, PART_FEATURES),) if level < 3 else FEATURE_SETS[int(rng.integers(len(FEATURE_SETS)))]
     features = [make_feature(name, rng, color) for name in names]
     specs, bad = _parts(rng, level, color, features, CONTAINER_CAPACITY[place.shape])
     scene = replace(scene, objects=(*scene.objects, *_row(rng, specs, row_x)))

@@ -28,7 +28,7 @@ GOOD_PART_TEMPLATES = (
     "a part is good if it has {has}. everything else belongs {in} the {b}",
     "{has}: that is what a good part has. into quarantine with the rest, that is {into} the {b}",
 )
-INTRODUCTIONS = (
+INTRODUCTION_PHRASES = (
     "inspect the row of parts: ",
     "quality control! ",
     "check the parts in the row. ",
@@ -51,7 +51,7 @@ def inspect_phrase(
     has = [feature.has[0] for feature in features]
     templates = DEFECT_TEMPLATES if names_defect else GOOD_PART_TEMPLATES
     body = draw_from(rng, templates).format(lacks=features[0].lacks[0], has=_joined(has, " and "), **slots)
-    return f"{draw_from(rng, INTRODUCTIONS)}{body}; {draw_from(rng, VERDICT_REQUESTS)}"
+    return f"{draw_from(rng, INTRODUCTION_PHRASES)}{body}; {draw_from(rng, VERDICT_REQUESTS)}"
 
 
 def inspect_translations(features: Sequence[Feature], names_defect: bool, place: ObjectSpec) -> dict[str, str]:

@@ -25,7 +25,7 @@ MIN_TURNS, SPARE_TURNS = 12, 4
 """Minimum number of turns of an episode, and turns beyond what the oracle needs."""
 SCENE_TRIES = 60
 """Maximum number of scenes that are drawn until no part of the wish holds at the start and all of it can be done."""
-SUGGESTIONS = {
+SUGGESTED_INSTRUCTIONS = {
     "en": ("put the red cube in the blue bowl", "build a tower of three cubes", "put all the balls in the white tray"),
     "es": (
         "pon el cubo rojo en el cuenco azul",
@@ -82,7 +82,7 @@ def _criterion(goal: Goal) -> str:
 
 def suggestions(instruction: str) -> tuple[str, ...]:
     """Returns three instructions that are understood, in the language of this one."""
-    return SUGGESTIONS[guess_language(instruction)]
+    return SUGGESTED_INSTRUCTIONS[guess_language(instruction)]
 
 
 def _count_turns(reading: UnderstoodSentence, scene: Scene, goal: Goal | None) -> int:

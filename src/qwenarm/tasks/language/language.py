@@ -16,8 +16,8 @@ from qwenarm.tasks.language.vocabulary import GRAMMAR_TERMINALS, NUMBER_VALUES
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
 
-LANGUAGES = {"en": "English", "es": "Spanish", "zh": "Chinese"}
-SPANISH = frozenset(
+LANGUAGE_NAMES = {"en": "English", "es": "Spanish", "zh": "Chinese"}
+SPANISH_WORDS = frozenset(
     [
         "el",
         "la",
@@ -39,10 +39,10 @@ SPANISH = frozenset(
     ]
 )
 """Short words that do not occur in English sentences."""
-UNKNOWN, MISPLACED = "UNKNOWN", "MISPLACED"
+UNKNOWN_WORD, MISPLACED_WORD = "UNKNOWN", "MISPLACED"
 """Token types of words that are not in the vocabulary, and of words that are in it only as part of a longer phrase."""
 PUNCTUATION_MARKS = ",;:.?!"
-SPELLINGS = (
+SPELLING_VARIANTS = (
     ("’", "'"), ("can't", "can not"), ("n't", " not"), ("i'd", "i would"), ("let's", "let us"), ("'s", ""),
     ("colour", "color"), ("。", "."), ("、", ","), ("¿", ""), ("¡", ""),
     (" al ", " a el "), (" del ", " de el "),
@@ -69,10 +69,10 @@ class Lexed:
 
 
 def guess_language(text: str) -> str:
-    """Returns the code of the language in LANGUAGES that a text is most likely in."""
+    """Returns the code of the language in LANGUAGE_NAMES that a text is most likely in."""
     if re.search("[\u4e00-\u9fff]", text):
         return "zh"
-    return "es" if SPANISH & set(re.findall(r"[^\W\d_]+", text.lower())) else "en"
+    return "es" if SPANISH_WORDS & set(re.findall(r"[^\W\d_]+", text.lower())) else "en"
 
 
 @cache
@@ -136,7 +136,7 @@ class Language:
             lengths = range(min(self._longest, len(row) - at), 0, -1)
             length = next((n for n in lengths if self.joined(row[at : at + n]) in self.phrases), 1)
             phrase = self.joined(row[at : at + length])
-            kind = self.phrases.get(phrase) or (MISPLACED if phrase in self.words else UNKNOWN)
+            kind = self.phrases.get(phrase) or (MISPLACED_WORD if phrase in self.words else UNKNOWN_WORD)
             mark = phrase in PUNCTUATION_MARKS and (not tokens or tokens[-1] == phrase)
             if kind not in self._ignored and not mark:
                 tokens.append(Token(kind, phrase, start_pos=places[at]))
@@ -153,7 +153,7 @@ class Language:
 def plain(text: str) -> str:
     """Returns a text in lower case and in the spelling of the grammars."""
     text = unicodedata.normalize("NFKC", text).lower()
-    for typed, read_as in SPELLINGS:
+    for typed, read_as in SPELLING_VARIANTS:
         text = text.replace(typed, read_as)
     return text
 

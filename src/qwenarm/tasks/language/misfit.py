@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import SHAPES
+from qwenarm.body.objects.markings import COLOR_RGB
+from qwenarm.body.objects.spec import OBJECT_SHAPES
 
 NOT_ON_A_BALL = "Nothing stays on a ball; put it in a container, or on a cube or a cylinder."
 
@@ -23,4 +23,4 @@ class Misfit(Exception):
 def unknown(name: str) -> str:
     """Returns the reason to refuse an instruction about something that does not exist in this world."""
     are = "are" if name.endswith("s") else "is"
-    return f"There {are} no {name} in this world. Colours: {', '.join(COLORS)}. Things: {', '.join(SHAPES)}."
+    return f"There {are} no {name} in this world. Colours: {', '.join(COLOR_RGB)}. Things: {', '.join(OBJECT_SHAPES)}."

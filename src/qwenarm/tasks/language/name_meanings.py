@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 ANY_SHAPE = "one"
 """The shape of "the red one" until it is known what "one" stands for."""
-EDGES: Mapping[str, Edge] = {
+EDGE_OF_TERMINAL: Mapping[str, Edge] = {
     "LEFTMOST": "left", "RIGHTMOST": "right", "MIDDLE": "middle", "NEAREST": "near", "FARTHEST": "far",
     "FRONTMOST": "front", "BACKMOST": "back", "NEAREST_THERE": "near", "FARTHEST_THERE": "far",
 }  # fmt: skip
 """The edge that each terminal means."""
-ORDINALS = {"SECOND": 2, "THIRD": 3}
+NUMBER_OF_TERMINAL = {"SECOND": 2, "THIRD": 3}
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,14 @@ class NameMeanings:
             return Quality("no color", str(word))
         if word.type in ("BIG", "SMALL"):
             return Quality("size", word.type.lower())
-        return Quality("number", ORDINALS[word.type]) if word.type in ORDINALS else Quality("edge", EDGES[word.type])
+        return (
+            Quality("number", NUMBER_OF_TERMINAL[word.type])
+            if word.type in NUMBER_OF_TERMINAL
+            else Quality("edge", EDGE_OF_TERMINAL[word.type])
+        )
 
     def edge_(self, word: Token) -> Quality:
-        return Quality("edge", EDGES[word.type])
+        return Quality("edge", EDGE_OF_TERMINAL[word.type])
 
     def on_the_table_(self) -> Quality:
         return Quality("on the table", True)
@@ -103,7 +107,7 @@ class NameMeanings:
         return thing
 
     def at_edge_(self, thing: Thing, word: Token) -> Thing:
-        return ranked(thing, Rank(EDGES[word.type]))
+        return ranked(thing, Rank(EDGE_OF_TERMINAL[word.type]))
 
     def nearest_of_(self, thing: Thing, other: Thing) -> Thing:
         return ranked(thing, Rank("near", 1, other))

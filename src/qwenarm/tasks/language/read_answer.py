@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from qwenarm.tasks.language.es_zh import ZH_COLORS, ZH_SHAPES
-from qwenarm.tasks.language.vocabulary import COLOR_WORDS, NUMBERS, SHAPE_WORDS
+from qwenarm.tasks.language.vocabulary import COLOR_WORDS, NUMBER_SPELLINGS, SHAPE_WORDS
 from qwenarm.types import SkillCall
 
 QUESTION_WORDS = ("which", "what", "cuál", "cuáles", "qué", "哪", "什么")
@@ -25,7 +25,7 @@ def is_question(text: str) -> bool:
 def numbers(text: str) -> set[int]:
     """Returns all whole numbers in a text, up to ten also in words. A bare article ("one of them") counts as one."""
     found = {int(digits) for digits in re.findall(r"\d+", text)}
-    return found | {n for n, words in enumerate(NUMBERS) if any(_has(text, word) for word in words)}
+    return found | {n for n, words in enumerate(NUMBER_SPELLINGS) if any(_has(text, word) for word in words)}
 
 
 def named(text: str) -> tuple[set[str], set[str]]:

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 
 from qwenarm.errors import BadInput
 from qwenarm.tasks.language.check_wish import check
-from qwenarm.tasks.language.language import MISPLACED, UNKNOWN, Language, Lexed, guess_language, load_language, units
+from qwenarm.tasks.language.language import (
+    MISPLACED_WORD,
+    UNKNOWN_WORD,
+    Language,
+    Lexed,
+    guess_language,
+    load_language,
+    units,
+)
 from qwenarm.tasks.language.meaning import Meanings
 from qwenarm.tasks.language.misfit import Misfit, unknown
 from qwenarm.tasks.language.resolve import resolve
@@ -45,7 +53,7 @@ NOUN_TERMINALS = frozenset(("SHAPE", "PLURAL", "THING", "THINGS", "ONE", "ONES",
 ADJECTIVE_TERMINALS = frozenset(
     ("COLOR", "BIG", "SMALL", "LEFTMOST", "RIGHTMOST", "MIDDLE", "NUMBER", "_EVERY", "_EACH")
 )
-ARTICLES = frozenset(["the", "a", "an", "my", "your", "el", "la", "los", "las", "un", "una"])
+ARTICLE_WORDS = frozenset(["the", "a", "an", "my", "your", "el", "la", "los", "las", "un", "una"])
 QUESTION_OPENERS = frozenset(
     [
         "should",
@@ -79,7 +87,7 @@ QUESTION_OPENERS = frozenset(
 """A sentence that begins with one of these is a question, as is any other that ends with a question mark."""
 CHINESE_QUESTION = frozenset("哪谁吗什怎")
 """Characters that occur in Chinese question words."""
-REQUESTS = frozenset(["could", "can", "would", "will", "do", "puedes", "podrías", "puede", "podría"])
+REQUEST_VERBS = frozenset(["could", "can", "would", "will", "do", "puedes", "podrías", "puede", "podría"])
 """A question that begins with one of these may be a request."""
 
 
@@ -186,7 +194,7 @@ def _why(language: Language, instruction: str, lexed: Lexed, derived: Derived) -
         row[0] in QUESTION_OPENERS
         or CHINESE_QUESTION & set(row)
         or row[:2] == ["do", "you"]
-        or (row[-1] in "?\uff1f吗" and row[0] not in REQUESTS)
+        or (row[-1] in "?\uff1f吗" and row[0] not in REQUEST_VERBS)
     ):
         return "it is a question, and 'how many ... are there?' is the only one that is answered"
     known = [unit for unit in row if unit[0].isalpha() and unit in language.words]
@@ -207,7 +215,7 @@ def _stuck(language: Language, instruction: str, lexed: Lexed, failure: Unexpect
     if expected & NOUN_TERMINALS and (name := _missing_thing(language, typed, tokens[at].start_pos or 0)):
         raise BadInput(unknown(name))
     end = at + 1
-    while end < len(tokens) and {tokens[at].type, tokens[end].type} <= {UNKNOWN, MISPLACED}:
+    while end < len(tokens) and {tokens[at].type, tokens[end].type} <= {UNKNOWN_WORD, MISPLACED_WORD}:
         end += 1
     as_typed = {taken: word for word, taken in lexed.corrections}
     words = [as_typed.get(word, word) for token in tokens[at:end] for word in units(token)]
@@ -224,12 +232,12 @@ def _missing_thing(language: Language, lexed: Lexed, position: int) -> str:
     while begin > 0 and tokens[begin - 1].type in ADJECTIVE_TERMINALS:
         begin -= 1
     end = at
-    while end < len(tokens) and tokens[end].type in (UNKNOWN, *ADJECTIVE_TERMINALS):
+    while end < len(tokens) and tokens[end].type in (UNKNOWN_WORD, *ADJECTIVE_TERMINALS):
         end += 1
     before = lexed.units[(tokens[begin].start_pos or 0) - 1] if tokens[begin].start_pos else ""
-    leads = begin < at or before in ARTICLES
-    known = tokens[end - 1].type != UNKNOWN or (end < len(tokens) and tokens[end].type in NOUN_TERMINALS)
-    return language.joined(tokens[begin:end]) if leads and not known and tokens[at].type == UNKNOWN else ""
+    leads = begin < at or before in ARTICLE_WORDS
+    known = tokens[end - 1].type != UNKNOWN_WORD or (end < len(tokens) and tokens[end].type in NOUN_TERMINALS)
+    return language.joined(tokens[begin:end]) if leads and not known and tokens[at].type == UNKNOWN_WORD else ""
 
 
 def _suggestions(language: Language, expected: Collection[str]) -> list[str]:

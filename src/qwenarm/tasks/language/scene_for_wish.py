@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from qwenarm.body.objects.markings import COLORS
-from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, SHAPES, WALL_THICKNESS_M
+from qwenarm.body.objects.markings import COLOR_RGB
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, OBJECT_SHAPES, WALL_THICKNESS_M
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.tasks.core.goal import initial_state
 from qwenarm.tasks.core.planning import point_beside
-from qwenarm.tasks.core.task import STACKABLE, SceneBuilder
+from qwenarm.tasks.core.task import STACKABLE_SHAPES, SceneBuilder
 from qwenarm.tasks.language.check_wish import MAX_CONTAINERS
 from qwenarm.tasks.language.ground import along, find
 from qwenarm.tasks.language.vocabulary import ANY_CONTAINER, shape_fits
@@ -91,7 +91,7 @@ def _add_thing(builder: SceneBuilder, thing: Thing, block: bool, shapes: Sequenc
     if thing.color and thing.shape not in (None, ANY_CONTAINER):
         builder.add_exact(thing.color, thing.shape)
         return
-    kind = [s for s in shapes if s in (STACKABLE if block else (*CONTAINER_SHAPES, *STACKABLE))]
+    kind = [s for s in shapes if s in (STACKABLE_SHAPES if block else (*CONTAINER_SHAPES, *STACKABLE_SHAPES))]
     kind = list(CONTAINER_SHAPES) if thing.shape == ANY_CONTAINER else [thing.shape] if thing.shape else kind
     builder.add(kind, [thing.color] if thing.color else colors)
 
@@ -115,7 +115,7 @@ def _add_member(builder: SceneBuilder, group: Group) -> None:
         builder.specs[-1] = replace(builder.add_exact(group.color, group.shape), number=number)
         return
     builder.add_up_to(
-        1, [group.shape] if group.shape else GRASPABLE_SHAPES, [group.color] if group.color else tuple(COLORS)
+        1, [group.shape] if group.shape else GRASPABLE_SHAPES, [group.color] if group.color else tuple(COLOR_RGB)
     )
 
 
@@ -139,7 +139,7 @@ def _add_own_colors(builder: SceneBuilder, command: MatchColors) -> None:
     places, what = [spec for spec in builder.specs if spec.container], command.what
     if not places:
         first = [spec.color for spec in builder.specs]
-        others = [str(c) for c in builder.rng.permutation(list(COLORS)) if c not in first]
+        others = [str(c) for c in builder.rng.permutation(list(COLOR_RGB)) if c not in first]
         shapes = [command.bins] if command.bins else CONTAINER_SHAPES
         places = [builder.add(shapes, [color]) for color in [*first, *others][: MAX_CONTAINERS - 1]]
     if isinstance(what, Group):
@@ -160,11 +160,13 @@ def _add_pairs(builder: SceneBuilder, command: OneEach) -> None:
 def _free_for_scenery(wish: Wish, named: Sequence[Thing]) -> tuple[list[str], list[str]]:
     """Returns shapes and colours that distractors may have, so that the words never mean them."""
     said: list[Named] = [*named, *groups(wish)]
-    shapes = {shape for each in said if each.color is None for shape in SHAPES if shape_fits(each.shape or "", shape)}
+    shapes = {
+        shape for each in said if each.color is None for shape in OBJECT_SHAPES if shape_fits(each.shape or "", shape)
+    }
     colors = {each.color for each in said if each.shape in (None, ANY_CONTAINER)}
     if any(isinstance(command, MatchColors) for command in wish):
-        return list(SHAPES), []
-    return [s for s in SHAPES if s not in shapes], [c for c in COLORS if c not in colors]
+        return list(OBJECT_SHAPES), []
+    return [s for s in OBJECT_SHAPES if s not in shapes], [c for c in COLOR_RGB if c not in colors]
 
 
 def _has_scenery(wish: Wish) -> bool:

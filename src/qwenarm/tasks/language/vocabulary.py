@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import CONTAINER_SHAPES
 from qwenarm.tasks.language.es_zh import ES_COLORS, ES_SHAPES, ZH_COLORS, ZH_SHAPES, es_plural
 
 ANY_CONTAINER = "container"
 """The shape of "a container": a bowl, a tray or a box."""
-NOUNS = {
+ENGLISH_NOUNS = {
     "cube": "cube", "block": "cube", "brick": "cube", "dice": "cube", "cylinder": "cylinder", "can": "cylinder",
     "ball": "ball", "sphere": "ball", "bowl": "bowl", "tray": "tray", "plate": "tray", "box": "box", "crate": "box",
 }  # fmt: skip
-PLURALS = {f"{noun}es" if noun == "box" else f"{noun}s": shape for noun, shape in NOUNS.items()}
-SHADES = {**{color: color for color in COLORS}, "violet": "purple", "lilac": "purple"}
+ENGLISH_PLURALS = {f"{noun}es" if noun == "box" else f"{noun}s": shape for noun, shape in ENGLISH_NOUNS.items()}
+ENGLISH_COLORS = {**{color: color for color in COLOR_RGB}, "violet": "purple", "lilac": "purple"}
 OTHER_SHADES = (
     "pink", "brown", "grey", "gray", "cyan", "magenta", "turquoise", "golden", "gold", "silver", "beige", "teal",
 )  # fmt: skip
 """Colours that no object has."""
-COLOR_WORDS = SHADES | {
+COLOR_WORDS = ENGLISH_COLORS | {
     word: color for color, forms in ES_COLORS.items() for form in forms for word in (form, es_plural(form))
 }
-SHAPE_WORDS = NOUNS | PLURALS | {
+SHAPE_WORDS = ENGLISH_NOUNS | ENGLISH_PLURALS | {
     word: shape for shape, (_, noun) in ES_SHAPES.items() for word in (noun, es_plural(noun))
 }  # fmt: skip
-NUMBERS = (
+NUMBER_SPELLINGS = (
     ("zero", "no", "none", "cero", "ninguno", "ninguna", "ningún", "零"),
     ("one", "uno", "una", "un", "一"),
     ("two", "dos", "二", "两"),
@@ -40,15 +40,20 @@ NUMBERS = (
     ("ten", "diez", "十"),
 )
 """Words for 0 to 10."""
-NUMBER_VALUES = {word: n for n, words in enumerate(NUMBERS) if n > 1 for word in (*words, str(n))}
+NUMBER_VALUES = {word: n for n, words in enumerate(NUMBER_SPELLINGS) if n > 1 for word in (*words, str(n))}
 """Values of words and digits from two up."""
 
 _ES = {shape: noun for shape, (_, noun) in ES_SHAPES.items() if shape not in ("cover", "barrier")}
 _ZH = {shape: noun for shape, noun in ZH_SHAPES.items() if shape not in ("cover", "barrier")}
 GRAMMAR_TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
-    "en": {"COLOR": SHADES, "OTHER_COLOR": dict.fromkeys(OTHER_SHADES, ""), "SHAPE": NOUNS, "PLURAL": PLURALS},
+    "en": {
+        "COLOR": ENGLISH_COLORS,
+        "OTHER_COLOR": dict.fromkeys(OTHER_SHADES, ""),
+        "SHAPE": ENGLISH_NOUNS,
+        "PLURAL": ENGLISH_PLURALS,
+    },
     "es": {
-        "COLOR": {word: color for word, color in COLOR_WORDS.items() if word not in SHADES},
+        "COLOR": {word: color for word, color in COLOR_WORDS.items() if word not in ENGLISH_COLORS},
         "SHAPE": {noun: shape for shape, noun in _ES.items()},
         "PLURAL": {es_plural(noun): shape for shape, noun in _ES.items()},
     },

@@ -14,9 +14,11 @@ Where = Literal["at", "beside", "left", "right", "front", "behind"]
 """How something is placed; "at" means in a container or on a block."""
 Edge = Literal["left", "right", "front", "back", "middle", "near", "far"]
 NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-ORDINALS = ("", "", "second ", "third ")
+ORDINAL_WORDS = ("", "", "second ", "third ")
 EDGE_NAMES = {"left": "leftmost", "right": "rightmost", "front": "frontmost", "back": "rearmost", "middle": "middle"}
-PREPOSITIONS = {"beside": "next to", "left": "left of", "right": "right of", "front": "in front of", "behind": "behind"}
+PREPOSITION_OF = {
+    "beside": "next to", "left": "left of", "right": "right of", "front": "in front of", "behind": "behind",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Place:
 
     def __str__(self) -> str:
         holds = self.thing.shape in ("bowl", "tray", "box", "container")
-        return f"{PREPOSITIONS.get(self.where, 'in' if holds else 'on')} {self.thing}"
+        return f"{PREPOSITION_OF.get(self.where, 'in' if holds else 'on')} {self.thing}"
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,7 @@ def _ranked(name: str, rank: Rank) -> str:
         word = "nearest to" if rank.edge == "near" else "farthest from"
         return f"{name} {word} {rank.to or 'the robot'}"
     if rank.number > 1:
-        return f"{ORDINALS[rank.number]}{name} from the {rank.edge}"
+        return f"{ORDINAL_WORDS[rank.number]}{name} from the {rank.edge}"
     return f"{EDGE_NAMES[rank.edge]} {name}"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from qwenarm.body.scene import Scene
 from qwenarm.errors import BadInput
-from qwenarm.tasks import STACKABLE, Arrange, Relation
+from qwenarm.tasks import STACKABLE_SHAPES, Arrange, Relation
 from qwenarm.tasks.core.goal import initial_state
 from qwenarm.tasks.core.lookahead import PredictedTable
 from qwenarm.tasks.language.es_zh import class_clauses, put_clauses
@@ -84,7 +84,7 @@ def _options(table: PredictedTable) -> Iterator[SubgoalOption]:
         for where in table.solids:
             if where == what or not table.on_table(where) or table.content(where):
                 continue
-            if table.spec(what).shape in STACKABLE and table.spec(where).shape in STACKABLE:
+            if table.spec(what).shape in STACKABLE_SHAPES and table.spec(where).shape in STACKABLE_SHAPES:
                 yield SubgoalOption("stack", (Relation(what, where),))
             if not table.nearly_beside(what, where):
                 yield SubgoalOption("beside", (Relation(what, where, beside=True),))

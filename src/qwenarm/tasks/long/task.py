@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
-from qwenarm.tasks import STACKABLE, SceneBuilder, Setup, Task
+from qwenarm.tasks import STACKABLE_SHAPES, SceneBuilder, Setup, Task
 from qwenarm.tasks.language.es_zh import in_order
 from qwenarm.tasks.long.goal import InOrder, SubgoalTracker
 from qwenarm.tasks.long.subgoals import draw_subgoals
@@ -20,7 +20,8 @@ CONTAINER_COUNT = 2
 def make(builder: SceneBuilder, level: int) -> Setup:
     """Builds one episode. Each sub-goal is drawn from what can be done after the ones before it."""
     others = GRASPABLE_COUNT[level - 1] - 2
-    for shapes in (STACKABLE, STACKABLE, *[GRASPABLE_SHAPES] * others, *[CONTAINER_SHAPES] * CONTAINER_COUNT):
+    containers = [CONTAINER_SHAPES] * CONTAINER_COUNT
+    for shapes in (STACKABLE_SHAPES, STACKABLE_SHAPES, *[GRASPABLE_SHAPES] * others, *containers):
         builder.add(shapes)
     needed = len(builder.specs)
     builder.add_up_to(int(level == 3), CONTAINER_SHAPES)

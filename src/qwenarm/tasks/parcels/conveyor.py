@@ -12,7 +12,7 @@ from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.body.scene import Area, Placement
 from qwenarm.body.simulation import Body
 
-BELT = Belt(0.43)
+PARCEL_BELT = Belt(0.43)
 CONTAINER_AREA: Area = ((0.55, 0.71), (-0.28, 0.28))
 """Area of the containers beside the belt, x and y in m."""
 FIRST_PARCEL_M, PARCEL_PITCH_M = 0.15, 0.098
@@ -46,7 +46,7 @@ def row_on_belt(
     row = []
     for i, spec in enumerate(specs):
         y = direction * (FIRST_PARCEL_M - PARCEL_PITCH_M * i + rng.uniform(-1, 1) * PITCH_NOISE_M)
-        x = BELT.x + rng.uniform(-1, 1) * POSITION_NOISE_M
+        x = PARCEL_BELT.x + rng.uniform(-1, 1) * POSITION_NOISE_M
         yaw = float(rng.uniform(-max_turn_rad, max_turn_rad))
         row.append(Placement(spec, (float(x), float(y), BELT_TOP_M + spec.origin_height), yaw))
     return row

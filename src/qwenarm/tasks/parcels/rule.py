@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.tasks.language.es_zh import ES_COLORS, ZH_COLORS, es_plural
 
@@ -42,7 +42,7 @@ COLOR_TRAIT = Trait(
             f"los paquetes {es_plural(ES_COLORS[color][0])}",
             f"{ZH_COLORS[color]}的包裹",
         )
-        for color in COLORS
+        for color in COLOR_RGB
     },
     Wording(("colour",), "color", "颜色"),
 )

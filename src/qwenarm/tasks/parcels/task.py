@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import PARCEL_PART_SIZE_M, ObjectSpec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.tasks import SceneBuilder, Setup, Task
-from qwenarm.tasks.parcels.conveyor import BELT, CONTAINER_AREA, Conveyor, row_on_belt
+from qwenarm.tasks.parcels.conveyor import CONTAINER_AREA, PARCEL_BELT, Conveyor, row_on_belt
 from qwenarm.tasks.parcels.goal import RouteParcels
 from qwenarm.tasks.parcels.rule import (
     BASE_TRAITS,
@@ -54,7 +54,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     specs = [placement.spec for placement in scene.objects if placement.spec.shape == "parcel"]
     goal = RouteParcels(tuple((spec.id, rule.place_of(spec)) for spec in specs), speed)
     words = rule_phrase(rng, rule, on_belt)
-    events = (Conveyor(BELT, speed),) if on_belt else ()
+    events = (Conveyor(PARCEL_BELT, speed),) if on_belt else ()
     return Setup(scene, goal, words.text, 4 + 3 * len(specs), events, words.translations)
 
 
@@ -101,7 +101,7 @@ def _rule(builder: SceneBuilder, base: Trait, values: list[str], exception: tupl
 
 def _add_place(builder: SceneBuilder) -> ObjectSpec:
     """Adds a container in a colour of its own; a second tray only if nothing else is left."""
-    colors = [color for color in COLORS if color not in {spec.color for spec in builder.specs}]
+    colors = [color for color in COLOR_RGB if color not in {spec.color for spec in builder.specs}]
     shapes = [shape for color, shape in builder.available if color in colors]
     small = [shape for shape in SMALL_PLACES if shape in shapes]
     tray = not small or ("tray" in shapes and not any(spec.shape == "tray" for spec in builder.specs))
@@ -110,7 +110,7 @@ def _add_place(builder: SceneBuilder) -> ObjectSpec:
 
 def _parcel(rng: np.random.Generator, rule: RoutingRule, clause: Clause) -> ObjectSpec:
     """Returns a parcel to which this clause applies."""
-    color = str(rng.choice(list(COLORS)))
+    color = str(rng.choice(list(COLOR_RGB)))
     spec = ObjectSpec("parcel", color, PARCEL_PART_SIZE_M["parcel"][0])
     base = rule.clauses[-1].trait
     if rule.has_exception:  # the exception may also have either value of the base trait
@@ -152,7 +152,7 @@ def _on_belt(builder: SceneBuilder, parcels: list[ObjectSpec], speed: float) -> 
     places = [_facing(rng, p) if p.spec.top else p for p in scene.objects]
     order = [parcels[i] for i in rng.permutation(len(parcels))]
     row = row_on_belt(rng, order, np.sign(speed), MAX_TURN_RAD)
-    return replace(scene, objects=(*places, *row), belt=BELT)
+    return replace(scene, objects=(*places, *row), belt=PARCEL_BELT)
 
 
 def _facing(rng: np.random.Generator, placement: Placement) -> Placement:

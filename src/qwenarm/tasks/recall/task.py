@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES, ObjectSpec, make_spec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.tasks import Arrange, InstructionUpdates, Relation, SceneBuilder, Setup, Task
@@ -69,7 +69,7 @@ def _add_things(builder: SceneBuilder, total: int) -> tuple[str, int]:
 def _make_covers(builder: SceneBuilder, count: int) -> list[ObjectSpec]:
     """Returns covers in different colours, if possible none that an object has."""
     taken = {spec.color for spec in builder.specs}
-    colors = [str(color) for color in builder.rng.permutation(list(COLORS))]
+    colors = [str(color) for color in builder.rng.permutation(list(COLOR_RGB))]
     chosen = sorted(colors, key=lambda color: color in taken)[:count]
     return [make_spec("cover", color) for color in chosen]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, ObjectSpec
-from qwenarm.tasks import STACKABLE, Arrange, Relation, SceneBuilder, Setup, Task
+from qwenarm.tasks import STACKABLE_SHAPES, Arrange, Relation, SceneBuilder, Setup, Task
 from qwenarm.tasks.refuse.goal import Request
 from qwenarm.tasks.refuse.words import request_phrase
 
@@ -42,7 +42,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 def _add_pair(builder: SceneBuilder, kind: str, harmless: bool) -> tuple[ObjectSpec, ObjectSpec]:
     """Adds the object that is named and its target; for "which" also a second object that fits the words."""
     if kind == "round":
-        return builder.add(STACKABLE), builder.add(STACKABLE if harmless else ("ball",))
+        return builder.add(STACKABLE_SHAPES), builder.add(STACKABLE_SHAPES if harmless else ("ball",))
     if kind == "wide":
         return builder.add(GRASPABLE_SHAPES if harmless else CONTAINER_SHAPES), builder.add(CONTAINER_SHAPES)
     if kind == "which":

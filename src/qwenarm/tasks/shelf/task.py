@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES, ObjectSpec
 from qwenarm.body.scene import Placement
 from qwenarm.tasks import Phrase, SceneBuilder, Setup, Task
@@ -29,7 +29,7 @@ THREE_SHARE = 0.3
 """Share of these lines for which three objects of that kind exist."""
 MISSING_SHARE = 0.6
 """Share of the orders of level 3 with a missing item."""
-STOCK_COLORS = tuple(color for color in COLORS if color != SHELF_COLOR)
+STOCK_COLORS = tuple(color for color in COLOR_RGB if color != SHELF_COLOR)
 CORNER_SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 

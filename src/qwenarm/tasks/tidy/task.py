@@ -8,7 +8,7 @@ from itertools import permutations
 
 import numpy as np
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES, ObjectSpec
 from qwenarm.body.scene import Scene
 from qwenarm.errors import BadInput
@@ -36,7 +36,7 @@ OBJECT_COUNT = (3, 6, 8)
 """Maximum number of objects, by level."""
 BEFORE_DRAWER_COUNT = 2
 """Number of objects that stand in front of the drawer."""
-OBJECT_COLORS = tuple(color for color in COLORS if color not in HOME_COLOR.values())
+OBJECT_COLORS = tuple(color for color in COLOR_RGB if color not in HOME_COLOR.values())
 Pair = tuple[str, str]
 """Colour and shape of an object."""
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from qwenarm.mind.families import GREEDY, Sampling
+from qwenarm.mind.families import GREEDY_SAMPLING, Sampling
 from qwenarm.mind.inference.engine import DecodingBatch, Engine, GenerationRequest
 from qwenarm.mind.inference.fused.decoder import FusedDecoder
 from qwenarm.mind.inference.fused.token_guesser import TokenGuesser
@@ -33,7 +33,7 @@ TASK_TOKENS = 64
 class FusedEngine(Engine):
     """An engine for dense models, with speculative steps for single greedy prompts in float32."""
 
-    def __init__(self, model: Any, sampling: Sampling = GREEDY) -> None:
+    def __init__(self, model: Any, sampling: Sampling = GREEDY_SAMPLING) -> None:
         super().__init__(model, sampling, FusedDecoder(model))
         self.guesser = TokenGuesser()
 
