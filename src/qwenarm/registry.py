@@ -1,8 +1,8 @@
-"""The registry of everything that a user can add: one new file, no edit elsewhere.
+"""The registry of everything that a user can add with one new file and no edit elsewhere.
 
-An entry is a file or a folder of its kind's package. Its name is the entry's id, and the constant of its kind is the
-entry: ``load("tasks", "put")`` is ``TASK`` of ``qwenarm/tasks/put.py``. An entry outside of this package is named
-``module:NAME``. All other files are helpers.
+An entry is a file or a folder in the package of its kind. The file's name is the entry's id, and its constant is the
+entry: ``load("tasks", "put")`` returns ``TASK`` of ``qwenarm/tasks/put.py``. Files without that constant are helpers.
+An entry outside this package is named ``module:NAME``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from qwenarm.errors import BadInput, QwenarmError, UnknownName
 
 @dataclass(frozen=True)
 class Kind:
-    """What the entries of one kind have in common.
+    """One kind of entry.
 
     Attributes:
-        noun: What messages call one of them.
-        package: Where their files are, below ``qwenarm``.
+        noun: Its name in messages.
+        package: The package of its files, below ``qwenarm``.
         constant: The name of the entry in each file.
         type_name: The class of an entry; "" where the kind's own loader says what may be one.
     """
@@ -59,23 +59,23 @@ FILE_MAKERS = {("arms", ".xml"): "qwenarm.body.arm_file", ("arms", ".urdf"): "qw
 FOREIGN_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 SERVER_ORIGIN = re.compile(r"https?://[^\s,/#?]+", re.IGNORECASE)
 ALLOWED_NAMES = "QWENARM_ALLOWED_NAMES"
-"""The environment variable with which ``only_allowed`` tells this process and its children what data may name."""
+"""The environment variable in which ``only_allowed`` keeps its names, for this process and its children."""
 
 
 @functools.cache
 def list_names(kind: str) -> tuple[str, ...]:
-    """The ids of a kind, sorted. Nothing is imported."""
+    """Returns the ids of a kind, sorted, without importing anything."""
     return tuple(sorted(name for name, path in _files(kind) if _holds_entry(path, ENTRY_KINDS[kind].constant)))
 
 
 def describe(kind: str, name: str) -> str:
-    """The first paragraph of an entry's docstring, as one line. Nothing is imported."""
+    """Returns the first paragraph of an entry's docstring as one line, without importing anything."""
     text = dict(_files(kind))[name].read_text(encoding="utf-8")
     return " ".join((ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0].split())
 
 
 def literal(kind: str, name: str, constant: str) -> Any:
-    """The value of a constant in an entry's file that is a literal, such as a dict of texts. Nothing is imported."""
+    """Returns the value of a constant in an entry's file that is a literal, without importing anything."""
     for node in ast.parse(dict(_files(kind))[name].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [constant]:
             return ast.literal_eval(node.value)
@@ -83,11 +83,11 @@ def literal(kind: str, name: str, constant: str) -> Any:
 
 
 def load(kind: str, name: str) -> Any:
-    """The entry with this id, or the one that ``module:NAME`` or a file's path names.
+    """Returns the entry that an id, a ``module:NAME`` or the path of a file names.
 
     Raises:
-        UnknownName: there is no such entry; the message lists the valid ids.
-        BadInput: ``module:NAME`` cannot be imported, or is something else.
+        UnknownName: There is no such entry. The message lists the valid ids.
+        BadInput: ``module:NAME`` cannot be imported, or is not an entry of this kind.
     """
     about = ENTRY_KINDS[kind]
     if (kind, os.path.splitext(name)[1]) in FILE_MAKERS:
@@ -100,16 +100,15 @@ def load(kind: str, name: str) -> Any:
 
 
 def is_foreign(name: str) -> bool:
-    """Whether a name is a ``module:NAME`` of code outside of this package."""
+    """Returns whether a name is a ``module:NAME`` of code outside this package."""
     return FOREIGN_NAME.fullmatch(name) is not None and name.partition(":")[0] not in ENTRY_MAKERS
 
 
 @contextmanager
 def only_allowed(names: Iterable[str]) -> Iterator[None]:
-    """Within it, ``load`` refuses every ``module:NAME`` but these, and no server but these is sent a key; here and in
-    processes that are started meanwhile.
+    """Within this context only the given ``module:NAME`` entries are loaded, and only the given servers get a key.
 
-    For whatever plays recorded data again: what only the data names is not to be trusted.
+    Processes that are started within it obey, too. Use it to replay recorded data, which is not to be trusted.
     """
     before = os.environ.get(ALLOWED_NAMES)
     os.environ[ALLOWED_NAMES] = ",".join(names)
@@ -122,19 +121,19 @@ def only_allowed(names: Iterable[str]) -> Iterator[None]:
 
 
 def names_to_allow(*texts: str) -> list[str]:
-    """Every ``module:NAME`` and the origin of every server in what a user wrote, for ``only_allowed``."""
+    """Returns every ``module:NAME`` and every server's origin in what a user wrote, for ``only_allowed``."""
     text = " ".join(texts)
     return [*FOREIGN_NAME.findall(text), *map(str.lower, SERVER_ORIGIN.findall(text))]
 
 
 def is_trusted_server(url: str) -> bool:
-    """Whether a server may be sent the user's key: not if recorded data is played again, and only the data names it."""
+    """Returns whether a server may get the user's key: not if only recorded data names it."""
     allowed, origin = os.environ.get(ALLOWED_NAMES), SERVER_ORIGIN.match(url)
     return allowed is None or (origin is not None and origin.group().lower() in allowed.split(","))
 
 
 def split_names(text: str, option: str) -> list[str]:
-    """The names in a comma-separated list; [] for "". Raises BadInput, which names the option, for commas alone."""
+    """Returns the names in a comma-separated list, [] for "". Raises BadInput for nothing but commas."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if text and not names:
         raise BadInput(f"{option} is empty.")
@@ -142,20 +141,20 @@ def split_names(text: str, option: str) -> list[str]:
 
 
 def _files(kind: str) -> Iterator[tuple[str, Path]]:
-    """(name, source file) of every module and subpackage in the folder of a kind."""
+    """Yields (name, source file) of every module and subpackage in the folder of a kind."""
     folder = Path(__file__).parent.joinpath(*ENTRY_KINDS[kind].package.split("."))
     yield from ((path.stem, path) for path in folder.glob("*.py") if path.stem != "__init__")
     yield from ((path.parent.name, path) for path in folder.glob("*/__init__.py"))
 
 
 def _holds_entry(path: Path, constant: str) -> bool:
-    """Whether a file assigns the constant, or a package's ``__init__.py`` imports it."""
+    """Returns whether a file assigns the constant, or a package's ``__init__.py`` imports it."""
     pattern = rf"\b{constant}\b" if path.name == "__init__.py" else rf"^{constant}\b"
     return re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE) is not None
 
 
 def _load_by_module(kind: Kind, name: str) -> Any:
-    """The entry behind ``module:NAME``. Modules in the current folder are found, after all that is installed."""
+    """Returns the entry behind ``module:NAME``. The current folder is searched last."""
     module, _, constant = name.partition(":")
     if is_foreign(name):
         if name not in os.environ.get(ALLOWED_NAMES, name).split(","):

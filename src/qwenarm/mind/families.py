@@ -20,19 +20,17 @@ Dialect = Literal["json", "xml"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How answers are drawn. Temperature 0 means greedy decoding, top_k 0 no limit."""
+    """How tokens are sampled. Temperature 0 means greedy decoding, and top_k 0 no limit."""
 
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
     presence_penalty: float = 0.0
     repetition_penalty: float = 1.0
-    """Both penalties are for servers; models in this process are drawn without."""
+    """The two penalties only apply to servers."""
 
     def chosen(self, **given: float | None) -> Sampling:
-        """The same with what the user has chosen; None leaves a number as it is. Raises BadInput if it is out of
-        range.
-        """
+        """Returns a copy with the user's choices; None keeps a number. Raises BadInput if one is out of range."""
         sampling = replace(self, **{name: value for name, value in given.items() if value is not None})
         for name, least, most in (
             ("temperature", 0.0, 100.0),
@@ -51,7 +49,7 @@ GREEDY_SAMPLING = Sampling()
 
 @dataclass(frozen=True)
 class Family:
-    """One family: how it counts along an image, which frames suit it, and how it writes a tool call."""
+    """One family: its image coordinates, its grid of frame sizes, and how it writes tool calls."""
 
     name: str
     title: str
@@ -62,22 +60,22 @@ class Family:
     """Frames whose sides are multiples of this many pixels (patch size x merge size) are not resized."""
     dialect: Dialect
     name_pattern: str
-    """A regular expression for a part of its checkpoints' names, in lower case."""
+    """A regular expression that occurs in its checkpoints' names, in lower case."""
     processor: str
     """The class in transformers that prepares its text and images."""
     thinking_switch: bool
     """Whether the chat template takes ``enable_thinking``."""
     published: Sampling
-    """As published, for answers without thinking. Calls need no variety, so they are greedy unless the user asks for a
-    temperature; then top_p and top_k are these."""
+    """The publisher's numbers for answers without thinking. Calls need no variety, so decoding is greedy unless the
+    user sets a temperature; only then these numbers are used."""
     thinking: Sampling | None
-    """As published, for answers after a thought; None if the family has no thinking models. Used as they are: a thought
-    that is decoded greedily tends to repeat itself."""
+    """The publisher's numbers for answers with thinking, None if the family has no thinking models. They are always
+    used, because thoughts that are decoded greedily tend to repeat themselves."""
     source: str
     """Where these facts come from."""
 
     def sampling(self, thinks: bool, temperature: float | None = None) -> Sampling:
-        """How to draw answers. temperature: the user's choice, or None."""
+        """Returns how to sample answers; ``temperature`` is the user's choice, or None."""
         base = self.thinking if thinks and self.thinking else self.published
         if temperature is None:
             return base if thinks and self.thinking else GREEDY_SAMPLING
@@ -140,29 +138,30 @@ _FAMILY_OF_TYPE = {kind: family.name for family in MODEL_FAMILIES for kind in fa
 FAMILY_OF_HUB_ID: dict[str, str] = {
     hub_id: _FAMILY_OF_TYPE[size.model_type] for size in MODEL_SIZES for hub_id in size.ids
 }
-"""Hub id -> name of its family. For servers, which list ids but no model types."""
+"""The family's name by Hub id, for servers, which list ids but no model types."""
 _QUANTISED = re.compile(r"-(FP8|NVFP4|AWQ|GPTQ-Int[48]|bnb-4bit|GGUF)$", re.IGNORECASE)
-"""What publishers append to a checkpoint's name for the same weights in fewer bits."""
+"""What publishers append to the names of quantised checkpoints."""
 
 DEFAULT_FAMILY = "qwen3_vl"
 """Assumed for a server that lists its model under an unknown name."""
 
 
 def match_hub_id(name: str) -> str | None:
-    """The Hub id that a server's name for a model means, or None. The name may be of a quantised copy, of another
-    publisher, or a path.
+    """Returns the Hub id of the model that a server lists under a name, or None.
+
+    The name may be that of a quantised copy or of another publisher, or a path.
     """
     own = _QUANTISED.sub("", name.rstrip("/").rpartition("/")[2])
     return next((hub_id for hub_id in FAMILY_OF_HUB_ID if hub_id.rpartition("/")[2].lower() == own.lower()), None)
 
 
 def family_in_name(name: str) -> Family | None:
-    """The family that a name speaks of, such as "qwen2.5vl:7b" or "me/Qwen2.5-VL-7B-robots", or None."""
+    """Returns the family that a name contains, as in "qwen2.5vl:7b" or "me/Qwen2.5-VL-7B-robots", or None."""
     return next((family for family in MODEL_FAMILIES if re.search(family.name_pattern, name.lower())), None)
 
 
 def family_named(name: str) -> Family:
-    """The family of that name. Raises UnknownName."""
+    """Returns the family with that name. Raises UnknownName."""
     for family in MODEL_FAMILIES:
         if family.name == name:
             return family
@@ -170,15 +169,15 @@ def family_named(name: str) -> Family:
 
 
 def family_of(model_type: str, chat_template: str | None = None) -> Family:
-    """The family of a checkpoint.
+    """Returns the family of a checkpoint.
 
     Args:
-        model_type: of its config.json.
-        chat_template: decides how calls are written, if given: later members of a family may share the architecture but
-            not the dialect, and fine-tunes have templates of their own.
+        model_type: As in its config.json.
+        chat_template: If given, determines how calls are written, since later members of a family and fine-tunes may
+            have templates of their own.
 
     Raises:
-        ModelUnavailable: the type is unknown.
+        ModelUnavailable: The type is unknown.
     """
     for family in MODEL_FAMILIES:
         if model_type in family.model_types:

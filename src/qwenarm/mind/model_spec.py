@@ -1,4 +1,4 @@
-"""What a model is called on the command line, and the options that may stand behind its name.
+"""Names of models on the command line, which options may follow.
 
 A server: "http://host:8000#NAME,family=qwen3_5,thinking=yes". A checkpoint: "Qwen/Qwen3.5-4B#thinking=yes,batch=4".
 """
@@ -11,7 +11,7 @@ from typing import Any
 from qwenarm.errors import BadInput
 
 OptionReaders = Mapping[str, Callable[[str], Any]]
-"""Option -> how its text is read. A reader raises ValueError or KeyError for a text that it cannot take."""
+"""The reader of each option's text, which raises ValueError or KeyError for an invalid one."""
 
 URL_PREFIXES = ("http://", "https://")
 _YES_NO = {"yes": True, "no": False}.__getitem__
@@ -28,14 +28,14 @@ SERVER_OPTIONS: OptionReaders = {
     **dict.fromkeys(("timeout_s", "deadline_s"), float),
     **dict.fromkeys(("seed", "retries", "concurrency", "min_pixels", "max_pixels"), int),
 }
-"""Options behind a URL, for ``OpenAIServer``. "model=" may be left out."""
+"""Options after a URL, for ``OpenAIServer``. "model=" may be omitted."""
 LOCAL_OPTIONS: OptionReaders = {
     **dict.fromkeys(("thinking", "constrained", "fused"), _YES_NO),
     **dict.fromkeys(("temperature", "top_p"), float),
     **dict.fromkeys(("top_k", "seed", "batch", "threads"), int),
     **dict.fromkeys(("device", "dtype", "adapter"), str),
 }
-"""Options behind a checkpoint's name, for ``QwenVL``."""
+"""Options after a checkpoint's name, for ``QwenVL``."""
 
 
 def parse_model_spec(spec: str, readers: OptionReaders) -> tuple[str, dict[str, Any]]:
@@ -43,13 +43,13 @@ def parse_model_spec(spec: str, readers: OptionReaders) -> tuple[str, dict[str, 
 
     Args:
         spec: "NAME" or "NAME#option=value,...".
-        readers: of the options that the model may have.
+        readers: The readers of the valid options.
 
     Returns:
-        The name, and the options' values.
+        The name, and the values of the options.
 
     Raises:
-        BadInput: there is no such option, or it cannot take the value.
+        BadInput: An option is unknown, or its value is invalid.
     """
     name, _, fragment = spec.partition("#")
     options: dict[str, Any] = {}

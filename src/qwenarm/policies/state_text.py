@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class StateText:
-    """A blind policy whose prompts end with the scene in words, in the numbers that the model's family uses:
+    """A blind policy whose prompts end with a description of the scene, with points as the model writes them:
     "Scene: red cube [512, 430], in the blue bowl; blue bowl [512, 430]".
 
     Args:
-        blind_policy: Decides.
-        env: Whose scene is told.
-        family: In whose numbers.
-        relations: Whether it is told what lies in or on what. The bundled model was trained without.
+        blind_policy: The policy that decides.
+        env: The environment, whose scene is described.
+        family: The model's family, which determines the coordinates.
+        relations: Whether to say what lies in or on what. The bundled model was not trained on this.
     """
 
     def __init__(self, blind_policy: Policy, env: ArmEnv, family: Family, relations: bool) -> None:
@@ -50,7 +50,7 @@ class StateText:
         return "\n".join(f"Scene, {camera}: {words}" for camera, words in views.items())
 
     def _seen(self, camera: str, size: tuple[int, ...]) -> str:
-        """The objects whose middle is in a camera's picture, and the one in the hand."""
+        """Describes the objects whose centre is in a camera's image, and the one in the hand."""
         body, state = self.env.body, self.env.body.state()
         pos, mat, fovy = body.camera_pose(camera)
         words = []
@@ -63,7 +63,7 @@ class StateText:
         return "; ".join(words) or "nothing"
 
     def _relation(self, name: str) -> str:
-        """Such as ", in the blue bowl"; "" for what stands on the table."""
+        """Returns where an object is, as in ", in the blue bowl"; "" for one that stands on the table."""
         state = self.env.body.state()
         support = support_of(state, name)
         return f", {support_words(state, support)}" if self.relations and support != ON_TABLE else ""
@@ -73,7 +73,7 @@ class StateText:
 
 
 def with_line(prompt: Prompt, line: str) -> Prompt:
-    """The prompt with one more line at the end of the user's message."""
+    """Returns the prompt with one more line at the end of the user's message."""
     *earlier, last = prompt.messages
     content = [*last["content"], {"type": "text", "text": f"\n{line}"}]
     return replace(prompt, messages=(*earlier, {**last, "content": content}))

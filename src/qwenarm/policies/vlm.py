@@ -1,4 +1,4 @@
-"""A vision-language model decides: one call per look with --altitude step, all calls at once with plan."""
+"""A vision-language model decides: one call per look with --altitude step, all calls at once with --altitude plan."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from qwenarm.skills import specs
 
 
 def make(context: Context) -> VlmPolicy:
-    """The model, asked at the altitude and shown the cameras that were chosen."""
+    """Makes the policy with the chosen altitude and cameras."""
     backend, config = context.backend, context.config
     return VlmPolicy(backend, specs(), shown(backend.preset, config.cameras), config.altitude)
 
 
 def make_seeing(context: Context) -> VlmPolicy:
-    """The model with its eyes. Raises BadInput for one that takes no images."""
+    """Returns the model. Raises BadInput if it takes no images."""
     if not getattr(context.backend, "sees", True):
         raise BadInput(f"The model {context.config.model!r} takes no images; play it with --policy state_text.")
     return make(context)
 
 
 def shown(preset: Preset, cameras: str) -> Preset:
-    """The preset with other cameras: ids with commas, "" for its own. Raises UnknownName and BadInput."""
+    """Returns the preset with the given cameras, ids with commas; "" keeps its own. Raises UnknownName and BadInput."""
     names = tuple(camera.name for camera in cameras_named(split_names(cameras, "--cameras")))
     return replace(preset, cameras=names or preset.cameras)
 

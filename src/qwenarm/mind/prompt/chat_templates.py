@@ -1,4 +1,4 @@
-"""Prompts as chat templates write them: a checkpoint's own, or the family's where there is no checkpoint."""
+"""Writes prompts with chat templates: the checkpoint's own, or the family's if there is no checkpoint."""
 
 from __future__ import annotations
 
@@ -67,22 +67,18 @@ NOT after
 not tell the user about function calls
 </IMPORTANT>""",
 }
-"""How the families' chat templates describe tools, to the letter: it is what the models were trained on (source:
-chat_template.jinja of the published checkpoints). "{tools}" stands for the list.
-"""
+"""How the families' chat templates describe tools, verbatim from chat_template.jinja of the published checkpoints."""
 
 
 def chat_text(writer: Any, template: str, prompt: Prompt, family: Family, **options: Any) -> str:
-    """The prompt as a chat template writes it, with one placeholder per image.
-
-    If the template takes no tools (Qwen2.5-VL), they go into the system text.
+    """Returns the prompt as a chat template writes it, with one placeholder per image.
 
     Args:
-        writer: a processor or a tokenizer of transformers.
-        template: the chat template.
-        prompt: what to write.
-        family: for the place and the words of tools in the system text.
-        options: variables of the template, such as ``enable_thinking``.
+        writer: A processor or a tokenizer of transformers.
+        template: The chat template. If it takes no tools (Qwen2.5-VL), they go into the system text.
+        prompt: The prompt.
+        family: How tools are described in the system text.
+        options: Variables of the template, such as ``enable_thinking``.
     """
     if prompt.tools and not takes_tools(template):
         prompt = with_tools_in_text(prompt, family)
@@ -97,7 +93,7 @@ def chat_text(writer: Any, template: str, prompt: Prompt, family: Family, **opti
 
 
 def read_text(path: Path, source: str) -> str:
-    """A text file of a checkpoint that the user named ``source``. Raises ModelUnavailable, like the next two."""
+    """Returns the text of a file of the checkpoint that the user named ``source``. Raises ModelUnavailable."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -107,7 +103,7 @@ def read_text(path: Path, source: str) -> str:
 
 
 def read_json(path: Path, source: str) -> dict[str, Any]:
-    """The JSON object in a file of a checkpoint. NaN and infinity are no JSON."""
+    """Returns the JSON object in a file of a checkpoint. Raises ModelUnavailable, also for NaN and infinity."""
     try:
         content = json.loads(read_text(path, source), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -128,7 +124,7 @@ def _finite(text: str) -> float:
 
 
 def template_in(folder: Path, source: str) -> tuple[str, str]:
-    """The template that transformers would use, and the name of its file."""
+    """Returns the template that transformers would use, and the name of its file. Raises ModelUnavailable."""
     for path in (folder / name for name in TEMPLATE_FILES):
         if not path.is_file():
             continue
@@ -143,8 +139,10 @@ def template_in(folder: Path, source: str) -> tuple[str, str]:
 
 
 def _chosen(found: Any) -> str | None:
-    """The chat template in the field of a JSON file. It may be the text itself, or several as {name: text} or
-    [{"name": ..., "template": ...}], of which "default" or else "tool_use" is taken. None if there is none.
+    """Returns the chat template in the field of a JSON file, or None.
+
+    The field is the text itself, or several as {name: text} or [{"name": ..., "template": ...}], of which "default" or
+    else "tool_use" is chosen.
     """
     if isinstance(found, list):
         found = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
@@ -154,15 +152,14 @@ def _chosen(found: Any) -> str | None:
 
 
 def takes_tools(template: str) -> bool:
-    """Whether a chat template writes tools: whether it names them outside its comments."""
+    """Returns whether a chat template mentions tools outside its comments."""
     return re.search(r"\btools\b", re.sub(r"{#.*?#}", "", template, flags=re.DOTALL)) is not None
 
 
 def with_tools_in_text(prompt: Prompt, family: Family) -> Prompt:
-    """The prompt with its tools in the system text, for chat templates and servers that take none.
+    """Returns the prompt with its tools in the system text, for chat templates and servers that take no tools.
 
-    Words and place are those of the family's own template, so that the model reads what it was trained on: behind the
-    system text for calls in JSON, before it for calls in XML.
+    They are described as in the family's own template: after the system text for calls in JSON, before it for XML.
     """
     system, *rest = prompt.messages
     listed = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in prompt.tools)
@@ -172,7 +169,7 @@ def with_tools_in_text(prompt: Prompt, family: Family) -> Prompt:
 
 
 def family_template(family: Family, thinking: bool = False) -> str:
-    """The family's chat template, written after the published one, for when there is no checkpoint."""
+    """Returns the family's chat template, modelled on the published one, for use without a checkpoint."""
     own = f"{family.name}_thinking" if thinking and not family.thinking_switch else family.name
     folder = Path(str(files("qwenarm"))) / "assets" / "templates"
     path = folder / f"{own}.jinja"
