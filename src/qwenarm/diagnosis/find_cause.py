@@ -71,15 +71,21 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """Why an episode failed."""
+    """Why an episode failed.
 
-    cause: (
-        str  # a module, two of them ("perception+plan"), SEVERAL_MODULES, TASK_UNCLEAR, EPISODE_CRASHED or NOT_REPEATED
-    )
-    also: tuple[str, ...] = ()  # other replacements, equally small, that would have helped
-    why: str = ""  # what the module did, in one sentence
-    tried: Mapping[str, str] = field(default_factory=dict)  # outcome by replacement
-    same: bool = True  # whether the unchanged replay ended in the recorded state, bit for bit
+    Attributes:
+        cause: A module, two of them ("perception+plan"), or one of the constants above.
+        also: Other replacements of the same size that would have led to success.
+        why: What the module did, in one sentence.
+        tried: The outcome of each replacement.
+        same: Whether the unchanged replay ended in the recorded state, bit for bit.
+    """
+
+    cause: str
+    also: tuple[str, ...] = ()
+    why: str = ""
+    tried: Mapping[str, str] = field(default_factory=dict)
+    same: bool = True
 
 
 @dataclass(frozen=True)

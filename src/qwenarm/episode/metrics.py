@@ -119,12 +119,10 @@ class Grip:
             self._thing, self._missing = held, 0
         elif self._thing >= 0:
             self._missing += 1
-            if (
-                gap > self._gap + 1e-4 or self._periods < FIRM_GRASP_PERIODS
-            ):  # released on purpose, or never firmly held
-                self._thing = -1
-            elif self._missing >= FIRM_GRASP_PERIODS:
-                self.drops += 1
+            released = gap > self._gap + 1e-4
+            lost = not released and self._periods >= FIRM_GRASP_PERIODS <= self._missing
+            self.drops += lost
+            if released or lost or self._periods < FIRM_GRASP_PERIODS:
                 self._thing = -1
 
 

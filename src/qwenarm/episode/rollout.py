@@ -132,9 +132,8 @@ def play(
     if has_world:
         run = replace(run, metrics=tell.metrics(turns), seconds=tell.own_seconds())
     run = replace(run, watcher_failures=tuple(tell.failures))
-    last_frames = (
-        observe(env, policy).frames if outcome not in UNFINISHED_OUTCOMES else ()
-    )  # its time is not the episode's
+    # the time that these frames take is not the episode's
+    last_frames = observe(env, policy).frames if outcome not in UNFINISHED_OUTCOMES else ()
     words, final_hash = (env.setup.instruction, env.body.final_hash()) if has_world else ("", "")
     episode = Episode(run, words, tuple(turns), outcome, progress, final_hash, detail, last_frames, effects)
     if has_world:
