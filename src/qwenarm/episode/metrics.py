@@ -120,7 +120,7 @@ class Grip:
         elif self._thing >= 0:
             self._missing += 1
             released = gap > self._gap + 1e-4
-            lost = not released and self._periods >= FIRM_GRASP_PERIODS <= self._missing
+            lost = not released and min(self._periods, self._missing) >= FIRM_GRASP_PERIODS
             self.drops += lost
             if released or lost or self._periods < FIRM_GRASP_PERIODS:
                 self._thing = -1

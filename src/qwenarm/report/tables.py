@@ -148,6 +148,18 @@ def comparison_table(a: Entrant, b: Entrant, rows: Sequence[Compared]) -> Table:
     return Table(f"A = {a.name}, B = {b.name}: {how}", columns, listed)
 
 
+def pairs_table(
+    comparisons: Sequence[tuple[Entrant, Entrant, Sequence[Compared]]], page: Callable[[int], str]
+) -> Table:
+    """Every two entrants over all their unchanged episodes. page: the address of a comparison's own page."""
+    columns = ("A", "B", "pairs", "A succeeds", "B succeeds", "only A", "only B", "A − B, points", "p", "")
+    rows = tuple(
+        (Field(a.name), Field(b.name, tone="name"), *_pair_fields(compared[0].contrast), Field("scenes", href=page(i)))
+        for i, (a, b, compared) in enumerate(comparisons)
+    )
+    return Table("Any two models over the unchanged episodes of both: exact McNemar p", columns, rows)
+
+
 def endings_table(entrant: Entrant) -> Table:
     """How unchanged episodes ended."""
     endings = [name for name, _ in Counter(record.outcome for record in entrant.unchanged).most_common()]
