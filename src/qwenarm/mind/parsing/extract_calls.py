@@ -1,4 +1,4 @@
-"""Finds the calls in a model's text: tagged, in XML, in a code fence, or as bare JSON in prose."""
+"""Finds the calls in a model's text: in tags, in XML, in a code fence, or as bare JSON in prose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qwenarm.types import FormatError
 
 MAX_CHARS = 40_000
 MAX_BARE_VALUES = 64
-"""At so many places in prose a bare call is tried."""
+"""Maximum number of places in prose that are tried as the start of a bare call."""
 
 NOTE_TOLERANT = "loose JSON read"
 NOTE_UNTAGGED = "call outside of tool_call tags"
@@ -34,24 +34,24 @@ _THINK = re.compile(r"<think(?:ing)?>")
 _THOUGHT = re.compile(r"</think(?:ing)?>")
 _FENCE = re.compile(r"```\w*")
 _END_OF_TURN = re.compile(r"<\|im_end\|>|<tool_response>")
-"""Behind it the model imagines what others say, or repeats it."""
+"""Whatever follows one of these is the model's own continuation of the conversation, and is ignored."""
 _SENTENCE = re.compile(r"[^\n]*[^\W\d_][^\n]*")
-"""Words on one line."""
+"""Words on a single line."""
 _AROUND = re.compile(r"\A\s*(?:```\w*)?\s*|\s*(?:```)?\s*\Z")
-"""A fence around all of a text, and blanks."""
+"""A code fence around a whole text, with blanks."""
 _UNFINISHED_LIST = re.compile(r"\[|\{[^\[\]{}]*\"(?:" + "|".join(WRAPPER_KEYS) + r")\"\s*:\s*[\[{]")
-"""The beginning of calls that have a list or an object around them; the whole ones count if it is cut off."""
+"""The start of calls inside a list or an object. If the list is cut off, its complete calls count."""
 
 
 class Bare(str):
-    """A value of the XML dialect, which has no quotes: it may mean text or a number."""
+    """A parameter's value in the XML dialect. It has no quotes, so it may be text or a number."""
 
     __slots__ = ()
 
 
 @dataclass
 class Extraction:
-    """What was found in a text. error: why it cannot be read any further; ``calls`` are the whole ones before that."""
+    """What was found in a text. If ``error`` says why reading stopped, ``calls`` are the complete ones before it."""
 
     thought: str = ""
     calls: list[RawCall] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Extraction:
     notes: tuple[str, ...] = ()
 
     def fail(self, error: FormatError, detail: str) -> None:
-        """Records an error, unless there is one already."""
+        """Records an error, unless there already is one."""
         if self.error is None:
             self.error, self.detail = error, detail
 
@@ -71,12 +71,12 @@ class Extraction:
 
 
 def extract_calls(text: str, names: Sequence[str], cut: bool) -> Extraction:
-    """The calls in a text, in order.
+    """Returns the calls in a text, in order.
 
     Args:
-        text: a model's answer.
-        names: of the skills.
-        cut: whether the answer was cut off, so that its end says nothing.
+        text: A model's answer.
+        names: The names of the skills.
+        cut: Whether the answer was cut off, so that its end means nothing.
     """
     found, cut = Extraction(), cut or len(text) > MAX_CHARS
     thought, rest, still_thinking = _split_thought(hide_quoted_tags(text[:MAX_CHARS]))
@@ -97,7 +97,7 @@ def extract_calls(text: str, names: Sequence[str], cut: bool) -> Extraction:
 
 
 def _read_rest(text: str, names: Sequence[str], cut: bool, found: Extraction) -> None:
-    """Reads what stands behind the thought, in whatever form its calls are."""
+    """Reads the part after the thought, whatever form its calls have."""
     if "<tool_call>" in text:
         _read_tagged(text, names, cut, found)
     elif "<function" in text and _FUNCTION.search(text):
@@ -110,8 +110,9 @@ def _read_rest(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
 
 
 def _split_thought(text: str) -> tuple[str, str, bool]:
-    """(the thought, the rest, whether the thought never ended). The <think> may stand in the prompt, so a thought
-    without its end may hold the call, whether or not its beginning is seen.
+    """Returns the thought, the rest, and whether the thought never ended.
+
+    The <think> may be part of the prompt. An unfinished thought may contain the call, so its text stays in the rest.
     """
     ends = [end.end() for end in _THOUGHT.finditer(text)]
     thought, rest = (text[: ends[-1]], text[ends[-1] :]) if ends else ("", text)
@@ -141,7 +142,7 @@ def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Extraction) 
 
 
 def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Extraction) -> None:
-    """Reads the JSON values of a tagged block; each must be a call."""
+    """Reads the JSON values of a tagged block, each of which must be a call."""
     body = _AROUND.sub("", body)
     if body.startswith("{{"):  # some copies of the chat templates double the braces of the example call
         found.note(NOTE_TOLERANT)
@@ -168,7 +169,7 @@ def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Extra
 
 
 def _read_repairing(body: str, at: int, closed: bool, found: Extraction) -> tuple[Any, int]:
-    """A value and the index behind it. If a closing tag shows that only braces are missing, they are added."""
+    """Returns a value and the index after it. If a closing tag shows that only braces are missing, they are added."""
     try:
         value, end, strict = read_value(body, at)
     except Incomplete as problem:
@@ -183,13 +184,13 @@ def _read_repairing(body: str, at: int, closed: bool, found: Extraction) -> tupl
 
 
 def _read_xml(text: str, closed: bool, found: Extraction) -> None:
-    """Reads the functions of a block. closed: it ends with its tag, so the answer did not just stop."""
+    """Reads the functions of a block. ``closed`` says that the block ends with its tag."""
     functions = list(_FUNCTION.finditer(text))
     if not functions:
         found.fail(FormatError.BROKEN, "a tool_call held no complete <function=NAME>")
     for function in functions:
         if function.group(3) != "</function>":
-            if function.end() == len(text) and not closed:  # more parameters may have followed
+            if function.end() == len(text) and not closed:  # more parameters may have been cut off
                 found.fail(FormatError.TRUNCATED, "the answer ended inside of a function; answer more briefly")
                 return
             found.note(NOTE_UNCLOSED)
@@ -198,14 +199,14 @@ def _read_xml(text: str, closed: bool, found: Extraction) -> None:
         args: Any = {part.group(1): _xml_value(part.group(2), found) for part in parts}
         if len(args) < len(parts):
             found.note(NOTE_REPEATED_KEY)
-        if not args and body.strip():  # the arguments are written as JSON
+        if not args and body.strip():  # the arguments are a JSON object
             found.note(NOTE_SHAPE)
             args = unquoted(body)
         found.calls.append(RawCall(function.group(1), args))
 
 
 def _xml_value(text: str, found: Extraction) -> Any:
-    """The value of a parameter: JSON if it looks like it, else bare text."""
+    """Returns a parameter's value: parsed if it looks like JSON, otherwise as text."""
     text = text.strip()
     if not text or text[0] not in '{["(':
         return Bare(text)
@@ -221,7 +222,7 @@ def _xml_value(text: str, found: Extraction) -> Any:
 
 
 def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) -> None:
-    """Reads bare or fenced JSON in prose. Only objects that name a skill are calls."""
+    """Reads bare or fenced JSON in prose. Only objects that name a skill count as calls."""
     prose, at, last, begun = [], _first_opener(text, 0), 0, False
     spans: list[tuple[int, int]] = []
     for _ in range(MAX_BARE_VALUES):
@@ -250,7 +251,7 @@ def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
 
 
 def _refuse_list(spans: Sequence[tuple[int, int]], text: str, found: Extraction) -> None:
-    """Takes calls without tags for what they are if one sentence lists several: the model speaks of them."""
+    """Rejects untagged calls if one sentence lists several of them: then the model talks about calls and makes none."""
     gaps = [text[end:start] for (_, end), (start, _) in pairwise(spans)]
     if any(_SENTENCE.fullmatch(gap) for gap in gaps):
         found.calls.clear()
@@ -260,13 +261,13 @@ def _refuse_list(spans: Sequence[tuple[int, int]], text: str, found: Extraction)
 
 
 def _judge_bare(names: Sequence[str], begun: bool, doubtful: bool, found: Extraction) -> None:
-    """Says what is wrong with a text of bare calls.
+    """Records what is wrong with a text of bare calls.
 
     Args:
-        names: of the skills.
-        begun: the text ends inside a call.
-        doubtful: the answer was cut off, and does not begin with a call: it may have been thinking still.
-        found: what was read so far.
+        names: The names of the skills.
+        begun: The text ends inside a call.
+        doubtful: The answer was cut off and does not begin with a call, so the model may still have been thinking.
+        found: What has been read so far.
     """
     if found.calls and not doubtful:
         found.note(NOTE_UNTAGGED)

@@ -1,4 +1,4 @@
-"""The calls in a JSON value, in the shapes that models give them."""
+"""Finds calls in a JSON value, in all the shapes that models use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qwenarm.mind.parsing.tolerant_json import Malformed, read_value
 NAME_KEYS = ("name", "skill", "tool", "tool_name", "function", "function_name", "action")
 WRAPPER_KEYS = ("function", "tool_call", "tool_calls", "call", "calls", "action", "actions", "plan")
 SCHEMA_KEYS = {"name", "description", "type", "strict"}
-"""With nothing else, an object describes a tool and does not call it."""
+"""An object with these keys and no others describes a tool; it does not call it."""
 ARGUMENT_KEYS = ("arguments", "args", "parameters", "params", "input", "action_input")
 
 NOTE_SHAPE = "call in another shape"
@@ -19,19 +19,19 @@ NOTE_SHAPE = "call in another shape"
 
 @dataclass(frozen=True)
 class RawCall:
-    """A call as the model wrote it, unchecked."""
+    """A call as the model wrote it, not yet checked."""
 
     name: str
     args: Any
 
 
 def as_calls(value: Any, names: Sequence[str], note: Callable[[str], None]) -> list[RawCall]:
-    """The calls in a JSON value, which is one or a list of them; empty if it is none.
+    """Returns the calls in a JSON value, which may be one call or a list of them; [] if there are none.
 
     Args:
-        value: as it was read.
-        names: of the skills.
-        note: told of each repair.
+        value: The parsed JSON.
+        names: The names of the skills.
+        note: Called with each repair.
     """
     if isinstance(value, list):
         calls = [call for item in value for call in as_calls(item, names, note)]
@@ -54,7 +54,7 @@ def as_calls(value: Any, names: Sequence[str], note: Callable[[str], None]) -> l
 
 
 def _named_call(value: dict[str, Any], names: Sequence[str]) -> RawCall | None:
-    """{"name": "pick", "arguments": {...}} and variants of it, also with the arguments beside the name."""
+    """Returns the call in {"name": "pick", "arguments": {...}} and its variants, also with flattened arguments."""
     for key in NAME_KEYS:
         name = value.get(key)
         if not isinstance(name, str):
@@ -70,12 +70,12 @@ def _named_call(value: dict[str, Any], names: Sequence[str]) -> RawCall | None:
 
 
 def _is_schema(args: Any) -> bool:
-    """Whether the arguments are a tool's schema: a model that repeats its tools does not call them."""
+    """Returns whether the arguments are a tool's schema: a model that repeats its tools does not call them."""
     return isinstance(args, dict) and args.get("type") == "object" and "properties" in args
 
 
 def _keyed_call(value: dict[str, Any], names: Sequence[str]) -> RawCall | None:
-    """{"pick": {"at": ...}}"""
+    """Returns the call in {"pick": {"at": ...}}."""
     if len(value) == 1:
         ((name, args),) = value.items()
         if name in names:
@@ -84,7 +84,7 @@ def _keyed_call(value: dict[str, Any], names: Sequence[str]) -> RawCall | None:
 
 
 def unquoted(args: Any) -> Any:
-    """The arguments, read if they are a string of JSON, as servers send them."""
+    """Returns the arguments, parsed if they are a string of JSON, as some servers send them."""
     if not isinstance(args, str):
         return {} if args is None else args
     if not args.strip():

@@ -1,12 +1,12 @@
-"""Turns a model's text into a Decision: the calls that it plainly made, or the named reason why there are none.
+"""Turns a model's text into a Decision: the calls that it clearly made, or the reason why there are none.
 
-``extract_calls`` finds calls in the text, in either dialect, whatever stands around them. ``validate_call`` checks each
-against its skill and turns its numbers into ImagePoints. Repairs that cannot change what was meant are made and noted
+``extract_calls`` finds calls in the text, in either dialect and within any other text. ``validate_call`` checks each
+against its skill and turns its numbers into ImagePoints. Repairs that cannot change the meaning are made and noted
 ("box read as its centre"). Everything else is a FormatError with a sentence that the model can act on. No call is ever
 invented: the name of a skill and both numbers of a point must be in the text.
 
-An answer is read as far as it can be. Where one call was asked for, the first counts. In a plan, the whole calls before
-a broken one or before a cut count, and nothing counts behind ``done`` or ``give_up``.
+An answer is read as far as possible. If one call was asked for, the first one counts. In a plan, the complete calls
+before a broken one or a cut count, and nothing after ``done`` or ``give_up`` does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qwenarm.mind.parsing.validate_call import BadCall, validate_call
 from qwenarm.types import Decision, FormatError, SkillCall, SkillSpec
 
 ENDING_SKILLS = ("done", "give_up")
-"""They end an episode, so a plan ends with them."""
+"""Skills that end an episode, and so a plan."""
 
 NOTE_FIRST_ONLY = "first of several calls taken"
 NOTE_REPEATED = "repeated call counted once"
@@ -38,14 +38,14 @@ def parse(
     max_calls: int | None = None,
     finish: str = "stop",
 ) -> Decision:
-    """The Decision in a model's answer. Never raises, whatever the text.
+    """Returns the Decision in a model's answer. Never raises, whatever the text is.
 
     Args:
-        text: the answer.
-        specs: the skills that were offered.
-        family: how the model counts along an image.
-        sizes: camera -> (H, W) of the frames that the model saw; a point that names no camera lies in the first.
-        max_calls: with 1, the first call is taken; of a plan, more calls than this are an error.
+        text: The answer.
+        specs: The skills that were offered.
+        family: The model's family, which determines its coordinates.
+        sizes: (H, W) of the frames by camera. A point without a camera lies in the first.
+        max_calls: With 1, the first call is used. A plan with more calls than this is an error.
         finish: "length" if the backend cut the answer off.
     """
     found = extract_calls(text, [spec.name for spec in specs], cut=finish == "length")
@@ -72,13 +72,13 @@ def parse(
 
 
 def _surplus(written: Sequence[RawCall], kept: int, max_calls: int | None, error: FormatError | None) -> list[str]:
-    """What is noted about the part of an answer that was left out.
+    """Returns notes about the part of an answer that was left out.
 
     Args:
-        written: all its calls.
-        kept: how many of them count.
-        max_calls: how many were asked for.
-        error: why the rest could not be read, or None.
+        written: All calls in the answer.
+        kept: The number of calls that count.
+        max_calls: The number of calls that was asked for.
+        error: Why the rest could not be read, or None.
     """
     if kept < len(written) and error is None:
         if max_calls != 1:

@@ -1,4 +1,4 @@
-"""Tags inside an argument are text: they are hidden while an answer is split at its tags."""
+"""Hides tags inside arguments, which are text, while an answer is split at its tags."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from qwenarm.mind.parsing.tolerant_json import Malformed, read_value
 
 HIDDEN_BRACKET = "\ue000"
-"""Stands for "<", a character of Unicode's private use area."""
+"""Replaces "<"; a character of Unicode's private use area."""
 MAX_VALUES = 64
-"""At so many places a JSON value is tried."""
+"""Maximum number of places that are tried as the start of a JSON value."""
 _PARAMETER_TAG = re.compile(r"<(/?)parameter\b[^<>]{0,80}>")
 
 
 def hide_quoted_tags(text: str) -> str:
-    """The text with every "<" replaced that stands inside a JSON object or inside a parameter of the XML dialect.
+    """Returns the text with every "<" inside a JSON object or an XML parameter replaced.
 
-    The result has the same length. A parameter that is not closed hides nothing: nobody can tell where it ends.
+    The length stays the same. A parameter that is not closed hides nothing, because its end is unknown.
     """
     if "<" not in text:
         return text
@@ -25,7 +25,7 @@ def hide_quoted_tags(text: str) -> str:
 
 
 def reveal(value: Any) -> Any:
-    """A text, or whatever JSON holds, as it was before ``hide_quoted_tags``."""
+    """Inverts ``hide_quoted_tags`` for a text, or for every text in a JSON value."""
     if isinstance(value, str):
         return type(value)(value.replace(HIDDEN_BRACKET, "<"))
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Reads JSON as language models write it: as strict JSON if it is, else by a tolerant parser.
+"""Parses JSON as language models write it: strictly if possible, otherwise with a tolerant parser.
 
-Tolerated are single, curly and full-width quotes, Chinese punctuation, unquoted keys, trailing commas, Python's None,
-True and False, and parentheses for brackets. A value that ends before it is complete is an error: nothing is guessed.
+The tolerant parser accepts single, curly and full-width quotes, Chinese punctuation, unquoted keys, trailing commas,
+Python's None, True and False, and parentheses as brackets. An incomplete value is an error: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CLOSERS = {"{": "}", "[": "]", "(": ")"}
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Raises ValueError for a key that is given twice: that is read by the tolerant parser, so that it is noted."""
+    """Raises ValueError for a repeated key, so that the tolerant parser reads and notes it."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a key is given twice")
@@ -32,11 +32,11 @@ _STRICT = json.JSONDecoder(strict=False, object_pairs_hook=_without_repeats)
 
 
 class Malformed(ValueError):
-    """There is no JSON value at this place."""
+    """There is no JSON value at this position."""
 
 
 class Incomplete(Malformed):
-    """The text ends inside a value. open_braces: how many closing braces are missing; 0 if anything else is, too."""
+    """The text ends inside a value. ``open_braces`` counts the missing closing braces; 0 if more is missing."""
 
     def __init__(self, open_braces: int = 0) -> None:
         super().__init__("the text ends inside a value")
@@ -47,11 +47,11 @@ def read_value(text: str, start: int) -> tuple[Any, int, bool]:
     """Reads the value that begins at ``start``.
 
     Returns:
-        The value, the index behind it, and whether it was strict JSON.
+        The value, the index after it, and whether it was strict JSON.
 
     Raises:
-        Incomplete: the text ends inside the value.
-        Malformed: there is no value.
+        Incomplete: The text ends inside the value.
+        Malformed: There is no value.
     """
     try:
         value, end = _STRICT.raw_decode(text, start)
@@ -64,17 +64,17 @@ def read_value(text: str, start: int) -> tuple[Any, int, bool]:
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Whether lists and objects are nested more than ``depth`` deep."""
+    """Returns whether lists and objects are nested more than ``depth`` levels deep."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return depth < 0 or any(_is_deeper(each, depth - 1) for each in inside)
 
 
 class _TolerantParser:
-    """A recursive descent parser of one text."""
+    """A recursive-descent parser for one text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        # For structural characters; strings are read from the original. Both have the same length and indices.
+        # For structural characters; strings are taken from the original, which has the same length and indices.
         self.plain = text.translate(_PUNCTUATION)
 
     def value(self, at: int, depth: int) -> tuple[Any, int]:
@@ -170,7 +170,7 @@ class _TolerantParser:
         return at
 
     def _skip_closing(self, at: int, depth: int) -> int:
-        """Like _skip, in an object whose last entry is complete: if the text ends, only braces are missing."""
+        """Like _skip, inside an object whose last entry is complete: if the text ends here, only braces are missing."""
         try:
             return self._skip(at)
         except Incomplete:

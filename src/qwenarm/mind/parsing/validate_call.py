@@ -1,4 +1,4 @@
-"""Checks a call against its skill, and reads its arguments as points, numbers and texts."""
+"""Checks a call against its skill, and converts its arguments to points, numbers and texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qwenarm.types import FormatError, ImagePoint, Param, SkillCall, SkillSpec, 
 POINT_KEYS = ("point_2d", "point", "points", "coordinate", "coordinates", "position", "xy", "center", "centre")
 BOX_KEYS = ("bbox_2d", "bbox", "box", "box_2d", "bounding_box")
 BOX_SIZE_KEYS = ("w", "h", "width", "height", "x2", "y2")
-"""With one of these, x and y are part of a box, and may be its corner or its centre: it is not read."""
+"""With one of these keys, x and y may be the corner or the centre of a box, so they are not read as a point."""
 LABEL_KEYS = ("label", "object", "name", "alt", "text", "description")
 
 NOTE_BOX = "box read as its centre"
@@ -30,7 +30,7 @@ NOTE_IGNORED = "unknown argument ignored"
 NOTE_SHAPE = "point in another shape"
 
 NOT_FOUND = (-1, -1)
-"""What a model writes for something that it does not see."""
+"""What models write for something that they do not see."""
 MAX_NUMBER = 1e9
 _NUMBER = r"[-+]?\d{1,9}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?"
 _TEXT_POINT = re.compile(
@@ -46,7 +46,7 @@ _ALT = re.compile(r"alt=[\"']([^\"']*)[\"']")
 
 
 class BadCall(Exception):
-    """A call that cannot be carried out; the message tells the model why."""
+    """A call that cannot be carried out. The message tells the model why."""
 
     def __init__(self, error: FormatError, message: str) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class BadCall(Exception):
 
 @dataclass(frozen=True)
 class _View:
-    """What is needed to read a point. sizes: camera -> (H, W) of the frames shown."""
+    """What is needed to read a point. ``sizes`` are the (H, W) of the frames by camera."""
 
     codec: Codec
     sizes: Mapping[str, Size]
@@ -67,13 +67,13 @@ def validate_call(
     """Checks one call.
 
     Args:
-        written: the call as the model wrote it.
-        specs: the skills that were offered.
-        codec: how the model counts along an image.
-        sizes: camera -> (H, W) of the frames shown.
+        written: The call as the model wrote it.
+        specs: The skills that were offered.
+        codec: The model's image coordinates.
+        sizes: (H, W) of the frames by camera.
 
     Returns:
-        The call, and notes on the repairs that it took.
+        The call, and notes on the repairs that were made.
 
     Raises:
         BadCall: UNKNOWN_SKILL or BAD_ARGUMENT.
@@ -116,7 +116,7 @@ def _spec(name: str, specs: Sequence[SkillSpec], notes: list[str]) -> SkillSpec:
 
 
 def _named_arguments(spec: SkillSpec, args: Any, notes: list[str]) -> dict[str, Any]:
-    """Arguments by parameter. A single point may be given without its parameter's name."""
+    """Returns the arguments by parameter. A single point may be given without its parameter's name."""
     points = [param.name for param in spec.params if param.kind == "point"]
     if isinstance(args, list) and len(points) == 1:
         notes.append(NOTE_FLAT)
@@ -135,7 +135,7 @@ def _named_arguments(spec: SkillSpec, args: Any, notes: list[str]) -> dict[str, 
 
 
 def _with_camera_inside(spec: SkillSpec, args: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-    """The arguments, with a camera that is named beside the points put into those that name none."""
+    """Returns the arguments, with a camera that is given next to the points added to the points without one."""
     points = [param.name for param in spec.params if param.kind == "point" and args.get(param.name) is not None]
     if not points or "camera" in {param.name for param in spec.params} or not isinstance(args.get("camera"), str):
         return args
@@ -145,7 +145,7 @@ def _with_camera_inside(spec: SkillSpec, args: dict[str, Any], notes: list[str])
 
 
 def _as_entry(value: Any) -> dict[str, Any]:
-    """A point as an object, whatever it was."""
+    """Returns a point as an object, whatever form it has."""
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
         value = value[0]
     return value if isinstance(value, dict) else {"point_2d": value}
@@ -185,7 +185,7 @@ def _number(spec: SkillSpec, param: Param, value: Any, notes: list[str]) -> floa
 
 
 def _finite(value: Any, notes: list[str]) -> float | None:
-    """A finite number, also from text; None for anything else."""
+    """Returns a finite number, also from text; None for anything else."""
     if isinstance(value, str) and re.fullmatch(_NUMBER, value.strip()):
         if not isinstance(value, Bare):
             notes.append(NOTE_TEXT_NUMBERS)
@@ -239,7 +239,7 @@ def _fractions(
 
 
 def _point_numbers(value: Any, notes: list[str]) -> tuple[tuple[float, float] | None, Mapping[str, Any]]:
-    """The two numbers of a point in any shape, or None; and the mapping that may hold its label and camera."""
+    """Returns the two numbers of a point in any form, or None; and the mapping that may hold its label and camera."""
     if isinstance(value, str):
         return _text_point(value, notes)
     if isinstance(value, dict):
@@ -265,7 +265,7 @@ def _point_numbers(value: Any, notes: list[str]) -> tuple[tuple[float, float] | 
 
 
 def _pair(items: Sequence[Any], notes: list[str]) -> tuple[float, float] | None:
-    """Two numbers, or the centre of a box of four."""
+    """Returns two numbers, or the centre of a box of four."""
     numbers = [_finite(item, notes) for item in items]
     known = [number for number in numbers if number is not None]
     if len(known) != len(numbers):
@@ -279,7 +279,7 @@ def _pair(items: Sequence[Any], notes: list[str]) -> tuple[float, float] | None:
 
 
 def _text_point(text: str, notes: list[str]) -> tuple[tuple[float, float] | None, Mapping[str, Any]]:
-    """A point in a string: "(512, 430)", <points x1="512" y1="430" alt="red cube">, or a box by two corners."""
+    """Returns a point in a string: "(512, 430)", <points x1="512" y1="430" alt="red cube">, or a box by two corners."""
     notes.append(NOTE_TEXT_NUMBERS)
     if tag := _POINTS_TAG.fullmatch(text.strip()):
         alt = _ALT.search(tag.group(3))
