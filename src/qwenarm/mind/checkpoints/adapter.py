@@ -15,12 +15,12 @@ CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 
 
 def merge_adapter(model: Any, source: str, folder: str) -> Any:
-    """The model with the adapter merged in.
+    """Returns the model with the adapter merged in.
 
     Args:
-        model: Of transformers.
+        model: A model of transformers.
         source: The checkpoint's name, for messages.
-        folder: The adapter's, as peft writes it.
+        folder: The adapter's folder, as peft writes it.
 
     Raises:
         ModelUnavailable: peft is not installed, or the folder has no adapter for this model.
@@ -42,7 +42,7 @@ def merge_adapter(model: Any, source: str, folder: str) -> Any:
 
 
 def adapter_sha256(folder: str) -> str:
-    """Over its settings and weights, for the record of a run."""
+    """Returns the hash of an adapter's settings and weights, for the record of a run."""
     settings = json.loads((Path(folder) / CONFIG_FILE).read_text(encoding="utf-8"))
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update((Path(folder) / WEIGHTS_FILE).read_bytes())

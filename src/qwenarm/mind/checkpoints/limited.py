@@ -1,4 +1,4 @@
-"""Runs what a file of a checkpoint can make arbitrarily expensive in a copy of this process, under limits."""
+"""Runs work that a checkpoint's files can make arbitrarily expensive, in a copy of this process with limits."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from typing import NoReturn
 
 MAX_CPU_S = 10
 MAX_WALL_S = 120.0
-"""A machine may be busy; the limit of CPU time is the one that counts."""
+"""Wall-clock limit in s, generous because the machine may be busy; the limit of CPU time is the one that counts."""
 MAX_MEMORY_BYTES = 1 << 30
-"""Beside what this process already holds."""
+"""Memory limit in bytes, in addition to what this process already holds."""
 MAX_RESULT_BYTES = 4 << 20
 STDERR_FILENO = 2
 RESULT_MARK, ERROR_MARK = b"+", b"-"
 
 
 class LimitExceeded(Exception):
-    """It took too much time or memory."""
+    """The work took too much time or memory."""
 
 
 def run_limited(work: Callable[[], str]) -> str:
-    """What ``work`` returns, from a copy of this process that must not take more than 10 s and 1 GB.
+    """Returns the result of ``work``, run in a copy of this process that may use 10 s of CPU time and 1 GB of memory.
 
-    The copy has only the calling thread, so ``work`` must not use others. Where there is no fork with limits (macOS,
-    Windows), it runs here and without any.
+    The copy has only the calling thread, so ``work`` must not use others. On systems without fork and limits (macOS,
+    Windows) the work runs in this process, without limits.
 
     Raises:
-        LimitExceeded: It took more.
-        ValueError: It failed; the message is that of its error.
+        LimitExceeded: A limit was exceeded.
+        ValueError: The work failed, with the message of its error.
     """
     if sys.platform != "linux":
         return work()
@@ -62,10 +62,10 @@ def run_limited(work: Callable[[], str]) -> str:
 
 
 def _answer(work: Callable[[], str], writer: int) -> NoReturn:
-    """Writes the result or the error of the work, and ends this process. Nothing is written where a limit is hit."""
+    """Writes the result or the error of the work, and ends this process. Writes nothing if a limit was exceeded."""
     faulthandler.disable()
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), STDERR_FILENO)  # native code speaks before it aborts
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDERR_FILENO)  # native code prints messages before it aborts
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + MAX_MEMORY_BYTES, held + MAX_MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_S, MAX_CPU_S))
@@ -73,7 +73,7 @@ def _answer(work: Callable[[], str], writer: int) -> NoReturn:
         answer = RESULT_MARK + work().encode("utf-8", "surrogatepass")
     except MemoryError:
         answer = b""
-    except BaseException as error:  # all of it is for the process that asked
+    except BaseException as error:  # errors of every kind are passed to the parent process
         answer = ERROR_MARK + (str(error) or type(error).__name__).encode("utf-8", "surrogatepass")
     while answer := answer[os.write(writer, answer[:MAX_RESULT_BYTES]) :]:
         pass
@@ -81,7 +81,7 @@ def _answer(work: Callable[[], str], writer: int) -> NoReturn:
 
 
 def _read_until(reader: int, deadline_s: float) -> bytes:
-    """All that is written, b"" if it is too much or does not end in time."""
+    """Returns everything that is written to the pipe, or b"" if it is too much or takes too long."""
     parts = b""
     while select.select([reader], [], [], max(0.0, deadline_s - time.monotonic()))[0]:
         part = os.read(reader, 1 << 16)

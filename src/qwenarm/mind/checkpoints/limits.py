@@ -1,4 +1,4 @@
-"""Refuses checkpoints whose files would hang this process or fill its memory, before anything is built from them."""
+"""Rejects checkpoints whose files would hang this process or fill its memory, before anything is built from them."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.prompt.chat_templates import read_json
 
 MAX_SETTINGS_BYTES = 128 << 20
-"""Largest file of settings; the tokenizers of Qwen-VL take 20 MB."""
+"""Maximum size of a settings file, in bytes; the tokenizers of Qwen-VL have 20 MB."""
 MAX_LAYERS = 1000
 LAYER_COUNTS = ("num_hidden_layers", "depth", "num_layers", "mtp_num_hidden_layers")
-"""Numbers of config.json for which transformers makes a list before it builds anything."""
+"""Numbers in config.json for which transformers creates a list before it builds anything."""
 MAX_SIZE_RATIO = 16
-"""A model may have so many times the numbers in its files: quantised weights are packed, and tied ones stored once."""
+"""Maximum ratio of a model's numbers to those in its files: quantised weights are packed, tied ones are stored once."""
 MAX_SMALLEST_IMAGE_PIXELS = 1 << 22
-"""Smaller images are enlarged, so a greater lower limit would make large ones of all."""
+"""Maximum for the lower pixel limit. Smaller images are enlarged to it, so a higher one would make all images large."""
 IMAGE_CHANNELS = 3
 GROWING_STEPS = frozenset({"Replace", "Prepend", "Precompiled"})
-"""Steps of a tokenizer that can make a text longer. No Qwen-VL has one."""
+"""Steps of a tokenizer that can make a text longer. No Qwen-VL model has one."""
 
 
 def check_files(folder: Path, source: str, settings: Iterable[str], weights: str) -> None:
-    """Checks that all files that may be read are regular ones, links to such included, and of a plausible size.
+    """Checks that all files to be read are regular files, or links to such, and of a plausible size.
 
     Args:
-        folder: of the checkpoint.
-        source: as the user named it.
-        settings: patterns of the files that are read as a whole.
-        weights: pattern of the files with the weights.
+        folder: The checkpoint's folder.
+        source: Its name as given by the user.
+        settings: Patterns of the files that are read at once.
+        weights: Pattern of the files with the weights.
 
     Raises:
-        ModelUnavailable: one is not. To open a pipe or a device might never end.
+        ModelUnavailable: A file is not acceptable. Opening a pipe or a device, for example, might block forever.
     """
     for pattern in (*settings, weights):
         for path in folder.glob(pattern):
@@ -44,15 +44,15 @@ def check_files(folder: Path, source: str, settings: Iterable[str], weights: str
 
 
 def check_settings(folder: Path, source: str, config: Mapping[str, Any]) -> None:
-    """Checks what config.json, generation_config.json and tokenizer.json say, as far as it is used before the weights.
+    """Checks those settings in config.json, generation_config.json and tokenizer.json that are used before the weights.
 
     Args:
-        folder: of the checkpoint.
-        source: as the user named it.
-        config: what config.json holds.
+        folder: The checkpoint's folder.
+        source: Its name as given by the user.
+        config: The content of config.json.
 
     Raises:
-        ModelUnavailable: one of them cannot be right.
+        ModelUnavailable: A setting cannot be right.
     """
     for name, value in _fields(config):
         if name in LAYER_COUNTS and isinstance(value, int | float) and value > MAX_LAYERS:
@@ -72,7 +72,7 @@ def check_settings(folder: Path, source: str, config: Mapping[str, Any]) -> None
 
 
 def _check_quantisation(settings: Any, source: str) -> None:
-    """Checks that transformers knows the method; it would load the packed numbers as weights otherwise."""
+    """Checks that transformers knows the quantisation method; otherwise it would load packed numbers as weights."""
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as METHODS
 
     found = settings if isinstance(settings, Mapping) else {}
@@ -85,7 +85,7 @@ def _check_quantisation(settings: Any, source: str) -> None:
 
 
 def _fields(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """(name, value) of everything in a JSON value that is no object and no list."""
+    """Yields (name, value) of everything in a JSON value that is neither an object nor a list."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             yield from _fields(each, str(key))
@@ -106,7 +106,7 @@ def _check_ends(settings: Mapping[str, Any], file: str, source: str) -> None:
 
 
 def check_image_settings(settings: Mapping[str, Any], file: str, source: str) -> None:
-    """Raises ModelUnavailable for settings of an image processor that make no usable pixels, or far too many."""
+    """Raises ModelUnavailable for image settings that give no usable pixels, or far too many."""
     size = settings.get("size")
     limits = {**settings, **(size if isinstance(size, Mapping) else {})}
     for name in ("shortest_edge", "min_pixels"):
@@ -124,12 +124,12 @@ def check_image_settings(settings: Mapping[str, Any], file: str, source: str) ->
 
 
 def check_size(config: Mapping[str, Any], stored: int, source: str) -> None:
-    """Raises ModelUnavailable if config.json describes a far larger model than the files hold.
+    """Raises ModelUnavailable if config.json describes a much larger model than the files hold.
 
     Args:
         config: config.json, completed with the defaults of its class.
-        stored: how many numbers the files hold.
-        source: as the user named it.
+        stored: The number of weights in the files.
+        source: The checkpoint's name as given by the user.
     """
     described = _text_weights(config["text_config"]) + _vision_weights(config["vision_config"])
     if not described <= MAX_SIZE_RATIO * stored:
@@ -140,7 +140,7 @@ def check_size(config: Mapping[str, Any], stored: int, source: str) -> None:
 
 
 def _text_weights(text: Mapping[str, Any]) -> float:
-    """About how many weights a language model has."""
+    """Estimates the number of weights of a language model."""
     hidden, heads = text["hidden_size"], text["num_attention_heads"]
     attention = 2 * hidden * (text.get("head_dim") or hidden // heads) * (heads + text["num_key_value_heads"])
     experts = text.get("num_experts") or 0
@@ -149,7 +149,7 @@ def _text_weights(text: Mapping[str, Any]) -> float:
 
 
 def _vision_weights(vision: Mapping[str, Any]) -> float:
-    """About how many weights a vision tower has."""
+    """Estimates the number of weights of a vision tower."""
     hidden, merged = vision["hidden_size"], vision["hidden_size"] * vision.get("spatial_merge_size", 1) ** 2
     mlp = 2 * hidden * (vision.get("intermediate_size") or 0)
     patch = IMAGE_CHANNELS * vision.get("temporal_patch_size", 1) * vision["patch_size"] ** 2

@@ -1,7 +1,6 @@
 """Finds, checks and loads checkpoints. No remote code, no pickles, no torchvision.
 
-Everything is checked before any weight is read, so that a checkpoint that cannot work is refused at once, in one
-sentence.
+Everything is checked before any weight is read, so that an unusable checkpoint is rejected at once, in one sentence.
 """
 
 from __future__ import annotations
@@ -29,21 +28,25 @@ BUNDLED_MODEL = "bundled"
 PRESET_FILE = "qwenarm.json"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 SETTINGS_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
-"""What a checkpoint has beside its weights: settings, chat template, and the files of its tokenizer."""
+"""A checkpoint's files besides its weights: settings, chat template, and the tokenizer's files."""
 WEIGHT_FILES = "*.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 IMAGE_SETTINGS_FILES = ("preprocessor_config.json", "processor_config.json")
 CONNECT_TIMEOUT_S = 10.0
 MAX_REASON_CHARS = 300
-"""Longest reason that is repeated from another library's error."""
+"""Maximum length of an error message of another library that is repeated."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A complete folder in the Hub's layout.
 
-    source: as the user named it. revision: a commit of the Hub, or empty. preset: how the model was trained to be
-    asked. template, template_file: its chat template, and the file that holds it.
+    Attributes:
+        source: Its name as given by the user.
+        revision: A commit on the Hub, or "".
+        preset: How the model was trained to be prompted.
+        template: Its chat template.
+        template_file: The file with the chat template.
     """
 
     source: str
@@ -73,7 +76,7 @@ class Checkpoint:
             with quiet():
                 loaded = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
                 config = loaded.to_dict()
-        except Exception as error:  # of many kinds; the file is to blame
+        except Exception as error:  # of many kinds, all caused by the file
             raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {first_line(error)}") from error
         if wrong := impossible_size(config):
             raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {wrong}.")
@@ -83,12 +86,12 @@ class Checkpoint:
 
     @cached_property
     def weights(self) -> WeightCount:
-        """How many there are, from the files' headers."""
+        """The number of weights, from the files' headers."""
         return weights_in(self.folder, self.config)
 
     @cached_property
     def sha256(self) -> str:
-        """Over the weights, shard after shard in the order of their names."""
+        """The hash of the weights, file by file in the order of their names."""
         digest = hashlib.sha256()
         for shard in self.shards:
             with shard.open("rb") as stream:
@@ -98,7 +101,7 @@ class Checkpoint:
 
     @cached_property
     def files(self) -> str:
-        """16 hex digits over names and bytes of all other files: whatever else the model's answers depend on."""
+        """Returns 16 hex digits, a hash of all other files: whatever else the model's answers depend on."""
         digest = hashlib.sha256()
         for path in sorted(
             {path for pattern in SETTINGS_FILES for path in self.folder.glob(pattern) if path.is_file()}
@@ -112,10 +115,10 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
 
     Args:
         source: "bundled", a folder, or a Hub id "org/name" or "org/name@revision".
-        weights: whether weights are needed; if not, none are downloaded or checked.
+        weights: Whether weights are needed; if not, none are downloaded or checked.
 
     Raises:
-        ModelUnavailable: says what is wrong.
+        ModelUnavailable: The checkpoint cannot be used; the message says why.
     """
     folder, revision = _folder(source, weights)
     if not folder.is_dir():
@@ -126,7 +129,7 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
     if weights:
         _check_weights(folder, source, downloaded=revision != "")
     model_type = str(config.get("model_type", ""))
-    family_of(model_type)  # if the model is of another kind, say that first, whatever its chat template
+    family_of(model_type)  # if this is no Qwen-VL model, say so before complaining about its chat template
     _check_settings(folder, source)
     template, file = template_in(folder, source)
     preset = _preset(folder, source)
@@ -134,19 +137,19 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
 
 
 def bundled_folder() -> Path:
-    """Where the package keeps its own checkpoint."""
+    """Returns the folder of the checkpoint that comes with the package."""
     return Path(str(files("qwenarm"))) / "assets" / "bundled"
 
 
 def _is_hub_id(source: str) -> bool:
-    """Whether a name means a model on the Hub, and not a folder."""
+    """Returns whether a name is that of a model on the Hub rather than a folder."""
     if source == BUNDLED_MODEL or source.startswith((".", "/", "~")) or Path(source).expanduser().exists():
         return False
     return HUB_ID.fullmatch(source) is not None
 
 
 def is_cached(source: str) -> bool:
-    """Whether a checkpoint can be located without a download."""
+    """Returns whether a checkpoint can be found without a download."""
     if not _is_hub_id(source):
         return True
     from huggingface_hub import errors, try_to_load_from_cache
@@ -154,12 +157,12 @@ def is_cached(source: str) -> bool:
     name, _, revision = source.partition("@")
     try:
         return isinstance(try_to_load_from_cache(name, "config.json", revision=revision or None), str)
-    except errors.HFValidationError:  # a name such as "a--b/c", which no model on the Hub can have
+    except errors.HFValidationError:  # a name such as "a--b/c", which is not valid on the Hub
         return False
 
 
 def _folder(source: str, weights: bool) -> tuple[Path, str]:
-    """The folder of a checkpoint, and its revision on the Hub or ""."""
+    """Returns the folder of a checkpoint, and its revision on the Hub or ""."""
     if source == BUNDLED_MODEL:
         if not (bundled_folder() / "config.json").is_file():
             raise ModelUnavailable(
@@ -170,7 +173,7 @@ def _folder(source: str, weights: bool) -> tuple[Path, str]:
 
 
 def _download(source: str, weights: bool) -> tuple[Path, str]:
-    """The snapshot of a Hub id in the local cache, downloaded if needed, and its revision."""
+    """Returns the snapshot of a Hub id in the local cache, downloaded if necessary, and its revision."""
     from huggingface_hub import errors, snapshot_download
 
     name, _, revision = source.partition("@")
@@ -186,7 +189,7 @@ def _download(source: str, weights: bool) -> tuple[Path, str]:
         ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise ModelUnavailable(f"The Hugging Face Hub has no model {source!r}, and there is no such folder.") from error
-    except Exception as error:  # the Hub's client raises its own errors, httpx's and OSError alike
+    except Exception as error:  # the Hub's client raises its own errors, httpx's and OSError
         raise ModelUnavailable(
             f"Cannot fetch {source!r} from the Hugging Face Hub, it is not in the local cache, and there is no such "
             f"folder: {first_line(error)}"
@@ -195,8 +198,9 @@ def _download(source: str, weights: bool) -> tuple[Path, str]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a message; with the second, if the first only announces it ("... of field 'x':"). Long ones are
-    cut: transformers lists hundreds of models in one line.
+    """Returns the first line of a message, with the second if the first ends in a colon ("... of field 'x':").
+
+    Long lines are cut, because transformers lists hundreds of models in one.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     text = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
@@ -204,14 +208,14 @@ def first_line(error: Exception) -> str:
 
 
 def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
-    """Checks that all shards are there, and that each is as long as its own header says."""
+    """Checks that all weight files are there, and as long as their headers say."""
     from safetensors import SafetensorError, safe_open
 
     shards = {path.name for path in folder.glob(WEIGHT_FILES)}
     if missing := _indexed_shards(folder, source) - shards:
         hint = "; start again with a connection to the Hub to finish its download" if downloaded else ""
         raise ModelUnavailable(f"{source!r} is incomplete: {len(missing)} of its weight files are missing{hint}.")
-    if not shards and downloaded:  # without a connection nobody can tell which of the two it is
+    if not shards and downloaded:  # without a connection it is impossible to tell which of the two it is
         raise ModelUnavailable(
             f"The cache has no safetensors files of {source!r}: either its download is incomplete (then start again "
             "with a connection to the Hub), or it is published in other formats only, which are not loaded."
@@ -227,7 +231,7 @@ def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
 
 
 def _indexed_shards(folder: Path, source: str) -> set[str]:
-    """The weight files that the index lists; none if there is no index."""
+    """Returns the weight files listed in the index; none if there is no index."""
     index = folder / "model.safetensors.index.json"
     weight_map = read_json(index, source).get("weight_map", {}) if index.is_file() else {}
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
@@ -236,14 +240,14 @@ def _indexed_shards(folder: Path, source: str) -> set[str]:
 
 
 def _check_settings(folder: Path, source: str) -> None:
-    """Checks that the processor's files are there. transformers would make an empty tokenizer if there is none."""
+    """Checks that the processor's files are there, because transformers would make an empty tokenizer without them."""
     for what, names in (("tokenizer", TOKENIZER_FILES), ("image settings", IMAGE_SETTINGS_FILES)):
         if not any((folder / name).is_file() for name in names):
             raise ModelUnavailable(f"{source!r} is incomplete: it has no {what} ({' or '.join(names)}).")
 
 
 def _preset(folder: Path, source: str) -> Preset:
-    """The preset named in the folder's ``qwenarm.json``, or by default the one for any Qwen-VL."""
+    """Returns the preset named in the folder's ``qwenarm.json``, or the default one for Qwen-VL."""
     file = folder / PRESET_FILE
     if not file.is_file():
         return preset_named("bundled" if source == BUNDLED_MODEL else "qwen")
@@ -256,13 +260,14 @@ def _preset(folder: Path, source: str) -> Preset:
 def plan_for(
     checkpoint: Checkpoint, workload: Workload, device: str | None = None, dtype: str | None = None
 ) -> ModelPlacement:
-    """How the checkpoint will be held in the memory that is free now. Raises ModelUnavailable if it does not fit."""
+    """Returns how the checkpoint fits into the free memory. Raises ModelUnavailable if it does not."""
     return place(checkpoint.source, checkpoint.weights, checkpoint.config, workload, free_memory(device), dtype)
 
 
 def load_model(checkpoint: Checkpoint, placement: ModelPlacement) -> Any:
-    """The model, placed as planned and ready to answer. Raises ModelUnavailable if a weight is missing or has another
-    shape, or if the memory does not suffice.
+    """Returns the model, placed as planned and ready to answer.
+
+    Raises ModelUnavailable if a weight is missing or has another shape, or if there is too little memory.
     """
     import torch
     from transformers import AutoModelForImageTextToText
@@ -277,12 +282,12 @@ def load_model(checkpoint: Checkpoint, placement: ModelPlacement) -> Any:
                 local_files_only=True,
                 trust_remote_code=False,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are refused below, by name
+                ignore_mismatched_sizes=True,  # they are rejected below, by name
                 **options,
             )
             model, info = loaded
             model = model.eval() if options else model.to(placement.device).eval()
-    except Exception as error:  # of many kinds: memory has run out, or the files are to blame
+    except Exception as error:  # of many kinds: memory ran out, or the files are broken
         if is_out_of_memory(error):
             raise ModelUnavailable(out_of_memory(checkpoint.source, checkpoint.weights, placement)) from error
         raise ModelUnavailable(f"The weights of {checkpoint.source!r} cannot be loaded: {first_line(error)}") from error
@@ -301,7 +306,7 @@ def load_model(checkpoint: Checkpoint, placement: ModelPlacement) -> Any:
 
 
 def _placement_options(placement: ModelPlacement) -> dict[str, Any]:
-    """transformers' arguments for weights that are quantised to 4-bit or spread over devices; empty for others."""
+    """Returns transformers' arguments for weights in 4-bit or spread over devices; none for others."""
     import torch
     from transformers import BitsAndBytesConfig
 

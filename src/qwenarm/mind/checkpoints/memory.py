@@ -1,9 +1,9 @@
-"""How much memory a model needs, computed before any weight is read. How to place it in what is free: ``placement.py``.
+"""Computes how much memory a model needs before any weight is read. For its placement see ``placement.py``.
 
 The number of weights comes from the headers of the safetensors files, everything else from config.json. A model needs
-its weights and the larger of two things: the vision tower while it encodes the images of a batch, or the language model
-while it reads the prompts, with its cache. The coefficients of both were fitted to what torch's allocator hands out
-while transformers generates; tests/mind/test_memory.py measures it again for every family.
+its weights plus the larger of two amounts: that of the vision tower while it encodes the images of a batch, and that of
+the language model while it reads the prompts, including its cache. The coefficients of both were fitted to what torch's
+allocator uses while transformers generates; tests/mind/test_memory.py measures it again for every family.
 """
 
 from __future__ import annotations
@@ -20,25 +20,28 @@ from qwenarm.mind.model_sizes import ModelSize
 
 BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2, "float16": 2}
 NF4_BYTES_PER_WEIGHT = 0.5 + 1 / 64 + 4 / (64 * 256)
-"""In bitsandbytes' NF4: four bits, a scale of eight bits for every 64 weights, and a float32 scale for every 256 scales
-("double quantisation", arxiv.org/abs/2305.14314)."""
+"""With bitsandbytes' NF4: four bits, a scale of eight bits for every 64 weights, and a float32 scale for every 256
+scales ("double quantisation", arxiv.org/abs/2305.14314).
+"""
 
 POSITIVE_COUNTS = {
     "vision_config": ("patch_size", "temporal_patch_size", "spatial_merge_size", "hidden_size"),
     "text_config": ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size"),
 }
-"""Numbers of config.json that must be positive: without them there is no model."""
+"""Numbers in config.json that must be positive."""
 
 MAX_PACKED_BYTES = 256 << 20
-"""Bytes of float32 weights up to which a CPU holds a second, packed copy (``inference/fused/packed_linear.py``)."""
+"""Maximum bytes of float32 weights of which a CPU holds a packed copy (``inference/fused/packed_linear.py``)."""
 
 
 @dataclass(frozen=True)
 class WeightCount:
-    """How many weights a model has.
+    """The number of weights of a model.
 
-    linear: those of them that 4-bit quantisation takes. stored_bytes: the size of the files if they are quantised
-    already and so cannot be had in another dtype; else 0.
+    Attributes:
+        total: All weights.
+        linear: Those that 4-bit quantisation covers.
+        stored_bytes: The size of the files if they are already quantised, which fixes the dtype; otherwise 0.
     """
 
     total: int
@@ -46,7 +49,7 @@ class WeightCount:
     stored_bytes: int = 0
 
     def size(self, dtype: str, four_bit: bool = False) -> int:
-        """Bytes in memory."""
+        """Returns the size in memory, in bytes."""
         if self.stored_bytes:
             return self.stored_bytes
         unquantised = self.total - self.linear if four_bit else self.total
@@ -56,7 +59,7 @@ class WeightCount:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is asked of a model at once: prompts, each with frames of these (H, W) and so many tokens."""
+    """The prompts that a model answers together: their number, (H, W) of each one's frames, and their tokens."""
 
     batch: int = 1
     frames: tuple[Size, ...] = ((480, 640),)
@@ -66,7 +69,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """Bytes of the weights, and the most that is held beside them while answering."""
+    """The size of the weights, and the maximum that is needed besides them while answering, in bytes."""
 
     weights: int
     work: int
@@ -77,15 +80,15 @@ class MemoryNeed:
 
 
 def gb(size: float) -> str:
-    """Bytes in words, such as "4.7 GB" (of 1e9 bytes)."""
+    """Returns a number of bytes in words, such as "4.7 GB" (of 1e9 bytes)."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
 
 
 def weights_in(folder: Path, config: Mapping[str, Any]) -> WeightCount:
-    """Counts weights from the headers of a checkpoint's safetensors files; no weight is read.
+    """Counts the weights in the headers of a checkpoint's safetensors files, without reading any.
 
-    What transformers does not load is not counted: heads for multi-token prediction, and an output layer that is tied
-    to the input. 4-bit quantisation takes the matrices outside of embeddings, output layer, routers and fused experts.
+    It skips what transformers does not load: heads for multi-token prediction, and an output layer that is tied to the
+    input. 4-bit quantisation covers the matrices outside embeddings, output layer, routers and fused experts.
     """
     tied = bool(config.get("tie_word_embeddings"))
     total = linear = stored = 0
@@ -100,7 +103,7 @@ def weights_in(folder: Path, config: Mapping[str, Any]) -> WeightCount:
 
 
 def impossible_size(config: Mapping[str, Any]) -> str:
-    """What is wrong with the first impossible number of a completed config.json; empty if there is none."""
+    """Returns what is wrong with the first impossible number in a completed config.json, or ""."""
     for part, names in POSITIVE_COUNTS.items():
         for name in names:
             value = config[part].get(name, 1)
@@ -110,7 +113,7 @@ def impossible_size(config: Mapping[str, Any]) -> str:
 
 
 def _headers(folder: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
-    """(name, shape, bytes) of every tensor. The format: eight bytes with the length of a JSON header, then that."""
+    """Yields (name, shape, bytes) of every tensor. A file begins with the length of its JSON header in eight bytes."""
     for shard in sorted(folder.glob("*.safetensors")):
         with shard.open("rb") as stream:
             entries = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
@@ -123,14 +126,14 @@ def _headers(folder: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
 def need_of(
     weights: WeightCount, config: Mapping[str, Any], workload: Workload, dtype: str, four_bit: bool = False
 ) -> MemoryNeed:
-    """What a model needs under a workload.
+    """Returns what a model needs for a workload.
 
     Args:
-        weights: how many there are.
-        config: with "text_config" and "vision_config", as transformers completes it.
-        workload: what is asked at once.
-        dtype: of weights (other than 4-bit ones) and activations.
-        four_bit: whether the weights are quantised.
+        weights: The number of its weights.
+        config: A config with "text_config" and "vision_config", as transformers completes it.
+        workload: The prompts that are answered together.
+        dtype: The dtype of activations, and of weights that are not quantised.
+        four_bit: Whether the weights are quantised to 4-bit.
     """
     width, images = BYTES_PER_WEIGHT[dtype], image_tokens(config, workload.frames)
     tokens, text = images + workload.text_tokens, config["text_config"]
@@ -143,19 +146,19 @@ def need_of(
 def need_of_size(
     size: ModelSize, dtype: str = "bfloat16", four_bit: bool = False, workload: Workload | None = None
 ) -> MemoryNeed:
-    """What a published model needs, by default for one prompt with a frame of 640 x 480."""
+    """Returns what a published model needs, by default for one prompt with a frame of 640 x 480."""
     count = WeightCount(size.parameters, size.linear)
     return need_of(count, size.config, workload or Workload(), dtype, four_bit)
 
 
 def image_tokens(config: Mapping[str, Any], frames: Iterable[Size]) -> int:
-    """Tokens that frames on the family's grid take in a prompt."""
+    """Returns the number of tokens that frames on the family's grid take up in a prompt."""
     cell = config["vision_config"]["patch_size"] * config["vision_config"].get("spatial_merge_size", 2)
     return sum(round(height / cell) * round(width / cell) for height, width in frames)
 
 
 def cache_bytes(config: Mapping[str, Any], tokens: int, dtype: str) -> int:
-    """The cache of one sequence: keys and values, and for layers of linear attention a state that does not grow."""
+    """Returns the bytes of one sequence's cache: keys and values, and the fixed state of linear attention."""
     text = config["text_config"]
     kinds = text.get("layer_types") or ["full_attention"] * text["num_hidden_layers"]
     linear = sum(kind == "linear_attention" for kind in kinds)
@@ -164,7 +167,7 @@ def cache_bytes(config: Mapping[str, Any], tokens: int, dtype: str) -> int:
 
 
 def _state_bytes(text: Mapping[str, Any], width: int) -> int:
-    """One layer's state of Gated DeltaNet, kept in float32, and the tail of its convolution. width: of a number."""
+    """Returns the bytes of a layer's Gated DeltaNet state in float32, and its convolution's tail (``width`` bytes each)."""
     if "linear_num_value_heads" not in text:
         return 0
     values = text["linear_num_value_heads"] * text["linear_value_head_dim"]
@@ -177,14 +180,14 @@ def _head_size(text: Mapping[str, Any]) -> int:
 
 
 def _vision_numbers(config: Mapping[str, Any], frames: Iterable[Size]) -> int:
-    """Numbers that the vision tower holds at its widest point."""
+    """Returns how many numbers the vision tower holds at its widest point."""
     vision = config["vision_config"]
     patches = sum(height * width for height, width in frames) // vision["patch_size"] ** 2
     return patches * (7 * vision["hidden_size"] + 4 * vision["intermediate_size"])
 
 
 def _text_numbers(text: Mapping[str, Any]) -> int:
-    """Numbers that the language model holds for each token of a prompt while it reads it."""
+    """Returns how many numbers the language model holds per token of a prompt while reading it."""
     experts = text.get("num_experts_per_tok") or 0
     if experts and text.get("moe_intermediate_size"):
         mlp = experts * (2 * text["hidden_size"] + 3 * text["moe_intermediate_size"])
@@ -197,5 +200,5 @@ def _text_numbers(text: Mapping[str, Any]) -> int:
 
 
 def _logit_bytes(text: Mapping[str, Any]) -> int:
-    """The logits of one next token in float32, and a copy of them."""
+    """Returns the size of one token's logits in float32, and of a copy of them."""
     return 2 * 4 * text["vocab_size"]

@@ -1,4 +1,4 @@
-"""How a model is placed in the memory that is free: in which dtype, in 4-bit, on how many devices; or why it cannot."""
+"""Decides how a model is placed in free memory (dtype, 4-bit, number of devices), or says why it cannot be."""
 
 from __future__ import annotations
 
@@ -22,18 +22,23 @@ from qwenarm.mind.checkpoints.memory import (
 from qwenarm.mind.model_sizes import MODEL_SIZES, size_of
 
 RESERVED_SHARE = 0.1
-"""Share of the free memory that is left for the allocator's rounding and for other programs."""
+"""Share of the free memory that is reserved for the allocator's rounding and for other programs."""
 MAX_FLOAT32_CPU_BYTES = 2 << 30
-"""Up to this size in float32 a CPU keeps that: small models decode faster in it than in bfloat16."""
+"""Maximum bytes of a float32 model that a CPU keeps in float32: small models decode faster in it than in bfloat16."""
 
 
 @dataclass(frozen=True)
 class FreeMemory:
-    """Where a model can lie.
+    """Where a model can be placed.
 
-    kind: "cuda", "mps" or "cpu". free: bytes on each device. bf16: whether it computes in bfloat16. four_bit, several:
-    whether bitsandbytes is installed, to quantise weights, and accelerate, to spread them over devices. first: the
-    index of the first CUDA device."""
+    Attributes:
+        kind: "cuda", "mps" or "cpu".
+        free: Free bytes on each device.
+        bf16: Whether the devices compute in bfloat16.
+        four_bit: Whether bitsandbytes is installed, which quantises weights.
+        several: Whether accelerate is installed, which spreads layers over devices.
+        first: The index of the first CUDA device.
+    """
 
     kind: str
     free: tuple[int, ...]
@@ -47,13 +52,13 @@ class FreeMemory:
         return len(self.free) if self.several else 1
 
     def usable(self, devices: int = 1) -> int:
-        """Bytes that may be planned with, on the first so many devices."""
+        """Returns the number of bytes available for planning on the first devices."""
         return int(sum(self.free[:devices]) * (1 - RESERVED_SHARE))
 
 
 @dataclass(frozen=True)
 class ModelPlacement:
-    """How a model will be held. devices: more than one if its layers are spread over them."""
+    """How a model is placed. With more than one of ``devices``, its layers are spread over them."""
 
     memory: FreeMemory
     dtype: str
@@ -63,17 +68,17 @@ class ModelPlacement:
 
     @property
     def name(self) -> str:
-        """Such as "bfloat16", or "4-bit, bfloat16"."""
+        """Returns, for example, "bfloat16" or "4-bit, bfloat16"."""
         return f"4-bit, {self.dtype}" if self.four_bit else self.dtype
 
     @property
     def device(self) -> str:
-        """Torch's name of the device, or of the first one if the layers are spread."""
+        """Returns torch's name of the device, or of the first one if the layers are spread."""
         return f"cuda:{self.memory.first}" if self.memory.kind == "cuda" else self.memory.kind
 
     @property
     def max_weight_bytes(self) -> dict[int, int] | None:
-        """Bytes for weights on each device if they are spread; the rest is needed for work."""
+        """The bytes for weights on each device if they are spread; the rest is needed for activations."""
         if self.devices == 1:
             return None
         free = self.memory.free[: self.devices]
@@ -81,7 +86,7 @@ class ModelPlacement:
         return {self.memory.first + index: max(0, size) for index, size in enumerate(left)}
 
     def describe(self) -> str:
-        """In words, for errors."""
+        """Returns a description for error messages."""
         free = sum(self.memory.free[: self.devices])
         where = self.device if self.devices == 1 else f"{self.devices} CUDA devices"
         weights, work = gb(self.need.weights), gb(self.need.work)
@@ -89,13 +94,13 @@ class ModelPlacement:
 
 
 def free_memory(device: str | None = None) -> FreeMemory:
-    """What is free at this moment.
+    """Returns the memory that is free at this moment.
 
     Args:
-        device: torch's name of one; None for the best there is.
+        device: Torch's name of a device; None for the best one.
 
     Raises:
-        BadInput: there is no such device.
+        BadInput: There is no such device.
     """
     import torch
 
@@ -107,7 +112,7 @@ def free_memory(device: str | None = None) -> FreeMemory:
         spreads = find_spec("accelerate") is not None
         candidates = range(torch.cuda.device_count()) if device is None else (int(index or 0),)
         free = {number: torch.cuda.mem_get_info(number)[0] for number in candidates}
-        if not spreads:  # the model will lie on one of them, so take the one with most room
+        if not spreads:  # the model will be on one of them, so choose the one with the most room
             free = dict(sorted(free.items(), key=lambda pair: -pair[1]))
         quantises = spreads and find_spec("bitsandbytes") is not None
         bf16 = torch.cuda.is_bf16_supported()
@@ -118,7 +123,7 @@ def free_memory(device: str | None = None) -> FreeMemory:
 
 
 def _device_names() -> tuple[str, ...]:
-    """The devices of this machine that a model may be loaded on."""
+    """Returns the devices of this machine that a model may be loaded on."""
     import torch
 
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -134,7 +139,7 @@ def _best_device() -> str:
 
 
 def _free_ram() -> int:
-    """Bytes that can be had without swapping; inside a container, within its limit."""
+    """Returns the bytes available without swapping, within the container's limit if there is one."""
     meminfo = Path("/proc/meminfo")
     if not meminfo.is_file():
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -144,12 +149,12 @@ def _free_ram() -> int:
     try:
         limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
         return min(free, int(limit) - int(used) + _file_cache(group))
-    except (OSError, ValueError):  # there is no such group, or no limit ("max")
+    except (OSError, ValueError):  # there is no such control group, or no limit ("max")
         return free
 
 
 def _file_cache(group: Path) -> int:
-    """Bytes of a group's file cache: they count as used, but are given up when memory is short."""
+    """Returns the size of a control group's file cache, which counts as used but is released when memory is short."""
     pairs = (line.split() for line in (group / "memory.stat").read_text().splitlines())
     return next((int(size) for name, size in pairs if name == "inactive_file"), 0)
 
@@ -162,20 +167,20 @@ def place(
     memory: FreeMemory,
     dtype: str | None = None,
 ) -> ModelPlacement:
-    """The first way to hold a model that fits: on one device, on several, in 4-bit on one, in 4-bit on several.
+    """Returns the first placement that fits: on one device, on several, in 4-bit on one, in 4-bit on several.
 
     Args:
-        source: the model as the user named it, for errors.
-        weights: how many it has.
-        config: its config.json, completed by transformers.
-        workload: what is asked of it at once.
-        memory: what is free.
-        dtype: the user's choice, or None.
+        source: The model's name as given by the user, for errors.
+        weights: The number of its weights.
+        config: Its config.json, completed by transformers.
+        workload: The prompts that are answered together.
+        memory: The free memory.
+        dtype: The user's choice, or None.
 
     Raises:
-        ModelUnavailable: it does not fit; says what it needs, what is free, and which smaller model would fit. Or it is
-            quantised for another dtype.
-        BadInput: there is no such dtype.
+        ModelUnavailable: It does not fit, or is quantised for another dtype. The message says what it needs, what is
+            free, and which smaller model would fit.
+        BadInput: There is no such dtype.
     """
     if dtype is not None and dtype not in BYTES_PER_WEIGHT:
         raise BadInput(f"There is no dtype {dtype!r}. Valid: {', '.join(BYTES_PER_WEIGHT)}.")
@@ -191,7 +196,7 @@ def place(
 
 @dataclass(frozen=True)
 class _Search:
-    """Looks for a way to hold a model under a workload. dtype: the user's choice, or None."""
+    """Searches for placements under a workload. ``dtype`` is the user's choice, or None."""
 
     weights: WeightCount
     config: Mapping[str, Any]
@@ -202,7 +207,7 @@ class _Search:
         return need_of(self.weights, self.config, self.workload, dtype, four_bit)
 
     def ways(self, memory: FreeMemory) -> Iterator[ModelPlacement]:
-        """All ways, the best first."""
+        """Yields all placements, the best first."""
         quantise = memory.four_bit and not (self.dtype or self.weights.stored_bytes)
         for four_bit in (False, True) if quantise else (False,):
             for dtype in self._dtypes(memory):
@@ -214,13 +219,13 @@ class _Search:
 
     def first_that_fits(self, memory: FreeMemory) -> ModelPlacement | None:
         for way in self.ways(memory):
-            # where layers are spread, each device needs room to work in
+            # if layers are spread, each device needs room for activations
             if way.need.total + (way.devices - 1) * way.need.work <= memory.usable(way.devices):
                 return way
         return None
 
     def why_nothing_fits(self, memory: FreeMemory) -> str:
-        """What the model needs, what is free, and what could be installed to make it fit."""
+        """Says what the model needs, what is free, and what could be installed to make it fit."""
         dtype, free = self._dtypes(memory)[-1], memory.free[: memory.devices]
         text = f"needs {gb(self.need(dtype).total)} in {dtype}, and {memory.kind} has {gb(sum(free))} free, "
         text += f"of which {gb(memory.usable(memory.devices))} may be used"
@@ -242,7 +247,7 @@ class _Search:
 
 
 def suggest_smaller(source: str, parameters: int, workload: Workload, memory: FreeMemory) -> str:
-    """Names the largest published model with fewer parameters that would fit; of the same family if there is one."""
+    """Names the largest published model with fewer parameters that would fit, of the same family if possible."""
     ways = []
     for size in MODEL_SIZES:
         search = _Search(WeightCount(size.parameters, size.linear), size.config, workload)
@@ -257,7 +262,7 @@ def suggest_smaller(source: str, parameters: int, workload: Workload, memory: Fr
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that a device or the computer had no more memory."""
+    """Returns whether an error means that a device or the computer ran out of memory."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -267,7 +272,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory(source: str, weights: WeightCount, placement: ModelPlacement, prompts: int = 1) -> str:
-    """The sentence for a model that ran out of memory although it was planned to fit. prompts: answered together."""
+    """Says that a model ran out of memory although it was planned to fit. ``prompts`` were answered together."""
     if prompts > 1:
         hint = "use a smaller batch"
     else:

@@ -1,4 +1,4 @@
-"""Loads what turns text and images into tokens and pixels, whatever version of transformers has saved it."""
+"""Loads the processor that turns text and images into tokens and pixels, whichever version of transformers saved it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from qwenarm.mind.checkpoints.load import IMAGE_SETTINGS_FILES, Checkpoint, firs
 from qwenarm.mind.prompt.chat_templates import read_json
 
 QWEN_IMAGE_PROCESSOR = re.compile(r"Qwen(2|2_5_|3)_?VLImageProcessor(Fast|Pil)?")
-"""Names that Qwen-VL's image processor has had. All of them do the same."""
+"""Names of Qwen-VL's image processor, which all stand for the same one."""
 EDGE_NAMES = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}
-"""Name of a pixel limit in older files -> its name today. (Both count pixels; neither is an edge.)"""
+"""Today's names of pixel limits in older files. (Both count pixels; neither is an edge.)"""
 
 
 def load_processor(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's processor, for text and images only.
+    """Returns the checkpoint's processor, for text and images only.
 
     Processing videos needs torchvision, whose wheels break a CPU build of torch (huggingface/transformers issue 48558).
     No policy shows videos, so a subclass leaves that part out.
@@ -37,17 +37,17 @@ def load_processor(checkpoint: Checkpoint) -> Any:
             return still(image_processor=images, tokenizer=tokenizer, chat_template=checkpoint.template)
     except ModelUnavailable:
         raise
-    except Exception as error:  # of many kinds; the files are to blame
+    except Exception as error:  # of many kinds, all caused by the files
         raise ModelUnavailable(
             f"The processor of {checkpoint.source!r} cannot be loaded: {first_line(error)}"
         ) from error
 
 
 def image_processor(folder: Path, source: str) -> Any:
-    """The image processor of a checkpoint that the user named ``source``. No class that a file names is looked up.
+    """Returns the image processor of a checkpoint. No class that a file names is looked up.
 
     Raises:
-        ModelUnavailable: the settings are not those of a Qwen-VL model.
+        ModelUnavailable: The settings are not those of a Qwen-VL model.
     """
     from transformers import Qwen2VLImageProcessor
 
@@ -65,7 +65,7 @@ def image_processor(folder: Path, source: str) -> Any:
 
 
 def _settings(folder: Path, source: str) -> tuple[str, Mapping[str, Any]]:
-    """The name of the file that transformers would read, and the settings in it."""
+    """Returns the name of the file that transformers would read, and the settings in it."""
     found: dict[str, Mapping[str, Any]] = {}
     for name in IMAGE_SETTINGS_FILES:
         if (folder / name).is_file():
