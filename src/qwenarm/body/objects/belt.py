@@ -1,7 +1,7 @@
-"""A conveyor belt across the table: a heavy slab on a slide joint that carries what lies on it by friction.
+"""A conveyor belt across the table: a heavy slab on a slide joint that carries objects by friction.
 
-Whoever drives it sets the joint's velocity, and puts it back by whole slats before it has come far (``wind``): the slab
-looks the same everywhere, so nothing that lies on it notices.
+The caller sets the joint's velocity. After every slat's length the slab jumps back by one slat; since it looks the same
+everywhere, this cannot be seen, and the objects on it do not notice.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ import numpy as np
 from qwenarm.body.objects.markings import paint
 
 BELT_NAME = "belt"
-"""Of its body and its joint."""
+"""Name of its body and its joint."""
 BELT_TOP_M = 0.0024
-"""Height of its upper side over the table, m: lower than what the skills take for a thing."""
+"""Height of its upper side above the table, in m: lower than what the skills consider an object."""
 BELT_LENGTH_M = 1.2
-"""As long as the table is wide, m: what nobody takes falls off at the end."""
+"""Its length, in m: that of the table, so objects that nobody takes fall off at the end."""
 BELT_THICKNESS_M = 0.008
-"""Of the slab, which lies in the table but for its upper side, m."""
+"""Thickness of the slab, in m. All but its upper side is inside the table."""
 SLAT_SPACING_M = 0.08
-"""From one painted slat to the next, m."""
+"""Distance between painted slats, in m."""
 BELT_MASS_KG = 2000.0
-"""kg: what is put on it does not slow it down."""
+"""Its mass, in kg, so large that objects do not slow it down."""
 BELT_RGBA, SLAT_RGBA, RAIL_RGBA = [0.16, 0.17, 0.18, 1.0], [0.24, 0.25, 0.27, 1.0], [0.55, 0.57, 0.60, 1.0]
 
 
 @dataclass(frozen=True)
 class Belt:
-    """Where it runs, along y. x: of its middle; half_width: m."""
+    """A belt along y. ``x`` is its middle and ``half_width`` half its width, both in m."""
 
     x: float
     half_width: float = 0.055
 
     def carries(self, x: float, radius: float) -> bool:
-        """Does something there reach onto it? x of its middle and its radius, m."""
+        """Returns whether an object with its middle at ``x`` and this radius, in m, overlaps the belt."""
         return abs(x - self.x) < self.half_width + radius
 
 
@@ -63,7 +63,7 @@ def add_belt(spec: mujoco.MjSpec, belt: Belt) -> None:
 
 
 def run_belt(model: mujoco.MjModel, data: mujoco.MjData, speed: float) -> None:
-    """Lets the belt run at this speed along y, m/s, and puts it back by a slat if it has come that far."""
+    """Sets the belt's speed along y, in m/s, and moves it back by a slat if it has travelled that far."""
     joint = model.joint(BELT_NAME)
     data.qvel[joint.dofadr[0]] = speed
     way = float(data.qpos[joint.qposadr[0]])

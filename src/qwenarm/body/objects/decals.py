@@ -1,4 +1,4 @@
-"""Flat painted rectangles on the table: patterns, and the letters of a note. Every renderer draws them; nothing touches
+"""Flat painted rectangles on the table: patterns, and the letters of a note. All renderers draw them; nothing touches
 them.
 """
 
@@ -10,15 +10,18 @@ from dataclasses import dataclass
 import mujoco
 
 LAYER_THICKNESS_M = 0.0004
-"""Thickness of the lowest layer: far below what the skills take for an object, far above the depth buffer's error."""
+"""Thickness of the lowest layer, in m: far below what the skills consider an object, far above errors of depth."""
 
 
 @dataclass(frozen=True)
 class Decal:
-    """A rectangle that lies on the table.
+    """A rectangle on the table.
 
-    pos: (3,) m, its middle; half: half width and half height, m; yaw: direction of its width, rad about z. A higher
-    layer covers a lower one.
+    Attributes:
+        pos: (3,) position of its middle, in m.
+        half: Half its width and half its height, in m.
+        yaw: Direction of its width, in rad about z.
+        layer: A higher layer covers a lower one.
     """
 
     pos: tuple[float, float, float]

@@ -1,4 +1,4 @@
-"""Things that no task knows of: in the way, in the picture, and never meant. Free bodies made of a few primitives."""
+"""Objects that no task uses, which are in the way or in the picture. Free bodies made of a few primitives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qwenarm.body.objects.spec import DENSITY_KG_PER_M3
 BOX_GEOM, CYLINDER_GEOM = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 Rgb = tuple[float, float, float]
 Part = tuple[mujoco.mjtGeom, tuple[float, ...], tuple[float, float, float], float, bool]
-"""Kind of geom, its size, its middle over the table in the prop's frame, m, its yaw, rad, and whether it is dark."""
+"""The parts of each by name: geom, size, middle above the table in its own frame in m, yaw in rad, and darkness."""
 
 DISTRACTOR_RGB: dict[str, Rgb] = {
     "pink": (0.93, 0.52, 0.68),
@@ -56,7 +56,7 @@ DISTRACTOR_PARTS: dict[str, tuple[Part, ...]] = {
 
 @dataclass(frozen=True)
 class Distractor:
-    """One of PARTS in one of RGB, standing on the table. x, y: m; yaw: rad."""
+    """A distractor, one of PARTS in one of RGB, that stands on the table at x and y in m, turned by yaw in rad."""
 
     kind: str
     color: str
@@ -66,7 +66,7 @@ class Distractor:
 
     @property
     def radius(self) -> float:
-        """Of the circle around its footprint, m."""
+        """Radius of the circle around its footprint, in m."""
         reach = (
             math.hypot(*pos[:2]) + (size[0] if kind == CYLINDER_GEOM else math.hypot(*size[:2]))
             for kind, size, pos, _, _ in DISTRACTOR_PARTS[self.kind]
@@ -75,7 +75,7 @@ class Distractor:
 
     @property
     def height(self) -> float:
-        """Of its upper end above the table, m."""
+        """Height of its top above the table, in m."""
         return max(
             pos[2] + (size[1] if kind == CYLINDER_GEOM else size[2])
             for kind, size, pos, _, _ in DISTRACTOR_PARTS[self.kind]

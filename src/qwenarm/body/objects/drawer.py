@@ -1,7 +1,7 @@
-"""What makes an open box a drawer: a cabinet around it, a slide, and a knob on its front.
+"""Turns an open box into a drawer, with a cabinet around it, a slide, and a knob on its front.
 
-Everything is along x, away from the robot. The drawer comes out so far that a gap is left between it and the cabinet:
-for the skills, which see heights, it is a container like any other then.
+The drawer slides along x, away from the robot. It comes out so far that a gap opens between it and the cabinet. The
+skills, which see heights, then take it for a container like any other.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ import mujoco
 
 BOX_GEOM, CYLINDER_GEOM = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 CLOSED_DRAWER_X_M = 0.290
-"""Where the middle of every drawer is when it is shut, m."""
+"""x of the middle of a closed drawer, in m."""
 DRAWER_TRAVEL_M = 0.160
-"""How far it comes out, m."""
+"""Distance by which it opens, in m."""
 DRAWER_TABLE_GAP_M = 0.001
-"""Room between the drawer and the table, m."""
+"""Gap between the drawer and the table, in m."""
 KNOB_RADIUS_M, KNOB_TOP_M = 0.013, 0.094
-"""m; the top is over the table."""
+"""Radius of the knob, and height of its top above the table, in m."""
 KNOB_RGBA = (0.15, 0.15, 0.16, 1.0)
 CABINET_HEIGHT_M, BOARD_THICKNESS_M, DRAWER_CLEARANCE_M = 0.072, 0.006, 0.004
-"""Of the cabinet: its height, the thickness of its boards, and the room around the drawer, m."""
+"""The cabinet's height, the thickness of its boards, and the gap around the drawer, in m."""
 FRONT_OVERHANG_M = 0.035
-"""The drawer's front stands this far out of the cabinet when it is shut, m: there the hand finds the knob."""
+"""Distance by which a closed drawer's front stands out of the cabinet, in m, so that the hand finds the knob."""
 CABINET_SHADE = 0.6
-"""How dark the cabinet is, beside the drawer."""
+"""Brightness of the cabinet relative to the drawer."""
 
 
 def knob_x(x: float, half: float) -> float:
-    """x of the knob, m, of a drawer whose middle is at x and whose half width is ``half``."""
+    """Returns the knob's x in m, for a drawer whose middle is at ``x`` and whose half width is ``half``."""
     return x + half - KNOB_RADIUS_M
 
 
 def add_drawer(world: mujoco.MjsBody, body: mujoco.MjsBody, half: float, height: float, rgba: Sequence[float]) -> None:
-    """Gives a body that is an open box its slide and its knob, and the world its cabinet. half: its width, m.
+    """Adds slide and knob to an open box ``body`` of half width ``half`` in m, and the cabinet to ``world``.
 
-    The body's place tells how far it is open at the start: its x beyond CLOSED_DRAWER_X_M.
+    The body's x determines how far it is open at the start: CLOSED_DRAWER_X_M if it is closed.
     """
     x, y, _ = body.pos
     opened = float(x) - CLOSED_DRAWER_X_M

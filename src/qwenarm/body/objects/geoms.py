@@ -1,10 +1,6 @@
-"""What can lie on the table: shapes, colours, sizes, and how each becomes MuJoCo geoms.
+"""Makes objects out of MuJoCo geoms.
 
-Graspable: cube, cylinder, ball (40-52 mm, the Panda's fingers open 80 mm). Containers, open at the top: bowl (round),
-tray (low, square), box (high, square). Beside these, which every instruction may name, there are fixtures of
-single tasks: covers (hollow, open below, to be lifted as a cube is), barriers (walls that nothing moves), bays (trays
-that stand fixed, on a plinth if they are raised: parts of a shelf), bins (fixed too) and drawers. Everything is made of
-primitive geoms, so that any renderer draws it and contacts stay cheap.
+Everything consists of primitive geoms, so that every renderer draws it and contacts are cheap.
 """
 
 from __future__ import annotations
@@ -33,12 +29,21 @@ from qwenarm.body.objects.spec import (
 )
 
 PLINTH_SHADE = 0.6
-"""How dark a bay's plinth is, beside the bay."""
+"""Brightness of a bay's plinth relative to the bay."""
 
 
 def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgb: tuple[float, ...]) -> None:
-    """Adds a body named ``spec.id`` under ``world``: free, or a mocap body if it is a barrier, or fixed if it is a bay
-    or a bin, or on a slide if it is a drawer. pos: (3,) of its origin, m; yaw: rad; rgb: its colour as seen today."""
+    """Adds a body named ``spec.id``.
+
+    A barrier becomes a mocap body, a bay or a bin a fixed one, a drawer one on a slide, and anything else a free one.
+
+    Args:
+        world: The parent body.
+        spec: The object.
+        pos: (3,) position of its origin, in m.
+        yaw: Rotation about z, in rad.
+        rgb: Its colour in this episode.
+    """
     body = world.add_body(name=spec.id, pos=pos, quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
     rgba = [*rgb, 1.0]
     if spec.shape == "barrier":
@@ -75,7 +80,7 @@ def _add_solid(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> Non
         "cylinder": (mujoco.mjtGeom.mjGEOM_CYLINDER, [half, half, 0]),
         "ball": (mujoco.mjtGeom.mjGEOM_SPHERE, [half, 0, 0]),
     }[spec.shape]
-    # Rolling friction, so that a ball which is let go comes to rest; condim 6 is what makes MuJoCo use it.
+    # Rolling friction stops a ball that is let go; MuJoCo only uses it with condim 6.
     friction, condim = ([1.0, 0.01, 0.003], 6) if spec.shape == "ball" else ([1.0, 0.01, 0.001], 4)
     body.add_geom(
         type=kind, size=size, rgba=rgba, density=DENSITY_KG_PER_M3, friction=friction, condim=condim, solref=[0.01, 1]
@@ -112,14 +117,14 @@ def _add_open_box(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> 
 
 
 def _add_plinth(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgba: list[float]) -> None:
-    """What a raised bay stands on: no part of its body, for who points at its front does not point into the bay."""
+    """Adds the block under a raised bay, but not to the bay: a point on its front does not mean the bay."""
     if pos[2] > 0:
         half = [spec.size / 2, spec.size / 2, pos[2] / 2]
         _add_wall(world, [*pos[:2], pos[2] / 2], half, yaw, [*(PLINTH_SHADE * c for c in rgba[:3]), 1.0])
 
 
 def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
-    """A round floor and a ring of flat walls that lean outwards a little."""
+    """Adds a round floor and a ring of flat walls that lean slightly outwards."""
     outer, height = CONTAINER_HALF_WIDTH_M["bowl"], CONTAINER_HEIGHT_M["bowl"]
     floor = 0.80 * outer
     body.add_geom(
@@ -155,7 +160,7 @@ def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
 
 
 def _add_cover(body: mujoco.MjsBody, rgba: list[float]) -> None:
-    """A top and four walls around nothing, and a dark button on top, by which people tell it from a cube."""
+    """Adds a top and four walls around an empty space. A dark button on top tells it from a cube."""
     width, height = COVER_SIZE_M
     half, wall = width / 2, COVER_WALL_M / 2
     grip = {"density": DENSITY_KG_PER_M3, "friction": [1.0, 0.01, 0.001], "condim": 4, "solref": [0.01, 1]}
@@ -171,7 +176,7 @@ def _add_cover(body: mujoco.MjsBody, rgba: list[float]) -> None:
 
 
 def _add_barrier(body: mujoco.MjsBody, rgba: list[float]) -> None:
-    """A wall along x with stripes across."""
+    """Adds a wall along x with vertical stripes."""
     half = [side / 2 for side in BARRIER_SIZE_M]
     body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, friction=[1.0, 0.01, 0.001])
     for x in (-0.5, 0.0, 0.5):

@@ -1,4 +1,4 @@
-"""What is painted on things: letters, signs, bands and cracks. Seen by every renderer, felt by nothing."""
+"""Paints letters, signs, bands and cracks on objects. They are visible to all renderers and have no contacts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import mujoco
 import numpy as np
 
 PAINT_THICKNESS_M = 0.0005
-"""Thickness of a coat of paint, m; a sign on a card is two coats."""
+"""Thickness of a layer of paint, in m; a sign on a card has two layers."""
 Rgba = Sequence[float]
 SIDE_CONTRAST_SUM = 1.4
-"""Sides lie in the shade: on colours with a smaller sum of channels than this, marks on them are light."""
+"""Marks on sides are light if the colour's channels add up to less than this. High, as sides are in the shade."""
 INK_RGBA, CARD_RGBA, FRAGILE_RGBA = (0.05, 0.05, 0.07, 1.0), (0.94, 0.94, 0.90, 1.0), (0.85, 0.05, 0.08, 1.0)
 
 COLOR_RGB: dict[str, tuple[float, float, float]] = {
@@ -29,7 +29,7 @@ MARKING_WORDS = {
     "stripe": "striped", "crack": "cracked",
     "pins": "{} pins", "dots": "{} dots", "dot": "{} dot", "cap": "{} cap",
 }  # fmt: skip
-"""What may be on a thing, and the words for it. Several are joined by "+", and some have a value: "pins:4+dot:red"."""
+"""Words for the marks of an object. Several marks are joined by "+", and some have a value: "pins:4+dot:red"."""
 SIGN_BITMAPS: dict[str, tuple[str, ...]] = {
     "A": (".###.", "#...#", "#####", "#...#", "#...#"),
     "B": ("####.", "#...#", "####.", "#...#", "####."),
@@ -39,23 +39,23 @@ SIGN_BITMAPS: dict[str, tuple[str, ...]] = {
     "glass": ("#####", "#####", ".###.", "..#..", "..#..", ".###."),
     "crack": ("...##.", "..##..", ".##...", "####..", "..###.", "...##.", "..##..", ".##..."),
 }
-"""Row by row from the top, # where there is ink."""
+"""Bitmaps by rows from the top; "#" is ink."""
 CARD_SIGNS = ("A", "B", "C", "1", "9", "glass")
-"""Signs that are printed on a light card; the others stand on the thing itself."""
+"""Signs on a light card; all others are painted on the object itself."""
 TOP_FACE_AXES = (np.array([0.0, 1.0, 0.0]), np.array([-1.0, 0.0, 0.0]))
-"""To the right and up on a thing's upper face, as the front camera sees it when it is not turned."""
+"""Right and up on the top face, as seen by the front camera if the object is not rotated."""
 SIDE_FACE_AXES = [(np.array([-s, c, 0.0]), np.array([0.0, 0.0, 1.0])) for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))]
-"""To the right and up on its four sides, the one towards the front camera first."""
+"""Right and up on the four sides, the one facing the front camera first."""
 
 
 def marking_words(marks: str) -> list[str]:
-    """ "pins:4+dot:red" as "4 pins" and "red dot"."""
+    """Returns, for example, ["4 pins", "red dot"] for "pins:4+dot:red"."""
     pairs = [mark.partition(":")[::2] for mark in marks.split("+") if mark]
     return [MARKING_WORDS[kind].format(value) for kind, value in pairs]
 
 
 def rectangles(mask: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
-    """Rectangles (top, bottom, left, right) that together are a mask (H, W) bool: runs along rows, same ones joined."""
+    """Yields rectangles (top, bottom, left, right) that make up a mask (H, W) bool: equal runs of consecutive rows."""
     open_runs: dict[tuple[int, int], int] = {}
     for row in range(len(mask) + 1):
         runs = _runs(mask[row]) if row < len(mask) else []
@@ -77,22 +77,22 @@ def paint(
     kind: mujoco.mjtGeom = mujoco.mjtGeom.mjGEOM_BOX,
     quat: Sequence[float] = (1.0, 0.0, 0.0, 0.0),
 ) -> None:
-    """Adds what is seen and not felt: by default a box. pos (3,) of its middle and size (3,) as for a geom, m."""
+    """Adds a shape without contacts, by default a box. ``pos`` (3,) and ``size`` (3,) are those of a geom, in m."""
     body.add_geom(type=kind, pos=pos, size=size, quat=quat, rgba=rgba, contype=0, conaffinity=0, density=0)
 
 
 def contrast(rgba: Rgba, light_from: float = 0.5) -> list[float]:
-    """Dark on a light colour, light on a dark one: the sum of whose channels is less than ``light_from``."""
+    """Returns dark for a light colour, light for a dark one, whose channels add up to less than ``light_from``."""
     return [0.12, 0.12, 0.12, 1.0] if sum(rgba[:3]) > light_from else [0.85, 0.85, 0.85, 1.0]
 
 
 def mark_top(body: mujoco.MjsBody, sign: str, height: float, width: float, rgba: Rgba) -> None:
-    """A sign, upright for the front camera, on a face of this width at a height over the body's origin, m."""
+    """Paints a sign on a top face of this width, ``height`` above the body's origin, in m; upright from the front."""
     _sign(body, sign, np.array([0.0, 0.0, height]), *TOP_FACE_AXES, 0.94 * width, 0.94 * width, rgba)
 
 
 def mark_sides(body: mujoco.MjsBody, sign: str, half: Sequence[float], rgba: Rgba) -> None:
-    """A sign on all four sides of a box, or a "stripe": a band around it. half: the box's half sizes, m."""
+    """Paints a sign on all four sides of a box with half sizes ``half`` in m. "stripe" is a band around it."""
     x, y, z = half
     if sign == "stripe":
         paint(
@@ -119,7 +119,7 @@ def _sign(
     height: float,
     rgba: Rgba,
 ) -> None:
-    """Within a rectangle of this width and height, m, on a face of the thing with these unit vectors."""
+    """Paints a sign into a rectangle of this width and height, in m, on a face with these unit vectors."""
     mask, out = np.array([[c == "#" for c in row] for row in SIGN_BITMAPS[sign]]), np.cross(right, up)
     on_card = sign in CARD_SIGNS
     ink = FRAGILE_RGBA if sign == "glass" else INK_RGBA if on_card else contrast(rgba, SIDE_CONTRAST_SUM)
@@ -135,5 +135,5 @@ def _sign(
 
 
 def _box(right: np.ndarray, up: np.ndarray, out: np.ndarray, w: float, h: float, d: float) -> np.ndarray:
-    """(3,) half sizes of a box along the thing's axes."""
+    """Returns the half sizes (3,) of a box along the object's axes."""
     return np.abs(right) * w + np.abs(up) * h + np.abs(out) * d

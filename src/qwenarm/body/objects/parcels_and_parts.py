@@ -1,4 +1,4 @@
-"""Parcels and parts: small boxes that are told apart by what is on them."""
+"""Parcels and parts: small boxes that differ by the marks on them."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from qwenarm.body.objects.spec import ObjectSpec
 
 HEAVY_DENSITY_FACTOR = 3.0
-"""A parcel of 9 kg weighs so many times what another weighs: the numbers on the labels are for large ones."""
+"""Density of a parcel labelled 9 kg relative to the others. The labels are those of large parcels."""
 CYLINDER_GEOM = mujoco.mjtGeom.mjGEOM_CYLINDER
 CORNER_SIGNS = ((-1, -1), (-1, 1), (1, 1), (1, -1))
 PIN_SIZE_M, PIN_OFFSET_M = (0.0050, 0.0045), 0.0165
-"""Radius and half height of a pin, and how far from the middle it stands along both sides, m."""
+"""Radius and half height of a pin, and its distance from the middle along both sides, in m."""
 COLOR_DOT_RADIUS_M, COUNT_DOT_RADIUS_M = 0.0105, 0.0055
-"""Radius of a coloured dot, and of one that is counted, m."""
+"""Radius of a coloured dot, and of a counted dot, in m."""
 CAP_SIZE_M, LOOSE_CAP_TILT_RAD = (0.0110, 0.0040), math.radians(35)
-"""Radius and half height of a cap, m, and by how much a loose one is tilted."""
+"""Radius and half height of a cap in m, and the tilt of a loose one."""
 DOT_LAYOUTS = {
     2: ((-1, -1), (1, 1)),
     3: ((-1, -1), (0, 0), (1, 1)),
     4: CORNER_SIGNS,
 }
-"""Where dots that are counted are, as on dice."""
+"""Positions of counted dots, as on dice."""
 
 
 def add_parcel_or_part(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float], density: float) -> None:
-    """A box with its marks. density: kg/m3."""
+    """Adds a box with its marks. ``density`` is in kg/m³."""
     half = [spec.size / 2, spec.size / 2, spec.height / 2]
     density *= HEAVY_DENSITY_FACTOR if spec.top == "9" else 1.0
     body.add_geom(
@@ -48,7 +48,7 @@ def add_parcel_or_part(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]
 
 
 def _add_feature(body: mujoco.MjsBody, feature: str, top: float, rgba: list[float]) -> None:
-    """One feature of a part on its upper side, which is at a height of ``top`` over its middle, m."""
+    """Adds one feature to the top of a part, which is ``top`` above its middle, in m."""
     kind, _, value = feature.partition(":")
     ink = contrast(rgba, SIDE_CONTRAST_SUM)
     if kind == "pins":

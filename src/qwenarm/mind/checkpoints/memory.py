@@ -167,7 +167,7 @@ def cache_bytes(config: Mapping[str, Any], tokens: int, dtype: str) -> int:
 
 
 def _state_bytes(text: Mapping[str, Any], width: int) -> int:
-    """Returns the bytes of a layer's Gated DeltaNet state in float32, and its convolution's tail (``width`` bytes each)."""
+    """Returns the bytes of a layer's Gated DeltaNet state (float32) and its convolution's tail (``width`` each)."""
     if "linear_num_value_heads" not in text:
         return 0
     values = text["linear_num_value_heads"] * text["linear_value_head_dim"]
