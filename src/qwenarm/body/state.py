@@ -1,4 +1,4 @@
-"""The privileged truth about the table, and what can be asked of it. Only tasks and the oracle receive it."""
+"""The true state of the table, and questions about it. Privileged: only tasks and the oracle receive it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ from qwenarm.errors import BadInput
 from qwenarm.types import SkillCall
 
 CONTACT_TOLERANCE_M = 0.006
-"""Two surfaces closer than this count as touching: contacts are soft, and stacked objects tilt a little."""
+"""Maximum distance between touching surfaces, in m: contacts are soft, and stacked objects tilt a little."""
 TABLE_TOLERANCE_M = 0.004
-"""An object whose underside is this near to the table stands on it."""
+"""Maximum distance of an object's underside from the table it stands on, in m."""
 RIM_TOLERANCE_M = 0.002
-"""An object is inside a container if its underside is this far below the rim."""
+"""Minimum distance of an object's underside below the rim of the container it is in, in m."""
 REST_SPEED_M_PER_S = 0.01
-"""A slower object counts as standing still."""
+"""A slower object counts as standing still, in m/s."""
 
 
 @dataclass(frozen=True)
 class ObjectState:
-    """One object now. pos: (3,) m of its origin (see ObjectSpec.origin_height); quat: (4,) wxyz; speed: m/s."""
+    """The state of one object.
+
+    Attributes:
+        spec: Its kind.
+        pos: (3,) position of its origin, in m (see ``ObjectSpec.origin_height``).
+        quat: (4,) its orientation, wxyz.
+        speed: In m/s.
+    """
 
     spec: ObjectSpec
     pos: np.ndarray
@@ -35,16 +42,16 @@ class ObjectState:
 
     @property
     def bottom(self) -> float:
-        """Height of its underside above the table, m, as if it stood upright (a solid that tips has equal sides)."""
+        """Height of its underside above the table, in m, as if upright (solids that tip over have equal sides)."""
         return float(self.pos[2]) - self.spec.origin_height
 
     @property
     def top(self) -> float:
-        """Height of its top above the table, m."""
+        """Height of its top above the table, in m."""
         return self.bottom + self.spec.height
 
     def local(self, point: np.ndarray) -> np.ndarray:
-        """A world point (3,) in this object's frame, m."""
+        """Returns a world point (3,) in this object's frame, in m."""
         inverse, local = np.zeros(4), np.zeros(3)
         mujoco.mju_negQuat(inverse, self.quat)
         mujoco.mju_rotVecQuat(local, point - self.pos, inverse)
@@ -53,11 +60,16 @@ class ObjectState:
 
 @dataclass(frozen=True)
 class WorldState:
-    """Everything on the table now.
+    """The state of everything on the table.
 
-    objects: by id. holding: id of the object that both fingers touch, or None. tcp: (3,) m. gripper_width: m.
-    time_s: simulated seconds since the reset. said: the calls of "say", "done" and "give_up" so far, for goals that
-    want an answer. reach: where on the table the arm reaches; None for everywhere.
+    Attributes:
+        objects: By id.
+        holding: Id of the object that both fingers touch, or None.
+        tcp: (3,) position in m.
+        gripper_width: Gap between the fingers, in m.
+        time_s: Simulated seconds since the reset.
+        said: The calls of "say", "done" and "give_up" so far, for goals that require an answer.
+        reach: Where on the table the arm reaches; None for everywhere.
     """
 
     objects: Mapping[str, ObjectState]
@@ -69,14 +81,14 @@ class WorldState:
     reach: Reach | None = None
 
     def __getitem__(self, object_id: str) -> ObjectState:
-        """An object by its id. Raises BadInput with the ids that there are."""
+        """Returns the object with this id. Raises BadInput with the existing ids."""
         found = self.objects.get(object_id)
         if found is None:
             raise BadInput(f"No object {object_id!r} in the scene; there are {', '.join(self.objects)}.")
         return found
 
     def inside(self, a: str, b: str) -> bool:
-        """Is a in the container b: between its walls, and below its rim or on top of something inside?"""
+        """Returns whether ``a`` is in the container ``b``: between its walls, and below its rim or on its content."""
         height = self._height_over_floor(a, b)
         if height is None:
             return False
@@ -85,26 +97,26 @@ class WorldState:
         return any(self._stacked(a, other) and self.inside(other, b) for other in self.objects if other not in (a, b))
 
     def lies_in(self, a: str, b: str) -> bool:
-        """Like ``inside``, but a may also lean on what is in b, at most half of it above the rim, and is not held."""
+        """Like ``inside``, but ``a`` may lean on the content of ``b``, at most half above the rim, and is not held."""
         height = self._height_over_floor(a, b)
         over_rim = None if height is None else height - CONTAINER_HEIGHT_M[self[b].spec.shape]
         leans = over_rim is not None and over_rim < self[a].spec.height / 2
         return a != self.holding and (leans or self.inside(a, b))
 
     def on(self, a: str, b: str) -> bool:
-        """Does a stand on b? In a container counts as on it."""
+        """Returns whether ``a`` stands on ``b``. Being in a container counts."""
         return self.inside(a, b) if self[b].spec.container else self._stacked(a, b)
 
     def on_table(self, a: str) -> bool:
-        """Does a stand on the bare table, not in a container, not in the hand?"""
+        """Returns whether ``a`` stands on the bare table, not in a container or in the hand."""
         return abs(self[a].bottom) < TABLE_TOLERANCE_M and not any(self.inside(a, b) for b in self.objects if b != a)
 
     def at_rest(self) -> bool:
-        """Does everything stand still?"""
+        """Returns whether everything stands still."""
         return all(thing.speed < REST_SPEED_M_PER_S for thing in self.objects.values())
 
     def _height_over_floor(self, a: str, b: str) -> float | None:
-        """Height of a's underside over that of the container b, m; None if a is not between b's walls."""
+        """Returns how far ``a`` stands above the underside of the container ``b``, in m; None if not between its walls."""
         item, container = self[a], self[b]
         if a == b or not container.spec.container:
             return None
@@ -115,7 +127,7 @@ class WorldState:
         return None if off_center > inner_half or height < 0 else height
 
     def _stacked(self, a: str, b: str) -> bool:
-        """Does a's underside meet b's top, with a's middle over b?"""
+        """Returns whether the underside of ``a`` meets the top of ``b``, with its middle above ``b``."""
         upper, lower = self[a], self[b]
         if a == b or lower.spec.container or abs(upper.bottom - lower.top) > CONTACT_TOLERANCE_M:
             return False

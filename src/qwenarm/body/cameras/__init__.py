@@ -16,11 +16,11 @@ SHIPPED_CAMERAS: tuple[Camera, ...] = tuple(load("cameras", name) for name in li
 
 
 def cameras_named(ids: Iterable[str]) -> tuple[Camera, ...]:
-    """The cameras with these ids, each once.
+    """Returns the cameras with these ids, each once.
 
     Raises:
-        UnknownName: there is no such camera.
-        BadInput: a ``module:NAME`` cannot be loaded, or another camera has its name.
+        UnknownName: There is no such camera.
+        BadInput: A ``module:NAME`` cannot be loaded, or another camera has its name.
     """
     cameras = tuple(dict.fromkeys(load("cameras", each) for each in ids))
     names = [camera.name for camera in {*SHIPPED_CAMERAS, *cameras}]

@@ -1,7 +1,7 @@
-"""What a camera is, and how points in the world become points in its picture and back.
+"""A camera, and how points in the world become points in its picture and back.
 
-MuJoCo's camera frame has x to the right and y up, and looks along -z. Depth is measured along the optical axis, in
-metres, not along the ray.
+MuJoCo's camera frame has x to the right and y up, and looks along -z. Depth is measured in metres along the optical
+axis, not along the ray.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Camera:
     """A registry entry: a pinhole camera.
 
     Attributes:
-        name: What a model is told it is called.
-        pos: (3,) m, where it is, in the frame of ``body``.
-        target: (3,) m, the point that it looks at, in the same frame.
-        fovy_deg: Its vertical field of view.
+        name: Its name, also to models.
+        pos: (3,) its position, in m, in the frame of ``body``.
+        target: (3,) the point that it looks at, in the same frame, in m.
+        fovy_deg: Its vertical field of view, in degrees.
         body: The body that it is mounted on; None is the world.
         up: (3,) the direction that is up in its picture, in the same frame.
     """
@@ -38,7 +38,7 @@ class Camera:
 
     @lru_cache(maxsize=64)  # noqa: B019  (cameras are few, small and compared by value)
     def axes(self) -> np.ndarray:
-        """(3, 3) rotation whose columns are the camera's x (right), y (up) and z (backwards) in the parent's frame."""
+        """The rotation (3, 3) with the camera's x (right), y (up) and z (backwards) as columns, in the parent's frame."""
         back = np.subtract(self.pos, self.target)
         back = back / np.linalg.norm(back)
         right = np.cross(self.up, back)
@@ -49,9 +49,17 @@ class Camera:
 def project(
     points: np.ndarray, pos: np.ndarray, mat: np.ndarray, fovy_deg: float, aspect: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """World points (..., 3) to image fractions (..., 2) (u right, v down, may lie outside 0..1) and depths (...,) in m.
+    """Projects world points (..., 3) to image fractions (..., 2) and depths (...,) in m.
 
-    pos (3,), mat (3, 3): the camera's pose in the world. aspect: width / height of the picture.
+    Args:
+        points: In m.
+        pos: (3,) position of the camera in the world, in m.
+        mat: (3, 3) its rotation.
+        fovy_deg: Its vertical field of view, in degrees.
+        aspect: Width divided by height of the picture.
+
+    Returns:
+        Fractions (u right, v down), which may lie outside 0..1, and depths.
     """
     local = (np.asarray(points) - pos) @ mat
     depth = -local[..., 2]
@@ -64,7 +72,7 @@ def project(
 def unproject(
     uv: np.ndarray, depth: np.ndarray, pos: np.ndarray, mat: np.ndarray, fovy_deg: float, aspect: float
 ) -> np.ndarray:
-    """Image fractions (..., 2) at depths (...,) m to world points (..., 3): the inverse of ``project``."""
+    """Inverts ``project``: returns the world points (..., 3) in m of image fractions (..., 2) at depths (...,) in m."""
     uv, depth = np.asarray(uv), np.asarray(depth)
     tan = math.tan(math.radians(fovy_deg) / 2)
     x = (uv[..., 0] - 0.5) * 2 * tan * aspect * depth
@@ -73,12 +81,12 @@ def unproject(
 
 
 def ray(u: float, v: float, mat: np.ndarray, fovy_deg: float, aspect: float) -> np.ndarray:
-    """(3,) m, world: from a camera to what it sees at an image fraction at a depth of one metre; see ``unproject``."""
+    """Returns the vector (3,) in m, in the world frame, from a camera to an image fraction at a depth of one metre."""
     tan = math.tan(math.radians(fovy_deg) / 2)
     return mat @ np.array([(2 * u - 1) * tan * aspect, (1 - 2 * v) * tan, -1.0])
 
 
 def pixel_grid(height: int, width: int) -> np.ndarray:
-    """(H, W, 2) fractions of the pixel centres."""
+    """Returns the fractions (H, W, 2) of the pixel centres."""
     u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     return np.stack([u, v], axis=-1)

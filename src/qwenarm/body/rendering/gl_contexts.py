@@ -1,7 +1,8 @@
-"""OpenGL contexts without a window: made late, released after every picture, handed on from model to model.
+"""OpenGL contexts without a window: created late, released after every picture, and reused for other models.
 
-MuJoCo keeps its OpenGL objects as bare numbers that mean something only in the context they were made in; freeing
-them while another context is current destroys that one's. So every use and every end goes through ``Contexts.current``.
+MuJoCo keeps its OpenGL objects as plain numbers that are only valid in the context in which they were created. Freeing
+them while another context is current destroys that context's objects. So every use and every release goes through
+``Contexts.current``.
 """
 
 from __future__ import annotations
@@ -18,26 +19,27 @@ import mujoco
 
 FILM_QUALITY = {"offsamples": 4, "shadowsize": 1024, "numslices": 20, "numstacks": 10}
 OBSERVATION_QUALITY = {"offsamples": 0, "shadowsize": 0, "numslices": 16, "numstacks": 8}
-"""What is changed of a model's ``visual.quality``. Pictures for models have one sample a pixel, as the ray caster's, no
-shadow map, and shapes of fewer triangles: vertices are what software OpenGL spends its time on."""
+"""Changes to a model's ``visual.quality``. Pictures for models have one sample per pixel, like the ray caster's, no
+shadow map, and shapes of fewer triangles, because software OpenGL spends most of its time on vertices.
+"""
 CONTEXT_BUFFER_PX = 16
-"""Side of a context's own framebuffer, px. Nothing is drawn there: pictures go to MuJoCo's offscreen buffer."""
+"""Side of a context's own framebuffer, in pixels. Nothing is drawn there: MuJoCo draws in its offscreen buffer."""
 MAX_IDLE_CONTEXTS = 4
-"""So many contexts are kept for models to come. Making one and its first pictures takes as long as twenty others."""
+"""Maximum number of contexts kept for later models. Creating one takes as long as twenty pictures."""
 GL_FLOAT = 0x1406
 FONT_SCALE = mujoco.mjtFontScale.mjFONTSCALE_50.value
 
 _idle: list[GLContexts] = []
 _inherited: list[GLContexts] = []
-"""Those of the process before a fork: neither to be used nor to be collected, which would free them."""
+"""Contexts of the process before a fork. They must be neither used nor collected, which would free them."""
 _alive: set[GLContexts] = set()
 _ours = threading.RLock()
-"""Guards the three. Reentrant, because a drawing may be collected, and so closed, at any moment."""
+"""Guards the three lists. Reentrant, because a drawing may be collected, and thus closed, at any moment."""
 _in_use = threading.local()
 
 
 def take(platform: str, model: mujoco.MjModel) -> GLContexts:
-    """Contexts in which the model can be drawn: some that are idle, or new ones."""
+    """Returns contexts in which the model can be drawn: idle ones, or new ones."""
     content = _content(model)
     with _ours:
         for contexts in _idle:
@@ -48,7 +50,7 @@ def take(platform: str, model: mujoco.MjModel) -> GLContexts:
 
 
 def give_back(contexts: GLContexts) -> None:
-    """Keeps the contexts for a model like the one they were taken for, or frees them."""
+    """Keeps the contexts for another model like the one that used them, or frees them."""
     with _ours:
         keep = contexts.content is not None and contexts in _alive
         if keep:
@@ -59,9 +61,9 @@ def give_back(contexts: GLContexts) -> None:
 
 
 class GLContexts:
-    """An OpenGL context, and in it MuJoCo's render contexts: one for models' pictures, one for people's.
+    """An OpenGL context with two render contexts of MuJoCo: for the pictures of models and for those of people.
 
-    content: what MuJoCo's contexts hold of their model, or None if no other model may use them.
+    ``content`` is what MuJoCo's contexts hold of their model, or None if no other model may use them.
     """
 
     def __init__(self, platform: str, content: Hashable = None) -> None:
@@ -71,18 +73,20 @@ class GLContexts:
         self._gl = self._module.GLContext(CONTEXT_BUFFER_PX, CONTEXT_BUFFER_PX)
         self._mjr: dict[bool, Any] = {}
         with _ours:
-            if not _alive:  # registered after mujoco's own hook, so that ours runs before the display is closed
+            if not _alive:  # registered after mujoco's own hook, so that this one runs before the display is closed
                 atexit.register(_free_all)
             _alive.add(self)
 
     @property
     def is_mine(self) -> bool:
-        """Whether this process made them: after a fork the child must make its own."""
+        """Whether this process created them. After a fork, the child must create its own."""
         return self._process == os.getpid()
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Current in this thread within the block, then what was before: a collected drawing may cut into another's."""
+        """Makes the context current in this thread, then the previous one again: a drawing may be collected while
+        another one is at work.
+        """
         stack: list[GLContexts] = _in_use.__dict__.setdefault("stack", [])
         self._gl.make_current()
         stack.append(self)
@@ -95,7 +99,7 @@ class GLContexts:
                 stack[-1]._gl.make_current()
 
     def for_picture(self, model: mujoco.MjModel, film: bool, size: tuple[int, int]) -> Any:
-        """The MjrContext with a buffer of at least this size (H, W), bound for drawing. Needs ``current``."""
+        """Returns the MjrContext, with a buffer of at least this size (H, W), for drawing. Requires ``current``."""
         height, width = size
         context = self._mjr.get(film)
         if context is None:
@@ -106,7 +110,7 @@ class GLContexts:
         return context
 
     def free(self) -> None:
-        """Frees all of it, once, and only in the process that made it."""
+        """Frees everything, once, and only in the process that created it."""
         with _ours:
             known = self in _alive
             _alive.discard(self)
@@ -117,11 +121,11 @@ class GLContexts:
                 for context in self._mjr.values():
                     context.free()
             if self.platform == "cgl":
-                self._gl.make_current()  # it is locked then, which its end expects
+                self._gl.make_current()  # it is locked then, as its end requires
             self._gl.free()
 
     def _release(self) -> None:
-        """Makes no context current in this thread, so that another may use it. mujoco's classes have no such method."""
+        """Makes no context current in this thread, so that another thread can use it. mujoco has no such method."""
         module = self._module
         if self.platform == "egl":
             none = module.EGL.EGL_NO_SURFACE, module.EGL.EGL_NO_SURFACE, module.EGL.EGL_NO_CONTEXT
@@ -141,7 +145,7 @@ def _free_all() -> None:
 
 
 def _make_mjr(model: mujoco.MjModel, film: bool, size: tuple[int, int]) -> Any:
-    """An MjrContext takes buffer size and quality from the model: lend it ours while it is made."""
+    """Lends the model our buffer size and quality, which an MjrContext copies when it is created."""
     window, quality = model.vis.global_, model.vis.quality
     ours = FILM_QUALITY if film else OBSERVATION_QUALITY
     before = window.offheight, window.offwidth, {name: getattr(quality, name) for name in ours}
@@ -161,7 +165,7 @@ def _set(window: Any, quality: Any, height: int, width: int, values: dict[str, i
 
 
 def _content(model: mujoco.MjModel) -> Hashable:
-    """All that an MjrContext copies from a model of primitive shapes; None if it copies more (meshes, textures)."""
+    """Returns everything that an MjrContext copies from a model of primitive shapes; None for meshes and textures."""
     if model.nmesh or model.ntex or model.nhfield or model.nskin or model.nflex:
         return None
     planes = model.geom_size[model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE.value]

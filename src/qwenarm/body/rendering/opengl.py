@@ -1,4 +1,4 @@
-"""Drawing with OpenGL on the platforms that need no window, and finding out which of them work here."""
+"""Draws with OpenGL on platforms that need no window, and finds out which of them work on this machine."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from qwenarm.body.rendering import gl_contexts as _contexts
 from qwenarm.body.rendering.gl_contexts import GLContexts
 
 PLATFORM_LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8",), "glfw": (), "cgl": ()}
-"""Platform -> what must be there before its module in mujoco is imported."""
+"""Shared libraries that a platform's module in mujoco needs."""
 PLATFORM_CANDIDATES = {"linux": ("egl", "osmesa"), "darwin": ("cgl",)}.get(sys.platform, ("glfw",))
-"""Platforms to try when nobody named one, best first: EGL finds a GPU if there is one, OSMesa never does."""
+"""Platforms that are tried by default, best first: EGL finds a GPU if there is one, OSMesa never does."""
 EGL_PLATFORM_DEVICE = 0x313F
 SHADOW_FLAG = mujoco.mjtRndFlag.mjRND_SHADOW.value
 SEGMENTATION_FLAGS = (mujoco.mjtRndFlag.mjRND_SEGMENT.value, mujoco.mjtRndFlag.mjRND_IDCOLOR.value)
 
-# Mesa's software rasteriser starts threads that a forked child waits for in vain (gymnasium's AsyncVectorEnv forks).
-# Without them it is as fast for pictures of these sizes: the time goes into vertices.
+# Mesa's software rasteriser starts threads for which a forked child waits in vain (gymnasium's AsyncVectorEnv forks).
+# Without them it is just as fast for small pictures, because vertices take most of the time.
 os.environ.setdefault("LP_NUM_THREADS", "0")
 
 
 @functools.cache
 def why_unusable(name: str) -> str | None:
-    """Why a platform cannot draw here, as half a sentence, or None if it can. Makes a context to find out."""
+    """Returns why a platform cannot draw here, as part of a sentence, or None if it can. Creates a context to try."""
     if name not in PLATFORM_LIBRARIES:
         return f"it is none of {', '.join(PLATFORM_LIBRARIES)}"
     try:
@@ -41,13 +41,13 @@ def why_unusable(name: str) -> str | None:
         if name == "egl" and not _egl_has_device():
             return "EGL finds no device that it can initialise"
         GLDrawing(mujoco.MjSpec().compile(), name).check()
-    except Exception as error:  # OpenGL bindings raise what they like: OSError, AttributeError, GLError ...
+    except Exception as error:  # OpenGL bindings raise errors of many kinds: OSError, AttributeError, GLError ...
         return " ".join(f"{type(error).__name__}: {error}".split())
     return None
 
 
 def _egl_has_device() -> bool:
-    """Whether mujoco.egl will find a display. Asked without PyOpenGL, which can bind only one platform in a process."""
+    """Returns whether mujoco.egl will find a display. Avoids PyOpenGL, which supports only one platform per process."""
     egl = ctypes.CDLL(PLATFORM_LIBRARIES["egl"][0])
     egl.eglGetProcAddress.restype = ctypes.c_void_p
     query, display = (egl.eglGetProcAddress(name) for name in (b"eglQueryDevicesEXT", b"eglGetPlatformDisplayEXT"))
@@ -63,7 +63,7 @@ def _egl_has_device() -> bool:
 
 
 class GLDrawing:
-    """Draws one model with MuJoCo's OpenGL renderer; the arrays are those of render.Renderer."""
+    """Draws one model with MuJoCo's OpenGL renderer. For its arrays see ``renderer.Renderer``."""
 
     def __init__(self, model: mujoco.MjModel, name: str) -> None:
         self._model = model
@@ -80,7 +80,7 @@ class GLDrawing:
         self._view.type = mujoco.mjtCamera.mjCAMERA_FIXED.value
 
     def check(self) -> None:
-        """Makes the context and frees it again: raises what OpenGL raises if that cannot be done."""
+        """Creates the context and frees it again. Raises whatever OpenGL raises if that fails."""
         with self._current(film=False, size=(1, 1)):
             pass
         self.close()
@@ -95,7 +95,7 @@ class GLDrawing:
         self._draw(data, camera, SEGMENTATION_FLAGS, None, window)
         near = self._model.vis.map.znear * self._model.stat.extent
         far = self._model.vis.map.zfar * self._model.stat.extent
-        # Reversed z: 1 at the near plane, 0 at the far one, linear in 1/depth. Float64, as 1/far is lost beside 1/near.
+        # Reversed z: 1 at the near plane, 0 at the far one, linear in 1/depth. Float64, as 1/far is tiny.
         with np.errstate(divide="ignore"):
             depth = 1.0 / (window[::-1].astype(np.float64) * (1 / near - 1 / far) + 1 / far)
         return np.where(window[::-1] > 0, depth, np.inf).astype(np.float32)
@@ -105,12 +105,12 @@ class GLDrawing:
         self._draw(data, camera, SEGMENTATION_FLAGS, rgb, None)
         geom = mujoco.mjtObj.mjOBJ_GEOM.value
         drawn = self._scene.geoms[: self._scene.ngeom]
-        ids = np.full(self._scene.ngeom + 1, -1, np.int32)  # a pixel holds 1 + segid, 0 where nothing was drawn
+        ids = np.full(self._scene.ngeom + 1, -1, np.int32)  # a pixel holds 1 + segid, or 0 where nothing was drawn
         ids[[g.segid + 1 for g in drawn]] = [g.objid if g.objtype == geom else -1 for g in drawn]
         return ids[rgb[::-1].astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)]
 
     def close(self) -> None:
-        """Gives the contexts back. A later picture begins anew."""
+        """Releases the contexts. A later picture creates new ones."""
         with self._lock:
             made, self._made = self._made, None
             if made is not None:
@@ -122,7 +122,7 @@ class GLDrawing:
     def _draw(
         self, data: mujoco.MjData, camera: int, flags: Collection[Any], rgb: np.ndarray | None, depth: np.ndarray | None
     ) -> None:
-        """Fills rgb (H, W, 3) uint8 and depth (H, W) float32 in 0..1, whichever are given, bottom row first."""
+        """Fills rgb (H, W, 3) uint8 and depth (H, W) float32 in 0..1, if given, with the bottom row first."""
         height, width = next(array for array in (rgb, depth) if array is not None).shape[:2]
         viewport = mujoco.MjrRect(0, 0, width, height)
         with self._current(SHADOW_FLAG in flags, (height, width)) as context:
@@ -137,7 +137,7 @@ class GLDrawing:
 
     @contextmanager
     def _current(self, film: bool, size: tuple[int, int]) -> Iterator[Any]:
-        """MuJoCo's render context for such a picture, current in this thread until the block ends."""
+        """Makes MuJoCo's render context for such a picture current in this thread."""
         with self._lock:
             if self._made is not None and not self._made.is_mine:
                 self._made.free()

@@ -1,8 +1,8 @@
-"""Drawing without OpenGL: one ray a pixel by ``mj_multiRay``, and MuJoCo's own lights in NumPy.
+"""Draws without OpenGL: one ray per pixel with ``mj_multiRay``, and MuJoCo's lights in NumPy.
 
-Colour, depth and segmentation are those of OpenGL's fixed pipeline, which MuJoCo uses, but for a pixel at the edges:
-ambient, diffuse (Lambert) and specular (Blinn-Phong) light, and hard shadows when asked. Not drawn: reflections,
-transparency (what is not invisible is opaque), the sky (black) and textures (a textured geom shows their mean colour).
+Colour, depth and segmentation match OpenGL's fixed pipeline, which MuJoCo uses, except for pixels at edges: ambient,
+diffuse (Lambert) and specular (Blinn-Phong) light, and hard shadows on request. It does not draw reflections,
+transparency (what is not invisible is opaque), the sky (black) and textures (a textured geom has their mean colour).
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ import mujoco
 import numpy as np
 
 VISIBLE_GEOM_GROUPS = np.array([1, 1, 1, 0, 0, 0], np.uint8)
-"""Geom groups that MuJoCo draws unless told otherwise."""
+"""Geom groups that MuJoCo draws by default."""
 MAX_RAY_LENGTH_M = 1e10
-"""Farther than this nothing is looked for, m."""
+"""Maximum length of a ray, in m."""
 SUN_DISTANCE_M = 100.0
-"""Distance from which a directional light's shadow rays come, m: all of them must have one origin."""
+"""Distance of the common origin of a directional light's shadow rays, in m."""
 SHADOW_TOLERANCE_M = 1e-3
-"""A point is in shadow if the ray to it was stopped more than this before it, m."""
+"""A point is in shadow if the ray to it was stopped more than this before it, in m."""
 DEFAULT_RGBA = (0.5, 0.5, 0.5, 1.0)
-"""A geom of this colour that has a material takes the material's."""
+"""A geom of this colour that has a material takes the material's colour."""
 DEFAULT_SHINE = 0.5
-"""Specular and shininess of a geom without material."""
+"""Specular and shininess of a geom without a material."""
 MIN_HIGHLIGHT = 1e-3
-"""A highlight of this part of its light is not seen."""
+"""Highlights below this share of their light are not visible."""
 MAX_SHINE_EXPONENT = 128.0
-"""OpenGL's largest specular exponent; shininess is a part of it."""
+"""OpenGL's largest specular exponent; shininess is relative to it."""
 
 Hits = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Of n rays: geom ids (n,) int32 or -1, distances (n,) in lengths of the ray or -1, normals (n, 3)."""
+"""For n rays: geom ids (n,) int32 or -1, distances (n,) in lengths of the ray or -1, normals (n, 3)."""
 
 
 class RayCaster:
-    """Draws one model without OpenGL; the arrays are those of render.Renderer.
+    """Draws one model without OpenGL. For its arrays see ``renderer.Renderer``.
 
-    Shapes, and what is invisible, are those of the model when this was made; poses and colours are read every time.
+    Shapes and visibility are those of the model at the time of creation; poses and colours are read for every picture.
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
@@ -49,7 +49,7 @@ class RayCaster:
         self._texture_rgb = _mean_texture_rgb(model)
         self._lock = threading.Lock()
         self._last: tuple[tuple[Any, ...], Hits] | None = None
-        self._scene = mujoco.MjvScene(model, maxgeom=1)  # asked for its lights only
+        self._scene = mujoco.MjvScene(model, maxgeom=1)  # only used for its lights
         self._nothing = mujoco.MjvOption()
         self._nothing.geomgroup[:] = 0
         self._nothing.sitegroup[:] = 0
@@ -77,10 +77,10 @@ class RayCaster:
         return self._first_hits(data, camera, size)[0].reshape(size).copy()
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Does nothing: there is nothing to free."""
 
     def pixel_rays(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
-        """(H * W, 3) float64: from the camera through the pixels' centres, each 1 m long along the optical axis."""
+        """Returns rays (H * W, 3) float64 through the pixels' centres, each 1 m long along the optical axis."""
         height, width = size
         tan = math.tan(math.radians(self._model.cam_fovy[camera]) / 2)
         right, up, back = data.cam_xmat[camera].reshape(3, 3).T
@@ -89,7 +89,7 @@ class RayCaster:
         return ((y[:, None] * up - back)[:, None, :] + x[:, None] * right).reshape(-1, 3)
 
     def _first_hits(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> Hits:
-        """What the rays of a picture hit. Kept until something moves: depth and ids cost nothing after the colours."""
+        """Returns what a picture's rays hit. Kept until something moves, so depth and ids come free after colours."""
         poses = data.geom_xpos, data.geom_xmat, data.cam_xpos[camera], data.cam_xmat[camera]
         key = camera, size, self._model.cam_fovy[camera], *(pose.tobytes() for pose in poses)
         last = self._last
@@ -98,7 +98,7 @@ class RayCaster:
         return last[1]
 
     def _cast(self, data: mujoco.MjData, origin: np.ndarray, rays: np.ndarray) -> Hits:
-        """First hits of rays (n, 3) from one origin. Those of a picture are 1 m deep: their distance is the depth."""
+        """Returns the first hits of rays (n, 3) from one origin. If rays are 1 m deep, the distance is the depth."""
         n = len(rays)
         geom, distance, normal = np.empty(n, np.int32), np.empty(n), np.empty((n, 3))
         flat = rays.reshape(-1), normal.reshape(-1)
@@ -119,7 +119,7 @@ class RayCaster:
         return geom, distance, normal
 
     def _shade(self, data: mujoco.MjData, camera: int, seen: SurfacePoints, shadows: bool) -> np.ndarray:
-        """(n, 3) float32, may exceed 1. As in OpenGL 1: emission + the lights' ambient + lit (diffuse + specular)."""
+        """Returns colours (n, 3) float32, also above 1: emission + ambient + lit (diffuse + specular), as OpenGL 1."""
         paint = _paint(self._model, self._texture_rgb)
         to_eye = _unit((data.cam_xpos[camera] - seen.point).astype(np.float32))
         light_rgb = np.repeat(paint.emission[seen.geom, None], 3, axis=1)
@@ -138,14 +138,14 @@ class RayCaster:
         return light_rgb + shine
 
     def _lights(self, data: mujoco.MjData, camera: int) -> list[Any]:
-        """The mjvLights of the scene, headlight included, for this camera."""
+        """Returns the mjvLights of the scene for this camera, including the headlight."""
         self._view.fixedcamid = camera
         categories = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self._model, data, self._nothing, None, self._view, categories, self._scene)
         return [self._scene.lights[i] for i in range(self._scene.nlight)]
 
     def _sees(self, data: mujoco.MjData, light: Any, points: np.ndarray) -> np.ndarray:
-        """(n,) bool: whether the light reaches the points (n, 3). Rays go from it to them: one origin."""
+        """Returns (n,) bool: whether the light reaches the points (n, 3). Rays go from the light to the points."""
         origin = light.pos.astype(float)
         if _directional(light):
             origin = points.mean(axis=0) - SUN_DISTANCE_M * light.dir
@@ -157,7 +157,7 @@ class RayCaster:
 
 @dataclass(frozen=True)
 class SurfacePoints:
-    """What n rays hit first. geom (n,) int32 ids; point (n, 3) float64 m, normal (n, 3) float32, both in the world."""
+    """The first hits of n rays: geom ids (n,) int32; point (n, 3) float64 in m and normal (n, 3) float32, world frame."""
 
     geom: np.ndarray
     point: np.ndarray
@@ -166,7 +166,7 @@ class SurfacePoints:
 
 @dataclass(frozen=True)
 class Paint:
-    """How every geom looks. rgb (ngeom, 3); emission, specular, shininess (ngeom,); float32 in 0..1."""
+    """The looks of all geoms: rgb (ngeom, 3); emission, specular, shininess (ngeom,); float32 in 0..1."""
 
     rgb: np.ndarray
     emission: np.ndarray
@@ -175,11 +175,11 @@ class Paint:
 
 
 def _with_true_spheres(model: mujoco.MjModel) -> mujoco.MjModel:
-    """A copy for mj_multiRay, which skips a body if the ray misses the sphere around the body's bounding box.
+    """Returns a copy for mj_multiRay, which skips a body if the ray misses the sphere around its bounding box.
 
-    It centres that sphere at the inertial frame's origin plus the box's centre, *unrotated*, and leaves out what does
-    not collide: parts of a turned arm vanish (seen in 3.17). Boxes whose spheres hold every geom, whichever way the
-    body turns, cure it.
+    MuJoCo 3.17 centres that sphere at the inertial frame's origin plus the box's centre, *unrotated*, and ignores geoms
+    that do not collide, so parts of a rotated arm vanish. The copy has boxes whose spheres contain every geom, whatever
+    the body's rotation.
     """
     copied = copy.copy(model)
     offset = np.linalg.norm(model.geom_pos - model.body_ipos[model.geom_bodyid], axis=1)
@@ -194,7 +194,7 @@ def _with_true_spheres(model: mujoco.MjModel) -> mujoco.MjModel:
 
 
 def _paint(model: mujoco.MjModel, texture_rgb: np.ndarray) -> Paint:
-    """Read anew for every picture, as a model's colours may be changed at any time."""
+    """Reads the looks of all geoms. Done for every picture, because a model's colours may change at any time."""
     rgb = model.geom_rgba[:, :3].copy()
     emission = np.zeros(model.ngeom, np.float32)
     specular, shininess = np.full((2, model.ngeom), DEFAULT_SHINE, np.float32)
@@ -209,7 +209,7 @@ def _paint(model: mujoco.MjModel, texture_rgb: np.ndarray) -> Paint:
 
 
 def _mean_texture_rgb(model: mujoco.MjModel) -> np.ndarray:
-    """(nmat, 3) float32: the mean colour of each material's texture, white where there is none."""
+    """Returns (nmat, 3) float32: the mean colour of each material's texture, white without one."""
     mean = np.ones((model.nmat, 3), np.float32)
     role = mujoco.mjtTextureRole.mjTEXROLE_RGB.value
     for material, texture in enumerate(model.mat_texid[:, role] if model.nmat else ()):
@@ -222,7 +222,7 @@ def _mean_texture_rgb(model: mujoco.MjModel) -> np.ndarray:
 
 
 def _reach(light: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
-    """Unit vectors from the points to the light, (3,) or (n, 3) float32, and the part of it that arrives, (n,)."""
+    """Returns unit vectors from the points to the light, (3,) or (n, 3) float32, and the share that arrives (n,)."""
     if _directional(light):
         return -light.dir, 1.0
     offset = light.pos - points
@@ -237,13 +237,13 @@ def _reach(light: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | flo
 
 
 def _gloss(seen: SurfacePoints, half: np.ndarray, paint: Paint) -> np.ndarray:
-    """(n,) float32: how much of a light is mirrored to the eye, by Blinn's half vector (n, 3), of any length."""
+    """Returns the share (n,) float32 of a light mirrored to the eye, by Blinn's half vector (n, 3) of any length."""
     aligned = np.maximum(_dot(seen.normal, _unit(half)), 0.0)
     exponent = MAX_SHINE_EXPONENT * paint.shininess
     gloss = np.zeros(len(seen.geom), np.float32)
     bright = np.flatnonzero(
         aligned > MIN_HIGHLIGHT ** (1.0 / max(float(exponent.min()), MIN_HIGHLIGHT))
-    )  # a power is dear: most are dark
+    )  # powers are slow, and most are dark
     geom = seen.geom[bright]
     gloss[bright] = paint.specular[geom] * aligned[bright] ** exponent[geom]
     return gloss
@@ -254,7 +254,7 @@ def _directional(light: Any) -> bool:
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Row by row: (n, 3) and (n, 3) or (3,) to (n,)."""
+    """Returns the dot products (n,) of rows: (n, 3) with (n, 3) or (3,)."""
     return a @ b if b.ndim == 1 else np.einsum("ij,ij->i", a, b)
 
 

@@ -1,9 +1,9 @@
-"""Pictures of a scene: colour, depth and segmentation, with OpenGL where there is one and without where there is none.
+"""Pictures of a scene: colour, depth and segmentation, with OpenGL if available and without it otherwise.
 
-Nobody needs to set anything. The first picture decides for the process: EGL (a GPU's, or Mesa's in software), else
-OSMesa, else the ray caster, which needs no OpenGL at all. ``QWENARM_RENDERER`` (auto | egl | osmesa | raycast) goes
-before that, and so does an explicit ``MUJOCO_GL``. MuJoCo itself settles on a platform when it is imported, and fails
-later where that one is missing; here the platform is bound late, so it matters neither who imported mujoco nor when.
+No setting is needed. The first picture decides for the process: EGL (a GPU's, or Mesa's in software), else OSMesa, else
+the ray caster, which needs no OpenGL. ``QWENARM_RENDERER`` (auto | egl | osmesa | raycast) takes precedence, and so
+does an explicit ``MUJOCO_GL``. MuJoCo itself chooses a platform when it is imported, and fails later if that is
+missing. Here the platform is bound late, so it does not matter who imported mujoco, or when.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Size = tuple[int, int]
 
 
 def choose_renderer() -> str:
-    """The renderer of this process: "egl", "osmesa", "raycast", or what an explicit MUJOCO_GL names ("glfw", "cgl").
+    """Returns this process's renderer: "egl", "osmesa", "raycast", or that of an explicit MUJOCO_GL ("glfw", "cgl").
 
-    Raises BadInput for an unknown value of QWENARM_RENDERER and for a named platform that does not work here.
+    Raises BadInput for an unknown value of QWENARM_RENDERER, and for a named platform that does not work here.
     """
     return _choose(os.environ.get(RENDERER_VARIABLE, ""), os.environ.get("MUJOCO_GL", ""))
 
@@ -53,7 +53,7 @@ def _choose(ours: str, mujocos: str) -> str:
 
 
 def _demand(name: str, variable: str) -> str:
-    """The name, if it works here. Raises BadInput if not: who names a renderer must not be given another one."""
+    """Returns the name if it works here. Raises BadInput otherwise: a named renderer is never replaced silently."""
     trouble = None if name == "raycast" else gl.why_unusable(name)
     if trouble is not None:
         raise BadInput(f"{variable}={name} cannot draw here: {trouble}. Unset it, or set {RENDERER_VARIABLE}=raycast.")
@@ -61,7 +61,7 @@ def _demand(name: str, variable: str) -> str:
 
 
 class Drawing(Protocol):
-    """What a way of drawing must do; see Renderer for the arrays. Cameras are ids, sizes are checked."""
+    """The interface of all ways to draw. For the arrays see ``Renderer``. Cameras are ids; sizes are checked."""
 
     def rgb(self, data: mujoco.MjData, camera: int, size: Size, shadows: bool) -> np.ndarray: ...
     def depth(self, data: mujoco.MjData, camera: int, size: Size) -> np.ndarray: ...
@@ -70,10 +70,10 @@ class Drawing(Protocol):
 
 
 class Renderer:
-    """Draws one model. Costs nothing until the first picture; may be used from any thread, one picture at a time.
+    """Draws one model. Costs nothing until the first picture. May be used from any thread, one picture at a time.
 
     ``data`` needs up-to-date kinematics and cameras (mj_forward, or mj_kinematics and mj_camlight). Raises BadInput for
-    an unknown camera or a size that is not positive. Geom groups 0 to 2 are drawn, as MuJoCo does; sites never.
+    an unknown camera or a size that is not positive. Geom groups 0 to 2 are drawn, as MuJoCo does; sites never are.
     """
 
     def __init__(self, model: mujoco.MjModel, name: str | None = None) -> None:
@@ -82,19 +82,19 @@ class Renderer:
         self._drawing: Drawing = RayCaster(model) if self.name == "raycast" else gl.GLDrawing(model, self.name)
 
     def rgb(self, data: mujoco.MjData, camera: str, size: Size, shadows: bool = False) -> np.ndarray:
-        """(H, W, 3) uint8. shadows: the slower picture for people, with shadows and, under OpenGL, smoothed edges."""
+        """Returns (H, W, 3) uint8. ``shadows`` is slower, for people: shadows and, with OpenGL, smoothed edges."""
         return self._drawing.rgb(data, self._camera(camera), _checked(size), shadows)
 
     def depth(self, data: mujoco.MjData, camera: str, size: Size) -> np.ndarray:
-        """(H, W) float32, metres along the optical axis (not along the ray); inf where nothing was hit."""
+        """Returns (H, W) float32 depth in m along the optical axis (not along the ray), inf where nothing was hit."""
         return self._drawing.depth(data, self._camera(camera), _checked(size))
 
     def segmentation(self, data: mujoco.MjData, camera: str, size: Size) -> np.ndarray:
-        """(H, W) int32: the id of the geom seen at each pixel, -1 where nothing was hit."""
+        """Returns (H, W) int32: the id of the geom seen at each pixel, -1 where nothing was hit."""
         return self._drawing.segmentation(data, self._camera(camera), _checked(size))
 
     def close(self) -> None:
-        """Frees the OpenGL context, if one was made; the next picture makes another. Also done when collected."""
+        """Frees the OpenGL context, if there is one; the next picture creates another. Also done when collected."""
         self._drawing.close()
 
     def __enter__(self) -> Renderer:
