@@ -116,7 +116,7 @@ class WorldState:
         return all(thing.speed < REST_SPEED_M_PER_S for thing in self.objects.values())
 
     def _height_over_floor(self, a: str, b: str) -> float | None:
-        """Returns how far ``a`` stands above the underside of the container ``b``, in m; None if not between its walls."""
+        """Returns how far ``a`` stands above the underside of the container ``b``, in m; None outside its walls."""
         item, container = self[a], self[b]
         if a == b or not container.spec.container:
             return None

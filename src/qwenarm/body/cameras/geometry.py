@@ -38,7 +38,7 @@ class Camera:
 
     @lru_cache(maxsize=64)  # noqa: B019  (cameras are few, small and compared by value)
     def axes(self) -> np.ndarray:
-        """The rotation (3, 3) with the camera's x (right), y (up) and z (backwards) as columns, in the parent's frame."""
+        """The camera's x (right), y (up) and z (backwards) as columns of a rotation (3, 3) in the parent's frame."""
         back = np.subtract(self.pos, self.target)
         back = back / np.linalg.norm(back)
         right = np.cross(self.up, back)

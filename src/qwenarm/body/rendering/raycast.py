@@ -157,7 +157,7 @@ class RayCaster:
 
 @dataclass(frozen=True)
 class SurfacePoints:
-    """The first hits of n rays: geom ids (n,) int32; point (n, 3) float64 in m and normal (n, 3) float32, world frame."""
+    """The first hits of n rays: geom ids (n,) int32; point (n, 3) float64, m, and normal (n, 3) float32, world."""
 
     geom: np.ndarray
     point: np.ndarray
@@ -241,9 +241,8 @@ def _gloss(seen: SurfacePoints, half: np.ndarray, paint: Paint) -> np.ndarray:
     aligned = np.maximum(_dot(seen.normal, _unit(half)), 0.0)
     exponent = MAX_SHINE_EXPONENT * paint.shininess
     gloss = np.zeros(len(seen.geom), np.float32)
-    bright = np.flatnonzero(
-        aligned > MIN_HIGHLIGHT ** (1.0 / max(float(exponent.min()), MIN_HIGHLIGHT))
-    )  # powers are slow, and most are dark
+    # powers are slow, and most highlights are invisible
+    bright = np.flatnonzero(aligned > MIN_HIGHLIGHT ** (1.0 / max(float(exponent.min()), MIN_HIGHLIGHT)))
     geom = seen.geom[bright]
     gloss[bright] = paint.specular[geom] * aligned[bright] ** exponent[geom]
     return gloss

@@ -21,17 +21,14 @@ ADDED_TOKENS = (
     "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>",
     "</think>",
 )  # fmt: skip
-PLAIN_TOKENS = ADDED_TOKENS[
-    14:
-]  # from <tool_call> on they are tokens of their own, but not special: they are not left out of a text
-
-
+PLAIN_TOKENS = ADDED_TOKENS[14:]
+"""Tokens from <tool_call> on, which are not special and therefore remain in decoded text."""
 CHARS_PER_TOKEN = 3.65
-"""Characters of a prompt per token of this vocabulary, for when it is not at hand (3.56 to 3.73 over all families)."""
+"""Mean number of characters per token in prompts (3.56 to 3.73 in all families), for when the vocabulary is missing."""
 
 
 def count_tokens(text: str) -> tuple[int, str]:
-    """The number of tokens of a text, and how it is known."""
+    """Returns the number of tokens in a text, and how it was determined."""
     if _file() is None:
         known = "estimated from its length; `pip install 'qwenarm[vocabulary]'` counts with Qwen's own vocabulary"
         return round(len(text) / CHARS_PER_TOKEN), known
@@ -39,7 +36,7 @@ def count_tokens(text: str) -> tuple[int, str]:
 
 
 def _file() -> Path | None:
-    """The file of ranks or None, found without importing its package, which would want a dozen others."""
+    """Returns the file of ranks, or None. Its package is not imported, because it needs a dozen others."""
     found = find_spec("dashscope")
     path = Path(found.origin).parent / "resources" / "qwen.tiktoken" if found and found.origin else None
     return path if path and path.is_file() else None
@@ -47,7 +44,7 @@ def _file() -> Path | None:
 
 @cache
 def tokenizer() -> Any:
-    """A tokenizer of transformers. Takes a second or two; so it is built once."""
+    """Returns a tokenizer of transformers. Building it takes a second or two, so it is built once."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
     from transformers.convert_slow_tokenizer import bytes_to_unicode
@@ -69,7 +66,7 @@ def tokenizer() -> Any:
 
 
 def _ranks() -> Iterator[tuple[bytes, int]]:
-    """One token a line, in base64, and its rank."""
+    """Yields each token with its rank. A line of the file has a token in base64 and its rank."""
     path = _file()
     assert path is not None
     for line in path.read_bytes().splitlines():
@@ -78,7 +75,7 @@ def _ranks() -> Iterator[tuple[bytes, int]]:
 
 
 def _halves(word: bytes, ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """The pairs of tokens that make a token, in the order in which they are merged."""
+    """Returns the pairs of tokens that a token can be merged from, in order."""
     cuts = ((word[:at], word[at:]) for at in range(1, len(word)))
     return sorted(
         (pair for pair in cuts if pair[0] in ranks and pair[1] in ranks), key=lambda p: (ranks[p[0]], ranks[p[1]])
