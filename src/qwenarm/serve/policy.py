@@ -4,7 +4,8 @@ The client is first sent a map: "conventions" and what the agent is. Then it sen
 sent the arm's next target:
 
 * observation: "prompt" (the instruction), "images" {camera: (H, W, 3) uint8}, and what ``RemoteBody.sync`` lists.
-  "reset": True starts a new episode, and so does another prompt or a new connection.
+  "reset": True starts a new episode, and so does another prompt or a new connection. An episode needs a depth image of
+  each of the "depth_cameras" that the first map names: heights are measured, never guessed from the table's plane.
 * answer: "actions" (1, n + 1) float: joint targets, rad, and the gap of the fingers, m. "done": whether the agent has
   ended the episode. "said": what it has decided and how it went, for people.
 
@@ -35,6 +36,7 @@ from qwenarm.policies.numpy_msgpack import MAX_MESSAGE_BYTES, pack, unpack
 from qwenarm.serve.access import access_token, admitted
 from qwenarm.serve.remote_body import RemoteBody
 from qwenarm.skills import run as run_skill
+from qwenarm.skills.heightmap import OVERHEAD_CAMERA
 from qwenarm.types import Completion, Decision, Frame, Observation, Prompt, SkillCall, SkillResult, Turn
 
 CONVENTIONS = Conventions(
@@ -56,6 +58,7 @@ class RemoteAgent:
 
     def __init__(self, policy: Policy, model: Answers, arm: Arm) -> None:
         self.policy, self.model, self.body = policy, model, RemoteBody(arm)
+        self.depth_cameras = depth_cameras(policy)
         self._prompt: str | None = None
         self._acting: Iterator[None] = iter(())
         self._observation: Mapping[str, Any] = {}
@@ -69,6 +72,7 @@ class RemoteAgent:
         self.body.sync(observation)
         self._observation, self.said = observation, ""
         if prompt != self._prompt or observation.get("reset"):
+            self.body.check_depth(self.depth_cameras)
             self._prompt = prompt
             self.body.begin()
             self._acting = self._act(prompt)
@@ -122,6 +126,11 @@ class RemoteAgent:
         return Frame(rgb, camera)
 
 
+def depth_cameras(policy: Policy) -> tuple[str, ...]:
+    """The cameras whose depth images the skills need: those in which the agent points, and the one above the table."""
+    return tuple(dict.fromkeys((*policy.cameras, OVERHEAD_CAMERA)))
+
+
 class RememberedModel:
     """A model whose answers are kept: a plan goes on from what was answered before."""
 
@@ -155,7 +164,8 @@ def serve_policy(policy: Policy, model: Answers, arm: Arm, host: str, port: int)
     """
     token, shared, connected = access_token(host), LockedModel(model), set[ServerConnection]()
     said = {key: value for key, value in policy.describe().items() if isinstance(value, str | int | float | bool)}
-    metadata = pack({"conventions": as_plain(CONVENTIONS), "arm": arm.name, "cameras": list(policy.cameras), **said})
+    cameras = {"cameras": list(policy.cameras), "depth_cameras": list(depth_cameras(policy))}
+    metadata = pack({"conventions": as_plain(CONVENTIONS), "arm": arm.name, **cameras, **said})
 
     def admit(connection: ServerConnection, request: Request) -> Response | None:
         if request.path == "/healthz":

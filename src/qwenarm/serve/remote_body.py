@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mujoco
@@ -52,6 +52,15 @@ class RemoteBody(Body):
         for camera, pose in dict(observation.get("cameras") or {}).items():
             pos, mat = _array(pose, "pos", (3,)), _array(pose, "mat", (3, 3))
             self._poses[str(camera)] = pos, mat, float(_array(pose, "fovy_deg", ()))
+
+    def check_depth(self, cameras: Sequence[str]) -> None:
+        """Raises BadInput when no depth image of one of these cameras was ever sent."""
+        missing = [camera for camera in cameras if camera not in self._depths]
+        if missing:
+            raise BadInput(
+                f"The skills measure heights: send depth images {{camera: (H, W) m}} of {', '.join(missing)} from the "
+                "first observation of an episode on; without them nothing is moved."
+            )
 
     def begin(self) -> None:
         """Starts an episode: the arm is taken to have been sent where it stands."""
