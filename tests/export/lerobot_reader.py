@@ -22,6 +22,7 @@ print(
             "first_state": first["observation.state"].tolist(),
             "action": last["action"].tolist(),
             "picture": np.asarray(picture[:, ::16, ::16]).tolist(),
+            **{name: last[f"observation.{name}.front"].tolist() for name in ("depth", "intrinsics", "extrinsics")},
             "stats": {key: sorted(stats) for key, stats in dataset.meta.stats.items()},
             "seeds": [int(row["qwenarm/seed"]) for row in dataset.meta.episodes],
         }

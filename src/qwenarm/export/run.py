@@ -33,7 +33,13 @@ def check_folder(folder: Path) -> list[str]:
 
 
 def export_to(
-    source: Path, to: str, folder: Path, successes_only: bool, cameras: str, size: tuple[int, int]
+    source: Path,
+    to: str,
+    folder: Path,
+    successes_only: bool,
+    cameras: str,
+    size: tuple[int, int],
+    depth: bool = False,
 ) -> Exported:
     """Exports the episodes of a trace.
 
@@ -44,6 +50,7 @@ def export_to(
         successes_only: Whether failed episodes are left out.
         cameras: That lerobot and rerun show, separated by commas.
         size: (H, W) of their pictures.
+        depth: Whether lerobot and rerun get depth images and camera parameters as well.
 
     Raises:
         UnknownName: There is no such format or camera.
@@ -61,13 +68,13 @@ def export_to(
         path = folder / f"{source.name}.eval"
         return Exported(f"{write_log(found, path)} samples", path, tuple(problems))
     if to == "lerobot":
-        dataset = LeRobotDataset(folder, shown, size)
-        for episode, again in _again(found, shown, size, problems, dataset):
+        dataset = LeRobotDataset(folder, shown, size, depth)
+        for episode, again in _again(found, shown, size, depth, problems, dataset):
             dataset.add(episode, again)
         dataset.finish()
         return Exported(f"{len(dataset.rows)} episodes", folder / INFO, tuple(problems))
     count = 0
-    for episode, again in _again(found, shown, size, problems):
+    for episode, again in _again(found, shown, size, depth, problems):
         write_recording(episode, again, folder / f"{count:05d}-{episode.task.replace(':', '-')}-{episode.seed}.rrd")
         count += 1
     return Exported(f"{count} recordings", folder, tuple(problems))
@@ -77,6 +84,7 @@ def _again(
     found: Iterator[Episode],
     cameras: Sequence[str],
     size: tuple[int, int],
+    depth: bool,
     problems: list[str],
     dataset: LeRobotDataset | None = None,
 ) -> Iterator[tuple[Episode, list[Period]]]:
@@ -87,7 +95,7 @@ def _again(
             index += 1
             continue
         try:
-            again = periods(episode, cameras, size)
+            again = periods(episode, cameras, size, depth)
             if not again:
                 raise BadInput(f"{episode.task} {episode.seed}: nothing moved in it.")
         except BadInput as error:
