@@ -20,7 +20,7 @@ import numpy as np
 from qwenarm import __version__
 from qwenarm.episode.trace import png
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.serve.access import LOOPBACK, access_token, admitted
+from qwenarm.serve.access import LOOPBACK, access_token, guarded
 from qwenarm.serve.session import AgentSession, Shown
 
 if TYPE_CHECKING:
@@ -123,21 +123,7 @@ def serve_http(tools: ArmTools, host: str, port: int) -> None:
     """
     token = access_token(host)
     app = make_server(tools).streamable_http_app(host=host if host in LOOPBACK else "0.0.0.0")
-    import_module("uvicorn").run(_guarded(app, token), host=host, port=port, log_level="warning")
-
-
-def _guarded(app: Any, token: str) -> Any:
-    """The ASGI application for those who send the token."""
-
-    async def guarded(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        headers = dict(scope.get("headers", ()))
-        if scope["type"] == "http" and not admitted(token, headers.get(b"authorization", b"").decode("latin-1")):
-            await send({"type": "http.response.start", "status": 401, "headers": [(b"www-authenticate", b"Bearer")]})
-            await send({"type": "http.response.body", "body": b"This server needs a token."})
-            return
-        await app(scope, receive, send)
-
-    return guarded
+    import_module("uvicorn").run(guarded(app, token), host=host, port=port, log_level="warning")
 
 
 def _content(types: Any, shown: Shown) -> Iterator[Any]:
