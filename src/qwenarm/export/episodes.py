@@ -1,4 +1,4 @@
-"""Episodes out of a trace: as they were recorded, checked for damage, or played again period by period."""
+"""Reads the episodes of a trace, checks them for damage, and plays them again period by period."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from qwenarm.types import Episode, ImagePoint, Outcome, SkillCall
 
 
 def episodes(folder: Path, successes_only: bool, problems: list[str]) -> Iterator[Episode]:
-    """The episodes of a trace, one at a time. What cannot be read is left out.
+    """Yields the episodes of a trace one by one, and skips those that cannot be read.
 
     Args:
-        folder: With an ``episodes.jsonl``.
-        successes_only: Whether the others are left out.
-        problems: Where a sentence about each damaged one is added.
+        folder: A folder with an ``episodes.jsonl``.
+        successes_only: Whether failed episodes are skipped.
+        problems: A list to which a sentence about each damaged episode is added.
 
     Raises:
         BadInput: There is no trace.
@@ -46,7 +46,7 @@ def episodes(folder: Path, successes_only: bool, problems: list[str]) -> Iterato
 
 
 def damages(folder: Path) -> list[str]:
-    """A sentence for every episode of a trace that is damaged, its pictures included. Raises BadInput for no trace."""
+    """A sentence for each damaged episode or picture of a trace. Raises BadInput when there is no trace."""
     problems: list[str] = []
     for _ in episodes(folder, False, problems):
         pass
@@ -76,16 +76,16 @@ class CameraGeometry:
 
 @dataclass(frozen=True)
 class Period:
-    """One control period (50 ms) of an episode: what was observed, and what the arm was then told.
+    """One control period (50 ms) of an episode: what was observed, and what the arm was then commanded.
 
     Attributes:
         joints: (n,) rad.
         gripper_width: m.
         tcp_pos: (3,) m, world.
         tcp_quat: (4,) wxyz.
-        action: (7,) how the target of the hand moved: m (3), rotation vector in rad (3), world axes; the commanded
-            opening of the fingers, 0 to 1. These are the rows of ``action_chunk:EE_DELTA``.
-        instruction: As it was then.
+        action: (7,) motion of the hand's target: shift in m (3), rotation vector in rad (3), both along the world's
+            axes; the commanded opening of the fingers, 0 to 1. It is a row of ``action_chunk:EE_DELTA``.
+        instruction: The instruction at this time.
         call: The skill call that was under way, in words.
         frames: Camera -> (H, W, 3) uint8.
         geometry: Camera -> depth and camera parameters, if they were asked for.
@@ -106,13 +106,13 @@ def periods(episode: Episode, cameras: Sequence[str], size: tuple[int, int], dep
     """Plays an episode again and observes every control period.
 
     Args:
-        episode: Out of a trace.
-        cameras: Whose pictures are drawn.
+        episode: An episode of a trace.
+        cameras: The cameras whose pictures are drawn.
         size: (H, W) of the pictures.
         depth: Whether depth images and camera parameters are recorded as well.
 
     Raises:
-        BadInput: It cannot be played here, or ended in another state than recorded.
+        BadInput: It cannot be played here, or its end differs from the recorded one.
     """
     recorder = _Recorder(cameras, size, depth)
     with closing(make_env(episode.run.config)) as env:
@@ -130,7 +130,7 @@ def call_words(call: SkillCall) -> str:
 
 
 class _Recorder(Watcher):
-    """Draws and notes everything before each control period, and what was commanded in it."""
+    """Records what is observed before each control period, and what is commanded in it."""
 
     def __init__(self, cameras: Sequence[str], size: tuple[int, int], depth: bool) -> None:
         self.cameras, self.size, self.depth = cameras, size, depth

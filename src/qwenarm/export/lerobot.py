@@ -6,8 +6,8 @@
     meta/tasks.parquet, meta/stats.json        written when all episodes are there
     meta/info.json                             written last
 
-Every episode has files of its own, each complete when it appears: being killed costs only the episode that was being
-written, and the same command goes on after it.
+Every episode has files of its own, and each file appears when it is complete. A kill costs only the episode that was
+being written; the same command goes on with it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class LeRobotDataset:
     """A dataset that is being written.
 
     Args:
-        folder: Of the dataset; one that was left unfinished is continued.
-        cameras: Whose pictures it holds.
+        folder: Folder of the dataset; an unfinished one is continued.
+        cameras: The cameras whose pictures it holds.
         size: (H, W) of the pictures.
         depth: Whether it also holds depth images, as uint16 in mm, and the cameras' intrinsics and extrinsics.
     """
@@ -64,7 +64,7 @@ class LeRobotDataset:
             raise BadInput(f"{self.folder} holds other pictures ({told}): choose another folder.")
 
     def holds(self, index: int, episode: Episode) -> bool:
-        """Whether the episode is there already, as the one with this index.
+        """Whether the dataset already holds this episode under this index.
 
         Raises:
             BadInput: Another episode has this index.
@@ -76,7 +76,7 @@ class LeRobotDataset:
         return True
 
     def add(self, episode: Episode, periods: Sequence[Period]) -> None:
-        """Appends an episode; its row comes last, when everything else of it is there."""
+        """Appends an episode. Its row is written last, when all its other files are complete."""
         index, count = len(self.rows), len(periods)
         start = self.rows[-1]["dataset_to_index"] if self.rows else 0
         place = {"chunk_index": index // CHUNK_SIZE, "file_index": index % CHUNK_SIZE}
@@ -102,7 +102,7 @@ class LeRobotDataset:
         self.rows.append(row)
 
     def finish(self) -> None:
-        """Writes what says that the dataset is complete. Raises BadInput without a single episode."""
+        """Writes tasks, statistics and ``info.json``, the last files. Raises BadInput without any episode."""
         if not self.rows:
             raise BadInput("There is no episode to export.")
         paths = sorted((self.folder / "data").glob("*/*.parquet"))
@@ -222,7 +222,7 @@ class LeRobotDataset:
         }
 
     def _write_tasks(self) -> None:
-        """As pandas would: the instructions are the index of the table."""
+        """Writes the table as pandas would: the instructions are its index."""
         index, tasks = "__index_level_0__", self._tasks()
         about = [
             {"name": name, "field_name": name or index, "pandas_type": kind, "numpy_type": numpy, "metadata": None}
@@ -248,7 +248,7 @@ class LeRobotDataset:
 
 
 def damaged_episodes(folder: Path) -> list[str]:
-    """A sentence for every episode of a dataset that is not whole. Raises BadInput when it was never finished."""
+    """A sentence for each damaged episode of a dataset. Raises BadInput when the dataset was never finished."""
     parquet = library("pyarrow.parquet", "pyarrow")
     try:
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))

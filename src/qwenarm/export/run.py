@@ -20,7 +20,7 @@ from qwenarm.types import Episode
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export has written, in words, where it is, and a sentence for every episode that was left out."""
+    """What an export wrote, in words; where it is; and a sentence for every episode that was left out."""
 
     written: str
     path: Path
@@ -44,11 +44,11 @@ def export_to(
     """Exports the episodes of a trace.
 
     Args:
-        source: The folder of the trace.
+        source: Folder of the trace.
         to: One of ``FORMATS``.
-        folder: Of the export.
+        folder: Folder of the export.
         successes_only: Whether failed episodes are left out.
-        cameras: That lerobot and rerun show, separated by commas.
+        cameras: Cameras that lerobot and rerun show, separated by commas.
         size: (H, W) of their pictures.
         depth: Whether lerobot and rerun get depth images and camera parameters as well.
 
@@ -88,7 +88,7 @@ def _again(
     problems: list[str],
     dataset: LeRobotDataset | None = None,
 ) -> Iterator[tuple[Episode, list[Period]]]:
-    """The episodes with their periods, but for those that a dataset holds already or that cannot be played again."""
+    """Yields episodes with their periods, except those that a dataset already holds or that cannot be played again."""
     index = 0
     for episode in found:
         if dataset is not None and dataset.holds(index, episode):
@@ -97,7 +97,7 @@ def _again(
         try:
             again = periods(episode, cameras, size, depth)
             if not again:
-                raise BadInput(f"{episode.task} {episode.seed}: nothing moved in it.")
+                raise BadInput(f"{episode.task} {episode.seed}: the arm did not move.")
         except BadInput as error:
             problems.append(str(error))
             continue

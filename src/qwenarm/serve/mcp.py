@@ -36,11 +36,11 @@ OWN_TOOLS = {
 
 
 class ArmTools:
-    """The tools over one session. MuJoCo draws in one thread only, so everything is done in a thread of its own.
+    """The tools of one session. MuJoCo draws in one thread only, so all work is done in a thread of its own.
 
     Args:
-        session: No episode has begun in it.
-        first_seed: Of the first episode; each next one has the next seed.
+        session: A session in which no episode has begun.
+        first_seed: Seed of the first episode; each later one uses the next seed.
     """
 
     def __init__(self, session: AgentSession, first_seed: int) -> None:
@@ -68,7 +68,7 @@ class ArmTools:
         try:
             return self._session.begin(seed)
         except BadInput:
-            self._seeds = count(seed)  # it was not played
+            self._seeds = count(seed)  # the seed was not played, so it comes next
             raise
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

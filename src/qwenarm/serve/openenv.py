@@ -82,7 +82,7 @@ class ArmEnvironment(Environment[ArmAction, ArmObservation, State]):
     """One session: one arm, one episode after another. MuJoCo draws in one thread only, so all work is done in one.
 
     Args:
-        session: No episode has begun in it.
+        session: A session in which no episode has begun.
         first_seed: The seed of the first reset that names none; each next one counts up.
     """
 
@@ -141,8 +141,8 @@ def serve_openenv(config: RunConfig, seed: int, folder: Path, sessions: int, hos
     """Serves http://HOST:PORT until it is stopped.
 
     Args:
-        config: What is played.
-        seed: Of every session's first episode, unless its client asks for another.
+        config: Task, arm and scene of every episode.
+        seed: Seed of each session's first episode, unless its client asks for another.
         folder: Where finished episodes are stored, a folder for each session.
         sessions: How many clients may connect at the same time.
         host: Address to listen on.

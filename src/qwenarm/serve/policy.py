@@ -42,18 +42,18 @@ from qwenarm.types import Completion, Decision, Frame, Observation, Prompt, Skil
 CONVENTIONS = Conventions(
     action="joint", gripper_closed=0.0, gripper_open=1.0, actions_played=1, state=("joints", "gripper_width")
 )
-"""What the answers mean, but for the gripper: its gap is in m, for arms differ in how far they open."""
+"""What the answers mean. Only the gripper differs: its gap is in metres, because arms open to different widths."""
 ENDED = object()
 """What ``next`` gives when the agent has ended the episode."""
 
 
 class RemoteAgent:
-    """One episode after another in somebody else's simulator. One for each connection.
+    """Plays one episode after another in another simulator; there is one for each connection.
 
     Args:
-        policy: Decides.
-        model: Answers its prompts.
-        arm: The arm that stands over there.
+        policy: The policy that decides.
+        model: The model that answers its prompts.
+        arm: The arm in the other simulator.
     """
 
     def __init__(self, policy: Policy, model: Answers, arm: Arm) -> None:
@@ -65,7 +65,7 @@ class RemoteAgent:
         self.said, self.done = "", False
 
     def infer(self, observation: Mapping[str, Any]) -> dict[str, Any]:
-        """The next target for an observation. Raises BadInput when something is missing in it."""
+        """The next target of the arm. Raises BadInput when something is missing in the observation."""
         prompt = observation.get("prompt")
         if not isinstance(prompt, str):
             raise BadInput('The observation has no text "prompt".')
@@ -112,7 +112,7 @@ class RemoteAgent:
             yield
 
     def _seen(self, prompt: str) -> Observation:
-        """The last observation as our policies want it. Raises BadInput when a picture is missing."""
+        """The last observation in the form that policies take. Raises BadInput when a picture is missing."""
         images = dict(self._observation.get("images") or {})
         frames = [self._frame(name, images.get(name)) for name in self.policy.cameras]
         return Observation(tuple(frames), self.body.proprio(), prompt, self.body.time_s)
@@ -132,26 +132,26 @@ def depth_cameras(policy: Policy) -> tuple[str, ...]:
 
 
 class RememberedModel:
-    """A model whose answers are kept: a plan goes on from what was answered before."""
+    """Keeps the answers of a model: from them a policy continues its plan."""
 
     def __init__(self, model: Answers) -> None:
         self.model, self.completions = model, list[Completion]()
 
     def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
-        """As the model's."""
+        """Answers the prompts, and keeps the answers."""
         answers = self.model.generate(prompts)
         self.completions += [answer for answer in answers if isinstance(answer, Completion)]
         return answers
 
 
 class LockedModel:
-    """A model that several connections share: it answers one of them at a time."""
+    """Lets several connections share a model, which answers one of them at a time."""
 
     def __init__(self, model: Answers) -> None:
         self.model, self.lock = model, threading.Lock()
 
     def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
-        """As the model's."""
+        """Answers the prompts when no other connection is being answered."""
         with self.lock:
             return self.model.generate(prompts)
 
