@@ -71,10 +71,13 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.core $(VENV)/.live
 
 # Three environments, for lerobot and OpenEnv pin other versions than we need, and openpi-client an older NumPy than it
-# works with. Each has a stamp: what was stopped goes on where it was.
+# works with. inspect-ai wants an older fsspec and python-dateutil than constraints.txt names. Each environment has a
+# stamp: what was stopped goes on where it was.
 $(DOORS)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(DOORS)
-	@$(call install_into,$(DOORS)) -c constraints.txt -e ".[mcp$(comma)export$(comma)dev]" trl stable-baselines3 dm-tree
+	@grep -viE '^(fsspec|python-dateutil)==' constraints.txt > $(DOORS)/constraints.txt
+	@$(call install_into,$(DOORS)) -c $(DOORS)/constraints.txt -e ".[mcp$(comma)export$(comma)dev]" \
+		"trl>=1.16" "stable-baselines3>=2.9" dm-tree
 	@$(call install_into,$(DOORS)) --no-deps openpi-client
 	@touch $@
 
