@@ -72,7 +72,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 
 # Three environments, for lerobot and OpenEnv pin other versions than we need, and openpi-client an older NumPy than it
 # works with. inspect-ai wants an older fsspec and python-dateutil than constraints.txt names. Each environment has a
-# stamp: what was stopped goes on where it was.
+# stamp: what was stopped goes on where it was. Without torchcodec, which needs FFmpeg's shared libraries, lerobot reads
+# videos with PyAV, which brings its own.
 $(DOORS)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(DOORS)
 	@grep -viE '^(fsspec|python-dateutil)==' constraints.txt > $(DOORS)/constraints.txt
@@ -84,6 +85,7 @@ $(DOORS)/.done: pyproject.toml constraints.txt
 $(DOORS)-lerobot/.done:
 	@$(PYTHON) -m venv $(DOORS)-lerobot
 	@$(call install_into,$(DOORS)-lerobot) "lerobot>=0.4.4$(comma)<0.5"
+	@$(DOORS)-lerobot/bin/python -m pip uninstall --quiet --yes torchcodec
 	@touch $@
 
 $(DOORS)-openenv/.done: pyproject.toml
