@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOORS := .venv-doors
 DOOR_TESTS := tests/serve tests/export tests/policies/test_websocket.py tests/policies/test_groot.py tests/test_sb3.py \
-	tests/test_grpo.py tests/test_doors.py
+	tests/test_minari.py tests/test_grpo.py tests/test_doors.py
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && { echo $$p; break; }; done)
@@ -78,7 +78,7 @@ $(DOORS)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(DOORS)
 	@grep -viE '^(fsspec|python-dateutil)==' constraints.txt > $(DOORS)/constraints.txt
 	@$(call install_into,$(DOORS)) -c $(DOORS)/constraints.txt -e ".[mcp$(comma)export$(comma)dev]" \
-		"trl>=1.16" "stable-baselines3>=2.9" dm-tree
+		"trl>=1.16" "stable-baselines3>=2.9" "minari[create$(comma)arrow]>=0.5" dm-tree
 	@$(call install_into,$(DOORS)) --no-deps openpi-client
 	@touch $@
 
