@@ -90,7 +90,7 @@ $(DOORS)-lerobot/.done:
 
 $(DOORS)-openenv/.done: pyproject.toml
 	@$(PYTHON) -m venv $(DOORS)-openenv
-	@$(call install_into,$(DOORS)-openenv) -e ".[openenv]"
+	@$(call install_into,$(DOORS)-openenv) -e ".[openenv]" "qwen-agent[mcp]" soundfile
 	@touch $@
 
 install_into = echo "Installing into $(1) (some minutes) ..."; $(1)/bin/python -m pip install --quiet --disable-pip-version-check
