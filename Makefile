@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOORS := .venv-doors
 DOOR_TESTS := tests/serve tests/export tests/policies/test_websocket.py tests/policies/test_groot.py tests/test_sb3.py \
-	tests/test_minari.py tests/test_grpo.py tests/test_doors.py
+	tests/test_minari.py tests/test_qwen_agent.py tests/test_grpo.py tests/test_doors.py
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && { echo $$p; break; }; done)

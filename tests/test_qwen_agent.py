@@ -17,7 +17,7 @@ from qwenarm.episode.trace import read
 from qwenarm.types import Outcome
 
 pytestmark = pytest.mark.render
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent
 ANSWERS = (
     '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>',
     '<tool_call>\n{"name": "give_up", "arguments": {"reason": "only a test"}}\n</tool_call>',
@@ -63,7 +63,7 @@ def pictures(request: dict[str, Any]) -> int:
     return sum(part["type"] == "image_url" for part in parts)
 
 
-def test_with_pictures(server: tuple[str, list[dict[str, Any]]], tmp_path: Path) -> None:
+def test_qwen_agent_arm(server: tuple[str, list[dict[str, Any]]], tmp_path: Path) -> None:
     url, requests = server
     words = [other_python("openenv"), ROOT / "examples/qwen_agent_arm.py", "--server", url, "--out", tmp_path / "runs"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
@@ -75,7 +75,7 @@ def test_with_pictures(server: tuple[str, list[dict[str, Any]]], tmp_path: Path)
     assert episode.outcome is Outcome.GAVE_UP and dict(episode.run.policy)["client"] == "qwen-agent"
 
 
-def test_over_mcp_it_gets_the_words(tmp_path: Path) -> None:
+def test_over_mcp_the_words_arrive(tmp_path: Path) -> None:
     python, program = other_python("openenv"), tmp_path / "qwenarm"
     program.write_text(
         f'#!/bin/sh\nPYTHONPATH={ROOT / "src"} exec {sys.executable} -P -m qwenarm "$@"\n', encoding="utf-8"
