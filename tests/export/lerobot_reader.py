@@ -16,7 +16,7 @@ print(
             "frames": dataset.num_frames,
             "fps": dataset.fps,
             "task": last["task"],
-            "skill": last["skill"],
+            "subtasks": [dataset[index]["subtask"] for index in (0, len(dataset) - 1)],
             "success": bool(last["next.success"]),
             "seed": int(last["seed"]),
             "first_state": first["observation.state"].tolist(),

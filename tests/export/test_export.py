@@ -112,7 +112,8 @@ def test_lerobot_itself_reads_the_dataset(folder: Path, tmp_path: Path) -> None:
         if episode.policy == "oracle"
     )
     assert (told["episodes"], told["frames"], told["fps"]) == (2, len(first) + len(last), 20)
-    assert told["task"] == last[-1].instruction and told["skill"].startswith("place ") and told["success"]
+    assert told["task"] == last[-1].instruction and told["success"]
+    assert told["subtasks"] == [first[0].call, last[-1].call] and first[0].call.startswith("pick ")
     assert told["seeds"][1] == told["seed"]
     assert np.allclose(told["first_state"], [*first[0].joints, first[0].gripper_width], atol=1e-6)
     assert np.allclose(told["action"], last[-1].action, atol=1e-6)

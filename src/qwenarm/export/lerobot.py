@@ -3,7 +3,8 @@
     data/chunk-000/file-000.parquet            a row per period
     videos/CAMERA/chunk-000/file-000.mp4       a frame per period
     meta/episodes/chunk-000/file-000.parquet   one row: the episode, written when all of it is there
-    meta/tasks.parquet, meta/stats.json        written when all episodes are there
+    meta/tasks.parquet, meta/subtasks.parquet  instructions and skill calls, written when all episodes are there
+    meta/stats.json                            written when all episodes are there
     meta/info.json                             written last
 
 Every episode has files of its own, and each file appears when it is complete. A kill costs only the episode that was
@@ -58,7 +59,7 @@ class LeRobotDataset:
         self._arrow, self._parquet = library("pyarrow", "pyarrow"), library("pyarrow.parquet", "pyarrow")
         for path in sorted((self.folder / EPISODES).glob("*/*.parquet")):
             self.rows += self._parquet.read_table(path).to_pylist()
-        kept = {(row["qwenarm/cameras"], row["qwenarm/size"], row["qwenarm/depth"]) for row in self.rows}
+        kept = {(row["qwenarm/cameras"], row["qwenarm/size"], row.get("qwenarm/depth")) for row in self.rows}
         if kept - {(",".join(self.cameras), str(self.size), self.depth)}:
             told = "; ".join(f"cameras {names}, size {size}, depth {depth}" for names, size, depth in sorted(kept))
             raise BadInput(f"{self.folder} holds other pictures ({told}): choose another folder.")
@@ -87,9 +88,10 @@ class LeRobotDataset:
             self._film(self.folder / "videos" / _image_key(camera) / f"{file}.mp4", pictures)
             images[_image_key(camera)] = image_stats(pictures)
         tasks = list(dict.fromkeys(period.instruction for period in periods))
-        known = self._tasks(tasks)
-        self._write(self.folder / "data" / f"{file}.parquet", self._table(episode, periods, index, start, known))
-        row: dict[str, Any] = {"episode_index": index, "tasks": tasks, "length": count}
+        calls = list(dict.fromkeys(period.call for period in periods))
+        known = self._numbered("tasks", tasks), self._numbered("qwenarm/calls", calls)
+        self._write(self.folder / "data" / f"{file}.parquet", self._table(episode, periods, index, start, *known))
+        row: dict[str, Any] = {"episode_index": index, "tasks": tasks, "length": count, "qwenarm/calls": calls}
         row |= {"dataset_from_index": start, "dataset_to_index": start + count}
         row |= {f"{part}/{name}": value for part in ("data", "meta/episodes") for name, value in place.items()}
         for camera in self.cameras:
@@ -110,7 +112,8 @@ class LeRobotDataset:
         features = self._features(state_size)
         counted = [key for key, feature in features.items() if _has_stats(feature)]
         columns = self._arrow.concat_tables([self._parquet.read_table(path, columns=counted) for path in paths])
-        self._write_tasks()
+        self._write_names("task", self._numbered("tasks"))
+        self._write_names("subtask", self._numbered("qwenarm/calls"))
         stats = {key: number_stats(_numbers(columns[key])) for key in counted}
         stats |= {_image_key(camera): merged_image_stats(self.rows, _image_key(camera)) for camera in self.cameras}
         _write_json(self.folder / "meta/stats.json", stats)
@@ -119,7 +122,7 @@ class LeRobotDataset:
             "robot_type": self.rows[0]["qwenarm/arm"],
             "total_episodes": len(self.rows),
             "total_frames": self.rows[-1]["dataset_to_index"],
-            "total_tasks": len(self._tasks()),
+            "total_tasks": len(self._numbered("tasks")),
             "chunks_size": CHUNK_SIZE,
             "data_files_size_in_mb": 100,
             "video_files_size_in_mb": 200,
@@ -138,13 +141,19 @@ class LeRobotDataset:
         facts |= {"seed": episode.seed, "outcome": str(episode.outcome), "final_hash": episode.final_hash}
         return facts | {"cameras": ",".join(self.cameras), "size": str(self.size), "depth": self.depth}
 
-    def _tasks(self, more: Iterable[str] = ()) -> dict[str, int]:
-        """Instruction -> its index, in the order in which they appear."""
-        told = [task for row in self.rows for task in row["tasks"]]
-        return {task: number for number, task in enumerate(dict.fromkeys([*told, *more]))}
+    def _numbered(self, column: str, more: Iterable[str] = ()) -> dict[str, int]:
+        """Text -> its index, for the texts of a column of all episodes, in the order in which they appear."""
+        told = [text for row in self.rows for text in row[column]]
+        return {text: number for number, text in enumerate(dict.fromkeys([*told, *more]))}
 
     def _table(
-        self, episode: Episode, periods: Sequence[Period], index: int, start: int, tasks: Mapping[str, int]
+        self,
+        episode: Episode,
+        periods: Sequence[Period],
+        index: int,
+        start: int,
+        tasks: Mapping[str, int],
+        calls: Mapping[str, int],
     ) -> Any:
         count, success = len(periods), episode.outcome is Outcome.SUCCESS
         last = np.arange(count) == count - 1
@@ -153,7 +162,6 @@ class LeRobotDataset:
             "observation.state": self._vectors([np.append(each.joints, each.gripper_width) for each in periods]),
             "observation.ee_pose": self._vectors(poses),
             "action": self._vectors([period.action for period in periods]),
-            "skill": [period.call for period in periods],
             "next.done": last,
             "next.success": last & success,
             "seed": np.full(count, episode.seed, np.int64),
@@ -162,6 +170,7 @@ class LeRobotDataset:
             "episode_index": np.full(count, index, np.int64),
             "index": np.arange(start, start + count, dtype=np.int64),
             "task_index": np.array([tasks[period.instruction] for period in periods], np.int64),
+            "subtask_index": np.array([calls[period.call] for period in periods], np.int64),
         }
         for camera in self.cameras if self.depth else ():
             views = [period.geometry[camera] for period in periods]
@@ -199,9 +208,8 @@ class LeRobotDataset:
         }
         joints = [*(f"joint_{number}" for number in range(1, state_size)), "gripper_width"]
         vectors = {"observation.state": joints, "observation.ee_pose": POSE_NAMES, "action": ACTION_NAMES}
-        scalars = {"skill": "string", "next.done": "bool", "next.success": "bool", "seed": "int64"}
-        scalars |= {"timestamp": "float32"}
-        scalars |= dict.fromkeys(("frame_index", "episode_index", "index", "task_index"), "int64")
+        scalars = {"next.done": "bool", "next.success": "bool", "seed": "int64", "timestamp": "float32"}
+        scalars |= dict.fromkeys(("frame_index", "episode_index", "index", "task_index", "subtask_index"), "int64")
         return {
             **{_image_key(camera): video for camera in self.cameras},
             **{k: {"dtype": "float32", "shape": [len(names)], "names": names} for k, names in vectors.items()},
@@ -221,17 +229,17 @@ class LeRobotDataset:
             for name, (dtype, shape) in kinds.items()
         }
 
-    def _write_tasks(self) -> None:
-        """Writes the table as pandas would: the instructions are its index."""
-        index, tasks = "__index_level_0__", self._tasks()
+    def _write_names(self, kind: str, names: Mapping[str, int]) -> None:
+        """Writes the table of all tasks or subtasks as pandas would: the texts are its index."""
+        index, column = "__index_level_0__", f"{kind}_index"
         about = [
             {"name": name, "field_name": name or index, "pandas_type": kind, "numpy_type": numpy, "metadata": None}
-            for name, kind, numpy in (("task_index", "int64", "int64"), (None, "unicode", "object"))
+            for name, kind, numpy in ((column, "int64", "int64"), (None, "unicode", "object"))
         ]
         pandas = {"index_columns": [index], "column_indexes": [], "columns": about, "pandas_version": "2.2.0"}
-        table = self._arrow.table({"task_index": list(tasks.values()), index: list(tasks)})
+        table = self._arrow.table({column: list(names.values()), index: list(names)})
         table = table.replace_schema_metadata({"pandas": json.dumps(pandas)})
-        self._write(self.folder / "meta/tasks.parquet", table)
+        self._write(self.folder / f"meta/{kind}s.parquet", table)
 
     def _film(self, path: Path, pictures: Sequence[np.ndarray]) -> None:
         part = path.with_name(f"part-{path.name}")
