@@ -24,7 +24,14 @@ from qwenarm.episode.trace import read
 from qwenarm.episode.watchers import Tell
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
 from qwenarm.factory import make_env
-from qwenarm.policies.conventions import ROTATIONS, Conventions, agreed, as_plain, make_conventions, read_conventions
+from qwenarm.policies.conventions import (
+    ROTATION_READERS,
+    Conventions,
+    agreed,
+    as_plain,
+    make_conventions,
+    read_conventions,
+)
 from qwenarm.policies.numpy_msgpack import pack, unpack
 from qwenarm.policies.websocket import PolicyServer
 from qwenarm.registry import load
@@ -87,7 +94,7 @@ def test_the_order_of_a_quaternion(order: str) -> None:
     quat = Rotation.from_euler("xyz", [3.0, 0.1, 0.2]).as_quat(scalar_first=order.endswith("wxyz"))
     (row,) = Conventions(action="ee_pose", rotation=order).played(np.array([[0.4, 0, 0.3, *quat, 1]]), 7)
     assert np.allclose(Rotation.from_quat(row[3:7], scalar_first=True).as_euler("xyz"), [3.0, 0.1, 0.2], atol=1e-5)
-    assert np.allclose(ROTATIONS[order](quat[None]).as_euler("xyz"), [[3.0, 0.1, 0.2]])
+    assert np.allclose(ROTATION_READERS[order](quat[None]).as_euler("xyz"), [[3.0, 0.1, 0.2]])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 
-FORMATS = ("chat", "lerobot", "rerun", "inspect")
+EXPORT_FORMATS = ("chat", "lerobot", "rerun", "inspect")
 
 
 def library(module: str, package: str) -> Any:

@@ -29,8 +29,8 @@ from qwenarm.export.episodes import Period
 from qwenarm.export.lerobot_stats import image_stats, merged_image_stats, number_stats
 from qwenarm.types import Episode, Outcome
 
-VERSION, FPS, CHUNK_SIZE = "v3.0", 20, 1000
-INFO, EPISODES = Path("meta/info.json"), Path("meta/episodes")
+DATASET_VERSION, DATASET_FPS, CHUNK_SIZE = "v3.0", 20, 1000
+INFO_FILE, EPISODES_FOLDER = Path("meta/info.json"), Path("meta/episodes")
 FILE_PATTERN = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 ACTION_NAMES = ["dx", "dy", "dz", "rx", "ry", "rz", "opening"]
 POSE_NAMES = ["x", "y", "z", "qw", "qx", "qy", "qz"]
@@ -57,7 +57,7 @@ class LeRobotDataset:
 
     def __post_init__(self) -> None:
         self._arrow, self._parquet = library("pyarrow", "pyarrow"), library("pyarrow.parquet", "pyarrow")
-        for path in sorted((self.folder / EPISODES).glob("*/*.parquet")):
+        for path in sorted((self.folder / EPISODES_FOLDER).glob("*/*.parquet")):
             self.rows += self._parquet.read_table(path).to_pylist()
         kept = {(row["qwenarm/cameras"], row["qwenarm/size"], row.get("qwenarm/depth")) for row in self.rows}
         if kept - {(",".join(self.cameras), str(self.size), self.depth)}:
@@ -96,11 +96,11 @@ class LeRobotDataset:
         row |= {f"{part}/{name}": value for part in ("data", "meta/episodes") for name, value in place.items()}
         for camera in self.cameras:
             row |= {f"videos/{_image_key(camera)}/{name}": value for name, value in place.items()}
-            times = {"from_timestamp": 0.0, "to_timestamp": count / FPS}
+            times = {"from_timestamp": 0.0, "to_timestamp": count / DATASET_FPS}
             row |= {f"videos/{_image_key(camera)}/{name}": value for name, value in times.items()}
         row |= {f"stats/{key}/{name}": value for key, stats in images.items() for name, value in stats.items()}
         row |= {f"qwenarm/{name}": value for name, value in self._facts(episode).items()}
-        self._write(self.folder / EPISODES / f"{file}.parquet", self._arrow.Table.from_pylist([row]))
+        self._write(self.folder / EPISODES_FOLDER / f"{file}.parquet", self._arrow.Table.from_pylist([row]))
         self.rows.append(row)
 
     def finish(self) -> None:
@@ -118,7 +118,7 @@ class LeRobotDataset:
         stats |= {_image_key(camera): merged_image_stats(self.rows, _image_key(camera)) for camera in self.cameras}
         _write_json(self.folder / "meta/stats.json", stats)
         info = {
-            "codebase_version": VERSION,
+            "codebase_version": DATASET_VERSION,
             "robot_type": self.rows[0]["qwenarm/arm"],
             "total_episodes": len(self.rows),
             "total_frames": self.rows[-1]["dataset_to_index"],
@@ -126,13 +126,13 @@ class LeRobotDataset:
             "chunks_size": CHUNK_SIZE,
             "data_files_size_in_mb": 100,
             "video_files_size_in_mb": 200,
-            "fps": FPS,
+            "fps": DATASET_FPS,
             "splits": {"train": f"0:{len(self.rows)}"},
             "data_path": f"data/{FILE_PATTERN}.parquet",
             "video_path": f"videos/{{video_key}}/{FILE_PATTERN}.mp4",
             "features": features,
         }
-        _write_json(self.folder / INFO, info)
+        _write_json(self.folder / INFO_FILE, info)
 
     def _facts(self, episode: Episode) -> dict[str, Any]:
         config = episode.run.config
@@ -165,7 +165,7 @@ class LeRobotDataset:
             "next.done": last,
             "next.success": last & success,
             "seed": np.full(count, episode.seed, np.int64),
-            "timestamp": (np.arange(count) / FPS).astype(np.float32),
+            "timestamp": (np.arange(count) / DATASET_FPS).astype(np.float32),
             "frame_index": np.arange(count, dtype=np.int64),
             "episode_index": np.full(count, index, np.int64),
             "index": np.arange(start, start + count, dtype=np.int64),
@@ -202,7 +202,7 @@ class LeRobotDataset:
             "shape": [height, width, 3],
             "names": ["height", "width", "channels"],
             "info": {
-                **{"video.height": height, "video.width": width, "video.channels": 3, "video.fps": FPS},
+                **{"video.height": height, "video.width": width, "video.channels": 3, "video.fps": DATASET_FPS},
                 **{"video.codec": "h264", "video.pix_fmt": "yuv420p", "video.is_depth_map": False, "has_audio": False},
             },
         }
@@ -243,7 +243,7 @@ class LeRobotDataset:
 
     def _film(self, path: Path, pictures: Sequence[np.ndarray]) -> None:
         part = path.with_name(f"part-{path.name}")
-        with FilmWriter(part, FPS) as film:
+        with FilmWriter(part, DATASET_FPS) as film:
             for picture in pictures:
                 film.add(picture)
         part.replace(path)
@@ -259,15 +259,15 @@ def damaged_episodes(folder: Path) -> list[str]:
     """A sentence for each damaged episode of a dataset. Raises BadInput when the dataset was never finished."""
     parquet = library("pyarrow.parquet", "pyarrow")
     try:
-        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        info = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput(f"{folder} is no finished LeRobot dataset: {INFO} cannot be read ({error}).") from error
+        raise BadInput(f"{folder} is no finished LeRobot dataset: {INFO_FILE} cannot be read ({error}).") from error
     found = []
     cameras = [key for key, feature in info["features"].items() if feature["dtype"] == "video"]
     for index in range(info["total_episodes"]):
         file = FILE_PATTERN.format(chunk_index=index // CHUNK_SIZE, file_index=index % CHUNK_SIZE)
         try:
-            (row,) = parquet.read_table(folder / EPISODES / f"{file}.parquet").to_pylist()
+            (row,) = parquet.read_table(folder / EPISODES_FOLDER / f"{file}.parquet").to_pylist()
             counts = {"data": parquet.read_table(folder / "data" / f"{file}.parquet").num_rows}
             for camera in cameras:
                 counts[camera] = imageio_ffmpeg.count_frames_and_secs(folder / "videos" / camera / f"{file}.mp4")[0]

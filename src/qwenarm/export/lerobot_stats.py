@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
-_IMAGE_STATS = ("min", "max", "mean", "std", "count")
+STATS_QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
+IMAGE_STATS = ("min", "max", "mean", "std", "count")
 
 
 def image_stats(pictures: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def merged_image_stats(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str,
         rows: One for each episode, with columns "stats/KEY/NAME".
         key: The feature of the camera.
     """
-    parts = [{name: np.array(row[f"stats/{key}/{name}"]) for name in _IMAGE_STATS} for row in rows]
+    parts = [{name: np.array(row[f"stats/{key}/{name}"]) for name in IMAGE_STATS} for row in rows]
     counts = np.array([part["count"][0] for part in parts], float)[:, None, None, None]
     mean = sum(n * part["mean"] for n, part in zip(counts, parts, strict=True)) / counts.sum()
     square = sum(n * (part["std"] ** 2 + part["mean"] ** 2) for n, part in zip(counts, parts, strict=True))
@@ -38,6 +38,6 @@ def merged_image_stats(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str,
 def number_stats(values: np.ndarray) -> dict[str, list[float]]:
     """Of each of the D columns of values, (N, D)."""
     stats = {name: getattr(values, name)(axis=0).tolist() for name in ("min", "max", "mean", "std")}
-    quantiles = np.quantile(values, QUANTILES, axis=0).tolist()
-    named = {f"q{round(100 * share):02d}": row for share, row in zip(QUANTILES, quantiles, strict=True)}
+    quantiles = np.quantile(values, STATS_QUANTILES, axis=0).tolist()
+    named = {f"q{round(100 * share):02d}": row for share, row in zip(STATS_QUANTILES, quantiles, strict=True)}
     return {**stats, "count": [len(values)], **named}

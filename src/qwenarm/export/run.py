@@ -8,11 +8,11 @@ from pathlib import Path
 
 from qwenarm.body.cameras import cameras_named
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.export import FORMATS
+from qwenarm.export import EXPORT_FORMATS
 from qwenarm.export.chat import write_chats
 from qwenarm.export.episodes import Period, damages, episodes, periods
 from qwenarm.export.inspect import write_log
-from qwenarm.export.lerobot import INFO, LeRobotDataset, damaged_episodes
+from qwenarm.export.lerobot import INFO_FILE, LeRobotDataset, damaged_episodes
 from qwenarm.export.rerun import write_recording
 from qwenarm.registry import split_names
 from qwenarm.types import Episode
@@ -45,7 +45,7 @@ def export_to(
 
     Args:
         source: Folder of the trace.
-        to: One of ``FORMATS``.
+        to: One of ``EXPORT_FORMATS``.
         folder: Folder of the export.
         successes_only: Whether failed episodes are left out.
         cameras: Cameras that lerobot and rerun show, separated by commas.
@@ -56,8 +56,8 @@ def export_to(
         UnknownName: There is no such format or camera.
         BadInput: There is nothing to export, or a library is missing.
     """
-    if to not in FORMATS:
-        raise UnknownName("format", to, FORMATS)
+    if to not in EXPORT_FORMATS:
+        raise UnknownName("format", to, EXPORT_FORMATS)
     problems: list[str] = []
     found = episodes(source, successes_only, problems)
     shown = [camera.name for camera in cameras_named(split_names(cameras, "--cameras"))]
@@ -72,7 +72,7 @@ def export_to(
         for episode, again in _again(found, shown, size, depth, problems, dataset):
             dataset.add(episode, again)
         dataset.finish()
-        return Exported(f"{len(dataset.rows)} episodes", folder / INFO, tuple(problems))
+        return Exported(f"{len(dataset.rows)} episodes", folder / INFO_FILE, tuple(problems))
     count = 0
     for episode, again in _again(found, shown, size, depth, problems):
         write_recording(episode, again, folder / f"{count:05d}-{episode.task.replace(':', '-')}-{episode.seed}.rrd")

@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 from qwenarm.errors import BadInput
 from qwenarm.types import Proprio
 
-ROTATIONS: dict[str, Callable[[np.ndarray], Rotation]] = {
+ROTATION_READERS: dict[str, Callable[[np.ndarray], Rotation]] = {
     "rotation_vector": Rotation.from_rotvec,
     "euler_xyz": lambda angles: Rotation.from_euler("xyz", angles),
     "quaternion_wxyz": lambda quat: Rotation.from_quat(quat, scalar_first=True),
@@ -38,12 +38,12 @@ STATE_PARTS: dict[str, Callable[[Proprio], Any]] = {
     "finger_positions": lambda arm: [arm.gripper_width / 2, -arm.gripper_width / 2],
 }
 """What a state can be made of, in m and rad."""
-ACTIONS = ("ee_delta", "ee_pose", "joint")
-FRAMES = ("world", "hand")
+ACTION_KINDS = ("ee_delta", "ee_pose", "joint")
+ACTION_FRAMES = ("world", "hand")
 MAX_DELTA_M, MAX_DELTA_RAD = 0.10, 1.0
 """No arm moves or turns further in 50 ms: a larger number has another unit than was declared."""
 MAX_POSITION_M, MAX_JOINT_RAD = 2.0, 2.5 * math.pi
-DECIMALS = 6
+ACTION_DECIMALS = 6
 """Actions are rounded to this before they are played, so that the record holds exactly what was played."""
 
 
@@ -61,7 +61,7 @@ class Conventions:
         actions_key: The key of the actions in the answer, (T, D).
         action_keys: For a server that sends an action in several arrays: the key of each, and how many numbers it has.
         action: "ee_delta" (shift and turn of the hand in 50 ms), "ee_pose" (where it shall be) or "joint" (angles).
-        rotation: How the turn or the orientation is written, see ``ROTATIONS``. A delta has no quaternion.
+        rotation: How the turn or the orientation is written, see ``ROTATION_READERS``. A delta has no quaternion.
         frame: The axes of a delta: "world" or "hand".
         low: What -1 means in each number of an action but the gripper's, in m and rad; () if they are m and rad
             already. For a normalisation by mean and deviation it is their difference, for one by quantiles the 1 %.
@@ -89,9 +89,9 @@ class Conventions:
     actions_played: int = 10
 
     def __post_init__(self) -> None:
-        _choice("action", self.action, ACTIONS)
-        _choice("rotation", self.rotation, ROTATIONS)
-        _choice("frame", self.frame, FRAMES)
+        _choice("action", self.action, ACTION_KINDS)
+        _choice("rotation", self.rotation, ROTATION_READERS)
+        _choice("frame", self.frame, ACTION_FRAMES)
         for part in self.state:
             _choice("state", part, STATE_PARTS)
         if len(self.low) != len(self.high) or any(low >= high for low, high in zip(self.low, self.high, strict=False)):
@@ -156,14 +156,14 @@ class Conventions:
             moves = np.concatenate([moves[:, :3], self._turns(moves[:, 3:])], axis=1)
         self._check_sizes(moves)
         opening = (gripper.astype(float) - self.gripper_closed) / (self.gripper_open - self.gripper_closed)
-        return np.column_stack([moves, np.clip(opening, 0, 1)]).round(DECIMALS).tolist()
+        return np.column_stack([moves, np.clip(opening, 0, 1)]).round(ACTION_DECIMALS).tolist()
 
     def _turns(self, turns: np.ndarray) -> np.ndarray:
         """(T, 3) rotation vectors for a delta, (T, 4) wxyz for a pose."""
         lengths = np.linalg.norm(turns, axis=1)
         if self.rotation.startswith("quaternion") and not (np.abs(lengths - 1) < 0.1).all():
             raise BadInput(f"a quaternion has the length {lengths.max():.2g}, not 1")
-        rotation = ROTATIONS[self.rotation](turns)
+        rotation = ROTATION_READERS[self.rotation](turns)
         return rotation.as_rotvec() if self.action == "ee_delta" else rotation.as_quat(scalar_first=True)
 
     def _check_sizes(self, moves: np.ndarray) -> None:

@@ -23,7 +23,7 @@ from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
 from qwenarm.policies import PolicyEntry
 from qwenarm.policies.conventions import Conventions
 from qwenarm.policies.numpy_msgpack import MAX_MESSAGE_BYTES, NUMBER_KINDS
-from qwenarm.policies.websocket import OPTIONS, TIMEOUT_S, TOKEN_VARIABLE, WebsocketPolicy
+from qwenarm.policies.websocket import REMOTE_OPTIONS, TIMEOUT_S, TOKEN_VARIABLE, WebsocketPolicy
 
 
 class GrootServer:
@@ -152,7 +152,7 @@ def make_entry(address: str) -> PolicyEntry:
         raise BadInput(f"'zmq:{address}' is no address; a GR00T server's is zmq://HOST:PORT.")
 
     def make(context: Any) -> WebsocketPolicy:
-        options = {name: kind for name, kind in OPTIONS.items() if name != "tls"}
+        options = {name: kind for name, kind in REMOTE_OPTIONS.items() if name != "tls"}
         policy = WebsocketPolicy(f"zmq:{address}", connected, options)
         check_keys(policy.conventions, policy.backend.server.metadata, policy.url)
         return policy

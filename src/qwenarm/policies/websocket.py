@@ -33,7 +33,7 @@ TIMEOUT_S = 60.0
 MAX_CHUNK_NUMBERS = 20_000
 MAX_METADATA_CHARS = 200
 """Longest value of a server's metadata that is recorded."""
-OPTIONS = {"conventions": str, "timeout_s": float, "tls": {"yes": True, "no": False}.__getitem__}
+REMOTE_OPTIONS = {"conventions": str, "timeout_s": float, "tls": {"yes": True, "no": False}.__getitem__}
 
 
 class ChunkServer(Protocol):
@@ -180,7 +180,7 @@ class WebsocketPolicy:
         self,
         name: str,
         connect_to: Callable[[str, float], ChunkServer] | None = None,
-        valid_options: Mapping[str, Callable[[str], Any]] = OPTIONS,
+        valid_options: Mapping[str, Callable[[str], Any]] = REMOTE_OPTIONS,
     ) -> None:
         url, options = parse_model_spec(name, valid_options)
         self.name, self.url = name, url.replace("ws:", "wss:", 1) if options.get("tls") else url

@@ -8,7 +8,7 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 TOKEN_VARIABLE = "QWENARM_TOKEN"
 """The environment variable that holds the token; an option would show it in the list of processes."""
 
@@ -20,7 +20,7 @@ def access_token(host: str) -> str:
         BadInput: Other machines could connect to this host, and no token is set.
     """
     token = os.environ.get(TOKEN_VARIABLE, "")
-    if host not in LOOPBACK and not token:
+    if host not in LOOPBACK_HOSTS and not token:
         raise BadInput(f"Other machines can connect to {host}: set a token in {TOKEN_VARIABLE}, or use 127.0.0.1.")
     return token
 

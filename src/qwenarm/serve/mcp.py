@@ -20,7 +20,7 @@ import numpy as np
 from qwenarm import __version__
 from qwenarm.episode.trace import png
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.serve.access import LOOPBACK, access_token, guarded
+from qwenarm.serve.access import LOOPBACK_HOSTS, access_token, guarded
 from qwenarm.serve.session import AgentSession, Shown
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def serve_http(tools: ArmTools, host: str, port: int) -> None:
         BadInput: Other machines could connect, and no token is set.
     """
     token = access_token(host)
-    app = make_server(tools).streamable_http_app(host=host if host in LOOPBACK else "0.0.0.0")
+    app = make_server(tools).streamable_http_app(host=host if host in LOOPBACK_HOSTS else "0.0.0.0")
     import_module("uvicorn").run(guarded(app, token), host=host, port=port, log_level="warning")
 
 

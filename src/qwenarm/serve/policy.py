@@ -39,11 +39,11 @@ from qwenarm.skills import run as run_skill
 from qwenarm.skills.heightmap import OVERHEAD_CAMERA
 from qwenarm.types import Completion, Decision, Frame, Observation, Prompt, SkillCall, SkillResult, Turn
 
-CONVENTIONS = Conventions(
+SERVED_CONVENTIONS = Conventions(
     action="joint", gripper_closed=0.0, gripper_open=1.0, actions_played=1, state=("joints", "gripper_width")
 )
 """What the answers mean. Only the gripper differs: its gap is in metres, because arms open to different widths."""
-ENDED = object()
+EPISODE_ENDED = object()
 """What ``next`` gives when the agent has ended the episode."""
 
 
@@ -76,7 +76,7 @@ class RemoteAgent:
             self._prompt = prompt
             self.body.begin()
             self._acting = self._act(prompt)
-        self.done = next(self._acting, ENDED) is ENDED
+        self.done = next(self._acting, EPISODE_ENDED) is EPISODE_ENDED
         if self.done:
             self.body.step(self.body.hold())
         target = np.append(self.body.target.qpos, self.body.target.gripper)
@@ -165,7 +165,7 @@ def serve_policy(policy: Policy, model: Answers, arm: Arm, host: str, port: int)
     token, shared, connected = access_token(host), LockedModel(model), set[ServerConnection]()
     said = {key: value for key, value in policy.describe().items() if isinstance(value, str | int | float | bool)}
     cameras = {"cameras": list(policy.cameras), "depth_cameras": list(depth_cameras(policy))}
-    metadata = pack({"conventions": as_plain(CONVENTIONS), "arm": arm.name, **cameras, **said})
+    metadata = pack({"conventions": as_plain(SERVED_CONVENTIONS), "arm": arm.name, **cameras, **said})
 
     def admit(connection: ServerConnection, request: Request) -> Response | None:
         if request.path == "/healthz":
