@@ -22,7 +22,7 @@ from qwenarm.skills import specs
 from qwenarm.types import Episode, Outcome, Prompt, Turn
 
 ROWS_AT_ONCE = 200
-CHAT_FAMILY = family_named("qwen3_vl")
+FAMILY = family_named("qwen3_vl")
 _TEXT = {"dtype": "string", "_type": "Value"}
 
 
@@ -56,9 +56,9 @@ def _exchanges(episode: Episode, turn: Turn) -> Iterator[tuple[Prompt, str]]:
     elif turn.decision.calls and not turn.decision.calls[0].name.startswith("action_chunk:"):
         cameras = {frame.camera: frame.rgb.shape[:2] for frame in turn.observation.frames if frame.camera != "goal"}
         preset = type(QWEN)("export", QWEN.system, next(iter(cameras.values())), tuple(cameras))
-        prompt = to_prompt(turn.observation, episode.turns[: turn.index], specs(), CHAT_FAMILY, preset)
+        prompt = to_prompt(turn.observation, episode.turns[: turn.index], specs(), FAMILY, preset)
         decision = replace(turn.decision, thought="")  # a control's remark, not a model's thought
-        yield prompt, render(decision, CHAT_FAMILY, {name: (h, w) for name, (h, w) in cameras.items()})
+        yield prompt, render(decision, FAMILY, {name: (h, w) for name, (h, w) in cameras.items()})
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
