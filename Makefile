@@ -8,6 +8,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 DOORS := .venv-doors
+DOOR_TESTS := tests/serve tests/export tests/policies/test_websocket.py tests/policies/test_groot.py tests/test_sb3.py \
+	tests/test_minari.py tests/test_qwen_agent.py tests/test_grpo.py tests/test_doors.py
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p $(NEW_ENOUGH) 2>/dev/null && { echo $$p; break; }; done)
@@ -30,10 +32,10 @@ live: $(VENV)/.live ## the live page: tell the arm what to do in a browser (ARGS
 test: $(VENV)/.dev ## all tests but the slow ones, on all cores (ARGS="-m slow" for those, ARGS="-n 0 --pdb" to look around)
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
-test-doors: $(DOORS)/.done ## docs/doors.md against the real libraries of the other side, in two environments of their own
-	@QWENARM_TEST_DOORS=1 QWENARM_LEROBOT_PYTHON=$(CURDIR)/$(DOORS)-lerobot/bin/python OMP_NUM_THREADS=1 \
-	$(DOORS)/bin/python -m pytest -n 0 tests/serve tests/export tests/policies/test_websocket.py tests/test_sb3.py \
-	tests/test_grpo.py tests/test_doors.py $(ARGS)
+test-doors: $(DOORS)/.done $(DOORS)-lerobot/.done $(DOORS)-openenv/.done ## docs/doors.md against the real libraries of the other side, in environments of their own
+	@QWENARM_TEST_DOORS=1 OMP_NUM_THREADS=1 \
+	QWENARM_LEROBOT_PYTHON=$(CURDIR)/$(DOORS)-lerobot/bin/python QWENARM_OPENENV_PYTHON=$(CURDIR)/$(DOORS)-openenv/bin/python \
+	$(DOORS)/bin/python -m pytest -n 0 $(DOOR_TESTS) $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and pyright
 	@$(BIN)/ruff check .
@@ -53,7 +55,7 @@ lock: $(VENV)/.dev ## write down the installed versions in constraints.txt
 	@mv constraints.tmp constraints.txt
 
 clean: ## remove .venv and all caches (runs/ stays)
-	rm -rf $(VENV) $(DOORS) $(DOORS)-lerobot .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DOORS) $(DOORS)-lerobot $(DOORS)-openenv .pytest_cache .ruff_cache .hypothesis
 
 # The stamps make the second time quick: pip runs again only after a change of the wanted versions.
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -68,14 +70,30 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	@$(call install,-e ".[arms$(comma)train$(comma)ray$(comma)demo$(comma)dev]")
 	@touch $@ $(VENV)/.core $(VENV)/.live
 
-# lerobot pins other versions than we need, and openpi-client an older NumPy than it works with.
+# Three environments, for lerobot and OpenEnv pin other versions than we need, and openpi-client an older NumPy than it
+# works with. inspect-ai wants an older fsspec and python-dateutil than constraints.txt names. Each environment has a
+# stamp: what was stopped goes on where it was. Without torchcodec, which needs FFmpeg's shared libraries, lerobot reads
+# videos with PyAV, which brings its own.
 $(DOORS)/.done: pyproject.toml constraints.txt
-	@$(PYTHON) -m venv $(DOORS) && $(PYTHON) -m venv $(DOORS)-lerobot
-	@$(DOORS)/bin/python -m pip install --quiet -c constraints.txt -e ".[mcp$(comma)export$(comma)dev]" trl stable-baselines3
-	@$(DOORS)/bin/python -m pip install --quiet --no-deps openpi-client && $(DOORS)/bin/python -m pip install --quiet dm-tree
-	@$(DOORS)-lerobot/bin/python -m pip install --quiet "lerobot>=0.4.4$(comma)<0.5"
+	@$(PYTHON) -m venv $(DOORS)
+	@grep -viE '^(fsspec|python-dateutil)==' constraints.txt > $(DOORS)/constraints.txt
+	@$(call install_into,$(DOORS)) -c $(DOORS)/constraints.txt -e ".[mcp$(comma)export$(comma)dev]" \
+		"trl>=1.16" "stable-baselines3>=2.9" "minari[create$(comma)arrow]>=0.5" dm-tree
+	@$(call install_into,$(DOORS)) --no-deps openpi-client
 	@touch $@
 
+$(DOORS)-lerobot/.done:
+	@$(PYTHON) -m venv $(DOORS)-lerobot
+	@$(call install_into,$(DOORS)-lerobot) "lerobot>=0.4.4$(comma)<0.5"
+	@$(DOORS)-lerobot/bin/python -m pip uninstall --quiet --yes torchcodec
+	@touch $@
+
+$(DOORS)-openenv/.done: pyproject.toml
+	@$(PYTHON) -m venv $(DOORS)-openenv
+	@$(call install_into,$(DOORS)-openenv) -e ".[openenv]" "qwen-agent[mcp]" soundfile
+	@touch $@
+
+install_into = echo "Installing into $(1) (some minutes) ..."; $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 comma := ,
 define install
 test -n "$(PYTHON)" || { echo "qwenarm needs Python 3.11 or newer; none was found. Name one: make demo PYTHON=/path/to/python3.12"; exit 2; }; \

@@ -8,8 +8,8 @@ import pytest
 
 ALL_THERE = "QWENARM_TEST_DOORS"
 """Set by ``make test-doors``: what is missing is a failure, not a skip."""
-LEROBOT_PYTHON = "QWENARM_LEROBOT_PYTHON"
-"""The Python in whose environment the real lerobot is installed; its pins clash with ours."""
+OTHER_PYTHON = {"lerobot": "QWENARM_LEROBOT_PYTHON", "openenv": "QWENARM_OPENENV_PYTHON"}
+"""Variables with the Python of an environment in which a library is installed whose pins clash with ours."""
 
 
 def counterpart(module: str) -> Any:
@@ -19,9 +19,9 @@ def counterpart(module: str) -> Any:
     return pytest.importorskip(module, reason="make test-doors installs it")
 
 
-def lerobot_python() -> str:
-    """The interpreter, or a skipped test."""
-    python = os.environ.get(LEROBOT_PYTHON, "")
+def other_python(library: str) -> str:
+    """The interpreter of the environment with this library, or a skipped test."""
+    python = os.environ.get(OTHER_PYTHON[library], "")
     if not python and not os.environ.get(ALL_THERE):
-        pytest.skip("make test-doors installs lerobot")
+        pytest.skip(f"make test-doors installs {library}")
     return python

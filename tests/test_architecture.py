@@ -215,6 +215,7 @@ def test_every_import_is_declared() -> None:
         *project["optional-dependencies"]["ray"],
         *project["optional-dependencies"]["demo"],
         *project["optional-dependencies"]["mcp"],
+        *project["optional-dependencies"]["openenv"],
         *project["optional-dependencies"]["voice"],
     ]
     declared = {distribution(requirement) for requirement in wanted}

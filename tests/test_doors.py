@@ -3,19 +3,23 @@
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.counterparts import counterpart, lerobot_python
+from tests.counterparts import counterpart, other_python
+from tests.policies.groot_server import groot_server
 from tests.policies.policy_server import policy_server
 
 from qwenarm.cli.main import main
 
-PAGE = (Path(__file__).parent.parent / "docs" / "doors.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "doors.md").read_text(encoding="utf-8")
 SIMULATOR = """
 from tests.serve.test_policy import observation
 from qwenarm.env import ArmEnv
@@ -37,9 +41,9 @@ def block(title: str, language: str, number: int = 0) -> str:
     return re.findall(rf"^```{language}\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)[number]
 
 
-def run_python(code: str, folder: Path, python: str = sys.executable) -> str:
-    path = os.pathsep.join([str(folder), *sys.path])
-    environment = {**os.environ, "PYTHONPATH": path if python == sys.executable else "", "HF_HUB_OFFLINE": "1"}
+def run_python(code: str, folder: Path, python: str = sys.executable, path: str = "") -> str:
+    path = os.pathsep.join([str(folder), *sys.path]) if python == sys.executable else path
+    environment = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
     environment["PATH"] = os.pathsep.join([str(folder), environment["PATH"]])
     done = subprocess.run([python, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -50,6 +54,15 @@ def run_commands(text: str, **replaced: str) -> None:
     for line in text.splitlines():
         _, *words = shlex.split(line, comments=True)
         assert main([replaced.get(word, word) for word in words]) == 0, words
+
+
+def wait_for_port(port: int, server: subprocess.Popen) -> None:
+    while True:
+        assert server.poll() is None, "the server has ended"
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.2)
 
 
 @pytest.fixture
@@ -76,12 +89,44 @@ def test_a_vla(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def infer(observation: dict) -> object:
         assert observation["observation/wrist_image"].shape == (224, 224, 3)
         seen.set()
-        return __import__("numpy").zeros((16, 7), "float32")
+        return np.zeros((16, 7), np.float32)
 
     with policy_server(infer, {}) as url:
         policy = "ws://localhost:8000#conventions=my_vla.toml"
         run_commands(block("A VLA plays", "bash"), **{policy: policy.replace("ws://localhost:8000", url), "20": "1"})
     assert seen.is_set() and "ws:" in capsys.readouterr().out
+
+
+@pytest.mark.render
+def test_a_groot_policy(folder: Path) -> None:
+    (folder / "groot.toml").write_text(block("A GR00T policy plays", "toml"), encoding="utf-8")
+    seen = threading.Event()
+
+    def act(observation: dict) -> dict:
+        seen.set()
+        return {key: np.zeros((1, 16, 1), np.float32) for key in observation["state"]}
+
+    with groot_server(act) as url:
+        policy = "zmq://localhost:5555#conventions=groot.toml"
+        replaced = {policy: policy.replace("zmq://localhost:5555", url), "20": "1"}
+        run_commands(block("A GR00T policy plays", "bash"), **replaced)
+    assert seen.is_set()
+
+
+@pytest.mark.render
+def test_openenv(folder: Path) -> None:
+    python = other_python("openenv")
+    (command,) = block("OpenEnv", "bash").splitlines()
+    words = [python, "-m", *shlex.split(command, comments=True)]
+    source = str(ROOT / "src")
+    server = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": source})
+    try:
+        wait_for_port(8000, server)
+        told = run_python(block("OpenEnv", "python"), folder, python, source)
+    finally:
+        server.terminate()
+        server.wait(timeout=120)
+    assert "'pick'" in told and "Task: " in told and "pick: " in told and "0.0 False" in told
 
 
 @pytest.mark.render
@@ -91,15 +136,14 @@ def test_another_simulator(folder: Path) -> None:
     (command,) = block("Our agent in another simulator", "bash").splitlines()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     words = [sys.executable, "-P", "-m", *shlex.split(command)]
-    server = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(words, env=environment)
     try:
-        assert server.stdout and "ws://" in server.stdout.readline()
-        time.sleep(1)
+        wait_for_port(8000, server)
         code = block("Our agent in another simulator", "python")
         told = run_python(f"{code}\nimport simulator\nprint(simulator.info['is_success'])", folder)
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=120)
     assert told.strip() == "True"
 
 
@@ -112,7 +156,7 @@ def test_exports(folder: Path) -> None:
     assert len(list(Path("runs/put/export-rerun").glob("*.rrd"))) == 2
     assert list(Path("runs/put/export-inspect").glob("*.eval"))
     assert "torch.Size([3, 240, 320])" in run_python(
-        block("Episodes for other tools", "python", 1), folder, lerobot_python()
+        block("Episodes for other tools", "python", 1), folder, other_python("lerobot")
     )
 
 

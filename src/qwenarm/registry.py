@@ -52,6 +52,7 @@ ENTRY_MAKERS = {
     "menagerie": "qwenarm.body.menagerie",
     "action_chunk": "qwenarm.skills.action_chunk",
     "ws": "qwenarm.policies.websocket",
+    "zmq": "qwenarm.policies.groot",
 }
 """Modules of this package that make entries on demand, by the short name that users type: "menagerie:kuka_iiwa_14"."""
 FILE_MAKERS = {("arms", ".xml"): "qwenarm.body.arm_file", ("arms", ".urdf"): "qwenarm.body.arm_file"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.counterparts import counterpart, lerobot_python
+from tests.counterparts import counterpart, other_python
 
 import qwenarm as qa
 from qwenarm.cli.main import main
@@ -99,23 +99,29 @@ def test_chats_as_trl_reads_them(folder: Path, tmp_path: Path) -> None:
 
 def test_lerobot_itself_reads_the_dataset(folder: Path, tmp_path: Path) -> None:
     counterpart("pyarrow")
-    python = lerobot_python()
-    assert export(folder, "lerobot", tmp_path) == 0
+    python = other_python("lerobot")
+    assert export(folder, "lerobot", tmp_path, "--depth") == 0
     reader = Path(__file__).with_name("lerobot_reader.py")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
     done = subprocess.run([python, str(reader), str(tmp_path)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])
     first, last = (
-        periods(episode, ("front",), SIZE) for episode in read(folder).episodes if episode.policy == "oracle"
+        periods(episode, ("front",), SIZE, depth=True)
+        for episode in read(folder).episodes
+        if episode.policy == "oracle"
     )
     assert (told["episodes"], told["frames"], told["fps"]) == (2, len(first) + len(last), 20)
-    assert told["task"] == last[-1].instruction and told["skill"].startswith("place ") and told["success"]
+    assert told["task"] == last[-1].instruction and told["success"]
+    assert told["subtasks"] == [first[0].call, last[-1].call] and first[0].call.startswith("pick ")
     assert told["seeds"][1] == told["seed"]
     assert np.allclose(told["first_state"], [*first[0].joints, first[0].gripper_width], atol=1e-6)
     assert np.allclose(told["action"], last[-1].action, atol=1e-6)
     drawn = last[-1].frames["front"].transpose(2, 0, 1)[:, ::16, ::16] / 255
     assert np.abs(np.array(told["picture"]) - drawn).mean() < 0.03, "the right frame, but for the film's losses"
+    view = last[-1].geometry["front"]
+    assert np.abs(np.array(told["depth"]) - 1000 * view.depth).max() <= 0.51, "in mm"
+    assert np.allclose(told["intrinsics"], view.intrinsics) and np.allclose(told["extrinsics"], view.extrinsics)
     assert {"min", "max", "mean", "std", "count", "q01", "q99"} <= set(told["stats"]["action"])
     assert {"mean", "std"} <= set(told["stats"]["observation.images.front"])
 
@@ -141,17 +147,19 @@ def test_a_dataset_that_was_interrupted_is_continued(
     second.write_bytes(second.read_bytes()[:200])
     assert [problem.split(":")[0] for problem in check_folder(tmp_path)] == ["episode 1"]
     assert main(["export", str(folder), "--to", "lerobot", "--out", str(tmp_path), "--cameras", "wrist"]) == 2
+    assert export(folder, "lerobot", tmp_path, "--depth") == 2
 
 
 def test_rerun_reads_its_recording(folder: Path, tmp_path: Path) -> None:
     counterpart("rerun")
-    assert export(folder, "rerun", tmp_path) == 0
+    assert export(folder, "rerun", tmp_path, "--depth") == 0
     reader = counterpart("rerun.chunk").RrdReader(sorted(tmp_path.glob("*.rrd"))[0])
     rows: dict[str, int] = {}
     for chunk in reader.stream():
         rows[chunk.entity_path] = rows.get(chunk.entity_path, 0) + chunk.num_rows
     count = len(periods(read(folder).episodes[0], (), SIZE))
-    assert {rows[f"/{each}"] for each in ("cameras/front", "arm/joints", "arm/action", "arm/tcp")} == {count}, rows
+    assert {rows[f"/{each}"] for each in ("arm/joints", "arm/action", "arm/tcp")} == {count}
+    assert rows["/cameras/front"] == rows["/depth/front"] == 2 * count, "the pictures, and where the camera stands"
     assert rows["/calls"] == 2 and rows["/instruction"] == rows["/outcome"] == 1
 
 
@@ -161,5 +169,7 @@ def test_inspect_reads_its_log(folder: Path, tmp_path: Path) -> None:
     whole = log.read_eval_log(str(next(tmp_path.glob("*.eval"))), resolve_attachments=True)
     assert whole.status == "success" and whole.results.scores[0].metrics["accuracy"].value == 0.5
     assert sorted(sample.scores["success"].value for sample in whole.samples) == ["C", "C", "I", "I"]
+    seconds = sum(sum(turn.seconds.values()) for episode in read(folder).episodes for turn in episode.turns)
+    assert sum(sample.total_time for sample in whole.samples) == pytest.approx(seconds)
     parts = [part for message in whole.samples[0].messages for part in message.content if not isinstance(part, str)]
     assert any(part.type == "image" and part.image.startswith("data:image/png") for part in parts)

@@ -50,6 +50,7 @@ def test_each_control_differs_from_the_model_in_one_thing(task):
         assert all(map(np.array_equal, [*prompt.images][shown], eyes[shown])), role
     assert words_of(prompts["blind"]) == words_of(true)
     assert words_of(prompts["state_text"]).startswith(words_of(true) + "\nScene: ")
+    assert words_of(prompts["vlm_with_state_text"]) == words_of(prompts["state_text"])
     assert words_of(prompts["wrong_words"]) != words_of(true) or len(true.images) > 1
 
 

@@ -102,7 +102,7 @@ def http(tmp_path: Path) -> Iterator[str]:
             time.sleep(0.1)
     yield f"http://127.0.0.1:{port}/mcp"
     server.terminate()
-    assert server.wait(timeout=20) == 0 or server.returncode == 130
+    assert server.wait(timeout=120) == 0 or server.returncode == 130
 
 
 def test_over_http_with_a_token(http: str, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def port() -> Iterator[int]:
             time.sleep(0.1)
     yield number
     server.terminate()
-    assert server.wait(timeout=20) == 130
+    assert server.wait(timeout=120) == 130
 
 
 class OwnClient:
@@ -116,5 +116,11 @@ def test_a_wrong_observation_is_told(port: int) -> None:
     for wrong, told in (({}, "prompt"), ({"prompt": "x"}, "joints"), ({"prompt": "x", "joints": [1.0]}, "shape")):
         with pytest.raises(Exception, match=told):
             client.infer(wrong)
+    arm = {"prompt": "x", "joints": np.zeros(7), "gripper_width": 0.05}
+    assert client.get_server_metadata()["depth_cameras"] == ["front", "overhead"]
+    for depth, told in (({}, "of front, overhead"), ({"front": np.ones((24, 32))}, "of overhead from the first")):
+        with pytest.raises(Exception, match=told):
+            client.infer({**arm, "depth": depth})
+    depth = dict.fromkeys(("front", "overhead"), np.ones((24, 32)))
     with pytest.raises(Exception, match="images\\['front'\\]"):
-        client.infer({"prompt": "x", "joints": np.zeros(7), "gripper_width": 0.05})
+        client.infer({**arm, "depth": depth})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenarm.api.episodes import PolicyFunction, policy_name
 from qwenarm.errors import BadInput
-from qwenarm.policies import WEBSOCKET_PREFIX
+from qwenarm.policies import POLICY_SERVER_PREFIXES
 from qwenarm.registry import is_foreign, list_names, load
 from qwenarm.types import RunConfig
 
@@ -192,7 +192,7 @@ def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:
     if not isinstance(policy_or_model, str):
         return policy_name(policy_or_model), "bundled"
     name = policy_or_model.partition("#")[0]
-    is_policy = name in list_names("policies") or name.startswith(WEBSOCKET_PREFIX)
+    is_policy = name in list_names("policies") or name.startswith(POLICY_SERVER_PREFIXES)
     if is_foreign(name):
         from qwenarm.mind.backends import BackendEntry
 

@@ -21,6 +21,7 @@ def export(
     successes_only: Annotated[bool, arg(help="leave out episodes that failed")] = False,
     cameras: Annotated[str, arg(help="cameras that lerobot and rerun show, with commas")] = "front,wrist",
     size: Annotated[tuple[int, int], arg(help="height and width of their pictures")] = (240, 320),
+    depth: Annotated[bool, arg(help="add depth images, intrinsics and extrinsics of these cameras")] = False,
     check: Annotated[bool, arg(help="write nothing, and name every damaged episode of SOURCE")] = False,
     allow: Allowed = "",
 ) -> int:
@@ -35,7 +36,7 @@ def export(
         out.print(f"{len(problems)} damaged" if problems else "no damage", style="yellow" if problems else "green")
     else:
         with only_allowed(names_to_allow(allow)):
-            done = export_to(source, to, out_path or source / f"export-{to}", successes_only, cameras, size)
+            done = export_to(source, to, out_path or source / f"export-{to}", successes_only, cameras, size, depth)
         problems = done.problems
         out.print(f"{done.written}\n{done.path}")
     for problem in problems:

@@ -38,7 +38,7 @@ from qwenarm.evaluation.jobs import JobResult, WorkerDied
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.local_workers import LocalPool
 from qwenarm.evaluation.scheduler import Scheduler, batch_per_worker
-from qwenarm.policies import WEBSOCKET_PREFIX
+from qwenarm.policies import POLICY_SERVER_PREFIXES
 from qwenarm.types import Outcome
 
 ATTRIBUTION_FILE = "attribution.jsonl"
@@ -137,7 +137,7 @@ def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[FailedEpisode]
     if odd := [role for role in roles if role not in played]:
         raise BadInput(f"No {odd[0]!r} played in {folder}; there are: {', '.join(played)}.")
     chosen = roles or ([MODEL_ROLE] if MODEL_ROLE in played else played)
-    if acting := [role for role in chosen if role.startswith(WEBSOCKET_PREFIX)]:
+    if acting := [role for role in chosen if role.startswith(POLICY_SERVER_PREFIXES)]:
         others = ", ".join(role for role in played if role not in acting) or "none"
         raise BadInput(
             f"{acting[0]!r} plays 20 Hz actions: it makes no calls that could be replaced. Other roles: {others}."

@@ -1,8 +1,8 @@
 """Decisions as chats with pictures, in one Parquet file that ``datasets`` opens and TRL trains on.
 
 A row is one decision: "prompt" and "completion" as lists of messages with a list of parts each, "images" as PNG,
-"tools" as JSON, and beside them what episode it is from. A policy that asked no model is written down as if Qwen3-VL
-had been asked and had made its calls.
+"tools" as JSON, and the facts of its episode. The calls of a policy that asked no model are written as if Qwen3-VL had
+been asked and had answered with them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _portions(rows: Iterator[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any
 
 
 def _schema(arrow: Any) -> Any:
-    """With the note by which ``datasets`` knows that the bytes are pictures."""
+    """The schema, with the metadata that tells ``datasets`` that the bytes are pictures."""
     text, whole = arrow.string(), arrow.int64()
     part = arrow.struct([("type", text), ("text", text)])
     messages = arrow.list_(arrow.struct([("role", text), ("content", arrow.list_(part))]))

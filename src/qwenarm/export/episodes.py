@@ -1,16 +1,17 @@
-"""Episodes out of a trace: as they were recorded, checked for damage, or played again period by period."""
+"""Reads the episodes of a trace, checks them for damage, and plays them again period by period."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from qwenarm.body.observations import extrinsics, intrinsics
 from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
 from qwenarm.episode.jsonl import Damage
@@ -23,12 +24,12 @@ from qwenarm.types import Episode, ImagePoint, Outcome, SkillCall
 
 
 def episodes(folder: Path, successes_only: bool, problems: list[str]) -> Iterator[Episode]:
-    """The episodes of a trace, one at a time. What cannot be read is left out.
+    """Yields the episodes of a trace one by one, and skips those that cannot be read.
 
     Args:
-        folder: With an ``episodes.jsonl``.
-        successes_only: Whether the others are left out.
-        problems: Where a sentence about each damaged one is added.
+        folder: A folder with an ``episodes.jsonl``.
+        successes_only: Whether failed episodes are skipped.
+        problems: A list to which a sentence about each damaged episode is added.
 
     Raises:
         BadInput: There is no trace.
@@ -45,7 +46,7 @@ def episodes(folder: Path, successes_only: bool, problems: list[str]) -> Iterato
 
 
 def damages(folder: Path) -> list[str]:
-    """A sentence for every episode of a trace that is damaged, its pictures included. Raises BadInput for no trace."""
+    """A sentence for each damaged episode or picture of a trace. Raises BadInput when there is no trace."""
     problems: list[str] = []
     for _ in episodes(folder, False, problems):
         pass
@@ -59,19 +60,35 @@ def damages(folder: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
+class CameraGeometry:
+    """What a camera measures besides colour.
+
+    Attributes:
+        depth: (H, W) float32, m along the optical axis.
+        intrinsics: (3, 3) float32 pinhole matrix, pixels.
+        extrinsics: (4, 4) float32: from the camera's frame (x right, y down, z forward, m) to the world's.
+    """
+
+    depth: np.ndarray
+    intrinsics: np.ndarray
+    extrinsics: np.ndarray
+
+
+@dataclass(frozen=True)
 class Period:
-    """One control period (50 ms) of an episode: what was observed, and what the arm was then told.
+    """One control period (50 ms) of an episode: what was observed, and what the arm was then commanded.
 
     Attributes:
         joints: (n,) rad.
         gripper_width: m.
         tcp_pos: (3,) m, world.
         tcp_quat: (4,) wxyz.
-        action: (7,) how the target of the hand moved: m (3), rotation vector in rad (3), world axes; the commanded
-            opening of the fingers, 0 to 1. These are the rows of ``action_chunk:EE_DELTA``.
-        instruction: As it was then.
+        action: (7,) motion of the hand's target: shift in m (3), rotation vector in rad (3), both along the world's
+            axes; the commanded opening of the fingers, 0 to 1. It is a row of ``action_chunk:EE_DELTA``.
+        instruction: The instruction at this time.
         call: The skill call that was under way, in words.
         frames: Camera -> (H, W, 3) uint8.
+        geometry: Camera -> depth and camera parameters, if they were asked for.
     """
 
     joints: np.ndarray
@@ -82,20 +99,22 @@ class Period:
     instruction: str
     call: str
     frames: Mapping[str, np.ndarray]
+    geometry: Mapping[str, CameraGeometry] = field(default_factory=dict)
 
 
-def periods(episode: Episode, cameras: Sequence[str], size: tuple[int, int]) -> list[Period]:
+def periods(episode: Episode, cameras: Sequence[str], size: tuple[int, int], depth: bool = False) -> list[Period]:
     """Plays an episode again and observes every control period.
 
     Args:
-        episode: Out of a trace.
-        cameras: Whose pictures are drawn.
+        episode: An episode of a trace.
+        cameras: The cameras whose pictures are drawn.
         size: (H, W) of the pictures.
+        depth: Whether depth images and camera parameters are recorded as well.
 
     Raises:
-        BadInput: It cannot be played here, or ended in another state than recorded.
+        BadInput: It cannot be played here, or its end differs from the recorded one.
     """
-    recorder = _Recorder(cameras, size)
+    recorder = _Recorder(cameras, size, depth)
     with closing(make_env(episode.run.config)) as env:
         again = replay(env, episode, [recorder])
     if not again.same:
@@ -111,10 +130,10 @@ def call_words(call: SkillCall) -> str:
 
 
 class _Recorder(Watcher):
-    """Draws and notes everything before each control period, and what was commanded in it."""
+    """Records what is observed before each control period, and what is commanded in it."""
 
-    def __init__(self, cameras: Sequence[str], size: tuple[int, int]) -> None:
-        self.cameras, self.size = cameras, size
+    def __init__(self, cameras: Sequence[str], size: tuple[int, int], depth: bool) -> None:
+        self.cameras, self.size, self.depth = cameras, size, depth
         self.periods: list[Period] = []
         self._call = ""
 
@@ -126,14 +145,20 @@ class _Recorder(Watcher):
         self._call = call_words(call)
 
     def stepped(self, body: Body) -> None:
-        proprio, frames, instruction, last = self._before
+        proprio, frames, geometry, instruction, last = self._before
         (pos, quat), (next_pos, next_quat) = (body.kinematics.fk(each.qpos) for each in (last, body.target))
         turn = Rotation.from_quat(next_quat, scalar_first=True) * Rotation.from_quat(quat, scalar_first=True).inv()
         action = np.array([*(next_pos - pos), *turn.as_rotvec(), body.target.gripper / body.arm.max_gap])
         state = proprio.qpos, proprio.gripper_width, proprio.tcp_pos, proprio.tcp_quat
-        self.periods.append(Period(*state, action, instruction, self._call, frames))
+        self.periods.append(Period(*state, action, instruction, self._call, frames, geometry))
         self._observe(body)
 
     def _observe(self, body: Body) -> None:
         frames = {camera: body.frame(camera, self.size).rgb for camera in self.cameras}
-        self._before = body.proprio(), frames, self._env.instruction, body.target
+        measured = self.cameras if self.depth else ()
+        geometry = {camera: self._geometry(body, camera) for camera in measured}
+        self._before = body.proprio(), frames, geometry, self._env.instruction, body.target
+
+    def _geometry(self, body: Body, camera: str) -> CameraGeometry:
+        matrix, pose = intrinsics(body, camera, self.size), extrinsics(body, camera)
+        return CameraGeometry(body.depth(camera, self.size), matrix, pose)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +16,16 @@ from qwenarm.types import Episode, Outcome
 
 def write_log(episodes: Iterable[Episode], path: Path) -> int:
     """Writes the log of one evaluation. Returns how many samples it holds. Raises BadInput without inspect_ai."""
-    log, scorer = library("inspect_ai.log", "inspect-ai"), library("inspect_ai.scorer", "inspect-ai")
-    model = library("inspect_ai.model", "inspect-ai")
-    played: list[Episode] = []
-    samples = []
-    for episode in episodes:
-        value = "C" if episode.outcome is Outcome.SUCCESS else "I"
-        score = scorer.Score(value=value, answer=str(episode.outcome), explanation=episode.detail or None)
-        config = episode.run.config
-        about = {"seed": episode.seed, "level": config.level, "progress": episode.progress, "policy": config.policy}
-        samples.append(
-            log.EvalSample(
-                id=f"{config.task}-{config.level}-{episode.seed}-{config.policy}-{len(samples)}",
-                epoch=1,
-                input=episode.instruction,
-                target="C",
-                messages=list(_dialogue(model, episode)),
-                scores={"success": score},
-                metadata=about,
-            )
-        )
+    log, played, samples = library("inspect_ai.log", "inspect-ai"), list[Episode](), list[Any]()
+    for number, episode in enumerate(episodes):
+        samples.append(_sample(log, episode, number))
         played.append(episode)
     names = sorted({episode.run.config.model or episode.policy for episode in played}) or ["none"]
     share = sum(episode.outcome is Outcome.SUCCESS for episode in played) / max(1, len(played))
+    end = datetime.now(UTC)  # a trace holds durations, no dates
+    start = end - timedelta(seconds=sum(sample.total_time for sample in samples))
     spec = log.EvalSpec(
-        created=datetime.now(UTC).isoformat(),
+        created=end.isoformat(),
         task="qwenarm",
         dataset=log.EvalDataset(name=path.stem, samples=len(samples)),
         model=f"qwenarm/{'+'.join(names)}",
@@ -51,9 +36,27 @@ def write_log(episodes: Iterable[Episode], path: Path) -> int:
     scores = [log.EvalScore(name="success", scorer="success", metrics=metrics)]
     results = log.EvalResults(total_samples=len(samples), completed_samples=len(samples), scores=scores)
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole = log.EvalLog(status="success", eval=spec, results=results, samples=samples)
-    log.write_eval_log(whole, str(path), format="eval")
+    stats = log.EvalStats(started_at=start.isoformat(), completed_at=end.isoformat())
+    written = log.EvalLog(status="success", eval=spec, results=results, samples=samples, stats=stats)
+    log.write_eval_log(written, str(path), format="eval")
     return len(samples)
+
+
+def _sample(log: Any, episode: Episode, number: int) -> Any:
+    scorer, model = library("inspect_ai.scorer", "inspect-ai"), library("inspect_ai.model", "inspect-ai")
+    value = "C" if episode.outcome is Outcome.SUCCESS else "I"
+    score = scorer.Score(value=value, answer=str(episode.outcome), explanation=episode.detail or None)
+    config = episode.run.config
+    return log.EvalSample(
+        id=f"{config.task}-{config.level}-{episode.seed}-{config.policy}-{number}",
+        epoch=1,
+        input=episode.instruction,
+        target=str(Outcome.SUCCESS),
+        messages=list(_dialogue(model, episode)),
+        scores={"success": score},
+        metadata={"seed": episode.seed, "level": config.level, "progress": episode.progress, "policy": config.policy},
+        total_time=sum(sum(turn.seconds.values()) for turn in episode.turns),
+    )
 
 
 def _dialogue(model: Any, episode: Episode) -> Iterator[Any]:

@@ -3,11 +3,12 @@
     data/chunk-000/file-000.parquet            a row per period
     videos/CAMERA/chunk-000/file-000.mp4       a frame per period
     meta/episodes/chunk-000/file-000.parquet   one row: the episode, written when all of it is there
-    meta/tasks.parquet, meta/stats.json        written when all episodes are there
+    meta/tasks.parquet, meta/subtasks.parquet  instructions and skill calls, written when all episodes are there
+    meta/stats.json                            written when all episodes are there
     meta/info.json                             written last
 
-Every episode has files of its own, each complete when it appears: being killed costs only the episode that was being
-written, and the same command goes on after it.
+Every episode has files of its own, and each file appears when it is complete. A kill costs only the episode that was
+being written; the same command goes on with it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from qwenarm.display.video import FilmWriter
 from qwenarm.errors import BadInput
 from qwenarm.export import library
 from qwenarm.export.episodes import Period
+from qwenarm.export.lerobot_stats import image_stats, merged_image_stats, number_stats
 from qwenarm.types import Episode, Outcome
 
 DATASET_VERSION, DATASET_FPS, CHUNK_SIZE = "v3.0", 20, 1000
@@ -32,7 +34,7 @@ INFO_FILE, EPISODES_FOLDER = Path("meta/info.json"), Path("meta/episodes")
 FILE_PATTERN = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 ACTION_NAMES = ["dx", "dy", "dz", "rx", "ry", "rz", "opening"]
 POSE_NAMES = ["x", "y", "z", "qw", "qx", "qy", "qz"]
-STATS_QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
+MAX_DEPTH_MM = 2**16 - 1
 
 
 @dataclass
@@ -40,14 +42,16 @@ class LeRobotDataset:
     """A dataset that is being written.
 
     Args:
-        folder: Of the dataset; one that was left unfinished is continued.
-        cameras: Whose pictures it holds.
+        folder: Folder of the dataset; an unfinished one is continued.
+        cameras: The cameras whose pictures it holds.
         size: (H, W) of the pictures.
+        depth: Whether it also holds depth images, as uint16 in mm, and the cameras' intrinsics and extrinsics.
     """
 
     folder: Path
     cameras: Sequence[str]
     size: tuple[int, int]
+    depth: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list)
     """One for each complete episode."""
 
@@ -55,12 +59,13 @@ class LeRobotDataset:
         self._arrow, self._parquet = library("pyarrow", "pyarrow"), library("pyarrow.parquet", "pyarrow")
         for path in sorted((self.folder / EPISODES_FOLDER).glob("*/*.parquet")):
             self.rows += self._parquet.read_table(path).to_pylist()
-        kept = {row["qwenarm/cameras"] for row in self.rows} | {row["qwenarm/size"] for row in self.rows}
-        if self.rows and kept != {",".join(self.cameras), str(self.size)}:
-            raise BadInput(f"{self.folder} holds other cameras or sizes ({', '.join(sorted(kept))}): choose another.")
+        kept = {(row["qwenarm/cameras"], row["qwenarm/size"], row.get("qwenarm/depth")) for row in self.rows}
+        if kept - {(",".join(self.cameras), str(self.size), self.depth)}:
+            told = "; ".join(f"cameras {names}, size {size}, depth {depth}" for names, size, depth in sorted(kept))
+            raise BadInput(f"{self.folder} holds other pictures ({told}): choose another folder.")
 
     def holds(self, index: int, episode: Episode) -> bool:
-        """Whether the episode is there already, as the one with this index.
+        """Whether the dataset already holds this episode under this index.
 
         Raises:
             BadInput: Another episode has this index.
@@ -72,7 +77,7 @@ class LeRobotDataset:
         return True
 
     def add(self, episode: Episode, periods: Sequence[Period]) -> None:
-        """Appends an episode; its row comes last, when everything else of it is there."""
+        """Appends an episode. Its row is written last, when all its other files are complete."""
         index, count = len(self.rows), len(periods)
         start = self.rows[-1]["dataset_to_index"] if self.rows else 0
         place = {"chunk_index": index // CHUNK_SIZE, "file_index": index % CHUNK_SIZE}
@@ -81,11 +86,12 @@ class LeRobotDataset:
         for camera in self.cameras:
             pictures = [period.frames[camera] for period in periods]
             self._film(self.folder / "videos" / _image_key(camera) / f"{file}.mp4", pictures)
-            images[_image_key(camera)] = _image_stats(pictures)
+            images[_image_key(camera)] = image_stats(pictures)
         tasks = list(dict.fromkeys(period.instruction for period in periods))
-        known = self._tasks(tasks)
-        self._write(self.folder / "data" / f"{file}.parquet", self._table(episode, periods, index, start, known))
-        row: dict[str, Any] = {"episode_index": index, "tasks": tasks, "length": count}
+        calls = list(dict.fromkeys(period.call for period in periods))
+        known = self._numbered("tasks", tasks), self._numbered("qwenarm/calls", calls)
+        self._write(self.folder / "data" / f"{file}.parquet", self._table(episode, periods, index, start, *known))
+        row: dict[str, Any] = {"episode_index": index, "tasks": tasks, "length": count, "qwenarm/calls": calls}
         row |= {"dataset_from_index": start, "dataset_to_index": start + count}
         row |= {f"{part}/{name}": value for part in ("data", "meta/episodes") for name, value in place.items()}
         for camera in self.cameras:
@@ -98,22 +104,25 @@ class LeRobotDataset:
         self.rows.append(row)
 
     def finish(self) -> None:
-        """Writes what says that the dataset is complete. Raises BadInput without a single episode."""
+        """Writes tasks, statistics and ``info.json``, the last files. Raises BadInput without any episode."""
         if not self.rows:
             raise BadInput("There is no episode to export.")
-        tables = [self._parquet.read_table(path) for path in sorted((self.folder / "data").glob("*/*.parquet"))]
-        columns = self._arrow.concat_tables(tables)
-        features = self._features(len(columns["observation.state"][0]))
-        self._write_tasks()
-        stats = {key: _number_stats(_numbers(columns[key])) for key in features if _is_number(features[key])}
-        stats |= {_image_key(camera): self._all_image_stats(_image_key(camera)) for camera in self.cameras}
+        paths = sorted((self.folder / "data").glob("*/*.parquet"))
+        state_size = self._parquet.read_schema(paths[0]).field("observation.state").type.list_size
+        features = self._features(state_size)
+        counted = [key for key, feature in features.items() if _has_stats(feature)]
+        columns = self._arrow.concat_tables([self._parquet.read_table(path, columns=counted) for path in paths])
+        self._write_names("task", self._numbered("tasks"))
+        self._write_names("subtask", self._numbered("qwenarm/calls"))
+        stats = {key: number_stats(_numbers(columns[key])) for key in counted}
+        stats |= {_image_key(camera): merged_image_stats(self.rows, _image_key(camera)) for camera in self.cameras}
         _write_json(self.folder / "meta/stats.json", stats)
         info = {
             "codebase_version": DATASET_VERSION,
             "robot_type": self.rows[0]["qwenarm/arm"],
             "total_episodes": len(self.rows),
             "total_frames": self.rows[-1]["dataset_to_index"],
-            "total_tasks": len(self._tasks()),
+            "total_tasks": len(self._numbered("tasks")),
             "chunks_size": CHUNK_SIZE,
             "data_files_size_in_mb": 100,
             "video_files_size_in_mb": 200,
@@ -130,15 +139,21 @@ class LeRobotDataset:
         facts = {name: getattr(config, name) for name in ("task", "level", "arm", "policy", "model", "clock")}
         facts |= {"perturbations": ",".join(f"{axis}:{strength}" for axis, strength in config.perturbations)}
         facts |= {"seed": episode.seed, "outcome": str(episode.outcome), "final_hash": episode.final_hash}
-        return facts | {"cameras": ",".join(self.cameras), "size": str(self.size)}
+        return facts | {"cameras": ",".join(self.cameras), "size": str(self.size), "depth": self.depth}
 
-    def _tasks(self, more: Iterable[str] = ()) -> dict[str, int]:
-        """Instruction -> its index, in the order in which they appear."""
-        told = [task for row in self.rows for task in row["tasks"]]
-        return {task: number for number, task in enumerate(dict.fromkeys([*told, *more]))}
+    def _numbered(self, column: str, more: Iterable[str] = ()) -> dict[str, int]:
+        """Text -> its index, for the texts of a column of all episodes, in the order in which they appear."""
+        told = [text for row in self.rows for text in row[column]]
+        return {text: number for number, text in enumerate(dict.fromkeys([*told, *more]))}
 
     def _table(
-        self, episode: Episode, periods: Sequence[Period], index: int, start: int, tasks: Mapping[str, int]
+        self,
+        episode: Episode,
+        periods: Sequence[Period],
+        index: int,
+        start: int,
+        tasks: Mapping[str, int],
+        calls: Mapping[str, int],
     ) -> Any:
         count, success = len(periods), episode.outcome is Outcome.SUCCESS
         last = np.arange(count) == count - 1
@@ -147,7 +162,6 @@ class LeRobotDataset:
             "observation.state": self._vectors([np.append(each.joints, each.gripper_width) for each in periods]),
             "observation.ee_pose": self._vectors(poses),
             "action": self._vectors([period.action for period in periods]),
-            "skill": [period.call for period in periods],
             "next.done": last,
             "next.success": last & success,
             "seed": np.full(count, episode.seed, np.int64),
@@ -156,8 +170,26 @@ class LeRobotDataset:
             "episode_index": np.full(count, index, np.int64),
             "index": np.arange(start, start + count, dtype=np.int64),
             "task_index": np.array([tasks[period.instruction] for period in periods], np.int64),
+            "subtask_index": np.array([calls[period.call] for period in periods], np.int64),
         }
+        for camera in self.cameras if self.depth else ():
+            views = [period.geometry[camera] for period in periods]
+            millimetres = [np.minimum(view.depth * 1000, MAX_DEPTH_MM).round().astype(np.uint16) for view in views]
+            matrices = {"depth": millimetres}
+            matrices |= {
+                "intrinsics": [each.intrinsics for each in views],
+                "extrinsics": [each.extrinsics for each in views],
+            }
+            columns |= {f"observation.{name}.{camera}": self._matrices(rows) for name, rows in matrices.items()}
         return self._arrow.table(columns)
+
+    def _matrices(self, rows: Sequence[np.ndarray]) -> Any:
+        """(N, H, W) as lists of lists, which is how LeRobot stores two-dimensional features."""
+        stack = np.stack(rows)
+        count, height, width = stack.shape
+        flat = self._arrow.array(stack.ravel())
+        inner = self._arrow.ListArray.from_arrays(np.arange(count * height + 1, dtype=np.int32) * width, flat)
+        return self._arrow.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * height, inner)
 
     def _vectors(self, rows: Sequence[np.ndarray]) -> Any:
         matrix = np.array(rows, np.float32)
@@ -176,36 +208,38 @@ class LeRobotDataset:
         }
         joints = [*(f"joint_{number}" for number in range(1, state_size)), "gripper_width"]
         vectors = {"observation.state": joints, "observation.ee_pose": POSE_NAMES, "action": ACTION_NAMES}
-        scalars = {"skill": "string", "next.done": "bool", "next.success": "bool", "seed": "int64"}
-        scalars |= {"timestamp": "float32"}
-        scalars |= dict.fromkeys(("frame_index", "episode_index", "index", "task_index"), "int64")
+        scalars = {"next.done": "bool", "next.success": "bool", "seed": "int64", "timestamp": "float32"}
+        scalars |= dict.fromkeys(("frame_index", "episode_index", "index", "task_index", "subtask_index"), "int64")
         return {
             **{_image_key(camera): video for camera in self.cameras},
             **{k: {"dtype": "float32", "shape": [len(names)], "names": names} for k, names in vectors.items()},
             **{key: {"dtype": dtype, "shape": [1], "names": None} for key, dtype in scalars.items()},
+            **self._geometry_features(),
         }
 
-    def _write_tasks(self) -> None:
-        """As pandas would: the instructions are the index of the table."""
-        index, tasks = "__index_level_0__", self._tasks()
+    def _geometry_features(self) -> dict[str, dict[str, Any]]:
+        kinds = {
+            "depth": ("uint16", [*self.size]),
+            "intrinsics": ("float32", [3, 3]),
+            "extrinsics": ("float32", [4, 4]),
+        }
+        return {
+            f"observation.{name}.{camera}": {"dtype": dtype, "shape": shape, "names": ["row", "column"]}
+            for camera in (self.cameras if self.depth else ())
+            for name, (dtype, shape) in kinds.items()
+        }
+
+    def _write_names(self, kind: str, names: Mapping[str, int]) -> None:
+        """Writes the table of all tasks or subtasks as pandas would: the texts are its index."""
+        index, column = "__index_level_0__", f"{kind}_index"
         about = [
             {"name": name, "field_name": name or index, "pandas_type": kind, "numpy_type": numpy, "metadata": None}
-            for name, kind, numpy in (("task_index", "int64", "int64"), (None, "unicode", "object"))
+            for name, kind, numpy in ((column, "int64", "int64"), (None, "unicode", "object"))
         ]
         pandas = {"index_columns": [index], "column_indexes": [], "columns": about, "pandas_version": "2.2.0"}
-        table = self._arrow.table({"task_index": list(tasks.values()), index: list(tasks)})
+        table = self._arrow.table({column: list(names.values()), index: list(names)})
         table = table.replace_schema_metadata({"pandas": json.dumps(pandas)})
-        self._write(self.folder / "meta/tasks.parquet", table)
-
-    def _all_image_stats(self, key: str) -> dict[str, Any]:
-        rows = [{name: np.array(row[f"stats/{key}/{name}"]) for name in _IMAGE_STATS} for row in self.rows]
-        counts = np.array([row["count"][0] for row in rows], float)[:, None, None, None]
-        mean = sum(n * row["mean"] for n, row in zip(counts, rows, strict=True)) / counts.sum()
-        square = sum(n * (row["std"] ** 2 + row["mean"] ** 2) for n, row in zip(counts, rows, strict=True))
-        std = np.sqrt(np.maximum(square / counts.sum() - mean**2, 0))
-        low, high = np.min([row["min"] for row in rows], axis=0), np.max([row["max"] for row in rows], axis=0)
-        known = {"min": low, "max": high, "mean": mean, "std": std}
-        return {**{name: value.tolist() for name, value in known.items()}, "count": [int(counts.sum())]}
+        self._write(self.folder / f"meta/{kind}s.parquet", table)
 
     def _film(self, path: Path, pictures: Sequence[np.ndarray]) -> None:
         part = path.with_name(f"part-{path.name}")
@@ -222,7 +256,7 @@ class LeRobotDataset:
 
 
 def damaged_episodes(folder: Path) -> list[str]:
-    """A sentence for every episode of a dataset that is not whole. Raises BadInput when it was never finished."""
+    """A sentence for each damaged episode of a dataset. Raises BadInput when the dataset was never finished."""
     parquet = library("pyarrow.parquet", "pyarrow")
     try:
         info = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
@@ -244,34 +278,17 @@ def damaged_episodes(folder: Path) -> list[str]:
     return found
 
 
-_IMAGE_STATS = ("min", "max", "mean", "std", "count")
-
-
 def _image_key(camera: str) -> str:
     return f"observation.images.{camera}"
 
 
-def _image_stats(pictures: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Per channel, (3, 1, 1), of values in [0, 1], over at most a hundred pictures."""
-    chosen = np.stack(pictures[:: max(1, len(pictures) // 100)]) / 255
-    values = {name: getattr(chosen, name)(axis=(0, 1, 2)) for name in ("min", "max", "mean", "std")}
-    return {**{name: value.reshape(3, 1, 1).tolist() for name, value in values.items()}, "count": [len(chosen)]}
-
-
-def _is_number(feature: Mapping[str, Any]) -> bool:
-    return feature["dtype"] not in ("video", "string")
+def _has_stats(feature: Mapping[str, Any]) -> bool:
+    return feature["dtype"] not in ("video", "string") and len(feature["shape"]) == 1
 
 
 def _numbers(column: Any) -> np.ndarray:
     """(N, D)"""
     return np.array(column.to_pylist(), dtype=float).reshape(len(column), -1)
-
-
-def _number_stats(values: np.ndarray) -> dict[str, list[float]]:
-    stats = {name: getattr(values, name)(axis=0).tolist() for name in ("min", "max", "mean", "std")}
-    quantiles = np.quantile(values, STATS_QUANTILES, axis=0).tolist()
-    named = {f"q{round(100 * share):02d}": row for share, row in zip(STATS_QUANTILES, quantiles, strict=True)}
-    return {**stats, "count": [len(values)], **named}
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -22,6 +22,13 @@ def write_recording(episode: Episode, periods: Sequence[Period], path: Path) -> 
         recording.set_time("time", duration=number * CONTROL_PERIOD_S)
         for camera, rgb in period.frames.items():
             recording.log(f"cameras/{camera}", rerun.Image(rgb).compress())
+        for camera, view in period.geometry.items():
+            height, width = view.depth.shape
+            pinhole = rerun.Pinhole(image_from_camera=view.intrinsics, resolution=[width, height])
+            pose = rerun.Transform3D(translation=view.extrinsics[:3, 3], mat3x3=view.extrinsics[:3, :3])
+            recording.log(f"cameras/{camera}", pinhole, pose)
+            recording.log(f"depth/{camera}", pinhole, pose)
+            recording.log(f"depth/{camera}", rerun.DepthImage(view.depth, meter=1.0))
         recording.log("arm/joints", rerun.Scalars(period.joints))
         recording.log("arm/gripper_width", rerun.Scalars(period.gripper_width))
         recording.log("arm/action", rerun.Scalars(period.action))

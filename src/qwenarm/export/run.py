@@ -20,7 +20,7 @@ from qwenarm.types import Episode
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export has written, in words, where it is, and a sentence for every episode that was left out."""
+    """What an export wrote, in words; where it is; and a sentence for every episode that was left out."""
 
     written: str
     path: Path
@@ -33,17 +33,24 @@ def check_folder(folder: Path) -> list[str]:
 
 
 def export_to(
-    source: Path, to: str, folder: Path, successes_only: bool, cameras: str, size: tuple[int, int]
+    source: Path,
+    to: str,
+    folder: Path,
+    successes_only: bool,
+    cameras: str,
+    size: tuple[int, int],
+    depth: bool = False,
 ) -> Exported:
     """Exports the episodes of a trace.
 
     Args:
-        source: The folder of the trace.
+        source: Folder of the trace.
         to: One of ``EXPORT_FORMATS``.
-        folder: Of the export.
+        folder: Folder of the export.
         successes_only: Whether failed episodes are left out.
-        cameras: That lerobot and rerun show, separated by commas.
+        cameras: Cameras that lerobot and rerun show, separated by commas.
         size: (H, W) of their pictures.
+        depth: Whether lerobot and rerun get depth images and camera parameters as well.
 
     Raises:
         UnknownName: There is no such format or camera.
@@ -61,13 +68,13 @@ def export_to(
         path = folder / f"{source.name}.eval"
         return Exported(f"{write_log(found, path)} samples", path, tuple(problems))
     if to == "lerobot":
-        dataset = LeRobotDataset(folder, shown, size)
-        for episode, again in _again(found, shown, size, problems, dataset):
+        dataset = LeRobotDataset(folder, shown, size, depth)
+        for episode, again in _again(found, shown, size, depth, problems, dataset):
             dataset.add(episode, again)
         dataset.finish()
         return Exported(f"{len(dataset.rows)} episodes", folder / INFO_FILE, tuple(problems))
     count = 0
-    for episode, again in _again(found, shown, size, problems):
+    for episode, again in _again(found, shown, size, depth, problems):
         write_recording(episode, again, folder / f"{count:05d}-{episode.task.replace(':', '-')}-{episode.seed}.rrd")
         count += 1
     return Exported(f"{count} recordings", folder, tuple(problems))
@@ -77,19 +84,20 @@ def _again(
     found: Iterator[Episode],
     cameras: Sequence[str],
     size: tuple[int, int],
+    depth: bool,
     problems: list[str],
     dataset: LeRobotDataset | None = None,
 ) -> Iterator[tuple[Episode, list[Period]]]:
-    """The episodes with their periods, but for those that a dataset holds already or that cannot be played again."""
+    """Yields episodes with their periods, except those that a dataset already holds or that cannot be played again."""
     index = 0
     for episode in found:
         if dataset is not None and dataset.holds(index, episode):
             index += 1
             continue
         try:
-            again = periods(episode, cameras, size)
+            again = periods(episode, cameras, size, depth)
             if not again:
-                raise BadInput(f"{episode.task} {episode.seed}: nothing moved in it.")
+                raise BadInput(f"{episode.task} {episode.seed}: the arm did not move.")
         except BadInput as error:
             problems.append(str(error))
             continue

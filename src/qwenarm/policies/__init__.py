@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Context", "Deciding", "Policy", "PolicyEntry", "controls", "policy_entry"]
 
 
-WEBSOCKET_PREFIX = "ws://"
-"""What the names of policies behind a websocket begin with; see ``websocket.py``."""
+POLICY_SERVER_PREFIXES = ("ws://", "zmq://")
+"""What the names of policies behind a server begin with; see ``websocket.py`` and ``groot.py``."""
 
 
 class Context:

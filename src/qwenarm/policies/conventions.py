@@ -56,8 +56,10 @@ class Conventions:
         image_size: (H, W) of the pictures, (H, W, 3) uint8.
         state_key: The key of the state.
         state: Its parts in order, see ``STATE_PARTS``.
+        state_keys: For a server that wants the state in several arrays: the key of each, and how many numbers it has.
         prompt_key: The key of the instruction.
         actions_key: The key of the actions in the answer, (T, D).
+        action_keys: For a server that sends an action in several arrays: the key of each, and how many numbers it has.
         action: "ee_delta" (shift and turn of the hand in 50 ms), "ee_pose" (where it shall be) or "joint" (angles).
         rotation: How the turn or the orientation is written, see ``ROTATION_READERS``. A delta has no quaternion.
         frame: The axes of a delta: "world" or "hand".
@@ -73,8 +75,10 @@ class Conventions:
     image_size: tuple[int, int] = (224, 224)
     state_key: str = "observation/state"
     state: tuple[str, ...] = ("tcp_pos", "tcp_rotation_vector", "finger_positions")
+    state_keys: Mapping[str, int] = field(default_factory=dict)
     prompt_key: str = "prompt"
     actions_key: str = "actions"
+    action_keys: Mapping[str, int] = field(default_factory=dict)
     action: str = "ee_delta"
     rotation: str = "rotation_vector"
     frame: str = "world"
@@ -100,6 +104,26 @@ class Conventions:
     def observed(self, proprio: Proprio) -> list[float]:
         """The state as the server expects it."""
         return np.concatenate([STATE_PARTS[part](proprio) for part in self.state]).astype(float).tolist()
+
+    def sent_state(self, state: np.ndarray) -> dict[str, np.ndarray]:
+        """The state (D,) by key. Raises BadInput when ``state_keys`` have another number of numbers."""
+        if not self.state_keys:
+            return {self.state_key: state}
+        sizes = list(self.state_keys.values())
+        if sum(sizes) != len(state):
+            raise BadInput(f"conventions: state_keys have {sum(sizes)} numbers, and the state has {len(state)}.")
+        return dict(zip(self.state_keys, np.split(state, np.cumsum(sizes)[:-1]), strict=True))
+
+    def received_actions(self, answer: Mapping[Any, Any]) -> np.ndarray | None:
+        """The actions (T, D) in an answer; None if they are not there, or not with the sizes of ``action_keys``."""
+        if not self.action_keys:
+            actions = answer.get(self.actions_key)
+            return actions if isinstance(actions, np.ndarray) else None
+        parts = [answer.get(key) for key in self.action_keys]
+        arrays = [part for part in parts if isinstance(part, np.ndarray) and part.ndim == 2]
+        if [part.shape[1] for part in arrays] != list(self.action_keys.values()) or len({*map(len, arrays)}) != 1:
+            return None
+        return np.concatenate(arrays, axis=1)
 
     @property
     def skill(self) -> str:

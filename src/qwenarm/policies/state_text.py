@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 
 
 class StateText:
-    """A blind policy whose prompts end with a description of the scene, with points as the model writes them:
+    """A policy whose prompts end with the scene in words, with coordinates as the model's family writes them:
     "Scene: red cube [512, 430], in the blue bowl; blue bowl [512, 430]".
 
     Args:
-        blind_policy: The policy that decides.
-        env: The environment, whose scene is described.
-        family: The model's family, which determines the coordinates.
-        relations: Whether to say what lies in or on what. The bundled model was not trained on this.
+        name: What records call it.
+        policy: The policy that decides; a blind one sees nothing but these words.
+        env: The environment whose scene is described.
+        family: The model family, which fixes how coordinates are written.
+        relations: Whether the words say what lies in or on what. The bundled model was trained without.
     """
 
-    def __init__(self, blind_policy: Policy, env: ArmEnv, family: Family, relations: bool) -> None:
-        self.policy, self.env, self.family, self.relations = blind_policy, env, family, relations
-        self.name = blind_policy.name.replace("-blind", "-state_text")
-        self.cameras, self.frame_size = blind_policy.cameras, blind_policy.frame_size
+    def __init__(self, name: str, policy: Policy, env: ArmEnv, family: Family, relations: bool) -> None:
+        self.policy, self.env, self.family, self.relations = policy, env, family, relations
+        self.name = name
+        self.cameras, self.frame_size = policy.cameras, policy.frame_size
 
     def describe(self) -> Mapping[str, Any]:
         return {**self.policy.describe(), "scene": "text", "privileged": True}
@@ -81,7 +82,9 @@ def with_line(prompt: Prompt, line: str) -> Prompt:
 
 def make(context: Context) -> StateText:
     backend = context.backend
-    return StateText(blind.make(context), context.env, backend.family, relations=backend.preset.tool_docs)
+    blind_policy = blind.make(context)
+    name = blind_policy.name.replace("-blind", "-state_text")
+    return StateText(name, blind_policy, context.env, backend.family, relations=backend.preset.tool_docs)
 
 
 POLICY = PolicyEntry(make, needs_model=True, privileged=True, control=True)

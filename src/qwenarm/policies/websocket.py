@@ -11,9 +11,9 @@ import functools
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from websockets.exceptions import WebSocketException
@@ -34,6 +34,19 @@ MAX_CHUNK_NUMBERS = 20_000
 MAX_METADATA_CHARS = 200
 """Longest value of a server's metadata that is recorded."""
 REMOTE_OPTIONS = {"conventions": str, "timeout_s": float, "tls": {"yes": True, "no": False}.__getitem__}
+
+
+class ChunkServer(Protocol):
+    """Whatever answers an observation with actions."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+
+    def infer(self, observation: Mapping[str, Any]) -> tuple[dict[Any, Any], float]:
+        """The answer and the seconds that it took. Raises PromptFailed and ModelUnavailable."""
+        ...
 
 
 class PolicyServer:
@@ -123,7 +136,7 @@ class PolicyServer:
 class PolicyModel:
     """The server as what answers prompts. A prompt's text is the JSON of the observation, without the pictures."""
 
-    def __init__(self, server: PolicyServer, conventions: Conventions) -> None:
+    def __init__(self, server: ChunkServer, conventions: Conventions) -> None:
         self.server, self.conventions = server, conventions
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion | PromptFailed]:
@@ -135,30 +148,43 @@ class PolicyModel:
         told = json.loads(prompt.messages[0]["content"][-1]["text"])
         observation: dict[str, Any] = dict(zip(convention.cameras.values(), prompt.images, strict=True))
         observation[convention.prompt_key] = told[convention.prompt_key]
-        observation[convention.state_key] = np.array(told[convention.state_key], np.float32)
         try:
+            observation |= convention.sent_state(np.array(told[convention.state_key], np.float32))
             answer, seconds = self.server.infer(observation)
-        except PromptFailed as error:
-            return error
-        actions = answer.get(convention.actions_key)
-        if not isinstance(actions, np.ndarray) or actions.size > MAX_CHUNK_NUMBERS:
-            keys = ", ".join(str(key) for key in answer)[:200]
-            return PromptFailed(f"{self.server.url} sent no chunk of actions under {convention.actions_key!r}: {keys}.")
+        except (BadInput, PromptFailed) as error:
+            return PromptFailed(str(error))
+        actions = convention.received_actions(answer)
+        if actions is None or actions.size > MAX_CHUNK_NUMBERS:
+            keys, wanted = (
+                ", ".join(map(str, answer))[:200],
+                ", ".join(convention.action_keys or [convention.actions_key]),
+            )
+            return PromptFailed(f"{self.server.url} sent no chunk of actions under {wanted!r}: {keys}.")
         return Completion(json.dumps(actions.tolist()), seconds)
 
 
 class WebsocketPolicy:
-    """Plays what the server answers, chunk by chunk.
+    """Plays what a server answers, chunk by chunk.
+
+    Args:
+        name: The server's address and its options, as in "ws://localhost:8000#conventions=my.toml".
+        connect_to: Connects to a url with a time-out in seconds; by default with openpi's protocol.
+        valid_options: The options that may stand in the name, and how each is read.
 
     Raises:
         ModelUnavailable: Nobody answers.
         BadInput: The conventions are missing, or the server's contradict ours.
     """
 
-    def __init__(self, name: str) -> None:
-        url, options = parse_model_spec(name, REMOTE_OPTIONS)
+    def __init__(
+        self,
+        name: str,
+        connect_to: Callable[[str, float], ChunkServer] | None = None,
+        valid_options: Mapping[str, Callable[[str], Any]] = REMOTE_OPTIONS,
+    ) -> None:
+        url, options = parse_model_spec(name, valid_options)
         self.name, self.url = name, url.replace("ws:", "wss:", 1) if options.get("tls") else url
-        server = _server(self.url, options.get("timeout_s", TIMEOUT_S))
+        server = (connect_to or _server)(self.url, options.get("timeout_s", TIMEOUT_S))
         own = read_conventions(options["conventions"]) if "conventions" in options else None
         self.conventions = agreed(own, server.metadata.get("conventions"), url)
         self.backend = PolicyModel(server, self.conventions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+from typing import Any
 
 from qwenarm.errors import BadInput
 
@@ -30,3 +31,26 @@ def admitted(token: str, authorization: str | None) -> bool:
     return not token or (
         scheme.lower() in ("bearer", "api-key") and hmac.compare_digest(sent.strip().encode(), token.encode())
     )
+
+
+def guarded(app: Any, token: str, web_pages: bool = True) -> Any:
+    """An ASGI application that answers only those who send the token.
+
+    Args:
+        app: The application.
+        token: What clients must send, "" for nothing.
+        web_pages: Whether a script of a web page may connect; browsers name its origin in every such request.
+    """
+
+    async def guard(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        headers = dict(scope.get("headers", ()))
+        sent = headers.get(b"authorization", b"").decode("latin-1")
+        if scope["type"] == "lifespan" or (admitted(token, sent) and (web_pages or b"origin" not in headers)):
+            await app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # before it is accepted: HTTP 403
+        else:
+            await send({"type": "http.response.start", "status": 401, "headers": [(b"www-authenticate", b"Bearer")]})
+            await send({"type": "http.response.body", "body": b"This server needs a token."})
+
+    return guard

@@ -20,7 +20,7 @@ import numpy as np
 from qwenarm import __version__
 from qwenarm.episode.trace import png
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.serve.access import LOOPBACK_HOSTS, access_token, admitted
+from qwenarm.serve.access import LOOPBACK_HOSTS, access_token, guarded
 from qwenarm.serve.session import AgentSession, Shown
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ OWN_TOOLS = {
 
 
 class ArmTools:
-    """The tools over one session. MuJoCo draws in one thread only, so everything is done in a thread of its own.
+    """The tools of one session. MuJoCo draws in one thread only, so all work is done in a thread of its own.
 
     Args:
-        session: No episode has begun in it.
-        first_seed: Of the first episode; each next one has the next seed.
+        session: A session in which no episode has begun.
+        first_seed: Seed of the first episode; each later one uses the next seed.
     """
 
     def __init__(self, session: AgentSession, first_seed: int) -> None:
@@ -68,7 +68,7 @@ class ArmTools:
         try:
             return self._session.begin(seed)
         except BadInput:
-            self._seeds = count(seed)  # it was not played
+            self._seeds = count(seed)  # the seed was not played, so it comes next
             raise
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -123,21 +123,7 @@ def serve_http(tools: ArmTools, host: str, port: int) -> None:
     """
     token = access_token(host)
     app = make_server(tools).streamable_http_app(host=host if host in LOOPBACK_HOSTS else "0.0.0.0")
-    import_module("uvicorn").run(_guarded(app, token), host=host, port=port, log_level="warning")
-
-
-def _guarded(app: Any, token: str) -> Any:
-    """The ASGI application for those who send the token."""
-
-    async def guarded(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        headers = dict(scope.get("headers", ()))
-        if scope["type"] == "http" and not admitted(token, headers.get(b"authorization", b"").decode("latin-1")):
-            await send({"type": "http.response.start", "status": 401, "headers": [(b"www-authenticate", b"Bearer")]})
-            await send({"type": "http.response.body", "body": b"This server needs a token."})
-            return
-        await app(scope, receive, send)
-
-    return guarded
+    import_module("uvicorn").run(guarded(app, token), host=host, port=port, log_level="warning")
 
 
 def _content(types: Any, shown: Shown) -> Iterator[Any]:

@@ -4,7 +4,8 @@ The client is first sent a map: "conventions" and what the agent is. Then it sen
 sent the arm's next target:
 
 * observation: "prompt" (the instruction), "images" {camera: (H, W, 3) uint8}, and what ``RemoteBody.sync`` lists.
-  "reset": True starts a new episode, and so does another prompt or a new connection.
+  "reset": True starts a new episode, and so does another prompt or a new connection. An episode needs a depth image of
+  each of the "depth_cameras" that the first map names: heights are measured, never guessed from the table's plane.
 * answer: "actions" (1, n + 1) float: joint targets, rad, and the gap of the fingers, m. "done": whether the agent has
   ended the episode. "said": what it has decided and how it went, for people.
 
@@ -35,40 +36,43 @@ from qwenarm.policies.numpy_msgpack import MAX_MESSAGE_BYTES, pack, unpack
 from qwenarm.serve.access import access_token, admitted
 from qwenarm.serve.remote_body import RemoteBody
 from qwenarm.skills import run as run_skill
+from qwenarm.skills.heightmap import OVERHEAD_CAMERA
 from qwenarm.types import Completion, Decision, Frame, Observation, Prompt, SkillCall, SkillResult, Turn
 
 SERVED_CONVENTIONS = Conventions(
     action="joint", gripper_closed=0.0, gripper_open=1.0, actions_played=1, state=("joints", "gripper_width")
 )
-"""What the answers mean, but for the gripper: its gap is in m, for arms differ in how far they open."""
+"""What the answers mean. Only the gripper differs: its gap is in metres, because arms open to different widths."""
 EPISODE_ENDED = object()
 """What ``next`` gives when the agent has ended the episode."""
 
 
 class RemoteAgent:
-    """One episode after another in somebody else's simulator. One for each connection.
+    """Plays one episode after another in another simulator; there is one for each connection.
 
     Args:
-        policy: Decides.
-        model: Answers its prompts.
-        arm: The arm that stands over there.
+        policy: The policy that decides.
+        model: The model that answers its prompts.
+        arm: The arm in the other simulator.
     """
 
     def __init__(self, policy: Policy, model: Answers, arm: Arm) -> None:
         self.policy, self.model, self.body = policy, model, RemoteBody(arm)
+        self.depth_cameras = depth_cameras(policy)
         self._prompt: str | None = None
         self._acting: Iterator[None] = iter(())
         self._observation: Mapping[str, Any] = {}
         self.said, self.done = "", False
 
     def infer(self, observation: Mapping[str, Any]) -> dict[str, Any]:
-        """The next target for an observation. Raises BadInput when something is missing in it."""
+        """The next target of the arm. Raises BadInput when something is missing in the observation."""
         prompt = observation.get("prompt")
         if not isinstance(prompt, str):
             raise BadInput('The observation has no text "prompt".')
         self.body.sync(observation)
         self._observation, self.said = observation, ""
         if prompt != self._prompt or observation.get("reset"):
+            self.body.check_depth(self.depth_cameras)
             self._prompt = prompt
             self.body.begin()
             self._acting = self._act(prompt)
@@ -108,7 +112,7 @@ class RemoteAgent:
             yield
 
     def _seen(self, prompt: str) -> Observation:
-        """The last observation as our policies want it. Raises BadInput when a picture is missing."""
+        """The last observation in the form that policies take. Raises BadInput when a picture is missing."""
         images = dict(self._observation.get("images") or {})
         frames = [self._frame(name, images.get(name)) for name in self.policy.cameras]
         return Observation(tuple(frames), self.body.proprio(), prompt, self.body.time_s)
@@ -122,27 +126,32 @@ class RemoteAgent:
         return Frame(rgb, camera)
 
 
+def depth_cameras(policy: Policy) -> tuple[str, ...]:
+    """The cameras whose depth images the skills need: those in which the agent points, and the one above the table."""
+    return tuple(dict.fromkeys((*policy.cameras, OVERHEAD_CAMERA)))
+
+
 class RememberedModel:
-    """A model whose answers are kept: a plan goes on from what was answered before."""
+    """Keeps the answers of a model: from them a policy continues its plan."""
 
     def __init__(self, model: Answers) -> None:
         self.model, self.completions = model, list[Completion]()
 
     def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
-        """As the model's."""
+        """Answers the prompts, and keeps the answers."""
         answers = self.model.generate(prompts)
         self.completions += [answer for answer in answers if isinstance(answer, Completion)]
         return answers
 
 
 class LockedModel:
-    """A model that several connections share: it answers one of them at a time."""
+    """Lets several connections share a model, which answers one of them at a time."""
 
     def __init__(self, model: Answers) -> None:
         self.model, self.lock = model, threading.Lock()
 
     def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
-        """As the model's."""
+        """Answers the prompts when no other connection is being answered."""
         with self.lock:
             return self.model.generate(prompts)
 
@@ -155,9 +164,8 @@ def serve_policy(policy: Policy, model: Answers, arm: Arm, host: str, port: int)
     """
     token, shared, connected = access_token(host), LockedModel(model), set[ServerConnection]()
     said = {key: value for key, value in policy.describe().items() if isinstance(value, str | int | float | bool)}
-    metadata = pack(
-        {"conventions": as_plain(SERVED_CONVENTIONS), "arm": arm.name, "cameras": list(policy.cameras), **said}
-    )
+    cameras = {"cameras": list(policy.cameras), "depth_cameras": list(depth_cameras(policy))}
+    metadata = pack({"conventions": as_plain(SERVED_CONVENTIONS), "arm": arm.name, **cameras, **said})
 
     def admit(connection: ServerConnection, request: Request) -> Response | None:
         if request.path == "/healthz":

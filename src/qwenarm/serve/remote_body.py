@@ -1,8 +1,8 @@
-"""An arm that stands in somebody else's simulator: what the skills read comes from observations that are sent here."""
+"""An arm in another simulator: what the skills read comes from the observations that its client sends."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mujoco
@@ -17,9 +17,9 @@ from qwenarm.types import Control
 
 
 class RemoteBody(Body):
-    """The arm alone, in the pose that the last observation tells. Controls are limited as always, and sent away.
+    """The arm alone, in the pose of the last observation. Controls are limited as always; the other simulator moves.
 
-    Its cameras are ours in name; where they stand is told by the observations, or else they stand as ours do.
+    Cameras have our names. They stand where the observations say, or else where ours stand.
     """
 
     def __init__(self, arm: Arm) -> None:
@@ -28,7 +28,7 @@ class RemoteBody(Body):
         super().__init__(Scene(()), arm)
 
     def sync(self, observation: Mapping[str, Any]) -> None:
-        """Takes over what another simulator observed after the last control.
+        """Takes over what the other simulator observed after the last control.
 
         Args:
             observation: "joints" (n,) rad, "gripper_width" m; where a skill looks, also "depth" {camera: (H, W) m along
@@ -53,14 +53,23 @@ class RemoteBody(Body):
             pos, mat = _array(pose, "pos", (3,)), _array(pose, "mat", (3, 3))
             self._poses[str(camera)] = pos, mat, float(_array(pose, "fovy_deg", ()))
 
+    def check_depth(self, cameras: Sequence[str]) -> None:
+        """Raises BadInput when no depth image of one of these cameras was ever sent."""
+        missing = [camera for camera in cameras if camera not in self._depths]
+        if missing:
+            raise BadInput(
+                f"The skills measure heights: send depth images {{camera: (H, W) m}} of {', '.join(missing)} from the "
+                "first observation of an episode on; without them nothing is moved."
+            )
+
     def begin(self) -> None:
-        """Starts an episode: the arm is taken to have been sent where it stands."""
+        """Starts an episode: the present pose becomes the arm's target."""
         self.target = ServoTarget(self.qpos, np.zeros_like(self.qpos), min(self.gripper_width, self.arm.max_gap))
         self.data.time = 0.0
         self.said.clear()
 
     def step(self, control: Control) -> None:
-        """Limits the control; what comes of it will be told by the next ``sync``."""
+        """Limits the control and takes it as the target; the next ``sync`` brings its effect."""
         self.target, clamps = self.safety.limit(control, self.target, self.qpos)
         self.clamps.update(clamps)
         self.data.time += CONTROL_PERIOD_S
@@ -74,7 +83,7 @@ class RemoteBody(Body):
         return depth[rows.astype(int)[:, None], columns.astype(int)].astype(np.float32)
 
     def camera_pose(self, camera: str) -> tuple[np.ndarray, np.ndarray, float]:
-        """As ``Body.camera_pose``, where the camera was said to be."""
+        """Position, axes and field of view as of ``Body.camera_pose``, from the observations if they tell them."""
         return self._poses[camera] if camera in self._poses else super().camera_pose(camera)
 
 

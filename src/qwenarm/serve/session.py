@@ -1,4 +1,4 @@
-"""Episodes that somebody outside decides, one call at a time: an agent behind MCP, or a trainer.
+"""Episodes in which an outsider decides, one call at a time: an agent behind MCP, or a trainer.
 
 The outsider takes the place of the model. Prompts, parsing, history, clock, trace and the limits of the task are those
 of every other model, so its episodes can be replayed, reported and compared like any others. Like any model, it is
@@ -33,7 +33,7 @@ OUTSIDE_MODEL = "outside"
 
 
 class OutsideModel:
-    """Stands for the outsider where a model is expected. Points count from 0 to 1000, as Qwen3-VL does."""
+    """Stands for the outsider where a model is expected. Points go from 0 to 1000, as with Qwen3-VL."""
 
     name, family, thinking = OUTSIDE_MODEL, family_named("qwen3_vl"), False
 
@@ -52,7 +52,7 @@ class Shown:
     """What the outsider is shown after a call.
 
     Attributes:
-        parts: Texts and pictures, (H, W, 3) uint8, in the order in which they belong.
+        parts: Texts and pictures, (H, W, 3) uint8, in the order of the prompt.
         ok: Whether the last call did what it should.
         over: Whether the episode has ended.
     """
@@ -63,11 +63,11 @@ class Shown:
 
 
 class AgentSession(Watcher):
-    """One arm at its table, for one episode after another. Everything must be called from one thread.
+    """One arm at its table, for one episode after another. All methods must be called from the same thread.
 
     Args:
-        config: What is played; its policy and model are replaced.
-        client: Who decides, for the record.
+        config: Task, arm and scene; its policy and model are replaced.
+        client: What the record calls the outsider.
         folder: Where finished episodes are stored, with their pages; None to store nothing.
         frame_size: (H, W) of the pictures.
 
@@ -107,11 +107,11 @@ class AgentSession(Watcher):
         return Shown((*_parts(self._prompt), self._budget()))
 
     def call(self, name: str, args: Mapping[str, Any]) -> Shown:
-        """Makes one call and shows what came of it; a call that makes no sense is one that has failed.
+        """Makes one call and shows its effect. A call that makes no sense counts as one that has failed.
 
         Args:
-            name: Of a skill.
-            args: As its JSON schema wants them.
+            name: Name of a skill.
+            args: Its arguments, as its JSON schema describes them.
 
         Raises:
             BadInput: No episode is under way.
@@ -121,11 +121,11 @@ class AgentSession(Watcher):
         return self._advance(Completion(text, seconds=time.monotonic() - self._asked_at))
 
     def tools(self) -> tuple[dict[str, Any], ...]:
-        """The skills as functions in OpenAI's form, as any model is told of them. Known while an episode is played."""
+        """The skills as functions in OpenAI's form, as models get them. Known while an episode is under way."""
         return self._prompt.tools
 
     def instructions(self) -> str:
-        """The system message that any model is given. Known while an episode is played."""
+        """The system message that models get. Known while an episode is under way."""
         return str(self._prompt.messages[0]["content"])
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class AgentSession(Watcher):
             self._store(stopped.episode)
 
     def turned(self, turn: Turn) -> None:
-        """Called by the rollout after every turn."""
+        """Keeps the turn; the rollout calls this after each."""
         self._turns.append(turn)
 
     def _running(self) -> Play:
@@ -172,7 +172,7 @@ class AgentSession(Watcher):
         return last is None or (last.decision.error is None and all(result.ok for result in last.results))
 
     def _result(self) -> str:
-        """How the last call went, in a sentence."""
+        """One sentence about the last call."""
         if not self._turns:
             return "The episode begins."
         last = self._turns[-1]

@@ -12,6 +12,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import SkillFailure
 from qwenarm.types import ImagePoint
 
+OVERHEAD_CAMERA = "overhead"
 DEPTH_IMAGE_SIZE = (240, 320)
 """(H, W) of the depth images, with the aspect ratio of the frames that models see."""
 VISIBLE_TABLE_M = np.array([[0.20, -0.45], [0.85, 0.45]])
@@ -103,7 +104,7 @@ class HeightMap:
 
 def look_down(body: Body) -> HeightMap:
     """Returns what the overhead camera sees now. The arm should be at home."""
-    view = _DepthView(body, "overhead")
+    view = _DepthView(body, OVERHEAD_CAMERA)
     pixels = view.between(MIN_SURFACE_HEIGHT_M, MAX_OBJECT_TOP_M)
     points = view.points(pixels)
     (x, y), (low, high) = points.T[:2], VISIBLE_TABLE_M
