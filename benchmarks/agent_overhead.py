@@ -15,9 +15,9 @@ from qwenarm.errors import ModelUnavailable
 from qwenarm.factory import make_backend, perform
 from qwenarm.types import Episode, RunConfig
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS_FOLDER = Path(__file__).parent / "results"
 NOT_OURS = ("model", "physics", "render")
-GOAL = 0.05
+GOAL_SHARE = 0.05
 
 
 def play(config: RunConfig, seeds: int) -> tuple[list[Episode], str]:
@@ -49,10 +49,11 @@ def main() -> None:
     print(f"{who}: {len(episodes)} episodes of {args.task}, {turns} turns, {total:.1f} s")
     for part, value in sorted(seconds.items(), key=lambda item: -item[1]):
         print(f"  {part:8} {value:7.2f} s  {value / total:6.1%}")
-    print(f"agent overhead {ours / total:.1%} (goal {GOAL:.0%})")
+    print(f"agent overhead {ours / total:.1%} (goal {GOAL_SHARE:.0%})")
     found = {"who": who, "task": args.task, "seeds": args.seeds, "turns": turns, "seconds": dict(seconds)}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "agent_overhead.json").write_text(json.dumps({**found, "overhead": ours / total}, indent=1) + "\n")
+    RESULTS_FOLDER.mkdir(exist_ok=True)
+    text = json.dumps({**found, "overhead": ours / total}, indent=1)
+    (RESULTS_FOLDER / "agent_overhead.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -38,17 +38,17 @@ from qwenarm.types import (
     Turn,
 )
 
-RESULTS = Path(__file__).parent / "results"
-GOAL = 0.95
-NOISE = 0.12
+RESULTS_FOLDER = Path(__file__).parent / "results"
+GOAL_SHARE = 0.95
+POINT_NOISE_STD = 0.12
 """Standard deviation of a noisy point, as a fraction of the image's width and height."""
-GARBLED = 0.7
+GARBLED_SHARE = 0.7
 """Share of the answers that are unreadable."""
-WEAK, SLIPPERY = 0.01, (0.05, 0.0005, 0.0005)
+FINGER_FORCE_SHARE, FINGER_FRICTION = 0.01, (0.05, 0.0005, 0.0005)
 """Share of the fingers' force that remains, and their friction: sliding, torsional (m), rolling (m)."""
-TIGHT = 0.3
+JOINT_SPEED_SHARE = 0.3
 """Share of the joints' speed that remains."""
-CELLS = (("put", 1), ("put", 3), ("stack", 1), ("stack", 2), ("sort", 1), ("sort", 2))
+TASK_CELLS = (("put", 1), ("put", 3), ("stack", 1), ("stack", 2), ("sort", 1), ("sort", 2))
 
 
 class Broken:
@@ -74,7 +74,7 @@ class Garbled(Broken):
     """Writes unreadable answers."""
 
     def spoil(self, decision: Decision, rng: np.random.Generator, history: tuple[Turn, ...]) -> Decision:
-        return Decision(error=FormatError.BROKEN) if rng.random() < GARBLED else decision
+        return Decision(error=FormatError.BROKEN) if rng.random() < GARBLED_SHARE else decision
 
 
 class Squinting(Broken):
@@ -144,16 +144,16 @@ def weak_grip(env: ArmEnv) -> None:
     """Makes the fingers weak and slippery."""
     model = env.body.model
     finger = model.actuator(env.body.arm.finger_actuator).id
-    model.actuator_gainprm[finger] *= WEAK
-    model.actuator_biasprm[finger] *= WEAK
+    model.actuator_gainprm[finger] *= FINGER_FORCE_SHARE
+    model.actuator_biasprm[finger] *= FINGER_FORCE_SHARE
     for name in env.body.arm.finger_bodies:
         pads = model.geom_bodyid == model.body(name).id
-        model.geom_friction[pads] = SLIPPERY  # the pads' friction counts, because their priority is higher
+        model.geom_friction[pads] = FINGER_FRICTION  # the pads' friction counts, because their priority is higher
 
 
 def tight_limits(env: ArmEnv) -> None:
     """Slows every motion down in the safety layer, without the rest waiting for it."""
-    env.body.safety.max_step = env.body.safety.max_step * TIGHT
+    env.body.safety.max_step = env.body.safety.max_step * JOINT_SPEED_SHARE
 
 
 def few_turns(env: ArmEnv) -> None:
@@ -174,7 +174,7 @@ class Breakage:
         return cast(ArmEnv, Hobbled(make_env(config), self.spoil))
 
 
-BREAKAGES = {
+BREAKAGE_OF_MODULE = {
     "format": Breakage(Garbled),
     "perception": Breakage(Squinting),
     "plan": Breakage(Confused),
@@ -187,7 +187,7 @@ BREAKAGES = {
 def _shifted(value: Any, rng: np.random.Generator) -> Any:
     if not isinstance(value, ImagePoint):
         return value
-    u, v = np.clip(np.array([value.u, value.v]) + NOISE * rng.normal(size=2), 0.0, 1.0)
+    u, v = np.clip(np.array([value.u, value.v]) + POINT_NOISE_STD * rng.normal(size=2), 0.0, 1.0)
     return replace(value, u=float(u), v=float(v))
 
 
@@ -227,16 +227,17 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=36, help="failed ones of each breakage")
     parser.add_argument("--only", default="", help="one breakage")
     parser.add_argument("--tasks", default="", help="task:level,task:level in the place of the usual ones")
-    parser.add_argument("--out", type=Path, default=RESULTS / "attribution.json")
+    parser.add_argument("--out", type=Path, default=RESULTS_FOLDER / "attribution.json")
     args = parser.parse_args()
-    cells = [(t, int(level)) for t, _, level in (c.partition(":") for c in args.tasks.split(",") if c)] or list(CELLS)
+    named = [cell.partition(":") for cell in args.tasks.split(",") if cell]
+    cells = [(task, int(level)) for task, _, level in named] or list(TASK_CELLS)
     counts: dict[str, Counter[str]] = {}
     rows = []
-    for name in [args.only] if args.only else BREAKAGES:
+    for name in [args.only] if args.only else BREAKAGE_OF_MODULE:
         counts[name] = Counter()
         each = -(-args.episodes // len(cells))
         for task, level in cells:
-            cases = failed(BREAKAGES[name], task, level, iter(range(20 * each)))
+            cases = failed(BREAKAGE_OF_MODULE[name], task, level, iter(range(20 * each)))
             for (case, episode), _ in zip(cases, range(each), strict=False):
                 found = attribute(case)
                 counts[name][found.cause] += 1
@@ -249,7 +250,7 @@ def main() -> None:
     right = sum(row[name] for name, row in counts.items())
     total = sum(sum(row.values()) for row in counts.values())
     low, high = wilson(right, total)
-    print(f"\nnamed {right}/{total} ({right / total:.1%}, {low:.1%} to {high:.1%}); goal {GOAL:.0%}")
+    print(f"\nnamed {right}/{total} ({right / total:.1%}, {low:.1%} to {high:.1%}); goal {GOAL_SHARE:.0%}")
     args.out.parent.mkdir(exist_ok=True)
     summary = {"named": right, "failed": total, "counts": {name: dict(row) for name, row in counts.items()}}
     args.out.write_text(json.dumps({**summary, "episodes": rows}, indent=1) + "\n")

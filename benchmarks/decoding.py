@@ -39,11 +39,11 @@ from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.skills import specs
 from qwenarm.types import Completion, Observation, Prompt, RunConfig
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS_FOLDER = Path(__file__).parent / "results"
 SPEEDUP_GOAL = 3.0
-BATCH = 16
+BATCH_SIZE = 16
 OVERHEAD_GOAL_MS = 10.0
-SQUARE = (256, 256)
+SQUARE_SIZE_PX = (256, 256)
 
 FORCED_HEAD = 5
 CHOICE_RUNS = (1, 11, 1, 1, 1, 8, 1, 1, 3, 1, 1, 5)
@@ -139,15 +139,15 @@ def medians(times: Times, decisions: int = 1) -> dict[str, dict[str, float]]:
 def own_prompt(models: Mapping[str, QwenVL], plain: PlainGenerate, rounds: int) -> dict[str, Any]:
     """Measures single decisions and batches, and how many answers equal those of plain ``generate``."""
     first = next(iter(models.values()))
-    prompts = prompts_of(first, first_looks(first, first.preset, BATCH * (rounds + 1)), first.preset)
-    warm, others = prompts[:BATCH], prompts[BATCH:]
+    prompts = prompts_of(first, first_looks(first, first.preset, BATCH_SIZE * (rounds + 1)), first.preset)
+    warm, others = prompts[:BATCH_SIZE], prompts[BATCH_SIZE:]
     variants = {"plain": plain.generate, **{name: model.generate for name, model in models.items()}}
     texts = {name: [text_of(generate([prompt])[0]) for prompt in warm] for name, generate in variants.items()}
     alone = medians(take_turns(variants, [[prompt] for prompt in others], warm_up=warm[:1]))
-    batches = [others[start : start + BATCH] for start in range(0, len(others), BATCH)]
-    together = medians(take_turns(variants, batches), BATCH)
+    batches = [others[start : start + BATCH_SIZE] for start in range(0, len(others), BATCH_SIZE)]
+    together = medians(take_turns(variants, batches), BATCH_SIZE)
     same = {name: sum(map(str.__eq__, texts["plain"], texts[name])) for name in models}
-    return {"one by one": alone, f"batch of {BATCH}": together, f"of {BATCH} answers the same as plain": same}
+    return {"one by one": alone, f"batch of {BATCH_SIZE}": together, f"of {BATCH_SIZE} answers the same as plain": same}
 
 
 def text_of(answer: str | Completion) -> str:
@@ -157,7 +157,7 @@ def text_of(answer: str | Completion) -> str:
 
 def as_qwen_is_asked(model: QwenVL, plain: PlainGenerate, rounds: int) -> dict[str, Any]:
     """Measures the prompt for any Qwen-VL with one frame, and answers with the choices of Qwen3's vocabulary."""
-    preset = replace(QWEN_PRESET, frame_size=SQUARE)
+    preset = replace(QWEN_PRESET, frame_size=SQUARE_SIZE_PX)
     prompts = prompts_of(model, first_looks(model, preset, 4), preset)
     variants = {"plain": plain.generate_paced, "engine": paced_engine(model)}
     alone = medians(take_turns(variants, [[prompt] for prompt in prompts], rounds))
@@ -178,7 +178,7 @@ def paced_engine(model: QwenVL) -> Callable[[Sequence[Prompt]], None]:
 
 def overhead(model: QwenVL, rounds: int) -> dict[str, float]:
     """Returns milliseconds of CPU time of a decision without the model, at 256 x 256."""
-    preset = replace(model.preset, frame_size=SQUARE)
+    preset = replace(model.preset, frame_size=SQUARE_SIZE_PX)
     policy, env = VlmPolicy(model, specs(), preset), make_env(RunConfig("put"))
     env.reset(seed=0)
     seen = observe(env, policy)
@@ -188,7 +188,7 @@ def overhead(model: QwenVL, rounds: int) -> dict[str, float]:
         "render": lambda _: observe(env, policy),
         "messages": lambda _: prompts_of(model, [seen], preset),
         "tokens, pixels, grammar": lambda _: model.request(prompt),
-        "parse": lambda _: parse(said.text, policy.specs, model.family, {"front": SQUARE}, finish=said.finish),
+        "parse": lambda _: parse(said.text, policy.specs, model.family, {"front": SQUARE_SIZE_PX}, finish=said.finish),
     }
     found = {name: clocks["cpu"] for name, clocks in medians(take_turns(parts, [None], 10 * rounds)).items()}
     env.close()
@@ -230,8 +230,8 @@ def main() -> None:
         "torch": torch.__version__,
     }
     show(found)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "decoding.json").write_text(json.dumps(found, indent=1) + "\n")
+    RESULTS_FOLDER.mkdir(exist_ok=True)
+    (RESULTS_FOLDER / "decoding.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ import numpy as np
 from qwenarm.body.rendering.gl_contexts import FONT_SCALE, OBSERVATION_QUALITY
 from qwenarm.body.rendering.renderer import choose_renderer
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS_FOLDER = Path(__file__).parent / "results"
 SIDE_PX = 256
 BLOCK_PERIODS, BLOCKS_PER_EPISODE = 20, 5
 MAX_JOINT_STEP_RAD = 0.05
-GOALS = {("joint", False): 1.2, ("ee_delta", False): 1.4, ("joint", True): 1.15, ("ee_delta", True): 1.15}
+GOAL_RATIOS = {("joint", False): 1.2, ("ee_delta", False): 1.4, ("joint", True): 1.15, ("ee_delta", True): 1.15}
 
 
 class BareMuJoCo:
@@ -110,13 +110,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=10)
     episodes, found = parser.parse_args().episodes, {}
-    for (control, camera), goal in GOALS.items():
+    for (control, camera), goal in GOAL_RATIOS.items():
         name, ratios = control + (", one picture" if camera else ""), measure(control, camera, episodes)
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         print(f"{name:21} env.step / bare MuJoCo: {spread}, goal at most {goal}", flush=True)
         found[name] = {"goal": goal, "ratios": ratios}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "env_step.json").write_text(json.dumps(found, indent=1) + "\n")
+    RESULTS_FOLDER.mkdir(exist_ok=True)
+    (RESULTS_FOLDER / "env_step.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -26,11 +26,11 @@ from qwenarm.evaluation.evaluate import Begun, Plan, evaluate, plan
 from qwenarm.factory import make_backend
 from qwenarm.types import RunConfig
 
-RESULTS = Path(__file__).parent / "results"
-PARTS = ("model", "render", "physics")
-SETUPS = ((1, 1), (1, 16), (2, 1), (2, 16), (4, 4))
+RESULTS_FOLDER = Path(__file__).parent / "results"
+TIMED_PARTS = ("model", "render", "physics")
+WORKERS_AND_BATCH = ((1, 1), (1, 16), (2, 1), (2, 16), (4, 4))
 """(workers, batch)."""
-GOAL_SHARE, GOAL_MINUTES, CORES = 0.85, 30.0, 2
+GOAL_SHARE, GOAL_MINUTES, CPU_CORES = 0.85, 30.0, 2
 
 
 @dataclass
@@ -85,7 +85,7 @@ def ledger_hash(folder: Path) -> str:
 def told(played: Played, workers: int, batch: int) -> dict[str, Any]:
     """Returns the figures of one run."""
     spent = seconds(played.folder)
-    share = {part: spent[part] / (played.wall_s * workers) for part in PARTS}
+    share = {part: spent[part] / (played.wall_s * workers) for part in TIMED_PARTS}
     return {
         "workers": workers,
         "batch": batch,
@@ -103,7 +103,7 @@ def told(played: Played, workers: int, batch: int) -> dict[str, Any]:
 def compared(scratch: Path, tasks: str, seeds: int) -> list[dict[str, Any]]:
     """Plays the same episodes in every setup."""
     found = []
-    for workers, batch in SETUPS:
+    for workers, batch in WORKERS_AND_BATCH:
         what = plan(RunConfig(), tasks=tasks, seeds=seeds)
         found.append(told(run(what, scratch / f"{workers}-{batch}", workers, batch), workers, batch))
         print(json.dumps(found[-1], indent=1), flush=True)
@@ -112,10 +112,10 @@ def compared(scratch: Path, tasks: str, seeds: int) -> list[dict[str, Any]]:
 
 def thousand(scratch: Path, tasks: str) -> dict[str, Any]:
     """Returns the time that a thousand episodes of the suite take, in its own proportions of model and controls."""
-    played = run(plan(RunConfig(), "quick", tasks, seeds=1), scratch / "quick", CORES, 16)
+    played = run(plan(RunConfig(), "quick", tasks, seeds=1), scratch / "quick", CPU_CORES, 16)
     roles = Counter(row.role for row in ledger.rows(played.folder))
-    minutes = 1000 / 60 * played.cpu_s / played.episodes / CORES
-    return {**told(played, CORES, 16), "roles": dict(roles), "minutes_per_1000_on_2_cores": minutes}
+    minutes = 1000 / 60 * played.cpu_s / played.episodes / CPU_CORES
+    return {**told(played, CPU_CORES, 16), "roles": dict(roles), "minutes_per_1000_on_2_cores": minutes}
 
 
 def main() -> None:
@@ -135,11 +135,11 @@ def main() -> None:
     same = len({entry["hash"] for entry in runs}) == 1
     result = {"cores": os.cpu_count(), "load_before": load, "same": same, "runs": runs, "quick": quick}
     print(f"all ledgers the same: {same}")
-    print(f"share of {', '.join(PARTS)}: {runs[0]['share_of_parts']:.1%} (goal {GOAL_SHARE:.0%})")
+    print(f"share of {', '.join(TIMED_PARTS)}: {runs[0]['share_of_parts']:.1%} (goal {GOAL_SHARE:.0%})")
     minutes = quick["minutes_per_1000_on_2_cores"]
-    print(f"1,000 episodes of quick on {CORES} cores: {minutes:.1f} min (goal {GOAL_MINUTES:.0f})")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(f"1,000 episodes of quick on {CPU_CORES} cores: {minutes:.1f} min (goal {GOAL_MINUTES:.0f})")
+    RESULTS_FOLDER.mkdir(exist_ok=True)
+    (RESULTS_FOLDER / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

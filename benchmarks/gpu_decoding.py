@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from decoding import RESULTS, PlainGenerate, first_looks, medians, prompts_of, take_turns
+from decoding import RESULTS_FOLDER, PlainGenerate, first_looks, medians, prompts_of, take_turns
 from vllm_cpu import serve
 
 from qwenarm.mind.backends.local import QwenVL, make_engine
 from qwenarm.mind.backends.openai_server import OpenAIServer
 
-MODELS = tuple(f"Qwen/Qwen3-VL-{size}-Instruct" for size in ("2B", "4B", "8B"))
-BATCHES = (1, 8, 32)
+MODEL_IDS = tuple(f"Qwen/Qwen3-VL-{size}-Instruct" for size in ("2B", "4B", "8B"))
+BATCH_SIZES = (1, 8, 32)
 PROMPTS_PER_BATCH = 3
 
 
@@ -58,8 +58,8 @@ def measure(source: str, device: str, batches: list[int], vllm: str | None) -> d
 def main() -> None:
     """Measures, prints, and on a GPU writes benchmarks/results/gpu_decoding.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument("--models", nargs="+", default=list(MODEL_IDS))
+    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCH_SIZES))
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true", help="the bundled model, in batches of 1 and 2")
     args = parser.parse_args()
@@ -72,9 +72,9 @@ def main() -> None:
         print("vLLM is left out: it is not installed, or there is no GPU (see benchmarks/vllm_cpu.py).")
     found = {source: measure(source, args.device, args.batches, vllm) for source in args.models}
     if args.device == "cuda":
-        RESULTS.mkdir(exist_ok=True)
+        RESULTS_FOLDER.mkdir(exist_ok=True)
         content = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "ms per decision": found}
-        (RESULTS / "gpu_decoding.json").write_text(json.dumps(content, indent=1) + "\n")
+        (RESULTS_FOLDER / "gpu_decoding.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

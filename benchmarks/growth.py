@@ -27,16 +27,16 @@ from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import perform
 from qwenarm.types import Outcome, RunConfig
 
-RESULTS = Path(__file__).parent / "results" / "growth.json"
-TASKS, POLICY = ("put", "stack", "sort", "deliver", "recall"), "oracle"
-GOALS = {"resume": (10.0, 300.0), "report": (20.0, 300.0)}
+RESULTS_FILE = Path(__file__).parent / "results" / "growth.json"
+LEDGER_TASKS, LEDGER_POLICY = ("put", "stack", "sort", "deliver", "recall"), "oracle"
+GOAL_COSTS = {"resume": (10.0, 300.0), "report": (20.0, 300.0)}
 """Maximum seconds and megabytes for 50,000 episodes."""
 PEAK_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
 
 def make_ledger(folder: Path, episodes: int) -> None:
     """Writes a ledger with every episode of ``planned``, half of them successes."""
-    seeds = episodes // len(TASKS)
+    seeds = episodes // len(LEDGER_TASKS)
     for _ in evaluate(planned(1), folder):
         pass  # writes the manifest and what a policy says about itself
     first = next(head for _, head in scan(folder))
@@ -45,7 +45,7 @@ def make_ledger(folder: Path, episodes: int) -> None:
     trace.append(episode)  # its pictures
     turns = turns_to_json(episode, lambda _: next((folder / "frames").iterdir()).name)
     with open(folder / EPISODES_FILE, "w", encoding="utf-8") as file:
-        for task in TASKS:
+        for task in LEDGER_TASKS:
             config = replace(episode.run.config, task=task)
             for seed in range(FIRST_SEED, FIRST_SEED + seeds):
                 outcome = Outcome.SUCCESS if seed % 2 else Outcome.FAILURE
@@ -55,12 +55,12 @@ def make_ledger(folder: Path, episodes: int) -> None:
 
 def planned(seeds: int) -> Plan:
     """Returns the evaluation that the ledger belongs to."""
-    return plan(RunConfig(policy=POLICY), tasks=",".join(TASKS), seeds=seeds, controls="none")
+    return plan(RunConfig(policy=LEDGER_POLICY), tasks=",".join(LEDGER_TASKS), seeds=seeds, controls="none")
 
 
 def resume(folder: Path, episodes: int) -> None:
     """Starts the evaluation, of which nothing is missing."""
-    (begun,) = evaluate(planned(episodes // len(TASKS)), folder)
+    (begun,) = evaluate(planned(episodes // len(LEDGER_TASKS)), folder)
     assert isinstance(begun, Begun) and len(begun.rows) == begun.total == episodes
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     """Measures, prints, and writes benchmarks/results/growth.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=50_000)
-    parser.add_argument("--only", choices=GOALS)
+    parser.add_argument("--only", choices=GOAL_COSTS)
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
     if args.only:
@@ -97,13 +97,13 @@ def main() -> None:
             folder = Path(scratch)
             make_ledger(folder, episodes)
             size = (folder / EPISODES_FILE).stat().st_size / 1e6
-            for what in GOALS:
+            for what in GOAL_COSTS:
                 found.append(
                     {"what": what, "episodes": episodes, "ledger_mb": size, **measured(what, folder, episodes)}
                 )
                 print(json.dumps(found[-1]), flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"goals": GOALS, "found": found}, indent=1) + "\n")
+    RESULTS_FILE.parent.mkdir(exist_ok=True)
+    RESULTS_FILE.write_text(json.dumps({"goals": GOAL_COSTS, "found": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,16 +22,17 @@ from qwenarm.evaluation.evaluate import evaluate, plan
 from qwenarm.evaluation.ledger import fingerprints
 from qwenarm.types import RunConfig
 
-RESULTS = Path(__file__).parent / "results"
-SEEDS = 200
-POLICY, CONTROL = "oracle", "idle"
+RESULTS_FOLDER = Path(__file__).parent / "results"
+SEED_COUNT = 200
+PLAYED_POLICY, PLAYED_CONTROL = "oracle", "idle"
 PATIENCE_S = 300.0
 
 
 def command(folder: Path, workers: int) -> list[str]:
     """Returns the command of the evaluation that is killed."""
-    words = ["--task", "put", "--policy", POLICY, "--controls", CONTROL, "--seeds", str(SEEDS), "--batch", "2"]
-    return [sys.executable, "-m", "qwenarm", "eval", *words, "--workers", str(workers), "--out", str(folder)]
+    who = ["--policy", PLAYED_POLICY, "--controls", PLAYED_CONTROL, "--seeds", str(SEED_COUNT), "--batch", "2"]
+    where = ["--workers", str(workers), "--out", str(folder)]
+    return [sys.executable, "-m", "qwenarm", "eval", "--task", "put", *who, *where]
 
 
 def whole_lines(folder: Path) -> bytes:
@@ -62,7 +63,8 @@ def kill_once(folder: Path, dice: random.Random) -> str:
 
 def play(folder: Path, seeds: int) -> None:
     """Plays the evaluation, or part of it, undisturbed in this process."""
-    for _ in evaluate(plan(RunConfig(policy=POLICY), tasks="put", seeds=seeds, controls=CONTROL), folder, batch=2):
+    wanted = plan(RunConfig(policy=PLAYED_POLICY), tasks="put", seeds=seeds, controls=PLAYED_CONTROL)
+    for _ in evaluate(wanted, folder, batch=2):
         pass
 
 
@@ -100,8 +102,8 @@ def main() -> None:
             "changed": changed + sum(expected.get(key, mark) != mark for key, mark in lines),
         }
     print(json.dumps(result, indent=1))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "kill_and_resume.json").write_text(json.dumps(result, indent=1) + "\n")
+    RESULTS_FOLDER.mkdir(exist_ok=True)
+    (RESULTS_FOLDER / "kill_and_resume.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

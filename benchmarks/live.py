@@ -27,9 +27,9 @@ from urllib.request import urlopen
 
 from websockets.asyncio.client import ClientConnection, connect
 
-RESULTS = Path(__file__).parent / "results"
-WORDS = "put the red cube in the blue bowl"
-REQUEST = {
+RESULTS_FOLDER = Path(__file__).parent / "results"
+TYPED_WORDS = "put the red cube in the blue bowl"
+PLAY_REQUEST = {
     "task": "put",
     "level": 1,
     "arm": "panda",
@@ -38,9 +38,9 @@ REQUEST = {
     "altitude": "step",
     "seed": 3,
 }
-MEMORY_REQUEST = {**REQUEST, "policy": "idle"}
+MEMORY_REQUEST = {**PLAY_REQUEST, "policy": "idle"}
 """Short runs, for the memory is that of the events and not of the motion."""
-PROTOCOL: Any = f"viser-v{version('viser')}"
+VISER_PROTOCOL: Any = f"viser-v{version('viser')}"
 MESHES_BYTES = 100_000
 """The scene is there when so much has come: the arm alone has more."""
 GAP_S = 0.25
@@ -96,13 +96,13 @@ async def view(link: str, stack: AsyncExitStack, tasks: list[asyncio.Task[None]]
     address = link.replace("http", "ws").rstrip("/")
     options: dict[str, Any] = {"additional_headers": {"Cookie": cookie}, "origin": link.rstrip("/"), "max_size": None}
     events = await stack.enter_async_context(connect(f"{address}/events", **options))
-    scene = await stack.enter_async_context(connect(f"{address}/scene", subprotocols=[PROTOCOL], **options))
+    scene = await stack.enter_async_context(connect(f"{address}/scene", subprotocols=[VISER_PROTOCOL], **options))
     viewer = Viewer(events, scene)
     tasks.append(asyncio.create_task(viewer.watch()))
     return viewer
 
 
-async def play(player: Viewer, request: dict[str, Any], words: str = WORDS) -> tuple[float, float, float]:
+async def play(player: Viewer, request: dict[str, Any], words: str = TYPED_WORDS) -> tuple[float, float, float]:
     """Plays once: seconds to the first motion and to the end, and updates per second while something moved."""
     player.updates.clear()
     began = time.perf_counter()
@@ -145,7 +145,7 @@ async def measure(link: str, began: float, process: subprocess.Popen[str], repea
         for viewers in (1, 10):
             for _ in range(viewers - len(tasks)):
                 await view(link, stack, tasks)
-            played = [await play(player, REQUEST) for _ in range(repeats)]
+            played = [await play(player, PLAY_REQUEST) for _ in range(repeats)]
             figures[f"viewers_{viewers}"] = {
                 "typing_to_first_motion_s": round(median(first for first, _, _ in played), 2),
                 "run_s": round(median(end for _, end, _ in played), 2),
@@ -164,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3, help="runs for each number of viewers")
     parser.add_argument("--runs", type=int, default=200, help="short runs for the measurement of memory")
-    parser.add_argument("--out", type=Path, default=RESULTS / "live.json", help="JSON file for the figures")
+    parser.add_argument("--out", type=Path, default=RESULTS_FOLDER / "live.json", help="JSON file for the figures")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         process, link, began = start(f"{folder}/session")

@@ -25,15 +25,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qwenarm-benchmarks"
-PERIOD = 0.05
-PIXELS = 256
+RESULTS_FOLDER = Path(__file__).parent / "results"
+CACHE_FOLDER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qwenarm-benchmarks"
+PERIOD_S = 0.05
+IMAGE_SIDE_PX = 256
 EPISODE_STEPS = 100
 """Control periods between resets: arms driven at random end up in corners."""
 
-FARAMA = ("metaworld==3.1.1", "gymnasium-robotics==1.4.2", "mujoco==3.3.0", "packaging")
-OTHERS = {"Fetch": FARAMA, "Meta-World": FARAMA, "robosuite": ("robosuite==1.5.2", "mujoco==3.8.1")}
+FARAMA_PACKAGES = ("metaworld==3.1.1", "gymnasium-robotics==1.4.2", "mujoco==3.3.0", "packaging")
+PACKAGES_OF_OTHERS = {
+    "Fetch": FARAMA_PACKAGES,
+    "Meta-World": FARAMA_PACKAGES,
+    "robosuite": ("robosuite==1.5.2", "mujoco==3.8.1"),
+}
 """What pip installs for each of the others."""
 
 Step = Callable[[], Any]
@@ -45,7 +49,9 @@ def qwenarm(camera: bool) -> tuple[Step, Step, Step]:
 
     gymnasium.register_envs(importlib.import_module("qwenarm"))
     cameras = ("front",) if camera else ()
-    env = gymnasium.make("qwenarm/Put-v0", control="ee_delta", cameras=cameras, frame_size=(PIXELS, PIXELS))
+    env = gymnasium.make(
+        "qwenarm/Put-v0", control="ee_delta", cameras=cameras, frame_size=(IMAGE_SIDE_PX, IMAGE_SIDE_PX)
+    )
     return env.reset, lambda: env.step(env.action_space.sample()), lambda: None
 
 
@@ -56,10 +62,14 @@ def fetch(camera: bool) -> tuple[Step, Step, Step]:
 
     gymnasium.register_envs(gymnasium_robotics)
     env = gymnasium.make(
-        "FetchPickAndPlace-v4", render_mode="rgb_array", width=PIXELS, height=PIXELS, max_episode_steps=10**9
+        "FetchPickAndPlace-v4",
+        render_mode="rgb_array",
+        width=IMAGE_SIDE_PX,
+        height=IMAGE_SIDE_PX,
+        max_episode_steps=10**9,
     )
     inner: Any = env.unwrapped
-    inner.n_substeps = round(PERIOD / inner.model.opt.timestep)
+    inner.n_substeps = round(PERIOD_S / inner.model.opt.timestep)
     return env.reset, lambda: env.step(env.action_space.sample()), env.render if camera else lambda: None
 
 
@@ -70,10 +80,10 @@ def metaworld(camera: bool) -> tuple[Step, Step, Step]:
     gymnasium.register_envs(importlib.import_module("metaworld"))
     env = gymnasium.make(
         "Meta-World/MT1", env_name="pick-place-v3", seed=0, render_mode="rgb_array", camera_name="corner2",
-        width=PIXELS, height=PIXELS,
+        width=IMAGE_SIDE_PX, height=IMAGE_SIDE_PX,
     )  # fmt: skip
     inner: Any = env.unwrapped
-    inner.frame_skip = round(PERIOD / inner.model.opt.timestep)
+    inner.frame_skip = round(PERIOD_S / inner.model.opt.timestep)
     return env.reset, lambda: env.step(env.action_space.sample()), env.render if camera else lambda: None
 
 
@@ -83,7 +93,7 @@ def robosuite(camera: bool) -> tuple[Step, Step, Step]:
 
     env: Any = importlib.import_module("robosuite").make(
         "Lift", robots="Panda", has_renderer=False, has_offscreen_renderer=camera, use_camera_obs=camera,
-        camera_names="agentview", camera_heights=PIXELS, camera_widths=PIXELS, control_freq=1 / PERIOD,
+        camera_names="agentview", camera_heights=IMAGE_SIDE_PX, camera_widths=IMAGE_SIDE_PX, control_freq=1 / PERIOD_S,
         ignore_done=True,
     )  # fmt: skip
     low, high = env.action_spec
@@ -91,14 +101,14 @@ def robosuite(camera: bool) -> tuple[Step, Step, Step]:
     return env.reset, lambda: env.step(rng.uniform(low, high)), lambda: None
 
 
-SIMULATORS = {"qwenarm": qwenarm, "Fetch": fetch, "Meta-World": metaworld, "robosuite": robosuite}
+SIMULATOR_MAKERS = {"qwenarm": qwenarm, "Fetch": fetch, "Meta-World": metaworld, "robosuite": robosuite}
 
 
 def work(name: str, camera: bool) -> None:
     """Runs in a worker: steps for the number of seconds that it reads, and answers with its speeds."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # redirect what the libraries print
-    reset, step, draw = SIMULATORS[name](camera)
+    reset, step, draw = SIMULATOR_MAKERS[name](camera)
     reset()
     draw()
     print(json.dumps({"mujoco": sys.modules["mujoco"].__version__}), file=answers, flush=True)
@@ -112,7 +122,7 @@ def work(name: str, camera: bool) -> None:
             draw()
             wall, cpu = wall + time.perf_counter() - began[0], cpu + time.process_time() - began[1]
             steps += 1
-        print(json.dumps([round(steps * PERIOD / seconds, 3) for seconds in (wall, cpu)]), file=answers, flush=True)
+        print(json.dumps([round(steps * PERIOD_S / seconds, 3) for seconds in (wall, cpu)]), file=answers, flush=True)
 
 
 class Worker:
@@ -148,8 +158,8 @@ def pythons(names: list[str]) -> dict[str, Path]:
     """Returns the interpreter of each simulator that could be installed."""
     found = {"qwenarm": Path(sys.executable)}
     for name in names:
-        requirements = OTHERS[name]
-        folder = CACHE / "-".join(requirements).replace("==", "_")
+        requirements = PACKAGES_OF_OTHERS[name]
+        folder = CACHE_FOLDER / "-".join(requirements).replace("==", "_")
         python = folder / "bin" / "python"
         if not (folder / "complete").exists():
             print(f"installing {' '.join(requirements)} into {folder} ...", flush=True)
@@ -226,23 +236,23 @@ def spread(values: list[float]) -> str:
 def main() -> None:
     """Measures, prints, and writes benchmarks/results/sim_speed.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--worker", choices=SIMULATORS, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=SIMULATOR_MAKERS, help=argparse.SUPPRESS)
     parser.add_argument("--camera", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="wall seconds a round and simulator")
     parser.add_argument("--gl", choices=("egl", "osmesa"), default="egl")
-    parser.add_argument("--against", nargs="*", default=list(OTHERS), choices=OTHERS)
+    parser.add_argument("--against", nargs="*", default=list(PACKAGES_OF_OTHERS), choices=PACKAGES_OF_OTHERS)
     args = parser.parse_args()
     if args.worker:
         work(args.worker, args.camera)
         return
     found = pythons(args.against)
-    results: dict[str, Any] = {"gl": args.gl, "cpus": os.cpu_count(), "period_s": PERIOD, "pixels": PIXELS}
+    results: dict[str, Any] = {"gl": args.gl, "cpus": os.cpu_count(), "period_s": PERIOD_S, "pixels": IMAGE_SIDE_PX}
     for title, camera, goal in (("without a camera", False, 2.0), ("with one camera", True, 8.0)):
         measured = measure(found, camera, args.gl, args.rounds, args.seconds)
         results[title] = {"speeds": measured, "ratios": report(title, measured, goal)}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "sim_speed.json").write_text(json.dumps(results, indent=1) + "\n")
+    RESULTS_FOLDER.mkdir(exist_ok=True)
+    (RESULTS_FOLDER / "sim_speed.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

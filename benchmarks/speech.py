@@ -31,10 +31,10 @@ from qwenarm.voice.sound import SAMPLE_RATE_HZ
 from qwenarm.voice.sphinx import load_sphinx
 from qwenarm.voice.synthesis import Speaker
 
-RESULTS = Path(__file__).parent / "results"
-TASKS = ("put", "stack", "sort")
+RESULTS_FOLDER = Path(__file__).parent / "results"
+SPOKEN_TASKS = ("put", "stack", "sort")
 SENTENCES_PER_TASK, EPISODES_PER_TASK = 20, 34
-SPEAKERS = (
+MEASURED_SPEAKERS = (
     *(Speaker(voice) for voice in ("en-us", *ESPEAK_VOICES)),
     *(Speaker(words_per_minute=speed) for speed in (120, 200, 240)),
     *(Speaker(snr_db=snr) for snr in (20.0, 15.0, 10.0, 5.0)),
@@ -44,7 +44,7 @@ SPEAKERS = (
 def instructions() -> list[str]:
     """Those of the evaluation's first seeds, which the language model was not counted over."""
     seeds = range(FIRST_SEED, FIRST_SEED + SENTENCES_PER_TASK)
-    return [ArmEnv(task, cameras=()).build(seed).instruction for task in TASKS for seed in seeds]
+    return [ArmEnv(task, cameras=()).build(seed).instruction for task in SPOKEN_TASKS for seed in seeds]
 
 
 def words(text: str) -> list[str]:
@@ -83,12 +83,12 @@ def rate_interval(errors: Sequence[int], lengths: Sequence[int]) -> tuple[float,
 
 def measure_errors() -> None:
     """Fills in benchmarks/results/speech_errors.json and prints it as a table."""
-    path, texts = RESULTS / "speech_errors.json", instructions()
+    path, texts = RESULTS_FOLDER / "speech_errors.json", instructions()
     found = json.loads(path.read_text()) if path.exists() else {}
     load_sphinx()
     print("| voice | words a minute | noise | word error rate | sentences without an error | CPU s per s of sound |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for speaker in SPEAKERS:
+    for speaker in MEASURED_SPEAKERS:
         name = f"{speaker.voice} {speaker.words_per_minute} {speaker.snr_db}"
         if name not in found:
             found[name] = {**asdict(speaker), "snr_db": str(speaker.snr_db), **error_row(speaker, texts)}
@@ -107,7 +107,7 @@ def gap_rows(played: Iterable[Row]) -> Iterator[dict]:
     """Spoken minus typed for every task and strength, and for the three tasks together."""
     won = {(row.key.task, row.key.perturbations, row.key.seed): row.outcome is Outcome.SUCCESS for row in played}
     for axis in sorted({axis for _, axis, _ in won} - {""}):
-        for tasks in (*((task,) for task in TASKS), TASKS):
+        for tasks in (*((task,) for task in SPOKEN_TASKS), SPOKEN_TASKS):
             pairs = [
                 (spoken, won[task, "", seed])
                 for (task, each, seed), spoken in won.items()
@@ -124,10 +124,10 @@ def gap_rows(played: Iterable[Row]) -> Iterator[dict]:
 def measure_gap(out: Path) -> None:
     """Plays what is missing, prints the table, writes benchmarks/results/speech_gap.json."""
     axes = "speech:1,speech:2,speech:3"
-    wanted = plan(RunConfig(), tasks=",".join(TASKS), seeds=EPISODES_PER_TASK, perturbations=axes)
+    wanted = plan(RunConfig(), tasks=",".join(SPOKEN_TASKS), seeds=EPISODES_PER_TASK, perturbations=axes)
     show_evaluation(Console(), wanted, out, workers=1, batch=8)
     found = list(gap_rows(rows(out)))
-    (RESULTS / "speech_gap.json").write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS_FOLDER / "speech_gap.json").write_text(json.dumps(found, indent=1) + "\n")
     print("| strength | task | n | typed | spoken | spoken − typed |\n| --- | --- | --- | --- | --- | --- |")
     for row in found:
         (gap, low, high), n = row["gap"], row["n"]

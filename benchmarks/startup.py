@@ -14,9 +14,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
-QWENARM = [str(Path(sys.executable).with_name("qwenarm"))]
-INSTRUCTION = "put the red cube in the blue bowl"
+RESULTS_FOLDER = Path(__file__).parent / "results"
+QWENARM_COMMAND = [str(Path(sys.executable).with_name("qwenarm"))]
+DEMO_INSTRUCTION = "put the red cube in the blue bowl"
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, kilobytes on Linux
 
 
@@ -49,7 +49,7 @@ def typical(command: list[str], times: int) -> Cost:
 
 def demo(policy: str, out: str) -> Cost:
     """Runs the demo like `make demo`, with the bundled model or another policy."""
-    return cost_of([*QWENARM, "run", INSTRUCTION, "--policy", policy, "--out", out])
+    return cost_of([*QWENARM_COMMAND, "run", DEMO_INSTRUCTION, "--policy", policy, "--out", out])
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
     found = {
         "python alone": bare,
         "import qwenarm": typical([sys.executable, "-c", "import qwenarm"], 7),
-        "qwenarm --help": typical([*QWENARM, "--help"], 5),
+        "qwenarm --help": typical([*QWENARM_COMMAND, "--help"], 5),
     }
     with tempfile.TemporaryDirectory() as out:
         found |= {f"demo, {policy}": demo(policy, out) for policy in ("oracle", "vlm")}
@@ -67,8 +67,8 @@ def main() -> None:
         print(f"{name:16} {cost.seconds:7.2f} s  {cost.cpu_s:7.2f} s of CPU  {cost.peak_mb:7.0f} MB{remark}")
     imported = found["import qwenarm"].seconds - bare.seconds
     print(f"import qwenarm without Python's own start: {imported:.2f} s (goal 0.3 s)")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "startup.json").write_text(
+    RESULTS_FOLDER.mkdir(exist_ok=True)
+    (RESULTS_FOLDER / "startup.json").write_text(
         json.dumps({name: vars(cost) for name, cost in found.items()}, indent=1) + "\n"
     )
 

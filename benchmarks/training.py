@@ -30,10 +30,10 @@ from qwenarm.train.lora import Collator
 from qwenarm.train.sft import Corpus
 from qwenarm.types import RunConfig
 
-RESULTS = Path(__file__).parent / "results"
-TASKS = ("put", "sort", "shelf")
-EPISODES = 12
-BATCH, ROUNDS = 64, 5
+RESULTS_FOLDER = Path(__file__).parent / "results"
+COLLECTED_TASKS = ("put", "sort", "shelf")
+EPISODE_COUNT = 12
+BATCH_SIZE, ROUND_COUNT = 64, 5
 MICRO_BATCH = 16
 SPEEDUP_GOAL = 3.0
 
@@ -57,7 +57,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        jobs = plan_jobs(RunConfig(policy="oracle", combos="seen"), TASKS, [1], [""], EPISODES)
+        jobs = plan_jobs(RunConfig(policy="oracle", combos="seen"), COLLECTED_TASKS, [1], [""], EPISODE_COUNT)
         began = time.process_time()
         decisions = sum(collect_all(jobs, folder))
         collecting = time.process_time() - began
@@ -71,13 +71,13 @@ def main() -> None:
         optimizer = torch.optim.AdamW(plain.parameters(), 1e-4)
         collate = Collator(reader, plain.config.vision_config, 0)
         ours, theirs = list[float](), list[float]()
-        for step in range(ROUNDS):
-            drawn = corpus.draw([step], BATCH)
+        for step in range(ROUND_COUNT):
+            drawn = corpus.draw([step], BATCH_SIZE)
             corpus.batches(drawn)  # fills the cache of tokens, as it is in all but a run's first steps
             ours.append(cpu_seconds(lambda drawn=drawn: learner.learn(corpus.batches(drawn))))
             examples = [corpus.examples[i] for i in drawn]
             theirs.append(cpu_seconds(lambda examples=examples: plain_step(plain, optimizer, collate, examples)))
-    rate, plain_rate = (BATCH / statistics.median(seconds) for seconds in (ours, theirs))
+    rate, plain_rate = (BATCH_SIZE / statistics.median(seconds) for seconds in (ours, theirs))
     found = {
         "decisions_collected_per_cpu_minute": round(60 * decisions / collecting),
         "bytes_per_decision": round(size / decisions),
@@ -85,7 +85,7 @@ def main() -> None:
         "plain_decisions_learned_per_cpu_second": round(plain_rate, 1),
         "speedup": round(rate / plain_rate, 2),
     }
-    (RESULTS / "training.json").write_text(json.dumps(found, indent=2) + "\n")
+    (RESULTS_FOLDER / "training.json").write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
     print("goal", "met" if rate / plain_rate >= SPEEDUP_GOAL else "missed", f"({SPEEDUP_GOAL:g} x)")
 

