@@ -57,7 +57,7 @@ def list_models() -> dict[str, str]:
     from qwenarm.mind.checkpoints.memory import gb, need_of_size
     from qwenarm.mind.model_sizes import MODEL_SIZES
 
-    ways = {way: doc for name in list_names("models") for way, doc in literal("models", name, "NAMES").items()}
+    ways = {way: doc for name in list_names("models") for way, doc in literal("models", name, "MODEL_NAMES").items()}
     sizes = {
         size.ids[0]: f"{size.parameters / 1e9:.1f} B parameters; {gb(need_of_size(size).total)} in bfloat16, "
         f"{gb(need_of_size(size, four_bit=True).total)} in 4-bit"

@@ -1,6 +1,6 @@
 """What answers prompts. Every backend has the one method ``generate``; nothing else in the project calls a model.
 
-One file each, whose entry is ``BACKEND``. A literal ``NAMES`` beside it says how its models are named.
+One file each, whose entry is ``BACKEND``. A literal ``MODEL_NAMES`` beside it says how its models are named.
 """
 
 from __future__ import annotations
