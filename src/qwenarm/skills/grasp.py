@@ -9,6 +9,7 @@ import numpy as np
 
 from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M
 from qwenarm.body.clearance import UNDERSIDE_CLEARANCE_M, Hand, measure_hand
+from qwenarm.body.grip import Grip
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import SkillFailure
 from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, HeightMap
@@ -37,6 +38,16 @@ MIN_SPARE_OPENING_M = 0.006
 """Minimum difference between the widest opening of the fingers and the width of the object, in m."""
 MIN_GRASP_DEPTH_M = 0.006
 """Minimum depth of the tcp below the top of an object, in m, so that the pads do not slip off."""
+RIM_DEPTH_M, RIM_WIDTH_M = 0.012, 0.016
+"""Depth of the tcp below the rim of a hollow object that is grasped by its wall, and the width that the fingers open
+for it, in m."""
+RIM_INSET_M, RIM_SLACK_M = 0.004, 0.010
+"""Distance from the outline of a hollow object to the middle of its wall, and around there what belongs to the wall, in
+m."""
+RIM_DIRECTIONS = 24
+"""Number of directions in which a rim is tried."""
+BASE_RING_M, BASE_SECTORS = (0.004, 0.025), 16
+"""What an object stands on is looked for at these distances from its outline, in m, in so many directions."""
 HAND_RADIUS_M = 0.13
 """Maximum horizontal distance from the tcp at which the hand may touch something, in m."""
 
@@ -66,11 +77,13 @@ class Grasp:
         pos: (3,) position of the tcp in m.
         yaw: Direction in which the fingers open, in rad.
         width: Of the object between the fingers, in m.
+        thing: The rectangle around the object, of which the fingers may hold a wall only.
     """
 
     pos: np.ndarray
     yaw: float
     width: float
+    thing: Rectangle
 
 
 def rectangle(points: np.ndarray) -> Rectangle:
@@ -134,22 +147,65 @@ def choose_grasps(body: Body, surface: HeightMap, point: np.ndarray) -> list[Gra
     if box.round:
         options = [(np.arange(12) * math.pi / 12, float(box.sides.mean()))]
     fitting = [(yaws, width) for yaws, width in options if width < body.arm.max_gap - MIN_SPARE_OPENING_M]
+    if not fitting and body.scene.has_any_shape and (rims := _rim_grasps(body, surface, region, box, top)):
+        return rims
     if not fitting:
         opens = round(100 * body.arm.max_gap)
         raise SkillFailure(f"too wide to grasp: {100 * box.sides.min():.0f} cm, and the fingers open {opens} cm")
-    return _with_room(
-        measure_hand(body.kinematics), surface.around(box.center, HAND_RADIUS_M), box.center, top, fitting
-    )
+    return _with_room(measure_hand(body.kinematics), surface.around(box.center, HAND_RADIUS_M), box, top, fitting)
+
+
+def _rim_grasps(body: Body, surface: HeightMap, region: np.ndarray, box: Rectangle, top: float) -> list[Grasp]:
+    """Returns the grasps of the wall of an object that is too wide, with one finger inside it, best first.
+
+    There are none if it is not hollow. ``region`` (N, 3) is its upper surface, ``box`` the rectangle around that.
+    """
+    hand, grasps = measure_hand(body.kinematics), []
+    parts = hand.palm, hand.fingers(2 * RIM_SLACK_M, RIM_WIDTH_M + 2 * FINGER_CLEARANCE_M)
+    around = surface.around(box.center, HAND_RADIUS_M + float(box.sides.max()) / 2)
+    lowest = max(top - RIM_DEPTH_M, TIP_BEYOND_TCP_M + UNDERSIDE_CLEARANCE_M)
+    offsets = region[:, :2] - box.center
+    for angle in np.arange(RIM_DIRECTIONS) * (2 * math.pi / RIM_DIRECTIONS):
+        way = np.array([math.cos(angle), math.sin(angle)])
+        strip = np.abs(offsets @ np.array([-way[1], way[0]])) < RIM_SLACK_M
+        along = float((offsets[strip] @ way).max(initial=0.0)) - RIM_INSET_M
+        at, yaw = box.center + along * way, float(nearest_yaw(angle))
+        height = max(float(part.lowest(around, at, np.array([yaw]), lowest)[0]) for part in parts)
+        if height < top - MIN_GRASP_DEPTH_M:
+            grasps.append(Grasp(np.array([*at, height]), yaw, RIM_WIDTH_M, box))
+    return sorted(grasps, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))
+
+
+def measure_grip(surface: HeightMap, grasp: Grasp) -> Grip:
+    """Returns how the hand will hold an object after a grasp, from the surface before it."""
+    offset = grasp.thing.center - grasp.pos[:2]
+    cos, sin = math.cos(grasp.yaw), math.sin(grasp.yaw)
+    by_wall = math.hypot(*offset) > grasp.width
+    width = float(grasp.thing.sides.max()) if by_wall else grasp.width
+    below = max(float(grasp.pos[2]) - _base_height(surface, grasp.thing), TIP_BEYOND_TCP_M)
+    return Grip(width, below, (float(offset @ (cos, sin)), float(offset @ (-sin, cos))), is_estimate=True)
+
+
+def _base_height(surface: HeightMap, thing: Rectangle) -> float:
+    """Returns the height in m of what an object stands on: the median in all directions of what is beside it."""
+    points = surface.around(thing.center, float(thing.sides.max()) / 2 + BASE_RING_M[1])
+    offsets = points[:, :2] - thing.center
+    beyond = np.hypot(*offsets.T) - thing.sides.max() / 2
+    ring = (beyond > BASE_RING_M[0]) & (beyond < BASE_RING_M[1])
+    sectors = (np.arctan2(offsets[ring, 1], offsets[ring, 0]) / (2 * math.pi) * BASE_SECTORS).astype(int) % BASE_SECTORS
+    heights = np.zeros(BASE_SECTORS)
+    np.maximum.at(heights, sectors, points[ring, 2])
+    return float(np.median(heights))
 
 
 def _with_room(
-    hand: Hand, around: np.ndarray, center: np.ndarray, top: float, options: list[tuple[np.ndarray, float]]
+    hand: Hand, around: np.ndarray, thing: Rectangle, top: float, options: list[tuple[np.ndarray, float]]
 ) -> list[Grasp]:
     """Returns the grasps at which the open hand gets low enough, best first, from (yaws (K,), object width) options.
 
     A yaw is turned by half a turn only if that gives more room: the back of the hand differs a little from its front.
     """
-    grasps, reason = [], "no room for the fingers beside it"
+    grasps, reason, center = [], "no room for the fingers beside it", thing.center
     for yaws, width in options:
         near = nearest_yaw(yaws)
         both = np.stack([near, near - np.copysign(math.pi, near - math.pi / 2)])  # (2, K)
@@ -162,7 +218,7 @@ def _with_room(
         turned = (heights[1] < heights[0] - UNDERSIDE_CLEARANCE_M).astype(int)
         for k, way in enumerate(turned):
             if heights[way, k] < top - MIN_GRASP_DEPTH_M:
-                grasps.append(Grasp(np.array([*center, heights[way, k]]), float(both[way, k]), width))
+                grasps.append(Grasp(np.array([*center, heights[way, k]]), float(both[way, k]), width, thing))
         if by_fingers.min() < top - MIN_GRASP_DEPTH_M:
             reason = "no room for the hand: something taller stands beside it"
     if not grasps:
