@@ -33,7 +33,7 @@ test: $(VENV)/.dev ## all tests but the slow ones, on all cores (ARGS="-m slow" 
 test-doors: $(DOORS)/.done ## docs/doors.md against the real libraries of the other side, in two environments of their own
 	@QWENARM_TEST_DOORS=1 QWENARM_LEROBOT_PYTHON=$(CURDIR)/$(DOORS)-lerobot/bin/python OMP_NUM_THREADS=1 \
 	$(DOORS)/bin/python -m pytest -n 0 tests/serve tests/export tests/policies/test_websocket.py tests/test_sb3.py \
-	tests/test_grpo.py tests/test_doors.py $(ARGS)
+	tests/test_grpo.py tests/libero tests/test_doors.py $(ARGS)
 
 lint: $(VENV)/.dev ## ruff and pyright
 	@$(BIN)/ruff check .
@@ -71,7 +71,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 # lerobot pins other versions than we need, and openpi-client an older NumPy than it works with.
 $(DOORS)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(DOORS) && $(PYTHON) -m venv $(DOORS)-lerobot
-	@$(DOORS)/bin/python -m pip install --quiet -c constraints.txt -e ".[mcp$(comma)export$(comma)dev]" trl stable-baselines3
+	@$(DOORS)/bin/python -m pip install --quiet -c constraints.txt -e ".[mcp$(comma)export$(comma)libero$(comma)dev]" trl stable-baselines3
 	@$(DOORS)/bin/python -m pip install --quiet --no-deps openpi-client && $(DOORS)/bin/python -m pip install --quiet dm-tree
 	@$(DOORS)-lerobot/bin/python -m pip install --quiet "lerobot>=0.4.4$(comma)<0.5"
 	@touch $@

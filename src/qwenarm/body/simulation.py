@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.grip import Grip
+from qwenarm.body.held_object import HeldObject
 from qwenarm.body.kinematics import Kinematics, Solution, as_index, clamp, subtree_bodies
 from qwenarm.body.rendering.renderer import Renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S, MAX_LAG_RAD, TCP_LIMITS_M, Safety, ServoTarget
@@ -49,7 +49,7 @@ class Body:
         clamps: how often each safety limit changed a control, and how often the arm collided, since the reset.
         seconds: wall seconds spent in "physics" and "render" since the reset.
         said: what was told to people since the reset.
-        grip: how the hand holds what a pick has measured; None where objects are all alike.
+        held_object: how the hand holds what a pick has measured; None where objects are all alike.
         forced_open_periods: for so many more control periods the fingers open, whatever they are told.
         arm_geoms: ids of all geoms of arm and hand, (G,).
         after_step: called with the Body after every control period, for events that do not depend on the arm.
@@ -65,7 +65,7 @@ class Body:
         self.clamps: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.said: list[SkillCall] = []
-        self.grip: Grip | None = None
+        self.held_object: HeldObject | None = None
         self.forced_open_periods = 0
         self.after_step: list[Callable[[Body], None]] = []
         self._min_held_gap = MIN_WALL_GAP_M if scene.has_any_shape else MIN_HELD_GAP_M
@@ -111,7 +111,7 @@ class Body:
         self.clamps.clear()
         self.seconds.clear()
         self.said.clear()
-        self.grip = None
+        self.held_object = None
         self.forced_open_periods = 0
 
     @property

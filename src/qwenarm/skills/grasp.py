@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M
 from qwenarm.body.clearance import UNDERSIDE_CLEARANCE_M, Hand, measure_hand
-from qwenarm.body.grip import Grip
+from qwenarm.body.held_object import HeldObject
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import SkillFailure
 from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, HeightMap
@@ -46,6 +47,8 @@ RIM_INSET_M, RIM_SLACK_M = 0.004, 0.010
 m."""
 RIM_DIRECTIONS = 24
 """Number of directions in which a rim is tried."""
+ECCENTRIC_SHARES = (0.3, -0.3, 0.55, -0.55)
+"""Shares of an object's half length by which a grasp is shifted where the hand has no room at its middle."""
 BASE_RING_M, BASE_SECTORS = (0.004, 0.025), 16
 """What an object stands on is looked for at these distances from its outline, in m, in so many directions."""
 HAND_RADIUS_M = 0.13
@@ -152,7 +155,27 @@ def choose_grasps(body: Body, surface: HeightMap, point: np.ndarray) -> list[Gra
     if not fitting:
         opens = round(100 * body.arm.max_gap)
         raise SkillFailure(f"too wide to grasp: {100 * box.sides.min():.0f} cm, and the fingers open {opens} cm")
-    return _with_room(measure_hand(body.kinematics), surface.around(box.center, HAND_RADIUS_M), box, top, fitting)
+    hand, around = measure_hand(body.kinematics), surface.around(box.center, HAND_RADIUS_M)
+    try:
+        return _with_room(hand, around, box.center, top, fitting, box)
+    except SkillFailure:
+        if not body.scene.has_any_shape or not (beside := _eccentric_grasps(hand, around, top, fitting, box)):
+            raise
+        return beside
+
+
+def _eccentric_grasps(
+    hand: Hand, around: np.ndarray, top: float, options: list[tuple[np.ndarray, float]], box: Rectangle
+) -> list[Grasp]:
+    """Returns the grasps beside the middle of an object that has no room for the hand at its middle, nearest first."""
+    grasps = []
+    for share in ECCENTRIC_SHARES:
+        for yaws, width in options:
+            length = float(box.sides[0] + box.sides[1]) - width
+            across = np.array([-math.sin(yaws[0]), math.cos(yaws[0])])
+            with suppress(SkillFailure):
+                grasps += _with_room(hand, around, box.center + share / 2 * length * across, top, [(yaws, width)], box)
+    return grasps
 
 
 def _rim_grasps(body: Body, surface: HeightMap, region: np.ndarray, box: Rectangle, top: float) -> list[Grasp]:
@@ -176,14 +199,14 @@ def _rim_grasps(body: Body, surface: HeightMap, region: np.ndarray, box: Rectang
     return sorted(grasps, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))
 
 
-def measure_grip(surface: HeightMap, grasp: Grasp) -> Grip:
+def measure_held_object(surface: HeightMap, grasp: Grasp) -> HeldObject:
     """Returns how the hand will hold an object after a grasp, from the surface before it."""
     offset = grasp.thing.center - grasp.pos[:2]
     cos, sin = math.cos(grasp.yaw), math.sin(grasp.yaw)
     by_wall = math.hypot(*offset) > grasp.width
     width = float(grasp.thing.sides.max()) if by_wall else grasp.width
     below = max(float(grasp.pos[2]) - _base_height(surface, grasp.thing), TIP_BEYOND_TCP_M)
-    return Grip(width, below, (float(offset @ (cos, sin)), float(offset @ (-sin, cos))), is_estimate=True)
+    return HeldObject(width, below, (float(offset @ (cos, sin)), float(offset @ (-sin, cos))), is_estimate=True)
 
 
 def _base_height(surface: HeightMap, thing: Rectangle) -> float:
@@ -199,13 +222,18 @@ def _base_height(surface: HeightMap, thing: Rectangle) -> float:
 
 
 def _with_room(
-    hand: Hand, around: np.ndarray, thing: Rectangle, top: float, options: list[tuple[np.ndarray, float]]
+    hand: Hand,
+    around: np.ndarray,
+    center: np.ndarray,
+    top: float,
+    options: list[tuple[np.ndarray, float]],
+    thing: Rectangle,
 ) -> list[Grasp]:
     """Returns the grasps at which the open hand gets low enough, best first, from (yaws (K,), object width) options.
 
     A yaw is turned by half a turn only if that gives more room: the back of the hand differs a little from its front.
     """
-    grasps, reason, center = [], "no room for the fingers beside it", thing.center
+    grasps, reason = [], "no room for the fingers beside it"
     for yaws, width in options:
         near = nearest_yaw(yaws)
         both = np.stack([near, near - np.copysign(math.pi, near - math.pi / 2)])  # (2, K)

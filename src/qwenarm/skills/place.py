@@ -6,7 +6,7 @@ import numpy as np
 
 from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M
 from qwenarm.body.clearance import UNDERSIDE_CLEARANCE_M
-from qwenarm.body.grip import Grip
+from qwenarm.body.held_object import HeldObject
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import Motion, SkillFailure
 from qwenarm.skills.heightmap import look_down, world_point
@@ -45,11 +45,11 @@ def place(body: Body, at: ImagePoint) -> Motion:
     point = world_point(body, at)
     yield from go_home(body)
     surface, width = look_down(body), body.gripper_width
-    grip = body.grip or Grip(width, width / 2)
-    landing = choose_place_pose(body, surface, point, grip, width)
-    down = np.array([*landing.xy, landing.release + grip.below + RELEASE_HEIGHT_M])
-    above, slow = above_all(body, surface, down, below=grip.below), SLOW_APPROACH_M
-    if grip.is_estimate:
+    held = body.held_object or HeldObject(width, width / 2)
+    landing = choose_place_pose(body, surface, point, held, width)
+    down = np.array([*landing.xy, landing.release + held.below + RELEASE_HEIGHT_M])
+    above, slow = above_all(body, surface, down, below=held.below), SLOW_APPROACH_M
+    if held.is_estimate:
         down[2] = max(down[2] - PROBED_BELOW_M, LOWEST_TCP_M)
         slow = PROBED_ABOVE_M + PROBED_BELOW_M
     line = line_down(body, above, down, landing.yaw)
@@ -59,7 +59,7 @@ def place(body: Body, at: ImagePoint) -> Motion:
     low = yield from follow(body, line, slow_from, 1.0, CONTACT_SPEED_M_PER_S, stop=touching(body))
     yield from set_fingers(body, min(body.arm.max_gap, width + 2 * RELEASE_OPENING_M))
     yield from follow(body, line, low, 0.0)
-    body.grip = None
+    body.held_object = None
     yield from move_joints(body, np.array(body.arm.home_qpos))
     yield from set_fingers(body, body.arm.max_gap, patience=4)
     return SkillResult(True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwenarm.body.clearance import Boxes, measure_hand
-from qwenarm.body.grip import Grip
+from qwenarm.body.held_object import HeldObject
 from qwenarm.body.simulation import Body
 from qwenarm.skills.grasp import HAND_RADIUS_M, rectangle
 from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, MIN_SURFACE_HEIGHT_M, HeightMap, in_square, squared
@@ -82,17 +82,17 @@ class Candidates:
     floor: float = 0.0
 
 
-def choose_place_pose(body: Body, surface: HeightMap, point: np.ndarray, grip: Grip, gap: float) -> PlacePose:
+def choose_place_pose(body: Body, surface: HeightMap, point: np.ndarray, held: HeldObject, gap: float) -> PlacePose:
     """Returns the best place near a point (3,) for a held object: low, level, and with room for the hand.
 
     ``gap`` is the distance between the fingers in m.
     """
-    width = grip.width
+    width = held.width
     field = _candidates(surface, point, width)
-    around = surface.around(field.center, field.radius + HAND_RADIUS_M + math.hypot(*grip.offset))
+    around = surface.around(field.center, field.radius + HAND_RADIUS_M + math.hypot(*held.offset))
     hand = measure_hand(body.kinematics)
     parts = hand.palm, hand.fingers(gap, gap + 2 * RELEASE_OPENING_M)
-    lowest = grip.below + min(float(part.under.min()) for part in parts) - OBJECT_CLEARANCE_M
+    lowest = held.below + min(float(part.under.min()) for part in parts) - OBJECT_CLEARANCE_M
     high = around[around[:, 2] > lowest]  # what a hand could touch with the object on the table
     best, least = None, math.inf
     for spot in sorted(field.spots, key=lambda spot: spot.loss):
@@ -105,7 +105,7 @@ def choose_place_pose(body: Body, surface: HeightMap, point: np.ndarray, grip: G
             loss += TIPPING_COST_M * float(np.mean(under < support - LEVEL_TOLERANCE_M))
         if loss + _height_cost(support, support) >= least:
             continue
-        landing = _place_pose(parts, high, spot, support, grip)
+        landing = _place_pose(parts, high, spot, support, held)
         cost = loss + _height_cost(support, landing.release)
         if cost < least:
             best, least = landing, cost
@@ -167,29 +167,31 @@ def _in_container(
             yield Candidate(xy, yaws, 0.02 * (1 - share) + 0.1 * nearness + toward_robot)
 
 
-def _place_pose(parts: tuple[Boxes, ...], high: np.ndarray, spot: Candidate, support: float, grip: Grip) -> PlacePose:
+def _place_pose(
+    parts: tuple[Boxes, ...], high: np.ndarray, spot: Candidate, support: float, held: HeldObject
+) -> PlacePose:
     """Returns the pose at the yaw at which the hand gets lowest. ``high`` (N, 3) are the points that the hand could
     touch.
     """
-    if any(grip.offset):
-        return _eccentric_place_pose(parts, high, spot, support, grip)
+    if any(held.offset):
+        return _eccentric_place_pose(parts, high, spot, support, held)
     yaws = nearest_yaw(np.array(spot.yaws))
-    height = np.maximum(*(part.lowest(high, spot.xy, yaws, support + grip.below) for part in parts))
+    height = np.maximum(*(part.lowest(high, spot.xy, yaws, support + held.below) for part in parts))
     best = int(np.argmin(height))
-    return PlacePose(spot.xy, support, float(height[best]) - grip.below, float(yaws[best]))
+    return PlacePose(spot.xy, support, float(height[best]) - held.below, float(yaws[best]))
 
 
 def _eccentric_place_pose(
-    parts: tuple[Boxes, ...], high: np.ndarray, spot: Candidate, support: float, grip: Grip
+    parts: tuple[Boxes, ...], high: np.ndarray, spot: Candidate, support: float, held: HeldObject
 ) -> PlacePose:
     """Like ``_place_pose``, for an object beside whose middle the hand is: of round ones the yaw does not matter."""
     best, lowest = None, math.inf
     for yaw in nearest_yaw(np.arange(ECCENTRIC_YAWS) * (math.pi / ECCENTRIC_YAWS)):
         cos, sin = math.cos(yaw), math.sin(yaw)
-        xy = spot.xy - np.array([[cos, -sin], [sin, cos]]) @ grip.offset
-        height = max(float(part.lowest(high, xy, np.array([yaw]), support + grip.below)[0]) for part in parts)
+        xy = spot.xy - np.array([[cos, -sin], [sin, cos]]) @ held.offset
+        height = max(float(part.lowest(high, xy, np.array([yaw]), support + held.below)[0]) for part in parts)
         cost = height + ECCENTRIC_REACH_COST * float(np.hypot(*xy))
         if cost < lowest:
-            best, lowest = PlacePose(xy, support, height - grip.below, float(yaw)), cost
+            best, lowest = PlacePose(xy, support, height - held.below, float(yaw)), cost
     assert best is not None
     return best

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Grip:
+class HeldObject:
     """How the hand holds an object, as measured from the depth image before it was picked up.
 
     Attributes:
