@@ -11,7 +11,7 @@ from qwenarm.errors import BadInput
 from qwenarm.libero.goal import LiberoGoal, Predicate
 from qwenarm.libero.package import LiberoTask, parse_problem, tasks_of
 from qwenarm.libero.scene import scene_of
-from qwenarm.tasks.core.goal import Setup
+from qwenarm.tasks.core.goal import Setup, initial_state
 from qwenarm.tasks.core.task import SceneBuilder, Task
 
 TURNS_PER_MOVE = 6
@@ -39,16 +39,17 @@ def _make(tasks: tuple[LiberoTask, ...], builder: SceneBuilder, level: int) -> S
     task = tasks[level - 1]
     parsed = parse_problem(task.bddl)
     predicates = tuple(tuple(predicate) for predicate in parsed["goal_state"])
-    if missing := _missing_skill(parsed, predicates):
-        raise BadInput(f"Level {level} of {task.suite}, '{task.instruction}', needs {missing}, which no skill does.")
     states = task.initial_states()
     initial = states[builder.rng.integers(len(states))]
-    goal = LiberoGoal(task.bddl, initial, predicates)
-    return Setup(scene_of(task.bddl, initial), goal, task.instruction, TURNS_PER_MOVE * len(predicates) + 2)
+    skill = "push" if task.instruction.startswith("push") else "place"
+    scene, goal = scene_of(task.bddl, initial), LiberoGoal(task.bddl, initial, predicates, skill)
+    if missing := _missing_skill(parsed, goal.open_predicates(initial_state(scene))):
+        raise BadInput(f"Level {level} of {task.suite}, '{task.instruction}', needs {missing}, which no skill does.")
+    return Setup(scene, goal, task.instruction, TURNS_PER_MOVE * len(predicates) + 2)
 
 
 def _missing_skill(parsed: Mapping[str, Any], predicates: Sequence[Predicate]) -> str:
-    """Returns what a task needs that no skill does, or ""."""
+    """Returns what a task needs that no skill does, or "". ``predicates`` do not hold yet."""
     closed = {name for category in CLOSED_FIXTURES for name in parsed["fixtures"].get(category, [])}
     for name, *things in predicates:
         if name in MISSING_SKILLS:

@@ -74,7 +74,7 @@ class LiberoStage:
         _remove_robot(world)
         _place_fixtures(world, problem)
         _hide_collision_geoms(world)
-        _forget_options(world)
+        _take_options(world, spec)
         spec.attach(world, prefix=PREFIX, frame=spec.worldbody.add_frame(pos=shift_of(problem)))
         for name, thing in problem.objects_dict.items():
             spec.body(PREFIX + thing.root_body).name = name
@@ -157,11 +157,10 @@ def _hide_collision_geoms(world: mujoco.MjSpec) -> None:
     world.compiler.inertiagrouprange = [HIDDEN_GROUP, HIDDEN_GROUP]
 
 
-def _forget_options(world: mujoco.MjSpec) -> None:
-    """Options and buffer sizes are those of the spec that the world is attached to; MuJoCo warns of what differs."""
-    plain = mujoco.MjSpec()
-    world.option, world.visual, world.stat = plain.option, plain.visual, plain.stat
-    world.njmax = world.nconmax = -1
+def _take_options(world: mujoco.MjSpec, spec: mujoco.MjSpec) -> None:
+    """Sets the options to those of the spec that the world is attached to: they rule, and MuJoCo warns of others."""
+    world.option, world.visual, world.stat = spec.option, spec.visual, spec.stat
+    world.njmax, world.nconmax = spec.njmax, spec.nconmax
 
 
 def _place_fixtures(world: mujoco.MjSpec, problem: Any) -> None:

@@ -13,24 +13,16 @@ from qwenarm.body.clearance import UNDERSIDE_CLEARANCE_M, Hand, measure_hand
 from qwenarm.body.held_object import HeldObject
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import SkillFailure
+from qwenarm.skills.grasp_shapes import Rectangle, rectangle
 from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, HeightMap
 from qwenarm.skills.motion import TcpLine, above_all, line_down, nearest_yaw
+from qwenarm.skills.rim import Rim, find_rim
 
 SNAP_DISTANCE_M = 0.025
 """Maximum distance between a point and the object that is meant by it, in m."""
 SLICE_DEPTHS_M = (0.020, 0.008)
 """Depths below its top, in m, to which an object is measured: deep enough for the full width of a ball, or else shallow
 enough to leave out a neighbour that touches it."""
-ROUND_AREA_RATIO = 1.3
-"""An object is round if the areas of its bounding rectangles in all directions differ by less than this factor (2 for a
-square)."""
-ANGLES_RAD = np.radians(np.arange(180))
-UNIT_DIRECTIONS = np.stack([np.cos(ANGLES_RAD), np.sin(ANGLES_RAD)], axis=1).astype(np.float32)
-"""(180, 2) unit vectors, one per degree."""
-OCTAGON_DIRECTIONS = np.stack([np.cos(np.arange(8) * math.pi / 4), np.sin(np.arange(8) * math.pi / 4)], axis=1).astype(
-    np.float32
-)
-"""(8, 2) unit vectors, anticlockwise."""
 FINGER_CLEARANCE_M = 0.012
 """Free space between each finger and the object before it is grasped, in m."""
 CONTOUR_TOLERANCE_M = 0.006
@@ -39,12 +31,12 @@ MIN_SPARE_OPENING_M = 0.006
 """Minimum difference between the widest opening of the fingers and the width of the object, in m."""
 MIN_GRASP_DEPTH_M = 0.006
 """Minimum depth of the tcp below the top of an object, in m, so that the pads do not slip off."""
-RIM_DEPTH_M, RIM_WIDTH_M = 0.012, 0.016
-"""Depth of the tcp below the rim of a hollow object that is grasped by its wall, and the width that the fingers open
-for it, in m."""
-RIM_INSET_M, RIM_SLACK_M = 0.004, 0.010
-"""Distance from the outline of a hollow object to the middle of its wall, and around there what belongs to the wall, in
-m."""
+RIM_DEPTH_M, MIN_WALL_HEIGHT_M = 0.012, 0.015
+"""Depth of the tcp below the rim of a hollow object that is held by its wall, and the wall's minimum height, in m."""
+RIM_INSET_M = 0.004
+"""Distance from the crest of a rim inwards to the middle of the wall between the pads, in m: walls lean outwards."""
+WALL_OPENING_M, WALL_SLACK_M = 0.016, 0.010
+"""Width for which the fingers open around a wall, and what belongs to the wall on each side of its middle, in m."""
 RIM_DIRECTIONS = 24
 """Number of directions in which a rim is tried."""
 ECCENTRIC_SHARES = (0.3, -0.3, 0.55, -0.55)
@@ -53,23 +45,6 @@ BASE_RING_M, BASE_SECTORS = (0.004, 0.025), 16
 """What an object stands on is looked for at these distances from its outline, in m, in so many directions."""
 HAND_RADIUS_M = 0.13
 """Maximum horizontal distance from the tcp at which the hand may touch something, in m."""
-
-
-@dataclass(frozen=True)
-class Rectangle:
-    """The smallest rectangle around a set of points seen from above.
-
-    Attributes:
-        center: (2,) in m.
-        yaw: Direction of the first side, in rad.
-        sides: (2,) lengths in m.
-        round: Whether the points fill a circle rather than a rectangle.
-    """
-
-    center: np.ndarray
-    yaw: float
-    sides: np.ndarray
-    round: bool
 
 
 @dataclass(frozen=True)
@@ -87,36 +62,6 @@ class Grasp:
     yaw: float
     width: float
     thing: Rectangle
-
-
-def rectangle(points: np.ndarray) -> Rectangle:
-    """Returns the rectangle of least area around points (N, 2), trying directions in steps of one degree."""
-    along = UNIT_DIRECTIONS @ outermost(points).T  # (180, N)
-    low, high = along.min(axis=1).astype(float), along.max(axis=1).astype(float)
-    sides = (high - low).reshape(2, 90)  # the second row across the first
-    area = sides.prod(axis=0)
-    best = int(np.argmin(area))
-    first, second = best, best + 90
-    center = (UNIT_DIRECTIONS[[first, second]] * (low + high)[[first, second], None] / 2).sum(axis=0)
-    is_round = bool(area.max() < ROUND_AREA_RATIO * max(area[best], 1e-9))
-    return Rectangle(center, math.radians(best), sides[:, best], is_round)
-
-
-def outermost(points: np.ndarray) -> np.ndarray:
-    """Returns those of the points (N, 2) that may be corners of their convex hull, as float32.
-
-    Points inside the octagon that the outermost points in eight directions span are left out (Akl and Toussaint,
-    Information Processing Letters 7(5), 1978).
-    """
-    points = points.astype(np.float32)
-    columns = points.T.copy()
-    corners = points[(OCTAGON_DIRECTIONS @ columns).argmax(axis=1)]
-    edges = np.roll(corners, -1, axis=0) - corners
-    outward = np.stack([edges[:, 1], -edges[:, 0]], axis=1)[edges.any(axis=1)]
-    if not len(outward):  # a single point
-        return points
-    beyond = outward @ columns - (outward @ corners.T).max(axis=1)[:, None]
-    return points[beyond.max(axis=0) > -1e-6 * np.abs(edges).max()]
 
 
 def find_thing(surface: HeightMap, point: np.ndarray) -> tuple[np.ndarray, float]:
@@ -150,8 +95,9 @@ def choose_grasps(body: Body, surface: HeightMap, point: np.ndarray) -> list[Gra
     if box.round:
         options = [(np.arange(12) * math.pi / 12, float(box.sides.mean()))]
     fitting = [(yaws, width) for yaws, width in options if width < body.arm.max_gap - MIN_SPARE_OPENING_M]
-    if not fitting and body.scene.has_any_shape and (rims := _rim_grasps(body, surface, region, box, top)):
-        return rims
+    rim = find_rim(surface, point, MIN_WALL_HEIGHT_M) if not fitting and body.scene.has_any_shape else None
+    if rim is not None and (grasps := _rim_grasps(body, surface, rim)):
+        return grasps
     if not fitting:
         opens = round(100 * body.arm.max_gap)
         raise SkillFailure(f"too wide to grasp: {100 * box.sides.min():.0f} cm, and the fingers open {opens} cm")
@@ -178,24 +124,18 @@ def _eccentric_grasps(
     return grasps
 
 
-def _rim_grasps(body: Body, surface: HeightMap, region: np.ndarray, box: Rectangle, top: float) -> list[Grasp]:
-    """Returns the grasps of the wall of an object that is too wide, with one finger inside it, best first.
-
-    There are none if it is not hollow. ``region`` (N, 3) is its upper surface, ``box`` the rectangle around that.
-    """
+def _rim_grasps(body: Body, surface: HeightMap, rim: Rim) -> list[Grasp]:
+    """Returns the grasps of the wall of an object that is too wide, with one finger inside it, best first."""
     hand, grasps = measure_hand(body.kinematics), []
-    parts = hand.palm, hand.fingers(2 * RIM_SLACK_M, RIM_WIDTH_M + 2 * FINGER_CLEARANCE_M)
-    around = surface.around(box.center, HAND_RADIUS_M + float(box.sides.max()) / 2)
-    lowest = max(top - RIM_DEPTH_M, TIP_BEYOND_TCP_M + UNDERSIDE_CLEARANCE_M)
-    offsets = region[:, :2] - box.center
+    parts = hand.palm, hand.fingers(2 * WALL_SLACK_M, WALL_OPENING_M + 2 * FINGER_CLEARANCE_M)
+    around = surface.around(rim.center, HAND_RADIUS_M + rim.radius)
+    lowest = max(rim.top - RIM_DEPTH_M, TIP_BEYOND_TCP_M + UNDERSIDE_CLEARANCE_M)
     for angle in np.arange(RIM_DIRECTIONS) * (2 * math.pi / RIM_DIRECTIONS):
-        way = np.array([math.cos(angle), math.sin(angle)])
-        strip = np.abs(offsets @ np.array([-way[1], way[0]])) < RIM_SLACK_M
-        along = float((offsets[strip] @ way).max(initial=0.0)) - RIM_INSET_M
-        at, yaw = box.center + along * way, float(nearest_yaw(angle))
+        at = rim.center + (rim.radius - RIM_INSET_M) * np.array([math.cos(angle), math.sin(angle)])
+        yaw = float(nearest_yaw(angle))
         height = max(float(part.lowest(around, at, np.array([yaw]), lowest)[0]) for part in parts)
-        if height < top - MIN_GRASP_DEPTH_M:
-            grasps.append(Grasp(np.array([*at, height]), yaw, RIM_WIDTH_M, box))
+        if height < rim.top - MIN_GRASP_DEPTH_M:
+            grasps.append(Grasp(np.array([*at, height]), yaw, WALL_OPENING_M, rim.rectangle))
     return sorted(grasps, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))
 
 

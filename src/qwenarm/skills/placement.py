@@ -11,9 +11,11 @@ import numpy as np
 from qwenarm.body.clearance import Boxes, measure_hand
 from qwenarm.body.held_object import HeldObject
 from qwenarm.body.simulation import Body
-from qwenarm.skills.grasp import HAND_RADIUS_M, rectangle
+from qwenarm.skills.grasp import HAND_RADIUS_M
+from qwenarm.skills.grasp_shapes import rectangle
 from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, MIN_SURFACE_HEIGHT_M, HeightMap, in_square, squared
 from qwenarm.skills.motion import nearest_yaw
+from qwenarm.skills.rim import Rim, find_rim
 
 MIN_CONTAINER_WIDTH_M = 0.09
 """An object that is wider than this in both directions, in m, is a container."""
@@ -30,6 +32,10 @@ OBJECT_CLEARANCE_M = 0.003
 CORNER_WAYS, SIDE_WAYS = ((1, 1), (-1, 1), (-1, -1), (1, -1)), ((1, 0), (0, 1), (-1, 0), (0, -1))
 TIPPING_COST_M = 0.05
 """Cost of a support that leaves the whole object hanging over, in m of height."""
+MIN_RIM_HEIGHT_M = 0.006
+"""Minimum height of a plate's rim above its middle, in m."""
+FLAT_RADIUS_M, MAX_EDGE_HEIGHT_M = 0.03, 0.04
+"""The distance within which a surface is flat or not, and how much higher it may be further out, in m."""
 ECCENTRIC_YAWS = 12
 """Number of yaws that are tried for an object that is held by its rim."""
 ECCENTRIC_REACH_COST = 0.1
@@ -88,7 +94,11 @@ def choose_place_pose(body: Body, surface: HeightMap, point: np.ndarray, held: H
     ``gap`` is the distance between the fingers in m.
     """
     width = held.width
-    field = _candidates(surface, point, width)
+    rim = find_rim(surface, point, MIN_RIM_HEIGHT_M) if body.scene.has_any_shape else None
+    if rim is None and body.scene.has_any_shape and _is_flat(surface, point):
+        field = Candidates(list(_on_table(point)), point[:2], MAX_SHIFT_M)
+    else:
+        field = _candidates(surface, point, width, rim)
     around = surface.around(field.center, field.radius + HAND_RADIUS_M + math.hypot(*held.offset))
     hand = measure_hand(body.kinematics)
     parts = hand.palm, hand.fingers(gap, gap + 2 * RELEASE_OPENING_M)
@@ -117,13 +127,25 @@ def _height_cost(support: float, release: float) -> float:
     return round(support / LEVEL_TOLERANCE_M) * LEVEL_TOLERANCE_M + release
 
 
-def _candidates(surface: HeightMap, point: np.ndarray, width: float) -> Candidates:
+def _is_flat(surface: HeightMap, point: np.ndarray) -> bool:
+    """Returns whether a point (3,) is on top of something wide and flat, such as a stove, and not in a container."""
+    around = surface.around(point[:2], FLAT_RADIUS_M)[:, 2]
+    seed = surface.nearest(point[:2], MIN_SURFACE_HEIGHT_M, SUPPORT_SNAP_M)
+    if seed is None or np.mean(np.abs(around - point[2]) < LEVEL_TOLERANCE_M) < 0.5:
+        return False
+    connected = surface.grow(seed, MIN_SURFACE_HEIGHT_M, within=MIN_CONTAINER_WIDTH_M)
+    return bool(np.percentile(connected[:, 2], 95) < point[2] + MAX_EDGE_HEIGHT_M)
+
+
+def _candidates(surface: HeightMap, point: np.ndarray, width: float, rim: Rim | None) -> Candidates:
     """Returns possible places in the container, on the block or on the table at the point."""
     seed = surface.nearest(point[:2], MIN_SURFACE_HEIGHT_M, SUPPORT_SNAP_M)
     if seed is None:
         return Candidates(list(_on_table(point)), point[:2], MAX_SHIFT_M)
     whole = surface.grow(seed, MIN_SURFACE_HEIGHT_M)
     box = rectangle(whole[:, :2])
+    if rim is not None:
+        whole, box = surface.around(rim.center, rim.radius), rim.rectangle
     if box.sides.min() > MIN_CONTAINER_WIDTH_M:
         inner = float(box.sides.min()) / 2 - (ROUND_RIM_M if box.round else SQUARE_RIM_M)
         room = max(0.0, inner - width / 2 - OBJECT_CLEARANCE_M)
