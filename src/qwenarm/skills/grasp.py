@@ -31,7 +31,7 @@ MIN_SPARE_OPENING_M = 0.006
 """Minimum difference between the widest opening of the fingers and the width of the object, in m."""
 MIN_GRASP_DEPTH_M = 0.006
 """Minimum depth of the tcp below the top of an object, in m, so that the pads do not slip off."""
-RIM_DEPTH_M, MIN_WALL_HEIGHT_M = 0.012, 0.015
+RIM_DEPTH_M, MIN_WALL_HEIGHT_M = 0.015, 0.015
 """Depth of the tcp below the rim of a hollow object that is held by its wall, and the wall's minimum height, in m."""
 RIM_INSET_M = 0.004
 """Distance from the crest of a rim inwards to the middle of the wall between the pads, in m: walls lean outwards."""
