@@ -8,7 +8,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 DOORS := .venv-doors
-DOOR_TESTS := tests/serve tests/export tests/policies/test_websocket.py tests/policies/test_groot.py tests/test_sb3.py \
+DOOR_TESTS := tests/libero tests/serve tests/export tests/policies/test_websocket.py tests/policies/test_groot.py tests/test_sb3.py \
 	tests/test_minari.py tests/test_qwen_agent.py tests/test_grpo.py tests/test_doors.py
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -77,7 +77,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 $(DOORS)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(DOORS)
 	@grep -viE '^(fsspec|python-dateutil)==' constraints.txt > $(DOORS)/constraints.txt
-	@$(call install_into,$(DOORS)) -c $(DOORS)/constraints.txt -e ".[mcp$(comma)export$(comma)dev]" \
+	@$(call install_into,$(DOORS)) -c $(DOORS)/constraints.txt -e ".[mcp$(comma)export$(comma)libero$(comma)dev]" \
 		"trl>=1.16" "stable-baselines3>=2.9" "minari[create$(comma)arrow]>=0.5" dm-tree
 	@$(call install_into,$(DOORS)) --no-deps openpi-client
 	@touch $@

@@ -25,7 +25,7 @@ FLOORS = (
     {"types", "errors", "registry", "__init__"},
     {"body", "mind"},
     {"skills", "tasks", "perturbations", "voice"},
-    {"env"},
+    {"env", "libero"},
     {"policies", "episode"},
     {"factory"},
     {"evaluation", "display"},

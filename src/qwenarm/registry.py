@@ -55,6 +55,8 @@ ENTRY_MAKERS = {
     "zmq": "qwenarm.policies.groot",
 }
 """Modules of this package that make entries on demand, by the short name that users type: "menagerie:kuka_iiwa_14"."""
+FAMILY_MAKERS = {("tasks", "libero_"): "qwenarm.libero.families"}
+"""Modules of this package that make entries of what another package brings, by kind and beginning of the name."""
 FILE_MAKERS = {("arms", ".xml"): "qwenarm.body.arm_file", ("arms", ".urdf"): "qwenarm.body.arm_file"}
 """Modules of this package that make an entry of a file, by kind and suffix. Such a file is data, never code."""
 FOREIGN_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -95,9 +97,17 @@ def load(kind: str, name: str) -> Any:
         return importlib.import_module(FILE_MAKERS[kind, os.path.splitext(name)[1]]).make_entry(name)
     if ":" in name:
         return _load_by_module(about, name)
+    for (of, beginning), module in FAMILY_MAKERS.items():
+        if kind == of and name.startswith(beginning):
+            return importlib.import_module(module).make_entry(name)
     if name not in list_names(kind):
         raise UnknownName(about.noun, name, list_names(kind))
     return getattr(importlib.import_module(f"qwenarm.{about.package}.{name}"), about.constant)
+
+
+def is_unlisted(kind: str, name: str) -> bool:
+    """Whether a name may be an entry that ``list_names`` does not show: code of a module, or another package's."""
+    return ":" in name or any(kind == of and name.startswith(beginning) for of, beginning in FAMILY_MAKERS)
 
 
 def is_foreign(name: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenarm.skills.grasp import UNIT_DIRECTIONS, outermost, rectangle
+from qwenarm.skills.grasp_shapes import UNIT_DIRECTIONS, outermost, rectangle
 
 EDGE = st.floats(-0.3, 0.3, allow_subnormal=False)
 

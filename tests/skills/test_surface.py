@@ -9,7 +9,7 @@ from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body
 from qwenarm.registry import load
 from qwenarm.skills import heightmap
-from qwenarm.skills.grasp import rectangle
+from qwenarm.skills.grasp_shapes import rectangle
 
 
 def by_hand(mask: np.ndarray, seed: tuple[int, int]) -> set[tuple[int, int]]:

@@ -3,7 +3,7 @@ Compiled fresh for every episode (2 ms)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,9 @@ class Scene:
     """One episode's world, before compilation.
 
     distractors: things that no task knows of. reserved_areas: where none of them may stand. reach: where the arm for
-    which it was made reaches; None for everywhere.
+    which it was made reaches; None for everywhere. stage: adds another package's world, objects included, in place of
+    our table and objects; each object's body is named as its spec's id. start: joint positions at the start, by joint,
+    where they differ from the model's.
     """
 
     objects: tuple[Placement, ...]
@@ -85,6 +87,13 @@ class Scene:
     belt: Belt | None = None
     reserved_areas: tuple[Area, ...] = ()
     reach: Reach | None = None
+    stage: Callable[[mujoco.MjSpec], None] | None = None
+    start: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def has_any_shape(self) -> bool:
+        """Whether objects may be hollow, thin-walled, tall or on top of each other, as in other packages' scenes."""
+        return self.stage is not None
 
     def has_place(self, x: float, y: float) -> bool:
         """Whether a place on the table, m, is in the workspace and within the arm's reach."""
@@ -166,16 +175,17 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
     spec.option.impratio = 20.0
     # What lies still costs nothing until it is touched: half of all physics.
     spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_SLEEP.value
-    _set_stage(spec, scene.look)
+    _set_view(spec)
+    if scene.stage is None:
+        _set_stage(spec, scene.look)
+    else:
+        scene.stage(spec)
     arm.build(spec)
     _paint(spec, scene.look.arm_rgb)
     for decal in scene.look.decals:
         add_decal(spec.worldbody, decal)
-    jitter = np.random.default_rng(scene.look.jitter_seed)
-    for placement in scene.objects:
-        shift = jitter.uniform(-1, 1, 3) * scene.look.color_jitter
-        rgb = np.clip(np.array(COLOR_RGB[placement.spec.color]) + shift, 0.0, 1.0)
-        add_object(spec.worldbody, placement.spec, np.array(placement.pos), placement.yaw, tuple(rgb))
+    if scene.stage is None:
+        _add_objects(spec, scene)
     for index, distractor in enumerate(scene.distractors):
         add_distractor(spec.worldbody, distractor, f"distractor{index}")
     if scene.belt is not None:
@@ -187,10 +197,15 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
     return spec.compile()
 
 
-def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
-    spec.visual.headlight.ambient = [look.ambient * c for c in look.light_rgb]
-    spec.visual.headlight.diffuse = [0.25] * 3
-    spec.visual.headlight.specular = [0.0] * 3
+def _add_objects(spec: mujoco.MjSpec, scene: Scene) -> None:
+    jitter = np.random.default_rng(scene.look.jitter_seed)
+    for placement in scene.objects:
+        shift = jitter.uniform(-1, 1, 3) * scene.look.color_jitter
+        rgb = np.clip(np.array(COLOR_RGB[placement.spec.color]) + shift, 0.0, 1.0)
+        add_object(spec.worldbody, placement.spec, np.array(placement.pos), placement.yaw, tuple(rgb))
+
+
+def _set_view(spec: mujoco.MjSpec) -> None:
     spec.visual.quality.shadowsize = 2048
     spec.visual.global_.offwidth = 1280
     spec.visual.global_.offheight = 1280
@@ -198,6 +213,12 @@ def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
     spec.visual.map.zfar = 20.0
     spec.stat.extent = 1.0
     spec.stat.center = [0.5, 0.0, 0.2]
+
+
+def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
+    spec.visual.headlight.ambient = [look.ambient * c for c in look.light_rgb]
+    spec.visual.headlight.diffuse = [0.25] * 3
+    spec.visual.headlight.specular = [0.0] * 3
     world = spec.worldbody
     world.add_light(
         name="lamp",

@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
+from qwenarm.body.held_object import HeldObject
 from qwenarm.body.kinematics import Kinematics, Solution, as_index, clamp, subtree_bodies
 from qwenarm.body.rendering.renderer import Renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S, MAX_LAG_RAD, TCP_LIMITS_M, Safety, ServoTarget
@@ -21,8 +22,9 @@ from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.errors import BadInput
 from qwenarm.types import Control, Frame, Proprio, SkillCall
 
-MIN_HELD_GAP_M = 0.004
-"""Fingers that stand still this much further apart than they were told to hold something."""
+MIN_HELD_GAP_M, MIN_WALL_GAP_M = 0.004, 0.001
+"""Fingers that stand still this much further apart than they were told to hold something; the second where a hollow
+object may be held by its wall."""
 MAX_CONTACT_FORCE_N = 140.0
 """Where the arm's contacts press harder in all, it collides: what a hand may bear (ISO/TS 15066:2016, table A.2), N."""
 MAX_SPEED_SHARE = 1.1
@@ -47,6 +49,7 @@ class Body:
         clamps: how often each safety limit changed a control, and how often the arm collided, since the reset.
         seconds: wall seconds spent in "physics" and "render" since the reset.
         said: what was told to people since the reset.
+        held_object: how the hand holds what a pick has measured; None where objects are all alike.
         forced_open_periods: for so many more control periods the fingers open, whatever they are told.
         arm_geoms: ids of all geoms of arm and hand, (G,).
         after_step: called with the Body after every control period, for events that do not depend on the arm.
@@ -62,8 +65,10 @@ class Body:
         self.clamps: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.said: list[SkillCall] = []
+        self.held_object: HeldObject | None = None
         self.forced_open_periods = 0
         self.after_step: list[Callable[[Body], None]] = []
+        self._min_held_gap = MIN_WALL_GAP_M if scene.has_any_shape else MIN_HELD_GAP_M
         self._servos = Servos(self.model, arm)
         self._specs = {p.spec.id: p.spec for p in scene.objects}
         self._objects = np.array([self.model.body(name).id for name in self._specs], dtype=int)
@@ -93,6 +98,8 @@ class Body:
     def reset(self) -> None:
         """Back to the scene's start: arm at home with open fingers, clock and counters at zero."""
         mujoco.mj_resetData(self.model, self.data)
+        for joint, qpos in self.scene.start.items():
+            self.data.joint(joint).qpos = qpos
         home = np.array(self.arm.home_qpos)
         self._qpos[self._arm_index] = home
         self._disturbed: list[str] = []
@@ -104,6 +111,7 @@ class Body:
         self.clamps.clear()
         self.seconds.clear()
         self.said.clear()
+        self.held_object = None
         self.forced_open_periods = 0
 
     @property
@@ -194,7 +202,7 @@ class Body:
         mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
         gap = self.gripper_width
         still = float(np.abs(self._qvel[self._finger_dofs]).max()) < MAX_STILL_SPEED_M_PER_S
-        holding = still and gap > MIN_HELD_GAP_M and gap - self.target.gripper > MIN_HELD_GAP_M
+        holding = still and gap > self._min_held_gap and gap - self.target.gripper > self._min_held_gap
         return Proprio(self.qpos, self.tcp_pos, quat, gap, holding)
 
     @property

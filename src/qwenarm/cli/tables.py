@@ -10,10 +10,16 @@ from qwenarm.display.terminal import MIN_WIDTH_FOR_SECONDS
 from qwenarm.mind.open_model import list_models
 from qwenarm.registry import describe, list_names
 
+OTHER_PACKAGES = {
+    "tasks": {"libero_*": "LIBERO's suites, such as libero_object, and LIBERO-PRO's, with the extra libero."}
+}
+"""Entries that other packages bring, by kind."""
+
 
 def listing(what: str, width: int = 120) -> RenderableType:
     """The entries of a kind, each with the first sentence of its description."""
     rows = list_models() if what == "models" else {name: describe(what, name) for name in list_names(what)}
+    rows |= OTHER_PACKAGES.get(what, {})
     if width < MIN_WIDTH_FOR_SECONDS:
         return paragraphs(("", ""), list(rows.items()), width)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))

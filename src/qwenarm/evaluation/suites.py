@@ -19,7 +19,7 @@ from typing import Any
 
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.perturbations import parse, spell
-from qwenarm.registry import list_names
+from qwenarm.registry import is_unlisted, list_names
 
 FIRST_SEED = 1_000_000
 """First seed of evaluations; training never uses it or any later one."""
@@ -103,7 +103,9 @@ class Suite:
     def check(self) -> None:
         """Raises UnknownName or BadInput for a task, level or perturbation that does not exist."""
         known = list_names("tasks")
-        missing = sorted({t for block in self.blocks for t in block.tasks if t not in known and ":" not in t})
+        missing = sorted(
+            {t for block in self.blocks for t in block.tasks if t not in known and not is_unlisted("tasks", t)}
+        )
         if len(missing) == 1 and self.name == AD_HOC:
             raise UnknownName("task", missing[0], known)
         if missing:

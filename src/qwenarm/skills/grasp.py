@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M
 from qwenarm.body.clearance import UNDERSIDE_CLEARANCE_M, Hand, measure_hand
+from qwenarm.body.held_object import HeldObject
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import SkillFailure
+from qwenarm.skills.grasp_shapes import Rectangle, rectangle
 from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, HeightMap
 from qwenarm.skills.motion import TcpLine, above_all, line_down, nearest_yaw
+from qwenarm.skills.rim import Rim, find_rim
 
 SNAP_DISTANCE_M = 0.025
 """Maximum distance between a point and the object that is meant by it, in m."""
 SLICE_DEPTHS_M = (0.020, 0.008)
 """Depths below its top, in m, to which an object is measured: deep enough for the full width of a ball, or else shallow
 enough to leave out a neighbour that touches it."""
-ROUND_AREA_RATIO = 1.3
-"""An object is round if the areas of its bounding rectangles in all directions differ by less than this factor (2 for a
-square)."""
-ANGLES_RAD = np.radians(np.arange(180))
-UNIT_DIRECTIONS = np.stack([np.cos(ANGLES_RAD), np.sin(ANGLES_RAD)], axis=1).astype(np.float32)
-"""(180, 2) unit vectors, one per degree."""
-OCTAGON_DIRECTIONS = np.stack([np.cos(np.arange(8) * math.pi / 4), np.sin(np.arange(8) * math.pi / 4)], axis=1).astype(
-    np.float32
-)
-"""(8, 2) unit vectors, anticlockwise."""
 FINGER_CLEARANCE_M = 0.012
 """Free space between each finger and the object before it is grasped, in m."""
 CONTOUR_TOLERANCE_M = 0.006
@@ -37,25 +31,20 @@ MIN_SPARE_OPENING_M = 0.006
 """Minimum difference between the widest opening of the fingers and the width of the object, in m."""
 MIN_GRASP_DEPTH_M = 0.006
 """Minimum depth of the tcp below the top of an object, in m, so that the pads do not slip off."""
+RIM_DEPTH_M, MIN_WALL_HEIGHT_M = 0.015, 0.015
+"""Depth of the tcp below the rim of a hollow object that is held by its wall, and the wall's minimum height, in m."""
+RIM_INSET_M = 0.004
+"""Distance from the crest of a rim inwards to the middle of the wall between the pads, in m: walls lean outwards."""
+WALL_OPENING_M, WALL_SLACK_M = 0.016, 0.010
+"""Width for which the fingers open around a wall, and what belongs to the wall on each side of its middle, in m."""
+RIM_DIRECTIONS = 24
+"""Number of directions in which a rim is tried."""
+ECCENTRIC_SHARES = (0.3, -0.3, 0.55, -0.55)
+"""Shares of an object's half length by which a grasp is shifted where the hand has no room at its middle."""
+BASE_RING_M, BASE_SECTORS = (0.004, 0.025), 16
+"""What an object stands on is looked for at these distances from its outline, in m, in so many directions."""
 HAND_RADIUS_M = 0.13
 """Maximum horizontal distance from the tcp at which the hand may touch something, in m."""
-
-
-@dataclass(frozen=True)
-class Rectangle:
-    """The smallest rectangle around a set of points seen from above.
-
-    Attributes:
-        center: (2,) in m.
-        yaw: Direction of the first side, in rad.
-        sides: (2,) lengths in m.
-        round: Whether the points fill a circle rather than a rectangle.
-    """
-
-    center: np.ndarray
-    yaw: float
-    sides: np.ndarray
-    round: bool
 
 
 @dataclass(frozen=True)
@@ -66,41 +55,13 @@ class Grasp:
         pos: (3,) position of the tcp in m.
         yaw: Direction in which the fingers open, in rad.
         width: Of the object between the fingers, in m.
+        thing: The rectangle around the object, of which the fingers may hold a wall only.
     """
 
     pos: np.ndarray
     yaw: float
     width: float
-
-
-def rectangle(points: np.ndarray) -> Rectangle:
-    """Returns the rectangle of least area around points (N, 2), trying directions in steps of one degree."""
-    along = UNIT_DIRECTIONS @ outermost(points).T  # (180, N)
-    low, high = along.min(axis=1).astype(float), along.max(axis=1).astype(float)
-    sides = (high - low).reshape(2, 90)  # the second row across the first
-    area = sides.prod(axis=0)
-    best = int(np.argmin(area))
-    first, second = best, best + 90
-    center = (UNIT_DIRECTIONS[[first, second]] * (low + high)[[first, second], None] / 2).sum(axis=0)
-    is_round = bool(area.max() < ROUND_AREA_RATIO * max(area[best], 1e-9))
-    return Rectangle(center, math.radians(best), sides[:, best], is_round)
-
-
-def outermost(points: np.ndarray) -> np.ndarray:
-    """Returns those of the points (N, 2) that may be corners of their convex hull, as float32.
-
-    Points inside the octagon that the outermost points in eight directions span are left out (Akl and Toussaint,
-    Information Processing Letters 7(5), 1978).
-    """
-    points = points.astype(np.float32)
-    columns = points.T.copy()
-    corners = points[(OCTAGON_DIRECTIONS @ columns).argmax(axis=1)]
-    edges = np.roll(corners, -1, axis=0) - corners
-    outward = np.stack([edges[:, 1], -edges[:, 0]], axis=1)[edges.any(axis=1)]
-    if not len(outward):  # a single point
-        return points
-    beyond = outward @ columns - (outward @ corners.T).max(axis=1)[:, None]
-    return points[beyond.max(axis=0) > -1e-6 * np.abs(edges).max()]
+    thing: Rectangle
 
 
 def find_thing(surface: HeightMap, point: np.ndarray) -> tuple[np.ndarray, float]:
@@ -134,16 +95,79 @@ def choose_grasps(body: Body, surface: HeightMap, point: np.ndarray) -> list[Gra
     if box.round:
         options = [(np.arange(12) * math.pi / 12, float(box.sides.mean()))]
     fitting = [(yaws, width) for yaws, width in options if width < body.arm.max_gap - MIN_SPARE_OPENING_M]
+    rim = find_rim(surface, point, MIN_WALL_HEIGHT_M) if not fitting and body.scene.has_any_shape else None
+    if rim is not None and (grasps := _rim_grasps(body, surface, rim)):
+        return grasps
     if not fitting:
         opens = round(100 * body.arm.max_gap)
         raise SkillFailure(f"too wide to grasp: {100 * box.sides.min():.0f} cm, and the fingers open {opens} cm")
-    return _with_room(
-        measure_hand(body.kinematics), surface.around(box.center, HAND_RADIUS_M), box.center, top, fitting
-    )
+    hand, around = measure_hand(body.kinematics), surface.around(box.center, HAND_RADIUS_M)
+    try:
+        return _with_room(hand, around, box.center, top, fitting, box)
+    except SkillFailure:
+        if not body.scene.has_any_shape or not (beside := _eccentric_grasps(hand, around, top, fitting, box)):
+            raise
+        return beside
+
+
+def _eccentric_grasps(
+    hand: Hand, around: np.ndarray, top: float, options: list[tuple[np.ndarray, float]], box: Rectangle
+) -> list[Grasp]:
+    """Returns the grasps beside the middle of an object that has no room for the hand at its middle, nearest first."""
+    grasps = []
+    for share in ECCENTRIC_SHARES:
+        for yaws, width in options:
+            length = float(box.sides[0] + box.sides[1]) - width
+            across = np.array([-math.sin(yaws[0]), math.cos(yaws[0])])
+            with suppress(SkillFailure):
+                grasps += _with_room(hand, around, box.center + share / 2 * length * across, top, [(yaws, width)], box)
+    return grasps
+
+
+def _rim_grasps(body: Body, surface: HeightMap, rim: Rim) -> list[Grasp]:
+    """Returns the grasps of the wall of an object that is too wide, with one finger inside it, best first."""
+    hand, grasps = measure_hand(body.kinematics), []
+    parts = hand.palm, hand.fingers(2 * WALL_SLACK_M, WALL_OPENING_M + 2 * FINGER_CLEARANCE_M)
+    around = surface.around(rim.center, HAND_RADIUS_M + rim.radius)
+    lowest = max(rim.top - RIM_DEPTH_M, TIP_BEYOND_TCP_M + UNDERSIDE_CLEARANCE_M)
+    for angle in np.arange(RIM_DIRECTIONS) * (2 * math.pi / RIM_DIRECTIONS):
+        at = rim.center + (rim.radius - RIM_INSET_M) * np.array([math.cos(angle), math.sin(angle)])
+        yaw = float(nearest_yaw(angle))
+        height = max(float(part.lowest(around, at, np.array([yaw]), lowest)[0]) for part in parts)
+        if height < rim.top - MIN_GRASP_DEPTH_M:
+            grasps.append(Grasp(np.array([*at, height]), yaw, WALL_OPENING_M, rim.rectangle))
+    return sorted(grasps, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))
+
+
+def measure_held_object(surface: HeightMap, grasp: Grasp) -> HeldObject:
+    """Returns how the hand will hold an object after a grasp, from the surface before it."""
+    offset = grasp.thing.center - grasp.pos[:2]
+    cos, sin = math.cos(grasp.yaw), math.sin(grasp.yaw)
+    by_wall = math.hypot(*offset) > grasp.width
+    width = float(grasp.thing.sides.max()) if by_wall else grasp.width
+    below = max(float(grasp.pos[2]) - _base_height(surface, grasp.thing), TIP_BEYOND_TCP_M)
+    return HeldObject(width, below, (float(offset @ (cos, sin)), float(offset @ (-sin, cos))), is_estimate=True)
+
+
+def _base_height(surface: HeightMap, thing: Rectangle) -> float:
+    """Returns the height in m of what an object stands on: the median in all directions of what is beside it."""
+    points = surface.around(thing.center, float(thing.sides.max()) / 2 + BASE_RING_M[1])
+    offsets = points[:, :2] - thing.center
+    beyond = np.hypot(*offsets.T) - thing.sides.max() / 2
+    ring = (beyond > BASE_RING_M[0]) & (beyond < BASE_RING_M[1])
+    sectors = (np.arctan2(offsets[ring, 1], offsets[ring, 0]) / (2 * math.pi) * BASE_SECTORS).astype(int) % BASE_SECTORS
+    heights = np.zeros(BASE_SECTORS)
+    np.maximum.at(heights, sectors, points[ring, 2])
+    return float(np.median(heights))
 
 
 def _with_room(
-    hand: Hand, around: np.ndarray, center: np.ndarray, top: float, options: list[tuple[np.ndarray, float]]
+    hand: Hand,
+    around: np.ndarray,
+    center: np.ndarray,
+    top: float,
+    options: list[tuple[np.ndarray, float]],
+    thing: Rectangle,
 ) -> list[Grasp]:
     """Returns the grasps at which the open hand gets low enough, best first, from (yaws (K,), object width) options.
 
@@ -162,7 +186,7 @@ def _with_room(
         turned = (heights[1] < heights[0] - UNDERSIDE_CLEARANCE_M).astype(int)
         for k, way in enumerate(turned):
             if heights[way, k] < top - MIN_GRASP_DEPTH_M:
-                grasps.append(Grasp(np.array([*center, heights[way, k]]), float(both[way, k]), width))
+                grasps.append(Grasp(np.array([*center, heights[way, k]]), float(both[way, k]), width, thing))
         if by_fingers.min() < top - MIN_GRASP_DEPTH_M:
             reason = "no room for the hand: something taller stands beside it"
     if not grasps:

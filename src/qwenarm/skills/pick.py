@@ -6,7 +6,7 @@ import numpy as np
 
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import Motion, SkillFailure
-from qwenarm.skills.grasp import FINGER_CLEARANCE_M, choose_grasps, reachable
+from qwenarm.skills.grasp import FINGER_CLEARANCE_M, choose_grasps, measure_held_object, reachable
 from qwenarm.skills.heightmap import look_down, world_point
 from qwenarm.skills.motion import follow, go_home, move_joints, set_fingers
 from qwenarm.skills.skill import skill
@@ -32,6 +32,7 @@ def pick(body: Body, at: ImagePoint) -> Motion:
     yield from follow(body, down, 1.0, 0.0)
     yield from move_joints(body, np.array(body.arm.home_qpos))
     if body.proprio().holding:
+        body.held_object = measure_held_object(surface, grasp) if body.scene.has_any_shape else None
         return SkillResult(True)
     yield from set_fingers(body, body.arm.max_gap)
     raise SkillFailure("the object slipped out of the hand" if caught else "nothing between the fingers")

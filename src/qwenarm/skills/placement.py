@@ -9,10 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from qwenarm.body.clearance import Boxes, measure_hand
+from qwenarm.body.held_object import HeldObject
 from qwenarm.body.simulation import Body
-from qwenarm.skills.grasp import HAND_RADIUS_M, rectangle
+from qwenarm.skills.grasp import HAND_RADIUS_M
+from qwenarm.skills.grasp_shapes import rectangle
 from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, MIN_SURFACE_HEIGHT_M, HeightMap, in_square, squared
 from qwenarm.skills.motion import nearest_yaw
+from qwenarm.skills.rim import Rim, find_rim
 
 MIN_CONTAINER_WIDTH_M = 0.09
 """An object that is wider than this in both directions, in m, is a container."""
@@ -29,6 +32,14 @@ OBJECT_CLEARANCE_M = 0.003
 CORNER_WAYS, SIDE_WAYS = ((1, 1), (-1, 1), (-1, -1), (1, -1)), ((1, 0), (0, 1), (-1, 0), (0, -1))
 TIPPING_COST_M = 0.05
 """Cost of a support that leaves the whole object hanging over, in m of height."""
+MIN_RIM_HEIGHT_M = 0.006
+"""Minimum height of a plate's rim above its middle, in m."""
+FLAT_RADIUS_M, MAX_EDGE_HEIGHT_M = 0.03, 0.04
+"""The distance within which a surface is flat or not, and how much higher it may be further out, in m."""
+ECCENTRIC_YAWS = 12
+"""Number of yaws that are tried for an object that is held by its rim."""
+ECCENTRIC_REACH_COST = 0.1
+"""Cost of a hand that is further from the robot, in m of height per m."""
 LEVEL_TOLERANCE_M = 0.004
 """Heights that differ by less than this, in m, count as level."""
 
@@ -38,7 +49,7 @@ class PlacePose:
     """Where and how an object is put down.
 
     Attributes:
-        xy: (2,) position of its middle, in m.
+        xy: (2,) position of the tcp, in m.
         support: Height of the surface it will stand on, in m.
         release: Height of its underside when the hand opens, in m, at which the hand touches nothing.
         yaw: Direction in which the fingers open, in rad.
@@ -77,13 +88,21 @@ class Candidates:
     floor: float = 0.0
 
 
-def choose_place_pose(body: Body, surface: HeightMap, point: np.ndarray, width: float) -> PlacePose:
-    """Returns the best place near a point (3,) for an object of this width: low, level, and with room for the hand."""
-    field = _candidates(surface, point, width)
-    around = surface.around(field.center, field.radius + HAND_RADIUS_M)
+def choose_place_pose(body: Body, surface: HeightMap, point: np.ndarray, held: HeldObject, gap: float) -> PlacePose:
+    """Returns the best place near a point (3,) for a held object: low, level, and with room for the hand.
+
+    ``gap`` is the distance between the fingers in m.
+    """
+    width = held.width
+    rim = find_rim(surface, point, MIN_RIM_HEIGHT_M) if body.scene.has_any_shape else None
+    if rim is None and body.scene.has_any_shape and _is_flat(surface, point):
+        field = Candidates(list(_on_table(point)), point[:2], MAX_SHIFT_M)
+    else:
+        field = _candidates(surface, point, width, rim)
+    around = surface.around(field.center, field.radius + HAND_RADIUS_M + math.hypot(*held.offset))
     hand = measure_hand(body.kinematics)
-    parts = hand.palm, hand.fingers(width, width + 2 * RELEASE_OPENING_M)
-    lowest = width / 2 + min(float(part.under.min()) for part in parts) - OBJECT_CLEARANCE_M
+    parts = hand.palm, hand.fingers(gap, gap + 2 * RELEASE_OPENING_M)
+    lowest = held.below + min(float(part.under.min()) for part in parts) - OBJECT_CLEARANCE_M
     high = around[around[:, 2] > lowest]  # what a hand could touch with the object on the table
     best, least = None, math.inf
     for spot in sorted(field.spots, key=lambda spot: spot.loss):
@@ -96,7 +115,7 @@ def choose_place_pose(body: Body, surface: HeightMap, point: np.ndarray, width: 
             loss += TIPPING_COST_M * float(np.mean(under < support - LEVEL_TOLERANCE_M))
         if loss + _height_cost(support, support) >= least:
             continue
-        landing = _place_pose(parts, high, spot, support, width)
+        landing = _place_pose(parts, high, spot, support, held)
         cost = loss + _height_cost(support, landing.release)
         if cost < least:
             best, least = landing, cost
@@ -108,13 +127,25 @@ def _height_cost(support: float, release: float) -> float:
     return round(support / LEVEL_TOLERANCE_M) * LEVEL_TOLERANCE_M + release
 
 
-def _candidates(surface: HeightMap, point: np.ndarray, width: float) -> Candidates:
+def _is_flat(surface: HeightMap, point: np.ndarray) -> bool:
+    """Returns whether a point (3,) is on top of something wide and flat, such as a stove, and not in a container."""
+    around = surface.around(point[:2], FLAT_RADIUS_M)[:, 2]
+    seed = surface.nearest(point[:2], MIN_SURFACE_HEIGHT_M, SUPPORT_SNAP_M)
+    if seed is None or np.mean(np.abs(around - point[2]) < LEVEL_TOLERANCE_M) < 0.5:
+        return False
+    connected = surface.grow(seed, MIN_SURFACE_HEIGHT_M, within=MIN_CONTAINER_WIDTH_M)
+    return bool(np.percentile(connected[:, 2], 95) < point[2] + MAX_EDGE_HEIGHT_M)
+
+
+def _candidates(surface: HeightMap, point: np.ndarray, width: float, rim: Rim | None) -> Candidates:
     """Returns possible places in the container, on the block or on the table at the point."""
     seed = surface.nearest(point[:2], MIN_SURFACE_HEIGHT_M, SUPPORT_SNAP_M)
     if seed is None:
         return Candidates(list(_on_table(point)), point[:2], MAX_SHIFT_M)
     whole = surface.grow(seed, MIN_SURFACE_HEIGHT_M)
     box = rectangle(whole[:, :2])
+    if rim is not None:
+        whole, box = surface.around(rim.center, rim.radius), rim.rectangle
     if box.sides.min() > MIN_CONTAINER_WIDTH_M:
         inner = float(box.sides.min()) / 2 - (ROUND_RIM_M if box.round else SQUARE_RIM_M)
         room = max(0.0, inner - width / 2 - OBJECT_CLEARANCE_M)
@@ -158,12 +189,31 @@ def _in_container(
             yield Candidate(xy, yaws, 0.02 * (1 - share) + 0.1 * nearness + toward_robot)
 
 
-def _place_pose(parts: tuple[Boxes, ...], high: np.ndarray, spot: Candidate, support: float, width: float) -> PlacePose:
+def _place_pose(
+    parts: tuple[Boxes, ...], high: np.ndarray, spot: Candidate, support: float, held: HeldObject
+) -> PlacePose:
     """Returns the pose at the yaw at which the hand gets lowest. ``high`` (N, 3) are the points that the hand could
     touch.
     """
-    # The pads hold the object at mid-height.
+    if any(held.offset):
+        return _eccentric_place_pose(parts, high, spot, support, held)
     yaws = nearest_yaw(np.array(spot.yaws))
-    height = np.maximum(*(part.lowest(high, spot.xy, yaws, support + width / 2) for part in parts))
+    height = np.maximum(*(part.lowest(high, spot.xy, yaws, support + held.below) for part in parts))
     best = int(np.argmin(height))
-    return PlacePose(spot.xy, support, float(height[best]) - width / 2, float(yaws[best]))
+    return PlacePose(spot.xy, support, float(height[best]) - held.below, float(yaws[best]))
+
+
+def _eccentric_place_pose(
+    parts: tuple[Boxes, ...], high: np.ndarray, spot: Candidate, support: float, held: HeldObject
+) -> PlacePose:
+    """Like ``_place_pose``, for an object beside whose middle the hand is: of round ones the yaw does not matter."""
+    best, lowest = None, math.inf
+    for yaw in nearest_yaw(np.arange(ECCENTRIC_YAWS) * (math.pi / ECCENTRIC_YAWS)):
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        xy = spot.xy - np.array([[cos, -sin], [sin, cos]]) @ held.offset
+        height = max(float(part.lowest(high, xy, np.array([yaw]), support + held.below)[0]) for part in parts)
+        cost = height + ECCENTRIC_REACH_COST * float(np.hypot(*xy))
+        if cost < lowest:
+            best, lowest = PlacePose(xy, support, height - held.below, float(yaw)), cost
+    assert best is not None
+    return best

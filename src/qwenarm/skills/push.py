@@ -10,7 +10,7 @@ from qwenarm.body.clearance import Boxes, measure_hand
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import Motion, SkillFailure
-from qwenarm.skills.grasp import rectangle
+from qwenarm.skills.grasp_shapes import rectangle
 from qwenarm.skills.heightmap import MIN_SURFACE_HEIGHT_M, look_down, world_point
 from qwenarm.skills.motion import (
     CONTACT_SPEED_M_PER_S,

