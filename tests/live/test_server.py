@@ -109,6 +109,10 @@ def test_only_who_plays_reaches_the_player(served):
         ):
             player.send(nonsense)
             assert next_event(player, "refused")["text"]
+        watcher.send(b"a recording")
+        assert "somebody else's turn" in next_event(watcher, "refused")["text"]
+        player.send(b"no recording")
+        assert "not a WAV file" in next_event(player, "refused")["text"]
         player.send(json.dumps({"do": "pass"}))
 
 

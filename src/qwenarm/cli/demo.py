@@ -22,6 +22,9 @@ def demo(
     replay: Annotated[Path | None, arg(help="folder with old episodes that can be watched again")] = None,
     watch: Annotated[Path | None, arg(help="folder into which another process writes: run --journal FOLDER")] = None,
     kiosk: Annotated[bool, arg(help="play a tour of all tasks until somebody touches the page")] = False,
+    recognizer: Annotated[
+        str, arg(help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
+    ] = "pocketsphinx",
     browser: Annotated[bool, arg(help="open a browser")] = True,
     out_folder: Annotated[Path | None, arg(name="out", help="folder of the session; default runs/TIME-live")] = None,
 ) -> int:
@@ -45,7 +48,7 @@ def demo(
         if browser:
             webbrowser.open(link)
 
-    page = LivePage(folder, model.split(), host, port, seed, replay, watch is not None, kiosk)
+    page = LivePage(folder, model.split(), host, port, seed, replay, watch is not None, kiosk, recognizer)
     try:
         asyncio.run(page.run(ready))
     except OSError as error:

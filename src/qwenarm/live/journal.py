@@ -3,8 +3,8 @@
 A folder::
 
     journal.jsonl          one JSON object per line, appended as it happens and never rewritten
-    assets/<hash>.png|glb  camera frames and 3-D meshes, named by their content
-    runs/<number>/         trace, page and films of each finished run
+    assets/<hash>.SUFFIX   camera frames, 3-D meshes and recordings, named by their content
+    runs/<number>/         trace, page, films and recordings of each finished run
 
 Every line has ``kind``, ``at`` (seconds since the epoch) and ``run`` (a number, 0 for none). Live view, replay and
 watching the run of another process all read these same lines.
@@ -27,7 +27,7 @@ from qwenarm.episode.trace import plain, png
 from qwenarm.errors import BadInput
 
 JOURNAL_FILE = "journal.jsonl"
-ASSET_NAME = re.compile(r"[0-9a-f]{24}\.(png|glb)")
+ASSET_NAME = re.compile(r"[0-9a-f]{24}\.(png|glb|wav)")
 CHUNK_BYTES = 1 << 22
 """Maximum number of bytes that are read at once."""
 
@@ -56,7 +56,7 @@ class Journal:
 
     def keep(self, data: bytes, suffix: str) -> str:
         """Stores an asset under the hash of its content; returns its name."""
-        name = f"{hashlib.sha256(data).hexdigest()[:24]}.{suffix}"
+        name = asset_name(hashlib.sha256(data).hexdigest(), suffix)
         path = self.folder / "assets" / name
         if not path.exists():
             part = path.with_suffix(".part")
@@ -116,6 +116,11 @@ def parse_event(line: bytes) -> JournalEvent | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return event if sound else None
+
+
+def asset_name(sha256: str, suffix: str) -> str:
+    """The name of an asset with this hash, in hexadecimal digits."""
+    return f"{sha256[:24]}.{suffix}"
 
 
 def read_asset(folder: Path, name: str) -> bytes | None:

@@ -5,7 +5,8 @@ const EXAMPLES = ["put the red cube in the blue bowl", "build a tower of three c
   "pon el cubo rojo en el cuenco azul", "把红色方块放进蓝色碗里"];
 const TONES = { success: "green", unjudged: "yellow", stopped: "none" };
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-let socket, state = {}, quiet = false;
+const MAX_RECORDING_MS = 20000, RECORDING_RATE_HZ = 16000;
+let socket, state = {}, quiet = false, recorder;
 
 function make(tag, className, text, ...children) {
   const node = document.createElement(tag);
@@ -30,7 +31,12 @@ function chosen(more) {
     perturbations: perturbation === "none" ? {} : { [perturbation]: Number($("strength").value) },
     words: $("words").value.trim(), ...more };
 }
-const play = more => ask(chosen({ do: "play", ...more }));
+const play = more => ask(chosen({ do: "play", ...spoken(), ...more }));
+function spoken() {
+  const sent = { recording: state.recording ?? "" }; // goes with the words that were heard in it, however they were corrected
+  state.recording = "";
+  return sent;
+}
 const showScene = () => { if (!state.playing) ask(chosen({ do: "show" })); };
 
 // What comes in.
@@ -81,7 +87,7 @@ const handlers = {
       $("parts").replaceChildren(...choices.parts.map(part => button(part, () => ask({ do: "why", run: state.main, part }))),
         button("find the cause", () => ask({ do: "cause", run: state.main })),
         ...choices.models.slice(1).map(model => button(`with ${model}`, () => ask({ do: "model", run: state.main, model }))));
-      $("examples").replaceChildren(...EXAMPLES.map(words => button(words, () => { $("words").value = words; play(); })));
+      $("examples").replaceChildren(...EXAMPLES.map(words => button(words, () => { $("words").value = words; state.recording = ""; play(); })));
     }
     $("gallery").querySelector(".runs").replaceChildren(...event.old.map(oldRun));
     event.gallery.forEach(handlers.gallery);
@@ -139,7 +145,13 @@ const handlers = {
   },
   calling(event) { entry(event).append(make("p", "call", event.call)); },
   called(event) { entry(event).append(make("p", `result ${event.ok ? "green" : "red"}`, event.result)); },
-  corrected(event) { note(event, `Corrected: ${event.instruction}`); readAs(event); },
+  heard(event) {
+    $("words").value = event.text;
+    state.recording = event.recording;
+    if (state.playing) send();
+    else { $("read").textContent = "This was heard. Correct it if it is wrong, then press “Do it”."; $("words").focus(); }
+  },
+  corrected(event) { note(event, `Corrected${event.speech?.heard ? " aloud" : ""}: ${event.instruction}`); readAs(event); },
   touched(event) { note(event, `By a visitor, ${event.text}.`); },
   finished(event) {
     badge(event.run === state.other ? "outcome2" : "outcome", event.outcome);
@@ -162,7 +174,7 @@ const handlers = {
   clock(event) { $("clock").textContent = `${event.t.toFixed(1)} s · real-time factor ${event.rate.toFixed(2)}`; },
   refused(event) {
     if (quiet) return;
-    $("read").replaceChildren(make("span", "bad", event.text + " "));
+    complain(event.text);
     if (event.anyway) $("read").append(button("Play it all the same", () => play({ anyway: true })));
   },
   turn(event) {
@@ -179,6 +191,7 @@ const handlers = {
     if (there) there.replaceWith(card); else runs.prepend(card);
   },
 };
+function complain(text) { $("read").replaceChildren(make("span", "bad", text + " ")); }
 function pause(on) {
   state.paused = on;
   $("pause").setAttribute("aria-pressed", String(on));
@@ -223,6 +236,7 @@ function update() {
   const running = Boolean(state.playing), able = state.mine && !state.watchOnly;
   document.body.dataset.playing = String(running);
   $("go").textContent = running ? "Correct it" : state.ready ? "Do it" : "Loading the model …";
+  $("speak").disabled = !able || !navigator.mediaDevices;
   for (const id of ["go", "words"]) $(id).disabled = !able || (!running && !state.ready && id === "go");
   for (const id of ["pause", "stop", "slip"]) $(id).disabled = !able || !running;
   for (const id of ["play", "again", "new"]) $(id).disabled = !able || !state.ready;
@@ -232,12 +246,49 @@ function update() {
 function levels() { fill("level", Array.from({ length: state.choices.levels[$("task").value] }, (_, i) => String(i + 1))); }
 
 // What goes out.
-$("say").addEventListener("submit", event => {
-  event.preventDefault();
+function send() {
   const text = $("words").value.trim();
-  if (state.playing && text) ask({ do: "correct", text });
+  if (state.playing && text) ask({ do: "correct", text, ...spoken() });
   else play();
-});
+}
+$("say").addEventListener("submit", event => { event.preventDefault(); send(); });
+
+// The microphone: recorded in whatever format the browser has, sent as a WAV file, and nothing moves until its words are sent back.
+async function record() {
+  let stream;
+  try { stream = await navigator.mediaDevices.getUserMedia({ audio: true }); }
+  catch (error) { complain(`The microphone cannot be used: ${error.message}.`); return; }
+  const parts = [];
+  ask({ do: "listen" });
+  recorder = new MediaRecorder(stream);
+  recorder.addEventListener("dataavailable", part => parts.push(part.data));
+  recorder.addEventListener("stop", async () => {
+    recorder = null;
+    stream.getTracks().forEach(track => track.stop());
+    $("speak").setAttribute("aria-pressed", "false");
+    $("speak").textContent = "Speak";
+    try {
+      const data = await new Blob(parts).arrayBuffer();
+      const sound = await new OfflineAudioContext(1, 1, RECORDING_RATE_HZ).decodeAudioData(data);
+      if (socket.readyState === 1) socket.send(wav(sound.getChannelData(0)));
+    } catch (error) { complain(`The recording cannot be read: ${error.message}.`); }
+  });
+  recorder.start();
+  setTimeout(() => recorder?.state === "recording" && recorder.stop(), MAX_RECORDING_MS);
+  $("speak").setAttribute("aria-pressed", "true");
+  $("speak").textContent = "Listening";
+}
+function wav(samples) {
+  const view = new DataView(new ArrayBuffer(44 + 2 * samples.length)), bytes = 2 * samples.length, rate = RECORDING_RATE_HZ;
+  const text = (at, letters) => [...letters].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
+  text(0, "RIFF"); view.setUint32(4, 36 + bytes, true); text(8, "WAVEfmt "); view.setUint32(16, 16, true);
+  view.setUint16(20, 1, true); view.setUint16(22, 1, true); view.setUint32(24, rate, true); view.setUint32(28, 2 * rate, true);
+  view.setUint16(32, 2, true); view.setUint16(34, 16, true); text(36, "data"); view.setUint32(40, bytes, true);
+  samples.forEach((sample, i) => view.setInt16(44 + 2 * i, Math.max(-1, Math.min(1, sample)) * 32767, true));
+  return view.buffer;
+}
+$("speak").addEventListener("click", () => (recorder ? recorder.stop() : record()));
+if (!navigator.mediaDevices) $("speak").title = "Browsers give the microphone only to pages on localhost or behind https.";
 function askPause(on) {
   pause(on); // at once, so that a second click before the answer takes the first one back
   ask({ do: "pause", on });
