@@ -19,6 +19,7 @@ from qwenarm.live.kiosk import tour
 from qwenarm.live.player import Player, config_from
 from qwenarm.live.requests import Choices
 from qwenarm.live.scene import Track
+from qwenarm.mind.backends.scripted import Scripted
 
 
 @pytest.fixture
@@ -117,6 +118,41 @@ def test_a_run_that_was_stopped_while_it_was_paused_leaves_no_pause(player):
     for command in ({"do": "pause", "on": True}, {"do": "stop"}, {"do": "speed", "speed": 4}):
         player._control(command)
     assert [event["paused"] for event in events(player, "pace")] == [True, False]
+
+
+class Talker(Scripted):
+    """Says its answer in two parts. between: what happens then."""
+
+    on_text = None
+
+    def __init__(self, answer, between=lambda: None):
+        super().__init__(lambda prompt: answer)
+        self.answer, self.between = answer, between
+
+    def generate(self, prompts):
+        for end in (20, len(self.answer)):
+            if self.on_text is not None:
+                self.on_text(self.answer[:end])
+            self.between()
+        return super().generate(prompts)
+
+
+GIVE_UP = '<tool_call>\n{"name": "give_up", "arguments": {"reason": "看不见"}}\n</tool_call>'
+
+
+def test_the_words_of_a_model_are_written_while_it_says_them(player):
+    player._backend = lambda config: Talker(GIVE_UP)
+    play(player, policy="vlm")
+    first, second = events(player, "saying")
+    assert (first["start"], second["start"]) == (0, 20) and first["text"] + second["text"] == GIVE_UP
+    assert events(player, "decided")[0]["said"] == GIVE_UP
+
+
+def test_stop_ends_the_answer_of_a_model(player):
+    player._backend = lambda config: Talker(GIVE_UP, lambda: player.controls.set(stopped=True))
+    play(player, policy="vlm")
+    assert [event["text"] for event in events(player, "saying")] == [GIVE_UP[:20]]
+    assert not events(player, "decided") and events(player, "finished")[0]["outcome"] == "stopped"
 
 
 def test_why_tells_what_the_replacement_shows(player):

@@ -70,13 +70,17 @@ class Controls:
         """Forgets what was wanted of the run before; the speed stays."""
         self.set(paused=False, stopped=False, correction=None, pulls={}, slip=False)
 
+    def check(self) -> None:
+        """Raises RunStopped if the run was stopped."""
+        if self.stopped:
+            raise RunStopped
+
     def wait(self, seconds: float) -> None:
         """Sleeps for so long, and then while it is paused. Raises RunStopped."""
         with self._changed:
             self._changed.wait_for(lambda: self.stopped, max(0.0, seconds))
             self._changed.wait_for(lambda: self.stopped or not self.paused)
-            if self.stopped:
-                raise RunStopped
+            self.check()
 
 
 class Interventions(Watcher):

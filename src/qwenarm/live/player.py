@@ -16,7 +16,7 @@ from __future__ import annotations
 import queue
 import signal
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import fields, replace
 from multiprocessing.connection import Connection
@@ -30,18 +30,19 @@ from qwenarm.display.episode_page import write_page
 from qwenarm.episode.drive import drive, play_alone
 from qwenarm.episode.replay import replay
 from qwenarm.episode.trace import RECORDING_FILE, Trace, read
-from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.factory import make_backend, make_env, perform, prepare
 from qwenarm.live.counterfactuals import finding_text, replay_with, verdict
 from qwenarm.live.interventions import MAX_SPEED, MIN_SPEED, Controls, Correction, Interventions
 from qwenarm.live.journal import Journal, asset_name, read_asset, run_folder
 from qwenarm.live.recorder import JournalWatcher
+from qwenarm.mind.backends import StreamingBackend
 from qwenarm.perturbations import checked
 from qwenarm.registry import only_allowed
 from qwenarm.types import Episode, Outcome, RunConfig
 
 if TYPE_CHECKING:
+    from qwenarm.episode.rollout import Play
     from qwenarm.mind.backends import Backend
 
 OPEN_MODELS = 2
@@ -166,7 +167,7 @@ class Player:
         title = f"with {config.model}" if beside else ""
         run, watchers, interventions = self._begin(config, beside, title, speech)
         play = perform(config, seed, backend, watchers, setup=setup)
-        episode, failed = play_alone(play, backend)
+        episode, failed = self._play_alone(play, backend, watchers[0])
         if speech:
             episode = replace(episode, run=replace(episode.run, speech=speech))
         self._finish(run, episode, failed, interventions)
@@ -176,9 +177,26 @@ class Player:
         backend = self._backend(before.run.config)
         run, watchers, interventions = self._begin(before.run.config, run_before, part)
         play, notes = replay_with(part, before, backend, watchers)
-        after = self._finish(run, *play_alone(play, backend), interventions)
+        after = self._finish(run, *self._play_alone(play, backend, watchers[0]), interventions)
         if after is not None:
             self.journal.write("verdict", run_before, beside=run, text=verdict(part, before, after, notes))
+
+    def _play_alone(
+        self, play: Play, backend: Backend | None, journal: JournalWatcher
+    ) -> tuple[Episode, BaseException | None]:
+        """Plays an episode. The model's words are written while it says them, and Stop ends them."""
+        if not isinstance(backend, StreamingBackend):
+            return play_alone(play, backend)
+
+        def say(text: str) -> None:
+            self.controls.check()
+            journal.saying(text)
+
+        backend.on_text = say
+        try:
+            return play_alone(play, backend)
+        finally:
+            backend.on_text = None
 
     def _find_cause(self, run: int) -> None:
         episode = self._episode(run)
@@ -202,7 +220,7 @@ class Player:
 
     def _begin(
         self, config: RunConfig, beside: int, title: str, speech: Mapping[str, str] | None = None
-    ) -> tuple[int, Sequence[Watcher], Interventions]:
+    ) -> tuple[int, tuple[JournalWatcher, Interventions], Interventions]:
         self.run += 1
         run = self.run
         self.controls.start_run()
@@ -218,7 +236,7 @@ class Player:
             self.journal.write(kind, run, **fields)
 
         interventions = Interventions(self.controls, write)
-        return run, [JournalWatcher(self.journal, run, about), interventions], interventions
+        return run, (JournalWatcher(self.journal, run, about), interventions), interventions
 
     def _finish(
         self, run: int, episode: Episode, failed: BaseException | None, interventions: Interventions

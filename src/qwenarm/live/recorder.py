@@ -33,7 +33,7 @@ class JournalWatcher(Watcher):
 
     def __init__(self, journal: Journal, run: int, about: dict[str, Any]) -> None:
         self.journal, self.run, self.about = journal, run, about
-        self.turn = 0
+        self.turn, self._said = 0, ""
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         drawn = body_meshes(env.body.model)
@@ -64,9 +64,16 @@ class JournalWatcher(Watcher):
         )
 
     def looked(self, obs: Observation) -> None:
-        self.turn += 1
+        self.turn, self._said = self.turn + 1, ""
         frames = [{"camera": frame.camera, "png": self.journal.keep_picture(frame.rgb)} for frame in obs.frames]
         self._write("looked", turn=self.turn, instruction=obs.instruction, frames=frames, time_s=obs.time_s)
+
+    def saying(self, text: str) -> None:
+        """The model's answer so far. Only what is new of it is written, from the character ``start`` on."""
+        text = text.rstrip("\ufffd")  # a character of which not all bytes are there
+        start = len(self._said) if text.startswith(self._said) else 0
+        self._said = text
+        self._write("saying", turn=self.turn, start=start, text=text[start:])
 
     def decided(self, obs: Observation, decision: Decision, seconds: float) -> None:
         self._write(

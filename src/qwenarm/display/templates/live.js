@@ -131,12 +131,20 @@ const handlers = {
       return figure;
     }));
   },
+  saying(event) {
+    const item = entry(event);
+    let said = item.querySelector("pre");
+    if (!said) item.append(said = make("pre"));
+    said.textContent = said.textContent.slice(0, event.start) + event.text;
+    said.scrollTop = said.scrollHeight;
+  },
   decided(event) {
-    const item = entry(event), said = make("pre");
+    const item = entry(event), streamed = item.querySelector("pre"), said = make("pre");
     item.querySelector(".soft")?.remove();
+    streamed?.remove();
     item.querySelector(".eyebrow").textContent = `Turn ${event.turn}` + (event.seconds ? `, thought for ${event.seconds.toFixed(2)} s` : "");
     if (event.thought && !event.said.includes(event.thought)) item.append(make("p", "", event.thought));
-    if (event.said) { item.append(said); type(said, event.said.trim()); }
+    if (event.said) { item.append(said); streamed ? (said.textContent = event.said.trim()) : type(said, event.said.trim()); }
     if (event.error) item.append(make("p", "result red", event.error));
     for (const figure of $("frames").children) {
       const [, , width, height] = figure.querySelector("svg").getAttribute("viewBox").split(" ").map(Number);
