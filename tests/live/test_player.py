@@ -14,7 +14,7 @@ from qwenarm.errors import QwenarmError
 from qwenarm.live.export import export
 from qwenarm.live.hub import LivePage
 from qwenarm.live.interventions import MAX_SPEED
-from qwenarm.live.journal import JOURNAL_FILE, Journal, run_folder
+from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, run_folder
 from qwenarm.live.kiosk import tour
 from qwenarm.live.player import Player, config_from
 from qwenarm.live.requests import Choices
@@ -218,6 +218,20 @@ def test_a_run_of_another_process_is_watched(tmp_path: Path):
         process.wait(60)
     assert "started" in [event["kind"] for event in told] and "only watches" in told[-1]["text"]
     assert not (tmp_path / "unused").exists()
+
+
+def test_of_an_evaluation_whole_episodes_are_recorded_and_nothing_is_changed(tmp_path):
+    words = ["eval", "--task", "put", "--policy", "idle", "--seeds", "3", "--batch", "2", "--out"]
+    assert main([*words, str(tmp_path / "plain")]) == 0
+    assert main([*words, str(tmp_path / "watched"), "--journal", str(tmp_path / "journal")]) == 0
+    plain, watched = (read(tmp_path / name).episodes for name in ("plain", "watched"))
+    assert sorted(each.final_hash for each in plain) == sorted(each.final_hash for each in watched)
+    assert not any(each.run.watcher_failures for each in watched)
+    told = [event for _, event in JournalReader(tmp_path / "journal").new_events()]
+    runs = [event["run"] for event in told]
+    assert runs == sorted(runs) and set(runs) == {1, 2, 3}
+    kinds = [event["kind"] for event in told if event["kind"] in ("started", "finished")]
+    assert kinds == ["started", "finished"] * 3
 
 
 def test_speed_keeps_within_its_limits(player):

@@ -20,7 +20,9 @@ def demo(
     port: Annotated[int, arg(help="port; 0 for any that is free")] = 8000,
     seed: Seed = 0,
     replay: Annotated[Path | None, arg(help="folder with old episodes that can be watched again")] = None,
-    watch: Annotated[Path | None, arg(help="folder into which another process writes: run --journal FOLDER")] = None,
+    watch: Annotated[
+        Path | None, arg(help="folder into which another process writes: run or eval --journal FOLDER")
+    ] = None,
     kiosk: Annotated[bool, arg(help="play a tour of all tasks until somebody touches the page")] = False,
     recognizer: Annotated[
         str, arg(help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
@@ -40,7 +42,7 @@ def demo(
     from qwenarm.live.hub import LivePage
 
     if watch is not None and not (watch / "journal.jsonl").is_file():
-        raise BadInput(f"There is no journal in {watch}: start `qwenarm run --journal {watch}` first.")
+        raise BadInput(f"There is no journal in {watch}: start `qwenarm run --journal {watch}` (or eval) first.")
     folder = watch or out_folder or new_folder("live")
 
     def ready(link: str) -> None:

@@ -8,11 +8,13 @@ import json
 import re
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from qwenarm.cli.demo import require_live_page
 from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, Model, PolicyName, out
 from qwenarm.errors import BadInput
 from qwenarm.registry import names_to_allow, only_allowed, split_names
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from qwenarm.diagnosis.probe import PointingAccuracy, PointingAnswer
     from qwenarm.evaluation.ledger import Key
+    from qwenarm.evaluation.workers import MakeWatchers
 
 
 def eval_(
@@ -64,6 +67,10 @@ def eval_(
         Path | None,
         arg(name="out", help="folder of the ledger, continued if it exists; default runs/SUITE or runs/eval-POLICY"),
     ] = None,
+    journal: Annotated[
+        Path | None,
+        arg(help="folder into which one episode after the other is recorded for `qwenarm demo --watch FOLDER`"),
+    ] = None,
     allow: Allowed = "",
 ) -> int:
     """Measure success rates with 95 % Wilson intervals. Stop at any time; the same command continues.
@@ -82,8 +89,21 @@ def eval_(
     words = (task, arm, policy, model, cameras, controls, perturbations or "", allow)
     with only_allowed(names_to_allow(*words)):  # the file of a suite may name code, too
         planned, folder = plan_evaluation(config, task, suite, level, seeds, perturbations, controls, out_folder)
-    show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)
+    how = {"workers": workers, "batch": batch, "ray": ray, **({"watch": _recorded(journal, ray)} if journal else {})}
+    show_evaluation(out, planned, folder, **how)
     return 0
+
+
+def _recorded(journal: Path, ray: str) -> MakeWatchers:
+    """Records episodes into a journal, which is made."""
+    if ray:
+        raise BadInput("--journal records what this machine plays: leave out --ray.")
+    require_live_page()
+    from qwenarm.live.journal import Journal
+    from qwenarm.live.recorder import record_when_free
+
+    Journal(journal)
+    return partial(record_when_free, journal)
 
 
 def report(

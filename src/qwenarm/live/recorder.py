@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qwenarm.display.captions import call_text, decision_text, result_text, side_effects_text
-from qwenarm.episode.rollout import STOPPED_DETAIL
 from qwenarm.episode.watchers import Watcher
 from qwenarm.live.journal import Journal
 from qwenarm.live.meshes import body_meshes
@@ -104,11 +104,11 @@ class JournalWatcher(Watcher):
         self._write("turned", turn=self.turn, progress=round(turn.progress, 3))
 
     def finished(self, episode: Episode) -> None:
-        stopped = episode.outcome is Outcome.CRASHED and episode.detail == STOPPED_DETAIL
+        stopped = episode.outcome is Outcome.STOPPED
         shown = episode.last_frames or (episode.turns[-1].observation.frames if episode.turns else ())
         self._write(
             "finished",
-            outcome="stopped" if stopped else str(episode.outcome),
+            outcome=str(episode.outcome),
             success=episode.outcome is Outcome.SUCCESS,
             instruction=episode.turns[-1].observation.instruction if episode.turns else episode.instruction,
             detail="" if stopped else _detail(episode),
@@ -116,6 +116,7 @@ class JournalWatcher(Watcher):
             progress=round(episode.progress, 3),
             thumbnail=self.journal.keep_picture(shown[0].rgb) if shown else "",
         )
+        self.journal.release()
 
     def _current_poses(self, body: Body) -> np.ndarray:
         """(bodies, 7): position in metres, then the quaternion wxyz, in the world frame."""
@@ -135,6 +136,22 @@ def record_into(folder: Path, config: RunConfig) -> JournalWatcher:
     """
     journal = Journal(folder)
     return JournalWatcher(journal, journal.last_run() + 1, {"model": config.model, "words": config.words})
+
+
+def record_when_free(folder: Path, config: RunConfig) -> Sequence[JournalWatcher]:
+    """Records one episode of many that several processes play at once: none while another one is being recorded, so
+    that whoever watches sees whole episodes, one after the other.
+
+    Args:
+        folder: Of the journal.
+        config: What is played.
+
+    Returns:
+        The watcher that records it, or nothing.
+    """
+    journal = Journal(folder)
+    run = journal.reserve()
+    return [JournalWatcher(journal, run, {"model": config.model, "words": config.words})] if run else ()
 
 
 def _detail(episode: Episode) -> str:
