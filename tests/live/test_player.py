@@ -1,7 +1,9 @@
 """The player without its process: what visitors do reaches the run, its record and the journal."""
 
 import json
+import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -188,6 +190,25 @@ def test_a_finished_run_is_filmed_and_its_page_holds_the_film(player, film_forma
     folder = run_folder(player.journal.folder, 1)
     assert export(folder, film_format).stat().st_size > 10_000
     assert ("data:video/mp4" in (folder / "page.html").read_text()) == (film_format == "mp4")
+
+
+def test_a_finished_run_becomes_a_lerobot_dataset(player):
+    pytest.importorskip("pyarrow")
+    play(player, policy="idle")
+    with ZipFile(export(run_folder(player.journal.folder, 1), "lerobot")) as dataset:
+        names = dataset.namelist()
+        info = json.loads(dataset.read("meta/info.json"))
+    assert info["total_episodes"] == 1 and sum(name.endswith(".mp4") for name in names) == 2
+
+
+def test_a_missing_library_is_told_in_one_sentence(player, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    play(player, policy="idle")
+    folder = run_folder(player.journal.folder, 1)
+    before = sorted(folder.iterdir())
+    with pytest.raises(QwenarmError, match="needs pyarrow"):
+        export(folder, "lerobot")
+    assert sorted(folder.iterdir()) == before
 
 
 def test_the_tour_shows_every_family():

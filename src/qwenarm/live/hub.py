@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenarm.episode.trace import scan
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.live.export import FILM_FORMATS
+from qwenarm.live.export import EXPORT_FILES, REFUSED_EXIT_CODE
 from qwenarm.live.hearing import Hearing
 from qwenarm.live.journal import Journal, run_folder
 from qwenarm.live.kiosk import PAUSE_S, QUIET_S, tour
@@ -76,7 +76,7 @@ class LivePage:
         self.session = LiveSession(folder, self.scene, self.server.send, foreign=watch)
         self._tasks = set[asyncio.Task[None]]()
         self._touched_at, self._ended_at = -QUIET_S, 0.0
-        self._films = asyncio.Semaphore(1)
+        self._exports = asyncio.Semaphore(1)
         self.hearing, self._unsent = Hearing(recognizer), dict[str, "Spoken"]()
         self._listening = False
 
@@ -114,6 +114,7 @@ class LivePage:
             "old": self.old_episodes,
             "watch_only": self.watch,
             "seed": self.seed,
+            "follow": self.scene.follows,
             **self.session.snapshot(),
         }
 
@@ -179,9 +180,15 @@ class LivePage:
             if index not in [each["index"] for each in self.old_episodes]:
                 raise BadInput("There is no such episode.")
             return self._send({"do": "replay", "folder": str(self.old), "index": index})
+        if request.get("do") == "follow":
+            return self._follow(request.get("on") is True)
         if request.get("do") == "listen":
             return self.hearing.wake()
         return self._command({**self.choices.command(request), "speech": self._speech(request)})
+
+    def _follow(self, on: bool) -> None:
+        self.scene.follow(on)
+        self.server.send({"kind": "follow", "on": on})
 
     def _speech(self, request: Request) -> dict[str, str]:
         """The record of the recording whose words a page sends, {} if they were typed. It is kept in the journal."""
@@ -245,27 +252,32 @@ class LivePage:
         self.server.send_each(event_for)
 
     def _export(self, request: Request) -> None:
-        film_format = request.get("format")
+        to = request.get("format")
         known = [each["run"] for each in self.session.gallery if each.get("can_be_filmed")]
         run = next((run for run in known if run == request.get("run")), None)
-        if run is None or film_format not in FILM_FORMATS:
-            raise BadInput("Only a finished run can be filmed, as mp4 or gif, if no visitor took part in it.")
-        self._spawn(self._film(run, str(film_format)))
+        if run is None or to not in EXPORT_FILES:
+            formats = ", ".join(EXPORT_FILES)
+            raise BadInput(f"Only a finished run can be exported, as {formats}, if no visitor took part in it.")
+        self._spawn(self._export_run(run, str(to)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _film(self, run: int, film_format: str) -> None:
-        async with self._films:
-            command = "-m", "qwenarm.live.export", str(run_folder(self.folder, run)), film_format
-            process = await asyncio.create_subprocess_exec(sys.executable, *command)
-            failed = await process.wait()
-        if failed:
-            self.journal.write("refused", run, text="The film could not be made.")
+    async def _export_run(self, run: int, to: str) -> None:
+        async with self._exports:
+            command = "-m", "qwenarm.live.export", str(run_folder(self.folder, run)), to
+            process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
+            _, told = await process.communicate()
+        if process.returncode:
+            refused = process.returncode == REFUSED_EXIT_CODE
+            reason = told.decode(errors="replace").strip().rpartition("\n")[2] if refused else "see the terminal."
+            if not refused:
+                sys.stderr.buffer.write(told)
+            self.journal.write("refused", run, text=f"{EXPORT_FILES[to]} could not be made: {reason}")
         else:
-            self.journal.write("exported", run, **{film_format: True})
+            self.journal.write("exported", run, **{to: True})
 
 
 def _old_episodes(folder: Path) -> list[dict[str, Any]]:

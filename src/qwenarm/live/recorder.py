@@ -61,6 +61,7 @@ class JournalWatcher(Watcher):
             unjudged=setup.unjudged,
             max_turns=setup.max_turns,
             bodies=bodies,
+            gripper=self._gripper(env.body),
         )
 
     def looked(self, obs: Observation) -> None:
@@ -117,6 +118,14 @@ class JournalWatcher(Watcher):
             thumbnail=self.journal.keep_picture(shown[0].rgb) if shown else "",
         )
         self.journal.release()
+
+    def _gripper(self, body: Body) -> int:
+        """The index of the drawn body that carries the point between the fingers."""
+        model, drawn = body.model, self._bodies.tolist()
+        carrier = int(model.site_bodyid[model.site(body.arm.tcp_site).id])
+        while carrier and carrier not in drawn:
+            carrier = int(model.body_parentid[carrier])
+        return drawn.index(carrier) if carrier in drawn else 0
 
     def _current_poses(self, body: Body) -> np.ndarray:
         """(bodies, 7): position in metres, then the quaternion wxyz, in the world frame."""

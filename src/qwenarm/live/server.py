@@ -35,9 +35,9 @@ MAX_REQUEST_BYTES = 1 << 20
 TOKEN_COOKIE, VISITOR_COOKIE = "qwenarm_token", "qwenarm_visitor"
 MEDIA_TYPES = {
     ".png": "image/png", ".mp4": "video/mp4", ".gif": "image/gif", ".html": "text/html; charset=utf-8",
-    ".glb": "model/gltf-binary", ".wav": "audio/wav",
+    ".glb": "model/gltf-binary", ".wav": "audio/wav", ".zip": "application/zip",
 }  # fmt: skip
-RUN_FILE = re.compile(r"/runs/(\d{1,9})/(page\.html|film\.mp4|film\.gif)")
+RUN_FILE = re.compile(r"/runs/(\d{1,9})/(page\.html|film\.mp4|film\.gif|lerobot\.zip)")
 SCENE_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
     "worker-src blob:; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"

@@ -89,6 +89,7 @@ const handlers = {
         ...choices.models.slice(1).map(model => button(`with ${model}`, () => ask({ do: "model", run: state.main, model }))));
       $("examples").replaceChildren(...EXAMPLES.map(words => button(words, () => { $("words").value = words; state.recording = ""; play(); })));
     }
+    handlers.follow({ on: event.follow });
     $("gallery").querySelector(".runs").replaceChildren(...event.old.map(oldRun));
     event.gallery.forEach(handlers.gallery);
     quiet = true;
@@ -153,6 +154,7 @@ const handlers = {
   },
   calling(event) { entry(event).append(make("p", "call", event.call)); },
   called(event) { entry(event).append(make("p", `result ${event.ok ? "green" : "red"}`, event.result)); },
+  follow(event) { $("follow").setAttribute("aria-pressed", String(event.on)); },
   heard(event) {
     $("words").value = event.text;
     state.recording = event.recording;
@@ -183,6 +185,7 @@ const handlers = {
   refused(event) {
     if (quiet) return;
     complain(event.text);
+    for (const button of $(`run-${event.run}`)?.querySelectorAll("button:disabled") ?? []) Object.assign(button, { disabled: false, textContent: button.dataset.name });
     if (event.anyway) $("read").append(button("Play it all the same", () => play({ anyway: true })));
   },
   turn(event) {
@@ -220,9 +223,12 @@ function finishedRun(event) {
     make("p", "", event.instruction), make("p", "soft", [event.task, event.policy, event.title, `seed ${event.seed}`].filter(Boolean).join(" · ")), links);
   const link = (name, file) => { const a = make("a", "", name); a.href = `/runs/${event.run}/${file}`; a.target = "_blank"; a.rel = "noopener"; links.append(a); };
   if (event.stored) link("page", "page.html");
-  for (const format of ["mp4", "gif"]) {
-    if (event[format]) link(format.toUpperCase(), `film.${format}`);
-    else if (event.can_be_filmed) links.append(button(`make ${format.toUpperCase()}`, click => { click.target.textContent = "filming …"; click.target.disabled = true; ask({ do: "export", run: event.run, format }); }));
+  for (const [format, name, file] of [["mp4", "MP4", "film.mp4"], ["gif", "GIF", "film.gif"], ["lerobot", "LeRobot", "lerobot.zip"]]) {
+    if (event[format]) { link(name, file); continue; }
+    if (!event.can_be_filmed) continue;
+    const maker = button(`make ${name}`, () => { Object.assign(maker, { disabled: true, textContent: "working …" }); ask({ do: "export", run: event.run, format }); });
+    maker.dataset.name = maker.textContent;
+    links.append(maker);
   }
   const card = make("article", "card"), image = make("img");
   card.id = `run-${event.run}`;
@@ -247,6 +253,7 @@ function update() {
   $("speak").disabled = !able || !navigator.mediaDevices;
   for (const id of ["go", "words"]) $(id).disabled = !able || (!running && !state.ready && id === "go");
   for (const id of ["pause", "stop", "slip"]) $(id).disabled = !able || !running;
+  $("follow").disabled = !able;
   for (const id of ["play", "again", "new"]) $(id).disabled = !able || !state.ready;
   for (const control of document.querySelectorAll("#setup select, #setup input, #speed, #examples button")) control.disabled = !able;
   for (const part of $("parts").children) part.disabled = !able || !state.finished;
@@ -307,6 +314,7 @@ $("stop").addEventListener("click", () => ask({ do: "stop" }));
 $("again").addEventListener("click", () => { ask({ do: "stop" }); ask(chosen({ do: "show" })); });
 $("new").addEventListener("click", () => { $("seed").value = String(Number($("seed").value) + 1); ask({ do: "stop" }); ask(chosen({ do: "show" })); });
 $("slip").addEventListener("click", () => ask({ do: "slip" }));
+$("follow").addEventListener("click", () => ask({ do: "follow", on: $("follow").getAttribute("aria-pressed") !== "true" }));
 $("speed").addEventListener("change", () => ask({ do: "speed", speed: Number($("speed").value) }));
 $("ask").addEventListener("click", () => ask({ do: "ask" }));
 $("pass").addEventListener("click", () => ask({ do: "pass" }));
