@@ -67,6 +67,33 @@ class ServoTarget:
     """(n,) rad: the wish, within the joint limits."""
 
 
+@dataclass(frozen=True)
+class Room:
+    """What is left to the walls of the workspace for the tcp of an arm that something is in the way of.
+
+    Such an arm does not go where its target is: what one joint would have made good, another one has done. So all that
+    is outward in a step has to find room on its own.
+
+    Attributes:
+        jacobian: (3, n) of the tcp's position, m/rad.
+        above: (3,) m, along x, y and z.
+        below: (3,) m, against them.
+    """
+
+    jacobian: np.ndarray
+    above: np.ndarray
+    below: np.ndarray
+
+    def shortened(self, step: np.ndarray) -> np.ndarray:
+        """The step (n,) rad with those of its joints shortened that have no room; the same array if all have."""
+        moved = self.jacobian * step
+        up, down = np.maximum(moved, 0.0), np.maximum(-moved, 0.0)
+        share_up = self.above / np.maximum(up.sum(axis=1), self.above + 1e-12)
+        share_down = self.below / np.maximum(down.sum(axis=1), self.below + 1e-12)
+        shares = np.minimum(np.where(up > 0, share_up[:, None], 1.0), np.where(down > 0, share_down[:, None], 1.0))
+        return step if shares.min() > 1 - CLAMP_TOLERANCE else step * shares.min(axis=0)
+
+
 class Safety:
     """The limits of one arm. Uses ``kinematics`` as scratch space; holds no state of its own between calls."""
 
@@ -93,13 +120,16 @@ class Safety:
         self._heights, self._downs = data.geom_xpos[:, 2], data.geom_xmat[:, 6:9]  # views
         self._tcp = data.site_xpos[model.site(self.arm.tcp_site).id]
 
-    def limit(self, wish: Control, last: ServoTarget, measured: np.ndarray) -> tuple[ServoTarget, Sequence[str]]:
+    def limit(
+        self, wish: Control, last: ServoTarget, measured: np.ndarray, held_up: bool = False
+    ) -> tuple[ServoTarget, Sequence[str]]:
         """The safe target nearest to the wish, and the names of the clamps it took.
 
         Args:
             wish: what the caller wants.
             last: the target before.
             measured: (n,) rad, the joint angles as they are.
+            held_up: whether something is in the way of the arm, so that some joints may not follow.
 
         Raises:
             BadInput: The wish has the wrong number of joints.
@@ -118,7 +148,7 @@ class Safety:
         if np.abs(stopped - step).max() > CLAMP_TOLERANCE:
             clamps.append("joint_limit")
         step = self._unblocked(stopped, last.qpos, measured, clamps)
-        step = self._inside(step, before, last.qpos, clamps)
+        step = self._inside(step, before, last.qpos, clamps, self._room(last.qpos) if held_up else None)
         qpos = last.qpos + step
         return ServoTarget(qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, gap, goal), tuple(dict.fromkeys(clamps))
 
@@ -184,8 +214,16 @@ class Safety:
             clamps.append("blocked")
         return np.where(waits, 0.0, step)
 
-    def _inside(self, step: np.ndarray, before: np.ndarray, last: np.ndarray, clamps: list[str]) -> np.ndarray:
-        """The step if the arm can stop in the workspace after it, else one along the boundary, else the arm brakes."""
+    def _inside(
+        self, step: np.ndarray, before: np.ndarray, last: np.ndarray, clamps: list[str], room: Room | None
+    ) -> np.ndarray:
+        """The step if the arm can stop in the workspace after it, else one along the boundary, else the arm brakes.
+
+        room: if some joints may not follow, what there is for those that do.
+        """
+        if room is not None and (shorter := room.shortened(step)) is not step:
+            clamps.append("workspace")
+            step = shorter
         lift = self._violation(last + step, step)
         if lift is None:
             return step
@@ -199,6 +237,7 @@ class Safety:
             periods = 1 + np.floor(np.abs(step) / self.braking_gain)  # a faster joint also stops further on
             step = step + shift / periods
             step = self._within_stops(clamp(step, slowest, fastest), last)
+            step = step if room is None else room.shortened(step)
             lift = self._violation(last + step, step)
             if lift is None:
                 return step
@@ -208,6 +247,13 @@ class Safety:
             return slower
         further = self._violation(last + step, np.zeros_like(step))  # it was pushed out: only nearer is better
         return step if further is None or np.abs(further).max() < np.abs(outside).max() else slower
+
+    def _room(self, qpos: np.ndarray) -> Room:
+        """What there is around the tcp of an arm that rests at qpos (n,) rad."""
+        self.kinematics.set(qpos)
+        above, below = self._highest - BRAKING_MARGIN_M - self._tcp, self._tcp - self._lowest
+        below = below - BRAKING_MARGIN_M * HORIZONTAL_AXES
+        return Room(self.kinematics.jacobian()[:3].copy(), np.maximum(above, 0.0), np.maximum(below, 0.0))
 
     def _violation(self, qpos: np.ndarray, step: np.ndarray) -> np.ndarray | None:
         """What is wrong with a step to qpos, or with braking behind it.

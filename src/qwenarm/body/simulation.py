@@ -33,8 +33,10 @@ MAX_TCP_EXCESS_M = 0.005
 """A tcp further outside of the workspace than this was pushed, m."""
 DISTURBANCE_NAMES = ("tcp_outside", "overspeed", "self_collision", "contact_force")
 """What is counted in ``clamps`` for a period that ends so, as seen in the state."""
+MAX_FOLLOWING_LAG_RAD = 0.01
+"""Joints that nothing is in the way of end a period nearer to their target than this, rad."""
 YIELDING_DISTURBANCES = frozenset(DISTURBANCE_NAMES) - {"overspeed"}
-"""After these the arm yields: in the next period it goes on from where it was pushed."""
+"""After these the arm yields, until it follows its targets again: it goes on from where it was pushed."""
 MAX_STILL_SPEED_M_PER_S = 0.05
 """Slower fingers stand still: they close at twice that speed, and twitch at half of it while they grip."""
 
@@ -103,6 +105,7 @@ class Body:
         home = np.array(self.arm.home_qpos)
         self._qpos[self._arm_index] = home
         self._disturbed: list[str] = []
+        self._held_up = False
         self._qpos[self._finger_qpos] = self.arm.max_gap / len(self._finger_qpos) / self.arm.gap_scale
         self.target = ServoTarget(home, np.zeros_like(home), self.arm.max_gap)
         self._gap = self.arm.max_gap
@@ -134,8 +137,9 @@ class Body:
             RuntimeError: The physics diverged, which the limits are there to prevent.
         """
         began, measured = time.perf_counter(), self._qpos[self._arm_index]
-        last = self.target if YIELDING_DISTURBANCES.isdisjoint(self._disturbed) else self._yielding(measured)
-        self.target, clamps = self.safety.limit(control, last, measured)
+        self._held_up = self._is_held_up(measured)
+        last = self._yielding(measured) if self._held_up else self.target
+        self.target, clamps = self.safety.limit(control, last, measured, self._held_up)
         if clamps:
             self.clamps.update(clamps)
         gap, self._gap = self._gap, self._next_gap()
@@ -175,6 +179,12 @@ class Body:
         rows = self.data.contact.efc_address[touching.any(axis=1)]
         pressed = self.data.efc_force[rows[rows >= 0]]  # the normal force comes first in the rows of a contact
         return [*found, "contact_force"] if pressed.sum() > MAX_CONTACT_FORCE_N else found
+
+    def _is_held_up(self, measured: np.ndarray) -> bool:
+        """Whether something is in the arm's way: from a disturbance on until all of its joints follow again."""
+        if not YIELDING_DISTURBANCES.isdisjoint(self._disturbed):
+            return True
+        return self._held_up and float(np.abs(self.target.qpos - measured).max()) > MAX_FOLLOWING_LAG_RAD
 
     def _yielding(self, measured: np.ndarray) -> ServoTarget:
         """A target that pushes no more: the arm rests where it is."""
