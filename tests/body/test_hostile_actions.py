@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenarm.body.braking import braked, braking_path, stoppable_step
+from qwenarm.body.braking import braked, braking_distance, braking_path, stoppable_step
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.safety import TCP_LIMITS_M, Room, ServoTarget
 from qwenarm.body.simulation import DISTURBANCE_NAMES, MAX_CONTACT_FORCE_N, MAX_SPEED_SHARE
@@ -144,19 +144,25 @@ def test_an_action_with_too_few_or_too_many_numbers_is_refused(surplus):
 GAIN = np.array([0.01, 0.03, 0.2])
 
 
+def stoppable_steps(distance: np.ndarray) -> np.ndarray:
+    return np.array([stoppable_step(float(d), float(g)) for d, g in zip(distance, GAIN, strict=True)])
+
+
 @pytest.mark.parametrize("distance", [0.0, 1e-6, 0.004, 0.05, 1.0, 7.3])
 def test_a_joint_that_keeps_to_its_fastest_step_stops_in_time_and_not_early(distance):
-    step = stoppable_step(np.full(3, distance), GAIN)
-    moved = step + braking_path(step, GAIN)[-1] if len(braking_path(step, GAIN)) else step
+    step = stoppable_steps(np.full(3, distance))
+    further = [braking_distance(float(s), float(g)) for s, g in zip(step, GAIN, strict=True)]
+    np.testing.assert_allclose(further, [*np.zeros((1, 3)), *braking_path(step, GAIN)][-1], atol=1e-12)
+    moved = step + further
     assert (moved <= distance + 1e-12).all()
     assert (moved >= distance - 0.6 * GAIN).all()
 
 
 def test_who_could_stop_can_go_on_braking():
     left = np.full(3, 2.0)
-    step = stoppable_step(left, GAIN)
+    step = stoppable_steps(left)
     while step.any():
         left = left - step
         assert (left >= -1e-12).all()
-        assert (stoppable_step(np.maximum(left, 0), GAIN) >= braked(step, GAIN) - 1e-12).all()
+        assert (stoppable_steps(np.maximum(left, 0)) >= braked(step, GAIN) - 1e-12).all()
         step = braked(step, GAIN)
