@@ -242,6 +242,8 @@ class Body:
         moment = poses[0].tobytes(), poses[1].tobytes(), self._qvel.take(self._object_dofs).tobytes()
         if moment != self._moment:
             self._moment, qvel = moment, self._qvel.tolist()
+            for pose in poses:
+                pose.flags.writeable = False
             self._states = {
                 name: ObjectState(spec, pos, quat, math.hypot(*qvel[dofs]))
                 for (name, spec), dofs, pos, quat in zip(self._specs.items(), self._linear_dofs, *poses, strict=True)
