@@ -8,7 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from operator import gt
+from operator import gt, sub
 
 import mujoco
 import numpy as np
@@ -34,6 +34,8 @@ MAX_TCP_EXCESS_M = 0.005
 """A tcp further outside of the workspace than this was pushed, m."""
 DISTURBANCE_NAMES = ("tcp_outside", "overspeed", "self_collision", "contact_force")
 """What is counted in ``clamps`` for a period that ends so, as seen in the state."""
+MAX_PUSHED_LAG_RAD = 2 * MAX_LAG_RAD
+"""A joint further than this from its target does not only wait, but is pushed away from it, rad."""
 MAX_FOLLOWING_LAG_RAD = 0.01
 """Joints that nothing is in the way of end a period nearer to their target than this, rad."""
 YIELDING_DISTURBANCES = frozenset(DISTURBANCE_NAMES) - {"overspeed"}
@@ -186,9 +188,9 @@ class Body:
 
     def _is_held_up(self, measured: np.ndarray) -> bool:
         """Whether something is in the arm's way: from a disturbance on until all of its joints follow again."""
-        if not YIELDING_DISTURBANCES.isdisjoint(self._disturbed):
-            return True
-        return self._held_up and float(np.abs(self.target.qpos - measured).max()) > MAX_FOLLOWING_LAG_RAD
+        lag = max(map(abs, map(sub, self.target.qpos.tolist(), measured.tolist())))
+        disturbed = not YIELDING_DISTURBANCES.isdisjoint(self._disturbed)
+        return disturbed or lag > (MAX_FOLLOWING_LAG_RAD if self._held_up else MAX_PUSHED_LAG_RAD)
 
     def _yielding(self, measured: np.ndarray) -> ServoTarget:
         """A target that pushes no more: the arm rests where it is."""
