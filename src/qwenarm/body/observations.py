@@ -56,6 +56,8 @@ class ObservationFormat:
         observation: dict[str, Any] = {"agent_pos": np.array([*body.qpos.tolist(), body.gripper_width], np.float32)}
         if self.object_state:
             observation["objects"] = _object_poses(body)
+        if not self.cameras:
+            return observation
         views = {"pixels": {name: body.frame(name, self.size).rgb for name in self.cameras}}
         if self.depth:
             views["depth"] = {name: body.depth(name, self.size) for name in self.cameras}

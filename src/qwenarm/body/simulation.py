@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import gt, sub
 
 import mujoco
 import numpy as np
@@ -33,8 +34,12 @@ MAX_TCP_EXCESS_M = 0.005
 """A tcp further outside of the workspace than this was pushed, m."""
 DISTURBANCE_NAMES = ("tcp_outside", "overspeed", "self_collision", "contact_force")
 """What is counted in ``clamps`` for a period that ends so, as seen in the state."""
+MAX_PUSHED_LAG_RAD = 2 * MAX_LAG_RAD
+"""A joint further than this from its target does not only wait, but is pushed away from it, rad."""
+MAX_FOLLOWING_LAG_RAD = 0.01
+"""Joints that nothing is in the way of end a period nearer to their target than this, rad."""
 YIELDING_DISTURBANCES = frozenset(DISTURBANCE_NAMES) - {"overspeed"}
-"""After these the arm yields: in the next period it goes on from where it was pushed."""
+"""After these the arm yields, until it follows its targets again: it goes on from where it was pushed."""
 MAX_STILL_SPEED_M_PER_S = 0.05
 """Slower fingers stand still: they close at twice that speed, and twitch at half of it while they grip."""
 
@@ -74,6 +79,9 @@ class Body:
         self._objects = np.array([self.model.body(name).id for name in self._specs], dtype=int)
         dofs = [(int(self.model.body_dofadr[i]), min(3, int(self.model.body_dofnum[i]))) for i in self._objects]
         self._linear_dofs = [slice(first, first + count) for first, count in dofs]
+        self._object_dofs = np.array([dof for first, count in dofs for dof in range(first, first + count)], dtype=int)
+        self._states: dict[str, ObjectState] = {}
+        self._moment: tuple[bytes, ...] = ()
         self._fingers = [subtree_bodies(self.model, self.model.body(name).id) for name in arm.finger_bodies]
         self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in arm.finger_joints]
         self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
@@ -103,6 +111,7 @@ class Body:
         home = np.array(self.arm.home_qpos)
         self._qpos[self._arm_index] = home
         self._disturbed: list[str] = []
+        self._held_up = False
         self._qpos[self._finger_qpos] = self.arm.max_gap / len(self._finger_qpos) / self.arm.gap_scale
         self.target = ServoTarget(home, np.zeros_like(home), self.arm.max_gap)
         self._gap = self.arm.max_gap
@@ -134,8 +143,9 @@ class Body:
             RuntimeError: The physics diverged, which the limits are there to prevent.
         """
         began, measured = time.perf_counter(), self._qpos[self._arm_index]
-        last = self.target if YIELDING_DISTURBANCES.isdisjoint(self._disturbed) else self._yielding(measured)
-        self.target, clamps = self.safety.limit(control, last, measured)
+        self._held_up = self._is_held_up(measured)
+        last = self._yielding(measured) if self._held_up else self.target
+        self.target, clamps = self.safety.limit(control, last, measured, self._held_up)
         if clamps:
             self.clamps.update(clamps)
         gap, self._gap = self._gap, self._next_gap()
@@ -147,7 +157,8 @@ class Body:
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
         self._disturbed = self._disturbances()
-        self.clamps.update(self._disturbed)
+        if self._disturbed:
+            self.clamps.update(self._disturbed)
         self.seconds["physics"] += time.perf_counter() - began
         position, velocity, acceleration = self._diverged
         if position.number or velocity.number or acceleration.number:
@@ -157,24 +168,29 @@ class Body:
 
     def _disturbances(self) -> list[str]:
         """What went wrong in this period although every target was safe: names from DISTURBANCE_NAMES."""
-        found = []
-        tcp = zip(self._tcp_lower, self._tcp.tolist(), self._tcp_upper, strict=True)
-        if (
-            not all(low <= at <= up for low, at, up in tcp)
-            and np.abs(self.target.qpos - self.qpos).max() > MAX_LAG_RAD / 2
-        ):
+        found: list[str] = []
+        (x, y, z), (x_min, y_min, z_min), (x_max, y_max, z_max) = self._tcp.tolist(), self._tcp_lower, self._tcp_upper
+        inside = x_min <= x <= x_max and y_min <= y <= y_max and z_min <= z <= z_max
+        if not inside and np.abs(self.target.qpos - self.qpos).max() > MAX_LAG_RAD / 2:
             found.append("tcp_outside")
-        speeds = zip(self._qvel[self._arm_dofs].tolist(), self._top_speeds, strict=True)
-        if any(abs(speed) > top for speed, top in speeds):
+        if any(map(gt, map(abs, self._qvel[self._arm_dofs].tolist()), self._top_speeds)):
             found.append("overspeed")
-        touching = self._of_arm[self.data.contact.geom] if self.data.ncon else None
-        if touching is None or not touching.any():
+        if not self.data.ncon:
+            return found
+        touching = self._of_arm[self.data.contact.geom]
+        if not np.count_nonzero(touching):
             return found
         if touching.all(axis=1).any():
             found.append("self_collision")
         rows = self.data.contact.efc_address[touching.any(axis=1)]
         pressed = self.data.efc_force[rows[rows >= 0]]  # the normal force comes first in the rows of a contact
         return [*found, "contact_force"] if pressed.sum() > MAX_CONTACT_FORCE_N else found
+
+    def _is_held_up(self, measured: np.ndarray) -> bool:
+        """Whether something is in the arm's way: from a disturbance on until all of its joints follow again."""
+        lag = max(map(abs, map(sub, self.target.qpos.tolist(), measured.tolist())))
+        disturbed = not YIELDING_DISTURBANCES.isdisjoint(self._disturbed)
+        return disturbed or lag > (MAX_FOLLOWING_LAG_RAD if self._held_up else MAX_PUSHED_LAG_RAD)
 
     def _yielding(self, measured: np.ndarray) -> ServoTarget:
         """A target that pushes no more: the arm rests where it is."""
@@ -218,12 +234,23 @@ class Body:
 
     def state(self) -> WorldState:
         """The privileged truth: for tasks, the oracle and labels, never for a policy."""
-        objects, qvel = {}, self._qvel.tolist()
-        poses = self._xpos.take(self._objects, axis=0), self._xquat.take(self._objects, axis=0)
-        for (name, spec), dofs, pos, quat in zip(self._specs.items(), self._linear_dofs, *poses, strict=True):
-            objects[name] = ObjectState(spec, pos, quat, math.hypot(*qvel[dofs]))
         said, reach = tuple(self.said), self.scene.reach
-        return WorldState(objects, self._held(), self.tcp_pos, self.gripper_width, self.time_s, said, reach)
+        objects, holding = self._object_states(), self._held()
+        return WorldState(objects, holding, self.tcp_pos, self.gripper_width, self.time_s, said, reach)
+
+    def _object_states(self) -> dict[str, ObjectState]:
+        """By id; those of the last call if nothing has moved since then, as is so in most periods."""
+        poses = self._xpos.take(self._objects, axis=0), self._xquat.take(self._objects, axis=0)
+        moment = poses[0].tobytes(), poses[1].tobytes(), self._qvel.take(self._object_dofs).tobytes()
+        if moment != self._moment:
+            self._moment, qvel = moment, self._qvel.tolist()
+            for pose in poses:
+                pose.flags.writeable = False
+            self._states = {
+                name: ObjectState(spec, pos, quat, math.hypot(*qvel[dofs]))
+                for (name, spec), dofs, pos, quat in zip(self._specs.items(), self._linear_dofs, *poses, strict=True)
+            }
+        return self._states
 
     def _held(self) -> str | None:
         """The object that both fingers touch."""
@@ -313,7 +340,9 @@ class Servos:
         self._shares = np.linspace(0.0, 1.0, round(CONTROL_PERIOD_S / model.opt.timestep) + 1)[1:]
         self._share_column = self._shares[:, None]
         self._controls = np.zeros((len(self._shares), model.nu))
-        self._joint_controls = as_index(ids)
+        self._joint_index = as_index(ids)
+        self._joint_controls = self._controls[:, self._joint_index]
+        self._is_view = np.shares_memory(self._joint_controls, self._controls)
         self._finger_controls = self._controls[:, model.actuator(arm.finger_actuator).id]
         closed, opened = arm.finger_ctrl or (0.0, arm.max_gap)
         self._closed, self._slope = closed, (opened - closed) / arm.max_gap
@@ -327,8 +356,12 @@ class Servos:
             gap: where the fingers were last sent, m.
             next_gap: where they are sent by the end of the period, m.
         """
-        joints = start + self._share_column * (target.qpos - start) + self._lead_s * target.velocity
-        self._controls[:, self._joint_controls] = joints
+        joints = self._joint_controls
+        np.multiply(self._share_column, target.qpos - start, out=joints)
+        joints += start
+        joints += self._lead_s * target.velocity
+        if not self._is_view:
+            self._controls[:, self._joint_index] = joints
         gaps = gap if gap == next_gap else gap + self._shares * (next_gap - gap)
         self._finger_controls[:] = self._closed + self._slope * gaps
         return self._controls
