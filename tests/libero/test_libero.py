@@ -63,7 +63,7 @@ def test_each_perturbation_of_libero_pro_is_a_family_that_tells_what_it_asks(fam
 
 def test_suites_without_files_are_unknown() -> None:
     for name in ("libero_spacial", "libero_object_env"):
-        with pytest.raises(UnknownName, match="libero_spatial, .*libero_spatial_swap") as unknown:
+        with pytest.raises(UnknownName, match=r"libero_spatial, .*libero_spatial_swap") as unknown:
             load("tasks", name)
         assert "libero_goal_env" not in str(unknown.value)
 
