@@ -151,7 +151,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.close()
         self._goal_frames: dict[tuple[int, int], Frame] = {}
         self.instruction = self.setup.instruction
-        self.body = Body(self.setup.scene, self._arm)
+        self.body = self._make_body()
         self.body.after_step = [partial(self._advance, event) for event in self.setup.events]
         self._steps = 0
         self._progress, success = self._judge()
@@ -218,10 +218,13 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         setup = perturbed_setup(self.perturbations, seed, setup)
         return replace(setup, scene=replace(setup.scene, cameras=(*setup.scene.cameras, *self._own_cameras)))
 
+    def _make_body(self) -> Body:
+        return Body(self.setup.scene, self._arm)
+
     def _advance(self, event: Event, body: Body) -> None:
         self.instruction = event.step(body) or self.instruction
 
-    def _to_control(self, action: np.ndarray) -> Control:
+    def _to_control(self, action: np.ndarray) -> Any:
         if self.control == "joint":
             return Control(action[:-1], float(action[-1]))
         dx, dy, dz, rx, ry, rz, fingers = [min(max(part, -1.0), 1.0) for part in action.tolist()]

@@ -60,11 +60,13 @@ class Body:
         after_step: called with the Body after every control period, for events that do not depend on the arm.
     """
 
+    accepts: type = Control
+    """What ``step`` takes."""
+
     def __init__(self, scene: Scene, arm: Arm) -> None:
         self.scene = scene
         self.arm = arm
-        self.model = compile_scene(scene, arm)
-        self.data = mujoco.MjData(self.model)
+        self.model, self.data = self._make_world()
         self.kinematics = Kinematics(self.model, arm)
         self.safety = Safety(self.kinematics)
         self.clamps: Counter[str] = Counter()
@@ -102,6 +104,10 @@ class Body:
         self._diverged = [self.data.warning[int(kind)] for kind in _DIVERGENCE_WARNINGS]
         self._renderer: Renderer | None = None
         self.reset()
+
+    def _make_world(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        model = compile_scene(self.scene, self.arm)
+        return model, mujoco.MjData(model)
 
     def reset(self) -> None:
         """Back to the scene's start: arm at home with open fingers, clock and counters at zero."""

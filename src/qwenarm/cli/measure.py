@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from qwenarm.cli.demo import require_live_page
-from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, Model, PolicyName, out
+from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, ControlName, Model, PolicyName, out
 from qwenarm.errors import BadInput
 from qwenarm.registry import names_to_allow, only_allowed, split_names
 
@@ -58,6 +58,7 @@ def eval_(
     ] = "all",
     cameras: Cameras = "",
     clock: ClockName = "paused",
+    control: ControlName = "",
     workers: Annotated[int, arg(help="number of processes, each with its own model and renderer")] = 1,
     batch: Annotated[
         int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
@@ -84,7 +85,14 @@ def eval_(
     from qwenarm.types import RunConfig
 
     config = RunConfig(
-        arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras
+        arm=arm,
+        policy=policy,
+        model=model,
+        altitude=altitude,
+        combos=combos,
+        clock=clock,
+        cameras=cameras,
+        control=control,
     )
     words = (task, arm, policy, model, cameras, controls, perturbations or "", allow)
     with only_allowed(names_to_allow(*words)):  # the file of a suite may name code, too

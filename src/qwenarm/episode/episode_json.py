@@ -184,6 +184,7 @@ def _observation_to_json(observation: Observation, put_image: PutImage) -> dict[
             "tcp_quat": proprio.tcp_quat.tolist(),
             "gripper_width": float(proprio.gripper_width),
             "holding": bool(proprio.holding),
+            **({"finger_pos": list(proprio.finger_pos)} if proprio.finger_pos else {}),
         },
         "instruction": observation.instruction,
         "time_s": observation.time_s,
@@ -194,7 +195,12 @@ def _observation_from_json(data: Mapping[str, Any], get_image: GetImage | None) 
     arrays = {name: np.array(data["proprio"][name], dtype=float) for name in ("qpos", "tcp_pos", "tcp_quat")}
     return Observation(
         frames=frames_from_json(data["frames"], get_image),
-        proprio=Proprio(**arrays, gripper_width=data["proprio"]["gripper_width"], holding=data["proprio"]["holding"]),
+        proprio=Proprio(
+            **arrays,
+            gripper_width=data["proprio"]["gripper_width"],
+            holding=data["proprio"]["holding"],
+            finger_pos=tuple(map(float, data["proprio"].get("finger_pos", ()))),
+        ),
         instruction=data["instruction"],
         time_s=data["time_s"],
     )
