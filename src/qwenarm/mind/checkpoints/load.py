@@ -20,7 +20,7 @@ from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.checkpoints.limits import check_files, check_settings, check_size
 from qwenarm.mind.checkpoints.memory import WeightCount, Workload, impossible_size, weights_in
 from qwenarm.mind.checkpoints.placement import ModelPlacement, free_memory, is_out_of_memory, out_of_memory, place
-from qwenarm.mind.families import Family, family_of
+from qwenarm.mind.families import TEXT_MODEL_TYPES, Family, family_of
 from qwenarm.mind.prompt.chat_templates import read_json, template_in
 from qwenarm.mind.prompt.presets import PROMPT_PRESETS, Preset, preset_named
 
@@ -59,6 +59,11 @@ class Checkpoint:
     template_file: str
 
     @property
+    def has_eyes(self) -> bool:
+        """Whether the model takes images."""
+        return self.model_type not in TEXT_MODEL_TYPES
+
+    @property
     def shards(self) -> list[Path]:
         """The files with the weights."""
         return sorted(self.folder.glob(WEIGHT_FILES))
@@ -78,6 +83,8 @@ class Checkpoint:
                 config = loaded.to_dict()
         except Exception as error:  # of many kinds, all caused by the file
             raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {first_line(error)}") from error
+        if not self.has_eyes:
+            config = {**config, "text_config": config, "vision_config": {}}
         if wrong := impossible_size(config):
             raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {wrong}.")
         if self.shards:
@@ -129,8 +136,8 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
     if weights:
         _check_weights(folder, source, downloaded=revision != "")
     model_type = str(config.get("model_type", ""))
-    family_of(model_type)  # if this is no Qwen-VL model, say so before complaining about its chat template
-    _check_settings(folder, source)
+    family_of(model_type)  # if the model is of another kind, say that first, whatever its chat template
+    _check_settings(folder, source, has_eyes=model_type not in TEXT_MODEL_TYPES)
     template, file = template_in(folder, source)
     preset = _preset(folder, source)
     return Checkpoint(source, folder, revision, model_type, family_of(model_type, template), preset, template, file)
@@ -239,9 +246,10 @@ def _indexed_shards(folder: Path, source: str) -> set[str]:
     return set(weight_map.values())
 
 
-def _check_settings(folder: Path, source: str) -> None:
-    """Checks that the processor's files are there, because transformers would make an empty tokenizer without them."""
-    for what, names in (("tokenizer", TOKENIZER_FILES), ("image settings", IMAGE_SETTINGS_FILES)):
+def _check_settings(folder: Path, source: str, has_eyes: bool) -> None:
+    """Checks that the processor's files are there. transformers would make an empty tokenizer if there is none."""
+    needed = {"tokenizer": TOKENIZER_FILES, **({"image settings": IMAGE_SETTINGS_FILES} if has_eyes else {})}
+    for what, names in needed.items():
         if not any((folder / name).is_file() for name in names):
             raise ModelUnavailable(f"{source!r} is incomplete: it has no {what} ({' or '.join(names)}).")
 
@@ -270,12 +278,13 @@ def load_model(checkpoint: Checkpoint, placement: ModelPlacement) -> Any:
     Raises ModelUnavailable if a weight is missing or has another shape, or if there is too little memory.
     """
     import torch
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
+    kind = AutoModelForImageTextToText if checkpoint.has_eyes else AutoModelForCausalLM
     options = _placement_options(placement)
     try:
         with quiet():
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
+            loaded: Any = kind.from_pretrained(
                 checkpoint.folder,
                 dtype=getattr(torch, placement.dtype),
                 use_safetensors=True,

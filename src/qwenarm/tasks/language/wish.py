@@ -69,7 +69,7 @@ class Group:
         count: How many there are, or 0 if the words leave it open; with ``choice``, how many of them are meant.
         choice: Any ``count`` of them are meant.
         spared: How many are left out, no matter which.
-        but: The things that are left out.
+        but: The things, or kinds of thing, that are left out.
     """
 
     color: str | None = None
@@ -77,7 +77,7 @@ class Group:
     count: int = 0
     choice: bool = False
     spared: int = 0
-    but: tuple[Thing, ...] = ()
+    but: tuple[Thing | Group, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -91,7 +91,7 @@ class Group:
         if self.spared:
             return f"all but one of the {self.kind}"
         name = f"{NUMBER_WORDS[self.count]} {self.kind}" if self.count else f"all {self.kind}"
-        both = "both " if len(self.but) == 2 else ""
+        both = "both " if len(self.but) == 2 and all(isinstance(each, Thing) for each in self.but) else ""
         return f"{name} but {both}{_listed(self.but)}" if self.but else name
 
 
@@ -197,9 +197,10 @@ def things(wish: Wish) -> list[Thing]:
 
 
 def groups(wish: Wish) -> list[Group]:
-    """Returns the groups that a wish names, without duplicates."""
+    """Returns the groups that a wish names, without duplicates, each before those that it leaves out."""
     named = [each for command in wish for each in _named(command) if isinstance(each, Group)]
-    return list(dict.fromkeys(named))
+    left_out = [each for group in named for each in group.but if isinstance(each, Group)]
+    return list(dict.fromkeys((*named, *left_out)))
 
 
 def _named(command: Command) -> tuple[Named, ...]:
