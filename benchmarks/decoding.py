@@ -29,7 +29,7 @@ from PIL import Image
 from qwenarm.episode.rollout import observe
 from qwenarm.factory import make_env
 from qwenarm.mind.backends.local import QwenVL, make_engine
-from qwenarm.mind.checkpoints.load import load_model
+from qwenarm.mind.checkpoints.model import load_model
 from qwenarm.mind.constrained.lark import available
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import GenerationRequest

@@ -14,8 +14,9 @@ import torch
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.backends import BackendEntry
 from qwenarm.mind.checkpoints.adapter import adapter_sha256, merge_adapter
-from qwenarm.mind.checkpoints.load import Checkpoint, load_model, locate, plan_for, quiet
+from qwenarm.mind.checkpoints.load import Checkpoint, locate, quiet
 from qwenarm.mind.checkpoints.memory import Workload
+from qwenarm.mind.checkpoints.model import load_model, plan_for
 from qwenarm.mind.checkpoints.placement import is_out_of_memory, out_of_memory
 from qwenarm.mind.constrained import lark
 from qwenarm.mind.families import GREEDY_SAMPLING, Sampling

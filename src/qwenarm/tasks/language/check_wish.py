@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from qwenarm.body.objects.markings import COLORS
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES
 from qwenarm.tasks.language.misfit import Misfit
 from qwenarm.tasks.language.resolve import is_container
@@ -28,7 +28,7 @@ MAX_THINGS_IN = {"bowl": 4, "tray": 5, "box": 6}
 """Maximum number of objects in a container."""
 MAX_CONTAINERS = 3
 """Maximum number of containers on the table."""
-MAX_OF_A_KIND = len(COLORS)
+MAX_OF_A_KIND = len(COLOR_RGB)
 """Maximum number of objects of a shape on the table: they differ in colour."""
 MAX_STOREYS = 8
 """Maximum height of a tower, in objects, that the arm can build."""
