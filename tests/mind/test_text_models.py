@@ -9,7 +9,7 @@ from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.families import TEXT_MODEL_TYPES, family_of
 from qwenarm.mind.open_model import open_model
 from qwenarm.mind.prompt.messages import parse, to_prompt
-from qwenarm.mind.prompt.presets import BUNDLED
+from qwenarm.mind.prompt.presets import BUNDLED_PRESET
 
 
 @pytest.fixture(scope="module", params=TEXT_MODEL_TYPES)
@@ -20,7 +20,8 @@ def folder(request, tmp_path_factory, save_tiny):
 @pytest.fixture
 def prompts(look, specs):
     return [
-        to_prompt(look(words, size=(64, 96)), (), specs, family_of("qwen3"), BUNDLED) for words in ("put it", "stack")
+        to_prompt(look(words, size=(64, 96)), (), specs, family_of("qwen3"), BUNDLED_PRESET)
+        for words in ("put it", "stack")
     ]
 
 
@@ -49,6 +50,14 @@ def test_a_constrained_answer_is_a_call(folder, prompts, specs):
 def test_it_is_refused_with_pictures(folder):
     with pytest.raises(ModelUnavailable, match=r"takes no images.*--policy state_text and #images=no"):
         open_model(f"{folder}#device=cpu")
+
+
+def test_gguf_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    for source in (tmp_path / "model.gguf", tmp_path):
+        (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+        with pytest.raises(ModelUnavailable, match=r"in GGUF.*llama-server -m .*model\.gguf --jinja"):
+            open_model(f"{source}#images=no")
 
 
 def test_a_model_with_eyes_can_be_played_without(tiny, prompts):

@@ -29,6 +29,7 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 SETTINGS_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 """A checkpoint's files besides its weights: settings, chat template, and the tokenizer's files."""
 WEIGHT_FILES = "*.safetensors"
+GGUF_SUFFIX = ".gguf"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 IMAGE_SETTINGS_FILES = ("preprocessor_config.json", "processor_config.json")
 CONNECT_TIMEOUT_S = 10.0
@@ -127,6 +128,8 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
         ModelUnavailable: The checkpoint cannot be used; the message says why.
     """
     folder, revision = _folder(source, weights)
+    if folder.suffix == GGUF_SUFFIX and folder.is_file():
+        raise ModelUnavailable(_only_gguf(source, folder))
     if not folder.is_dir():
         raise ModelUnavailable(f"There is no folder {source!r} to load a model from.")
     check_files(folder, source, SETTINGS_FILES, WEIGHT_FILES)
@@ -226,6 +229,8 @@ def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
             f"The cache has no safetensors files of {source!r}: either its download is incomplete (then start again "
             "with a connection to the Hub), or it is published in other formats only, which are not loaded."
         )
+    if not shards and (gguf := sorted(folder.glob(f"*{GGUF_SUFFIX}"))):
+        raise ModelUnavailable(_only_gguf(source, gguf[0]))
     if not shards:
         raise ModelUnavailable(f"{source!r} has no weights in safetensors files; other formats are not loaded.")
     for name in sorted(shards):
@@ -234,6 +239,13 @@ def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise ModelUnavailable(f"{name} of {source!r} is truncated or damaged: {first_line(error)}.") from error
+
+
+def _only_gguf(source: str, file: Path) -> str:
+    return (
+        f"{source!r} is in GGUF, which is not loaded in this process: serve it with `llama-server -m {file} --jinja` "
+        "and give its URL as the model, or take the model's safetensors."
+    )
 
 
 def _indexed_shards(folder: Path, source: str) -> set[str]:

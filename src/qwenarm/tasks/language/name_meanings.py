@@ -105,6 +105,14 @@ class NameMeanings:
     def located_(self, thing: Thing, place: Place) -> Thing:
         return located(thing, place)
 
+    def located_row_(self, *parts: Named | Place) -> tuple[Named, ...]:
+        """Returns several things, the last of which is described by a place."""
+        *names, last, place = flat(parts)
+        return (*names, replace(last, at=place) if isinstance(last, Group) else located(last, place))
+
+    def group_at_(self, place: Place, group: Group) -> Group:
+        return replace(group, at=place)
+
     def on_table_(self, thing: Thing) -> Thing:
         return thing
 
@@ -172,6 +180,9 @@ class NameMeanings:
 
     def every_(self, *groups: Group) -> tuple[Group, ...]:
         return groups
+
+    def counted_every_(self, number: Token, group: Group) -> tuple[Group, ...]:
+        return (self.counted_(number, group),)
 
     def everything_but_(self, spared: Sequence[Named]) -> Group:
         return self.all_but_(Group(), spared)

@@ -27,7 +27,7 @@ from qwenarm.tasks.language.language import (
 from qwenarm.tasks.language.meaning import Meanings
 from qwenarm.tasks.language.misfit import Misfit, unknown
 from qwenarm.tasks.language.resolve import resolve
-from qwenarm.tasks.language.wish import Thing, Wish, things
+from qwenarm.tasks.language.wish import Thing, Wish, groups, things
 
 if TYPE_CHECKING:
     from lark.exceptions import UnexpectedInput
@@ -159,7 +159,11 @@ def _derive(language: Language, lexed: Lexed) -> Derived:
             wishes.append(check(resolve(sentence.commands, sentence.in_order), sentence.in_order))
         except Misfit as misfit:
             meanings.misfits.append(misfit)
-    return Derived(tuple(dict.fromkeys(wishes)), misfits=tuple(meanings.misfits))
+    wishes = list(dict.fromkeys(wishes))
+    if len(wishes) == 1 and (described := [group for group in groups(wishes[0]) if group.at]):
+        reason = f"'{described[0]}' is not judged: several things can be told by kind and colour, not by their place"
+        return Derived((), misfits=(Misfit(reason, possible=True),))
+    return Derived(tuple(wishes), misfits=tuple(meanings.misfits))
 
 
 def _mentioned(language: Language, lexed: Lexed) -> Iterator[Thing]:

@@ -5,7 +5,7 @@ The ``str`` of a wish can be read again and gives the same wish.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from qwenarm.tasks.core.planning import Side
@@ -70,6 +70,7 @@ class Group:
         choice: Any ``count`` of them are meant.
         spared: How many are left out, no matter which.
         but: The things, or kinds of thing, that are left out.
+        at: Their place at the start. Such a group is understood, and not judged.
     """
 
     color: str | None = None
@@ -78,6 +79,7 @@ class Group:
     choice: bool = False
     spared: int = 0
     but: tuple[Thing | Group, ...] = ()
+    at: Place | None = None
 
     @property
     def kind(self) -> str:
@@ -86,6 +88,8 @@ class Group:
         return " ".join(filter(None, (self.color, plural)))
 
     def __str__(self) -> str:
+        if self.at:
+            return f"{replace(self, at=None)} that are {self.at}"
         if self.choice:
             return f"{NUMBER_WORDS[self.count]} of the {self.kind}"
         if self.spared:
