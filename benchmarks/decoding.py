@@ -29,7 +29,7 @@ from PIL import Image
 from qwenarm.episode.rollout import observe
 from qwenarm.factory import make_env
 from qwenarm.mind.backends.local import QwenVL, make_engine
-from qwenarm.mind.checkpoints.load import load_model
+from qwenarm.mind.checkpoints.model import load_model
 from qwenarm.mind.constrained.lark import available
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import GenerationRequest
@@ -75,12 +75,12 @@ class PlainGenerate:
 
     def __init__(self, like: QwenVL) -> None:
         self.like, self.model = like, load_model(like.checkpoint, like.plan)
-        like.processor.tokenizer.padding_side = "left"
+        like.encoder.processor.tokenizer.padding_side = "left"
 
     def generate(self, prompts: Sequence[Prompt]) -> list[str]:
         """Returns the answers without their final token."""
         answers = self._generate(prompts, max_new_tokens=prompts[0].max_tokens)
-        return [text.partition("<|im_end|>")[0] for text in self.like.processor.tokenizer.batch_decode(answers)]
+        return [text.partition("<|im_end|>")[0] for text in self.like.encoder.processor.tokenizer.batch_decode(answers)]
 
     def generate_paced(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """Returns answers of the length of a ``PacedAnswer`` with its final token."""
@@ -91,7 +91,9 @@ class PlainGenerate:
     def _generate(self, prompts: Sequence[Prompt], **length: int) -> torch.Tensor:
         texts = [self.like.text_of(prompt) for prompt in prompts]
         images = [[Image.fromarray(image) for image in prompt.images] for prompt in prompts]
-        inputs = self.like.processor(text=texts, images=images, padding=True, return_tensors="pt").to(self.model.device)
+        inputs = self.like.encoder.processor(text=texts, images=images, padding=True, return_tensors="pt").to(
+            self.model.device
+        )
         output = self.model.generate(**inputs, do_sample=False, **length)
         return output[:, inputs["input_ids"].shape[1] :]
 

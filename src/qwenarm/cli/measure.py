@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from qwenarm.cli.demo import require_live_page
-from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, ControlName, Model, PolicyName, out
+from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, ControlName, Model, PolicyName, arg, out
 from qwenarm.errors import BadInput
 from qwenarm.registry import names_to_allow, only_allowed, split_names
 
@@ -34,13 +34,19 @@ def eval_(
     task: Annotated[
         str, arg(help="tasks to play, such as put,stack; default: all of the suite, or put,stack,sort")
     ] = "",
-    level: Annotated[int | None, arg(help="play only this level; default: all of the suite, or 1")] = None,
+    level: Annotated[
+        int | None, arg(metavar="INT", help="play only this level; default: all of the suite, or 1")
+    ] = None,
     seeds: Annotated[
-        int | None, arg(help="seeds per task, always the same first ones; default: those of the suite, or 20")
+        int | None,
+        arg(metavar="INT", help="seeds per task, always the same first ones; default: those of the suite, or 20"),
     ] = None,
     perturbations: Annotated[
         str | None,
-        arg(help="also play perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once), or none"),
+        arg(
+            metavar="STR",
+            help="also play perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once), or none",
+        ),
     ] = None,
     controls: Annotated[
         str,
@@ -66,7 +72,11 @@ def eval_(
     ray: Annotated[str, arg(help="run the workers on this Ray cluster: auto, HOST:PORT or local")] = "",
     out_folder: Annotated[
         Path | None,
-        arg(name="out", help="folder of the ledger, continued if it exists; default runs/SUITE or runs/eval-POLICY"),
+        arg(
+            name="out",
+            metavar="PATH",
+            help="folder of the ledger, continued if it exists; default runs/SUITE or runs/eval-POLICY",
+        ),
     ] = None,
     journal: Annotated[
         Path | None,
@@ -119,7 +129,8 @@ def report(
         Annotated[tuple[Path, ...], arg(help="folders written by `qwenarm eval`; default: the newest")]
     ] = (),
     out_folder: Annotated[
-        Path | None, arg(name="out", help="folder of the site; default RUN/report, or runs/report for several runs")
+        Path | None,
+        arg(name="out", metavar="PATH", help="folder of the site; default RUN/report, or runs/report for several runs"),
     ] = None,
     pages: Annotated[
         Literal["auto", "all", "none"],
@@ -225,7 +236,9 @@ def probe(
         str, arg(help="cameras to test one by one, such as front,overhead; default: those the model sees")
     ] = "",
     batch: Annotated[int, arg(help="questions answered together")] = 8,
-    out_file: Annotated[Path | None, arg(name="out", help="JSON file; default runs/probe-MODEL.json")] = None,
+    out_file: Annotated[
+        Path | None, arg(name="out", metavar="PATH", help="JSON file; default runs/probe-MODEL.json")
+    ] = None,
 ) -> int:
     """Measure pointing alone: does the model's point lie on the named object? No arm moves.
 
