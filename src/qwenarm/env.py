@@ -108,7 +108,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
         Raises:
             UnknownName: There is no such task, arm, camera, control, render mode or perturbation.
-            BadInput: The level, the size, the words or a strength is wrong.
+            BadInput: The level, the size, the words or a strength is wrong, or the arm cannot play the task.
         """
         self.task, self.arm, self.level, self.words = task, arm, level, words
         self.control = _checked_choice("control", control, CONTROL_MODES)
@@ -124,6 +124,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._task: Task = load("tasks", task)
         if level not in range(1, len(self._task.levels) + 1):
             raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
+        if words is None and (refusal := self._task.refusal(self._arm)):
+            raise BadInput(refusal)
         self.observation_space, self.action_space = self._spaces()
 
     @property

@@ -8,6 +8,7 @@ from qwenarm.body.arms import panda as panda_file
 from qwenarm.body.arms import so101 as so101_file
 from qwenarm.body.arms import ur5e as ur5e_file
 from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M, Arm
+from qwenarm.body.grippers import SuctionCup
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.reach import measure_reach
 from qwenarm.body.scene import Scene
@@ -142,18 +143,30 @@ def test_gravity_does_not_move_the_arm(bare: Body):
     np.testing.assert_allclose(bare.proprio().qpos, bare.arm.home_qpos, atol=1e-4)
 
 
-def test_fingers_open_and_close_together_and_meet_the_tcp(bare: Body):
+def test_the_gripper_opens_and_closes_and_holds_nothing(bare: Body):
     bare.reset()
-    for width in (0.0, 0.03, bare.arm.max_gap):
+    for width in (0.0, 0.35 * bare.arm.max_gap, bare.arm.max_gap):
         for _ in range(16):
             bare.step(Control(bare.hold().qpos, width))
         assert abs(bare.gripper_width - width) < 1e-3
-        fingers = bare.data.qpos[[bare.model.joint(j).qposadr[0] for j in bare.arm.finger_joints]]
-        assert np.ptp(fingers) < 5e-4
+        fingers = bare.data.qpos[[bare.model.joint(j).qposadr[0] for j in bare.arm.gripper.joints]]
+        assert not len(fingers) or np.ptp(fingers) < 5e-4
         assert not bare.proprio().holding
 
 
+def test_the_lip_of_a_cup_surrounds_the_tcp(bare: Body):
+    if not isinstance(bare.arm.gripper, SuctionCup):
+        return
+    bare.reset()
+    lip = [bare.model.body(name).id for name in bare.arm.gripper.parts]
+    np.testing.assert_allclose(bare.data.xpos[lip].mean(axis=0)[:2], bare.tcp_pos[:2], atol=1e-4)
+    low = bare.data.xpos[lip, 2] - bare.arm.gripper.part_radius
+    np.testing.assert_allclose(low, bare.tcp_pos[2], atol=1e-4)
+
+
 def test_pads_surround_the_tcp(bare: Body):
+    if not bare.arm.gripper.has_fingers:
+        return
     bare.reset()
     pads = np.flatnonzero(bare.model.geom_priority == 1)
     assert len(pads) == 2

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
+from qwenarm.body.model_indices import as_index
 
 POSITION_TOLERANCE_M = 5e-4
 ROTATION_TOLERANCE_RAD = 5e-3
@@ -46,15 +47,6 @@ def top_down(yaw: float) -> np.ndarray:
     # Rz(yaw - pi/2) after a turn by pi about x: the hand's z points down, its y along -(cos yaw, sin yaw).
     half = yaw / 2 - math.pi / 4
     return np.array([0.0, math.cos(half), math.sin(half), 0.0])
-
-
-def subtree_bodies(model: mujoco.MjModel, root: int) -> set[int]:
-    """The ids of a body and of all its descendants."""
-    found, parents = {root}, model.body_parentid.tolist()
-    for body in range(root + 1, model.nbody):  # parents come before their children
-        if parents[body] in found:
-            found.add(body)
-    return found
 
 
 def clamp(values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -198,10 +190,3 @@ class Kinematics:
         mujoco.mju_quat2Vel(self._rotation_error, self._quat, 1.0)
         norm = mujoco.mju_norm
         return norm(self._position_error), norm(self._rotation_error), norm(self._error)
-
-
-def as_index(addresses: np.ndarray) -> slice | np.ndarray:
-    """The addresses (n,) as a slice if they are consecutive: numpy reads and writes through it twice as fast."""
-    first, last = int(addresses[0]), int(addresses[-1])
-    consecutive = np.array_equal(addresses, np.arange(first, last + 1))
-    return slice(first, last + 1) if consecutive else addresses

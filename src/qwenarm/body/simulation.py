@@ -14,7 +14,8 @@ import numpy as np
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.held_object import HeldObject
-from qwenarm.body.kinematics import Kinematics, Solution, as_index, clamp, subtree_bodies
+from qwenarm.body.kinematics import Kinematics, Solution, clamp
+from qwenarm.body.model_indices import as_index
 from qwenarm.body.rendering.renderer import Renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S, MAX_LAG_RAD, TCP_LIMITS_M, Safety, ServoTarget
 from qwenarm.body.scene import Scene, compile_scene
@@ -35,8 +36,6 @@ DISTURBANCE_NAMES = ("tcp_outside", "overspeed", "self_collision", "contact_forc
 """What is counted in ``clamps`` for a period that ends so, as seen in the state."""
 YIELDING_DISTURBANCES = frozenset(DISTURBANCE_NAMES) - {"overspeed"}
 """After these the arm yields: in the next period it goes on from where it was pushed."""
-MAX_STILL_SPEED_M_PER_S = 0.05
-"""Slower fingers stand still: they close at twice that speed, and twitch at half of it while they grip."""
 
 
 class Body:
@@ -50,7 +49,8 @@ class Body:
         seconds: wall seconds spent in "physics" and "render" since the reset.
         said: what was told to people since the reset.
         held_object: how the hand holds what a pick has measured; None where objects are all alike.
-        forced_open_periods: for so many more control periods the fingers open, whatever they are told.
+        forced_open_periods: for so many more control periods the gripper opens, whatever it is told.
+        gripper: the arm's gripper in this model.
         arm_geoms: ids of all geoms of arm and hand, (G,).
         after_step: called with the Body after every control period, for events that do not depend on the arm.
     """
@@ -74,9 +74,7 @@ class Body:
         self._objects = np.array([self.model.body(name).id for name in self._specs], dtype=int)
         dofs = [(int(self.model.body_dofadr[i]), min(3, int(self.model.body_dofnum[i]))) for i in self._objects]
         self._linear_dofs = [slice(first, first + count) for first, count in dofs]
-        self._fingers = [subtree_bodies(self.model, self.model.body(name).id) for name in arm.finger_bodies]
-        self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in arm.finger_joints]
-        self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
+        self.gripper = arm.gripper.mount(self.model, self.data)
         self._cameras = {camera.name: int(self.model.camera(camera.name).id) for camera in scene.cameras}
         self._site = self.model.site(arm.tcp_site).id
         root = self.model.body_rootid[self.model.joint(arm.joints[0]).bodyid[0]]
@@ -103,7 +101,7 @@ class Body:
         home = np.array(self.arm.home_qpos)
         self._qpos[self._arm_index] = home
         self._disturbed: list[str] = []
-        self._qpos[self._finger_qpos] = self.arm.max_gap / len(self._finger_qpos) / self.arm.gap_scale
+        self.gripper.open()
         self.target = ServoTarget(home, np.zeros_like(home), self.arm.max_gap)
         self._gap = self.arm.max_gap
         self._ctrl[:] = self._servos.controls(home, self.target, self._gap, self._gap)[-1]
@@ -183,7 +181,7 @@ class Body:
 
     def _next_gap(self) -> float:
         """Where the fingers are sent by the end of this period, m."""
-        reach = self.arm.gripper_speed * CONTROL_PERIOD_S
+        reach = self.arm.gripper.speed * CONTROL_PERIOD_S
         wanted = self.arm.max_gap if self.forced_open_periods else self.target.gripper
         self.forced_open_periods = max(0, self.forced_open_periods - 1)
         return self._gap + min(max(wanted - self._gap, -reach), reach)
@@ -200,10 +198,8 @@ class Body:
         """What the arm's own sensors say."""
         quat = np.zeros(4)
         mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
-        gap = self.gripper_width
-        still = float(np.abs(self._qvel[self._finger_dofs]).max()) < MAX_STILL_SPEED_M_PER_S
-        holding = still and gap > self._min_held_gap and gap - self.target.gripper > self._min_held_gap
-        return Proprio(self.qpos, self.tcp_pos, quat, gap, holding)
+        holding = self.gripper.is_holding(self.target.gripper, self._min_held_gap)
+        return Proprio(self.qpos, self.tcp_pos, quat, self.gripper_width, holding)
 
     @property
     def tcp_pos(self) -> np.ndarray:
@@ -212,9 +208,8 @@ class Body:
 
     @property
     def gripper_width(self) -> float:
-        """The gap between the pads now, m."""
-        qpos = self._qpos
-        return sum([qpos.item(i) for i in self._finger_qpos]) * self.arm.gap_scale
+        """The opening of the gripper now, m: of fingers the gap between the pads."""
+        return self.gripper.width
 
     def state(self) -> WorldState:
         """The privileged truth: for tasks, the oracle and labels, never for a policy."""
@@ -226,18 +221,10 @@ class Body:
         return WorldState(objects, self._held(), self.tcp_pos, self.gripper_width, self.time_s, said, reach)
 
     def _held(self) -> str | None:
-        """The object that both fingers touch."""
+        """The object that the gripper holds."""
         if not self.data.ncon:
             return None
-        left, right = self._fingers
-        touched: tuple[set[int], set[int]] = set(), set()
-        for pair in self.model.geom_bodyid[self.data.contact.geom].tolist():
-            for body, other in (pair, pair[::-1]):
-                if body in left and other not in left:
-                    touched[0].add(other)
-                if body in right and other not in right:
-                    touched[1].add(other)
-        held = touched[0] & touched[1]
+        held = self.gripper.held(self.model.geom_bodyid[self.data.contact.geom].tolist())
         return next((name for name, body in zip(self._specs, self._objects, strict=True) if body in held), None)
 
     def frame(
@@ -314,9 +301,10 @@ class Servos:
         self._share_column = self._shares[:, None]
         self._controls = np.zeros((len(self._shares), model.nu))
         self._joint_controls = as_index(ids)
-        self._finger_controls = self._controls[:, model.actuator(arm.finger_actuator).id]
-        closed, opened = arm.finger_ctrl or (0.0, arm.max_gap)
-        self._closed, self._slope = closed, (opened - closed) / arm.max_gap
+        valves = np.array([model.actuator(name).id for name in arm.gripper.actuators])
+        self._gripper_controls = as_index(valves)
+        closed, opened = arm.gripper.ctrl
+        self._closed, self._slope = closed, (opened - closed) / arm.gripper.max_gap
 
     def controls(self, start: np.ndarray, target: ServoTarget, gap: float, next_gap: float) -> np.ndarray:
         """(steps, nu) controls of one period; the array is reused by the next call.
@@ -329,8 +317,8 @@ class Servos:
         """
         joints = start + self._share_column * (target.qpos - start) + self._lead_s * target.velocity
         self._controls[:, self._joint_controls] = joints
-        gaps = gap if gap == next_gap else gap + self._shares * (next_gap - gap)
-        self._finger_controls[:] = self._closed + self._slope * gaps
+        gaps = gap if gap == next_gap else gap + self._share_column * (next_gap - gap)
+        self._controls[:, self._gripper_controls] = self._closed + self._slope * gaps
         return self._controls
 
 

@@ -31,7 +31,6 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.cameras import ray
-from qwenarm.body.kinematics import subtree_bodies
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.watchers import Watcher
 from qwenarm.types import ImagePoint, SkillCall, Turn
@@ -138,7 +137,6 @@ class Touch:
         roots, self._body_of = model.body_rootid.tolist(), model.geom_bodyid.tolist()
         arm = roots[int(model.joint(body.arm.joints[0]).bodyid[0])]
         self._arm = [root == arm for root in roots]
-        self._fingers = [subtree_bodies(model, model.body(name).id) for name in body.arm.finger_bodies]
         self._objects = {placement.spec.id: model.body(placement.spec.id).id for placement in body.scene.objects}
         self._for_hand, self._for_held = set[int](), set[int]()
         self._before: set[tuple[bool, int]] = set()
@@ -200,22 +198,9 @@ class Touch:
         return float(np.linalg.norm(self._force[:3]))
 
     def _held(self, pairs: Sequence[tuple[int, int]]) -> int:
-        """Returns the object that the fingers touch from opposite sides, or -1. ``pairs`` are the bodies of the
-        contacts.
-
-        An object that both fingers press from above is not held.
-        """
-        normals = self.body.data.contact.frame[:, :3]  # from the first geom to the second
-        pushes: list[dict[int, np.ndarray]] = [{} for _ in self._fingers]
-        for finger, sums in zip(self._fingers, pushes, strict=True):
-            for (first, second), normal in zip(pairs, normals, strict=True):
-                if first in finger:
-                    sums[second] = sums.get(second, 0.0) + normal
-                if second in finger:
-                    sums[first] = sums.get(first, 0.0) - normal
-        one, other = pushes[0], pushes[-1]
-        pinched = [body for body in self._objects.values() if body in one and body in other]
-        return min((body for body in pinched if one[body] @ other[body] < 0), default=-1)
+        """Returns the object that the gripper holds, or -1. ``pairs`` are the bodies of the contacts."""
+        gripped = self.body.gripper.gripped(pairs, self.body.data.contact.frame[:, :3])
+        return min(gripped.intersection(self._objects.values()), default=-1)
 
     def _pointed(self, point: ImagePoint) -> int:
         """Returns the body that is seen at a point, ignoring the arm, or -1 if there is none or no such camera."""

@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
+from qwenarm.body.grippers import MountedJaws
 from qwenarm.body.safety import CONTROL_PERIOD_S, ServoTarget
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
@@ -26,6 +27,9 @@ class RemoteBody(Body):
         self._depths: dict[str, np.ndarray] = {}
         self._poses: dict[str, tuple[np.ndarray, np.ndarray, float]] = {}
         super().__init__(Scene(()), arm)
+        if not isinstance(self.gripper, MountedJaws):
+            raise BadInput(f"The width of its fingers tells whether a hand holds something; {arm.name} has none.")
+        self._jaws = self.gripper
 
     def sync(self, observation: Mapping[str, Any]) -> None:
         """Takes over what the other simulator observed after the last control.
@@ -41,10 +45,8 @@ class RemoteBody(Body):
         joints = _array(observation, "joints", self._qpos[self._arm_index].shape)
         width = float(_array(observation, "gripper_width", ()))
         speed = (width - self.gripper_width) / CONTROL_PERIOD_S
-        fingers = len(self._finger_qpos) * self.arm.gap_scale
         self._qpos[self._arm_index] = joints
-        self._qpos[self._finger_qpos] = width / fingers
-        self._qvel[self._finger_dofs] = speed / fingers
+        self._jaws.set(width, speed)
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
         for camera, depth in dict(observation.get("depth") or {}).items():
