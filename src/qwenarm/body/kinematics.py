@@ -79,6 +79,8 @@ class Kinematics:
         self._pose = b""
         self._max_step = np.full(len(joints), MAX_ITERATION_STEP_RAD)
         self._min_step = -self._max_step
+        # An arm in the middle looks straight ahead at home.
+        self._home_heading = 0.0 if arm.base_xy == (0.0, 0.0) else self._heading(self.fk(self.home)[0])
 
     def set(self, qpos: np.ndarray) -> None:
         """Puts the scratch arm at qpos (n,) and updates the poses of its bodies, geoms and sites in ``data``."""
@@ -136,11 +138,27 @@ class Kinematics:
         if q0 is not None:
             yield np.asarray(q0, dtype=float)
         aimed = self.home.copy()
-        aimed[0] += math.atan2(pos[1], pos[0])
+        aimed[0] += self._heading(pos) - self._home_heading
         yield aimed
         rng = np.random.default_rng(0)
         for _ in range(restarts):
             yield aimed + rng.uniform(-RESTART_SPREAD_RAD, RESTART_SPREAD_RAD, len(aimed))
+
+    def facing(self, qpos: np.ndarray, pos: np.ndarray) -> np.ndarray:
+        """Where a search for a far pose begins: joint angles (n,) rad, with the first joint turned towards pos (3,) m.
+
+        The targets of an arm in the middle are all ahead, and its joint angles stay as they are. One that stands beside
+        has to turn by more than a right angle, on which the search might end with another elbow.
+        """
+        turned = qpos.copy()
+        if self.arm.base_xy != (0.0, 0.0):
+            turned[0] += self._heading(pos) - self._heading(self.fk(qpos)[0])
+        return turned
+
+    def _heading(self, pos: np.ndarray) -> float:
+        """The direction of a point from the base, seen from above, rad."""
+        x, y = self.arm.base_xy
+        return math.atan2(pos[1] - y, pos[0] - x)
 
     def _descend(self, pos: np.ndarray, quat: np.ndarray, q: np.ndarray, rest: np.ndarray) -> Solution:
         """Damped least squares whose damping vanishes with the error (Sugihara, IEEE T-RO 27(5), 2011).

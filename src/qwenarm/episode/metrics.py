@@ -135,8 +135,7 @@ class Touch:
         self.body, model = body, body.model
         self.held = -1
         roots, self._body_of = model.body_rootid.tolist(), model.geom_bodyid.tolist()
-        arm = roots[int(model.joint(body.arm.joints[0]).bodyid[0])]
-        self._arm = [root == arm for root in roots]
+        self._arm = [root in body.arm_roots for root in roots]
         self._objects = {placement.spec.id: model.body(placement.spec.id).id for placement in body.scene.objects}
         self._for_hand, self._for_held = set[int](), set[int]()
         self._before: set[tuple[bool, int]] = set()

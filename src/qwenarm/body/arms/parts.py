@@ -40,7 +40,9 @@ class Arm:
     joint, whose control is the joint's angle, and what the ``gripper`` says about itself. joints: names, base to tip.
     home_qpos (n,) rad: tcp near (0.30, 0, 0.40), hand down. velocity, acceleration (n,): limits in rad/s and rad/s2;
     joint ranges and torque limits are the model's own. An arm without ``reaches_workspace`` gets scenes that are made
-    where it reaches (``body/reach.py``).
+    where it reaches (``body/reach.py``). partners: more arms on the same table, which ``build`` adds, too; a skill is
+    played by the one that reaches its points best. base_xy: where the base stands, m, if not at the origin because of
+    a partner.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Arm:
     tcp_site: str = "tcp"
     hand_body: str = "hand"
     reaches_workspace: bool = True
+    base_xy: tuple[float, float] = (0.0, 0.0)
+    partners: tuple[Arm, ...] = ()
 
     @property
     def max_gap(self) -> float:
@@ -246,7 +250,7 @@ def add_cup(spec: mujoco.MjSpec, hand: mujoco.MjsBody, cup: SuctionCup, z: float
         part = hand.add_body(name=name, pos=[ring * math.cos(angle), ring * math.sin(angle), z - cup.part_radius])
         part.add_geom(
             type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[cup.part_radius, 0, 0], rgba=[*rgb, 1.0], mass=0.001,
-            contype=WRIST_GROUP.contype, conaffinity=WRIST_GROUP.conaffinity, margin=LIP_GIVE_M, gap=LIP_GIVE_M,
+            contype=WRIST_GROUP.contype, conaffinity=WRIST_GROUP.conaffinity, gap=LIP_GIVE_M,
             **PAD_CONTACT,
         )  # fmt: skip
         part.gravcomp = 1.0
