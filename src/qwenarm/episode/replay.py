@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.episode.clock import Clock, parse_clock
 from qwenarm.episode.rollout import execute, settle
-from qwenarm.episode.versions import versions
+from qwenarm.episode.versions import versions_with
 from qwenarm.episode.watchers import Tell, Watcher
 from qwenarm.types import Episode, Outcome, Turn
 
@@ -26,7 +26,8 @@ class Replayed:
         final_hash: Of the replayed world.
         differences: One sentence per call whose result differs from the recorded one, and for an instruction or an
             outcome that does not fit the world.
-        changes: What has changed since the recording (versions, renderer, machine) and may explain the differences.
+        changes: What has changed since the recording (versions, renderer, machine, the arm's file) and may explain the
+            differences.
     """
 
     same: bool
@@ -73,7 +74,7 @@ def _other_outcome(env: ArmEnv, episode: Episode) -> Iterator[str]:
 
 
 def _changes(episode: Episode) -> Iterator[str]:
-    now = {"renderer": choose_renderer(), **versions()}
+    now = {"renderer": choose_renderer(), **versions_with(episode.run.config.arm)}
     then = {"renderer": episode.run.renderer, **episode.run.versions}
     for name, value in then.items():
         if (

@@ -42,7 +42,7 @@ class Arm:
     joint ranges and torque limits are the model's own. An arm without ``reaches_workspace`` gets scenes that are made
     where it reaches (``body/reach.py``). partners: more arms on the same table, which ``build`` adds, too; a skill is
     played by the one that reaches its points best. base_xy: where the base stands, m, if not at the origin because of
-    a partner.
+    a partner. sha256: in hex, of the files from which it was read; "" if it is code.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Arm:
     hand_body: str = "hand"
     reaches_workspace: bool = True
     base_xy: tuple[float, float] = (0.0, 0.0)
+    sha256: str = ""
     partners: tuple[Arm, ...] = ()
 
     @property
