@@ -6,8 +6,9 @@ Stored as ``RunInfo.metrics``:
     model_s          wall seconds that the model took (a share of its batch); all other measures are
                      independent of the wall clock
     sim_s            simulated seconds
-    path_m           length of the tcp's path
-    jerk_rms_m_s3    root mean squared jerk of the tcp: third differences over the control periods
+    path_m           length of the tcp's path; of two arms, of both
+    jerk_rms_m_s3    root mean squared jerk of the tcp: third differences over the control periods;
+                     of two arms, the larger
     contacts         number of unintended contacts
     contact_peak_n   the largest force of one of them, in N
     drops            number of held objects that were lost although the fingers were not told to open
@@ -52,19 +53,20 @@ class Metrics(Watcher):
 
     def __init__(self) -> None:
         self.body: Body | None = None
-        self.path: list[np.ndarray] = []
+        self.paths: list[list[np.ndarray]] = []  # of each arm's tcp
         self.contacts, self.peak_n = 0, 0.0
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         self.body = env.body
         self.touch, self.grip = Touch(env.body), Grip()
-        self.path.append(env.body.tcp_pos)
+        self.paths = [[each.tcp_pos] for each in env.body.manipulators]
 
     def calling(self, call: SkillCall) -> None:
         self.touch.expect(call)
 
     def stepped(self, body: Body) -> None:
-        self.path.append(body.tcp_pos)
+        for path, manipulator in zip(self.paths, body.manipulators, strict=True):
+            path.append(manipulator.tcp_pos)
         begun, force = self.touch.look()
         self.contacts += begun
         self.peak_n = max(self.peak_n, force)
@@ -72,13 +74,13 @@ class Metrics(Watcher):
 
     def metrics(self, turns: Sequence[Turn]) -> Mapping[str, float]:
         completions = [completion for turn in turns for completion in turn.completions]
-        path = np.array(self.path)
+        paths = [np.array(path) for path in self.paths]
         return {
             "decisions": len(turns),
             "model_s": sum(completion.seconds for completion in completions),
             "sim_s": self.body.time_s if self.body else 0.0,
-            "path_m": path_length(path),
-            "jerk_rms_m_s3": jerk_rms(path),
+            "path_m": sum(map(path_length, paths)),
+            "jerk_rms_m_s3": max(map(jerk_rms, paths), default=0.0),
             "contacts": self.contacts,
             "contact_peak_n": self.peak_n,
             "drops": self.grip.drops if self.body else 0,
