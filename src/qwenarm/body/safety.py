@@ -4,6 +4,9 @@ A control is a wish. What comes out is a target that is finite, inside the joint
 than the arm may move in one period (speed), and no more so than one period before (acceleration). From every target on
 the arm can brake without leaving the workspace with the tcp, touching the table, or running into a joint's stop. By
 induction every target is safe: the first one is, and each next one either was checked or is the next one of braking.
+
+An arm that something is in the way of does not reach its targets. It starts again from where it is in every period, and
+no joint of it moves further outward than there is room (``Room``).
 """
 
 from __future__ import annotations
@@ -75,8 +78,8 @@ class ServoTarget:
 class Room:
     """What is left to the walls of the workspace for the tcp of an arm that something is in the way of.
 
-    Such an arm does not go where its target is: what one joint would have made good, another one has done. So all that
-    is outward in a step has to find room on its own.
+    Some joints of such an arm follow and others do not. Where two would have kept the tcp on a wall between them, one
+    alone carries it out, further in every period. So all that is outward in a step has to find room on its own.
 
     Attributes:
         jacobian: (3, n) of the tcp's position, m/rad.

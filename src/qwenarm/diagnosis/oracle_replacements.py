@@ -179,8 +179,11 @@ class AdjustedWorld:
 class UnlimitedSafety(Safety):
     """Passes everything that is a number."""
 
-    def limit(self, wish: Control, last: ServoTarget, measured: np.ndarray) -> tuple[ServoTarget, tuple[str, ...]]:
-        qpos, gripper = self._finite(wish, last, [])
+    def limit(
+        self, wish: Control, last: ServoTarget, measured: np.ndarray, held_up: bool = False
+    ) -> tuple[ServoTarget, tuple[str, ...]]:
+        numbers, gripper = self._finite(wish, last, [])
+        qpos = np.array(numbers)
         return ServoTarget(
             qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, float(np.clip(gripper, 0.0, self.arm.max_gap))
         ), ()
