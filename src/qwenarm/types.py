@@ -135,9 +135,7 @@ class FormatError(StrEnum):
 class Decision:
     """What a policy decided: calls in order, or the error because of which the text could not be read (then no calls).
 
-    ``notes`` are harmless repairs made while reading ("box read as its centre"), which the episode counts. ``delay`` is
-    for actions that were computed while earlier ones were played: how many control periods that took, which the calls
-    contain. None: the world waits or runs on as the clock says.
+    ``notes`` are harmless repairs made while reading ("box read as its centre"), which the episode counts.
     """
 
     calls: tuple[SkillCall, ...] = ()
@@ -146,7 +144,6 @@ class Decision:
     error: FormatError | None = None
     detail: str = ""
     notes: tuple[str, ...] = ()
-    delay: int | None = None
 
 
 @dataclass(frozen=True)

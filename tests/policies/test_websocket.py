@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from scipy.spatial.transform import Rotation
 from tests.policies.policy_server import policy_server, sinking
 
 import qwenarm as qa
-from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
 from qwenarm.cli.main import main
@@ -37,7 +35,7 @@ from qwenarm.policies.conventions import (
 from qwenarm.policies.numpy_msgpack import pack, unpack
 from qwenarm.policies.websocket import PolicyServer
 from qwenarm.registry import load
-from qwenarm.types import FormatError, Outcome, SkillCall, Turn
+from qwenarm.types import FormatError, Outcome, SkillCall
 
 DELTAS = {"conventions": {"action": "ee_delta"}}
 ROWS = arrays.arrays(np.float64, st.tuples(st.integers(1, 4), st.just(7)), elements=st.floats(-0.05, 0.05))
@@ -213,56 +211,6 @@ def test_wrong_answers_move_nothing_and_a_failing_server_is_named(tmp_path: Path
     with policy_server(lambda obs: 1 / 0, DELTAS) as url:
         episode = qa.run(policy=url, film=False, folder=tmp_path / "2")
     assert episode.outcome is Outcome.CRASHED and "ZeroDivisionError: division by zero" in episode.detail
-
-
-HORIZON, PLAYED = 16, 10
-
-
-def numbered(asked: list[float]) -> Callable[[dict[str, Any]], np.ndarray]:
-    """Chunks whose opening says what they are: that of row i of chunk n is (20 n + i) / 2000."""
-
-    def infer(observation: dict[str, Any]) -> np.ndarray:
-        asked.append(float(observation["observation/state"][2]))  # height of the tcp, m
-        opening = (20 * (len(asked) - 1) + np.arange(HORIZON)) / 2000
-        return np.column_stack([np.tile([0, 0, -0.001, 0, 0, 0], (HORIZON, 1)), 2 * opening - 1])
-
-    return infer
-
-
-@pytest.mark.render
-@pytest.mark.parametrize(
-    ("clock", "delay"), [("paused", 0), ("latency:0.15", 3), ("latency:0.4", 8), ("latency:0.9", 18)]
-)
-def test_a_chunk_is_computed_while_the_one_before_is_played(
-    clock: str, delay: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The delay is filled by what is left of the last chunk, then by rest; as many rows of the new one are skipped."""
-    monkeypatch.setattr("qwenarm.tasks.core.goal.MoveGoal.success", lambda self, state: state.time_s > 3)
-    asked: list[float] = []
-    with policy_server(numbered(asked), DELTAS) as url:
-        qa.run(policy=f"{url}#async=yes", clock=clock, film=False, folder=tmp_path)
-    (episode,) = read(tmp_path).episodes
-    first, *turns = episode.turns
-    assert first.decision.delay is None and openings(first) == list(range(PLAYED))
-    assert abs(first.sim_time_s - (delay + PLAYED) * CONTROL_PERIOD_S) < 1e-9, "the arm waits for the first chunk"
-    assert len(turns) > 1
-    played = PLAYED
-    for n, turn in enumerate(turns, 1):
-        old, new = range(20 * (n - 1) + played, 20 * (n - 1) + HORIZON), range(20 * n, 20 * n + HORIZON)
-        meanwhile = [*old[:delay], *[None] * (delay - len(old))]
-        played = max(PLAYED, delay)
-        assert turn.decision.delay == delay
-        assert openings(turn) == [*meanwhile, *new[delay:played]]
-        assert abs(turn.sim_time_s - len(openings(turn)) * CONTROL_PERIOD_S) < 1e-9, "the world does not run on besides"
-    env = make_env(episode.run.config)
-    assert replay(env, episode).same
-    env.close()
-
-
-def openings(turn: Turn) -> list[int | None]:
-    """The number of each row that was played; None for one that rests."""
-    rows = turn.decision.calls[0].args["actions"]
-    return [round(2000 * row[-1]) if row[2] else None for row in rows]
 
 
 def test_a_late_answer_is_never_paired_with_a_newer_observation() -> None:

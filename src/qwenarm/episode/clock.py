@@ -46,19 +46,11 @@ class Clock:
         planned = not said and any(turn.completions for turn in history)
         return 0.0 if planned else self.latency_s
 
-    def periods(self, said: Sequence[Completion], history: Sequence[Turn]) -> int:
-        """Returns the same in control periods (50 ms), rounded up."""
-        return _periods(self.thinking_s(said, history))
-
     def run_on(self, body: Body, seconds: float, tell: Tell) -> None:
         """Holds the arm for this time, rounded up to whole control periods (50 ms)."""
-        for _ in range(_periods(seconds)):
+        for _ in range(math.ceil(round(seconds / CONTROL_PERIOD_S, 6))):
             body.step(body.hold())
             tell("stepped", body)
-
-
-def _periods(seconds: float) -> int:
-    return math.ceil(round(seconds / CONTROL_PERIOD_S, 6))
 
 
 def parse_clock(text: str) -> Clock:

@@ -216,7 +216,7 @@ def _decision_to_json(decision: Decision) -> dict[str, Any]:
         "error": error,
         "detail": decision.detail,
         "notes": list(decision.notes),
-    } | ({} if decision.delay is None else {"delay": decision.delay})
+    }
 
 
 def _decision_from_json(data: Mapping[str, Any]) -> Decision:
@@ -228,7 +228,6 @@ def _decision_from_json(data: Mapping[str, Any]) -> Decision:
         error=FormatError(data["error"]) if data["error"] else None,
         detail=data["detail"],
         notes=tuple(data["notes"]),
-        delay=data.get("delay"),
     )
 
 

@@ -104,9 +104,8 @@ def _repeat(env: ArmEnv, episode: Episode, turn: Turn, tell: Tell, clock: Clock)
     differences = []
     tell("looked", turn.observation)
     tell("decided", turn.observation, turn.decision, sum(completion.seconds for completion in turn.completions))
-    if turn.decision.delay is None:
-        thinking_s = clock.thinking_s(turn.completions, episode.turns[: turn.index])
-        clock.run_on(env.body, min(thinking_s, turn.sim_time_s), tell)  # less if it was stopped meanwhile
+    thinking_s = clock.thinking_s(turn.completions, episode.turns[: turn.index])
+    clock.run_on(env.body, min(thinking_s, turn.sim_time_s), tell)  # less if it was stopped meanwhile
     for call, recorded in zip(turn.decision.calls, turn.results, strict=False):
         tell("calling", call)
         result = execute(env.body, call, tell)

@@ -156,8 +156,7 @@ def _turn(
         decision = yield from _decide(policy.decide(obs, tuple(turns)), said, watch)
         decision = _checked(decision, Decision, f"The policy {policy.name}")
         tell("decided", obs, decision, said.seconds)
-        if decision.delay is None:
-            clock.run_on(body, clock.thinking_s(said.completions, turns), tell)
+        clock.run_on(body, clock.thinking_s(said.completions, turns), tell)
         for call in decision.calls:
             tell("calling", call)
             with watch.skill():

@@ -146,13 +146,12 @@ class Conventions:
         in_hand = "_HAND" if self.action == "ee_delta" and self.frame == "hand" else ""
         return f"action_chunk:{self.action.upper()}{in_hand}"
 
-    def played(self, actions: np.ndarray, joints: int, count: int | None = None) -> list[list[float]]:
-        """The actions of an answer as rows for ``skill``, in m and rad, at most ``count``.
+    def played(self, actions: np.ndarray, joints: int) -> list[list[float]]:
+        """The actions of an answer as rows for ``skill``, in m and rad, at most ``actions_played``.
 
         Args:
             actions: (T, D) as the server sent them.
             joints: How many the arm has.
-            count: ``actions_played`` by default.
 
         Raises:
             BadInput: Their number or size contradicts the conventions.
@@ -161,8 +160,7 @@ class Conventions:
         size = joints if self.action == "joint" else 7 if quaternion else 6
         if actions.ndim != 2 or not len(actions) or actions.shape[1] != size + 1:
             raise BadInput(f"actions of {self.action} have the shape (T, {size + 1}), not {actions.shape}")
-        read = actions[: self.actions_played if count is None else count]
-        moves, gripper = read[:, :-1].astype(float), read[:, -1]
+        moves, gripper = actions[: self.actions_played, :-1].astype(float), actions[: self.actions_played, -1]
         if not np.isfinite(actions).all():
             raise BadInput("an action is not finite")
         if self.low:
@@ -175,10 +173,6 @@ class Conventions:
         self._check_sizes(moves)
         opening = (gripper.astype(float) - self.gripper_closed) / (self.gripper_open - self.gripper_closed)
         return np.column_stack([moves, np.clip(opening, 0, 1)]).round(ACTION_DECIMALS).tolist()
-
-    def resting(self, row: list[float]) -> list[float]:
-        """The row that leaves the arm where another one, of the same ``skill``, has sent it."""
-        return [0.0] * (len(row) - 1) + row[-1:] if self.action == "ee_delta" else row
 
     def _turns(self, turns: np.ndarray) -> np.ndarray:
         """(T, 3) rotation vectors for a delta, (T, 4) wxyz for a pose."""

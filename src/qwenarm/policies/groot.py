@@ -19,7 +19,6 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from qwenarm.episode.clock import parse_clock
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
 from qwenarm.policies import PolicyEntry
 from qwenarm.policies.conventions import Conventions
@@ -154,7 +153,7 @@ def make_entry(address: str) -> PolicyEntry:
 
     def make(context: Any) -> WebsocketPolicy:
         options = {name: kind for name, kind in REMOTE_OPTIONS.items() if name != "tls"}
-        policy = WebsocketPolicy(f"zmq:{address}", parse_clock(context.config.clock), connected, options)
+        policy = WebsocketPolicy(f"zmq:{address}", connected, options)
         check_keys(policy.conventions, policy.backend.server.metadata, policy.url)
         policy.conventions.check_control(context.config.control)
         return policy

@@ -1,10 +1,8 @@
 """A policy behind openpi's websocket protocol: ``--policy ws://HOST:PORT#conventions=FILE.toml``.
 
 The server gets pictures, state and instruction and answers with a chunk of 20 Hz actions, which are played by one call
-of ``skills/action_chunk.py``; then it is asked again. With ``async=yes`` it is asked while the chunk before is played:
-what is left of that one is played for as long as the answer takes, and as many actions of the new one are skipped. So
-an episode of such a policy is recorded, replayed, resumed and reported like any other. It ends when the goal is
-reached, or after a minute: such a policy has no word for "done".
+of ``skills/action_chunk.py``; then it is asked again. So an episode of such a policy is recorded, replayed, resumed and
+reported like any other. It ends when the goal is reached, or after a minute: such a policy has no word for "done".
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ import numpy as np
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from qwenarm.episode.clock import Clock, parse_clock
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
 from qwenarm.mind.model_spec import parse_model_spec
 from qwenarm.mind.vlm_policy import Deciding
@@ -33,12 +30,10 @@ from qwenarm.types import Completion, Decision, FormatError, Observation, Prompt
 TOKEN_VARIABLE = "QWENARM_POLICY_TOKEN"
 """The environment variable with the key that is sent to the server, as "Authorization: Api-Key ..."."""
 TIMEOUT_S = 60.0
-PAUSED = Clock()
 MAX_CHUNK_NUMBERS = 20_000
 MAX_METADATA_CHARS = 200
 """Longest value of a server's metadata that is recorded."""
-YES_OR_NO = {"yes": True, "no": False}.__getitem__
-REMOTE_OPTIONS = {"conventions": str, "timeout_s": float, "tls": YES_OR_NO, "async": YES_OR_NO}
+REMOTE_OPTIONS = {"conventions": str, "timeout_s": float, "tls": {"yes": True, "no": False}.__getitem__}
 
 
 class ChunkServer(Protocol):
@@ -174,7 +169,6 @@ class WebsocketPolicy:
 
     Args:
         name: The server's address and its options, as in "ws://localhost:8000#conventions=my.toml".
-        clock: By which the time of an answer is counted; of use with ``async`` only.
         connect_to: Connects to a url with a time-out in seconds; by default with openpi's protocol.
         valid_options: The options that may stand in the name, and how each is read.
 
@@ -186,7 +180,6 @@ class WebsocketPolicy:
     def __init__(
         self,
         name: str,
-        clock: Clock = PAUSED,
         connect_to: Callable[[str, float], ChunkServer] | None = None,
         valid_options: Mapping[str, Callable[[str], Any]] = REMOTE_OPTIONS,
     ) -> None:
@@ -196,7 +189,6 @@ class WebsocketPolicy:
         own = read_conventions(options["conventions"]) if "conventions" in options else None
         self.conventions = agreed(own, server.metadata.get("conventions"), url)
         self.backend = PolicyModel(server, self.conventions)
-        self.clock, self.is_async = clock, options.get("async", False)
         self.cameras, self.frame_size = tuple(self.conventions.cameras), self.conventions.image_size
 
     def describe(self) -> Mapping[str, Any]:
@@ -214,29 +206,11 @@ class WebsocketPolicy:
         content = [*({"type": "image"} for _ in images), {"type": "text", "text": json.dumps(told)}]
         completion = yield Prompt(({"role": "user", "content": content},), images)
         try:
-            rows, delay = self._rows(completion, history, len(obs.proprio.qpos))
+            actions = np.array(json.loads(completion.text), dtype=float)
+            rows = self.conventions.played(actions, len(obs.proprio.qpos))
         except (BadInput, TypeError, ValueError) as error:
             return Decision((), raw=completion.text[:1000], error=FormatError.BROKEN, detail=str(error))
-        return Decision((SkillCall(self.conventions.skill, {"actions": rows}),), raw="", delay=delay)
-
-    def _rows(
-        self, completion: Completion, history: Sequence[Turn], joints: int
-    ) -> tuple[list[list[float]], int | None]:
-        """The actions that are played now, and the delay in them, in control periods; None before the first chunk.
-
-        Raises BadInput, TypeError or ValueError for an answer that contradicts the conventions.
-        """
-        count, actions = self.conventions.actions_played, np.array(json.loads(completion.text), dtype=float)
-        before = history[-1].decision.calls if history and self.is_async else ()
-        if not before:
-            return self.conventions.played(actions, joints), None
-        rows = self.conventions.played(actions, joints, len(actions))
-        delay = self.clock.periods([completion], history)
-        last = np.array(json.loads(history[-1].completions[-1].text), dtype=float)
-        played = before[0].args["actions"]
-        meanwhile = self.conventions.played(last, joints, len(last))[len(played) :][:delay]
-        meanwhile += [self.conventions.resting((meanwhile or played)[-1])] * (delay - len(meanwhile))
-        return meanwhile + rows[delay : max(count, delay)], delay
+        return Decision((SkillCall(self.conventions.skill, {"actions": rows}),), raw="")
 
 
 @functools.cache
@@ -251,7 +225,7 @@ def make_entry(address: str) -> PolicyEntry:
         raise BadInput(f"'ws:{address}' is no address; a policy server's is ws://HOST:PORT.")
 
     def make(context: Context) -> WebsocketPolicy:
-        policy = WebsocketPolicy(f"ws:{address}", parse_clock(context.config.clock))
+        policy = WebsocketPolicy(f"ws:{address}")
         policy.conventions.check_control(context.config.control)
         return policy
 
