@@ -203,11 +203,11 @@ class LiveScene:
         goal = self.main.gripper
         if goal is None:
             return
-        eye = goal if self._eye is None else self._eye
-        self._eye = eye + (goal - eye) * (1 - np.exp(-seconds / FOLLOWING_TIME_S))
+        before = goal if self._eye is None else self._eye
+        self._eye = eye = before + (goal - before) * (1 - np.exp(-seconds / FOLLOWING_TIME_S))
         for client in self.server.get_clients().values():
-            client.camera.position = tuple(self._eye + FOLLOWING_OFFSET_M)  # viser sends nothing if it has not moved
-            client.camera.look_at = tuple(self._eye)
+            client.camera.position = eye + FOLLOWING_OFFSET_M  # viser sends nothing if it has not moved
+            client.camera.look_at = eye
 
     def finish(self) -> None:
         """Shows the end of the run that is played, and of the one beside it."""
