@@ -80,7 +80,10 @@ def eval_(
     ] = None,
     journal: Annotated[
         Path | None,
-        arg(help="folder into which one episode after the other is recorded for `qwenarm demo --watch FOLDER`"),
+        arg(
+            metavar="PATH",
+            help="folder into which one episode after the other is recorded for `qwenarm demo --watch FOLDER`",
+        ),
     ] = None,
     allow: Allowed = "",
 ) -> int:
