@@ -255,7 +255,7 @@ def speak(speaker: Visitor, understood: str) -> None:
 
     Args:
         speaker: Who speaks.
-        understood: An expression of JavaScript that is true when the page shows what was said.
+        understood: A JavaScript function that is true when the page shows what was said.
     """
     errors = pytest.importorskip("playwright.sync_api")
     for last in (False, False, True):
@@ -274,7 +274,7 @@ def speak(speaker: Visitor, understood: str) -> None:
 def test_what_is_said_is_shown_first_then_done_or_becomes_the_correction(speaker, served):
     words, last = "put the red cube in the blue bowl", len(events(served, "stored"))
     speaker.pick(speed="4")
-    speak(speaker, f"document.querySelector('#words').value === '{words}'")
+    speak(speaker, f"() => document.querySelector('#words').value === '{words}'")
     speaker.expect("#read", "This was heard")
     assert speaker.page.input_value("#words") == words and len(events(served, "stored")) == last
     speaker.start("#go")
@@ -284,7 +284,7 @@ def test_what_is_said_is_shown_first_then_done_or_becomes_the_correction(speaker
     assert sha256((folder / "instruction.wav").read_bytes()).hexdigest() == episode.run.speech["sha256"]
     speaker.pick(speed="0.25")
     speaker.say("put the green cube in the blue bowl")
-    speak(speaker, f"document.querySelector('#log').textContent.includes('Corrected aloud: {words}')")
+    speak(speaker, f"() => document.querySelector('#log').textContent.includes('Corrected aloud: {words}')")
     speaker.pick(speed="4")
     assert speaker.outcome
     episode, folder = last_run(served)
