@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 CHECK_PERIOD_S = 0.5
 MAX_OLD_EPISODES = 200
 """Episodes of an old folder that the page lists."""
-MAX_UNSENT_RECORDINGS = 4
-"""Recordings that are kept until their words are sent."""
+MAX_RECORDINGS = 4
+"""Recordings that are kept for the words that may be sent."""
 
 
 class LivePage:
@@ -77,7 +77,7 @@ class LivePage:
         self._tasks = set[asyncio.Task[None]]()
         self._touched_at, self._ended_at = -QUIET_S, 0.0
         self._exports = asyncio.Semaphore(1)
-        self.hearing, self._unsent = Hearing(recognizer), dict[str, "Spoken"]()
+        self.hearing, self._heard = Hearing(recognizer), dict[str, "Spoken"]()
         self._listening = False
 
     async def run(self, ready: Any = None) -> None:
@@ -152,9 +152,9 @@ class LivePage:
         except QwenarmError as error:
             self.server.send_to(visitor, {"kind": "refused", "run": 0, "text": str(error)})
         else:
-            self._unsent[spoken.sound.sha256] = spoken
-            while len(self._unsent) > MAX_UNSENT_RECORDINGS:
-                del self._unsent[next(iter(self._unsent))]
+            self._heard[spoken.sound.sha256] = spoken
+            while len(self._heard) > MAX_RECORDINGS:
+                del self._heard[next(iter(self._heard))]
             self.server.send_to(visitor, {"kind": "heard", "text": spoken.heard, "recording": spoken.sound.sha256})
         finally:
             self._listening = False
@@ -193,7 +193,7 @@ class LivePage:
     def _speech(self, request: Request) -> dict[str, str]:
         """The record of the recording whose words a page sends, {} if they were typed. It is kept in the journal."""
         name = request.get("recording")
-        spoken = self._unsent.pop(name, None) if isinstance(name, str) else None
+        spoken = self._heard.get(name) if isinstance(name, str) else None
         if spoken is None:
             return {}
         self.journal.keep(spoken.sound.wav, "wav")

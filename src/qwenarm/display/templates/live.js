@@ -31,12 +31,7 @@ function chosen(more) {
     perturbations: perturbation === "none" ? {} : { [perturbation]: Number($("strength").value) },
     words: $("words").value.trim(), ...more };
 }
-const play = more => ask(chosen({ do: "play", ...spoken(), ...more }));
-function spoken() {
-  const sent = { recording: state.recording ?? "" }; // goes with the words that were heard in it, however they were corrected
-  state.recording = "";
-  return sent;
-}
+const play = more => ask(chosen({ do: "play", recording: state.recording ?? "", ...more }));
 const showScene = () => { if (!state.playing) ask(chosen({ do: "show" })); };
 
 // What comes in.
@@ -118,7 +113,9 @@ const handlers = {
     $("outcome2").hidden = true;
     state.playing = event.run;
     if (event.speed) $("speed").value = String(event.speed);
-    if (event.run) document.body.dataset.run = event.run; // grows only, unlike what is being played
+    if (!event.run) return; // only a scene
+    document.body.dataset.run = event.run; // grows only, unlike what is being played
+    state.recording = ""; // it went with the words that were heard in it, however they were put right
   },
   looked(event) {
     entry(event).append(make("p", "soft", "thinking …"));
@@ -161,7 +158,7 @@ const handlers = {
     if (state.playing) send();
     else { $("read").textContent = "This was heard. Correct it if it is wrong, then press “Do it”."; $("words").focus(); }
   },
-  corrected(event) { note(event, `Corrected${event.speech?.heard ? " aloud" : ""}: ${event.instruction}`); readAs(event); },
+  corrected(event) { state.recording = ""; note(event, `Corrected${event.speech?.heard ? " aloud" : ""}: ${event.instruction}`); readAs(event); },
   touched(event) { note(event, `By a visitor, ${event.text}.`); },
   finished(event) {
     badge(event.run === state.other ? "outcome2" : "outcome", event.outcome);
@@ -263,10 +260,12 @@ function levels() { fill("level", Array.from({ length: state.choices.levels[$("t
 // What goes out.
 function send() {
   const text = $("words").value.trim();
-  if (state.playing && text) ask({ do: "correct", text, ...spoken() });
+  if (state.playing && text) ask({ do: "correct", text, recording: state.recording ?? "" });
   else play();
 }
 $("say").addEventListener("submit", event => { event.preventDefault(); send(); });
+
+$("words").addEventListener("input", () => { if (!$("words").value) state.recording = ""; });
 
 // The microphone: recorded in whatever format the browser has, sent as a WAV file, and nothing moves until its words are sent back.
 async function record() {
