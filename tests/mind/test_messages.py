@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.mind.coordinates import decode
+from qwenarm.mind.coordinates import decode, encode
 from qwenarm.mind.families import MODEL_FAMILIES, family_named
 from qwenarm.mind.prompt.messages import frame_sizes, history_text, parse, render, to_prompt, tool_schemas, user_text
 from qwenarm.mind.prompt.presets import BUNDLED_PRESET, PROMPT_PRESETS, QWEN_PRESET, at_altitude, preset_named
@@ -96,6 +96,22 @@ def test_the_history_tells_calls_and_errors(look):
         "pick red cube: ok; place blue bowl: failed, out of reach by 4 cm; answer: failed, the answer held no tool call"
     )
     assert history_text(history, 1) == "answer: failed, the answer held no tool call"
+
+
+def test_the_bundled_model_is_told_where_it_pointed(look, specs):
+    family = MODEL_FAMILIES[1]
+    call = SkillCall("pull", {"at": ImagePoint(0.512, 0.43, "knob"), "to": ImagePoint(0.1, 0.9, "table")})
+    turns = (
+        turn(look, Decision((call,)), SkillResult(True)),
+        turn(look, Decision((SkillCall("look"),)), SkillResult(True)),
+    )
+
+    def told(preset):
+        return to_prompt(look(), turns, specs, family, preset).messages[1]["content"][-1]["text"].splitlines()[2]
+
+    x, y = encode(family.codec, (0.512, 0.43), (192, 256))
+    assert f"pull knob at {x} {y} table at " in told(BUNDLED_PRESET) and told(BUNDLED_PRESET).endswith("; look: ok")
+    assert told(QWEN_PRESET) == "History: pull knob table: ok; look: ok"
 
 
 def test_repeats_are_folded_for_models_that_were_not_trained_on_them(look, specs):

@@ -61,8 +61,20 @@ def test_progress_rises_with_every_step():
 
 def test_a_good_part_is_taken_out_again():
     calls = GOAL.solve(world(1, 2, 4, say='{"bad": [2, 4]}'))
-    assert [call.name for call in calls] == ["pick", "place", "done"]
+    assert [call.name for call in calls] == ["pick", "place", "say", "done"]
     assert calls[0].args["at"] == PARTS[0].id and not isinstance(calls[1].args["at"], str)
+
+
+def test_the_oracle_says_the_verdict_while_the_parts_stand_in_their_row_and_at_the_end():
+    right = '{"bad": [2, 4]}'
+    names = [call.name for call in GOAL.solve(world())]
+    assert names == ["say", "pick", "place", "pick", "place", "say", "done"]
+    assert [call.name for call in GOAL.solve(world(2, say=right))] == ["pick", "place", "say", "done"]
+    assert [call.name for call in GOAL.solve(world(2, 4, say=right))] == ["say", "done"]
+    assert [call.name for call in GOAL.solve(world(2, 4, say=right + " " + right))] == ["say", "done"]
+    none = replace(GOAL, bad=())
+    assert [call.name for call in none.solve(world())] == ["say", "done"]
+    assert [call.name for call in none.solve(world(say='{"bad": []}'))] == ["done"]
 
 
 def test_precision_and_recall():

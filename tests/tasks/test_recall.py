@@ -8,7 +8,7 @@ from qwenarm.body.objects.spec import make_spec
 from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
 from qwenarm.skills import run
-from qwenarm.tasks import oracle_call
+from qwenarm.tasks import oracle_call, oracle_point, points_in_note
 from qwenarm.tasks.recall.events import CoverMotion
 from qwenarm.tasks.recall.goal import AnswerAboutCovers, BringCovered
 from qwenarm.types import SkillCall
@@ -149,3 +149,26 @@ def test_answers_are_read_in_three_languages(right, text, fits):
     cover = make_spec("cover", "white")
     wanted = right if isinstance(right, int) else make_spec(*reversed(right.split()))
     assert AnswerAboutCovers(CoverMotion((), ()), cover, wanted).accepts(text) is fits
+
+
+def test_the_oracle_notes_once_where_everything_is_and_then_looks():
+    env, body, covers = episode(2, 0)
+    goal = env.setup.goal
+    assert goal is not None
+    note, look = goal.solve(body.state())
+    assert (note.name, look.name) == ("say", "look")
+    text = oracle_call(body, note).args["text"]
+    points = points_in_note(text)
+    hidden = {body.scene.spec(thing).label for _, thing in covers.hides}
+    assert hidden <= {point.label for point in points} and not any("cover" in point.label for point in points)
+    assert [point.u for point in points] == sorted(point.u for point in points)
+    for thing in (thing for _, thing in covers.hides):
+        real = oracle_point(body, thing)
+        assert real and any(abs(p.u - real.u) < 1e-3 and abs(p.v - real.v) < 1e-3 for p in points)
+    act(body, note)
+    assert [call.name for call in goal.solve(body.state())] == ["look"]
+
+
+def test_no_other_text_is_a_note():
+    for text in ("", "there is no red cube here", '{"bad": [1, 2]}', "red cube at 1", "red cube at 1 2; so", "2"):
+        assert points_in_note(text) == []

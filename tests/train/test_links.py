@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from qwenarm.train.batches import Example, Reader
+from qwenarm.train.batches import Example, Reader, same_places
 from qwenarm.train.links import LINK_KINDS, Linker
 
 PROMPT = "\nTask: all red things go in the green tray, and blue ones in the box\nHistory: {}\nHand: {}\n"
@@ -65,3 +65,26 @@ def test_what_a_model_meant_by_a_point_of_its_own_is_not_known(reader: Reader, e
     assert reader.batch([(shard, line)], [tokens]).links["cells"].any()
     sampled = {**line, "points": [], "masks": [], "objects": []}
     assert not reader.batch([(shard, sampled)], [tokens]).links["cells"].any()
+
+
+NOTE = "say blue ball at 445 660; red cube at 30 12: ok; look: ok"
+
+
+def test_a_note_points_and_is_looked_up_by_what_hides_the_thing():
+    answer = '{"name": "say", "arguments": {"text": "blue ball at 445 660; red cube at 30 12"}}'
+    links = linked("none", "empty", answer)
+    assert links["cells"] >= {("445", "0"), ("660", "0"), ("30", "1"), ("12", "1"), ("ball", "0"), ("cube", "1")}
+    cover = PLACE.replace("place", "pick").replace("green tray", "grey cover")
+    prompt = PROMPT.replace("all red things go in the green tray, and blue ones in the box", "bring the blue ball")
+    text = prompt.format(NOTE, "empty")
+    spans = words_of(text + cover)
+    words = [(text + cover)[begin:end] for begin, end in spans]
+    held = Linker(text + cover, len(text), spans).links()["held"]
+    assert {(words[at + 1], words[to]) for at, to in held} == {
+        (word, to) for word in ("grey", "cover", "12", "930") for to in ("445", "660")
+    }
+
+
+def test_each_cell_of_a_goal_picture_looks_at_the_same_cell():
+    assert same_places([3, 12], [(1, 4, 4), (1, 4, 4)], 2) == [(12, 3), (13, 4), (14, 5), (15, 6)]
+    assert not same_places([3, 12], [(1, 4, 4), (1, 2, 4)], 2) and not same_places([3], [(1, 4, 4)], 2)

@@ -15,23 +15,24 @@ from qwenarm.registry import describe, list_names
 if TYPE_CHECKING:
     from qwenarm.tasks.core.events import InstructionUpdates, LiftCounter, Phrase, RisingWall
     from qwenarm.tasks.core.goal import Arrange, Event, Goal, MoveGoal, Relation, Setup, Sort
-    from qwenarm.tasks.core.oracle import NotVisible, oracle_call, oracle_point
-    from qwenarm.tasks.core.planning import Move, WorldPoint, image_u, plan_moves
+    from qwenarm.tasks.core.oracle import NotVisible, oracle_call, oracle_point, points_in_note
+    from qwenarm.tasks.core.planning import Move, PlacesNote, WorldPoint, image_u, left_to_right, plan_moves
     from qwenarm.tasks.core.task import STACKABLE_SHAPES, Combos, SceneBuilder, Task
     from qwenarm.tasks.language.free_task import free_setup
 
 _MODULES = {
     "core.events": ("InstructionUpdates", "LiftCounter", "Phrase", "RisingWall"),
     "core.goal": ("Arrange", "Event", "Goal", "MoveGoal", "Relation", "Setup", "Sort"),
-    "core.oracle": ("NotVisible", "oracle_call", "oracle_point"),
-    "core.planning": ("Move", "WorldPoint", "image_u", "plan_moves"),
+    "core.oracle": ("NotVisible", "oracle_call", "oracle_point", "points_in_note"),
+    "core.planning": ("Move", "PlacesNote", "WorldPoint", "image_u", "left_to_right", "plan_moves"),
     "core.task": ("STACKABLE_SHAPES", "Combos", "SceneBuilder", "Task"),
     "language.free_task": ("free_setup",),
 }
 __all__ = [
     "STACKABLE_SHAPES", "Arrange", "Combos", "Event", "Goal", "InstructionUpdates", "LiftCounter", "Move", "MoveGoal",
-    "NotVisible", "Phrase", "Relation", "RisingWall", "SceneBuilder", "Setup", "Sort", "Task", "WorldPoint",
-    "free_setup", "image_u", "oracle_call", "oracle_point", "plan_moves",
+    "NotVisible", "Phrase", "PlacesNote", "Relation", "RisingWall", "SceneBuilder", "Setup", "Sort", "Task",
+    "WorldPoint", "free_setup", "image_u", "left_to_right", "oracle_call", "oracle_point", "plan_moves",
+    "points_in_note",
 ]  # fmt: skip
 
 

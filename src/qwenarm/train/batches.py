@@ -144,6 +144,8 @@ class Reader:
             owners = [self.owners(mask, grid) for mask, grid in zip(masks, own.grids, strict=False)]
             truths += [self._truth(owners[0], masks[0], line["objects"])] if masks else []
             meant.append([self._meant(owners[point[3]], own.grids[point[3]], point) for point in line["points"]])
+            for at, to in same_places(own.pictures, own.grids, self.merge):
+                links["same_place"][i, at, to] = True
             for kind, pairs in own.links.items():
                 for at, to in pairs:
                     if kind != "cells":
@@ -190,6 +192,19 @@ class Reader:
             middle["u"][cells] = (x.mean() + 0.5) / mask.shape[1]
             middle["v"][cells] = (y.mean() + 0.5) / mask.shape[0]
         return {**found, **middle}
+
+
+def same_places(pictures: Sequence[int], grids: Sequence[Grid], merge: int) -> list[Link]:
+    """Links each visual token of the second picture to that of the same place in the first, if they are of one size.
+
+    Args:
+        pictures: Index of the first token of each picture.
+        grids: Of the pictures.
+        merge: Number of patches along each side of a visual token's cell.
+    """
+    if len(pictures) != 2 or grids[0] != grids[1]:
+        return []
+    return [(pictures[1] + cell, pictures[0] + cell) for cell in range(int(np.prod(grids[0])) // merge**2)]
 
 
 def attributes(objects: Sequence[Mapping[str, Any]], k: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.mind.families import Family
 from qwenarm.mind.prompt.messages import frame_sizes, render
 from qwenarm.mind.vlm_policy import Deciding, VlmPolicy
-from qwenarm.tasks import NotVisible, oracle_call
+from qwenarm.tasks import NotVisible, oracle_call, points_in_note
 from qwenarm.types import Completion, Decision, ImagePoint, Observation, Prompt, SkillCall, Turn
 
 if TYPE_CHECKING:
@@ -119,11 +119,20 @@ class Demonstrator:
         raise AssertionError("A VlmPolicy asks once for each decision.")
 
     def _right(self) -> Decision:
-        """Returns the oracle's next call, or all of its calls for a policy that plans."""
+        """Returns the oracle's next call; for a policy that plans, all of its calls up to the first that points at
+        something hidden. Raises NotVisible if that is the next one.
+        """
         body, goal = self.env.body, self.env.setup.goal
         assert goal is not None, "a task of the registry has a goal"
-        wanted = goal.solve(body.state())[: self.policy.preset.max_calls]
-        return Decision(tuple(oracle_call(body, call, (*self.cameras, SPARE_CAMERA)) for call in wanted))
+        calls: list[SkillCall] = []
+        for call in goal.solve(body.state())[: self.policy.preset.max_calls]:
+            try:
+                calls.append(oracle_call(body, call, (*self.cameras, SPARE_CAMERA)))
+            except NotVisible:
+                if not calls:
+                    raise
+                break
+        return Decision(tuple(calls))
 
     def _acted(self, right: Decision) -> Decision:
         """Returns the right calls, occasionally with a wrong point in the first one."""
@@ -148,7 +157,9 @@ class Demonstrator:
         body, (height, width) = self.env.body, self.frame_size
         size = height // MASK_SCALE, width // MASK_SCALE
         masks = tuple((body.segmentation(camera, size) + 1).astype(np.uint8) for camera in self.cameras)
-        points = ((self._meant(p), p.u, p.v, self.cameras.index(p.camera)) for p in _points(right))
+        points = (
+            (self._meant(p), p.u, p.v, self.cameras.index(p.camera)) for p in _named_points(right, self.cameras[0])
+        )
         return Sample(prompt, answer, turn, masks, tuple(_described(body)), tuple(points))
 
     def _meant(self, point: ImagePoint) -> int:
@@ -163,6 +174,16 @@ class Demonstrator:
 
 def _points(decision: Decision) -> list[ImagePoint]:
     return [value for call in decision.calls for value in call.args.values() if isinstance(value, ImagePoint)]
+
+
+def _named_points(decision: Decision, camera: str) -> list[ImagePoint]:
+    """Returns the points of a decision in order, and those in its notes."""
+    values = [value for call in decision.calls for value in call.args.values()]
+    return [
+        point
+        for value in values
+        for point in ((value,) if isinstance(value, ImagePoint) else points_in_note(str(value), camera))
+    ]
 
 
 def _described(body: Body) -> list[dict[str, Any]]:

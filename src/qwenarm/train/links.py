@@ -1,12 +1,17 @@
 """Where the tokens of an answer should look, found by comparing strings, without knowledge of any task.
 
-Four kinds of links are supervised as the attention of some heads (``learner.LINK_HEADS``):
+Five kinds of links are supervised as the attention of some heads (``learner.LINK_HEADS``):
 
 * ``cells``: a point's two numbers, and a label that is not in the prompt, look at the cells of what is meant.
 * ``named``: the words of a label that is in the task (or else in the history) look at these words there.
 * ``bound``: in the task, the name of the place where a held thing goes looks at the nearest word before it that
   describes that thing: "*red* ones in the **green tray**".
-* ``held``: that name in the answer looks at the words of the history for what was picked last.
+* ``held``: that name in the answer looks at the words of the history for what was picked last. And what the task
+  asks for and a note in the history places somewhere ("blue ball at 445 660") is looked up there by an answer that
+  names something else: the cover that hides it.
+
+For a prompt with two pictures of one size, ``same_place`` makes each cell of the second look at the same cell of the
+first (``batches.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-LINK_KINDS = ("cells", "named", "bound", "held")
+LINK_KINDS = ("cells", "named", "bound", "held", "same_place")
 Link = tuple[int, int]
 """(token that looks, token that it looks at). For the kind "cells" the second is the index of a point of the answer."""
 Links = dict[str, list[Link]]
@@ -23,6 +28,9 @@ Span = tuple[int, int]
 """Begin and end of a part of a text."""
 
 POINT_PATTERN = re.compile(r'"label": "([^"]*)", "point_2d": \[(\d+), (\d+)\]')
+NOTE_CALL = '"say"'
+NOTED_PATTERN = re.compile(r'(?:(?<=\bsay )|(?<=; )|(?<="))([^";:]+?) at (\d+) (\d+)(?=[;:"])')
+"""A thing and its place in a note, in an answer ("text": "...") or in the history ("say ...: ok")."""
 QUESTION_PATTERN = re.compile(r"\nTask: (.*)\nHistory: (.*)\nHand: (.*)")
 LAST_PICK = re.compile(r".*\bpick ([^:]*): ok")
 WORD_PATTERN = re.compile(r"[^\W\d_]+|\d+")
@@ -45,7 +53,8 @@ class Linker:
         """Returns the links by kind. The token before a word predicts it, so that token is the one that looks."""
         found: Links = {kind: [] for kind in LINK_KINDS}
         asked = QUESTION_PATTERN.search(self.text, 0, self.answer)
-        for number, point in enumerate(POINT_PATTERN.finditer(self.text, self.answer)):
+        pattern = NOTED_PATTERN if self.text.find(NOTE_CALL, self.answer) >= 0 else POINT_PATTERN
+        for number, point in enumerate(pattern.finditer(self.text, self.answer)):
             label = self._tokens(point.span(1))
             found["cells"] += [(at - 1, number) for k in (2, 3) for at in self._tokens(point.span(k))]
             sections = (asked.span(1), asked.span(2)) if asked else ()
@@ -56,6 +65,7 @@ class Linker:
                 found["named"] += [(at - 1, to) for at, to in _aligned(label, self._tokens(span))]
             if asked:
                 self._link_rule(found, asked, label, spelt)
+                self._link_note(found, asked, point, label)
         return found
 
     def _link_rule(self, found: Links, asked: re.Match[str], label: list[int], spelt: list[Span]) -> None:
@@ -70,6 +80,14 @@ class Linker:
             before = list(describing.finditer(self.text, asked.start(1), span[0]))
             if before and span[0] < asked.end(1):
                 found["bound"] += [(at, to) for at in self._tokens(span) for to in self._tokens(before[-1].span())]
+
+    def _link_note(self, found: Links, asked: re.Match[str], point: re.Match[str], label: list[int]) -> None:
+        """Links an answer to the noted place of what the task asks for, if it names something else."""
+        for noted in NOTED_PATTERN.finditer(self.text, *asked.span(2)):
+            if noted[1] != point[1] and self._spelt(noted[1], asked.span(1)):
+                places = [to for k in (2, 3) for to in self._tokens(noted.span(k))]
+                looking = [*label, *(at for k in (2, 3) for at in self._tokens(point.span(k)))]
+                found["held"] += [(at - 1, to) for at in looking for to in places]
 
     def _tokens(self, span: Span) -> list[int]:
         """Returns the tokens that overlap a part of the text."""

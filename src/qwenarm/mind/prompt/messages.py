@@ -34,7 +34,7 @@ from itertools import groupby
 from typing import Any
 
 from qwenarm.errors import BadInput
-from qwenarm.mind.coordinates import Size, encode
+from qwenarm.mind.coordinates import Codec, Size, encode
 from qwenarm.mind.families import Family
 from qwenarm.mind.parsing.parse import parse
 from qwenarm.mind.prompt.presets import Altitude, Preset
@@ -96,11 +96,12 @@ def to_prompt(
     for index, frame in enumerate(pictures):
         break_line = "\n" if index else ""
         content += [{"type": "text", "text": f"{break_line}{frame.camera}:"}, {"type": "image"}]
-    past = history_text(history, preset.history, fold=preset.tool_docs, advise=preset.tool_docs)
+    sizes = {frame.camera: _size(frame) for frame in frames}
+    scale = (family.codec, sizes) if preset.history_points else None
+    past = history_text(history, preset.history, fold=preset.tool_docs, advise=preset.tool_docs, scale=scale)
     content.append(
         {"type": "text", "text": "\n" + user_text(observation.instruction, past, observation.proprio.holding)}
     )
-    sizes = {frame.camera: _size(frame) for frame in frames}
     return Prompt(
         messages=(
             {"role": "system", "content": system_text(preset, family, sizes)},
@@ -172,10 +173,16 @@ def user_text(instruction: str, past: str, holding: bool) -> str:
     return f"Task: {_on_one_line(instruction)}\nHistory: {past}\nHand: {'holding something' if holding else 'empty'}"
 
 
-def history_text(history: Sequence[Turn], last: int, fold: bool = False, advise: bool = False) -> str:
+Scale = tuple[Codec, Mapping[str, Size]]
+"""How points are counted, and the (H, W) of each camera's frame. The first camera is that of points that name none."""
+
+
+def history_text(
+    history: Sequence[Turn], last: int, fold: bool = False, advise: bool = False, scale: Scale | None = None
+) -> str:
     """Returns past calls and their results, oldest first.
 
-    Example: "pick red cube: ok; place blue bowl: failed, out of reach".
+    Example: "pick red cube: ok; place blue bowl: failed, out of reach"; with a scale "pick red cube at 512 430: ok".
 
     Args:
         history: The turns so far.
@@ -183,6 +190,7 @@ def history_text(history: Sequence[Turn], last: int, fold: bool = False, advise:
         fold: Whether the same call with the same result several times in a row is one entry, "look: ok × 4". The
             bundled models were trained without.
         advise: Whether refusals say the way out.
+        scale: If given, points are listed with their numbers.
     """
     lines: list[str] = []
     for turn in history:
@@ -190,21 +198,28 @@ def history_text(history: Sequence[Turn], last: int, fold: bool = False, advise:
             lines.append(f"answer: failed, {_shortened(turn.decision.detail or turn.decision.error.value)}")
         for call, result in zip(turn.decision.calls, turn.results, strict=False):
             way_out = WAYS_OUT.get(result.detail, "") if advise else ""
-            lines.append(_result_text(call, result) + (f" ({way_out})" if way_out else ""))
+            lines.append(_result_text(call, result, scale) + (f" ({way_out})" if way_out else ""))
     if fold:
         runs = [(line, len(list(same))) for line, same in groupby(lines)]
         lines = [f"{line} × {count}" if count > 1 else line for line, count in runs]
     return "; ".join(lines[-last:]) if lines and last > 0 else "none"
 
 
-def _result_text(call: SkillCall, result: SkillResult) -> str:
-    words = [call.name, *(_argument_words(value) for value in call.args.values())]
+def _result_text(call: SkillCall, result: SkillResult, scale: Scale | None) -> str:
+    words = [call.name, *(_argument_words(value, scale) for value in call.args.values())]
     verdict = "ok" if result.ok else f"failed, {_shortened(result.detail)}" if result.detail else "failed"
     return f"{' '.join(word for word in words if word)}: {verdict}"
 
 
-def _argument_words(value: Any) -> str:
-    return _shortened(value.label if isinstance(value, ImagePoint) else str(value))
+def _argument_words(value: Any, scale: Scale | None) -> str:
+    if not isinstance(value, ImagePoint):
+        return _shortened(str(value))
+    label = _shortened(value.label)
+    if scale is None:
+        return label
+    codec, sizes = scale
+    x, y = encode(codec, (value.u, value.v), sizes.get(value.camera) or next(iter(sizes.values())))
+    return f"{label} at {x} {y}".strip()
 
 
 def _on_one_line(text: str) -> str:

@@ -38,7 +38,7 @@ class Preset:
 
     ``history`` is the number of past calls that are listed, ``max_tokens`` the maximum length of an answer.
     ``tool_docs`` adds descriptions to tools, which models need that were not trained on these skills. ``skills`` are
-    the names of those offered, in order; empty for all.
+    the names of those offered, in order; empty for all. ``history_points`` adds to the listed calls where they pointed.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Preset:
     frame_size: Size
     cameras: tuple[str, ...] = ("front",)
     history: int = 4
+    history_points: bool = False
     max_tokens: int = 256
     altitude: Altitude = "step"
     tool_docs: bool = True
@@ -73,6 +74,7 @@ BUNDLED_PRESET = Preset(
     system="You control a robot arm.",
     frame_size=(192, 256),
     history=16,
+    history_points=True,
     max_tokens=80,
     tool_docs=False,
     skills=("done", "give_up", "look", "move_to", "open_gripper", "pick", "place", "push", "say", "pull"),

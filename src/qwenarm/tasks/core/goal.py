@@ -18,7 +18,7 @@ from qwenarm.tasks.core.planning import (
     SIDE_GAP_M,
     Move,
     Side,
-    image_u,
+    left_to_right,
     plan_moves,
     point_beside,
 )
@@ -42,7 +42,10 @@ class Goal(Protocol):
         ...
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        """Returns the calls that remain, ending with "done". Their points are object ids and ``WorldPoint``s."""
+        """Returns the calls that remain, ending with "done", or with "look" if it depends on what will be seen.
+
+        Their points are object ids and ``WorldPoint``s, their texts strings and ``PlacesNote``s.
+        """
         ...
 
 
@@ -212,7 +215,8 @@ class Sort(MoveGoal):
 
     def solve(self, state: WorldState) -> list[SkillCall]:
         """Moves what is in the hand first, then the others from left to right as the front camera sees them."""
-        order = sorted(self._unsorted(state), key=lambda move: (move[0] != state.holding, image_u(state[move[0]])))
+        unsorted = dict(self._unsorted(state))
+        order = [(thing, unsorted[thing]) for thing in left_to_right(state, unsorted)]
         return plan_moves(state, [*self._intruders(state), *order])
 
     def place_of(self, spec: ObjectSpec) -> str | None:

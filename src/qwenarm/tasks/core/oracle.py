@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,11 +12,17 @@ import numpy as np
 from qwenarm.body.cameras import project
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
-from qwenarm.tasks.core.planning import WorldPoint
+from qwenarm.tasks.core.planning import PlacesNote, WorldPoint
 from qwenarm.types import ImagePoint, SkillCall
 
 MASK_SIZE = (240, 320)
 """(H, W) of the segmentation in pixels, with the aspect ratio of the frames that policies see."""
+
+
+NOTE_SCALE = 1000
+"""Number of units along each side of the image in a note, as in Qwen3-VL's points."""
+NOTED_PATTERN = re.compile(r"([^;]+?) at (\d+) (\d+)")
+NOTE_PATTERN = re.compile(rf"{NOTED_PATTERN.pattern}(; {NOTED_PATTERN.pattern})*")
 
 
 class NotVisible(BadInput):
@@ -49,7 +56,7 @@ def oracle_call(body: Body, call: SkillCall, cameras: Sequence[str] = ("front",)
 
     Args:
         body: The simulated world.
-        call: A call whose points are object ids or ``WorldPoint``s.
+        call: A call whose points are object ids or ``WorldPoint``s, and whose texts may be ``PlacesNote``s.
         cameras: Names of cameras; each point is in the image of the first one that sees it.
 
     Raises:
@@ -59,6 +66,8 @@ def oracle_call(body: Body, call: SkillCall, cameras: Sequence[str] = ("front",)
 
 
 def _pointed(body: Body, value: Any, cameras: Sequence[str]) -> Any:
+    if isinstance(value, PlacesNote):
+        return note_text(body, value, cameras[0])
     if isinstance(value, WorldPoint):
         return _project(body, value, cameras)
     if value not in [placement.spec.id for placement in body.scene.objects]:
@@ -67,6 +76,20 @@ def _pointed(body: Body, value: Any, cameras: Sequence[str]) -> Any:
         if point := oracle_point(body, value, camera):
             return point
     raise NotVisible(f"None of the cameras {', '.join(cameras)} sees {value}.")
+
+
+def note_text(body: Body, note: PlacesNote, camera: str = "front") -> str:
+    """Writes a note about the objects that the camera sees. Places are in thousandths of the image."""
+    points = [point for thing in note.objects if (point := oracle_point(body, thing, camera))]
+    return "; ".join(f"{p.label} at {round(p.u * NOTE_SCALE)} {round(p.v * NOTE_SCALE)}" for p in points)
+
+
+def points_in_note(text: str, camera: str = "front") -> list[ImagePoint]:
+    """Reads what ``note_text`` wrote; nothing from any other text."""
+    if not NOTE_PATTERN.fullmatch(text):
+        return []
+    found = (NOTED_PATTERN.fullmatch(part) for part in text.split("; "))
+    return [ImagePoint(int(m[2]) / NOTE_SCALE, int(m[3]) / NOTE_SCALE, m[1], camera) for m in found if m]
 
 
 def _project(body: Body, point: WorldPoint, cameras: Sequence[str]) -> ImagePoint:

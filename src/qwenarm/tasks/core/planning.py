@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +43,17 @@ class WorldPoint:
     y: float
     label: str = "free place on the table"
     z: float = 0.0
+
+
+@dataclass(frozen=True)
+class PlacesNote:
+    """A text that says where objects are in the first camera's image: "blue ball at 445 660; red cube at 512 430".
+
+    Attributes:
+        objects: Their ids.
+    """
+
+    objects: tuple[str, ...]
 
 
 Move = tuple[str, str | WorldPoint | None]
@@ -87,6 +98,11 @@ def image_u(thing: ObjectState) -> float:
     """Returns the horizontal position of an object in the front camera's image, from 0 (left) to 1 (right)."""
     uv, _ = project(thing.pos, np.array(FRONT.pos), FRONT.axes(), FRONT.fovy_deg, aspect=4 / 3)
     return float(uv[0])
+
+
+def left_to_right(state: WorldState, things: Iterable[str]) -> list[str]:
+    """Returns ids of objects, the held one first, then as the front camera sees them: an order that a picture tells."""
+    return sorted(things, key=lambda thing: (thing != state.holding, image_u(state[thing])))
 
 
 def free_point(state: WorldState) -> WorldPoint:

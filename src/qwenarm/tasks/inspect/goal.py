@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from qwenarm.body.state import WorldState
 from qwenarm.tasks import Move, MoveGoal, plan_moves
-from qwenarm.tasks.inspect.verdict import last_verdict
+from qwenarm.tasks.inspect.verdict import last_verdict, verdicts
 from qwenarm.types import SkillCall
 
 
@@ -41,10 +41,13 @@ class Inspection(MoveGoal):
         return len(self.bad) - len(open_parts) + begun + (last_verdict(state.said) == self.verdict), len(self.bad) + 1
 
     def solve(self, state: WorldState) -> list[SkillCall]:
+        """Says the verdict before anything is moved, as long as the parts can be counted, and again at the end."""
         *moves, end = plan_moves(state, self.remaining(state))
-        if last_verdict(state.said) == self.verdict:
-            return [*moves, end]
-        return [*moves, SkillCall("say", {"text": json.dumps({"bad": sorted(self.verdict)})}), end]
+        say = SkillCall("say", {"text": json.dumps({"bad": sorted(self.verdict)})})
+        said = verdicts(state.said)
+        noted = [] if said else [say]
+        told = len(said) > bool(self.bad) and said[-1] == self.verdict
+        return [*noted, *moves, *([] if told or (noted and not moves) else [say]), end]
 
     def measures(self, state: WorldState) -> dict[str, float]:
         """Returns precision and recall of the verdict, and how many parts were diverted.

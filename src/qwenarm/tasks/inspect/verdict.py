@@ -26,10 +26,15 @@ MAX_TEXT_CHARS = 10_000
 """Of longer texts only the end is read, because the last verdict counts."""
 
 
+def verdicts(said: Sequence[SkillCall]) -> list[frozenset[int]]:
+    """Returns the numbers of the bad parts in each verdict among these calls, in order."""
+    texts = (str(value) for call in said for value in call.args.values())
+    return [found for text in texts if (found := read_verdict(text)) is not None]
+
+
 def last_verdict(said: Sequence[SkillCall]) -> frozenset[int] | None:
     """Returns the numbers of the bad parts in the last verdict among these calls, or None if there is none."""
-    texts = (str(value) for call in reversed(said) for value in call.args.values())
-    return next((found for text in texts if (found := read_verdict(text)) is not None), None)
+    return next(reversed(verdicts(said)), None)
 
 
 def read_verdict(text: str) -> frozenset[int] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qwenarm.body.simulation import Body
 from qwenarm.body.state import WorldState
-from qwenarm.tasks import Arrange
+from qwenarm.tasks import Arrange, Relation, left_to_right
 from qwenarm.types import SkillCall
 
 CHECK_PERIODS = 4
@@ -62,5 +62,11 @@ class InOrder:
     def solve(self, state: WorldState) -> list[SkillCall]:
         """Returns the calls for all remaining sub-goals, as far as can be planned, or to repair what came undone."""
         left = self.tracker.goals[self.tracker.reached :] or (self.lasting,)
-        calls = Arrange(tuple(relation for goal in left for relation in goal.relations)).solve(state)
+        calls = Arrange(tuple(relation for goal in left for relation in _in_order(state, goal))).solve(state)
         return calls if len(calls) > 1 or self.success(state) else [SkillCall("look"), *calls]
+
+
+def _in_order(state: WorldState, goal: Arrange) -> list[Relation]:
+    """Returns the relations of one sub-goal, which may come true in any order, from left to right."""
+    relations = {relation.what: relation for relation in goal.relations}
+    return [relations[thing] for thing in left_to_right(state, relations)]

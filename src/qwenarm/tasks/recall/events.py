@@ -59,6 +59,11 @@ class CoverMotion:
                 self._finish(body.state())
         return None
 
+    @property
+    def covers(self) -> frozenset[str]:
+        """Ids of the covers."""
+        return frozenset(cover for cover, _ in self.hides)
+
     def is_over(self, state: WorldState, cover: str) -> bool:
         """Returns whether a cover stands over its object."""
         offset = state[cover].pos[:2] - state[dict(self.hides)[cover]].pos[:2]

@@ -6,10 +6,20 @@ from dataclasses import dataclass
 
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.body.state import WorldState
-from qwenarm.tasks import Arrange, Move, plan_moves
+from qwenarm.tasks import Arrange, Move, PlacesNote, left_to_right, plan_moves
 from qwenarm.tasks.language.read_answer import last_said, named, numbers
 from qwenarm.tasks.recall.events import CoverMotion
 from qwenarm.types import SkillCall
+
+
+def note_and_look(state: WorldState, covers: CoverMotion) -> list[SkillCall]:
+    """Returns what to do before the request: note once where things are, for the covers will hide them, and wait.
+
+    Nothing more can be planned, for it is not known yet what will be asked.
+    """
+    things = [name for name, thing in state.objects.items() if thing.spec.graspable and name not in covers.covers]
+    note = SkillCall("say", {"text": PlacesNote(tuple(left_to_right(state, things)))})
+    return [SkillCall("look")] if state.said else [note, SkillCall("look")]
 
 
 @dataclass(frozen=True)
@@ -32,11 +42,12 @@ class BringCovered:
         return done if self._is_fair() else done / 2
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        hidden = not self.covers.stage or self.covers.is_over(state, self.cover) or state.holding == self.cover
+        if not self.covers.stage:
+            return note_and_look(state, self.covers)
+        hidden = self.covers.is_over(state, self.cover) or state.holding == self.cover
         uncover: list[Move] = [(self.cover, None)] if hidden else []
         put: list[Move] = [(relation.what, relation.where) for relation in self.put.relations]
-        calls = plan_moves(state, [] if self.success(state) else [*uncover, *put])
-        return calls if self.covers.stage else [SkillCall("look"), *calls]
+        return plan_moves(state, [] if self.success(state) else [*uncover, *put])
 
     def _is_fair(self) -> bool:
         return not self.covers.spoiled and self.covers.opened <= {self.cover}
@@ -61,7 +72,7 @@ class AnswerAboutCovers:
 
     def solve(self, state: WorldState) -> list[SkillCall]:
         if not self.covers.stage:
-            return [SkillCall("look"), SkillCall("done")]
+            return note_and_look(state, self.covers)
         answer = str(self.right) if isinstance(self.right, int) else f"a {self.right.label}"
         return [*([] if self.success(state) else [SkillCall("say", {"text": answer})]), SkillCall("done")]
 

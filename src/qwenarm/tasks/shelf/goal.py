@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from qwenarm.body.objects.spec import WALL_THICKNESS_M, ObjectSpec, make_spec
 from qwenarm.body.scene import Area, Placement
 from qwenarm.body.state import WorldState
-from qwenarm.tasks import Move, MoveGoal, plan_moves
+from qwenarm.tasks import Move, MoveGoal, left_to_right, plan_moves
 from qwenarm.tasks.language.read_answer import named
 from qwenarm.types import SkillCall
 
@@ -77,7 +77,7 @@ class OrderLine:
     def moves(self, state: WorldState) -> Iterator[Move]:
         """Yields the moves that are still needed, a held object first, or those that take out surplus objects."""
         there = self.delivered(state)
-        others = sorted((t for t in self.things if t not in there), key=lambda t: t != state.holding)
+        others = left_to_right(state, (thing for thing in self.things if thing not in there))
         yield from ((thing, self.bay) for thing in others[: max(0, self.count - len(there))])
         yield from ((thing, None) for thing in there[self.count :])
 

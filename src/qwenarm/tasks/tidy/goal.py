@@ -16,7 +16,7 @@ from qwenarm.body.objects.drawer import (
 from qwenarm.body.objects.spec import WALL_THICKNESS_M, ObjectSpec, make_spec
 from qwenarm.body.scene import Area, Placement
 from qwenarm.body.state import WorldState
-from qwenarm.tasks import Move, MoveGoal, WorldPoint, plan_moves
+from qwenarm.tasks import Move, MoveGoal, WorldPoint, left_to_right, plan_moves
 from qwenarm.types import SkillCall
 
 DRAWER_ID, BIN_ID = "drawer", "bin"
@@ -100,7 +100,9 @@ class Tidy(MoveGoal):
 
     def solve(self, state: WorldState) -> list[SkillCall]:
         """Opens the drawer first if anything belongs in it, brings all objects home, and shuts the drawer."""
-        moves, calls = sorted(self.remaining(state), key=lambda move: _priority(state, move[0])), list[SkillCall]()
+        home, calls = dict(self.remaining(state)), list[SkillCall]()
+        order = sorted(left_to_right(state, home), key=lambda thing: _priority(state, thing))
+        moves: list[Move] = [(thing, home[thing]) for thing in order]
         needs_drawer = any(home == DRAWER_ID for _, home in moves)
         if needs_drawer and not is_open(state):
             in_hand = [move for move in moves if move[0] == state.holding and move[1] != DRAWER_ID]
