@@ -13,7 +13,7 @@ from qwenarm.episode.drive import answered
 from qwenarm.episode.metrics import Metrics
 from qwenarm.episode.rollout import Play, play
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.mind.prompt.presets import ALTITUDE_NAMES
+from qwenarm.mind.prompt.presets import ALTITUDE_NAMES, CHUNK_ALTITUDE
 from qwenarm.policies import Context, policy_entry
 from qwenarm.registry import split_names
 from qwenarm.types import RunConfig, RunInfo
@@ -66,9 +66,16 @@ def make_backend(config: RunConfig) -> Backend | None:
     parse_clock(config.clock)
     if not entry.needs_model:
         return None
-    if config.altitude not in ALTITUDE_NAMES:
-        raise UnknownName("altitude", config.altitude, ALTITUDE_NAMES)
+    altitudes = (*ALTITUDE_NAMES, CHUNK_ALTITUDE)
+    if config.altitude not in altitudes:
+        raise UnknownName("altitude", config.altitude, altitudes)
     cameras_named(split_names(config.cameras, "--cameras"))
+    if config.altitude == CHUNK_ALTITUDE:
+        if config.cameras:
+            raise BadInput("The altitude chunk has the cameras of its head; leave out --cameras.")
+        from qwenarm.mind.chunks import ChunkModel
+
+        return ChunkModel(config.model)
     from qwenarm.mind.open_model import open_model
 
     return open_model(config.model)
@@ -154,10 +161,11 @@ def perform(
         policy = make_policy(config, env, seed, backend)
         entry = policy_entry(config.policy)
         run = RunInfo(config if entry.needs_model else config.without_model(), seed, suite)
-        if not entry.plays_actions:
-            return (yield from play(env, policy, run, [Metrics(), *watchers], setup=setup))
-        setup = replace(setup or env.build(seed), max_periods=MAX_EPISODE_STEPS)
+        if entry.plays_actions or (entry.needs_model and config.altitude == CHUNK_ALTITUDE):
+            setup = replace(setup or env.build(seed), max_periods=MAX_EPISODE_STEPS)
         playing = play(env, policy, run, [Metrics(), *watchers], setup=setup)
-        return answered(playing, policy.backend)  # type: ignore[attr-defined]  # as its entry promises
+        if entry.plays_actions:
+            return answered(playing, policy.backend)  # type: ignore[attr-defined]  # as its entry promises
+        return (yield from playing)
     finally:
         env.close()

@@ -25,7 +25,10 @@ ClockName = Annotated[
     str,
     arg(name="clock", help="the world while the policy thinks: paused, latency:SECONDS (runs on that long), or wall"),
 ]
-Altitude = Annotated[str, arg(help="step (the model is asked for one call at a time) or plan (for all calls)")]
+Altitude = Annotated[
+    str,
+    arg(help="step (the model is asked for one call at a time), plan (for all calls) or chunk (for 20 Hz motions)"),
+]
 
 Allowed = Annotated[
     str,

@@ -87,7 +87,8 @@ def _repeat(env: ArmEnv, episode: Episode, turn: Turn, tell: Tell, clock: Clock)
     differences = []
     tell("looked", turn.observation)
     tell("decided", turn.observation, turn.decision, sum(completion.seconds for completion in turn.completions))
-    clock.run_on(env.body, clock.thinking_s(turn.completions, episode.turns[: turn.index]), tell)
+    thinking = clock.thinking_periods(turn.completions, episode.turns[: turn.index])
+    clock.run_on(env.body, thinking - turn.decision.delay_periods, tell)
     for call, recorded in zip(turn.decision.calls, turn.results, strict=False):
         tell("calling", call)
         result = execute(env.body, call, tell)
