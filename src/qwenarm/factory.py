@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 COMBINATION_SETS = ("all", "seen", "unseen")
 """The (colour, shape) pairs that may appear: all, those that the bundled model was trained on, or only the others."""
+CHUNK_POLICIES = ("vlm", "blind", "wrong_words")
+"""The policies that can ask a model with a chunk head."""
 OTHER_SEEDS = 8
 """Maximum number of other seeds in which a privileged policy may look for another instruction."""
 
@@ -73,6 +75,8 @@ def make_backend(config: RunConfig) -> Backend | None:
     if config.altitude == CHUNK_ALTITUDE:
         if config.cameras:
             raise BadInput("The altitude chunk has the cameras of its head; leave out --cameras.")
+        if config.policy not in CHUNK_POLICIES:
+            raise BadInput(f"The altitude chunk reads no scene as text. Policies: {', '.join(CHUNK_POLICIES)}.")
         from qwenarm.mind.chunks import ChunkModel
 
         return ChunkModel(config.model)
