@@ -28,6 +28,7 @@ from qwenarm.train.chunk_training import ChunkLearner, ChunkOptions, ChunkReader
 from qwenarm.train.collect import collect_all, plan_jobs
 from qwenarm.train.dataset import problems, read_shards
 from qwenarm.train.learner import Settings
+from qwenarm.train.small_model import load_trainable
 from qwenarm.types import Control, RunConfig, RunInfo, SkillCall
 
 RECORDED = RunConfig(policy="oracle", altitude="chunk", combos="seen")
@@ -76,7 +77,8 @@ def test_a_head_opens_as_it_was_saved_and_goes_on_learning(run: Path, data: Path
     for name, value in learner.model.chunk_head.named_parameters():
         torch.testing.assert_close(value, own[name])
     trained, start = dict(model.model.named_parameters()), load_file(bundled_folder() / "model.safetensors")
-    assert any(not torch.equal(trained[name], value.float()) for name, value in start.items() if name in trained)
+    changed = {name for name, value in start.items() if not torch.equal(trained[name], value.float())}
+    assert changed and all("language_model" in name for name in changed)
     options = ChunkOptions((data,), tmp_path, str(run / "checkpoint"), batch=2, settings=Settings(steps=1))
     train_chunks(options)
     assert ChunkFormat.read(tmp_path / "head.json", "it") == model.form, "the normalisation stays that of the head"
@@ -88,7 +90,7 @@ def test_what_a_learner_is_shown_is_what_the_arm_would_do(data: Path):
     form = measured_format(shards)
     reader = ChunkReader(PromptEncoder(locate("bundled")), form)
     examples = [(shard, line) for shard in shards for line in shard.lines][:4]
-    batch = reader.batch(examples)
+    batch = reader.batch(load_trainable(bundled_folder()), examples)
     conventions = make_conventions(json.loads(form.to_json())["conventions"], "head.json")
     for actions, (_, line) in zip(batch.actions.numpy(), examples, strict=True):
         rows = np.array(conventions.played(actions, 7))
@@ -149,7 +151,7 @@ def test_a_head_that_does_not_fit_is_named(run: Path, tmp_path: Path):
     shutil.copytree(run / "checkpoint", broken)
     weights = load_file(broken / "chunk" / "head.safetensors")
     save_file({name: value for name, value in weights.items() if "aim" not in name}, broken / "chunk/head.safetensors")
-    with pytest.raises(ModelUnavailable, match=r"does not fit it: aim\.0"):
+    with pytest.raises(ModelUnavailable, match="does not fit it"):
         ChunkModel(str(broken))
     told = json.loads((broken / "chunk" / "head.json").read_text())
     for changed in ({"actions": 10**9}, {"state_low": told["state_high"]}, {"conventions": 1}):

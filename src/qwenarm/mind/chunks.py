@@ -5,8 +5,8 @@ placeholder for each action. The backbone reads all of them in one pass, and an 
 states into actions, without decoding. Here the head also says where the fingers will next close or open (the aim), and
 the MLP is told that place relative to the hand.
 
-A checkpoint that can do this has a folder ``chunk``: ``head.safetensors`` (the head, and the backbone as it was tuned
-for chunks, so that the words of the checkpoint stay as they were) and ``head.json`` (``ChunkFormat``).
+A checkpoint that can do this has a folder ``chunk``: ``head.safetensors`` (the head, and the language model as it was
+tuned for chunks, so that the words of the checkpoint stay as they were) and ``head.json`` (``ChunkFormat``).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from qwenarm.mind.prompt.chat_templates import read_json
 from qwenarm.types import Completion, Prompt
 
 CHUNK_FOLDER, WEIGHTS_FILE, FORMAT_FILE = "chunk", "head.safetensors", "head.json"
-HEAD_PREFIX, BACKBONE_PREFIX = "head.", "backbone."
+HEAD_PREFIX, LANGUAGE_PREFIX = "head.", "language."
 ACTION_SIZE, POSITION_SIZE = 7, 3
 HIDDEN_SIZE = 640
 MAX_CHUNK_ACTIONS, MAX_STATE_SIZE = 64, 64
-SYSTEM_TEXT = "You control a robot arm. Answer with the next motions."
+SYSTEM_TEXT = "You control a robot arm."
 
 
 @dataclass(frozen=True)
@@ -178,38 +178,48 @@ def chunk_tokens(encoder: PromptEncoder, prompts: Sequence[Prompt], grids: torch
     return ChunkTokens(torch.from_numpy(ids), torch.from_numpy(positions), torch.from_numpy(slots), pictures)
 
 
+@torch.no_grad()
+def see(model: Any, pixels: torch.Tensor, grids: torch.Tensor) -> torch.Tensor:
+    """What the vision tower makes of pictures of one size.
+
+    Args:
+        model: A Qwen-VL model of transformers.
+        pixels: Of all pictures, as its vision tower takes them.
+        grids: (pictures, 3) int64.
+
+    Returns:
+        (pictures, 1 + deepstack, cells, width): the visual tokens, and what is added to them in the first layers.
+    """
+    visual = model.model.visual
+    out = visual(pixels.to(visual.dtype), grid_thw=grids)
+    levels = torch.stack([out.pooler_output, *out.deepstack_features])
+    return levels.unflatten(1, (len(grids), -1)).transpose(0, 1)
+
+
 def chunk_forward(
-    model: Any,
-    head: ChunkHead,
-    tokens: ChunkTokens,
-    pixels: torch.Tensor,
-    grids: torch.Tensor,
-    state: torch.Tensor,
-    attention: bool = False,
+    model: Any, head: ChunkHead, tokens: ChunkTokens, seen: torch.Tensor, state: torch.Tensor, attention: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor, Any]:
-    """Runs backbone and head.
+    """Runs language model and head.
 
     Args:
         model: A Qwen-VL model of transformers.
         head: Made for it.
         tokens: B prompts.
-        pixels: All pictures, as the model's vision tower takes them.
-        grids: (pictures, 3) int64.
+        seen: Their pictures in order, see ``see``.
         state: (B, size) float32.
         attention: Whether to return attention maps, for a model with eager attention.
 
     Returns:
         Actions (B, actions, 7) and aim (B, 3), see ``ChunkHead``; attention (B, heads, L, L) by layer, or None.
     """
-    inner = model.model
-    seen = inner.visual(pixels.to(inner.visual.dtype), grid_thw=grids)
     embeds = model.get_input_embeddings()(tokens.ids)
     shown = (tokens.ids == model.config.image_token_id) & ~tokens.slots
-    embeds = embeds.masked_scatter(shown[..., None], seen.pooler_output.to(embeds.dtype))
+    visual, *deepstack = seen.transpose(0, 1).flatten(1, 2).to(embeds.dtype)
+    embeds = embeds.masked_scatter(shown[..., None], visual)
     embeds = embeds.masked_scatter(tokens.slots[..., None], head.embeddings(state).to(embeds.dtype))
-    out = inner.language_model(
+    out = model.model.language_model(
         inputs_embeds=embeds, position_ids=tokens.positions, visual_pos_masks=shown,
-        deepstack_visual_embeds=seen.deepstack_features, output_attentions=attention, use_cache=False,
+        deepstack_visual_embeds=deepstack, output_attentions=attention, use_cache=False,
     )  # fmt: skip
     hidden = out.last_hidden_state[tokens.slots].view(len(state), -1, embeds.shape[-1])
     actions, aim = head(hidden, state)
@@ -217,11 +227,11 @@ def chunk_forward(
 
 
 def save_chunk_head(
-    folder: Path, form: ChunkFormat, head: Mapping[str, torch.Tensor], backbone: Mapping[str, torch.Tensor]
+    folder: Path, form: ChunkFormat, head: Mapping[str, torch.Tensor], language: Mapping[str, torch.Tensor]
 ) -> None:
-    """Writes head and backbone as float16 into ``chunk`` of a checkpoint's folder."""
+    """Writes a head and the language model for it as float16 into ``chunk`` of a checkpoint's folder."""
     (folder / CHUNK_FOLDER).mkdir(exist_ok=True)
-    parts = {HEAD_PREFIX: head, BACKBONE_PREFIX: backbone}
+    parts = {HEAD_PREFIX: head, LANGUAGE_PREFIX: language}
     named = {
         prefix + name: value.detach().to(torch.float16).contiguous()
         for prefix, some in parts.items()
@@ -261,12 +271,9 @@ class ChunkModel:
     def _load_weights(self, path: Path) -> str:
         try:
             weights = {name: value.float() for name, value in load_file(path).items()}
-            for prefix, module in ((HEAD_PREFIX, self.head), (BACKBONE_PREFIX, self.model)):
+            for prefix, module in ((HEAD_PREFIX, self.head), (LANGUAGE_PREFIX, self.model.model.language_model)):
                 own = {name.removeprefix(prefix): v for name, v in weights.items() if name.startswith(prefix)}
-                lacking = module.load_state_dict(own, strict=False)
-                tied = {"lm_head.weight"} if module is self.model else set()
-                if odd := [*(set(lacking.missing_keys) - tied), *lacking.unexpected_keys]:
-                    raise ValueError(f"{sorted(odd)[0]} is missing or unexpected")
+                module.load_state_dict(own)
         except (SafetensorError, OSError, ValueError, RuntimeError) as error:
             raise ModelUnavailable(f"The chunk head of {self.name!r} does not fit it: {error}.") from error
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -294,7 +301,8 @@ class ChunkModel:
         tokens = chunk_tokens(self.encoder, asked, grids, self.form.actions)
         with torch.no_grad(), quiet():
             pixels = repeat_in_time(pixels, self.model.config.vision_config)
-            actions, _, _ = chunk_forward(self.model, self.head, tokens, pixels, grids, torch.tensor(states))
+            seen = see(self.model, pixels, grids)
+            actions, _, _ = chunk_forward(self.model, self.head, tokens, seen, torch.tensor(states))
         seconds = (perf_counter() - began) / len(prompts)
         return [Completion(json.dumps(rows), seconds) for rows in actions.round(decimals=4).tolist()]
 

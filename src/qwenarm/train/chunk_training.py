@@ -1,4 +1,5 @@
-"""Trains a chunk head and a backbone for it, on a CPU, from what ``qwenarm collect --altitude chunk`` recorded.
+"""Trains a chunk head and a language model for it, on a CPU, from what ``qwenarm collect --altitude chunk`` recorded.
+The vision tower stays as it is, so that each picture goes through it once.
 
 L1 on normalised actions and on the aim; and in the layer and heads that learn to find what a word means, attention of
 the placeholders to the cells of the first picture that show the aim. Exactly resumable.
@@ -32,6 +33,7 @@ from qwenarm.mind.chunks import (
     chunk_prompt,
     chunk_tokens,
     save_chunk_head,
+    see,
 )
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE
@@ -83,8 +85,7 @@ class ChunkBatch:
 
     Attributes:
         tokens: The prompts.
-        pixels: Patches of all pictures, as the trainable model takes them.
-        grids: (2 B, 3).
+        seen: What the vision tower makes of their pictures, see ``see``.
         state: (B, size).
         actions: (B, CHUNK_ACTIONS, 7), normalised.
         aim: (B, 3), normalised like the state; NaN where there is none.
@@ -92,8 +93,7 @@ class ChunkBatch:
     """
 
     tokens: ChunkTokens
-    pixels: torch.Tensor
-    grids: torch.Tensor
+    seen: torch.Tensor
     state: torch.Tensor
     actions: torch.Tensor
     aim: torch.Tensor
@@ -123,11 +123,20 @@ class ChunkReader:
 
     def __init__(self, encoder: PromptEncoder, form: ChunkFormat) -> None:
         self.encoder, self.form = encoder, form
+        self._seen: dict[str, torch.Tensor] = {}
+        self._grid = encoder.fast_processor.pixels([np.zeros((*CONVENTIONS.image_size, 3), np.uint8)])[1]
 
-    def batch(self, examples: Sequence[Example]) -> ChunkBatch:
+    def seen(self, model: Any, examples: Sequence[Example]) -> torch.Tensor:
+        """What the vision tower of ``model`` makes of the pictures, kept in memory: about 50 kB each."""
+        for shard, line in examples:
+            if fresh := [name for name in line["images"] if name not in self._seen]:
+                pixels, grids = self.encoder.fast_processor.pixels(shard.pictures(fresh))
+                self._seen.update(zip(fresh, see(model, pixels, grids).clone(), strict=True))
+        return torch.stack([self._seen[name] for _, line in examples for name in line["images"]])
+
+    def batch(self, model: Any, examples: Sequence[Example]) -> ChunkBatch:
         form, lines = self.form, [line for _, line in examples]
-        frames = [picture for shard, line in examples for picture in shard.pictures(line["images"])]
-        pixels, grids = self.encoder.fast_processor.pixels(frames)
+        grids = self._grid.expand(len(CHUNK_CAMERAS) * len(lines), -1)
         prompts = [chunk_prompt(line["instruction"], CHUNK_CAMERAS, line["state"][-1] > 0.5) for line in lines]
         tokens = chunk_tokens(self.encoder, prompts, grids, form.actions)
         actions = np.array([line["actions"] for line in lines], np.float32)
@@ -137,8 +146,8 @@ class ChunkReader:
         low, high = np.array(form.state_low[:3], np.float32), np.array(form.state_high[:3], np.float32)
         aim = 2 * (aims[:, :3] - low) / (high - low) - 1
         return ChunkBatch(
-            tokens, pixels, grids, torch.tensor([line["state"] for line in lines]), torch.from_numpy(actions),
-            torch.from_numpy(aim), self._looks(tokens, grids, aims[:, 3:]),
+            tokens, self.seen(model, examples), torch.tensor([line["state"] for line in lines]),
+            torch.from_numpy(actions), torch.from_numpy(aim), self._looks(tokens, grids, aims[:, 3:]),
         )  # fmt: skip
 
     def _looks(self, tokens: ChunkTokens, grids: torch.Tensor, aims: np.ndarray) -> torch.Tensor:
@@ -176,13 +185,14 @@ class ChunkLearner(Learner):
             head.load_state_dict(before.head.state_dict())
             model.load_state_dict(before.model.state_dict())
         setattr(model, HEAD_ATTRIBUTE, head)
+        model.model.visual.requires_grad_(False)
         return model
 
     def losses(self, batch: ChunkBatch) -> tuple[torch.Tensor, dict[str, float]]:  # type: ignore[override]
         """Returns the loss, and its parts by name."""
         head = getattr(self.model, HEAD_ATTRIBUTE)
         actions, aim, attentions = chunk_forward(
-            self.model, head, batch.tokens, batch.pixels, batch.grids, batch.state, attention=True
+            self.model, head, batch.tokens, batch.seen, batch.state, attention=True
         )
         known = ~batch.aim.isnan().any(1)
         layer, heads = LINK_HEADS["cells"]
@@ -194,14 +204,16 @@ class ChunkLearner(Learner):
 
     def export(self, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
         """Writes the checkpoint that it started from, with the averaged weights, or others, in its folder ``chunk``."""
-        weights, prefix = weights or self.average, f"{HEAD_ATTRIBUTE}."
+        weights = weights or self.average
         folder.mkdir(parents=True, exist_ok=True)
         for file in self.folder.iterdir():
             if file.is_file():
                 shutil.copy(file, folder / file.name)
-        head = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-        backbone = {name: value for name, value in weights.items() if not name.startswith(prefix)}
-        save_chunk_head(folder, self.chunks.form, head, backbone)
+        head, language = (
+            {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+            for prefix in (f"{HEAD_ATTRIBUTE}.", "model.language_model.")
+        )
+        save_chunk_head(folder, self.chunks.form, head, language)
 
 
 def train_chunks(options: ChunkOptions, tell: Callable[[int, Mapping[str, float]], None] | None = None) -> Path:
@@ -228,7 +240,7 @@ def train_chunks(options: ChunkOptions, tell: Callable[[int, Mapping[str, float]
     while learner.step < options.settings.steps:
         rng = np.random.default_rng([options.settings.seed, learner.step])
         drawn = [examples[i] for i in rng.choice(len(examples), min(len(examples), options.batch), replace=False)]
-        report = learner.learn(_batches(reader, drawn))  # type: ignore[arg-type]  # of its own kind of batches
+        report = learner.learn(_batches(learner, drawn))  # type: ignore[arg-type]  # of its own kind of batches
         if tell:
             tell(learner.step, report)
         for name, value in report.items():
@@ -250,13 +262,14 @@ def held_out_losses(learner: ChunkLearner, examples: Sequence[Example]) -> dict[
     """Returns the losses of the averaged weights on some samples, always the same."""
     chosen = np.random.default_rng(0).permutation(len(examples))[:HELD_OUT_SAMPLES]
     learner.use(learner.average)
-    found = [learner.losses(batch)[1] for batch in _batches(learner.chunks, [examples[i] for i in chosen])]
+    found = [learner.losses(batch)[1] for batch in _batches(learner, [examples[i] for i in chosen])]
     learner.use(learner.masters)
     return {name: round(float(np.mean([report[name] for report in found])), 4) for name in found[0]}
 
 
-def _batches(reader: ChunkReader, examples: Sequence[Example]) -> list[ChunkBatch]:
-    return [reader.batch(examples[start : start + MICRO_BATCH]) for start in range(0, len(examples), MICRO_BATCH)]
+def _batches(learner: ChunkLearner, examples: Sequence[Example]) -> list[ChunkBatch]:
+    groups = [examples[start : start + MICRO_BATCH] for start in range(0, len(examples), MICRO_BATCH)]
+    return [learner.chunks.batch(learner.model, group) for group in groups]
 
 
 def _log(out: Path, step: int, measures: Mapping[str, Any]) -> None:

@@ -82,10 +82,11 @@ class Learner:
         self.model: Any = self.load_model()
         width = self.model.config.text_config.hidden_size
         self.heads = CellHeads(width, {name: len(known) for name, known in reader.values.items()})
-        self.masters = {name: p.detach().clone().requires_grad_() for name, p in self.model.named_parameters()}
+        learned = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        self.masters = {name: p.detach().clone().requires_grad_() for name, p in learned.items()}
         self.average = {name: p.detach().clone() for name, p in self.masters.items()}
-        self.weights = dict(self.model.named_parameters())
-        for weight in self.weights.values():  # not the buffers: rotation frequencies would lose precision
+        self.weights = learned
+        for weight in self.model.parameters():  # not the buffers: rotation frequencies would lose precision
             weight.data = weight.data.to(torch.bfloat16)
         self.optimizers = self._optimizers()
 
