@@ -13,7 +13,7 @@ from qwenarm.episode.drive import answered
 from qwenarm.episode.metrics import Metrics
 from qwenarm.episode.rollout import Play, play
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.mind.prompt.presets import ALTITUDE_NAMES
+from qwenarm.mind.prompt.presets import ALTITUDE_NAMES, CHUNK_ALTITUDE
 from qwenarm.policies import Context, policy_entry
 from qwenarm.registry import split_names
 from qwenarm.types import RunConfig, RunInfo
@@ -30,6 +30,8 @@ COMBINATION_SETS = ("all", "seen", "unseen")
 """The (colour, shape) pairs that may appear: all, those that the bundled model was trained on, or only the others."""
 CONTROLS = ("osc",)
 """What may play in place of our arm: LIBERO's own arm with robosuite's controller OSC_POSE, in LIBERO's environment."""
+CHUNK_POLICIES = ("vlm", "blind", "wrong_words")
+"""The policies that can ask a model with a chunk head."""
 OTHER_SEEDS = 8
 """Maximum number of other seeds in which a privileged policy may look for another instruction."""
 
@@ -85,9 +87,18 @@ def make_backend(config: RunConfig) -> Backend | None:
     parse_clock(config.clock)
     if not entry.needs_model:
         return None
-    if config.altitude not in ALTITUDE_NAMES:
-        raise UnknownName("altitude", config.altitude, ALTITUDE_NAMES)
+    altitudes = (*ALTITUDE_NAMES, CHUNK_ALTITUDE)
+    if config.altitude not in altitudes:
+        raise UnknownName("altitude", config.altitude, altitudes)
     cameras_named(split_names(config.cameras, "--cameras"))
+    if config.altitude == CHUNK_ALTITUDE:
+        if config.cameras:
+            raise BadInput("The altitude chunk has the cameras of its head; leave out --cameras.")
+        if config.policy not in CHUNK_POLICIES:
+            raise BadInput(f"The altitude chunk reads no scene as text. Policies: {', '.join(CHUNK_POLICIES)}.")
+        from qwenarm.mind.chunks import ChunkModel
+
+        return ChunkModel(config.model)
     from qwenarm.mind.open_model import open_model
 
     return open_model(config.model)
@@ -173,11 +184,12 @@ def perform(
         policy = make_policy(config, env, seed, backend)
         entry = policy_entry(config.policy)
         run = RunInfo(config if entry.needs_model else config.without_model(), seed, suite)
-        if not entry.plays_actions:
-            return (yield from play(env, policy, run, [Metrics(), *watchers], setup=setup))
-        setup = setup or env.build(seed)
-        setup = replace(setup, max_periods=setup.max_periods or MAX_EPISODE_STEPS)
+        if entry.plays_actions or (entry.needs_model and config.altitude == CHUNK_ALTITUDE):
+            setup = setup or env.build(seed)
+            setup = replace(setup, max_periods=setup.max_periods or MAX_EPISODE_STEPS)
         playing = play(env, policy, run, [Metrics(), *watchers], setup=setup)
-        return answered(playing, policy.backend)  # type: ignore[attr-defined]  # as its entry promises
+        if entry.plays_actions:
+            return answered(playing, policy.backend)  # type: ignore[attr-defined]  # as its entry promises
+        return (yield from playing)
     finally:
         env.close()

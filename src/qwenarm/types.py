@@ -135,7 +135,9 @@ class FormatError(StrEnum):
 class Decision:
     """What a policy decided: calls in order, or the error because of which the text could not be read (then no calls).
 
-    ``notes`` are harmless repairs made while reading ("box read as its centre"), which the episode counts.
+    ``notes`` are harmless repairs made while reading ("box read as its centre"), which the episode counts. Of an
+    asynchronous policy of 20 Hz actions, ``delay_periods`` are the control periods of thinking in which its calls play
+    already, and ``skipped`` is the number of actions of its answer that came too late.
     """
 
     calls: tuple[SkillCall, ...] = ()
@@ -144,6 +146,8 @@ class Decision:
     error: FormatError | None = None
     detail: str = ""
     notes: tuple[str, ...] = ()
+    delay_periods: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def run(
         arm: a robot arm's name, or ``module:NAME``.
         policy: a name, ``module:NAME``, or a function ``(observation, history) -> calls``.
         model: a name, folder, Hub id or URL, or what ``load_model`` returned.
-        altitude: "step" (one call per look) or "plan" (all calls).
+        altitude: "step" (one call per look), "plan" (all calls) or "chunk" (20 Hz motions).
         perturbations: with strengths, such as "look:2,words:1".
         clock: what the world does while the policy thinks: "paused", "latency:SECONDS" or "wall".
         cameras: shown to the model, separated by commas; "" for those of its preset.

@@ -200,10 +200,50 @@ class Rl:
         out.print(f"checkpoint  {folder}\nuse it as   --model {folder}")
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Train a head for --altitude chunk on a small model, from `qwenarm collect --altitude chunk`.
+
+    Example: qwenarm train chunk --data runs/chunks --steps 1500 --out runs/chunk
+    """
+
+    data: Annotated[tuple[Path, ...], arg(help="folders that `qwenarm collect --altitude chunk` has filled")] = (
+        Path("runs/data"),
+    )
+    model: Model = "bundled"
+    held_out: Annotated[tuple[Path, ...], arg(help="the same with other seeds, only looked at")] = ()
+    steps: int = 1500
+    batch: Annotated[int, arg(help="samples in a step")] = 32
+    lr: float = 8e-4
+    every: Annotated[int, arg(help="steps between checkpoints")] = 100
+    seed: int = 0
+    out_folder: Annotated[
+        Path, arg(name="out", help="state, log and checkpoint; an interrupted run goes on from there")
+    ] = Path("runs/chunk")
+    quick: Annotated[bool, arg(help="two small steps, to see that it works")] = False
+
+    def run(self) -> None:
+        """Trains, with progress on the terminal."""
+        from qwenarm.display.progress import telling
+        from qwenarm.train.chunk_training import ChunkOptions, train_chunks
+        from qwenarm.train.learner import Settings
+
+        steps, batch, every = (2, 4, 1) if self.quick else (self.steps, self.batch, self.every)
+        settings = Settings(lr=self.lr, steps=steps, seed=self.seed)
+        options = ChunkOptions(self.data, self.out_folder, self.model, self.held_out, batch, every, settings)
+        with telling(out) as tell:
+            folder = train_chunks(
+                options, lambda step, report: tell(f"loss on actions {report['actions']:.3f}", step, steps)
+            )
+        out.print(f"checkpoint  {folder}\nuse it as   --altitude chunk --model {folder}")
+
+
 def train(
-    how: Annotated[Sft, subcommand(name="sft", prefix_name=False)] | Annotated[Rl, subcommand("rl", prefix_name=False)],
+    how: Annotated[Sft, subcommand(name="sft", prefix_name=False)]
+    | Annotated[Rl, subcommand("rl", prefix_name=False)]
+    | Annotated[Chunk, subcommand("chunk", prefix_name=False)],
 ) -> int:
-    """Teach a model: from demonstrations (sft) or by playing (rl).
+    """Teach a model: from demonstrations (sft), by playing (rl), or to move without skills (chunk).
 
     Example: qwenarm train sft --help
     """

@@ -41,7 +41,10 @@ ControlName = Annotated[
     str,
     arg(name="control", help="osc: LIBERO's own arm and controller, for its tasks and policies of 20 Hz actions"),
 ]
-Altitude = Annotated[str, arg(help="step (the model is asked for one call at a time) or plan (for all calls)")]
+Altitude = Annotated[
+    str,
+    arg(help="step (the model is asked for one call at a time), plan (for all calls) or chunk (for 20 Hz motions)"),
+]
 
 Allowed = Annotated[
     str,

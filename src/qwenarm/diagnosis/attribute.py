@@ -38,7 +38,7 @@ from qwenarm.evaluation.jobs import JobResult, WorkerDied
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.local_workers import LocalPool
 from qwenarm.evaluation.scheduler import Scheduler, batch_per_worker
-from qwenarm.policies import POLICY_SERVER_PREFIXES
+from qwenarm.policies import acts_without_calls
 from qwenarm.types import Outcome
 
 ATTRIBUTION_FILE = "attribution.jsonl"
@@ -125,11 +125,12 @@ def _store(folder: Path, line: dict[str, Any]) -> None:
 
 def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[FailedEpisode]:
     """Yields the failed episodes of a ledger, each once. Raises BadInput like ``attribute``."""
-    found = dict[Key, tuple[FailedEpisode, bool]]()
+    found, acting = dict[Key, tuple[FailedEpisode, bool]](), set[str]()
     for line, head in scan(folder):
         if head.run.suite:
             config, key = head.run.config, Key.of(head.run)
             failed = FailedEpisode(key, config.policy, config.model, line.offset)
+            acting |= {config.policy} if acts_without_calls(config) else set()
             found.setdefault(key, (failed, head.outcome != Outcome.SUCCESS))
     if not found:
         raise BadInput(f"{folder} holds no episode that `qwenarm eval` has played.")
@@ -137,10 +138,10 @@ def failures(folder: Path, roles: Sequence[str] = ()) -> Iterator[FailedEpisode]
     if odd := [role for role in roles if role not in played]:
         raise BadInput(f"No {odd[0]!r} played in {folder}; there are: {', '.join(played)}.")
     chosen = roles or ([MODEL_ROLE] if MODEL_ROLE in played else played)
-    if acting := [role for role in chosen if role.startswith(POLICY_SERVER_PREFIXES)]:
+    if odd := [role for role in chosen if role in acting]:
         others = ", ".join(role for role in played if role not in acting) or "none"
         raise BadInput(
-            f"{acting[0]!r} plays 20 Hz actions: it makes no calls that could be replaced. Other roles: {others}."
+            f"{odd[0]!r} plays 20 Hz actions: it makes no calls that could be replaced. Other roles: {others}."
         )
     yield from (each for each, has_failed in found.values() if has_failed and each.role in chosen)
 

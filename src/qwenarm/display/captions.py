@@ -14,7 +14,9 @@ OUTCOME_COLORS = {Outcome.SUCCESS: "green", Outcome.UNJUDGED: "yellow", Outcome.
 
 
 def arg_text(value: object) -> str:
-    """One argument: "red cube (0.51, 0.43)" for a point, the plain value otherwise."""
+    """One argument: "red cube (0.51, 0.43)" for a point, "8 actions" for a chunk, the plain value otherwise."""
+    if isinstance(value, list):
+        return f"{len(value)} actions"
     if not isinstance(value, ImagePoint):
         return f"{value:g}" if isinstance(value, float) else str(value)
     where = f"({value.u:.2f}, {value.v:.2f})"

@@ -46,9 +46,13 @@ class Clock:
         planned = not said and any(turn.completions for turn in history)
         return 0.0 if planned else self.latency_s
 
-    def run_on(self, body: Body, seconds: float, tell: Tell) -> None:
-        """Holds the arm for this time, rounded up to whole control periods (50 ms)."""
-        for _ in range(math.ceil(round(seconds / CONTROL_PERIOD_S, 6))):
+    def thinking_periods(self, said: Sequence[Completion], history: Sequence[Turn]) -> int:
+        """Returns the time that a decision takes, rounded up to whole control periods (50 ms)."""
+        return math.ceil(round(self.thinking_s(said, history) / CONTROL_PERIOD_S, 6))
+
+    def run_on(self, body: Body, periods: int, tell: Tell) -> None:
+        """Holds the arm for so many control periods."""
+        for _ in range(periods):
             body.step(body.hold())
             tell("stepped", body)
 

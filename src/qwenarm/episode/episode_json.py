@@ -221,6 +221,8 @@ def _decision_to_json(decision: Decision) -> dict[str, Any]:
         "error": error,
         "detail": decision.detail,
         "notes": list(decision.notes),
+        "delay_periods": decision.delay_periods,
+        "skipped": decision.skipped,
     }
 
 
@@ -237,6 +239,8 @@ def _decision_from_json(data: Mapping[str, Any]) -> Decision:
         error=FormatError(data["error"]) if data["error"] else None,
         detail=data["detail"],
         notes=tuple(data["notes"]),
+        delay_periods=data.get("delay_periods", 0),
+        skipped=data.get("skipped", 0),
     )
 
 

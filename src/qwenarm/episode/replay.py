@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -104,8 +105,9 @@ def _repeat(env: ArmEnv, episode: Episode, turn: Turn, tell: Tell, clock: Clock)
     differences = []
     tell("looked", turn.observation)
     tell("decided", turn.observation, turn.decision, sum(completion.seconds for completion in turn.completions))
-    thinking_s = clock.thinking_s(turn.completions, episode.turns[: turn.index])
-    clock.run_on(env.body, min(thinking_s, turn.sim_time_s), tell)  # less if it was stopped meanwhile
+    thinking = clock.thinking_periods(turn.completions, episode.turns[: turn.index]) - turn.decision.delay_periods
+    until_stop = math.ceil(round(turn.sim_time_s / CONTROL_PERIOD_S, 6))  # less if it was stopped meanwhile
+    clock.run_on(env.body, min(thinking, until_stop), tell)
     for call, recorded in zip(turn.decision.calls, turn.results, strict=False):
         tell("calling", call)
         result = execute(env.body, call, tell)

@@ -156,7 +156,7 @@ def _turn(
         decision = yield from _decide(policy.decide(obs, tuple(turns)), said, watch)
         decision = _checked(decision, Decision, f"The policy {policy.name}")
         tell("decided", obs, decision, said.seconds)
-        clock.run_on(body, clock.thinking_s(said.completions, turns), tell)
+        clock.run_on(body, clock.thinking_periods(said.completions, turns) - decision.delay_periods, tell)
         for call in decision.calls:
             tell("calling", call)
             with watch.skill():

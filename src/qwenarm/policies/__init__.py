@@ -11,6 +11,7 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.errors import BadInput
+from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE
 from qwenarm.mind.vlm_policy import Deciding, Policy
 from qwenarm.registry import list_names, load
 from qwenarm.types import RunConfig
@@ -24,6 +25,11 @@ __all__ = ["Context", "Deciding", "Policy", "PolicyEntry", "controls", "policy_e
 
 POLICY_SERVER_PREFIXES = ("ws://", "zmq://")
 """What the names of policies behind a server begin with; see ``websocket.py`` and ``groot.py``."""
+
+
+def acts_without_calls(config: RunConfig) -> bool:
+    """Returns whether a policy plays 20 Hz actions in place of calls of skills."""
+    return config.policy.startswith(POLICY_SERVER_PREFIXES) or config.altitude == CHUNK_ALTITUDE
 
 
 class Context:

@@ -36,6 +36,7 @@ STATE_PARTS: dict[str, Callable[[Proprio], Any]] = {
     "joints": lambda arm: arm.qpos,
     "tcp_axis_angle": lambda arm: _axis_angle(arm.tcp_quat),
     "gripper_width": lambda arm: [arm.gripper_width],
+    "holding": lambda arm: [float(arm.holding)],
     "finger_positions": lambda arm: arm.finger_pos or (arm.gripper_width / 2, -arm.gripper_width / 2),
 }
 """What a state can be made of, in m and rad. ``tcp_rotation_vector`` turns by half a turn at most; ``tcp_axis_angle``,
@@ -49,6 +50,8 @@ MAX_DELTA_M, MAX_DELTA_RAD = 0.10, 1.0
 MAX_POSITION_M, MAX_JOINT_RAD = 2.0, 2.5 * math.pi
 MAX_OSC = 2.0
 """Of a number of an OSC action, which robosuite limits to 1: policies exceed that a little."""
+OWN_CHOICES = ("actions_played", "asynchronous")
+"""Fields that may differ from what a server declares."""
 ACTION_DECIMALS = 6
 """Actions are rounded to this before they are played, so that the record holds exactly what was played."""
 
@@ -77,6 +80,7 @@ class Conventions:
         gripper_closed: What the last number is for closed fingers.
         gripper_open: What it is for open fingers.
         actions_played: How many actions of an answer are played before the next one is asked for.
+        asynchronous: Whether the next one is computed while this one plays; see ``chunk_player.py``.
     """
 
     cameras: Mapping[str, str] = field(default_factory=lambda: {"front": "observation/image"})
@@ -96,6 +100,7 @@ class Conventions:
     gripper_closed: float = -1.0
     gripper_open: float = 1.0
     actions_played: int = 10
+    asynchronous: bool = False
 
     def __post_init__(self) -> None:
         _choice("action", self.action, ACTION_KINDS)
@@ -147,7 +152,7 @@ class Conventions:
         return f"action_chunk:{self.action.upper()}{in_hand}"
 
     def played(self, actions: np.ndarray, joints: int) -> list[list[float]]:
-        """The actions of an answer as rows for ``skill``, in m and rad, at most ``actions_played``.
+        """The actions of an answer as rows for ``skill``, in m and rad.
 
         Args:
             actions: (T, D) as the server sent them.
@@ -160,7 +165,7 @@ class Conventions:
         size = joints if self.action == "joint" else 7 if quaternion else 6
         if actions.ndim != 2 or not len(actions) or actions.shape[1] != size + 1:
             raise BadInput(f"actions of {self.action} have the shape (T, {size + 1}), not {actions.shape}")
-        moves, gripper = actions[: self.actions_played, :-1].astype(float), actions[: self.actions_played, -1]
+        moves, gripper = actions[:, :-1].astype(float), actions[:, -1]
         if not np.isfinite(actions).all():
             raise BadInput("an action is not finite")
         if self.low:
@@ -248,7 +253,7 @@ def agreed(own: Conventions | None, declared: Any, source: str) -> Conventions:
         return theirs
     for each in fields(Conventions):
         ours, said = getattr(own, each.name), getattr(theirs, each.name)
-        if each.name in declared and each.name != "actions_played" and ours != said:
+        if each.name in declared and each.name not in OWN_CHOICES and ours != said:
             raise BadInput(f"{source} says {each.name} = {said!r}, and your conventions say {ours!r}.")
     return own
 

@@ -153,8 +153,8 @@ def make_entry(address: str) -> PolicyEntry:
 
     def make(context: Any) -> WebsocketPolicy:
         options = {name: kind for name, kind in REMOTE_OPTIONS.items() if name != "tls"}
-        policy = WebsocketPolicy(f"zmq:{address}", connected, options)
-        check_keys(policy.conventions, policy.backend.server.metadata, policy.url)
+        policy = WebsocketPolicy(f"zmq:{address}", context.config.clock, connected, options)
+        check_keys(policy.conventions, policy.server.metadata, policy.url)
         policy.conventions.check_control(context.config.control)
         return policy
 

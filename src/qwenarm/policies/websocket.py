@@ -21,11 +21,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
 from qwenarm.mind.model_spec import parse_model_spec
-from qwenarm.mind.vlm_policy import Deciding
 from qwenarm.policies import Context, PolicyEntry
-from qwenarm.policies.conventions import Conventions, agreed, as_plain, read_conventions
+from qwenarm.policies.chunk_player import ChunkPlayer
+from qwenarm.policies.conventions import Conventions, agreed, read_conventions
 from qwenarm.policies.numpy_msgpack import MAX_MESSAGE_BYTES, pack, unpack
-from qwenarm.types import Completion, Decision, FormatError, Observation, Prompt, SkillCall, Turn
+from qwenarm.types import Completion, Prompt
 
 TOKEN_VARIABLE = "QWENARM_POLICY_TOKEN"
 """The environment variable with the key that is sent to the server, as "Authorization: Api-Key ..."."""
@@ -164,11 +164,12 @@ class PolicyModel:
         return Completion(json.dumps(actions.tolist()), seconds)
 
 
-class WebsocketPolicy:
+class WebsocketPolicy(ChunkPlayer):
     """Plays what a server answers, chunk by chunk.
 
     Args:
         name: The server's address and its options, as in "ws://localhost:8000#conventions=my.toml".
+        clock: The world's.
         connect_to: Connects to a url with a time-out in seconds; by default with openpi's protocol.
         valid_options: The options that may stand in the name, and how each is read.
 
@@ -180,37 +181,19 @@ class WebsocketPolicy:
     def __init__(
         self,
         name: str,
+        clock: str,
         connect_to: Callable[[str, float], ChunkServer] | None = None,
         valid_options: Mapping[str, Callable[[str], Any]] = REMOTE_OPTIONS,
     ) -> None:
         url, options = parse_model_spec(name, valid_options)
-        self.name, self.url = name, url.replace("ws:", "wss:", 1) if options.get("tls") else url
+        self.url = url.replace("ws:", "wss:", 1) if options.get("tls") else url
         server = (connect_to or _server)(self.url, options.get("timeout_s", TIMEOUT_S))
         own = read_conventions(options["conventions"]) if "conventions" in options else None
-        self.conventions = agreed(own, server.metadata.get("conventions"), url)
-        self.backend = PolicyModel(server, self.conventions)
-        self.cameras, self.frame_size = tuple(self.conventions.cameras), self.conventions.image_size
-
-    def describe(self) -> Mapping[str, Any]:
-        metadata = {str(key): str(value) for key, value in self.backend.server.metadata.items() if key != "conventions"}
+        conventions = agreed(own, server.metadata.get("conventions"), url)
+        metadata = {str(key): str(value) for key, value in server.metadata.items() if key != "conventions"}
         said = {key: value[:MAX_METADATA_CHARS] for key, value in metadata.items()}
-        return {"name": self.name, "conventions": as_plain(self.conventions), "server": said}
-
-    def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
-        """One chunk. What contradicts the conventions is an unreadable answer, and nothing moves."""
-        told = {
-            self.conventions.prompt_key: obs.instruction,
-            self.conventions.state_key: self.conventions.observed(obs.proprio),
-        }
-        images = tuple(frame.rgb for frame in obs.frames if frame.camera in self.cameras)
-        content = [*({"type": "image"} for _ in images), {"type": "text", "text": json.dumps(told)}]
-        completion = yield Prompt(({"role": "user", "content": content},), images)
-        try:
-            actions = np.array(json.loads(completion.text), dtype=float)
-            rows = self.conventions.played(actions, len(obs.proprio.qpos))
-        except (BadInput, TypeError, ValueError) as error:
-            return Decision((), raw=completion.text[:1000], error=FormatError.BROKEN, detail=str(error))
-        return Decision((SkillCall(self.conventions.skill, {"actions": rows}),), raw="")
+        self.server = server
+        super().__init__(name, PolicyModel(server, conventions), conventions, clock, {"server": said})
 
 
 @functools.cache
@@ -225,7 +208,7 @@ def make_entry(address: str) -> PolicyEntry:
         raise BadInput(f"'ws:{address}' is no address; a policy server's is ws://HOST:PORT.")
 
     def make(context: Context) -> WebsocketPolicy:
-        policy = WebsocketPolicy(f"ws:{address}")
+        policy = WebsocketPolicy(f"ws:{address}", context.config.clock)
         policy.conventions.check_control(context.config.control)
         return policy
 

@@ -19,10 +19,12 @@ from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import make_env
 from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.perturbations import parse, spell
 from qwenarm.policies.vlm import shown
 from qwenarm.skills import specs
+from qwenarm.train.chunk_data import collect_chunks
 from qwenarm.train.dataset import write_shard
 from qwenarm.train.demonstrator import Demonstrator, UnaskedBackend
 from qwenarm.types import Outcome, RunConfig, RunInfo
@@ -94,6 +96,8 @@ def plan_jobs(
         raise BadInput(
             f"Demonstrations come from the policies {ORACLE_POLICY} or {LEARNER_POLICY}, not from {config.policy}."
         )
+    if config.altitude == CHUNK_ALTITUDE and (config.policy != ORACLE_POLICY or mistakes or config.cameras):
+        raise BadInput("At altitude chunk the oracle plays, with cameras and errors of its own: leave these options.")
     cells = [
         replace(config, task=task, level=level, perturbations=parse(text))
         for task in tasks
@@ -111,6 +115,8 @@ def plan_jobs(
 def collect(job: ShardJob, out: Path) -> int:
     """Plays the episodes of one archive and writes it. Returns the number of its samples."""
     config = job.config
+    if config.altitude == CHUNK_ALTITUDE:
+        return collect_chunks(config, range(job.first_seed, job.first_seed + job.episodes), out / job.name)
     backend = _backend(config.model) if config.policy == LEARNER_POLICY else None
     asked = backend or locate(config.model, weights=False)
     family, preset = asked.family, shown(asked.preset, config.cameras)

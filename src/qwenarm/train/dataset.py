@@ -12,7 +12,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from qwenarm.errors import BadInput
+from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE
 from qwenarm.train.demonstrator import Sample
 
 HEAD_FILE, SAMPLES_FILE = "shard.json", "samples.jsonl"
@@ -35,11 +36,20 @@ def write_shard(path: Path, shared: dict[str, Any], samples: Sequence[tuple[int,
         shared: What the samples share, as JSON values.
         samples: (seed, sample) pairs, all with the same tools.
     """
-    part = path.with_suffix(f".part{os.getpid()}")
     tools = samples[0][1].prompt.tools if samples else ()
+    write_archive(
+        path, {**shared, "tools": tools}, lambda archive: [_line(archive, seed, sample) for seed, sample in samples]
+    )
+
+
+def write_archive(
+    path: Path, shared: dict[str, Any], to_lines: Callable[[zipfile.ZipFile], list[dict[str, Any]]]
+) -> None:
+    """Writes an archive whose samples are the JSON values that ``to_lines`` returns when it has stored the pictures."""
+    part = path.with_suffix(f".part{os.getpid()}")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        lines = [json.dumps(_line(archive, seed, sample), ensure_ascii=False) for seed, sample in samples]
-        head = {"format": FORMAT_VERSION, **shared, "tools": tools, "samples": len(lines)}
+        lines = [json.dumps(line, ensure_ascii=False) for line in to_lines(archive)]
+        head = {"format": FORMAT_VERSION, **shared, "samples": len(lines)}
         archive.writestr(HEAD_FILE, json.dumps(head), zipfile.ZIP_DEFLATED)
         archive.writestr(SAMPLES_FILE, "\n".join(lines), zipfile.ZIP_DEFLATED)
     part.replace(path)
@@ -52,14 +62,14 @@ def _line(archive: zipfile.ZipFile, seed: int, sample: Sample) -> dict[str, Any]
         "messages": sample.prompt.messages,
         "answer": sample.answer,
         "said": sample.said,
-        "images": [_stored(archive, image) for image in sample.prompt.images],
-        "masks": [_stored(archive, mask) for mask in sample.masks],
+        "images": [stored(archive, image) for image in sample.prompt.images],
+        "masks": [stored(archive, mask) for mask in sample.masks],
         "objects": sample.objects,
         "points": [[k, round(u, 4), round(v, 4), camera] for k, u, v, camera in sample.points],
     }
 
 
-def _stored(archive: zipfile.ZipFile, pixels: np.ndarray) -> str:
+def stored(archive: zipfile.ZipFile, pixels: np.ndarray) -> str:
     """Stores an image in the archive unless it is there. Returns its file name."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
@@ -108,12 +118,19 @@ class Shard:
         return [(picture.height, picture.width) for picture in opened]
 
 
-def read_shards(folders: Sequence[Path]) -> list[Shard]:
-    """Reads all archives below the folders, sorted by path. Raises BadInput if there are none."""
+def read_shards(folders: Sequence[Path], altitudes: Sequence[str] = ()) -> list[Shard]:
+    """Reads all archives below the folders, sorted by path, or only those of some altitudes.
+
+    Raises BadInput if there are none.
+    """
     paths = sorted({path for folder in folders for path in folder.rglob("*.zip")})
-    if not paths:
-        raise BadInput(f"There are no demonstrations in {', '.join(map(str, folders))}; `qwenarm collect` makes some.")
-    return [Shard.read(path) for path in paths]
+    shards = [shard for shard in map(Shard.read, paths) if not altitudes or shard.head.get("altitude") in altitudes]
+    if not shards:
+        kind = f" at altitude {' or '.join(altitudes)}" if altitudes else ""
+        raise BadInput(
+            f"There are no demonstrations{kind} in {', '.join(map(str, folders))}; `qwenarm collect` makes some."
+        )
+    return shards
 
 
 def problems(shard: Shard) -> Iterator[str]:
@@ -125,9 +142,8 @@ def problems(shard: Shard) -> Iterator[str]:
     from qwenarm.mind.parsing.parse import parse
     from qwenarm.skills import specs
 
-    family, cameras = family_named(shard.head["family"]), shard.head["cameras"]
     with zipfile.ZipFile(shard.path) as archive:
-        for name in {name for line in shard.lines for name in (*line["images"], *line["masks"])}:
+        for name in {name for line in shard.lines for name in (*line["images"], *line.get("masks", ()))}:
             if name not in archive.NameToInfo:
                 yield f"the picture {name} is missing"
             elif hashlib.sha256(archive.read(name)).hexdigest()[:20] != name.removesuffix(".png"):
@@ -135,6 +151,10 @@ def problems(shard: Shard) -> Iterator[str]:
     for number, line in enumerate(shard.lines):
         if line["seed"] >= FIRST_SEED:
             yield f"sample {number} has the seed {line['seed']}, which evaluations use"
+    if shard.head["altitude"] == CHUNK_ALTITUDE:
+        return
+    family, cameras = family_named(shard.head["family"]), shard.head["cameras"]
+    for number, line in enumerate(shard.lines):
         sizes = dict(zip(cameras, shard.sizes(line["images"]), strict=False))
         decision = parse(line["answer"], specs(), family, sizes, max_calls=16)
         if decision.error is not None:

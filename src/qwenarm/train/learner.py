@@ -79,17 +79,23 @@ class Learner:
         torch.manual_seed(settings.seed)
         self.folder, self.reader, self.settings, self.step = folder, reader, settings, 0
         self.numbers = torch.tensor(sorted(reader.numbers, key=reader.numbers.__getitem__))
-        self.model: Any = load_trainable(folder, settings.fresh)
-        if settings.fresh:
-            smooth_numbers(self.model.get_input_embeddings().weight, self.numbers)
+        self.model: Any = self.load_model()
         width = self.model.config.text_config.hidden_size
         self.heads = CellHeads(width, {name: len(known) for name, known in reader.values.items()})
-        self.masters = {name: p.detach().clone().requires_grad_() for name, p in self.model.named_parameters()}
+        learned = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        self.masters = {name: p.detach().clone().requires_grad_() for name, p in learned.items()}
         self.average = {name: p.detach().clone() for name, p in self.masters.items()}
-        self.weights = dict(self.model.named_parameters())
-        for weight in self.weights.values():  # not the buffers: rotation frequencies would lose precision
+        self.weights = learned
+        for weight in self.model.parameters():  # not the buffers: rotation frequencies would lose precision
             weight.data = weight.data.to(torch.bfloat16)
         self.optimizers = self._optimizers()
+
+    def load_model(self) -> Any:
+        """Returns the model to train, in float32."""
+        model = load_trainable(self.folder, self.settings.fresh)
+        if self.settings.fresh:
+            smooth_numbers(model.get_input_embeddings().weight, self.numbers)
+        return model
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         """Returns AdamW for everything, or Muon for hidden matrices and AdamW for the rest."""

@@ -22,6 +22,7 @@ import torch.distributed as dist
 from qwenarm.errors import BadInput
 from qwenarm.mind.checkpoints.load import PRESET_FILE, locate
 from qwenarm.mind.inference.preprocessing import PromptEncoder
+from qwenarm.mind.prompt.presets import ALTITUDE_NAMES
 from qwenarm.train.batches import IGNORED_LABEL, Batch, Example, Reader, Tokens, values_in
 from qwenarm.train.dataset import Shard, read_shards
 from qwenarm.train.learner import Learner, Settings
@@ -130,7 +131,7 @@ def _prepare(options: SftOptions) -> None:
     start = options.out / START_FOLDER
     if (start / VALUES_FILE).exists():
         return
-    shards, source = read_shards(options.data), locate(options.model).folder
+    shards, source = read_shards(options.data, ALTITUDE_NAMES), locate(options.model).folder
     presets = sorted({shard.head["preset"] for shard in shards})
     if len(presets) > 1:
         raise BadInput(f"The data was collected for several presets ({', '.join(presets)}); a model can have only one.")
@@ -167,8 +168,8 @@ def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
     learner = Learner(start, reader, options.settings)
     if state.exists():
         learner.load(state)
-    corpus = Corpus(read_shards(options.data), reader, options.mix)
-    held_out = Corpus(read_shards(options.held_out), reader, {}) if options.held_out else None
+    corpus = Corpus(read_shards(options.data, ALTITUDE_NAMES), reader, options.mix)
+    held_out = Corpus(read_shards(options.held_out, ALTITUDE_NAMES), reader, {}) if options.held_out else None
     sums: defaultdict[str, list[float]] = defaultdict(list)
     while learner.step < options.settings.steps:
         drawn = corpus.draw([options.settings.seed, learner.step, rank], options.batch // options.processes)

@@ -19,6 +19,8 @@ Altitude = Literal["step", "plan"]
 """Whether a model is asked for its next call, or for all calls to the goal."""
 
 ALTITUDE_NAMES: tuple[str, ...] = get_args(Altitude)
+CHUNK_ALTITUDE = "chunk"
+"""The control level without words: 20 Hz actions from a head on the checkpoint, see ``chunks.py``."""
 
 MAX_PLAN_CALLS = 16
 """Maximum number of calls in a plan; a model that answers with more is stuck in a loop."""

@@ -1,0 +1,197 @@
+"""Collects demonstrations for action chunks: what the oracle's arm did in the next 0.8 s, at 20 Hz.
+
+Each scene is played twice. The oracle plays it with its skills, and every target of the arm is kept. Then the same
+targets are played again, with the hand straying from its way now and then where it touches nothing, and pictures are
+taken at random moments. Their right answer is what leads back to the oracle's way, so that a learner sees what its own
+errors lead to (after DART, Laskey et al. 2017, arXiv:1703.09327).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from qwenarm.body.cameras import project
+from qwenarm.body.simulation import Body
+from qwenarm.episode.drive import answered
+from qwenarm.episode.rollout import play, settle
+from qwenarm.episode.versions import versions
+from qwenarm.episode.watchers import Watcher
+from qwenarm.factory import make_env
+from qwenarm.perturbations import spell
+from qwenarm.policies import Context, oracle
+from qwenarm.policies.conventions import Conventions
+from qwenarm.train.dataset import stored, write_archive
+from qwenarm.types import Control, Outcome, RunConfig, RunInfo
+
+if TYPE_CHECKING:
+    from qwenarm.env import ArmEnv
+
+CHUNK_ACTIONS = 16
+"""Control periods in a chunk: 0.8 s."""
+CHUNK_CAMERAS = ("front", "wrist")
+CONVENTIONS = Conventions(
+    cameras={name: name for name in CHUNK_CAMERAS},
+    image_size=(192, 256),
+    state=("tcp_pos", "joints", "gripper_width", "holding"),
+    actions_played=8,
+    asynchronous=True,
+)
+"""What state and actions mean, but for the actions' quantiles, which the training data gives."""
+START_GAP_PERIODS = 5
+"""Mean number of control periods between the moments at which pictures are taken."""
+STRAY_PERIODS, STRAY_SHARE = (10, 24), 0.6
+"""How long the hand strays, from and to, and the share of the stretches without contact in which it does."""
+STRAY_STD_M, STRAY_STD_RAD = np.array([0.02, 0.02, 0.012]), 0.12
+"""Standard deviation of how far, along x, y, z and about the vertical."""
+CONTACT_PERIODS = 5
+"""The hand does not stray so shortly before and after its fingers close or open."""
+RETURN_PERIODS = 8
+"""A right answer is back on the oracle's way after so many control periods."""
+CLOSED_GAP_M = 1e-3
+
+
+@dataclass(frozen=True)
+class ChunkSample:
+    """What is seen at one moment, and what to do then.
+
+    Attributes:
+        images: (H, W, 3) uint8 by camera of ``CONVENTIONS``.
+        state: As in ``CONVENTIONS``.
+        instruction: At that moment.
+        actions: (CHUNK_ACTIONS, 7) shift m, turn rad, and the opening of the fingers from -1 (closed) to 1.
+        aim: Where the tcp is when the fingers next close or open: x, y, z in m, then u, v in the first picture. Empty
+            if they never do.
+        step: Control periods since the start.
+    """
+
+    images: tuple[np.ndarray, ...]
+    state: list[float]
+    instruction: str
+    actions: np.ndarray
+    aim: list[float]
+    step: int
+
+
+class TargetRecorder(Watcher):
+    """Keeps where the arm was sent in each control period."""
+
+    def __init__(self) -> None:
+        self.targets: list[Control] = []
+
+    def stepped(self, body: Body) -> None:
+        self.targets.append(Control(body.target.qpos.copy(), body.target.gripper))
+
+
+def collect_chunks(config: RunConfig, seeds: Sequence[int], path: Path) -> int:
+    """Plays the scenes and writes the archive ``path``. Returns the number of its samples."""
+    samples, succeeded = list[tuple[int, ChunkSample]](), 0
+    with closing(make_env(config)) as env:
+        for seed in seeds:
+            recorder = TargetRecorder()
+            policy = oracle.make(Context(config, seed, env=env))
+            episode = answered(play(env, policy, RunInfo(config, seed), [recorder]), _Nobody())
+            if episode.outcome is not Outcome.SUCCESS:
+                continue
+            found = list(look_again(env, seed, recorder.targets))
+            settle(env.body)
+            if env.setup.goal is not None and env.setup.goal.success(env.body.state()):
+                samples += [(seed, sample) for sample in found]
+                succeeded += 1
+    head = {
+        "task": config.task, "level": config.level, "arm": config.arm, "perturbations": spell(config.perturbations),
+        "altitude": config.altitude, "policy": config.policy, "model": config.model, "combos": config.combos,
+        "cameras": CHUNK_CAMERAS, "mistakes": 0.0, "episodes": len(seeds), "succeeded": succeeded,
+        "versions": versions(),
+    }  # fmt: skip
+    write_archive(path, head, lambda archive: [_line(archive, seed, sample) for seed, sample in samples])
+    return len(samples)
+
+
+class _Nobody:
+    """Answers the prompts of a policy that has none."""
+
+    def generate(self, prompts: Sequence[Any]) -> list[Any]:
+        raise AssertionError("The oracle asks no model.")
+
+
+def look_again(env: ArmEnv, seed: int, targets: Sequence[Control]) -> Iterator[ChunkSample]:
+    """Plays recorded targets again, straying now and then, and yields what is seen on the way."""
+    env.reset(seed=seed)
+    body, rng = env.body, np.random.default_rng([seed, 83])
+    way = [body.hold(), *targets]
+    poses = [body.kinematics.fk(control.qpos) for control in way]
+    closed = np.array([control.gripper < CLOSED_GAP_M for control in way])
+    changes = np.flatnonzero(closed[1:] != closed[:-1])  # the period before the fingers are sent elsewhere
+    astray = stray(rng, len(way), changes)
+    moment = int(rng.integers(START_GAP_PERIODS))
+    for now in range(len(way)):
+        if now == moment:
+            moment += int(rng.integers(1, 2 * START_GAP_PERIODS))
+            yield _sample(env, way, poses, changes, now)
+        if now + 1 < len(way):
+            body.step(_beside(body, way[now + 1], poses[now + 1], astray[now + 1]))
+
+
+def stray(rng: np.random.Generator, count: int, changes: np.ndarray) -> np.ndarray:
+    """How far the hand is beside its way at each moment: smooth bumps between contacts, (count, 4) in m and rad."""
+    astray, now = np.zeros((count, 4)), 0
+    scale = np.append(STRAY_STD_M, STRAY_STD_RAD)
+    while now < count:
+        length = int(rng.integers(*STRAY_PERIODS))
+        far = rng.normal(0, 1, 4).clip(-2, 2) * scale
+        touched = ((changes > now - CONTACT_PERIODS) & (changes < now + length + CONTACT_PERIODS)).any()
+        if rng.random() < STRAY_SHARE and not touched and now + length < count:
+            bump = (1 - np.cos(np.linspace(0, 2 * np.pi, length))) / 2
+            astray[now : now + length] = bump[:, None] * far
+        now += length if not touched else 2
+    return astray
+
+
+def _beside(body: Body, target: Control, pose: tuple[np.ndarray, np.ndarray], astray: np.ndarray) -> Control:
+    """The target, moved by (4,) m and rad."""
+    if not astray.any():
+        return target
+    turned = Rotation.from_rotvec([0, 0, astray[3]]) * Rotation.from_quat(pose[1], scalar_first=True)
+    return Control(body.ik(pose[0] + astray[:3], turned.as_quat(scalar_first=True), target.qpos).qpos, target.gripper)
+
+
+def _sample(env: ArmEnv, way: Sequence[Control], poses: Sequence[Any], changes: np.ndarray, now: int) -> ChunkSample:
+    body, size = env.body, CONVENTIONS.image_size
+    images = tuple(body.frame(camera, size).rgb for camera in CHUNK_CAMERAS)
+    ahead = [min(now + k, len(way) - 1) for k in range(CHUNK_ACTIONS + 1)]
+    pos, quat = body.kinematics.fk(body.target.qpos)
+    left = np.maximum(0, 1 - np.arange(CHUNK_ACTIONS + 1) / RETURN_PERIODS)[:, None]
+    places = np.array([poses[k][0] for k in ahead])
+    turns = Rotation.from_quat(np.array([poses[k][1] for k in ahead]), scalar_first=True)
+    beside = (Rotation.from_quat(quat, scalar_first=True) * turns[0].inv()).as_rotvec()
+    places = places + left * (pos - places[0])
+    turns = Rotation.from_rotvec(left * beside) * turns
+    opening = np.array([way[k].gripper for k in ahead[1:]]) / body.arm.max_gap
+    actions = np.column_stack([np.diff(places, axis=0), (turns[1:] * turns[:-1].inv()).as_rotvec(), 2 * opening - 1])
+    aim, later = list[float](), changes[changes >= now]
+    if len(later):
+        point = poses[later[0]][0]
+        uv, _ = project(point, *body.camera_pose(CHUNK_CAMERAS[0]), size[1] / size[0])
+        aim = [*point.tolist(), *uv.tolist()]
+    state = CONVENTIONS.observed(body.proprio())
+    return ChunkSample(images, state, env.instruction, actions, aim, now)
+
+
+def _line(archive: zipfile.ZipFile, seed: int, sample: ChunkSample) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "step": sample.step,
+        "instruction": sample.instruction,
+        "images": [stored(archive, image) for image in sample.images],
+        "state": np.round(sample.state, 5).tolist(),
+        "actions": sample.actions.round(5).tolist(),
+        "aim": np.round(sample.aim, 4).tolist(),
+    }

@@ -1,0 +1,160 @@
+"""Action chunks end to end: an episode is recorded, a head learns from it, opens again and plays."""
+
+import json
+import shutil
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from qwenarm.cli.main import main
+from qwenarm.episode.drive import drive
+from qwenarm.episode.replay import replay
+from qwenarm.episode.rollout import execute, play
+from qwenarm.episode.watchers import Tell
+from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.factory import make_backend, make_env, make_policy
+from qwenarm.mind.checkpoints.load import bundled_folder, locate
+from qwenarm.mind.chunks import ChunkFormat, ChunkModel
+from qwenarm.mind.inference.preprocessing import PromptEncoder
+from qwenarm.policies.conventions import make_conventions
+from qwenarm.train import chunk_data
+from qwenarm.train.chunk_data import CHUNK_ACTIONS, look_again, stray
+from qwenarm.train.chunk_training import ChunkLearner, ChunkOptions, ChunkReader, measured_format, train_chunks
+from qwenarm.train.collect import collect_all, plan_jobs
+from qwenarm.train.dataset import problems, read_shards
+from qwenarm.train.learner import Settings
+from qwenarm.train.small_model import load_trainable
+from qwenarm.types import Control, RunConfig, RunInfo, SkillCall
+
+RECORDED = RunConfig(policy="oracle", altitude="chunk", combos="seen")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = Path(tmp_path_factory.mktemp("chunks"))
+    assert sum(collect_all(plan_jobs(RECORDED, ["put"], [1], [""], 1), out)) > 15
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = Path(tmp_path_factory.mktemp("chunk")) / "run"
+    assert main(["train", "chunk", "--quick", "--data", str(data), "--held-out", str(data), "--out", str(out)]) == 0
+    return out
+
+
+def test_an_episode_of_a_trained_head_is_played_and_replayed(run: Path):
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert any("held_out" in line for line in lines)
+    config = RunConfig("put", altitude="chunk", model=str(run / "checkpoint"), clock="latency:0.1")
+    backend = make_backend(config)
+    with closing(make_env(config)) as env:
+        setup = replace(env.build(3), max_periods=24)
+        player = make_policy(config, env, 3, backend)
+        (episode,) = drive([play(env, player, RunInfo(config, 3), setup=setup)], backend)
+        assert [turn.decision.skipped for turn in episode.turns] == [0, 2, 2]
+        assert not any(turn.decision.error for turn in episode.turns)
+        assert episode.run.cameras == ("front", "wrist") and dict(episode.run.policy)["altitude"] == "chunk"
+        assert replay(env, episode).same
+
+
+def test_the_words_of_the_checkpoint_stay_as_they_were(run: Path):
+    files = [folder / "model.safetensors" for folder in (run / "checkpoint", bundled_folder())]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert make_backend(RunConfig(model=str(run / "checkpoint"))) is not None
+
+
+def test_a_head_opens_as_it_was_saved_and_goes_on_learning(run: Path, data: Path, tmp_path: Path):
+    model = ChunkModel(str(run / "checkpoint"))
+    reader = ChunkReader(PromptEncoder(locate("bundled")), model.form)
+    learner = ChunkLearner(run / "checkpoint", reader, Settings())
+    own = dict(model.head.named_parameters())
+    for name, value in learner.model.chunk_head.named_parameters():
+        torch.testing.assert_close(value, own[name])
+    trained, start = dict(model.model.named_parameters()), load_file(bundled_folder() / "model.safetensors")
+    changed = {name for name, value in start.items() if not torch.equal(trained[name], value.float())}
+    assert changed and all("language_model" in name for name in changed)
+    options = ChunkOptions((data,), tmp_path, str(run / "checkpoint"), batch=2, settings=Settings(steps=1))
+    train_chunks(options)
+    assert ChunkFormat.read(tmp_path / "head.json", "it") == model.form, "the normalisation stays that of the head"
+
+
+def test_what_a_learner_is_shown_is_what_the_arm_would_do(data: Path):
+    """Normalised for the learner, and back by the conventions that are stored with the head."""
+    shards = read_shards([data])
+    form = measured_format(shards)
+    reader = ChunkReader(PromptEncoder(locate("bundled")), form)
+    examples = [(shard, line) for shard in shards for line in shard.lines][:4]
+    batch = reader.batch(load_trainable(bundled_folder()), examples)
+    conventions = make_conventions(json.loads(form.to_json())["conventions"], "head.json")
+    for actions, (_, line) in zip(batch.actions.numpy(), examples, strict=True):
+        rows = np.array(conventions.played(actions, 7))
+        told = np.array(line["actions"])
+        assert np.allclose(rows[:, :6], told[:, :6], atol=1e-5)
+        assert np.allclose(2 * rows[:, 6] - 1, told[:, 6], atol=1e-5)
+    low, high = np.array(form.state_low[:3]), np.array(form.state_high[:3])
+    aims = np.array([line["aim"][:3] for _, line in examples])
+    assert np.allclose(low + (batch.aim.numpy() + 1) / 2 * (high - low), aims, atol=1e-4)
+    assert batch.looks.any(-1)[batch.tokens.slots].all(), "every placeholder is told where to look"
+
+
+def test_recorded_actions_lead_where_the_oracle_went(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(chunk_data, "stray", lambda rng, count, changes: np.zeros((count, 4)))
+    with closing(make_env(RECORDED)) as env:
+        env.reset(seed=1)
+        start = env.body.hold().qpos
+        targets = [Control(start + 0.006 * k * np.array([1, 1, 0, -1, 0, 0, 1]), 0.08 - 0.001 * k) for k in range(40)]
+        sample = list(look_again(env, 1, targets))[3]
+        env.reset(seed=1)
+        for target in targets[: sample.step]:
+            env.body.step(target)
+        rows = [[*row[:6], (row[6] + 1) / 2] for row in sample.actions.tolist()]
+        assert execute(env.body, SkillCall("action_chunk:EE_DELTA", {"actions": rows}), Tell(env, [])).ok
+        ours, gap = env.body.kinematics.fk(env.body.target.qpos)[0], env.body.target.gripper
+        env.reset(seed=1)
+        for target in targets[: sample.step + CHUNK_ACTIONS]:
+            env.body.step(target)
+        theirs = env.body.kinematics.fk(env.body.target.qpos)[0]
+        assert np.abs(ours - theirs).max() < 2e-3 and abs(gap - env.body.target.gripper) < 1e-4
+
+
+def test_the_hand_strays_smoothly_and_never_where_it_touches():
+    changes = np.array([60, 140])
+    for seed in range(20):
+        astray = stray(np.random.default_rng(seed), 200, changes)
+        assert astray.any() and np.abs(np.diff(astray[:, :3], axis=0)).max() < 0.02
+        for change in changes:
+            assert not astray[change - 4 : change + 5].any()
+
+
+def test_an_archive_is_checked_and_kept_apart(data: Path, tmp_path: Path):
+    (shard,) = read_shards([data])
+    assert list(problems(shard)) == []
+    assert main(["data", "show", str(data)]) == 0
+    with pytest.raises(BadInput, match="no demonstrations at altitude step or plan"):
+        read_shards([data], ["step", "plan"])
+    with pytest.raises(BadInput, match="the oracle plays"):
+        plan_jobs(replace(RECORDED, policy="vlm"), ["put"], [1], [""], 1)
+
+
+def test_a_head_that_does_not_fit_is_named(run: Path, tmp_path: Path):
+    with pytest.raises(ModelUnavailable, match="no chunk head; `qwenarm train chunk`"):
+        make_backend(RunConfig(altitude="chunk"))
+    with pytest.raises(BadInput, match="cameras of its head"):
+        make_backend(RunConfig(altitude="chunk", cameras="front"))
+    broken = tmp_path / "broken"
+    shutil.copytree(run / "checkpoint", broken)
+    weights = load_file(broken / "chunk" / "head.safetensors")
+    save_file({name: value for name, value in weights.items() if "aim" not in name}, broken / "chunk/head.safetensors")
+    with pytest.raises(ModelUnavailable, match="does not fit it"):
+        ChunkModel(str(broken))
+    told = json.loads((broken / "chunk" / "head.json").read_text())
+    for changed in ({"actions": 10**9}, {"state_low": told["state_high"]}, {"conventions": 1}):
+        (broken / "chunk" / "head.json").write_text(json.dumps({**told, **changed}))
+        with pytest.raises(ModelUnavailable, match="does not describe a chunk head"):
+            ChunkModel(str(broken))
