@@ -16,7 +16,8 @@ from qwenarm.live.journal import run_folder
 
 pytestmark = pytest.mark.browser
 WEBGL = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
+"""A busy machine may need a minute to load the model; only what never happens takes this long."""
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +56,34 @@ class Visitor:
         for name, value in values.items():
             self.page.select_option(f"#{name}", value)
 
+    def start(self, button: str) -> None:
+        """Clicks on a button that starts a run, and waits until it is played: a number that only grows tells."""
+        last = self.page.get_attribute("body", "data-run") or "0"
+        self.page.click(button)
+        self.page.wait_for_function("last => Number(document.body.dataset.run ?? 0) > last", arg=int(last))
+
     def say(self, words: str) -> None:
-        """Types an instruction, or a correction."""
+        """Types an instruction."""
         self.page.fill("#words", words)
-        self.page.click("#go:not([disabled])")
-        self.wait_until_playing()
+        self.start("#go")
+
+    def correct(self, words: str) -> None:
+        """Types a correction."""
+        self.page.fill("#words", words)
+        self.page.click("#go")
 
     def expect(self, selector: str, text: str) -> None:
         """Waits until an element contains a text."""
         self.page.locator(selector, has_text=text).first.wait_for()
 
-    def wait_until_playing(self, wanted: bool = True) -> None:
-        self.page.wait_for_selector(f"body[data-playing={str(wanted).lower()}]")
+    def stop(self) -> None:
+        """Stops what is played, if it has not ended by itself meanwhile."""
+        self.page.eval_on_selector("#stop", "button => button.click()")
+        self.page.wait_for_selector("body[data-playing=false]")
+
+    def pause(self, on: bool) -> None:
+        """Presses Pause once the page shows that it would change something."""
+        self.page.click(f"#pause[aria-pressed={str(not on).lower()}]")
 
     @property
     def outcome(self) -> str:
@@ -85,9 +102,7 @@ def person(browser, served) -> Iterator[Visitor]:
 @pytest.fixture
 def visitor(person) -> Visitor:
     """The same person in all tests, at quadruple speed and with nothing being played."""
-    if person.page.get_attribute("body", "data-playing") == "true":
-        person.page.click("#stop")
-    person.wait_until_playing(False)
+    person.stop()
     person.pick(speed="4", perturbation="none")
     return person
 
@@ -147,9 +162,9 @@ def wait_for_red(page: Any) -> tuple[float, float]:
 def test_a_correction_in_mid_run_is_the_instruction_from_the_next_look_on(visitor, served):
     visitor.say("put the red cube in the blue bowl")
     visitor.page.wait_for_selector("#log .call")
-    visitor.page.click("#pause")
-    visitor.say("put the red cube on the table")
-    visitor.page.click("#pause")
+    visitor.pause(True)
+    visitor.correct("put the red cube on the table")
+    visitor.pause(False)
     visitor.expect("#log", "Corrected: put the red cube on the table")
     assert visitor.outcome
     run = events(served, "stored")[-1]["run"]
@@ -162,8 +177,7 @@ def test_the_oracles_eyes_show_why_it_failed(visitor):
     visitor.pick(perturbation="look", strength="3")
     visitor.page.fill("#words", "")
     visitor.page.fill("#seed", "1")
-    visitor.page.click("#play")
-    visitor.wait_until_playing()
+    visitor.start("#play")
     assert visitor.outcome not in ("success", "crashed")
     visitor.page.click('#parts button:has-text("oracle\'s eyes")')
     visitor.expect("#verdict", "With oracle's eyes it")
@@ -174,13 +188,12 @@ def test_the_oracles_eyes_show_why_it_failed(visitor):
 def test_a_reload_in_mid_run_shows_the_same_run(visitor):
     visitor.say("put the red cube in the blue bowl")
     visitor.page.wait_for_selector("#log .call")
-    visitor.page.click("#pause")
+    visitor.pause(True)
     first = visitor.page.inner_text("#log li:last-child .call")
     visitor.page.reload()
     visitor.page.wait_for_selector("#log .call")
     assert visitor.page.inner_text("#log li:last-child .call") == first
-    visitor.wait_until_playing()
-    visitor.page.click("#pause")  # it is still this visitor's turn
+    visitor.pause(False)  # it is still this visitor's turn
     assert visitor.outcome == "success"
 
 
@@ -200,12 +213,23 @@ def test_one_plays_and_the_other_watches_and_waits(browser, served, visitor):
     visitor.page.wait_for_selector("#words:not([disabled])")
 
 
+def test_the_buttons_stay_where_they_are_whatever_the_page_tells(visitor):
+    """A button that moves between press and release is not clicked."""
+
+    def top() -> float:
+        return visitor.page.eval_on_selector("#play", "button => button.getBoundingClientRect().top + scrollY")
+
+    before = top()
+    for text in ("", "a short one", "a very long one, " * 30):
+        visitor.page.evaluate("text => handle({ kind: 'refused', text, anyway: true })", text)
+        assert top() == before
+
+
 def test_hostile_words_stay_words(visitor):
     hostile = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
     visitor.page.fill("#words", hostile)
-    visitor.page.click("#go:not([disabled])")
-    visitor.page.click("#read button")  # nobody can judge it, and it is played all the same
-    visitor.wait_until_playing()
+    visitor.page.click("#go")
+    visitor.start("#read button")  # nobody can judge it, and it is played all the same
     assert hostile in visitor.page.inner_text("#read")
     assert visitor.outcome
     visitor.page.reload()

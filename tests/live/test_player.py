@@ -104,6 +104,21 @@ def test_a_stopped_run_is_kept_and_the_next_one_is_played(player):
     assert [event["outcome"] for event in events(player, "finished")] == ["stopped", "success"]
 
 
+def test_of_scenes_that_follow_each_other_at_once_the_last_is_shown(player):
+    player._backend = lambda config: None
+    scenes = [{"do": "show", "config": {}, "seed": seed} for seed in (1, 2)]
+    for command in (*scenes, {"do": "play", "config": {"policy": "idle"}, "seed": 3}, None):
+        player.waiting.put(command)
+    player.work("bundled", 0)
+    assert [event["seed"] for event in events(player, "started")] == [0, 3]
+
+
+def test_a_run_that_was_stopped_while_it_was_paused_leaves_no_pause(player):
+    for command in ({"do": "pause", "on": True}, {"do": "stop"}, {"do": "speed", "speed": 4}):
+        player._control(command)
+    assert [event["paused"] for event in events(player, "pace")] == [True, False]
+
+
 def test_why_tells_what_the_replacement_shows(player):
     play(player, policy="idle")
     obey(player, do="why", run=1, part="oracle's plan")

@@ -99,6 +99,8 @@ class Player:
             self.journal.write("refused", text=str(error))
         self.journal.write("ready")
         while (command := self.waiting.get()) is not None:
+            if command["do"] == "show" and not self.waiting.empty():
+                continue  # another scene follows at once
             try:
                 self._obey(command)
             except QwenarmError as error:
@@ -115,7 +117,7 @@ class Player:
         if do == "pause":
             controls.set(paused=bool(command["on"]))
         elif do == "stop":
-            controls.set(stopped=True)
+            controls.set(stopped=True, paused=False)
         elif do == "speed":
             controls.set(speed=min(max(float(command["speed"]), MIN_SPEED), MAX_SPEED))
         elif do == "correct":

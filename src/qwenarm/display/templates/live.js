@@ -110,6 +110,8 @@ const handlers = {
     $("outcome").hidden = !event.beside;
     $("outcome2").hidden = true;
     state.playing = event.run;
+    if (event.speed) $("speed").value = String(event.speed);
+    if (event.run) document.body.dataset.run = event.run; // grows only, unlike what is being played
   },
   looked(event) {
     entry(event).append(make("p", "soft", "thinking …"));
@@ -144,10 +146,9 @@ const handlers = {
     if (event.detail) note(event, event.detail);
     if (event.run === state.main) state.finished = event.outcome;
     state.playing = 0;
-    state.paused = false;
-    $("pause").setAttribute("aria-pressed", "false");
+    pause(false);
   },
-  stopped() { state.playing = 0; },
+  stopped() { state.playing = 0; pause(false); },
   ready() { state.ready = true; },
   working(event) { $("verdict").textContent = event.text; },
   verdict(event) {
@@ -155,8 +156,7 @@ const handlers = {
     if (event.beside === state.other) $("beside").textContent += `\n${event.text}`;
   },
   pace(event) {
-    state.paused = event.paused;
-    $("pause").setAttribute("aria-pressed", String(event.paused));
+    pause(event.paused);
     $("speed").value = String(event.speed);
   },
   clock(event) { $("clock").textContent = `${event.t.toFixed(1)} s · real-time factor ${event.rate.toFixed(2)}`; },
@@ -179,6 +179,10 @@ const handlers = {
     if (there) there.replaceWith(card); else runs.prepend(card);
   },
 };
+function pause(on) {
+  state.paused = on;
+  $("pause").setAttribute("aria-pressed", String(on));
+}
 function badge(id, outcome) {
   Object.assign($(id), { hidden: false, className: `badge ${TONES[outcome] ?? "red"}`, textContent: outcome });
 }
@@ -234,8 +238,12 @@ $("say").addEventListener("submit", event => {
   if (state.playing && text) ask({ do: "correct", text });
   else play();
 });
-$("play").addEventListener("click", () => (state.paused ? ask({ do: "pause", on: false }) : play()));
-$("pause").addEventListener("click", () => ask({ do: "pause", on: !state.paused }));
+function askPause(on) {
+  pause(on); // at once, so that a second click before the answer takes the first one back
+  ask({ do: "pause", on });
+}
+$("play").addEventListener("click", () => (state.playing && state.paused ? askPause(false) : play()));
+$("pause").addEventListener("click", () => askPause(!state.paused));
 $("stop").addEventListener("click", () => ask({ do: "stop" }));
 $("again").addEventListener("click", () => { ask({ do: "stop" }); ask(chosen({ do: "show" })); });
 $("new").addEventListener("click", () => { $("seed").value = String(Number($("seed").value) + 1); ask({ do: "stop" }); ask(chosen({ do: "show" })); });
@@ -249,6 +257,11 @@ $("setup").addEventListener("change", event => { if (event.target.id === "task")
 function connect() {
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/events`);
   socket.addEventListener("message", message => handle(JSON.parse(message.data)));
-  socket.addEventListener("close", () => { $("turn").textContent = "The connection is lost; trying again …"; setTimeout(connect, 1000); });
+  socket.addEventListener("close", () => {
+    $("turn").textContent = "The connection is lost; trying again …";
+    state.mine = false; // what is asked for now would be lost: the buttons wait for the connection
+    update();
+    setTimeout(connect, 1000);
+  });
 }
 connect();
