@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
+from qwenarm.cli.listening import check_listening
 from qwenarm.cli.options import Seed, arg, out
 from qwenarm.errors import BadInput
 
@@ -35,6 +36,7 @@ def demo(
     Example: qwenarm demo --kiosk
     """
     require_live_page()
+    check_listening(host, port)
     import asyncio
     import webbrowser
 

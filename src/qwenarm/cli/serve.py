@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import subcommand
 
+from qwenarm.cli.listening import check_listening
 from qwenarm.cli.options import Altitude, ArmName, Cameras, ClockName, Level, Model, Perturbed, Seed, Task, arg, out
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Mcp(ServedArm):
         from qwenarm.serve.session import AgentSession
 
         access_token(self.host)
+        if self.http is not None:
+            check_listening(self.host, self.http)
         tools = ArmTools(AgentSession(self.config(), "mcp", self.out_folder or new_folder("mcp")), self.seed)
         try:
             serve_stdio(tools) if self.http is None else serve_http(tools, self.host, self.http)
@@ -86,6 +89,7 @@ class OpenEnv(ServedArm):
         from qwenarm.serve.access import access_token
 
         access_token(self.host)
+        check_listening(self.host, self.port)
         try:
             from qwenarm.serve.openenv import serve_openenv
         except ImportError as error:
@@ -119,6 +123,7 @@ class ServePolicy:
         from qwenarm.types import RunConfig
 
         access_token(self.host)
+        check_listening(self.host, self.port)
         config = RunConfig(arm=self.arm, model=self.model, altitude=self.altitude, cameras=self.cameras)
         model = open_model(self.model)
         policy = vlm.make(Context(config, 0, model))

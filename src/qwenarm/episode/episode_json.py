@@ -15,7 +15,7 @@ from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 
-from qwenarm.episode.typed import LARGEST_NUMBER, typed
+from qwenarm.episode.typed import MAX_INTEGER, typed
 from qwenarm.types import (
     Completion,
     Decision,
@@ -112,7 +112,7 @@ def checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     wanted = _types(cls)
     for name, value in values.items():
-        huge = isinstance(value, int) and abs(value) > LARGEST_NUMBER
+        huge = isinstance(value, int) and abs(value) > MAX_INTEGER
         if not isinstance(value, wanted[name]) or isinstance(value, bool) or huge:
             raise TypeError(f"{name} is {str(value)[:40]!r}")
     return {name: intern(value) if isinstance(value, str) else value for name, value in values.items()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-LARGEST_NUMBER = 1e15
-"""Numbers beyond this, and NaN, are none that an episode can hold."""
+MAX_INTEGER = 2**63
+"""Larger integers are no seeds or levels, and would make names of files that are too long."""
 T = TypeVar("T")
 
 
@@ -35,7 +36,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, each) for each in inner)
     if hint in (int, float):
         number = isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
-        return number and abs(value) <= LARGEST_NUMBER  # false for NaN
+        return number and abs(value) <= sys.float_info.max  # false for NaN, infinity and integers that no float holds
     if origin is not None and issubclass(origin, Mapping):
         return isinstance(value, Mapping) and all(isinstance(k, str) and _fits(v, inner[1]) for k, v in value.items())
     if origin is not None and issubclass(origin, Sequence):
