@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
+from qwenarm.body.model_indices import as_index
 
 POSITION_TOLERANCE_M = 5e-4
 ROTATION_TOLERANCE_RAD = 5e-3
@@ -51,15 +52,6 @@ def top_down(yaw: float) -> np.ndarray:
     return np.array([0.0, math.cos(half), math.sin(half), 0.0])
 
 
-def subtree_bodies(model: mujoco.MjModel, root: int) -> set[int]:
-    """The ids of a body and of all its descendants."""
-    found, parents = {root}, model.body_parentid.tolist()
-    for body in range(root + 1, model.nbody):  # parents come before their children
-        if parents[body] in found:
-            found.add(body)
-    return found
-
-
 def clamp(values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """``np.clip`` at half its cost for short vectors."""
     return np.minimum(np.maximum(values, lower), upper)
@@ -93,6 +85,8 @@ class Kinematics:
         self._pose = b""
         self._max_step = np.full(len(joints), MAX_ITERATION_STEP_RAD)
         self._min_step = -self._max_step
+        # An arm in the middle looks straight ahead at home.
+        self._home_heading = 0.0 if arm.base_xy == (0.0, 0.0) else self._heading(self.fk(self.home)[0])
 
     def set(self, qpos: np.ndarray) -> None:
         """Puts the scratch arm at qpos (n,) and updates the poses of its bodies, geoms and sites in ``data``."""
@@ -150,11 +144,27 @@ class Kinematics:
         if q0 is not None:
             yield np.asarray(q0, dtype=float)
         aimed = self.home.copy()
-        aimed[0] += math.atan2(pos[1], pos[0])
+        aimed[0] += self._heading(pos) - self._home_heading
         yield aimed
         rng = np.random.default_rng(0)
         for _ in range(restarts):
             yield aimed + rng.uniform(-RESTART_SPREAD_RAD, RESTART_SPREAD_RAD, len(aimed))
+
+    def facing(self, qpos: np.ndarray, pos: np.ndarray) -> np.ndarray:
+        """Where a search for a far pose begins: joint angles (n,) rad, with the first joint turned towards pos (3,) m.
+
+        The targets of an arm in the middle are all ahead, and its joint angles stay as they are. One that stands beside
+        has to turn by more than a right angle, on which the search might end with another elbow.
+        """
+        turned = qpos.copy()
+        if self.arm.base_xy != (0.0, 0.0):
+            turned[0] += self._heading(pos) - self._heading(self.fk(qpos)[0])
+        return turned
+
+    def _heading(self, pos: np.ndarray) -> float:
+        """The direction of a point from the base, seen from above, rad."""
+        x, y = self.arm.base_xy
+        return math.atan2(pos[1] - y, pos[0] - x)
 
     def _descend(self, pos: np.ndarray, quat: np.ndarray, q: np.ndarray, rest: np.ndarray) -> Solution:
         """Damped least squares whose damping vanishes with the error (Sugihara, IEEE T-RO 27(5), 2011).
@@ -217,10 +227,3 @@ class Kinematics:
         mujoco.mju_mulQuat(self._quat, quat, self._quat)
         mujoco.mju_quat2Vel(self._rotation_error, self._quat, 1.0)
         return mujoco.mju_norm(self._error)
-
-
-def as_index(addresses: np.ndarray) -> slice | np.ndarray:
-    """The addresses (n,) as a slice if they are consecutive: numpy reads and writes through it twice as fast."""
-    first, last = int(addresses[0]), int(addresses[-1])
-    consecutive = np.array_equal(addresses, np.arange(first, last + 1))
-    return slice(first, last + 1) if consecutive else addresses

@@ -20,7 +20,8 @@ import numpy as np
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.braking import braked, braking_distance, braking_path, stoppable_step
-from qwenarm.body.kinematics import Kinematics, clamp, subtree_bodies
+from qwenarm.body.kinematics import Kinematics, clamp
+from qwenarm.body.model_indices import subtree_bodies
 from qwenarm.errors import BadInput
 from qwenarm.types import Control
 
@@ -121,7 +122,7 @@ class Safety:
         self._tcp_lower, self._tcp_upper = TCP_LIMITS_M.tolist()
         model, data = kinematics.model, kinematics.data
         # Open fingers reach furthest: whatever the real gap is, the check errs on the safe side.
-        for name in self.arm.finger_joints:
+        for name in self.arm.gripper.joints:
             joint = model.joint(name)
             data.qpos[joint.qposadr[0]] = joint.range[1]
         self.touching = _touching_geoms(kinematics)

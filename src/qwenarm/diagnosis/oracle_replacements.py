@@ -171,7 +171,8 @@ class AdjustedWorld:
         if TIME_MODULE in self._modules:
             self._env.setup = replace(self._env.setup, max_turns=TURN_FACTOR * self._env.setup.max_turns)
         if SAFETY_MODULE in self._modules:
-            self._env.body.safety = UnlimitedSafety(self._env.body.kinematics)
+            for manipulator in self._env.body.manipulators:
+                manipulator.safety = UnlimitedSafety(manipulator.kinematics)
         return found
 
 
