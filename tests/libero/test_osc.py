@@ -153,13 +153,14 @@ def test_what_it_does_not_play_is_told_at_once(env: OscEnv, tmp_path: Path) -> N
     ):
         with pytest.raises(QwenarmError, match=told):
             make_env(config)
-    for told, declared, played in (
-        ("plays 'osc' alone", {"action": "ee_delta"}, {"task": TASK, "control": "osc"}),
-        ("needs --control osc", OPENPI, {"task": "put"}),
-    ):
+    mismatches = (
+        ("plays 'osc' alone", {"action": "ee_delta"}, TASK, "osc"),
+        ("needs --control osc", OPENPI, "put", ""),
+    )
+    for told, declared, task, control in mismatches:
         server = policy_server(lambda obs: np.zeros((1, 7)), {"conventions": declared})
         with server as url, pytest.raises(BadInput, match=told):
-            qa.run(policy=url, film=False, folder=tmp_path, **played)
+            qa.run(task=task, control=control, policy=url, film=False, folder=tmp_path)
     rows = [[0.0] * 6 + [1.0]]
     result = execute(env.body, SkillCall("action_chunk:EE_DELTA", {"actions": rows}), Tell(None, []))  # type: ignore[arg-type]
     assert result.detail == "this arm takes a OscAction, not a Control"
