@@ -114,6 +114,7 @@ def test_the_drawer_is_shut_at_the_start_where_it_has_to_be_opened():
     assert start(build(2, 2))[DRAWER_ID].pos[0] == pytest.approx(CLOSED_DRAWER_X_M)
 
 
-def test_a_hand_without_fingers_is_refused_in_a_sentence():
-    with pytest.raises(BadInput, match=r"ur5e_suction cannot play tidy: .* no fingers\.$"):
-        ArmEnv("tidy", "ur5e_suction", cameras=())
+@pytest.mark.parametrize("task", ["tidy", "inspect"])
+def test_a_hand_without_fingers_is_refused_in_a_sentence(task: str):
+    with pytest.raises(BadInput, match=rf"ur5e_suction cannot play {task}: .* no fingers\.$"):
+        ArmEnv(task, "ur5e_suction", cameras=())

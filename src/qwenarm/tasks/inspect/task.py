@@ -85,4 +85,5 @@ TASK = Task(
     "Inspect a row of parts, sort out the bad ones, and report them as JSON.",
     ("three parts, one kind of defect", "four parts, another container", "six parts that can fail in several ways"),
     make,
+    needs_fingers="its parts have pins and caps on top",
 )
