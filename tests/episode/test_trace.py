@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from qwenarm.episode import trace
 from qwenarm.episode.episode_json import SCHEMA_VERSION
+from qwenarm.episode.typed import LARGEST_NUMBER
 from qwenarm.errors import BadInput
 from qwenarm.types import (
     Completion,
