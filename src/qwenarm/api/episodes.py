@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from qwenarm.mind.backends import Backend
     from qwenarm.voice import Spoken
 
-RECORDING_FILE = "instruction.wav"
-"""The file beside a trace with a spoken instruction."""
 PolicyFunction = Callable[[Observation, Sequence[Turn]], "SkillCall | Iterable[SkillCall]"]
 """The simplest policy: (observation, history) -> calls."""
 
@@ -150,7 +148,7 @@ def play_into(
     """
     from qwenarm.display.episode_page import write_page
     from qwenarm.episode.drive import play_alone
-    from qwenarm.episode.trace import EPISODES_FILE, Trace
+    from qwenarm.episode.trace import EPISODES_FILE, RECORDING_FILE, Trace
     from qwenarm.factory import make_backend, perform, prepare
 
     if folder and (Path(folder) / EPISODES_FILE).exists():

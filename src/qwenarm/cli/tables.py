@@ -24,7 +24,7 @@ def listing(what: str, width: int = 120) -> RenderableType:
         return paragraphs(("", ""), list(rows.items()), width)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, words in rows.items():
         table.add_row(name, words)
     return table

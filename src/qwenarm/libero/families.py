@@ -31,7 +31,8 @@ def make_entry(suite: str) -> Task:
     """Returns the family of a suite. Raises UnknownName, or BadInput if the package is not installed."""
     tasks = tasks_of(suite)
     levels = tuple(task.instruction for task in tasks)
-    return Task(suite, f"LIBERO's suite {suite}, played by our arm.", levels, partial(_make, tasks))
+    about, rims = f"LIBERO's suite {suite}, played by our arm.", "its bowls and plates are taken by their rims"
+    return Task(suite, about, levels, partial(_make, tasks), needs_fingers=rims)
 
 
 def _make(tasks: tuple[LiberoTask, ...], builder: SceneBuilder, level: int) -> Setup:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.etree import ElementTree
@@ -18,6 +18,8 @@ import numpy as np
 from gymnasium import spaces
 
 from qwenarm.body.arms.parts import Arm
+from qwenarm.body.grippers import MountedJaws, ParallelJaws
+from qwenarm.body.manipulator import Manipulator
 from qwenarm.body.safety import CONTROL_PERIOD_S, ServoTarget
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
@@ -37,6 +39,24 @@ LONGEST_PERIODS = 520
 ACTION_SIZE = 7
 COPIED_CAMERAS = {"front": "agentview", "wrist": "robot0_eye_in_hand", "wide": "frontview", "overhead": "birdview"}
 """Ours -> the one of LIBERO's that it is."""
+
+
+class RobosuiteJaws(ParallelJaws):
+    """The fingers of robosuite's Panda, whose joints count in opposite directions."""
+
+    def mount(self, model: mujoco.MjModel, data: mujoco.MjData) -> MountedJaws:
+        return MountedRobosuiteJaws(self, model, data)
+
+
+class MountedRobosuiteJaws(MountedJaws):
+    """The same in a model. LIBERO's environment alone moves them."""
+
+    @property
+    def width(self) -> float:
+        one, other = self._qpos[self.qpos_adr].tolist()
+        return one - other
+
+
 ROBOSUITE_PANDA = Arm(
     name="robosuite_panda",
     doc="The Panda of robosuite, inside LIBERO's environment.",
@@ -45,10 +65,12 @@ ROBOSUITE_PANDA = Arm(
     home_qpos=(0.0,) * 7,  # every initial state has its own
     velocity=(math.pi,) * 7,
     acceleration=(10.0,) * 7,
-    max_gap=0.08,
-    finger_joints=("gripper0_finger_joint1", "gripper0_finger_joint2"),
-    finger_bodies=("gripper0_leftfinger", "gripper0_rightfinger"),
-    finger_actuator="gripper0_gripper_finger_joint1",
+    gripper=RobosuiteJaws(
+        max_gap=0.08,
+        joints=("gripper0_finger_joint1", "gripper0_finger_joint2"),
+        bodies=("gripper0_leftfinger", "gripper0_rightfinger"),
+        actuators=("gripper0_gripper_finger_joint1",),
+    ),
     tcp_site="gripper0_grip_site",
     hand_body="gripper0_right_gripper",
 )
@@ -102,7 +124,7 @@ class OscBody(Body):
         self.problem = make_problem(goal.bddl, with_cameras)
         super().__init__(scene, ROBOSUITE_PANDA)
 
-    def _make_world(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+    def _make_world(self, arm: Arm) -> tuple[mujoco.MjModel, mujoco.MjData]:
         model = self.problem.sim.model._model
         model.geom_group[model.geom_group == COLLISION_GROUP] = HIDDEN_GROUP  # what LIBERO does not draw either
         return model, self.problem.sim.data._data
@@ -117,8 +139,9 @@ class OscBody(Body):
         self.seconds.clear()
         self.said.clear()
 
-    def step(self, control: Any) -> None:
+    def step_all(self, controls: Sequence[Any]) -> None:
         """Advances by one control period, as LIBERO's ``env.step``. Raises BadInput for another control."""
+        (control,) = controls
         if not isinstance(control, OscAction) or np.shape(control.values) != (ACTION_SIZE,):
             raise BadInput(f"LIBERO's own arm takes {ACTION_SIZE} numbers of OSC_POSE, not {control!r}.")
         began = time.perf_counter()
@@ -142,12 +165,6 @@ class OscBody(Body):
         """Simulated seconds since the waiting steps."""
         return self._periods * CONTROL_PERIOD_S
 
-    @property
-    def gripper_width(self) -> float:
-        """The gap between the fingers now, m."""
-        one, other = self._qpos[self._finger_qpos].tolist()
-        return one - other
-
     def proprio(self) -> Proprio:
         """What LIBERO's observation says: position of the grip site, orientation of the hand, and both fingers."""
         seen = self._observed
@@ -161,7 +178,7 @@ class OscBody(Body):
 
     def _aim(self) -> None:
         gap = self.arm.max_gap if self._fingers_told < 0 else 0.0
-        self.target = ServoTarget(self.qpos, np.zeros(len(self.arm.joints)), gap)
+        self.active.target = ServoTarget(self.qpos, np.zeros(len(self.arm.joints)), gap)
 
 
 class OscEnv(ArmEnv):
@@ -186,12 +203,12 @@ class OscEnv(ArmEnv):
         assert isinstance(self.setup.goal, OscGoal)
         return OscBody(self.setup.goal, self.setup.scene)
 
-    def _to_control(self, action: np.ndarray) -> Any:
+    def _to_control(self, manipulator: Manipulator, action: np.ndarray) -> Any:
         return OscAction(action)
 
     def _spaces(self) -> tuple[spaces.Dict, spaces.Box]:
         ones = np.ones(ACTION_SIZE, np.float32)
-        return self._format.space(len(ROBOSUITE_PANDA.joints)), spaces.Box(-ones, ones)
+        return self._format.space(len(ROBOSUITE_PANDA.joints) + 1), spaces.Box(-ones, ones)
 
 
 def with_cameras(xml: str) -> str:

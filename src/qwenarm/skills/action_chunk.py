@@ -21,6 +21,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from qwenarm.body.manipulator import Manipulator
 from qwenarm.body.simulation import Body
 from qwenarm.errors import UnknownName
 from qwenarm.skills.failure import Motion, Moves
@@ -44,11 +45,13 @@ class OscAction:
     values: np.ndarray
 
 
-def moved_hand(body: Body, shift: Sequence[float] | np.ndarray, turn: Sequence[float] | np.ndarray) -> np.ndarray:
+def moved_hand(
+    arm: Body | Manipulator, shift: Sequence[float] | np.ndarray, turn: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Joint angles (n,) rad that shift and turn the hand from where it was last sent.
 
     Args:
-        body: The world.
+        arm: One arm, or the world with its active arm.
         shift: (3,) m, along the world's axes.
         turn: (3,) rad, a rotation vector in the world's axes.
     """
@@ -56,10 +59,10 @@ def moved_hand(body: Body, shift: Sequence[float] | np.ndarray, turn: Sequence[f
     angle = math.sqrt(rx * rx + ry * ry + rz * rz)
     norm, sin = max(angle, 1e-9), math.sin(angle / 2)
     turned = np.array([math.cos(angle / 2), sin * (rx / norm), sin * (ry / norm), sin * (rz / norm)])
-    pos, quat = body.kinematics.fk(body.target.qpos)
+    pos, quat = arm.kinematics.fk(arm.target.qpos)
     pos += np.asarray(shift)
     mujoco.mju_mulQuat(quat, turned, quat)
-    return body.ik(pos, quat).qpos
+    return arm.ik(pos, quat).qpos
 
 
 def _along_world(body: Body, action: np.ndarray) -> np.ndarray:
