@@ -229,7 +229,7 @@ def test_the_buttons_stay_where_they_are_whatever_the_page_tells(visitor):
 
 SPOKEN = Path(__file__).parents[1] / "voice" / "put.wav"
 """The sentence is put the red cube in the blue bowl, spoken by espeak-ng; it lasts 1.9 s."""
-SPEAKING_MS = 2500
+SPEAKING_MS, HEARING_MS = 2500, 30_000
 
 
 @pytest.fixture
@@ -248,18 +248,33 @@ def speaker(browser, served, visitor) -> Iterator[Visitor]:
     own.close()
 
 
-def speak(speaker: Visitor) -> None:
-    """Presses the button, waits until the sentence is over, and presses again."""
-    speaker.page.click("#speak")
-    speaker.page.wait_for_selector("#speak[aria-pressed=true]")
-    speaker.page.wait_for_timeout(SPEAKING_MS)
-    speaker.page.click("#speak")
+def speak(speaker: Visitor, understood: str) -> None:
+    """Presses the button, waits until the sentence is over, and presses again; says it again until it is understood.
+
+    A busy machine loses a word now and then: the browser plays and records in real time.
+
+    Args:
+        speaker: Who speaks.
+        understood: A JavaScript function that is true when the page shows what was said.
+    """
+    errors = pytest.importorskip("playwright.sync_api")
+    for last in (False, False, True):
+        speaker.page.click("#speak")
+        speaker.page.wait_for_selector("#speak[aria-pressed=true]")
+        speaker.page.wait_for_timeout(SPEAKING_MS)
+        speaker.page.click("#speak")
+        try:
+            speaker.page.wait_for_function(understood, timeout=HEARING_MS)
+            return
+        except errors.TimeoutError:
+            if last:
+                raise
 
 
 def test_what_is_said_is_shown_first_then_done_or_becomes_the_correction(speaker, served):
     words, last = "put the red cube in the blue bowl", len(events(served, "stored"))
     speaker.pick(speed="4")
-    speak(speaker)
+    speak(speaker, f"() => document.querySelector('#words').value === '{words}'")
     speaker.expect("#read", "This was heard")
     assert speaker.page.input_value("#words") == words and len(events(served, "stored")) == last
     speaker.start("#go")
@@ -269,14 +284,13 @@ def test_what_is_said_is_shown_first_then_done_or_becomes_the_correction(speaker
     assert sha256((folder / "instruction.wav").read_bytes()).hexdigest() == episode.run.speech["sha256"]
     speaker.pick(speed="0.25")
     speaker.say("put the green cube in the blue bowl")
-    speak(speaker)
+    speak(speaker, f"() => document.querySelector('#log').textContent.includes('Corrected aloud: {words}')")
     speaker.pick(speed="4")
-    speaker.expect("#log", f"Corrected aloud: {words}")
     assert speaker.outcome
     episode, folder = last_run(served)
     assert episode.turns[-1].observation.instruction == words and episode.run.speech == {}
     heard = events(served, "corrected")[-1]["speech"]
-    assert sha256((folder / "correction-1.wav").read_bytes()).hexdigest() == heard["sha256"]
+    assert heard["sha256"] in {sha256(file.read_bytes()).hexdigest() for file in folder.glob("correction-*.wav")}
 
 
 def last_run(served) -> tuple[Episode, Path]:
@@ -300,6 +314,8 @@ def test_hostile_words_stay_words(visitor):
 
 def test_a_narrow_page_does_not_scroll_sideways(visitor):
     visitor.page.eval_on_selector_all("details", "all => all.forEach(each => { each.open = true })")
-    assert visitor.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    for text in ("Loading the model …", "Correct it", "Do it"):
+        visitor.page.eval_on_selector("#go", "(button, text) => { button.textContent = text }", text)
+        assert visitor.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, text
     if shots := os.environ.get("QWENARM_SCREENSHOTS"):
         visitor.page.screenshot(path=f"{shots}/live-390.png", full_page=True)

@@ -15,7 +15,7 @@ from qwenarm.episode.trace import read
 from qwenarm.errors import QwenarmError
 from qwenarm.live.export import export
 from qwenarm.live.hub import LivePage
-from qwenarm.live.interventions import MAX_SPEED
+from qwenarm.live.interventions import MAX_SPEED, Correction
 from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, run_folder
 from qwenarm.live.kiosk import tour
 from qwenarm.live.player import Player, config_from
@@ -63,7 +63,7 @@ def when(player: Player, kind: str, act) -> None:
 
 
 def test_a_correction_changes_instruction_and_goal(player):
-    when(player, "calling", lambda: player.controls.set(correction="put the green cube in the blue bowl"))
+    when(player, "calling", lambda: player.controls.set(correction=Correction("put the green cube in the blue bowl")))
     play(player, words="put the red cube in the blue bowl")
     episode = last_episode(player)
     assert episode.turns[0].observation.instruction == "put the red cube in the blue bowl"

@@ -6,9 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import arg
-
-from qwenarm.cli.options import Seed, out
+from qwenarm.cli.options import Seed, arg, out
 from qwenarm.errors import BadInput
 
 
@@ -16,19 +14,21 @@ def demo(
     model: Annotated[str, arg(help="models that the page offers, separated by spaces; the first is loaded at once")] = (
         "bundled"
     ),
-    host: Annotated[str, arg(help="interface; any other than the loopback one demands the link's token")] = "127.0.0.1",
+    host: Annotated[str, arg(help="address to listen on; others than loopback need the link's token")] = "127.0.0.1",
     port: Annotated[int, arg(help="port; 0 for any that is free")] = 8000,
     seed: Seed = 0,
-    replay: Annotated[Path | None, arg(help="folder with old episodes that can be watched again")] = None,
+    replay: Annotated[Path | None, arg(metavar="PATH", help="folder of old episodes to watch again")] = None,
     watch: Annotated[
-        Path | None, arg(help="folder into which another process writes: run or eval --journal FOLDER")
+        Path | None, arg(metavar="PATH", help="folder into which another process writes: run or eval --journal FOLDER")
     ] = None,
     kiosk: Annotated[bool, arg(help="play a tour of all tasks until somebody touches the page")] = False,
     recognizer: Annotated[
         str, arg(help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
     ] = "pocketsphinx",
     browser: Annotated[bool, arg(help="open a browser")] = True,
-    out_folder: Annotated[Path | None, arg(name="out", help="folder of the session; default runs/TIME-live")] = None,
+    out_folder: Annotated[
+        Path | None, arg(name="out", metavar="PATH", help="folder of the session; default runs/TIME-live")
+    ] = None,
 ) -> int:
     """Open the live page: tell the arm what to do, watch it in 3-D, and see why it failed.
 

@@ -62,6 +62,8 @@ class Plan:
         parse_clock(self.config.clock)
         for role in self.roles:
             policy_entry(role)
+        if self.config.control and self.controls:
+            raise BadInput(f"--control {self.config.control} is for one policy, and no control plays beside it.")
         for cell in self.suite.cells():
             make_env(self.at(cell, self.config.policy)).close()
 
@@ -130,18 +132,18 @@ def plan(
         played = frozen.narrowed(names, level, seeds, sets)
     else:
         frozen = played = ad_hoc(names or DEFAULT_TASKS, level or 1, 20 if seeds is None else seeds, sets or ())
-    named = {"all": all_controls(), "none": (), "": _usual_controls(config.policy) if suite else ()}
+    named = {"all": all_controls(), "none": (), "": _usual_controls(config) if suite else ()}
     roles = named[controls] if controls in named else tuple(split_names(controls, "--controls"))
     found = Plan(played, frozen, config, roles)
     found.check()
     return found
 
 
-def _usual_controls(policy: str) -> tuple[str, ...]:
-    """Returns the controls that suit a policy; none for a control."""
-    if policy in all_controls():
+def _usual_controls(config: RunConfig) -> tuple[str, ...]:
+    """Returns the controls that suit a policy; none for a control, and none for LIBERO's own arm."""
+    if config.policy in all_controls() or config.control:
         return ()
-    with_model = policy_entry(policy).needs_model
+    with_model = policy_entry(config.policy).needs_model
     return tuple(role for role in all_controls() if with_model or not policy_entry(role).needs_model)
 
 

@@ -71,6 +71,8 @@ PICTURES_OF_NO_CAMERA = ("goal",)
 """Frames that do not show the present table: "goal" shows it as it should become."""
 MAX_HISTORY_TEXT_CHARS = 160
 """Maximum length of a label or reason that the history repeats."""
+WAYS_OUT = {"the hand already holds something": "place it first", "the hand is empty": "pick something first"}
+"""What a model can do about a refusal. The bundled models were trained without."""
 
 
 def to_prompt(
@@ -94,7 +96,7 @@ def to_prompt(
     for index, frame in enumerate(pictures):
         break_line = "\n" if index else ""
         content += [{"type": "text", "text": f"{break_line}{frame.camera}:"}, {"type": "image"}]
-    past = history_text(history, preset.history, fold=preset.tool_docs)
+    past = history_text(history, preset.history, fold=preset.tool_docs, advise=preset.tool_docs)
     content.append(
         {"type": "text", "text": "\n" + user_text(observation.instruction, past, observation.proprio.holding)}
     )
@@ -170,7 +172,7 @@ def user_text(instruction: str, past: str, holding: bool) -> str:
     return f"Task: {_on_one_line(instruction)}\nHistory: {past}\nHand: {'holding something' if holding else 'empty'}"
 
 
-def history_text(history: Sequence[Turn], last: int, fold: bool = False) -> str:
+def history_text(history: Sequence[Turn], last: int, fold: bool = False, advise: bool = False) -> str:
     """Returns past calls and their results, oldest first.
 
     Example: "pick red cube: ok; place blue bowl: failed, out of reach".
@@ -180,12 +182,15 @@ def history_text(history: Sequence[Turn], last: int, fold: bool = False) -> str:
         last: Maximum number of entries.
         fold: Whether the same call with the same result several times in a row is one entry, "look: ok × 4". The
             bundled models were trained without.
+        advise: Whether refusals say the way out.
     """
     lines: list[str] = []
     for turn in history:
         if turn.decision.error is not None:
             lines.append(f"answer: failed, {_shortened(turn.decision.detail or turn.decision.error.value)}")
-        lines += [_result_text(call, result) for call, result in zip(turn.decision.calls, turn.results, strict=False)]
+        for call, result in zip(turn.decision.calls, turn.results, strict=False):
+            way_out = WAYS_OUT.get(result.detail, "") if advise else ""
+            lines.append(_result_text(call, result) + (f" ({way_out})" if way_out else ""))
     if fold:
         runs = [(line, len(list(same))) for line, same in groupby(lines)]
         lines = [f"{line} × {count}" if count > 1 else line for line, count in runs]
