@@ -246,7 +246,7 @@ function handle(event) {
 function update() {
   const running = Boolean(state.playing), able = state.mine && !state.watchOnly;
   document.body.dataset.playing = String(running);
-  $("go").textContent = running ? "Correct it" : state.ready ? "Do it" : "Loading the model …";
+  $("go").textContent = running ? "Correct it" : state.ready ? "Do it" : "Loading …";
   $("speak").disabled = !able || !navigator.mediaDevices;
   for (const id of ["go", "words"]) $(id).disabled = !able || (!running && !state.ready && id === "go");
   for (const id of ["pause", "stop", "slip"]) $(id).disabled = !able || !running;
