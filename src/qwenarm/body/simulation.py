@@ -20,7 +20,6 @@ from qwenarm.body.manipulator import Manipulator
 from qwenarm.body.rendering.renderer import Renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S, Safety, ServoTarget
 from qwenarm.body.scene import Scene, compile_scene
-from qwenarm.body.servos import Servos
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.errors import BadInput
 from qwenarm.types import Control, Frame, Proprio, SkillCall
