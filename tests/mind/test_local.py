@@ -108,6 +108,19 @@ def test_what_is_drawn_from_can_be_chosen(tiny):
             QwenVL(str(tiny), device="cpu", **{option: value})
 
 
+def test_an_answer_is_told_while_it_is_written_and_is_no_other(model, prompts, monkeypatch):
+    monkeypatch.setattr("qwenarm.mind.backends.local.STREAM_PERIOD_S", 0.0)
+    silent, texts = told(model.generate(prompts[2:])), list[str]()
+    monkeypatch.setattr(model, "on_text", texts.append)
+    assert told(model.generate(prompts[2:])) == silent
+    answer = silent[0][0]
+    assert texts[-1] == answer and len(texts) > 3
+    assert all(answer.startswith(text.rstrip("\ufffd")) for text in texts)
+    count = len(texts)
+    model.generate(prompts)
+    assert len(texts) == count  # answers of a batch are told to nobody
+
+
 def test_threads_are_given_back(model, tiny, prompts):
     before = torch.get_num_threads()
     assert model.threads == 1

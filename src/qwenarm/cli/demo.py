@@ -20,9 +20,12 @@ def demo(
     seed: Seed = 0,
     replay: Annotated[Path | None, arg(metavar="PATH", help="folder of old episodes to watch again")] = None,
     watch: Annotated[
-        Path | None, arg(metavar="PATH", help="folder into which another process writes: run --journal FOLDER")
+        Path | None, arg(metavar="PATH", help="folder into which another process writes: run or eval --journal FOLDER")
     ] = None,
     kiosk: Annotated[bool, arg(help="play a tour of all tasks until somebody touches the page")] = False,
+    recognizer: Annotated[
+        str, arg(help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
+    ] = "pocketsphinx",
     browser: Annotated[bool, arg(help="open a browser")] = True,
     out_folder: Annotated[
         Path | None, arg(name="out", metavar="PATH", help="folder of the session; default runs/TIME-live")
@@ -41,7 +44,7 @@ def demo(
     from qwenarm.live.hub import LivePage
 
     if watch is not None and not (watch / "journal.jsonl").is_file():
-        raise BadInput(f"There is no journal in {watch}: start `qwenarm run --journal {watch}` first.")
+        raise BadInput(f"There is no journal in {watch}: start `qwenarm run --journal {watch}` (or eval) first.")
     folder = watch or out_folder or new_folder("live")
 
     def ready(link: str) -> None:
@@ -49,7 +52,7 @@ def demo(
         if browser:
             webbrowser.open(link)
 
-    page = LivePage(folder, model.split(), host, port, seed, replay, watch is not None, kiosk)
+    page = LivePage(folder, model.split(), host, port, seed, replay, watch is not None, kiosk, recognizer)
     try:
         asyncio.run(page.run(ready))
     except OSError as error:

@@ -8,12 +8,14 @@ import json
 import re
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional
 
-from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, Model, PolicyName, arg, out
+from qwenarm.cli.demo import require_live_page
+from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, ControlName, Model, PolicyName, arg, out
 from qwenarm.errors import BadInput
 from qwenarm.registry import names_to_allow, only_allowed, split_names
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from qwenarm.diagnosis.probe import PointingAccuracy, PointingAnswer
     from qwenarm.evaluation.ledger import Key
+    from qwenarm.evaluation.workers import MakeWatchers
 
 
 def eval_(
@@ -61,6 +64,7 @@ def eval_(
     ] = "all",
     cameras: Cameras = "",
     clock: ClockName = "paused",
+    control: ControlName = "",
     workers: Annotated[int, arg(help="number of processes, each with its own model and renderer")] = 1,
     batch: Annotated[
         int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
@@ -72,6 +76,13 @@ def eval_(
             name="out",
             metavar="PATH",
             help="folder of the ledger, continued if it exists; default runs/SUITE or runs/eval-POLICY",
+        ),
+    ] = None,
+    journal: Annotated[
+        Path | None,
+        arg(
+            metavar="PATH",
+            help="folder into which one episode after the other is recorded for `qwenarm demo --watch FOLDER`",
         ),
     ] = None,
     allow: Allowed = "",
@@ -87,13 +98,33 @@ def eval_(
     from qwenarm.types import RunConfig
 
     config = RunConfig(
-        arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras
+        arm=arm,
+        policy=policy,
+        model=model,
+        altitude=altitude,
+        combos=combos,
+        clock=clock,
+        cameras=cameras,
+        control=control,
     )
     words = (task, arm, policy, model, cameras, controls, perturbations or "", allow)
     with only_allowed(names_to_allow(*words)):  # the file of a suite may name code, too
         planned, folder = plan_evaluation(config, task, suite, level, seeds, perturbations, controls, out_folder)
-    show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)
+    how = {"workers": workers, "batch": batch, "ray": ray, **({"watch": _recorded(journal, ray)} if journal else {})}
+    show_evaluation(out, planned, folder, **how)
     return 0
+
+
+def _recorded(journal: Path, ray: str) -> MakeWatchers:
+    """Records episodes into a journal, which is made."""
+    if ray:
+        raise BadInput("--journal records what this machine plays: leave out --ray.")
+    require_live_page()
+    from qwenarm.live.journal import Journal
+    from qwenarm.live.recorder import record_when_free
+
+    Journal(journal)
+    return partial(record_when_free, journal)
 
 
 def report(

@@ -37,6 +37,10 @@ ClockName = Annotated[
     str,
     arg(name="clock", help="the world while the policy thinks: paused, latency:SECONDS (runs on that long), or wall"),
 ]
+ControlName = Annotated[
+    str,
+    arg(name="control", help="osc: LIBERO's own arm and controller, for its tasks and policies of 20 Hz actions"),
+]
 Altitude = Annotated[str, arg(help="step (the model is asked for one call at a time) or plan (for all calls)")]
 
 Allowed = Annotated[

@@ -18,6 +18,7 @@ from qwenarm.cli.options import (
     ArmName,
     Cameras,
     ClockName,
+    ControlName,
     Level,
     Listed,
     Model,
@@ -61,6 +62,7 @@ def run(
     film_format: Annotated[Literal["mp4", "gif"], arg(help="format of the film")] = "mp4",
     perturbations: Perturbed = "",
     cameras: Cameras = "",
+    control: ControlName = "",
     anyway: Annotated[bool, arg(help="play your words even if nobody can judge the result")] = False,
     journal: Annotated[
         Path | None, arg(metavar="PATH", help="folder into which the run is recorded for `qwenarm demo --watch FOLDER`")
@@ -99,6 +101,7 @@ def run(
         perturbations=parse(perturbations),
         clock=clock,
         cameras=cameras,
+        control=control,
     )
     filmed = film and Film(film_speed, film_size, film_camera, film_format)
     watchers: list[Watcher] = [LiveView(out)]

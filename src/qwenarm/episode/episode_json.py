@@ -187,6 +187,7 @@ def _observation_to_json(observation: Observation, put_image: PutImage) -> dict[
             "tcp_quat": proprio.tcp_quat.tolist(),
             "gripper_width": float(proprio.gripper_width),
             "holding": bool(proprio.holding),
+            **({"finger_pos": list(proprio.finger_pos)} if proprio.finger_pos else {}),
         },
         "instruction": observation.instruction,
         "time_s": observation.time_s,
@@ -199,7 +200,11 @@ def _observation_from_json(data: Mapping[str, Any], get_image: GetImage | None) 
         Observation,
         frames=frames_from_json(data["frames"], get_image),
         proprio=typed(
-            Proprio, **arrays, gripper_width=data["proprio"]["gripper_width"], holding=data["proprio"]["holding"]
+            Proprio,
+            **arrays,
+            gripper_width=data["proprio"]["gripper_width"],
+            holding=data["proprio"]["holding"],
+            finger_pos=tuple(map(float, data["proprio"].get("finger_pos", ()))),
         ),
         instruction=data["instruction"],
         time_s=data["time_s"],

@@ -11,7 +11,7 @@ from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.clock import Clock, parse_clock
 from qwenarm.episode.rollout import execute, settle
-from qwenarm.episode.versions import versions
+from qwenarm.episode.versions import versions_with
 from qwenarm.episode.watchers import Tell, Watcher
 from qwenarm.types import Episode, Outcome, SkillCall, Turn
 
@@ -32,7 +32,8 @@ class Replayed:
         final_hash: Of the replayed world.
         differences: One sentence per call whose result differs from the recorded one, and for an instruction or an
             outcome that does not fit the world.
-        changes: What has changed since the recording (versions, renderer, machine) and may explain the differences.
+        changes: What has changed since the recording (versions, renderer, machine, the arm's file) and may explain the
+            differences.
         stopped: Where the recorded episode was stopped and the replay ends, or "". If that was in the middle of a
             control period, the final states are not compared.
     """
@@ -89,7 +90,7 @@ def _other_outcome(env: ArmEnv, episode: Episode) -> Iterator[str]:
 
 
 def _changes(episode: Episode) -> Iterator[str]:
-    now = {"renderer": choose_renderer(), **versions()}
+    now = {"renderer": choose_renderer(), **versions_with(episode.run.config.arm)}
     then = {"renderer": episode.run.renderer, **episode.run.versions}
     for name, value in then.items():
         if (

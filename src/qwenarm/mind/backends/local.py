@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from time import perf_counter
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from qwenarm.errors import BadInput, ModelUnavailable
-from qwenarm.mind.backends import BackendEntry
+from qwenarm.mind.backends import STREAM_PERIOD_S, BackendEntry
 from qwenarm.mind.checkpoints.adapter import adapter_sha256, merge_adapter
 from qwenarm.mind.checkpoints.load import Checkpoint, locate, quiet
 from qwenarm.mind.checkpoints.memory import Workload
@@ -62,6 +62,9 @@ class QwenVL:
         ModelUnavailable: the checkpoint or the adapter is missing, broken, of another architecture or too large.
         BadInput: the device does not exist, or a number is out of range.
     """
+
+    on_text: Callable[[str], None] | None = None
+    """As of ``StreamingBackend``."""
 
     def __init__(
         self,
@@ -144,6 +147,8 @@ class QwenVL:
         began = perf_counter()
         requests = [self.request(prompt) for prompt in prompts]
         lengths = [len(request.ids) for request in requests]
+        if self.on_text is not None and len(requests) == 1:
+            requests[0].answer.on_tokens = self._teller(self.on_text)
         try:
             with quiet(), _cpu_threads(self.threads):
                 self.engine.generate(requests)
@@ -192,8 +197,22 @@ class QwenVL:
         return lark.Grammars(tokenizer, self.model.get_output_embeddings().out_features, self._stops, self.family)
 
     def _completion(self, answer: GeneratedAnswer, tokens_in: int, seconds: float) -> Completion:
-        text = self.opening + self.tokenizer.decode(answer.tokens, skip_special_tokens=False)
-        return Completion(text, seconds, tokens_in, answer.tokens_used, answer.finish)
+        return Completion(self._text(answer.tokens), seconds, tokens_in, answer.tokens_used, answer.finish)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self.opening + self.tokenizer.decode(tokens, skip_special_tokens=False)
+
+    def _teller(self, on_text: Callable[[str], None]) -> Callable[[Sequence[int]], None]:
+        """Passes the text of an answer on, not more often than anybody can read."""
+        last = perf_counter()
+
+        def told(tokens: Sequence[int]) -> None:
+            nonlocal last
+            if perf_counter() - last >= STREAM_PERIOD_S:
+                on_text(self._text(tokens))
+                last = perf_counter()
+
+        return told
 
 
 def _default_threads(device: str, checkpoint: Checkpoint) -> int:
