@@ -3,7 +3,7 @@
 import pytest
 
 from qwenarm.errors import ModelUnavailable, UnknownName
-from qwenarm.mind.families import FAMILY_OF_HUB_ID, MODEL_FAMILIES, family_named, family_of
+from qwenarm.mind.families import FAMILY_OF_HUB_ID, MODEL_FAMILIES, TEXT_MODEL_TYPES, family_named, family_of
 
 JSON_TEMPLATE = '<tool_call>\n{"name": <function-name>}\n</tool_call>'
 XML_TEMPLATE = "<tool_call>\n<function=NAME>\n</function>\n</tool_call>{% if enable_thinking %}{% endif %}"
@@ -30,10 +30,15 @@ def test_transformers_knows_every_type_and_processor(family):
         assert transformers.AutoConfig.for_model(kind).model_type == kind
 
 
-@pytest.mark.parametrize("kind", ["bert", "", "qwen3", "my-qwen3_vl"])
+@pytest.mark.parametrize("kind", ["bert", "", "qwen3_next", "my-qwen3_vl"])
 def test_an_unknown_type_names_the_known_ones(kind):
     with pytest.raises(ModelUnavailable, match="qwen2_5_vl, qwen3_vl, qwen3_vl_moe, qwen3_5"):
         family_of(kind)
+
+
+@pytest.mark.parametrize("kind", TEXT_MODEL_TYPES)
+def test_text_models_write_calls_as_their_template_says(kind):
+    assert family_of(kind, JSON_TEMPLATE).dialect == "json" and family_of(kind, XML_TEMPLATE).dialect == "xml"
 
 
 def test_the_template_has_the_last_word_on_the_dialect():

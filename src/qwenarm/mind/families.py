@@ -186,7 +186,10 @@ def family_of(model_type: str, chat_template: str | None = None) -> Family:
     if family is not None:
         return family if chat_template is None else _as_templated(family, chat_template)
     known = ", ".join(kind for family in MODEL_FAMILIES for kind in family.model_types)
-    raise ModelUnavailable(f"Checkpoints of type {model_type!r} are not Qwen-VL models. Known types: {known}.")
+    blind = ", ".join(TEXT_MODEL_TYPES)
+    raise ModelUnavailable(
+        f"Checkpoints of type {model_type!r} are not Qwen-VL models. Known types: {known}; without images: {blind}."
+    )
 
 
 def _as_templated(family: Family, template: str) -> Family:
