@@ -18,7 +18,7 @@ from typing import Any
 os.environ["MUJOCO_GL"] = "egl"  # robosuite chooses when it is imported
 
 import numpy as np
-from libero.libero.envs.env_wrapper import ControlEnv
+from libero.libero.envs.env_wrapper import ControlEnv  # pyright: ignore[reportMissingImports]
 
 from qwenarm.env import ArmEnv
 from qwenarm.libero.package import tasks_of

@@ -84,10 +84,6 @@ class Body:
         self._renderer: Renderer | None = None
         self.reset()
 
-    def _make_world(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
-        model = compile_scene(self.scene, self.arm)
-        return model, mujoco.MjData(model)
-
     def _make_world(self, arm: Arm) -> tuple[mujoco.MjModel, mujoco.MjData]:
         model = compile_scene(self.scene, arm)
         return model, mujoco.MjData(model)

@@ -65,12 +65,9 @@ def _counted_apart(commands: Sequence[Command]) -> list[Command]:
         if not isinstance(command, Move) or not isinstance(command.what, Group) or not command.what.count:
             return command
         kind = (command.what.color, command.what.shape)
-        others = [
-            other
-            for other in commands
-            if isinstance(other, Move) and isinstance(other.what, Group) and other.place != command.place
-        ]
-        shared = any(other.what.count and (other.what.color, other.what.shape) == kind for other in others)
+        elsewhere = [other.what for other in commands if isinstance(other, Move) and other.place != command.place]
+        groups = [what for what in elsewhere if isinstance(what, Group) and what.count]
+        shared = any((what.color, what.shape) == kind for what in groups)
         return replace(command, what=replace(command.what, choice=True)) if shared else command
 
     return [apart(command) for command in commands]
