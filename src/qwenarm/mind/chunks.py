@@ -97,8 +97,7 @@ class ChunkHead(nn.Module):
         self.state_token = _mlp(size, width, width)
         self.aim = _mlp(width, width, POSITION_SIZE)
         self.motion = _mlp(width + size + 2 * POSITION_SIZE, HIDDEN_SIZE, HIDDEN_SIZE, ACTION_SIZE)
-        self.register_buffer("low", torch.tensor(form.state_low), persistent=False)
-        self.register_buffer("high", torch.tensor(form.state_high), persistent=False)
+        self.low, self.high = torch.tensor(form.state_low), torch.tensor(form.state_high)
 
     def normalised(self, state: torch.Tensor) -> torch.Tensor:
         """(B, size) in m and rad to about -1..1."""

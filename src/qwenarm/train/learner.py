@@ -92,7 +92,7 @@ class Learner:
 
     def load_model(self) -> Any:
         """Returns the model to train, in float32."""
-        model = load_trainable(self.folder, self.settings.fresh)
+        model: Any = load_trainable(self.folder, self.settings.fresh)
         if self.settings.fresh:
             smooth_numbers(model.get_input_embeddings().weight, self.numbers)
         return model
