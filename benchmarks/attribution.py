@@ -143,10 +143,10 @@ class Hobbled:
 def weak_grip(env: ArmEnv) -> None:
     """Makes the fingers weak and slippery."""
     model = env.body.model
-    finger = model.actuator(env.body.arm.finger_actuator).id
-    model.actuator_gainprm[finger] *= FINGER_FORCE_SHARE
-    model.actuator_biasprm[finger] *= FINGER_FORCE_SHARE
-    for name in env.body.arm.finger_bodies:
+    for name in env.body.arm.gripper.actuators:
+        model.actuator_gainprm[model.actuator(name).id] *= FINGER_FORCE_SHARE
+        model.actuator_biasprm[model.actuator(name).id] *= FINGER_FORCE_SHARE
+    for name in env.body.arm.gripper.bodies:
         pads = model.geom_bodyid == model.body(name).id
         model.geom_friction[pads] = FINGER_FRICTION  # the pads' friction counts, because their priority is higher
 

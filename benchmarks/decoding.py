@@ -29,10 +29,11 @@ from PIL import Image
 from qwenarm.episode.rollout import observe
 from qwenarm.factory import make_env
 from qwenarm.mind.backends.local import QwenVL, make_engine
-from qwenarm.mind.checkpoints.load import load_model
+from qwenarm.mind.checkpoints.model import load_model
 from qwenarm.mind.constrained.lark import available
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import GenerationRequest
+from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.prompt.messages import parse, to_prompt
 from qwenarm.mind.prompt.presets import QWEN_PRESET, Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
@@ -74,13 +75,14 @@ class PlainGenerate:
     """A checkpoint run by transformers alone."""
 
     def __init__(self, like: QwenVL) -> None:
-        self.like, self.model = like, load_model(like.checkpoint, like.plan)
-        like.processor.tokenizer.padding_side = "left"
+        assert isinstance(like.encoder, PromptEncoder), "a model with eyes"
+        self.like, self.model, self.processor = like, load_model(like.checkpoint, like.plan), like.encoder.processor
+        like.tokenizer.padding_side = "left"
 
     def generate(self, prompts: Sequence[Prompt]) -> list[str]:
         """Returns the answers without their final token."""
         answers = self._generate(prompts, max_new_tokens=prompts[0].max_tokens)
-        return [text.partition("<|im_end|>")[0] for text in self.like.processor.tokenizer.batch_decode(answers)]
+        return [text.partition("<|im_end|>")[0] for text in self.like.tokenizer.batch_decode(answers)]
 
     def generate_paced(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """Returns answers of the length of a ``PacedAnswer`` with its final token."""
@@ -91,7 +93,7 @@ class PlainGenerate:
     def _generate(self, prompts: Sequence[Prompt], **length: int) -> torch.Tensor:
         texts = [self.like.text_of(prompt) for prompt in prompts]
         images = [[Image.fromarray(image) for image in prompt.images] for prompt in prompts]
-        inputs = self.like.processor(text=texts, images=images, padding=True, return_tensors="pt").to(self.model.device)
+        inputs = self.processor(text=texts, images=images, padding=True, return_tensors="pt").to(self.model.device)
         output = self.model.generate(**inputs, do_sample=False, **length)
         return output[:, inputs["input_ids"].shape[1] :]
 

@@ -1,5 +1,5 @@
 """What the live page costs: time to the first picture and to the first motion, scene updates per second with one and
-ten viewers, what ten viewers cost the run, and the server's memory over many runs.
+ten viewers, what ten viewers cost the run, how long a spoken correction takes, and the server's memory over many runs.
 
 Viewers are WebSocket clients that receive all that a browser would, and draw nothing. They share the server's CPUs.
 Goals: picture within 5 s, motion within 1.5 s, 30 and 15 updates per second, slowdown at most 1.1.
@@ -40,6 +40,11 @@ PLAY_REQUEST = {
 }
 MEMORY_REQUEST = {**PLAY_REQUEST, "policy": "idle"}
 """Short runs, for the memory is that of the events and not of the motion."""
+SPOKEN_CORRECTION = Path(__file__).parents[1] / "tests" / "voice" / "put.wav"
+"""Says TYPED_WORDS, 1.9 s."""
+WRONG_WORDS = "put the green cube and the red cube in the blue bowl"
+"""The same things are on the table, and the arm begins with the green cube."""
+MEMORY_SAMPLES = 4
 VISER_PROTOCOL: Any = f"viser-v{version('viser')}"
 MESHES_BYTES = 100_000
 """The scene is there when so much has come: the arm alone has more."""
@@ -118,6 +123,29 @@ async def play(player: Viewer, request: dict[str, Any], words: str = TYPED_WORDS
     return figures
 
 
+async def correct_aloud(player: Viewer) -> dict[str, float]:
+    """Corrects a run once. Seconds from the end of the sentence to its words on the page, to the correction, which is
+    made at the next look, and to the model's next decision.
+    """
+    request = {**PLAY_REQUEST, "do": "play", "words": WRONG_WORDS, "perturbations": {}}
+    await player.events.send(json.dumps(request))
+    await player.next("calling")
+    await player.events.send(json.dumps({"do": "listen"}))  # as the page does when somebody begins to speak
+    await asyncio.sleep(2.0)
+    ended = time.perf_counter()
+    await player.events.send(SPOKEN_CORRECTION.read_bytes())
+    heard = await player.next("heard")
+    figures = {"heard_s": time.perf_counter() - ended}
+    await player.events.send(json.dumps({"do": "correct", "text": heard["text"], "recording": heard["recording"]}))
+    for kind in ("corrected", "decided"):
+        await player.next(kind)
+        figures[f"{kind}_s"] = time.perf_counter() - ended
+    await player.events.send(json.dumps({"do": "stop"}))
+    await player.next("stored")
+    print({**figures, "words": heard["text"]}, flush=True)
+    return figures
+
+
 def memory_mib(process: subprocess.Popen[str]) -> dict[str, float]:
     """Resident memory of the server and of its player, MiB."""
 
@@ -129,7 +157,9 @@ def memory_mib(process: subprocess.Popen[str]) -> dict[str, float]:
     return {"server": round(resident(process.pid)), "player": round(max(map(resident, map(int, children))))}
 
 
-async def measure(link: str, began: float, process: subprocess.Popen[str], repeats: int, runs: int) -> dict[str, Any]:
+async def measure(
+    link: str, began: float, process: subprocess.Popen[str], options: argparse.Namespace
+) -> dict[str, Any]:
     """All figures."""
     async with AsyncExitStack() as stack:
         tasks = list[asyncio.Task[None]]()
@@ -145,7 +175,7 @@ async def measure(link: str, began: float, process: subprocess.Popen[str], repea
         for viewers in (1, 10):
             for _ in range(viewers - len(tasks)):
                 await view(link, stack, tasks)
-            played = [await play(player, PLAY_REQUEST) for _ in range(repeats)]
+            played = [await play(player, PLAY_REQUEST) for _ in range(options.repeats)]
             figures[f"viewers_{viewers}"] = {
                 "typing_to_first_motion_s": round(median(first for first, _, _ in played), 2),
                 "run_s": round(median(end for _, end, _ in played), 2),
@@ -153,23 +183,30 @@ async def measure(link: str, began: float, process: subprocess.Popen[str], repea
             }
         one, ten = figures["viewers_1"]["run_s"], figures["viewers_10"]["run_s"]
         figures["slowdown_with_ten_viewers"] = round(ten / one, 3)
+        corrected = [await correct_aloud(player) for _ in range(options.corrections)]
+        figures["spoken_correction"] = {
+            name: {"first": round(corrected[0][name], 2), "median": round(median(each[name] for each in corrected), 2)}
+            for name in (corrected[0] if corrected else ())
+        }
         figures["memory_mib"] = {"before": memory_mib(process)}
-        for _ in range(runs):
+        for count in range(1, options.runs + 1):
             await play(player, MEMORY_REQUEST, "")
-        figures["memory_mib"][f"after_{runs}_runs"] = memory_mib(process)
+            if count % max(1, options.runs // MEMORY_SAMPLES) == 0:
+                figures["memory_mib"][f"after_{count}_runs"] = memory_mib(process)
         return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3, help="runs for each number of viewers")
+    parser.add_argument("--corrections", type=int, default=10, help="runs that are corrected aloud")
     parser.add_argument("--runs", type=int, default=200, help="short runs for the measurement of memory")
     parser.add_argument("--out", type=Path, default=RESULTS_FOLDER / "live.json", help="JSON file for the figures")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         process, link, began = start(f"{folder}/session")
         try:
-            figures = asyncio.run(measure(link, began, process, options.repeats, options.runs))
+            figures = asyncio.run(measure(link, began, process, options))
         finally:
             process.terminate()
             process.wait(10)

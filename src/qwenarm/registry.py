@@ -93,7 +93,7 @@ def load(kind: str, name: str) -> Any:
         BadInput: ``module:NAME`` cannot be imported, or is not an entry of this kind.
     """
     about = ENTRY_KINDS[kind]
-    if (kind, os.path.splitext(name)[1]) in FILE_MAKERS:
+    if is_file(kind, name):
         return importlib.import_module(FILE_MAKERS[kind, os.path.splitext(name)[1]]).make_entry(name)
     if ":" in name:
         return _load_by_module(about, name)
@@ -103,6 +103,11 @@ def load(kind: str, name: str) -> Any:
     if name not in list_names(kind):
         raise UnknownName(about.noun, name, list_names(kind))
     return getattr(importlib.import_module(f"qwenarm.{about.package}.{name}"), about.constant)
+
+
+def is_file(kind: str, name: str) -> bool:
+    """Whether a name is the path of a file of which an entry is made."""
+    return (kind, os.path.splitext(name)[1]) in FILE_MAKERS
 
 
 def is_unlisted(kind: str, name: str) -> bool:

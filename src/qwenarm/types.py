@@ -39,7 +39,8 @@ class Frame:
 class Proprio:
     """The arm's own state: joint angles (n,) rad, tcp position (3,) m and quaternion (4,) wxyz, finger gap in m.
 
-    ``holding`` is measured by the fingers alone: they are closed on something.
+    ``holding`` is measured by the fingers alone: they are closed on something. ``finger_pos`` are the positions of the
+    two fingers in m where they move independently; () where each moves by half of the gap.
     """
 
     qpos: np.ndarray
@@ -47,6 +48,7 @@ class Proprio:
     tcp_quat: np.ndarray
     gripper_width: float
     holding: bool
+    finger_pos: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,7 @@ class RunConfig:
     ``model``, ``altitude`` and ``cameras`` are for a policy that asks a model. Cameras are separated by commas; ""
     means those of the model's preset. ``words`` is an instruction in free words, which makes its own scene; "" means
     the task's own. ``perturbations`` are pairs as returned by ``perturbations.checked``. For ``clock`` see
-    ``episode/clock.py``.
+    ``episode/clock.py``. ``control`` is "osc" for LIBERO's own arm and controller, "" for ours.
     """
 
     task: str = "put"
@@ -263,6 +265,7 @@ class RunConfig:
     perturbations: tuple[tuple[str, int], ...] = ()
     clock: str = "paused"
     cameras: str = ""
+    control: str = ""
 
     def without_model(self) -> RunConfig:
         """Returns the same for a policy that asks no model."""

@@ -5,13 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qwenarm.body.arm_file import files_sha256, make_entry
 from qwenarm.body.imported_arm import ArmSettings
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.reach import measure_reach
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
+from qwenarm.episode.drive import drive
+from qwenarm.episode.replay import replay
 from qwenarm.errors import BadInput
+from qwenarm.factory import make_env, perform
 from qwenarm.registry import load
+from qwenarm.types import RunConfig
 
 LENGTHS = (0.16, 0.20, 0.20, 0.21, 0.19, 0.21, 0.08)
 AXES = ("0 0 1", "0 1 0", "0 0 1", "0 -1 0", "0 0 1", "0 1 0", "0 0 1")
@@ -125,3 +130,38 @@ def test_the_example_of_the_docs_is_an_arm_with_and_without_its_settings(tmp_pat
     told.write_text(path.read_text())
     told.with_suffix(".toml").write_text(page.split("```toml\n")[1].split("```")[0])
     assert load("arms", str(told)).velocity == (1.5,) * 6
+
+
+MESH = "v 0 0 0\nv 0.1 0 0\nv 0 0.1 0\nv 0 0 0.1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
+"""A tetrahedron, as Wavefront OBJ."""
+
+
+def test_the_hash_changes_with_every_file_that_is_read_and_with_no_other(tmp_path: Path):
+    (tmp_path / "meshes").mkdir()
+    files = {
+        "arm.xml": '<mujoco><compiler meshdir="meshes"/><include file="more.xml"/></mujoco>',
+        "more.xml": '<mujoco><asset><mesh name="m" file="m.obj"/></asset></mujoco>',
+        "meshes/m.obj": MESH,
+        "arm.toml": "speed = 1.5\n",
+        "notes.txt": "not read",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    first = files_sha256(tmp_path / "arm.xml")
+    for name, text in files.items():
+        (tmp_path / name).write_text(text + " ")
+        assert (files_sha256(tmp_path / "arm.xml") != first) == (name != "notes.txt"), name
+        (tmp_path / name).write_text(text)
+    (tmp_path / "more.xml").write_text('<mujoco><include file="arm.xml"/><include file="more.xml"/></mujoco>')
+    assert files_sha256(tmp_path / "arm.xml") != first, "files that include each other end"
+
+
+def test_a_replay_says_that_the_file_has_changed(write):
+    path = write(toml="speed = 1.5")
+    (episode,) = drive([perform(RunConfig("put", policy="idle", arm=path), 0, None)])
+    assert episode.run.versions["arm file"] == f"sha256 {files_sha256(Path(path))}"
+    assert replay(make_env(episode.run.config), episode).changes == ()
+    Path(path).with_suffix(".toml").write_text("speed = 1.4")
+    make_entry.cache_clear()  # as in another process
+    (told,) = replay(make_env(episode.run.config), episode).changes
+    assert told.startswith("arm file: sha256 ")

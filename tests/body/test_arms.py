@@ -8,6 +8,7 @@ from qwenarm.body.arms import panda as panda_file
 from qwenarm.body.arms import so101 as so101_file
 from qwenarm.body.arms import ur5e as ur5e_file
 from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M, Arm
+from qwenarm.body.grippers import SuctionCup
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.reach import measure_reach
 from qwenarm.body.scene import Scene
@@ -94,8 +95,8 @@ def test_so101_reaches_forward_at_zero_as_far_as_the_published_model():
 
 def test_home_is_high_above_the_near_edge_with_the_hand_down(bare: Body):
     pos, quat = bare.kinematics.fk(np.array(bare.arm.home_qpos))
-    expected = [0.30, 0.0, 0.40] if bare.arm.reaches_workspace else [0.33, -0.12, 0.20]
-    np.testing.assert_allclose(pos, expected, atol=2e-3)
+    expected = {"so101": [0.33, -0.12, 0.20], "ur5e_pair": [0.25, 0.40, 0.40]}
+    np.testing.assert_allclose(pos, expected.get(bare.arm.name, [0.30, 0.0, 0.40]), atol=2e-3)
     assert abs(quat @ top_down(np.pi / 2)) > 1 - 1e-5
 
 
@@ -115,7 +116,8 @@ def test_every_grasp_in_the_workspace_is_within_reach(bare: Body):
         for y in np.linspace(-0.25, 0.25, 3):
             for z in (0.01, 0.15, 0.30):
                 for yaw in np.arange(6) * np.pi / 6:
-                    found = [bare.ik(np.array([x, y, z]), top_down(turned)) for turned in (yaw, yaw + np.pi)]
+                    hands = [(each, turned) for each in bare.manipulators for turned in (yaw, yaw + np.pi)]
+                    found = [each.ik(np.array([x, y, z]), top_down(turned)) for each, turned in hands]
                     assert min(s.position_error for s in found if s.rotation_error < 0.01) < 1e-3, (x, y, z, yaw)
 
 
@@ -142,24 +144,38 @@ def test_gravity_does_not_move_the_arm(bare: Body):
     np.testing.assert_allclose(bare.proprio().qpos, bare.arm.home_qpos, atol=1e-4)
 
 
-def test_fingers_open_and_close_together_and_meet_the_tcp(bare: Body):
+def test_the_gripper_opens_and_closes_and_holds_nothing(bare: Body):
     bare.reset()
-    for width in (0.0, 0.03, bare.arm.max_gap):
+    for width in (0.0, 0.35 * bare.arm.max_gap, bare.arm.max_gap):
         for _ in range(16):
             bare.step(Control(bare.hold().qpos, width))
         assert abs(bare.gripper_width - width) < 1e-3
-        fingers = bare.data.qpos[[bare.model.joint(j).qposadr[0] for j in bare.arm.finger_joints]]
-        assert np.ptp(fingers) < 5e-4
+        fingers = bare.data.qpos[[bare.model.joint(j).qposadr[0] for j in bare.arm.gripper.joints]]
+        assert not len(fingers) or np.ptp(fingers) < 5e-4
         assert not bare.proprio().holding
 
 
-def test_pads_surround_the_tcp(bare: Body):
+def test_the_lip_of_a_cup_surrounds_the_tcp(bare: Body):
+    if not isinstance(bare.arm.gripper, SuctionCup):
+        return
     bare.reset()
-    pads = np.flatnonzero(bare.model.geom_priority == 1)
+    lip = [bare.model.body(name).id for name in bare.arm.gripper.parts]
+    np.testing.assert_allclose(bare.data.xpos[lip].mean(axis=0)[:2], bare.tcp_pos[:2], atol=1e-4)
+    low = bare.data.xpos[lip, 2] - bare.arm.gripper.part_radius
+    np.testing.assert_allclose(low, bare.tcp_pos[2], atol=1e-4)
+
+
+def test_pads_surround_the_tcp(bare: Body):
+    if not bare.arm.gripper.has_fingers:
+        return
+    bare.reset()
+    fingers = [bare.model.body(name).id for name in bare.arm.gripper.bodies]
+    of_hand = np.isin(bare.model.geom_bodyid, fingers)
+    pads = np.flatnonzero(of_hand & (bare.model.geom_priority == 1))
     assert len(pads) == 2
     tcp = bare.proprio().tcp_pos
     np.testing.assert_allclose(bare.data.geom_xpos[pads].mean(axis=0)[:2], tcp[:2], atol=1e-3)
-    tips = np.flatnonzero(bare.model.geom_priority == 2)
+    tips = np.flatnonzero(of_hand & (bare.model.geom_priority == 2))
     np.testing.assert_allclose(
         tcp[2] - (bare.data.geom_xpos[tips, 2] - bare.model.geom_size[tips, 2]), TIP_BEYOND_TCP_M, atol=1e-3
     )

@@ -83,8 +83,9 @@ def test_grasps_hold(far_reaching: Body, kind: str, color: str, place):
     arm = far_reaching.arm
     body = Body(Scene((place(kind, color, 0.52, 0.08, 0.4),)), arm)
     name = f"{color}_{kind}"
+    grip_z = 0.02 if arm.gripper.has_fingers else 0.042  # a cup is pressed a little onto the top
     go(body, (0.52, 0.08, 0.15), 0.4, arm.max_gap)
-    go(body, (0.52, 0.08, 0.02), 0.4, arm.max_gap)
+    go(body, (0.52, 0.08, grip_z), 0.4, arm.max_gap)
     assert body.state().holding is None
     close(body)
     assert body.state().holding == name and body.proprio().holding
@@ -93,8 +94,9 @@ def test_grasps_hold(far_reaching: Body, kind: str, color: str, place):
     for _ in range(100):
         body.step(body.hold())
     crept = np.linalg.norm(body.state()[name].pos - body.proprio().tcp_pos - in_hand)
-    assert crept < 0.5e-3, "less than half a millimetre in five seconds"
-    go(body, (0.45, -0.15, 0.03), 1.4, 0.0)
+    most = 0.5e-3 if arm.gripper.has_fingers else 1e-3
+    assert crept < most, "in five seconds"
+    go(body, (0.45, -0.15, max(0.03, grip_z)), 1.4, 0.0)
     close(body, arm.max_gap)
     go(body, (0.45, -0.15, 0.2), 1.4, arm.max_gap)
     close(body, arm.max_gap)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -31,10 +32,19 @@ def cli(capsys, *args: str) -> tuple[int, str, str]:
     return code, captured.out, captured.err
 
 
-@pytest.mark.parametrize("command", ["run", "list", "show", "replay", "eval", "train"])
-def test_help_has_an_example(capsys, command):
-    code, out, _ = cli(capsys, command, "--help")
-    assert code == 0 and f"Example: qwenarm {command}" in " ".join(out.replace("│", " ").split())
+COMMANDS = (
+    "run", "demo", "list", "show", "prompt", "replay", "eval", "report", "compare", "attribute", "probe", "arm",
+    "collect", "data", "train", "improve", "export", "serve",
+)  # fmt: skip
+NESTED = ("train sft", "train rl", "serve mcp", "serve policy")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *NESTED])
+def test_help_has_an_example_and_says_no_empty_default(capsys, command):
+    code, out, _ = cli(capsys, *command.split(), "--help")
+    told = " ".join(out.replace("│", " ").split())
+    assert code == 0 and f"Example: qwenarm {command}" in told
+    assert not re.search(r"\(default: ?(None|''|\(\))?\)|\{None\}", told)
 
 
 @pytest.mark.parametrize("words", ["--help", "list tasks", "list skills", "list models", "run --help"])

@@ -52,6 +52,15 @@ def test_tokens_are_those_of_the_real_vocabulary(monkeypatch):
     assert "estimated" in estimated.source and "estimated" not in counted.source
 
 
+@pytest.mark.parametrize("kind", ["qwen3", "qwen3_vl"])
+def test_the_prompt_without_pictures(tmp_path, kind):
+    folder = save(tmp_path / kind, kind)
+    config = RunConfig("put", policy="state_text", model=f"{folder}#images=no,device=cpu")
+    reading = read_prompt(config, 1)
+    assert "Scene: " in reading.text and "image_pad" not in reading.text
+    assert not reading.frames and not reading.image_tokens and reading.text_tokens > 100
+
+
 def test_the_prompt_of_a_control(capsys):
     assert main(["prompt", "put", "--model", "qwen3_vl", "--policy", "state_text"]) == 0
     assert "\nScene: " in capsys.readouterr().out

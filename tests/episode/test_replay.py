@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from qwenarm.episode import trace
-from qwenarm.episode.drive import drive
+from qwenarm.episode.drive import drive, play_alone
 from qwenarm.episode.replay import replay
+from qwenarm.episode.watchers import Watcher
 from qwenarm.factory import make_env, perform
 from qwenarm.types import Outcome, RunConfig
 
@@ -19,6 +20,31 @@ def test_the_same_bits(tmp_path, policy, arm):
     again = replay(make_env(episode.run.config), episode)
     assert again.same and again.differences == () and again.changes == ()
     assert replay(make_env(episode.run.config), episode).final_hash == episode.final_hash
+
+
+class StopAfter(Watcher):
+    """Presses Ctrl-C after so many control steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def stepped(self, body):
+        self.steps -= 1
+        if not self.steps:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("clock", ["paused", "latency:1"])
+@pytest.mark.parametrize("steps", [12, 70])
+def test_a_stopped_episode_is_the_same_up_to_the_stop(clock, steps):
+    config = RunConfig("put", policy="oracle", clock=clock)
+    episode, _ = play_alone(perform(config, 5, None, [StopAfter(steps)]))
+    assert episode.outcome is Outcome.STOPPED
+    again = replay(make_env(config), episode)
+    assert again.same and not again.differences and again.final_hash == episode.final_hash
+    assert f"stopped in turn {len(episode.turns)}" in again.stopped
+    other = replace(episode, run=replace(episode.run, seed=6))
+    assert not replay(make_env(config), other).same
 
 
 def test_another_scene_is_noticed():

@@ -11,6 +11,8 @@ from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.factory import make_env, perform
+from qwenarm.libero.package import PRO_ENDINGS, begin, problem_of, tasks_of
+from qwenarm.libero.scene import shift_of
 from qwenarm.perturbations import parse
 from qwenarm.registry import load
 from qwenarm.types import Outcome, RunConfig
@@ -47,16 +49,38 @@ def test_a_family_has_the_tasks_of_its_suite_and_refuses_what_no_skill_does(fami
                 task.build(np.random.default_rng(0), level)
 
 
-def test_the_suites_of_libero_pro_are_families_and_others_are_unknown() -> None:
-    assert len(load("tasks", "libero_object_swap").levels) == 10
-    with pytest.raises(UnknownName, match="libero_spatial"):
-        load("tasks", "libero_spacial")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_perturbation_of_libero_pro_is_a_family_that_tells_what_it_asks(family: str) -> None:
+    """Its files keep their names, so the wording must come from within where it was changed."""
+    plain = load("tasks", family).levels
+    for ending in PRO_ENDINGS:
+        levels = load("tasks", family + ending).levels
+        assert len(levels) == 10
+        same = [told == before for told, before in zip(levels, plain, strict=True)]
+        assert not any(same) if ending in ("_lan", "_task") else all(same)
+    assert load("tasks", "libero_object_task").levels[0] == "pick the cream cheese and place it in the basket"
+
+
+def test_suites_without_files_are_unknown() -> None:
+    for name in ("libero_spacial", "libero_object_env"):
+        with pytest.raises(UnknownName, match=r"libero_spatial, .*libero_spatial_swap") as unknown:
+            load("tasks", name)
+        assert "libero_goal_env" not in str(unknown.value)
+
+
+def test_a_task_may_begin_any_number_of_times_and_always_the_same() -> None:
+    (task, *_), seen = tasks_of("libero_object"), list[bytes]()
+    problem, states = problem_of(task.bddl), task.initial_states()
+    for i in range(110):  # LIBERO's own environment ends after 1,000 steps
+        problem.timestep += 10
+        if i % 50 == 0:
+            begin(problem, states[3])
+            seen.append(problem.sim.data._data.qpos.tobytes())
+            begin(problem, states[5])
+    assert len(set(seen)) == 1
 
 
 def test_objects_weigh_and_lie_as_in_libero(soup: ArmEnv) -> None:
-    from qwenarm.libero.package import problem_of
-    from qwenarm.libero.scene import shift_of
-
     problem = problem_of(soup.setup.goal.bddl)  # type: ignore[union-attr]
     theirs, data = problem.sim.model._model, problem.sim.data._data
     before = soup.body.state()

@@ -30,6 +30,15 @@ def test_what_is_written_is_read_once_and_in_order(journal):
     assert event["kind"] == "finished" and next(JournalReader(journal.folder, offset).new_events())[1] == event
 
 
+def test_of_several_journals_of_a_folder_one_records_and_runs_are_counted_on(tmp_path):
+    with Journal(tmp_path) as first, Journal(tmp_path) as second:
+        first.write("started", 7)
+        assert first.reserve() == 8 and second.reserve() == 0
+        first.release()
+        assert second.reserve() == 9 and first.reserve() == 0
+        second.release()
+
+
 @given(cut=st.integers(0, 80))
 def test_a_line_that_is_still_being_written_waits(tmp_path_factory, cut):
     folder = tmp_path_factory.mktemp("journal")

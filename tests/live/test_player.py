@@ -1,7 +1,9 @@
 """The player without its process: what visitors do reaches the run, its record and the journal."""
 
 import json
+import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -13,12 +15,13 @@ from qwenarm.episode.trace import read
 from qwenarm.errors import QwenarmError
 from qwenarm.live.export import export
 from qwenarm.live.hub import LivePage
-from qwenarm.live.interventions import MAX_SPEED
-from qwenarm.live.journal import JOURNAL_FILE, Journal, run_folder
+from qwenarm.live.interventions import MAX_SPEED, Correction
+from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, run_folder
 from qwenarm.live.kiosk import tour
 from qwenarm.live.player import Player, config_from
 from qwenarm.live.requests import Choices
 from qwenarm.live.scene import Track
+from qwenarm.mind.backends.scripted import Scripted
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def when(player: Player, kind: str, act) -> None:
 
 
 def test_a_correction_changes_instruction_and_goal(player):
-    when(player, "calling", lambda: player.controls.set(correction="put the green cube in the blue bowl"))
+    when(player, "calling", lambda: player.controls.set(correction=Correction("put the green cube in the blue bowl")))
     play(player, words="put the red cube in the blue bowl")
     episode = last_episode(player)
     assert episode.turns[0].observation.instruction == "put the red cube in the blue bowl"
@@ -104,6 +107,56 @@ def test_a_stopped_run_is_kept_and_the_next_one_is_played(player):
     assert [event["outcome"] for event in events(player, "finished")] == ["stopped", "success"]
 
 
+def test_of_scenes_that_follow_each_other_at_once_the_last_is_shown(player):
+    player._backend = lambda config: None
+    scenes = [{"do": "show", "config": {}, "seed": seed} for seed in (1, 2)]
+    for command in (*scenes, {"do": "play", "config": {"policy": "idle"}, "seed": 3}, None):
+        player.waiting.put(command)
+    player.work("bundled", 0)
+    assert [event["seed"] for event in events(player, "started")] == [0, 3]
+
+
+def test_a_run_that_was_stopped_while_it_was_paused_leaves_no_pause(player):
+    for command in ({"do": "pause", "on": True}, {"do": "stop"}, {"do": "speed", "speed": 4}):
+        player._control(command)
+    assert [event["paused"] for event in events(player, "pace")] == [True, False]
+
+
+class Talker(Scripted):
+    """Says its answer in two parts. between: what happens then."""
+
+    on_text = None
+
+    def __init__(self, answer, between=lambda: None):
+        super().__init__(lambda prompt: answer)
+        self.answer, self.between = answer, between
+
+    def generate(self, prompts):
+        for end in (20, len(self.answer)):
+            if self.on_text is not None:
+                self.on_text(self.answer[:end])
+            self.between()
+        return super().generate(prompts)
+
+
+GIVE_UP = '<tool_call>\n{"name": "give_up", "arguments": {"reason": "看不见"}}\n</tool_call>'
+
+
+def test_the_words_of_a_model_are_written_while_it_says_them(player):
+    player._backend = lambda config: Talker(GIVE_UP)
+    play(player, policy="vlm")
+    first, second = events(player, "saying")
+    assert (first["start"], second["start"]) == (0, 20) and first["text"] + second["text"] == GIVE_UP
+    assert events(player, "decided")[0]["said"] == GIVE_UP
+
+
+def test_stop_ends_the_answer_of_a_model(player):
+    player._backend = lambda config: Talker(GIVE_UP, lambda: player.controls.set(stopped=True))
+    play(player, policy="vlm")
+    assert [event["text"] for event in events(player, "saying")] == [GIVE_UP[:20]]
+    assert not events(player, "decided") and events(player, "finished")[0]["outcome"] == "stopped"
+
+
 def test_why_tells_what_the_replacement_shows(player):
     play(player, policy="idle")
     obey(player, do="why", run=1, part="oracle's plan")
@@ -139,6 +192,25 @@ def test_a_finished_run_is_filmed_and_its_page_holds_the_film(player, film_forma
     assert ("data:video/mp4" in (folder / "page.html").read_text()) == (film_format == "mp4")
 
 
+def test_a_finished_run_becomes_a_lerobot_dataset(player):
+    pytest.importorskip("pyarrow")
+    play(player, policy="idle")
+    with ZipFile(export(run_folder(player.journal.folder, 1), "lerobot")) as dataset:
+        names = dataset.namelist()
+        info = json.loads(dataset.read("meta/info.json"))
+    assert info["total_episodes"] == 1 and sum(name.endswith(".mp4") for name in names) == 2
+
+
+def test_a_missing_library_is_told_in_one_sentence(player, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    play(player, policy="idle")
+    folder = run_folder(player.journal.folder, 1)
+    before = sorted(folder.iterdir())
+    with pytest.raises(QwenarmError, match="needs pyarrow"):
+        export(folder, "lerobot")
+    assert sorted(folder.iterdir()) == before
+
+
 def test_the_tour_shows_every_family():
     choices = Choices.of(["bundled"])
     stops = tour(choices, "bundled")
@@ -167,6 +239,20 @@ def test_a_run_of_another_process_is_watched(tmp_path: Path):
         process.wait(60)
     assert "started" in [event["kind"] for event in told] and "only watches" in told[-1]["text"]
     assert not (tmp_path / "unused").exists()
+
+
+def test_of_an_evaluation_whole_episodes_are_recorded_and_nothing_is_changed(tmp_path):
+    words = ["eval", "--task", "put", "--policy", "idle", "--seeds", "3", "--batch", "2", "--out"]
+    assert main([*words, str(tmp_path / "plain")]) == 0
+    assert main([*words, str(tmp_path / "watched"), "--journal", str(tmp_path / "journal")]) == 0
+    plain, watched = (read(tmp_path / name).episodes for name in ("plain", "watched"))
+    assert sorted(each.final_hash for each in plain) == sorted(each.final_hash for each in watched)
+    assert not any(each.run.watcher_failures for each in watched)
+    told = [event for _, event in JournalReader(tmp_path / "journal").new_events()]
+    runs = [event["run"] for event in told]
+    assert runs == sorted(runs) and set(runs) == {1, 2, 3}
+    kinds = [event["kind"] for event in told if event["kind"] in ("started", "finished")]
+    assert kinds == ["started", "finished"] * 3
 
 
 def test_speed_keeps_within_its_limits(player):

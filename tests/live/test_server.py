@@ -21,6 +21,12 @@ PLAY = {"do": "play", "task": "put", "level": 1, "arm": "panda", "policy": "orac
 PLAY |= {"altitude": "step", "seed": 3, "words": "", "perturbations": {}}
 
 
+CAMERA = {"type": "ViewerCameraMessage", "wxyz": (1.0, 0.0, 0.0, 0.0), "position": (1.2, -0.6, 0.7), "fov": 1.0}
+CAMERA |= {"near": 0.1, "far": 9.0, "image_height": 480, "image_width": 640, "look_at": (0.3, 0.0, 0.1)}
+CAMERA |= {"up_direction": (0.0, 0.0, 1.0)}
+"""What a browser tells of its view."""
+
+
 def get(link: str, path: str, **headers: str) -> HTTPResponse:
     connection = HTTPConnection(urlsplit(link).netloc, timeout=20)
     connection.putrequest("GET", path, skip_host="Host" in headers)
@@ -71,12 +77,16 @@ def test_a_run_streams_poses_to_the_scene_and_events_to_the_page(served):
         assert hello["choices"]["levels"]["put"] >= 3
         if not hello["ready"]:
             next_event(page, "ready")
+        scene.send(msgspec.msgpack.encode(CAMERA))
         page.send(json.dumps({"do": "speed", "speed": 4}))
+        page.send(json.dumps({"do": "follow", "on": True}))
         page.send(json.dumps(PLAY))
         assert next_event(page, "finished")["success"]
+        page.send(json.dumps({"do": "follow", "on": False}))
         page.send(json.dumps({"do": "pass"}))
         kinds = [kind for message in drained(scene) for kind in types(message)]
     assert kinds.count("GlbMessage") > 10 and kinds.count("SetPositionMessage") > 200
+    assert kinds.count("SetCameraLookAtMessage") > 10  # the camera rides beside the gripper
 
 
 def drained(scene: ClientConnection) -> Iterator[bytes]:
@@ -109,6 +119,10 @@ def test_only_who_plays_reaches_the_player(served):
         ):
             player.send(nonsense)
             assert next_event(player, "refused")["text"]
+        watcher.send(b"a recording")
+        assert "somebody else's turn" in next_event(watcher, "refused")["text"]
+        player.send(b"no recording")
+        assert "not a WAV file" in next_event(player, "refused")["text"]
         player.send(json.dumps({"do": "pass"}))
 
 

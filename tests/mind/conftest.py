@@ -13,6 +13,7 @@ import torch
 from hypothesis import settings
 from tests.mind.fake_server import FakeServer
 
+from qwenarm.mind.families import TEXT_MODEL_TYPES
 from qwenarm.types import Frame, Observation, Param, Proprio, SkillSpec
 
 # One machine's noise is no error of the code, and a suite that is red now and then teaches nobody.
@@ -77,21 +78,26 @@ def template(opening: str = "", *, tools: bool = True, xml: bool = False) -> str
 def save(folder: Path, model_type: str = "qwen3_vl", opening: str = "") -> Path:
     """Writes the checkpoint. Two layers of 32, and a vision tower of the same size: some 100 kB."""
     import torch
-    from transformers import AutoConfig, AutoModelForImageTextToText
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
     folder.mkdir(parents=True)
     tokenizer = _save_tokenizer(
         folder, template(opening, xml=model_type.startswith("qwen3_5"), tools=model_type != "qwen2_5_vl")
     )
     ids = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL}
-    config = AutoConfig.for_model(model_type, **_shape(model_type, len(tokenizer), ids))
+    shape, kind = _shape(model_type, len(tokenizer), ids), AutoModelForImageTextToText
+    if model_type in TEXT_MODEL_TYPES:
+        shape, kind = {**shape["text_config"], "tie_word_embeddings": False}, AutoModelForCausalLM
+        shape["rope_parameters"] = {"rope_type": "default", "rope_theta": 10000.0}
+    config = AutoConfig.for_model(model_type, **shape)
     torch.manual_seed(0)
-    model: Any = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
+    model: Any = kind.from_config(config, dtype=torch.float32)
     model.lm_head.weight.data.normal_(std=0.5)  # answers that vary from prompt to prompt
     model.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
     model.save_pretrained(folder, safe_serialization=True)
-    _save_preprocessor(folder, 14 if model_type == "qwen2_5_vl" else 16)
+    if model_type not in TEXT_MODEL_TYPES:
+        _save_preprocessor(folder, 14 if model_type == "qwen2_5_vl" else 16)
     return folder
 
 

@@ -77,5 +77,7 @@ def test_frames_on_the_grid_reach_the_model_as_they_are(save_tiny, tmp_path):
     for kind in ("qwen2_5_vl", "qwen3_vl"):
         model = QwenVL(str(save_tiny(tmp_path / kind, kind)), device="cpu")
         side = model.family.grid * 8
-        grid = model.processor.image_processor(images=[np.zeros((side, side, 3), np.uint8)])["image_grid_thw"][0]
+        grid = model.encoder.processor.image_processor(images=[np.zeros((side, side, 3), np.uint8)])["image_grid_thw"][
+            0
+        ]
         assert int(grid[1]) * model.family.grid // 2 == side

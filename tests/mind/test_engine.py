@@ -112,7 +112,7 @@ def expected(models):
 def plain(model, prompt):
     """The answer of transformers: its processor, its generate, no shortcut."""
     text, images = model.text_of(prompt), [Image.fromarray(image) for image in prompt.images]
-    inputs = model.processor(text=[text], images=images, return_tensors="pt")
+    inputs = model.encoder.processor(text=[text], images=images, return_tensors="pt")
     answer = model.request(prompt).answer
     output = model.model.generate(
         **inputs, do_sample=False, max_new_tokens=400, repetition_penalty=1.0, eos_token_id=sorted(answer.stops),
@@ -157,7 +157,7 @@ def test_a_thought_ends_in_time(save_tiny, tmp_path, look, specs, kind):
         assert call.startswith("\n\n<tool_call>\n")
         sizes = {"front": prompt.images[0].shape[:2]}
         assert parse(completion.text, specs, model.family, sizes, max_calls=1).calls
-        assert [completion.text] == [model.opening + model.processor.tokenizer.decode(plain(model, prompt))]
+        assert [completion.text] == [model.opening + model.encoder.processor.tokenizer.decode(plain(model, prompt))]
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from qwenarm.mind.checkpoints.load import load_model, locate
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.checkpoints.model import load_model
 from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, ModelPlacement
 from qwenarm.mind.inference.fused.decoder import SPARE_SLOTS, FusedDecoder
 from qwenarm.mind.inference.transformers_forward import TransformersForward

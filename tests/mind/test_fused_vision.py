@@ -5,7 +5,8 @@ import copy
 import pytest
 import torch
 
-from qwenarm.mind.checkpoints.load import load_model, locate
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.checkpoints.model import load_model
 from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, ModelPlacement
 from qwenarm.mind.inference.fused.packed_linear import can_pack
 from qwenarm.mind.inference.fused.vision import MAX_CACHED_GRIDS, FusedVision

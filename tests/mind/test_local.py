@@ -66,7 +66,7 @@ def test_counts_and_times(model, prompts):
 
 
 def test_an_answer_ends_at_the_stop_token(model):
-    stop = model.processor.tokenizer.eos_token_id
+    stop = model.encoder.processor.tokenizer.eos_token_id
     for limit, used, finish in ((10, 3, "stop"), (2, 2, "length")):
         answer = GeneratedAnswer(limit, {stop})
         for token in (300, 301, stop):
@@ -78,7 +78,7 @@ def test_an_answer_ends_at_the_stop_token(model):
 def test_tokens_of_the_picture_and_the_text(model, prompts):
     text = model.text_of(prompts[0])
     assert text.count("<|image_pad|>") == 1
-    words = len(model.processor.tokenizer(text)["input_ids"])
+    words = len(model.encoder.processor.tokenizer(text)["input_ids"])
     assert model.generate(prompts[:1])[0].tokens_in == words - 1 + 2 * 3  # 64 x 96 pixels are 2 x 3 cells of 32
 
 
@@ -106,6 +106,19 @@ def test_what_is_drawn_from_can_be_chosen(tiny):
     for option, value in {"temperature": -1.0, "top_p": 0.0, "top_k": -1}.items():
         with pytest.raises(BadInput, match=option):
             QwenVL(str(tiny), device="cpu", **{option: value})
+
+
+def test_an_answer_is_told_while_it_is_written_and_is_no_other(model, prompts, monkeypatch):
+    monkeypatch.setattr("qwenarm.mind.backends.local.STREAM_PERIOD_S", 0.0)
+    silent, texts = told(model.generate(prompts[2:])), list[str]()
+    monkeypatch.setattr(model, "on_text", texts.append)
+    assert told(model.generate(prompts[2:])) == silent
+    answer = silent[0][0]
+    assert texts[-1] == answer and len(texts) > 3
+    assert all(answer.startswith(text.rstrip("\ufffd")) for text in texts)
+    count = len(texts)
+    model.generate(prompts)
+    assert len(texts) == count  # answers of a batch are told to nobody
 
 
 def test_threads_are_given_back(model, tiny, prompts):
@@ -148,7 +161,7 @@ def test_the_other_families(save_tiny, tmp_path, look, specs, kind, dialect):
 def test_pixels_are_counted_as_the_processor_resizes(save_tiny, tmp_path):
     model = QwenVL(str(save_tiny(tmp_path / "limits", "qwen2_5_vl")), device="cpu")
     size = (28 * 60, 28 * 80)  # more than this checkpoint's 2**20 pixels
-    grid = model.processor.image_processor(images=[np.zeros((*size, 3), np.uint8)])["image_grid_thw"][0]
+    grid = model.encoder.processor.image_processor(images=[np.zeros((*size, 3), np.uint8)])["image_grid_thw"][0]
     assert model.family.codec.span(size) == (int(grid[2]) * 14, int(grid[1]) * 14)
 
 

@@ -10,9 +10,8 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from qwenarm.errors import BadInput, ModelUnavailable
-from qwenarm.mind.checkpoints import load as checkpoints
 from qwenarm.mind.checkpoints import placement
-from qwenarm.mind.checkpoints.load import _placement_options, load_model, locate
+from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.checkpoints.memory import (
     BYTES_PER_WEIGHT,
     WeightCount,
@@ -23,6 +22,7 @@ from qwenarm.mind.checkpoints.memory import (
     need_of_size,
     weights_in,
 )
+from qwenarm.mind.checkpoints.model import _placement_options, load_model, plan_for
 from qwenarm.mind.checkpoints.placement import FreeMemory, free_memory, out_of_memory, place, suggest_smaller
 from qwenarm.mind.families import MODEL_FAMILIES
 from qwenarm.mind.model_sizes import MODEL_SIZES, size_of
@@ -91,7 +91,7 @@ def prediction_head(model, size):
 def test_the_headers_tell_the_weights_that_are_loaded(save_tiny, tmp_path, kind):
     folder = save_tiny(tmp_path / kind, kind)
     checkpoint = locate(str(folder))
-    model = load_model(checkpoint, checkpoints.plan_for(checkpoint, Workload(), "cpu"))
+    model = load_model(checkpoint, plan_for(checkpoint, Workload(), "cpu"))
     assert checkpoint.weights == WeightCount(count(model), linear_of(model))
     held = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     assert checkpoint.weights.size("float32") == held
@@ -99,7 +99,7 @@ def test_the_headers_tell_the_weights_that_are_loaded(save_tiny, tmp_path, kind)
 
 def test_the_bundled_checkpoint_needs_what_it_takes():
     checkpoint = locate("bundled")
-    model = load_model(checkpoint, checkpoints.plan_for(checkpoint, Workload(), "cpu"))
+    model = load_model(checkpoint, plan_for(checkpoint, Workload(), "cpu"))
     held = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     assert checkpoint.weights.size("float32") == pytest.approx(held, rel=0.05)
 
@@ -327,7 +327,7 @@ def test_the_command_is_told_before_weights_are_read(tiny, monkeypatch):
     monkeypatch.setattr("transformers.AutoModelForImageTextToText.from_pretrained", None)
     checkpoint = locate(str(tiny))
     with pytest.raises(ModelUnavailable, match="cpu has 0 MB free"):
-        checkpoints.plan_for(checkpoint, Workload(), "cpu")
+        plan_for(checkpoint, Workload(), "cpu")
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_memory_that_does_not_last_is_one_sentence(tiny, monkeypatch, error):
         raise error
 
     checkpoint = locate(str(tiny))
-    plan = checkpoints.plan_for(checkpoint, Workload(), "cpu")
+    plan = plan_for(checkpoint, Workload(), "cpu")
     monkeypatch.setattr("transformers.AutoModelForImageTextToText.from_pretrained", fail)
     with pytest.raises(ModelUnavailable, match=r"ran out of memory.*would fit"):
         load_model(checkpoint, plan)

@@ -127,6 +127,14 @@ def test_repeats_are_folded_for_models_that_were_not_trained_on_them(look, specs
     assert told(BUNDLED_PRESET).count("pick red cube") == 4 and "×" not in told(BUNDLED_PRESET)
 
 
+def test_a_refusal_says_the_way_out_to_models_that_were_not_trained_on_it(look):
+    holds = SkillResult(False, "the hand already holds something")
+    history = (turn(look, Decision(calls=(pick("red cube"),)), holds),)
+    plain = "pick red cube: failed, the hand already holds something"
+    assert history_text(history, 4) == plain
+    assert history_text(history, 4, advise=True) == f"{plain} (place it first)"
+
+
 def test_calls_that_were_not_run_are_not_told(look):
     plan = Decision((pick("a"), pick("b"), pick("c")))
     assert history_text((turn(look, plan, SkillResult(True), SkillResult(False)),), 9) == "pick a: ok; pick b: failed"

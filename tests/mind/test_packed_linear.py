@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import gelu, linear
 
-from qwenarm.mind.checkpoints.load import load_model, locate
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.checkpoints.model import load_model
 from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, ModelPlacement
 from qwenarm.mind.inference.fused import packed_linear
 from qwenarm.mind.inference.fused.decoder import FusedDecoder

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from qwenarm.mind.checkpoints.load import load_model, locate
+from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.checkpoints.model import load_model
 from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, ModelPlacement
 from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.inference.preprocessing import FastProcessor, mrope_positions

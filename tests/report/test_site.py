@@ -185,6 +185,32 @@ def test_one_wrong_value_in_a_line_costs_no_more_than_that_line(tmp_path, monkey
         assert written.episodes >= 1 and (written.pages == 2 or written.problems), place
 
 
+@pytest.mark.parametrize(
+    ("place", "odd"),
+    [
+        (("run", "config", "task"), "9" * 5000),
+        (("run", "seed"), 10**400),
+        (("run", "config", "level"), 10**400),
+        (("turns", 0, "decision", "calls"), [{"name": "pick", "args": {"at": {"u": 10**400, "v": 0.5}}}]),
+        (("turns", 0, "sim_time_s"), float("nan")),
+        (("turns", 0, "completions"), [{"text": "x", "tokens_in": "many"}]),
+    ],
+    ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_values_beyond_measure_cost_no_more_than_their_line(tmp_path, monkeypatch, place, odd):
+    monkeypatch.setattr(reports, "write_exports", lambda report, out: None)  # drawing figures takes long
+    run = evaluation(tmp_path / "run", suite(("put",), 2, ("",)), roles=("vlm",))
+    line, other = (run / EPISODES_FILE).read_text().splitlines()
+    edited = {name: value for name, value in json.loads(line).items() if name not in ("schema", "crc32")}
+    inner = edited
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = odd
+    (run / EPISODES_FILE).write_text(f"{to_line(edited)}{other}\n")
+    written = write_report([run], tmp_path / "site")
+    assert written.pages == 2 or (written.pages == 1 and "line" in " ".join(written.problems))
+
+
 @given(st.text(max_size=40))
 def test_latex_is_shown_as_it_is(text):
     plain = re.sub(r"\\text\w+\{\}|\\[&%$#_{}]|\$-\$|\$\\cdot\$", "", text.translate(LATEX_ESCAPES))

@@ -12,6 +12,7 @@ from qwenarm.body.objects.spec import ObjectSpec, make_spec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body
 from qwenarm.errors import UnknownName
+from qwenarm.mind.prompt.messages import WAYS_OUT
 from qwenarm.registry import list_names, load
 from qwenarm.tasks import oracle_point
 from qwenarm.types import Control, ImagePoint, SkillCall, SkillResult
@@ -179,14 +180,16 @@ def test_pick_tells_why_not():
     assert "too wide" in do(body, "pick", at=spot(body, 0.55 + 0.067, -0.12, 0.04)).detail
     assert do(body, "pick", at=ImagePoint(0.02, 0.02, camera="wide")).detail == "that point is not on the table"
     assert pick(body, "red_cube").ok
-    assert do(body, "pick", at=rim) == SkillResult(False, "the hand already holds something")
+    refused = do(body, "pick", at=rim)
+    assert refused == SkillResult(False, "the hand already holds something") and refused.detail in WAYS_OUT
     assert_home(body)
     assert body.state().holding == "red_cube"
 
 
 def test_place_and_open_gripper_tell_and_do():
     body = table(("cube", "red", 0.5, 0.1))
-    assert do(body, "place", at=spot(body, 0.5, 0.0)) == SkillResult(False, "the hand is empty")
+    refused = do(body, "place", at=spot(body, 0.5, 0.0))
+    assert refused == SkillResult(False, "the hand is empty") and refused.detail in WAYS_OUT
     assert pick(body, "red_cube").ok
     assert do(body, "open_gripper").ok and not body.proprio().holding
     assert_home(body)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from qwenarm.errors import BadInput
+from qwenarm.factory import prepare
 from qwenarm.perturbations.words import POLITE_FRAMES, SYNONYM_OF, paraphrased
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange
+from qwenarm.tasks.core.goal import initial_state
 from qwenarm.tasks.language.ground import goal_of
 from qwenarm.tasks.language.language import LANGUAGE_NAMES, load_language
 from qwenarm.tasks.language.meaning import Meanings
@@ -25,6 +27,7 @@ from qwenarm.tasks.language.phrases import (
 )
 from qwenarm.tasks.language.read_instruction import read
 from qwenarm.tasks.language.typing_errors import nearest
+from qwenarm.types import RunConfig
 
 with (Path(__file__).parent / "sentences.tsv").open(encoding="utf-8", newline="") as file:
     CORPUS = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
@@ -195,3 +198,19 @@ def test_an_empty_text_is_an_error(text):
 
 def test_a_text_without_end_is_not_read():
     assert "words" in read("put the red cube in the blue bowl and " * 200).why
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kind", "least"),
+    [
+        ("put two cubes in the bowl and two cubes in the tray", "cube", 5),
+        ("put one cube in the left bowl and one cube in the right bowl", "cube", 3),
+        ("put everything but the balls in the box", "ball", 1),
+        ("put the cubes in the box and the rest on the tray", "cube", 1),
+    ],
+)
+def test_the_scene_has_as_many_as_the_words_send_to_different_places(sentence, kind, least):
+    for seed in range(3):
+        setup = prepare(RunConfig(words=sentence), seed)
+        assert sum(placement.spec.shape == kind for placement in setup.scene.objects) >= least
+        assert not setup.goal.success(initial_state(setup.scene)) and setup.goal.solve(initial_state(setup.scene))

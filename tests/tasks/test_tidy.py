@@ -9,6 +9,7 @@ from qwenarm.body.objects.drawer import CLOSED_DRAWER_X_M, DRAWER_TRAVEL_M
 from qwenarm.body.objects.spec import WALL_THICKNESS_M
 from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
+from qwenarm.errors import BadInput
 from qwenarm.registry import load
 from qwenarm.skills import run
 from qwenarm.tasks import oracle_call
@@ -111,3 +112,8 @@ def test_the_rules_are_told_only_once():
 def test_the_drawer_is_shut_at_the_start_where_it_has_to_be_opened():
     assert [round(opening(start(build(level, 2))) / DRAWER_TRAVEL_M, 3) for level in (1, 2, 3)] == [1.0, 0.0, 0.0]
     assert start(build(2, 2))[DRAWER_ID].pos[0] == pytest.approx(CLOSED_DRAWER_X_M)
+
+
+def test_a_hand_without_fingers_is_refused_in_a_sentence():
+    with pytest.raises(BadInput, match=r"ur5e_suction cannot play tidy: .* no fingers\.$"):
+        ArmEnv("tidy", "ur5e_suction", cameras=())

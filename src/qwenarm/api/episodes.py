@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from qwenarm.mind.backends import Backend
     from qwenarm.voice import Spoken
 
-RECORDING_FILE = "instruction.wav"
-"""The file beside a trace with a spoken instruction."""
 PolicyFunction = Callable[[Observation, Sequence[Turn]], "SkillCall | Iterable[SkillCall]"]
 """The simplest policy: (observation, history) -> calls."""
 
@@ -62,6 +60,7 @@ def run(
     perturbations: str = "",
     clock: str = "paused",
     cameras: str = "",
+    control: str = "",
     anyway: bool = False,
     film: bool | Film = True,
     folder: Path | str | None = None,
@@ -81,6 +80,7 @@ def run(
         perturbations: with strengths, such as "look:2,words:1".
         clock: what the world does while the policy thinks: "paused", "latency:SECONDS" or "wall".
         cameras: shown to the model, separated by commas; "" for those of its preset.
+        control: "osc" for LIBERO's own arm and controller, with its tasks and policies of 20 Hz actions.
         anyway: whether to play an instruction even if its success cannot be judged.
         film: whether an MP4 is written, or which film.
         folder: for the files; by default runs/TIME-TASK-SEED.
@@ -112,6 +112,7 @@ def run(
         perturbations=parse(perturbations),
         clock=clock,
         cameras=cameras,
+        control=control,
     )
     backend = None if isinstance(model, str) else model
     episode, stopped = play_into(config, seed, folder, film, watchers, backend, anyway)
@@ -147,7 +148,7 @@ def play_into(
     """
     from qwenarm.display.episode_page import write_page
     from qwenarm.episode.drive import play_alone
-    from qwenarm.episode.trace import EPISODES_FILE, Trace
+    from qwenarm.episode.trace import EPISODES_FILE, RECORDING_FILE, Trace
     from qwenarm.factory import make_backend, perform, prepare
 
     if folder and (Path(folder) / EPISODES_FILE).exists():
@@ -205,11 +206,16 @@ def make_env(task: str = "put", **options: Any) -> ArmEnv:
     Args:
         task: a task's name, or ``module:NAME``.
         options: the other arguments of ``qwenarm.env.ArmEnv``, such as level, arm, control, cameras, frame_size.
+            control="osc" is LIBERO's own environment, for its tasks.
 
     Example:
         >>> env = qa.make_env("put", control="ee_delta", cameras=("front",))
         >>> observation, info = env.reset(seed=0)
     """
+    if options.get("control") == "osc":
+        from qwenarm.libero.osc import OscEnv
+
+        return OscEnv(task, **{name: value for name, value in options.items() if name != "control"})
     from qwenarm.env import ArmEnv
 
     return ArmEnv(task, **options)

@@ -126,6 +126,7 @@ def evaluate(
     combos: str = "all",
     cameras: str = "",
     clock: str = "paused",
+    control: str = "",
     workers: int = 1,
     batch: int = 8,
     folder: Path | str | None = None,
@@ -140,7 +141,7 @@ def evaluate(
         seeds: per task, always the same first ones; by default those of the suite, or 20.
         perturbations: also played: "look:2,words:1" one by one, "look:2+words:1" both at once, "none".
         controls: played on the same seeds: "all", "none", or names; by default all with a suite and a model.
-        arm, altitude, combos, cameras, clock: as in ``run``; combos is "all", "seen" or "unseen".
+        arm, altitude, combos, cameras, clock, control: as in ``run``; combos is "all", "seen" or "unseen".
         workers: processes, each with its own model.
         batch: episodes that each process plays in lockstep.
         folder: of the ledger, continued if it exists; by default runs/SUITE or runs/eval-POLICY.
@@ -162,7 +163,14 @@ def evaluate(
 
     policy, model = _policy_and_model(policy_or_model)
     config = RunConfig(
-        arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, cameras=cameras, clock=clock
+        arm=arm,
+        policy=policy,
+        model=model,
+        altitude=altitude,
+        combos=combos,
+        cameras=cameras,
+        clock=clock,
+        control=control,
     )
     planned, home = plan_evaluation(config, tasks, suite, level, seeds, perturbations, controls, folder)
     rows = show_evaluation(Console(stderr=True), planned, home, workers=workers, batch=batch)

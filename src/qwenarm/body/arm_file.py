@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from qwenarm.body.arms.parts import Arm
 from qwenarm.body.imported_arm import ArmSettings, ModelSource, import_arm
 from qwenarm.errors import BadInput
 
+FOLDER_ATTRIBUTES = ("meshdir", "texturedir", "assetdir")
+"""Where MJCF's compiler element says that files are."""
+
 
 @cache
 def make_entry(name: str) -> Arm:
@@ -25,9 +29,37 @@ def make_entry(name: str) -> Arm:
     settings = read_settings(path.with_suffix(".toml"))
     source = ModelSource(name, f"The arm of {path.name}.", partial(_read, path), settings, _speed_limits(path))
     try:
-        return import_arm(source)
-    except ValueError as error:  # MuJoCo's refusal of the model
+        return replace(import_arm(source), sha256=files_sha256(path))
+    except (ValueError, ElementTree.ParseError) as error:  # MuJoCo's refusal of the model, or of what it includes
         raise BadInput(f"Cannot use the model {name}: {_first_line(error)}.") from error
+
+
+def files_sha256(path: Path) -> str:
+    """Hash, in hex, of a model file, of the TOML file beside it, and of all meshes and other files that it names."""
+    digest = hashlib.sha256()
+    for file in (*_files_of(path), *filter(Path.is_file, [path.with_suffix(".toml")])):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Returns a model file and all that it and its included files name, each once."""
+    found: list[Path] = []
+    waiting, folders = [path.resolve()], [""]
+    while waiting:
+        file = waiting.pop(0)
+        if file in found:
+            continue
+        found.append(file)
+        for element in ElementTree.parse(file).getroot().iter() if file.suffix == path.suffix else ():
+            folders += [element.get(name, "") for name in FOLDER_ATTRIBUTES if element.tag == "compiler"]
+            name = element.get("file") or element.get("filename")
+            # MuJoCo looks for a URDF's meshes without their folders.
+            places = (
+                [path.parent / folder / part for folder in folders for part in (name, Path(name).name)] if name else []
+            )
+            waiting += [place.resolve() for place in places if place.is_file()][:1]
+    return found
 
 
 def read_settings(path: Path) -> ArmSettings:

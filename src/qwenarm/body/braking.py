@@ -1,21 +1,29 @@
 """How joints come to rest when they brake as hard as they may.
 
 Everything is counted in control periods: a step is what a joint moves in one, rad, and a gain is by how much the step
-may change from one to the next, rad. All arrays are (n,), one number for each joint.
+may change from one to the next, rad. Numbers are for one joint, arrays (n,) have one for each.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
-def stoppable_step(distance: np.ndarray, gain: np.ndarray) -> np.ndarray:
+def stoppable_step(distance: float, gain: float) -> float:
     """The largest step after which a joint that brakes still stops within a distance >= 0.
 
     The steps s, s - g, s - 2 g ... add up to s^2 / 2g + s / 2 + g / 8 at most. If s is the largest step for a distance,
     s - g is the largest one for what is left of it: who keeps to this limit can always keep to it.
     """
-    return np.maximum(gain * (np.sqrt(2 * distance / gain) - 0.5), np.minimum(distance, gain / 2))
+    return max(gain * (math.sqrt(2 * distance / gain) - 0.5), min(distance, gain / 2))
+
+
+def braking_distance(step: float, gain: float) -> float:
+    """How far a joint moves while it brakes behind a step >= 0: where its ``braking_path`` ends."""
+    periods = step // gain
+    return periods * (step - gain * (periods + 1) / 2)
 
 
 def braked(step: np.ndarray, gain: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.kinematics import Kinematics, subtree_bodies
+from qwenarm.body.kinematics import Kinematics
+from qwenarm.body.model_indices import subtree_bodies
 
 SIDE_CLEARANCE_M = 0.002
 """Kept to the sides of the hand, m."""
@@ -91,15 +92,22 @@ class _Form:
 
 @dataclass(frozen=True)
 class Hand:
-    """palm: all that moves with the last joint and does not slide. left, right: the fingers, ``opened`` m apart."""
+    """palm: all that moves with the last joint and does not slide. left, right: the fingers, ``opened`` m apart; None
+    without fingers.
+    """
 
     palm: Boxes
-    left: Boxes
-    right: Boxes
-    opened: float
+    left: Boxes | None = None
+    right: Boxes | None = None
+    opened: float = 0.0
+
+    def parts(self, inner: float, outer: float) -> tuple[Boxes, ...]:
+        """All of the hand while the gap goes from outer to inner, m: the palm and, if there are any, the fingers."""
+        return (self.palm, self.fingers(inner, outer)) if self.left else (self.palm,)
 
     def fingers(self, inner: float, outer: float) -> Boxes:
         """Both fingers, and where they sweep while the gap between the pads goes from outer to inner, m."""
+        assert self.left is not None and self.right is not None
         sweep = np.array([[0.0, inner - self.opened], [0.0, outer - self.opened]]) / 2
         left, right = self.left, self.right
         lower = np.concatenate([left.lower + sweep[0], right.lower - sweep[1]])
@@ -118,12 +126,13 @@ def _measure_hand(kinematics: Kinematics) -> Hand:
     model, data, arm = kinematics.model, kinematics.data, kinematics.arm
     kinematics.set(kinematics.home)
     last = int(model.joint(arm.joints[-1]).bodyid[0])
-    fingers = [subtree_bodies(model, model.body(name).id) for name in arm.finger_bodies]
-    palm = subtree_bodies(model, last) - fingers[0] - fingers[1]
+    fingers = [subtree_bodies(model, model.body(name).id) for name in arm.gripper.bodies]
+    palm = _boxes(kinematics, subtree_bodies(model, last).difference(*fingers))
+    if not fingers:
+        return Hand(palm)
     one, other = (_boxes(kinematics, bodies) for bodies in fingers)
     left, right = (one, other) if one.upper[:, 1].mean() > 0 else (other, one)
-    slides = [model.joint(name).qposadr[0] for name in arm.finger_joints]
-    return Hand(_boxes(kinematics, palm), left, right, float(data.qpos[slides].sum() * arm.gap_scale))
+    return Hand(palm, left, right, arm.gripper.mount(model, data).width)
 
 
 def _boxes(kinematics: Kinematics, bodies: set[int]) -> Boxes:

@@ -17,6 +17,7 @@ import numpy as np
 from qwenarm.body import model_chain
 from qwenarm.body.arms import ur5e
 from qwenarm.body.arms.parts import FINGER_NAMES, PAD_CONTACT, Arm, add_gripper_drive
+from qwenarm.body.grippers import ParallelJaws
 from qwenarm.body.kinematics import Kinematics, Solution, top_down
 from qwenarm.body.reach import hand_reaches
 from qwenarm.errors import BadInput
@@ -110,9 +111,7 @@ def import_arm(source: ModelSource) -> Arm:
         home_qpos=settings.home or model_chain.key_pose(spec, chain.joints),
         velocity=tuple(source.speeds.get(name, settings.speed) for name in chain.joints),
         acceleration=(MAX_ACCELERATION_RAD_PER_S2,) * len(chain.joints),
-        max_gap=max_gap,
-        finger_joints=tuple(names),
-        finger_bodies=tuple(bodies),
+        gripper=ParallelJaws(max_gap, joints=tuple(names), bodies=tuple(bodies)),
         reaches_workspace=False,
     )
     if len(draft.home_qpos) != len(chain.joints):

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import ge
 
 import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
+from qwenarm.body.model_indices import as_index
 
 POSITION_TOLERANCE_M = 5e-4
 ROTATION_TOLERANCE_RAD = 5e-3
 """A solution within both tolerances counts as reached."""
 STOP_SHARE = 0.1
 """The search itself goes on to this part of the tolerances."""
+MAX_ARRIVED_ERROR = 1.01 * STOP_SHARE * math.hypot(POSITION_TOLERANCE_M, ROTATION_TOLERANCE_RAD)
+"""Whose error is longer than this, m and rad, has not arrived."""
 MAX_ITERATIONS = 60
 MAX_STALLED_ITERATIONS = 8
 """The search ends after so many iterations that do not reduce the error by 2 %."""
@@ -48,15 +52,6 @@ def top_down(yaw: float) -> np.ndarray:
     return np.array([0.0, math.cos(half), math.sin(half), 0.0])
 
 
-def subtree_bodies(model: mujoco.MjModel, root: int) -> set[int]:
-    """The ids of a body and of all its descendants."""
-    found, parents = {root}, model.body_parentid.tolist()
-    for body in range(root + 1, model.nbody):  # parents come before their children
-        if parents[body] in found:
-            found.add(body)
-    return found
-
-
 def clamp(values: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """``np.clip`` at half its cost for short vectors."""
     return np.minimum(np.maximum(values, lower), upper)
@@ -84,9 +79,14 @@ class Kinematics:
         self._jacobian = np.zeros((len(joints), 6)).T
         self._error, self._quat, self._dual = np.zeros(6), np.zeros(4), np.zeros(6)
         self._position_error, self._rotation_error = self._error[:3], self._error[3:]
+        self._square, self._rest = np.zeros((6, 6)), np.zeros(6)
+        self._diagonal = self._square.ravel()[::7]
+        self._limits = self.lower.tolist(), self.upper.tolist()
         self._pose = b""
         self._max_step = np.full(len(joints), MAX_ITERATION_STEP_RAD)
         self._min_step = -self._max_step
+        # An arm in the middle looks straight ahead at home.
+        self._home_heading = 0.0 if arm.base_xy == (0.0, 0.0) else self._heading(self.fk(self.home)[0])
 
     def set(self, qpos: np.ndarray) -> None:
         """Puts the scratch arm at qpos (n,) and updates the poses of its bodies, geoms and sites in ``data``."""
@@ -144,21 +144,41 @@ class Kinematics:
         if q0 is not None:
             yield np.asarray(q0, dtype=float)
         aimed = self.home.copy()
-        aimed[0] += math.atan2(pos[1], pos[0])
+        aimed[0] += self._heading(pos) - self._home_heading
         yield aimed
         rng = np.random.default_rng(0)
         for _ in range(restarts):
             yield aimed + rng.uniform(-RESTART_SPREAD_RAD, RESTART_SPREAD_RAD, len(aimed))
+
+    def facing(self, qpos: np.ndarray, pos: np.ndarray) -> np.ndarray:
+        """Where a search for a far pose begins: joint angles (n,) rad, with the first joint turned towards pos (3,) m.
+
+        The targets of an arm in the middle are all ahead, and its joint angles stay as they are. One that stands beside
+        has to turn by more than a right angle, on which the search might end with another elbow.
+        """
+        turned = qpos.copy()
+        if self.arm.base_xy != (0.0, 0.0):
+            turned[0] += self._heading(pos) - self._heading(self.fk(qpos)[0])
+        return turned
+
+    def _heading(self, pos: np.ndarray) -> float:
+        """The direction of a point from the base, seen from above, rad."""
+        x, y = self.arm.base_xy
+        return math.atan2(pos[1] - y, pos[0] - x)
 
     def _descend(self, pos: np.ndarray, quat: np.ndarray, q: np.ndarray, rest: np.ndarray) -> Solution:
         """Damped least squares whose damping vanishes with the error (Sugihara, IEEE T-RO 27(5), 2011).
 
         The null space pulls towards rest. The search ends when it arrives, or when it no longer gets nearer.
         """
-        distance, angle, far = self._measure_error(q, pos, quat)
-        best, patience = math.inf, MAX_STALLED_ITERATIONS
+        far, norm = self._measure_error(q, pos, quat), mujoco.mju_norm
+        best, patience, pressed = math.inf, MAX_STALLED_ITERATIONS, self._is_pressed(q)
         for _ in range(MAX_ITERATIONS):
-            if distance < STOP_SHARE * POSITION_TOLERANCE_M and angle < STOP_SHARE * ROTATION_TOLERANCE_RAD:
+            if (
+                far < MAX_ARRIVED_ERROR
+                and norm(self._position_error) < STOP_SHARE * POSITION_TOLERANCE_M
+                and norm(self._rotation_error) < STOP_SHARE * ROTATION_TOLERANCE_RAD
+            ):
                 break
             patience = MAX_STALLED_ITERATIONS if far < 0.98 * best else patience - 1
             if not patience:
@@ -166,29 +186,39 @@ class Kinematics:
             best = min(best, far)
             jacobian, damping, pull = self.jacobian(), 0.5 * far * far + 1e-6, 0.1 * (rest - q)
             step = self._solve(jacobian, damping, pull)
-            low, high = q <= self.lower, q >= self.upper
-            if np.count_nonzero(low) or np.count_nonzero(high):
+            if pressed:
                 # Joints pressed against a limit cannot help: take them out, so that the others do the work.
-                free = ~((low & (step < 0)) | (high & (step > 0)))
+                free = ~(((q <= self.lower) & (step < 0)) | ((q >= self.upper) & (step > 0)))
                 step = self._solve(jacobian * free, damping, pull) * free
-            q = clamp(q + clamp(step, self._min_step, self._max_step), self.lower, self.upper)
-            distance, angle, far = self._measure_error(q, pos, quat)
-        return Solution(q, distance, angle)
+            if max(map(abs, step.tolist())) > MAX_ITERATION_STEP_RAD:
+                step = clamp(step, self._min_step, self._max_step)
+            q = q + step
+            if pressed := self._is_pressed(q):
+                q = clamp(q, self.lower, self.upper)
+            far = self._measure_error(q, pos, quat)
+        return Solution(q, norm(self._position_error), norm(self._rotation_error))
+
+    def _is_pressed(self, q: np.ndarray) -> bool:
+        """Whether a joint is at its limit or beyond."""
+        angles = q.tolist()
+        return any(map(ge, self._limits[0], angles)) or any(map(ge, angles, self._limits[1]))
 
     def _solve(self, jacobian: np.ndarray, damping: float, pull: np.ndarray) -> np.ndarray:
         """The damped step (n,) towards the last error, and as much of the pull (n,) as costs no accuracy."""
-        transposed = jacobian.T
-        square = jacobian.dot(transposed)  # dot costs half of what @ does for arrays of this size
-        diagonal = square.ravel()[::7]
-        diagonal += damping
+        transposed, square, rest = jacobian.T, self._square, self._rest
+        jacobian.dot(transposed, square)  # dot costs half of what @ does for arrays of this size
+        self._diagonal += damping
         mujoco.mju_cholFactor(square, 0.0)
-        mujoco.mju_cholSolve(self._dual, square, self._error - jacobian.dot(pull))
-        return transposed.dot(self._dual) + pull
+        np.subtract(self._error, jacobian.dot(pull, rest), rest)
+        mujoco.mju_cholSolve(self._dual, square, rest)
+        step = transposed.dot(self._dual)
+        step += pull
+        return step
 
-    def _measure_error(self, q: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> tuple[float, float, float]:
+    def _measure_error(self, q: np.ndarray, pos: np.ndarray, quat: np.ndarray) -> float:
         """Keeps the error (6,) of the tcp at q: m, and the rotation vector to the target in the world frame, rad.
 
-        Returns the lengths of its two halves and of all six numbers.
+        Returns its length.
         """
         self.set(q)
         np.subtract(pos, self._tcp_pos, out=self._position_error)
@@ -196,12 +226,4 @@ class Kinematics:
         mujoco.mju_negQuat(self._quat, self._quat)
         mujoco.mju_mulQuat(self._quat, quat, self._quat)
         mujoco.mju_quat2Vel(self._rotation_error, self._quat, 1.0)
-        norm = mujoco.mju_norm
-        return norm(self._position_error), norm(self._rotation_error), norm(self._error)
-
-
-def as_index(addresses: np.ndarray) -> slice | np.ndarray:
-    """The addresses (n,) as a slice if they are consecutive: numpy reads and writes through it twice as fast."""
-    first, last = int(addresses[0]), int(addresses[-1])
-    consecutive = np.array_equal(addresses, np.arange(first, last + 1))
-    return slice(first, last + 1) if consecutive else addresses
+        return mujoco.mju_norm(self._error)

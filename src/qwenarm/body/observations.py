@@ -36,9 +36,9 @@ class ObservationFormat:
     object_state: bool = False
     flat: bool = False
 
-    def space(self, joints: int) -> spaces.Dict:
-        """The space of the observations of an arm with so many joints."""
-        parts: dict[str, Any] = {"agent_pos": _unbounded(joints + 1)}
+    def space(self, positions: int) -> spaces.Dict:
+        """The space of the observations of arms with so many joints and grippers."""
+        parts: dict[str, Any] = {"agent_pos": _unbounded(positions)}
         if self.object_state:
             parts["objects"] = _unbounded(MAX_OBJECTS, POSE_SIZE)
         views: dict[str, spaces.Space] = {"pixels": spaces.Box(0, 255, (*self.size, 3), np.uint8)}
@@ -53,9 +53,12 @@ class ObservationFormat:
 
     def read(self, body: Body) -> dict[str, Any]:
         """The observation now. Raises BadInput when the scene has more than ``MAX_OBJECTS`` objects."""
-        observation: dict[str, Any] = {"agent_pos": np.array([*body.qpos.tolist(), body.gripper_width], np.float32)}
+        positions = [at for each in body.manipulators for at in (*each.qpos.tolist(), each.gripper.width)]
+        observation: dict[str, Any] = {"agent_pos": np.array(positions, np.float32)}
         if self.object_state:
             observation["objects"] = _object_poses(body)
+        if not self.cameras:
+            return observation
         views = {"pixels": {name: body.frame(name, self.size).rgb for name in self.cameras}}
         if self.depth:
             views["depth"] = {name: body.depth(name, self.size) for name in self.cameras}

@@ -45,13 +45,14 @@ def reach_of(arm: Arm) -> Reach | None:
 
 @cache
 def measure_reach(arm: Arm) -> Reach:
-    """Tries every grid point at all heights and yaws: about a second."""
+    """Tries every grid point at all heights and yaws: about a second. Of partners, all have to reach a point."""
     spec = mujoco.MjSpec()
     arm.build(spec)
-    kinematics = Kinematics(spec.compile(), arm)
+    model = spec.compile()
+    arms = [Kinematics(model, each) for each in (arm, *arm.partners)]
     places = [(i, j) for i in range(len(GRID_X_M)) for j in range(len(GRID_Y_M))]
     return Reach(
-        frozenset(place for place in places if hand_reaches(kinematics, GRID_X_M[place[0]], GRID_Y_M[place[1]]))
+        frozenset((i, j) for i, j in places if all(hand_reaches(each, GRID_X_M[i], GRID_Y_M[j]) for each in arms))
     )
 
 

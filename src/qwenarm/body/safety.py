@@ -4,6 +4,9 @@ A control is a wish. What comes out is a target that is finite, inside the joint
 than the arm may move in one period (speed), and no more so than one period before (acceleration). From every target on
 the arm can brake without leaving the workspace with the tcp, touching the table, or running into a joint's stop. By
 induction every target is safe: the first one is, and each next one either was checked or is the next one of braking.
+
+An arm that something is in the way of does not reach its targets. It starts again from where it is in every period, and
+no joint of it moves further outward than there is room (``Room``).
 """
 
 from __future__ import annotations
@@ -11,15 +14,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import gt, sub, truediv
 
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
-from qwenarm.body.braking import braked, braking_path, stoppable_step
-from qwenarm.body.kinematics import Kinematics, clamp, subtree_bodies
+from qwenarm.body.braking import braked, braking_distance, braking_path, stoppable_step
+from qwenarm.body.kinematics import Kinematics, clamp
+from qwenarm.body.model_indices import subtree_bodies
 from qwenarm.errors import BadInput
 from qwenarm.types import Control
 
+Floats = list[float]
+"""One number for each joint."""
 CONTROL_PERIOD_S = 0.05
 """Control period, s."""
 TCP_LIMITS_M = np.array([[0.20, -0.45, 0.0], [0.80, 0.45, 0.70]])
@@ -63,8 +70,35 @@ class ServoTarget:
     qpos: np.ndarray
     velocity: np.ndarray
     gripper: float
-    goal: np.ndarray | None = None
-    """(n,) rad: the wish, within the joint limits."""
+    goal: Floats | None = None
+    """rad: the wish, within the joint limits."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is left to the walls of the workspace for the tcp of an arm that something is in the way of.
+
+    Some joints of such an arm follow and others do not. Where two would have kept the tcp on a wall between them, one
+    alone carries it out, further in every period. So all that is outward in a step has to find room on its own.
+
+    Attributes:
+        jacobian: (3, n) of the tcp's position, m/rad.
+        above: (3,) m, along x, y and z.
+        below: (3,) m, against them.
+    """
+
+    jacobian: np.ndarray
+    above: np.ndarray
+    below: np.ndarray
+
+    def shortened(self, step: np.ndarray) -> np.ndarray:
+        """The step (n,) rad with those of its joints shortened that have no room; the same array if all have."""
+        moved = self.jacobian * step
+        up, down = np.maximum(moved, 0.0), np.maximum(-moved, 0.0)
+        share_up = self.above / np.maximum(up.sum(axis=1), self.above + 1e-12)
+        share_down = self.below / np.maximum(down.sum(axis=1), self.below + 1e-12)
+        shares = np.minimum(np.where(up > 0, share_up[:, None], 1.0), np.where(down > 0, share_down[:, None], 1.0))
+        return step if shares.min() > 1 - CLAMP_TOLERANCE else step * shares.min(axis=0)
 
 
 class Safety:
@@ -80,11 +114,15 @@ class Safety:
         self.max_gain = np.array(self.arm.acceleration) * CONTROL_PERIOD_S**2
         self.braking_gain = FOLLOWED_SHARE * self.max_gain
         self._lowest, self._highest = TCP_LIMITS_M
-        self._max_steps, self._max_gains = self.max_step.tolist(), self.max_gain.tolist()
+        self._lower, self._upper, self._max_steps = self.lower.tolist(), self.upper.tolist(), self.max_step.tolist()
+        # Between these every joint stops in time, as fast as it may be; half a gain more than that takes.
+        furthest = (self.max_step + self.braking_gain) ** 2 / (2 * self.braking_gain)
+        self._near_lower, self._near_upper = (self.lower + furthest).tolist(), (self.upper - furthest).tolist()
+        self._max_gains, self._braking_gains = self.max_gain.tolist(), self.braking_gain.tolist()
         self._tcp_lower, self._tcp_upper = TCP_LIMITS_M.tolist()
         model, data = kinematics.model, kinematics.data
         # Open fingers reach furthest: whatever the real gap is, the check errs on the safe side.
-        for name in self.arm.finger_joints:
+        for name in self.arm.gripper.joints:
             joint = model.joint(name)
             data.qpos[joint.qposadr[0]] = joint.range[1]
         self.touching = _touching_geoms(kinematics)
@@ -93,103 +131,120 @@ class Safety:
         self._heights, self._downs = data.geom_xpos[:, 2], data.geom_xmat[:, 6:9]  # views
         self._tcp = data.site_xpos[model.site(self.arm.tcp_site).id]
 
-    def limit(self, wish: Control, last: ServoTarget, measured: np.ndarray) -> tuple[ServoTarget, Sequence[str]]:
+    def limit(
+        self, wish: Control, last: ServoTarget, measured: np.ndarray, held_up: bool = False
+    ) -> tuple[ServoTarget, Sequence[str]]:
         """The safe target nearest to the wish, and the names of the clamps it took.
 
         Args:
             wish: what the caller wants.
             last: the target before.
             measured: (n,) rad, the joint angles as they are.
+            held_up: whether something is in the way of the arm, so that some joints may not follow.
 
         Raises:
             BadInput: The wish has the wrong number of joints.
         """
         clamps: list[str] = []
-        qpos, gripper = self._finite(wish, last, clamps)
-        goal = clamp(qpos, self.lower, self.upper)
-        if goal.tobytes() != qpos.tobytes() and np.abs(goal - qpos).max() > CLAMP_TOLERANCE:
-            clamps.append("joint_limit")
+        goal, gripper = self._finite(wish, last, clamps)
+        if any(map(gt, self._lower, goal)) or any(map(gt, goal, self._upper)):
+            wanted, goal = goal, list(map(min, map(max, goal, self._lower), self._upper))
+            if max(map(abs, map(sub, goal, wanted))) > CLAMP_TOLERANCE:
+                clamps.append("joint_limit")
         gap = min(max(gripper, 0.0), self.arm.max_gap)
         if abs(gap - gripper) > CLAMP_TOLERANCE:
             clamps.append("gripper_range")
-        before = last.velocity * CONTROL_PERIOD_S
-        step = self._slowed(goal - last.qpos, before, last.goal is not None and np.array_equal(goal, last.goal), clamps)
-        stopped = self._within_stops(step, last.qpos)
-        if np.abs(stopped - step).max() > CLAMP_TOLERANCE:
-            clamps.append("joint_limit")
-        step = self._unblocked(stopped, last.qpos, measured, clamps)
-        step = self._inside(step, before, last.qpos, clamps)
+        step = np.array(self._step(goal, last, measured.tolist(), clamps))
+        step = self._inside(step, last, clamps, self._room(last.qpos) if held_up else None)
         qpos = last.qpos + step
-        return ServoTarget(qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, gap, goal), tuple(dict.fromkeys(clamps))
+        target = ServoTarget(qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, gap, goal)
+        return target, tuple(dict.fromkeys(clamps)) if clamps else ()
 
-    def _finite(self, wish: Control, last: ServoTarget, clamps: list[str]) -> tuple[np.ndarray, float]:
+    def _finite(self, wish: Control, last: ServoTarget, clamps: list[str]) -> tuple[Floats, float]:
         qpos = np.asarray(wish.qpos, dtype=float)
         if qpos.shape != last.qpos.shape:
             raise BadInput(f"A control of {self.arm.name} has {len(last.qpos)} joint angles, not shape {qpos.shape}.")
-        gripper = float(wish.gripper)
-        if math.isfinite(sum(qpos.tolist(), gripper)):
-            return qpos, gripper
+        numbers, gripper = qpos.tolist(), float(wish.gripper)
+        if math.isfinite(sum(numbers, gripper)):
+            return numbers, gripper
         finite = np.isfinite(qpos)
         if not finite.all() or not math.isfinite(gripper):  # else only the sum is too large
             clamps.append("not_finite")
-        return np.where(finite, qpos, last.qpos), gripper if math.isfinite(gripper) else last.gripper
+        return np.where(finite, qpos, last.qpos).tolist(), gripper if math.isfinite(gripper) else last.gripper
 
-    def _slowed(self, step: np.ndarray, before: np.ndarray, waits: bool, clamps: list[str]) -> np.ndarray:
+    # For six or seven numbers lists are faster than arrays: this runs in every control period.
+
+    def _step(self, goal: Floats, last: ServoTarget, measured: Floats, clamps: list[str]) -> Floats:
+        """The step towards the goal, rad, that the joints' own limits allow."""
+        start, before = last.qpos.tolist(), [speed * CONTROL_PERIOD_S for speed in last.velocity.tolist()]
+        step = self._slowed(list(map(sub, goal, start)), before, goal == last.goal, clamps)
+        stopped = self._within_stops(step, start)
+        if stopped is not step and max(map(abs, map(sub, stopped, step))) > CLAMP_TOLERANCE:
+            clamps.append("joint_limit")
+        return _unblocked(stopped, start, measured, clamps)
+
+    def _slowed(self, step: Floats, before: Floats, waits: bool, clamps: list[str]) -> Floats:
         """The step that speed and acceleration allow. Too large a step, or change of it, is shortened as a whole.
 
         Args:
-            step: (n,) rad, to the goal.
-            before: (n,) rad, the step before.
+            step: rad, to the goal.
+            before: rad, the step before.
             waits: whether the goal has stayed where it was: then the arm has to come to rest there.
             clamps: gets the names of the limits.
         """
-        excess = max([abs(s) / most for s, most in zip(step.tolist(), self._max_steps, strict=True)])
-        if waits and np.count_nonzero(step):
-            most = stoppable_step(np.abs(step), self.braking_gain)
-            if (np.abs(step) > most * (1 + CLAMP_TOLERANCE)).any():
+        excess = _largest_share(step, self._max_steps)
+        if waits and any(step):
+            most = list(map(stoppable_step, map(abs, step), self._braking_gains))
+            if any(abs(s) > m * (1 + CLAMP_TOLERANCE) for s, m in zip(step, most, strict=True)):
                 clamps.append("joint_acceleration")
-                step = clamp(step, -most, most)
+                step = [min(max(s, -m), m) for s, m in zip(step, most, strict=True)]
         if excess > 1 + CLAMP_TOLERANCE:
             clamps.append("joint_velocity")
-            excess = float((np.abs(step) / self.max_step).max())
-            step = step / max(excess, 1.0)
-        change = step - before
-        excess = max([abs(c) / most for c, most in zip(change.tolist(), self._max_gains, strict=True)])
+            excess = max(_largest_share(step, self._max_steps), 1.0)
+            step = [s / excess for s in step]
+        change = list(map(sub, step, before))
+        excess = _largest_share(change, self._max_gains)
         if excess > 1 + CLAMP_TOLERANCE:
             clamps.append("joint_acceleration")
-            step = before + FOLLOWED_SHARE * change / excess
+            step = [b + FOLLOWED_SHARE * c / excess for b, c in zip(before, change, strict=True)]
+        if _largest_share(step, self._max_steps) <= SPEED_TOLERANCE / 2 - CLAMP_TOLERANCE:
+            return step
         # A servo that meets a target in time ends a period faster than its mean by as much as that has risen.
-        fastest = (SPEED_TOLERANCE * self.max_step + np.maximum(before * np.sign(step), 0.0)) / 2
-        if (np.abs(step) > fastest).any():
+        risen = [max(b if s > 0 else -b, 0.0) for s, b in zip(step, before, strict=True)]
+        fastest = [(SPEED_TOLERANCE * most + b) / 2 for most, b in zip(self._max_steps, risen, strict=True)]
+        if any(map(gt, map(abs, step), fastest)):
             clamps.append("joint_velocity")
-            step = clamp(step, -fastest, fastest)
+            step = [min(max(s, -most), most) for s, most in zip(step, fastest, strict=True)]
         return step
 
-    def _within_stops(self, step: np.ndarray, last: np.ndarray) -> np.ndarray:
-        """The step, so that every joint can still brake in front of its stop."""
-        if max((np.abs(step) / self.braking_gain).tolist()) <= 0.5:
-            return clamp(step, self.lower - last, self.upper - last) if np.count_nonzero(step) else step
-        room_below, room_above = np.maximum(last - self.lower, 0.0), np.maximum(self.upper - last, 0.0)
-        return clamp(
-            step, -stoppable_step(room_below, self.braking_gain), stoppable_step(room_above, self.braking_gain)
-        )
-
-    def _unblocked(self, step: np.ndarray, last: np.ndarray, measured: np.ndarray, clamps: list[str]) -> np.ndarray:
-        """Joints that cannot follow wait: their target stays where it is until they do, or until it turns back."""
-        behind = np.abs(last - measured)
-        if max(behind.tolist()) <= MAX_LAG_RAD:
+    def _within_stops(self, step: Floats, start: Floats) -> Floats:
+        """The step, so that every joint can still brake in front of its stop; the same list if it can."""
+        if all(map(gt, start, self._near_lower)) and all(map(gt, self._near_upper, start)):
             return step
-        waits = (behind > MAX_LAG_RAD) & (np.abs(last + step - measured) > behind)
-        if waits.any():
-            clamps.append("blocked")
-        return np.where(waits, 0.0, step)
+        joints = zip(step, start, self._lower, self._upper, self._braking_gains, strict=True)
+        if _largest_share(step, self._braking_gains) <= 0.5:
+            return [min(max(s, low - at), high - at) for s, at, low, high, _ in joints] if any(step) else step
+        return [
+            min(s, stoppable_step(max(high - at, 0.0), gain))
+            if s > 0
+            else max(s, -stoppable_step(max(at - low, 0.0), gain))
+            for s, at, low, high, gain in joints
+        ]
 
-    def _inside(self, step: np.ndarray, before: np.ndarray, last: np.ndarray, clamps: list[str]) -> np.ndarray:
-        """The step if the arm can stop in the workspace after it, else one along the boundary, else the arm brakes."""
-        lift = self._violation(last + step, step)
+    def _inside(self, step: np.ndarray, last: ServoTarget, clamps: list[str], room: Room | None) -> np.ndarray:
+        """The step if the arm can stop in the workspace after it, else one along the boundary, else the arm brakes.
+
+        room: if some joints may not follow, what there is for those that do.
+        """
+        if room is not None and (shorter := room.shortened(step)) is not step:
+            clamps.append("workspace")
+            step = shorter
+        start = last.qpos
+        lift = self._violation(start + step, step)
         if lift is None:
             return step
         clamps.append("table" if lift[2] > 0 else "workspace")
+        before = last.velocity * CONTROL_PERIOD_S
         slowest = np.maximum(before - self.max_gain, -self.max_step)
         fastest = np.minimum(before + self.max_gain, self.max_step)
         for _ in range(4):
@@ -198,16 +253,24 @@ class Safety:
             shift = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + 1e-4 * np.eye(6), push)
             periods = 1 + np.floor(np.abs(step) / self.braking_gain)  # a faster joint also stops further on
             step = step + shift / periods
-            step = self._within_stops(clamp(step, slowest, fastest), last)
-            lift = self._violation(last + step, step)
+            step = np.array(self._within_stops(clamp(step, slowest, fastest).tolist(), start.tolist()))
+            step = step if room is None else room.shortened(step)
+            lift = self._violation(start + step, step)
             if lift is None:
                 return step
         slower = braked(before, self.braking_gain)
-        outside = None if np.count_nonzero(slower) else self._violation(last, slower)
+        outside = None if np.count_nonzero(slower) else self._violation(start, slower)
         if outside is None:
             return slower
-        further = self._violation(last + step, np.zeros_like(step))  # it was pushed out: only nearer is better
+        further = self._violation(start + step, np.zeros_like(step))  # it was pushed out: only nearer is better
         return step if further is None or np.abs(further).max() < np.abs(outside).max() else slower
+
+    def _room(self, qpos: np.ndarray) -> Room:
+        """What there is around the tcp of an arm that rests at qpos (n,) rad."""
+        self.kinematics.set(qpos)
+        above, below = self._highest - BRAKING_MARGIN_M - self._tcp, self._tcp - self._lowest
+        below = below - BRAKING_MARGIN_M * HORIZONTAL_AXES
+        return Room(self.kinematics.jacobian()[:3].copy(), np.maximum(above, 0.0), np.maximum(below, 0.0))
 
     def _violation(self, qpos: np.ndarray, step: np.ndarray) -> np.ndarray | None:
         """What is wrong with a step to qpos, or with braking behind it.
@@ -216,17 +279,17 @@ class Safety:
             (3,) m: the shift of the hand that would bring it back inside where it first leaves; None if it never does.
             The scratch arm stands there.
         """
-        path = braking_path(step, self.braking_gain)
-        slack = REACH_M * float(np.abs(path[-1]).sum()) if len(path) else 0.0
+        slack = REACH_M * sum(map(braking_distance, map(abs, step.tolist()), self._braking_gains))
         self.kinematics.set(qpos)
-        heights = self._heights.take(self.touching)
-        high = min((heights - self._radii).tolist()) > MIN_GEOM_HEIGHT_M + slack  # no box can reach the table
-        tcp = zip(self._tcp_lower, self._tcp.tolist(), self._tcp_upper, strict=True)
-        if high and all(low + slack <= at <= up - slack for low, at, up in tcp):
-            return None
+        (x, y, z), (x_min, y_min, z_min), (x_max, y_max, z_max) = self._tcp.tolist(), self._tcp_lower, self._tcp_upper
+        within = x_min + slack <= x <= x_max - slack and y_min + slack <= y <= y_max - slack
+        if within and z_min + slack <= z <= z_max - slack:
+            lowest = min((self._heights.take(self.touching) - self._radii).tolist())
+            if lowest > MIN_GEOM_HEIGHT_M + slack:  # no box can reach the table
+                return None
         if (shift := self._shift()) is not None:
             return shift
-        for moved in path:
+        for moved in braking_path(step, self.braking_gain):
             self.kinematics.set(qpos + moved)
             if (shift := self._shift(BRAKING_MARGIN_M)) is not None:
                 return shift
@@ -243,6 +306,23 @@ class Safety:
         if bottom < MIN_GEOM_HEIGHT_M:
             shift[2] = max(shift[2], MIN_GEOM_HEIGHT_M - bottom)
         return shift if np.count_nonzero(shift) else None
+
+
+def _largest_share(step: Floats, most: Floats) -> float:
+    """The largest part that a joint's step is of what it may be at most."""
+    return max(map(truediv, map(abs, step), most))
+
+
+def _unblocked(step: Floats, start: Floats, measured: Floats, clamps: list[str]) -> Floats:
+    """Joints that cannot follow wait: their target stays where it is until they do, or until it turns back."""
+    behind = list(map(abs, map(sub, start, measured)))
+    if max(behind) <= MAX_LAG_RAD:
+        return step
+    joints = list(zip(step, start, measured, behind, strict=True))
+    waits = [lag > MAX_LAG_RAD and abs(at + s - is_at) > lag for s, at, is_at, lag in joints]
+    if any(waits):
+        clamps.append("blocked")
+    return [0.0 if wait else s for wait, s in zip(waits, step, strict=True)]
 
 
 def _touching_geoms(kinematics: Kinematics) -> np.ndarray:

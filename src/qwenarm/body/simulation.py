@@ -6,17 +6,19 @@ import hashlib
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
+from qwenarm.body.grippers import MountedGripper
 from qwenarm.body.held_object import HeldObject
-from qwenarm.body.kinematics import Kinematics, Solution, as_index, clamp, subtree_bodies
+from qwenarm.body.kinematics import Kinematics, Solution
+from qwenarm.body.manipulator import Manipulator
 from qwenarm.body.rendering.renderer import Renderer
-from qwenarm.body.safety import CONTROL_PERIOD_S, MAX_LAG_RAD, TCP_LIMITS_M, Safety, ServoTarget
+from qwenarm.body.safety import CONTROL_PERIOD_S, Safety, ServoTarget
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.errors import BadInput
@@ -25,18 +27,6 @@ from qwenarm.types import Control, Frame, Proprio, SkillCall
 MIN_HELD_GAP_M, MIN_WALL_GAP_M = 0.004, 0.001
 """Fingers that stand still this much further apart than they were told to hold something; the second where a hollow
 object may be held by its wall."""
-MAX_CONTACT_FORCE_N = 140.0
-"""Where the arm's contacts press harder in all, it collides: what a hand may bear (ISO/TS 15066:2016, table A.2), N."""
-MAX_SPEED_SHARE = 1.1
-"""A joint that moves faster than this share of its limit was pushed."""
-MAX_TCP_EXCESS_M = 0.005
-"""A tcp further outside of the workspace than this was pushed, m."""
-DISTURBANCE_NAMES = ("tcp_outside", "overspeed", "self_collision", "contact_force")
-"""What is counted in ``clamps`` for a period that ends so, as seen in the state."""
-YIELDING_DISTURBANCES = frozenset(DISTURBANCE_NAMES) - {"overspeed"}
-"""After these the arm yields: in the next period it goes on from where it was pushed."""
-MAX_STILL_SPEED_M_PER_S = 0.05
-"""Slower fingers stand still: they close at twice that speed, and twitch at half of it while they grip."""
 
 
 class Body:
@@ -44,24 +34,30 @@ class Body:
 
     Frames are drawn lazily; a Body belongs to the thread that draws its first frame.
 
+    Where an arm has partners, one of them is active: it gets the controls, and ``arm``, ``kinematics``, ``safety``,
+    ``gripper``, ``target``, ``qpos``, ``proprio`` and what else is said of an arm is said of that one. The others stay
+    where they were sent.
+
     Attributes:
-        target: where the safety layer last sent the arm and the fingers.
+        manipulators: the arm and its partners.
+        active: the one that gets the controls.
         clamps: how often each safety limit changed a control, and how often the arm collided, since the reset.
         seconds: wall seconds spent in "physics" and "render" since the reset.
         said: what was told to people since the reset.
         held_object: how the hand holds what a pick has measured; None where objects are all alike.
-        forced_open_periods: for so many more control periods the fingers open, whatever they are told.
-        arm_geoms: ids of all geoms of arm and hand, (G,).
+        forced_open_periods: for so many more control periods the gripper opens, whatever it is told.
+        arm_geoms: ids of all geoms of all arms and hands, (G,).
         after_step: called with the Body after every control period, for events that do not depend on the arm.
     """
 
+    accepts: type = Control
+    """What ``step`` takes."""
+
     def __init__(self, scene: Scene, arm: Arm) -> None:
         self.scene = scene
-        self.arm = arm
-        self.model = compile_scene(scene, arm)
-        self.data = mujoco.MjData(self.model)
-        self.kinematics = Kinematics(self.model, arm)
-        self.safety = Safety(self.kinematics)
+        self.model, self.data = self._make_world(arm)
+        self.manipulators = tuple(Manipulator(each, self.model, self.data) for each in (arm, *arm.partners))
+        self.active = self.manipulators[0]
         self.clamps: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.said: list[SkillCall] = []
@@ -69,44 +65,38 @@ class Body:
         self.forced_open_periods = 0
         self.after_step: list[Callable[[Body], None]] = []
         self._min_held_gap = MIN_WALL_GAP_M if scene.has_any_shape else MIN_HELD_GAP_M
-        self._servos = Servos(self.model, arm)
         self._specs = {p.spec.id: p.spec for p in scene.objects}
         self._objects = np.array([self.model.body(name).id for name in self._specs], dtype=int)
         dofs = [(int(self.model.body_dofadr[i]), min(3, int(self.model.body_dofnum[i]))) for i in self._objects]
         self._linear_dofs = [slice(first, first + count) for first, count in dofs]
-        self._fingers = [subtree_bodies(self.model, self.model.body(name).id) for name in arm.finger_bodies]
-        self._finger_qpos = [int(self.model.joint(name).qposadr[0]) for name in arm.finger_joints]
-        self._finger_dofs = [self.model.joint(name).dofadr[0] for name in arm.finger_joints]
+        self._object_dofs = np.array([dof for first, count in dofs for dof in range(first, first + count)], dtype=int)
+        self._states: dict[str, ObjectState] = {}
+        self._moment: tuple[bytes, ...] = ()
         self._cameras = {camera.name: int(self.model.camera(camera.name).id) for camera in scene.cameras}
-        self._site = self.model.site(arm.tcp_site).id
-        root = self.model.body_rootid[self.model.joint(arm.joints[0]).bodyid[0]]
-        self.arm_geoms = np.flatnonzero(self.model.body_rootid[self.model.geom_bodyid] == root)
-        self._arm_index = as_index(self.kinematics.qpos_adr)
-        root = int(self.model.body_rootid[self.model.joint(arm.joints[0]).bodyid[0]])
-        self._arm_dofs = as_index(self.kinematics.dof_adr)
-        self._top_speeds = (MAX_SPEED_SHARE * self.safety.max_velocity).tolist()
-        self._tcp_lower = (TCP_LIMITS_M[0] - MAX_TCP_EXCESS_M).tolist()
-        self._tcp_upper = (TCP_LIMITS_M[1] + MAX_TCP_EXCESS_M).tolist()
-        self._of_arm = self.model.body_rootid[self.model.geom_bodyid] == root
+        self.arm_roots = frozenset(manipulator.root for manipulator in self.manipulators)
+        self._of_arm = np.isin(self.model.body_rootid[self.model.geom_bodyid], list(self.arm_roots))
+        self.arm_geoms = np.flatnonzero(self._of_arm)
+        self._controls = np.zeros((round(CONTROL_PERIOD_S / self.model.opt.timestep), self.model.nu))
         # Views into the data, for to fetch one costs more than to read it.
-        self._qpos, self._qvel, self._ctrl = self.data.qpos, self.data.qvel, self.data.ctrl
-        self._tcp, self._xpos, self._xquat = self.data.site_xpos[self._site], self.data.xpos, self.data.xquat
+        self._qvel, self._ctrl = self.data.qvel, self.data.ctrl
+        self._xpos, self._xquat = self.data.xpos, self.data.xquat
         self._diverged = [self.data.warning[int(kind)] for kind in _DIVERGENCE_WARNINGS]
         self._renderer: Renderer | None = None
         self.reset()
 
+    def _make_world(self, arm: Arm) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        model = compile_scene(self.scene, arm)
+        return model, mujoco.MjData(model)
+
     def reset(self) -> None:
-        """Back to the scene's start: arm at home with open fingers, clock and counters at zero."""
+        """Back to the scene's start: arms at home with open fingers, clock and counters at zero."""
         mujoco.mj_resetData(self.model, self.data)
         for joint, qpos in self.scene.start.items():
             self.data.joint(joint).qpos = qpos
-        home = np.array(self.arm.home_qpos)
-        self._qpos[self._arm_index] = home
-        self._disturbed: list[str] = []
-        self._qpos[self._finger_qpos] = self.arm.max_gap / len(self._finger_qpos) / self.arm.gap_scale
-        self.target = ServoTarget(home, np.zeros_like(home), self.arm.max_gap)
-        self._gap = self.arm.max_gap
-        self._ctrl[:] = self._servos.controls(home, self.target, self._gap, self._gap)[-1]
+        self.active = self.manipulators[0]
+        for manipulator in self.manipulators:
+            manipulator.reset(self._controls)
+        self._ctrl[:] = self._controls[-1]
         mujoco.mj_forward(self.model, self.data)
         self.clamps.clear()
         self.seconds.clear()
@@ -120,12 +110,37 @@ class Body:
         return float(self.data.time)
 
     @property
+    def arm(self) -> Arm:
+        """The active arm."""
+        return self.active.arm
+
+    @property
+    def kinematics(self) -> Kinematics:
+        """Of the active arm."""
+        return self.active.kinematics
+
+    @property
+    def safety(self) -> Safety:
+        """Of the active arm."""
+        return self.active.safety
+
+    @property
+    def gripper(self) -> MountedGripper:
+        """Of the active arm, in this model."""
+        return self.active.gripper
+
+    @property
+    def target(self) -> ServoTarget:
+        """Where the safety layer last sent the active arm and its gripper."""
+        return self.active.target
+
+    @property
     def qpos(self) -> np.ndarray:
-        """(n,) rad: where the arm's joints are now, a copy."""
-        return self._qpos[self._arm_index].copy()
+        """(n,) rad: where the active arm's joints are now, a copy."""
+        return self.active.qpos
 
     def step(self, control: Control) -> None:
-        """Advances by one control period (50 ms) towards what the safety layer makes of the control.
+        """Advances by one control period (50 ms) towards what the safety layer makes of the active arm's control.
 
         Targets are interpolated over the period.
 
@@ -133,21 +148,25 @@ class Body:
             BadInput: The number of joints is wrong.
             RuntimeError: The physics diverged, which the limits are there to prevent.
         """
-        began, measured = time.perf_counter(), self._qpos[self._arm_index]
-        last = self.target if YIELDING_DISTURBANCES.isdisjoint(self._disturbed) else self._yielding(measured)
-        self.target, clamps = self.safety.limit(control, last, measured)
-        if clamps:
-            self.clamps.update(clamps)
-        gap, self._gap = self._gap, self._next_gap()
+        self.step_all([control if each is self.active else each.hold() for each in self.manipulators])
+
+    def step_all(self, controls: Sequence[Control]) -> None:
+        """Like ``step``, with a control for each of the manipulators."""
+        began = time.perf_counter()
+        for manipulator, control in zip(self.manipulators, controls, strict=True):
+            forced = manipulator is self.active and self.forced_open_periods > 0
+            self.clamps.update(manipulator.aim(control, self._controls, forced))
+        self.forced_open_periods = max(0, self.forced_open_periods - 1)
         model, data, ctrl, mj_step = self.model, self.data, self._ctrl, mujoco.mj_step
-        for controls in self._servos.controls(last.qpos, self.target, gap, self._gap):
-            ctrl[:] = controls
+        for now in self._controls:
+            ctrl[:] = now
             mj_step(model, data)
         # A step leaves poses from before its integration: bring sites, bodies and cameras up to date with qpos.
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
-        self._disturbed = self._disturbances()
-        self.clamps.update(self._disturbed)
+        touching = data.contact.geom if data.ncon else None
+        for manipulator in self.manipulators:
+            self.clamps.update(manipulator.find_disturbances(touching, self._of_arm))
         self.seconds["physics"] += time.perf_counter() - began
         position, velocity, acceleration = self._diverged
         if position.number or velocity.number or acceleration.number:
@@ -155,89 +174,56 @@ class Body:
         for happen in self.after_step:
             happen(self)
 
-    def _disturbances(self) -> list[str]:
-        """What went wrong in this period although every target was safe: names from DISTURBANCE_NAMES."""
-        found = []
-        tcp = zip(self._tcp_lower, self._tcp.tolist(), self._tcp_upper, strict=True)
-        if (
-            not all(low <= at <= up for low, at, up in tcp)
-            and np.abs(self.target.qpos - self.qpos).max() > MAX_LAG_RAD / 2
-        ):
-            found.append("tcp_outside")
-        speeds = zip(self._qvel[self._arm_dofs].tolist(), self._top_speeds, strict=True)
-        if any(abs(speed) > top for speed, top in speeds):
-            found.append("overspeed")
-        touching = self._of_arm[self.data.contact.geom] if self.data.ncon else None
-        if touching is None or not touching.any():
-            return found
-        if touching.all(axis=1).any():
-            found.append("self_collision")
-        rows = self.data.contact.efc_address[touching.any(axis=1)]
-        pressed = self.data.efc_force[rows[rows >= 0]]  # the normal force comes first in the rows of a contact
-        return [*found, "contact_force"] if pressed.sum() > MAX_CONTACT_FORCE_N else found
-
-    def _yielding(self, measured: np.ndarray) -> ServoTarget:
-        """A target that pushes no more: the arm rests where it is."""
-        qpos = clamp(measured, self.safety.lower, self.safety.upper)
-        return ServoTarget(qpos, np.zeros_like(qpos), self.target.gripper)
-
-    def _next_gap(self) -> float:
-        """Where the fingers are sent by the end of this period, m."""
-        reach = self.arm.gripper_speed * CONTROL_PERIOD_S
-        wanted = self.arm.max_gap if self.forced_open_periods else self.target.gripper
-        self.forced_open_periods = max(0, self.forced_open_periods - 1)
-        return self._gap + min(max(wanted - self._gap, -reach), reach)
-
     def hold(self) -> Control:
         """The control that keeps the arm and the fingers where they were last sent."""
-        return Control(self.target.qpos.copy(), self.target.gripper)
+        return self.active.hold()
 
     def ik(self, pos: np.ndarray, quat: np.ndarray, q0: np.ndarray | None = None) -> Solution:
         """Joint angles for a tcp pose, near q0 or else near where the arm was last sent (see Kinematics.ik)."""
-        return self.kinematics.ik(pos, quat, self.target.qpos if q0 is None else q0)
+        return self.active.ik(pos, quat, q0)
 
     def proprio(self) -> Proprio:
-        """What the arm's own sensors say."""
-        quat = np.zeros(4)
-        mujoco.mju_mat2Quat(quat, self.data.site_xmat[self._site])
-        gap = self.gripper_width
-        still = float(np.abs(self._qvel[self._finger_dofs]).max()) < MAX_STILL_SPEED_M_PER_S
-        holding = still and gap > self._min_held_gap and gap - self.target.gripper > self._min_held_gap
-        return Proprio(self.qpos, self.tcp_pos, quat, gap, holding)
+        """What the active arm's own sensors say."""
+        active = self.active
+        holding = active.gripper.is_holding(active.target.gripper, self._min_held_gap)
+        return Proprio(active.qpos, active.tcp_pos, active.tcp_quat, self.gripper_width, holding)
 
     @property
     def tcp_pos(self) -> np.ndarray:
         """(3,) m: where the tcp is now, a copy."""
-        return self._tcp.copy()
+        return self.active.tcp_pos
 
     @property
     def gripper_width(self) -> float:
-        """The gap between the pads now, m."""
-        qpos = self._qpos
-        return sum([qpos.item(i) for i in self._finger_qpos]) * self.arm.gap_scale
+        """The opening of the gripper now, m: of fingers the gap between the pads."""
+        return self.gripper.width
 
     def state(self) -> WorldState:
         """The privileged truth: for tasks, the oracle and labels, never for a policy."""
-        objects, qvel = {}, self._qvel.tolist()
-        poses = self._xpos.take(self._objects, axis=0), self._xquat.take(self._objects, axis=0)
-        for (name, spec), dofs, pos, quat in zip(self._specs.items(), self._linear_dofs, *poses, strict=True):
-            objects[name] = ObjectState(spec, pos, quat, math.hypot(*qvel[dofs]))
         said, reach = tuple(self.said), self.scene.reach
-        return WorldState(objects, self._held(), self.tcp_pos, self.gripper_width, self.time_s, said, reach)
+        objects, holding = self._object_states(), self._held()
+        return WorldState(objects, holding, self.tcp_pos, self.gripper_width, self.time_s, said, reach)
+
+    def _object_states(self) -> dict[str, ObjectState]:
+        """By id; those of the last call if nothing has moved since then, as is so in most periods."""
+        poses = self._xpos.take(self._objects, axis=0), self._xquat.take(self._objects, axis=0)
+        moment = poses[0].tobytes(), poses[1].tobytes(), self._qvel.take(self._object_dofs).tobytes()
+        if moment != self._moment:
+            self._moment, qvel = moment, self._qvel.tolist()
+            for pose in poses:
+                pose.flags.writeable = False
+            self._states = {
+                name: ObjectState(spec, pos, quat, math.hypot(*qvel[dofs]))
+                for (name, spec), dofs, pos, quat in zip(self._specs.items(), self._linear_dofs, *poses, strict=True)
+            }
+        return self._states
 
     def _held(self) -> str | None:
-        """The object that both fingers touch."""
+        """The object that a gripper holds."""
         if not self.data.ncon:
             return None
-        left, right = self._fingers
-        touched: tuple[set[int], set[int]] = set(), set()
-        for pair in self.model.geom_bodyid[self.data.contact.geom].tolist():
-            for body, other in (pair, pair[::-1]):
-                if body in left and other not in left:
-                    touched[0].add(other)
-                if body in right and other not in right:
-                    touched[1].add(other)
-        held = touched[0] & touched[1]
+        pairs = self.model.geom_bodyid[self.data.contact.geom].tolist()
+        held = set[int]().union(*(manipulator.gripper.held(pairs) for manipulator in self.manipulators))
         return next((name for name, body in zip(self._specs, self._objects, strict=True) if body in held), None)
 
     def frame(
@@ -298,40 +284,6 @@ class Body:
             yield
         finally:
             self.seconds["render"] += time.perf_counter() - start
-
-
-class Servos:
-    """Turns targets into ``data.ctrl``: finds each joint's position servo and tells it the velocity that is wanted."""
-
-    def __init__(self, model: mujoco.MjModel, arm: Arm) -> None:
-        joints = [model.joint(name).id for name in arm.joints]
-        on_joint = model.actuator_trntype == int(mujoco.mjtTrn.mjTRN_JOINT)
-        ids = np.array([np.flatnonzero(on_joint & (model.actuator_trnid[:, 0] == joint))[0] for joint in joints])
-        # A servo kp (u - q) - kv v on a joint with friction d v follows without lag if sent ahead by (kv + d) / kp v.
-        braking = model.dof_damping[model.jnt_dofadr[joints]] - model.actuator_biasprm[ids, 2]
-        self._lead_s = braking / model.actuator_gainprm[ids, 0]
-        self._shares = np.linspace(0.0, 1.0, round(CONTROL_PERIOD_S / model.opt.timestep) + 1)[1:]
-        self._share_column = self._shares[:, None]
-        self._controls = np.zeros((len(self._shares), model.nu))
-        self._joint_controls = as_index(ids)
-        self._finger_controls = self._controls[:, model.actuator(arm.finger_actuator).id]
-        closed, opened = arm.finger_ctrl or (0.0, arm.max_gap)
-        self._closed, self._slope = closed, (opened - closed) / arm.max_gap
-
-    def controls(self, start: np.ndarray, target: ServoTarget, gap: float, next_gap: float) -> np.ndarray:
-        """(steps, nu) controls of one period; the array is reused by the next call.
-
-        Args:
-            start: (n,) rad, where the joints were last sent; they go straight from there to the target.
-            target: where they are sent by the end of the period.
-            gap: where the fingers were last sent, m.
-            next_gap: where they are sent by the end of the period, m.
-        """
-        joints = start + self._share_column * (target.qpos - start) + self._lead_s * target.velocity
-        self._controls[:, self._joint_controls] = joints
-        gaps = gap if gap == next_gap else gap + self._shares * (next_gap - gap)
-        self._finger_controls[:] = self._closed + self._slope * gaps
-        return self._controls
 
 
 _DIVERGENCE_WARNINGS = (

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
-from qwenarm.cli.options import out
+from qwenarm.cli.options import arg, out
 
 
 def arm(
-    action: Positional[Annotated[Literal["check"], arg(help="the only one so far")]],
+    action: Positional[Annotated[Literal["check"], arg(help="what to do with the arm")]],
     name: Positional[Annotated[str, arg(help="an MJCF or URDF file, or an arm as in --arm")]],
 ) -> int:
-    """Say what works with an arm, and which tasks are out of its reach. Exit code 1: it cannot be used.
+    """Say what works with an arm, and which tasks are out of its reach. The exit code is 1 if it cannot be used.
 
     Example: qwenarm arm check menagerie:kuka_iiwa_14
     """

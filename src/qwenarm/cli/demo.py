@@ -6,9 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import arg
-
-from qwenarm.cli.options import Seed, out
+from qwenarm.cli.options import Seed, arg, out
 from qwenarm.errors import BadInput
 
 
@@ -16,14 +14,21 @@ def demo(
     model: Annotated[str, arg(help="models that the page offers, separated by spaces; the first is loaded at once")] = (
         "bundled"
     ),
-    host: Annotated[str, arg(help="interface; any other than the loopback one demands the link's token")] = "127.0.0.1",
+    host: Annotated[str, arg(help="address to listen on; others than loopback need the link's token")] = "127.0.0.1",
     port: Annotated[int, arg(help="port; 0 for any that is free")] = 8000,
     seed: Seed = 0,
-    replay: Annotated[Path | None, arg(help="folder with old episodes that can be watched again")] = None,
-    watch: Annotated[Path | None, arg(help="folder into which another process writes: run --journal FOLDER")] = None,
+    replay: Annotated[Path | None, arg(metavar="PATH", help="folder of old episodes to watch again")] = None,
+    watch: Annotated[
+        Path | None, arg(metavar="PATH", help="folder into which another process writes: run or eval --journal FOLDER")
+    ] = None,
     kiosk: Annotated[bool, arg(help="play a tour of all tasks until somebody touches the page")] = False,
+    recognizer: Annotated[
+        str, arg(help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
+    ] = "pocketsphinx",
     browser: Annotated[bool, arg(help="open a browser")] = True,
-    out_folder: Annotated[Path | None, arg(name="out", help="folder of the session; default runs/TIME-live")] = None,
+    out_folder: Annotated[
+        Path | None, arg(name="out", metavar="PATH", help="folder of the session; default runs/TIME-live")
+    ] = None,
 ) -> int:
     """Open the live page: tell the arm what to do, watch it in 3-D, and see why it failed.
 
@@ -37,7 +42,7 @@ def demo(
     from qwenarm.live.hub import LivePage
 
     if watch is not None and not (watch / "journal.jsonl").is_file():
-        raise BadInput(f"There is no journal in {watch}: start `qwenarm run --journal {watch}` first.")
+        raise BadInput(f"There is no journal in {watch}: start `qwenarm run --journal {watch}` (or eval) first.")
     folder = watch or out_folder or new_folder("live")
 
     def ready(link: str) -> None:
@@ -45,7 +50,7 @@ def demo(
         if browser:
             webbrowser.open(link)
 
-    page = LivePage(folder, model.split(), host, port, seed, replay, watch is not None, kiosk)
+    page = LivePage(folder, model.split(), host, port, seed, replay, watch is not None, kiosk, recognizer)
     try:
         asyncio.run(page.run(ready))
     except OSError as error:

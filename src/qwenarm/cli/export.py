@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
-from qwenarm.cli.options import Allowed, out
+from qwenarm.cli.options import Allowed, arg, out
 from qwenarm.registry import names_to_allow, only_allowed
 
 
@@ -17,7 +17,9 @@ def export(
         Literal["chat", "lerobot", "rerun", "inspect"],
         arg(help="chat (Parquet for TRL), lerobot (dataset v3.0), rerun (.rrd) or inspect (.eval)"),
     ] = "chat",
-    out_path: Annotated[Path | None, arg(name="out", help="folder of the export; default SOURCE/export-FORMAT")] = None,
+    out_path: Annotated[
+        Path | None, arg(name="out", metavar="PATH", help="folder of the export; default SOURCE/export-FORMAT")
+    ] = None,
     successes_only: Annotated[bool, arg(help="leave out episodes that failed")] = False,
     cameras: Annotated[str, arg(help="cameras that lerobot and rerun show, with commas")] = "front,wrist",
     size: Annotated[tuple[int, int], arg(help="height and width of their pictures")] = (240, 320),

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from rich.table import Table
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import Positional, subcommand
 
-from qwenarm.cli.options import Altitude, ArmName, Cameras, Level, Model, Perturbed, out
+from qwenarm.cli.options import Altitude, ArmName, Cameras, Level, Model, Perturbed, arg, out
 from qwenarm.errors import BadInput
 from qwenarm.registry import split_names
 
@@ -24,7 +24,7 @@ def collect(
     task: Annotated[str, arg(help="tasks such as put,stack, also module:NAME")] = "put",
     level: Annotated[str, arg(help="levels such as 1,2")] = "1",
     episodes: Annotated[int, arg(help="episodes of every task, level and set of perturbations")] = 100,
-    first_seed: Annotated[int, arg(help="the first of their seeds; evaluations use those from 1000000 on")] = 0,
+    first_seed: Annotated[int, arg(help="first seed; evaluations use seeds from 1000000 on")] = 0,
     perturbations: Annotated[
         str, arg(help="also perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once)")
     ] = "",
@@ -40,7 +40,7 @@ def collect(
     cameras: Cameras = "",
     combos: Combinations = "seen",
     workers: Annotated[int, arg(help="number of processes")] = 1,
-    out_folder: Annotated[Path, arg(name="out", help="folder of archives; those that are there stay")] = Path(
+    out_folder: Annotated[Path, arg(name="out", help="folder of the archives; existing ones are kept")] = Path(
         "runs/data"
     ),
     quick: Annotated[bool, arg(help="two episodes of everything, to see that it works")] = False,
@@ -107,18 +107,18 @@ class Sft:
 
     data: Annotated[tuple[Path, ...], arg(help="folders that `qwenarm collect` has filled")] = (Path("runs/data"),)
     model: Model = "bundled"
-    held_out: Annotated[tuple[Path, ...], arg(help="demonstrations with other seeds, only looked at")] = ()
-    steps: int = 1000
-    batch: Annotated[int, arg(help="decisions in a step")] = 64
+    held_out: Annotated[tuple[Path, ...], arg(help="demonstrations with other seeds, to measure progress")] = ()
+    steps: Annotated[int, arg(help="optimiser steps")] = 1000
+    batch: Annotated[int, arg(help="decisions per step")] = 64
     lr: Annotated[float, arg(help="learning rate; 2e-4 is usual with --lora")] = 8e-4
-    optimizer: Literal["muon", "adamw"] = "muon"
+    optimizer: Annotated[Literal["muon", "adamw"], arg(help="optimiser")] = "muon"
     mix: Annotated[str, arg(help="how often tasks are drawn, such as sort=2,long=0.5; 1 for the others")] = ""
     supervise: Annotated[bool, arg(help="supervise attention and visual tokens too, not only answers")] = True
     fresh: Annotated[bool, arg(help="random weights in the shape of the model, instead of its own")] = False
     lora: Annotated[bool, arg(help="train an adapter with peft, for a real Qwen")] = False
-    processes: Annotated[int, arg(help="on a CPU, with one thread each")] = 1
+    processes: Annotated[int, arg(help="number of processes on a CPU, one thread each")] = 1
     every: Annotated[int, arg(help="steps between checkpoints")] = 100
-    seed: int = 0
+    seed: Annotated[int, arg(help="of the order of the data, and of fresh weights")] = 0
     out_folder: Annotated[
         Path, arg(name="out", help="state, log, curve and checkpoint; an interrupted run goes on from there")
     ] = Path("runs/sft")
@@ -161,13 +161,13 @@ class Rl:
     model: Model = "bundled"
     perturbations: Perturbed = ""
     combos: Combinations = "seen"
-    iterations: Annotated[int, arg(help="each plays all attempts at new scenes and makes one step")] = 50
-    scenes: Annotated[int, arg(help="in an iteration")] = 4
-    attempts: Annotated[int, arg(help="at each scene")] = 8
-    lr: float = 2e-4
+    iterations: Annotated[int, arg(help="in each, all attempts at new scenes are played, and one step is made")] = 50
+    scenes: Annotated[int, arg(help="scenes per iteration")] = 4
+    attempts: Annotated[int, arg(help="attempts at each scene")] = 8
+    lr: Annotated[float, arg(help="learning rate")] = 2e-4
     kl: Annotated[float, arg(help="weight of the penalty for leaving the first model")] = 0.02
     watched: Annotated[int, arg(help="scenes of each task that are played and not learned from")] = 20
-    every: Annotated[int, arg(help="iterations between checkpoints and looks at these scenes")] = 10
+    every: Annotated[int, arg(help="iterations between checkpoints, and between measurements on these scenes")] = 10
     seed: Annotated[int, arg(help="the first scene; training seeds are below 950000")] = 0
     out_folder: Annotated[
         Path, arg(name="out", help="state, log and checkpoint; an interrupted run goes on from there")
@@ -252,19 +252,19 @@ def train(
 
 
 def improve(
-    task: Annotated[str, arg(help="tasks to become better at, also module:NAME")],
+    task: Annotated[str, arg(help="tasks to improve on, such as put,stack, also module:NAME")],
     level: Level = 1,
     model: Annotated[str, arg(help="a small model: bundled or a folder")] = "bundled",
     combos: Combinations = "seen",
-    rounds: Annotated[int, arg(help="at most; it stops where one no longer helps")] = 4,
-    episodes: Annotated[int, arg(help="collected of each task in a round")] = 100,
-    steps: Annotated[int, arg(help="of fine-tuning in a round")] = 200,
-    lr: float = 8e-4,
+    rounds: Annotated[int, arg(help="maximum number of rounds; it stops when a round no longer helps")] = 4,
+    episodes: Annotated[int, arg(help="episodes to collect per task and round")] = 100,
+    steps: Annotated[int, arg(help="fine-tuning steps per round")] = 200,
+    lr: Annotated[float, arg(help="learning rate")] = 8e-4,
     watched: Annotated[int, arg(help="scenes of each task that are played after each round, never learned from")] = 40,
     workers: Annotated[int, arg(help="number of processes")] = 1,
-    out_folder: Annotated[Path, arg(name="out", help="everything; an interrupted run goes on from there")] = Path(
-        "runs/improve"
-    ),
+    out_folder: Annotated[
+        Path, arg(name="out", help="folder of all results; an interrupted run goes on from there")
+    ] = Path("runs/improve"),
     quick: Annotated[bool, arg(help="one small round, to see that it works")] = False,
 ) -> int:
     """Collect, fine-tune and watch in rounds, until they no longer help.

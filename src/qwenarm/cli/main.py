@@ -60,14 +60,18 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return app.cli(args=words, prog="qwenarm", description=__doc__) or 0
     except QwenarmError as error:
-        SafeConsole(stderr=True, soft_wrap=True).print(Text.assemble(("error", "red"), f": {error}"))
-        return 2
+        return _refuse(str(error))
     except OSError as error:
         if error.errno not in UNUSABLE_PLACE:
             raise
-        told = f": Cannot read or write {error.filename or 'a file'}: {error.strerror}."
-        SafeConsole(stderr=True, soft_wrap=True).print(Text.assemble(("error", "red"), told))
-        return 2
+        return _refuse(f"Cannot read or write {error.filename or 'a file'}: {error.strerror}.")
     except KeyboardInterrupt:
         SafeConsole(stderr=True).print("Stopped. Everything that was finished is kept.")
         return 130
+
+
+def _refuse(why: str) -> int:
+    """Tells why a command cannot be carried out: wrapped at words on a terminal, in one line elsewhere."""
+    console = SafeConsole(stderr=True)
+    console.print(Text.assemble(("error", "red"), f": {why}"), soft_wrap=not console.is_terminal)
+    return 2

@@ -8,12 +8,14 @@ import json
 import re
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
-from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, Model, PolicyName, out
+from qwenarm.cli.demo import require_live_page
+from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, ControlName, Model, PolicyName, arg, out
 from qwenarm.errors import BadInput
 from qwenarm.registry import names_to_allow, only_allowed, split_names
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from qwenarm.diagnosis.probe import PointingAccuracy, PointingAnswer
     from qwenarm.evaluation.ledger import Key
+    from qwenarm.evaluation.workers import MakeWatchers
 
 
 def eval_(
@@ -31,13 +34,19 @@ def eval_(
     task: Annotated[
         str, arg(help="tasks to play, such as put,stack; default: all of the suite, or put,stack,sort")
     ] = "",
-    level: Annotated[int | None, arg(help="play only this level; default: all of the suite, or 1")] = None,
+    level: Annotated[
+        int | None, arg(metavar="INT", help="play only this level; default: all of the suite, or 1")
+    ] = None,
     seeds: Annotated[
-        int | None, arg(help="seeds per task, always the same first ones; default: those of the suite, or 20")
+        int | None,
+        arg(metavar="INT", help="seeds per task, always the same first ones; default: those of the suite, or 20"),
     ] = None,
     perturbations: Annotated[
         str | None,
-        arg(help="also play perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once), or none"),
+        arg(
+            metavar="STR",
+            help="also play perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once), or none",
+        ),
     ] = None,
     controls: Annotated[
         str,
@@ -55,6 +64,7 @@ def eval_(
     ] = "all",
     cameras: Cameras = "",
     clock: ClockName = "paused",
+    control: ControlName = "",
     workers: Annotated[int, arg(help="number of processes, each with its own model and renderer")] = 1,
     batch: Annotated[
         int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
@@ -62,7 +72,18 @@ def eval_(
     ray: Annotated[str, arg(help="run the workers on this Ray cluster: auto, HOST:PORT or local")] = "",
     out_folder: Annotated[
         Path | None,
-        arg(name="out", help="folder of the ledger, continued if it exists; default runs/SUITE or runs/eval-POLICY"),
+        arg(
+            name="out",
+            metavar="PATH",
+            help="folder of the ledger, continued if it exists; default runs/SUITE or runs/eval-POLICY",
+        ),
+    ] = None,
+    journal: Annotated[
+        Path | None,
+        arg(
+            metavar="PATH",
+            help="folder into which one episode after the other is recorded for `qwenarm demo --watch FOLDER`",
+        ),
     ] = None,
     allow: Allowed = "",
 ) -> int:
@@ -77,13 +98,33 @@ def eval_(
     from qwenarm.types import RunConfig
 
     config = RunConfig(
-        arm=arm, policy=policy, model=model, altitude=altitude, combos=combos, clock=clock, cameras=cameras
+        arm=arm,
+        policy=policy,
+        model=model,
+        altitude=altitude,
+        combos=combos,
+        clock=clock,
+        cameras=cameras,
+        control=control,
     )
     words = (task, arm, policy, model, cameras, controls, perturbations or "", allow)
     with only_allowed(names_to_allow(*words)):  # the file of a suite may name code, too
         planned, folder = plan_evaluation(config, task, suite, level, seeds, perturbations, controls, out_folder)
-    show_evaluation(out, planned, folder, workers=workers, batch=batch, ray=ray)
+    how = {"workers": workers, "batch": batch, "ray": ray, **({"watch": _recorded(journal, ray)} if journal else {})}
+    show_evaluation(out, planned, folder, **how)
     return 0
+
+
+def _recorded(journal: Path, ray: str) -> MakeWatchers:
+    """Records episodes into a journal, which is made."""
+    if ray:
+        raise BadInput("--journal records what this machine plays: leave out --ray.")
+    require_live_page()
+    from qwenarm.live.journal import Journal
+    from qwenarm.live.recorder import record_when_free
+
+    Journal(journal)
+    return partial(record_when_free, journal)
 
 
 def report(
@@ -91,7 +132,8 @@ def report(
         Annotated[tuple[Path, ...], arg(help="folders written by `qwenarm eval`; default: the newest")]
     ] = (),
     out_folder: Annotated[
-        Path | None, arg(name="out", help="folder of the site; default RUN/report, or runs/report for several runs")
+        Path | None,
+        arg(name="out", metavar="PATH", help="folder of the site; default RUN/report, or runs/report for several runs"),
     ] = None,
     pages: Annotated[
         Literal["auto", "all", "none"],
@@ -197,7 +239,9 @@ def probe(
         str, arg(help="cameras to test one by one, such as front,overhead; default: those the model sees")
     ] = "",
     batch: Annotated[int, arg(help="questions answered together")] = 8,
-    out_file: Annotated[Path | None, arg(name="out", help="JSON file; default runs/probe-MODEL.json")] = None,
+    out_file: Annotated[
+        Path | None, arg(name="out", metavar="PATH", help="JSON file; default runs/probe-MODEL.json")
+    ] = None,
 ) -> int:
     """Measure pointing alone: does the model's point lie on the named object? No arm moves.
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import arg
+import tyro
 
 from qwenarm.display.terminal import SafeConsole
 
 out = SafeConsole()
+EMPTY_DEFAULTS = ("", "''", "None", "()")
+"""How tyro writes defaults that say nothing; the help text tells what happens without the option."""
+
+
+def arg(**options: Any) -> Any:
+    """Returns tyro's description of an option, without a default that says nothing."""
+    return tyro.conf.arg(help_behavior_hint=_default_hint, **options)
+
+
+def _default_hint(default: str) -> str:
+    return "" if default in EMPTY_DEFAULTS else f"(default: {default})"
+
 
 Listed = Literal["tasks", "arms", "cameras", "models", "skills", "policies", "perturbations"]
 Task = Annotated[str, arg(help="a task, see `qwenarm list tasks`, or module:NAME")]
-Level = Annotated[int, arg(help="level of difficulty, from 1")]
+Level = Annotated[int, arg(help="difficulty; 1 is the easiest level")]
 Seed = Annotated[int, arg(help="the same seed gives the same scene")]
 ArmName = Annotated[
     str, arg(name="arm", help="a robot arm, see `qwenarm list arms`, an MJCF or URDF file, or module:NAME")
@@ -25,6 +37,10 @@ ClockName = Annotated[
     str,
     arg(name="clock", help="the world while the policy thinks: paused, latency:SECONDS (runs on that long), or wall"),
 ]
+ControlName = Annotated[
+    str,
+    arg(name="control", help="osc: LIBERO's own arm and controller, for its tasks and policies of 20 Hz actions"),
+]
 Altitude = Annotated[
     str,
     arg(help="step (the model is asked for one call at a time), plan (for all calls) or chunk (for 20 Hz motions)"),
@@ -32,7 +48,7 @@ Altitude = Annotated[
 
 Allowed = Annotated[
     str,
-    arg(name="allow", help="what only recorded data names, and you trust: code (module:NAME), servers (URL)"),
+    arg(name="allow", help="code (module:NAME) and servers (URL) that only recorded data names and you trust"),
 ]
 Cameras = Annotated[
     str,

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from qwenarm.cli.demo import require_live_page
 from qwenarm.cli.options import (
@@ -18,6 +18,7 @@ from qwenarm.cli.options import (
     ArmName,
     Cameras,
     ClockName,
+    ControlName,
     Level,
     Listed,
     Model,
@@ -25,6 +26,7 @@ from qwenarm.cli.options import (
     PolicyName,
     Seed,
     Task,
+    arg,
     out,
 )
 from qwenarm.errors import BadInput
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
 
 
 def run(
-    instruction: Positional[Annotated[tuple[str, ...], arg(help="your own words; without them the task's own")]] = (),
+    instruction: Positional[
+        Annotated[tuple[str, ...], arg(metavar="[WORD ...]", help="your own words; default: those of the task")]
+    ] = (),
     task: Annotated[
         str, arg(help="a task, see `qwenarm list tasks`, or module:NAME; default put, if there are no words")
     ] = "",
@@ -49,7 +53,7 @@ def run(
     altitude: Altitude = "step",
     clock: ClockName = "paused",
     out_folder: Annotated[
-        Path | None, arg(name="out", help="folder for the results; default runs/TIME-TASK-SEED")
+        Path | None, arg(name="out", metavar="PATH", help="folder for the results; default runs/TIME-TASK-SEED")
     ] = None,
     film: Annotated[bool, arg(help="record a film")] = True,
     film_speed: Annotated[int, arg(help="1, 2 or 4 times the speed of the arm")] = 2,
@@ -58,14 +62,15 @@ def run(
     film_format: Annotated[Literal["mp4", "gif"], arg(help="format of the film")] = "mp4",
     perturbations: Perturbed = "",
     cameras: Cameras = "",
-    anyway: Annotated[bool, arg(help="play words of which nobody can judge whether they are fulfilled")] = False,
+    control: ControlName = "",
+    anyway: Annotated[bool, arg(help="play your words even if nobody can judge the result")] = False,
     journal: Annotated[
-        Path | None, arg(help="folder into which the run is recorded for `qwenarm demo --watch FOLDER`")
+        Path | None, arg(metavar="PATH", help="folder into which the run is recorded for `qwenarm demo --watch FOLDER`")
     ] = None,
-    say: Annotated[Path | None, arg(help="WAV file with the spoken instruction")] = None,
+    say: Annotated[Path | None, arg(metavar="PATH", help="WAV file with the spoken instruction")] = None,
     listen: Annotated[bool, arg(help="record the instruction with the microphone, until you are silent")] = False,
     recognizer: Annotated[
-        str, arg(help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
+        str, arg(help="speech recogniser: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
     ] = "pocketsphinx",
 ) -> int:
     """Play one episode and write its film, page and trace.
@@ -96,6 +101,7 @@ def run(
         perturbations=parse(perturbations),
         clock=clock,
         cameras=cameras,
+        control=control,
     )
     filmed = film and Film(film_speed, film_size, film_camera, film_format)
     watchers: list[Watcher] = [LiveView(out)]
@@ -138,7 +144,7 @@ def _corrected(heard: str) -> str:
 
 
 def list_(what: Positional[Listed]) -> int:
-    """List tasks, arms, models, skills, policies or perturbations.
+    """List tasks, arms, cameras, models, skills, policies or perturbations.
 
     Example: qwenarm list tasks
     """
@@ -153,7 +159,9 @@ def show(
     seed: Seed = 0,
     level: Level = 1,
     arm: ArmName = "panda",
-    out_file: Annotated[Path | None, arg(name="out", help="PNG file; default runs/show-TASK-SEED.png")] = None,
+    out_file: Annotated[
+        Path | None, arg(name="out", metavar="PATH", help="PNG file; default runs/show-TASK-SEED.png")
+    ] = None,
     perturbations: Perturbed = "",
 ) -> int:
     """Draw a scene from every camera into one PNG, with names and the points the oracle would choose.
@@ -186,7 +194,7 @@ def prompt(
     altitude: Altitude = "step",
     cameras: Cameras = "",
     thinking: Annotated[bool, arg(help="show the prompt of a model that thinks first")] = False,
-    save: Annotated[Path | None, arg(help="folder for the frames, as PNG")] = None,
+    save: Annotated[Path | None, arg(metavar="PATH", help="folder for the frames, as PNG")] = None,
 ) -> int:
     """Print the exact first prompt that a model reads, with token counts. No weights are needed.
 
@@ -208,7 +216,7 @@ def prompt(
 def replay(
     episode: Positional[Annotated[Path, arg(help="a run's folder, or its episodes.jsonl")]],
     index: Annotated[int, arg(help="index of the episode in the trace; -1 is the last")] = -1,
-    film: Annotated[Path | None, arg(help="MP4 file for a film of the replay")] = None,
+    film: Annotated[Path | None, arg(metavar="PATH", help="MP4 file for a film of the replay")] = None,
     allow: Allowed = "",
 ) -> int:
     """Repeat the recorded calls without a model and compare the final state bit for bit.
@@ -222,11 +230,13 @@ def replay(
     recorded = _load(episode, index)
     with only_allowed(names_to_allow(allow)), closing(make_env(recorded.run.config)) as env:
         again = play_again(env, recorded, [FilmRecorder(film)] if film else [])
-    for line in (*again.changes, *again.differences):
+    for line in filter(None, (*again.changes, *again.differences, again.stopped)):
         out.print(line, style="yellow")
     out.print(f"recorded  {recorded.final_hash}\nreplayed  {again.final_hash}")
     same = again.same and not again.differences
-    out.print("the same, bit for bit" if same else "not the same", style="green" if same else "red")
+    exact = recorded.final_hash == again.final_hash
+    told = f"the same{' up to the stop' if again.stopped else ''}{', bit for bit' if exact else ''}"
+    out.print(told if same else "not the same", style="green" if same else "red")
     return 0 if same else 1
 
 

@@ -18,11 +18,11 @@ from qwenarm.mind.checkpoints.memory import gb, need_of_size
 from qwenarm.mind.checkpoints.processor import load_processor
 from qwenarm.mind.coordinates import Size
 from qwenarm.mind.families import FAMILY_OF_HUB_ID, MODEL_FAMILIES, Family, family_named
-from qwenarm.mind.inference.preprocessing import PromptEncoder
+from qwenarm.mind.inference.preprocessing import PromptEncoder, TextEncoder
 from qwenarm.mind.model_sizes import size_of
 from qwenarm.mind.model_spec import LOCAL_OPTIONS, parse_model_spec
 from qwenarm.mind.open_model import LOCAL_BACKEND, backend_entry, open_model
-from qwenarm.mind.prompt.chat_templates import chat_text, family_template
+from qwenarm.mind.prompt.chat_templates import chat_text, family_template, without_images
 from qwenarm.mind.prompt.presets import QWEN_PRESET, Preset
 from qwenarm.mind.prompt.qwen_vocabulary import count_tokens
 from qwenarm.policies import policy_entry
@@ -97,7 +97,7 @@ def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> PromptP
         raise UnknownName("model to write a prompt for", name, _previewed())
     else:
         name, chosen = parse_model_spec(config.model, LOCAL_OPTIONS)
-        model = _model(name, thinking or bool(chosen.get("thinking")))
+        model = _model(name, thinking or bool(chosen.get("thinking")), bool(chosen.get("images", True)))
     entry = policy_entry(config.policy)
     if not entry.needs_model:
         raise BadInput(f"The policy {config.policy!r} asks no model, so it has no prompt.")
@@ -110,7 +110,7 @@ def read_prompt(config: RunConfig, seed: int, thinking: bool = False) -> PromptP
         env.close()
     text, words, seen = model.read(prompt)
     names = [part["text"].strip().rstrip(":") for part in prompt.messages[1]["content"] if part["type"] == "text"]
-    frames = tuple(zip(names, prompt.images, strict=False))
+    frames = tuple(zip(names, prompt.images, strict=False))[: len(seen)]  # none for a model without eyes
     sizes, counts = tuple(size for size, _ in seen), tuple(count for _, count in seen)
     return PromptPreview(_counted(text, counts), frames, sizes, words, counts, model.source)
 
@@ -136,14 +136,16 @@ def memory_line(model: str) -> str:
     return f"memory  {gb(need_of_size(size).total)} in bfloat16, {gb(quarter.total)} in 4-bit"
 
 
-def _model(source: str, thinking: bool) -> _Model:
+def _model(source: str, thinking: bool, images: bool) -> _Model:
     if source in [family.name for family in MODEL_FAMILIES]:
-        return _of_family(family_named(source), thinking)
-    if source in FAMILY_OF_HUB_ID and not is_cached(source):
-        return _of_family(family_named(FAMILY_OF_HUB_ID[source]), thinking or source.endswith("-Thinking"))
-    if not is_cached(source):
+        model = _of_family(family_named(source), thinking)
+    elif source in FAMILY_OF_HUB_ID and not is_cached(source):
+        model = _of_family(family_named(FAMILY_OF_HUB_ID[source]), thinking or source.endswith("-Thinking"))
+    elif not is_cached(source):
         raise UnknownName("model to write a prompt for", source, _previewed())
-    return _of_checkpoint(source, thinking)
+    else:
+        model = _of_checkpoint(source, thinking, images)
+    return model if images else replace(model, read=lambda prompt: model.read(without_images(prompt)))
 
 
 def _previewed() -> list[str]:
@@ -155,16 +157,17 @@ def _of_backend(backend: Backend) -> _Model:
     return replace(_of_family(backend.family, backend.thinking), preset=backend.preset)
 
 
-def _of_checkpoint(source: str, thinking: bool) -> _Model:
+def _of_checkpoint(source: str, thinking: bool, images: bool) -> _Model:
     checkpoint = locate(source, weights=False)
-    encoder = PromptEncoder(checkpoint, thinking)
+    blind = not (images or checkpoint.has_eyes)
+    encoder = TextEncoder(checkpoint, thinking) if blind else PromptEncoder(checkpoint, thinking)
 
     def read(prompt: Prompt) -> tuple[str, int, list[tuple[Size, int]]]:
         ids, _, grids = encoder.encode(prompt)
-        images = encoder.processor.image_processor
-        side, merge = images.patch_size, images.merge_size
-        rows = [] if grids is None else grids.tolist()
-        seen = [((high * side, wide * side), high * wide // merge**2) for _, high, wide in rows]
+        seen = []
+        if isinstance(encoder, PromptEncoder) and grids is not None:
+            side, merge = encoder.processor.image_processor.patch_size, encoder.processor.image_processor.merge_size
+            seen = [((high * side, wide * side), high * wide // merge**2) for _, high, wide in grids.tolist()]
         return encoder.text(prompt), len(ids) - sum(count for _, count in seen), seen
 
     whose = f"the chat template and vocabulary of {checkpoint.source}"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import arg, subcommand
+from tyro.conf import subcommand
 
-from qwenarm.cli.options import Altitude, ArmName, Cameras, ClockName, Level, Model, Perturbed, Seed, Task, out
+from qwenarm.cli.options import Altitude, ArmName, Cameras, ClockName, Level, Model, Perturbed, Seed, Task, arg, out
 
 if TYPE_CHECKING:
     from qwenarm.types import RunConfig
@@ -29,9 +29,9 @@ class ServedArm:
     perturbations: Perturbed = ""
     clock: ClockName = "paused"
     host: Host = "127.0.0.1"
-    out_folder: Annotated[Path | None, arg(name="out", help="folder for the episodes; default runs/TIME-PROTOCOL")] = (
-        None
-    )
+    out_folder: Annotated[
+        Path | None, arg(name="out", metavar="PATH", help="folder for the episodes; default runs/TIME-PROTOCOL")
+    ] = None
 
     def config(self) -> RunConfig:
         """The configuration of every episode. Raises BadInput."""
@@ -50,7 +50,9 @@ class Mcp(ServedArm):
     Example: qwenarm serve mcp --task stack --http 8765
     """
 
-    http: Annotated[int | None, arg(help="port of an HTTP server; without it stdin and stdout are used")] = None
+    http: Annotated[
+        int | None, arg(metavar="INT", help="port of an HTTP server; without it stdin and stdout are used")
+    ] = None
 
     def run(self) -> None:
         """Serves until the client leaves or Ctrl-C."""

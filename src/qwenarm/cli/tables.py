@@ -11,7 +11,7 @@ from qwenarm.mind.open_model import list_models
 from qwenarm.registry import describe, list_names
 
 OTHER_PACKAGES = {
-    "tasks": {"libero_*": "LIBERO's suites, such as libero_object, and LIBERO-PRO's, with the extra libero."}
+    "tasks": {"libero_*": "LIBERO's suites, and LIBERO-PRO's: libero_object_swap (_lan, _object, _task); extra libero."}
 }
 """Entries that other packages bring, by kind."""
 
@@ -24,7 +24,7 @@ def listing(what: str, width: int = 120) -> RenderableType:
         return paragraphs(("", ""), list(rows.items()), width)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, words in rows.items():
         table.add_row(name, words)
     return table

@@ -67,7 +67,7 @@ def check_arm(arm: Arm) -> Iterator[CheckResult]:
     yield _check_gripper(body)
     yield _check_grasp(arm, spot)
     for task in list_names("tasks"):
-        yield _check_task(task, reach)
+        yield _check_task(arm, task, reach)
 
 
 def reach_map(reach: Reach) -> str:
@@ -111,22 +111,24 @@ def _check_home(body: Body) -> CheckResult:
 
 def _check_frames(body: Body) -> CheckResult:
     """z of the tcp points down at home, the fingers open along its y, and their tips are a little beyond it."""
-    turn = body.data.site(body.arm.tcp_site).xmat.reshape(3, 3)
+    turn, names = body.data.site(body.arm.tcp_site).xmat.reshape(3, 3), body.arm.gripper.bodies
+    down = -turn[2, 2] > MIN_AXIS_COSINE
+    points = "down" if down else "not straight down"
+    if not names:
+        body.reset()
+        return CheckResult("frames", down, f"z of the tcp points {points}")
     _play(body, set_fingers(body, body.arm.max_gap))
-    left, right = (body.data.body(name).xpos.copy() for name in body.arm.finger_bodies)
+    left, right = (body.data.body(name).xpos.copy() for name in names)
     _play(body, set_fingers(body, 0.0))
-    way = (
-        left - right - (body.data.body(body.arm.finger_bodies[0]).xpos - body.data.body(body.arm.finger_bodies[1]).xpos)
-    )
+    way = left - right - (body.data.body(names[0]).xpos - body.data.body(names[1]).xpos)
     along = abs(float(way @ turn[:, 1])) / max(float(np.linalg.norm(way)), 1e-9)
-    fingers = [body.model.body(name).id for name in body.arm.finger_bodies]
+    fingers = [body.model.body(name).id for name in names]
     geoms = np.flatnonzero(np.isin(body.model.geom_bodyid, fingers))
     heights = body.data.geom_xmat[geoms].reshape(-1, 3, 3)[:, 2]
     lowest = (body.data.geom_xpos[geoms, 2] - np.abs(heights * body.model.geom_aabb[geoms, 3:]).sum(axis=1)).min()
     tip = float(body.tcp_pos[2] - lowest)
     body.reset()
-    ok = -turn[2, 2] > MIN_AXIS_COSINE and along > MIN_AXIS_COSINE and 0 < tip < MAX_TIP_BEYOND_TCP_M
-    points = "down" if -turn[2, 2] > MIN_AXIS_COSINE else "not straight down"
+    ok = down and along > MIN_AXIS_COSINE and 0 < tip < MAX_TIP_BEYOND_TCP_M
     axis = "its y" if along > MIN_AXIS_COSINE else "another line than its y"
     return CheckResult(
         "frames", ok, f"z of the tcp points {points}; fingers open along {axis}, {1000 * tip:.0f} mm beyond it"
@@ -191,6 +193,8 @@ def _check_gripper(body: Body) -> CheckResult:
         errors.append(abs(body.gripper_width - gap))
     body.reset()
     detail = f"opens {1000 * body.arm.max_gap:.0f} mm, closes, and stops between, within {1000 * max(errors):.1f} mm"
+    if not body.arm.gripper.has_fingers:
+        detail = f"suction cup, {1000 * body.arm.max_gap:.0f} mm wide: the vacuum comes, goes, and stops between"
     return CheckResult("gripper", max(errors) < MAX_GAP_ERROR_M, detail)
 
 
@@ -212,8 +216,10 @@ def _check_grasp(arm: Arm, spot: tuple[float, float]) -> CheckResult:
     return CheckResult("grasp", held, said)
 
 
-def _check_task(name: str, reach: Reach) -> CheckResult:
-    """Whether scenes of a task can be made within reach, and whether all that stands in them is."""
+def _check_task(arm: Arm, name: str, reach: Reach) -> CheckResult:
+    """Whether an arm can play a task: its scenes can be made within reach, and all that stands in them is."""
+    if refusal := load("tasks", name).refusal(arm):
+        return CheckResult(f"task {name}", False, refusal, needed=False)
     missing, total = 0, 0
     for seed in TASK_SEEDS:
         try:

@@ -103,20 +103,18 @@ class IdealHands:
         _set_pose(body, name, pos, HOME_YAW_RAD if base is None else _yaw(state[base]))
 
     def _keep(self, body: Body) -> None:
-        """Keeps a held object between the fingers, after every control period.
+        """Keeps a held object between the fingers or under the cup, after every control period.
 
-        Once the fingers are closed, both are made to touch the object, however weak they are.
+        Once the gripper is closed, it is made to touch the object, however weak it is.
         """
         if self.held is None:
             return
-        _set_pose(body, self.held, body.tcp_pos)
-        width = body.scene.spec(self.held).size
-        if body.gripper_width < width + CLOSED_MARGIN_M:
-            for name in body.arm.finger_joints:
-                joint = body.model.joint(name)
-                gap = (width - PRESS_DEPTH_M) / len(body.arm.finger_joints) / body.arm.gap_scale
-                body.data.qpos[joint.qposadr[0]], body.data.qvel[joint.dofadr[0]] = gap, 0.0
-            mujoco.mj_forward(body.model, body.data)
+        spec, pos = body.scene.spec(self.held), body.tcp_pos
+        if not body.arm.gripper.has_fingers:
+            pos[2] -= spec.height / 2 - PRESS_DEPTH_M
+        _set_pose(body, self.held, pos)
+        if body.gripper_width < spec.size + CLOSED_MARGIN_M:
+            body.gripper.hold_at(spec.size - PRESS_DEPTH_M)
 
 
 def _surface_point(body: Body, point: ImagePoint) -> np.ndarray:

@@ -171,15 +171,19 @@ class AdjustedWorld:
         if TIME_MODULE in self._modules:
             self._env.setup = replace(self._env.setup, max_turns=TURN_FACTOR * self._env.setup.max_turns)
         if SAFETY_MODULE in self._modules:
-            self._env.body.safety = UnlimitedSafety(self._env.body.kinematics)
+            for manipulator in self._env.body.manipulators:
+                manipulator.safety = UnlimitedSafety(manipulator.kinematics)
         return found
 
 
 class UnlimitedSafety(Safety):
     """Passes everything that is a number."""
 
-    def limit(self, wish: Control, last: ServoTarget, measured: np.ndarray) -> tuple[ServoTarget, tuple[str, ...]]:
-        qpos, gripper = self._finite(wish, last, [])
+    def limit(
+        self, wish: Control, last: ServoTarget, measured: np.ndarray, held_up: bool = False
+    ) -> tuple[ServoTarget, tuple[str, ...]]:
+        numbers, gripper = self._finite(wish, last, [])
+        qpos = np.array(numbers)
         return ServoTarget(
             qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, float(np.clip(gripper, 0.0, self.arm.max_gap))
         ), ()

@@ -79,7 +79,7 @@ def command(episode: Episode) -> str:
     words += ["--level", str(config.level)]
     words += ["--seed", str(episode.seed), "--arm", config.arm, "--policy", config.policy]
     words += ["--model", config.model, "--altitude", config.altitude] if config.model else []
-    for option in ("combos", "perturbations", "clock", "cameras"):
+    for option in ("combos", "perturbations", "clock", "cameras", "control"):
         if (value := getattr(config, option)) != getattr(usual, option):
             words += [f"--{option}", spell(value) if option == "perturbations" else value]
     return shlex.join(words)

@@ -130,7 +130,8 @@ def outcome_line(episode: Episode) -> Text:
     """How an episode ended, in one coloured line; then its side effects, or after a crash the traceback."""
     line = Text(str(episode.outcome), style=f"bold {outcome_color(episode.outcome)}")
     moved_s = sum(turn.sim_time_s for turn in episode.turns)
-    line.append(f"  after {len(episode.turns)} turns, {moved_s:.1f} s of the arm")
+    turns = len(episode.turns)
+    line.append(f"  after {turns} turn{'s' if turns != 1 else ''}, {moved_s:.1f} s of the arm")
     if episode.side_effects:
         line.append(f"\nwith side effects: {side_effects_text(episode.side_effects)}", style="yellow")
     if episode.outcome in ("crashed", "stuck"):

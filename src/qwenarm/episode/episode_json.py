@@ -15,6 +15,7 @@ from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 
+from qwenarm.episode.typed import LARGEST_NUMBER, typed
 from qwenarm.types import (
     Completion,
     Decision,
@@ -111,8 +112,9 @@ def checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     wanted = _types(cls)
     for name, value in values.items():
-        if not isinstance(value, wanted[name]) or isinstance(value, bool):
-            raise TypeError(f"{name} is {value!r}")
+        huge = isinstance(value, int) and abs(value) > LARGEST_NUMBER
+        if not isinstance(value, wanted[name]) or isinstance(value, bool) or huge:
+            raise TypeError(f"{name} is {str(value)[:40]!r}")
     return {name: intern(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
@@ -151,12 +153,13 @@ def _turn_to_json(turn: Turn, put_image: PutImage, shared: dict[str, Any]) -> di
 def _turn_from_json(
     data: Mapping[str, Any], progress: float, get_image: GetImage | None, shared: Mapping[str, Any]
 ) -> Turn:
-    return Turn(
+    return typed(
+        Turn,
         index=data["index"],
         observation=_observation_from_json(data["observation"], get_image),
         decision=_decision_from_json(data["decision"]),
-        results=tuple(SkillResult(**result) for result in data["results"]),
-        completions=tuple(Completion(**completion) for completion in data["completions"]),
+        results=tuple(typed(SkillResult, **result) for result in data["results"]),
+        completions=tuple(typed(Completion, **completion) for completion in data["completions"]),
         prompts=tuple(_prompt_from_json(prompt, get_image, shared) for prompt in data["prompts"]),
         seconds=data["seconds"],
         sim_time_s=data["sim_time_s"],
@@ -184,6 +187,7 @@ def _observation_to_json(observation: Observation, put_image: PutImage) -> dict[
             "tcp_quat": proprio.tcp_quat.tolist(),
             "gripper_width": float(proprio.gripper_width),
             "holding": bool(proprio.holding),
+            **({"finger_pos": list(proprio.finger_pos)} if proprio.finger_pos else {}),
         },
         "instruction": observation.instruction,
         "time_s": observation.time_s,
@@ -192,9 +196,16 @@ def _observation_to_json(observation: Observation, put_image: PutImage) -> dict[
 
 def _observation_from_json(data: Mapping[str, Any], get_image: GetImage | None) -> Observation:
     arrays = {name: np.array(data["proprio"][name], dtype=float) for name in ("qpos", "tcp_pos", "tcp_quat")}
-    return Observation(
+    return typed(
+        Observation,
         frames=frames_from_json(data["frames"], get_image),
-        proprio=Proprio(**arrays, gripper_width=data["proprio"]["gripper_width"], holding=data["proprio"]["holding"]),
+        proprio=typed(
+            Proprio,
+            **arrays,
+            gripper_width=data["proprio"]["gripper_width"],
+            holding=data["proprio"]["holding"],
+            finger_pos=tuple(map(float, data["proprio"].get("finger_pos", ()))),
+        ),
         instruction=data["instruction"],
         time_s=data["time_s"],
     )
@@ -216,8 +227,12 @@ def _decision_to_json(decision: Decision) -> dict[str, Any]:
 
 
 def _decision_from_json(data: Mapping[str, Any]) -> Decision:
-    calls = (SkillCall(call["name"], {k: _arg_from_json(v) for k, v in call["args"].items()}) for call in data["calls"])
-    return Decision(
+    calls = (
+        typed(SkillCall, name=call["name"], args={k: _arg_from_json(v) for k, v in call["args"].items()})
+        for call in data["calls"]
+    )
+    return typed(
+        Decision,
         calls=tuple(calls),
         thought=data["thought"],
         raw=data["raw"],
@@ -234,7 +249,7 @@ def _arg_to_json(value: Any) -> Any:
 
 
 def _arg_from_json(value: Any) -> Any:
-    return ImagePoint(**value) if isinstance(value, dict) else value
+    return typed(ImagePoint, **value) if isinstance(value, dict) else value
 
 
 def _prompt_to_json(prompt: Prompt, put_image: PutImage, shared: dict[str, Any]) -> dict[str, Any]:
@@ -250,7 +265,8 @@ def _prompt_to_json(prompt: Prompt, put_image: PutImage, shared: dict[str, Any])
 
 
 def _prompt_from_json(data: Mapping[str, Any], get_image: GetImage | None, shared: Mapping[str, Any]) -> Prompt:
-    return Prompt(
+    return typed(
+        Prompt,
         messages=tuple(data["messages"]),
         images=tuple(get_image(name) for name in data["images"]) if get_image else (),
         tools=tuple(shared[data["tools"]]),

@@ -6,8 +6,9 @@ Stored as ``RunInfo.metrics``:
     model_s          wall seconds that the model took (a share of its batch); all other measures are
                      independent of the wall clock
     sim_s            simulated seconds
-    path_m           length of the tcp's path
-    jerk_rms_m_s3    root mean squared jerk of the tcp: third differences over the control periods
+    path_m           length of the tcp's path; of two arms, of both
+    jerk_rms_m_s3    root mean squared jerk of the tcp: third differences over the control periods;
+                     of two arms, the larger
     contacts         number of unintended contacts
     contact_peak_n   the largest force of one of them, in N
     drops            number of held objects that were lost although the fingers were not told to open
@@ -31,7 +32,6 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.cameras import ray
-from qwenarm.body.kinematics import subtree_bodies
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.watchers import Watcher
 from qwenarm.types import ImagePoint, SkillCall, Turn
@@ -53,19 +53,20 @@ class Metrics(Watcher):
 
     def __init__(self) -> None:
         self.body: Body | None = None
-        self.path: list[np.ndarray] = []
+        self.paths: list[list[np.ndarray]] = []  # of each arm's tcp
         self.contacts, self.peak_n = 0, 0.0
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         self.body = env.body
         self.touch, self.grip = Touch(env.body), Grip()
-        self.path.append(env.body.tcp_pos)
+        self.paths = [[each.tcp_pos] for each in env.body.manipulators]
 
     def calling(self, call: SkillCall) -> None:
         self.touch.expect(call)
 
     def stepped(self, body: Body) -> None:
-        self.path.append(body.tcp_pos)
+        for path, manipulator in zip(self.paths, body.manipulators, strict=True):
+            path.append(manipulator.tcp_pos)
         begun, force = self.touch.look()
         self.contacts += begun
         self.peak_n = max(self.peak_n, force)
@@ -73,13 +74,13 @@ class Metrics(Watcher):
 
     def metrics(self, turns: Sequence[Turn]) -> Mapping[str, float]:
         completions = [completion for turn in turns for completion in turn.completions]
-        path = np.array(self.path)
+        paths = [np.array(path) for path in self.paths]
         return {
             "decisions": len(turns),
             "model_s": sum(completion.seconds for completion in completions),
             "sim_s": self.body.time_s if self.body else 0.0,
-            "path_m": path_length(path),
-            "jerk_rms_m_s3": jerk_rms(path),
+            "path_m": sum(map(path_length, paths)),
+            "jerk_rms_m_s3": max(map(jerk_rms, paths), default=0.0),
             "contacts": self.contacts,
             "contact_peak_n": self.peak_n,
             "drops": self.grip.drops if self.body else 0,
@@ -136,9 +137,7 @@ class Touch:
         self.body, model = body, body.model
         self.held = -1
         roots, self._body_of = model.body_rootid.tolist(), model.geom_bodyid.tolist()
-        arm = roots[int(model.joint(body.arm.joints[0]).bodyid[0])]
-        self._arm = [root == arm for root in roots]
-        self._fingers = [subtree_bodies(model, model.body(name).id) for name in body.arm.finger_bodies]
+        self._arm = [root in body.arm_roots for root in roots]
         self._objects = {placement.spec.id: model.body(placement.spec.id).id for placement in body.scene.objects}
         self._for_hand, self._for_held = set[int](), set[int]()
         self._before: set[tuple[bool, int]] = set()
@@ -200,22 +199,9 @@ class Touch:
         return float(np.linalg.norm(self._force[:3]))
 
     def _held(self, pairs: Sequence[tuple[int, int]]) -> int:
-        """Returns the object that the fingers touch from opposite sides, or -1. ``pairs`` are the bodies of the
-        contacts.
-
-        An object that both fingers press from above is not held.
-        """
-        normals = self.body.data.contact.frame[:, :3]  # from the first geom to the second
-        pushes: list[dict[int, np.ndarray]] = [{} for _ in self._fingers]
-        for finger, sums in zip(self._fingers, pushes, strict=True):
-            for (first, second), normal in zip(pairs, normals, strict=True):
-                if first in finger:
-                    sums[second] = sums.get(second, 0.0) + normal
-                if second in finger:
-                    sums[first] = sums.get(first, 0.0) - normal
-        one, other = pushes[0], pushes[-1]
-        pinched = [body for body in self._objects.values() if body in one and body in other]
-        return min((body for body in pinched if one[body] @ other[body] < 0), default=-1)
+        """Returns the object that the gripper holds, or -1. ``pairs`` are the bodies of the contacts."""
+        gripped = self.body.gripper.gripped(pairs, self.body.data.contact.frame[:, :3])
+        return min(gripped.intersection(self._objects.values()), default=-1)
 
     def _pointed(self, point: ImagePoint) -> int:
         """Returns the body that is seen at a point, ignoring the arm, or -1 if there is none or no such camera."""

@@ -18,7 +18,7 @@ import numpy as np
 from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.clock import Clock, parse_clock
-from qwenarm.episode.versions import versions
+from qwenarm.episode.versions import versions_with
 from qwenarm.episode.watchers import Stopwatch, Tell, Watcher
 from qwenarm.errors import BadInput, MachineFailure, PromptFailed, machine_failure
 from qwenarm.skills import run as run_skill
@@ -128,7 +128,7 @@ def play(
     if outcome in UNFINISHED_OUTCOMES:
         progress = turns[-1].progress if turns else 0.0
     has_world = hasattr(env, "setup") and hasattr(env, "body")  # a crash in reset may leave none
-    run = replace(run, renderer=choose_renderer(), versions=versions())
+    run = replace(run, renderer=choose_renderer(), versions=versions_with(run.config.arm))
     if has_world:
         run = replace(run, metrics=tell.metrics(turns), seconds=tell.own_seconds())
     run = replace(run, watcher_failures=tuple(tell.failures))

@@ -50,6 +50,8 @@ from qwenarm.errors import BadInput
 from qwenarm.types import Episode
 
 EPISODES_FILE = "episodes.jsonl"
+RECORDING_FILE = "instruction.wav"
+"""The recording of a spoken instruction, beside the trace."""
 CHECKSUM_FIELD, TURNS_FIELD = b', "crc32": ', b', "turns": '
 """Separators between the parts of a line."""
 

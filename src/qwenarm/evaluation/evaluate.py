@@ -23,7 +23,7 @@ from qwenarm.evaluation.local_workers import LocalPool
 from qwenarm.evaluation.scheduler import Pool, Scheduler, batch_per_worker
 from qwenarm.evaluation.stats import Rate, success_rate
 from qwenarm.evaluation.suites import FIRST_SEED, Cell, Suite, ad_hoc, suite_named
-from qwenarm.evaluation.workers import EpisodeWorker, WorkerConfig
+from qwenarm.evaluation.workers import EpisodeWorker, MakeWatchers, WorkerConfig, nobody_watches
 from qwenarm.factory import assumed, make_env
 from qwenarm.perturbations import parse
 from qwenarm.policies import controls as all_controls
@@ -62,6 +62,8 @@ class Plan:
         parse_clock(self.config.clock)
         for role in self.roles:
             policy_entry(role)
+        if self.config.control and self.controls:
+            raise BadInput(f"--control {self.config.control} is for one policy, and no control plays beside it.")
         for cell in self.suite.cells():
             make_env(self.at(cell, self.config.policy)).close()
 
@@ -130,18 +132,18 @@ def plan(
         played = frozen.narrowed(names, level, seeds, sets)
     else:
         frozen = played = ad_hoc(names or DEFAULT_TASKS, level or 1, 20 if seeds is None else seeds, sets or ())
-    named = {"all": all_controls(), "none": (), "": _usual_controls(config.policy) if suite else ()}
+    named = {"all": all_controls(), "none": (), "": _usual_controls(config) if suite else ()}
     roles = named[controls] if controls in named else tuple(split_names(controls, "--controls"))
     found = Plan(played, frozen, config, roles)
     found.check()
     return found
 
 
-def _usual_controls(policy: str) -> tuple[str, ...]:
-    """Returns the controls that suit a policy; none for a control."""
-    if policy in all_controls():
+def _usual_controls(config: RunConfig) -> tuple[str, ...]:
+    """Returns the controls that suit a policy; none for a control, and none for LIBERO's own arm."""
+    if config.policy in all_controls() or config.control:
         return ()
-    with_model = policy_entry(policy).needs_model
+    with_model = policy_entry(config.policy).needs_model
     return tuple(role for role in all_controls() if with_model or not policy_entry(role).needs_model)
 
 
@@ -168,7 +170,9 @@ class Begun:
 Event = Begun | Row | WorkerDied
 
 
-def evaluate(plan: Plan, folder: Path, workers: int = 1, batch: int = 1, ray: str = "") -> Generator[Event, None, None]:
+def evaluate(
+    plan: Plan, folder: Path, workers: int = 1, batch: int = 1, ray: str = "", watch: MakeWatchers = nobody_watches
+) -> Generator[Event, None, None]:
     """Plays the episodes that are not yet in the folder's ledger.
 
     A single worker is this process, unless foreign code is played: that runs in a process of its own, so that it can
@@ -181,6 +185,7 @@ def evaluate(plan: Plan, folder: Path, workers: int = 1, batch: int = 1, ray: st
         batch: Episodes that each worker plays in lockstep. With the clock ``wall`` it is one, because an episode's
             world must not wait for the prompts of others.
         ray: The address of a Ray cluster.
+        watch: Makes the watchers of an episode; see ``WorkerConfig``.
 
     Yields:
         Begun, then the row of every episode as it is stored, and deaths of workers.
@@ -194,7 +199,7 @@ def evaluate(plan: Plan, folder: Path, workers: int = 1, batch: int = 1, ray: st
     batch = 1 if plan.config.clock == "wall" else batch
     foreign = plan.runs_foreign_code()
     first = plan.at(next(iter(plan.suite.cells())), plan.config.policy)
-    setup = WorkerConfig(first, plan.roles, batch, watched=foreign)
+    setup = WorkerConfig(first, plan.roles, batch, foreign, watch)
     trace = Trace(folder)
     with ledger.locked(folder):
         if workers == 1 and not ray and not foreign:

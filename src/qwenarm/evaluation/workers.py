@@ -7,18 +7,26 @@ that started the workers writes to disk (see ``scheduler.py``).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from qwenarm.episode.drive import drive
 from qwenarm.episode.rollout import Play
+from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput, ModelUnavailable, QwenarmError
 from qwenarm.evaluation.jobs import EpisodeJob, EpisodeResult, Job, Message, WorkerFailed, WorkerReady
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.watchdog import Watchdog
 from qwenarm.factory import make_backend, make_env, make_policy, perform
 from qwenarm.types import Episode, RunConfig
+
+MakeWatchers = Callable[[RunConfig], Sequence[Watcher]]
+
+
+def nobody_watches(config: RunConfig) -> Sequence[Watcher]:
+    """Watches no episode."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -30,12 +38,15 @@ class WorkerConfig:
         roles: All policies that play.
         batch: Number of jobs in lockstep.
         watched: Whether a job without progress ends the worker's process, for foreign code.
+        watch: Makes the watchers of an episode when it begins. A worker's process imports it, so it is a module's
+            function, or a ``functools.partial`` of one.
     """
 
     config: RunConfig
     roles: tuple[str, ...]
     batch: int = 1
     watched: bool = False
+    watch: MakeWatchers = nobody_watches
 
     def make_worker(self, watchdog: Watchdog | None = None) -> Worker:
         """Makes the worker in the calling process."""
@@ -83,7 +94,7 @@ class EpisodeWorker(Worker):
         return dog.unwatched_results(drive(plays, dog.unwatched_backend(self.backend), batch))
 
     def _play(self, job: EpisodeJob) -> Play:
-        watchers = [self.watchdog] if self.watchdog else []
+        watchers = [*([self.watchdog] if self.watchdog else []), *self.setup.watch(job.config)]
         episode = yield from perform(job.config, job.seed, self.backend, watchers, suite=job.key.suite)
         if Key.of(episode.run) != job.key:
             raise BadInput(f"The policy {job.config.policy} describes itself differently from one episode to the next.")

@@ -20,6 +20,7 @@ from qwenarm.episode.trace import EPISODES_FILE, read_at, scan
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput
 from qwenarm.factory import make_env
+from qwenarm.registry import load
 from qwenarm.types import Episode, ImagePoint, Outcome, SkillCall
 
 
@@ -114,6 +115,8 @@ def periods(episode: Episode, cameras: Sequence[str], size: tuple[int, int], dep
     Raises:
         BadInput: It cannot be played here, or its end differs from the recorded one.
     """
+    if load("arms", episode.run.config.arm).partners:
+        raise BadInput(f"{episode.run.config.arm} is two arms, and what is exported has the state of one.")
     recorder = _Recorder(cameras, size, depth)
     with closing(make_env(episode.run.config)) as env:
         again = replay(env, episode, [recorder])

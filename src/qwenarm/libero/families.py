@@ -22,8 +22,8 @@ MISSING_SKILLS = {
     "turnoff": "turning a knob",
 }
 """What no skill does, by the predicate that asks for it."""
-CLOSED_FIXTURES = ("wooden_cabinet", "white_cabinet", "microwave")
-"""Categories of furniture with drawers or doors, into which no skill reaches."""
+CLOSED_FIXTURES = ("cabinet", "microwave")
+"""Last words of the categories of furniture with drawers or doors, into which no skill reaches."""
 
 
 @cache
@@ -31,7 +31,8 @@ def make_entry(suite: str) -> Task:
     """Returns the family of a suite. Raises UnknownName, or BadInput if the package is not installed."""
     tasks = tasks_of(suite)
     levels = tuple(task.instruction for task in tasks)
-    return Task(suite, f"LIBERO's suite {suite}, played by our arm.", levels, partial(_make, tasks))
+    about, rims = f"LIBERO's suite {suite}, played by our arm.", "its bowls and plates are taken by their rims"
+    return Task(suite, about, levels, partial(_make, tasks), needs_fingers=rims)
 
 
 def _make(tasks: tuple[LiberoTask, ...], builder: SceneBuilder, level: int) -> Setup:
@@ -50,7 +51,8 @@ def _make(tasks: tuple[LiberoTask, ...], builder: SceneBuilder, level: int) -> S
 
 def _missing_skill(parsed: Mapping[str, Any], predicates: Sequence[Predicate]) -> str:
     """Returns what a task needs that no skill does, or "". ``predicates`` do not hold yet."""
-    closed = {name for category in CLOSED_FIXTURES for name in parsed["fixtures"].get(category, [])}
+    fixtures = parsed["fixtures"].items()
+    closed = {name for category, names in fixtures if category.endswith(CLOSED_FIXTURES) for name in names}
     for name, *things in predicates:
         if name in MISSING_SKILLS:
             return MISSING_SKILLS[name]

@@ -13,7 +13,7 @@ import numpy as np
 from qwenarm.body.cameras import SHIPPED_CAMERAS, Camera
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.body.scene import Placement, Scene
-from qwenarm.libero.package import problem_of
+from qwenarm.libero.package import begin, problem_of
 
 PREFIX = "libero_"
 """Before every name of LIBERO's world, but those of the movable objects' bodies."""
@@ -23,9 +23,6 @@ HIDDEN_GROUP = 3
 """Geom group that is not drawn: LIBERO draws detailed meshes and collides with boxes that are hidden."""
 COLLISION_GROUP, VISIBLE_GROUP = 0, 1
 """LIBERO's geom groups."""
-WAITING_STEPS = 10
-WAITING_ACTION = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0])
-"""Actions with which LIBERO's evaluation lets the objects come to rest."""
 AGENT_VIEW = "agentview"
 """LIBERO's camera that its policies see. It takes the place of our front camera."""
 OVERHEAD_HEIGHT_M, OVERHEAD_FOVY_DEG = 1.4, 36.0
@@ -104,16 +101,11 @@ def joint_of(problem: Any, name: str) -> str:
 
 
 def start_qpos(problem: Any, state: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the positions in our frame, by joint, after an initial state (1 + nq + nv,) has settled.
-
-    Objects start in the table or above it. LIBERO's evaluation waits first, and so does this, in LIBERO's environment.
-    The robot's joints are left out.
+    """Returns the positions in our frame, by joint, after an initial state (1 + nq + nv,) has settled in LIBERO's
+    environment. The robot's joints are left out.
     """
     model, found = problem.sim.model._model, {}
-    problem.sim.set_state_from_flattened(state)
-    problem.sim.forward()
-    for _ in range(WAITING_STEPS):
-        problem.step(WAITING_ACTION)
+    begin(problem, state)
     qpos = problem.sim.data._data.qpos
     for joint in (model.joint(i) for i in range(model.njnt)):
         if joint.name.startswith(ROBOT_PREFIXES):

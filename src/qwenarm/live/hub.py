@@ -6,15 +6,16 @@ import asyncio
 import multiprocessing
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qwenarm.episode.trace import scan
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.live.export import FILM_FORMATS
+from qwenarm.live.export import EXPORT_FILES, REFUSED_EXIT_CODE
+from qwenarm.live.hearing import Hearing
 from qwenarm.live.journal import Journal, run_folder
 from qwenarm.live.kiosk import PAUSE_S, QUIET_S, tour
 from qwenarm.live.page import live_page
@@ -25,9 +26,14 @@ from qwenarm.live.server import PageServer
 from qwenarm.live.session import LiveSession
 from qwenarm.live.visitors import Visitors
 
+if TYPE_CHECKING:
+    from qwenarm.voice import Spoken
+
 CHECK_PERIOD_S = 0.5
 MAX_OLD_EPISODES = 200
 """Episodes of an old folder that the page lists."""
+MAX_RECORDINGS = 4
+"""Recordings that are kept for the words that may be sent."""
 
 
 class LivePage:
@@ -41,6 +47,7 @@ class LivePage:
         old: A folder with episodes that can be replayed.
         watch: Only show the journal that another process writes into ``folder``.
         kiosk: Play a tour of all tasks until somebody touches the page.
+        recognizer: Of speech.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class LivePage:
         old: Path | None = None,
         watch: bool = False,
         kiosk: bool = False,
+        recognizer: str = "pocketsphinx",
     ) -> None:
         self.folder, self.models, self.seed, self.old, self.watch, self.kiosk = folder, models, seed, old, watch, kiosk
         self.choices, self.visitors = Choices.of(models), Visitors()
@@ -68,7 +76,9 @@ class LivePage:
         self.session = LiveSession(folder, self.scene, self.server.send, foreign=watch)
         self._tasks = set[asyncio.Task[None]]()
         self._touched_at, self._ended_at = -QUIET_S, 0.0
-        self._films = asyncio.Semaphore(1)
+        self._exports = asyncio.Semaphore(1)
+        self.hearing, self._heard = Hearing(recognizer), dict[str, "Spoken"]()
+        self._listening = False
 
     async def run(self, ready: Any = None) -> None:
         """Serves until it is cancelled. ready: called with the link once the page can be opened."""
@@ -92,6 +102,7 @@ class LivePage:
             if self._process.is_alive():
                 self._process.terminate()
             self._pipe = None
+        self.hearing.close()
         self.scene.close()
 
     def enter(self, visitor: str) -> dict[str, Any]:
@@ -103,6 +114,7 @@ class LivePage:
             "old": self.old_episodes,
             "watch_only": self.watch,
             "seed": self.seed,
+            "follow": self.scene.follows,
             **self.session.snapshot(),
         }
 
@@ -122,14 +134,43 @@ class LivePage:
             self._tell_turns()
         return ""
 
-    def _receive(self, visitor: str, request: Request) -> None:
+    def hear(self, visitor: str, recording: bytes) -> str:
+        try:
+            self._touch(visitor)
+            if self._listening:
+                raise BadInput("The recording before is still being recognised.")
+        except QwenarmError as error:
+            return str(error)
+        self._listening = True
+        self._spawn(self._hear(visitor, recording))
+        return ""
+
+    async def _hear(self, visitor: str, recording: bytes) -> None:
+        """Tells the visitor's page the words in a recording. They do nothing until the page sends them back."""
+        try:
+            spoken = await self.hearing.hear(recording)
+        except QwenarmError as error:
+            self.server.send_to(visitor, {"kind": "refused", "run": 0, "text": str(error)})
+        else:
+            self._heard[spoken.sound.sha256] = spoken
+            while len(self._heard) > MAX_RECORDINGS:
+                del self._heard[next(iter(self._heard))]
+            self.server.send_to(visitor, {"kind": "heard", "text": spoken.heard, "recording": spoken.sound.sha256})
+        finally:
+            self._listening = False
+
+    def _touch(self, visitor: str) -> None:
+        """Raises BadInput unless it is the visitor's turn."""
         if self.watch:
             raise BadInput("This page only watches: another process plays.")
         self._touched_at = time.monotonic()
-        if request.get("do") == "ask":
-            return self.visitors.ask(visitor)
         if not self.visitors.may_play(visitor):
             raise BadInput("It is somebody else's turn; ask for yours.")
+
+    def _receive(self, visitor: str, request: Request) -> None:
+        if request.get("do") == "ask" and not self.watch:
+            return self.visitors.ask(visitor)
+        self._touch(visitor)
         if request.get("do") == "pass":
             return self.visitors.pass_on()
         if request.get("do") == "export":
@@ -139,7 +180,24 @@ class LivePage:
             if index not in [each["index"] for each in self.old_episodes]:
                 raise BadInput("There is no such episode.")
             return self._send({"do": "replay", "folder": str(self.old), "index": index})
-        return self._command(self.choices.command(request))
+        if request.get("do") == "follow":
+            return self._follow(request.get("on") is True)
+        if request.get("do") == "listen":
+            return self.hearing.wake()
+        return self._command({**self.choices.command(request), "speech": self._speech(request)})
+
+    def _follow(self, on: bool) -> None:
+        self.scene.follow(on)
+        self.server.send({"kind": "follow", "on": on})
+
+    def _speech(self, request: Request) -> dict[str, str]:
+        """The record of the recording whose words a page sends, {} if they were typed. It is kept in the journal."""
+        name = request.get("recording")
+        spoken = self._heard.get(name) if isinstance(name, str) else None
+        if spoken is None:
+            return {}
+        self.journal.keep(spoken.sound.wav, "wav")
+        return dict(spoken.record())
 
     def pull(self, name: str, by: tuple[float, float, float] | None) -> None:
         """A visitor drags an object of the scene."""
@@ -194,24 +252,32 @@ class LivePage:
         self.server.send_each(event_for)
 
     def _export(self, request: Request) -> None:
-        film_format = request.get("format")
+        to = request.get("format")
         known = [each["run"] for each in self.session.gallery if each.get("can_be_filmed")]
         run = next((run for run in known if run == request.get("run")), None)
-        if run is None or film_format not in FILM_FORMATS:
-            raise BadInput("Only a finished run can be filmed, as mp4 or gif, if no visitor took part in it.")
-        task = asyncio.get_running_loop().create_task(self._film(run, str(film_format)))
+        if run is None or to not in EXPORT_FILES:
+            formats = ", ".join(EXPORT_FILES)
+            raise BadInput(f"Only a finished run can be exported, as {formats}, if no visitor took part in it.")
+        self._spawn(self._export_run(run, str(to)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _film(self, run: int, film_format: str) -> None:
-        async with self._films:
-            command = "-m", "qwenarm.live.export", str(run_folder(self.folder, run)), film_format
-            process = await asyncio.create_subprocess_exec(sys.executable, *command)
-            failed = await process.wait()
-        if failed:
-            self.journal.write("refused", run, text="The film could not be made.")
+    async def _export_run(self, run: int, to: str) -> None:
+        async with self._exports:
+            command = "-m", "qwenarm.live.export", str(run_folder(self.folder, run)), to
+            process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
+            _, told = await process.communicate()
+        if process.returncode:
+            refused = process.returncode == REFUSED_EXIT_CODE
+            reason = told.decode(errors="replace").strip().rpartition("\n")[2] if refused else "see the terminal."
+            if not refused:
+                sys.stderr.buffer.write(told)
+            self.journal.write("refused", run, text=f"{EXPORT_FILES[to]} could not be made: {reason}")
         else:
-            self.journal.write("exported", run, **{film_format: True})
+            self.journal.write("exported", run, **{to: True})
 
 
 def _old_episodes(folder: Path) -> list[dict[str, Any]]:

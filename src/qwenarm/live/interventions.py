@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,21 @@ class RunStopped(KeyboardInterrupt):
     """A visitor has stopped the run."""
 
 
+@dataclass(frozen=True)
+class Correction:
+    """An instruction in mid-run. speech: how it was heard, {} if it was typed."""
+
+    text: str
+    speech: Mapping[str, str] = field(default_factory=dict)
+
+
 class Controls:
     """What the visitors want now. Written by one thread and read by the one that plays."""
 
     def __init__(self) -> None:
         self._changed = Condition()
         self.paused, self.stopped, self.speed = False, False, 1.0
-        self.correction: str | None = None
+        self.correction: Correction | None = None
         self.pulls: dict[str, tuple[float, float, float]] = {}
         """By object, the vector in metres from where it was grabbed to the pointer."""
         self.slip = False
@@ -62,13 +70,17 @@ class Controls:
         """Forgets what was wanted of the run before; the speed stays."""
         self.set(paused=False, stopped=False, correction=None, pulls={}, slip=False)
 
+    def check(self) -> None:
+        """Raises RunStopped if the run was stopped."""
+        if self.stopped:
+            raise RunStopped
+
     def wait(self, seconds: float) -> None:
         """Sleeps for so long, and then while it is paused. Raises RunStopped."""
         with self._changed:
             self._changed.wait_for(lambda: self.stopped, max(0.0, seconds))
             self._changed.wait_for(lambda: self.stopped or not self.paused)
-            if self.stopped:
-                raise RunStopped
+            self.check()
 
 
 class Interventions(Watcher):
@@ -83,7 +95,7 @@ class Interventions(Watcher):
         self.controls, self.write = controls, write
         self.touched: list[str] = []
         """One phrase for each object that was moved, and for each slip: it is no longer the same episode."""
-        self.corrections: list[str] = []
+        self.corrections: list[Correction] = []
         self._due = 0.0
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
@@ -110,11 +122,12 @@ class Interventions(Watcher):
 
     def correct(self) -> None:
         """Makes a correction the instruction, and the goal if it can be read as one for the things on the table."""
-        text = self.controls.correction
-        if text is None:
+        correction = self.controls.correction
+        if correction is None:
             return
+        text = correction.text
         self.controls.set(correction=None)
-        self.corrections.append(text)
+        self.corrections.append(correction)
         setup = replace(self.env.setup, max_turns=self.env.setup.max_turns + EXTRA_TURNS)
         judged = "judged by the instruction before"
         try:
@@ -126,7 +139,7 @@ class Interventions(Watcher):
             if goal is not None:
                 setup, judged = replace(setup, goal=goal), f"{reading}; judged by this"
         self.env.setup, self.env.instruction = setup, text
-        self.write("corrected", instruction=text, read_as=judged)
+        self.write("corrected", instruction=text, read_as=judged, speech=dict(correction.speech))
 
     def _apply_hands(self, body: Body) -> None:
         """Pulls the grabbed objects with a spring, and opens the fingers for a slip."""

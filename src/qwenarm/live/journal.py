@@ -3,8 +3,8 @@
 A folder::
 
     journal.jsonl          one JSON object per line, appended as it happens and never rewritten
-    assets/<hash>.png|glb  camera frames and 3-D meshes, named by their content
-    runs/<number>/         trace, page and films of each finished run
+    assets/<hash>.SUFFIX   camera frames, 3-D meshes and recordings, named by their content
+    runs/<number>/         trace, page, films and recordings of each finished run
 
 Every line has ``kind``, ``at`` (seconds since the epoch) and ``run`` (a number, 0 for none). Live view, replay and
 watching the run of another process all read these same lines.
@@ -12,6 +12,7 @@ watching the run of another process all read these same lines.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import re
@@ -19,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -27,7 +28,9 @@ from qwenarm.episode.trace import plain, png
 from qwenarm.errors import BadInput
 
 JOURNAL_FILE = "journal.jsonl"
-ASSET_NAME = re.compile(r"[0-9a-f]{24}\.(png|glb)")
+RESERVATION_FILE = "recording.lock"
+"""Locked by whoever records one of many episodes; holds the number of the run that was recorded last."""
+ASSET_NAME = re.compile(r"[0-9a-f]{24}\.(png|glb|wav)")
 CHUNK_BYTES = 1 << 22
 """Maximum number of bytes that are read at once."""
 
@@ -42,6 +45,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._lock = folder, Lock()
+        self._reservation: TextIO | None = None
         try:
             (folder / "assets").mkdir(parents=True, exist_ok=True)
             self._file = open(folder / JOURNAL_FILE, "ab", buffering=0)  # noqa: SIM115  (it stays open)
@@ -56,7 +60,7 @@ class Journal:
 
     def keep(self, data: bytes, suffix: str) -> str:
         """Stores an asset under the hash of its content; returns its name."""
-        name = f"{hashlib.sha256(data).hexdigest()[:24]}.{suffix}"
+        name = asset_name(hashlib.sha256(data).hexdigest(), suffix)
         path = self.folder / "assets" / name
         if not path.exists():
             part = path.with_suffix(".part")
@@ -74,6 +78,28 @@ class Journal:
         while events := list(reader.new_events()):
             last = max(last, max(event["run"] for _, event in events))
         return last
+
+    def reserve(self) -> int:
+        """Returns the number of a new run, 0 while another journal of this folder, in any process, has reserved one."""
+        file = open(self.folder / RESERVATION_FILE, "a+")  # noqa: SIM115  (kept until ``release``)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return 0
+        file.seek(0)
+        run = 1 + int(file.read() or self.last_run())
+        file.truncate(0)
+        file.write(str(run))
+        file.flush()
+        self._reservation = file
+        return run
+
+    def release(self) -> None:
+        """Gives the reservation up, if there is one. The end of the process does the same."""
+        if self._reservation is not None:
+            self._reservation.close()
+            self._reservation = None
 
     def __enter__(self) -> Journal:
         return self
@@ -116,6 +142,11 @@ def parse_event(line: bytes) -> JournalEvent | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return event if sound else None
+
+
+def asset_name(sha256: str, suffix: str) -> str:
+    """The name of an asset with this hash, in hexadecimal digits."""
+    return f"{sha256[:24]}.{suffix}"
 
 
 def read_asset(folder: Path, name: str) -> bytes | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from qwenarm.live.requests import Choices
 
-TRAINED_TASKS = ("put", "stack", "sort")
-"""What the bundled model can do; all other families are played by the oracle."""
+MODEL_TASKS = ("put", "stack", "sort", "deliver", "tidy", "refuse")
+"""What the bundled model does in most cases; all other families are played by the oracle."""
 PAUSE_S = 5.0
 """How long the end of a run stays in sight."""
 QUIET_S = 60.0
@@ -20,6 +20,6 @@ def tour(choices: Choices, model: str) -> Iterator[dict[str, Any]]:
     """The player's commands, without end."""
     for seed in count():
         for task in choices.levels:
-            policy = "vlm" if task in TRAINED_TASKS else "oracle"
+            policy = "vlm" if task in MODEL_TASKS else "oracle"
             config = {"task": task, "policy": policy, "model": model, "level": 1}
             yield {"do": "play", "config": config, "seed": seed}

@@ -3,7 +3,7 @@
 A command is a dict with the field ``do``::
 
     show     config (fields of RunConfig), seed: only the scene
-    play     the same, and anyway
+    play     the same, anyway, and speech: how the words were heard, {} if they were typed
     why      run, part: the same seed with a part replaced, beside the original
     model    run, model: the same seed with another model, beside the original
     cause    run: the attribution of a failed run
@@ -16,7 +16,7 @@ from __future__ import annotations
 import queue
 import signal
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import fields, replace
 from multiprocessing.connection import Connection
@@ -29,19 +29,20 @@ from qwenarm.diagnosis.workers import case_of
 from qwenarm.display.episode_page import write_page
 from qwenarm.episode.drive import drive, play_alone
 from qwenarm.episode.replay import replay
-from qwenarm.episode.trace import Trace, read
-from qwenarm.episode.watchers import Watcher
+from qwenarm.episode.trace import RECORDING_FILE, Trace, read
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.factory import make_backend, make_env, perform, prepare
 from qwenarm.live.counterfactuals import finding_text, replay_with, verdict
-from qwenarm.live.interventions import MAX_SPEED, MIN_SPEED, Controls, Interventions
-from qwenarm.live.journal import Journal, run_folder
+from qwenarm.live.interventions import MAX_SPEED, MIN_SPEED, Controls, Correction, Interventions
+from qwenarm.live.journal import Journal, asset_name, read_asset, run_folder
 from qwenarm.live.recorder import JournalWatcher
+from qwenarm.mind.backends import StreamingBackend
 from qwenarm.perturbations import checked
 from qwenarm.registry import only_allowed
 from qwenarm.types import Episode, Outcome, RunConfig
 
 if TYPE_CHECKING:
+    from qwenarm.episode.rollout import Play
     from qwenarm.mind.backends import Backend
 
 OPEN_MODELS = 2
@@ -99,6 +100,8 @@ class Player:
             self.journal.write("refused", text=str(error))
         self.journal.write("ready")
         while (command := self.waiting.get()) is not None:
+            if command["do"] == "show" and not self.waiting.empty():
+                continue  # another scene follows at once
             try:
                 self._obey(command)
             except QwenarmError as error:
@@ -115,11 +118,11 @@ class Player:
         if do == "pause":
             controls.set(paused=bool(command["on"]))
         elif do == "stop":
-            controls.set(stopped=True)
+            controls.set(stopped=True, paused=False)
         elif do == "speed":
             controls.set(speed=min(max(float(command["speed"]), MIN_SPEED), MAX_SPEED))
         elif do == "correct":
-            controls.set(correction=str(command["text"]))
+            controls.set(correction=Correction(str(command["text"]), command.get("speech", {})))
         elif do == "slip":
             controls.set(slip=True)
         elif do == "pull":
@@ -137,7 +140,7 @@ class Player:
             self._show(config_from(command["config"]), int(command["seed"]))
         elif do == "play":
             config = config_from(command["config"])
-            self._play_new(config, int(command["seed"]), bool(command.get("anyway")))
+            self._play_new(config, int(command["seed"]), bool(command.get("anyway")), speech=command.get("speech"))
         elif do == "why":
             self._play_why(int(command["run"]), str(command["part"]))
         elif do == "model":
@@ -156,22 +159,44 @@ class Player:
             env.reset(seed=seed)
             JournalWatcher(self.journal, 0, _about(config)).started(env, config.policy, seed)
 
-    def _play_new(self, config: RunConfig, seed: int, anyway: bool, beside: int = 0) -> None:
+    def _play_new(
+        self, config: RunConfig, seed: int, anyway: bool, beside: int = 0, speech: Mapping[str, str] | None = None
+    ) -> None:
         setup = prepare(config, seed, anyway)
         backend = self._backend(config)
         title = f"with {config.model}" if beside else ""
-        run, watchers, interventions = self._begin(config, beside, title)
+        run, watchers, interventions = self._begin(config, beside, title, speech)
         play = perform(config, seed, backend, watchers, setup=setup)
-        self._finish(run, *play_alone(play, backend), interventions)
+        episode, failed = self._play_alone(play, backend, watchers[0])
+        if speech:
+            episode = replace(episode, run=replace(episode.run, speech=speech))
+        self._finish(run, episode, failed, interventions)
 
     def _play_why(self, run_before: int, part: str) -> None:
         before = self._episode(run_before)
         backend = self._backend(before.run.config)
         run, watchers, interventions = self._begin(before.run.config, run_before, part)
         play, notes = replay_with(part, before, backend, watchers)
-        after = self._finish(run, *play_alone(play, backend), interventions)
+        after = self._finish(run, *self._play_alone(play, backend, watchers[0]), interventions)
         if after is not None:
             self.journal.write("verdict", run_before, beside=run, text=verdict(part, before, after, notes))
+
+    def _play_alone(
+        self, play: Play, backend: Backend | None, journal: JournalWatcher
+    ) -> tuple[Episode, BaseException | None]:
+        """Plays an episode. The model's words are written while it says them, and Stop ends them."""
+        if not isinstance(backend, StreamingBackend):
+            return play_alone(play, backend)
+
+        def say(text: str) -> None:
+            self.controls.check()
+            journal.saying(text)
+
+        backend.on_text = say
+        try:
+            return play_alone(play, backend)
+        finally:
+            backend.on_text = None
 
     def _find_cause(self, run: int) -> None:
         episode = self._episode(run)
@@ -193,17 +218,25 @@ class Player:
             replay(env, episode, watchers)
         self._finish(run, episode, None, interventions)
 
-    def _begin(self, config: RunConfig, beside: int, title: str) -> tuple[int, Sequence[Watcher], Interventions]:
+    def _begin(
+        self, config: RunConfig, beside: int, title: str, speech: Mapping[str, str] | None = None
+    ) -> tuple[int, tuple[JournalWatcher, Interventions], Interventions]:
         self.run += 1
         run = self.run
         self.controls.start_run()
-        about = {**_about(config), "title": title, "beside": beside, "speed": self.controls.speed}
+        about = {
+            **_about(config),
+            "title": title,
+            "beside": beside,
+            "speed": self.controls.speed,
+            "speech": dict(speech or {}),
+        }
 
         def write(kind: str, **fields: Any) -> None:
             self.journal.write(kind, run, **fields)
 
         interventions = Interventions(self.controls, write)
-        return run, [JournalWatcher(self.journal, run, about), interventions], interventions
+        return run, (JournalWatcher(self.journal, run, about), interventions), interventions
 
     def _finish(
         self, run: int, episode: Episode, failed: BaseException | None, interventions: Interventions
@@ -214,6 +247,9 @@ class Player:
             episode = replace(episode, detail=" ".join(filter(None, [episode.detail, f"By a visitor, {hands}."])))
         folder = run_folder(self.journal.folder, run)
         Trace(folder).append(episode)
+        self._keep_recording(episode.run.speech, folder / RECORDING_FILE)
+        for number, correction in enumerate(interventions.corrections, 1):
+            self._keep_recording(correction.speech, folder / f"correction-{number}.wav")
         write_page(episode, folder / "page.html")
         stopped = isinstance(failed, KeyboardInterrupt)
         changed = bool(hands or interventions.corrections or stopped)
@@ -221,6 +257,11 @@ class Player:
         if failed is not None and not stopped:
             self.journal.write("refused", run, text=str(failed))
         return None if stopped or failed else episode
+
+    def _keep_recording(self, speech: Mapping[str, str], path: Path) -> None:
+        sound = read_asset(self.journal.folder, asset_name(speech.get("sha256", ""), "wav"))
+        if sound is not None:
+            path.write_bytes(sound)
 
     def _episode(self, run: int) -> Episode:
         """A finished run. Raises BadInput."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qwenarm.display.captions import call_text, decision_text, result_text, side_effects_text
-from qwenarm.episode.rollout import STOPPED_DETAIL
 from qwenarm.episode.watchers import Watcher
 from qwenarm.live.journal import Journal
 from qwenarm.live.meshes import body_meshes
@@ -33,7 +33,7 @@ class JournalWatcher(Watcher):
 
     def __init__(self, journal: Journal, run: int, about: dict[str, Any]) -> None:
         self.journal, self.run, self.about = journal, run, about
-        self.turn = 0
+        self.turn, self._said = 0, ""
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         drawn = body_meshes(env.body.model)
@@ -61,12 +61,20 @@ class JournalWatcher(Watcher):
             unjudged=setup.unjudged,
             max_turns=setup.max_turns,
             bodies=bodies,
+            gripper=self._gripper(env.body),
         )
 
     def looked(self, obs: Observation) -> None:
-        self.turn += 1
+        self.turn, self._said = self.turn + 1, ""
         frames = [{"camera": frame.camera, "png": self.journal.keep_picture(frame.rgb)} for frame in obs.frames]
         self._write("looked", turn=self.turn, instruction=obs.instruction, frames=frames, time_s=obs.time_s)
+
+    def saying(self, text: str) -> None:
+        """The model's answer so far. Only what is new of it is written, from the character ``start`` on."""
+        text = text.rstrip("\ufffd")  # a character of which not all bytes are there
+        start = len(self._said) if text.startswith(self._said) else 0
+        self._said = text
+        self._write("saying", turn=self.turn, start=start, text=text[start:])
 
     def decided(self, obs: Observation, decision: Decision, seconds: float) -> None:
         self._write(
@@ -97,11 +105,11 @@ class JournalWatcher(Watcher):
         self._write("turned", turn=self.turn, progress=round(turn.progress, 3))
 
     def finished(self, episode: Episode) -> None:
-        stopped = episode.outcome is Outcome.CRASHED and episode.detail == STOPPED_DETAIL
+        stopped = episode.outcome is Outcome.STOPPED
         shown = episode.last_frames or (episode.turns[-1].observation.frames if episode.turns else ())
         self._write(
             "finished",
-            outcome="stopped" if stopped else str(episode.outcome),
+            outcome=str(episode.outcome),
             success=episode.outcome is Outcome.SUCCESS,
             instruction=episode.turns[-1].observation.instruction if episode.turns else episode.instruction,
             detail="" if stopped else _detail(episode),
@@ -109,6 +117,15 @@ class JournalWatcher(Watcher):
             progress=round(episode.progress, 3),
             thumbnail=self.journal.keep_picture(shown[0].rgb) if shown else "",
         )
+        self.journal.release()
+
+    def _gripper(self, body: Body) -> int:
+        """The index of the drawn body that carries the point between the fingers."""
+        model, drawn = body.model, self._bodies.tolist()
+        carrier = int(model.site_bodyid[model.site(body.arm.tcp_site).id])
+        while carrier and carrier not in drawn:
+            carrier = int(model.body_parentid[carrier])
+        return drawn.index(carrier) if carrier in drawn else 0
 
     def _current_poses(self, body: Body) -> np.ndarray:
         """(bodies, 7): position in metres, then the quaternion wxyz, in the world frame."""
@@ -128,6 +145,22 @@ def record_into(folder: Path, config: RunConfig) -> JournalWatcher:
     """
     journal = Journal(folder)
     return JournalWatcher(journal, journal.last_run() + 1, {"model": config.model, "words": config.words})
+
+
+def record_when_free(folder: Path, config: RunConfig) -> Sequence[JournalWatcher]:
+    """Records one episode of many that several processes play at once: none while another one is being recorded, so
+    that whoever watches sees whole episodes, one after the other.
+
+    Args:
+        folder: Of the journal.
+        config: What is played.
+
+    Returns:
+        The watcher that records it, or nothing.
+    """
+    journal = Journal(folder)
+    run = journal.reserve()
+    return [JournalWatcher(journal, run, {"model": config.model, "words": config.words})] if run else ()
 
 
 def _detail(episode: Episode) -> str:

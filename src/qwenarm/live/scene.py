@@ -26,6 +26,8 @@ BESIDE_OFFSET_M = 1.35
 CAMERA_POSITION, CAMERA_TARGET = (1.2, -0.65, 0.7), (0.36, 0.0, 0.16)
 CAMERA_POSITION_TWO = (1.75, 0.0, 0.95)
 """Where the view stands at the start, in metres; the second is for two arms."""
+FOLLOWING_OFFSET_M, FOLLOWING_TIME_S = (0.5, -0.42, 0.3), 0.3
+"""From the gripper to the camera that follows it, and the time in which it has caught up with most of a step."""
 BACKGROUND_RGB = (24, 26, 31)
 
 Pull = Callable[[str, tuple[float, float, float] | None], None]
@@ -81,7 +83,14 @@ class RobotView:
         self.frame = server.scene.add_frame(root, show_axes=False)
         self._handles: dict[str, tuple[str, viser.GlbHandle]] = {}
         self._order: list[viser.GlbHandle] = []
-        self.track = Track(np.zeros((0, 7)))
+        self.track, self._gripper = Track(np.zeros((0, 7))), 0
+
+    @property
+    def gripper(self) -> np.ndarray | None:
+        """(3,) m: where the gripper is drawn, in the frame of the scene."""
+        if not 0 <= self._gripper < len(self._order):
+            return None
+        return np.add(self._order[self._gripper].position, self.frame.position)
 
     def show(self, event: JournalEvent, offset_m: float) -> None:
         """Shows the bodies of an event "started" at their poses. Meshes that are there already are kept."""
@@ -90,6 +99,7 @@ class RobotView:
         for name in self._handles.keys() - {body["name"] for body in bodies}:
             self._handles.pop(name)[1].remove()
         self._order = [self._handle(body) for body in bodies]
+        self._gripper = int(event.get("gripper", -1))
         self.track = Track(np.array([body["pose"] for body in bodies], dtype=float).reshape(-1, 7))
         self.place(dict(enumerate(self.track.poses)))
 
@@ -148,6 +158,8 @@ class LiveScene:
             RobotView(self.server, "/other", folder, None),
         )
         self.speed, self.time_s = 1.0, 0.0
+        self.follows = False
+        self._eye: np.ndarray | None = None
 
     def show(self, event: JournalEvent, before: Sequence[JournalEvent] = ()) -> None:
         """Shows a run that starts.
@@ -178,6 +190,24 @@ class LiveScene:
             with self.server.atomic():
                 self.main.place(moved)
                 self.other.place(others)
+        if self.follows:
+            self._follow(seconds)
+
+    def follow(self, on: bool) -> None:
+        """Lets everybody's camera ride beside the gripper of the run that is played, or puts it back."""
+        self.follows, self._eye = on, None
+        if not on:
+            self._turn_cameras()
+
+    def _follow(self, seconds: float) -> None:
+        goal = self.main.gripper
+        if goal is None:
+            return
+        before = goal if self._eye is None else self._eye
+        self._eye = eye = before + (goal - before) * (1 - np.exp(-seconds / FOLLOWING_TIME_S))
+        for client in self.server.get_clients().values():
+            client.camera.position = eye + FOLLOWING_OFFSET_M  # viser sends nothing if it has not moved
+            client.camera.look_at = eye
 
     def finish(self) -> None:
         """Shows the end of the run that is played, and of the one beside it."""
@@ -191,8 +221,11 @@ class LiveScene:
         if position == tuple(self.server.initial_camera.position):
             return
         self.server.initial_camera.position = position
+        self._turn_cameras()
+
+    def _turn_cameras(self) -> None:
         for client in self.server.get_clients().values():
-            client.camera.position, client.camera.look_at = position, CAMERA_TARGET
+            client.camera.position, client.camera.look_at = self.server.initial_camera.position, CAMERA_TARGET
 
     @property
     def port(self) -> int:

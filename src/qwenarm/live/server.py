@@ -31,9 +31,13 @@ from qwenarm.serve.access import LOOPBACK_HOSTS
 
 ANY_HOST = ("0.0.0.0", "::", "")
 MAX_REQUEST_BYTES = 1 << 20
+"""Half a minute of speech. A longer message closes the connection."""
 TOKEN_COOKIE, VISITOR_COOKIE = "qwenarm_token", "qwenarm_visitor"
-MEDIA_TYPES = {".png": "image/png", ".mp4": "video/mp4", ".gif": "image/gif", ".html": "text/html; charset=utf-8"}
-RUN_FILE = re.compile(r"/runs/(\d{1,9})/(page\.html|film\.mp4|film\.gif)")
+MEDIA_TYPES = {
+    ".png": "image/png", ".mp4": "video/mp4", ".gif": "image/gif", ".html": "text/html; charset=utf-8",
+    ".glb": "model/gltf-binary", ".wav": "audio/wav", ".zip": "application/zip",
+}  # fmt: skip
+RUN_FILE = re.compile(r"/runs/(\d{1,9})/(page\.html|film\.mp4|film\.gif|lerobot\.zip)")
 SCENE_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
     "worker-src blob:; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
@@ -56,6 +60,10 @@ class Hub(Protocol):
 
     def receive(self, visitor: str, request: dict[str, Any]) -> str:
         """A page asks for something; returns why it cannot be done, or ""."""
+        ...
+
+    def hear(self, visitor: str, recording: bytes) -> str:
+        """A page sends a recording; returns why it is not heard, or ""."""
         ...
 
     def may_touch(self, visitor: str) -> bool:
@@ -110,6 +118,10 @@ class PageServer:
         """Sends an event to all pages, without waiting for any."""
         broadcast(self._pages, json.dumps(event))
 
+    def send_to(self, visitor: str, event: dict[str, Any]) -> None:
+        """Sends an event to the pages of one visitor."""
+        broadcast([page for page, whose in self._pages.items() if whose == visitor], json.dumps(event))
+
     def send_each(self, event_for: Any) -> None:
         """Sends each page what ``event_for(visitor)`` returns."""
         for page, visitor in list(self._pages.items()):
@@ -149,7 +161,9 @@ class PageServer:
                 HTTPStatus.OK, self._scene_page, MEDIA_TYPES[".html"], Content_Security_Policy=SCENE_POLICY
             )
         if path.startswith("/assets/") and (data := read_asset(self.folder, path.removeprefix("/assets/"))):
-            return _response(HTTPStatus.OK, data, MEDIA_TYPES[".png"], Cache_Control="max-age=86400, immutable")
+            return _response(
+                HTTPStatus.OK, data, MEDIA_TYPES[Path(path).suffix], Cache_Control="max-age=86400, immutable"
+            )
         if found := RUN_FILE.fullmatch(path):
             file = run_folder(self.folder, int(found[1])) / found[2]
             if file.is_file():
@@ -173,16 +187,22 @@ class PageServer:
         self._pages[connection] = visitor
         try:
             async for message in connection:
-                try:
-                    request = json.loads(message)
-                    refusal = self.hub.receive(visitor, request) if isinstance(request, dict) else "?"
-                except (ValueError, RecursionError):
-                    refusal = "This is no request."
+                if isinstance(message, bytes):
+                    refusal = self.hub.hear(visitor, message)
+                else:
+                    refusal = self._receive(visitor, message)
                 if refusal:
                     await connection.send(json.dumps({"kind": "refused", "run": 0, "text": refusal}))
         finally:
             del self._pages[connection]
             self.hub.leave(visitor)
+
+    def _receive(self, visitor: str, message: str) -> str:
+        try:
+            request = json.loads(message)
+        except (ValueError, RecursionError):
+            return "This is no request."
+        return self.hub.receive(visitor, request) if isinstance(request, dict) else "This is no request."
 
     async def _pass_on_scene(self, connection: ServerConnection, visitor: str) -> None:
         """Connects a browser's 3-D scene with the viser server. Only the visitor who plays may touch it."""

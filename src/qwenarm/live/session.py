@@ -25,6 +25,8 @@ GALLERY_SIZE = 60
 
 TRANSIENT_KINDS = frozenset({"ready", "refused", "stored", "exported"})
 """What a page that is opened later need not be told."""
+REPLACED_KINDS = frozenset({"poses", "saying"})
+"""What other events of a finished run tell as well."""
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -97,6 +99,8 @@ class LiveSession:
         elif kind == "pace":
             self.scene.speed = float(event["speed"])
             self.shown[:] = [each for each in self.shown if each["kind"] != "pace"]
+        elif kind == "decided":
+            self.shown[:] = [each for each in self.shown if each["kind"] != "saying"]
         elif kind == "ready":
             self.ready = True
         elif kind == "finished":
@@ -118,7 +122,9 @@ class LiveSession:
         self.started_at[run], self.playing = offset, run
         self._rates.clear()
         was_shown = any(each["kind"] == "started" and each["run"] == beside for each in self.shown)
-        self.shown[:] = [_without_bodies(each) for each in before if each["kind"] not in TRANSIENT_KINDS | {"poses"}]
+        self.shown[:] = [
+            _without_bodies(each) for each in before if each["kind"] not in TRANSIENT_KINDS | REPLACED_KINDS
+        ]
         if not was_shown:
             for each in self.shown:
                 self.send(each)

@@ -143,7 +143,9 @@ _QUANTISED = re.compile(r"-(FP8|NVFP4|AWQ|GPTQ-Int[48]|bnb-4bit|GGUF)$", re.IGNO
 """What publishers append to the names of quantised checkpoints."""
 
 DEFAULT_FAMILY = "qwen3_vl"
-"""Assumed for a server that lists its model under an unknown name."""
+"""Assumed for a server that lists its model under an unknown name, and for models without eyes."""
+TEXT_MODEL_TYPES = ("qwen2", "qwen2_moe", "qwen3", "qwen3_moe")
+"""``config.model_type`` of the Qwen models without eyes, which are told the scene in words."""
 
 
 def match_hub_id(name: str) -> str | None:
@@ -179,9 +181,10 @@ def family_of(model_type: str, chat_template: str | None = None) -> Family:
     Raises:
         ModelUnavailable: The type is unknown.
     """
-    for family in MODEL_FAMILIES:
-        if model_type in family.model_types:
-            return family if chat_template is None else _as_templated(family, chat_template)
+    text_model = family_named(DEFAULT_FAMILY) if model_type in TEXT_MODEL_TYPES else None
+    family = text_model or next((family for family in MODEL_FAMILIES if model_type in family.model_types), None)
+    if family is not None:
+        return family if chat_template is None else _as_templated(family, chat_template)
     known = ", ".join(kind for family in MODEL_FAMILIES for kind in family.model_types)
     raise ModelUnavailable(f"Checkpoints of type {model_type!r} are not Qwen-VL models. Known types: {known}.")
 

@@ -30,7 +30,7 @@ SERVER_OPTIONS: OptionReaders = {
 }
 """Options after a URL, for ``OpenAIServer``. "model=" may be omitted."""
 LOCAL_OPTIONS: OptionReaders = {
-    **dict.fromkeys(("thinking", "constrained", "fused"), _YES_NO),
+    **dict.fromkeys(("thinking", "constrained", "fused", "images"), _YES_NO),
     **dict.fromkeys(("temperature", "top_p"), float),
     **dict.fromkeys(("top_k", "seed", "batch", "threads"), int),
     **dict.fromkeys(("device", "dtype", "adapter"), str),

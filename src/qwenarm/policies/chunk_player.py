@@ -105,7 +105,7 @@ class ChunkPlayer:
         if convention.asynchronous and (playing := self._playing(history)):
             delay = self.clock.thinking_periods([completion], history)
             index = max(history[-1].decision.skipped, convention.actions_played)
-            is_delta = convention.action == "ee_delta"
+            is_delta = convention.action in ("ee_delta", "osc")
             spliced = splice(playing, index, fresh, delay, convention.actions_played, is_delta)
             rows, skipped = spliced.rows, spliced.skipped
         call = SkillCall(convention.skill, {"actions": rows})

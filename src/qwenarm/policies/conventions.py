@@ -34,18 +34,24 @@ STATE_PARTS: dict[str, Callable[[Proprio], Any]] = {
     "tcp_quaternion_wxyz": lambda arm: arm.tcp_quat,
     "tcp_quaternion_xyzw": lambda arm: arm.tcp_quat[[1, 2, 3, 0]],
     "joints": lambda arm: arm.qpos,
+    "tcp_axis_angle": lambda arm: _axis_angle(arm.tcp_quat),
     "gripper_width": lambda arm: [arm.gripper_width],
     "holding": lambda arm: [float(arm.holding)],
-    "finger_positions": lambda arm: [arm.gripper_width / 2, -arm.gripper_width / 2],
+    "finger_positions": lambda arm: arm.finger_pos or (arm.gripper_width / 2, -arm.gripper_width / 2),
 }
-"""What a state can be made of, in m and rad."""
-ACTION_KINDS = ("ee_delta", "ee_pose", "joint")
+"""What a state can be made of, in m and rad. ``tcp_rotation_vector`` turns by half a turn at most; ``tcp_axis_angle``,
+robosuite's, by up to a whole one, so that it does not jump for a hand that points down."""
+ACTION_KINDS = ("ee_delta", "ee_pose", "joint", "osc")
 ACTION_FRAMES = ("world", "hand")
+MIN_AXIS = 1e-9
+"""Length of a quaternion's vector part below which nothing is turned."""
 MAX_DELTA_M, MAX_DELTA_RAD = 0.10, 1.0
 """No arm moves or turns further in 50 ms: a larger number has another unit than was declared."""
 MAX_POSITION_M, MAX_JOINT_RAD = 2.0, 2.5 * math.pi
 OWN_CHOICES = ("actions_played", "asynchronous")
 """Fields that may differ from what a server declares."""
+MAX_OSC = 2.0
+"""Of a number of an OSC action, which robosuite limits to 1: policies exceed that a little."""
 ACTION_DECIMALS = 6
 """Actions are rounded to this before they are played, so that the record holds exactly what was played."""
 
@@ -63,7 +69,9 @@ class Conventions:
         prompt_key: The key of the instruction.
         actions_key: The key of the actions in the answer, (T, D).
         action_keys: For a server that sends an action in several arrays: the key of each, and how many numbers it has.
-        action: "ee_delta" (shift and turn of the hand in 50 ms), "ee_pose" (where it shall be) or "joint" (angles).
+        mirrored: Whether pictures are sent with left and right exchanged. LIBERO's policies were trained on such ones.
+        action: "ee_delta" (shift and turn of the hand in 50 ms), "ee_pose" (where it shall be), "joint" (angles) or
+            "osc" (as robosuite's OSC_POSE takes them, for ``--control osc``; ``rotation`` and ``frame`` say nothing).
         rotation: How the turn or the orientation is written, see ``ROTATION_READERS``. A delta has no quaternion.
         frame: The axes of a delta: "world" or "hand".
         low: What -1 means in each number of an action but the gripper's, in m and rad; () if they are m and rad
@@ -77,6 +85,7 @@ class Conventions:
 
     cameras: Mapping[str, str] = field(default_factory=lambda: {"front": "observation/image"})
     image_size: tuple[int, int] = (224, 224)
+    mirrored: bool = False
     state_key: str = "observation/state"
     state: tuple[str, ...] = ("tcp_pos", "tcp_rotation_vector", "finger_positions")
     state_keys: Mapping[str, int] = field(default_factory=dict)
@@ -130,6 +139,12 @@ class Conventions:
             return None
         return np.concatenate(arrays, axis=1)
 
+    def check_control(self, control: str) -> None:
+        """Raises BadInput unless these actions are for the control that plays them, see ``RunConfig``."""
+        if (self.action == "osc") != (control == "osc"):
+            told = "it needs --control osc" if self.action == "osc" else "--control osc plays 'osc' alone"
+            raise BadInput(f"conventions: action is {self.action!r}: {told}.")
+
     @property
     def skill(self) -> str:
         """The skill that plays these actions; see ``skills/action_chunk.py``."""
@@ -146,7 +161,8 @@ class Conventions:
         Raises:
             BadInput: Their number or size contradicts the conventions.
         """
-        size = joints if self.action == "joint" else 7 if self.rotation.startswith("quaternion") else 6
+        quaternion = self.action == "ee_pose" and self.rotation.startswith("quaternion")
+        size = joints if self.action == "joint" else 7 if quaternion else 6
         if actions.ndim != 2 or not len(actions) or actions.shape[1] != size + 1:
             raise BadInput(f"actions of {self.action} have the shape (T, {size + 1}), not {actions.shape}")
         moves, gripper = actions[:, :-1].astype(float), actions[:, -1]
@@ -157,7 +173,7 @@ class Conventions:
                 raise BadInput(f"low and high have {len(self.low)} numbers, and an action of {self.action} has {size}")
             low, high = np.array(self.low), np.array(self.high)
             moves = low + (moves + 1) / 2 * (high - low)
-        if self.action != "joint":
+        if self.action in ("ee_delta", "ee_pose"):
             moves = np.concatenate([moves[:, :3], self._turns(moves[:, 3:])], axis=1)
         self._check_sizes(moves)
         opening = (gripper.astype(float) - self.gripper_closed) / (self.gripper_open - self.gripper_closed)
@@ -176,6 +192,7 @@ class Conventions:
             "ee_delta": [MAX_DELTA_M] * 3 + [MAX_DELTA_RAD] * 3,
             "ee_pose": [MAX_POSITION_M] * 3 + [1.01] * 4,
             "joint": [MAX_JOINT_RAD] * moves.shape[1],
+            "osc": [MAX_OSC] * 6,
         }[self.action]
         beyond = np.argwhere(np.abs(moves) > limits)
         if len(beyond):
@@ -249,6 +266,12 @@ def as_plain(conventions: Conventions) -> dict[str, Any]:
 def _choice(name: str, value: str, valid: Any) -> None:
     if value not in valid:
         raise BadInput(f"conventions: {name} cannot be {value!r}. Valid: {', '.join(valid)}.")
+
+
+def _axis_angle(quat: np.ndarray) -> np.ndarray:
+    """(3,) rad: the axis of a quaternion wxyz times an angle from 0 to 2 pi, which depends on the quaternion's sign."""
+    length = np.linalg.norm(quat[1:])
+    return np.zeros(3) if length < MIN_AXIS else quat[1:] / length * 2 * math.acos(min(max(quat[0], -1.0), 1.0))
 
 
 def _turned(arm: Proprio) -> Rotation:

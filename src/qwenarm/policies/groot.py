@@ -155,6 +155,7 @@ def make_entry(address: str) -> PolicyEntry:
         options = {name: kind for name, kind in REMOTE_OPTIONS.items() if name != "tls"}
         policy = WebsocketPolicy(f"zmq:{address}", context.config.clock, connected, options)
         check_keys(policy.conventions, policy.server.metadata, policy.url)
+        policy.conventions.check_control(context.config.control)
         return policy
 
     return PolicyEntry(make, plays_actions=True)

@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
 from qwenarm.mind.model_spec import parse_model_spec
-from qwenarm.policies import PolicyEntry
+from qwenarm.policies import Context, PolicyEntry
 from qwenarm.policies.chunk_player import ChunkPlayer
 from qwenarm.policies.conventions import Conventions, agreed, read_conventions
 from qwenarm.policies.numpy_msgpack import MAX_MESSAGE_BYTES, pack, unpack
@@ -146,7 +146,8 @@ class PolicyModel:
     def _answer(self, prompt: Prompt) -> Completion | PromptFailed:
         convention = self.conventions
         told = json.loads(prompt.messages[0]["content"][-1]["text"])
-        observation: dict[str, Any] = dict(zip(convention.cameras.values(), prompt.images, strict=True))
+        images = [np.ascontiguousarray(each[:, ::-1]) if convention.mirrored else each for each in prompt.images]
+        observation: dict[str, Any] = dict(zip(convention.cameras.values(), images, strict=True))
         observation[convention.prompt_key] = told[convention.prompt_key]
         try:
             observation |= convention.sent_state(np.array(told[convention.state_key], np.float32))
@@ -205,4 +206,10 @@ def make_entry(address: str) -> PolicyEntry:
     """Returns the entry of the policy behind ``ws://HOST:PORT``; the registry passes what follows "ws:"."""
     if not address.startswith("//"):
         raise BadInput(f"'ws:{address}' is no address; a policy server's is ws://HOST:PORT.")
-    return PolicyEntry(lambda context: WebsocketPolicy(f"ws:{address}", context.config.clock), plays_actions=True)
+
+    def make(context: Context) -> WebsocketPolicy:
+        policy = WebsocketPolicy(f"ws:{address}", context.config.clock)
+        policy.conventions.check_control(context.config.control)
+        return policy
+
+    return PolicyEntry(make, plays_actions=True)

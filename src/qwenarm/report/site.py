@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -34,6 +35,8 @@ from qwenarm.types import Episode, Frame
 Which = Literal["auto", "all", "none"]
 MAX_FULL_PAGES = 2000
 """Up to this many episodes each of them gets a page."""
+MAX_SLUG_CHARS = 120
+"""Maximum length of words that are part of a file's name, without the hash of what is cut off."""
 MAX_FAILURES = 20
 """Of more episodes this many failures in each cell get one."""
 SAMPLED_ROLES = tuple(role for role in CONTROL_ROLES if role != "oracle")
@@ -210,8 +213,11 @@ def _sample(entrant: Entrant, records: Sequence[Record]) -> list[Record]:
 
 @lru_cache(maxsize=4096)
 def slug(*words: object) -> str:
-    """Words as part of a file's or an anchor's name."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", " ".join(map(str, words))).strip("-").lower()
+    """Words as part of a file's or an anchor's name. Long ones end in a hash: file systems take 255 bytes a name."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", " ".join(map(str, words))).strip("-").lower()
+    if len(name) <= MAX_SLUG_CHARS:
+        return name
+    return f"{name[:MAX_SLUG_CHARS]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def cell_anchor(cell: Cell) -> str:

@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import Arm
+from qwenarm.body.grippers import MountedJaws
 from qwenarm.body.safety import CONTROL_PERIOD_S, ServoTarget
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
@@ -26,6 +27,11 @@ class RemoteBody(Body):
         self._depths: dict[str, np.ndarray] = {}
         self._poses: dict[str, tuple[np.ndarray, np.ndarray, float]] = {}
         super().__init__(Scene(()), arm)
+        if not isinstance(self.gripper, MountedJaws):
+            raise BadInput(f"The width of its fingers tells whether a hand holds something; {arm.name} has none.")
+        if arm.partners:
+            raise BadInput(f"{arm.name} is two arms, and the protocol has the state of one.")
+        self._jaws = self.gripper
 
     def sync(self, observation: Mapping[str, Any]) -> None:
         """Takes over what the other simulator observed after the last control.
@@ -38,13 +44,11 @@ class RemoteBody(Body):
         Raises:
             BadInput: Something is missing or has the wrong shape.
         """
-        joints = _array(observation, "joints", self._qpos[self._arm_index].shape)
+        joints = _array(observation, "joints", self.qpos.shape)
         width = float(_array(observation, "gripper_width", ()))
         speed = (width - self.gripper_width) / CONTROL_PERIOD_S
-        fingers = len(self._finger_qpos) * self.arm.gap_scale
-        self._qpos[self._arm_index] = joints
-        self._qpos[self._finger_qpos] = width / fingers
-        self._qvel[self._finger_dofs] = speed / fingers
+        self.data.qpos[self.kinematics.qpos_adr] = joints
+        self._jaws.set(width, speed)
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
         for camera, depth in dict(observation.get("depth") or {}).items():
@@ -64,13 +68,14 @@ class RemoteBody(Body):
 
     def begin(self) -> None:
         """Starts an episode: the present pose becomes the arm's target."""
-        self.target = ServoTarget(self.qpos, np.zeros_like(self.qpos), min(self.gripper_width, self.arm.max_gap))
+        gripper = min(self.gripper_width, self.arm.max_gap)
+        self.active.target = ServoTarget(self.qpos, np.zeros_like(self.qpos), gripper)
         self.data.time = 0.0
         self.said.clear()
 
     def step(self, control: Control) -> None:
         """Limits the control and takes it as the target; the next ``sync`` brings its effect."""
-        self.target, clamps = self.safety.limit(control, self.target, self.qpos)
+        self.active.target, clamps = self.safety.limit(control, self.target, self.qpos)
         self.clamps.update(clamps)
         self.data.time += CONTROL_PERIOD_S
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M
 from qwenarm.body.clearance import UNDERSIDE_CLEARANCE_M, Hand, measure_hand
+from qwenarm.body.grippers import SuctionCup
 from qwenarm.body.held_object import HeldObject
 from qwenarm.body.simulation import Body
+from qwenarm.skills.cup_grasp import MAX_SAG_M, cup_contact
 from qwenarm.skills.failure import SkillFailure
 from qwenarm.skills.grasp_shapes import Rectangle, rectangle
 from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, HeightMap
@@ -43,6 +45,8 @@ ECCENTRIC_SHARES = (0.3, -0.3, 0.55, -0.55)
 """Shares of an object's half length by which a grasp is shifted where the hand has no room at its middle."""
 BASE_RING_M, BASE_SECTORS = (0.004, 0.025), 16
 """What an object stands on is looked for at these distances from its outline, in m, in so many directions."""
+MAX_HEIGHT_RATIO = 1.25
+"""Maximum ratio of an object's height to its width."""
 HAND_RADIUS_M = 0.13
 """Maximum horizontal distance from the tcp at which the hand may touch something, in m."""
 
@@ -83,11 +87,14 @@ def find_thing(surface: HeightMap, point: np.ndarray) -> tuple[np.ndarray, float
 
 
 def choose_grasps(body: Body, surface: HeightMap, point: np.ndarray) -> list[Grasp]:
-    """Returns the grasps of the object at a point (3,), best first: with room for the fingers, and close to the yaw at
+    """Returns the grasps of the object at a point (3,), best first: with room for the hand, and close to the yaw at
     home.
     """
     region, top = find_thing(surface, point)
     box = rectangle(region[:, :2])
+    if isinstance(body.arm.gripper, SuctionCup):
+        summit = rectangle(region[region[:, 2] > top - MAX_SAG_M, :2])  # without the side that the camera sees
+        return _cup_grasps(body, body.arm.gripper, surface, replace(box, center=summit.center), top)
     options = [
         (box.yaw + np.array([0.0]), float(box.sides[0])),
         (box.yaw + np.array([math.pi / 2]), float(box.sides[1])),
@@ -108,6 +115,20 @@ def choose_grasps(body: Body, surface: HeightMap, point: np.ndarray) -> list[Gra
         if not body.scene.has_any_shape or not (beside := _eccentric_grasps(hand, around, top, fitting, box)):
             raise
         return beside
+
+
+def _cup_grasps(body: Body, cup: SuctionCup, surface: HeightMap, box: Rectangle, top: float) -> list[Grasp]:
+    """Returns the grasps of an object by the middle of its top, along its sides, best first."""
+    around = surface.around(box.center, HAND_RADIUS_M)
+    height = cup_contact(around, box.center, cup.lip_radius)
+    taller = around[around[:, 2] > top + UNDERSIDE_CLEARANCE_M]
+    yaws = nearest_yaw(box.yaw + np.arange(2) * math.pi / 2)
+    lowest = measure_hand(body.kinematics).palm.lowest(taller, box.center, yaws, height)
+    pos, width = np.array([*box.center, height]), float(box.sides.max())
+    grasps = [Grasp(pos, float(yaw), width, box) for yaw, low in zip(yaws, lowest, strict=True) if low <= height]
+    if not grasps:
+        raise SkillFailure("no room for the hand: something taller stands beside it")
+    return sorted(grasps, key=lambda g: abs(g.yaw - math.pi / 2))
 
 
 def _eccentric_grasps(
@@ -139,14 +160,25 @@ def _rim_grasps(body: Body, surface: HeightMap, rim: Rim) -> list[Grasp]:
     return sorted(grasps, key=lambda g: (round(g.pos[2], 3), abs(g.yaw - math.pi / 2)))
 
 
-def measure_held_object(surface: HeightMap, grasp: Grasp) -> HeldObject:
-    """Returns how the hand will hold an object after a grasp, from the surface before it."""
+def measure_held_object(body: Body, surface: HeightMap, grasp: Grasp) -> HeldObject | None:
+    """Returns how the hand will hold an object after a grasp, from the surface before it.
+
+    Returns None where the width between the fingers says enough, because objects are about as high as wide.
+    """
+    if not body.scene.has_any_shape:
+        return None if body.arm.gripper.has_fingers else _measure_under_cup(grasp)
     offset = grasp.thing.center - grasp.pos[:2]
     cos, sin = math.cos(grasp.yaw), math.sin(grasp.yaw)
     by_wall = math.hypot(*offset) > grasp.width
     width = float(grasp.thing.sides.max()) if by_wall else grasp.width
     below = max(float(grasp.pos[2]) - _base_height(surface, grasp.thing), TIP_BEYOND_TCP_M)
     return HeldObject(width, below, (float(offset @ (cos, sin)), float(offset @ (-sin, cos))), is_estimate=True)
+
+
+def _measure_under_cup(grasp: Grasp) -> HeldObject:
+    """Returns how a cup holds an object that is about as high as wide: what is much higher stands on something."""
+    height = float(grasp.pos[2])
+    return HeldObject(grasp.width, height if height < MAX_HEIGHT_RATIO * grasp.width else grasp.width)
 
 
 def _base_height(surface: HeightMap, thing: Rectangle) -> float:

@@ -181,7 +181,7 @@ def reach(body: Body, pos: np.ndarray, yaw: float) -> np.ndarray:
         SkillFailure: That is out of reach.
     """
     _inside(pos)
-    return _solve(body, pos, top_down(yaw), body.hold().qpos)
+    return _solve(body, pos, top_down(yaw), body.kinematics.facing(body.hold().qpos, pos))
 
 
 def line_down(body: Body, above: np.ndarray, pos: np.ndarray, yaw: float) -> TcpLine:

@@ -24,7 +24,7 @@ def pick(body: Body, at: ImagePoint) -> Motion:
     yield from go_home(body)
     surface = look_down(body)
     grasp, down = reachable(body, surface, choose_grasps(body, surface, point))
-    yield from set_fingers(body, min(body.arm.max_gap, grasp.width + 2 * FINGER_CLEARANCE_M), patience=1)
+    yield from set_fingers(body, body.arm.gripper.around(grasp.width, FINGER_CLEARANCE_M), patience=1)
     yield from move_joints(body, down.start)
     yield from follow(body, down)
     yield from set_fingers(body, 0.0)
@@ -32,10 +32,10 @@ def pick(body: Body, at: ImagePoint) -> Motion:
     yield from follow(body, down, 1.0, 0.0)
     yield from move_joints(body, np.array(body.arm.home_qpos))
     if body.proprio().holding:
-        body.held_object = measure_held_object(surface, grasp) if body.scene.has_any_shape else None
+        body.held_object = measure_held_object(body, surface, grasp)
         return SkillResult(True)
     yield from set_fingers(body, body.arm.max_gap)
-    raise SkillFailure("the object slipped out of the hand" if caught else "nothing between the fingers")
+    raise SkillFailure("the object slipped out of the hand" if caught else body.arm.gripper.empty)
 
 
 SKILL = skill(pick)

@@ -101,7 +101,7 @@ def choose_place_pose(body: Body, surface: HeightMap, point: np.ndarray, held: H
         field = _candidates(surface, point, width, rim)
     around = surface.around(field.center, field.radius + HAND_RADIUS_M + math.hypot(*held.offset))
     hand = measure_hand(body.kinematics)
-    parts = hand.palm, hand.fingers(gap, gap + 2 * RELEASE_OPENING_M)
+    parts = hand.parts(gap, gap + 2 * RELEASE_OPENING_M)
     lowest = held.below + min(float(part.under.min()) for part in parts) - OBJECT_CLEARANCE_M
     high = around[around[:, 2] > lowest]  # what a hand could touch with the object on the table
     best, least = None, math.inf
@@ -198,7 +198,7 @@ def _place_pose(
     if any(held.offset):
         return _eccentric_place_pose(parts, high, spot, support, held)
     yaws = nearest_yaw(np.array(spot.yaws))
-    height = np.maximum(*(part.lowest(high, spot.xy, yaws, support + held.below) for part in parts))
+    height = np.max([part.lowest(high, spot.xy, yaws, support + held.below) for part in parts], axis=0)
     best = int(np.argmin(height))
     return PlacePose(spot.xy, support, float(height[best]) - held.below, float(yaws[best]))
 

@@ -29,6 +29,8 @@ def pull(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:
     """
     if body.proprio().holding:
         raise SkillFailure("the hand already holds something")
+    if not body.arm.gripper.has_fingers:
+        raise SkillFailure("pulling takes fingers, and this hand has none")
     start, goal = world_point(body, at), world_point(body, to)
     yield from go_home(body)
     surface = look_down(body)
@@ -38,14 +40,14 @@ def pull(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:
     if length < ARRIVED_DISTANCE_M:
         return SkillResult(True, "it is there already")
     along = line_from(body, down.end, grasp.pos + way, top_down(grasp.yaw))
-    opened = min(body.arm.max_gap, grasp.width + 2 * FINGER_CLEARANCE_M)
+    opened = body.arm.gripper.around(grasp.width, FINGER_CLEARANCE_M)
     yield from set_fingers(body, opened, patience=1)
     yield from move_joints(body, down.start)
     yield from follow(body, down)
     yield from set_fingers(body, 0.0)
     if not body.proprio().holding:
         yield from set_fingers(body, opened)
-        raise SkillFailure("nothing between the fingers")
+        raise SkillFailure(body.arm.gripper.empty)
     share = yield from follow(body, along, speed=PULL_SPEED_M_PER_S, stop=held_back(body, way / length, MAX_PULL_LAG_M))
     caught = body.gripper_width > grasp.width / 2
     yield from set_fingers(body, opened)

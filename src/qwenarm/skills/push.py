@@ -57,7 +57,8 @@ def push(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:
         return SkillResult(True, "it is there already")
     direction = way / np.linalg.norm(way)
     hand = measure_hand(body.kinematics)
-    parts = hand.palm, hand.fingers(0.0, 0.0)
+    slim = body.arm.gripper.slimmest
+    parts = hand.parts(slim, slim)
     behind = max(_behind(part, thing, middle, direction) for part in parts)
     first = np.array([*(middle - (behind + FREE_RUN_M) * direction), PUSH_HEIGHT_M])
     last = np.array([*(goal[:2] - behind * direction), PUSH_HEIGHT_M])
@@ -66,7 +67,7 @@ def push(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:
         raise SkillFailure("no room for the hand behind it")
     down = line_down(body, above_all(body, surface, first), first, yaw)
     along = line_from(body, down.end, last, top_down(yaw))
-    yield from set_fingers(body, 0.0)
+    yield from set_fingers(body, slim)
     yield from move_joints(body, down.start)
     yield from follow(body, down)
     yield from follow(body, along, speed=CONTACT_SPEED_M_PER_S)

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import Motion, Moves, SkillFailure
+from qwenarm.skills.select_arm import select_arm
 from qwenarm.types import ImagePoint, Param, SkillCall, SkillResult, SkillSpec
 
 ARGUMENT_KINDS = {ImagePoint: "point", str: "string", float: "number"}
@@ -36,6 +37,7 @@ class Skill:
         trouble = _trouble(self.spec, call.args, [camera.name for camera in body.scene.cameras])
         if trouble:
             return SkillResult(False, trouble)
+        yield from select_arm(body, [value for value in call.args.values() if isinstance(value, ImagePoint)])
         try:
             return (yield from self.act(body, **call.args))
         except SkillFailure as failure:

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from qwenarm.errors import BadInput, ModelUnavailable
-from qwenarm.mind.checkpoints.load import load_model, locate, plan_for
+from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.checkpoints.memory import Workload
+from qwenarm.mind.checkpoints.model import load_model, plan_for
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.inference.transformers_forward import repeat_in_time
 from qwenarm.train.batches import IGNORED_LABEL, Example, Reader

@@ -24,6 +24,7 @@ from qwenarm.body.arms.parts import (
     add_servo_joint,
     add_tcp,
 )  # fmt: skip
+from qwenarm.body.grippers import ParallelJaws
 
 # a (m), alpha (rad), d (m) of joints 1..7
 DH_PARAMETERS = (
@@ -187,5 +188,5 @@ ARM = Arm(
     home_qpos=(0.0, -0.8419, 0.0, -2.6106, 0.0, 1.7688, 0.7854),
     velocity=(2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61),
     acceleration=(15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0),
-    max_gap=MAX_GAP_M,
+    gripper=ParallelJaws(MAX_GAP_M),
 )

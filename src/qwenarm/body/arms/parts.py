@@ -14,32 +14,35 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from qwenarm.body.grippers import FINGER_NAMES, GRIPPER_NAME, Gripper, SuctionCup
+
 Rgb = tuple[float, float, float]
 Point = tuple[float, float, float]
 
 NO_ROTATION: Point = (0.0, 0.0, 0.0)
-FINGER_NAMES = ("finger_left", "finger_right")
-GRIPPER_NAME = "gripper"
 PAD_CONTACT: dict[str, Any] = {
     "condim": 4, "friction": [2.0, 0.05, 0.0002], "solref": [0.01, 1], "solimp": [0.9, 0.99, 0.001, 0.5, 2],
     "priority": 1,
 }  # fmt: skip
 """Contacts of a pad: friction 2, torsional friction (condim 4), contacts that hardly give even when the object is light
 (solimp), and priority, so that these numbers rule over the object's."""
+LIP_GIVE_M = 0.0008
+"""A rubber lip closes a gap of this width, m: a part of it that is so close pulls, and pushes once it touches."""
 TIP_BEYOND_TCP_M = 0.0086
 """How far the finger tips reach beyond the tcp, m."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A robot arm with a parallel gripper: one file, one of these.
+    """A robot arm with a gripper: one file, one of these.
 
     build adds bodies, joints and actuators to the spec, with the base on z = 0 at the origin: one position servo a
-    joint, whose control is the joint's angle, and ``finger_actuator``, whose control is the gap (or see finger_ctrl).
-    joints: names, base to tip. home_qpos (n,) rad: tcp near (0.30, 0, 0.40), fingers down. velocity, acceleration (n,):
-    limits in rad/s and rad/s2; joint ranges and torque limits are the model's own. The gap between the pads, in m, is
-    the sum of the ``finger_joints`` times ``gap_scale``; it opens to max_gap at gripper_speed, m/s. An arm without
-    ``reaches_workspace`` gets scenes that are made where it reaches (``body/reach.py``).
+    joint, whose control is the joint's angle, and what the ``gripper`` says about itself. joints: names, base to tip.
+    home_qpos (n,) rad: tcp near (0.30, 0, 0.40), hand down. velocity, acceleration (n,): limits in rad/s and rad/s2;
+    joint ranges and torque limits are the model's own. An arm without ``reaches_workspace`` gets scenes that are made
+    where it reaches (``body/reach.py``). partners: more arms on the same table, which ``build`` adds, too; a skill is
+    played by the one that reaches its points best. base_xy: where the base stands, m, if not at the origin because of
+    a partner. sha256: in hex, of the files from which it was read; "" if it is code.
     """
 
     name: str
@@ -49,17 +52,18 @@ class Arm:
     home_qpos: tuple[float, ...]
     velocity: tuple[float, ...]
     acceleration: tuple[float, ...]
-    max_gap: float
-    gripper_speed: float = 0.2
-    finger_joints: tuple[str, ...] = FINGER_NAMES
-    finger_bodies: tuple[str, str] = FINGER_NAMES
-    finger_actuator: str = GRIPPER_NAME
-    finger_ctrl: tuple[float, float] | None = None
-    """(closed, open); None means that the control is the gap itself, (0, max_gap)."""
-    gap_scale: float = 1.0
+    gripper: Gripper
     tcp_site: str = "tcp"
     hand_body: str = "hand"
     reaches_workspace: bool = True
+    base_xy: tuple[float, float] = (0.0, 0.0)
+    sha256: str = ""
+    partners: tuple[Arm, ...] = ()
+
+    @property
+    def max_gap(self) -> float:
+        """The opening of the gripper at which it lets go, m."""
+        return self.gripper.max_gap
 
 
 @dataclass(frozen=True)
@@ -228,3 +232,29 @@ def add_pad(finger: Link, tcp_z: float, rgb: Rgb, half_width: float = 0.0105) ->
 def add_tcp(hand: mujoco.MjsBody, z: float) -> None:
     """The site between the pads, z m along the hand."""
     hand.add_site(name="tcp", pos=[0, 0, z], size=[0.004, 0.004, 0.004], group=4, rgba=[0.9, 0.2, 0.2, 1])
+
+
+def add_cup(spec: mujoco.MjSpec, hand: mujoco.MjsBody, cup: SuctionCup, z: float, force: float, rgb: Rgb) -> None:
+    """The lip of a suction cup with its drive, its plane z m along the hand.
+
+    Args:
+        spec: Of the scene.
+        hand: The body that carries it.
+        cup: What the arm's entry says.
+        z: See above, m.
+        force: With which it holds when all of the lip touches, N.
+        rgb: Its colour.
+    """
+    ring = cup.lip_radius
+    for i, name in enumerate(cup.parts):
+        angle = 2 * math.pi * i / len(cup.parts)
+        part = hand.add_body(name=name, pos=[ring * math.cos(angle), ring * math.sin(angle), z - cup.part_radius])
+        part.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[cup.part_radius, 0, 0], rgba=[*rgb, 1.0], mass=0.001,
+            contype=WRIST_GROUP.contype, conaffinity=WRIST_GROUP.conaffinity, gap=LIP_GIVE_M,
+            **PAD_CONTACT,
+        )  # fmt: skip
+        part.gravcomp = 1.0
+    for name in cup.actuators:
+        valve = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_BODY, ctrlrange=[0, 1])
+        valve.set_to_adhesion(gain=force / len(cup.parts))

@@ -20,6 +20,7 @@ from qwenarm.body.arms.parts import (
     add_servo_joint,
     add_tcp,
 )
+from qwenarm.body.grippers import ParallelJaws
 
 JOINT_NAMES = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll")
 LINK_FRAMES = (
@@ -90,6 +91,6 @@ ARM = Arm(
     home_qpos=(1.3152, -0.5844, 0.8223, 1.3329, 1.3639),  # tcp near (0.33, -0.12, 0.20), fingers down, out of the view
     velocity=(SERVO_SPEED_RAD_PER_S,) * 5,
     acceleration=(10.0,) * 5,
-    max_gap=MAX_GAP_M,
+    gripper=ParallelJaws(MAX_GAP_M),
     reaches_workspace=False,
 )

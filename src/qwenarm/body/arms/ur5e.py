@@ -25,6 +25,7 @@ from qwenarm.body.arms.parts import (
     add_servo_joint,
     add_tcp,
 )
+from qwenarm.body.grippers import ParallelJaws
 
 # a (m), alpha (rad), d (m) of joints 1..6, modified form
 DH_PARAMETERS = (
@@ -49,6 +50,7 @@ TCP_OFFSET_M = 0.145
 """From the flange to the middle of the pads, m."""
 FINGER_OFFSET_M = 0.086
 MAX_GAP_M = 0.085
+JAWS = ParallelJaws(MAX_GAP_M)
 JOINT_NAMES = ("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3")
 
 SHOULDER_OFFSET_M = 0.138
@@ -70,6 +72,11 @@ RUBBER_RGB = (0.07, 0.07, 0.07)
 
 def build(spec: mujoco.MjSpec) -> None:
     """Adds the whole arm, base at the origin."""
+    mount_gripper(spec, build_links(spec).add_body(name="hand"))
+
+
+def build_links(spec: mujoco.MjSpec) -> mujoco.MjsBody:
+    """Adds the arm without a hand and returns the link with the flange, whose z points outwards."""
     body = spec.worldbody.add_body(name="base", quat=[0, 0, 0, 1])
     _shape_base(Link(body, TRUNK_GROUP))
     groups = (TRUNK_GROUP, TRUNK_GROUP, FOREARM_GROUP, WRIST_GROUP, WRIST_GROUP, WRIST_GROUP)
@@ -78,7 +85,7 @@ def build(spec: mujoco.MjSpec) -> None:
         body = add_dh_body(body, f"{name}_link", *DH_PARAMETERS[i])
         add_servo_joint(spec, body, name, JOINT_RANGES_RAD[i], JOINT_TORQUES_NM[i], SERVO_GAINS[i])
         shapers[i](Link(body, groups[i]))
-    mount_gripper(spec, body.add_body(name="hand"))
+    return body
 
 
 def mount_gripper(spec: mujoco.MjSpec, hand: mujoco.MjsBody) -> None:
@@ -185,5 +192,5 @@ ARM = Arm(
     home_qpos=(-0.4604, -2.0798, 1.7929, -1.2839, -1.5708, -2.0312),
     velocity=(pi,) * 6,
     acceleration=(10.0,) * 6,
-    max_gap=MAX_GAP_M,
+    gripper=JAWS,
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -96,7 +97,7 @@ class ObjectSpec:
     def graspable(self) -> bool:
         return self.shape in GRASPABLE_SHAPES or self.shape in PARCELS_AND_PARTS
 
-    @property
+    @cached_property
     def container(self) -> bool:
         return self.shape in CONTAINER_HALF_WIDTH_M
 
@@ -119,7 +120,7 @@ class ObjectSpec:
         square = self.shape in ("cube", "tray", "box", "cover", "bay", "bin", "drawer", *PARCELS_AND_PARTS)
         return self.size / 2 * (math.sqrt(2) if square else 1.0)
 
-    @property
+    @cached_property
     def origin_height(self) -> float:
         """Height of its origin above what it stands on, in m: of the centre, or of a container's underside."""
         return 0.0 if self.container else self.height / 2

@@ -70,6 +70,7 @@ class GLDrawing:
         self._name = name
         self._lock = threading.Lock()
         self._made: GLContexts | None = None
+        self._pixels = np.empty((0, 0, 3), np.uint8)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
         self._scene.flags[:] = 0
         self._scene.flags[mujoco.mjtRndFlag.mjRND_CULL_FACE.value] = True
@@ -86,9 +87,10 @@ class GLDrawing:
         self.close()
 
     def rgb(self, data: mujoco.MjData, camera: int, size: tuple[int, int], shadows: bool) -> np.ndarray:
-        rgb = np.empty((*size, 3), np.uint8)
-        self._draw(data, camera, [SHADOW_FLAG] if shadows else [], rgb, None)
-        return np.ascontiguousarray(rgb[::-1])
+        if self._pixels.shape[:2] != size:  # fresh memory for every picture costs page faults
+            self._pixels = np.empty((*size, 3), np.uint8)
+        self._draw(data, camera, [SHADOW_FLAG] if shadows else [], self._pixels, None)
+        return self._pixels[::-1].copy()
 
     def depth(self, data: mujoco.MjData, camera: int, size: tuple[int, int]) -> np.ndarray:
         window = np.empty(size, np.float32)

@@ -5,7 +5,8 @@ const EXAMPLES = ["put the red cube in the blue bowl", "build a tower of three c
   "pon el cubo rojo en el cuenco azul", "把红色方块放进蓝色碗里"];
 const TONES = { success: "green", unjudged: "yellow", stopped: "none" };
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-let socket, state = {}, quiet = false;
+const MAX_RECORDING_MS = 20000, RECORDING_RATE_HZ = 16000;
+let socket, state = {}, quiet = false, recorder;
 
 function make(tag, className, text, ...children) {
   const node = document.createElement(tag);
@@ -30,7 +31,7 @@ function chosen(more) {
     perturbations: perturbation === "none" ? {} : { [perturbation]: Number($("strength").value) },
     words: $("words").value.trim(), ...more };
 }
-const play = more => ask(chosen({ do: "play", ...more }));
+const play = more => ask(chosen({ do: "play", recording: state.recording ?? "", ...more }));
 const showScene = () => { if (!state.playing) ask(chosen({ do: "show" })); };
 
 // What comes in.
@@ -81,8 +82,9 @@ const handlers = {
       $("parts").replaceChildren(...choices.parts.map(part => button(part, () => ask({ do: "why", run: state.main, part }))),
         button("find the cause", () => ask({ do: "cause", run: state.main })),
         ...choices.models.slice(1).map(model => button(`with ${model}`, () => ask({ do: "model", run: state.main, model }))));
-      $("examples").replaceChildren(...EXAMPLES.map(words => button(words, () => { $("words").value = words; play(); })));
+      $("examples").replaceChildren(...EXAMPLES.map(words => button(words, () => { $("words").value = words; state.recording = ""; play(); })));
     }
+    handlers.follow({ on: event.follow });
     $("gallery").querySelector(".runs").replaceChildren(...event.old.map(oldRun));
     event.gallery.forEach(handlers.gallery);
     quiet = true;
@@ -110,6 +112,10 @@ const handlers = {
     $("outcome").hidden = !event.beside;
     $("outcome2").hidden = true;
     state.playing = event.run;
+    if (event.speed) $("speed").value = String(event.speed);
+    if (!event.run) return; // only a scene
+    document.body.dataset.run = event.run; // grows only, unlike what is being played
+    state.recording = ""; // it went with the words that were heard in it, however they were put right
   },
   looked(event) {
     entry(event).append(make("p", "soft", "thinking …"));
@@ -123,12 +129,20 @@ const handlers = {
       return figure;
     }));
   },
+  saying(event) {
+    const item = entry(event);
+    let said = item.querySelector("pre");
+    if (!said) item.append(said = make("pre"));
+    said.textContent = said.textContent.slice(0, event.start) + event.text;
+    said.scrollTop = said.scrollHeight;
+  },
   decided(event) {
-    const item = entry(event), said = make("pre");
+    const item = entry(event), streamed = item.querySelector("pre"), said = make("pre");
     item.querySelector(".soft")?.remove();
+    streamed?.remove();
     item.querySelector(".eyebrow").textContent = `Turn ${event.turn}` + (event.seconds ? `, thought for ${event.seconds.toFixed(2)} s` : "");
     if (event.thought && !event.said.includes(event.thought)) item.append(make("p", "", event.thought));
-    if (event.said) { item.append(said); type(said, event.said.trim()); }
+    if (event.said) { item.append(said); streamed ? (said.textContent = event.said.trim()) : type(said, event.said.trim()); }
     if (event.error) item.append(make("p", "result red", event.error));
     for (const figure of $("frames").children) {
       const [, , width, height] = figure.querySelector("svg").getAttribute("viewBox").split(" ").map(Number);
@@ -137,17 +151,23 @@ const handlers = {
   },
   calling(event) { entry(event).append(make("p", "call", event.call)); },
   called(event) { entry(event).append(make("p", `result ${event.ok ? "green" : "red"}`, event.result)); },
-  corrected(event) { note(event, `Corrected: ${event.instruction}`); readAs(event); },
+  follow(event) { $("follow").setAttribute("aria-pressed", String(event.on)); },
+  heard(event) {
+    $("words").value = event.text;
+    state.recording = event.recording;
+    if (state.playing) send();
+    else { $("read").textContent = "This was heard. Correct it if it is wrong, then press “Do it”."; $("words").focus(); }
+  },
+  corrected(event) { state.recording = ""; note(event, `Corrected${event.speech?.heard ? " aloud" : ""}: ${event.instruction}`); readAs(event); },
   touched(event) { note(event, `By a visitor, ${event.text}.`); },
   finished(event) {
     badge(event.run === state.other ? "outcome2" : "outcome", event.outcome);
     if (event.detail) note(event, event.detail);
     if (event.run === state.main) state.finished = event.outcome;
     state.playing = 0;
-    state.paused = false;
-    $("pause").setAttribute("aria-pressed", "false");
+    pause(false);
   },
-  stopped() { state.playing = 0; },
+  stopped() { state.playing = 0; pause(false); },
   ready() { state.ready = true; },
   working(event) { $("verdict").textContent = event.text; },
   verdict(event) {
@@ -155,14 +175,14 @@ const handlers = {
     if (event.beside === state.other) $("beside").textContent += `\n${event.text}`;
   },
   pace(event) {
-    state.paused = event.paused;
-    $("pause").setAttribute("aria-pressed", String(event.paused));
+    pause(event.paused);
     $("speed").value = String(event.speed);
   },
   clock(event) { $("clock").textContent = `${event.t.toFixed(1)} s · real-time factor ${event.rate.toFixed(2)}`; },
   refused(event) {
     if (quiet) return;
-    $("read").replaceChildren(make("span", "bad", event.text + " "));
+    complain(event.text);
+    for (const button of $(`run-${event.run}`)?.querySelectorAll("button:disabled") ?? []) Object.assign(button, { disabled: false, textContent: button.dataset.name });
     if (event.anyway) $("read").append(button("Play it all the same", () => play({ anyway: true })));
   },
   turn(event) {
@@ -179,6 +199,11 @@ const handlers = {
     if (there) there.replaceWith(card); else runs.prepend(card);
   },
 };
+function complain(text) { $("read").replaceChildren(make("span", "bad", text + " ")); }
+function pause(on) {
+  state.paused = on;
+  $("pause").setAttribute("aria-pressed", String(on));
+}
 function badge(id, outcome) {
   Object.assign($(id), { hidden: false, className: `badge ${TONES[outcome] ?? "red"}`, textContent: outcome });
 }
@@ -195,9 +220,12 @@ function finishedRun(event) {
     make("p", "", event.instruction), make("p", "soft", [event.task, event.policy, event.title, `seed ${event.seed}`].filter(Boolean).join(" · ")), links);
   const link = (name, file) => { const a = make("a", "", name); a.href = `/runs/${event.run}/${file}`; a.target = "_blank"; a.rel = "noopener"; links.append(a); };
   if (event.stored) link("page", "page.html");
-  for (const format of ["mp4", "gif"]) {
-    if (event[format]) link(format.toUpperCase(), `film.${format}`);
-    else if (event.can_be_filmed) links.append(button(`make ${format.toUpperCase()}`, click => { click.target.textContent = "filming …"; click.target.disabled = true; ask({ do: "export", run: event.run, format }); }));
+  for (const [format, name, file] of [["mp4", "MP4", "film.mp4"], ["gif", "GIF", "film.gif"], ["lerobot", "LeRobot", "lerobot.zip"]]) {
+    if (event[format]) { link(name, file); continue; }
+    if (!event.can_be_filmed) continue;
+    const maker = button(`make ${name}`, () => { Object.assign(maker, { disabled: true, textContent: "working …" }); ask({ do: "export", run: event.run, format }); });
+    maker.dataset.name = maker.textContent;
+    links.append(maker);
   }
   const card = make("article", "card"), image = make("img");
   card.id = `run-${event.run}`;
@@ -219,8 +247,10 @@ function update() {
   const running = Boolean(state.playing), able = state.mine && !state.watchOnly;
   document.body.dataset.playing = String(running);
   $("go").textContent = running ? "Correct it" : state.ready ? "Do it" : "Loading the model …";
+  $("speak").disabled = !able || !navigator.mediaDevices;
   for (const id of ["go", "words"]) $(id).disabled = !able || (!running && !state.ready && id === "go");
   for (const id of ["pause", "stop", "slip"]) $(id).disabled = !able || !running;
+  $("follow").disabled = !able;
   for (const id of ["play", "again", "new"]) $(id).disabled = !able || !state.ready;
   for (const control of document.querySelectorAll("#setup select, #setup input, #speed, #examples button")) control.disabled = !able;
   for (const part of $("parts").children) part.disabled = !able || !state.finished;
@@ -228,18 +258,62 @@ function update() {
 function levels() { fill("level", Array.from({ length: state.choices.levels[$("task").value] }, (_, i) => String(i + 1))); }
 
 // What goes out.
-$("say").addEventListener("submit", event => {
-  event.preventDefault();
+function send() {
   const text = $("words").value.trim();
-  if (state.playing && text) ask({ do: "correct", text });
+  if (state.playing && text) ask({ do: "correct", text, recording: state.recording ?? "" });
   else play();
-});
-$("play").addEventListener("click", () => (state.paused ? ask({ do: "pause", on: false }) : play()));
-$("pause").addEventListener("click", () => ask({ do: "pause", on: !state.paused }));
+}
+$("say").addEventListener("submit", event => { event.preventDefault(); send(); });
+
+$("words").addEventListener("input", () => { if (!$("words").value) state.recording = ""; });
+
+// The microphone: recorded in whatever format the browser has, sent as a WAV file, and nothing moves until its words are sent back.
+async function record() {
+  let stream;
+  try { stream = await navigator.mediaDevices.getUserMedia({ audio: true }); }
+  catch (error) { complain(`The microphone cannot be used: ${error.message}.`); return; }
+  const parts = [];
+  ask({ do: "listen" });
+  recorder = new MediaRecorder(stream);
+  recorder.addEventListener("dataavailable", part => parts.push(part.data));
+  recorder.addEventListener("stop", async () => {
+    recorder = null;
+    stream.getTracks().forEach(track => track.stop());
+    $("speak").setAttribute("aria-pressed", "false");
+    $("speak").textContent = "Speak";
+    try {
+      const data = await new Blob(parts).arrayBuffer();
+      const sound = await new OfflineAudioContext(1, 1, RECORDING_RATE_HZ).decodeAudioData(data);
+      if (socket.readyState === 1) socket.send(wav(sound.getChannelData(0)));
+    } catch (error) { complain(`The recording cannot be read: ${error.message}.`); }
+  });
+  recorder.start();
+  setTimeout(() => recorder?.state === "recording" && recorder.stop(), MAX_RECORDING_MS);
+  $("speak").setAttribute("aria-pressed", "true");
+  $("speak").textContent = "Listening";
+}
+function wav(samples) {
+  const view = new DataView(new ArrayBuffer(44 + 2 * samples.length)), bytes = 2 * samples.length, rate = RECORDING_RATE_HZ;
+  const text = (at, letters) => [...letters].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
+  text(0, "RIFF"); view.setUint32(4, 36 + bytes, true); text(8, "WAVEfmt "); view.setUint32(16, 16, true);
+  view.setUint16(20, 1, true); view.setUint16(22, 1, true); view.setUint32(24, rate, true); view.setUint32(28, 2 * rate, true);
+  view.setUint16(32, 2, true); view.setUint16(34, 16, true); text(36, "data"); view.setUint32(40, bytes, true);
+  samples.forEach((sample, i) => view.setInt16(44 + 2 * i, Math.max(-1, Math.min(1, sample)) * 32767, true));
+  return view.buffer;
+}
+$("speak").addEventListener("click", () => (recorder ? recorder.stop() : record()));
+if (!navigator.mediaDevices) $("speak").title = "Browsers give the microphone only to pages on localhost or behind https.";
+function askPause(on) {
+  pause(on); // at once, so that a second click before the answer takes the first one back
+  ask({ do: "pause", on });
+}
+$("play").addEventListener("click", () => (state.playing && state.paused ? askPause(false) : play()));
+$("pause").addEventListener("click", () => askPause(!state.paused));
 $("stop").addEventListener("click", () => ask({ do: "stop" }));
 $("again").addEventListener("click", () => { ask({ do: "stop" }); ask(chosen({ do: "show" })); });
 $("new").addEventListener("click", () => { $("seed").value = String(Number($("seed").value) + 1); ask({ do: "stop" }); ask(chosen({ do: "show" })); });
 $("slip").addEventListener("click", () => ask({ do: "slip" }));
+$("follow").addEventListener("click", () => ask({ do: "follow", on: $("follow").getAttribute("aria-pressed") !== "true" }));
 $("speed").addEventListener("change", () => ask({ do: "speed", speed: Number($("speed").value) }));
 $("ask").addEventListener("click", () => ask({ do: "ask" }));
 $("pass").addEventListener("click", () => ask({ do: "pass" }));
@@ -249,6 +323,11 @@ $("setup").addEventListener("change", event => { if (event.target.id === "task")
 function connect() {
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/events`);
   socket.addEventListener("message", message => handle(JSON.parse(message.data)));
-  socket.addEventListener("close", () => { $("turn").textContent = "The connection is lost; trying again …"; setTimeout(connect, 1000); });
+  socket.addEventListener("close", () => {
+    $("turn").textContent = "The connection is lost; trying again …";
+    state.mine = false; // what is asked for now would be lost: the buttons wait for the connection
+    update();
+    setTimeout(connect, 1000);
+  });
 }
 connect();

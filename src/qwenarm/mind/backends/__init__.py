@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from qwenarm.errors import PromptFailed
 from qwenarm.mind.families import Family
@@ -41,6 +41,20 @@ class Backend(Protocol):
         ModelUnavailable when the model cannot answer.
         """
         ...
+
+
+@runtime_checkable
+class StreamingBackend(Backend, Protocol):
+    """A backend that can tell an answer while it is written.
+
+    on_text: called with the text so far, at most every STREAM_PERIOD_S, while a prompt that is asked alone is answered.
+    It cannot change the answer. What it raises ends the answer.
+    """
+
+    on_text: Callable[[str], None] | None
+
+
+STREAM_PERIOD_S = 0.05
 
 
 @dataclass(frozen=True)

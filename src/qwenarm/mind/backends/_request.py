@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from qwenarm.mind.backends import _chat
 from qwenarm.mind.backends._constraints import TOOLS_IN_TEXT, Constrain, constraint
 from qwenarm.mind.families import Family, Sampling
-from qwenarm.mind.prompt.chat_templates import with_tools_in_text
+from qwenarm.mind.prompt.chat_templates import with_tools_in_text, without_images
 from qwenarm.types import Prompt
 
 
@@ -86,19 +86,3 @@ class RequestWriter:
             "min_p": 0.0,
             "repetition_penalty": self.sampling.repetition_penalty,
         }
-
-
-def without_images(prompt: Prompt) -> Prompt:
-    """The prompt for a model without eyes: without the pictures and the names above them."""
-    messages = tuple(
-        message if isinstance(message["content"], str) else {**message, "content": _words(message["content"])}
-        for message in prompt.messages
-    )
-    return replace(prompt, messages=messages, images=())
-
-
-def _words(content: list[dict[str, Any]]) -> str:
-    """The text behind the last picture."""
-    pictures = [place for place, part in enumerate(content) if part["type"] == "image"]
-    behind = content[pictures[-1] + 1 :] if pictures else content
-    return "".join(part["text"] for part in behind).strip()

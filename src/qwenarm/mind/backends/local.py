@@ -1,9 +1,9 @@
-"""Qwen-VL checkpoints on this machine, through transformers: bundled, from a folder, or from the Hub."""
+"""Qwen checkpoints on this machine, through transformers: bundled, from a folder, or from the Hub."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from time import perf_counter
@@ -12,18 +12,20 @@ from typing import Any
 import torch
 
 from qwenarm.errors import BadInput, ModelUnavailable
-from qwenarm.mind.backends import BackendEntry
+from qwenarm.mind.backends import STREAM_PERIOD_S, BackendEntry
 from qwenarm.mind.checkpoints.adapter import adapter_sha256, merge_adapter
-from qwenarm.mind.checkpoints.load import Checkpoint, load_model, locate, plan_for, quiet
+from qwenarm.mind.checkpoints.load import Checkpoint, locate, quiet
 from qwenarm.mind.checkpoints.memory import Workload
+from qwenarm.mind.checkpoints.model import load_model, plan_for
 from qwenarm.mind.checkpoints.placement import is_out_of_memory, out_of_memory
 from qwenarm.mind.constrained import lark
 from qwenarm.mind.families import GREEDY_SAMPLING, Sampling
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import Engine, GenerationRequest, NonFiniteLogits
 from qwenarm.mind.inference.fused.engine import FusedEngine
-from qwenarm.mind.inference.preprocessing import PromptEncoder
+from qwenarm.mind.inference.preprocessing import PromptEncoder, TextEncoder
 from qwenarm.mind.model_spec import LOCAL_OPTIONS
+from qwenarm.mind.prompt.chat_templates import without_images
 from qwenarm.types import Completion, Prompt
 
 MAX_SINGLE_THREAD_BYTES = 256 << 20
@@ -54,11 +56,15 @@ class QwenVL:
         temperature, top_p, top_k: of sampling; by default what suits the family.
         seed: of sampling.
         adapter: the folder of a LoRA adapter that is merged into the weights.
+        images: False leaves out the pictures of every prompt. A text model (Qwen2.5, Qwen3) needs that.
 
     Raises:
         ModelUnavailable: the checkpoint or the adapter is missing, broken, of another architecture or too large.
         BadInput: the device does not exist, or a number is out of range.
     """
+
+    on_text: Callable[[str], None] | None = None
+    """As of ``StreamingBackend``."""
 
     def __init__(
         self,
@@ -76,20 +82,23 @@ class QwenVL:
         top_k: int | None = None,
         seed: int = 0,
         adapter: str = "",
+        images: bool = True,
     ) -> None:
         if batch < 1 or (threads is not None and threads < 1):
             raise BadInput("batch and threads of a model are at least 1.")
         checkpoint = locate(source)
         self.name, self.checkpoint = source, checkpoint
         self.preset = checkpoint.preset
-        frames = (self.preset.fitted(checkpoint.family).frame_size,) * len(self.preset.cameras)
+        self.sees = images
+        frames = () if not images else (self.preset.fitted(checkpoint.family).frame_size,) * len(self.preset.cameras)
         workload = Workload(frames=frames, answer_tokens=self.preset.max_tokens)
         self.plan = plan_for(checkpoint, workload, device, dtype)
         self.device, self.dtype = self.plan.device, getattr(torch, self.plan.dtype)
         self.threads = threads or _default_threads(self.device, checkpoint)
         self.batch, self.seed = batch, seed
-        self.encoder = PromptEncoder(checkpoint, thinking)
-        self.processor, self.family, self.opening = self.encoder.processor, self.encoder.family, self.encoder.opening
+        blind = not (images or checkpoint.has_eyes)
+        self.encoder = TextEncoder(checkpoint, thinking) if blind else PromptEncoder(checkpoint, thinking)
+        self.tokenizer, self.family, self.opening = self.encoder.tokenizer, self.encoder.family, self.encoder.opening
         self.thinking = _opens_thought(self.opening) or (thinking and self.family.thinking_switch)
         if thinking and not self.thinking:
             raise BadInput(f"{source!r} ({self.family.title}) cannot be told to think; take one named Thinking.")
@@ -99,7 +108,7 @@ class QwenVL:
         if adapter:
             self.model = merge_adapter(self.model, source, adapter)
         self._parameters = sum(weight.numel() for weight in self.model.parameters())
-        self._stops = _stop_ids(self.model, self.processor.tokenizer)
+        self._stops = _stop_ids(self.model, self.tokenizer)
         self.engine = make_engine(self.model, self.sampling, fused)
         self._grammars = self._make_grammars(constrained)
 
@@ -120,12 +129,13 @@ class QwenVL:
             "thinking": self.thinking,
             "constrained": self._grammars is not None,
             "fused": isinstance(self.engine, FusedEngine),
+            **({} if self.sees else {"images": False}),
             **({"adapter": adapter_sha256(self.adapter)} if self.adapter else {}),
         }
 
     def text_of(self, prompt: Prompt) -> str:
         """The prompt as the checkpoint's chat template writes it, with one placeholder per image."""
-        return self.encoder.text(prompt)
+        return self.encoder.text(prompt if self.sees else without_images(prompt))
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         completions: list[Completion] = []
@@ -137,6 +147,8 @@ class QwenVL:
         began = perf_counter()
         requests = [self.request(prompt) for prompt in prompts]
         lengths = [len(request.ids) for request in requests]
+        if self.on_text is not None and len(requests) == 1:
+            requests[0].answer.on_tokens = self._teller(self.on_text)
         try:
             with quiet(), _cpu_threads(self.threads):
                 self.engine.generate(requests)
@@ -155,7 +167,7 @@ class QwenVL:
 
     def request(self, prompt: Prompt) -> GenerationRequest:
         """The prompt as the engine takes it, with an answer that is still to be generated."""
-        ids, pixels, grids = self.encoder.encode(prompt)
+        ids, pixels, grids = self.encoder.encode(prompt if self.sees else without_images(prompt))
         generator = self._generator(ids, pixels) if self.sampling.temperature > 0 else None
         return GenerationRequest(ids, self._answer(prompt), pixels, grids, generator)
 
@@ -169,12 +181,12 @@ class QwenVL:
         """What the answer may be: calls if the prompt has tools, and images to point into; else anything."""
         if self._grammars is None or not prompt.tools or not prompt.images:
             return GeneratedAnswer(prompt.max_tokens, self._stops)
-        end = self.processor.tokenizer.convert_tokens_to_ids(lark.THOUGHT_END) if self.thinking else None
+        end = self.tokenizer.convert_tokens_to_ids(lark.THOUGHT_END) if self.thinking else None
         return GeneratedAnswer(prompt.max_tokens, self._stops, self._grammars.matcher(prompt, self.thinking), end)
 
     def _make_grammars(self, wanted: bool | None) -> lark.Grammars | None:
         """None if answers are free: because the user wants that, or by default because something is missing."""
-        tokenizer = self.processor.tokenizer
+        tokenizer = self.tokenizer
         missing = "" if lark.available() else "llguidance; install it with `pip install 'qwenarm[constrained]'`"
         if self.thinking and lark.THOUGHT_END not in tokenizer.get_vocab():
             missing = f"a token {lark.THOUGHT_END} in the checkpoint's vocabulary"
@@ -185,8 +197,22 @@ class QwenVL:
         return lark.Grammars(tokenizer, self.model.get_output_embeddings().out_features, self._stops, self.family)
 
     def _completion(self, answer: GeneratedAnswer, tokens_in: int, seconds: float) -> Completion:
-        text = self.opening + self.processor.tokenizer.decode(answer.tokens, skip_special_tokens=False)
-        return Completion(text, seconds, tokens_in, answer.tokens_used, answer.finish)
+        return Completion(self._text(answer.tokens), seconds, tokens_in, answer.tokens_used, answer.finish)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self.opening + self.tokenizer.decode(tokens, skip_special_tokens=False)
+
+    def _teller(self, on_text: Callable[[str], None]) -> Callable[[Sequence[int]], None]:
+        """Passes the text of an answer on, not more often than anybody can read."""
+        last = perf_counter()
+
+        def told(tokens: Sequence[int]) -> None:
+            nonlocal last
+            if perf_counter() - last >= STREAM_PERIOD_S:
+                on_text(self._text(tokens))
+                last = perf_counter()
+
+        return told
 
 
 def _default_threads(device: str, checkpoint: Checkpoint) -> int:
@@ -219,6 +245,7 @@ MODEL_NAMES = {
     "bundled": "the small model that ships with qwenarm; knows only this project's world, needs no network",
     "ORG/NAME": "a Qwen2.5-VL, Qwen3-VL or Qwen3.5 checkpoint of the Hub, also ORG/NAME@REVISION; options may follow: "
     "ORG/NAME#thinking=yes,dtype=float16",
-    "./folder": "a checkpoint in a folder, in the Hub's layout with safetensors",
+    "./folder": "a checkpoint in a folder, in the Hub's layout with safetensors; a text model is played with "
+    "./folder#images=no and --policy state_text",
 }
 BACKEND = BackendEntry(QwenVL, LOCAL_OPTIONS)

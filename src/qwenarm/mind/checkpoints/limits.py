@@ -149,7 +149,9 @@ def _text_weights(text: Mapping[str, Any]) -> float:
 
 
 def _vision_weights(vision: Mapping[str, Any]) -> float:
-    """Estimates the number of weights of a vision tower."""
+    """About how many weights a vision tower has; 0 if there is none."""
+    if not vision:
+        return 0.0
     hidden, merged = vision["hidden_size"], vision["hidden_size"] * vision.get("spatial_merge_size", 1) ** 2
     mlp = 2 * hidden * (vision.get("intermediate_size") or 0)
     patch = IMAGE_CHANNELS * vision.get("temporal_patch_size", 1) * vision["patch_size"] ** 2

@@ -1,4 +1,4 @@
-"""Finds, checks and loads checkpoints. No remote code, no pickles, no torchvision.
+"""Finds and checks checkpoints. No remote code, no pickles, no torchvision.
 
 Everything is checked before any weight is read, so that an unusable checkpoint is rejected at once, in one sentence.
 """
@@ -18,9 +18,8 @@ from typing import Any
 
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.checkpoints.limits import check_files, check_settings, check_size
-from qwenarm.mind.checkpoints.memory import WeightCount, Workload, impossible_size, weights_in
-from qwenarm.mind.checkpoints.placement import ModelPlacement, free_memory, is_out_of_memory, out_of_memory, place
-from qwenarm.mind.families import Family, family_of
+from qwenarm.mind.checkpoints.memory import WeightCount, impossible_size, weights_in
+from qwenarm.mind.families import TEXT_MODEL_TYPES, Family, family_of
 from qwenarm.mind.prompt.chat_templates import read_json, template_in
 from qwenarm.mind.prompt.presets import PROMPT_PRESETS, Preset, preset_named
 
@@ -30,6 +29,7 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 SETTINGS_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 """A checkpoint's files besides its weights: settings, chat template, and the tokenizer's files."""
 WEIGHT_FILES = "*.safetensors"
+GGUF_SUFFIX = ".gguf"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 IMAGE_SETTINGS_FILES = ("preprocessor_config.json", "processor_config.json")
 CONNECT_TIMEOUT_S = 10.0
@@ -59,6 +59,11 @@ class Checkpoint:
     template_file: str
 
     @property
+    def has_eyes(self) -> bool:
+        """Whether the model takes images."""
+        return self.model_type not in TEXT_MODEL_TYPES
+
+    @property
     def shards(self) -> list[Path]:
         """The files with the weights."""
         return sorted(self.folder.glob(WEIGHT_FILES))
@@ -78,6 +83,8 @@ class Checkpoint:
                 config = loaded.to_dict()
         except Exception as error:  # of many kinds, all caused by the file
             raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {first_line(error)}") from error
+        if not self.has_eyes:
+            config = {**config, "text_config": config, "vision_config": {}}
         if wrong := impossible_size(config):
             raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {wrong}.")
         if self.shards:
@@ -121,6 +128,8 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
         ModelUnavailable: The checkpoint cannot be used; the message says why.
     """
     folder, revision = _folder(source, weights)
+    if folder.suffix == GGUF_SUFFIX and folder.is_file():
+        raise ModelUnavailable(_only_gguf(source, folder))
     if not folder.is_dir():
         raise ModelUnavailable(f"There is no folder {source!r} to load a model from.")
     check_files(folder, source, SETTINGS_FILES, WEIGHT_FILES)
@@ -129,8 +138,8 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
     if weights:
         _check_weights(folder, source, downloaded=revision != "")
     model_type = str(config.get("model_type", ""))
-    family_of(model_type)  # if this is no Qwen-VL model, say so before complaining about its chat template
-    _check_settings(folder, source)
+    family_of(model_type)  # if the model is of another kind, say that first, whatever its chat template
+    _check_settings(folder, source, has_eyes=model_type not in TEXT_MODEL_TYPES)
     template, file = template_in(folder, source)
     preset = _preset(folder, source)
     return Checkpoint(source, folder, revision, model_type, family_of(model_type, template), preset, template, file)
@@ -220,6 +229,8 @@ def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
             f"The cache has no safetensors files of {source!r}: either its download is incomplete (then start again "
             "with a connection to the Hub), or it is published in other formats only, which are not loaded."
         )
+    if not shards and (gguf := sorted(folder.glob(f"*{GGUF_SUFFIX}"))):
+        raise ModelUnavailable(_only_gguf(source, gguf[0]))
     if not shards:
         raise ModelUnavailable(f"{source!r} has no weights in safetensors files; other formats are not loaded.")
     for name in sorted(shards):
@@ -228,6 +239,13 @@ def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise ModelUnavailable(f"{name} of {source!r} is truncated or damaged: {first_line(error)}.") from error
+
+
+def _only_gguf(source: str, file: Path) -> str:
+    return (
+        f"{source!r} is in GGUF, which is not loaded in this process: serve it with `llama-server -m {file} --jinja` "
+        "and give its URL as the model, or take the model's safetensors."
+    )
 
 
 def _indexed_shards(folder: Path, source: str) -> set[str]:
@@ -239,9 +257,10 @@ def _indexed_shards(folder: Path, source: str) -> set[str]:
     return set(weight_map.values())
 
 
-def _check_settings(folder: Path, source: str) -> None:
-    """Checks that the processor's files are there, because transformers would make an empty tokenizer without them."""
-    for what, names in (("tokenizer", TOKENIZER_FILES), ("image settings", IMAGE_SETTINGS_FILES)):
+def _check_settings(folder: Path, source: str, has_eyes: bool) -> None:
+    """Checks that the processor's files are there. transformers would make an empty tokenizer if there is none."""
+    needed = {"tokenizer": TOKENIZER_FILES, **({"image settings": IMAGE_SETTINGS_FILES} if has_eyes else {})}
+    for what, names in needed.items():
         if not any((folder / name).is_file() for name in names):
             raise ModelUnavailable(f"{source!r} is incomplete: it has no {what} ({' or '.join(names)}).")
 
@@ -255,74 +274,6 @@ def _preset(folder: Path, source: str) -> Preset:
     if not isinstance(name, str):
         raise ModelUnavailable(f"{PRESET_FILE} of {source!r} names no preset. Valid: {', '.join(PROMPT_PRESETS)}.")
     return preset_named(name)
-
-
-def plan_for(
-    checkpoint: Checkpoint, workload: Workload, device: str | None = None, dtype: str | None = None
-) -> ModelPlacement:
-    """Returns how the checkpoint fits into the free memory. Raises ModelUnavailable if it does not."""
-    return place(checkpoint.source, checkpoint.weights, checkpoint.config, workload, free_memory(device), dtype)
-
-
-def load_model(checkpoint: Checkpoint, placement: ModelPlacement) -> Any:
-    """Returns the model, placed as planned and ready to answer.
-
-    Raises ModelUnavailable if a weight is missing or has another shape, or if there is too little memory.
-    """
-    import torch
-    from transformers import AutoModelForImageTextToText
-
-    options = _placement_options(placement)
-    try:
-        with quiet():
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                checkpoint.folder,
-                dtype=getattr(torch, placement.dtype),
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are rejected below, by name
-                **options,
-            )
-            model, info = loaded
-            model = model.eval() if options else model.to(placement.device).eval()
-    except Exception as error:  # of many kinds: memory ran out, or the files are broken
-        if is_out_of_memory(error):
-            raise ModelUnavailable(out_of_memory(checkpoint.source, checkpoint.weights, placement)) from error
-        raise ModelUnavailable(f"The weights of {checkpoint.source!r} cannot be loaded: {first_line(error)}") from error
-    if mismatched := sorted(info["mismatched_keys"]):
-        name, *shapes = mismatched[0]
-        in_file, expected = (" x ".join(map(str, shape)) for shape in shapes)
-        raise ModelUnavailable(
-            f"The weights of {checkpoint.source!r} cannot be loaded: {name!r} is {in_file}, but by its config.json it "
-            f"should be {expected}."
-        )
-    if missing := sorted(info["missing_keys"]):
-        raise ModelUnavailable(
-            f"{checkpoint.source!r} lacks {len(missing)} of the weights of its architecture, {missing[0]!r} among them."
-        )
-    return model
-
-
-def _placement_options(placement: ModelPlacement) -> dict[str, Any]:
-    """Returns transformers' arguments for weights in 4-bit or spread over devices; none for others."""
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    if not placement.four_bit and placement.max_weight_bytes is None:
-        return {}
-    options: dict[str, Any] = {"device_map": {"": placement.device}}
-    if placement.max_weight_bytes is not None:
-        options = {"device_map": "auto", "max_memory": placement.max_weight_bytes}
-    if placement.four_bit:
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=getattr(torch, placement.dtype),
-        )
-    return options
 
 
 @contextlib.contextmanager

@@ -152,7 +152,9 @@ def need_of_size(
 
 
 def image_tokens(config: Mapping[str, Any], frames: Iterable[Size]) -> int:
-    """Returns the number of tokens that frames on the family's grid take up in a prompt."""
+    """Tokens that frames on the family's grid take in a prompt; 0 if the model takes no images."""
+    if not config["vision_config"]:
+        return 0
     cell = config["vision_config"]["patch_size"] * config["vision_config"].get("spatial_merge_size", 2)
     return sum(round(height / cell) * round(width / cell) for height, width in frames)
 
@@ -180,8 +182,10 @@ def _head_size(text: Mapping[str, Any]) -> int:
 
 
 def _vision_numbers(config: Mapping[str, Any], frames: Iterable[Size]) -> int:
-    """Returns how many numbers the vision tower holds at its widest point."""
+    """Numbers that the vision tower holds at its widest point; 0 if there is none."""
     vision = config["vision_config"]
+    if not vision:
+        return 0
     patches = sum(height * width for height, width in frames) // vision["patch_size"] ** 2
     return patches * (7 * vision["hidden_size"] + 4 * vision["intermediate_size"])
 

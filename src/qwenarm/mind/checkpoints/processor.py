@@ -26,13 +26,16 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     """
     import transformers
 
+    if not checkpoint.has_eyes:
+        raise ModelUnavailable(
+            f"{checkpoint.source!r} takes no images (its model_type is {checkpoint.model_type!r}): play it with "
+            "--policy state_text and #images=no behind its name."
+        )
     base = getattr(transformers, checkpoint.family.processor)
     still = type(base.__name__, (base,), {"get_attributes": classmethod(lambda cls: ["image_processor", "tokenizer"])})
     try:
+        tokenizer = load_tokenizer(checkpoint)
         with quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                checkpoint.folder, local_files_only=True, trust_remote_code=False
-            )
             images = image_processor(checkpoint.folder, checkpoint.source)
             return still(image_processor=images, tokenizer=tokenizer, chat_template=checkpoint.template)
     except ModelUnavailable:
@@ -40,6 +43,19 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     except Exception as error:  # of many kinds, all caused by the files
         raise ModelUnavailable(
             f"The processor of {checkpoint.source!r} cannot be loaded: {first_line(error)}"
+        ) from error
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's tokenizer. Raises ModelUnavailable."""
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # of many kinds; the files are to blame
+        raise ModelUnavailable(
+            f"The tokenizer of {checkpoint.source!r} cannot be loaded: {first_line(error)}"
         ) from error
 
 

@@ -11,7 +11,7 @@ its length), so an answer never ends inside a call.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,12 @@ class GeneratedAnswer:
         stops: Ids that end an answer.
         matcher: A fresh LLMatcher, or None for a free answer.
         thought_end: The id of </think> if the model thinks before it follows the matcher, or None.
+
+    Attributes:
+        on_tokens: Told the tokens so far whenever there are more; changes nothing.
     """
+
+    on_tokens: Callable[[Sequence[int]], None] | None = None
 
     def __init__(self, limit: int, stops: Collection[int], matcher: Any = None, thought_end: int | None = None) -> None:
         self.limit, self.stops, self.matcher, self.thought_end = limit, stops, matcher, thought_end
@@ -66,6 +71,12 @@ class GeneratedAnswer:
 
     def take(self, token: int) -> list[int]:
         """Appends the token that the model chose. Returns it and the tokens that the grammar forces after it."""
+        added = self._take(token)
+        if self.on_tokens is not None:
+            self.on_tokens(self.tokens)
+        return added
+
+    def _take(self, token: int) -> list[int]:
         if self._free and self.thought_end is not None:
             return self._think(token)
         if not self._free:

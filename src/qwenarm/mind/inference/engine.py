@@ -103,7 +103,7 @@ class Engine:
     """Generates answers with one model. Not thread-safe.
 
     Args:
-        model: A Qwen-VL model of transformers.
+        model: A Qwen model of transformers.
         sampling: How tokens are drawn; greedy by default.
         forward: Runs the model; by default transformers' own forward pass.
     """
@@ -112,7 +112,8 @@ class Engine:
         self.model, self.sampling, self.device = model, sampling, model.device
         layer_types = getattr(model.config.get_text_config(), "layer_types", None) or ()
         self.has_linear_attention = "linear_attention" in layer_types
-        self.image_token, self.merge = model.config.image_token_id, model.config.vision_config.spatial_merge_size
+        vision = getattr(model.config, "vision_config", None)  # None for a model without eyes
+        self.image_token, self.merge = (model.config.image_token_id, vision.spatial_merge_size) if vision else (-1, 1)
         self.forward = forward or TransformersForward(model)
         self.exact = model.dtype == torch.float32 and sampling.temperature <= 0
         """Whether answers must not depend on the batch."""

@@ -21,10 +21,10 @@ from PIL import Image
 from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.checkpoints.limited import run_limited
 from qwenarm.mind.checkpoints.load import IMAGE_SETTINGS_FILES, Checkpoint, first_line
-from qwenarm.mind.checkpoints.processor import load_processor
+from qwenarm.mind.checkpoints.processor import load_processor, load_tokenizer
 from qwenarm.mind.coordinates import ResizedPixels
 from qwenarm.mind.families import Family
-from qwenarm.mind.prompt.chat_templates import chat_text
+from qwenarm.mind.prompt.chat_templates import chat_text, without_images
 from qwenarm.types import Prompt
 
 RGB_CHANNELS = 3
@@ -73,6 +73,7 @@ class PromptEncoder:
         self.checkpoint, self.template = checkpoint, checkpoint.template
         self.options = {"enable_thinking": thinking} if checkpoint.family.thinking_switch else {}
         self.processor = load_processor(checkpoint)
+        self.tokenizer = self.processor.tokenizer
         self.fast_processor = _fast_processor(self.processor, checkpoint)
         _check_image_token(checkpoint, self.fast_processor)
         self.family = _with_pixel_limits(self.processor, checkpoint.family)
@@ -107,6 +108,35 @@ class PromptEncoder:
         text = self.text(TRIAL_PROMPT)
         self.processor.tokenizer(text + string.printable)
         return text
+
+
+class TextEncoder:
+    """Turns prompts into the tokens of a checkpoint without eyes. Pictures are left out; see ``PromptEncoder``.
+
+    Raises:
+        ModelUnavailable: Template or tokenizer are broken.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, thinking: bool = False) -> None:
+        self.checkpoint, self.template, self.family = checkpoint, checkpoint.template, checkpoint.family
+        self.options = {"enable_thinking": thinking} if checkpoint.family.thinking_switch else {}
+        self.tokenizer = load_tokenizer(checkpoint)
+        try:
+            trial = run_limited(lambda: self.text(TRIAL_PROMPT))
+        except Exception as error:  # jinja2's errors, or whatever a wrong expression raises: the file is to blame
+            raise ModelUnavailable(
+                f"The chat template in {checkpoint.template_file} of {checkpoint.source!r} cannot write a chat with a "
+                f"system message and a tool: {first_line(error)}"
+            ) from error
+        self.opening = trial.rpartition(ASSISTANT_TURN)[2] if ASSISTANT_TURN in trial else ""
+
+    def text(self, prompt: Prompt) -> str:
+        """Returns the prompt as the checkpoint's chat template writes it."""
+        return chat_text(self.tokenizer, self.template, without_images(prompt), self.family, **self.options)
+
+    def encode(self, prompt: Prompt) -> tuple[list[int], None, None]:
+        """Returns the prompt's tokens."""
+        return self.tokenizer(self.text(prompt))["input_ids"], None, None
 
 
 class FastProcessor:

@@ -52,7 +52,9 @@ class TransformersForward:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        embed_patches_by_product(model.model.visual.patch_embed)
+        self.has_eyes = hasattr(model.model, "visual")
+        if self.has_eyes:
+            embed_patches_by_product(model.model.visual.patch_embed)
 
     def new_cache(self, rows: int = 1) -> Any:
         return DynamicCache(config=self.model.config)
@@ -73,15 +75,18 @@ class TransformersForward:
         grids: torch.Tensor | None = None,
         logits_kept: int = 1,
     ) -> torch.Tensor:
+        images: dict[str, Any] = {}
+        if pixels is not None and grids is not None:
+            images["pixel_values"] = repeat_in_time(pixels, self.model.config.vision_config)
+            images["image_grid_thw"] = grids.to(ids.device)
         return self.model(
             input_ids=ids,
-            position_ids=position,
+            position_ids=position if self.has_eyes else position[0],  # all three are the same for text
             attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=logits_kept,
-            pixel_values=None if pixels is None else repeat_in_time(pixels, self.model.config.vision_config),
-            image_grid_thw=None if grids is None else grids.to(ids.device),
+            **images,
         ).logits
 
 

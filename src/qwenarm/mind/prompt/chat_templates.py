@@ -168,6 +168,22 @@ def with_tools_in_text(prompt: Prompt, family: Family) -> Prompt:
     return replace(prompt, messages=({**system, "content": text}, *rest), tools=())
 
 
+def without_images(prompt: Prompt) -> Prompt:
+    """The prompt for a model without eyes: without the pictures and the names above them."""
+    messages = tuple(
+        message if isinstance(message["content"], str) else {**message, "content": _words(message["content"])}
+        for message in prompt.messages
+    )
+    return replace(prompt, messages=messages, images=())
+
+
+def _words(content: list[dict[str, Any]]) -> str:
+    """The text behind the last picture."""
+    pictures = [place for place, part in enumerate(content) if part["type"] == "image"]
+    behind = content[pictures[-1] + 1 :] if pictures else content
+    return "".join(part["text"] for part in behind).strip()
+
+
 def family_template(family: Family, thinking: bool = False) -> str:
     """Returns the family's chat template, modelled on the published one, for use without a checkpoint."""
     own = f"{family.name}_thinking" if thinking and not family.thinking_switch else family.name

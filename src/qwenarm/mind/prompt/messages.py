@@ -71,6 +71,8 @@ PICTURES_OF_NO_CAMERA = ("goal",)
 """Frames that do not show the present table: "goal" shows it as it should become."""
 MAX_HISTORY_TEXT_CHARS = 160
 """Maximum length of a label or reason that the history repeats."""
+WAYS_OUT = {"the hand already holds something": "place it first", "the hand is empty": "pick something first"}
+"""What a model can do about a refusal. The bundled models were trained without."""
 
 
 def to_prompt(
@@ -96,7 +98,7 @@ def to_prompt(
         content += [{"type": "text", "text": f"{break_line}{frame.camera}:"}, {"type": "image"}]
     sizes = {frame.camera: _size(frame) for frame in frames}
     scale = (family.codec, sizes) if preset.history_points else None
-    past = history_text(history, preset.history, fold=preset.tool_docs, scale=scale)
+    past = history_text(history, preset.history, fold=preset.tool_docs, advise=preset.tool_docs, scale=scale)
     content.append(
         {"type": "text", "text": "\n" + user_text(observation.instruction, past, observation.proprio.holding)}
     )
@@ -175,7 +177,9 @@ Scale = tuple[Codec, Mapping[str, Size]]
 """How points are counted, and the (H, W) of each camera's frame. The first camera is that of points that name none."""
 
 
-def history_text(history: Sequence[Turn], last: int, fold: bool = False, scale: Scale | None = None) -> str:
+def history_text(
+    history: Sequence[Turn], last: int, fold: bool = False, advise: bool = False, scale: Scale | None = None
+) -> str:
     """Returns past calls and their results, oldest first.
 
     Example: "pick red cube: ok; place blue bowl: failed, out of reach"; with a scale "pick red cube at 512 430: ok".
@@ -185,15 +189,16 @@ def history_text(history: Sequence[Turn], last: int, fold: bool = False, scale: 
         last: Maximum number of entries.
         fold: Whether the same call with the same result several times in a row is one entry, "look: ok × 4". The
             bundled models were trained without.
+        advise: Whether refusals say the way out.
         scale: If given, points are listed with their numbers.
     """
     lines: list[str] = []
     for turn in history:
         if turn.decision.error is not None:
             lines.append(f"answer: failed, {_shortened(turn.decision.detail or turn.decision.error.value)}")
-        lines += [
-            _result_text(call, result, scale) for call, result in zip(turn.decision.calls, turn.results, strict=False)
-        ]
+        for call, result in zip(turn.decision.calls, turn.results, strict=False):
+            way_out = WAYS_OUT.get(result.detail, "") if advise else ""
+            lines.append(_result_text(call, result, scale) + (f" ({way_out})" if way_out else ""))
     if fold:
         runs = [(line, len(list(same))) for line, same in groupby(lines)]
         lines = [f"{line} × {count}" if count > 1 else line for line, count in runs]

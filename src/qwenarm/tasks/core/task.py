@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qwenarm.body.arms.parts import Arm
 from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, OBJECT_SHAPES, ObjectSpec, make_spec
 from qwenarm.body.reach import Reach
@@ -35,12 +36,20 @@ class Task:
         levels: What each level adds, level 1 first.
         make: Builds one episode from a scene builder and a level, with ``builder.rng`` as its only source of
             randomness.
+        needs_fingers: Why a hand without fingers cannot play it, as a clause; "" if it can.
     """
 
     name: str
     doc: str
     levels: tuple[str, ...]
     make: Callable[[SceneBuilder, int], Setup]
+    needs_fingers: str = ""
+
+    def refusal(self, arm: Arm) -> str:
+        """Returns why an arm cannot play it, as a sentence; "" if nothing speaks against it."""
+        if not self.needs_fingers or arm.gripper.has_fingers:
+            return ""
+        return f"The arm {arm.name} cannot play {self.name}: {self.needs_fingers}, and it has no fingers."
 
     def build(
         self,

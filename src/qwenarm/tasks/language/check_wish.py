@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES
 from qwenarm.tasks.language.misfit import Misfit
 from qwenarm.tasks.language.resolve import is_container
@@ -27,6 +28,8 @@ MAX_THINGS_IN = {"bowl": 4, "tray": 5, "box": 6}
 """Maximum number of objects in a container."""
 MAX_CONTAINERS = 3
 """Maximum number of containers on the table."""
+MAX_OF_A_KIND = len(COLOR_RGB)
+"""Maximum number of objects of a shape on the table: they differ in colour."""
 MAX_STOREYS = 8
 """Maximum height of a tower, in objects, that the arm can build."""
 
@@ -48,6 +51,7 @@ def check(wish: Wish, in_order: bool = False) -> Wish:
         _check_pair(one, other, in_order)
     _check_circle(moves)
     _check_room(moves)
+    _check_supply(moves)
     if others and len(wish) > 1:
         raise Misfit(f"'{others[0]}' cannot be combined with other commands", possible=True)
     return wish
@@ -140,6 +144,15 @@ def _check_circle(moves: Sequence[Move]) -> None:
         if any(place.thing == what for place in places):
             text = f"The {what} cannot be {places[0]}, which would have to be put on or beside the {what} first."
             raise Misfit(text, possible=any(place.beside for place in places))
+
+
+def _check_supply(moves: Sequence[Move]) -> None:
+    """Checks that there are as many objects of each kind as are sent to different places."""
+    counted = [move.what for move in moves if isinstance(move.what, Group) and move.what.count]
+    for kind in dict.fromkeys(group.kind for group in counted):
+        count = sum(group.count for group in counted if group.kind == kind)
+        if count > MAX_OF_A_KIND:
+            raise Misfit(f"There are not {count} {kind} in this world, but at most {MAX_OF_A_KIND}.")
 
 
 def _check_room(moves: Sequence[Move]) -> None:

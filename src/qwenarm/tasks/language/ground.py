@@ -84,11 +84,17 @@ def _fits(named: Named, spec: ObjectSpec) -> bool:
 
 def _members(group: Group, scene: Scene) -> list[str]:
     """Returns the ids of a group's objects without the excepted ones. "Things" are all that the hand can lift."""
-    spared = [find(thing, scene).spec.id for thing in group.but]
+    spared = _ids(group.but, scene)
     specs = [p.spec for p in scene.objects if _fits(group, p.spec)]
     if group.shape is None:
         specs = [spec for spec in specs if spec.shape in GRASPABLE_SHAPES]
     return [spec.id for spec in specs if spec.id not in spared]
+
+
+def _ids(named: Sequence[Named], scene: Scene) -> list[str]:
+    """Returns the ids of all the objects that are named."""
+    ids = [_members(each, scene) if isinstance(each, Group) else [find(each, scene).spec.id] for each in named]
+    return [name for names in ids for name in names]
 
 
 def _sorting(wish: Wish, scene: Scene) -> Sort | None:
@@ -118,10 +124,7 @@ def _parts(command: Command, scene: Scene) -> list[Part]:
     if isinstance(command, Move):
         return _moved(command, scene)
     if isinstance(command, Tower):
-        named = [
-            _members(what, scene) if isinstance(what, Group) else [find(what, scene).spec.id] for what in command.what
-        ]
-        return [AnyTower(tuple(name for names in named for name in names))]
+        return [AnyTower(tuple(_ids(command.what, scene)))]
     if isinstance(command, Swap):
         return [Swapped(_two(command, scene))]
     assert isinstance(command, OneEach)
@@ -153,7 +156,7 @@ def _moved(move: Move, scene: Scene) -> list[Part]:
 def _kept(move: Move, scene: Scene) -> list[Part]:
     """Returns the condition that the excepted things stay out of the place."""
     but = move.what.but if isinstance(move.what, Group) else ()
-    return [Exactly(0, tuple(_relation(move, find(thing, scene).spec.id, scene) for thing in but))] if but else []
+    return [Exactly(0, tuple(_relation(move, each, scene) for each in _ids(but, scene)))] if but else []
 
 
 def _relation(move: Move, what: str, scene: Scene) -> Relation:

@@ -36,9 +36,26 @@ SPANISH_WORDS = frozenset(
         "por",
         "cuántos",
         "cuántas",
+        "cuantos",
+        "cuantas",
+        "hay",
+        "hola",
+        "cubo",
+        "cubos",
+        "bola",
+        "bolas",
+        "pelota",
+        "torre",
+        "ordena",
+        "agrupa",
+        "separa",
+        "apila",
+        "quiero",
     ]
 )
-"""Short words that do not occur in English sentences."""
+"""Frequent words that do not occur in English sentences."""
+ENGLISH_WORDS = frozenset(["the", "in", "on", "and", "put", "of", "to"])
+"""Frequent words that do not occur in Spanish sentences."""
 UNKNOWN_WORD, MISPLACED_WORD = "UNKNOWN", "MISPLACED"
 """Token types of words that are not in the vocabulary, and of words that are in it only as part of a longer phrase."""
 PUNCTUATION_MARKS = ",;:.?!"
@@ -48,6 +65,11 @@ SPELLING_VARIANTS = (
     (" al ", " a el "), (" del ", " de el "),
 )  # fmt: skip
 """Replacements that normalise the spelling."""
+SIMPLIFIED = str.maketrans(
+    "紅藍綠黃顏塊圓體裡裏進後邊個兩東請間盤擺疊這還從開離遠對調換類數顆幾",
+    "红蓝绿黄颜块圆体里里进后边个两东请间盘摆叠这还从开离远对调换类数颗几",
+)
+"""Traditional Chinese characters to simplified ones."""
 
 
 TERMINAL_SAMPLES = {"SHAPE": "cube", "COLOR": "red", "PLURAL": "cubes", "NUMBER": "two", "AND": "and"}
@@ -72,7 +94,8 @@ def guess_language(text: str) -> str:
     """Returns the code of the language in LANGUAGE_NAMES that a text is most likely in."""
     if re.search("[\u4e00-\u9fff]", text):
         return "zh"
-    return "es" if SPANISH_WORDS & set(re.findall(r"[^\W\d_]+", text.lower())) else "en"
+    words = set(units(text.lower()))
+    return "es" if len(SPANISH_WORDS & words) > len(ENGLISH_WORDS & words) else "en"
 
 
 @cache
@@ -104,10 +127,15 @@ class Language:
                 return iter(data)
 
         grammar = files("qwenarm.tasks.language").joinpath("grammars", f"{code}.lark").read_text(encoding="utf-8")
-        self.code, self.values = code, GRAMMAR_TERMINALS[code]
+        self.code = code
+        self.values = {
+            terminal: {self._spelled(word): meaning for word, meaning in words.items()}
+            for terminal, words in GRAMMAR_TERMINALS[code].items()
+        }
         self.parser = Lark(grammar, parser="earley", lexer=Ready, ambiguity="explicit", ordered_sets=False)
         self._ignored = frozenset(self.parser.ignore_tokens)
-        self.vocabulary = tuple(_vocabulary(self.parser, self.values))
+        vocabulary = _vocabulary(self.parser, self.values)
+        self.vocabulary = tuple((self._spelled(phrase), terminal) for phrase, terminal in vocabulary)
         self.phrases = dict(self.vocabulary)
         self.samples = TERMINAL_SAMPLES | dict(re.findall(r'^(\w+): "([^"]+)"', grammar, re.MULTILINE))
         self._longest = max(len(units(phrase)) for phrase in self.phrases)
@@ -120,11 +148,23 @@ class Language:
     def lex(self, text: str, correct: bool = True) -> Lexed:
         """Splits a text into tokens. ``correct`` replaces unknown words by the nearest known ones."""
         known, corrections = list[str](), list[tuple[str, str]]()
-        for unit in units(plain(text)):
+        for typed in units(plain(text)):
+            unit = self._spelled(typed)
             taken = nearest(unit, self.words) if correct and unit[0].isalpha() and unit not in self.words else None
-            corrections += [(unit, taken)] if taken else []
+            corrections += [(typed, taken)] if taken else []
             known.append(taken or unit)
         return Lexed(tuple(self._tokens(known)), tuple(known), tuple(dict.fromkeys(corrections)))
+
+    def _spelled(self, word: str) -> str:
+        """Returns a word as it is looked up: Spanish without accents, Chinese in simplified characters.
+
+        The accent alone tells "está" ("is") from "esta" ("this"), which is left out as an article.
+        """
+        if self.code == "zh":
+            return word.translate(SIMPLIFIED)
+        if self.code == "en" or "está" in word:
+            return word
+        return "".join(mark for mark in unicodedata.normalize("NFD", word) if not unicodedata.combining(mark))
 
     def _tokens(self, known: Sequence[str]) -> list[Token]:
         """Returns the longest phrases from left to right, without meaningless ones and marks at either end."""
@@ -174,4 +214,3 @@ def _vocabulary(parser: Lark, values: Mapping[str, Mapping[str, str]]) -> Iterat
     for name, words in values.items():
         yield from ((word, name) for word in words)
     yield from ((word, "NUMBER") for word in NUMBER_VALUES)
-    yield "1", "NUMBER"

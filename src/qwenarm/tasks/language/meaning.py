@@ -94,7 +94,7 @@ class Meanings(NameMeanings):
         (place,) = [part for part in parts if isinstance(part, Place)]
         return tuple(Move(what, place) for what in flat(part for part in parts if part is not place))
 
-    take_ = move_
+    take_ = too_ = move_
 
     def fill_(self, place: Thing, what: tuple[Named, ...]) -> tuple[Command, ...]:
         return self.move_(what, self.in_(place))
@@ -152,10 +152,14 @@ class Meanings(NameMeanings):
         return self.move_(tuple(named), place)
 
     def sorting_(self, *parts: tuple[Any, ...] | Group) -> tuple[Command, ...]:
-        moves = [part for part in parts if isinstance(part, tuple) and isinstance(part[0], Move)]
-        if any(part not in moves and part != (Group(),) and not isinstance(part, Group) for part in parts):
-            raise Misfit("only all things together can be sorted", possible=True)
-        return tuple(command for part in moves for command in part)
+        commands = flat(parts)
+        moves = [command for command in commands if isinstance(command, Move)]
+        named = [command for command in commands if not isinstance(command, Move)]
+        if len(named) == 1:
+            moves = [replace(move, what=_one_of(named[0], move.what)) for move in moves]
+        elif named and set(named) != {move.what for move in moves}:
+            raise Misfit("it is not said for each kind of thing where it goes", possible=True)
+        return tuple(moves)
 
     def own_(self, *parts: Any) -> tuple[Command, ...]:
         (shape,) = [part for part in parts if isinstance(part, str)]
@@ -171,6 +175,9 @@ class Meanings(NameMeanings):
         shapes = [part for part in parts if isinstance(part, str)]
         what = next((part for part in parts if isinstance(part, tuple)), (Group(),))
         return self.own_(what, shapes[0] if shapes else ANY_CONTAINER)
+
+    def shape_open_(self, *_: Any) -> tuple[Command, ...]:
+        raise Misfit("say where each shape goes, as in 'cubes in the red bowl, balls in the blue box'", possible=True)
 
     def bins_(self, noun: Token) -> str:
         return self._shape(noun) or ANY_CONTAINER
@@ -188,8 +195,20 @@ class Meanings(NameMeanings):
             raise Misfit("only one thing of a kind can go into each container", possible=True)
         return self.own_each_((Group(what.color, what.shape),), bins)
 
+    def each_holds_one_(self, bins: str, what: Named) -> tuple[Command, ...]:
+        return self.one_in_each_(what, bins)
+
     def count_(self, group: Group) -> tuple[Command, ...]:
         return (Count(group),)
+
+
+def _one_of(group: Named, part: Named) -> Named:
+    """Returns a part of the group that is sorted: "red" of the cubes is all red cubes."""
+    plain = isinstance(group, Group) and group == Group(group.color, group.shape)
+    part = replace(part, shape=group.shape) if part == Group(part.color) else part
+    if not plain or group.color not in (None, part.color) or group.shape not in (None, part.shape):
+        raise Misfit(f"it is not clear whether '{part}' is meant by '{group}'", possible=True)
+    return part
 
 
 def _by_color(what: Named, bins: str | None, places: tuple[Thing, ...]) -> Command:

@@ -14,6 +14,8 @@ from qwenarm.tasks.language.wish import Edge, Group, Named, Place, Rank, Thing
 if TYPE_CHECKING:
     from lark import Token
 
+ALREADY_MOVED = Thing(shape="already moved")
+"""What "the rest" leaves out, until it is known what that is."""
 ANY_SHAPE = "one"
 """The shape of "the red one" until it is known what "one" stands for."""
 EDGE_OF_TERMINAL: Mapping[str, Edge] = {
@@ -103,6 +105,14 @@ class NameMeanings:
     def located_(self, thing: Thing, place: Place) -> Thing:
         return located(thing, place)
 
+    def located_row_(self, *parts: Named | Place) -> tuple[Named, ...]:
+        """Returns several things, the last of which is described by a place."""
+        *names, last, place = flat(parts)
+        return (*names, replace(last, at=place) if isinstance(last, Group) else located(last, place))
+
+    def group_at_(self, place: Place, group: Group) -> Group:
+        return replace(group, at=place)
+
     def on_table_(self, thing: Thing) -> Thing:
         return thing
 
@@ -114,6 +124,12 @@ class NameMeanings:
 
     def farthest_of_(self, thing: Thing, other: Thing) -> Thing:
         return ranked(thing, Rank("far", 1, other))
+
+    def nearest_for_(self, other: Thing, _: Token, thing: Thing) -> Thing:
+        return self.nearest_of_(thing, other)
+
+    def farthest_for_(self, other: Thing, _: Token, thing: Thing) -> Thing:
+        return self.farthest_of_(thing, other)
 
     def is_at_(self, place: Place, thing: Thing) -> Thing:
         return located(thing, place)
@@ -154,12 +170,19 @@ class NameMeanings:
         return replace(group, spared=1)
 
     def all_but_(self, group: Group, spared: Sequence[Named]) -> Group:
-        if any(isinstance(each, Group) for each in spared):
-            raise Misfit("things that are left out must be named one by one", possible=True)
-        but = [
-            replace(t, shape=group.shape if t.shape == ANY_SHAPE else t.shape) for t in spared if isinstance(t, Thing)
-        ]
-        return replace(group, but=tuple(but))
+        return replace(group, but=tuple(_spared(each, group) for each in spared))
+
+    def the_rest_(self) -> Group:
+        return Group(but=(ALREADY_MOVED,))
+
+    def rest_of_(self, group: Group) -> Group:
+        return replace(group, but=(ALREADY_MOVED,))
+
+    def every_(self, *groups: Group) -> tuple[Group, ...]:
+        return groups
+
+    def counted_every_(self, number: Token, group: Group) -> tuple[Group, ...]:
+        return (self.counted_(number, group),)
 
     def everything_but_(self, spared: Sequence[Named]) -> Group:
         return self.all_but_(Group(), spared)
@@ -194,6 +217,9 @@ class NameMeanings:
     def left_(self, thing: Thing) -> Place:
         return Place("left", thing)
 
+    def back_(self, _: Token, place: Place) -> Place:
+        return place
+
     def right_(self, thing: Thing) -> Place:
         return Place("right", thing)
 
@@ -217,7 +243,7 @@ class NameMeanings:
         return names[noun.type] if noun.type in names else self.values[noun.type][noun]
 
     def _number(self, word: Token) -> int:
-        return 1 if word == "1" else NUMBER_VALUES[word]
+        return NUMBER_VALUES[word]
 
     def _qualities(self, parts: Sequence[Quality | str], noun: str) -> dict[str, Any]:
         """Returns the qualities of one thing by kind. Raises Misfit if a kind occurs twice."""
@@ -244,6 +270,17 @@ def ranked(thing: Thing, rank: Rank) -> Thing:
     if thing.at is not None or thing.rank is not None:
         raise Misfit(f"{thing} is described twice", possible=True)
     return replace(thing, rank=rank)
+
+
+def _spared(named: Named, group: Group) -> Named:
+    """Returns what is left out of a group. Raises Misfit unless it is a part of the group and leaves something."""
+    if isinstance(named, Thing):
+        return replace(named, shape=group.shape) if named.shape == ANY_SHAPE else named
+    part = Group(named.color or group.color, named.shape or group.shape)
+    plain = named == Group(named.color, named.shape)
+    if not plain or part == group or group.color not in (None, part.color) or group.shape not in (None, part.shape):
+        raise Misfit(f"it is not clear what is left of '{group}' without '{named}'", possible=True)
+    return part
 
 
 def flat(parts: Iterable[Any]) -> tuple[Any, ...]:

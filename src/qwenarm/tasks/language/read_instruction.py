@@ -27,7 +27,7 @@ from qwenarm.tasks.language.language import (
 from qwenarm.tasks.language.meaning import Meanings
 from qwenarm.tasks.language.misfit import Misfit, unknown
 from qwenarm.tasks.language.resolve import resolve
-from qwenarm.tasks.language.wish import Thing, Wish, things
+from qwenarm.tasks.language.wish import Thing, Wish, groups, things
 
 if TYPE_CHECKING:
     from lark.exceptions import UnexpectedInput
@@ -159,7 +159,11 @@ def _derive(language: Language, lexed: Lexed) -> Derived:
             wishes.append(check(resolve(sentence.commands, sentence.in_order), sentence.in_order))
         except Misfit as misfit:
             meanings.misfits.append(misfit)
-    return Derived(tuple(dict.fromkeys(wishes)), misfits=tuple(meanings.misfits))
+    wishes = list(dict.fromkeys(wishes))
+    if len(wishes) == 1 and (described := [group for group in groups(wishes[0]) if group.at]):
+        reason = f"'{described[0]}' is not judged: several things can be told by kind and colour, not by their place"
+        return Derived((), misfits=(Misfit(reason, possible=True),))
+    return Derived(tuple(wishes), misfits=tuple(meanings.misfits))
 
 
 def _mentioned(language: Language, lexed: Lexed) -> Iterator[Thing]:
@@ -194,11 +198,11 @@ def _why(language: Language, instruction: str, lexed: Lexed, derived: Derived) -
         row[0] in QUESTION_OPENERS
         or CHINESE_QUESTION & set(row)
         or row[:2] == ["do", "you"]
-        or (row[-1] in "?\uff1f吗" and row[0] not in REQUEST_VERBS)
+        or (row[-1] in "?\uff1f吗" and not REQUEST_VERBS & set(row))
     ):
         return "it is a question, and 'how many ... are there?' is the only one that is answered"
     known = [unit for unit in row if unit[0].isalpha() and unit in language.words]
-    if 2 * len(known) < sum(unit[0].isalpha() for unit in row) > 1:
+    if 2 * len(known) < sum(unit[0].isalpha() for unit in row) > 1 and "the" not in row:
         return f"{_stuck(language, instruction, lexed, derived.failure)} (only English, Spanish and Chinese are read)"
     return _stuck(language, instruction, lexed, derived.failure)
 
@@ -210,7 +214,7 @@ def _stuck(language: Language, instruction: str, lexed: Lexed, failure: Unexpect
     at = next((i for i, token in enumerate(tokens) if token is found), len(tokens))
     samples = f"these would be understood: {', '.join(_suggestions(language, expected))}"
     if at == len(tokens):
-        return f"something is missing{f' after {tokens[-1].value!r}' if tokens else ''}; {samples}"
+        return f"{f'something is missing after {tokens[-1].value!r}' if tokens else 'what to do is missing'}; {samples}"
     typed = language.lex(instruction, correct=False)
     if expected & NOUN_TERMINALS and (name := _missing_thing(language, typed, tokens[at].start_pos or 0)):
         raise BadInput(unknown(name))

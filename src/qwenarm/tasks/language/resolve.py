@@ -8,7 +8,7 @@ from typing import Any
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES
 from qwenarm.tasks.language.misfit import Misfit
-from qwenarm.tasks.language.name_meanings import ANY_SHAPE
+from qwenarm.tasks.language.name_meanings import ALREADY_MOVED, ANY_SHAPE
 from qwenarm.tasks.language.vocabulary import ANY_CONTAINER
 from qwenarm.tasks.language.wish import Command, Group, MatchColors, Move, Named, Place, Swap, Thing, Tower, Wish
 
@@ -22,7 +22,7 @@ def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
     moved, placed, named = None, None, list[Command]()
     for command in commands:
         if isinstance(command, Move):
-            what = _named(command.what, moved)
+            what = _without_moved(_named(command.what, moved), [c.what for c in named if isinstance(c, Move)])
             moved = what.shape or moved
             thing = _place(command.place, moved, placed)
             placed = thing.shape or placed
@@ -33,7 +33,7 @@ def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
             named.append(replace(command, what=_named(command.what, moved), places=tuple(_in_turn(command.places))))
         else:
             named.append(command)
-    wish = _from_the_base(named)
+    wish = _from_the_base(_counted_apart(named))
     if in_order and wish != tuple(named):
         raise Misfit(
             "in this order something would be moved after another thing was put on or beside it", possible=True
@@ -44,6 +44,33 @@ def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
 def _named(named: Named, like: str | None) -> Named:
     """Returns a name with a shape for "one"."""
     return named if isinstance(named, Group) else _shaped(named, like)
+
+
+def _without_moved(named: Named, moved: Sequence[Named]) -> Named:
+    """Returns a name with what "the rest" leaves out: those of its kind that were named before."""
+    if not isinstance(named, Group) or named.but != (ALREADY_MOVED,):
+        return named
+    but = [Group(each.color, each.shape) if isinstance(each, Group) else each for each in moved]
+    counted = any(isinstance(each, Group) and (each.choice or each.spared or each.but) for each in moved)
+    kinds = [each for each in but if named.shape in (None, each.shape) and named.color in (None, each.color)]
+    if not kinds or counted or replace(named, but=()) in kinds:
+        raise Misfit("it is not clear what is left", possible=True)
+    return replace(named, but=tuple(dict.fromkeys(kinds)))
+
+
+def _counted_apart(commands: Sequence[Command]) -> list[Command]:
+    """Returns the commands; "two cubes" are any two if others of their kind are counted for another place."""
+
+    def apart(command: Command) -> Command:
+        if not isinstance(command, Move) or not isinstance(command.what, Group) or not command.what.count:
+            return command
+        kind = (command.what.color, command.what.shape)
+        elsewhere = [other.what for other in commands if isinstance(other, Move) and other.place != command.place]
+        groups = [what for what in elsewhere if isinstance(what, Group) and what.count]
+        shared = any((what.color, what.shape) == kind for what in groups)
+        return replace(command, what=replace(command.what, choice=True)) if shared else command
+
+    return [apart(command) for command in commands]
 
 
 def _shaped(thing: Thing, like: str | None) -> Thing:
@@ -88,7 +115,7 @@ def includes(named: Named, thing: Thing) -> bool:
     if isinstance(named, Thing):
         return named == thing
     kind = named.color in (None, thing.color) and thing.shape is not None and named.shape in (None, thing.shape)
-    return kind and thing not in named.but and not is_container(thing.shape)
+    return kind and not any(includes(each, thing) for each in named.but) and not is_container(thing.shape)
 
 
 def is_container(shape: str | None) -> bool:

@@ -114,9 +114,11 @@ def _add_member(builder: SceneBuilder, group: Group) -> None:
         number = sum((s.color, s.shape) == (group.color, group.shape) for s in builder.specs)
         builder.specs[-1] = replace(builder.add_exact(group.color, group.shape), number=number)
         return
-    builder.add_up_to(
-        1, [group.shape] if group.shape else GRASPABLE_SHAPES, [group.color] if group.color else tuple(COLOR_RGB)
-    )
+    left_out = [each for each in group.but if isinstance(each, Group)]
+    other_shapes = [each.shape for each in left_out if group.shape is None]
+    other_colors = [each.color for each in left_out if each.shape == group.shape]
+    shapes = [group.shape] if group.shape else [s for s in GRASPABLE_SHAPES if s not in other_shapes]
+    builder.add_up_to(1, shapes, [group.color] if group.color else [c for c in COLOR_RGB if c not in other_colors])
 
 
 def _count_members(builder: SceneBuilder, wish: Wish, group: Group, command: Command, level: int) -> int:
@@ -126,8 +128,9 @@ def _count_members(builder: SceneBuilder, wish: Wish, group: Group, command: Com
     if isinstance(command, Count):
         return int(builder.rng.integers(1, 5))
     if group.choice:
-        kin = [g for g in groups(wish) if g.choice and (g.color, g.shape) == (group.color, group.shape)]
-        return sum(g.count for g in kin) + 1 if group == kin[0] else 0
+        chosen = [c.what for c in wish if isinstance(c, Move) and isinstance(c.what, Group) and c.what.choice]
+        kin = [each for each in chosen if (each.color, each.shape) == (group.color, group.shape)]
+        return sum(each.count for each in kin) + 1 if group == kin[0] else 0
     if isinstance(command, Tower):
         return group.count or int(builder.rng.integers(2, 4))
     some = level + 1 if not group.color and not group.shape else int(builder.rng.integers(1, 3))

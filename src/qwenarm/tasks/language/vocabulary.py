@@ -43,8 +43,14 @@ NUMBER_SPELLINGS = (
 NUMBER_VALUES = {word: n for n, words in enumerate(NUMBER_SPELLINGS) if n > 1 for word in (*words, str(n))}
 """Values of words and digits from two up."""
 
-_ES = {shape: noun for shape, (_, noun) in ES_SHAPES.items() if shape not in ("cover", "barrier")}
-_ZH = {shape: noun for shape, noun in ZH_SHAPES.items() if shape not in ("cover", "barrier")}
+_ES = {noun: shape for shape, (_, noun) in ES_SHAPES.items() if shape not in ("cover", "barrier")} | {
+    "bloque": "cube", "lata": "cylinder", "pelota": "ball", "esfera": "ball", "tazón": "bowl", "bol": "bowl",
+    "plato": "tray",
+}  # fmt: skip
+_ZH = {noun: shape for shape, noun in ZH_SHAPES.items() if shape not in ("cover", "barrier")} | {
+    "立方体": "cube", "积木": "cube", "圆柱体": "cylinder", "罐子": "cylinder", "球体": "ball",
+    "盘子": "tray", "箱子": "box",
+}  # fmt: skip
 GRAMMAR_TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "en": {
         "COLOR": ENGLISH_COLORS,
@@ -54,12 +60,12 @@ GRAMMAR_TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     "es": {
         "COLOR": {word: color for word, color in COLOR_WORDS.items() if word not in ENGLISH_COLORS},
-        "SHAPE": {noun: shape for shape, noun in _ES.items()},
-        "PLURAL": {es_plural(noun): shape for shape, noun in _ES.items()},
+        "SHAPE": _ES,
+        "PLURAL": {es_plural(noun): shape for noun, shape in _ES.items()},
     },
     "zh": {
         "COLOR": {form: color for color, word in ZH_COLORS.items() for form in (word, word[:-1])},
-        "SHAPE": {noun: shape for shape, noun in _ZH.items()},
+        "SHAPE": _ZH,
     },
 }
 """The words of each terminal, by language, with the colour or shape that each of them names."""

@@ -5,7 +5,7 @@ The ``str`` of a wish can be read again and gives the same wish.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from qwenarm.tasks.core.planning import Side
@@ -69,7 +69,8 @@ class Group:
         count: How many there are, or 0 if the words leave it open; with ``choice``, how many of them are meant.
         choice: Any ``count`` of them are meant.
         spared: How many are left out, no matter which.
-        but: The things that are left out.
+        but: The things, or kinds of thing, that are left out.
+        at: Their place at the start. Such a group is understood, and not judged.
     """
 
     color: str | None = None
@@ -77,7 +78,8 @@ class Group:
     count: int = 0
     choice: bool = False
     spared: int = 0
-    but: tuple[Thing, ...] = ()
+    but: tuple[Thing | Group, ...] = ()
+    at: Place | None = None
 
     @property
     def kind(self) -> str:
@@ -86,12 +88,14 @@ class Group:
         return " ".join(filter(None, (self.color, plural)))
 
     def __str__(self) -> str:
+        if self.at:
+            return f"{replace(self, at=None)} that are {self.at}"
         if self.choice:
             return f"{NUMBER_WORDS[self.count]} of the {self.kind}"
         if self.spared:
             return f"all but one of the {self.kind}"
         name = f"{NUMBER_WORDS[self.count]} {self.kind}" if self.count else f"all {self.kind}"
-        both = "both " if len(self.but) == 2 else ""
+        both = "both " if len(self.but) == 2 and all(isinstance(each, Thing) for each in self.but) else ""
         return f"{name} but {both}{_listed(self.but)}" if self.but else name
 
 
@@ -197,9 +201,10 @@ def things(wish: Wish) -> list[Thing]:
 
 
 def groups(wish: Wish) -> list[Group]:
-    """Returns the groups that a wish names, without duplicates."""
+    """Returns the groups that a wish names, without duplicates, each before those that it leaves out."""
     named = [each for command in wish for each in _named(command) if isinstance(each, Group)]
-    return list(dict.fromkeys(named))
+    left_out = [each for group in named for each in group.but if isinstance(each, Group)]
+    return list(dict.fromkeys((*named, *left_out)))
 
 
 def _named(command: Command) -> tuple[Named, ...]:

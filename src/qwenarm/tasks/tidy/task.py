@@ -134,4 +134,5 @@ TASK = Task(
         "eight, exceptions, one in the wrong home, and the rules are said only once",
     ),
     make,
+    needs_fingers="its drawer is drawn by a knob",
 )
