@@ -105,7 +105,8 @@ def _repeat(env: ArmEnv, episode: Episode, turn: Turn, tell: Tell, clock: Clock)
     differences = []
     tell("looked", turn.observation)
     tell("decided", turn.observation, turn.decision, sum(completion.seconds for completion in turn.completions))
-    thinking = clock.thinking_periods(turn.completions, episode.turns[: turn.index]) - turn.decision.delay_periods
+    delay = max(0, turn.decision.delay_periods)
+    thinking = clock.thinking_periods(turn.completions, episode.turns[: turn.index]) - delay
     until_stop = math.ceil(round(turn.sim_time_s / CONTROL_PERIOD_S, 6))  # less if it was stopped meanwhile
     clock.run_on(env.body, min(thinking, until_stop), tell)
     for call, recorded in zip(turn.decision.calls, turn.results, strict=False):

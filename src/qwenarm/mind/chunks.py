@@ -28,9 +28,9 @@ from torch import nn
 
 from qwenarm.errors import BadInput, ModelUnavailable
 from qwenarm.mind.checkpoints.limits import check_files
-from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.checkpoints.load import locate, quiet
 from qwenarm.mind.checkpoints.memory import Workload
-from qwenarm.mind.checkpoints.model import load_model, plan_for, quiet
+from qwenarm.mind.checkpoints.model import load_model, plan_for
 from qwenarm.mind.inference.preprocessing import PromptEncoder, mrope_positions
 from qwenarm.mind.inference.transformers_forward import repeat_in_time
 from qwenarm.mind.prompt.chat_templates import read_json
