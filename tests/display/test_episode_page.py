@@ -18,7 +18,7 @@ from qwenarm.display import html
 from qwenarm.errors import BadInput
 from qwenarm.mind import families
 from qwenarm.mind.prompt import presets
-from qwenarm.mind.prompt.messages import history_text, to_prompt
+from qwenarm.mind.prompt.messages import frame_sizes, history_text, to_prompt
 from qwenarm.types import (
     Completion,
     Decision,
@@ -171,7 +171,8 @@ def test_the_history_is_what_the_model_has_read():
     turns = an_episode().turns
     for count in range(3):
         prompt = to_prompt(turns[0].observation, turns[:count], specs, family, preset)
-        told = history_text(turns[:count], preset.history)
+        scale = family.codec, frame_sizes(turns[0].observation, preset)
+        told = history_text(turns[:count], preset.history, scale=scale)
         assert page.read_history(prompt) == told
         shown = text_of(replace(an_episode(), turns=(replace(turns[0], prompts=(prompt,)),)))
         assert re.search(rf"<h3>Read as history</h3><p[^>]*>{re.escape(escape(told))}</p>", shown)

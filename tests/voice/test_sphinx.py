@@ -18,7 +18,7 @@ RECORDINGS = {
     "stack.wav": "stack the green cube on the yellow cube",
 }
 """Spoken by espeak-ng 1.51: en-us at 180 words a minute, en-us+f3 at 150."""
-ABBREVIATIONS = {"plz", "pls"}
+ABBREVIATIONS = {"plz", "pls", "thx", "ty"}
 """Typed, and never said."""
 
 
