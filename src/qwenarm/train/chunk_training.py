@@ -7,12 +7,10 @@ the placeholders to the cells of the first picture that show the aim. Exactly re
 
 from __future__ import annotations
 
-import json
 import shutil
-import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +40,7 @@ from qwenarm.train.chunk_data import CHUNK_ACTIONS, CHUNK_CAMERAS, CONVENTIONS
 from qwenarm.train.dataset import Shard, read_shards
 from qwenarm.train.learner import LINK_HEADS, Learner, Settings
 from qwenarm.train.losses import attention_loss
+from qwenarm.train.sft import CHECKPOINT_FOLDER, STATE_FILE, Tell, learn_and_save
 
 AIM_WEIGHT, LOOK_WEIGHT = 1.0, 0.1
 """Weights of the losses beside that of the actions."""
@@ -216,13 +215,13 @@ class ChunkLearner(Learner):
         save_chunk_head(folder, self.chunks.form, head, language)
 
 
-def train_chunks(options: ChunkOptions, tell: Callable[[int, Mapping[str, float]], None] | None = None) -> Path:
+def train_chunks(options: ChunkOptions, tell: Tell | None = None) -> Path:
     """Trains to the last step, continuing an earlier run. Returns the checkpoint's folder.
 
     Raises BadInput or ModelUnavailable for options that cannot work.
     """
     torch.set_num_threads(1)
-    checkpoint, state = locate(options.model), options.out / "state.pt"
+    checkpoint, state = locate(options.model), options.out / STATE_FILE
     shards = read_shards(options.data, [CHUNK_ALTITUDE])
     had, own = checkpoint.folder / CHUNK_FOLDER / FORMAT_FILE, options.out / FORMAT_FILE
     options.out.mkdir(parents=True, exist_ok=True)
@@ -236,25 +235,15 @@ def train_chunks(options: ChunkOptions, tell: Callable[[int, Mapping[str, float]
     examples = [(shard, line) for shard in shards for line in shard.lines]
     held_out = read_shards(options.held_out, [CHUNK_ALTITUDE]) if options.held_out else []
     watched = [(shard, line) for shard in held_out for line in shard.lines]
-    sums: defaultdict[str, list[float]] = defaultdict(list)
-    while learner.step < options.settings.steps:
+
+    def learn() -> dict[str, float]:
         rng = np.random.default_rng([options.settings.seed, learner.step])
         drawn = [examples[i] for i in rng.choice(len(examples), min(len(examples), options.batch), replace=False)]
-        report = learner.learn(_batches(learner, drawn))  # type: ignore[arg-type]  # of its own kind of batches
-        if tell:
-            tell(learner.step, report)
-        for name, value in report.items():
-            sums[name].append(value)
-        last = learner.step == options.settings.steps
-        if learner.step % LOG_STEPS == 0 or last:
-            _log(options.out, learner.step, {name: round(float(np.mean(v)), 4) for name, v in sums.items()})
-            sums.clear()
-        if learner.step % options.every == 0 or last:
-            learner.save(state)
-            learner.export(options.out / "checkpoint")
-            if watched:
-                _log(options.out, learner.step, {"held_out": held_out_losses(learner, watched)})
-    return options.out / "checkpoint"
+        return learner.learn(_batches(learner, drawn))  # type: ignore[arg-type]  # of its own kind of batches
+
+    look = partial(held_out_losses, learner, watched) if watched else None
+    learn_and_save(learner, learn, options.out, options.every, look, tell, LOG_STEPS)
+    return options.out / CHECKPOINT_FOLDER
 
 
 @torch.no_grad()
@@ -270,8 +259,3 @@ def held_out_losses(learner: ChunkLearner, examples: Sequence[Example]) -> dict[
 def _batches(learner: ChunkLearner, examples: Sequence[Example]) -> list[ChunkBatch]:
     groups = [examples[start : start + MICRO_BATCH] for start in range(0, len(examples), MICRO_BATCH)]
     return [learner.chunks.batch(learner.model, group) for group in groups]
-
-
-def _log(out: Path, step: int, measures: Mapping[str, Any]) -> None:
-    with (out / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": step, "cpu_s": round(time.process_time(), 1), **measures}) + "\n")

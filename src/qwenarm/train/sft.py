@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -170,25 +171,55 @@ def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
         learner.load(state)
     corpus = Corpus(read_shards(options.data, ALTITUDE_NAMES), reader, options.mix)
     held_out = Corpus(read_shards(options.held_out, ALTITUDE_NAMES), reader, {}) if options.held_out else None
-    sums: defaultdict[str, list[float]] = defaultdict(list)
-    while learner.step < options.settings.steps:
+
+    def learn() -> dict[str, float]:
         drawn = corpus.draw([options.settings.seed, learner.step, rank], options.batch // options.processes)
-        report = learner.learn(corpus.batches(drawn))
-        if rank:
-            continue
+        return learner.learn(corpus.batches(drawn))
+
+    if rank:
+        while learner.step < options.settings.steps:
+            learn()
+        return
+    look = partial(answer_held_out, learner, held_out) if held_out else None
+    learn_and_save(learner, learn, options.out, options.every, look, tell)
+
+
+def learn_and_save(
+    learner: Learner,
+    learn: Callable[[], dict[str, float]],
+    out: Path,
+    every: int,
+    look: Callable[[], Mapping[str, Any]] | None,
+    tell: Tell | None,
+    log_steps: int = LOG_STEPS,
+) -> None:
+    """Makes the steps that are left, with a log, saved states and checkpoints.
+
+    Args:
+        learner: What learns.
+        learn: Makes one step and returns its measures.
+        out: Folder for state, log and checkpoint.
+        every: Steps between saved states, checkpoints and looks.
+        look: Measures the averaged weights on held-out samples, or None.
+        tell: Told of every step.
+        log_steps: Number of steps averaged in one line of the log.
+    """
+    sums: defaultdict[str, list[float]] = defaultdict(list)
+    while learner.step < learner.settings.steps:
+        report = learn()
         if tell:
             tell(learner.step, report)
         for name, value in report.items():
             sums[name].append(value)
-        last = learner.step == options.settings.steps
-        if learner.step % LOG_STEPS == 0 or last:
-            _log(options.out, learner.step, {name: round(float(np.mean(v)), 4) for name, v in sums.items()})
+        last = learner.step == learner.settings.steps
+        if learner.step % log_steps == 0 or last:
+            _log(out, learner.step, {name: round(float(np.mean(v)), 4) for name, v in sums.items()})
             sums.clear()
-        if learner.step % options.every == 0 or last:
-            learner.save(state)
-            learner.export(options.out / CHECKPOINT_FOLDER)
-            if held_out:
-                _log(options.out, learner.step, {"held_out": answer_held_out(learner, held_out)})
+        if learner.step % every == 0 or last:
+            learner.save(out / STATE_FILE)
+            learner.export(out / CHECKPOINT_FOLDER)
+            if look:
+                _log(out, learner.step, {"held_out": look()})
 
 
 def answer_held_out(learner: Learner, corpus: Corpus) -> dict[str, dict[str, float]]:
