@@ -1,16 +1,15 @@
 """Exports are opened by the other side's own viewers: Inspect's in a browser, LeRobot's into a Rerun recording."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.counterparts import counterpart, other_python
 from tests.display.test_episode_page import chromium
+from tests.listening import free_port, wait_until_listening
 
 import qwenarm as qa
 from qwenarm.cli.main import main
@@ -30,18 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inspect_view(folder: Path, tmp_path: Path) -> Iterator[str]:
     counterpart("inspect_ai")
     assert main(["export", str(folder), "--to", "inspect", "--out", str(tmp_path)]) == 0
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [Path(sys.executable).with_name("inspect"), "view", "start", "--log-dir", tmp_path, "--port", str(port)]
     server = subprocess.Popen(command, cwd=tmp_path)
-    while True:
-        assert server.poll() is None, "the viewer has ended"
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
+    wait_until_listening(server, port)
     yield f"http://127.0.0.1:{port}"
     server.terminate()
     server.wait(timeout=120)

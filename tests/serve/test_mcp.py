@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
+from tests.listening import free_port, wait_until_listening
 
 from qwenarm.cli.main import main
 from qwenarm.episode.replay import replay
@@ -87,19 +86,11 @@ def test_over_stdio(tmp_path: Path) -> None:
 
 @pytest.fixture
 def http(tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "QWENARM_TOKEN": "secret"}
     command = [sys.executable, *SERVE, "--out", str(tmp_path), "--http", str(port)]
     server = subprocess.Popen(command, env=environment, cwd=tmp_path)
-    while True:
-        assert server.poll() is None, "the server has ended"
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
+    wait_until_listening(server, port)
     yield f"http://127.0.0.1:{port}/mcp"
     server.terminate()
     assert server.wait(timeout=120) == 0 or server.returncode == 130

@@ -2,14 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.counterparts import other_python
+from tests.listening import free_port, wait_until_listening
 
 from qwenarm.cli.main import main
 from qwenarm.episode.replay import replay
@@ -24,19 +23,11 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [other_python("openenv"), "-m", "qwenarm", "serve", "openenv", "--task", "put", "--port", str(port)]
     environment = {**os.environ, "QWENARM_TOKEN": "secret", "PYTHONPATH": str(ROOT / "src")}
     server = subprocess.Popen([*command, "--out", str(tmp_path)], env=environment, cwd=tmp_path)
-    while True:
-        assert server.poll() is None, "the server has ended"
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
+    wait_until_listening(server, port)
     yield f"http://127.0.0.1:{port}"
     server.terminate()
     server.wait(timeout=120)
