@@ -83,6 +83,18 @@ def test_a_state_of_other_settings_is_named(run: Path, folder: Path, tmp_path: P
         fine_tune(options(folder, tmp_path / "run", settings=Settings(steps=6, optimizer="adamw")))
 
 
+def test_missed_decisions_are_drawn_more_often_and_tasks_as_often_as_the_mix_says(shards: list[Shard], reader: Reader):
+    corpus = Corpus(shards, reader, {"put": 2.0})
+    put, others = ([i for i, task in enumerate(corpus.tasks) if (task == "put") == own] for own in (True, False))
+    corpus.note(put, [1.0] + [0.0] * (len(put) - 1))
+    drawn = corpus.draw([0], 4000)
+    assert sum(index in put for index in drawn) / 4000 == pytest.approx(2 / (2 + len(set(corpus.tasks)) - 1), abs=0.05)
+    assert drawn.count(put[0]) == pytest.approx(11 * drawn.count(put[1]), rel=0.4)
+    corpus.note(put, [0.0] * len(put))
+    assert corpus.draw([0], 4000) != drawn
+    assert min(map(corpus.draw([0], 4000).count, others)) > 0  # nothing is given up
+
+
 @pytest.fixture
 def learner(reader: Reader) -> Learner:
     return Learner(bundled_folder(), reader, Settings(steps=1000, lr=4e-3))

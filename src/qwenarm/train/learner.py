@@ -71,6 +71,10 @@ class Learner:
         folder: The checkpoint to start from.
         reader: Made for that checkpoint.
         settings: Hyperparameters.
+
+    Attributes:
+        misses: For each batch of the last step (B,) float32: how likely a sampled answer differs from the example's.
+        sampling: State of whoever draws the examples, changed in place by it. It is saved and loaded with the rest.
     """
 
     def __init__(self, folder: Path, reader: Reader, settings: Settings) -> None:
@@ -78,6 +82,8 @@ class Learner:
             raise BadInput(f"{folder} does not write every number from 0 to 999 as one token. Train it with --lora.")
         torch.manual_seed(settings.seed)
         self.folder, self.reader, self.settings, self.step = folder, reader, settings, 0
+        self.misses: list[torch.Tensor] = []
+        self.sampling: dict[str, torch.Tensor] = {}
         self.numbers = torch.tensor(sorted(reader.numbers, key=reader.numbers.__getitem__))
         self.model: Any = self.load_model()
         width = self.model.config.text_config.hidden_size
@@ -112,6 +118,7 @@ class Learner:
     def learn(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Makes one step on the mean loss of the batches. Returns their measures."""
         report: defaultdict[str, float] = defaultdict(float)
+        self.misses.clear()
         for batch in batches:
             loss, measures = self.losses(batch)
             (loss / len(batches)).backward()
@@ -176,14 +183,17 @@ class Learner:
         answer, coordinate = batch.labels != IGNORED_LABEL, self.coordinates(batch)
         logits = self.logits(hidden[answer])
         target, number = batch.labels[answer], coordinate[answer]
-        words = F.cross_entropy(logits[~number], target[~number])
-        loss, report = WORDS_WEIGHT * words, {"words": float(words.detach())}
+        words = F.cross_entropy(logits[~number], target[~number], reduction="none")
+        loss, report = WORDS_WEIGHT * words.mean(), {"words": float(words.detach().mean())}
+        surprise = torch.zeros(answer.shape).index_put((answer & ~coordinate).nonzero(as_tuple=True), words.detach())
         if number.any():
             truth = torch.searchsorted(self.numbers.sort().values, target[number])
             truth = self.numbers.argsort()[truth]
             told = logits[number].log_softmax(-1)[:, self.numbers]
             points = coordinate_loss(told, truth)
-            loss, report["coordinates"] = loss + COORDINATES_WEIGHT * points, float(points.detach())
+            loss, report["coordinates"] = loss + COORDINATES_WEIGHT * points.mean(), float(points.detach().mean())
+            surprise[coordinate & answer] = points.detach()
+        self.misses.append(1 - (-surprise.sum(1)).exp())
         if self.settings.supervise:
             for kind, (layer, heads) in LINK_HEADS.items():
                 missed, report[kind] = attention_loss(attentions[layer][:, heads], batch.links[kind])
@@ -220,6 +230,7 @@ class Learner:
         """Replaces the saved state atomically."""
         state = {
             "masters": self.masters, "average": self.average, "heads": self.heads.state_dict(), "step": self.step,
+            "sampling": self.sampling,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }  # fmt: skip
         part = path.with_suffix(f".part{os.getpid()}")
@@ -238,6 +249,9 @@ class Learner:
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
             self.step = int(state["step"])
+            for name, saved in state["sampling"].items():
+                if name in self.sampling and self.sampling[name].shape == saved.shape:
+                    self.sampling[name].copy_(saved)
         except (RuntimeError, KeyError, ValueError, OSError) as error:
             raise BadInput(
                 f"{path} does not fit this model and these settings ({error}); use another --out."

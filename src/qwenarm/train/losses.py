@@ -52,10 +52,11 @@ def _bell(x: torch.Tensor) -> torch.Tensor:
 
 
 def coordinate_loss(told: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Returns the cross entropy of log probabilities (n, numbers) against bells around the right numbers (n,)."""
+    """Returns (n,) the divergence of log probabilities (n, numbers) from bells around the right numbers (n,)."""
     distance = torch.arange(told.shape[1], device=told.device)[None] - truth[:, None]
     bell = torch.exp(-0.5 * (distance / BELL_STD) ** 2)
-    return -(bell / bell.sum(-1, keepdim=True) * told).sum(-1).mean()
+    bell = bell / bell.sum(-1, keepdim=True)
+    return (torch.xlogy(bell, bell) - bell * told).sum(-1)
 
 
 def attention_loss(attention: torch.Tensor, links: torch.Tensor) -> tuple[torch.Tensor, float]:

@@ -1,6 +1,7 @@
 """Supervised fine-tuning of a small model on demonstrations, on CPUs.
 
-Exactly resumable: the decisions of a step depend only on the seed, the step, the process and the data.
+Exactly resumable: the decisions of a step depend only on the seed, the step, the process, the data, and on how well
+the model knew those of the steps before, which is saved with its state.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,11 +34,16 @@ MICRO_BATCH = 16
 """Decisions per forward pass. Those of a step are sorted by length first, which saves padding."""
 HELD_OUT_SAMPLES = 24
 """Held-out decisions of each task that are answered at every look."""
+UNSEEN_MISS = 0.5
+"""What is assumed of a decision that the model has not been asked for yet."""
+MISS_FLOOR = 0.1
+"""Added to every decision's miss, so that what the model knows is drawn now and then, and not forgotten."""
 LOG_STEPS = 20
 """Number of steps averaged in one line of the log."""
 START_FOLDER, CHECKPOINT_FOLDER = "start", "checkpoint"
 STATE_FILE, LOG_FILE, VALUES_FILE = "state.pt", "log.jsonl", "values.json"
 
+T = TypeVar("T")
 Tell = Callable[[int, Mapping[str, float]], None]
 """Called after every step with its number and the measures of its batch."""
 
@@ -70,21 +76,38 @@ class SftOptions:
 
 
 class Corpus:
-    """All decisions of some archives. A task is drawn according to its weight, its decisions with equal probability."""
+    """All decisions of some archives. A task is drawn according to its weight; within a task, a decision that the model
+    was likely to miss when it was last asked is drawn more often (after Schaul et al. 2016, arXiv:1511.05952).
+
+    Attributes:
+        examples: The decisions.
+        tasks: The task of each.
+        misses: By archive (decisions,) float32: how likely the model misses each; see ``Learner.misses``.
+    """
 
     def __init__(self, shards: Sequence[Shard], reader: Reader, mix: Mapping[str, float]) -> None:
         self.reader = reader
         self.examples: list[Example] = [(shard, line) for shard in shards for line in shard.lines]
         self.tasks = [shard.head["task"] for shard, _ in self.examples]
-        counts = Counter(self.tasks)
-        if unknown := sorted(set(mix) - set(counts)):
-            raise BadInput(f"--mix names {', '.join(unknown)}; the data has {', '.join(sorted(counts))}.")
-        share = np.array([mix.get(task, 1.0) / counts[task] for task in self.tasks])
-        self._share, self._tokens = share / share.sum(), dict[int, Tokens]()
+        known, self._task = np.unique(self.tasks, return_inverse=True)
+        if unknown := sorted(set(mix) - set(known)):
+            raise BadInput(f"--mix names {', '.join(unknown)}; the data has {', '.join(known)}.")
+        self._weights = np.array([mix.get(task, 1.0) for task in known])
+        self.misses = {str(shard.path): torch.full([len(shard.lines)], UNSEEN_MISS) for shard in shards}
+        self._places = [(str(shard.path), number) for shard in shards for number in range(len(shard.lines))]
+        self._tokens = dict[int, Tokens]()
 
     def draw(self, key: Sequence[int], count: int) -> list[int]:
-        """Draws random decisions, the same for the same key."""
-        return np.random.default_rng(key).choice(len(self.examples), count, p=self._share).tolist()
+        """Draws random decisions, the same for the same key and misses."""
+        odds = torch.cat(list(self.misses.values())).double().numpy() + MISS_FLOOR
+        odds *= (self._weights / np.bincount(self._task, odds))[self._task]
+        return np.random.default_rng(key).choice(len(odds), count, p=odds / odds.sum()).tolist()
+
+    def note(self, indices: Sequence[int], misses: Sequence[float]) -> None:
+        """Remembers how likely the model is to miss these decisions."""
+        for index, miss in zip(indices, misses, strict=True):
+            archive, number = self._places[index]
+            self.misses[archive][number] = miss
 
     def some_of_each(self, count: int) -> dict[str, list[int]]:
         """Returns a few decisions of each task, always the same."""
@@ -93,9 +116,13 @@ class Corpus:
             chosen[self.tasks[index]] += [index] if len(chosen[self.tasks[index]]) < count else []
         return dict(sorted(chosen.items()))
 
+    def by_length(self, indices: Sequence[int]) -> list[int]:
+        """Sorts decisions by number of pictures and length."""
+        return sorted(indices, key=lambda i: (len(self._read(i).grids), len(self._read(i).ids)))
+
     def batches(self, indices: Sequence[int]) -> list[Batch]:
-        """Groups decisions of about the same length."""
-        order = sorted(indices, key=lambda i: (len(self._read(i).grids), len(self._read(i).ids)))
+        """Makes batches of decisions of about the same length, in the order of ``by_length``."""
+        order = self.by_length(indices)
         groups = [order[start : start + MICRO_BATCH] for start in range(0, len(order), MICRO_BATCH)]
         return [self.reader.batch([self.examples[i] for i in g], [self._read(i) for i in g]) for g in groups]
 
@@ -167,14 +194,18 @@ def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
     values = json.loads((start / VALUES_FILE).read_text(encoding="utf-8"))
     reader = Reader(PromptEncoder(locate(str(start))), values)
     learner = Learner(start, reader, options.settings)
+    corpus = Corpus(read_shards(options.data, ALTITUDE_NAMES), reader, options.mix)
+    learner.sampling = corpus.misses
     if state.exists():
         learner.load(state)
-    corpus = Corpus(read_shards(options.data, ALTITUDE_NAMES), reader, options.mix)
     held_out = Corpus(read_shards(options.held_out, ALTITUDE_NAMES), reader, {}) if options.held_out else None
 
     def learn() -> dict[str, float]:
         drawn = corpus.draw([options.settings.seed, learner.step, rank], options.batch // options.processes)
-        return learner.learn(corpus.batches(drawn))
+        report = learner.learn(corpus.batches(drawn))
+        for indices, misses in gathered((corpus.by_length(drawn), torch.cat(learner.misses).tolist())):
+            corpus.note(indices, misses)
+        return report
 
     if rank:
         while learner.step < options.settings.steps:
@@ -182,6 +213,15 @@ def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
         return
     look = partial(answer_held_out, learner, held_out) if held_out else None
     learn_and_save(learner, learn, options.out, options.every, look, tell)
+
+
+def gathered(own: T) -> list[T]:
+    """Returns what all processes have passed, in the order of their ranks."""
+    if not dist.is_initialized():
+        return [own]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, own)
+    return found
 
 
 def learn_and_save(
