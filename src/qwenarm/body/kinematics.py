@@ -78,6 +78,7 @@ class Kinematics:
         self._all_dofs_halves = self._all_dofs[:3], self._all_dofs[3:]
         self._jacobian = np.zeros((len(joints), 6)).T
         self._error, self._quat, self._dual = np.zeros(6), np.zeros(4), np.zeros(6)
+        self._quat_axis = self._quat[1:]
         self._position_error, self._rotation_error = self._error[:3], self._error[3:]
         self._square, self._rest = np.zeros((6, 6)), np.zeros(6)
         self._diagonal = self._square.ravel()[::7]
@@ -223,7 +224,7 @@ class Kinematics:
         self.set(q)
         np.subtract(pos, self._tcp_pos, out=self._position_error)
         mujoco.mju_mat2Quat(self._quat, self._tcp_mat)
-        mujoco.mju_negQuat(self._quat, self._quat)
+        np.negative(self._quat_axis, self._quat_axis)
         mujoco.mju_mulQuat(self._quat, quat, self._quat)
         mujoco.mju_quat2Vel(self._rotation_error, self._quat, 1.0)
         return mujoco.mju_norm(self._error)

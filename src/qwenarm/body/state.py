@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import mujoco
 import numpy as np
@@ -52,10 +53,13 @@ class ObjectState:
 
     def local(self, point: np.ndarray) -> np.ndarray:
         """Returns a world point (3,) in this object's frame, in m."""
-        inverse, local = np.zeros(4), np.zeros(3)
-        mujoco.mju_negQuat(inverse, self.quat)
-        mujoco.mju_rotVecQuat(local, point - self.pos, inverse)
+        local = np.zeros(3)
+        mujoco.mju_rotVecQuat(local, point - self.pos, self._inverse)
         return local
+
+    @cached_property
+    def _inverse(self) -> np.ndarray:
+        return self.quat * [1.0, -1.0, -1.0, -1.0]
 
 
 @dataclass(frozen=True)
