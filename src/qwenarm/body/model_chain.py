@@ -70,16 +70,13 @@ def _find_tip(spec: mujoco.MjSpec) -> tuple[str, tuple[str, ...]]:
     if spec.site(FLANGE_SITE) is not None:
         return FLANGE_SITE, ()
     slides = [joint for joint in spec.joints if joint.type == mujoco.mjtJoint.mjJNT_SLIDE]
-    if len(slides) == 2 and all(_is_finger(joint) for joint in slides):
+    closing = [abs(j.range[0]) < CLOSED_TOLERANCE_M and j.range[1] > MIN_FINGER_TRAVEL_M for j in slides]
+    if len(slides) == 2 and all(closing):
         return "", (slides[0].name, slides[1].name)
     ends = [body.name for body in spec.bodies[1:] if not body.bodies and len(list(_joints_above(body))) >= MIN_JOINTS]
     if len(ends) == 1 and len(slides) == 0:
         return ends[0], ()
     raise BadInput(f"Nothing says where the hand of this model is; say it {ARM_FILE_ADVICE}.")
-
-
-def _is_finger(joint: mujoco.MjsJoint) -> bool:
-    return abs(joint.range[0]) < CLOSED_TOLERANCE_M and joint.range[1] > MIN_FINGER_TRAVEL_M
 
 
 def _body_of(spec: mujoco.MjSpec, place: str) -> mujoco.MjsBody:

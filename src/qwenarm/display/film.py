@@ -120,13 +120,10 @@ class FilmRecorder(Watcher):
         """Takes over what the policy sees, with points on it, and the picture of the goal where there is one."""
         pictures = {frame.camera: frame for frame in obs.frames}
         goal = pictures.pop("goal", None)
-        width = self._inset_width(goal is not None)
+        width = round(self._panel_width * (0.88 if goal is None else 0.68))
         self.goal = framed(goal, (), width) if goal else None
         self.seen = framed(next(iter(pictures.values())), points, width) if pictures else None
         self._panel = None
-
-    def _inset_width(self, has_goal: bool) -> int:
-        return round(self._panel_width * (0.68 if has_goal else 0.88))
 
     @property
     def _panel_width(self) -> int:

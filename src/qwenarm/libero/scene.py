@@ -92,7 +92,8 @@ def shift_of(problem: Any) -> np.ndarray:
     """Returns the vector (3,) in m that is added to LIBERO's coordinates: x and y are 0 at the arm, z on the table."""
     model = problem.sim.model._model
     base = model.body(ROBOT_BODY).pos
-    return np.array([-base[0], -base[1], -_table_height(problem)])
+    table_height_m = 0.0 if problem._arena_type == "floor" else float(problem.workspace_offset[2])
+    return np.array([-base[0], -base[1], -table_height_m])
 
 
 def joint_of(problem: Any, name: str) -> str:
@@ -127,11 +128,6 @@ def _specs(bddl: str) -> tuple[LiberoObject, ...]:
         width = 2 * float(thing.horizontal_radius)
         found.append(LiberoObject(words, "", width, words, libero_name=name, above=above, below=below))
     return tuple(found)
-
-
-def _table_height(problem: Any) -> float:
-    """Returns the height in m of the surface on which objects stand, in LIBERO's frame."""
-    return 0.0 if problem._arena_type == "floor" else float(problem.workspace_offset[2])
 
 
 def _remove_robot(world: mujoco.MjSpec) -> None:

@@ -279,15 +279,7 @@ class ChunkModel:
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
     def describe(self) -> Mapping[str, Any]:
-        return {
-            "model": self.name,
-            "family": self.family.name,
-            "model_type": self.checkpoint.model_type,
-            "revision": self.checkpoint.revision,
-            "sha256": self.sha256,
-            "files": self.checkpoint.files,
-            "altitude": "chunk",
-        }
+        return {**self.checkpoint.describe(), "sha256": self.sha256, "altitude": "chunk"}
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         began, one = perf_counter(), self.form.conventions
