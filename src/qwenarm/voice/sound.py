@@ -15,7 +15,7 @@ import numpy as np
 from scipy.io import wavfile
 from scipy.signal import resample_poly
 
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, import_optional
 
 SAMPLE_RATE_HZ = 16_000
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
@@ -135,11 +135,8 @@ def listen() -> Sound:
 
 
 def _endpointer() -> Any:
-    try:
-        from pocketsphinx import Endpointer
-    except ImportError as error:
-        raise BadInput("--listen needs the package pocketsphinx: pip install 'qwenarm[voice]'.") from error
-    return Endpointer(sample_rate=SAMPLE_RATE_HZ)
+    missing = "--listen needs the package pocketsphinx: pip install 'qwenarm[voice]'."
+    return import_optional("pocketsphinx", missing).Endpointer(sample_rate=SAMPLE_RATE_HZ)
 
 
 def first_sentence(frames: Iterable[bytes], endpointer: Any = None) -> np.ndarray:
