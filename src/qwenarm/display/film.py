@@ -31,7 +31,7 @@ FILM_SPEEDS = (1, 2, 4)
 """How many times faster than the arm a film may run."""
 FILM_SIZES_PX = {"720p": (720, 1280), "1080p": (1080, 1920)}
 """(H, W) of the pictures."""
-RAYCAST_HEIGHT = 336
+RAYCAST_HEIGHT_PX = 336
 """The ray caster draws pictures of this height, which are then enlarged: a large one with shadows takes it a second."""
 FILM_FPS = round(1 / CONTROL_PERIOD_S)
 """Pictures per second: one per control period at single speed."""
@@ -134,7 +134,7 @@ class FilmRecorder(Watcher):
         """The robot at work, (H, 4/3 H, 3) uint8."""
         assert self.body is not None
         height = self.size[0]
-        drawn = min(height, RAYCAST_HEIGHT) if choose_renderer() == "raycast" else height
+        drawn = min(height, RAYCAST_HEIGHT_PX) if choose_renderer() == "raycast" else height
         rgb = self.body.frame(self.camera, (drawn, round(drawn * 4 / 3)), shadows=True).rgb
         if drawn == height:
             return rgb

@@ -139,7 +139,7 @@ FAMILY_OF_HUB_ID: dict[str, str] = {
     hub_id: _FAMILY_OF_TYPE[size.model_type] for size in MODEL_SIZES for hub_id in size.ids
 }
 """The family's name by Hub id, for servers, which list ids but no model types."""
-_QUANTISED = re.compile(r"-(FP8|NVFP4|AWQ|GPTQ-Int[48]|bnb-4bit|GGUF)$", re.IGNORECASE)
+_QUANTISED_SUFFIX = re.compile(r"-(FP8|NVFP4|AWQ|GPTQ-Int[48]|bnb-4bit|GGUF)$", re.IGNORECASE)
 """What publishers append to the names of quantised checkpoints."""
 
 DEFAULT_FAMILY = "qwen3_vl"
@@ -153,7 +153,7 @@ def match_hub_id(name: str) -> str | None:
 
     The name may be that of a quantised copy or of another publisher, or a path.
     """
-    own = _QUANTISED.sub("", name.rstrip("/").rpartition("/")[2])
+    own = _QUANTISED_SUFFIX.sub("", name.rstrip("/").rpartition("/")[2])
     return next((hub_id for hub_id in FAMILY_OF_HUB_ID if hub_id.rpartition("/")[2].lower() == own.lower()), None)
 
 

@@ -21,7 +21,7 @@ SAMPLE_RATE_HZ = 16_000
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 MIN_LENGTH_S, MAX_LENGTH_S = 0.2, 60.0
 MAX_FILE_BYTES = 64_000_000
-SILENCE_PEAK = 0.003
+MAX_SILENT_PEAK = 0.003
 """A recording whose loudest sample is below this (-50 dB of full scale) is silent."""
 LISTEN_LIMIT_S = 20.0
 """The microphone is closed after this time, whatever is heard."""
@@ -78,7 +78,7 @@ def from_wav(data: bytes, name: str) -> Sound:
             f"{name} lasts {len(samples) / rate:.2g} s; an instruction lasts {MIN_LENGTH_S:g} to {MAX_LENGTH_S:g} s."
         )
     mono = _mono(samples)
-    if not np.isfinite(mono).all() or np.abs(mono).max() < SILENCE_PEAK:
+    if not np.isfinite(mono).all() or np.abs(mono).max() < MAX_SILENT_PEAK:
         raise BadInput(f"{name} is silent: nothing was recorded.")
     return Sound(resample(mono, rate), name, data)
 
