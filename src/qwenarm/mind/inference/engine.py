@@ -17,8 +17,8 @@ The engine does what transformers' own ``generate`` does under the same grammar,
 
 Floating-point sums depend on the shape of a batch in their last bits. If the two best tokens of a row are nearly
 equally likely (``MAX_CLOSE_CALL_LOGIT_GAP``), that could change the answer. Such a row leaves the batch and is
-generated again by itself. So a greedy answer in float32 never depends on what else is in its batch. In lower precisions the differences
-are too large for this, and the answer may depend on the batch.
+generated again by itself. So a greedy answer in float32 never depends on what else is in its batch. In lower precisions
+the differences are too large for this, and the answer may depend on the batch.
 
 Layers of linear attention (Qwen3.5) have no mask: every token, also one in a gap, changes their state. Prompts for such
 models are grouped by length, and each step takes only as many queued tokens as the row with the shortest queue has.
