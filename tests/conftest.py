@@ -16,9 +16,9 @@ settings.load_profile("tests")
 # 15 s and more come first, the longest one ahead: a worker that took it last would work alone for the rest of the time.
 LONG_FILES = (
     "live/test_browser.py",
-    "evaluation/test_evaluate.py",
     "mind/test_engine.py",
     "diagnosis/test_attribution.py",
+    "evaluation/test_evaluate.py",  # its many processes would disturb the browser, which hears in real time
     "train/test_sft.py",
     "tasks/test_sentences.py",
     "perturbations/test_perturbations.py",
