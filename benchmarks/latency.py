@@ -26,7 +26,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import qwenarm as qa
-from qwenarm.evaluation.stats import mcnemar, paired_difference, reconciled, success_rate
+from qwenarm.evaluation.ledger import Row
+from qwenarm.evaluation.stats import clustered, mcnemar, paired_difference, reconciled, success_rate
 from qwenarm.types import Outcome
 
 RESULTS_FOLDER = Path(__file__).parent / "results"
@@ -46,9 +47,11 @@ SUITE = {
     ],
 }
 """All cells. It stays the same with any number of seeds, so that one ledger may grow."""
+STYLES = ("-", "--", ":", "-.")
+"""Of lines that may lie on top of each other."""
 COLORS = ("#1f6feb", "#d1570a", "#6e7781", "#8250df")
 
-Outcomes = Mapping[tuple[str, int, int], Outcome]
+Rows = Mapping[tuple[str, int, int], Row]
 """By task, level and seed."""
 
 
@@ -61,14 +64,14 @@ class Entrant:
     altitude: str = "step"
 
 
-def played(entrant: Entrant, latency_s: float, episodes: int, folder: Path) -> Outcomes:
+def played(entrant: Entrant, latency_s: float, episodes: int, folder: Path) -> Rows:
     """Plays what is missing of the first episodes of every row, as many at each of its levels."""
     folder.mkdir(parents=True, exist_ok=True)
     suite = folder / "latency.json"
     suite.write_text(json.dumps(SUITE))
-    found: dict[tuple[str, int, int], Outcome] = {}
+    found: dict[tuple[str, int, int], Row] = {}
     for cells in GROUPS.values():
-        ((task, *_), *_) = cells
+        task = next(iter(cells))[0]
         rows = qa.evaluate(
             entrant.what,
             suite=str(suite),
@@ -79,37 +82,44 @@ def played(entrant: Entrant, latency_s: float, episodes: int, folder: Path) -> O
             clock=f"latency:{latency_s:g}" if latency_s else "paused",
             folder=folder,
         ).rows
-        found |= {(row.key.task, row.key.level, row.key.seed): row.outcome for row in rows}
+        found |= {(row.key.task, row.key.level, row.key.seed): row for row in rows}
     return found
 
 
-def measured(entrant: Entrant, latency_s: float, now: Outcomes, paused: Outcomes) -> list[dict[str, Any]]:
+def measured(entrant: Entrant, latency_s: float, now: Rows, paused: Rows) -> list[dict[str, Any]]:
     """Returns the figures of one entrant at one latency: a line for each group, and for each cell of several."""
     lines = []
     for name, cells in GROUPS.items():
         single = {f"{task} level {level}": {(task, level)} for task, level in sorted(cells)} if len(cells) > 1 else {}
         for where, chosen in {name: cells, **single}.items():
             here = [key for key in now if key[:2] in chosen]
-            score = success_rate(now[key] for key in here)
+            score = success_rate(now[key].outcome for key in here)
             facts = {"entrant": entrant.name, "where": where, "latency_s": latency_s, **asdict(score)}
+            progress = [now[key].progress for key in here]
+            facts |= {
+                "progress": sum(progress) / len(progress),
+                "progress_low_high": clustered([[p] for p in progress]),
+            }
             lines.append({**facts, **tax(here, now, paused)})
     return lines
 
 
-def tax(keys: Sequence[tuple[str, int, int]], now: Outcomes, paused: Outcomes) -> dict[str, Any]:
+def tax(keys: Sequence[tuple[str, int, int]], now: Rows, paused: Rows) -> dict[str, Any]:
     """Returns the success rate minus that of the same episodes with a paused world, with its 95 % interval and p."""
-    pairs = [(now[key] is Outcome.SUCCESS, paused[key] is Outcome.SUCCESS) for key in keys]
+    pairs = [(now[key].outcome is Outcome.SUCCESS, paused[key].outcome is Outcome.SUCCESS) for key in keys]
     counts = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
     value, low, high = paired_difference(*counts)
     return {"difference": value, "difference_low_high_p": reconciled(low, high, mcnemar(counts[1], counts[2]))}
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the figures as a table in Markdown."""
+    """Returns the figures as a table in Markdown: success with its interval, and mean progress."""
     rows: dict[tuple[str, str], list[str]] = defaultdict(list)
     for line in lines:
         k, n, low, high = line["k"], line["n"], 100 * line["low"], 100 * line["high"]
-        rows[line["where"], line["entrant"]].append(f"{k}/{n} · {100 * k / n:.0f} % ({low:.0f}–{high:.0f})")
+        rows[line["where"], line["entrant"]].append(
+            f"{k}/{n} · {100 * k / n:.0f} % ({low:.0f}–{high:.0f}), {line['progress']:.2f}"
+        )
     head = ["", "who", *(f"{seconds:g} s" for seconds in sorted({line["latency_s"] for line in lines}))]
     body = [[*names, *cells] for names, cells in rows.items()]
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body))
@@ -127,7 +137,9 @@ def draw(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
             rates = [line["k"] / line["n"] for line in mine]
             spans = [[abs(line[end] - line["k"] / line["n"]) for line in mine] for end in ("low", "high")]
             at = [line["latency_s"] + 0.04 * (i - (len(names) - 1) / 2) for line in mine]  # whiskers side by side
-            axes.errorbar(at, rates, spans, label=name, color=COLORS[i], marker="o", markersize=4, capsize=2)
+            axes.errorbar(
+                at, rates, spans, label=name, color=COLORS[i], linestyle=STYLES[i], marker="o", markersize=4, capsize=2
+            )
         n = next(line["n"] for line in lines if line["where"] == where)
         axes.set(title=f"{where} (n = {n})", xlabel="simulated seconds per decision", ylim=(-0.03, 1.03))
         axes.spines[["top", "right"]].set_visible(False)
@@ -160,7 +172,7 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     entrants = [Entrant("oracle", "oracle"), Entrant("step", "bundled"), Entrant("plan", "bundled", "plan")]
     entrants += [Entrant("chunk", args.chunk_model, "chunk")] if args.chunk_model else []
-    paused, lines = dict[str, Outcomes](), list[dict[str, Any]]()
+    paused, lines = dict[str, Rows](), list[dict[str, Any]]()
     for latency_s in LATENCIES_S:
         for entrant in entrants:
             now = played(entrant, latency_s, args.episodes, args.folder)
