@@ -27,6 +27,10 @@ class BadInput(QwenarmError):
     """An argument out of range, an unreadable file or a missing package. The message says what to do."""
 
 
+class OutOfReach(BadInput):
+    """A scene that cannot be made where this arm reaches."""
+
+
 class ModelUnavailable(QwenarmError):
     """A checkpoint that is missing, broken or of another architecture, or a server that does not answer."""
 

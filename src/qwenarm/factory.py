@@ -83,25 +83,31 @@ def allowed_combos(name: str) -> Combos | None:
 
 def make_backend(config: RunConfig) -> Backend | None:
     """The model, or None for a policy that asks none. Raises UnknownName, BadInput and ModelUnavailable."""
-    entry = policy_entry(config.policy)
-    parse_clock(config.clock)
-    if not entry.needs_model:
+    check_choices(config)
+    if not policy_entry(config.policy).needs_model:
         return None
-    altitudes = (*ALTITUDE_NAMES, CHUNK_ALTITUDE)
-    if config.altitude not in altitudes:
-        raise UnknownName("altitude", config.altitude, altitudes)
-    cameras_named(split_names(config.cameras, "--cameras"))
     if config.altitude == CHUNK_ALTITUDE:
-        if config.cameras:
-            raise BadInput("The altitude chunk has the cameras of its head; leave out --cameras.")
-        if config.policy not in CHUNK_POLICIES:
-            raise BadInput(f"The altitude chunk reads no scene as text. Policies: {', '.join(CHUNK_POLICIES)}.")
         from qwenarm.mind.chunks import ChunkModel
 
         return ChunkModel(config.model)
     from qwenarm.mind.open_model import open_model
 
     return open_model(config.model)
+
+
+def check_choices(config: RunConfig) -> None:
+    """Raises UnknownName or BadInput for a policy, clock, altitude or cameras that do not exist or go together."""
+    entry = policy_entry(config.policy)
+    parse_clock(config.clock)
+    altitudes = (*ALTITUDE_NAMES, CHUNK_ALTITUDE)
+    if config.altitude not in altitudes:
+        raise UnknownName("altitude", config.altitude, altitudes)
+    cameras_named(split_names(config.cameras, "--cameras"))
+    if entry.needs_model and config.altitude == CHUNK_ALTITUDE:
+        if config.cameras:
+            raise BadInput("The altitude chunk has the cameras of its head; leave out --cameras.")
+        if config.policy not in CHUNK_POLICIES:
+            raise BadInput(f"The altitude chunk reads no scene as text. Policies: {', '.join(CHUNK_POLICIES)}.")
 
 
 def make_policy(config: RunConfig, env: ArmEnv, seed: int, backend: Backend | None) -> Policy:
@@ -133,6 +139,7 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
     Raises:
         UnknownName, BadInput: It cannot be played; the message names the valid choices.
     """
+    check_choices(config)
     setup = make_env(config).build(seed)
     if setup.goal is not None:
         return setup

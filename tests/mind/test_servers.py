@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ import huggingface_hub.constants
 import huggingface_hub.errors
 import jsonschema
 import pytest
+from tests.listening import free_port
 from tests.mind.fake_server import CALL, FakeServer, Reply, called, said
 
 from qwenarm.cli import main as cli
@@ -468,12 +468,6 @@ CHOICE = RunConfig("put", model="bundled")
 
 def address(port: int) -> str:
     return f"http://127.0.0.1:{port}#{bundled_folder()},preset=bundled"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def ready(port: int, within_s: float) -> bool:

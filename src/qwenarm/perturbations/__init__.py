@@ -107,8 +107,6 @@ def perturbed_layout(perturbations: Perturbations, seed: int) -> Layout | None:
 
 def perturbed_setup(perturbations: Perturbations, seed: int, setup: Setup) -> Setup:
     """Applies all perturbations to an episode. Raises BadInput if one of them is not applicable."""
-    if perturbations and setup.scene.stage is not None:
-        raise BadInput("Perturbations change the scenes of this package only, not those of another one.")
     for entry, strength, rng in _entries(perturbations, seed):
         setup = entry.setup(rng, setup, strength)
     return setup

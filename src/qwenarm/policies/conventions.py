@@ -112,8 +112,27 @@ class Conventions:
             raise BadInput("conventions: low and high have as many numbers, and each low is below its high.")
         if self.action == "ee_delta" and self.rotation.startswith("quaternion"):
             raise BadInput("conventions: a delta is turned by a rotation_vector or euler_xyz, not by a quaternion.")
+        if self.action != "joint":  # an arm's joints are counted when it plays
+            self._check_counts(self.action_size(0))
         if self.gripper_closed == self.gripper_open or self.actions_played < 1:
             raise BadInput("conventions: gripper_closed differs from gripper_open, and actions_played is 1 or more.")
+
+    def action_size(self, joints: int) -> int:
+        """How many numbers an action has but the gripper's, for an arm with so many joints."""
+        quaternion = self.action == "ee_pose" and self.rotation.startswith("quaternion")
+        return joints if self.action == "joint" else 7 if quaternion else 6
+
+    def _check_counts(self, size: int) -> None:
+        if self.low and len(self.low) != size:
+            raise BadInput(
+                f"conventions: low and high have {len(self.low)} numbers, and an action of {self.action} has {size} "
+                "and the gripper's."
+            )
+        if self.action_keys and (count := sum(self.action_keys.values())) != size + 1:
+            raise BadInput(
+                f"conventions: action_keys have {count} numbers, and an action of {self.action} has {size} and the "
+                "gripper's."
+            )
 
     def observed(self, proprio: Proprio) -> list[float]:
         """The state as the server expects it."""
@@ -161,16 +180,14 @@ class Conventions:
         Raises:
             BadInput: Their number or size contradicts the conventions.
         """
-        quaternion = self.action == "ee_pose" and self.rotation.startswith("quaternion")
-        size = joints if self.action == "joint" else 7 if quaternion else 6
+        size = self.action_size(joints)
+        self._check_counts(size)
         if actions.ndim != 2 or not len(actions) or actions.shape[1] != size + 1:
             raise BadInput(f"actions of {self.action} have the shape (T, {size + 1}), not {actions.shape}")
         moves, gripper = actions[:, :-1].astype(float), actions[:, -1]
         if not np.isfinite(actions).all():
             raise BadInput("an action is not finite")
         if self.low:
-            if len(self.low) != size:
-                raise BadInput(f"low and high have {len(self.low)} numbers, and an action of {self.action} has {size}")
             low, high = np.array(self.low), np.array(self.high)
             moves = low + (moves + 1) / 2 * (high - low)
         if self.action in ("ee_delta", "ee_pose"):
