@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from qwenarm.display.progress import duration, running_rate, score_table, show_evaluation, tell_death, telling
+from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.evaluate import Score, evaluate, plan
 from qwenarm.evaluation.jobs import WorkerDied
@@ -21,7 +22,7 @@ WHAT = plan(RunConfig(policy="oracle"), tasks="put", seeds=2, controls="idle")
 def shown(folder, terminal):
     """All that is printed."""
     text = StringIO()
-    show_evaluation(Console(file=text, force_terminal=terminal, width=120), WHAT, folder, workers=1, batch=1)
+    show_evaluation(SafeConsole(file=text, force_terminal=terminal, width=120), WHAT, folder, workers=1, batch=1)
     return text.getvalue()
 
 
@@ -68,13 +69,13 @@ def test_the_scores_can_be_read_at_any_width(width):
 def test_a_batch_of_none_is_told_before_anything_is_written(tmp_path):
     text = StringIO()
     with pytest.raises(BadInput, match="--batch"):
-        show_evaluation(Console(file=text), WHAT, tmp_path / "e", workers=1, batch=0)
+        show_evaluation(SafeConsole(file=text), WHAT, tmp_path / "e", workers=1, batch=0)
     assert text.getvalue() == "" and not (tmp_path / "e").exists()
 
 
 def test_brackets_and_colons_are_printed_as_they_are(tmp_path):
     folder, text = tmp_path / "my[test]:cat:", StringIO()
-    console = Console(file=text, width=400)
+    console = SafeConsole(file=text, width=40)
     show_evaluation(console, WHAT, folder, workers=1, batch=1)
     tell_death(console, WorkerDied("[/x] :cat:"))
     assert f"ledger  {folder}" in text.getvalue() and "a worker died ([/x] :cat:);" in text.getvalue()

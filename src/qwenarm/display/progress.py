@@ -15,13 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from qwenarm.display.tables import fitted_table
+from qwenarm.display.terminal import SafeConsole
 from qwenarm.evaluation.evaluate import Begun, Plan, Score, evaluate, scores
 from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import Row
 from qwenarm.evaluation.stats import success_rate
 
 
-def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> list[Row]:
+def show_evaluation(console: SafeConsole, plan: Plan, folder: Path, **how: Any) -> list[Row]:
     """Plays a plan with a progress bar and prints the scores, also after an error or Ctrl-C.
 
     Args:
@@ -62,7 +63,7 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> l
     finally:
         if total:
             console.print(score_table(scores(rows, plan), console.width), *totals(rows, plan.roles), sep="\n")
-            console.print(Text(f"ledger  {folder}\nnext    qwenarm report {shlex.quote(str(folder))}"), soft_wrap=True)
+            console.print_places({"ledger": folder, "next": shlex.join(["qwenarm", "report", str(folder)])})
     return rows
 
 
