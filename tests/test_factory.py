@@ -70,6 +70,8 @@ def test_what_was_assumed_is_told():
     told = {"model": "mine", "family": "qwen3_vl", "family_from": "the server's listing: x"}
     assert assumed(told) == assumed({"model": "bundled"}) == ""
     assert "does not enforce constrain=required" in assumed({**told, "constrain": "required", "enforced": False})
+    spoken = [assumed({"model": "bundled"}, words) for words in ("put it in the bowl", "pon el cubo", "把方块放进碗里")]
+    assert spoken[0] == "" and "not on Spanish" in spoken[1] and "not on Chinese" in spoken[2]
     assert "may add its own top_k, min_p" in assumed({**told, "server_may_add": ["top_k", "min_p"]})
     doubt = assumed({**told, "family_from": "assumed; say which with family=... if that is wrong"})
     assert "'mine'" in doubt and "qwen3_vl" in doubt

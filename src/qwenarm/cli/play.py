@@ -118,7 +118,7 @@ def run(
 
         watchers.append(record_into(journal, config))
     episode, stopped = play_into(config, seed, out_folder, filmed, watchers, anyway=anyway, spoken=spoken)
-    for line in filter(None, (assumed(episode.run.policy), *episode.run.watcher_failures)):
+    for line in filter(None, (assumed(episode.run.policy, episode.instruction), *episode.run.watcher_failures)):
         out.print(line, style="yellow")
     out.print_places({**({"film": episode.film} if episode.film else {}), "page": episode.page})
     if stopped is not None:  # a failed model or Ctrl-C, told after what was played is written
