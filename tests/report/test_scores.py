@@ -151,7 +151,7 @@ def test_one_entrant_is_chosen_by_its_words_or_the_names_are_told():
     assert choose(everybody, "paused, panda").name == "a"  # all fit, one is a model
     with pytest.raises(UnknownName, match="oracle"):
         choose(everybody, "wizard")
-    with pytest.raises(BadInput, match=r"Which policy is meant \(--who-a, --who-b\): a.*b"):
+    with pytest.raises(BadInput, match=r"Several policies could be meant \(a.*b\): name one"):
         choose(entrants([run(record(1, True, model="a"), record(1, True, model="b"))]))
     with pytest.raises(BadInput, match="The same policy stands on both sides"):
         choose([])

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from qwenarm.display.tables import fitted_table
-from qwenarm.display.terminal import SafeConsole
+from qwenarm.display.terminal import MIN_WIDTH_FOR_SECONDS, SafeConsole
 from qwenarm.evaluation.evaluate import Begun, Plan, Score, evaluate, scores
 from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import Row
@@ -89,9 +89,11 @@ def duration(seconds: float) -> str:
 def _bar(console: Console) -> Iterator[Progress]:
     """The progress bar; nothing if the output is not a terminal."""
     texts = [TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[rate]}")]
-    columns = (texts[0], BarColumn(), MofNCompleteColumn(), texts[1])
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal) as bar:
+    columns = (MofNCompleteColumn(), texts[1], TimeRemainingColumn())
+    if console.width >= MIN_WIDTH_FOR_SECONDS:
+        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        columns = (texts[0], BarColumn(), *columns[:2], *times)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar
 
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 REFRESH_S = 0.1
 TIME_COLUMNS = ("model", "physics", "render")
 """The parts of a turn's seconds that get a column; the page has them all."""
+MAX_ROW_WIDTH = 110
+"""On a wider terminal the seconds stay near their calls. In characters."""
 INSTRUCTION_GAP = 3
 """Blanks between the instruction and who plays it, where both fit into a line."""
 MIN_WIDTH_FOR_SECONDS = 72
@@ -128,6 +130,7 @@ class LiveView(Watcher):
     def _row(self, turn: str, calls: Text, seconds: list[str]) -> Table:
         """One line: turn, calls with results and, where there is room, seconds."""
         row = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        row.width = min(self.console.width, MAX_ROW_WIDTH)
         row.add_column(justify="right", width=4)
         row.add_column(ratio=1)
         shown = seconds if self.console.width >= MIN_WIDTH_FOR_SECONDS else []

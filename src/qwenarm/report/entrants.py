@@ -143,7 +143,8 @@ def choose(everybody: Sequence[Entrant], which: str = "") -> Entrant:
     if not fitting:
         raise UnknownName("policy", which, [e.name for e in everybody])
     if len(fitting) > 1:
-        raise BadInput(f"Which policy is meant (--who-a, --who-b): {', '.join(e.name for e in fitting)}?")
+        names = ", ".join(e.name for e in fitting)
+        raise BadInput(f"Several policies could be meant ({names}): name one (--who-a, --who-b; policy, other_policy).")
     return fitting[0]
 
 
