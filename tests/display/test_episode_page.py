@@ -261,11 +261,11 @@ def test_a_browser_shows_it_without_errors_or_sideways_scrolling(tmp_path: Path,
 
 @given(st.floats(0, 1), st.floats(0, 1), st.text("ab 红色", max_size=24))
 def test_a_label_stays_within_its_picture(u, v, label):
-    height = page.MARK_WIDTH * 3 / 4
+    height = page.POINT_CANVAS_WIDTH * 3 / 4
     mark = page._mark(1, ImagePoint(u, v, label), height)
     width = page.MARK_CELL_WIDTH * cell_len(f"1 {label}")
     at, slack = mark.x + mark.label_dx, 1e-6
     left = {"start": at, "middle": at - width / 2, "end": at - width}[mark.anchor]
-    if width <= page.MARK_WIDTH:
-        assert left >= -slack and left + width <= page.MARK_WIDTH + slack
+    if width <= page.POINT_CANVAS_WIDTH:
+        assert left >= -slack and left + width <= page.POINT_CANVAS_WIDTH + slack
     assert 0 <= mark.y + mark.label_dy <= height

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from qwenarm.cli.options import Listed
 from qwenarm.display.tables import paragraphs
-from qwenarm.display.terminal import MIN_WIDTH_FOR_SECONDS
+from qwenarm.display.terminal import MIN_TERMINAL_CHARS_FOR_SECONDS
 from qwenarm.mind.open_model import list_models
 from qwenarm.registry import describe, list_names
 
@@ -37,7 +37,7 @@ def _described(what: str) -> dict[str, str]:
 
 
 def _two_columns(rows: dict[str, str], width: int) -> RenderableType:
-    if width < MIN_WIDTH_FOR_SECONDS:
+    if width < MIN_TERMINAL_CHARS_FOR_SECONDS:
         return paragraphs(("", ""), list(rows.items()), width)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)

@@ -23,9 +23,9 @@ from qwenarm.types import Episode, Frame, ImagePoint, Prompt, SkillCall, Turn
 
 EMBED_BYTES = 12_000_000
 """Films up to this size are put into the page; longer ones are linked."""
-MARK_TONES = 6
+POINT_COLOR_CLASSES = 6
 """Classes mark0 to mark5 of the style sheet colour a turn's points; further points begin again."""
-MARK_WIDTH = 320
+POINT_CANVAS_WIDTH = 320
 """Width of a picture in the units in which points are drawn on it."""
 MARK_REACH = 15
 """How far a label stands from the middle of its point, in these units."""
@@ -42,7 +42,8 @@ Trail = Sequence[tuple[str, str]]
 class Mark:
     """A point of a call, drawn on a picture, with a label.
 
-    x, y, label_dx, label_dy: in units of 1/MARK_WIDTH of the picture's width. anchor: which end of the label is meant.
+    x, y, label_dx, label_dy: in units of 1/POINT_CANVAS_WIDTH of the picture's width.
+    anchor: which end of the label is meant.
     """
 
     number: int
@@ -56,7 +57,7 @@ class Mark:
     @property
     def tone(self) -> str:
         """Its class in the style sheet."""
-        return f"mark{(self.number - 1) % MARK_TONES}"
+        return f"mark{(self.number - 1) % POINT_COLOR_CLASSES}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Picture:
     @property
     def mark_height(self) -> float:
         """Height of the picture in the units of its marks."""
-        return MARK_WIDTH * self.height / self.width
+        return POINT_CANVAS_WIDTH * self.height / self.width
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _picture(frame: Frame, source: PictureSource, calls: Iterable[SkillCall]) ->
     address = source(frame)
     height, width = frame.rgb.shape[:2]
     marks = tuple(
-        _mark(number, value, MARK_WIDTH * height / width)
+        _mark(number, value, POINT_CANVAS_WIDTH * height / width)
         for number, call in enumerate(calls, 1)
         for value in call.args.values()
         if isinstance(value, ImagePoint) and value.camera == frame.camera
@@ -214,14 +215,14 @@ def _picture(frame: Frame, source: PictureSource, calls: Iterable[SkillCall]) ->
 
 def _mark(number: int, point: ImagePoint, height: float) -> Mark:
     """The label stands where there is room: right of the point, left of it, else below or above it."""
-    x, y = point.u * MARK_WIDTH, point.v * height
+    x, y = point.u * POINT_CANVAS_WIDTH, point.v * height
     width = MARK_CELL_WIDTH * cell_len(f"{number} {point.label}")
     beside_dy = min(max(y + 5, 15), height - 6) - y
-    if x + MARK_REACH + width <= MARK_WIDTH:
+    if x + MARK_REACH + width <= POINT_CANVAS_WIDTH:
         return Mark(number, x, y, point.label, "start", MARK_REACH, beside_dy)
     if x - MARK_REACH - width >= 0:
         return Mark(number, x, y, point.label, "end", -MARK_REACH, beside_dy)
-    middle = min(max(x, width / 2), MARK_WIDTH - width / 2)
+    middle = min(max(x, width / 2), POINT_CANVAS_WIDTH - width / 2)
     below = y + 2 * MARK_REACH < height
     return Mark(number, x, y, point.label, "middle", middle - x, 2 * MARK_REACH - 4 if below else -MARK_REACH)
 

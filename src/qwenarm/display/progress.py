@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from qwenarm.display.tables import fitted_table
-from qwenarm.display.terminal import MIN_WIDTH_FOR_SECONDS, SafeConsole
+from qwenarm.display.terminal import MIN_TERMINAL_CHARS_FOR_SECONDS, SafeConsole
 from qwenarm.evaluation.evaluate import Begun, Plan, Score, evaluate, scores
 from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import Row
@@ -90,7 +90,7 @@ def _bar(console: Console) -> Iterator[Progress]:
     """The progress bar; nothing if the output is not a terminal."""
     texts = [TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[rate]}")]
     columns = (MofNCompleteColumn(), texts[1], TimeRemainingColumn())
-    if console.width >= MIN_WIDTH_FOR_SECONDS:
+    if console.width >= MIN_TERMINAL_CHARS_FOR_SECONDS:
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         columns = (texts[0], BarColumn(), *columns[:2], *times)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

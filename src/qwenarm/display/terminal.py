@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 REFRESH_S = 0.1
 TIME_COLUMNS = ("model", "physics", "render")
 """The parts of a turn's seconds that get a column; the page has them all."""
-MAX_ROW_WIDTH = 110
+MAX_ROW_CHARS = 110
 """On a wider terminal the seconds stay near their calls. In characters."""
-INSTRUCTION_GAP = 3
+INSTRUCTION_GAP_CHARS = 3
 """Blanks between the instruction and who plays it, where both fit into a line."""
-MIN_WIDTH_FOR_SECONDS = 72
+MIN_TERMINAL_CHARS_FOR_SECONDS = 72
 """A terminal of fewer columns is shown no seconds."""
 
 
@@ -87,8 +87,8 @@ class LiveView(Watcher):
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         self.turn = 1
         told, where = env.setup.instruction, f"{env.arm}, {policy_name}, seed {seed}"
-        fits = cell_len(told) + INSTRUCTION_GAP + len(where) <= self.console.width
-        gap = " " * INSTRUCTION_GAP if fits else "\n"
+        fits = cell_len(told) + INSTRUCTION_GAP_CHARS + len(where) <= self.console.width
+        gap = " " * INSTRUCTION_GAP_CHARS if fits else "\n"
         self.console.print(Text.assemble((told, "bold"), gap, (where, "dim")))
         if env.setup.read_as:
             self.console.print(Text(f"read as: {env.setup.read_as}", style="dim"))
@@ -130,10 +130,10 @@ class LiveView(Watcher):
     def _row(self, turn: str, calls: Text, seconds: list[str]) -> Table:
         """One line: turn, calls with results and, where there is room, seconds."""
         row = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        row.width = min(self.console.width, MAX_ROW_WIDTH)
+        row.width = min(self.console.width, MAX_ROW_CHARS)
         row.add_column(justify="right", width=4)
         row.add_column(ratio=1)
-        shown = seconds if self.console.width >= MIN_WIDTH_FOR_SECONDS else []
+        shown = seconds if self.console.width >= MIN_TERMINAL_CHARS_FOR_SECONDS else []
         for _ in shown:
             row.add_column(justify="right", width=9, style="dim")
         row.add_row(turn, calls, *shown)
