@@ -7,7 +7,16 @@ from qwenarm.body.objects.spec import HELD_OUT
 from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.factory import COMBINATION_SETS, assumed, make_backend, make_env, make_policy, perform, prepare
+from qwenarm.factory import (
+    COMBINATION_SETS,
+    assumed,
+    check_choices,
+    make_backend,
+    make_env,
+    make_policy,
+    perform,
+    prepare,
+)
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.types import Frame, Observation, Proprio, RunConfig
 
@@ -70,6 +79,15 @@ def test_what_was_assumed_is_told():
     told = {"model": "mine", "family": "qwen3_vl", "family_from": "the server's listing: x"}
     assert assumed(told) == assumed({"model": "bundled"}) == ""
     assert "does not enforce constrain=required" in assumed({**told, "constrain": "required", "enforced": False})
+    spoken = [assumed({"model": "bundled"}, words) for words in ("put it in the bowl", "pon el cubo", "把方块放进碗里")]
+    assert spoken[0] == "" and "not on Spanish" in spoken[1] and "not on Chinese" in spoken[2]
     assert "may add its own top_k, min_p" in assumed({**told, "server_may_add": ["top_k", "min_p"]})
     doubt = assumed({**told, "family_from": "assumed; say which with family=... if that is wrong"})
     assert "'mine'" in doubt and "qwen3_vl" in doubt
+
+
+def test_a_record_of_a_policy_without_a_model_has_no_altitude():
+    check_choices(RunConfig(policy="oracle", model="", altitude=""))
+    for wrong in (RunConfig(policy="oracle", altitude="low"), RunConfig(policy="vlm", altitude="")):
+        with pytest.raises(UnknownName, match="altitude"):
+            check_choices(wrong)

@@ -13,9 +13,11 @@ from qwenarm.episode.drive import answered
 from qwenarm.episode.metrics import Metrics
 from qwenarm.episode.rollout import Play, play
 from qwenarm.errors import BadInput, UnknownName
+from qwenarm.mind.checkpoints.load import BUNDLED_MODEL
 from qwenarm.mind.prompt.presets import ALTITUDE_NAMES, CHUNK_ALTITUDE
 from qwenarm.policies import Context, policy_entry
 from qwenarm.registry import split_names
+from qwenarm.tasks.language.language import LANGUAGE_NAMES, guess_language
 from qwenarm.types import RunConfig, RunInfo
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def check_choices(config: RunConfig) -> None:
     entry = policy_entry(config.policy)
     parse_clock(config.clock)
     altitudes = (*ALTITUDE_NAMES, CHUNK_ALTITUDE)
-    if config.altitude not in altitudes:
+    if config.altitude not in altitudes and (config.altitude or entry.needs_model):  # records without a model have none
         raise UnknownName("altitude", config.altitude, altitudes)
     cameras_named(split_names(config.cameras, "--cameras"))
     if entry.needs_model and config.altitude == CHUNK_ALTITUDE:
@@ -156,8 +158,9 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
     return setup
 
 
-def assumed(described: Mapping[str, Any]) -> str:
-    """Returns what had to be assumed about a policy with this description, as a sentence; "" for nothing."""
+def assumed(described: Mapping[str, Any], instruction: str = "") -> str:
+    """Returns what a user should know about a policy with this description, as a sentence; "" for nothing: what had to
+    be assumed, and that the bundled model was not trained on the language of the instruction."""
     model, family, told = described.get("model"), described.get("family"), []
     if str(described.get("family_from", "")).startswith("assumed"):
         told.append(f"{model!r} is not the name of a published model: read as {family}; say otherwise with ,family=...")
@@ -165,6 +168,8 @@ def assumed(described: Mapping[str, Any]) -> str:
         told.append(f"The server of {model!r} does not enforce constrain={described['constrain']}; answers are free.")
     if added := described.get("server_may_add"):
         told.append(f"The server of {model!r} may add its own {', '.join(added)}: it refuses to be told.")
+    if model == BUNDLED_MODEL and (language := guess_language(instruction)) != "en":
+        told.append(f"The bundled model was trained on English alone, not on {LANGUAGE_NAMES[language]}.")
     return " ".join(told)
 
 

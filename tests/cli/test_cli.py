@@ -18,7 +18,7 @@ from qwenarm.episode import trace
 from qwenarm.errors import BadInput
 from qwenarm.policies import PolicyEntry
 from qwenarm.policies.function import FunctionPolicy
-from qwenarm.registry import list_names
+from qwenarm.registry import ENTRY_KINDS, list_names
 
 FAST = ["--policy", "oracle", "--no-film"]
 
@@ -45,6 +45,7 @@ def test_help_has_an_example_and_says_no_empty_default(capsys, command):
     told = " ".join(out.replace("│", " ").split())
     assert code == 0 and f"Example: qwenarm {command}" in told
     assert not re.search(r"\(default: ?(None|''|\(\))?\)|\{None\}", told)
+    assert not re.search(r"\bSTR\b|\[\[", told), "an option says what it takes"
 
 
 @pytest.mark.parametrize("words", ["--help", "list tasks", "list skills", "list models", "run --help"])
@@ -75,6 +76,13 @@ def test_lists_name_everything_with_a_sentence(capsys, what, names):
     first = {line.split()[0]: line for line in out.splitlines() if line and not line.startswith(" ")}
     assert code == 0 and set(names) <= set(first)
     assert all(len(line.split()) > 2 for line in first.values())
+    assert "`" not in out and ".py" not in out, "descriptions are for people who read no source"
+
+
+def test_a_list_of_nothing_in_particular_names_everything(capsys):
+    code, out, _ = cli(capsys, "list")
+    assert code == 0 and all(name in out for kind in ENTRY_KINDS for name in list_names(kind) if kind != "models")
+    assert all(line in out for line in ("bundled", "`qwenarm list tasks`"))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +96,9 @@ def test_lists_name_everything_with_a_sentence(capsys, what, names):
         (["run", "put the purple elephant in the blue bowl", *FAST], "cube"),
         (["run", "--cameras", "front,overhaed"], "Did you mean 'overhead'?"),
         (["run", "--model", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["run", "--model", "bundeld"], "Did you mean 'bundled'? Valid: bundled, ORG/NAME"),
+        (["run", "--model", "Qwen3-VL-4B-Instruct"], "Did you mean 'Qwen/Qwen3-VL-4B-Instruct'?"),
+        (["probe", "--model", "bundeld"], "Did you mean 'bundled'?"),
         (["replay", "/nowhere"], "episodes.jsonl"),
         (["eval", "--task", "put,fly"], "fly"),
         (["eval", "--task", ","], "empty"),
@@ -106,7 +117,7 @@ def test_wrong_input_is_one_sentence_and_code_2(capsys, tmp_path, monkeypatch, a
     code, _, err = cli(capsys, *args)
     assert code == 2 and words in err and "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
-    assert not list(tmp_path.rglob("*.jsonl"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "nothing is left behind"
 
 
 def test_unknown_options_are_code_2(capsys):
@@ -214,7 +225,7 @@ def test_a_folder_with_brackets_is_named_as_it_is(capsys, tmp_path):
     _, out, _ = cli(capsys, "run", "--policy", "idle", "--no-film", "--out", str(folder))
     assert str(folder / "page.html") in out.replace("\n", "")
     _, out, _ = cli(capsys, "show", "put", "--out", str(folder / "sheet[1].png"))
-    assert str(folder / "sheet[1].png") in out.replace("\n", "")
+    assert f"sheet  {folder / 'sheet[1].png'}" in out.splitlines(), "a path is never wrapped"
 
 
 def test_free_words_are_played_and_judged_or_left_unjudged(capsys, tmp_path):
@@ -261,7 +272,7 @@ def test_eval_goes_on_where_it_stopped(capsys, tmp_path):
 
 def test_show_draws_every_camera(capsys, tmp_path):
     code, out, _ = cli(capsys, "show", "put", "--out", str(tmp_path / "a" / "sheet.png"))
-    assert code == 0 and (tmp_path / "a" / "sheet.png").stat().st_size > 20_000 and '"' in out
+    assert code == 0 and (tmp_path / "a" / "sheet.png").stat().st_size > 20_000 and "sheet  " in out
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path):

@@ -1,5 +1,6 @@
 """What the terminal shows of an evaluation: how far it is, how well it goes and how sure that is; then the scores."""
 
+import re
 from collections import Counter
 from io import StringIO
 
@@ -7,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from qwenarm.display.progress import duration, running_rate, score_table, show_evaluation, tell_death, telling
+from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.evaluate import Score, evaluate, plan
 from qwenarm.evaluation.jobs import WorkerDied
@@ -18,10 +20,10 @@ from qwenarm.types import RunConfig
 WHAT = plan(RunConfig(policy="oracle"), tasks="put", seeds=2, controls="idle")
 
 
-def shown(folder, terminal):
+def shown(folder, terminal, width=120):
     """All that is printed."""
     text = StringIO()
-    show_evaluation(Console(file=text, force_terminal=terminal, width=120), WHAT, folder, workers=1, batch=1)
+    show_evaluation(SafeConsole(file=text, force_terminal=terminal, width=width), WHAT, folder, workers=1, batch=1)
     return text.getvalue()
 
 
@@ -29,6 +31,11 @@ def test_a_terminal_gets_a_bar_with_rate_interval_and_time_and_then_the_scores(t
     text = shown(tmp_path, True)
     for part in ("4/4", "oracle 100% (34-100)", "left", "95 % interval"):
         assert part in text, part
+
+
+def test_a_narrow_terminal_is_told_how_far_it_is_and_how_well_it_goes(tmp_path):
+    text = shown(tmp_path, True, width=40)
+    assert "4/4 oracle 100% (34-100) 0:00:0" in re.sub(r"\x1b\[[\d;]*m", "", text) and "…" not in text
 
 
 def test_a_file_gets_a_line_per_episode_and_is_told_what_stands_already(tmp_path):
@@ -68,13 +75,13 @@ def test_the_scores_can_be_read_at_any_width(width):
 def test_a_batch_of_none_is_told_before_anything_is_written(tmp_path):
     text = StringIO()
     with pytest.raises(BadInput, match="--batch"):
-        show_evaluation(Console(file=text), WHAT, tmp_path / "e", workers=1, batch=0)
+        show_evaluation(SafeConsole(file=text), WHAT, tmp_path / "e", workers=1, batch=0)
     assert text.getvalue() == "" and not (tmp_path / "e").exists()
 
 
 def test_brackets_and_colons_are_printed_as_they_are(tmp_path):
     folder, text = tmp_path / "my[test]:cat:", StringIO()
-    console = Console(file=text, width=400)
+    console = SafeConsole(file=text, width=40)
     show_evaluation(console, WHAT, folder, workers=1, batch=1)
     tell_death(console, WorkerDied("[/x] :cat:"))
     assert f"ledger  {folder}" in text.getvalue() and "a worker died ([/x] :cat:);" in text.getvalue()

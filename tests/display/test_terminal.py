@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qwenarm.display.captions import call_text, short_call
 from qwenarm.display.terminal import LiveView, SafeConsole, without_controls
 from qwenarm.types import (
     Decision,
@@ -77,6 +78,20 @@ def test_a_terminal_says_what_is_happening_and_cleans_up():
     text = shown(terminal=True)
     assert "turn 3: looking" in text and "of the arm" in text.splitlines()[-1]
     assert "\x1b[?25h" in text  # the cursor is shown again
+
+
+def test_a_call_says_what_is_handled_and_where_it_goes():
+    bowl, cube = ImagePoint(0.74, 0.43, "blue bowl"), ImagePoint(0.5, 0.5, "red cube")
+    assert short_call(SkillCall("pick", {"at": cube})) == "pick red cube"
+    assert call_text(SkillCall("place", {"at": bowl})) == "place at blue bowl (0.74, 0.43)"
+    assert short_call(SkillCall("push", {"at": cube, "to": bowl})) == "push red cube to blue bowl"
+    assert short_call(SkillCall("place", {"at": ImagePoint(0.5, 0.5)})) == "place"
+
+
+@pytest.mark.parametrize(("width", "same_line"), [(100, True), (24, False)])
+def test_who_plays_stands_behind_the_instruction_or_on_a_line_of_its_own(width, same_line):
+    lines = [line.rstrip() for line in shown(terminal=False, width=width, words="把红色方块放进").splitlines()]
+    assert ("panda, vlm, seed 3" in lines) is not same_line
 
 
 def test_a_crash_shows_its_traceback():

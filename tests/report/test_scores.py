@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwenarm.errors import UnknownName
+from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.stats import barnard, clustered, difference, mcnemar, paired_difference, reconciled, wilson
 from qwenarm.report.entrants import Entrant, choose, controls_of, entrants
@@ -151,5 +151,7 @@ def test_one_entrant_is_chosen_by_its_words_or_the_names_are_told():
     assert choose(everybody, "paused, panda").name == "a"  # all fit, one is a model
     with pytest.raises(UnknownName, match="oracle"):
         choose(everybody, "wizard")
-    with pytest.raises(UnknownName, match=r"a.*b"):
+    with pytest.raises(BadInput, match=r"Several policies could be meant \(a.*b\): name one"):
         choose(entrants([run(record(1, True, model="a"), record(1, True, model="b"))]))
+    with pytest.raises(BadInput, match="The same policy stands on both sides"):
+        choose([])

@@ -152,9 +152,8 @@ def evaluate(
         >>> blind = qa.evaluate("blind", tasks="put", seeds=50)
         >>> print(qa.evaluate("bundled", tasks="put", seeds=50).compare(blind))
     """
-    from rich.console import Console
-
     from qwenarm.display.progress import show_evaluation
+    from qwenarm.display.terminal import SafeConsole
     from qwenarm.evaluation.evaluate import scores
 
     policy, model = _policy_and_model(policy_or_model)
@@ -169,7 +168,7 @@ def evaluate(
         control=control,
     )
     planned, home = plan_evaluation(config, tasks, suite, level, seeds, perturbations, controls, folder)
-    rows = show_evaluation(Console(stderr=True), planned, home, workers=workers, batch=batch)
+    rows = show_evaluation(SafeConsole(stderr=True), planned, home, workers=workers, batch=batch)
     return Evaluation(home, tuple(rows), tuple(scores(rows, planned)))
 
 

@@ -11,7 +11,7 @@ from qwenarm.cli.options import arg, out
 
 def arm(
     action: Positional[Annotated[Literal["check"], arg(help="what to do with the arm")]],
-    name: Positional[Annotated[str, arg(help="an MJCF or URDF file, or an arm as in --arm")]],
+    name: Positional[Annotated[str, arg(metavar="ARM", help="an MJCF or URDF file, or an arm as in --arm")]],
 ) -> int:
     """Say what works with an arm, and which tasks are out of its reach. The exit code is 1 if it cannot be used.
 

@@ -12,10 +12,12 @@ from qwenarm.errors import BadInput
 
 
 def demo(
-    model: Annotated[str, arg(help="models that the page offers, separated by spaces; the first is loaded at once")] = (
-        "bundled"
-    ),
-    host: Annotated[str, arg(help="address to listen on; others than loopback need the link's token")] = "127.0.0.1",
+    model: Annotated[
+        str, arg(metavar="MODELS", help="models that the page offers, separated by spaces; the first is loaded at once")
+    ] = ("bundled"),
+    host: Annotated[
+        str, arg(metavar="ADDRESS", help="address to listen on; others than loopback need the link's token")
+    ] = "127.0.0.1",
     port: Annotated[int, arg(help="port; 0 for any that is free")] = 8000,
     seed: Seed = 0,
     replay: Annotated[Path | None, arg(metavar="PATH", help="folder of old episodes to watch again")] = None,
@@ -24,7 +26,11 @@ def demo(
     ] = None,
     kiosk: Annotated[bool, arg(help="play a tour of all tasks until somebody touches the page")] = False,
     recognizer: Annotated[
-        str, arg(help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
+        str,
+        arg(
+            metavar="RECOGNIZER",
+            help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL",
+        ),
     ] = "pocketsphinx",
     browser: Annotated[bool, arg(help="open a browser")] = True,
     out_folder: Annotated[
@@ -48,7 +54,8 @@ def demo(
     folder = watch or out_folder or new_folder("live")
 
     def ready(link: str) -> None:
-        out.print(f"page     {link}\nsession  {folder}\nCtrl-C ends it.")
+        out.print_places({"page": link, "session": folder})
+        out.print("Ctrl-C ends it.")
         if browser:
             webbrowser.open(link)
 

@@ -12,7 +12,9 @@ from qwenarm.registry import names_to_allow, only_allowed
 
 
 def export(
-    source: Positional[Annotated[Path, arg(help="a run's folder, or with --check also a LeRobot dataset")]],
+    source: Positional[
+        Annotated[Path, arg(metavar="RUN", help="a run's folder, or with --check also a LeRobot dataset")]
+    ],
     to: Annotated[
         Literal["chat", "lerobot", "rerun", "inspect"],
         arg(help="chat (Parquet for TRL), lerobot (dataset v3.0), rerun (.rrd) or inspect (.eval)"),
@@ -21,7 +23,9 @@ def export(
         Path | None, arg(name="out", metavar="PATH", help="folder of the export; default SOURCE/export-FORMAT")
     ] = None,
     successes_only: Annotated[bool, arg(help="leave out episodes that failed")] = False,
-    cameras: Annotated[str, arg(help="cameras that lerobot and rerun show, with commas")] = "front,wrist",
+    cameras: Annotated[
+        str, arg(metavar="CAMERAS", help="cameras that lerobot and rerun show, with commas")
+    ] = "front,wrist",
     size: Annotated[tuple[int, int], arg(help="height and width of their pictures")] = (240, 320),
     depth: Annotated[bool, arg(help="add depth images, intrinsics and extrinsics of these cameras")] = False,
     check: Annotated[bool, arg(help="write nothing, and name every damaged episode of SOURCE")] = False,
@@ -40,7 +44,8 @@ def export(
         with only_allowed(names_to_allow(allow)):
             done = export_to(source, to, out_path or source / f"export-{to}", successes_only, cameras, size, depth)
         problems = done.problems
-        out.print(f"{done.written}\n{done.path}")
+        out.print(done.written)
+        out.print_places({"folder": done.path})
     for problem in problems:
         out.print(problem, style="yellow")
     return 1 if problems else 0

@@ -17,21 +17,32 @@ from qwenarm.cli.options import Altitude, ArmName, Cameras, Level, Model, Pertur
 from qwenarm.errors import BadInput
 from qwenarm.registry import split_names
 
-Folders = Positional[Annotated[tuple[Path, ...], arg(help="folders that `qwenarm collect` has filled")]]
-Combinations = Annotated[str, arg(help="colour and shape pairs: all, seen (the others stay held out), or unseen")]
+Folders = Positional[
+    Annotated[tuple[Path, ...], arg(metavar="[FOLDER ...]", help="folders that `qwenarm collect` has filled")]
+]
+Combinations = Annotated[
+    str,
+    arg(metavar="{all,seen,unseen}", help="colour and shape pairs: all, seen (the others stay held out), or unseen"),
+]
 
 
 def collect(
-    task: Annotated[str, arg(help="tasks such as put,stack, also module:NAME")] = "put",
-    level: Annotated[str, arg(help="levels such as 1,2")] = "1",
+    task: Annotated[str, arg(metavar="TASKS", help="tasks such as put,stack, also module:NAME")] = "put",
+    level: Annotated[str, arg(metavar="LEVELS", help="levels such as 1,2")] = "1",
     episodes: Annotated[int, arg(help="episodes of every task, level and set of perturbations")] = 100,
     first_seed: Annotated[int, arg(help="first seed; evaluations use seeds from 1000000 on")] = 0,
     perturbations: Annotated[
-        str, arg(help="also perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once)")
+        str,
+        arg(
+            metavar="NAME:STRENGTH",
+            help="also perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once)",
+        ),
     ] = "",
-    policy: Annotated[str, arg(help="who plays: oracle, or vlm (the model; the oracle corrects it)")] = "oracle",
+    policy: Annotated[
+        str, arg(metavar="POLICY", help="who plays: oracle, or vlm (the model; the oracle corrects it)")
+    ] = "oracle",
     model: Annotated[
-        str, arg(help="prompts are written as for this model; needs no weights unless it plays")
+        str, arg(metavar="MODEL", help="prompts are written as for this model; needs no weights unless it plays")
     ] = "bundled",
     mistakes: Annotated[
         float, arg(help="share of the oracle's calls that go wrong on purpose, to show recoveries")
@@ -66,7 +77,8 @@ def collect(
         for samples in collect_all(jobs, out_folder, workers):
             total, done = total + samples, done + 1
             tell(f"{total} decisions", done, len(jobs))
-    out.print(f"{total} new decisions in {done} archives, {len(jobs) - done} archives were there\ndata  {out_folder}")
+    out.print(f"{total} new decisions in {done} archives, {len(jobs) - done} archives were there")
+    out.print_places({"data": out_folder})
     return 0
 
 
@@ -118,7 +130,9 @@ class Sft:
     batch: Annotated[int, arg(help="decisions per step")] = 64
     lr: Annotated[float, arg(help="learning rate; 2e-4 is usual with --lora")] = 8e-4
     optimizer: Annotated[Literal["muon", "adamw"], arg(help="optimiser")] = "muon"
-    mix: Annotated[str, arg(help="how often tasks are drawn, such as sort=2,long=0.5; 1 for the others")] = ""
+    mix: Annotated[
+        str, arg(metavar="TASK=WEIGHT", help="how often tasks are drawn, such as sort=2,long=0.5; 1 for the others")
+    ] = ""
     supervise: Annotated[bool, arg(help="supervise attention and visual tokens too, not only answers")] = True
     eye_steps: Annotated[int, arg(help="first steps in which only the vision tower learns: colours, marks, places")] = 0
     fresh: Annotated[bool, arg(help="random weights in the shape of the model, instead of its own")] = False
@@ -139,7 +153,7 @@ class Sft:
 
             how = {"steps": steps, "batch": batch, "lr": self.lr, "seed": self.seed}
             folder = train_adapter(self.model, self.data, self.out_folder, **how)
-            out.print(f"adapter    {folder}\nuse it as  --model {self.model}#adapter={folder}")
+            out.print_places({"adapter": folder, "use it as": f"--model {self.model}#adapter={folder}"})
             return
         from qwenarm.display.progress import telling
         from qwenarm.train.learner import Settings
@@ -152,7 +166,7 @@ class Sft:
         )
         with telling(out) as tell:
             folder = fine_tune(options, lambda step, report: tell(_first_loss(report), step, steps))
-        out.print(f"checkpoint  {folder}\nuse it as   --model {folder}")
+        out.print_places({"checkpoint": folder, "use it as": f"--model {folder}"})
         _draw(self.out_folder)
 
 
@@ -163,7 +177,7 @@ class Rl:
     Example: qwenarm train rl --task stack --level 2 --model runs/sft/checkpoint --out runs/rl
     """
 
-    task: Annotated[str, arg(help="tasks such as put,stack, played in turn")] = "stack"
+    task: Annotated[str, arg(metavar="TASKS", help="tasks such as put,stack, played in turn")] = "stack"
     level: Level = 1
     model: Model = "bundled"
     perturbations: Perturbed = ""
@@ -204,7 +218,7 @@ class Rl:
             folder = reinforce(
                 options, lambda number, report: tell(f"reward {report['reward']:.2f}", number, iterations)
             )
-        out.print(f"checkpoint  {folder}\nuse it as   --model {folder}")
+        out.print_places({"checkpoint": folder, "use it as": f"--model {folder}"})
 
 
 @dataclass(frozen=True)
@@ -242,7 +256,7 @@ class Chunk:
             folder = train_chunks(
                 options, lambda step, report: tell(f"loss on actions {report['actions']:.3f}", step, steps)
             )
-        out.print(f"checkpoint  {folder}\nuse it as   --altitude chunk --model {folder}")
+        out.print_places({"checkpoint": folder, "use it as": f"--altitude chunk --model {folder}"})
 
 
 def train(
@@ -259,9 +273,9 @@ def train(
 
 
 def improve(
-    task: Annotated[str, arg(help="tasks to improve on, such as put,stack, also module:NAME")],
+    task: Annotated[str, arg(metavar="TASKS", help="tasks to improve on, such as put,stack, also module:NAME")],
     level: Level = 1,
-    model: Annotated[str, arg(help="a small model: bundled or a folder")] = "bundled",
+    model: Annotated[str, arg(metavar="MODEL", help="a small model: bundled or a folder")] = "bundled",
     combos: Combinations = "seen",
     rounds: Annotated[int, arg(help="maximum number of rounds; it stops when a round no longer helps")] = 4,
     episodes: Annotated[int, arg(help="episodes to collect per task and round")] = 100,
@@ -292,7 +306,7 @@ def improve(
     )
     with telling(out) as tell:
         best = improve_model(options, lambda text: tell(text, 0, 1))
-    out.print(f"page        {out_folder / PAGE_FILE}\ncheckpoint  {best}")
+    out.print_places({"page": out_folder / PAGE_FILE, "checkpoint": best})
     return 0
 
 
@@ -300,7 +314,7 @@ def _draw(folder: Path) -> None:
     from qwenarm.train.curve import draw_curve
 
     try:
-        out.print(f"curve       {draw_curve(folder)}")
+        out.print_places({"curve": draw_curve(folder)})
     except BadInput as error:  # the checkpoint is what matters
         out.print(str(error), style="yellow")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
 from contextlib import closing
 from functools import partial
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
 
 def eval_(
-    suite: Annotated[str, arg(help="quick, standard, full or a JSON file; without one, the tasks of --task")] = "",
+    suite: Annotated[
+        str, arg(metavar="SUITE", help="quick, standard, full or a JSON file; without one, the tasks of --task")
+    ] = "",
     task: Annotated[
-        str, arg(help="tasks to play, such as put,stack; default: all of the suite, or put,stack,sort")
+        str, arg(metavar="TASKS", help="tasks to play, such as put,stack; default: all of the suite, or put,stack,sort")
     ] = "",
     level: Annotated[
         int | None, arg(metavar="INT", help="play only this level; default: all of the suite, or 1")
@@ -44,15 +47,16 @@ def eval_(
     perturbations: Annotated[
         str | None,
         arg(
-            metavar="STR",
+            metavar="NAME:STRENGTH",
             help="also play perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once), or none",
         ),
     ] = None,
     controls: Annotated[
         str,
         arg(
+            metavar="CONTROLS",
             help="controls to play on the same seeds: all, none, or names such as "
-            "oracle,blind; default: all with a suite and a model"
+            "oracle,blind; default: all with a suite and a model",
         ),
     ] = "",
     arm: ArmName = "panda",
@@ -60,7 +64,11 @@ def eval_(
     model: Model = "bundled",
     altitude: Altitude = "step",
     combos: Annotated[
-        str, arg(help="colour and shape pairs: all, seen (in training by the bundled model), or unseen")
+        str,
+        arg(
+            metavar="{all,seen,unseen}",
+            help="colour and shape pairs: all, seen (in training by the bundled model), or unseen",
+        ),
     ] = "all",
     cameras: Cameras = "",
     clock: ClockName = "paused",
@@ -69,7 +77,9 @@ def eval_(
     batch: Annotated[
         int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
     ] = 8,
-    ray: Annotated[str, arg(help="run the workers on this Ray cluster: auto, HOST:PORT or local")] = "",
+    ray: Annotated[
+        str, arg(metavar="ADDRESS", help="run the workers on this Ray cluster: auto, HOST:PORT or local")
+    ] = "",
     out_folder: Annotated[
         Path | None,
         arg(
@@ -129,7 +139,9 @@ def _recorded(journal: Path, ray: str) -> MakeWatchers:
 
 def report(
     runs: Positional[
-        Annotated[tuple[Path, ...], arg(help="folders written by `qwenarm eval`; default: the newest")]
+        Annotated[
+            tuple[Path, ...], arg(metavar="[RUN ...]", help="folders written by `qwenarm eval`; default: the newest")
+        ]
     ] = (),
     out_folder: Annotated[
         Path | None,
@@ -158,19 +170,21 @@ def report(
         written = write_report(folders, folder, pages, films, tell)
     for problem in written.problems:
         out.print(problem, style="yellow")
-    out.print(f"{written.episodes} episodes, {written.pages} with a page\nreport  {written.index}")
+    out.print(f"{written.episodes} episodes, {written.pages} with a page")
+    out.print_places({"report": written.index})
     return 0
 
 
 def attribute(
     run: Positional[
-        Annotated[Path | None, arg(metavar="RUN", help="a folder written by `qwenarm eval`; default: the newest")]
+        Annotated[Path | None, arg(metavar="[RUN]", help="a folder written by `qwenarm eval`; default: the newest")]
     ] = None,
     roles: Annotated[
         str,
         arg(
+            metavar="POLICIES",
             help="policies whose failures are attributed, such as vlm,blind; "
-            "default: the model, or all if there is none"
+            "default: the model, or all if there is none",
         ),
     ] = "",
     workers: Annotated[int, arg(help="number of processes, each with its own model and renderer")] = 1,
@@ -209,7 +223,7 @@ def attribute(
     for problem in problems:
         out.print(problem, style="yellow", markup=False)
     out.print(causes_table(found, out.width) if found else "No episode has failed.")
-    out.print(f"causes  {run / ATTRIBUTION_FILE}")
+    out.print_places({"causes": run / ATTRIBUTION_FILE, "next": shlex.join(["qwenarm", "report", str(run)])})
     return 0
 
 
@@ -230,13 +244,18 @@ def causes_table(found: Mapping[Key, Mapping[str, Any]], width: int = 120) -> Re
 
 def probe(
     model: Annotated[
-        str, arg(help="bundled, a Hub id, a folder, a server's URL; see `qwenarm list models`")
+        str, arg(metavar="MODEL", help="bundled, a Hub id, a folder, a server's URL; see `qwenarm list models`")
     ] = "bundled",
-    task: Annotated[str, arg(help="tasks whose scenes are used, such as put,stack")] = "put,stack,sort",
+    task: Annotated[
+        str, arg(metavar="TASKS", help="tasks whose scenes are used, such as put,stack")
+    ] = "put,stack,sort",
     level: Annotated[int, arg(help="level of the tasks")] = 1,
     seeds: Annotated[int, arg(help="scenes per task")] = 20,
     cameras: Annotated[
-        str, arg(help="cameras to test one by one, such as front,overhead; default: those the model sees")
+        str,
+        arg(
+            metavar="CAMERAS", help="cameras to test one by one, such as front,overhead; default: those the model sees"
+        ),
     ] = "",
     batch: Annotated[int, arg(help="questions answered together")] = 8,
     out_file: Annotated[
@@ -262,19 +281,25 @@ def probe(
     path = out_file or Path("runs") / f"probe-{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.open("a").close()  # a place that cannot be written to is told before the work, not after it
-    backend = open_model(model)
     answers: list[PointingAnswer] = []
-    scenes = len(cells) * seeds * len(views or backend.preset.cameras)
-    with telling(out) as tell:
-        for answer in probing.probe(backend, cells, seeds, views, batch):
-            answers.append(answer)
-            begun = len({(a.question.camera, a.question.task, a.question.seed) for a in answers})
-            hits = sum(a.kind == probing.POINT_HIT for a in answers)
-            tell(f"{hits} of {len(answers)} points hit", begun, scenes)
+    try:
+        backend = open_model(model)
+        scenes = len(cells) * seeds * len(views or backend.preset.cameras)
+        with telling(out) as tell:
+            for answer in probing.probe(backend, cells, seeds, views, batch):
+                answers.append(answer)
+                begun = len({(a.question.camera, a.question.task, a.question.seed) for a in answers})
+                hits = sum(a.kind == probing.POINT_HIT for a in answers)
+                tell(f"{hits} of {len(answers)} points hit", begun, scenes)
+    except BaseException:
+        if not path.stat().st_size:  # nothing was measured: no empty file is left
+            path.unlink()
+        raise
     found = probing.accuracies(answers)
     out.print(accuracy_table(found, out.width))
     path.write_text(json.dumps(probing.record(backend, answers, found), indent=1) + "\n", encoding="utf-8")
-    out.print(f"asked as the first decision on a plain instruction\nanswers {path}")
+    out.print("asked as the first decision on a plain instruction")
+    out.print_places({"answers": path})
     return 0
 
 
@@ -293,12 +318,12 @@ def accuracy_table(found: list[PointingAccuracy], width: int = 120) -> Renderabl
 
 
 def compare(
-    a: Positional[Annotated[Path, arg(help="folder of an evaluation")]],
-    b: Positional[Annotated[Path, arg(help="folder of another evaluation, or the same")]],
+    a: Positional[Annotated[Path, arg(metavar="RUN_A", help="folder of an evaluation")]],
+    b: Positional[Annotated[Path, arg(metavar="RUN_B", help="folder of another evaluation, or the same")]],
     who_a: Annotated[
-        str, arg(help="words of the name of the policy in A; default: its only model or only policy")
+        str, arg(metavar="POLICY", help="words of the name of the policy in A; default: its only model or only policy")
     ] = "",
-    who_b: Annotated[str, arg(help="words of the name of the policy in B")] = "",
+    who_b: Annotated[str, arg(metavar="POLICY", help="words of the name of the policy in B")] = "",
 ) -> int:
     """Compare two evaluations seed by seed: differences with 95 % intervals and exact McNemar tests.
 

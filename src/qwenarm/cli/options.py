@@ -23,37 +23,56 @@ def _default_hint(default: str) -> str:
 
 
 Listed = Literal["tasks", "arms", "cameras", "models", "skills", "policies", "perturbations"]
-Task = Annotated[str, arg(help="a task, see `qwenarm list tasks`, or module:NAME")]
+Task = Annotated[str, arg(metavar="TASK", help="a task, see `qwenarm list tasks`, or module:NAME")]
 Level = Annotated[int, arg(help="difficulty; 1 is the easiest level")]
 Seed = Annotated[int, arg(help="the same seed gives the same scene")]
 ArmName = Annotated[
-    str, arg(name="arm", help="a robot arm, see `qwenarm list arms`, an MJCF or URDF file, or module:NAME")
+    str,
+    arg(name="arm", metavar="ARM", help="a robot arm, see `qwenarm list arms`, an MJCF or URDF file, or module:NAME"),
 ]
 PolicyName = Annotated[
-    str, arg(name="policy", help="who decides: vlm (a model) or another, see `qwenarm list policies`")
+    str, arg(name="policy", metavar="POLICY", help="who decides: vlm (a model) or another, see `qwenarm list policies`")
 ]
-Model = Annotated[str, arg(help="bundled, a Hub id, a folder, or a server's URL; see `qwenarm list models`")]
+Model = Annotated[
+    str, arg(metavar="MODEL", help="bundled, a Hub id, a folder, or a server's URL; see `qwenarm list models`")
+]
 ClockName = Annotated[
     str,
-    arg(name="clock", help="the world while the policy thinks: paused, latency:SECONDS (runs on that long), or wall"),
+    arg(
+        name="clock",
+        metavar="CLOCK",
+        help="the world while the policy thinks: paused, latency:SECONDS (runs on that long), or wall",
+    ),
 ]
 ControlName = Annotated[
     str,
-    arg(name="control", help="osc: LIBERO's own arm and controller, for its tasks and policies of 20 Hz actions"),
+    arg(
+        name="control",
+        metavar="CONTROL",
+        help="osc: LIBERO's own arm and controller, for its tasks and policies of 20 Hz actions",
+    ),
 ]
 Altitude = Annotated[
     str,
-    arg(help="step (the model is asked for one call at a time), plan (for all calls) or chunk (for 20 Hz motions)"),
+    arg(
+        metavar="{step,plan,chunk}",
+        help="step (the model is asked for one call at a time), plan (for all calls) or chunk (for 20 Hz motions)",
+    ),
 ]
 
 Allowed = Annotated[
     str,
-    arg(name="allow", help="code (module:NAME) and servers (URL) that only recorded data names and you trust"),
+    arg(
+        name="allow",
+        metavar="NAMES",
+        help="code (module:NAME) and servers (URL) that only recorded data names and you trust",
+    ),
 ]
 Cameras = Annotated[
     str,
     arg(
         name="cameras",
+        metavar="CAMERAS",
         help="cameras the model sees, such as front,wrist, see `qwenarm list cameras`; default: those it was made for",
     ),
 ]
@@ -61,6 +80,7 @@ Perturbed = Annotated[
     str,
     arg(
         name="perturbations",
+        metavar="NAME:STRENGTH",
         help="perturbations with strengths 1 to 3, such as look:2,words:1; see `qwenarm list perturbations`",
     ),
 ]

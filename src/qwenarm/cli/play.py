@@ -43,7 +43,10 @@ def run(
         Annotated[tuple[str, ...], arg(metavar="[WORD ...]", help="your own words; default: those of the task")]
     ] = (),
     task: Annotated[
-        str, arg(help="a task, see `qwenarm list tasks`, or module:NAME; default put, if there are no words")
+        str,
+        arg(
+            metavar="TASK", help="a task, see `qwenarm list tasks`, or module:NAME; default put, if there are no words"
+        ),
     ] = "",
     level: Level = 1,
     seed: Seed = 0,
@@ -56,9 +59,9 @@ def run(
         Path | None, arg(name="out", metavar="PATH", help="folder for the results; default runs/TIME-TASK-SEED")
     ] = None,
     film: Annotated[bool, arg(help="record a film")] = True,
-    film_speed: Annotated[int, arg(help="1, 2 or 4 times the speed of the arm")] = 2,
+    film_speed: Annotated[int, arg(metavar="{1,2,4}", help="how many times faster than the arm the film runs")] = 2,
     film_size: Annotated[Literal["720p", "1080p"], arg(help="size of the film")] = "720p",
-    film_camera: Annotated[str, arg(help="camera of the film: wide, front, overhead or wrist")] = "wide",
+    film_camera: Annotated[str, arg(metavar="CAMERA", help="camera of the film, see `qwenarm list cameras`")] = "wide",
     film_format: Annotated[Literal["mp4", "gif"], arg(help="format of the film")] = "mp4",
     perturbations: Perturbed = "",
     cameras: Cameras = "",
@@ -70,7 +73,11 @@ def run(
     say: Annotated[Path | None, arg(metavar="PATH", help="WAV file with the spoken instruction")] = None,
     listen: Annotated[bool, arg(help="record the instruction with the microphone, until you are silent")] = False,
     recognizer: Annotated[
-        str, arg(help="speech recogniser: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL")
+        str,
+        arg(
+            metavar="RECOGNIZER",
+            help="speech recogniser: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL",
+        ),
     ] = "pocketsphinx",
 ) -> int:
     """Play one episode and write its film, page and trace.
@@ -111,11 +118,9 @@ def run(
 
         watchers.append(record_into(journal, config))
     episode, stopped = play_into(config, seed, out_folder, filmed, watchers, anyway=anyway, spoken=spoken)
-    for line in filter(None, (assumed(episode.run.policy), *episode.run.watcher_failures)):
+    for line in filter(None, (assumed(episode.run.policy, episode.instruction), *episode.run.watcher_failures)):
         out.print(line, style="yellow")
-    if episode.film:
-        out.print(f"film   {episode.film}")
-    out.print(f"page   {episode.page}")
+    out.print_places({**({"film": episode.film} if episode.film else {}), "page": episode.page})
     if stopped is not None:  # a failed model or Ctrl-C, told after what was played is written
         raise stopped
     return 1 if episode.outcome == "crashed" else 0
@@ -143,14 +148,14 @@ def _corrected(heard: str) -> str:
     return input("Press Enter to play this, or type what was meant: ").strip() or heard
 
 
-def list_(what: Positional[Listed]) -> int:
+def list_(what: Positional[Annotated[Literal[Listed, "all"], arg(help="what to list")]] = "all") -> int:
     """List tasks, arms, cameras, models, skills, policies or perturbations.
 
     Example: qwenarm list tasks
     """
-    from qwenarm.cli.tables import listing
+    from qwenarm.cli.tables import listing, overview
 
-    out.print(listing(what, out.width))
+    out.print(overview(out.width) if what == "all" else listing(what, out.width))
     return 0
 
 
@@ -177,7 +182,8 @@ def show(
     try:
         env.reset(seed=seed)
         path = write_sheet(env, out_file or Path("runs") / f"show-{task.replace(':', '-')}-{seed}.png")
-        out.print(f'"{env.setup.instruction}"\nsheet  {path}')
+        out.print(env.setup.instruction, style="bold")
+        out.print_places({"sheet": path})
     finally:
         env.close()
     return 0
@@ -186,11 +192,13 @@ def show(
 def prompt(
     task: Positional[Task],
     model: Annotated[
-        str, arg(help="bundled, a checkpoint's folder, a Hub id, or a family such as qwen3_vl")
+        str, arg(metavar="MODEL", help="bundled, a checkpoint's folder, a Hub id, or a family such as qwen3_vl")
     ] = "bundled",
     level: Level = 1,
     seed: Seed = 0,
-    policy: Annotated[str, arg(help="who asks the model: vlm, or a control such as state_text")] = "vlm",
+    policy: Annotated[
+        str, arg(metavar="POLICY", help="who asks the model: vlm, or a control such as state_text")
+    ] = "vlm",
     altitude: Altitude = "step",
     cameras: Cameras = "",
     thinking: Annotated[bool, arg(help="show the prompt of a model that thinks first")] = False,
@@ -209,12 +217,12 @@ def prompt(
     for line in filter(None, (*reading.summary().splitlines(), memory_line(model))):
         out.print(line, style="dim")
     for path in save_frames(reading, save) if save else ():
-        out.print(f"frame  {path}")
+        out.print_places({"frame": path})
     return 0
 
 
 def replay(
-    episode: Positional[Annotated[Path, arg(help="a run's folder, or its episodes.jsonl")]],
+    episode: Positional[Annotated[Path, arg(metavar="RUN", help="a run's folder, or its episodes.jsonl")]],
     index: Annotated[int, arg(help="index of the episode in the trace; -1 is the last")] = -1,
     film: Annotated[Path | None, arg(metavar="PATH", help="MP4 file for a film of the replay")] = None,
     allow: Allowed = "",

@@ -14,7 +14,9 @@ from qwenarm.cli.options import Altitude, ArmName, Cameras, ClockName, Level, Mo
 if TYPE_CHECKING:
     from qwenarm.types import RunConfig
 
-Host = Annotated[str, arg(help="address to listen on; other machines need the token of QWENARM_TOKEN")]
+Host = Annotated[
+    str, arg(metavar="ADDRESS", help="address to listen on; other machines need the token of QWENARM_TOKEN")
+]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class ServedArm:
     level: Level = 1
     seed: Seed = 0
     arm: ArmName = "panda"
-    words: Annotated[str, arg(help="your own instruction; without it the task's own")] = ""
+    words: Annotated[str, arg(metavar="WORDS", help="your own instruction; without it the task's own")] = ""
     cameras: Cameras = ""
     perturbations: Perturbed = ""
     clock: ClockName = "paused"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from rich.console import RenderableType
+from typing import get_args
+
+from rich.console import Group, RenderableType
 from rich.table import Table
 
+from qwenarm.cli.options import Listed
 from qwenarm.display.tables import paragraphs
 from qwenarm.display.terminal import MIN_TERMINAL_CHARS_FOR_SECONDS
 from qwenarm.mind.open_model import list_models
@@ -18,8 +21,22 @@ OTHER_PACKAGES = {
 
 def listing(what: str, width: int = 120) -> RenderableType:
     """The entries of a kind, each with the first sentence of its description."""
+    return _two_columns(_described(what), width)
+
+
+def overview(width: int = 120) -> RenderableType:
+    """The names of all entries, by kind, and which command tells more."""
+    names = {what: ", ".join(_described(what)) for what in get_args(Listed)}
+    return Group(_two_columns(names, width), "\n`qwenarm list tasks` says what each of them is.")
+
+
+def _described(what: str) -> dict[str, str]:
+    """The entries of a kind with their descriptions."""
     rows = list_models() if what == "models" else {name: describe(what, name) for name in list_names(what)}
-    rows |= OTHER_PACKAGES.get(what, {})
+    return rows | OTHER_PACKAGES.get(what, {})
+
+
+def _two_columns(rows: dict[str, str], width: int) -> RenderableType:
     if width < MIN_TERMINAL_CHARS_FOR_SECONDS:
         return paragraphs(("", ""), list(rows.items()), width)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))

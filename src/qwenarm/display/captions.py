@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qwenarm.perturbations import spell
 from qwenarm.types import Decision, Episode, ImagePoint, Outcome, RunConfig, SideEffect, SkillCall, SkillResult, Turn
 
 TIMED_PARTS = ("model", "physics", "render", "skill", "other")
 """The parts of a turn's wall-clock seconds, in the order in which they are shown. The film's are not the episode's."""
+PREPOSITIONS = {("place", "at"): "at", ("push", "to"): "to", ("pull", "to"): "to"}
+"""What stands before an argument, by skill and parameter, where the value alone would read as what is handled."""
 OUTCOME_COLORS = {Outcome.SUCCESS: "green", Outcome.UNJUDGED: "yellow", Outcome.STOPPED: "yellow"}
 
 
@@ -24,14 +26,22 @@ def arg_text(value: object) -> str:
 
 
 def call_text(call: SkillCall) -> str:
-    """One call as words: "pick red cube (0.51, 0.43)"."""
-    return " ".join([call.name, *map(arg_text, call.args.values())])
+    """One call as words: "pick red cube (0.51, 0.43)", "place at blue bowl (0.74, 0.43)"."""
+    return _call_words(call, {name: arg_text(value) for name, value in call.args.items()})
 
 
 def short_call(call: SkillCall) -> str:
     """One call without coordinates: "pick red cube"."""
-    words = (value.label if isinstance(value, ImagePoint) else arg_text(value) for value in call.args.values())
-    return " ".join([call.name, *filter(None, words)])
+    points = {name: value.label for name, value in call.args.items() if isinstance(value, ImagePoint)}
+    return _call_words(call, {name: arg_text(value) for name, value in call.args.items()} | points)
+
+
+def _call_words(call: SkillCall, told: Mapping[str, str]) -> str:
+    """The skill's name, then each argument that says something, with its preposition."""
+    words = [call.name]
+    for name, text in told.items():
+        words += [PREPOSITIONS.get((call.name, name), ""), text] if text else []
+    return " ".join(filter(None, words))
 
 
 def result_text(result: SkillResult | None) -> str:

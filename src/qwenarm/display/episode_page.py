@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
+
 from qwenarm.display import captions, html
 from qwenarm.display.film import turn_starts_s
 from qwenarm.episode.trace import png
@@ -25,6 +27,10 @@ POINT_COLOR_CLASSES = 6
 """Classes mark0 to mark5 of the style sheet colour a turn's points; further points begin again."""
 POINT_CANVAS_WIDTH = 320
 """Width of a picture in the units in which points are drawn on it."""
+MARK_REACH = 15
+"""How far a label stands from the middle of its point, in these units."""
+MARK_CELL_WIDTH = 8.6
+"""Mean width of a letter of a label in these units; of a Chinese character half of it."""
 
 PictureSource = Callable[[Frame], str]
 """Gives the address of a frame's picture."""
@@ -34,13 +40,18 @@ Trail = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Mark:
-    """A point of a call, drawn on a picture. x, y: in units of 1/POINT_CANVAS_WIDTH of the picture's width."""
+    """A point of a call, drawn on a picture, with a label.
+
+    x, y, label_dx, label_dy: in units of 1/POINT_CANVAS_WIDTH of the picture's width.
+    anchor: which end of the label is meant.
+    """
 
     number: int
     x: float
     y: float
     label: str
-    label_right: bool
+    anchor: str
+    label_dx: float
     label_dy: float
 
     @property
@@ -203,11 +214,17 @@ def _picture(frame: Frame, source: PictureSource, calls: Iterable[SkillCall]) ->
 
 
 def _mark(number: int, point: ImagePoint, height: float) -> Mark:
-    """The label stands on the side where there is room, and stays within the picture."""
-    y = point.v * height
-    return Mark(
-        number, point.u * POINT_CANVAS_WIDTH, y, point.label, point.u < 0.6, min(max(y + 5, 15), height - 6) - y
-    )
+    """The label stands where there is room: right of the point, left of it, else below or above it."""
+    x, y = point.u * POINT_CANVAS_WIDTH, point.v * height
+    width = MARK_CELL_WIDTH * cell_len(f"{number} {point.label}")
+    beside_dy = min(max(y + 5, 15), height - 6) - y
+    if x + MARK_REACH + width <= POINT_CANVAS_WIDTH:
+        return Mark(number, x, y, point.label, "start", MARK_REACH, beside_dy)
+    if x - MARK_REACH - width >= 0:
+        return Mark(number, x, y, point.label, "end", -MARK_REACH, beside_dy)
+    middle = min(max(x, width / 2), POINT_CANVAS_WIDTH - width / 2)
+    below = y + 2 * MARK_REACH < height
+    return Mark(number, x, y, point.label, "middle", middle - x, 2 * MARK_REACH - 4 if below else -MARK_REACH)
 
 
 def read_history(prompt: Prompt) -> str:

@@ -15,13 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from qwenarm.display.tables import fitted_table
+from qwenarm.display.terminal import MIN_TERMINAL_CHARS_FOR_SECONDS, SafeConsole
 from qwenarm.evaluation.evaluate import Begun, Plan, Score, evaluate, scores
 from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import Row
 from qwenarm.evaluation.stats import success_rate
 
 
-def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> list[Row]:
+def show_evaluation(console: SafeConsole, plan: Plan, folder: Path, **how: Any) -> list[Row]:
     """Plays a plan with a progress bar and prints the scores, also after an error or Ctrl-C.
 
     Args:
@@ -62,7 +63,7 @@ def show_evaluation(console: Console, plan: Plan, folder: Path, **how: Any) -> l
     finally:
         if total:
             console.print(score_table(scores(rows, plan), console.width), *totals(rows, plan.roles), sep="\n")
-            console.print(Text(f"ledger  {folder}\nnext    qwenarm report {shlex.quote(str(folder))}"), soft_wrap=True)
+            console.print_places({"ledger": folder, "next": shlex.join(["qwenarm", "report", str(folder)])})
     return rows
 
 
@@ -88,9 +89,11 @@ def duration(seconds: float) -> str:
 def _bar(console: Console) -> Iterator[Progress]:
     """The progress bar; nothing if the output is not a terminal."""
     texts = [TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[rate]}")]
-    columns = (texts[0], BarColumn(), MofNCompleteColumn(), texts[1])
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal) as bar:
+    columns = (MofNCompleteColumn(), texts[1], TimeRemainingColumn())
+    if console.width >= MIN_TERMINAL_CHARS_FOR_SECONDS:
+        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        columns = (texts[0], BarColumn(), *columns[:2], *times)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar
 
 

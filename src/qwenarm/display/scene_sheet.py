@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
 VIEW_SIZE = (480, 640)
 """(H, W) of each view: 4:3, as the pictures that policies see, so that fractions mean the same."""
 GAP_PX, TITLE_HEIGHT_PX, INSTRUCTION_SIZE_PX = 12, 30, 20
+RING_RADIUS_PX, LABEL_GAP_PX, LABEL_SIZE_PX, LABEL_HEIGHT_PX = 7, 4, 15, 20
 """In pixels."""
+PLACEMENT_ROUNDS = 3
+"""How often every name looks for its best place among the others."""
+MAX_INSTRUCTION_LINES = 10
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels."""
 
 
 def write_sheet(env: ArmEnv, path: Path) -> Path:
@@ -45,10 +53,11 @@ def draw_sheet(env: ArmEnv) -> Image.Image:
     height, width = VIEW_SIZE
     page_width, rows = 2 * width + 3 * GAP_PX, math.ceil(len(views) / 2)
     line = page_width - 2 * GAP_PX
-    told = wrap(env.setup.instruction, INSTRUCTION_SIZE_PX, line, max_lines=3)
+    told = wrap(env.setup.instruction, INSTRUCTION_SIZE_PX, line, MAX_INSTRUCTION_LINES)
     top = GAP_PX + round(1.35 * INSTRUCTION_SIZE_PX) * len(told)
     canvas = Image.new("RGB", (page_width, top + rows * (height + TITLE_HEIGHT_PX) + GAP_PX), BACKGROUND_RGB)
-    write_lines(canvas, (GAP_PX, GAP_PX // 2), env.setup.instruction, INSTRUCTION_SIZE_PX, TEXT_RGB, line, max_lines=3)
+    corner = (GAP_PX, GAP_PX // 2)
+    write_lines(canvas, corner, env.setup.instruction, INSTRUCTION_SIZE_PX, TEXT_RGB, line, MAX_INSTRUCTION_LINES)
     for i, (name, view) in enumerate(views.items()):
         x, y = GAP_PX + (i % 2) * (width + GAP_PX), top + (i // 2) * (height + TITLE_HEIGHT_PX)
         write_lines(canvas, (x, y + 4), name, 16, TEXT_RGB, width)
@@ -63,14 +72,56 @@ def draw_view(body: Body, camera: str) -> np.ndarray:
     """
     picture = Image.fromarray(body.frame(camera, VIEW_SIZE, shadows=True).rgb)
     draw = ImageDraw.Draw(picture)
+    named = list[tuple[float, float, str]]()
     for placement in body.scene.objects:
-        point = oracle_point(body, placement.spec.id, camera)
-        if point is None:
-            continue
-        x, y = point.u * VIEW_SIZE[1], point.v * VIEW_SIZE[0]
+        if (point := oracle_point(body, placement.spec.id, camera)) is not None:
+            named.append((point.u * VIEW_SIZE[1], point.v * VIEW_SIZE[0], drawable(placement.spec.label)))
+    for x, y, _ in named:
         draw.ellipse((x - 7, y - 7, x + 7, y + 7), outline=(255, 255, 255), width=4)
         draw.ellipse((x - 6, y - 6, x + 6, y + 6), outline=POINT_RGB, width=2)
-        side, anchor = (12, "lm") if point.u < 0.7 else (-12, "rm")
-        label = drawable(placement.spec.label)
-        draw.text((x + side, y), label, TEXT_RGB, font(15), anchor=anchor, stroke_width=3, stroke_fill=(0, 0, 0))
+    for (*_, label), (left, top, _, _) in zip(named, place_labels(named), strict=True):
+        draw.text((left, top), label, TEXT_RGB, font(LABEL_SIZE_PX), "la", stroke_width=3, stroke_fill=(0, 0, 0))
     return np.asarray(picture)
+
+
+def place_labels(named: Sequence[tuple[float, float, str]]) -> list[Box]:
+    """Where each name is written: around its ring, wherever it covers least of the other rings and names.
+
+    Args:
+        named: The x and y of each ring's middle in pixels of the view, and its name.
+
+    Returns:
+        The box of each name.
+    """
+    reach = RING_RADIUS_PX + LABEL_GAP_PX
+    rings = [(x - reach, y - reach, x + reach, y + reach) for x, y, _ in named]
+    places = [
+        _around(ring, font(LABEL_SIZE_PX).getlength(label)) for ring, (*_, label) in zip(rings, named, strict=True)
+    ]
+    boxes = [around[0] for around in places]
+    for _ in range(PLACEMENT_ROUNDS):
+        for i, around in enumerate(places):
+            others = [*rings[:i], *rings[i + 1 :], *boxes[:i], *boxes[i + 1 :]]
+            boxes[i] = min(around, key=lambda box: _outside(box) + sum(_overlap(box, other) for other in others))
+    return boxes
+
+
+def _around(ring: Box, width: float) -> list[Box]:
+    """Boxes for a name of this width around a ring, the best first: right, left, below, above, and the corners."""
+    left, top, right, bottom = ring
+    beside = ((top + bottom - LABEL_HEIGHT_PX) / 2, bottom - LABEL_HEIGHT_PX / 2, top - LABEL_HEIGHT_PX / 2)
+    middle = (left + right - width) / 2
+    corners = [(right, beside[0]), (left - width, beside[0]), (middle, bottom), (middle, top - LABEL_HEIGHT_PX)]
+    corners += [(x, y) for y in beside[1:] for x in (right, left - width)]
+    return [(x, y, x + width, y + LABEL_HEIGHT_PX) for x, y in corners]
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """The area that two boxes share, in square pixels."""
+    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def _outside(box: Box) -> float:
+    """The area of a box beyond the view, in square pixels."""
+    height, width = VIEW_SIZE
+    return (box[2] - box[0]) * (box[3] - box[1]) - _overlap(box, (0, 0, width, height))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -33,7 +34,7 @@ def fitted_table(
         numbers: The columns that are aligned to the right.
         names: So many of the first columns say which row it is.
     """
-    longest = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    longest = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
     needed = sum(longest[:-1]) + min(longest[-1], MIN_LAST_COLUMN_CHARS) + COLUMN_GAP_CHARS * (len(columns) - 1)
     if needed > width:
         return paragraphs(columns, rows, width, names)
@@ -68,7 +69,7 @@ def _lines(fields: Sequence[str], width: int) -> list[str]:
     """The fields, with commas between them, in lines that break between fields alone."""
     lines = list[str]()
     for field in fields:
-        if lines and len(lines[-1]) + len(", ") + len(field) <= width:
+        if lines and cell_len(lines[-1]) + len(", ") + cell_len(field) <= width:
             lines[-1] += f", {field}"
         else:
             lines.append(field)

@@ -6,10 +6,11 @@ On a real terminal a last line moves and tells what is happening now.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.status import Status
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 REFRESH_S = 0.1
 TIME_COLUMNS = ("model", "physics", "render")
 """The parts of a turn's seconds that get a column; the page has them all."""
+MAX_ROW_CHARS = 110
+"""On a wider terminal the seconds stay near their calls. In characters."""
+INSTRUCTION_GAP_CHARS = 3
+"""Blanks between the instruction and who plays it, where both fit into a line."""
 MIN_TERMINAL_CHARS_FOR_SECONDS = 72
 """A terminal of fewer columns is shown no seconds."""
 
@@ -64,6 +69,12 @@ class SafeConsole(Console):
         """Prints as it is, without wrapping; control characters are left out here, too."""
         super().out(*(without_controls(str(each)) for each in objects), **how)
 
+    def print_places(self, places: Mapping[str, object]) -> None:
+        """Lines such as "film  runs/a/film.mp4", aligned. None is wrapped, so that paths stay whole."""
+        column = max(map(len, places), default=0) + 2
+        for what, where in places.items():
+            self.print(f"{what:<{column}}{where}", soft_wrap=True)
+
 
 class LiveView(Watcher):
     """Shows one episode at a time on a console."""
@@ -75,8 +86,10 @@ class LiveView(Watcher):
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         self.turn = 1
-        where = f"   {env.arm}, {policy_name}, seed {seed}"
-        self.console.print(Text.assemble((env.setup.instruction, "bold"), (where, "dim")))
+        told, where = env.setup.instruction, f"{env.arm}, {policy_name}, seed {seed}"
+        fits = cell_len(told) + INSTRUCTION_GAP_CHARS + len(where) <= self.console.width
+        gap = " " * INSTRUCTION_GAP_CHARS if fits else "\n"
+        self.console.print(Text.assemble((told, "bold"), gap, (where, "dim")))
         if env.setup.read_as:
             self.console.print(Text(f"read as: {env.setup.read_as}", style="dim"))
         if env.setup.unjudged:
@@ -117,6 +130,7 @@ class LiveView(Watcher):
     def _row(self, turn: str, calls: Text, seconds: list[str]) -> Table:
         """One line: turn, calls with results and, where there is room, seconds."""
         row = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        row.width = min(self.console.width, MAX_ROW_CHARS)
         row.add_column(justify="right", width=4)
         row.add_column(ratio=1)
         shown = seconds if self.console.width >= MIN_TERMINAL_CHARS_FOR_SECONDS else []

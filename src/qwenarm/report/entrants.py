@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from qwenarm.diagnosis.attribute import MODEL_ROLE
-from qwenarm.errors import UnknownName
+from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation.suites import Cell
 from qwenarm.policies import controls, policy_entry
 from qwenarm.report.records import PlayedScene, Record, Run
@@ -132,14 +132,19 @@ def choose(everybody: Sequence[Entrant], which: str = "") -> Entrant:
     """The one that is meant. which: words of its name, role, model, arm or clock, split by commas or dots like those
     in names; where several fit, the only model among them is meant.
 
-    Raises UnknownName with the names there are when none fits, or several do.
+    Raises UnknownName with the names there are when none fits, BadInput with those that fit when several do.
     """
     words = {word.strip() for word in which.replace("·", ",").split(",")} - {""}
     fitting = [e for e in everybody if words <= _words(e)]
     if len(fitting) > 1:
         fitting = [e for e in fitting if e.is_model] or fitting
-    if len(fitting) != 1:
-        raise UnknownName("single entrant", which, [e.name for e in fitting or everybody])
+    if not everybody:
+        raise BadInput("The same policy stands on both sides: compare it with another one, or with another run.")
+    if not fitting:
+        raise UnknownName("policy", which, [e.name for e in everybody])
+    if len(fitting) > 1:
+        names = ", ".join(e.name for e in fitting)
+        raise BadInput(f"Several policies could be meant ({names}): name one (--who-a, --who-b; policy, other_policy).")
     return fitting[0]
 
 

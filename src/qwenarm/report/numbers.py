@@ -88,8 +88,8 @@ def compare_runs(a: Path, b: Path, who_a: str = "", who_b: str = "") -> tuple[li
         What the reader must know first, and the table.
 
     Raises:
-        BadInput: for a run without episodes.
-        UnknownName: unless exactly one policy is meant on each side.
+        BadInput: for a run without episodes, and where several policies could be meant.
+        UnknownName: where none is.
     """
     runs = read_runs([a, b])
     everybody = entrants(runs)

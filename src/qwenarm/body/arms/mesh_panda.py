@@ -1,4 +1,4 @@
-"""The Panda of ``panda.py`` under the manufacturer's meshes, which come with gymnasium-robotics (extra ``arms``).
+"""The panda under the manufacturer's meshes, which come with gymnasium-robotics (extra arms).
 
 Same joints, limits, servos, pads and tcp; only what is seen and touched differs.
 """

@@ -1,4 +1,4 @@
-"""Two UR5e-like arms of ``ur5e.py`` side by side on one table; each skill is played by the one that reaches best.
+"""Two UR5e-like arms side by side on one table; each skill is played by the one that reaches best.
 
 Each reaches all of the workspace, so nothing has to be handed over. While one works, the other waits at home, beside
 the workspace. They can touch each other: that counts as a collision.

@@ -1,4 +1,4 @@
-"""The UR5e-like arm of ``ur5e.py`` with a suction cup in place of fingers.
+"""The UR5e-like arm with a suction cup in place of fingers.
 
 The cup: 24 mm wide, of which 0.6 bar below ambient pressure make 27 N (lip area 4.5 cm2); half of that is what makers
 count on (a safety factor of 2 for horizontal surfaces). Vacuum comes and goes in 0.1 s.

@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +21,7 @@ from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.checkpoints.limits import check_files, check_settings, check_size
 from qwenarm.mind.checkpoints.memory import WeightCount, impossible_size, weights_in
 from qwenarm.mind.families import TEXT_MODEL_TYPES, Family, family_of
+from qwenarm.mind.model_sizes import MODEL_SIZES
 from qwenarm.mind.prompt.chat_templates import read_json, template_in
 from qwenarm.mind.prompt.presets import PROMPT_PRESETS, Preset, preset_named
 
@@ -136,7 +138,7 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
     if folder.suffix == GGUF_SUFFIX and folder.is_file():
         raise ModelUnavailable(_only_gguf(source, folder))
     if not folder.is_dir():
-        raise ModelUnavailable(f"There is no folder {source!r} to load a model from.")
+        raise ModelUnavailable(_no_such_model(source))
     check_files(folder, source, SETTINGS_FILES, WEIGHT_FILES)
     config = read_json(folder / "config.json", source)
     check_settings(folder, source, config)
@@ -148,6 +150,14 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
     template, file = template_in(folder, source)
     preset = _preset(folder, source)
     return Checkpoint(source, folder, revision, model_type, family_of(model_type, template), preset, template, file)
+
+
+def _no_such_model(source: str) -> str:
+    """What is told for a name that is no folder: a known model that it resembles, and how models are named."""
+    near = get_close_matches(source, [BUNDLED_MODEL, *(name for size in MODEL_SIZES for name in size.ids)], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    valid = f"{BUNDLED_MODEL}, ORG/NAME of the Hub, a folder, a server's URL; see `qwenarm list models`"
+    return f"There is no folder {source!r} to load a model from.{hint} Valid: {valid}."
 
 
 def bundled_folder() -> Path:
