@@ -271,7 +271,7 @@ def test_a_close_call_in_a_batch_is_made_alone(model, prompts, widths, monkeypat
     passes = widths(model)
     alone = [written(model, [prompt])[0] for prompt in prompts]
     steps_alone = len(passes)
-    monkeypatch.setattr(engine, "CLOSE_CALL_LOGITS", float("inf"))
+    monkeypatch.setattr(engine, "MAX_CLOSE_CALL_LOGIT_GAP", float("inf"))
     assert written(model, prompts) == alone
     assert len(passes) - steps_alone > len(prompts)
 

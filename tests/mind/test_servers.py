@@ -29,7 +29,7 @@ from qwenarm.errors import ModelUnavailable, PromptFailed
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import FIRST_SEED
 from qwenarm.factory import perform
-from qwenarm.mind.backends.openai_server import MAX_FAILED_PROMPTS, OpenAIServer
+from qwenarm.mind.backends.openai_server import MAX_FAILED_PROMPTS_IN_A_ROW, OpenAIServer
 from qwenarm.mind.backends.transformers_serve import load_processors_without_videos, make_cache
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.mind.open_model import open_model
@@ -157,7 +157,7 @@ def test_so_is_one_that_fails_many_in_a_row(server, look, specs):
     prompts = [to_prompt(look(), (), specs, remote.family, QWEN_PRESET)]
     remote.generate(prompts)
     server.answer = lambda request: Reply(500, "out of memory")
-    for _ in range(MAX_FAILED_PROMPTS - 1):
+    for _ in range(MAX_FAILED_PROMPTS_IN_A_ROW - 1):
         assert isinstance(remote.generate(prompts)[0], PromptFailed)
     with pytest.raises(ModelUnavailable, match="out of memory"):
         remote.generate(prompts)

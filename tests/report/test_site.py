@@ -256,7 +256,7 @@ def test_pictures_are_the_trace_s_own(site, runs):
 @pytest.mark.usefixtures("no_figures")
 def test_of_many_episodes_failures_and_samples_get_a_page_and_the_site_says_so(tmp_path, monkeypatch):
     run = evaluation(tmp_path / "run", suite(("put",), 6, ("",)))
-    monkeypatch.setattr(sites, "MAX_FULL_PAGES", 10)
+    monkeypatch.setattr(sites, "MAX_EPISODES_WITH_PAGES", 10)
     written = write_report([run], tmp_path / "site")
     assert written.pages == (3 + 1) + 1 + 1  # the model's failures and a success; one of the oracle, one of idle
     assert "--pages all" in written.index.read_text()
