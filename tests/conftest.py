@@ -19,18 +19,18 @@ LONG_FILES = (
     "mind/test_engine.py",
     "diagnosis/test_attribution.py",
     "evaluation/test_evaluate.py",  # its many processes would disturb the browser, which hears in real time
-    "train/test_sft.py",
     "tasks/test_sentences.py",
-    "perturbations/test_perturbations.py",
     "live/test_player.py",
-    "body/test_hostile_actions.py",
-    "test_bundled_model.py",
-    "test_env.py",
-    "test_docs.py",
+    "diagnosis/test_attribution_workers.py",
     "tasks/test_free_task.py",
     "skills/test_oracle.py",
+    "test_env.py",
     "mind/test_servers.py",
     "train/test_rl.py",
+    "train/test_sft.py",
+    "cli/test_prompt_preview.py",
+    "cli/test_foreign_code.py",
+    "test_docs.py",
 )
 
 

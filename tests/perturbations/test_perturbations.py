@@ -94,7 +94,7 @@ def test_an_entry_says_what_its_strengths_do(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_strength_is_no_change(name):
     control, zero = built(()), built([(name, 0)])
-    assert repr(zero.setup) == repr(control.setup) and zero.perturbations == () and zero._arm is control._arm
+    assert repr(zero.setup) == repr(control.setup) and zero.perturbations == () and zero.body.arm == control.body.arm
 
 
 @pytest.mark.parametrize(("name", "task"), NAMES_AND_TASKS)

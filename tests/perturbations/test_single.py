@@ -69,8 +69,8 @@ def test_unseen_pairs_are_all_there_is_at_strength_3():
 
 def test_another_arm_has_the_name_of_the_one_it_stands_for():
     env = built("arm:2")
-    assert env.arm == "panda" and env._arm.name == "ur5e" and env.action_space.shape == (7,)
-    assert built("arm:2", arm="ur5e")._arm.name == "panda"
+    assert env.arm == "panda" and env.body.arm.name == "ur5e" and env.action_space.shape == (7,)
+    assert built("arm:2", arm="ur5e").body.arm.name == "panda"
 
 
 def test_the_ink_of_a_note_is_what_is_written():

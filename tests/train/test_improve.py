@@ -46,7 +46,7 @@ def test_it_stops_where_a_round_no_longer_helps(
 
 @pytest.mark.render
 def test_the_command_works(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    def in_small_steps(options: SftOptions, told: Callable[..., object]) -> None:
+    def in_small_steps(options: SftOptions, told: Callable[..., None]) -> None:
         fine_tune(replace(options, batch=4), told)
 
     monkeypatch.setattr(improving, "fine_tune", in_small_steps)
