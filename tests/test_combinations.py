@@ -12,11 +12,9 @@ import qwenarm as qa
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.evaluation.evaluate import plan
 from qwenarm.factory import make_env, prepare
-from qwenarm.libero import package
 from qwenarm.registry import list_names, load
 from qwenarm.types import RunConfig
 
-FAMILIES = (*list_names("tasks"), *(package.FAMILIES[:1] if package.is_installed() else ()))
 LIMITED_ARM = "so101"
 """It does not reach all of the table, so that scenes are drawn again and again until they fit: its last levels take
 seconds, and only its first are tried."""
@@ -29,7 +27,7 @@ def listed(refusal: BaseException) -> list[str]:
 
 
 @pytest.mark.parametrize("arm", list_names("arms"))
-@pytest.mark.parametrize("task", FAMILIES)
+@pytest.mark.parametrize("task", list_names("tasks"))
 def test_an_arm_gets_a_scene_in_which_nothing_moves_or_hears_which_arms_do(arm: str, task: str) -> None:
     levels = range(1, 2 if arm == LIMITED_ARM else len(load("tasks", task).levels) + 1)
     for level in levels:
@@ -94,17 +92,3 @@ def test_a_refused_policy_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(QwenarmError, match="no fingers"):
         qa.run(policy="oracle", arm="ur5e_suction", task="tidy", film=False)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.skipif(not package.is_installed(), reason="needs qwenarm[libero]")
-def test_liberos_scenes_are_for_one_arm_that_reaches_them_and_stay_as_they_are() -> None:
-    for arm in ("ur5e_pair", LIMITED_ARM, "ur5e_suction"):
-        with pytest.raises(BadInput) as refusal:
-            prepare(RunConfig("libero_object", arm=arm, policy="idle"), 0)
-        assert listed(refusal.value) == ["mesh_panda", "panda", "ur5e"]
-    odd = RunConfig("libero_object", combos="seen"), RunConfig("libero_object", perturbations=(("look", 1),))
-    for config in odd:
-        with pytest.raises(BadInput, match=r"scenes of LIBERO.*not those of another.*put"):
-            make_env(config)
-    with pytest.raises(BadInput, match="which no skill does"):
-        plan(RunConfig(policy="oracle"), tasks="libero_goal")

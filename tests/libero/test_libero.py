@@ -10,7 +10,8 @@ from tests.counterparts import counterpart
 from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.factory import perform
+from qwenarm.evaluation.evaluate import plan
+from qwenarm.factory import make_env, perform, prepare
 from qwenarm.libero.package import PRO_ENDINGS, begin, problem_of, tasks_of
 from qwenarm.libero.scene import shift_of
 from qwenarm.registry import load
@@ -121,3 +122,20 @@ def test_the_oracle_plays_by_skills(family: str) -> None:
     (episode,) = drive([perform(RunConfig(family, policy="oracle"), 1_000_000, None)], None)
     assert episode.outcome is Outcome.SUCCESS
     assert not episode.side_effects
+
+
+def test_its_scenes_are_for_one_arm_that_reaches_them_and_stay_as_they_are() -> None:
+    for arm in ("ur5e_pair", "so101", "ur5e_suction"):
+        with pytest.raises(
+            BadInput, match=rf"^The arm {arm} cannot play .*\. Arms that can: mesh_panda, panda, ur5e\.$"
+        ):
+            prepare(RunConfig("libero_object", arm=arm, policy="idle"), 0)
+    odd = RunConfig("libero_object", combos="seen"), RunConfig("libero_object", perturbations=(("look", 1),))
+    for config in odd:
+        with pytest.raises(BadInput, match=r"scenes of LIBERO.*not those of another.*put"):
+            make_env(config)
+
+
+def test_an_evaluation_of_what_no_skill_does_is_refused_before_it_begins() -> None:
+    with pytest.raises(BadInput, match="which no skill does"):
+        plan(RunConfig(policy="oracle"), tasks="libero_goal")
