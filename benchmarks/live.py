@@ -43,8 +43,8 @@ MEMORY_SPEED = 4
 """The runs in which memory is measured are played at this multiple of real time."""
 SPOKEN_CORRECTION = Path(__file__).parents[1] / "tests" / "voice" / "put.wav"
 """Says TYPED_WORDS, 1.9 s."""
-WRONG_WORDS = "put the green cube and the red cube in the blue bowl"
-"""The same things are on the table, and the arm begins with the green cube."""
+WRONG_WORDS = "put the red cube in the green bowl and the yellow cube in the blue bowl"
+"""The arm begins with the red cube, and the bowl of its next call tells whether a correction has changed the plan."""
 SPEAKING_S = 2.0
 """From the first call to the end of the sentence."""
 MEMORY_SAMPLES = 4
@@ -153,6 +153,8 @@ async def correct(player: Viewer, aloud: bool) -> dict[str, Any]:
     for kind in ("corrected", "decided"):
         event = await player.next(kind)
         figures[f"{kind}_s"] = time.perf_counter() - ended
+    if not any("blue bowl" in call for call in event["calls"]):
+        raise RuntimeError(f"the correction has not changed the plan: {event['calls']}")
     await player.events.send(json.dumps({"do": "stop"}))
     await player.next("stored")
     print({**figures, "words": heard["text"], "calls": event["calls"]}, flush=True)

@@ -76,7 +76,7 @@ def _call(function: Mapping[str, Any], family: Family) -> str:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             if not _begins_with_value(arguments):  # then nothing behind it can be read as another call
                 escaped = arguments.replace("<", "\\u003c")
                 return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {escaped}}}\n</tool_call>'

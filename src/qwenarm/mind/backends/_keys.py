@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -55,16 +54,27 @@ def authorization(key: str) -> dict[str, str]:
     return {"Authorization": key if key.startswith(("Basic ", "Bearer ")) else f"Bearer {key}"}
 
 
-def secret_patterns(key: str) -> Iterator[re.Pattern[bytes]]:
-    """Patterns that find the secrets of a key, as they are and as JSON may escape them."""
+def secrets_of(key: str) -> list[str]:
+    """What of a key must not be shown."""
     token = key.removeprefix("Bearer ").removeprefix("Basic ").strip()
     secrets = [token]
     if key.startswith("Basic "):
         with suppress(ValueError):  # a key of another form is sent as it is
             secrets.append(base64.b64decode(token).decode("utf-8").partition(":")[2])
-    for secret in secrets:
-        if len(secret) >= MIN_SECRET_LENGTH:
-            yield re.compile("".join(map(_character_pattern, secret)).encode())
+    return [secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH]
+
+
+def secret_pattern(secret: str) -> re.Pattern[bytes]:
+    """Finds a secret as it is and as JSON may escape it."""
+    return re.compile("".join(map(_character_pattern, secret)).encode())
+
+
+def before_secret(text: str, secret: str) -> str:
+    """A text that is not complete, without an end that may be the beginning of a secret."""
+    for length in range(min(len(secret) - 1, len(text)), 0, -1):
+        if text.endswith(secret[:length]):
+            return text[:-length]
+    return text
 
 
 def _character_pattern(character: str) -> str:
