@@ -180,7 +180,9 @@ def test_a_new_run_ends_the_one_that_is_being_prepared_or_played(player):
     player._backend = lambda config: None
     player.order({**IDLE, "seed": 9})
     player.work("bundled", 0)
-    assert [event["outcome"] for event in events(player, "finished")] == ["stopped", "stopped", "out of turns"]
+    assert [event["seed"] for event in events(player, "started")] == [0, 9, 2, 3]
+    assert len(events(player, "stopped")) == 2, "they had not begun"
+    assert [event["outcome"] for event in events(player, "finished")] == ["out of turns"]
 
 
 def test_a_run_that_was_stopped_while_it_was_paused_leaves_no_pause(player):

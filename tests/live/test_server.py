@@ -27,6 +27,8 @@ PLAY = {"do": "play", "task": "put", "level": 1, "arm": "panda", "policy": "orac
 PLAY |= {"altitude": "step", "seed": 3, "words": "", "perturbations": {}}
 
 
+PATIENCE_S = 180
+"""A busy machine may need a minute to load the model; only what never happens takes this long."""
 CAMERA = {"type": "ViewerCameraMessage", "wxyz": (1.0, 0.0, 0.0, 0.0), "position": (1.2, -0.6, 0.7), "fov": 1.0}
 CAMERA |= {"near": 0.1, "far": 9.0, "image_height": 480, "image_width": 640, "look_at": (0.3, 0.0, 0.1)}
 CAMERA |= {"up_direction": (0.0, 0.0, 1.0)}
@@ -54,7 +56,7 @@ def opened(served: Served, path: str = "/events", **options: Any) -> Iterator[Cl
 
 def next_event(socket: ClientConnection, kind: str) -> dict[str, Any]:
     while True:
-        event = json.loads(socket.recv(timeout=60))
+        event = json.loads(socket.recv(timeout=PATIENCE_S))
         if event["kind"] == kind:
             return event
 
