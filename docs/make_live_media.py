@@ -25,15 +25,14 @@ PATIENCE_MS = 600_000
 SETTLE_MS = 6000
 """From the last event to the last frame of the scene."""
 WORDS, SEEDS = "put the red cube in the blue bowl", range(1, 30)
+DRAG_STEPS, DRAG_STEP_MS = 200, 250
 COLORS = 256
 
 
 def main() -> None:
     """Plays and photographs. Fails when a picture would not show what its caption says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--more", type=Path, help="a folder for the same views, narrow and wide, light and dark"
-    )
+    parser.add_argument("--more", type=Path, help="a folder for the same views, narrow and wide, light and dark")
     more = parser.parse_args().more
     with TemporaryDirectory() as folder, sync_playwright() as p:
         command = [sys.executable, "-m", "qwenarm", "demo", "--no-browser", "--port", "0", "--out", f"{folder}/session"]
@@ -55,7 +54,7 @@ def main() -> None:
             look_around(page, more, "why")
         finally:
             server.terminate()
-            server.wait(60)
+            server.wait(180)
 
 
 def start(page: Page, button: str) -> None:
@@ -78,11 +77,19 @@ def drag_away(page: Page) -> None:
     page.fill("#words", WORDS)
     start(page, "#go")
     page.wait_for_selector("#log .call")
+    page.click("#pause")  # the browser may take longer to draw than the arm to pick
     x, y = red_thing(page)
     page.mouse.move(x, y)
     page.mouse.down()
-    page.mouse.move(x + 40, y + 10, steps=20)
-    page.locator("#log", has_text="By a visitor, the red cube was moved.").wait_for()
+    moved = page.locator("#log", has_text="By a visitor, the red cube was moved.")
+    for step in range(DRAG_STEPS):
+        page.mouse.move(x + min(4 * step, 40) + step % 2, y + min(step, 10))
+        page.wait_for_timeout(DRAG_STEP_MS)
+        if step == DRAG_STEPS // 4:
+            page.eval_on_selector("#pause", "button => button.click()")  # and the mouse stays where it is
+        if moved.count():
+            break
+    moved.wait_for(timeout=1000)
     page.mouse.up()
     print(f"dragged: {outcome(page)}", flush=True)
 
