@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 MEDIA = Path(__file__).parent / "media"
 WEBGL = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-WIDE, NARROW = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
+WIDE, NARROW = ViewportSize(width=1280, height=1000), ViewportSize(width=390, height=844)
 PATIENCE_MS = 600_000
 """Without a GPU the 3-D scene is drawn slowly."""
 SETTLE_MS = 6000
@@ -139,7 +139,9 @@ def take(page: Page, path: Path) -> None:
 
 def look_around(page: Page, folder: Path | None, name: str) -> None:
     """The same moment, narrow and wide, light and dark."""
-    for scheme in ("light", "dark") if folder else ():
+    if folder is None:
+        return
+    for scheme in ("light", "dark"):
         for size in (NARROW, WIDE):
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size(size)

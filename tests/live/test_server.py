@@ -94,10 +94,10 @@ def test_nobody_reaches_the_scene_but_through_the_page(tmp_path):
     """Every web page of every browser on this machine may connect to the loopback interface."""
     scene = LiveScene(tmp_path, lambda name, by: None)
 
-    def first_packet(headers: dict[str, str]) -> bytes:
-        address, version = f"ws://127.0.0.1:{scene.port}", "viser-v1.1.1"
-        with connect(address, subprotocols=[version], additional_headers=headers, max_size=None) as socket:
-            return bytes(socket.recv(timeout=20))
+    def first_packet(headers: dict[str, str]) -> Any:
+        options: Any = {"subprotocols": ["viser-v1.1.1"], "additional_headers": headers, "max_size": None}
+        with connect(f"ws://127.0.0.1:{scene.port}", **options) as socket:
+            return socket.recv(timeout=20)
 
     try:
         for headers in ({}, {SCENE_KEY_HEADER: "wrong"}):
