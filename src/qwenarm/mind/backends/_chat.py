@@ -54,6 +54,14 @@ def listed(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]
         raise PromptFailed(f"{words}, which says: {complaint(response)}") from error
 
 
+def has_choices(response: httpx.Response, url: str) -> bool:
+    """Whether a response is an answer."""
+    try:
+        return response.is_success and bool(listed(response, url, "choices"))
+    except PromptFailed:
+        return False
+
+
 def text(message: Mapping[str, Any], family: Family) -> str:
     """A message as the model wrote it before the server parsed it: thoughts in tags, calls in the family's dialect.
 

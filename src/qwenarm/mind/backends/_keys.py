@@ -43,6 +43,14 @@ def key_for(url: str) -> str:
     return (os.environ.get(OWN_KEY) or (os.environ.get(COMMON_KEY, "") if private else "")).strip()
 
 
+def key_refused(url: str, told: str) -> ModelUnavailable:
+    """What to raise when a server refuses the key. told: what it answered."""
+    way = f"Its key goes into the environment variable {OWN_KEY}"
+    if not is_trusted_server(url):
+        way = f"Only the recorded data names this server, so it was sent no key; if you trust it, --allow {url}"
+    return ModelUnavailable(f"{url} answered with {told}. {way}.")
+
+
 def authorization(key: str) -> dict[str, str]:
     """The header for a key. A key that begins with "Basic " or "Bearer " is sent as it is. Raises BadInput, without
     repeating the key, for characters that cannot stand in a header.

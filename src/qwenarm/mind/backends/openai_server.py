@@ -39,13 +39,12 @@ from qwenarm.mind.backends._http import (
     refuses,
     run,
 )
-from qwenarm.mind.backends._keys import OWN_KEY, check_url, key_for
+from qwenarm.mind.backends._keys import check_url, key_for, key_refused
 from qwenarm.mind.backends._listing import always_thinks, family_of, takes_images, with_pixel_limits
 from qwenarm.mind.backends._request import Form, RequestWriter
 from qwenarm.mind.backends._stream import STREAM_PARAMETERS, AnswerStream
 from qwenarm.mind.model_spec import SERVER_OPTIONS, URL_PREFIXES
 from qwenarm.mind.prompt.presets import preset_named
-from qwenarm.registry import is_trusted_server
 from qwenarm.types import Completion, Prompt
 
 KEY_REFUSED, NOT_FOUND = frozenset({401, 403}), 404
@@ -220,7 +219,7 @@ class OpenAIServer:
         """
         response = await self._connection.send("GET", f"{self.url}/models", retries=1)
         if response.status_code in KEY_REFUSED:
-            raise self._key_refused(response)
+            raise key_refused(self.url, f"status {response.status_code}: {complaint(response)}")
         if response.is_success:
             entries = {str(entry["id"]): entry for entry in _chat.listed(response, self.url, "data") if "id" in entry}
         elif model is None:
@@ -286,7 +285,7 @@ class OpenAIServer:
             response = await self._ask_simpler(prompt, form, response, listen)
         self._settled = self._settled or response.is_success
         if response.status_code in KEY_REFUSED:
-            raise self._key_refused(response)
+            raise key_refused(self.url, f"status {response.status_code}: {complaint(response)}")
         if not response.is_success:
             kind = ModelUnavailable if response.status_code in DOWN_STATUSES | {NOT_FOUND} else PromptFailed
             raise kind(f"{self.url} answered with status {response.status_code}: {complaint(response)}")
@@ -297,16 +296,6 @@ class OpenAIServer:
             return self._completion(choices[0], parsed_json(response).get("usage") or {})
         except Exception as error:  # whatever a server may send costs this prompt and no other
             raise PromptFailed(f"{self.url} answered with a choice that breaks the OpenAI protocol.") from error
-
-    def _key_refused(self, response: httpx.Response) -> ModelUnavailable:
-        way = f"Its key goes into the environment variable {OWN_KEY}"
-        if not is_trusted_server(self.url):
-            way = (
-                f"Only the recorded data names this server, so it was sent no key; if you trust it, --allow {self.url}"
-            )
-        return ModelUnavailable(
-            f"{self.url} answered with status {response.status_code}: {complaint(response)}. {way}."
-        )
 
     async def _ask_simpler(self, prompt: Prompt, form: Form, refusal: httpx.Response, listen: bool) -> httpx.Response:
         """The response to the first simpler form that the server takes, which is kept; else its first refusal."""
@@ -328,22 +317,16 @@ class OpenAIServer:
         response = await self._connection.send("POST", address, body | STREAM_PARAMETERS, listen=self._hear)
         if self._streams or response.status_code in DOWN_STATUSES | KEY_REFUSED:
             return response
-        self._streams = self._has_choices(response) or None
+        self._streams = _chat.has_choices(response, self.url) or None
         if self._streams:
             return response
         whole = await self._connection.send("POST", address, body)
-        if self._has_choices(whole):
+        if _chat.has_choices(whole, self.url):
             self._streams = False  # it answers, and only as a whole
         return whole
 
     def _hear(self, stream: AnswerStream) -> None:
         self._stream = stream
-
-    def _has_choices(self, response: httpx.Response) -> bool:
-        try:
-            return response.is_success and bool(_chat.listed(response, self.url, "choices"))
-        except PromptFailed:
-            return False
 
     def _completion(self, choice: Mapping[str, Any], usage: Mapping[str, Any]) -> Completion:
         finish = str(choice.get("finish_reason") or "stop")
