@@ -30,6 +30,20 @@ def test_what_is_written_is_read_once_and_in_order(journal):
     assert event["kind"] == "finished" and next(JournalReader(journal.folder, offset).new_events())[1] == event
 
 
+def test_a_long_line_does_not_stop_the_reader(journal, monkeypatch):
+    monkeypatch.setattr("qwenarm.live.journal.CHUNK_BYTES", 64)
+    reader = JournalReader(journal.folder)
+    with (journal.folder / JOURNAL_FILE).open("ab") as file:
+        file.write(b'{"half of a line": "' + b"x" * 200)
+        file.flush()
+        assert list(reader.new_events()) == []
+        file.write(b'"}\n')
+    journal.write("finished", 3, text="y" * 300)
+    journal.write("stored", 3)
+    found = [event["kind"] for _ in range(9) for _, event in reader.new_events()]
+    assert found == ["finished", "stored"]
+
+
 def test_of_several_journals_of_a_folder_one_records_and_runs_are_counted_on(tmp_path):
     with Journal(tmp_path) as first, Journal(tmp_path) as second:
         first.write("started", 7)

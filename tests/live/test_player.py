@@ -15,10 +15,11 @@ from qwenarm.episode.trace import read
 from qwenarm.errors import QwenarmError
 from qwenarm.live.export import export
 from qwenarm.live.hub import LivePage
-from qwenarm.live.interventions import MAX_SPEED, Correction
+from qwenarm.live.interventions import MAX_SPEED, TOO_LATE
 from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, run_folder
 from qwenarm.live.kiosk import tour
 from qwenarm.live.player import Player, config_from
+from qwenarm.live.recorder import MAX_TEXT_LENGTH
 from qwenarm.live.requests import Choices
 from qwenarm.live.scene import Track
 from qwenarm.mind.backends.scripted import Scripted
@@ -33,6 +34,7 @@ def player(tmp_path):
 
 
 def obey(player: Player, **command) -> None:
+    player.controls.start()
     player.controls.set(speed=1000.0)
     player._obey(command)
 
@@ -62,14 +64,33 @@ def when(player: Player, kind: str, act) -> None:
     player.journal.write = watched
 
 
+GREEN = {"do": "correct", "text": "put the green cube in the blue bowl"}
+
+
 def test_a_correction_changes_instruction_and_goal(player):
-    when(player, "calling", lambda: player.controls.set(correction=Correction("put the green cube in the blue bowl")))
+    when(player, "calling", lambda: player._control(GREEN))
     play(player, words="put the red cube in the blue bowl")
     episode = last_episode(player)
     assert episode.turns[0].observation.instruction == "put the red cube in the blue bowl"
     assert episode.turns[-1].observation.instruction == "put the green cube in the blue bowl"
     assert "judged by this" in events(player, "corrected")[0]["read_as"]
     assert episode.outcome == "success"  # of the oracle, by the corrected goal
+
+
+def test_a_correction_that_nobody_looks_at_any_more_changes_nothing_and_is_told(player):
+    """Neither goal nor instruction: the run would be judged by words that nobody has acted on."""
+
+    def correct() -> None:
+        if events(player, "calling")[-1]["call"].startswith("done"):
+            player._control({"do": "correct", "text": "put the red cube on the table"})
+
+    when(player, "calling", correct)
+    play(player, words="put the red cube in the blue bowl")
+    assert last_episode(player).outcome == "success" and not events(player, "corrected")
+    player._control({"do": "correct", "text": "put the red cube on the table"})
+    assert [event["text"] for event in events(player, "refused")] == [TOO_LATE] * 2
+    play(player, words="put the red cube in the blue bowl")
+    assert not events(player, "corrected"), "nor is it kept for the next run"
 
 
 def test_a_pull_moves_the_thing_and_is_told(player):
@@ -107,13 +128,61 @@ def test_a_stopped_run_is_kept_and_the_next_one_is_played(player):
     assert [event["outcome"] for event in events(player, "finished")] == ["stopped", "success"]
 
 
-def test_of_scenes_that_follow_each_other_at_once_the_last_is_shown(player):
+def played(player: Player, *commands: dict) -> list[int]:
+    """Brings commands while the first scene is shown; returns the seeds of what was started."""
     player._backend = lambda config: None
-    scenes = [{"do": "show", "config": {}, "seed": seed} for seed in (1, 2)]
-    for command in (*scenes, {"do": "play", "config": {"policy": "idle"}, "seed": 3}, None):
-        player.waiting.put(command)
+
+    def visitors_act() -> None:
+        for command in commands:
+            if not player._control(command):
+                player.order(command)
+
+    acts = {"ready": visitors_act, "stopped": lambda: player.order(None), "stored": lambda: player.order(None)}
+    write = player.journal.write
+
+    def watched(kind: str, *args, **fields) -> None:
+        write(kind, *args, **fields)
+        if kind in acts:
+            acts.pop(kind)()
+
+    player.journal.write = watched
     player.work("bundled", 0)
-    assert [event["seed"] for event in events(player, "started")] == [0, 3]
+    return [event["seed"] for event in events(player, "started")]
+
+
+IDLE = {"do": "play", "config": {"policy": "idle"}}
+
+
+def test_the_newest_command_counts(player):
+    """Whoever clicks eight times does not see eight runs."""
+    scenes = [{"do": "show", "config": {}, "seed": seed} for seed in (1, 2)]
+    assert played(player, *scenes, *({**IDLE, "seed": seed} for seed in range(3, 11))) == [0, 10]
+    assert [event["outcome"] for event in events(player, "finished")] == ["out of turns"]
+
+
+def test_a_new_run_ends_the_one_that_is_being_prepared_or_played(player):
+    player.controls.set(speed=1000.0)
+
+    def storm() -> None:
+        if len(events(player, "started")) < 4:
+            player.order({**IDLE, "seed": len(events(player, "started"))})
+
+    write = player.journal.write
+
+    def watched(kind: str, *args, **fields) -> None:
+        write(kind, *args, **fields)
+        if kind == "looked":
+            storm()
+        if kind == "finished" and events(player, "finished")[-1]["outcome"] != "stopped":
+            player.order(None)
+
+    player.journal.write = watched
+    player._backend = lambda config: None
+    player.order({**IDLE, "seed": 9})
+    player.work("bundled", 0)
+    assert [event["seed"] for event in events(player, "started")] == [0, 9, 2, 3]
+    assert len(events(player, "stopped")) == 2, "they had not begun"
+    assert [event["outcome"] for event in events(player, "finished")] == ["out of turns"]
 
 
 def test_a_run_that_was_stopped_while_it_was_paused_leaves_no_pause(player):
@@ -148,6 +217,16 @@ def test_the_words_of_a_model_are_written_while_it_says_them(player):
     first, second = events(player, "saying")
     assert (first["start"], second["start"]) == (0, 20) and first["text"] + second["text"] == GIVE_UP
     assert events(player, "decided")[0]["said"] == GIVE_UP
+
+
+def test_of_endless_words_the_page_is_told_a_part_and_nothing_twice(player):
+    answer = GIVE_UP.replace("看不见", "看" * 2_000_000)
+    player._backend = lambda config: Talker(answer)
+    play(player, policy="vlm")
+    assert [len(event["text"]) for event in events(player, "saying")][:2] == [20, MAX_TEXT_LENGTH - 20]
+    assert len((player.journal.folder / JOURNAL_FILE).read_bytes()) < 2_000_000
+    assert last_episode(player).turns[0].decision.raw == answer
+    assert list(JournalReader(player.journal.folder).new_events())[-1][1]["kind"] == "stored"
 
 
 def test_stop_ends_the_answer_of_a_model(player):

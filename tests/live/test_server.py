@@ -1,9 +1,12 @@
 """What the server gives away and lets through, without a browser."""
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
+from socket import create_connection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,16 +14,21 @@ import msgspec
 import pytest
 import zstandard
 from tests.live.conftest import Served, serve
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import connect as connect_async
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from qwenarm.errors import QwenarmError
 from qwenarm.live.requests import Choices, checked_pull
+from qwenarm.live.scene import SCENE_KEY_HEADER, LiveScene
+from qwenarm.live.server import MESSAGE_PERIOD_S, PageServer
 
 PLAY = {"do": "play", "task": "put", "level": 1, "arm": "panda", "policy": "oracle", "model": "bundled"}
 PLAY |= {"altitude": "step", "seed": 3, "words": "", "perturbations": {}}
 
 
+PATIENCE_S = 180
+"""A busy machine may need a minute to load the model; only what never happens takes this long."""
 CAMERA = {"type": "ViewerCameraMessage", "wxyz": (1.0, 0.0, 0.0, 0.0), "position": (1.2, -0.6, 0.7), "fov": 1.0}
 CAMERA |= {"near": 0.1, "far": 9.0, "image_height": 480, "image_width": 640, "look_at": (0.3, 0.0, 0.1)}
 CAMERA |= {"up_direction": (0.0, 0.0, 1.0)}
@@ -48,7 +56,7 @@ def opened(served: Served, path: str = "/events", **options: Any) -> Iterator[Cl
 
 def next_event(socket: ClientConnection, kind: str) -> dict[str, Any]:
     while True:
-        event = json.loads(socket.recv(timeout=60))
+        event = json.loads(socket.recv(timeout=PATIENCE_S))
         if event["kind"] == kind:
             return event
 
@@ -69,6 +77,80 @@ def test_another_site_may_neither_read_nor_speak(served):
     page = get(served.link, "/")
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET //[ HTTP/1.1", b"GET / HTTP/1.1\r\nHost: [", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b"]
+)
+def test_what_is_no_request_is_told_so(served, head):
+    address = urlsplit(served.link)
+    own = b"" if b"Host" in head else f"\r\nHost: {address.netloc}".encode()
+    with create_connection((address.hostname, address.port), timeout=20) as connection:
+        connection.sendall(head + own + b"\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+def test_nobody_reaches_the_scene_but_through_the_page(tmp_path):
+    """Every web page of every browser on this machine may connect to the loopback interface."""
+    scene = LiveScene(tmp_path, lambda name, by: None)
+
+    def first_packet(headers: dict[str, str]) -> Any:
+        options: Any = {"subprotocols": ["viser-v1.1.1"], "additional_headers": headers, "max_size": None}
+        with connect(f"ws://127.0.0.1:{scene.port}", **options) as socket:
+            return socket.recv(timeout=20)
+
+    try:
+        for headers in ({}, {SCENE_KEY_HEADER: "wrong"}):
+            with pytest.raises(ConnectionClosed):
+                first_packet(headers)
+        assert first_packet({SCENE_KEY_HEADER: scene.key})
+    finally:
+        scene.close()
+
+
+class CountingHub:
+    """Counts what pages ask for."""
+
+    def __init__(self) -> None:
+        self.received = 0
+
+    def enter(self, visitor: str) -> dict[str, Any]:
+        return {"kind": "hello"}
+
+    def leave(self, visitor: str) -> None:
+        pass
+
+    def receive(self, visitor: str, request: dict[str, Any]) -> str:
+        self.received += 1
+        return ""
+
+
+def test_a_flood_is_read_slowly_and_too_many_pages_are_turned_away(tmp_path, monkeypatch):
+    monkeypatch.setattr("qwenarm.live.server.MAX_SOCKETS", 3)
+    hub: Any = CountingHub()
+
+    async def flood() -> float:
+        server = PageServer(hub, ("", ""), tmp_path, (1, ""))
+        listening = await server.start()
+        options: Any = {"origin": server.link.rstrip("/"), "additional_headers": {"Cookie": "qwenarm_visitor=me"}}
+        address = f"ws://127.0.0.1:{server.port}/events"
+        pages = [await connect_async(address, **options) for _ in range(3)]
+        with pytest.raises(InvalidStatus):
+            await connect_async(address, **options)
+        await pages.pop().close()
+        pages.append(await connect_async(address, **options))
+        began = time.monotonic()
+        for _ in range(300):
+            await pages[0].send('{"do": "ask"}')
+        while hub.received < 50:
+            await asyncio.sleep(0.01)
+        elapsed = time.monotonic() - began
+        for page in pages:
+            page.transport.abort()
+        listening.close()
+        return elapsed
+
+    assert asyncio.run(flood()) > 49 * MESSAGE_PERIOD_S
 
 
 def test_a_run_streams_poses_to_the_scene_and_events_to_the_page(served):
@@ -147,6 +229,7 @@ def test_other_hosts_need_the_token(tmp_path):
     "wrong",
     [{"task": "os:system"}, {"arm": "menagerie:x"}, {"policy": "module:NAME"}, {"model": "./folder"}, {"level": 99},
      {"model": "http://localhost"}, {"seed": -1}, {"seed": True}, {"words": "x" * 1000}, {"words": 3}, {"level": "1"},
+     {"do": "speed", "speed": 10**400}, {"do": "correct", "text": "\x00\ud800"}, {"do": "correct", "text": "x" * 10**6},
      {"perturbations": {"look": 9}}, {"perturbations": {"module:x": 1}}, {"perturbations": "look"}, {"altitude": None}],
 )  # fmt: skip
 def test_nothing_that_is_not_on_offer_reaches_the_player(wrong):
@@ -154,6 +237,13 @@ def test_nothing_that_is_not_on_offer_reaches_the_player(wrong):
     assert choices.command(PLAY)["config"]["task"] == "put"
     with pytest.raises(QwenarmError):
         choices.command({**PLAY, **wrong})
+
+
+def test_what_no_file_can_hold_is_no_part_of_an_instruction():
+    said = Choices.of(["bundled"]).command(
+        {"do": "correct", "text": "put\ud83d the\x1b[2J\n\u202ered\x00 cube \N{GRINNING FACE}"}
+    )
+    assert said["text"] == "put the [2J \u202ered cube \N{GRINNING FACE}"
 
 
 @pytest.mark.parametrize("by", [(float("nan"), 0, 0), (float("inf"), 0, 0), (9, 0, 0)])

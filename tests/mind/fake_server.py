@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -31,13 +31,18 @@ CALL = f'<tool_call>\n{{"name": "pick", "arguments": {json.dumps(ARGUMENTS)}}}\n
 
 @dataclass
 class Reply:
-    """What is sent back. wait_s: how long after the request. whole: False cuts the line in the middle of the body."""
+    """What is sent back. wait_s: how long after the request. whole: False cuts the line in the middle of the body.
+
+    pieces: of a body that is sent in chunks. pause_s: before each but the first.
+    """
 
     status: int = 200
     body: Any = ""
     headers: dict[str, str] = field(default_factory=dict)
     wait_s: float = 0.0
     whole: bool = True
+    pieces: Sequence[bytes] = ()
+    pause_s: float = 0.0
 
 
 def said(content: Any = None, finish: str = "stop", **message: Any) -> dict[str, Any]:
@@ -53,6 +58,30 @@ def called(name: str = "pick", arguments: Any = None, **message: Any) -> dict[st
     arguments = json.dumps(ARGUMENTS) if arguments is None else arguments
     function = {"name": name, "arguments": arguments}
     return said(tool_calls=[{"id": "1", "type": "function", "function": function}], **message)
+
+
+def streamed(answer: dict[str, Any], size: int = 4) -> list[bytes]:
+    """The body of a whole answer as server-sent events, its texts in pieces of so many characters."""
+
+    def cut(text: str) -> list[str]:
+        return [text[at : at + size] for at in range(0, len(text), size)]
+
+    (choice,) = answer["choices"]
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    for name, text in choice["message"].items():
+        if isinstance(text, str):
+            deltas += [{name: piece} for piece in cut(text)]
+    for index, call in enumerate(choice["message"].get("tool_calls", ())):
+        function = call["function"]
+        deltas.append(
+            {"tool_calls": [{**call, "index": index, "function": {"name": function["name"], "arguments": ""}}]}
+        )
+        pieces = cut(function["arguments"])
+        deltas += [{"tool_calls": [{"index": index, "function": {"arguments": piece}}]} for piece in pieces]
+    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}], "usage": None} for delta in deltas]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}], "usage": None})
+    chunks.append({"choices": [], "usage": answer["usage"]})
+    return [f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks] + [b"data: [DONE]\n\n"]
 
 
 class FakeServer:
@@ -153,11 +182,28 @@ class FakeServer:
                 data = text.encode() if isinstance(text, str) else text
                 if not self.stays(reply.wait_s):
                     return
+                if reply.pieces:
+                    self.send_pieces(reply)
+                    return
                 self.send_response(reply.status)
                 for name, value in {"Content-Length": str(len(data)), **reply.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data if reply.whole else data[: len(data) // 2])
+                self.close_connection = self.close_connection or not reply.whole
+
+            def send_pieces(self, reply: Reply) -> None:
+                self.send_response(reply.status)
+                told = {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked"}
+                for name, value in (told | reply.headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                for number, piece in enumerate(reply.pieces):
+                    if number and not self.stays(reply.pause_s):
+                        return
+                    self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                if reply.whole:
+                    self.wfile.write(b"0\r\n\r\n")
                 self.close_connection = self.close_connection or not reply.whole
 
             def stays(self, wait_s: float) -> bool:

@@ -242,6 +242,11 @@ def settle(body: Body) -> None:
         body.step(body.hold())
 
 
+def is_ended(decision: Decision, results: Sequence[SkillResult]) -> bool:
+    """Whether the last call of a turn ends the episode."""
+    return bool(results) and results[-1].ok and decision.calls[len(results) - 1].name in ENDING_SKILL_OUTCOMES
+
+
 def _goes_on(env: ArmEnv, turns: Sequence[Turn]) -> bool:
     """Whether there is another turn, as far as the task's limits tell."""
     if env.setup.max_periods is None:
@@ -256,8 +261,10 @@ def _ending(turns: Sequence[Turn], free_words: bool) -> Outcome:
     Only an episode for free words can be STUCK: outcomes of the tasks are counted as they always were.
     """
     last = turns[-1]
+    if is_ended(last.decision, last.results):
+        return ENDING_SKILL_OUTCOMES[last.decision.calls[len(last.results) - 1].name]
     if last.results and last.results[-1].ok:
-        return ENDING_SKILL_OUTCOMES.get(last.decision.calls[len(last.results) - 1].name, Outcome.OUT_OF_TURNS)
+        return Outcome.OUT_OF_TURNS
     recent = turns[-MAX_UNREADABLE_IN_A_ROW:]
     if len(recent) == MAX_UNREADABLE_IN_A_ROW and all(turn.decision.error for turn in recent):
         return Outcome.FORMAT

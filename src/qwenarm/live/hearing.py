@@ -9,7 +9,8 @@ import asyncio
 import signal
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
 from qwenarm.errors import ModelUnavailable
@@ -30,10 +31,11 @@ class Hearing:
     def __init__(self, recognizer: str) -> None:
         self.recognizer = recognizer
         self._pool: ProcessPoolExecutor | None = None
+        self._processes = set[BaseProcess]()
 
     def wake(self) -> None:
         """Loads the recogniser while somebody speaks. What fails is told when the recording comes."""
-        self._workers().submit(_load, self.recognizer)
+        self._workers()
 
     async def hear(self, wav: bytes) -> Spoken:
         """The words in a recording.
@@ -49,13 +51,18 @@ class Hearing:
             raise ModelUnavailable(f"The recogniser {self.recognizer!r} has died; say it again.") from error
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process at once: it may be loading a recogniser for minutes."""
+        for process in self._processes:
+            process.kill()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _workers(self) -> ProcessPoolExecutor:
         if self._pool is None:
+            others = set(active_children())
             self._pool = ProcessPoolExecutor(1, get_context("spawn"), _leave_signals_to_the_server)
+            self._pool.submit(_load, self.recognizer)
+            self._processes = set(active_children()) - others
         return self._pool
 
 

@@ -72,11 +72,11 @@ class LivePage:
             self.journal = Journal(folder)
             self._start_player()
         self.scene = LiveScene(folder, self.pull)
-        self.server = PageServer(self, live_page(), folder, self.scene.port, host, port)
+        self.server = PageServer(self, live_page(), folder, self.scene.access, host, port)
         self.session = LiveSession(folder, self.scene, self.server.send, foreign=watch)
         self._tasks = set[asyncio.Task[None]]()
         self._touched_at, self._ended_at = -QUIET_S, 0.0
-        self._exports = asyncio.Semaphore(1)
+        self._exports, self._exporting = asyncio.Semaphore(1), set[tuple[int, str]]()
         self.hearing, self._heard = Hearing(recognizer), dict[str, "Spoken"]()
         self._listening = False
 
@@ -184,7 +184,7 @@ class LivePage:
             return self._follow(request.get("on") is True)
         if request.get("do") == "listen":
             return self.hearing.wake()
-        return self._command({**self.choices.command(request), "speech": self._speech(request)})
+        return self._send({**self.choices.command(request), "speech": self._speech(request)})
 
     def _follow(self, on: bool) -> None:
         self.scene.follow(on)
@@ -203,12 +203,6 @@ class LivePage:
         """A visitor drags an object of the scene."""
         if not self.watch:
             self._send({"do": "pull", "object": name, "by": checked_pull(by)})
-
-    def _command(self, command: dict[str, Any]) -> None:
-        """What starts something new ends what is being played."""
-        if command["do"] in ("show", "play", "why", "model", "cause") and self.session.playing:
-            self._send({"do": "stop"})
-        self._send(command)
 
     def _send(self, command: dict[str, Any]) -> None:
         """Sends the player a command. A player that has just died is started again soon."""
@@ -258,7 +252,9 @@ class LivePage:
         if run is None or to not in EXPORT_FILES:
             formats = ", ".join(EXPORT_FILES)
             raise BadInput(f"Only a finished run can be exported, as {formats}, if no visitor took part in it.")
-        self._spawn(self._export_run(run, str(to)))
+        if (run, to) not in self._exporting:
+            self._exporting.add((run, str(to)))
+            self._spawn(self._export_run(run, str(to)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -270,6 +266,7 @@ class LivePage:
             command = "-m", "qwenarm.live.export", str(run_folder(self.folder, run)), to
             process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
             _, told = await process.communicate()
+        self._exporting.discard((run, to))
         if process.returncode:
             refused = process.returncode == REFUSED_EXIT_CODE
             reason = told.decode(errors="replace").strip().rpartition("\n")[2] if refused else "see the terminal."

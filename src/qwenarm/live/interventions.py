@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qwenarm.body.safety import CONTROL_PERIOD_S
+from qwenarm.episode.rollout import is_ended
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import QwenarmError
 from qwenarm.tasks.language.ground import goal_of
 from qwenarm.tasks.language.read_instruction import read
-from qwenarm.types import Decision, Observation, SkillCall, SkillResult, Turn
+from qwenarm.types import Decision, Episode, Observation, Outcome, SkillCall, SkillResult, Turn
 
 if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
@@ -34,6 +35,7 @@ SLIP_PERIODS = 8
 EXTRA_TURNS = 6
 """Turns that an episode has more after a correction."""
 GRAVITY_M_PER_S2 = 9.81
+TOO_LATE = "This correction came too late: nothing is being played any more. Press “Do it” to have it done."
 
 
 class RunStopped(KeyboardInterrupt):
@@ -58,6 +60,8 @@ class Controls:
         self.pulls: dict[str, tuple[float, float, float]] = {}
         """By object, the vector in metres from where it was grabbed to the pointer."""
         self.slip = False
+        self.open = False
+        """Whether a run is being played that a correction may change."""
 
     def set(self, **wanted: Any) -> None:
         """Sets some of the attributes."""
@@ -66,9 +70,22 @@ class Controls:
                 setattr(self, name, value)
             self._changed.notify_all()
 
-    def start_run(self) -> None:
+    def start(self) -> None:
         """Forgets what was wanted of the run before; the speed stays."""
-        self.set(paused=False, stopped=False, correction=None, pulls={}, slip=False)
+        self.set(paused=False, stopped=False, open=False, correction=None, pulls={}, slip=False)
+
+    def correct(self, correction: Correction) -> bool:
+        """Keeps a correction for the end of the turn; returns False when no run can take one any more."""
+        with self._changed:
+            if self.open:
+                self.correction = correction
+            return self.open
+
+    def close(self) -> Correction | None:
+        """Takes no more corrections; returns one that came too late."""
+        with self._changed:
+            self.open, late, self.correction = False, self.correction, None
+            return late
 
     def check(self) -> None:
         """Raises RunStopped if the run was stopped."""
@@ -100,6 +117,7 @@ class Interventions(Watcher):
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         self.env = env
+        self.controls.set(open=True)
         env.body.after_step.append(self._apply_hands)
 
     def looked(self, obs: Observation) -> None:
@@ -118,7 +136,12 @@ class Interventions(Watcher):
         self.controls.wait(0)
 
     def turned(self, turn: Turn) -> None:
-        self.correct()
+        if not is_ended(turn.decision, turn.results):  # otherwise nobody looks again
+            self.correct()
+
+    def finished(self, episode: Episode) -> None:
+        if self.controls.close() is not None and episode.outcome is not Outcome.STOPPED:
+            self.write("refused", text=TOO_LATE)
 
     def correct(self) -> None:
         """Makes a correction the instruction, and the goal if it can be read as one for the things on the table."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import re
 import time
@@ -33,6 +34,8 @@ RESERVATION_FILE = "recording.lock"
 ASSET_NAME = re.compile(r"[0-9a-f]{24}\.(png|glb|wav)")
 CHUNK_BYTES = 1 << 22
 """Maximum number of bytes that are read at once."""
+MAX_LINE_BYTES = 1 << 26
+"""Nobody writes a longer line; what is longer is read as several lines that are no events."""
 
 JournalEvent = dict[str, Any]
 
@@ -125,9 +128,12 @@ class JournalReader:
             with open(self.folder / JOURNAL_FILE, "rb") as file:
                 file.seek(self.offset)
                 data = file.read(CHUNK_BYTES)
+                if b"\n" not in data:  # one long line, or the part of one that has been written
+                    data += file.readline(MAX_LINE_BYTES)
         except FileNotFoundError:
             return
-        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+        end = data.rfind(b"\n") + 1 or (len(data) if len(data) >= MAX_LINE_BYTES else 0)
+        for line in io.BytesIO(data[:end]):
             offset, self.offset = self.offset, self.offset + len(line)
             event = parse_event(line)
             if event is not None:

@@ -9,19 +9,20 @@ A command is a dict with the field ``do``::
     cause    run: the attribution of a failed run
     replay   folder, index: the recorded calls of an old episode
     pause, stop, speed, correct, pull, slip: see ``interventions.Controls``
+
+The newest command counts: it ends what is being played, and takes the place of one that still waits.
 """
 
 from __future__ import annotations
 
-import queue
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
+from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.diagnosis.find_cause import find_cause
@@ -33,13 +34,13 @@ from qwenarm.episode.trace import RECORDING_FILE, Trace, read
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.factory import make_backend, make_env, perform, prepare
 from qwenarm.live.counterfactuals import finding_text, replay_with, verdict
-from qwenarm.live.interventions import MAX_SPEED, MIN_SPEED, Controls, Correction, Interventions
+from qwenarm.live.interventions import MAX_SPEED, MIN_SPEED, TOO_LATE, Controls, Correction, Interventions
 from qwenarm.live.journal import Journal, asset_name, read_asset, run_folder
 from qwenarm.live.recorder import JournalWatcher
 from qwenarm.mind.backends import StreamingBackend
 from qwenarm.perturbations import checked
 from qwenarm.registry import only_allowed
-from qwenarm.types import Episode, Outcome, RunConfig
+from qwenarm.types import Completion, Episode, Outcome, Prompt, RunConfig
 
 if TYPE_CHECKING:
     from qwenarm.episode.rollout import Play
@@ -47,8 +48,9 @@ if TYPE_CHECKING:
 
 OPEN_MODELS = 2
 """Number of models that stay loaded."""
-MAX_WAITING = 8
-"""Number of commands that may wait for their turn to be played."""
+
+MAX_ERROR_LENGTH = 600
+"""Characters of an unforeseen error that the page is told."""
 
 Command = dict[str, Any]
 
@@ -70,7 +72,8 @@ class Player:
 
     def __init__(self, journal: Journal) -> None:
         self.journal, self.controls = journal, Controls()
-        self.waiting: queue.Queue[Command | None] = queue.Queue()
+        self._changed, self._closed = Condition(), False
+        self._next: Command | None = None
         self.backends: dict[str, Backend] = {}
         self.run = journal.last_run()
 
@@ -80,11 +83,32 @@ class Player:
             try:
                 command = commands.recv()
             except (EOFError, OSError):
-                self.controls.set(stopped=True)
-                self.waiting.put(None)
+                self.order(None)
                 return
-            if not self._control(command) and self.waiting.qsize() < MAX_WAITING:
-                self.waiting.put(command)
+            if not self._control(command):
+                self.order(command)
+
+    def order(self, command: Command | None) -> None:
+        """Makes a command the next one, and ends the one that is being played; None: there will be no more."""
+        with self._changed:
+            self._stop()
+            self._next, self._closed = command, self._closed or command is None
+            self._changed.notify_all()
+
+    def _stop(self) -> None:
+        """Ends what is being played, and forgets what waits."""
+        with self._changed:
+            self._next = None
+            self.controls.set(stopped=True, paused=False)
+
+    def _take(self) -> Command | None:
+        """Waits for the next command. From then on Stop is meant for it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._next is not None)
+            command, self._next = self._next, None
+            if not self._closed:
+                self.controls.start()
+            return command
 
     def work(self, model: str, seed: int) -> None:
         """Plays commands until there are no more.
@@ -99,18 +123,19 @@ class Player:
         except QwenarmError as error:
             self.journal.write("refused", text=str(error))
         self.journal.write("ready")
-        while (command := self.waiting.get()) is not None:
-            if command["do"] == "show" and not self.waiting.empty():
-                continue  # another scene follows at once
+        while (command := self._take()) is not None:
             try:
                 self._obey(command)
+                continue
             except QwenarmError as error:
                 self.journal.write("refused", text=str(error), anyway=_may_be_forced(command, error))
-            except KeyboardInterrupt:  # stopped before the first turn
-                self.journal.write("stopped", self.run)
+            except KeyboardInterrupt:
+                pass  # stopped before the first turn
             except Exception as error:
                 traceback.print_exc()
-                self.journal.write("refused", text=f"This failed: {type(error).__name__}: {error}")
+                told = f"This failed: {type(error).__name__}: {error}"
+                self.journal.write("refused", text=told[:MAX_ERROR_LENGTH])
+            self.journal.write("stopped", self.run)
 
     def _control(self, command: Command) -> bool:
         """Obeys a command that concerns the run that is being played; says whether it was one."""
@@ -118,11 +143,12 @@ class Player:
         if do == "pause":
             controls.set(paused=bool(command["on"]))
         elif do == "stop":
-            controls.set(stopped=True, paused=False)
+            self._stop()
         elif do == "speed":
             controls.set(speed=min(max(float(command["speed"]), MIN_SPEED), MAX_SPEED))
         elif do == "correct":
-            controls.set(correction=Correction(str(command["text"]), command.get("speech", {})))
+            if not controls.correct(Correction(str(command["text"]), command.get("speech", {}))):
+                self.journal.write("refused", self.run, text=TOO_LATE)
         elif do == "slip":
             controls.set(slip=True)
         elif do == "pull":
@@ -204,7 +230,7 @@ class Player:
             raise BadInput("This run succeeded: there is no failure to explain.")
         self.journal.write("working", run, text="Replaying it with each part replaced …")
         backend = self._backend(episode.run.config)
-        (finding,) = drive([find_cause(case_of(episode, backend))], backend)
+        (finding,) = drive([find_cause(case_of(episode, backend))], _Stoppable(backend, self.controls))
         self.journal.write("verdict", run, text=finding_text(finding))
 
     def _replay(self, folder: Path, index: int) -> None:
@@ -221,9 +247,9 @@ class Player:
     def _begin(
         self, config: RunConfig, beside: int, title: str, speech: Mapping[str, str] | None = None
     ) -> tuple[int, tuple[JournalWatcher, Interventions], Interventions]:
+        self.controls.check()
         self.run += 1
         run = self.run
-        self.controls.start_run()
         about = {
             **_about(config),
             "title": title,
@@ -276,6 +302,18 @@ class Player:
         while len(self.backends) > OPEN_MODELS:
             del self.backends[next(iter(self.backends))]
         return opened
+
+
+class _Stoppable:
+    """Answers prompts until a visitor presses Stop."""
+
+    def __init__(self, backend: Backend | None, controls: Controls) -> None:
+        self.backend, self.controls = backend, controls
+
+    def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
+        self.controls.check()
+        assert self.backend is not None  # only a model's run asks
+        return self.backend.generate(prompts)
 
 
 def config_from(wanted: dict[str, Any]) -> RunConfig:

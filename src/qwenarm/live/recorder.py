@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
     from qwenarm.env import ArmEnv
 
+MAX_TEXT_LENGTH = 20_000
+"""Characters of a text that the page is told; the trace keeps the whole."""
+MAX_LISTED_CALLS = 50
+MAX_LABEL_LENGTH = 60
 POSE_DECIMALS = 4
 """Poses are kept to a tenth of a millimetre."""
 
@@ -71,25 +75,29 @@ class JournalWatcher(Watcher):
 
     def saying(self, text: str) -> None:
         """The model's answer so far. Only what is new of it is written, from the character ``start`` on."""
-        text = text.rstrip("\ufffd")  # a character of which not all bytes are there
-        start = len(self._said) if text.startswith(self._said) else 0
+        text = text[:MAX_TEXT_LENGTH].rstrip("\ufffd")  # a character of which not all bytes are there
+        if text == self._said:
+            return
+        pairs = enumerate(zip(self._said, text, strict=False))
+        start = next((i for i, (a, b) in pairs if a != b), min(len(self._said), len(text)))
         self._said = text
         self._write("saying", turn=self.turn, start=start, text=text[start:])
 
     def decided(self, obs: Observation, decision: Decision, seconds: float) -> None:
+        calls = decision.calls[:MAX_LISTED_CALLS]
         self._write(
             "decided",
             turn=self.turn,
-            calls=[call_text(call) for call in decision.calls],
-            points=[point for number, call in enumerate(decision.calls, 1) for point in _points(number, call)],
-            thought=decision.thought,
-            said=decision.raw,
-            error=decision_text(decision) if decision.error else "",
+            calls=[_clipped(call_text(call)) for call in calls],
+            points=[point for number, call in enumerate(calls, 1) for point in _points(number, call)],
+            thought=_clipped(decision.thought),
+            said=_clipped(decision.raw),
+            error=_clipped(decision_text(decision)) if decision.error else "",
             seconds=round(seconds, 3),
         )
 
     def calling(self, call: SkillCall) -> None:
-        self._write("calling", turn=self.turn, call=call_text(call))
+        self._write("calling", turn=self.turn, call=_clipped(call_text(call)))
 
     def stepped(self, body: Body) -> None:
         poses = self._current_poses(body)
@@ -99,7 +107,8 @@ class JournalWatcher(Watcher):
         self._write("poses", t=round(body.time_s, 3), poses=changed)
 
     def called(self, call: SkillCall, result: SkillResult) -> None:
-        self._write("called", turn=self.turn, call=call_text(call), ok=result.ok, result=result_text(result))
+        told, result_told = _clipped(call_text(call)), _clipped(result_text(result))
+        self._write("called", turn=self.turn, call=told, ok=result.ok, result=result_told)
 
     def turned(self, turn: Turn) -> None:
         self._write("turned", turn=self.turn, progress=round(turn.progress, 3))
@@ -112,7 +121,7 @@ class JournalWatcher(Watcher):
             outcome=str(episode.outcome),
             success=episode.outcome is Outcome.SUCCESS,
             instruction=episode.turns[-1].observation.instruction if episode.turns else episode.instruction,
-            detail="" if stopped else _detail(episode),
+            detail="" if stopped else _clipped(_detail(episode)),
             turns=len(episode.turns),
             progress=round(episode.progress, 3),
             thumbnail=self.journal.keep_picture(shown[0].rgb) if shown else "",
@@ -170,7 +179,14 @@ def _detail(episode: Episode) -> str:
     return " ".join(filter(None, [detail, effects]))
 
 
+def _clipped(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]} …"
+
+
 def _points(number: int, call: SkillCall) -> list[dict[str, Any]]:
     """The points of a call, for the camera frames."""
     points = [value for value in call.args.values() if isinstance(value, ImagePoint)]
-    return [{"camera": p.camera, "u": round(p.u, 4), "v": round(p.v, 4), "label": p.label, "n": number} for p in points]
+    return [
+        {"camera": p.camera, "u": round(p.u, 4), "v": round(p.v, 4), "label": p.label[:MAX_LABEL_LENGTH], "n": number}
+        for p in points
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ MAX_WORDS_LENGTH = 300
 """Characters of an instruction."""
 MAX_SEED = 2**31 - 1
 MAX_PULL_M = 3.0
+MAX_NUMBER = 1e9
+"""Of any number that a page sends; what it stands for has limits of its own."""
 
 Request = Mapping[str, Any]
 
@@ -98,11 +101,15 @@ def checked_pull(by: Sequence[float] | None) -> tuple[float, float, float] | Non
 
 
 def _words(text: Any) -> str:
-    if not isinstance(text, str) or not text.strip():
-        raise BadInput("Say what the arm shall do.")
+    """An instruction on one line. What no file can hold, or what would move a cursor, is a space."""
+    if not isinstance(text, str):
+        raise BadInput("An instruction is a text.")
     if len(text) > MAX_WORDS_LENGTH:
         raise BadInput(f"An instruction has at most {MAX_WORDS_LENGTH} characters.")
-    return " ".join(text.split())
+    words = " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text).split())
+    if not words:
+        raise BadInput("Say what the arm shall do.")
+    return words
 
 
 def _one_of(value: Any, valid: Sequence[str] | Mapping[str, Any], kind: str) -> str:
@@ -118,6 +125,6 @@ def _whole(value: Any, low: int, high: int, name: str) -> int:
 
 
 def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
         raise BadInput(f"The {name} must be a number.")
     return float(value)

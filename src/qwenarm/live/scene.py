@@ -5,11 +5,13 @@ Two runs can stand side by side: the one that is played now and, moved aside, th
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from secrets import compare_digest, token_urlsafe
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ CAMERA_POSITION_TWO = (1.75, 0.0, 0.95)
 FOLLOWING_OFFSET_M, FOLLOWING_TIME_S = (0.5, -0.42, 0.3), 0.3
 """From the gripper to the camera that follows it, and the time in which it has caught up with most of a step."""
 BACKGROUND_RGB = (24, 26, 31)
+
+SCENE_KEY_HEADER = "X-Scene-Key"
 
 Pull = Callable[[str, tuple[float, float, float] | None], None]
 
@@ -149,6 +153,8 @@ class LiveScene:
     def __init__(self, folder: Path, pull: Pull) -> None:
         with redirect_stdout(StringIO()):  # the page's own address is all that a presenter needs
             self.server = viser.ViserServer("127.0.0.1", 0, verbose=False)
+        self.key = token_urlsafe(16)
+        _admit_only(self.key, self.server)
         self.server.gui.configure_theme(show_logo=False, show_share_button=False, dark_mode=True)
         self.server.initial_camera.position, self.server.initial_camera.look_at = CAMERA_POSITION, CAMERA_TARGET
         self.server.scene.world_axes.visible = False
@@ -228,6 +234,11 @@ class LiveScene:
             client.camera.position, client.camera.look_at = self.server.initial_camera.position, CAMERA_TARGET
 
     @property
+    def access(self) -> tuple[int, str]:
+        """The port of the viser server, and the key without which it admits nobody."""
+        return self.port, self.key
+
+    @property
     def port(self) -> int:
         """Where the viser server listens, on the loopback interface alone."""
         return self.server.get_port()
@@ -236,3 +247,22 @@ class LiveScene:
         """Stops the server."""
         with redirect_stdout(StringIO()):
             self.server.stop()
+
+
+def _admit_only(key: str, server: viser.ViserServer) -> None:
+    """Lets a viser server admit only connections that name a key.
+
+    It would admit every web page of every browser on this machine, which may connect to the loopback interface, and let
+    it drag things or open a public tunnel.
+    """
+    sockets = server._websock_server  # viser has no hook of its own for this
+
+    def admit(connection: Any) -> None:
+        request = sockets._live_connections[connection.client_id].request
+        if request is None or not compare_digest(request.headers.get(SCENE_KEY_HEADER, ""), key):
+            sockets._live_connections.pop(connection.client_id)
+            sockets._client_state_from_id.pop(connection.client_id)
+            raise PermissionError("a connection without the key of the scene")
+
+    sockets._client_connect_cb.insert(0, admit)
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)  # turned away or closed: no news

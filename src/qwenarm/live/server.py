@@ -27,11 +27,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from qwenarm.live.journal import read_asset, run_folder
+from qwenarm.live.scene import SCENE_KEY_HEADER
 from qwenarm.serve.access import LOOPBACK_HOSTS
 
 ANY_HOST = ("0.0.0.0", "::", "")
 MAX_REQUEST_BYTES = 1 << 20
 """Half a minute of speech. A longer message closes the connection."""
+MESSAGE_PERIOD_S = 0.02
+"""Each page is heard this often at most; one that sends more is read more slowly, which costs nobody else anything."""
+MAX_SOCKETS = 200
+"""Connections of all pages together, two for each. More are turned away: each has buffers, and is told every event."""
 TOKEN_COOKIE, VISITOR_COOKIE = "qwenarm_token", "qwenarm_visitor"
 MEDIA_TYPES = {
     ".png": "image/png", ".mp4": "video/mp4", ".gif": "image/gif", ".html": "text/html; charset=utf-8",
@@ -78,18 +83,26 @@ class PageServer:
         hub: What the pages talk to.
         page: The page's HTML and its Content-Security-Policy.
         folder: Of the journal, whose assets and finished runs are served.
-        scene_port: Where the viser server listens on the loopback interface.
+        scene: The viser server: its port on the loopback interface, and the key that it asks for.
         host: The interface.
         port: 0 for any that is free.
     """
 
     def __init__(
-        self, hub: Hub, page: tuple[str, str], folder: Path, scene_port: int, host: str = "127.0.0.1", port: int = 0
+        self,
+        hub: Hub,
+        page: tuple[str, str],
+        folder: Path,
+        scene: tuple[int, str],
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
-        self.hub, self.page, self.folder, self.scene_port = hub, page, folder, scene_port
+        self.hub, self.page, self.folder = hub, page, folder
+        self.scene_port, self.scene_key = scene
         self.host, self.port = host, port
         self.token = "" if host in LOOPBACK_HOSTS else secrets.token_urlsafe(16)
         self._pages: dict[ServerConnection, str] = {}
+        self._sockets = 0
         self._scene_page = files("viser").joinpath("client", "build", "index.html").read_bytes() + scene_style()
 
     async def start(self) -> Server:
@@ -129,6 +142,12 @@ class PageServer:
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answers an HTTP request; None lets a WebSocket through."""
+        try:
+            return self._answer_sound(request)
+        except (ValueError, LookupError):  # an address that is none, or a header that is given twice
+            return _response(HTTPStatus.BAD_REQUEST, b"This is no request.", "text/plain")
+
+    def _answer_sound(self, request: Request) -> Response | None:
         address = urlsplit(request.path)
         given = parse_qs(address.query).get("token", [""])[0]
         if not self._is_allowed(request, given):
@@ -136,7 +155,11 @@ class PageServer:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             host, origin = request.headers.get("Host", ""), request.headers.get("Origin", "")
             same = urlsplit(origin).netloc == host
-            return None if same else _response(HTTPStatus.FORBIDDEN, b"Another site may not ask.", "text/plain")
+            if not same:
+                return _response(HTTPStatus.FORBIDDEN, b"Another site may not ask.", "text/plain")
+            if self._sockets >= MAX_SOCKETS:
+                return _response(HTTPStatus.SERVICE_UNAVAILABLE, b"Too many pages are open.", "text/plain")
+            return None
         if given and address.path == "/":
             return _response(HTTPStatus.SEE_OTHER, b"", "text/plain", Location="/", **_cookie(TOKEN_COOKIE, given))
         return self._file(address.path, _cookies(request))
@@ -146,7 +169,8 @@ class PageServer:
         if not self.token:
             return urlsplit(f"//{request.headers.get('Host', '')}").hostname in LOOPBACK_HOSTS
         kept = _cookies(request).get(TOKEN_COOKIE, "")
-        return any(hmac.compare_digest(each.encode(), self.token.encode()) for each in (given, kept))
+        offered = (each.encode(errors="surrogateescape") for each in (given, kept))
+        return any(hmac.compare_digest(each, self.token.encode()) for each in offered)
 
     def _file(self, path: str, cookies: Mapping[str, str]) -> Response:
         """The page, the page of the 3-D scene, an asset, or a file of a finished run: nothing else has an address."""
@@ -174,6 +198,7 @@ class PageServer:
         """Serves one WebSocket until it is closed."""
         assert connection.request is not None
         path, visitor = connection.request.path, _cookies(connection.request).get(VISITOR_COOKIE, "")
+        self._sockets += 1
         try:
             if path == "/events" and visitor:
                 await self._serve_page(connection, visitor)
@@ -181,6 +206,8 @@ class PageServer:
                 await self._pass_on_scene(connection, visitor)
         except ConnectionClosed:
             pass
+        finally:
+            self._sockets -= 1
 
     async def _serve_page(self, connection: ServerConnection, visitor: str) -> None:
         await connection.send(json.dumps(self.hub.enter(visitor)))
@@ -193,6 +220,7 @@ class PageServer:
                     refusal = self._receive(visitor, message)
                 if refusal:
                     await connection.send(json.dumps({"kind": "refused", "run": 0, "text": refusal}))
+                await asyncio.sleep(MESSAGE_PERIOD_S)
         finally:
             del self._pages[connection]
             self.hub.leave(visitor)
@@ -208,10 +236,14 @@ class PageServer:
         """Connects a browser's 3-D scene with the viser server. Only the visitor who plays may touch it."""
         protocols: Any = [connection.subprotocol] if connection.subprotocol else None
         address = f"ws://127.0.0.1:{self.scene_port}"
-        async with connect(address, subprotocols=protocols, max_size=None, compression=None) as viser:
+        key = {SCENE_KEY_HEADER: self.scene_key}
+        async with connect(
+            address, subprotocols=protocols, max_size=None, compression=None, additional_headers=key
+        ) as viser:
 
             async def forth() -> None:
                 async for message in connection:
+                    await asyncio.sleep(0)  # a flood of what is dropped must not stop the others
                     allowed = PLAYER_MAY_SEND if self.hub.may_touch(visitor) else WATCHERS_MAY_SEND
                     if _message_type(message) in allowed:
                         await viser.send(message)
@@ -238,7 +270,7 @@ def _message_type(message: str | bytes) -> str:
     """The type of a message of viser's client, "" for anything else."""
     try:
         return str(msgspec.msgpack.decode(message)["type"])  # type: ignore[arg-type]
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError):
         return ""
 
 

@@ -28,7 +28,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.episode.drive import Answers, answered
-from qwenarm.episode.rollout import ENDING_SKILL_OUTCOMES
+from qwenarm.episode.rollout import ENDING_SKILL_OUTCOMES, is_ended
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.mind.vlm_policy import Policy
 from qwenarm.policies.conventions import Conventions, as_plain
@@ -37,7 +37,7 @@ from qwenarm.serve.access import access_token, admitted
 from qwenarm.serve.remote_body import RemoteBody
 from qwenarm.skills import run as run_skill
 from qwenarm.skills.heightmap import OVERHEAD_CAMERA
-from qwenarm.types import Completion, Decision, Frame, Observation, Prompt, SkillCall, SkillResult, Turn
+from qwenarm.types import Completion, Frame, Observation, Prompt, SkillCall, SkillResult, Turn
 
 SERVED_CONVENTIONS = Conventions(
     action="joint", gripper_closed=0.0, gripper_open=1.0, actions_played=1, state=("joints", "gripper_width")
@@ -96,7 +96,7 @@ class RemoteAgent:
                     break
             self.said = f"{decision.calls[len(results) - 1].name}: {results[-1]}" if results else decision.detail
             turns.append(Turn(len(turns), obs, decision, tuple(results), tuple(heard.completions)))
-            if _ends(decision, results):
+            if is_ended(decision, results):
                 return
             self.body.step(self.body.hold())  # the next decision needs a new look
             yield
@@ -197,7 +197,3 @@ def serve_policy(policy: Policy, model: Answers, arm: Arm, host: str, port: int)
             for connection in tuple(connected):  # or their threads would go on
                 with suppress(OSError):
                     connection.socket.shutdown(SHUT_RDWR)
-
-
-def _ends(decision: Decision, results: list[SkillResult]) -> bool:
-    return bool(results) and results[-1].ok and decision.calls[len(results) - 1].name in ENDING_SKILL_OUTCOMES

@@ -6,7 +6,7 @@ const EXAMPLES = ["put the red cube in the blue bowl", "build a tower of three c
 const TONES = { success: "green", unjudged: "yellow", stopped: "none" };
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const MAX_RECORDING_MS = 20000, RECORDING_RATE_HZ = 16000;
-let socket, state = {}, quiet = false, recorder;
+let socket, state = {}, quiet = false, recorder, waitsForMicrophone = false;
 
 function make(tag, className, text, ...children) {
   const node = document.createElement(tag);
@@ -72,7 +72,7 @@ function mark(point, height) {
 const handlers = {
   hello(event) {
     const { choices } = event;
-    Object.assign(state, { choices, watchOnly: event.watch_only, ready: event.ready, playing: 0, main: 0, other: 0 });
+    Object.assign(state, { choices, watchOnly: event.watch_only, ready: event.ready, playing: 0, main: 0, other: 0, working: false });
     if (!$("task").options.length) {
       fill("task", Object.keys(choices.levels), "put");
       fill("arm", choices.arms, "panda"); fill("policy", choices.policies, "vlm"); fill("model", choices.models);
@@ -101,7 +101,7 @@ const handlers = {
       $("beside").textContent = `left: as it was · right: ${event.title}`;
       badge("outcome", state.finished);
     } else {
-      Object.assign(state, { main: event.run, other: 0, finished: "" });
+      Object.assign(state, { main: event.run, other: 0, finished: "", working: false });
       $("log").replaceChildren();
       $("frames").replaceChildren();
       $("other").hidden = true;
@@ -133,7 +133,7 @@ const handlers = {
     const item = entry(event);
     let said = item.querySelector("pre");
     if (!said) item.append(said = make("pre"));
-    said.textContent = said.textContent.slice(0, event.start) + event.text;
+    said.textContent = [...said.textContent].slice(0, event.start).join("") + event.text; // counted in characters
     said.scrollTop = said.scrollHeight;
   },
   decided(event) {
@@ -167,10 +167,15 @@ const handlers = {
     state.playing = 0;
     pause(false);
   },
-  stopped() { state.playing = 0; pause(false); },
+  stopped() {
+    if (state.working) $("verdict").textContent = "";
+    Object.assign(state, { playing: 0, working: false });
+    pause(false);
+  },
   ready() { state.ready = true; },
-  working(event) { $("verdict").textContent = event.text; },
+  working(event) { state.working = true; $("verdict").textContent = event.text; },
   verdict(event) {
+    state.working = false;
     $("verdict").textContent = event.text;
     if (event.beside === state.other) $("beside").textContent += `\n${event.text}`;
   },
@@ -249,7 +254,8 @@ function update() {
   $("go").textContent = running ? "Correct it" : state.ready ? "Do it" : "Loading …";
   $("speak").disabled = !able || !navigator.mediaDevices;
   for (const id of ["go", "words"]) $(id).disabled = !able || (!running && !state.ready && id === "go");
-  for (const id of ["pause", "stop", "slip"]) $(id).disabled = !able || !running;
+  for (const id of ["pause", "slip"]) $(id).disabled = !able || !running;
+  $("stop").disabled = !able || !(running || state.working);
   $("follow").disabled = !able;
   for (const id of ["play", "again", "new"]) $(id).disabled = !able || !state.ready;
   for (const control of document.querySelectorAll("#setup select, #setup input, #speed, #examples button")) control.disabled = !able;
@@ -269,12 +275,19 @@ $("words").addEventListener("input", () => { if (!$("words").value) state.record
 
 // The microphone: recorded in whatever format the browser has, sent as a WAV file, and nothing moves until its words are sent back.
 async function record() {
+  if (waitsForMicrophone) return; // the browser still asks whether it may
   let stream;
-  try { stream = await navigator.mediaDevices.getUserMedia({ audio: true }); }
-  catch (error) { complain(`The microphone cannot be used: ${error.message}.`); return; }
+  waitsForMicrophone = true;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    recorder = new MediaRecorder(stream);
+  } catch (error) {
+    stream?.getTracks().forEach(track => track.stop());
+    complain(`The microphone cannot be used: ${error.message.replace(/\.$/, "")}. Type it instead.`);
+    return;
+  } finally { waitsForMicrophone = false; }
   const parts = [];
   ask({ do: "listen" });
-  recorder = new MediaRecorder(stream);
   recorder.addEventListener("dataavailable", part => parts.push(part.data));
   recorder.addEventListener("stop", async () => {
     recorder = null;

@@ -47,8 +47,8 @@ class Backend(Protocol):
 class StreamingBackend(Backend, Protocol):
     """A backend that can tell an answer while it is written.
 
-    on_text: called with the text so far, at most every STREAM_PERIOD_S, while a prompt that is asked alone is answered.
-    It cannot change the answer. What it raises ends the answer.
+    on_text: called with the text so far, at most every STREAM_PERIOD_S, while a prompt that is asked alone is answered,
+    in the thread that asks. It cannot change the answer. What it raises ends the answer.
     """
 
     on_text: Callable[[str], None] | None

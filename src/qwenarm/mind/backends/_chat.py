@@ -54,6 +54,14 @@ def listed(response: httpx.Response, url: str, key: str) -> list[dict[str, Any]]
         raise PromptFailed(f"{words}, which says: {complaint(response)}") from error
 
 
+def has_choices(response: httpx.Response, url: str) -> bool:
+    """Whether a response is an answer."""
+    try:
+        return response.is_success and bool(listed(response, url, "choices"))
+    except PromptFailed:
+        return False
+
+
 def text(message: Mapping[str, Any], family: Family) -> str:
     """A message as the model wrote it before the server parsed it: thoughts in tags, calls in the family's dialect.
 
@@ -76,7 +84,7 @@ def _call(function: Mapping[str, Any], family: Family) -> str:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             if not _begins_with_value(arguments):  # then nothing behind it can be read as another call
                 escaped = arguments.replace("<", "\\u003c")
                 return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {escaped}}}\n</tool_call>'

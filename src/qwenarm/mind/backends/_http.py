@@ -11,7 +11,8 @@ import threading
 import time
 import urllib.request
 import zlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import wait
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -21,9 +22,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from qwenarm.errors import ModelUnavailable, PromptFailed
-from qwenarm.mind.backends._keys import authorization, secret_patterns
+from qwenarm.mind.backends import STREAM_PERIOD_S
+from qwenarm.mind.backends._keys import authorization, before_secret, secret_pattern, secrets_of
+from qwenarm.mind.backends._stream import MEDIA_TYPE, AnswerStream
 
 T = TypeVar("T")
+Listen = Callable[[AnswerStream], None]
 
 DOWN_STATUSES = frozenset({429, 502, 503, 504, *range(520, 525), 529})
 """Status codes of a server that is down for now, for every request (those above 511 are used by proxies)."""
@@ -42,12 +46,16 @@ HIDDEN_TAGS = ("script", "style", "head")
 """Their content is not shown."""
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, T], meanwhile: Callable[[], None] | None = None) -> T:
     """Runs a coroutine on the event loop of a thread of its own, so that it can be called from anywhere, also from a
     notebook, which already runs a loop. Ctrl-C cancels it and every open request at once.
+
+    meanwhile: called every STREAM_PERIOD_S, in the caller's thread. What it raises cancels, too.
     """
     future = asyncio.run_coroutine_threadsafe(work, _loop())
     try:
+        while meanwhile is not None and not wait([future], STREAM_PERIOD_S).done:
+            meanwhile()
         return future.result()
     except BaseException:
         future.cancel()
@@ -88,7 +96,8 @@ class Connection:
     ) -> None:
         self.url, self.timeout_s, self.deadline_s = url, timeout_s, deadline_s
         self.retries, self.backoff_s = retries, backoff_s
-        self._secrets = list(secret_patterns(key))
+        self._secrets = secrets_of(key)
+        self._patterns = [secret_pattern(secret) for secret in self._secrets]
         self._slots = asyncio.Semaphore(concurrency)
         try:
             self._client = httpx.AsyncClient(
@@ -103,9 +112,13 @@ class Connection:
         except (ImportError, OSError, ValueError) as error:  # from a proxy or certificates named in the environment
             raise ModelUnavailable(f"No connection to {url} can be made: {_reason(error)}.") from error
 
-    async def send(self, method: str, url: str, body: Any = None, retries: int | None = None) -> httpx.Response:
-        """The server's response, whatever its status, without the key should it repeat that. The deadline starts when
-        a connection is free.
+    async def send(
+        self, method: str, url: str, body: Any = None, retries: int | None = None, listen: Listen | None = None
+    ) -> httpx.Response:
+        """The server's response, whatever its status, without the key should it repeat that. An event stream is put
+        together. The deadline starts when a connection is free.
+
+        listen: told the stream of each attempt when it begins.
 
         Raises:
             ModelUnavailable: the server cannot be reached.
@@ -115,7 +128,7 @@ class Connection:
             ends, attempt = time.monotonic() + self.deadline_s, 0
             last = self.retries if retries is None else retries
             while True:
-                found = await self._once(method, url, body, ends - time.monotonic())
+                found = await self._once(method, url, body, listen, ends - time.monotonic())
                 pause = self._pause(attempt, found)
                 if attempt >= last or pause is None or time.monotonic() + pause > ends:
                     break
@@ -125,14 +138,24 @@ class Connection:
             return found
         raise found
 
+    def message_so_far(self, stream: AnswerStream) -> dict[str, Any]:
+        """The message of a stream that has not ended, without the key and without what may become the key."""
+
+        def trim(text: str) -> str:
+            for secret in self._secrets:
+                text = before_secret(text, secret)
+            return text
+
+        return json.loads(self._without_key(json.dumps(stream.message(trim)).encode()))
+
     async def _once(
-        self, method: str, url: str, body: Any, left_s: float
+        self, method: str, url: str, body: Any, listen: Listen | None, left_s: float
     ) -> httpx.Response | ModelUnavailable | PromptFailed:
         """One attempt. Errors that may pass are returned, so that the caller can try again."""
         limit = min(self.timeout_s, left_s)
         try:
             async with asyncio.timeout(limit):
-                return await self._exchange(method, url, body)
+                return await self._exchange(method, url, body, listen)
         except TimeoutError as error:
             raise PromptFailed(f"{self.url} did not answer within {limit:.3g} s.") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, OverflowError, UnicodeError) as error:
@@ -142,35 +165,53 @@ class Connection:
         except httpx.RequestError as error:
             return PromptFailed(f"{self.url} broke the connection: {_reason(error)}.")
 
-    async def _exchange(self, method: str, url: str, body: Any) -> httpx.Response:
+    async def _exchange(self, method: str, url: str, body: Any, listen: Listen | None) -> httpx.Response:
         """The whole response to one request, decoded and without the key. Raises PromptFailed if it is too long."""
         async with self._client.stream(method, url, json=body) as response:
-            content = bytearray()
-            async for chunk in response.aiter_raw():
-                content += chunk
-                if len(content) > MAX_RESPONSE_BYTES:
-                    break
-            coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-            plain = self._without_key(self._inflated(bytes(content), coding))
+            stream = None
+            if response.headers.get("Content-Type", "").lower().startswith(MEDIA_TYPE):
+                stream = AnswerStream()
+                if listen is not None:
+                    listen(stream)
+            content = await self._content(response, stream)
+            plain = self._without_key(content)
             told = {name: response.headers[name] for name in ("Retry-After", "Location") if name in response.headers}
             headers = [(name.encode(), self._without_key(value.encode())) for name, value in told.items()]
             return _unwrapped(httpx.Response(response.status_code, headers=headers, content=plain))
 
-    def _inflated(self, content: bytes, coding: str) -> bytes:
-        """The content without its coding. Raises PromptFailed if it cannot be undone, or if the result is too long."""
-        if coding in COMPRESSED_CODINGS:
-            try:
-                content = zlib.decompressobj(ZLIB_AUTO_DETECT_WBITS).decompress(content, MAX_RESPONSE_BYTES + 1)
-            except zlib.error as error:
-                raise PromptFailed(f"{self.url} sent a compressed answer that cannot be read: {error}.") from error
-        elif coding != "identity":
+    async def _content(self, response: httpx.Response, stream: AnswerStream | None) -> bytes:
+        """The content without its coding; of a stream, the answer that it makes. Raises PromptFailed."""
+        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        inflater = zlib.decompressobj(ZLIB_AUTO_DETECT_WBITS) if coding in COMPRESSED_CODINGS else None
+        if inflater is None and coding != "identity":
             raise PromptFailed(f"{self.url} compressed its answer as {coding[:40]!r}, which was not asked for.")
-        if len(content) > MAX_RESPONSE_BYTES:
-            raise PromptFailed(f"{self.url} sent an answer of more than {MAX_RESPONSE_BYTES / 1e6:g} MB.")
-        return content
+        content, received_bytes = bytearray(), 0
+        async for chunk in response.aiter_raw():
+            received_bytes += len(chunk)
+            part = self._inflated(inflater, chunk, len(content))
+            content += part
+            if max(received_bytes, len(content)) > MAX_RESPONSE_BYTES:
+                raise PromptFailed(f"{self.url} sent an answer of more than {MAX_RESPONSE_BYTES / 1e6:g} MB.")
+            if stream is not None:
+                stream.feed(part)
+        if stream is None:
+            return bytes(content)
+        answer = stream.answer()
+        if answer is None:
+            raise httpx.RemoteProtocolError("its stream ended in the middle of the answer")
+        return answer
+
+    def _inflated(self, inflater: Any, chunk: bytes, before_bytes: int) -> bytes:
+        """A chunk without its coding, no more of it than is one byte too long. Raises PromptFailed."""
+        if inflater is None:
+            return chunk
+        try:
+            return inflater.decompress(chunk, MAX_RESPONSE_BYTES + 1 - before_bytes)
+        except zlib.error as error:
+            raise PromptFailed(f"{self.url} sent a compressed answer that cannot be read: {error}.") from error
 
     def _without_key(self, content: bytes) -> bytes:
-        for pattern in self._secrets:
+        for pattern in self._patterns:
             content = pattern.sub(REDACTED_KEY, content)
         return content
 

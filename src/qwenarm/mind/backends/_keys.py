@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -44,6 +43,14 @@ def key_for(url: str) -> str:
     return (os.environ.get(OWN_KEY) or (os.environ.get(COMMON_KEY, "") if private else "")).strip()
 
 
+def key_refused(url: str, told: str) -> ModelUnavailable:
+    """What to raise when a server refuses the key. told: what it answered."""
+    way = f"Its key goes into the environment variable {OWN_KEY}"
+    if not is_trusted_server(url):
+        way = f"Only the recorded data names this server, so it was sent no key; if you trust it, --allow {url}"
+    return ModelUnavailable(f"{url} answered with {told}. {way}.")
+
+
 def authorization(key: str) -> dict[str, str]:
     """The header for a key. A key that begins with "Basic " or "Bearer " is sent as it is. Raises BadInput, without
     repeating the key, for characters that cannot stand in a header.
@@ -55,16 +62,27 @@ def authorization(key: str) -> dict[str, str]:
     return {"Authorization": key if key.startswith(("Basic ", "Bearer ")) else f"Bearer {key}"}
 
 
-def secret_patterns(key: str) -> Iterator[re.Pattern[bytes]]:
-    """Patterns that find the secrets of a key, as they are and as JSON may escape them."""
+def secrets_of(key: str) -> list[str]:
+    """What of a key must not be shown."""
     token = key.removeprefix("Bearer ").removeprefix("Basic ").strip()
     secrets = [token]
     if key.startswith("Basic "):
         with suppress(ValueError):  # a key of another form is sent as it is
             secrets.append(base64.b64decode(token).decode("utf-8").partition(":")[2])
-    for secret in secrets:
-        if len(secret) >= MIN_SECRET_CHARS:
-            yield re.compile("".join(map(_character_pattern, secret)).encode())
+    return [secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS]
+
+
+def secret_pattern(secret: str) -> re.Pattern[bytes]:
+    """Finds a secret as it is and as JSON may escape it."""
+    return re.compile("".join(map(_character_pattern, secret)).encode())
+
+
+def before_secret(text: str, secret: str) -> str:
+    """A text that is not complete, without an end that may be the beginning of a secret."""
+    for length in range(min(len(secret) - 1, len(text)), 0, -1):
+        if text.endswith(secret[:length]):
+            return text[:-length]
+    return text
 
 
 def _character_pattern(character: str) -> str:

@@ -1,6 +1,7 @@
 """A model behind a URL: any server that speaks the OpenAI chat protocol (vLLM, SGLang, transformers serve, ...).
 
 The prompts of a batch are sent at once. What comes back is read as text, whether or not the server parsed tool calls.
+Where somebody listens, a prompt that is asked alone is answered as a stream, if the server can; the answer is the same.
 
 Servers differ in how they can keep answers well-formed (``constrain``, see ``_constraints.py``), and in what they take.
 "auto" tries once what the server enforces: "structured" on vLLM and SGLang, "json_schema" or "required" on others. A
@@ -13,7 +14,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
@@ -38,12 +39,12 @@ from qwenarm.mind.backends._http import (
     refuses,
     run,
 )
-from qwenarm.mind.backends._keys import OWN_KEY, check_url, key_for
+from qwenarm.mind.backends._keys import check_url, key_for, key_refused
 from qwenarm.mind.backends._listing import always_thinks, family_of, takes_images, with_pixel_limits
 from qwenarm.mind.backends._request import Form, RequestWriter
+from qwenarm.mind.backends._stream import STREAM_PARAMETERS, AnswerStream
 from qwenarm.mind.model_spec import SERVER_OPTIONS, URL_PREFIXES
 from qwenarm.mind.prompt.presets import preset_named
-from qwenarm.registry import is_trusted_server
 from qwenarm.types import Completion, Prompt
 
 KEY_REFUSED, NOT_FOUND = frozenset({401, 403}), 404
@@ -77,6 +78,9 @@ class OpenAIServer:
         ModelUnavailable: the server is down, or does not serve the model.
         BadInput: an option is out of range.
     """
+
+    on_text: Callable[[str], None] | None = None
+    """As of ``StreamingBackend``; called also while there are no words yet."""
 
     def __init__(
         self,
@@ -121,6 +125,8 @@ class OpenAIServer:
         key = key_for(self.url) if api_key is None else api_key
         self._connection = Connection(self.url, key, concurrency=concurrency, **limits)
         self._answered, self._failed = False, 0
+        self._streams: bool | None = None  # not known before it was tried
+        self._stream: AnswerStream | None = None
         try:
             self.name, listed = run(self._choose(model))
         except PromptFailed as failed:  # nothing was asked yet
@@ -164,18 +170,27 @@ class OpenAIServer:
         """A prompt that fails for good fails alone. But if the server has not answered any yet, or has failed many in a
         row, the server is to blame, and ModelUnavailable is raised. The seconds of an answer are its waiting time.
         """
-        answers = run(self._all(prompts))
+        on_text = self.on_text if len(prompts) == 1 else None
+        self._stream = None
+        if on_text is None:
+            answers = run(self._all(prompts, listen=False))
+        else:
+            answers = run(self._all(prompts, listen=True), lambda: on_text(self._text_so_far()))
         for answer in answers:
             if isinstance(answer, ModelUnavailable):
                 raise answer
         self._judge(answers)
         return answers
 
-    async def _all(self, prompts: Sequence[Prompt]) -> list[Any]:
+    def _text_so_far(self) -> str:
+        stream = self._stream
+        return "" if stream is None else _chat.text(self._connection.message_so_far(stream), self.family)
+
+    async def _all(self, prompts: Sequence[Prompt], listen: bool) -> list[Any]:
         async def one(prompt: Prompt) -> Completion | PromptFailed | ModelUnavailable:
             began = time.perf_counter()
             try:
-                answer = await self._answer(prompt)
+                answer = await self._answer(prompt, listen)
             except (PromptFailed, ModelUnavailable) as failed:
                 return failed
             return replace(answer, seconds=time.perf_counter() - began)
@@ -204,7 +219,7 @@ class OpenAIServer:
         """
         response = await self._connection.send("GET", f"{self.url}/models", retries=1)
         if response.status_code in KEY_REFUSED:
-            raise self._key_refused(response)
+            raise key_refused(self.url, f"status {response.status_code}: {complaint(response)}")
         if response.is_success:
             entries = {str(entry["id"]): entry for entry in _chat.listed(response, self.url, "data") if "id" in entry}
         elif model is None:
@@ -263,14 +278,14 @@ class OpenAIServer:
         except (PromptFailed, LookupError, TypeError, AttributeError):  # it answers something else, or not at all
             return False
 
-    async def _answer(self, prompt: Prompt) -> Completion:
+    async def _answer(self, prompt: Prompt, listen: bool) -> Completion:
         form = self.form  # may change meanwhile, when another prompt finds out what the server takes
-        response = await self._post(prompt, form)
+        response = await self._post(prompt, form, listen)
         if refuses(response) and not self._settled:
-            response = await self._ask_simpler(prompt, form, response)
+            response = await self._ask_simpler(prompt, form, response, listen)
         self._settled = self._settled or response.is_success
         if response.status_code in KEY_REFUSED:
-            raise self._key_refused(response)
+            raise key_refused(self.url, f"status {response.status_code}: {complaint(response)}")
         if not response.is_success:
             kind = ModelUnavailable if response.status_code in DOWN_STATUSES | {NOT_FOUND} else PromptFailed
             raise kind(f"{self.url} answered with status {response.status_code}: {complaint(response)}")
@@ -282,31 +297,36 @@ class OpenAIServer:
         except Exception as error:  # whatever a server may send costs this prompt and no other
             raise PromptFailed(f"{self.url} answered with a choice that breaks the OpenAI protocol.") from error
 
-    def _key_refused(self, response: httpx.Response) -> ModelUnavailable:
-        way = f"Its key goes into the environment variable {OWN_KEY}"
-        if not is_trusted_server(self.url):
-            way = (
-                f"Only the recorded data names this server, so it was sent no key; if you trust it, --allow {self.url}"
-            )
-        return ModelUnavailable(
-            f"{self.url} answered with status {response.status_code}: {complaint(response)}. {way}."
-        )
-
-    async def _ask_simpler(self, prompt: Prompt, form: Form, refusal: httpx.Response) -> httpx.Response:
+    async def _ask_simpler(self, prompt: Prompt, form: Form, refusal: httpx.Response, listen: bool) -> httpx.Response:
         """The response to the first simpler form that the server takes, which is kept; else its first refusal."""
         ways = [way for way in form.simpler() if way.tools == form.tools or prompt.tools]
         if "tool" in complaint(refusal).lower():
             ways.sort(key=lambda way: way.tools == "native")
         for way in ways:
-            again = await self._post(prompt, way)
+            again = await self._post(prompt, way, listen)
             if again.is_success:
                 self.form = way
                 return again
         return refusal
 
-    async def _post(self, prompt: Prompt, form: Form) -> httpx.Response:
+    async def _post(self, prompt: Prompt, form: Form, listen: bool) -> httpx.Response:
         body = await asyncio.to_thread(self._writer.body, prompt, form)  # encoding the images takes time
-        return await self._connection.send("POST", f"{self.url}/chat/completions", body)
+        address = f"{self.url}/chat/completions"
+        if not listen or self._streams is False:
+            return await self._connection.send("POST", address, body)
+        response = await self._connection.send("POST", address, body | STREAM_PARAMETERS, listen=self._hear)
+        if self._streams or response.status_code in DOWN_STATUSES | KEY_REFUSED:
+            return response
+        self._streams = _chat.has_choices(response, self.url) or None
+        if self._streams:
+            return response
+        whole = await self._connection.send("POST", address, body)
+        if _chat.has_choices(whole, self.url):
+            self._streams = False  # it answers, and only as a whole
+        return whole
+
+    def _hear(self, stream: AnswerStream) -> None:
+        self._stream = stream
 
     def _completion(self, choice: Mapping[str, Any], usage: Mapping[str, Any]) -> Completion:
         finish = str(choice.get("finish_reason") or "stop")
