@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwenarm.display.terminal import LiveView, SafeConsole, without_controls
+from qwenarm.display.printable import without_controls
+from qwenarm.display.terminal import LiveView, SafeConsole
 from qwenarm.types import (
     Decision,
     Episode,
