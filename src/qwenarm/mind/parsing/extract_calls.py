@@ -37,7 +37,7 @@ _END_OF_TURN = re.compile(r"<\|im_end\|>|<tool_response>")
 """Whatever follows one of these is the model's own continuation of the conversation, and is ignored."""
 _SENTENCE = re.compile(r"[^\n]*[^\W\d_][^\n]*")
 """Words on a single line."""
-_GOES_ON = re.compile(r"`{0,3}[ \t,]+[a-z]")
+_GOES_ON = re.compile(r"`{0,3}[ \t]+[a-z]")
 """A sentence that goes on behind a call, in small letters on the same line."""
 _AROUND = re.compile(r"\A\s*(?:```\w*)?\s*|\s*(?:```)?\s*\Z")
 """A code fence around a whole text, with blanks."""
