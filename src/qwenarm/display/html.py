@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from qwenarm.display import captions
 from qwenarm.display.printable import without_controls
@@ -42,7 +41,7 @@ def _environment() -> Environment:
 
 def _plain(value: Any) -> Any:
     """What is written for a value. Lone surrogates, which old traces hold, become question marks."""
-    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+    if not isinstance(value, str) or hasattr(value, "__html__") or value.isprintable():
         return value
     return without_controls(value.encode(errors="replace").decode())
 
