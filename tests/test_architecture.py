@@ -212,6 +212,7 @@ def test_every_import_is_declared() -> None:
         *project["optional-dependencies"]["arms"],
         *project["optional-dependencies"]["constrained"],
         *project["optional-dependencies"]["train"],
+        *project["optional-dependencies"]["gguf"],
         *project["optional-dependencies"]["ray"],
         *project["optional-dependencies"]["demo"],
         *project["optional-dependencies"]["mcp"],

@@ -8,6 +8,14 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
+MAX_NAME_CHARS = 80
+"""Maximum length of a name in a message: data and visitors may give longer ones."""
+
+
+def shortened(text: str, most: int) -> str:
+    """Returns a text of at most so many characters, with an ellipsis where it was cut."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
 
 class QwenarmError(Exception):
     """Base of all errors that are the caller's to fix. The command line prints the message and exits with code 2."""
@@ -17,7 +25,7 @@ class UnknownName(QwenarmError):
     """A name that is not in the registry. The message lists the valid ones."""
 
     def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
-        names = sorted(valid)
+        names, name = sorted(valid), shortened(name, MAX_NAME_CHARS)
         near = get_close_matches(name, names, n=1) or [each for each in names if name and name in each]
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"There is no {kind} {name!r}.{hint} Valid: {', '.join(names)}.")

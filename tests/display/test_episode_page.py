@@ -190,6 +190,14 @@ def test_half_a_character_in_an_old_trace_is_a_question_mark(tmp_path):
     assert "bad ?" in shown and "hi ?" in shown and "put ?" in shown
 
 
+def test_nothing_that_was_said_reverses_or_hides_the_text_of_the_page(tmp_path):
+    odd = SkillCall("pick", {"at": ImagePoint(0.5, 0.5, "red\u202e eb\u2066uc\x1b[31m\x9b")})
+    episode = replace(an_episode("put\u202e"), turns=(turn(0, Decision((odd,), raw="\u200fraw\x07 a\tb\n<b>")),))
+    shown = page.write_page(episode, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "red ebuc[31m" in shown and "raw a\tb\n&lt;b&gt;" in shown
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", shown)
+
+
 def test_a_crash_shows_its_traceback_and_no_turns():
     shown = text_of(replace(an_episode(), turns=(), outcome=Outcome.CRASHED, detail="Traceback: <boom>"))
     assert "Traceback: &lt;boom&gt;" in shown and "No turn was played" in shown

@@ -103,6 +103,10 @@ def test_any_words_fit_into_the_panel(words):
     assert (panel[:, :8] == panel[0, 0]).all() and (panel[:, -6:] == panel[0, 0]).all()
 
 
+def test_a_caption_is_drawn_without_control_characters():
+    assert drawable("red\u202e cube\x1b[31m\u200f\x07") == "red cube[31m"
+
+
 @pytest.mark.parametrize("words", WORDS)
 @pytest.mark.parametrize("width", [60, 300])
 def test_wrapped_lines_fit_and_lose_nothing_but_what_is_cut(words, width):

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwenarm.display.captions import call_text, short_call
-from qwenarm.display.terminal import LiveView, SafeConsole, without_controls
+from qwenarm.display.printable import without_controls
+from qwenarm.display.terminal import LiveView, SafeConsole
 from qwenarm.types import (
     Decision,
     Episode,

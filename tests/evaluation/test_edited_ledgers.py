@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE, attribute, count_causes, failures, findings
+from qwenarm.episode.trace import read, to_line
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import evaluate, plan
 from qwenarm.evaluation.ledger import MANIFEST_FILE, manifest_sha256
+from qwenarm.report import write_report
 from qwenarm.report.numbers import compare_runs
 from qwenarm.types import RunConfig
 
@@ -106,3 +108,53 @@ def test_an_edited_episode_is_named_and_the_others_count(edited):
     path.write_text(first.replace("put", "stack") + f"\n{second}\n")
     told = resume(edited)
     assert len(told) == 1 and "line 1" in told[0]
+
+
+def forged(line: str, path: tuple[Any, ...], value: Any) -> str:
+    """A line of a ledger with one value replaced, and a checksum that fits."""
+    fields = {name: each for name, each in json.loads(line).items() if name not in ("schema", "crc32")}
+    fields["tools"]["none"] = []
+    words = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
+    fields["turns"][0]["prompts"] = [
+        {"messages": words, "images": [], "tools": "none", "max_tokens": 9, "max_calls": 1}
+    ]
+    at = fields
+    for name in path[:-1]:
+        at = at[name]
+    at[path[-1]] = value
+    return to_line(fields)
+
+
+CONFIG, MESSAGE = ("run", "config"), ("turns", 0, "prompts", 0, "messages", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ((*CONFIG, "clock"), "x"),
+        ((*CONFIG, "clock"), "latency:nan"),
+        ((*CONFIG, "level"), 10**30),
+        (("run", "metrics", "decisions"), 10**400),
+        (("run", "metrics", "decisions"), "A" * 100_000),
+        (("run", "metrics", "decisions"), float("inf")),
+        (("turns", 0, "sim_time_s"), 1e308),
+        ((*MESSAGE, "role"), None),
+        ((*MESSAGE, "content"), None),
+        ((*MESSAGE, "content", 0), 1.5),
+        ((*MESSAGE, "content", 0), {"text": "hi"}),
+        ((*MESSAGE, "content", 0), {"type": "image"}),
+        (("turns", 0, "observation", "frames", 0, "png"), "../../secret.png"),
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_a_line_that_a_later_command_could_not_use_is_named_in_a_short_sentence(edited, path, value):
+    """Its checksum was made to fit."""
+    file = edited / "episodes.jsonl"
+    first, second = file.read_text().splitlines()
+    file.write_text(forged(first, CONFIG, json.loads(first)["run"]["config"]) + second + "\n")
+    assert len(read(edited).episodes) == 2
+    file.write_text(forged(first, path, value) + second + "\n")
+    reading = read(edited)
+    (problem,) = reading.problems
+    assert len(reading.episodes) == 1 and "line 1 " in problem and len(problem) < 400
+    assert write_report([edited], edited / "report").episodes >= 1

@@ -52,14 +52,6 @@ def test_it_is_refused_with_pictures(folder):
         open_model(f"{folder}#device=cpu")
 
 
-def test_gguf_is_refused_with_the_way_out(tmp_path):
-    (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    for source in (tmp_path / "model.gguf", tmp_path):
-        (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
-        with pytest.raises(ModelUnavailable, match=r"in GGUF.*llama-server -m .*model\.gguf --jinja"):
-            open_model(f"{source}#images=no")
-
-
 def test_a_model_with_eyes_can_be_played_without(tiny, prompts):
     seeing, blind = (QwenVL(str(tiny), device="cpu", images=images, constrained=False) for images in (True, False))
     assert blind.generate(prompts[:1])[0].tokens_in < seeing.generate(prompts[:1])[0].tokens_in

@@ -1,7 +1,8 @@
 """Writes HTML pages from the templates in this package.
 
-Text is never markup: the templates escape whatever a model, a server or a visitor wrote. A page fetches nothing from
-elsewhere and runs no script but our own; its Content-Security-Policy names both by their hashes.
+Text is never markup: the templates escape whatever a model, a server or a visitor wrote, and leave out characters that
+would reverse or hide the text around them. A page fetches nothing from elsewhere and runs no script but our own; its
+Content-Security-Policy names both by their hashes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qwenarm.display import captions
+from qwenarm.display.printable import without_controls
 
 
 @lru_cache(maxsize=1)
@@ -24,6 +26,7 @@ def _environment() -> Environment:
         loader=PackageLoader("qwenarm.display"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_plain,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -34,6 +37,13 @@ def _environment() -> Environment:
     )
     found.globals |= {"style": style_sheet, "script": script, "policy": policy, "captions": captions}
     return found
+
+
+def _plain(value: Any) -> Any:
+    """What is written for a value. Lone surrogates, which old traces hold, become question marks."""
+    if not isinstance(value, str) or hasattr(value, "__html__") or value.isprintable():
+        return value
+    return without_controls(value.encode(errors="replace").decode())
 
 
 def style() -> str:
@@ -56,10 +66,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def write(path: Path, template: str, **values: Any) -> None:
-    """Writes a page piece by piece, so that a large one never stands in memory.
-
-    Lone surrogates, which old traces hold, become question marks.
-    """
+    """Writes a page piece by piece, so that a large one never stands in memory."""
     stream = _environment().get_template(f"{template}.html.jinja").stream(values)
     stream.enable_buffering(500)
     stream.dump(str(path), encoding="utf-8", errors="replace")

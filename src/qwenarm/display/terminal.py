@@ -5,7 +5,6 @@ On a real terminal a last line moves and tells what is happening now.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from qwenarm.display.captions import (
     short_call,
     side_effects_text,
 )
+from qwenarm.display.printable import without_controls
 from qwenarm.episode.watchers import Watcher
 from qwenarm.types import Episode, Observation, SkillCall, Turn
 
@@ -42,16 +42,6 @@ INSTRUCTION_GAP_CHARS = 3
 """Blanks between the instruction and who plays it, where both fit into a line."""
 MIN_TERMINAL_CHARS_FOR_SECONDS = 72
 """A terminal of fewer columns is shown no seconds."""
-
-
-def without_controls(text: str) -> str:
-    """The text without control and format characters, which could move the cursor, recolour or reverse what is read.
-
-    Line breaks and tabs stay. What a model, a server or a ledger says must not command the terminal.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
 
 
 class SafeConsole(Console):

@@ -11,6 +11,8 @@ from functools import lru_cache
 from noto_cjk_sans_otc import FONT_PATH
 from PIL import Image, ImageDraw, ImageFont
 
+from qwenarm.display.printable import without_controls
+
 SIMPLIFIED_CHINESE_FACE_INDEX = 2
 """Which face of the font's collection is used: they differ in the shapes of some Chinese characters."""
 MISSING_GLYPH = "\uffff"
@@ -37,8 +39,9 @@ def _glyph(character: str) -> bytes:
 
 
 def drawable(text: str) -> str:
-    """One line, with ``REPLACEMENT_CHARACTER`` for each character that the font lacks."""
-    return "".join(c if _glyph(c) != _glyph(MISSING_GLYPH) else REPLACEMENT_CHARACTER for c in " ".join(text.split()))
+    """One line without control characters, with ``REPLACEMENT_CHARACTER`` for each one that the font lacks."""
+    line = without_controls(" ".join(text.split()))
+    return "".join(c if _glyph(c) != _glyph(MISSING_GLYPH) else REPLACEMENT_CHARACTER for c in line)
 
 
 def wrap(text: str, size: int, width: int, max_lines: int) -> list[str]:

@@ -15,7 +15,9 @@ from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 
-from qwenarm.episode.typed import MAX_INTEGER, typed
+from qwenarm.episode.clock import parse_clock
+from qwenarm.episode.typed import MAX_NUMBER, is_number, typed
+from qwenarm.errors import BadInput
 from qwenarm.types import (
     Completion,
     Decision,
@@ -75,6 +77,7 @@ def head_from_json(data: Mapping[str, Any]) -> Head:
     config = dict(run.pop("config"))
     perturbations = tuple((str(axis), int(strength)) for axis, strength in config.pop("perturbations"))
     config = RunConfig(**checked(RunConfig, config), perturbations=perturbations)
+    _check_clock(config.clock)
     run |= {name: tuple(map(str, run[name])) for name in ("cameras", "watcher_failures")}
     run |= {name: _numbers(run[name]) for name in ("metrics", "task_metrics", "seconds")}
     run["speech"] = {str(key): str(value) for key, value in run.get("speech", {}).items()}
@@ -112,14 +115,21 @@ def checked(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     wanted = _types(cls)
     for name, value in values.items():
-        huge = isinstance(value, int) and abs(value) > MAX_INTEGER
+        huge = isinstance(value, int) and abs(value) > MAX_NUMBER
         if not isinstance(value, wanted[name]) or isinstance(value, bool) or huge:
             raise TypeError(f"{name} is {str(value)[:40]!r}")
     return {name: intern(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
+def _check_clock(text: str) -> None:
+    try:
+        parse_clock(text)
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+
+
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    if odd := [name for name, value in values.items() if not isinstance(value, int | float)]:
+    if odd := [name for name, value in values.items() if not is_number(value)]:
         raise TypeError(f"{odd[0]} is {values[odd[0]]!r}")
     return {intern(name): value for name, value in values.items()}
 
@@ -241,5 +251,19 @@ def _prompt_to_json(prompt: Prompt, put_image: PutImage, shared: dict[str, Any])
 
 
 def _prompt_from_json(data: Mapping[str, Any], get_image: GetImage | None, shared: Mapping[str, Any]) -> Prompt:
+    messages = tuple(data["messages"])
+    parts = [part for message in messages for part in _parts(message)]
+    if sum(part["type"] == "image" for part in parts) > len(data["images"]):
+        raise ValueError("a prompt lacks a picture")
     images = tuple(get_image(name) for name in data["images"]) if get_image else ()
-    return _read(Prompt, data, messages=tuple(data["messages"]), images=images, tools=tuple(shared[data["tools"]]))
+    return _read(Prompt, data, messages=messages, images=images, tools=tuple(shared[data["tools"]]))
+
+
+def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Returns the parts of a chat message's content. Raises TypeError or KeyError unless it is one."""
+    role, content = message["role"], message["content"]
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    texts = [role, *(part["text"] for part in parts if part["type"] == "text")]
+    if not isinstance(parts, list) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"a message is {str(message)[:40]!r}")
+    return parts

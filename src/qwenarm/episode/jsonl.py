@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from qwenarm.errors import shortened
+
 MAX_LISTED_LINES = 5
 """Maximum number of damaged lines that are listed by number; if there are more, they are only counted."""
-Damage = (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError, RecursionError)
-"""Exceptions that parsing a damaged line may raise."""
+MAX_REASON_CHARS = 200
+"""Maximum length of what is told of an error in a line."""
+Damage = (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError, RecursionError, SyntaxError)
+"""Exceptions that parsing a damaged line may raise; Pillow raises SyntaxError for a broken PNG."""
 T = TypeVar("T")
 
 
@@ -88,6 +92,5 @@ def _damage_text(path: Path, damaged: Sequence[tuple[int, Exception]]) -> str:
         which = f"lines {', '.join([*others, last])} and {len(damaged) - MAX_LISTED_LINES} more"
     else:
         which = f"lines {', '.join(others)} and {last}" if others else f"line {last}"
-    return (
-        f"{path}: {which} cannot be read and {'do' if others else 'does'} not count ({type(error).__name__}: {error})."
-    )
+    why = shortened(f"{type(error).__name__}: {error}", MAX_REASON_CHARS)
+    return f"{path}: {which} cannot be read and {'do' if others else 'does'} not count ({why})."

@@ -45,8 +45,8 @@ from qwenarm.episode.episode_json import (
     turns_from_json,
     turns_to_json,
 )
-from qwenarm.episode.jsonl import Damage, Line, append_line, read_jsonl
-from qwenarm.errors import BadInput
+from qwenarm.episode.jsonl import MAX_REASON_CHARS, Damage, Line, append_line, read_jsonl
+from qwenarm.errors import BadInput, shortened
 from qwenarm.types import Episode
 
 EPISODES_FILE = "episodes.jsonl"
@@ -205,7 +205,8 @@ def read_at(folder: Path, offset: int, get_image: GetImage | None = None) -> Epi
             return _episode(file.readline(), get_image or _image_reader(folder))
     except Damage as error:
         where = f"{folder / EPISODES_FILE} at byte {offset}"
-        raise BadInput(f"The episode in {where} cannot be read ({type(error).__name__}: {error}).") from error
+        why = shortened(f"{type(error).__name__}: {error}", MAX_REASON_CHARS)
+        raise BadInput(f"The episode in {where} cannot be read ({why}).") from error
 
 
 def _episode(line: bytes, get_image: GetImage | None) -> Episode:
@@ -219,10 +220,18 @@ def _episode(line: bytes, get_image: GetImage | None) -> Episode:
 
 def _image_reader(folder: Path) -> GetImage:
     def get(name: str) -> np.ndarray:
-        with Image.open(picture_path(folder, name)) as picture:
+        with open_picture(folder, name) as picture:
             return np.asarray(picture.convert("RGB"))
 
     return get
+
+
+def open_picture(folder: Path, name: str) -> Image.Image:
+    """Opens an image in a trace. Raises ValueError or OSError for a name that leads out of it, and for no image."""
+    try:
+        return Image.open(picture_path(folder, name))
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name!r} is no frame: {error}") from None
 
 
 def picture_path(folder: Path, name: str) -> Path:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-MAX_INTEGER = 2**63
-"""Larger integers are no seeds or levels, and would make names of files that are too long."""
+MAX_NUMBER = 2**63
+"""Larger numbers are no seeds, levels, seconds or metres, and overflow what is computed with them."""
 T = TypeVar("T")
 
 
@@ -20,6 +19,11 @@ def typed(cls: type[T], **values: Any) -> T:
         if name not in hints or not _fits(value, hints[name]):
             raise TypeError(f"{name} is {str(value)[:40]!r}")
     return cls(**values)
+
+
+def is_number(value: Any) -> bool:
+    """Returns whether a value is a finite number of a possible size."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER  # no NaN
 
 
 @cache
@@ -35,8 +39,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is UnionType:
         return any(_fits(value, each) for each in inner)
     if hint in (int, float):
-        number = isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
-        return number and abs(value) <= sys.float_info.max  # false for NaN, infinity and integers that no float holds
+        return is_number(value) and (hint is float or isinstance(value, int))
     if origin is not None and issubclass(origin, Mapping):
         return isinstance(value, Mapping) and all(isinstance(k, str) and _fits(v, inner[1]) for k, v in value.items())
     if origin is not None and issubclass(origin, Sequence):

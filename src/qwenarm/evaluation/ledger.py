@@ -40,7 +40,7 @@ from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.episode.episode_json import SCHEMA_VERSION, Head
 from qwenarm.episode.trace import plain, scan
 from qwenarm.episode.versions import versions
-from qwenarm.errors import BadInput
+from qwenarm.errors import MAX_NAME_CHARS, BadInput, shortened
 from qwenarm.evaluation.suites import AD_HOC, FIRST_SEED, Suite
 from qwenarm.perturbations import spell
 from qwenarm.types import Episode, Outcome, RunInfo
@@ -205,7 +205,8 @@ def _refuse_others(folder: Path, before: Mapping[str, Any], now: Mapping[str, An
         return
     for name, value in _flat(now):
         if (then := dict(_flat(before)).get(name)) != value:
-            raise BadInput(f"{folder} was begun with {name} {then}, and this is {value}; choose another --out.")
+            begun = shortened(str(then), MAX_NAME_CHARS)
+            raise BadInput(f"{folder} was begun with {name} {begun}, and this is {value}; choose another --out.")
 
 
 def _flat(manifest: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

@@ -15,12 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 from jinja2 import UndefinedError
-from PIL import Image
 
 from qwenarm.display import html
 from qwenarm.display.captions import side_effects_text
 from qwenarm.display.episode_page import page_values
-from qwenarm.episode.trace import picture_path, read_at
+from qwenarm.episode.trace import open_picture, read_at
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.evaluation.suites import Cell
 from qwenarm.report import figures, tables
@@ -240,7 +239,7 @@ class _Pictures:
             OSError: when there is no such picture.
         """
         if name not in self._arrays:
-            with Image.open(picture_path(self.folder, name)) as picture:
+            with open_picture(self.folder, name) as picture:
                 width, height = picture.size
             self._arrays[name] = np.broadcast_to(np.uint8(0), (height, width, 3))
         return self._arrays[name]

@@ -44,7 +44,7 @@ class QwenVL:
     depends on it and on the prompt, not on earlier prompts or on others of its batch.
 
     Args:
-        source: "bundled", a folder, or a Hub id.
+        source: "bundled", a folder, a GGUF file, or a Hub id.
         device, dtype: by default what is available and fits (``checkpoints.placement``): CUDA in bfloat16 or 4-bit,
             Apple's GPU in float16, a CPU in float32 (bfloat16 for more than 2 GiB of weights).
         batch: maximum number of prompts that are answered together.
@@ -238,5 +238,7 @@ MODEL_NAMES = {
     "ORG/NAME#thinking=yes,dtype=float16",
     "./folder": "a checkpoint in a folder, in the Hub's layout with safetensors; a text model is played with "
     "./folder#images=no and --policy state_text",
+    "./model.gguf": "a Qwen2 or Qwen3 text model in GGUF (extra `gguf`), played as ./model.gguf#images=no with "
+    "--policy state_text",
 }
 BACKEND = BackendEntry(QwenVL, LOCAL_OPTIONS)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.errors import ModelUnavailable
+from qwenarm.mind.checkpoints.gguf import GgufFile, gguf_in, read_gguf
 from qwenarm.mind.checkpoints.limits import check_files, check_settings, check_size
 from qwenarm.mind.checkpoints.memory import WeightCount, impossible_size, weights_in
 from qwenarm.mind.families import TEXT_MODEL_TYPES, Family, family_of
@@ -31,7 +32,6 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 SETTINGS_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 """A checkpoint's files besides its weights: settings, chat template, and the tokenizer's files."""
 WEIGHT_FILES = "*.safetensors"
-GGUF_SUFFIX = ".gguf"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 IMAGE_SETTINGS_FILES = ("preprocessor_config.json", "processor_config.json")
 CONNECT_TIMEOUT_S = 10.0
@@ -41,14 +41,16 @@ MAX_REASON_CHARS = 300
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A complete folder in the Hub's layout.
+    """A complete folder in the Hub's layout, or a GGUF file.
 
     Attributes:
         source: Its name as given by the user.
+        folder: Where its files are.
         revision: A commit on the Hub, or "".
         preset: How the model was trained to be prompted.
         template: Its chat template.
         template_file: The file with the chat template.
+        gguf: The header, if it is a GGUF file.
     """
 
     source: str
@@ -59,6 +61,7 @@ class Checkpoint:
     preset: Preset
     template: str
     template_file: str
+    gguf: GgufFile | None = None
 
     def describe(self) -> dict[str, Any]:
         """Returns what the record of a run says about it."""
@@ -73,35 +76,60 @@ class Checkpoint:
     @property
     def shards(self) -> list[Path]:
         """The files with the weights."""
-        return sorted(self.folder.glob(WEIGHT_FILES))
+        return [self.gguf.path] if self.gguf else sorted(self.folder.glob(WEIGHT_FILES))
 
     @property
     def weight_bytes(self) -> int:
         return sum(shard.stat().st_size for shard in self.shards)
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[dict[str, Any]]:
+        """Yields the arguments with which ``from_pretrained`` reads these files, no others, and no code."""
+        safely = {"local_files_only": True, "trust_remote_code": False}
+        if self.gguf is None:
+            yield {"pretrained_model_name_or_path": self.folder, **safely}
+            return
+        with self.gguf.alone() as folder:
+            yield {"pretrained_model_name_or_path": folder, "gguf_file": self.gguf.path.name, **safely}
+
     @cached_property
-    def config(self) -> dict[str, Any]:
-        """config.json, completed with the defaults of its class in transformers. Raises ModelUnavailable."""
+    def settings(self) -> Any:
+        """transformers' config, completed with the defaults of its class. Raises ModelUnavailable."""
         from transformers import AutoConfig
 
         try:
-            with quiet():
-                loaded = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
-                config = loaded.to_dict()
+            with quiet(), self.opened() as files:
+                loaded = AutoConfig.from_pretrained(**files, **(self.gguf.config_overrides if self.gguf else {}))
+                loaded.to_dict()  # fails for values that cannot be settings
+                return loaded
         except Exception as error:  # of many kinds, all caused by the file
-            raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {first_line(error)}") from error
+            raise ModelUnavailable(f"{self._settings_file} is not valid: {first_line(error)}") from error
+
+    @property
+    def _settings_file(self) -> str:
+        return f"{'The header' if self.gguf else 'config.json'} of {self.source!r}"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The settings as plain values, always with "text_config" and "vision_config". Raises ModelUnavailable."""
+        config = self.settings.to_dict()
         if not self.has_eyes:
             config = {**config, "text_config": config, "vision_config": {}}
         if wrong := impossible_size(config):
-            raise ModelUnavailable(f"config.json of {self.source!r} is not valid: {wrong}.")
+            raise ModelUnavailable(f"{self._settings_file} is not valid: {wrong}.")
         if self.shards:
-            check_size(config, weights_in(self.folder, config).total, self.source)
+            check_size(config, self._weights_by(config).total, self.source)
         return config
 
     @cached_property
     def weights(self) -> WeightCount:
         """The number of weights, from the files' headers."""
-        return weights_in(self.folder, self.config)
+        return self._weights_by(self.config)
+
+    def _weights_by(self, config: dict[str, Any]) -> WeightCount:
+        if self.gguf is not None:
+            return WeightCount(self.gguf.weight_count, 0)  # dequantised; nothing quantises them again
+        return weights_in(self.folder, config)
 
     @cached_property
     def sha256(self) -> str:
@@ -116,10 +144,8 @@ class Checkpoint:
     @cached_property
     def files(self) -> str:
         """Returns 16 hex digits, a hash of all other files: whatever else the model's answers depend on."""
-        digest = hashlib.sha256()
-        for path in sorted(
-            {path for pattern in SETTINGS_FILES for path in self.folder.glob(pattern) if path.is_file()}
-        ):
+        patterns, digest = () if self.gguf else SETTINGS_FILES, hashlib.sha256()
+        for path in sorted({path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file()}):
             digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
         return digest.hexdigest()[:16]
 
@@ -128,15 +154,17 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
     """Finds a checkpoint and checks it. A Hub id is downloaded once, then served from the local cache.
 
     Args:
-        source: "bundled", a folder, or a Hub id "org/name" or "org/name@revision".
+        source: "bundled", a folder, a GGUF file, or a Hub id "org/name" or "org/name@revision".
         weights: Whether weights are needed; if not, none are downloaded or checked.
 
     Raises:
         ModelUnavailable: The checkpoint cannot be used; the message says why.
     """
     folder, revision = _folder(source, weights)
-    if folder.suffix == GGUF_SUFFIX and folder.is_file():
-        raise ModelUnavailable(_only_gguf(source, folder))
+    if path := gguf_in(folder, source):
+        gguf = read_gguf(path, source)
+        kind, template, preset = gguf.model_type, gguf.template, preset_named("qwen")
+        return Checkpoint(source, path.parent, "", kind, family_of(kind, template), preset, template, path.name, gguf)
     if not folder.is_dir():
         raise ModelUnavailable(_no_such_model(source))
     check_files(folder, source, SETTINGS_FILES, WEIGHT_FILES)
@@ -244,8 +272,6 @@ def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
             f"The cache has no safetensors files of {source!r}: either its download is incomplete (then start again "
             "with a connection to the Hub), or it is published in other formats only, which are not loaded."
         )
-    if not shards and (gguf := sorted(folder.glob(f"*{GGUF_SUFFIX}"))):
-        raise ModelUnavailable(_only_gguf(source, gguf[0]))
     if not shards:
         raise ModelUnavailable(f"{source!r} has no weights in safetensors files; other formats are not loaded.")
     for name in sorted(shards):
@@ -254,13 +280,6 @@ def _check_weights(folder: Path, source: str, downloaded: bool) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise ModelUnavailable(f"{name} of {source!r} is truncated or damaged: {first_line(error)}.") from error
-
-
-def _only_gguf(source: str, file: Path) -> str:
-    return (
-        f"{source!r} is in GGUF, which is not loaded in this process: serve it with `llama-server -m {file} --jinja` "
-        "and give its URL as the model, or take the model's safetensors."
-    )
 
 
 def _indexed_shards(folder: Path, source: str) -> set[str]:

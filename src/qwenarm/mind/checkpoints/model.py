@@ -28,13 +28,12 @@ def load_model(checkpoint: Checkpoint, placement: ModelPlacement) -> Any:
     kind = AutoModelForImageTextToText if checkpoint.has_eyes else AutoModelForCausalLM
     options = _placement_options(placement)
     try:
-        with quiet():
+        with quiet(), checkpoint.opened() as files:
             loaded: Any = kind.from_pretrained(
-                checkpoint.folder,
+                **files,
+                **({"config": checkpoint.settings} if checkpoint.gguf else {}),
                 dtype=getattr(torch, placement.dtype),
                 use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are rejected below, by name
                 **options,

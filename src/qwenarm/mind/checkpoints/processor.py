@@ -51,8 +51,8 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        with quiet():
-            return AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+        with quiet(), checkpoint.opened() as files:
+            return AutoTokenizer.from_pretrained(**files)
     except Exception as error:  # of many kinds; the files are to blame
         raise ModelUnavailable(
             f"The tokenizer of {checkpoint.source!r} cannot be loaded: {first_line(error)}"

@@ -37,6 +37,8 @@ _END_OF_TURN = re.compile(r"<\|im_end\|>|<tool_response>")
 """Whatever follows one of these is the model's own continuation of the conversation, and is ignored."""
 _LINE_WITH_WORDS = re.compile(r"[^\n]*[^\W\d_][^\n]*")
 """Words on a single line."""
+_GOES_ON = re.compile(r"`{0,3}[ \t]+[a-z]")
+"""A sentence that goes on behind a call, in small letters on the same line."""
 _SURROUNDING_FENCE = re.compile(r"\A\s*(?:```\w*)?\s*|\s*(?:```)?\s*\Z")
 """A code fence around a whole text, with blanks."""
 _UNFINISHED_LIST = re.compile(r"\[|\{[^\[\]{}]*\"(?:" + "|".join(WRAPPER_KEYS) + r")\"\s*:\s*[\[{]")
@@ -104,7 +106,7 @@ def _read_rest(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
         found.note(NOTE_UNTAGGED)
         _read_xml(text, False, found)
         found.thought = _join(found.thought, _FUNCTION_TAG.sub("", text))
-        _refuse_list([function.span() for function in _FUNCTION_TAG.finditer(text)], text, found)
+        _refuse_sentence([function.span() for function in _FUNCTION_TAG.finditer(text)], text, found)
     else:
         _read_bare(text, names, cut, found)
 
@@ -246,17 +248,17 @@ def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
         at = _first_opener(text, end)
     found.thought = _join(found.thought, _CODE_FENCE.sub("", "".join([*prose, text[last:]])))
     before = _UNFINISHED_LIST.sub("", _CODE_FENCE.sub("", prose[0])).strip() if prose else ""
-    _refuse_list(spans, text, found)
+    _refuse_sentence(spans, text, found)
     _judge_bare(names, begun, cut and (before != "" or not found.calls), found)
 
 
-def _refuse_list(spans: Sequence[tuple[int, int]], text: str, found: Extraction) -> None:
-    """Rejects untagged calls if one sentence lists several of them: then the model talks about calls and makes none."""
+def _refuse_sentence(spans: Sequence[tuple[int, int]], text: str, found: Extraction) -> None:
+    """Rejects untagged calls inside of a sentence: then the model talks about calls and makes none."""
     gaps = [text[end:start] for (_, end), (start, _) in pairwise(spans)]
-    if any(_LINE_WITH_WORDS.fullmatch(gap) for gap in gaps):
+    if any(_LINE_WITH_WORDS.fullmatch(gap) for gap in gaps) or any(_GOES_ON.match(text, end) for _, end in spans):
         found.calls.clear()
         found.fail(
-            FormatError.NO_CALL, "the answer lists calls in a sentence; write the one that you mean as a tool_call"
+            FormatError.NO_CALL, "the answer speaks of calls in a sentence; write the one that you mean as a tool_call"
         )
 
 
