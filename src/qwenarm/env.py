@@ -38,7 +38,7 @@ from qwenarm.body.observations import ObservationFormat
 from qwenarm.body.reach import reach_of
 from qwenarm.body.scene import Scene, compile_scene
 from qwenarm.body.simulation import Body
-from qwenarm.errors import BadInput, UnknownName
+from qwenarm.errors import BadInput, OutOfReach, UnknownName
 from qwenarm.perturbations import checked, perturbed_arm, perturbed_combos, perturbed_layout, perturbed_setup
 from qwenarm.registry import load
 from qwenarm.skills.action_chunk import moved_hand
@@ -127,8 +127,10 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._task: Task = load("tasks", task)
         if level not in range(1, len(self._task.levels) + 1):
             raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
-        if words is None and (refusal := self._task.refusal(self._arm)):
-            raise BadInput(refusal)
+        if words is None:
+            self._task.check_drawn(self.combos, self.perturbations)
+            if refusal := self._task.refusal(self._arm):
+                raise BadInput(refusal)
         self.observation_space, self.action_space = self._spaces()
 
     @property
@@ -171,8 +173,9 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         action = np.asarray(action, dtype=float)
         if action.shape != self.action_space.shape:
             raise BadInput(f"An action of {self.control} has shape {self.action_space.shape}, not {action.shape}.")
-        parts = np.split(action, len(self.body.manipulators))
-        self.body.step_all([self._to_control(*each) for each in zip(self.body.manipulators, parts, strict=True)])
+        body = self.body
+        parts = action.reshape(len(body.manipulators), -1)
+        body.step_all([self._to_control(*each) for each in zip(body.manipulators, parts, strict=True)])
         self._steps += 1
         before = self._progress
         self._progress, success = self._judge()
@@ -218,7 +221,13 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         rng, combos = np.random.default_rng(seed), perturbed_combos(self.perturbations, seed, self.combos)
         layout, reach = perturbed_layout(self.perturbations, seed), reach_of(load("arms", self.arm))
         if words is None:
-            setup = self._task.build(rng, self.level, combos, layout, reach)
+            try:
+                setup = self._task.build(rng, self.level, combos, layout, reach)
+            except OutOfReach as error:
+                raise BadInput(
+                    f"The arm {self.arm} cannot play {self.task}, level {self.level}, with seed {seed}: {error}. "
+                    f"Arms that can: {', '.join(self._task.able_arms())}."
+                ) from error
         else:
             setup = free_setup(words, rng, self.level, combos, layout, reach)
         setup = perturbed_setup(self.perturbations, seed, setup)

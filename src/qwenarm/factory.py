@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 COMBINATION_SETS = ("all", "seen", "unseen")
 """The (colour, shape) pairs that may appear: all, those that the bundled model was trained on, or only the others."""
-CONTROLS = ("osc",)
+FOREIGN_CONTROLS = ("osc",)
 """What may play in place of our arm: LIBERO's own arm with robosuite's controller OSC_POSE, in LIBERO's environment."""
 CHUNK_POLICIES = ("vlm", "blind", "wrong_words")
 """The policies that can ask a model with a chunk head."""
-OTHER_SEEDS = 8
+MAX_OTHER_SEEDS = 8
 """Maximum number of other seeds in which a privileged policy may look for another instruction."""
 
 
@@ -59,8 +59,8 @@ def _make_osc_env(config: RunConfig) -> ArmEnv:
     """LIBERO's own environment, for policies of 20 Hz actions. Raises BadInput for anything that it does not have."""
     from qwenarm.libero.osc import OscEnv
 
-    if config.control not in CONTROLS:
-        raise UnknownName("control", config.control, CONTROLS)
+    if config.control not in FOREIGN_CONTROLS:
+        raise UnknownName("control", config.control, FOREIGN_CONTROLS)
     if not policy_entry(config.policy).plays_actions:
         raise BadInput(f"--control osc is for policies of 20 Hz actions, behind ws:// or zmq://, not {config.policy}.")
     usual = RunConfig(config.task, config.level, policy=config.policy, clock=config.clock, control=config.control)
@@ -83,25 +83,31 @@ def allowed_combos(name: str) -> Combos | None:
 
 def make_backend(config: RunConfig) -> Backend | None:
     """The model, or None for a policy that asks none. Raises UnknownName, BadInput and ModelUnavailable."""
-    entry = policy_entry(config.policy)
-    parse_clock(config.clock)
-    if not entry.needs_model:
+    check_choices(config)
+    if not policy_entry(config.policy).needs_model:
         return None
-    altitudes = (*ALTITUDE_NAMES, CHUNK_ALTITUDE)
-    if config.altitude not in altitudes:
-        raise UnknownName("altitude", config.altitude, altitudes)
-    cameras_named(split_names(config.cameras, "--cameras"))
     if config.altitude == CHUNK_ALTITUDE:
-        if config.cameras:
-            raise BadInput("The altitude chunk has the cameras of its head; leave out --cameras.")
-        if config.policy not in CHUNK_POLICIES:
-            raise BadInput(f"The altitude chunk reads no scene as text. Policies: {', '.join(CHUNK_POLICIES)}.")
         from qwenarm.mind.chunks import ChunkModel
 
         return ChunkModel(config.model)
     from qwenarm.mind.open_model import open_model
 
     return open_model(config.model)
+
+
+def check_choices(config: RunConfig) -> None:
+    """Raises UnknownName or BadInput for a policy, clock, altitude or cameras that do not exist or go together."""
+    entry = policy_entry(config.policy)
+    parse_clock(config.clock)
+    altitudes = (*ALTITUDE_NAMES, CHUNK_ALTITUDE)
+    if config.altitude not in altitudes:
+        raise UnknownName("altitude", config.altitude, altitudes)
+    cameras_named(split_names(config.cameras, "--cameras"))
+    if entry.needs_model and config.altitude == CHUNK_ALTITUDE:
+        if config.cameras:
+            raise BadInput("The altitude chunk has the cameras of its head; leave out --cameras.")
+        if config.policy not in CHUNK_POLICIES:
+            raise BadInput(f"The altitude chunk reads no scene as text. Policies: {', '.join(CHUNK_POLICIES)}.")
 
 
 def make_policy(config: RunConfig, env: ArmEnv, seed: int, backend: Backend | None) -> Policy:
@@ -116,7 +122,7 @@ def make_policy(config: RunConfig, env: ArmEnv, seed: int, backend: Backend | No
 def _next_seeds(config: RunConfig, seed: int) -> Iterator[ArmEnv]:
     """Yields the same task with the seeds that follow, one at a time."""
     env = make_env(config)
-    for other in range(seed + 1, seed + 1 + OTHER_SEEDS):
+    for other in range(seed + 1, seed + 1 + MAX_OTHER_SEEDS):
         env.reset(seed=other)
         yield env
 
@@ -133,6 +139,7 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
     Raises:
         UnknownName, BadInput: It cannot be played; the message names the valid choices.
     """
+    check_choices(config)
     setup = make_env(config).build(seed)
     if setup.goal is not None:
         return setup

@@ -10,10 +10,9 @@ from tests.counterparts import counterpart
 from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.factory import make_env, perform
+from qwenarm.factory import perform
 from qwenarm.libero.package import PRO_ENDINGS, begin, problem_of, tasks_of
 from qwenarm.libero.scene import shift_of
-from qwenarm.perturbations import parse
 from qwenarm.registry import load
 from qwenarm.types import Outcome, RunConfig
 
@@ -122,9 +121,3 @@ def test_the_oracle_plays_by_skills(family: str) -> None:
     (episode,) = drive([perform(RunConfig(family, policy="oracle"), 1_000_000, None)], None)
     assert episode.outcome is Outcome.SUCCESS
     assert not episode.side_effects
-
-
-def test_perturbations_of_our_scenes_are_refused() -> None:
-    env = make_env(RunConfig("libero_object", perturbations=parse("light:1")))
-    with pytest.raises(BadInput, match="not those of another"):
-        env.build(0)

@@ -151,7 +151,7 @@ def test_errors_are_told_and_a_late_answer_goes_to_nobody() -> None:
 
 
 def test_a_state_or_action_in_parts() -> None:
-    parts = Conventions(state_keys={"a": 2, "b": 1}, action_keys={"x": 1, "y": 2})
+    parts = Conventions(state_keys={"a": 2, "b": 1}, action_keys={"x": 1, "y": 2}, action="joint")
     sent = parts.sent_state(np.array([1.0, 2.0, 3.0]))
     assert sent["a"].tolist() == [1, 2] and sent["b"].tolist() == [3]
     with pytest.raises(BadInput, match="state_keys have 3 numbers, and the state has 4"):

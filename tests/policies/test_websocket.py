@@ -106,7 +106,7 @@ def test_the_order_of_a_quaternion(order: str) -> None:
         (Conventions(), np.full((1, 7), 0.5), "check action, low, high and units"),  # normalised, and not declared
         (Conventions(action="ee_pose", rotation="quaternion_wxyz"), np.zeros((1, 8)), "length 0"),
         (Conventions(action="joint"), np.full((1, 8), 90.0), "check action"),  # degrees
-        (Conventions(low=(-1.0,), high=(1.0,)), np.zeros((1, 7)), "low and high have 1"),
+        (Conventions(action="joint", low=(-1.0,), high=(1.0,)), np.zeros((1, 8)), "low and high have 1"),
     ],
 )
 def test_numbers_that_contradict_the_conventions(convention: Conventions, actions: np.ndarray, told: str) -> None:
@@ -130,6 +130,8 @@ def test_conventions_are_declared_by_one_side_and_agree(tmp_path: Path) -> None:
         ("speed = 1", "no convention 'speed'"),
         ("action = 1", "cannot be 1"),
         ('frame = "up"', "Valid"),
+        ("low = [-1.0]\nhigh = [1.0]", "an action of ee_delta has 6 and the gripper's"),
+        ("action_keys = {x = 3}", "action_keys have 3 numbers"),
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(BadInput, match=told):

@@ -149,12 +149,13 @@ def play_into(
     from qwenarm.display.episode_page import write_page
     from qwenarm.episode.drive import play_alone
     from qwenarm.episode.trace import EPISODES_FILE, RECORDING_FILE, Trace
-    from qwenarm.factory import make_backend, perform, prepare
+    from qwenarm.factory import make_backend, make_env, make_policy, perform, prepare
 
     if folder and (Path(folder) / EPISODES_FILE).exists():
         raise BadInput(f"There is a run in {folder} already; name another folder for this one.")
     setup = prepare(config, seed, anyway)  # before a model is loaded
     backend = backend or make_backend(config)
+    make_policy(config, make_env(config), seed, backend)  # what it refuses is told before a folder is made
     trace = Trace(Path(folder) if folder else new_folder(f"{config.task.replace(':', '-')}-{seed}"))
     recorder = _recorder(trace.folder, film if isinstance(film, Film) else Film()) if film else None
     try:

@@ -18,7 +18,7 @@ from qwenarm.body.objects.geoms import add_object
 from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.body.reach import Reach
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, OutOfReach
 
 if TYPE_CHECKING:
     from qwenarm.body.arms.parts import Arm
@@ -117,7 +117,8 @@ def place_objects(
     """Puts the objects on the table so that none touches another or hides it from the front camera.
 
     Large ones are placed first. areas: where, by object id; the whole workspace for the others. reach: where the arm
-    reaches, None for everywhere. Raises BadInput if the table is too small for them all.
+    reaches, None for everywhere. Raises BadInput if the table is too small for them all, OutOfReach if only the arm's
+    reach is.
     """
     order = sorted(range(len(specs)), key=lambda i: -specs[i].radius)
     for _ in range(tries):
@@ -130,8 +131,9 @@ def place_objects(
             placed[i] = spot
         else:
             return tuple(placed[i] for i in range(len(specs)))
-    place = "on the table" if reach is None else "where this arm reaches"
-    raise BadInput(f"{len(specs)} objects do not fit {place}: ask for fewer.")
+    if reach is not None:
+        raise OutOfReach(f"{len(specs)} objects do not fit where this arm reaches")
+    raise BadInput(f"{len(specs)} objects do not fit on the table: ask for fewer.")
 
 
 def _free_spot(

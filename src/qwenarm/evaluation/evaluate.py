@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qwenarm.episode.clock import parse_clock
+from qwenarm.body.reach import reach_of
 from qwenarm.episode.trace import Trace
 from qwenarm.errors import BadInput
 from qwenarm.evaluation import ledger
@@ -24,11 +24,11 @@ from qwenarm.evaluation.scheduler import Pool, Scheduler, batch_per_worker
 from qwenarm.evaluation.stats import Rate, success_rate
 from qwenarm.evaluation.suites import FIRST_SEED, Cell, Suite, ad_hoc, suite_named
 from qwenarm.evaluation.workers import EpisodeWorker, MakeWatchers, WorkerConfig, nobody_watches
-from qwenarm.factory import assumed, make_env
+from qwenarm.factory import assumed, check_choices, make_env
 from qwenarm.perturbations import parse
 from qwenarm.policies import controls as all_controls
 from qwenarm.policies import policy_entry
-from qwenarm.registry import is_foreign, split_names
+from qwenarm.registry import is_foreign, load, split_names
 from qwenarm.types import RunConfig
 
 DEFAULT_TASKS = ("put", "stack", "sort")
@@ -57,15 +57,30 @@ class Plan:
         return tuple(dict.fromkeys((self.config.policy, *self.controls)))
 
     def check(self) -> None:
-        """Raises UnknownName or BadInput for anything that does not exist, before a model is loaded."""
+        """Raises UnknownName or BadInput for what does not exist or cannot be played, before a model is loaded."""
         self.suite.check()
-        parse_clock(self.config.clock)
         for role in self.roles:
-            policy_entry(role)
+            check_choices(replace(self.config, policy=role))
         if self.config.control and self.controls:
             raise BadInput(f"--control {self.config.control} is for one policy, and no control plays beside it.")
         for cell in self.suite.cells():
             make_env(self.at(cell, self.config.policy)).close()
+        self._check_scenes()
+
+    def _check_scenes(self) -> None:
+        """Builds the first scene of each task and level or, for an arm that does not reach everything, all of them.
+
+        Not those of code from outside this package, which no evaluation runs in its own process.
+        """
+        seeds = dict[tuple[str, int], int]()
+        for cell, count in self.suite.cells().items():
+            seeds[cell.task, cell.level] = max(count, seeds.get((cell.task, cell.level), 0))
+        limited = reach_of(load("arms", self.config.arm)) is not None
+        for (task, level), count in seeds.items():
+            if not is_foreign(task):
+                env = make_env(replace(self.config, task=task, level=level))
+                for seed in range(FIRST_SEED, FIRST_SEED + (count if limited else 1)):
+                    env.build(seed)
 
     def at(self, cell: Cell, role: str) -> RunConfig:
         """Returns what plays in a cell."""

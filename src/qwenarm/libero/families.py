@@ -3,11 +3,13 @@ initial states."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
-from qwenarm.errors import BadInput
+from qwenarm.body.reach import Reach
+from qwenarm.body.scene import Scene
+from qwenarm.errors import BadInput, OutOfReach
 from qwenarm.libero.goal import LiberoGoal, Predicate
 from qwenarm.libero.package import LiberoTask, parse_problem, tasks_of
 from qwenarm.libero.scene import scene_of
@@ -32,7 +34,7 @@ def make_entry(suite: str) -> Task:
     tasks = tasks_of(suite)
     levels = tuple(task.instruction for task in tasks)
     about, rims = f"LIBERO's suite {suite}, played by our arm.", "its bowls and plates are taken by their rims"
-    return Task(suite, about, levels, partial(_make, tasks), needs_fingers=rims)
+    return Task(suite, about, levels, partial(_make, tasks), needs_fingers=rims, scenes_of="LIBERO")
 
 
 def _make(tasks: tuple[LiberoTask, ...], builder: SceneBuilder, level: int) -> Setup:
@@ -46,7 +48,16 @@ def _make(tasks: tuple[LiberoTask, ...], builder: SceneBuilder, level: int) -> S
     scene, goal = scene_of(task.bddl, initial), LiberoGoal(task.bddl, initial, predicates, skill)
     if missing := _missing_skill(parsed, goal.open_predicates(initial_state(scene))):
         raise BadInput(f"Level {level} of {task.suite}, '{task.instruction}', needs {missing}, which no skill does.")
+    if builder.reach is not None:
+        _check_reach(scene, {name for _, *things in predicates for name in things}, builder.reach)
     return Setup(scene, goal, task.instruction, TURNS_PER_MOVE * len(predicates) + 2)
+
+
+def _check_reach(scene: Scene, named: Collection[str], reach: Reach) -> None:
+    """Raises OutOfReach if an object that the goal names stands where the arm does not reach."""
+    for placement in scene.objects:
+        if placement.spec.id in named and placement.pos[:2] not in reach:
+            raise OutOfReach(f"the {placement.spec.name} stands where this arm does not reach")
 
 
 def _missing_skill(parsed: Mapping[str, Any], predicates: Sequence[Predicate]) -> str:

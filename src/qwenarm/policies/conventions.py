@@ -43,12 +43,12 @@ STATE_PARTS: dict[str, Callable[[Proprio], Any]] = {
 robosuite's, by up to a whole one, so that it does not jump for a hand that points down."""
 ACTION_KINDS = ("ee_delta", "ee_pose", "joint", "osc")
 ACTION_FRAMES = ("world", "hand")
-MIN_AXIS = 1e-9
+MIN_ROTATION_AXIS_NORM = 1e-9
 """Length of a quaternion's vector part below which nothing is turned."""
 MAX_DELTA_M, MAX_DELTA_RAD = 0.10, 1.0
 """No arm moves or turns further in 50 ms: a larger number has another unit than was declared."""
 MAX_POSITION_M, MAX_JOINT_RAD = 2.0, 2.5 * math.pi
-MAX_OSC = 2.0
+MAX_OSC_MAGNITUDE = 2.0
 """Of a number of an OSC action, which robosuite limits to 1: policies exceed that a little."""
 OWN_CHOICES = ("actions_played", "asynchronous")
 """Fields that may differ from what a server declares."""
@@ -112,8 +112,27 @@ class Conventions:
             raise BadInput("conventions: low and high have as many numbers, and each low is below its high.")
         if self.action == "ee_delta" and self.rotation.startswith("quaternion"):
             raise BadInput("conventions: a delta is turned by a rotation_vector or euler_xyz, not by a quaternion.")
+        if self.action != "joint":  # an arm's joints are counted when it plays
+            self._check_counts(self.action_size(0))
         if self.gripper_closed == self.gripper_open or self.actions_played < 1:
             raise BadInput("conventions: gripper_closed differs from gripper_open, and actions_played is 1 or more.")
+
+    def action_size(self, joints: int) -> int:
+        """How many numbers an action has but the gripper's, for an arm with so many joints."""
+        quaternion = self.action == "ee_pose" and self.rotation.startswith("quaternion")
+        return joints if self.action == "joint" else 7 if quaternion else 6
+
+    def _check_counts(self, size: int) -> None:
+        if self.low and len(self.low) != size:
+            raise BadInput(
+                f"conventions: low and high have {len(self.low)} numbers, and an action of {self.action} has {size} "
+                "and the gripper's."
+            )
+        if self.action_keys and (count := sum(self.action_keys.values())) != size + 1:
+            raise BadInput(
+                f"conventions: action_keys have {count} numbers, and an action of {self.action} has {size} and the "
+                "gripper's."
+            )
 
     def observed(self, proprio: Proprio) -> list[float]:
         """The state as the server expects it."""
@@ -161,16 +180,14 @@ class Conventions:
         Raises:
             BadInput: Their number or size contradicts the conventions.
         """
-        quaternion = self.action == "ee_pose" and self.rotation.startswith("quaternion")
-        size = joints if self.action == "joint" else 7 if quaternion else 6
+        size = self.action_size(joints)
+        self._check_counts(size)
         if actions.ndim != 2 or not len(actions) or actions.shape[1] != size + 1:
             raise BadInput(f"actions of {self.action} have the shape (T, {size + 1}), not {actions.shape}")
         moves, gripper = actions[:, :-1].astype(float), actions[:, -1]
         if not np.isfinite(actions).all():
             raise BadInput("an action is not finite")
         if self.low:
-            if len(self.low) != size:
-                raise BadInput(f"low and high have {len(self.low)} numbers, and an action of {self.action} has {size}")
             low, high = np.array(self.low), np.array(self.high)
             moves = low + (moves + 1) / 2 * (high - low)
         if self.action in ("ee_delta", "ee_pose"):
@@ -192,7 +209,7 @@ class Conventions:
             "ee_delta": [MAX_DELTA_M] * 3 + [MAX_DELTA_RAD] * 3,
             "ee_pose": [MAX_POSITION_M] * 3 + [1.01] * 4,
             "joint": [MAX_JOINT_RAD] * moves.shape[1],
-            "osc": [MAX_OSC] * 6,
+            "osc": [MAX_OSC_MAGNITUDE] * 6,
         }[self.action]
         beyond = np.argwhere(np.abs(moves) > limits)
         if len(beyond):
@@ -271,7 +288,11 @@ def _choice(name: str, value: str, valid: Any) -> None:
 def _axis_angle(quat: np.ndarray) -> np.ndarray:
     """(3,) rad: the axis of a quaternion wxyz times an angle from 0 to 2 pi, which depends on the quaternion's sign."""
     length = np.linalg.norm(quat[1:])
-    return np.zeros(3) if length < MIN_AXIS else quat[1:] / length * 2 * math.acos(min(max(quat[0], -1.0), 1.0))
+    return (
+        np.zeros(3)
+        if length < MIN_ROTATION_AXIS_NORM
+        else quat[1:] / length * 2 * math.acos(min(max(quat[0], -1.0), 1.0))
+    )
 
 
 def _turned(arm: Proprio) -> Rotation:

@@ -39,7 +39,7 @@ MAX_RESPONSE_BYTES = 4_000_000
 """A longer response is broken off, also one that is longer only after inflation."""
 COMPRESSED_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 """Content codings that are read although none was asked for."""
-INFLATE_ANY_WBITS = 47
+ZLIB_AUTO_DETECT_WBITS = 47
 """Tells zlib to recognise gzip and zlib headers by itself."""
 REDACTED_KEY = b"[key removed]"
 HIDDEN_TAGS = ("script", "style", "head")
@@ -182,7 +182,7 @@ class Connection:
     async def _content(self, response: httpx.Response, stream: AnswerStream | None) -> bytes:
         """The content without its coding; of a stream, the answer that it makes. Raises PromptFailed."""
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        inflater = zlib.decompressobj(INFLATE_ANY_WBITS) if coding in COMPRESSED_CODINGS else None
+        inflater = zlib.decompressobj(ZLIB_AUTO_DETECT_WBITS) if coding in COMPRESSED_CODINGS else None
         if inflater is None and coding != "identity":
             raise PromptFailed(f"{self.url} compressed its answer as {coding[:40]!r}, which was not asked for.")
         content, received_bytes = bytearray(), 0

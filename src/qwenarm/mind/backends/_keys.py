@@ -13,7 +13,7 @@ from qwenarm.registry import is_trusted_server
 
 OWN_KEY, COMMON_KEY = "QWENARM_API_KEY", "OPENAI_API_KEY"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-MIN_SECRET_LENGTH = 8
+MIN_SECRET_CHARS = 8
 """A shorter key, such as "EMPTY", is no secret, and would be found in innocent text."""
 
 
@@ -69,7 +69,7 @@ def secrets_of(key: str) -> list[str]:
     if key.startswith("Basic "):
         with suppress(ValueError):  # a key of another form is sent as it is
             secrets.append(base64.b64decode(token).decode("utf-8").partition(":")[2])
-    return [secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH]
+    return [secret for secret in secrets if len(secret) >= MIN_SECRET_CHARS]
 
 
 def secret_pattern(secret: str) -> re.Pattern[bytes]:

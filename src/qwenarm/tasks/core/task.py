@@ -13,6 +13,7 @@ from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, OBJECT
 from qwenarm.body.reach import Reach
 from qwenarm.body.scene import Area, Placement, Scene, place_objects
 from qwenarm.errors import BadInput
+from qwenarm.registry import list_names, load
 from qwenarm.tasks.core.goal import Setup
 
 Combos = Collection[tuple[str, str]]
@@ -37,6 +38,7 @@ class Task:
         make: Builds one episode from a scene builder and a level, with ``builder.rng`` as its only source of
             randomness.
         needs_fingers: Why a hand without fingers cannot play it, as a clause; "" if it can.
+        scenes_of: Whose scenes it plays, such as "LIBERO", if not ours: they stand as they are, before one arm.
     """
 
     name: str
@@ -44,12 +46,35 @@ class Task:
     levels: tuple[str, ...]
     make: Callable[[SceneBuilder, int], Setup]
     needs_fingers: str = ""
+    scenes_of: str = ""
 
     def refusal(self, arm: Arm) -> str:
-        """Returns why an arm cannot play it, as a sentence; "" if nothing speaks against it."""
-        if not self.needs_fingers or arm.gripper.has_fingers:
+        """Returns why an arm cannot play it, and which can, as a sentence; "" if nothing speaks against it."""
+        why = self._obstacle(arm)
+        if not why:
             return ""
-        return f"The arm {arm.name} cannot play {self.name}: {self.needs_fingers}, and it has no fingers."
+        return f"The arm {arm.name} cannot play {self.name}: {why}. Arms that can: {', '.join(self.able_arms())}."
+
+    def able_arms(self) -> list[str]:
+        """Returns the shipped arms that can play every scene of it."""
+        arms = {name: load("arms", name) for name in list_names("arms")}
+        return [name for name, arm in arms.items() if arm.reaches_workspace and not self._obstacle(arm)]
+
+    def _obstacle(self, arm: Arm) -> str:
+        if self.needs_fingers and not arm.gripper.has_fingers:
+            return f"{self.needs_fingers}, and it has no fingers"
+        if self.scenes_of and arm.partners:
+            return f"the scenes of {self.scenes_of} are made for one arm in their middle, and it is two beside it"
+        return ""
+
+    def check_drawn(self, combos: Combos | None, perturbations: Sequence[tuple[str, int]]) -> None:
+        """Raises BadInput if its scenes cannot be drawn from these combinations, or perturbed."""
+        if self.scenes_of and (combos is not None or perturbations):
+            unfit = "perturbations" if perturbations else "choices of colour and shape (--combos all)"
+            raise BadInput(
+                f"{self.name} has the scenes of {self.scenes_of}, and our {unfit} change our own scenes only, "
+                f"not those of another package; tasks for them: {', '.join(list_names('tasks'))}."
+            )
 
     def build(
         self,
