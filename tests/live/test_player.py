@@ -19,7 +19,7 @@ from qwenarm.live.interventions import MAX_SPEED, TOO_LATE
 from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, run_folder
 from qwenarm.live.kiosk import tour
 from qwenarm.live.player import Player, config_from
-from qwenarm.live.recorder import MAX_TEXT_LENGTH
+from qwenarm.live.recorder import MAX_TEXT_CHARS
 from qwenarm.live.requests import Choices
 from qwenarm.live.scene import Track
 from qwenarm.mind.backends.scripted import Scripted
@@ -223,7 +223,7 @@ def test_of_endless_words_the_page_is_told_a_part_and_nothing_twice(player):
     answer = GIVE_UP.replace("看不见", "看" * 2_000_000)
     player._backend = lambda config: Talker(answer)
     play(player, policy="vlm")
-    assert [len(event["text"]) for event in events(player, "saying")][:2] == [20, MAX_TEXT_LENGTH - 20]
+    assert [len(event["text"]) for event in events(player, "saying")][:2] == [20, MAX_TEXT_CHARS - 20]
     assert len((player.journal.folder / JOURNAL_FILE).read_bytes()) < 2_000_000
     assert last_episode(player).turns[0].decision.raw == answer
     assert list(JournalReader(player.journal.folder).new_events())[-1][1]["kind"] == "stored"

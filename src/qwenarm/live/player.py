@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 OPEN_MODELS = 2
 """Number of models that stay loaded."""
 
-MAX_ERROR_LENGTH = 600
+MAX_ERROR_CHARS = 600
 """Characters of an unforeseen error that the page is told."""
 
 Command = dict[str, Any]
@@ -134,7 +134,7 @@ class Player:
             except Exception as error:
                 traceback.print_exc()
                 told = f"This failed: {type(error).__name__}: {error}"
-                self.journal.write("refused", text=told[:MAX_ERROR_LENGTH])
+                self.journal.write("refused", text=told[:MAX_ERROR_CHARS])
             self.journal.write("stopped", self.run)
 
     def _control(self, command: Command) -> bool:

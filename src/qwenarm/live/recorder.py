@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
     from qwenarm.env import ArmEnv
 
-MAX_TEXT_LENGTH = 20_000
+MAX_TEXT_CHARS = 20_000
 """Characters of a text that the page is told; the trace keeps the whole."""
 MAX_LISTED_CALLS = 50
-MAX_LABEL_LENGTH = 60
+MAX_LABEL_CHARS = 60
 POSE_DECIMALS = 4
 """Poses are kept to a tenth of a millimetre."""
 
@@ -75,7 +75,7 @@ class JournalWatcher(Watcher):
 
     def saying(self, text: str) -> None:
         """The model's answer so far. Only what is new of it is written, from the character ``start`` on."""
-        text = text[:MAX_TEXT_LENGTH].rstrip("\ufffd")  # a character of which not all bytes are there
+        text = text[:MAX_TEXT_CHARS].rstrip("\ufffd")  # a character of which not all bytes are there
         if text == self._said:
             return
         pairs = enumerate(zip(self._said, text, strict=False))
@@ -180,13 +180,13 @@ def _detail(episode: Episode) -> str:
 
 
 def _clipped(text: str) -> str:
-    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]} …"
+    return text if len(text) <= MAX_TEXT_CHARS else f"{text[:MAX_TEXT_CHARS]} …"
 
 
 def _points(number: int, call: SkillCall) -> list[dict[str, Any]]:
     """The points of a call, for the camera frames."""
     points = [value for value in call.args.values() if isinstance(value, ImagePoint)]
     return [
-        {"camera": p.camera, "u": round(p.u, 4), "v": round(p.v, 4), "label": p.label[:MAX_LABEL_LENGTH], "n": number}
+        {"camera": p.camera, "u": round(p.u, 4), "v": round(p.v, 4), "label": p.label[:MAX_LABEL_CHARS], "n": number}
         for p in points
     ]
