@@ -51,7 +51,6 @@ def main() -> None:
         print(f"  {part:8} {value:7.2f} s  {value / total:6.1%}")
     print(f"agent overhead {ours / total:.1%} (goal {GOAL_SHARE:.0%})")
     found = {"who": who, "task": args.task, "seeds": args.seeds, "turns": turns, "seconds": dict(seconds)}
-    RESULTS_FOLDER.mkdir(exist_ok=True)
     text = json.dumps({**found, "overhead": ours / total}, indent=1)
     (RESULTS_FOLDER / "agent_overhead.json").write_text(text + "\n")
 

@@ -232,7 +232,6 @@ def main() -> None:
         "torch": torch.__version__,
     }
     show(found)
-    RESULTS_FOLDER.mkdir(exist_ok=True)
     (RESULTS_FOLDER / "decoding.json").write_text(json.dumps(found, indent=1) + "\n")
 
 

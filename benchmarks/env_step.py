@@ -115,7 +115,6 @@ def main() -> None:
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         print(f"{name:21} env.step / bare MuJoCo: {spread}, goal at most {goal}", flush=True)
         found[name] = {"goal": goal, "ratios": ratios}
-    RESULTS_FOLDER.mkdir(exist_ok=True)
     (RESULTS_FOLDER / "env_step.json").write_text(json.dumps(found, indent=1) + "\n")
 
 

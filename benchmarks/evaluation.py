@@ -138,7 +138,6 @@ def main() -> None:
     print(f"share of {', '.join(TIMED_PARTS)}: {runs[0]['share_of_parts']:.1%} (goal {GOAL_SHARE:.0%})")
     minutes = quick["minutes_per_1000_on_2_cores"]
     print(f"1,000 episodes of quick on {CPU_CORES} cores: {minutes:.1f} min (goal {GOAL_MINUTES:.0f})")
-    RESULTS_FOLDER.mkdir(exist_ok=True)
     (RESULTS_FOLDER / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -72,7 +72,6 @@ def main() -> None:
         print("vLLM is left out: it is not installed, or there is no GPU (see benchmarks/vllm_cpu.py).")
     found = {source: measure(source, args.device, args.batches, vllm) for source in args.models}
     if args.device == "cuda":
-        RESULTS_FOLDER.mkdir(exist_ok=True)
         content = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "ms per decision": found}
         (RESULTS_FOLDER / "gpu_decoding.json").write_text(json.dumps(content, indent=1) + "\n")
 

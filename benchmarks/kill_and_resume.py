@@ -102,7 +102,6 @@ def main() -> None:
             "changed": changed + sum(expected.get(key, mark) != mark for key, mark in lines),
         }
     print(json.dumps(result, indent=1))
-    RESULTS_FOLDER.mkdir(exist_ok=True)
     (RESULTS_FOLDER / "kill_and_resume.json").write_text(json.dumps(result, indent=1) + "\n")
 
 

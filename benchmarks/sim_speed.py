@@ -251,7 +251,6 @@ def main() -> None:
     for title, camera, goal in (("without a camera", False, 2.0), ("with one camera", True, 8.0)):
         measured = measure(found, camera, args.gl, args.rounds, args.seconds)
         results[title] = {"speeds": measured, "ratios": report(title, measured, goal)}
-    RESULTS_FOLDER.mkdir(exist_ok=True)
     (RESULTS_FOLDER / "sim_speed.json").write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -67,7 +67,6 @@ def main() -> None:
         print(f"{name:16} {cost.seconds:7.2f} s  {cost.cpu_s:7.2f} s of CPU  {cost.peak_mb:7.0f} MB{remark}")
     imported = found["import qwenarm"].seconds - bare.seconds
     print(f"import qwenarm without Python's own start: {imported:.2f} s (goal 0.3 s)")
-    RESULTS_FOLDER.mkdir(exist_ok=True)
     (RESULTS_FOLDER / "startup.json").write_text(
         json.dumps({name: vars(cost) for name, cost in found.items()}, indent=1) + "\n"
     )

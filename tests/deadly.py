@@ -7,6 +7,7 @@ there), or not set: nothing.
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,7 @@ VICTIM = FIRST_SEED + 1
 
 
 def _hang():
-    while True:
-        pass
+    time.sleep(3600)
 
 
 def _run_out_of_memory():

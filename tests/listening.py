@@ -13,10 +13,16 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
+START_LIMIT_S = 180
+"""A busy machine may need a minute; only what never happens takes this long."""
+
+
 def wait_until_listening(server: "subprocess.Popen[Any]", port: int) -> None:
     """Waits until something accepts connections. Fails if the server has ended."""
+    until = time.monotonic() + START_LIMIT_S
     while True:
         assert server.poll() is None, "the server has ended"
+        assert time.monotonic() < until, "the server does not listen"
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return

@@ -4,16 +4,15 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.counterparts import counterpart, other_python
+from tests.listening import wait_until_listening
 from tests.policies.groot_server import groot_server
 from tests.policies.policy_server import policy_server
 
@@ -55,15 +54,6 @@ def run_commands(text: str, **replaced: str) -> None:
     for line in text.splitlines():
         _, *words = shlex.split(line, comments=True)
         assert main([replaced.get(word, word) for word in words]) == 0, words
-
-
-def wait_for_port(port: int, server: subprocess.Popen) -> None:
-    while True:
-        assert server.poll() is None, "the server has ended"
-        try:
-            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.2)
 
 
 @pytest.fixture
@@ -122,7 +112,7 @@ def test_openenv(folder: Path) -> None:
     source = str(ROOT / "src")
     server = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": source})
     try:
-        wait_for_port(8000, server)
+        wait_until_listening(server, 8000)
         told = run_python(block("OpenEnv", "python"), folder, python, source)
     finally:
         server.terminate()
@@ -139,7 +129,7 @@ def test_another_simulator(folder: Path) -> None:
     words = [sys.executable, "-P", "-m", *shlex.split(command)]
     server = subprocess.Popen(words, env=environment)
     try:
-        wait_for_port(8000, server)
+        wait_until_listening(server, 8000)
         code = block("Our agent in another simulator", "python")
         told = run_python(f"{code}\nimport simulator\nprint(simulator.info['is_success'])", folder)
     finally:

@@ -173,8 +173,9 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         action = np.asarray(action, dtype=float)
         if action.shape != self.action_space.shape:
             raise BadInput(f"An action of {self.control} has shape {self.action_space.shape}, not {action.shape}.")
-        parts = np.split(action, len(self.body.manipulators))
-        self.body.step_all([self._to_control(*each) for each in zip(self.body.manipulators, parts, strict=True)])
+        body = self.body
+        parts = action.reshape(len(body.manipulators), -1)
+        body.step_all([self._to_control(*each) for each in zip(body.manipulators, parts, strict=True)])
         self._steps += 1
         before = self._progress
         self._progress, success = self._judge()

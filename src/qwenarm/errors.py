@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
 
 
 class QwenarmError(Exception):
@@ -39,6 +41,14 @@ class MachineFailure(QwenarmError):
 
 class PromptFailed(QwenarmError):
     """One prompt that a server did not answer, while it answers others: the episode that asked it ends as crashed."""
+
+
+def import_optional(module: str, missing: str) -> Any:
+    """Returns a module that not every installation has. Raises BadInput with the message ``missing``."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise BadInput(missing) from error
 
 
 def machine_failure(error: BaseException) -> str:

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 COMBINATION_SETS = ("all", "seen", "unseen")
 """The (colour, shape) pairs that may appear: all, those that the bundled model was trained on, or only the others."""
-CONTROLS = ("osc",)
+FOREIGN_CONTROLS = ("osc",)
 """What may play in place of our arm: LIBERO's own arm with robosuite's controller OSC_POSE, in LIBERO's environment."""
 CHUNK_POLICIES = ("vlm", "blind", "wrong_words")
 """The policies that can ask a model with a chunk head."""
-OTHER_SEEDS = 8
+MAX_OTHER_SEEDS = 8
 """Maximum number of other seeds in which a privileged policy may look for another instruction."""
 
 
@@ -59,8 +59,8 @@ def _make_osc_env(config: RunConfig) -> ArmEnv:
     """LIBERO's own environment, for policies of 20 Hz actions. Raises BadInput for anything that it does not have."""
     from qwenarm.libero.osc import OscEnv
 
-    if config.control not in CONTROLS:
-        raise UnknownName("control", config.control, CONTROLS)
+    if config.control not in FOREIGN_CONTROLS:
+        raise UnknownName("control", config.control, FOREIGN_CONTROLS)
     if not policy_entry(config.policy).plays_actions:
         raise BadInput(f"--control osc is for policies of 20 Hz actions, behind ws:// or zmq://, not {config.policy}.")
     usual = RunConfig(config.task, config.level, policy=config.policy, clock=config.clock, control=config.control)
@@ -122,7 +122,7 @@ def make_policy(config: RunConfig, env: ArmEnv, seed: int, backend: Backend | No
 def _next_seeds(config: RunConfig, seed: int) -> Iterator[ArmEnv]:
     """Yields the same task with the seeds that follow, one at a time."""
     env = make_env(config)
-    for other in range(seed + 1, seed + 1 + OTHER_SEEDS):
+    for other in range(seed + 1, seed + 1 + MAX_OTHER_SEEDS):
         env.reset(seed=other)
         yield env
 

@@ -1,8 +1,8 @@
-"""The registry of everything that a user can add with one new file and no edit elsewhere.
+"""The registry of everything a user can add with one new file, without editing any other.
 
-An entry is a file or a folder in the package of its kind. The file's name is the entry's id, and its constant is the
-entry: ``load("tasks", "put")`` returns ``TASK`` of ``qwenarm/tasks/put.py``. Files without that constant are helpers.
-An entry outside this package is named ``module:NAME``.
+Every kind of entry has a package, and each file or folder in it that defines the kind's constant is an entry. The
+file's name is the entry's id, the constant its value: ``load("tasks", "put")`` returns ``TASK`` from
+``qwenarm/tasks/put.py``. Files without the constant are helpers. Code outside this package is named ``module:NAME``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Kind:
     """One kind of entry.
 
     Attributes:
-        noun: Its name in messages.
-        package: The package of its files, below ``qwenarm``.
-        constant: The name of the entry in each file.
-        type_name: The class of an entry; "" where the kind's own loader says what may be one.
+        noun: What messages call an entry.
+        package: The package that holds the files, relative to ``qwenarm``.
+        constant: The constant that each file defines.
+        type_name: The class of the constant; "" if the kind's own loader checks it.
     """
 
     noun: str
@@ -54,15 +54,15 @@ ENTRY_MAKERS = {
     "ws": "qwenarm.policies.websocket",
     "zmq": "qwenarm.policies.groot",
 }
-"""Modules of this package that make entries on demand, by the short name that users type: "menagerie:kuka_iiwa_14"."""
+"""Modules that make entries on demand, by the prefix that users type, as in "menagerie:kuka_iiwa_14"."""
 FAMILY_MAKERS = {("tasks", "libero_"): "qwenarm.libero.families"}
-"""Modules of this package that make entries of what another package brings, by kind and beginning of the name."""
+"""Modules that make entries from another package's content, by kind and prefix of the name."""
 FILE_MAKERS = {("arms", ".xml"): "qwenarm.body.arm_file", ("arms", ".urdf"): "qwenarm.body.arm_file"}
-"""Modules of this package that make an entry of a file, by kind and suffix. Such a file is data, never code."""
+"""Modules that make an entry from a user's file, by kind and suffix. Such a file is data, never code."""
 FOREIGN_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 SERVER_ORIGIN = re.compile(r"https?://[^\s,/#?]+", re.IGNORECASE)
 ALLOWED_NAMES = "QWENARM_ALLOWED_NAMES"
-"""The environment variable in which ``only_allowed`` keeps its names, for this process and its children."""
+"""Environment variable that passes the names of ``only_allowed`` on to child processes."""
 
 
 @functools.cache
@@ -78,7 +78,7 @@ def describe(kind: str, name: str) -> str:
 
 
 def literal(kind: str, name: str, constant: str) -> Any:
-    """Returns the value of a constant in an entry's file that is a literal, without importing anything."""
+    """Returns the value of a literal constant in an entry's file, without importing anything."""
     for node in ast.parse(dict(_files(kind))[name].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [constant]:
             return ast.literal_eval(node.value)
@@ -86,7 +86,7 @@ def literal(kind: str, name: str, constant: str) -> Any:
 
 
 def load(kind: str, name: str) -> Any:
-    """Returns the entry that an id, a ``module:NAME`` or the path of a file names.
+    """Returns the entry with this id, ``module:NAME`` or file path.
 
     Raises:
         UnknownName: There is no such entry. The message lists the valid ids.
@@ -106,12 +106,12 @@ def load(kind: str, name: str) -> Any:
 
 
 def is_file(kind: str, name: str) -> bool:
-    """Whether a name is the path of a file of which an entry is made."""
+    """Returns whether a name is the path of a file from which an entry can be made."""
     return (kind, os.path.splitext(name)[1]) in FILE_MAKERS
 
 
 def is_unlisted(kind: str, name: str) -> bool:
-    """Whether a name may be an entry that ``list_names`` does not show: code of a module, or another package's."""
+    """Returns whether a name can be valid although ``list_names`` does not show it."""
     return ":" in name or any(kind == of and name.startswith(beginning) for of, beginning in FAMILY_MAKERS)
 
 
@@ -122,9 +122,9 @@ def is_foreign(name: str) -> bool:
 
 @contextmanager
 def only_allowed(names: Iterable[str]) -> Iterator[None]:
-    """Within this context only the given ``module:NAME`` entries are loaded, and only the given servers get a key.
+    """Restricts the ``module:NAME`` entries that may be loaded, and the servers that get a key, to the given ones.
 
-    Processes that are started within it obey, too. Use it to replay recorded data, which is not to be trusted.
+    Child processes started inside the context are restricted too. Use it to replay recorded data, which is untrusted.
     """
     before = os.environ.get(ALLOWED_NAMES)
     os.environ[ALLOWED_NAMES] = ",".join(names)
@@ -137,19 +137,19 @@ def only_allowed(names: Iterable[str]) -> Iterator[None]:
 
 
 def names_to_allow(*texts: str) -> list[str]:
-    """Returns every ``module:NAME`` and every server's origin in what a user wrote, for ``only_allowed``."""
+    """Returns every ``module:NAME`` and server origin in a user's own words, for ``only_allowed``."""
     text = " ".join(texts)
     return [*FOREIGN_NAME.findall(text), *map(str.lower, SERVER_ORIGIN.findall(text))]
 
 
 def is_trusted_server(url: str) -> bool:
-    """Returns whether a server may get the user's key: not if only recorded data names it."""
+    """Returns whether a server may be sent the user's key. A server named only by recorded data may not."""
     allowed, origin = os.environ.get(ALLOWED_NAMES), SERVER_ORIGIN.match(url)
     return allowed is None or (origin is not None and origin.group().lower() in allowed.split(","))
 
 
 def split_names(text: str, option: str) -> list[str]:
-    """Returns the names in a comma-separated list, [] for "". Raises BadInput for nothing but commas."""
+    """Returns the names in a comma-separated list, [] for "". Raises BadInput if there are only commas."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if text and not names:
         raise BadInput(f"{option} is empty.")
@@ -157,7 +157,7 @@ def split_names(text: str, option: str) -> list[str]:
 
 
 def _files(kind: str) -> Iterator[tuple[str, Path]]:
-    """Yields (name, source file) of every module and subpackage in the folder of a kind."""
+    """Yields (name, source file) for every module and subpackage in a kind's folder."""
     folder = Path(__file__).parent.joinpath(*ENTRY_KINDS[kind].package.split("."))
     yield from ((path.stem, path) for path in folder.glob("*.py") if path.stem != "__init__")
     yield from ((path.parent.name, path) for path in folder.glob("*/__init__.py"))
@@ -170,7 +170,7 @@ def _holds_entry(path: Path, constant: str) -> bool:
 
 
 def _load_by_module(kind: Kind, name: str) -> Any:
-    """Returns the entry behind ``module:NAME``. The current folder is searched last."""
+    """Returns the entry named ``module:NAME``. The current folder is searched last."""
     module, _, constant = name.partition(":")
     if is_foreign(name):
         if name not in os.environ.get(ALLOWED_NAMES, name).split(","):

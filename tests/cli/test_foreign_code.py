@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from qwenarm.cli.main import main
 
 MODULES = {
     "mine": """
@@ -40,18 +43,37 @@ def folder(tmp_path_factory) -> Path:
 
 
 def qwenarm(folder: Path, *words: str, code: int = 0) -> str:
-    """What a command prints, errors too."""
+    """What a command prints in a process of its own, errors too."""
     command = [sys.executable, "-P", "-m", "qwenarm", *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """here(*words, code=0) -> what a command prints in this process, in the folder, whose modules are not imported."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in MODULES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (folder / "imported").unlink(missing_ok=True)
+
+    def run(*words: str, code: int = 0) -> str:
+        assert main(list(words)) == code
+        told = capsys.readouterr()
+        return " ".join((told.out + told.err).split())
+
+    yield run
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
 def runs(folder: Path) -> list[dict]:
     return [json.loads(line)["run"] for line in (folder / "run" / "episodes.jsonl").read_text().splitlines()]
 
 
-def test_workers_play_entries_of_ones_own_and_resume(folder):
+def test_workers_play_entries_of_ones_own_and_resume(here, folder):
     found = runs(folder)
     played = sorted((run["config"]["policy"], run["config"]["task"]) for run in found)
     assert played == sorted(2 * [(name, "mine:TASK") for name in ("mine:POLICY", "idle", "vlm")])
@@ -59,48 +81,35 @@ def test_workers_play_entries_of_ones_own_and_resume(folder):
     assert len(hashes) == 1 and len(hashes.pop()) == 64
     assert {run["policy"]["model"] for run in found if run["config"]["policy"] == "vlm"} == {"done"}
     again = ("--task", "mine:TASK", "--seeds", "2", "--policy", "mine:POLICY", "--controls", "idle", "--out", "run")
-    qwenarm(folder, "eval", *again)
+    here("eval", *again)
     assert runs(folder) == found
-    (folder / "imported").unlink()
 
 
-@pytest.mark.parametrize(
-    ("words", "needed"),
-    [
-        (("replay", "run"), "mine:TASK"),
-        (("attribute", "run", "--roles", "vlm"), "mine:TASK"),
-        (("attribute", "run", "--roles", "vlm", "--workers", "2"), "mine:TASK"),
-    ],
-)
-def test_what_only_a_ledger_names_is_not_imported_unless_it_is_allowed(folder, words, needed):
-    said = qwenarm(folder, *words, code=2)
-    assert f"--allow {needed}" in " ".join(said.split()) and not (folder / "imported").exists()
-    qwenarm(folder, *words, "--allow", "mine:TASK,mine:POLICY,replies:BACKEND")
+@pytest.mark.parametrize("words", [("replay",), ("attribute", "--roles", "vlm", "--workers", "2")])
+def test_what_only_a_ledger_names_is_not_imported_unless_it_is_allowed(here, folder, words):
+    command, *options = words
+    assert "--allow mine:TASK" in here(command, "run", *options, code=2) and not (folder / "imported").exists()
+    here(command, "run", *options, "--allow", "mine:TASK,mine:POLICY,replies:BACKEND")
     assert (folder / "imported").exists()
-    (folder / "imported").unlink()
-    (folder / "run" / "attribution.jsonl").unlink(missing_ok=True)
 
 
-def test_a_report_is_written_without_the_code_and_says_which_film_it_lacks(folder):
-    said = " ".join(qwenarm(folder, "report", "run", "--films", "1").split())
+def test_a_report_is_written_without_the_code_and_says_which_film_it_lacks(here, folder):
+    said = here("report", "run", "--films", "1")
     assert "No film of line" in said and "--allow mine:TASK" in said and not (folder / "imported").exists()
     page = (folder / "run" / "report" / "index.html").read_text()
     assert "mine:POLICY" in page and "replies:BACKEND" in page
 
 
-def test_the_file_of_a_suite_is_data_too(folder):
+def test_the_file_of_a_suite_is_data_too(here, folder):
     blocks = [{"tasks": ["put", "mine:TASK"], "levels": [1], "seeds": 1}]
     (folder / "suite.json").write_text(json.dumps({"name": "s", "blocks": blocks}))
     words = ("eval", "--suite", "suite.json", "--policy", "idle", "--controls", "none", "--out", "suite")
-    assert "--allow mine:TASK" in " ".join(qwenarm(folder, *words, code=2).split())
-    assert not (folder / "imported").exists()
-    assert "mine:TASK" in qwenarm(folder, *words, "--allow", "mine:TASK")
-    (folder / "imported").unlink()
+    assert "--allow mine:TASK" in here(*words, code=2) and not (folder / "imported").exists()
+    assert "mine:TASK" in here(*words, "--allow", "mine:TASK")
 
 
-def test_a_module_in_the_current_folder_hides_nothing(folder, tmp_path):
+def test_a_module_in_the_current_folder_hides_nothing(tmp_path):
     for name in ("torchvision", "cuda", "numpy", "rich"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the current folder')\n")
-    qwenarm(tmp_path, "run", "--policy", "idle", "--no-film", "--out", "r")
     (tmp_path / "mine.py").write_text(MODULES["mine"])
-    qwenarm(tmp_path, "run", "--policy", "mine:POLICY", "--no-film", "--out", "r2")
+    qwenarm(tmp_path, "run", "--policy", "mine:POLICY", "--no-film", "--out", "run")

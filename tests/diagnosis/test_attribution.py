@@ -35,7 +35,7 @@ from qwenarm.types import Completion, Control, ImagePoint, Outcome, RunConfig, R
 @pytest.fixture(autouse=True)
 def _less_patience(monkeypatch):
     """Twice the turns are enough for what is tested here."""
-    monkeypatch.setattr(replaced, "TURN_FACTOR", 2)
+    monkeypatch.setattr(replaced, "UNLIMITED_TURNS_RATIO", 2)
 
 
 RED_CUBE, BLUE_CUBE, BOWL = (make_spec(*names) for names in (("cube", "red"), ("cube", "blue"), ("bowl", "white")))

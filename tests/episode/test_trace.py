@@ -147,13 +147,19 @@ def test_an_episode_comes_back_as_it_was(tmp_path_factory, episode):
     assert head.curve == tuple(turn.progress for turn in episode.turns)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_a_changed_byte_anywhere_in_a_line_is_noticed_and_the_other_lines_count(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("trace")
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """A folder with three episodes, and their lines."""
+    folder = tmp_path_factory.mktemp("three")
     for seed in range(3):
         trace.Trace(folder).append(an_episode(seed))
-    first, second, third = (folder / trace.EPISODES_FILE).read_bytes().splitlines(keepends=True)
+    return folder, (folder / trace.EPISODES_FILE).read_bytes().splitlines(keepends=True)
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_a_changed_byte_anywhere_in_a_line_is_noticed_and_the_other_lines_count(three, data):
+    folder, (first, second, third) = three
     place = data.draw(st.integers(0, len(second) - 2))
     byte = data.draw(st.integers(1, 255).filter(lambda byte: byte not in (10, second[place])))
     damaged = second[:place] + bytes([byte]) + second[place + 1 :]

@@ -19,6 +19,15 @@ from qwenarm.types import Episode
 
 pytestmark = pytest.mark.browser
 WEBGL = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+SPOKEN = Path(__file__).parents[1] / "voice" / "put.wav"
+"""The sentence is put the red cube in the blue bowl, spoken by espeak-ng; it lasts 1.9 s."""
+MICROPHONE = (
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    f"--use-file-for-fake-audio-capture={SPOKEN}%noloop",
+)
+"""Hears the recording once, each time that it is opened."""
+SPEAKING_MS, HEARING_MS = 2500, 30_000
 PATIENCE_MS = 180_000
 """A busy machine may need a minute to load the model; only what never happens takes this long."""
 
@@ -27,7 +36,7 @@ PATIENCE_MS = 180_000
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as p:
-        found = p.chromium.launch(executable_path=chromium(), args=list(WEBGL))
+        found = p.chromium.launch(executable_path=chromium(), args=[*WEBGL, *MICROPHONE])
         yield found
         found.close()
 
@@ -227,66 +236,46 @@ def test_the_buttons_stay_where_they_are_whatever_the_page_tells(visitor):
         assert top() == before
 
 
-SPOKEN = Path(__file__).parents[1] / "voice" / "put.wav"
-"""The sentence is put the red cube in the blue bowl, spoken by espeak-ng; it lasts 1.9 s."""
-SPEAKING_MS, HEARING_MS = 2500, 30_000
-
-
-@pytest.fixture
-def speaker(browser, served, visitor) -> Iterator[Visitor]:
-    """A person whose microphone hears a recording once."""
-    pytest.importorskip("pocketsphinx")
-    visitor.page.click("#pass")
-    heard = f"--use-file-for-fake-audio-capture={SPOKEN}%noloop"
-    fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", heard)
-    own = browser.browser_type.launch(executable_path=chromium(), args=[*WEBGL, *fake])
-    found = Visitor(own, served.link)
-    yield found
-    found.stop()
-    found.page.click("#pass")
-    assert found.complaints == []
-    own.close()
-
-
-def speak(speaker: Visitor, understood: str) -> None:
+def speak(visitor: Visitor, understood: str) -> None:
     """Presses the button, waits until the sentence is over, and presses again; says it again until it is understood.
 
     A busy machine loses a word now and then: the browser plays and records in real time.
 
     Args:
-        speaker: Who speaks.
+        visitor: Who speaks.
         understood: A JavaScript function that is true when the page shows what was said.
     """
     errors = pytest.importorskip("playwright.sync_api")
     for last in (False, False, True):
-        speaker.page.click("#speak")
-        speaker.page.wait_for_selector("#speak[aria-pressed=true]")
-        speaker.page.wait_for_timeout(SPEAKING_MS)
-        speaker.page.click("#speak")
+        visitor.page.click("#speak")
+        visitor.page.wait_for_selector("#speak[aria-pressed=true]")
+        visitor.page.wait_for_timeout(SPEAKING_MS)
+        visitor.page.click("#speak")
         try:
-            speaker.page.wait_for_function(understood, timeout=HEARING_MS)
+            visitor.page.wait_for_function(understood, timeout=HEARING_MS)
             return
         except errors.TimeoutError:
             if last:
                 raise
 
 
-def test_what_is_said_is_shown_first_then_done_or_becomes_the_correction(speaker, served):
+def test_what_is_said_is_shown_first_then_done_or_becomes_the_correction(visitor, served):
+    pytest.importorskip("pocketsphinx")
     words, last = "put the red cube in the blue bowl", len(events(served, "stored"))
-    speaker.pick(speed="4")
-    speak(speaker, f"() => document.querySelector('#words').value === '{words}'")
-    speaker.expect("#read", "This was heard")
-    assert speaker.page.input_value("#words") == words and len(events(served, "stored")) == last
-    speaker.start("#go")
-    assert speaker.outcome == "success"
+    visitor.page.fill("#words", "")
+    speak(visitor, f"() => document.querySelector('#words').value === '{words}'")
+    visitor.expect("#read", "This was heard")
+    assert len(events(served, "stored")) == last, "nothing moves before it is confirmed"
+    visitor.start("#go")
+    assert visitor.outcome == "success"
     episode, folder = last_run(served)
     assert episode.run.speech["heard"] == words
     assert sha256((folder / "instruction.wav").read_bytes()).hexdigest() == episode.run.speech["sha256"]
-    speaker.pick(speed="0.25")
-    speaker.say("put the green cube in the blue bowl")
-    speak(speaker, f"() => document.querySelector('#log').textContent.includes('Corrected aloud: {words}')")
-    speaker.pick(speed="4")
-    assert speaker.outcome
+    visitor.pick(speed="0.25")
+    visitor.say("put the green cube in the blue bowl")
+    speak(visitor, f"() => document.querySelector('#log').textContent.includes('Corrected aloud: {words}')")
+    visitor.pick(speed="4")
+    assert visitor.outcome
     episode, folder = last_run(served)
     assert episode.turns[-1].observation.instruction == words and episode.run.speech == {}
     heard = events(served, "corrected")[-1]["speech"]

@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
 from tests.mind.fake_server import FakeServer
 
 from qwenarm.mind.families import TEXT_MODEL_TYPES
 from qwenarm.types import Frame, Observation, Param, Proprio, SkillSpec
-
-# One machine's noise is no error of the code, and a suite that is red now and then teaches nobody.
-settings.register_profile("mind", deadline=None, derandomize=True)
-settings.load_profile("mind")
 
 torch.set_num_threads(1)  # models here are tiny, and test processes share the cores
 

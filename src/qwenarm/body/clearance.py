@@ -19,7 +19,7 @@ UNDERSIDE_CLEARANCE_M = 0.003
 """Kept under the hand, m."""
 
 
-_HANDS: dict[Arm, Hand] = {}
+_HAND_OF_ARM: dict[Arm, Hand] = {}
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ class Hand:
 
 def measure_hand(kinematics: Kinematics) -> Hand:
     """The hand of an arm, measured once for each arm. Sets the scratch arm to home the first time."""
-    if kinematics.arm not in _HANDS:
-        _HANDS[kinematics.arm] = _measure_hand(kinematics)
-    return _HANDS[kinematics.arm]
+    if kinematics.arm not in _HAND_OF_ARM:
+        _HAND_OF_ARM[kinematics.arm] = _measure_hand(kinematics)
+    return _HAND_OF_ARM[kinematics.arm]
 
 
 def _measure_hand(kinematics: Kinematics) -> Hand:

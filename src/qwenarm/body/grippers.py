@@ -18,9 +18,9 @@ FINGER_NAMES = ("finger_left", "finger_right")
 GRIPPER_NAME = "gripper"
 MAX_STILL_SPEED_M_PER_S = 0.05
 """Slower fingers stand still: they close at twice that speed, and twitch at half of it while they grip."""
-LIP_PARTS = 6
+LIP_PART_COUNT = 6
 """The lip of a cup consists of so many parts, each with its share of the force: where it does not touch, it leaks."""
-MIN_SEALED_PARTS = 5
+MIN_SEALED_LIP_PARTS = 5
 """Parts of the lip that touch an object at least if it is held."""
 
 BodyPairs = Sequence[Sequence[int]]
@@ -219,7 +219,7 @@ class SuctionCup:
     max_gap: float
     speed: float
     part_radius: float = 0.002
-    parts: tuple[str, ...] = tuple(f"lip{i}" for i in range(LIP_PARTS))
+    parts: tuple[str, ...] = tuple(f"lip{i}" for i in range(LIP_PART_COUNT))
     has_fingers: bool = False
     joints: tuple[str, ...] = ()
     bodies: tuple[str, ...] = ()
@@ -275,7 +275,7 @@ class MountedCup:
             for body, other in (pair, pair[::-1]):
                 if body in self.lip:
                     met.setdefault(other, set()).add(body)
-        return {other for other, parts in met.items() if len(parts) >= MIN_SEALED_PARTS}
+        return {other for other, parts in met.items() if len(parts) >= MIN_SEALED_LIP_PARTS}
 
     def gripped(self, pairs: BodyPairs, normals: np.ndarray) -> set[int]:
         return self.held(pairs)

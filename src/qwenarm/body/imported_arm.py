@@ -35,7 +35,7 @@ HOMES_M = ((0.30, 0.40), (0.30, 0.30), (0.35, 0.25), (0.35, 0.20), (0.35, 0.15))
 """x and z of the tcp in the home pose: the first within reach is taken. All lie behind the workspace."""
 MIN_HOME_DISTANCE_M = 0.12
 """The hand keeps at least this far from the base's axis at home."""
-HOME_STARTS = 8
+HOME_SEARCH_STARTS = 8
 """Random poses from which the home pose is searched where the model's own pose leads nowhere."""
 BASES_X_M = (0.0, -0.1, 0.1, 0.2, 0.3)
 """Where the base may stand: the first place from which all of BASE_TEST_POINTS_M are reached, or else the best."""
@@ -165,7 +165,7 @@ def _find_home(arm: Kinematics, base_x: float, turns: tuple[float, ...]) -> tupl
 def _solve_home(arm: Kinematics, pos: np.ndarray, quat: np.ndarray) -> Solution:
     """Joint angles for a pose, searched from the model's own pose and then from anywhere within the limits."""
     rng, solution = np.random.default_rng(0), arm.ik(pos, quat)
-    for _ in range(HOME_STARTS):
+    for _ in range(HOME_SEARCH_STARTS):
         if solution.reached:
             break
         solution = arm.ik(pos, quat, rng.uniform(np.maximum(arm.lower, -pi), np.minimum(arm.upper, pi)))

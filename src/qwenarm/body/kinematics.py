@@ -16,16 +16,16 @@ from qwenarm.body.model_indices import as_index
 POSITION_TOLERANCE_M = 5e-4
 ROTATION_TOLERANCE_RAD = 5e-3
 """A solution within both tolerances counts as reached."""
-STOP_SHARE = 0.1
+SEARCH_TOLERANCE_SHARE = 0.1
 """The search itself goes on to this part of the tolerances."""
-MAX_ARRIVED_ERROR = 1.01 * STOP_SHARE * math.hypot(POSITION_TOLERANCE_M, ROTATION_TOLERANCE_RAD)
+MAX_ARRIVED_ERROR_NORM = 1.01 * SEARCH_TOLERANCE_SHARE * math.hypot(POSITION_TOLERANCE_M, ROTATION_TOLERANCE_RAD)
 """Whose error is longer than this, m and rad, has not arrived."""
-MAX_ITERATIONS = 60
-MAX_STALLED_ITERATIONS = 8
+MAX_IK_ITERATIONS = 60
+MAX_STALLED_IK_ITERATIONS = 8
 """The search ends after so many iterations that do not reduce the error by 2 %."""
 MAX_ITERATION_STEP_RAD = 0.35
 """Largest change of a joint in one iteration."""
-RANDOM_RESTARTS = 12
+RANDOM_IK_RESTARTS = 12
 RESTART_SPREAD_RAD = 0.8
 
 
@@ -78,6 +78,7 @@ class Kinematics:
         self._all_dofs_halves = self._all_dofs[:3], self._all_dofs[3:]
         self._jacobian = np.zeros((len(joints), 6)).T
         self._error, self._quat, self._dual = np.zeros(6), np.zeros(4), np.zeros(6)
+        self._quat_axis = self._quat[1:]
         self._position_error, self._rotation_error = self._error[:3], self._error[3:]
         self._square, self._rest = np.zeros((6, 6)), np.zeros(6)
         self._diagonal = self._square.ravel()[::7]
@@ -119,7 +120,7 @@ class Kinematics:
         quat: np.ndarray,
         q0: np.ndarray | None = None,
         rest: np.ndarray | None = None,
-        restarts: int = RANDOM_RESTARTS,
+        restarts: int = RANDOM_IK_RESTARTS,
     ) -> Solution:
         """Joint angles that bring the tcp to a pose. See ``Solution.reached``.
 
@@ -172,15 +173,15 @@ class Kinematics:
         The null space pulls towards rest. The search ends when it arrives, or when it no longer gets nearer.
         """
         far, norm = self._measure_error(q, pos, quat), mujoco.mju_norm
-        best, patience, pressed = math.inf, MAX_STALLED_ITERATIONS, self._is_pressed(q)
-        for _ in range(MAX_ITERATIONS):
+        best, patience, pressed = math.inf, MAX_STALLED_IK_ITERATIONS, self._is_pressed(q)
+        for _ in range(MAX_IK_ITERATIONS):
             if (
-                far < MAX_ARRIVED_ERROR
-                and norm(self._position_error) < STOP_SHARE * POSITION_TOLERANCE_M
-                and norm(self._rotation_error) < STOP_SHARE * ROTATION_TOLERANCE_RAD
+                far < MAX_ARRIVED_ERROR_NORM
+                and norm(self._position_error) < SEARCH_TOLERANCE_SHARE * POSITION_TOLERANCE_M
+                and norm(self._rotation_error) < SEARCH_TOLERANCE_SHARE * ROTATION_TOLERANCE_RAD
             ):
                 break
-            patience = MAX_STALLED_ITERATIONS if far < 0.98 * best else patience - 1
+            patience = MAX_STALLED_IK_ITERATIONS if far < 0.98 * best else patience - 1
             if not patience:
                 break
             best = min(best, far)
@@ -223,7 +224,7 @@ class Kinematics:
         self.set(q)
         np.subtract(pos, self._tcp_pos, out=self._position_error)
         mujoco.mju_mat2Quat(self._quat, self._tcp_mat)
-        mujoco.mju_negQuat(self._quat, self._quat)
+        np.negative(self._quat_axis, self._quat_axis)
         mujoco.mju_mulQuat(self._quat, quat, self._quat)
         mujoco.mju_quat2Vel(self._rotation_error, self._quat, 1.0)
         return mujoco.mju_norm(self._error)

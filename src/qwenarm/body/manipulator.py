@@ -175,11 +175,15 @@ class _Servos:
         braking = model.dof_damping[model.jnt_dofadr[joints]] - model.actuator_biasprm[ids, 2]
         self._lead_s = braking / model.actuator_gainprm[ids, 0]
         self._shares = np.linspace(0.0, 1.0, round(CONTROL_PERIOD_S / model.opt.timestep) + 1)[1:, None]
-        self._joint_controls = as_index(ids)
-        valves = np.array([model.actuator(name).id for name in arm.gripper.actuators])
-        self._gripper_controls = as_index(valves)
+        grips = [model.actuator(name).id for name in arm.gripper.actuators]
+        self._columns = as_index(np.array([*ids, *grips]))
         closed, opened = arm.gripper.ctrl
-        self._closed, self._slope = closed, (opened - closed) / arm.gripper.max_gap
+        slope = (opened - closed) / arm.gripper.max_gap
+        # One number for each column: joints in front of the gripper.
+        self._first, self._change, self._ahead = (np.zeros(len(ids) + len(grips)) for _ in range(3))
+        self._scale = np.append(np.ones(len(ids)), [slope] * len(grips))
+        self._ahead[len(ids) :] = closed
+        self._joints, self._grip = slice(0, len(ids)), slice(len(ids), None)
 
     def write(self, controls: np.ndarray, start: np.ndarray, target: ServoTarget, gap: float, next_gap: float) -> None:
         """Writes the controls of one period.
@@ -191,11 +195,15 @@ class _Servos:
             gap: where the fingers were last sent, m.
             next_gap: where they are sent by the end of the period, m.
         """
-        joints = controls[:, self._joint_controls]
-        np.multiply(self._shares, target.qpos - start, out=joints)
-        joints += start
-        joints += self._lead_s * target.velocity
-        if not isinstance(self._joint_controls, slice):
-            controls[:, self._joint_controls] = joints
-        gaps = gap if gap == next_gap else gap + self._shares * (next_gap - gap)
-        controls[:, self._gripper_controls] = self._closed + self._slope * gaps
+        joints, grip, first, change = self._joints, self._grip, self._first, self._change
+        first[joints], first[grip] = start, gap
+        np.subtract(target.qpos, start, out=change[joints])
+        change[grip] = next_gap - gap
+        np.multiply(self._lead_s, target.velocity, out=self._ahead[joints])
+        wanted = controls[:, self._columns]
+        np.multiply(self._shares, change, out=wanted)
+        wanted += first
+        wanted *= self._scale
+        wanted += self._ahead
+        if not isinstance(self._columns, slice):
+            controls[:, self._columns] = wanted

@@ -7,14 +7,12 @@ package mujoco-menagerie (extra ``arms``) and, the first time, a network.
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
-from typing import Any
 
 import mujoco
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.imported_arm import ModelSource, import_arm
-from qwenarm.errors import BadInput, UnknownName
+from qwenarm.errors import BadInput, UnknownName, import_optional
 
 
 @cache
@@ -25,7 +23,7 @@ def make_entry(name: str) -> Arm:
         UnknownName: Menagerie has no arm of that name; the message lists those that it has.
         BadInput: There is no package or no network, or no variant can be used.
     """
-    menagerie = _package()
+    menagerie = import_optional("mujoco_menagerie", "Menagerie arms need a package: pip install mujoco-menagerie.")
     arms = {robot.name: robot for robot in menagerie.robots("arm")}
     if name not in arms:
         raise UnknownName("Menagerie arm", name, arms)
@@ -44,10 +42,3 @@ def make_entry(name: str) -> Arm:
         except BadInput as refusal:
             refusals.append(str(refusal))
     raise BadInput(f"The Menagerie arm {name!r} cannot be used: {' '.join(dict.fromkeys(refusals))}")
-
-
-def _package() -> Any:
-    try:
-        return import_module("mujoco_menagerie")
-    except ImportError as error:
-        raise BadInput("Menagerie arms need a package: pip install mujoco-menagerie.") from error

@@ -14,7 +14,7 @@ from qwenarm.errors import BadInput
 
 FLANGE_SITE = "attachment_site"
 """What MuJoCo Menagerie calls the site on a flange."""
-MIN_JOINTS = 5
+MIN_ARM_JOINTS = 5
 """A hand that points down has four degrees of freedom; four joints in one plane cannot turn it."""
 CLOSED_TOLERANCE_M = 0.002
 MIN_FINGER_TRAVEL_M = 0.005
@@ -48,7 +48,7 @@ def find_chain(spec: mujoco.MjSpec, joints: tuple[str, ...], flange: str, finger
     wrong = [name for name in joints if spec.joint(name).type != mujoco.mjtJoint.mjJNT_HINGE]
     if wrong:
         raise BadInput(f"The joint {wrong[0]!r} is no hinge: an arm here is a chain of hinges on a fixed base.")
-    if len(joints) < MIN_JOINTS:
+    if len(joints) < MIN_ARM_JOINTS:
         raise BadInput(f"The model has {len(joints)} hinges before its hand; an arm needs at least five or six joints.")
     return Chain(joints, flange, fingers)
 
@@ -70,16 +70,15 @@ def _find_tip(spec: mujoco.MjSpec) -> tuple[str, tuple[str, ...]]:
     if spec.site(FLANGE_SITE) is not None:
         return FLANGE_SITE, ()
     slides = [joint for joint in spec.joints if joint.type == mujoco.mjtJoint.mjJNT_SLIDE]
-    if len(slides) == 2 and all(_is_finger(joint) for joint in slides):
+    closing = [abs(j.range[0]) < CLOSED_TOLERANCE_M and j.range[1] > MIN_FINGER_TRAVEL_M for j in slides]
+    if len(slides) == 2 and all(closing):
         return "", (slides[0].name, slides[1].name)
-    ends = [body.name for body in spec.bodies[1:] if not body.bodies and len(list(_joints_above(body))) >= MIN_JOINTS]
+    ends = [
+        body.name for body in spec.bodies[1:] if not body.bodies and len(list(_joints_above(body))) >= MIN_ARM_JOINTS
+    ]
     if len(ends) == 1 and len(slides) == 0:
         return ends[0], ()
     raise BadInput(f"Nothing says where the hand of this model is; say it {ARM_FILE_ADVICE}.")
-
-
-def _is_finger(joint: mujoco.MjsJoint) -> bool:
-    return abs(joint.range[0]) < CLOSED_TOLERANCE_M and joint.range[1] > MIN_FINGER_TRAVEL_M
 
 
 def _body_of(spec: mujoco.MjSpec, place: str) -> mujoco.MjsBody:

@@ -17,6 +17,6 @@ def subtree_bodies(model: mujoco.MjModel, root: int) -> set[int]:
 
 def as_index(addresses: np.ndarray) -> slice | np.ndarray:
     """The addresses (n,) as a slice if they are consecutive: numpy reads and writes through it twice as fast."""
-    first, last = int(addresses[0]), int(addresses[-1])
-    consecutive = np.array_equal(addresses, np.arange(first, last + 1))
-    return slice(first, last + 1) if consecutive else addresses
+    first = int(addresses[0]) if addresses.size else 0
+    consecutive = np.array_equal(addresses, np.arange(first, first + addresses.size))
+    return slice(first, first + addresses.size) if consecutive else addresses

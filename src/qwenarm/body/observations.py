@@ -12,9 +12,9 @@ from gymnasium import spaces
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
 
-MAX_OBJECTS = 24
+MAX_OBSERVED_OBJECTS = 24
 """Rows of the objects' state; those that a scene does not fill are zero."""
-POSE_SIZE = 7
+POSE_NUMBERS = 7
 """Position in m and quaternion wxyz."""
 
 
@@ -40,7 +40,7 @@ class ObservationFormat:
         """The space of the observations of arms with so many joints and grippers."""
         parts: dict[str, Any] = {"agent_pos": _unbounded(positions)}
         if self.object_state:
-            parts["objects"] = _unbounded(MAX_OBJECTS, POSE_SIZE)
+            parts["objects"] = _unbounded(MAX_OBSERVED_OBJECTS, POSE_NUMBERS)
         views: dict[str, spaces.Space] = {"pixels": spaces.Box(0, 255, (*self.size, 3), np.uint8)}
         if self.depth:
             views["depth"] = spaces.Box(0, np.inf, self.size, np.float32)
@@ -52,7 +52,7 @@ class ObservationFormat:
         return spaces.Dict(parts)
 
     def read(self, body: Body) -> dict[str, Any]:
-        """The observation now. Raises BadInput when the scene has more than ``MAX_OBJECTS`` objects."""
+        """The observation now. Raises BadInput when the scene has more than ``MAX_OBSERVED_OBJECTS`` objects."""
         positions = [at for each in body.manipulators for at in (*each.qpos.tolist(), each.gripper.width)]
         observation: dict[str, Any] = {"agent_pos": np.array(positions, np.float32)}
         if self.object_state:
@@ -88,11 +88,11 @@ def extrinsics(body: Body, camera: str) -> np.ndarray:
 
 
 def _object_poses(body: Body) -> np.ndarray:
-    """(MAX_OBJECTS, 7) float32, in the order of the scene."""
+    """(MAX_OBSERVED_OBJECTS, 7) float32, in the order of the scene."""
     objects = list(body.state().objects.values())
-    if len(objects) > MAX_OBJECTS:
-        raise BadInput(f"object_state has room for {MAX_OBJECTS} objects, and this scene has {len(objects)}.")
-    poses = np.zeros((MAX_OBJECTS, POSE_SIZE), np.float32)
+    if len(objects) > MAX_OBSERVED_OBJECTS:
+        raise BadInput(f"object_state has room for {MAX_OBSERVED_OBJECTS} objects, and this scene has {len(objects)}.")
+    poses = np.zeros((MAX_OBSERVED_OBJECTS, POSE_NUMBERS), np.float32)
     for row, thing in zip(poses, objects, strict=False):
         row[:3], row[3:] = thing.pos, thing.quat
     return poses

@@ -42,7 +42,7 @@ BRAKING_MARGIN_M = 0.005
 """Kept from the sides and the top of the workspace while braking, m."""
 HORIZONTAL_AXES = np.array([1.0, 1.0, 0.0])
 """The sides on which the margin is kept; the bottom of the workspace is the table, which has its own."""
-SPEED_TOLERANCE = 1.1
+MAX_SPEED_RATIO = 1.1
 """A joint may be so many times as fast as its limit between two targets."""
 REACH_M = 1.2
 """No part of an arm is further than this from any of its joints, m."""
@@ -207,11 +207,11 @@ class Safety:
         if excess > 1 + CLAMP_TOLERANCE:
             clamps.append("joint_acceleration")
             step = [b + FOLLOWED_SHARE * c / excess for b, c in zip(before, change, strict=True)]
-        if _largest_share(step, self._max_steps) <= SPEED_TOLERANCE / 2 - CLAMP_TOLERANCE:
+        if _largest_share(step, self._max_steps) <= MAX_SPEED_RATIO / 2 - CLAMP_TOLERANCE:
             return step
         # A servo that meets a target in time ends a period faster than its mean by as much as that has risen.
         risen = [max(b if s > 0 else -b, 0.0) for s, b in zip(step, before, strict=True)]
-        fastest = [(SPEED_TOLERANCE * most + b) / 2 for most, b in zip(self._max_steps, risen, strict=True)]
+        fastest = [(MAX_SPEED_RATIO * most + b) / 2 for most, b in zip(self._max_steps, risen, strict=True)]
         if any(map(gt, map(abs, step), fastest)):
             clamps.append("joint_velocity")
             step = [min(max(s, -most), most) for s, most in zip(step, fastest, strict=True)]

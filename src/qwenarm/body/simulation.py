@@ -17,6 +17,7 @@ from qwenarm.body.grippers import MountedGripper
 from qwenarm.body.held_object import HeldObject
 from qwenarm.body.kinematics import Kinematics, Solution
 from qwenarm.body.manipulator import Manipulator
+from qwenarm.body.model_indices import as_index
 from qwenarm.body.rendering.renderer import Renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S, Safety, ServoTarget
 from qwenarm.body.scene import Scene, compile_scene
@@ -67,9 +68,12 @@ class Body:
         self._min_held_gap = MIN_WALL_GAP_M if scene.has_any_shape else MIN_HELD_GAP_M
         self._specs = {p.spec.id: p.spec for p in scene.objects}
         self._objects = np.array([self.model.body(name).id for name in self._specs], dtype=int)
+        self._object_index = as_index(self._objects)
         dofs = [(int(self.model.body_dofadr[i]), min(3, int(self.model.body_dofnum[i]))) for i in self._objects]
         self._linear_dofs = [slice(first, first + count) for first, count in dofs]
-        self._object_dofs = np.array([dof for first, count in dofs for dof in range(first, first + count)], dtype=int)
+        self._object_dofs = as_index(
+            np.array([dof for first, count in dofs for dof in range(first, first + count)], int)
+        )
         self._states: dict[str, ObjectState] = {}
         self._moment: tuple[bytes, ...] = ()
         self._cameras = {camera.name: int(self.model.camera(camera.name).id) for camera in scene.cameras}
@@ -77,7 +81,8 @@ class Body:
         self._of_arm = np.isin(self.model.body_rootid[self.model.geom_bodyid], list(self.arm_roots))
         self.arm_geoms = np.flatnonzero(self._of_arm)
         self._controls = np.zeros((round(CONTROL_PERIOD_S / self.model.opt.timestep), self.model.nu))
-        # Views into the data, for to fetch one costs more than to read it.
+        # Views, for to fetch one costs more than to read it.
+        self._control_rows = list(self._controls)
         self._qvel, self._ctrl = self.data.qvel, self.data.ctrl
         self._xpos, self._xquat = self.data.xpos, self.data.xquat
         self._diverged = [self.data.warning[int(kind)] for kind in _DIVERGENCE_WARNINGS]
@@ -155,18 +160,21 @@ class Body:
         began = time.perf_counter()
         for manipulator, control in zip(self.manipulators, controls, strict=True):
             forced = manipulator is self.active and self.forced_open_periods > 0
-            self.clamps.update(manipulator.aim(control, self._controls, forced))
-        self.forced_open_periods = max(0, self.forced_open_periods - 1)
+            for name in manipulator.aim(control, self._controls, forced):
+                self.clamps[name] += 1
+        if self.forced_open_periods:
+            self.forced_open_periods -= 1
         model, data, ctrl, mj_step = self.model, self.data, self._ctrl, mujoco.mj_step
-        for now in self._controls:
-            ctrl[:] = now
+        for now in self._control_rows:
+            ctrl[...] = now
             mj_step(model, data)
         # A step leaves poses from before its integration: bring sites, bodies and cameras up to date with qpos.
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
         touching = data.contact.geom if data.ncon else None
         for manipulator in self.manipulators:
-            self.clamps.update(manipulator.find_disturbances(touching, self._of_arm))
+            for name in manipulator.find_disturbances(touching, self._of_arm):
+                self.clamps[name] += 1
         self.seconds["physics"] += time.perf_counter() - began
         position, velocity, acceleration = self._diverged
         if position.number or velocity.number or acceleration.number:
@@ -200,16 +208,18 @@ class Body:
 
     def state(self) -> WorldState:
         """The privileged truth: for tasks, the oracle and labels, never for a policy."""
-        said, reach = tuple(self.said), self.scene.reach
+        active, said, reach = self.active, tuple(self.said), self.scene.reach
         objects, holding = self._object_states(), self._held()
-        return WorldState(objects, holding, self.tcp_pos, self.gripper_width, self.time_s, said, reach)
+        return WorldState(objects, holding, active.tcp_pos, active.gripper.width, self.time_s, said, reach)
 
     def _object_states(self) -> dict[str, ObjectState]:
         """By id; those of the last call if nothing has moved since then, as is so in most periods."""
-        poses = self._xpos.take(self._objects, axis=0), self._xquat.take(self._objects, axis=0)
-        moment = poses[0].tobytes(), poses[1].tobytes(), self._qvel.take(self._object_dofs).tobytes()
+        index = self._object_index
+        pos, quat, qvel = self._xpos[index], self._xquat[index], self._qvel[self._object_dofs]
+        moment = pos.tobytes(), quat.tobytes(), qvel.tobytes()
         if moment != self._moment:
             self._moment, qvel = moment, self._qvel.tolist()
+            poses = pos.copy(), quat.copy()
             for pose in poses:
                 pose.flags.writeable = False
             self._states = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
-import mujoco
 import numpy as np
 
 from qwenarm.body.objects.spec import CONTAINER_HALF_WIDTH_M, CONTAINER_HEIGHT_M, WALL_THICKNESS_M, ObjectSpec
@@ -50,12 +50,18 @@ class ObjectState:
         """Height of its top above the table, in m."""
         return self.bottom + self.spec.height
 
-    def local(self, point: np.ndarray) -> np.ndarray:
+    def local(self, point: np.ndarray) -> tuple[float, float, float]:
         """Returns a world point (3,) in this object's frame, in m."""
-        inverse, local = np.zeros(4), np.zeros(3)
-        mujoco.mju_negQuat(inverse, self.quat)
-        mujoco.mju_rotVecQuat(local, point - self.pos, inverse)
-        return local
+        # mju_rotVecQuat in numbers, which for three of them are faster than arrays: goals ask in every period.
+        (px, py, pz), (w, a, b, c), (x, y, z) = *self._origin_and_inverse, point.tolist()
+        x, y, z = x - px, y - py, z - pz
+        u, v, s = w * x + b * z - c * y, w * y + c * x - a * z, w * z + a * y - b * x
+        return x + 2 * (b * s - c * v), y + 2 * (c * u - a * s), z + 2 * (a * v - b * u)
+
+    @cached_property
+    def _origin_and_inverse(self) -> tuple[list[float], list[float]]:
+        w, a, b, c = self.quat.tolist()
+        return self.pos.tolist(), [w, -a, -b, -c]
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class WorldState:
         item, container = self[a], self[b]
         if a == b or not container.spec.container:
             return None
-        x, y, z = container.local(item.pos).tolist()
+        x, y, z = container.local(item.pos)
         off_center = math.hypot(x, y) if container.spec.shape == "bowl" else max(abs(x), abs(y))
         height = z - item.spec.origin_height
         inner_half = CONTAINER_HALF_WIDTH_M[container.spec.shape] - WALL_THICKNESS_M

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -96,6 +97,11 @@ def data(what: Positional[Literal["show", "check"]], folders: Folders = (Path("r
     return 0
 
 
+def _first_loss(report: Mapping[str, float]) -> str:
+    name, value = next(iter(report.items()))
+    return f"loss on {name} {value:.3f}"
+
+
 @dataclass(frozen=True)
 class Sft:
     """Fine-tune a model on demonstrations.
@@ -114,6 +120,7 @@ class Sft:
     optimizer: Annotated[Literal["muon", "adamw"], arg(help="optimiser")] = "muon"
     mix: Annotated[str, arg(help="how often tasks are drawn, such as sort=2,long=0.5; 1 for the others")] = ""
     supervise: Annotated[bool, arg(help="supervise attention and visual tokens too, not only answers")] = True
+    eye_steps: Annotated[int, arg(help="first steps in which only the vision tower learns: colours, marks, places")] = 0
     fresh: Annotated[bool, arg(help="random weights in the shape of the model, instead of its own")] = False
     lora: Annotated[bool, arg(help="train an adapter with peft, for a real Qwen")] = False
     processes: Annotated[int, arg(help="number of processes on a CPU, one thread each")] = 1
@@ -138,13 +145,13 @@ class Sft:
         from qwenarm.train.learner import Settings
         from qwenarm.train.sft import SftOptions, fine_tune
 
-        settings = Settings(self.lr, steps, self.optimizer, self.supervise, self.fresh, self.seed)
+        settings = Settings(self.lr, steps, self.optimizer, self.supervise, self.eye_steps, self.fresh, self.seed)
         mix, looked = _shares(self.mix), self.held_out
         options = SftOptions(
             self.data, self.out_folder, self.model, looked, batch, mix, self.processes, every, settings
         )
         with telling(out) as tell:
-            folder = fine_tune(options, lambda step, report: tell(f"loss on words {report['words']:.3f}", step, steps))
+            folder = fine_tune(options, lambda step, report: tell(_first_loss(report), step, steps))
         out.print(f"checkpoint  {folder}\nuse it as   --model {folder}")
         _draw(self.out_folder)
 

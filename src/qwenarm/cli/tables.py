@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from qwenarm.display.tables import paragraphs
-from qwenarm.display.terminal import MIN_WIDTH_FOR_SECONDS
+from qwenarm.display.terminal import MIN_TERMINAL_CHARS_FOR_SECONDS
 from qwenarm.mind.open_model import list_models
 from qwenarm.registry import describe, list_names
 
@@ -20,7 +20,7 @@ def listing(what: str, width: int = 120) -> RenderableType:
     """The entries of a kind, each with the first sentence of its description."""
     rows = list_models() if what == "models" else {name: describe(what, name) for name in list_names(what)}
     rows |= OTHER_PACKAGES.get(what, {})
-    if width < MIN_WIDTH_FOR_SECONDS:
+    if width < MIN_TERMINAL_CHARS_FOR_SECONDS:
         return paragraphs(("", ""), list(rows.items()), width)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)

@@ -163,7 +163,9 @@ class _ReplaySet:
 
     def run(self, modules: Modules) -> Generator[Prompt, Completion, _Replay]:
         """Returns the replay with these modules replaced. It is played only if its outcome is not known."""
-        same = (run for fewer, run in self.runs.items() if fewer < modules and not _would_change(run, modules - fewer))
+        # A module that made no difference in a run would make none if it were replaced as well.
+        runs = self.runs.items()
+        same = (run for fewer, run in runs if fewer < modules and (modules - fewer).isdisjoint(run.notes.by_module))
         known = next(same, None)
         self.runs[modules] = known if known else (yield from self._play(modules))
         return self.runs[modules]
@@ -196,11 +198,6 @@ def play_replaced(
         return (yield from with_memory(play(world, policy, RunInfo(config, case.episode.seed), watchers, act), memory))
     finally:
         env.close()
-
-
-def _would_change(run: _Replay, modules: Modules) -> bool:
-    """Returns whether replacing these modules as well would have made a difference. Control always does."""
-    return any(module in run.notes for module in modules)
 
 
 def _note_control_safety_time(notes: ModuleNotes, again: Episode) -> None:

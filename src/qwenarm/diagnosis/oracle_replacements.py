@@ -25,7 +25,7 @@ AGENT_MODULES = FORMAT_MODULE, PERCEPTION_MODULE, PLAN_MODULE, SAFETY_MODULE, CO
     "format", "perception", "plan", "safety", "control", "time",
 )  # fmt: skip
 """Modules in the order in which they are tried, smallest replacement first."""
-TURN_FACTOR = 4
+UNLIMITED_TURNS_RATIO = 4
 """Factor by which unlimited time multiplies an episode's turns."""
 
 
@@ -169,7 +169,7 @@ class AdjustedWorld:
         """Resets the environment, and removes its limits."""
         found = self._env.reset(**options)
         if TIME_MODULE in self._modules:
-            self._env.setup = replace(self._env.setup, max_turns=TURN_FACTOR * self._env.setup.max_turns)
+            self._env.setup = replace(self._env.setup, max_turns=UNLIMITED_TURNS_RATIO * self._env.setup.max_turns)
         if SAFETY_MODULE in self._modules:
             for manipulator in self._env.body.manipulators:
                 manipulator.safety = UnlimitedSafety(manipulator.kinematics)

@@ -21,9 +21,9 @@ from qwenarm.types import Episode, Frame, ImagePoint, Prompt, SkillCall, Turn
 
 EMBED_BYTES = 12_000_000
 """Films up to this size are put into the page; longer ones are linked."""
-MARK_TONES = 6
+POINT_COLOR_CLASSES = 6
 """Classes mark0 to mark5 of the style sheet colour a turn's points; further points begin again."""
-MARK_WIDTH = 320
+POINT_CANVAS_WIDTH = 320
 """Width of a picture in the units in which points are drawn on it."""
 
 PictureSource = Callable[[Frame], str]
@@ -34,7 +34,7 @@ Trail = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Mark:
-    """A point of a call, drawn on a picture. x, y: in units of 1/MARK_WIDTH of the picture's width."""
+    """A point of a call, drawn on a picture. x, y: in units of 1/POINT_CANVAS_WIDTH of the picture's width."""
 
     number: int
     x: float
@@ -46,7 +46,7 @@ class Mark:
     @property
     def tone(self) -> str:
         """Its class in the style sheet."""
-        return f"mark{(self.number - 1) % MARK_TONES}"
+        return f"mark{(self.number - 1) % POINT_COLOR_CLASSES}"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Picture:
     @property
     def mark_height(self) -> float:
         """Height of the picture in the units of its marks."""
-        return MARK_WIDTH * self.height / self.width
+        return POINT_CANVAS_WIDTH * self.height / self.width
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _picture(frame: Frame, source: PictureSource, calls: Iterable[SkillCall]) ->
     address = source(frame)
     height, width = frame.rgb.shape[:2]
     marks = tuple(
-        _mark(number, value, MARK_WIDTH * height / width)
+        _mark(number, value, POINT_CANVAS_WIDTH * height / width)
         for number, call in enumerate(calls, 1)
         for value in call.args.values()
         if isinstance(value, ImagePoint) and value.camera == frame.camera
@@ -205,7 +205,9 @@ def _picture(frame: Frame, source: PictureSource, calls: Iterable[SkillCall]) ->
 def _mark(number: int, point: ImagePoint, height: float) -> Mark:
     """The label stands on the side where there is room, and stays within the picture."""
     y = point.v * height
-    return Mark(number, point.u * MARK_WIDTH, y, point.label, point.u < 0.6, min(max(y + 5, 15), height - 6) - y)
+    return Mark(
+        number, point.u * POINT_CANVAS_WIDTH, y, point.label, point.u < 0.6, min(max(y + 5, 15), height - 6) - y
+    )
 
 
 def read_history(prompt: Prompt) -> str:

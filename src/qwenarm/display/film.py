@@ -31,7 +31,7 @@ FILM_SPEEDS = (1, 2, 4)
 """How many times faster than the arm a film may run."""
 FILM_SIZES_PX = {"720p": (720, 1280), "1080p": (1080, 1920)}
 """(H, W) of the pictures."""
-RAYCAST_HEIGHT = 336
+RAYCAST_HEIGHT_PX = 336
 """The ray caster draws pictures of this height, which are then enlarged: a large one with shadows takes it a second."""
 FILM_FPS = round(1 / CONTROL_PERIOD_S)
 """Pictures per second: one per control period at single speed."""
@@ -120,13 +120,10 @@ class FilmRecorder(Watcher):
         """Takes over what the policy sees, with points on it, and the picture of the goal where there is one."""
         pictures = {frame.camera: frame for frame in obs.frames}
         goal = pictures.pop("goal", None)
-        width = self._inset_width(goal is not None)
+        width = round(self._panel_width * (0.88 if goal is None else 0.68))
         self.goal = framed(goal, (), width) if goal else None
         self.seen = framed(next(iter(pictures.values())), points, width) if pictures else None
         self._panel = None
-
-    def _inset_width(self, has_goal: bool) -> int:
-        return round(self._panel_width * (0.68 if has_goal else 0.88))
 
     @property
     def _panel_width(self) -> int:
@@ -137,7 +134,7 @@ class FilmRecorder(Watcher):
         """The robot at work, (H, 4/3 H, 3) uint8."""
         assert self.body is not None
         height = self.size[0]
-        drawn = min(height, RAYCAST_HEIGHT) if choose_renderer() == "raycast" else height
+        drawn = min(height, RAYCAST_HEIGHT_PX) if choose_renderer() == "raycast" else height
         rgb = self.body.frame(self.camera, (drawn, round(drawn * 4 / 3)), shadows=True).rgb
         if drawn == height:
             return rgb

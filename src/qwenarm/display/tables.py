@@ -9,11 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-INDENT_COLUMNS = 2
+PARAGRAPH_INDENT_CHARS = 2
 """Blanks before the fields of a paragraph."""
-COLUMN_GAP = 3
+COLUMN_GAP_CHARS = 3
 """Blanks between two columns."""
-MIN_LAST_COLUMN = 20
+MIN_LAST_COLUMN_CHARS = 20
 """The last column may wrap, but becomes no narrower than this."""
 
 
@@ -34,10 +34,10 @@ def fitted_table(
         names: So many of the first columns say which row it is.
     """
     longest = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    needed = sum(longest[:-1]) + min(longest[-1], MIN_LAST_COLUMN) + COLUMN_GAP * (len(columns) - 1)
+    needed = sum(longest[:-1]) + min(longest[-1], MIN_LAST_COLUMN_CHARS) + COLUMN_GAP_CHARS * (len(columns) - 1)
     if needed > width:
         return paragraphs(columns, rows, width, names)
-    table = Table(box=None, pad_edge=False, padding=(0, COLUMN_GAP, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, COLUMN_GAP_CHARS, 0, 0), header_style="dim")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left")
     for row in rows:
@@ -58,7 +58,9 @@ def paragraphs(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
             for column, text in zip(columns[:names], row[:names], strict=True)
         ]
         parts.append(Text(", ".join(filter(None, title)), style="bold"))
-        parts.append(Padding(Text("\n".join(_lines(fields, width - INDENT_COLUMNS))), (0, 0, 0, INDENT_COLUMNS)))
+        parts.append(
+            Padding(Text("\n".join(_lines(fields, width - PARAGRAPH_INDENT_CHARS))), (0, 0, 0, PARAGRAPH_INDENT_CHARS))
+        )
     return Group(*parts)
 
 

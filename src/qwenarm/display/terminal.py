@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 REFRESH_S = 0.1
 TIME_COLUMNS = ("model", "physics", "render")
 """The parts of a turn's seconds that get a column; the page has them all."""
-MIN_WIDTH_FOR_SECONDS = 72
+MIN_TERMINAL_CHARS_FOR_SECONDS = 72
 """A terminal of fewer columns is shown no seconds."""
 
 
@@ -119,7 +119,7 @@ class LiveView(Watcher):
         row = Table.grid(padding=(0, 2, 0, 0), expand=True)
         row.add_column(justify="right", width=4)
         row.add_column(ratio=1)
-        shown = seconds if self.console.width >= MIN_WIDTH_FOR_SECONDS else []
+        shown = seconds if self.console.width >= MIN_TERMINAL_CHARS_FOR_SECONDS else []
         for _ in shown:
             row.add_column(justify="right", width=9, style="dim")
         row.add_row(turn, calls, *shown)

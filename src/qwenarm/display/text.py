@@ -11,11 +11,11 @@ from functools import lru_cache
 from noto_cjk_sans_otc import FONT_PATH
 from PIL import Image, ImageDraw, ImageFont
 
-SIMPLIFIED_CHINESE = 2
+SIMPLIFIED_CHINESE_FACE_INDEX = 2
 """Which face of the font's collection is used: they differ in the shapes of some Chinese characters."""
 MISSING_GLYPH = "\uffff"
 """No font has a glyph for this character, so it is drawn as the box that stands for a missing one."""
-FIRST_CJK = 0x2E80
+FIRST_CJK_CODE_POINT = 0x2E80
 """From this character on each stands by itself, and a line may break beside it."""
 REPLACEMENT_CHARACTER = "·"
 """Stands for a character that the font lacks, such as an emoji."""
@@ -27,7 +27,7 @@ Color = tuple[int, int, int]
 @lru_cache(maxsize=32)
 def font(size: int) -> ImageFont.FreeTypeFont:
     """The font in a size in pixels."""
-    return ImageFont.truetype(str(FONT_PATH), size, index=SIMPLIFIED_CHINESE)
+    return ImageFont.truetype(str(FONT_PATH), size, index=SIMPLIFIED_CHINESE_FACE_INDEX)
 
 
 @lru_cache(maxsize=4096)
@@ -64,7 +64,7 @@ def _pieces(text: str, size: int, width: int) -> Iterator[str]:
     """What may not be broken: a word with the space after it, a Chinese character, a part of an overlong word."""
     piece = ""
     for character in text:
-        breaks = piece[-1:] == " " or any(ord(c) >= FIRST_CJK for c in piece[-1:] + character)
+        breaks = piece[-1:] == " " or any(ord(c) >= FIRST_CJK_CODE_POINT for c in piece[-1:] + character)
         if piece and (breaks or font(size).getlength(piece) > 0.9 * width):
             yield piece
             piece = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from sys import intern
 from typing import Any, get_origin, get_type_hints
@@ -136,34 +136,42 @@ def _types(cls: type) -> dict[str, type]:
     return {name: get_origin(hint) or hint for name, hint in get_type_hints(cls).items()}
 
 
+def _plain(part: Any, **written: Any) -> dict[str, Any]:
+    """Returns the fields of a dataclass by name; those in ``written`` are JSON already."""
+    return {each.name: written.get(each.name, getattr(part, each.name)) for each in fields(part)}
+
+
+def _read(cls: type, data: Mapping[str, Any], **read: Any) -> Any:
+    """Inverts ``_plain``; the fields in ``read`` are no JSON any more."""
+    return typed(cls, **{each.name: data[each.name] for each in fields(cls) if each.name not in read}, **read)
+
+
 def _turn_to_json(turn: Turn, put_image: PutImage, shared: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "index": turn.index,
-        "observation": _observation_to_json(turn.observation, put_image),
-        "decision": _decision_to_json(turn.decision),
-        "results": [asdict(result) for result in turn.results],
-        "completions": [asdict(completion) for completion in turn.completions],
-        "prompts": [_prompt_to_json(prompt, put_image, shared) for prompt in turn.prompts],
-        "seconds": dict(turn.seconds),
-        "sim_time_s": turn.sim_time_s,
-        "clamps": dict(turn.clamps),
-    }
+    plain = _plain(
+        turn,
+        observation=_observation_to_json(turn.observation, put_image),
+        decision=_decision_to_json(turn.decision),
+        results=[asdict(result) for result in turn.results],
+        completions=[asdict(completion) for completion in turn.completions],
+        prompts=[_prompt_to_json(prompt, put_image, shared) for prompt in turn.prompts],
+        seconds=dict(turn.seconds),
+        clamps=dict(turn.clamps),
+    )
+    del plain["progress"]  # in the head's curve
+    return plain
 
 
 def _turn_from_json(
     data: Mapping[str, Any], progress: float, get_image: GetImage | None, shared: Mapping[str, Any]
 ) -> Turn:
-    return typed(
+    return _read(
         Turn,
-        index=data["index"],
+        data,
         observation=_observation_from_json(data["observation"], get_image),
         decision=_decision_from_json(data["decision"]),
         results=tuple(typed(SkillResult, **result) for result in data["results"]),
         completions=tuple(typed(Completion, **completion) for completion in data["completions"]),
         prompts=tuple(_prompt_from_json(prompt, get_image, shared) for prompt in data["prompts"]),
-        seconds=data["seconds"],
-        sim_time_s=data["sim_time_s"],
-        clamps=data["clamps"],
         progress=progress,
     )
 
@@ -195,35 +203,20 @@ def _observation_to_json(observation: Observation, put_image: PutImage) -> dict[
 
 
 def _observation_from_json(data: Mapping[str, Any], get_image: GetImage | None) -> Observation:
-    arrays = {name: np.array(data["proprio"][name], dtype=float) for name in ("qpos", "tcp_pos", "tcp_quat")}
-    return typed(
-        Observation,
-        frames=frames_from_json(data["frames"], get_image),
-        proprio=typed(
-            Proprio,
-            **arrays,
-            gripper_width=data["proprio"]["gripper_width"],
-            holding=data["proprio"]["holding"],
-            finger_pos=tuple(map(float, data["proprio"].get("finger_pos", ()))),
-        ),
-        instruction=data["instruction"],
-        time_s=data["time_s"],
-    )
+    told = data["proprio"]
+    arrays = {name: np.array(told[name], dtype=float) for name in ("qpos", "tcp_pos", "tcp_quat")}
+    fingers = tuple(map(float, told.get("finger_pos", ())))
+    proprio = _read(Proprio, told, **arrays, finger_pos=fingers)
+    return _read(Observation, data, frames=frames_from_json(data["frames"], get_image), proprio=proprio)
 
 
 def _decision_to_json(decision: Decision) -> dict[str, Any]:
-    calls = [{"name": call.name, "args": {k: _arg_to_json(v) for k, v in call.args.items()}} for call in decision.calls]
+    calls = [
+        {"name": call.name, "args": {k: asdict(v) if isinstance(v, ImagePoint) else v for k, v in call.args.items()}}
+        for call in decision.calls
+    ]
     error = str(decision.error) if decision.error else None
-    return {
-        "calls": calls,
-        "thought": decision.thought,
-        "raw": decision.raw,
-        "error": error,
-        "detail": decision.detail,
-        "notes": list(decision.notes),
-        "delay_periods": decision.delay_periods,
-        "skipped": decision.skipped,
-    }
+    return _plain(decision, calls=calls, error=error, notes=list(decision.notes))
 
 
 def _decision_from_json(data: Mapping[str, Any]) -> Decision:
@@ -231,21 +224,9 @@ def _decision_from_json(data: Mapping[str, Any]) -> Decision:
         typed(SkillCall, name=call["name"], args={k: _arg_from_json(v) for k, v in call["args"].items()})
         for call in data["calls"]
     )
-    return typed(
-        Decision,
-        calls=tuple(calls),
-        thought=data["thought"],
-        raw=data["raw"],
-        error=FormatError(data["error"]) if data["error"] else None,
-        detail=data["detail"],
-        notes=tuple(data["notes"]),
-        delay_periods=data.get("delay_periods", 0),
-        skipped=data.get("skipped", 0),
-    )
-
-
-def _arg_to_json(value: Any) -> Any:
-    return asdict(value) if isinstance(value, ImagePoint) else value
+    error = FormatError(data["error"]) if data["error"] else None
+    numbers = {name: data.get(name, 0) for name in ("delay_periods", "skipped")}
+    return _read(Decision, data, calls=tuple(calls), error=error, notes=tuple(data["notes"]), **numbers)
 
 
 def _arg_from_json(value: Any) -> Any:
@@ -255,21 +236,10 @@ def _arg_from_json(value: Any) -> Any:
 def _prompt_to_json(prompt: Prompt, put_image: PutImage, shared: dict[str, Any]) -> dict[str, Any]:
     key = hashlib.sha256(json.dumps(prompt.tools, sort_keys=True).encode()).hexdigest()[:12]
     shared[key] = list(prompt.tools)
-    return {
-        "messages": list(prompt.messages),
-        "images": [put_image(image) for image in prompt.images],
-        "tools": key,
-        "max_tokens": prompt.max_tokens,
-        "max_calls": prompt.max_calls,
-    }
+    images = [put_image(image) for image in prompt.images]
+    return _plain(prompt, messages=list(prompt.messages), images=images, tools=key)
 
 
 def _prompt_from_json(data: Mapping[str, Any], get_image: GetImage | None, shared: Mapping[str, Any]) -> Prompt:
-    return typed(
-        Prompt,
-        messages=tuple(data["messages"]),
-        images=tuple(get_image(name) for name in data["images"]) if get_image else (),
-        tools=tuple(shared[data["tools"]]),
-        max_tokens=data["max_tokens"],
-        max_calls=data["max_calls"],
-    )
+    images = tuple(get_image(name) for name in data["images"]) if get_image else ()
+    return _read(Prompt, data, messages=tuple(data["messages"]), images=images, tools=tuple(shared[data["tools"]]))

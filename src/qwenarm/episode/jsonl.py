@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-NAMED_LINES = 5
+MAX_LISTED_LINES = 5
 """Maximum number of damaged lines that are listed by number; if there are more, they are only counted."""
 Damage = (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError, RecursionError)
 """Exceptions that parsing a damaged line may raise."""
@@ -82,10 +82,10 @@ def _lines(path: Path) -> Iterator[Line]:
 
 def _damage_text(path: Path, damaged: Sequence[tuple[int, Exception]]) -> str:
     """Returns, for example, "x.jsonl: lines 3 and 7 cannot be read and do not count (KeyError: 'run')." """
-    *others, last = (str(number) for number, _ in damaged[:NAMED_LINES])
+    *others, last = (str(number) for number, _ in damaged[:MAX_LISTED_LINES])
     error = damaged[0][1]
-    if len(damaged) > NAMED_LINES:
-        which = f"lines {', '.join([*others, last])} and {len(damaged) - NAMED_LINES} more"
+    if len(damaged) > MAX_LISTED_LINES:
+        which = f"lines {', '.join([*others, last])} and {len(damaged) - MAX_LISTED_LINES} more"
     else:
         which = f"lines {', '.join(others)} and {last}" if others else f"line {last}"
     return (

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
     from qwenarm.mind.vlm_policy import Policy
 
-UNREADABLE_IN_A_ROW = 3
+MAX_UNREADABLE_IN_A_ROW = 3
 """Number of consecutive unreadable answers that end an episode."""
-FAILURES_IN_A_ROW = 3
+MAX_SAME_FAILURES_IN_A_ROW = 3
 """Number of consecutive calls failing in the same way that end an episode for free words."""
 SETTLE_S = 0.5
 """Simulated seconds for the world to come to rest before it is judged: a ball may still roll."""
@@ -258,12 +258,12 @@ def _ending(turns: Sequence[Turn], free_words: bool) -> Outcome:
     last = turns[-1]
     if last.results and last.results[-1].ok:
         return ENDING_SKILL_OUTCOMES.get(last.decision.calls[len(last.results) - 1].name, Outcome.OUT_OF_TURNS)
-    recent = turns[-UNREADABLE_IN_A_ROW:]
-    if len(recent) == UNREADABLE_IN_A_ROW and all(turn.decision.error for turn in recent):
+    recent = turns[-MAX_UNREADABLE_IN_A_ROW:]
+    if len(recent) == MAX_UNREADABLE_IN_A_ROW and all(turn.decision.error for turn in recent):
         return Outcome.FORMAT
-    if free_words and len(turns) >= FAILURES_IN_A_ROW:
-        failures = [_failure(turn) for turn in turns[-FAILURES_IN_A_ROW:]]
-        if failures[0] is not None and failures.count(failures[0]) == FAILURES_IN_A_ROW:
+    if free_words and len(turns) >= MAX_SAME_FAILURES_IN_A_ROW:
+        failures = [_failure(turn) for turn in turns[-MAX_SAME_FAILURES_IN_A_ROW:]]
+        if failures[0] is not None and failures.count(failures[0]) == MAX_SAME_FAILURES_IN_A_ROW:
             return Outcome.STUCK
     return Outcome.OUT_OF_TURNS
 
@@ -279,7 +279,9 @@ def _detail(env: ArmEnv, outcome: Outcome, turns: Sequence[Turn]) -> str:
     """Returns why the episode could not be judged, or where it was stuck."""
     failure = _failure(turns[-1]) if outcome is Outcome.STUCK else None
     if failure is not None:
-        return f"{failure[0].name} failed {FAILURES_IN_A_ROW} times in a row in the same way: {failure[1].detail}"
+        return (
+            f"{failure[0].name} failed {MAX_SAME_FAILURES_IN_A_ROW} times in a row in the same way: {failure[1].detail}"
+        )
     return env.setup.unjudged if outcome is Outcome.UNJUDGED else ""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, import_optional
 from qwenarm.evaluation.jobs import Job, Message, WorkerDied
 from qwenarm.evaluation.workers import WorkerConfig, worker_messages
 from qwenarm.mind.model_spec import URL_PREFIXES
@@ -64,10 +64,7 @@ class RayPool:
     """
 
     def __init__(self, setup: WorkerConfig, address: str, count: int) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise BadInput("Ray is not installed: pip install 'qwenarm[ray]'.") from error
+        ray = import_optional("ray", "Ray is not installed: pip install 'qwenarm[ray]'.")
         self.setup, self.ray = setup, ray
         if not ray.is_initialized():
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster started here sends no statistics

@@ -12,7 +12,7 @@ import numpy as np
 from qwenarm.types import Outcome
 
 BOOTSTRAP_RESAMPLES = 2000
-RESAMPLES_AT_ONCE = 100
+RESAMPLES_PER_BLOCK = 100
 SIGNIFICANCE_LEVEL = 0.05
 """A smaller p speaks for a difference, as an interval of 95 % without zero does."""
 
@@ -154,8 +154,8 @@ def clustered(clusters: Sequence[Sequence[float]], seed: int = 0) -> tuple[float
         return wilson(len(groups) * int(only), len(groups)) if only in (0.0, 1.0) else (only, only)
     sums, sizes = np.array([sum(group) for group in groups]), np.array([len(group) for group in groups])
     rng, means = np.random.default_rng(seed), list[np.ndarray]()
-    for _ in range(0, BOOTSTRAP_RESAMPLES, RESAMPLES_AT_ONCE):  # all at once would take 32 kB per cluster
-        drawn = rng.integers(len(groups), size=(RESAMPLES_AT_ONCE, len(groups)))
+    for _ in range(0, BOOTSTRAP_RESAMPLES, RESAMPLES_PER_BLOCK):  # all at once would take 32 kB per cluster
+        drawn = rng.integers(len(groups), size=(RESAMPLES_PER_BLOCK, len(groups)))
         means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return float(low), float(high)

@@ -21,9 +21,9 @@ from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.skills import specs
 from qwenarm.types import Episode, Outcome, Prompt, Turn
 
-ROWS_AT_ONCE = 200
+ROWS_PER_WRITE = 200
 CHAT_FAMILY = family_named("qwen3_vl")
-_TEXT = {"dtype": "string", "_type": "Value"}
+_TEXT_FEATURE = {"dtype": "string", "_type": "Value"}
 
 
 def write_chats(episodes: Iterable[Episode], path: Path) -> int:
@@ -75,7 +75,7 @@ def _portions(rows: Iterator[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any
     portion: list[dict[str, Any]] = []
     for row in rows:
         portion.append(row)
-        if len(portion) == ROWS_AT_ONCE:
+        if len(portion) == ROWS_PER_WRITE:
             yield portion
             portion = []
     if portion:
@@ -90,9 +90,9 @@ def _schema(arrow: Any) -> Any:
     images = arrow.list_(arrow.struct([("bytes", arrow.binary()), ("path", text)]))
     columns = {"prompt": messages, "completion": messages, "images": images, "tools": text, "turn": whole}
     columns |= {"task": text, "level": whole, "seed": whole, "policy": text, "outcome": text, "success": arrow.bool_()}
-    message = [{"role": _TEXT, "content": [{"type": _TEXT, "text": _TEXT}]}]
+    message = [{"role": _TEXT_FEATURE, "content": [{"type": _TEXT_FEATURE, "text": _TEXT_FEATURE}]}]
     kinds = {
-        text: _TEXT,
+        text: _TEXT_FEATURE,
         whole: {"dtype": "int64", "_type": "Value"},
         arrow.bool_(): {"dtype": "bool", "_type": "Value"},
     }

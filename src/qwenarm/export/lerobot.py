@@ -110,7 +110,8 @@ class LeRobotDataset:
         paths = sorted((self.folder / "data").glob("*/*.parquet"))
         state_size = self._parquet.read_schema(paths[0]).field("observation.state").type.list_size
         features = self._features(state_size)
-        counted = [key for key, feature in features.items() if _has_stats(feature)]
+        numbers = {key: each for key, each in features.items() if each["dtype"] not in ("video", "string")}
+        counted = [key for key, each in numbers.items() if len(each["shape"]) == 1]
         columns = self._arrow.concat_tables([self._parquet.read_table(path, columns=counted) for path in paths])
         self._write_names("task", self._numbered("tasks"))
         self._write_names("subtask", self._numbered("qwenarm/calls"))
@@ -280,10 +281,6 @@ def damaged_episodes(folder: Path) -> list[str]:
 
 def _image_key(camera: str) -> str:
     return f"observation.images.{camera}"
-
-
-def _has_stats(feature: Mapping[str, Any]) -> bool:
-    return feature["dtype"] not in ("video", "string") and len(feature["shape"]) == 1
 
 
 def _numbers(column: Any) -> np.ndarray:

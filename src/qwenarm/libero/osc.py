@@ -26,17 +26,17 @@ from qwenarm.body.simulation import Body
 from qwenarm.body.state import WorldState
 from qwenarm.env import ArmEnv
 from qwenarm.errors import BadInput
-from qwenarm.libero.package import FAMILIES, LiberoTask, begin, make_problem, tasks_of
-from qwenarm.libero.scene import COLLISION_GROUP, HIDDEN_GROUP, LiberoStage
+from qwenarm.libero.package import LIBERO_SUITES, LiberoTask, begin, make_problem, tasks_of
+from qwenarm.libero.scene import COLLISION_GROUP, HIDDEN_GEOM_GROUP, LiberoStage
 from qwenarm.skills.action_chunk import OscAction
 from qwenarm.tasks.core.goal import Setup
 from qwenarm.types import Proprio, SkillCall
 
 MAX_PERIODS = {"libero_spatial": 220, "libero_object": 280, "libero_goal": 300, "libero_10": 520, "libero_90": 400}
 """Control periods after which an episode has failed, by the beginning of the suite's name, as openpi counts."""
-LONGEST_PERIODS = 520
+DEFAULT_MAX_PERIODS = 520
 """For suites with other names."""
-ACTION_SIZE = 7
+OSC_ACTION_SIZE = 7
 COPIED_CAMERAS = {"front": "agentview", "wrist": "robot0_eye_in_hand", "wide": "frontview", "overhead": "birdview"}
 """Ours -> the one of LIBERO's that it is."""
 
@@ -126,7 +126,7 @@ class OscBody(Body):
 
     def _make_world(self, arm: Arm) -> tuple[mujoco.MjModel, mujoco.MjData]:
         model = self.problem.sim.model._model
-        model.geom_group[model.geom_group == COLLISION_GROUP] = HIDDEN_GROUP  # what LIBERO does not draw either
+        model.geom_group[model.geom_group == COLLISION_GROUP] = HIDDEN_GEOM_GROUP  # what LIBERO does not draw either
         return model, self.problem.sim.data._data
 
     def reset(self) -> None:
@@ -142,8 +142,8 @@ class OscBody(Body):
     def step_all(self, controls: Sequence[Any]) -> None:
         """Advances by one control period, as LIBERO's ``env.step``. Raises BadInput for another control."""
         (control,) = controls
-        if not isinstance(control, OscAction) or np.shape(control.values) != (ACTION_SIZE,):
-            raise BadInput(f"LIBERO's own arm takes {ACTION_SIZE} numbers of OSC_POSE, not {control!r}.")
+        if not isinstance(control, OscAction) or np.shape(control.values) != (OSC_ACTION_SIZE,):
+            raise BadInput(f"LIBERO's own arm takes {OSC_ACTION_SIZE} numbers of OSC_POSE, not {control!r}.")
         began = time.perf_counter()
         self._observed, _, holds, _ = self.problem.step(control.values)
         self._periods += 1
@@ -158,7 +158,7 @@ class OscBody(Body):
 
     def hold(self) -> Any:
         """The action that moves nothing and leaves the fingers as they were told."""
-        return OscAction(np.append(np.zeros(ACTION_SIZE - 1), self._fingers_told))
+        return OscAction(np.append(np.zeros(OSC_ACTION_SIZE - 1), self._fingers_told))
 
     @property
     def time_s(self) -> float:
@@ -186,7 +186,7 @@ class OscEnv(ArmEnv):
 
     def __init__(self, task: str, level: int = 1, **options: Any) -> None:
         if not task.startswith("libero_"):
-            raise BadInput(f"--control osc is for LIBERO's tasks, such as {', '.join(FAMILIES)}, not {task}.")
+            raise BadInput(f"--control osc is for LIBERO's tasks, such as {', '.join(LIBERO_SUITES)}, not {task}.")
         super().__init__(task, level=level, **options)
 
     def build(self, seed: int, words: str | None = None) -> Setup:
@@ -207,7 +207,7 @@ class OscEnv(ArmEnv):
         return OscAction(action)
 
     def _spaces(self) -> tuple[spaces.Dict, spaces.Box]:
-        ones = np.ones(ACTION_SIZE, np.float32)
+        ones = np.ones(OSC_ACTION_SIZE, np.float32)
         return self._format.space(len(ROBOSUITE_PANDA.joints) + 1), spaces.Box(-ones, ones)
 
 
@@ -226,4 +226,4 @@ def _cameras_named(root: ElementTree.Element, name: str) -> Iterator[tuple[Eleme
 
 
 def _max_periods(task: LiberoTask) -> int:
-    return next((limit for name, limit in MAX_PERIODS.items() if task.suite.startswith(name)), LONGEST_PERIODS)
+    return next((limit for name, limit in MAX_PERIODS.items() if task.suite.startswith(name)), DEFAULT_MAX_PERIODS)

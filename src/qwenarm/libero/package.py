@@ -22,7 +22,7 @@ import numpy as np
 
 from qwenarm.errors import BadInput, UnknownName
 
-FAMILIES = ("libero_object", "libero_spatial", "libero_goal", "libero_10")
+LIBERO_SUITES = ("libero_object", "libero_spatial", "libero_goal", "libero_10")
 """The suites that papers report."""
 PRO_ENDINGS = {
     "_lan": "the same task in other words",
@@ -33,7 +33,7 @@ PRO_ENDINGS = {
 """LIBERO-PRO's perturbations: what each ending of a family's name changes, as in libero_goal_swap."""
 FIXTURE_SEED = 0
 """Seed of the poses of cabinets, stoves and the like, which LIBERO's initial states leave out."""
-MAX_PROBLEMS = 16
+MAX_CACHED_PROBLEMS = 16
 """Number of problems that are kept."""
 WAITING_STEPS = 10
 WAITING_ACTION = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0])
@@ -103,7 +103,7 @@ def _playable(suite: str, found: Any) -> tuple[LiberoTask, ...]:
 def _instruction(suite: str, told: str, bddl: Path) -> str:
     """Returns the wording of a BDDL file if LIBERO-PRO has changed it, else ``told``, which its name says."""
     family = next((suite.removesuffix(ending) for ending in PRO_ENDINGS if suite.endswith(ending)), "")
-    if family not in FAMILIES:
+    if family not in LIBERO_SUITES:
         return told
     ours, before = (_wording(file) for file in (bddl, bddl.parents[1] / family / bddl.name))
     return told if ours == before else ours
@@ -120,7 +120,7 @@ def parse_problem(bddl: str) -> dict[str, Any]:
         return import_module("libero.libero.envs.bddl_utils").robosuite_parse_problem(bddl)
 
 
-@lru_cache(maxsize=MAX_PROBLEMS)
+@lru_cache(maxsize=MAX_CACHED_PROBLEMS)
 def problem_of(bddl: str) -> Any:
     """Returns LIBERO's own environment of a BDDL file for judging: without textures, and shared."""
     return make_problem(bddl, without_textures)

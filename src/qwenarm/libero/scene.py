@@ -15,11 +15,11 @@ from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.libero.package import begin, problem_of
 
-PREFIX = "libero_"
+LIBERO_PREFIX = "libero_"
 """Before every name of LIBERO's world, but those of the movable objects' bodies."""
 ROBOT_PREFIXES = ("robot0_", "gripper0_", "mount0_")
 ROBOT_BODY = "robot0_base"
-HIDDEN_GROUP = 3
+HIDDEN_GEOM_GROUP = 3
 """Geom group that is not drawn: LIBERO draws detailed meshes and collides with boxes that are hidden."""
 COLLISION_GROUP, VISIBLE_GROUP = 0, 1
 """LIBERO's geom groups."""
@@ -72,9 +72,9 @@ class LiberoStage:
         _place_fixtures(world, problem)
         _hide_collision_geoms(world)
         _take_options(world, spec)
-        spec.attach(world, prefix=PREFIX, frame=spec.worldbody.add_frame(pos=shift_of(problem)))
+        spec.attach(world, prefix=LIBERO_PREFIX, frame=spec.worldbody.add_frame(pos=shift_of(problem)))
         for name, thing in problem.objects_dict.items():
-            spec.body(PREFIX + thing.root_body).name = name
+            spec.body(LIBERO_PREFIX + thing.root_body).name = name
 
 
 def scene_of(bddl: str, state: np.ndarray) -> Scene:
@@ -82,7 +82,7 @@ def scene_of(bddl: str, state: np.ndarray) -> Scene:
     problem = problem_of(bddl)
     start = start_qpos(problem, state)
     specs = _specs(bddl)
-    placed = (Placement(spec, _point(start[PREFIX + joint_of(problem, spec.id)][:3])) for spec in specs)
+    placed = (Placement(spec, _point(start[LIBERO_PREFIX + joint_of(problem, spec.id)][:3])) for spec in specs)
     return Scene(
         tuple(placed), cameras=_cameras(problem), stage=LiberoStage(bddl), start={k: tuple(q) for k, q in start.items()}
     )
@@ -92,7 +92,8 @@ def shift_of(problem: Any) -> np.ndarray:
     """Returns the vector (3,) in m that is added to LIBERO's coordinates: x and y are 0 at the arm, z on the table."""
     model = problem.sim.model._model
     base = model.body(ROBOT_BODY).pos
-    return np.array([-base[0], -base[1], -_table_height(problem)])
+    table_height_m = 0.0 if problem._arena_type == "floor" else float(problem.workspace_offset[2])
+    return np.array([-base[0], -base[1], -table_height_m])
 
 
 def joint_of(problem: Any, name: str) -> str:
@@ -114,7 +115,7 @@ def start_qpos(problem: Any, state: np.ndarray) -> dict[str, np.ndarray]:
         values = qpos[joint.qposadr[0] :][: 7 if free else 1].copy()
         if free:
             values[:3] += shift_of(problem)
-        found[PREFIX + joint.name] = values
+        found[LIBERO_PREFIX + joint.name] = values
     return found
 
 
@@ -129,11 +130,6 @@ def _specs(bddl: str) -> tuple[LiberoObject, ...]:
     return tuple(found)
 
 
-def _table_height(problem: Any) -> float:
-    """Returns the height in m of the surface on which objects stand, in LIBERO's frame."""
-    return 0.0 if problem._arena_type == "floor" else float(problem.workspace_offset[2])
-
-
 def _remove_robot(world: mujoco.MjSpec) -> None:
     world.delete(world.body(ROBOT_BODY))
     for part in (*world.actuators, *world.sensors, *world.meshes, *world.materials, *world.textures):
@@ -145,8 +141,8 @@ def _hide_collision_geoms(world: mujoco.MjSpec) -> None:
     """LIBERO draws only the visible group, and weighs only the other one."""
     for geom in world.geoms:
         if geom.group == COLLISION_GROUP:
-            geom.group = HIDDEN_GROUP
-    world.compiler.inertiagrouprange = [HIDDEN_GROUP, HIDDEN_GROUP]
+            geom.group = HIDDEN_GEOM_GROUP
+    world.compiler.inertiagrouprange = [HIDDEN_GEOM_GROUP, HIDDEN_GEOM_GROUP]
 
 
 def _take_options(world: mujoco.MjSpec, spec: mujoco.MjSpec) -> None:

@@ -39,7 +39,7 @@ from qwenarm.types import Completion, Prompt
 CHUNK_FOLDER, WEIGHTS_FILE, FORMAT_FILE = "chunk", "head.safetensors", "head.json"
 HEAD_PREFIX, LANGUAGE_PREFIX = "head.", "language."
 ACTION_SIZE, POSITION_SIZE = 7, 3
-HIDDEN_SIZE = 640
+HEAD_HIDDEN_SIZE = 640
 MAX_CHUNK_ACTIONS, MAX_STATE_SIZE = 64, 64
 SYSTEM_TEXT = "You control a robot arm."
 
@@ -96,7 +96,7 @@ class ChunkHead(nn.Module):
         self.placeholder_embeddings = nn.Parameter(0.02 * torch.randn(form.actions, width))
         self.state_token = _mlp(size, width, width)
         self.aim = _mlp(width, width, POSITION_SIZE)
-        self.motion = _mlp(width + size + 2 * POSITION_SIZE, HIDDEN_SIZE, HIDDEN_SIZE, ACTION_SIZE)
+        self.motion = _mlp(width + size + 2 * POSITION_SIZE, HEAD_HIDDEN_SIZE, HEAD_HIDDEN_SIZE, ACTION_SIZE)
         self.low, self.high = torch.tensor(form.state_low), torch.tensor(form.state_high)
 
     def normalised(self, state: torch.Tensor) -> torch.Tensor:
@@ -279,15 +279,7 @@ class ChunkModel:
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
     def describe(self) -> Mapping[str, Any]:
-        return {
-            "model": self.name,
-            "family": self.family.name,
-            "model_type": self.checkpoint.model_type,
-            "revision": self.checkpoint.revision,
-            "sha256": self.sha256,
-            "files": self.checkpoint.files,
-            "altitude": "chunk",
-        }
+        return {**self.checkpoint.describe(), "sha256": self.sha256, "altitude": "chunk"}
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         began, one = perf_counter(), self.form.conventions

@@ -13,7 +13,7 @@ from typing import Protocol
 Size = tuple[int, int]
 """(H, W) of a frame in pixels, as everywhere in the project."""
 
-MAX_OVERSHOOT = 0.02
+MAX_OVERSHOOT_SHARE = 0.02
 """Points that lie outside the image by at most this fraction of its size are moved onto the border."""
 
 

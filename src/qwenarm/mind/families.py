@@ -1,7 +1,7 @@
-"""What differs between the Qwen-VL families, in one table.
+"""Everything that differs between the Qwen-VL families, in one table.
 
-The family of a checkpoint follows from ``config.model_type`` and its chat template, never from its name, since
-fine-tunes have any name. A new family is a new row.
+A checkpoint's family is determined by ``config.model_type`` and its chat template, never by its name, because a
+fine-tune can have any name. To add a family, add a row.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from qwenarm.mind.coordinates import Codec, Relative, ResizedPixels
 from qwenarm.mind.model_sizes import MODEL_SIZES
 
 Dialect = Literal["json", "xml"]
-"""How a tool call is written: {"name": ..., "arguments": ...} or <function=...><parameter=...>, inside <tool_call>."""
+"""Format of a tool call inside <tool_call>: {"name": ..., "arguments": ...} or <function=...><parameter=...>."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are sampled. Temperature 0 means greedy decoding, and top_k 0 no limit."""
+    """Sampling parameters. A temperature of 0 means greedy decoding; a top_k of 0 means no limit."""
 
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
     presence_penalty: float = 0.0
     repetition_penalty: float = 1.0
-    """The two penalties only apply to servers."""
+    """Both penalties are sent to servers only."""
 
     def chosen(self, **given: float | None) -> Sampling:
-        """Returns a copy with the user's choices; None keeps a number. Raises BadInput if one is out of range."""
+        """Returns a copy with the user's values; None changes nothing. Raises BadInput if one is out of range."""
         sampling = replace(self, **{name: value for name, value in given.items() if value is not None})
         for name, least, most in (
             ("temperature", 0.0, 100.0),
@@ -49,33 +49,33 @@ GREEDY_SAMPLING = Sampling()
 
 @dataclass(frozen=True)
 class Family:
-    """One family: its image coordinates, its grid of frame sizes, and how it writes tool calls."""
+    """A model family: its image coordinates, the grid of its frame sizes, and its tool call format."""
 
     name: str
     title: str
     model_types: tuple[str, ...]
-    """``config.model_type`` of its checkpoints, as transformers registers them."""
+    """Values of ``config.model_type``, as registered in transformers."""
     codec: Codec
     grid: int
-    """Frames whose sides are multiples of this many pixels (patch size x merge size) are not resized."""
+    """Pixels (patch size x merge size). A frame whose sides are multiples of this is not resized."""
     dialect: Dialect
     name_pattern: str
-    """A regular expression that occurs in its checkpoints' names, in lower case."""
+    """A regular expression that matches part of its checkpoints' names in lower case."""
     processor: str
-    """The class in transformers that prepares its text and images."""
+    """Name of the processor class in transformers."""
     thinking_switch: bool
-    """Whether the chat template takes ``enable_thinking``."""
+    """Whether the chat template has the variable ``enable_thinking``."""
     published: Sampling
-    """The publisher's numbers for answers without thinking. Calls need no variety, so decoding is greedy unless the
-    user sets a temperature; only then these numbers are used."""
+    """The publisher's recommendation for answers without thinking. It is used only if the user sets a temperature:
+    calls need no variety, so the default is greedy decoding."""
     thinking: Sampling | None
-    """The publisher's numbers for answers with thinking, None if the family has no thinking models. They are always
-    used, because thoughts that are decoded greedily tend to repeat themselves."""
+    """The publisher's recommendation for answers with thinking; None if the family has no thinking models. It is always
+    used, because greedily decoded thoughts tend to repeat themselves."""
     source: str
-    """Where these facts come from."""
+    """The sources of the facts in this row."""
 
     def sampling(self, thinks: bool, temperature: float | None = None) -> Sampling:
-        """Returns how to sample answers; ``temperature`` is the user's choice, or None."""
+        """Returns the sampling parameters; ``temperature`` is the user's choice, None for the default."""
         base = self.thinking if thinks and self.thinking else self.published
         if temperature is None:
             return base if thinks and self.thinking else GREEDY_SAMPLING
@@ -138,27 +138,27 @@ _FAMILY_OF_TYPE = {kind: family.name for family in MODEL_FAMILIES for kind in fa
 FAMILY_OF_HUB_ID: dict[str, str] = {
     hub_id: _FAMILY_OF_TYPE[size.model_type] for size in MODEL_SIZES for hub_id in size.ids
 }
-"""The family's name by Hub id, for servers, which list ids but no model types."""
-_QUANTISED = re.compile(r"-(FP8|NVFP4|AWQ|GPTQ-Int[48]|bnb-4bit|GGUF)$", re.IGNORECASE)
-"""What publishers append to the names of quantised checkpoints."""
+"""Family name by Hub id. Servers list ids but not model types."""
+_QUANTISED_SUFFIX = re.compile(r"-(FP8|NVFP4|AWQ|GPTQ-Int[48]|bnb-4bit|GGUF)$", re.IGNORECASE)
+"""Suffixes of the names of quantised checkpoints."""
 
 DEFAULT_FAMILY = "qwen3_vl"
-"""Assumed for a server that lists its model under an unknown name, and for models without eyes."""
+"""The family of text-only models, and of a server's model whose name is unknown."""
 TEXT_MODEL_TYPES = ("qwen2", "qwen2_moe", "qwen3", "qwen3_moe")
-"""``config.model_type`` of the Qwen models without eyes, which are told the scene in words."""
+"""``config.model_type`` of text-only Qwen models, which get the scene in words."""
 
 
 def match_hub_id(name: str) -> str | None:
-    """Returns the Hub id of the model that a server lists under a name, or None.
+    """Returns the Hub id of the model that a server lists under this name, or None.
 
-    The name may be that of a quantised copy or of another publisher, or a path.
+    The name may be a path, or belong to a quantised copy or another publisher's copy.
     """
-    own = _QUANTISED.sub("", name.rstrip("/").rpartition("/")[2])
+    own = _QUANTISED_SUFFIX.sub("", name.rstrip("/").rpartition("/")[2])
     return next((hub_id for hub_id in FAMILY_OF_HUB_ID if hub_id.rpartition("/")[2].lower() == own.lower()), None)
 
 
 def family_in_name(name: str) -> Family | None:
-    """Returns the family that a name contains, as in "qwen2.5vl:7b" or "me/Qwen2.5-VL-7B-robots", or None."""
+    """Returns the family that a name mentions, as "qwen2.5vl:7b" and "me/Qwen2.5-VL-7B-robots" do, or None."""
     return next((family for family in MODEL_FAMILIES if re.search(family.name_pattern, name.lower())), None)
 
 
@@ -174,9 +174,9 @@ def family_of(model_type: str, chat_template: str | None = None) -> Family:
     """Returns the family of a checkpoint.
 
     Args:
-        model_type: As in its config.json.
-        chat_template: If given, determines how calls are written, since later members of a family and fine-tunes may
-            have templates of their own.
+        model_type: The value in its config.json.
+        chat_template: Determines the tool call format if given, because fine-tunes and later members of a family may
+            have their own templates.
 
     Raises:
         ModelUnavailable: The type is unknown.

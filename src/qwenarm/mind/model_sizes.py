@@ -92,31 +92,31 @@ _VISION_2_5 = _vision(1280, 32, 3420, patch=14)
 _VISION_2_5_WIDE = _vision(1280, 32, 3456, patch=14)
 _VISION_3_SMALL = _vision(1024, 24, 4096, deepstack_visual_indexes=[5, 11, 17])
 _VISION_3 = _vision(1152, 27, 4304, deepstack_visual_indexes=[8, 16, 24])
-_INSTRUCT = ("-Instruct",)
-_BOTH = ("-Instruct", "-Thinking")
-_V25 = {"vocab_size": 152064}
+_INSTRUCT_SUFFIX = ("-Instruct",)
+_BOTH_SUFFIXES = ("-Instruct", "-Thinking")
+_QWEN2_5_VOCABULARY = {"vocab_size": 152064}
 
 MODEL_SIZES: tuple[ModelSize, ...] = (
     ModelSize("Qwen2.5-VL-3B", "qwen2_5_vl", 3_754_622_976, 3_441_197_056,
-              _text(2048, 36, 16, 2, 11008, vocab_size=151936), _VISION_2_5, tied=True, endings=_INSTRUCT),
+              _text(2048, 36, 16, 2, 11008, vocab_size=151936), _VISION_2_5, tied=True, endings=_INSTRUCT_SUFFIX),
     ModelSize("Qwen2.5-VL-7B", "qwen2_5_vl", 8_292_166_656, 7_199_817_728,
-              _text(3584, 28, 28, 4, 18944, **_V25), _VISION_2_5, endings=_INSTRUCT),
+              _text(3584, 28, 28, 4, 18944, **_QWEN2_5_VOCABULARY), _VISION_2_5, endings=_INSTRUCT_SUFFIX),
     ModelSize("Qwen2.5-VL-32B", "qwen2_5_vl", 33_452_718_336, 31_892_439_040,
-              _text(5120, 64, 40, 8, 27648, **_V25), _VISION_2_5_WIDE, endings=_INSTRUCT),
+              _text(5120, 64, 40, 8, 27648, **_QWEN2_5_VOCABULARY), _VISION_2_5_WIDE, endings=_INSTRUCT_SUFFIX),
     ModelSize("Qwen2.5-VL-72B", "qwen2_5_vl", 73_410_777_344, 70_915_194_880,
-              _text(8192, 80, 64, 8, 29568, **_V25), _VISION_2_5_WIDE, endings=_INSTRUCT),
+              _text(8192, 80, 64, 8, 29568, **_QWEN2_5_VOCABULARY), _VISION_2_5_WIDE, endings=_INSTRUCT_SUFFIX),
     ModelSize("Qwen3-VL-2B", "qwen3_vl", 2_127_532_032, 1_811_939_328,
-              _text3(2048, 28, 16, 8, 6144), _VISION_3_SMALL, tied=True, endings=_BOTH),
+              _text3(2048, 28, 16, 8, 6144), _VISION_3_SMALL, tied=True, endings=_BOTH_SUFFIXES),
     ModelSize("Qwen3-VL-4B", "qwen3_vl", 4_437_815_808, 4_044_357_632,
-              _text3(2560, 36, 32, 8, 9728), _VISION_3_SMALL, tied=True, endings=_BOTH),
+              _text3(2560, 36, 32, 8, 9728), _VISION_3_SMALL, tied=True, endings=_BOTH_SUFFIXES),
     ModelSize("Qwen3-VL-8B", "qwen3_vl", 8_767_123_696, 7_517_270_016,
-              _text3(4096, 36, 32, 8, 12288), _VISION_3, endings=_BOTH),
+              _text3(4096, 36, 32, 8, 12288), _VISION_3, endings=_BOTH_SUFFIXES),
     ModelSize("Qwen3-VL-32B", "qwen3_vl", 33_357_390_064, 31_795_998_720,
-              _text3(5120, 64, 64, 8, 25600), _VISION_3, endings=_BOTH),
+              _text3(5120, 64, 64, 8, 25600), _VISION_3, endings=_BOTH_SUFFIXES),
     ModelSize("Qwen3-VL-30B-A3B", "qwen3_vl_moe", 31_070_754_032, 1_439_723_520,
-              _text3(2048, 48, 32, 4, 6144, **_experts(128, 8, 768)), _VISION_3, endings=_BOTH),
+              _text3(2048, 48, 32, 4, 6144, **_experts(128, 8, 768)), _VISION_3, endings=_BOTH_SUFFIXES),
     ModelSize("Qwen3-VL-235B-A22B", "qwen3_vl_moe", 235_670_022_896, 7_274_000_384,
-              _text3(4096, 94, 64, 4, 12288, **_experts(128, 8, 1536)), _VISION_3, endings=_BOTH),
+              _text3(4096, 94, 64, 4, 12288, **_experts(128, 8, 1536)), _VISION_3, endings=_BOTH_SUFFIXES),
     ModelSize("Qwen3.5-0.8B", "qwen3_5", 852_985_920, 595_132_416,
               _text3_5(1024, 24, 8, 2, 3584, 16), _vision(768, 12, 3072, heads=12), tied=True),
     ModelSize("Qwen3.5-2B", "qwen3_5", 2_213_241_664, 1_699_872_768,

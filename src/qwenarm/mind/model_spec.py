@@ -1,6 +1,6 @@
-"""Names of models on the command line, which options may follow.
+"""Model names as given on the command line, with optional settings after a "#".
 
-A server: "http://host:8000#NAME,family=qwen3_5,thinking=yes". A checkpoint: "Qwen/Qwen3.5-4B#thinking=yes,batch=4".
+For a server: "http://host:8000#NAME,family=qwen3_5,thinking=yes". For a checkpoint: "Qwen/Qwen3.5-4B#thinking=yes".
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from qwenarm.errors import BadInput
 
 OptionReaders = Mapping[str, Callable[[str], Any]]
-"""The reader of each option's text, which raises ValueError or KeyError for an invalid one."""
+"""For each option, the function that reads its value. It raises ValueError or KeyError if the value is invalid."""
 
 URL_PREFIXES = ("http://", "https://")
 _YES_NO = {"yes": True, "no": False}.__getitem__
@@ -28,14 +28,14 @@ SERVER_OPTIONS: OptionReaders = {
     **dict.fromkeys(("timeout_s", "deadline_s"), float),
     **dict.fromkeys(("seed", "retries", "concurrency", "min_pixels", "max_pixels"), int),
 }
-"""Options after a URL, for ``OpenAIServer``. "model=" may be omitted."""
+"""Options of ``OpenAIServer``. The "model=" may be left out."""
 LOCAL_OPTIONS: OptionReaders = {
     **dict.fromkeys(("thinking", "constrained", "fused", "images"), _YES_NO),
     **dict.fromkeys(("temperature", "top_p"), float),
     **dict.fromkeys(("top_k", "seed", "batch", "threads"), int),
     **dict.fromkeys(("device", "dtype", "adapter"), str),
 }
-"""Options after a checkpoint's name, for ``QwenVL``."""
+"""Options of ``QwenVL``."""
 
 
 def parse_model_spec(spec: str, readers: OptionReaders) -> tuple[str, dict[str, Any]]:
@@ -46,7 +46,7 @@ def parse_model_spec(spec: str, readers: OptionReaders) -> tuple[str, dict[str, 
         readers: The readers of the valid options.
 
     Returns:
-        The name, and the values of the options.
+        The name, and the options with their values.
 
     Raises:
         BadInput: An option is unknown, or its value is invalid.

@@ -85,7 +85,7 @@ class VlmPolicy:
         prompt = to_prompt(obs, history, self.specs, self.backend.family, self.preset)
         completion = yield prompt
         decision = self._parse(obs, completion.text, completion.finish)
-        return _first_of(decision) if self.preset.altitude == "plan" else decision
+        return replace(decision, calls=decision.calls[:1]) if self.preset.altitude == "plan" else decision
 
     def _parse(self, obs: Observation, text: str, finish: str = "stop") -> Decision:
         sizes = frame_sizes(obs, self.preset)
@@ -113,10 +113,6 @@ def relayed(thinking: Deciding, pass_on: Callable[[Prompt], Prompt]) -> Deciding
         except StopIteration as end:
             return end.value
         completion = yield pass_on(prompt)
-
-
-def _first_of(plan: Decision) -> Decision:
-    return replace(plan, calls=plan.calls[:1])
 
 
 def _surprise(obs: Observation, since: Sequence[Turn]) -> bool:

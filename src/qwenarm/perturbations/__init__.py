@@ -26,25 +26,6 @@ Perturbations = tuple[tuple[str, int], ...]
 MAX_STRENGTH = 3
 
 
-def _same_setup(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
-    return setup
-
-
-def _same_arm(arm: str, strength: int) -> str:
-    return arm
-
-
-def _same_combos(rng: np.random.Generator, combos: Combos | None, strength: int) -> Combos | None:
-    return combos
-
-
-def _same_layout(rng: np.random.Generator, strength: int) -> Layout | None:
-    return None
-
-
-def _nothing_needed() -> None: ...
-
-
 @dataclass(frozen=True)
 class Perturbation:
     """A registry entry. The functions are pure; most perturbations define only one of them.
@@ -59,11 +40,11 @@ class Perturbation:
     """
 
     strengths: tuple[str, str, str]
-    setup: Callable[[np.random.Generator, Setup, int], Setup] = _same_setup
-    arm: Callable[[str, int], str] = _same_arm
-    combos: Callable[[np.random.Generator, Combos | None, int], Combos | None] = _same_combos
-    layout: Callable[[np.random.Generator, int], Layout | None] = _same_layout
-    check: Callable[[], None] = _nothing_needed
+    setup: Callable[[np.random.Generator, Setup, int], Setup] = lambda rng, setup, strength: setup
+    arm: Callable[[str, int], str] = lambda arm, strength: arm
+    combos: Callable[[np.random.Generator, Combos | None, int], Combos | None] = lambda rng, combos, strength: combos
+    layout: Callable[[np.random.Generator, int], Layout | None] = lambda rng, strength: None
+    check: Callable[[], None] = lambda: None
 
 
 def parse(text: str) -> Perturbations:

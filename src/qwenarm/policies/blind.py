@@ -12,7 +12,7 @@ from qwenarm.mind.vlm_policy import Deciding, Policy
 from qwenarm.policies import Context, PolicyEntry, vlm
 from qwenarm.types import Observation, Turn
 
-GREY_LEVEL = 128
+BLANK_FRAME_GREY = 128
 
 
 class Blind:
@@ -27,7 +27,7 @@ class Blind:
         return {**self.policy.describe(), "blind": True}
 
     def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
-        frames = tuple(replace(frame, rgb=np.full_like(frame.rgb, GREY_LEVEL)) for frame in obs.frames)
+        frames = tuple(replace(frame, rgb=np.full_like(frame.rgb, BLANK_FRAME_GREY)) for frame in obs.frames)
         return self.policy.decide(replace(obs, frames=frames), history)
 
 

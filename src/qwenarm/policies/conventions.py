@@ -43,12 +43,12 @@ STATE_PARTS: dict[str, Callable[[Proprio], Any]] = {
 robosuite's, by up to a whole one, so that it does not jump for a hand that points down."""
 ACTION_KINDS = ("ee_delta", "ee_pose", "joint", "osc")
 ACTION_FRAMES = ("world", "hand")
-MIN_AXIS = 1e-9
+MIN_ROTATION_AXIS_NORM = 1e-9
 """Length of a quaternion's vector part below which nothing is turned."""
 MAX_DELTA_M, MAX_DELTA_RAD = 0.10, 1.0
 """No arm moves or turns further in 50 ms: a larger number has another unit than was declared."""
 MAX_POSITION_M, MAX_JOINT_RAD = 2.0, 2.5 * math.pi
-MAX_OSC = 2.0
+MAX_OSC_MAGNITUDE = 2.0
 """Of a number of an OSC action, which robosuite limits to 1: policies exceed that a little."""
 OWN_CHOICES = ("actions_played", "asynchronous")
 """Fields that may differ from what a server declares."""
@@ -209,7 +209,7 @@ class Conventions:
             "ee_delta": [MAX_DELTA_M] * 3 + [MAX_DELTA_RAD] * 3,
             "ee_pose": [MAX_POSITION_M] * 3 + [1.01] * 4,
             "joint": [MAX_JOINT_RAD] * moves.shape[1],
-            "osc": [MAX_OSC] * 6,
+            "osc": [MAX_OSC_MAGNITUDE] * 6,
         }[self.action]
         beyond = np.argwhere(np.abs(moves) > limits)
         if len(beyond):
@@ -288,7 +288,11 @@ def _choice(name: str, value: str, valid: Any) -> None:
 def _axis_angle(quat: np.ndarray) -> np.ndarray:
     """(3,) rad: the axis of a quaternion wxyz times an angle from 0 to 2 pi, which depends on the quaternion's sign."""
     length = np.linalg.norm(quat[1:])
-    return np.zeros(3) if length < MIN_AXIS else quat[1:] / length * 2 * math.acos(min(max(quat[0], -1.0), 1.0))
+    return (
+        np.zeros(3)
+        if length < MIN_ROTATION_AXIS_NORM
+        else quat[1:] / length * 2 * math.acos(min(max(quat[0], -1.0), 1.0))
+    )
 
 
 def _turned(arm: Proprio) -> Rotation:

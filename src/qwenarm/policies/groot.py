@@ -13,13 +13,12 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import msgpack
 import numpy as np
 
-from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed
+from qwenarm.errors import BadInput, ModelUnavailable, PromptFailed, import_optional
 from qwenarm.policies import PolicyEntry
 from qwenarm.policies.conventions import Conventions
 from qwenarm.policies.numpy_msgpack import MAX_MESSAGE_BYTES, NUMBER_KINDS
@@ -42,10 +41,7 @@ class GrootServer:
     """
 
     def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
-        try:
-            self._zmq: Any = import_module("zmq")
-        except ImportError as error:
-            raise BadInput("Policies behind zmq:// need pyzmq: pip install 'qwenarm[zmq]'.") from error
+        self._zmq = import_optional("zmq", "Policies behind zmq:// need pyzmq: pip install 'qwenarm[zmq]'.")
         self.url, self.timeout_s = url, timeout_s
         self._socket: Any = None
         try:

@@ -11,7 +11,7 @@ from qwenarm.types import ImagePoint, Observation, Param, SkillCall, Turn
 
 NOT_DRAWN = ("done", "give_up", "say", "look")
 """Skills that move nothing and would only waste turns, or end the episode."""
-MAX_NUMBER = 0.2
+MAX_RANDOM_MAGNITUDE = 0.2
 """Maximum absolute value of random numbers."""
 
 
@@ -32,7 +32,7 @@ def _draw(rng: np.random.Generator, param: Param) -> ImagePoint | str | float:
         u, v = rng.random(2)
         return ImagePoint(float(u), float(v), "anything")
     if param.kind == "number":
-        return float(rng.uniform(-MAX_NUMBER, MAX_NUMBER))
+        return float(rng.uniform(-MAX_RANDOM_MAGNITUDE, MAX_RANDOM_MAGNITUDE))
     return str(rng.choice(param.choices)) if param.choices else "something"
 
 

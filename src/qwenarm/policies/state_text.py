@@ -1,4 +1,4 @@
-"""The same model with every frame greyed out and the true scene in words: deciding without seeing."""
+"""The same model with blank frames and the true scene in words: it can decide without having to see."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class StateText:
-    """A policy whose prompts end with the scene in words, with coordinates as the model's family writes them:
+    """A policy whose prompts end with a description of the scene in the coordinates of the model's family:
     "Scene: red cube [512, 430], in the blue bowl; blue bowl [512, 430]".
 
     Args:
-        name: What records call it.
-        policy: The policy that decides; a blind one sees nothing but these words.
+        name: Its name in records.
+        policy: The policy that decides. If it is blind, this description is all it learns about the scene.
         env: The environment whose scene is described.
-        family: The model family, which fixes how coordinates are written.
-        relations: Whether the words say what lies in or on what. The bundled model was trained without.
+        family: The model family, which determines the format of coordinates.
+        relations: Whether to say what lies in or on what. The bundled model was trained without this.
     """
 
     def __init__(self, name: str, policy: Policy, env: ArmEnv, family: Family, relations: bool) -> None:
@@ -51,7 +51,7 @@ class StateText:
         return "\n".join(f"Scene, {camera}: {words}" for camera, words in views.items())
 
     def _seen(self, camera: str, size: tuple[int, ...]) -> str:
-        """Describes the objects whose centre is in a camera's image, and the one in the hand."""
+        """Describes the object in the hand, and all objects whose centres lie in a camera's image."""
         body, state = self.env.body, self.env.body.state()
         pos, mat, fovy = body.camera_pose(camera)
         words = []
@@ -64,7 +64,7 @@ class StateText:
         return "; ".join(words) or "nothing"
 
     def _relation(self, name: str) -> str:
-        """Returns where an object is, as in ", in the blue bowl"; "" for one that stands on the table."""
+        """Returns what an object lies in or on, as in ", in the blue bowl"; "" for the table."""
         state = self.env.body.state()
         support = support_of(state, name)
         return f", {support_words(state, support)}" if self.relations and support != ON_TABLE else ""
@@ -74,7 +74,7 @@ class StateText:
 
 
 def with_line(prompt: Prompt, line: str) -> Prompt:
-    """Returns the prompt with one more line at the end of the user's message."""
+    """Returns the prompt with a line appended to the user's message."""
     *earlier, last = prompt.messages
     content = [*last["content"], {"type": "text", "text": f"\n{line}"}]
     return replace(prompt, messages=(*earlier, {**last, "content": content}))

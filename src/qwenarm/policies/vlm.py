@@ -1,5 +1,5 @@
-"""A vision-language model decides: one call per look with --altitude step, all calls at once with --altitude plan, the
-next motions with --altitude chunk.
+"""A vision-language model decides. At each look it chooses one call (--altitude step), all calls (plan), or the next
+20 Hz motions (chunk).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qwenarm.types import RunConfig
 
 
 def make(context: Context) -> VlmPolicy | ChunkPlayer:
-    """Makes the policy with the chosen altitude and cameras."""
+    """Returns the policy for the chosen altitude and cameras."""
     backend, config = context.backend, context.config
     if config.altitude == CHUNK_ALTITUDE:
         return chunk_player(backend, config)
@@ -28,7 +28,7 @@ def make(context: Context) -> VlmPolicy | ChunkPlayer:
 
 
 def chunk_player(backend: Backend, config: RunConfig) -> ChunkPlayer:
-    """Returns the policy of a model with a chunk head. Raises ModelUnavailable if its conventions make no sense."""
+    """Returns the policy of a model with a chunk head. Raises BadInput without one, ModelUnavailable if it is bad."""
     form = getattr(backend, "form", None)
     if form is None:
         raise BadInput(f"The model {config.model!r} has no chunk head: --altitude {' or '.join(ALTITUDE_NAMES)}.")
@@ -40,14 +40,14 @@ def chunk_player(backend: Backend, config: RunConfig) -> ChunkPlayer:
 
 
 def make_seeing(context: Context) -> VlmPolicy | ChunkPlayer:
-    """Returns the model. Raises BadInput if it takes no images."""
+    """Returns the policy. Raises BadInput if the model takes no images."""
     if not getattr(context.backend, "sees", True):
         raise BadInput(f"The model {context.config.model!r} takes no images; play it with --policy state_text.")
     return make(context)
 
 
 def shown(preset: Preset, cameras: str) -> Preset:
-    """Returns the preset with the given cameras, ids with commas; "" keeps its own. Raises UnknownName and BadInput."""
+    """Returns the preset with the cameras in a comma-separated list; "" keeps its own. Raises UnknownName, BadInput."""
     names = tuple(camera.name for camera in cameras_named(split_names(cameras, "--cameras")))
     return replace(preset, cameras=names or preset.cameras)
 

@@ -38,7 +38,7 @@ EXPORT_FILES = (
     "figures/failures.svg", "figures/failures.pdf",
 )  # fmt: skip
 """What stands beside the front page."""
-TABLE_COLUMNS = 78
+MIN_TABLE_WIDTH_CHARS = 78
 """A terminal needs so many for a comparison as a table."""
 PAIR_COLUMNS = {"pairs": "n", "only_a": "only_a", "only_b": "only_b"}
 COMPARISON_COLUMNS = {"difference": "difference", "difference_low": "low", "difference_high": "high", "p": "p"}
@@ -192,7 +192,7 @@ def latex(table: Table) -> str:
 
 def printed(table: Table, width: int) -> RenderableType:
     """A table for a terminal of so many columns. On a narrow one every row becomes a paragraph."""
-    if width < TABLE_COLUMNS:
+    if width < MIN_TABLE_WIDTH_CHARS:
         rows = ("\n  ".join(_named(table.columns, row)) for row in table.rows)
         return Text("\n".join([table.caption, *rows]))
     shown = RichTable(title=table.caption, title_justify="left", title_style="", box=None, header_style="dim")

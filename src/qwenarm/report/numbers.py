@@ -16,7 +16,7 @@ from qwenarm.report.runs import read_runs
 from qwenarm.report.scores import Compared, Standing, comparison, leaderboard
 from qwenarm.report.tables import comparison_table, perturbations_table
 
-MAX_COMPARISONS = 10
+MAX_COMPARED_PAIRS = 10
 """Of more pairs of models only the first are compared; ``qwenarm compare`` compares any two."""
 
 
@@ -65,11 +65,12 @@ def make_report(runs: Sequence[Run]) -> Report:
     standings = leaderboard(everybody)
     models = [standing.entrant for standing in standings if standing.entrant.is_model]
     pairs = list(combinations(models, 2))
-    compared = [(a, b, comparison(a, b)) for a, b in pairs[:MAX_COMPARISONS]]
+    compared = [(a, b, comparison(a, b)) for a, b in pairs[:MAX_COMPARED_PAIRS]]
     problems = [problem for run in runs for problem in run.problems] + [*across(runs), *_unequal(standings)]
-    if len(pairs) > MAX_COMPARISONS:
+    if len(pairs) > MAX_COMPARED_PAIRS:
         problems.append(
-            f"Of {len(pairs)} pairs of models {MAX_COMPARISONS} are compared here; `qwenarm compare` compares any two."
+            f"Of {len(pairs)} pairs of models {MAX_COMPARED_PAIRS} are compared here; "
+            "`qwenarm compare` compares any two."
         )
     return Report(runs, everybody, standings, compared, problems)
 

@@ -19,7 +19,7 @@ TONE_COLORS = dict(re.findall(r"--(\w+): (#\w{6});", html.style().split("@media"
 """The style sheet's colours on white, by their names."""
 COLUMN_INCHES, TEXT_INCHES = 3.4, 6.9
 """Widths of a column and of the text in a paper of two columns."""
-MAX_NAME = 40
+MAX_NAME_CHARS = 40
 """Characters of a name that are shown."""
 
 
@@ -112,4 +112,4 @@ def _legend(figure: Figure, key: Sequence[tuple[str, str]]) -> None:
 
 def _literal(text: str) -> str:
     """A short text in which matplotlib finds no formulas."""
-    return (text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…").replace("$", r"\$")
+    return (text if len(text) <= MAX_NAME_CHARS else text[: MAX_NAME_CHARS - 1] + "…").replace("$", r"\$")

@@ -33,11 +33,11 @@ from qwenarm.report.records import Record
 from qwenarm.types import Episode, Frame
 
 Which = Literal["auto", "all", "none"]
-MAX_FULL_PAGES = 2000
+MAX_EPISODES_WITH_PAGES = 2000
 """Up to this many episodes each of them gets a page."""
 MAX_SLUG_CHARS = 120
 """Maximum length of words that are part of a file's name, without the hash of what is cut off."""
-MAX_FAILURES = 20
+MAX_FAILURE_PAGES_PER_CELL = 20
 """Of more episodes this many failures in each cell get one."""
 SAMPLED_ROLES = tuple(role for role in CONTROL_ROLES if role != "oracle")
 """Controls that fail by the thousand, as they should."""
@@ -60,7 +60,7 @@ class Site:
     @property
     def is_sampled(self) -> bool:
         """Whether only some episodes get a page."""
-        return self.which == "auto" and sum(len(e.records) for e in self.report.everybody) > MAX_FULL_PAGES
+        return self.which == "auto" and sum(len(e.records) for e in self.report.everybody) > MAX_EPISODES_WITH_PAGES
 
     def chosen(self) -> list[tuple[Entrant, Record]]:
         """The episodes that get a page: all of them or, if they are many, the failures and some others."""
@@ -142,8 +142,8 @@ class Site:
             "files": EXPORT_FILES,
             "citation": citation,
             "facts_table": facts_table,
-            "max_pages": MAX_FULL_PAGES,
-            "max_failures": MAX_FAILURES,
+            "max_pages": MAX_EPISODES_WITH_PAGES,
+            "max_failures": MAX_FAILURE_PAGES_PER_CELL,
         }
 
     def _href(self, entrant: Entrant, record: Record) -> str:
@@ -208,7 +208,7 @@ def _outcome_field(record: Record, href: str = "") -> Field:
 def _sample(entrant: Entrant, records: Sequence[Record]) -> list[Record]:
     """Of a cell: the first success, and the first failures or, of a control that fails anyway, the first one."""
     won, lost = [r for r in records if r.success], [r for r in records if not r.success]
-    return won[:1] + lost[: 1 if entrant.role in SAMPLED_ROLES else MAX_FAILURES]
+    return won[:1] + lost[: 1 if entrant.role in SAMPLED_ROLES else MAX_FAILURE_PAGES_PER_CELL]
 
 
 @lru_cache(maxsize=4096)

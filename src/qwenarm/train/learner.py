@@ -52,6 +52,8 @@ class Settings:
         steps: Number of steps of the whole run.
         optimizer: "muon" or "adamw".
         supervise: Whether attention and visual tokens are supervised, besides answers.
+        eye_steps: Number of first steps in which only the vision tower learns, from what visual tokens show. They take
+            less than half the time of the others.
         fresh: Whether to start from random weights.
         seed: Of the weights and of the order of the data.
     """
@@ -60,6 +62,7 @@ class Settings:
     steps: int = 1000
     optimizer: str = "muon"
     supervise: bool = True
+    eye_steps: int = 0
     fresh: bool = False
     seed: int = 0
 
@@ -87,7 +90,7 @@ class Learner:
         self.numbers = torch.tensor(sorted(reader.numbers, key=reader.numbers.__getitem__))
         self.model: Any = self.load_model()
         width = self.model.config.text_config.hidden_size
-        self.heads = CellHeads(width, {name: len(known) for name, known in reader.values.items()})
+        self.heads = CellHeads(width, reader.values)
         learned = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.masters = {name: p.detach().clone().requires_grad_() for name, p in learned.items()}
         self.average = {name: p.detach().clone() for name, p in self.masters.items()}
@@ -179,6 +182,9 @@ class Learner:
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
         """Returns the loss of a batch and its measures: single losses, and correct attention by kind of link."""
+        if self.step < self.settings.eye_steps:
+            seen = self._eye_loss(self.see(batch)[1], batch)
+            return CELLS_WEIGHT * seen, {"eye": float(seen.detach())}
         hidden, attentions, eye = self.forward(batch)
         answer, coordinate = batch.labels != IGNORED_LABEL, self.coordinates(batch)
         logits = self.logits(hidden[answer])
@@ -198,9 +204,12 @@ class Learner:
             for kind, (layer, heads) in LINK_HEADS.items():
                 missed, report[kind] = attention_loss(attentions[layer][:, heads], batch.links[kind])
                 loss = loss + LINKS_WEIGHT * missed
-            seen = self.heads.loss(eye.detach() if self.step < HEADS_ALONE_STEPS else eye, batch.cells)
+            seen = self._eye_loss(eye, batch)
             loss, report["eye"] = loss + CELLS_WEIGHT * seen, float(seen.detach())
         return loss, report
+
+    def _eye_loss(self, eye: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return self.heads.loss(eye.detach() if self.step < HEADS_ALONE_STEPS else eye, batch.cells)
 
     def coordinates(self, batch: Batch) -> torch.Tensor:
         """Returns (B, L) bool: which tokens predict a coordinate."""
@@ -215,7 +224,7 @@ class Learner:
         the first images (B, cells, width), float32.
         """
         inner = self.model.model
-        seen = inner.visual(batch.pixels.to(inner.visual.dtype), grid_thw=batch.grids)
+        seen, eye = self.see(batch)
         is_image = batch.ids == self.reader.image
         embeds = self.model.get_input_embeddings()(batch.ids)
         out = inner.language_model(
@@ -223,8 +232,14 @@ class Learner:
             position_ids=batch.positions, visual_pos_masks=is_image,
             deepstack_visual_embeds=seen.deepstack_features, output_attentions=True, use_cache=False,
         )  # fmt: skip
-        eye = seen.pooler_output.view(len(batch.grids), -1, embeds.shape[-1])[batch.first_picture]
-        return out.last_hidden_state, out.attentions, eye.float()
+        return out.last_hidden_state, out.attentions, eye
+
+    def see(self, batch: Batch) -> tuple[Any, torch.Tensor]:
+        """Returns what the vision tower says, and the visual tokens of the first images (B, cells, width), float32."""
+        visual = self.model.model.visual
+        seen = visual(batch.pixels.to(visual.dtype), grid_thw=batch.grids)
+        width = seen.pooler_output.shape[-1]
+        return seen, seen.pooler_output.view(len(batch.grids), -1, width)[batch.first_picture].float()
 
     def save(self, path: Path) -> None:
         """Replaces the saved state atomically."""

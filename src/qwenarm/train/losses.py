@@ -25,22 +25,29 @@ class CellHeads(nn.Module):
 
     Args:
         width: Size of a visual token.
-        values: Number of values of each attribute.
+        values: The indices of the values of each attribute.
     """
 
-    def __init__(self, width: int, values: Mapping[str, int]) -> None:
+    def __init__(self, width: int, values: Mapping[str, Mapping[str, int]]) -> None:
         super().__init__()
-        sizes = {**values, "u": CENTRE_BINS, "v": CENTRE_BINS}
+        sizes = {**{name: len(known) for name, known in values.items()}, "u": CENTRE_BINS, "v": CENTRE_BINS}
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in sizes.items()})
+        self.nothing = {name: known.get("", -1) for name, known in values.items()}
 
     def loss(self, tokens: torch.Tensor, truth: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Returns the sum of the attributes' cross entropies for tokens (B, cells, width) and ``Batch.cells``."""
+        """Returns the sum of the attributes' cross entropies for tokens (B, cells, width) and ``Batch.cells``.
+
+        Most cells show nothing, and most objects have no mark. So that the few that do are not drowned, the mean over
+        the cells that show something, and over those that do not, count alike.
+        """
         losses = [tokens.new_zeros(())]
         for name, head in self.heads.items():
             known = truth[name] >= 0
-            if known.any():
-                target = truth[name][known]
-                losses.append(F.cross_entropy(head(tokens[known]), _bell(target) if name in ("u", "v") else target))
+            target = truth[name][known]
+            right = _bell(target) if name in ("u", "v") else target
+            each = F.cross_entropy(head(tokens[known]), right, reduction="none")
+            empty = target == self.nothing.get(name, -1)
+            losses += [0.5 * each[part].mean() for part in (empty, ~empty) if part.any()]
         return torch.stack(losses).sum()
 
 

@@ -203,8 +203,9 @@ def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
     def learn() -> dict[str, float]:
         drawn = corpus.draw([options.settings.seed, learner.step, rank], options.batch // options.processes)
         report = learner.learn(corpus.batches(drawn))
-        for indices, misses in gathered((corpus.by_length(drawn), torch.cat(learner.misses).tolist())):
-            corpus.note(indices, misses)
+        if learner.misses:
+            for indices, misses in gathered((corpus.by_length(drawn), torch.cat(learner.misses).tolist())):
+                corpus.note(indices, misses)
         return report
 
     if rank:

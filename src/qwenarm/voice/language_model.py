@@ -28,7 +28,7 @@ WORDING_COUNT, DERIVATION_COUNT, TASK_SEED_COUNT = 1500, 1000, 6
 """Sentences drawn for each of put, stack and sort; from the grammar; and seeds for each level of a task."""
 MIN_DEPTH, MAX_DEPTH = 4, 7
 """Depth of the derivations: deeper ones are sentences that nobody says."""
-BACKOFF_MASS = 0.2
+BACKOFF_PROBABILITY = 0.2
 """Share of the probability that is left for sequences that were not drawn."""
 
 Symbols = Sequence[tuple[bool, str]]
@@ -61,7 +61,7 @@ def arpa(drawn: Sequence[Sequence[str]]) -> str:
     """The trigram model of some sentences in the ARPA format. Needs pocketsphinx."""
     from pocketsphinx.lm import ArpaBoLM
 
-    model, text = ArpaBoLM(add_start=True, discount_mass=BACKOFF_MASS), StringIO()
+    model, text = ArpaBoLM(add_start=True, discount_mass=BACKOFF_PROBABILITY), StringIO()
     model.logfile = StringIO()
     model.read_corpus(StringIO("\n".join(map(" ".join, drawn)) + "\n"))
     model.compute()

@@ -15,13 +15,13 @@ import numpy as np
 from scipy.io import wavfile
 from scipy.signal import resample_poly
 
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, import_optional
 
 SAMPLE_RATE_HZ = 16_000
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 MIN_LENGTH_S, MAX_LENGTH_S = 0.2, 60.0
 MAX_FILE_BYTES = 64_000_000
-SILENCE_PEAK = 0.003
+MAX_SILENT_PEAK = 0.003
 """A recording whose loudest sample is below this (-50 dB of full scale) is silent."""
 LISTEN_LIMIT_S = 20.0
 """The microphone is closed after this time, whatever is heard."""
@@ -78,7 +78,7 @@ def from_wav(data: bytes, name: str) -> Sound:
             f"{name} lasts {len(samples) / rate:.2g} s; an instruction lasts {MIN_LENGTH_S:g} to {MAX_LENGTH_S:g} s."
         )
     mono = _mono(samples)
-    if not np.isfinite(mono).all() or np.abs(mono).max() < SILENCE_PEAK:
+    if not np.isfinite(mono).all() or np.abs(mono).max() < MAX_SILENT_PEAK:
         raise BadInput(f"{name} is silent: nothing was recorded.")
     return Sound(resample(mono, rate), name, data)
 
@@ -135,11 +135,8 @@ def listen() -> Sound:
 
 
 def _endpointer() -> Any:
-    try:
-        from pocketsphinx import Endpointer
-    except ImportError as error:
-        raise BadInput("--listen needs the package pocketsphinx: pip install 'qwenarm[voice]'.") from error
-    return Endpointer(sample_rate=SAMPLE_RATE_HZ)
+    missing = "--listen needs the package pocketsphinx: pip install 'qwenarm[voice]'."
+    return import_optional("pocketsphinx", missing).Endpointer(sample_rate=SAMPLE_RATE_HZ)
 
 
 def first_sentence(frames: Iterable[bytes], endpointer: Any = None) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qwenarm.errors import BadInput
+from qwenarm.errors import import_optional
 from qwenarm.voice import language_model
 from qwenarm.voice.sound import SAMPLE_RATE_HZ, to_pcm
 
@@ -38,14 +38,11 @@ def load_sphinx() -> Sphinx:
 
 def import_pocketsphinx() -> Any:
     """The package. Raises BadInput if it is not installed."""
-    try:
-        import pocketsphinx
-    except ImportError as error:
-        raise BadInput(
-            "Speech is recognised by the package pocketsphinx: pip install 'qwenarm[voice]', or name another "
-            "recogniser (a server's URL#MODEL, a checkpoint's folder or Hub id)."
-        ) from error
-    return pocketsphinx
+    missing = (
+        "Speech is recognised by the package pocketsphinx: pip install 'qwenarm[voice]', or name another "
+        "recogniser (a server's URL#MODEL, a checkpoint's folder or Hub id)."
+    )
+    return import_optional("pocketsphinx", missing)
 
 
 class Sphinx:

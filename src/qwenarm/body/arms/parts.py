@@ -26,6 +26,9 @@ PAD_CONTACT: dict[str, Any] = {
 }  # fmt: skip
 """Contacts of a pad: friction 2, torsional friction (condim 4), contacts that hardly give even when the object is light
 (solimp), and priority, so that these numbers rule over the object's."""
+MAX_FINGER_FORCE_N = 20.0
+"""Force of each finger."""
+PAD_HALF_WIDTH_M = 0.0105
 LIP_GIVE_M = 0.0008
 """A rubber lip closes a gap of this width, m: a part of it that is so close pulls, and pushes once it touches."""
 TIP_BEYOND_TCP_M = 0.0086
@@ -163,15 +166,12 @@ def add_servo_joint(
     servo.set_to_position(kp=gains[0], kv=gains[1])
 
 
-def add_gripper_drive(
-    spec: mujoco.MjSpec, max_gap: float, force: float = 20.0, fingers: tuple[str, ...] = FINGER_NAMES
-) -> None:
+def add_gripper_drive(spec: mujoco.MjSpec, max_gap: float, fingers: tuple[str, ...] = FINGER_NAMES) -> None:
     """Couples the two fingers (equality) and drives their gap (tendon + position actuator): they move as mirror images.
 
     Args:
         spec: Of the scene; has the two slide joints, each of range (0, max_gap / 2) m.
         max_gap: Between the open fingers, m.
-        force: On each finger at most, N.
         fingers: Names of the slide joints.
     """
     left, right = fingers
@@ -187,7 +187,7 @@ def add_gripper_drive(
         target="gap",
         trntype=mujoco.mjtTrn.mjTRN_TENDON,
         ctrlrange=[0, max_gap],
-        forcerange=[-force, force],
+        forcerange=[-MAX_FINGER_FORCE_N, MAX_FINGER_FORCE_N],
     )
     servo.set_to_position(kp=3000.0, kv=60.0)
 
@@ -210,23 +210,21 @@ def add_finger(hand: mujoco.MjsBody, name: str, z: float, max_gap: float, mass: 
     return link
 
 
-def add_pad(finger: Link, tcp_z: float, rgb: Rgb, half_width: float = 0.0105) -> None:
+def add_pad(finger: Link, tcp_z: float, rgb: Rgb) -> None:
     """The rubber pad at y = 0 of a finger, around the tcp. tcp_z: of the tcp in the finger's frame, m.
 
     Grasps that hold for minutes: a box (face against face: four contacts) with PAD_CONTACT. Measured: creep of 20 um/s
-    under 20 N. The very tip is smooth and recessed, so that a hand that brushes
-    the table slides instead of sticking to it.
+    under 20 N. The very tip is smooth and recessed, so that a hand that brushes the table slides instead of sticking.
     """
     low, high, tip = tcp_z - 0.012, tcp_z + TIP_BEYOND_TCP_M - 0.0006, tcp_z + TIP_BEYOND_TCP_M
-    finger.body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0.0045, (high + tip) / 2], size=[half_width, 0.0035, (tip - high) / 2],
-        rgba=[*rgb, 1.0], mass=0, contype=WRIST_GROUP.contype, conaffinity=WRIST_GROUP.conaffinity, condim=3,
-        friction=[0.1, 0.005, 0.0001], solref=[0.01, 1], priority=2,
-    )  # fmt: skip
-    finger.body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0.004, (low + high) / 2], size=[half_width, 0.004, (high - low) / 2],
-        rgba=[*rgb, 1.0], mass=0, contype=WRIST_GROUP.contype, conaffinity=WRIST_GROUP.conaffinity, **PAD_CONTACT,
-    )  # fmt: skip
+    box = {
+        "type": mujoco.mjtGeom.mjGEOM_BOX, "rgba": [*rgb, 1.0], "mass": 0,
+        "contype": WRIST_GROUP.contype, "conaffinity": WRIST_GROUP.conaffinity,
+    }  # fmt: skip
+    half = PAD_HALF_WIDTH_M
+    smooth = {"condim": 3, "friction": [0.1, 0.005, 0.0001], "solref": [0.01, 1], "priority": 2}
+    finger.body.add_geom(pos=[0, 0.0045, (high + tip) / 2], size=[half, 0.0035, (tip - high) / 2], **box, **smooth)
+    finger.body.add_geom(pos=[0, 0.004, (low + high) / 2], size=[half, 0.004, (high - low) / 2], **box, **PAD_CONTACT)
 
 
 def add_tcp(hand: mujoco.MjsBody, z: float) -> None:

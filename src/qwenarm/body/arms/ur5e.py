@@ -50,7 +50,7 @@ TCP_OFFSET_M = 0.145
 """From the flange to the middle of the pads, m."""
 FINGER_OFFSET_M = 0.086
 MAX_GAP_M = 0.085
-JAWS = ParallelJaws(MAX_GAP_M)
+UR5E_JAWS = ParallelJaws(MAX_GAP_M)
 JOINT_NAMES = ("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3")
 
 SHOULDER_OFFSET_M = 0.138
@@ -192,5 +192,5 @@ ARM = Arm(
     home_qpos=(-0.4604, -2.0798, 1.7929, -1.2839, -1.5708, -2.0312),
     velocity=(pi,) * 6,
     acceleration=(10.0,) * 6,
-    gripper=JAWS,
+    gripper=UR5E_JAWS,
 )

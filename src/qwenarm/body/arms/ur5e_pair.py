@@ -19,7 +19,7 @@ MAX_SPEED_RAD_PER_S, MAX_ACCELERATION_RAD_PER_S2 = 1.5, 5.0
 """Of every joint. Ways from one side of the table to the other are twice as long as those of an arm in its middle: at
 full speed, 1.5 m/s at the hand, what the fingers hold creeps out of them."""
 RIGHT_PREFIX = "right/"
-PARTNER_BIT = 16
+PARTNER_COLLISION_BIT = 16
 """Collision group of the right arm that the left one meets."""
 LEFT_HOME_RAD = (-0.0540, -2.1389, 1.8176, -1.2495, -1.5708, -1.6248)
 RIGHT_HOME_RAD = (-0.9489, -2.1389, 1.8176, -1.2495, -1.5708, -2.5197)
@@ -32,11 +32,11 @@ def build(spec: mujoco.MjSpec) -> None:
     base = spec.body("base")
     base.pos = [0.0, BASE_Y_M, 0.0]
     for geom in _touching(base):
-        geom.conaffinity |= PARTNER_BIT
+        geom.conaffinity |= PARTNER_COLLISION_BIT
     right = mujoco.MjSpec()
     ur5e.build(right)
     for geom in _touching(right.body("base")):
-        geom.contype |= PARTNER_BIT
+        geom.contype |= PARTNER_COLLISION_BIT
     spec.attach(right, prefix=RIGHT_PREFIX, frame=spec.worldbody.add_frame(pos=[0.0, -BASE_Y_M, 0.0]))
 
 
@@ -49,7 +49,7 @@ def _prefixed(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _right_arm(left: Arm) -> Arm:
-    jaws = ur5e.JAWS
+    jaws = ur5e.UR5E_JAWS
     return replace(
         left,
         name="ur5e_pair's right arm",

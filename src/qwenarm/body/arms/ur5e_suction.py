@@ -14,7 +14,7 @@ from qwenarm.body.arms import ur5e
 from qwenarm.body.arms.parts import WRIST_GROUP, Link, add_cup, add_tcp
 from qwenarm.body.grippers import SuctionCup
 
-CUP = SuctionCup(max_gap=0.024, speed=0.24)
+SUCTION_CUP = SuctionCup(max_gap=0.024, speed=0.24)
 HOLDING_FORCE_N = 13.5
 BELLOWS_LENGTH_M = 0.030
 RECESS_M = 0.005
@@ -28,7 +28,7 @@ def build(spec: mujoco.MjSpec) -> None:
     hand = flange.add_body(name="hand")
     _shape_hand(Link(hand, WRIST_GROUP))
     add_tcp(hand, ur5e.TCP_OFFSET_M)
-    add_cup(spec, hand, CUP, ur5e.TCP_OFFSET_M, HOLDING_FORCE_N, RUBBER_RGB)
+    add_cup(spec, hand, SUCTION_CUP, ur5e.TCP_OFFSET_M, HOLDING_FORCE_N, RUBBER_RGB)
 
 
 def _shape_hand(link: Link) -> None:
@@ -51,5 +51,5 @@ ARM = replace(
     name="ur5e_suction",
     doc="UR5e-like, 6 joints, suction cup of 24 mm that holds 13 N; primitive shapes.",
     build=build,
-    gripper=CUP,
+    gripper=SUCTION_CUP,
 )

@@ -24,7 +24,7 @@ CABINET_HEIGHT_M, BOARD_THICKNESS_M, DRAWER_CLEARANCE_M = 0.072, 0.006, 0.004
 """The cabinet's height, the thickness of its boards, and the gap around the drawer, in m."""
 FRONT_OVERHANG_M = 0.035
 """Distance by which a closed drawer's front stands out of the cabinet, in m, so that the hand finds the knob."""
-CABINET_SHADE = 0.6
+CABINET_BRIGHTNESS_RATIO = 0.6
 """Brightness of the cabinet relative to the drawer."""
 
 
@@ -44,7 +44,7 @@ def add_drawer(world: mujoco.MjsBody, body: mujoco.MjsBody, half: float, height:
         name=body.name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[1, 0, 0], range=[-opened, DRAWER_TRAVEL_M - opened],
         limited=mujoco.mjtLimited.mjLIMITED_TRUE, damping=8.0, frictionloss=1.0, armature=0.1,
     )  # fmt: skip
-    dark = [*(CABINET_SHADE * c for c in rgba[:3]), 1.0]
+    dark = [*(CABINET_BRIGHTNESS_RATIO * c for c in rgba[:3]), 1.0]
     reach = (KNOB_TOP_M - DRAWER_TABLE_GAP_M - height) / 2
     body.add_geom(
         type=CYLINDER_GEOM, pos=[knob_x(0.0, half), 0, height + reach], size=[KNOB_RADIUS_M, reach, 0], rgba=KNOB_RGBA,

@@ -28,7 +28,7 @@ from qwenarm.body.objects.spec import (
     ObjectSpec,
 )
 
-PLINTH_SHADE = 0.6
+PLINTH_BRIGHTNESS_RATIO = 0.6
 """Brightness of a bay's plinth relative to the bay."""
 
 
@@ -120,7 +120,7 @@ def _add_plinth(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: f
     """Adds the block under a raised bay, but not to the bay: a point on its front does not mean the bay."""
     if pos[2] > 0:
         half = [spec.size / 2, spec.size / 2, pos[2] / 2]
-        _add_wall(world, [*pos[:2], pos[2] / 2], half, yaw, [*(PLINTH_SHADE * c for c in rgba[:3]), 1.0])
+        _add_wall(world, [*pos[:2], pos[2] / 2], half, yaw, [*(PLINTH_BRIGHTNESS_RATIO * c for c in rgba[:3]), 1.0])
 
 
 def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:

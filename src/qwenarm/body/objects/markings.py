@@ -10,7 +10,7 @@ import numpy as np
 PAINT_THICKNESS_M = 0.0005
 """Thickness of a layer of paint, in m; a sign on a card has two layers."""
 Rgba = Sequence[float]
-SIDE_CONTRAST_SUM = 1.4
+MAX_DARK_SIDE_RGB_SUM = 1.4
 """Marks on sides are light if the colour's channels add up to less than this. High, as sides are in the shade."""
 INK_RGBA, CARD_RGBA, FRAGILE_RGBA = (0.05, 0.05, 0.07, 1.0), (0.94, 0.94, 0.90, 1.0), (0.85, 0.05, 0.08, 1.0)
 
@@ -96,13 +96,16 @@ def mark_sides(body: mujoco.MjsBody, sign: str, half: Sequence[float], rgba: Rgb
     x, y, z = half
     if sign == "stripe":
         paint(
-            body, [0, 0, 0], [x + PAINT_THICKNESS_M, y + PAINT_THICKNESS_M, 0.30 * z], contrast(rgba, SIDE_CONTRAST_SUM)
+            body,
+            [0, 0, 0],
+            [x + PAINT_THICKNESS_M, y + PAINT_THICKNESS_M, 0.30 * z],
+            contrast(rgba, MAX_DARK_SIDE_RGB_SUM),
         )
         paint(
             body,
             [0, 0, 0],
             [0.30 * x, y + PAINT_THICKNESS_M, z + PAINT_THICKNESS_M / 2],
-            contrast(rgba, SIDE_CONTRAST_SUM),
+            contrast(rgba, MAX_DARK_SIDE_RGB_SUM),
         )
         return
     for right, up in SIDE_FACE_AXES:
@@ -122,7 +125,7 @@ def _sign(
     """Paints a sign into a rectangle of this width and height, in m, on a face with these unit vectors."""
     mask, out = np.array([[c == "#" for c in row] for row in SIGN_BITMAPS[sign]]), np.cross(right, up)
     on_card = sign in CARD_SIGNS
-    ink = FRAGILE_RGBA if sign == "glass" else INK_RGBA if on_card else contrast(rgba, SIDE_CONTRAST_SUM)
+    ink = FRAGILE_RGBA if sign == "glass" else INK_RGBA if on_card else contrast(rgba, MAX_DARK_SIDE_RGB_SUM)
     if on_card:
         paint(body, middle, _box(right, up, out, width / 2, height / 2, PAINT_THICKNESS_M), CARD_RGBA)
         width, height = 0.88 * width, 0.88 * height

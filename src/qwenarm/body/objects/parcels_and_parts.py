@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import mujoco
 
-from qwenarm.body.objects.markings import COLOR_RGB, SIDE_CONTRAST_SUM, contrast, mark_sides, mark_top, paint
+from qwenarm.body.objects.markings import COLOR_RGB, MAX_DARK_SIDE_RGB_SUM, contrast, mark_sides, mark_top, paint
 
 if TYPE_CHECKING:
     from qwenarm.body.objects.spec import ObjectSpec
 
-HEAVY_DENSITY_FACTOR = 3.0
+HEAVY_DENSITY_RATIO = 3.0
 """Density of a parcel labelled 9 kg relative to the others. The labels are those of large parcels."""
 CYLINDER_GEOM = mujoco.mjtGeom.mjGEOM_CYLINDER
 CORNER_SIGNS = ((-1, -1), (-1, 1), (1, 1), (1, -1))
@@ -33,7 +33,7 @@ DOT_LAYOUTS = {
 def add_parcel_or_part(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float], density: float) -> None:
     """Adds a box with its marks. ``density`` is in kg/m³."""
     half = [spec.size / 2, spec.size / 2, spec.height / 2]
-    density *= HEAVY_DENSITY_FACTOR if spec.top == "9" else 1.0
+    density *= HEAVY_DENSITY_RATIO if spec.top == "9" else 1.0
     body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, density=density, friction=[1.0, 0.01, 0.001], condim=4,
         solref=[0.01, 1],
@@ -50,7 +50,7 @@ def add_parcel_or_part(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]
 def _add_feature(body: mujoco.MjsBody, feature: str, top: float, rgba: list[float]) -> None:
     """Adds one feature to the top of a part, which is ``top`` above its middle, in m."""
     kind, _, value = feature.partition(":")
-    ink = contrast(rgba, SIDE_CONTRAST_SUM)
+    ink = contrast(rgba, MAX_DARK_SIDE_RGB_SUM)
     if kind == "pins":
         for x, y in CORNER_SIGNS[: int(value)]:
             paint(body, [x * PIN_OFFSET_M, y * PIN_OFFSET_M, top + PIN_SIZE_M[1]], [*PIN_SIZE_M, 0], ink, CYLINDER_GEOM)

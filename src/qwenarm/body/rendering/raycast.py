@@ -26,11 +26,11 @@ SHADOW_TOLERANCE_M = 1e-3
 """A point is in shadow if the ray to it was stopped more than this before it, in m."""
 DEFAULT_RGBA = (0.5, 0.5, 0.5, 1.0)
 """A geom of this colour that has a material takes the material's colour."""
-DEFAULT_SHINE = 0.5
+DEFAULT_SPECULAR = 0.5
 """Specular and shininess of a geom without a material."""
-MIN_HIGHLIGHT = 1e-3
+MIN_VISIBLE_HIGHLIGHT_SHARE = 1e-3
 """Highlights below this share of their light are not visible."""
-MAX_SHINE_EXPONENT = 128.0
+MAX_SPECULAR_EXPONENT = 128.0
 """OpenGL's largest specular exponent; shininess is relative to it."""
 
 Hits = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -197,7 +197,7 @@ def _paint(model: mujoco.MjModel, texture_rgb: np.ndarray) -> Paint:
     """Reads the looks of all geoms. Done for every picture, because a model's colours may change at any time."""
     rgb = model.geom_rgba[:, :3].copy()
     emission = np.zeros(model.ngeom, np.float32)
-    specular, shininess = np.full((2, model.ngeom), DEFAULT_SHINE, np.float32)
+    specular, shininess = np.full((2, model.ngeom), DEFAULT_SPECULAR, np.float32)
     own = np.flatnonzero(model.geom_matid >= 0)
     if len(own):
         material = model.geom_matid[own]
@@ -239,10 +239,12 @@ def _reach(light: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | flo
 def _gloss(seen: SurfacePoints, half: np.ndarray, paint: Paint) -> np.ndarray:
     """Returns the share (n,) float32 of a light mirrored to the eye, by Blinn's half vector (n, 3) of any length."""
     aligned = np.maximum(_dot(seen.normal, _unit(half)), 0.0)
-    exponent = MAX_SHINE_EXPONENT * paint.shininess
+    exponent = MAX_SPECULAR_EXPONENT * paint.shininess
     gloss = np.zeros(len(seen.geom), np.float32)
     # powers are slow, and most highlights are invisible
-    bright = np.flatnonzero(aligned > MIN_HIGHLIGHT ** (1.0 / max(float(exponent.min()), MIN_HIGHLIGHT)))
+    bright = np.flatnonzero(
+        aligned > MIN_VISIBLE_HIGHLIGHT_SHARE ** (1.0 / max(float(exponent.min()), MIN_VISIBLE_HIGHLIGHT_SHARE))
+    )
     geom = seen.geom[bright]
     gloss[bright] = paint.specular[geom] * aligned[bright] ** exponent[geom]
     return gloss

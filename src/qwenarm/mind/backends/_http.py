@@ -35,7 +35,7 @@ MAX_RESPONSE_BYTES = 4_000_000
 """A longer response is broken off, also one that is longer only after inflation."""
 COMPRESSED_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 """Content codings that are read although none was asked for."""
-INFLATE_ANY_WBITS = 47
+ZLIB_AUTO_DETECT_WBITS = 47
 """Tells zlib to recognise gzip and zlib headers by itself."""
 REDACTED_KEY = b"[key removed]"
 HIDDEN_TAGS = ("script", "style", "head")
@@ -160,7 +160,7 @@ class Connection:
         """The content without its coding. Raises PromptFailed if it cannot be undone, or if the result is too long."""
         if coding in COMPRESSED_CODINGS:
             try:
-                content = zlib.decompressobj(INFLATE_ANY_WBITS).decompress(content, MAX_RESPONSE_BYTES + 1)
+                content = zlib.decompressobj(ZLIB_AUTO_DETECT_WBITS).decompress(content, MAX_RESPONSE_BYTES + 1)
             except zlib.error as error:
                 raise PromptFailed(f"{self.url} sent a compressed answer that cannot be read: {error}.") from error
         elif coding != "identity":

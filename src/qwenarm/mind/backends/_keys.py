@@ -14,7 +14,7 @@ from qwenarm.registry import is_trusted_server
 
 OWN_KEY, COMMON_KEY = "QWENARM_API_KEY", "OPENAI_API_KEY"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-MIN_SECRET_LENGTH = 8
+MIN_SECRET_CHARS = 8
 """A shorter key, such as "EMPTY", is no secret, and would be found in innocent text."""
 
 
@@ -63,7 +63,7 @@ def secret_patterns(key: str) -> Iterator[re.Pattern[bytes]]:
         with suppress(ValueError):  # a key of another form is sent as it is
             secrets.append(base64.b64decode(token).decode("utf-8").partition(":")[2])
     for secret in secrets:
-        if len(secret) >= MIN_SECRET_LENGTH:
+        if len(secret) >= MIN_SECRET_CHARS:
             yield re.compile("".join(map(_character_pattern, secret)).encode())
 
 

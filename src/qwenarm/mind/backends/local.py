@@ -99,7 +99,8 @@ class QwenVL:
         blind = not (images or checkpoint.has_eyes)
         self.encoder = TextEncoder(checkpoint, thinking) if blind else PromptEncoder(checkpoint, thinking)
         self.tokenizer, self.family, self.opening = self.encoder.tokenizer, self.encoder.family, self.encoder.opening
-        self.thinking = _opens_thought(self.opening) or (thinking and self.family.thinking_switch)
+        opens_thought = self.opening.rfind("<think>") > self.opening.rfind("</think>")
+        self.thinking = opens_thought or (thinking and self.family.thinking_switch)
         if thinking and not self.thinking:
             raise BadInput(f"{source!r} ({self.family.title}) cannot be told to think; take one named Thinking.")
         drawn = self.family.sampling(self.thinking, temperature)
@@ -114,12 +115,7 @@ class QwenVL:
 
     def describe(self) -> Mapping[str, Any]:
         return {
-            "model": self.name,
-            "family": self.family.name,
-            "model_type": self.checkpoint.model_type,
-            "revision": self.checkpoint.revision,
-            "sha256": self.checkpoint.sha256,
-            "files": self.checkpoint.files,
+            **self.checkpoint.describe(),
             "parameters": self._parameters,
             "device": self.device,
             "dtype": self.plan.name,
@@ -234,11 +230,6 @@ def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
     ends = model.generation_config.eos_token_id
     ids = set(ends) if isinstance(ends, list) else {ends}
     return {token for token in ids | {tokenizer.eos_token_id} if token is not None}
-
-
-def _opens_thought(opening: str) -> bool:
-    """Whether the answer starts inside a thought."""
-    return opening.rfind("<think>") > opening.rfind("</think>")
 
 
 MODEL_NAMES = {

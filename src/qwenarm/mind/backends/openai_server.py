@@ -47,7 +47,7 @@ from qwenarm.registry import is_trusted_server
 from qwenarm.types import Completion, Prompt
 
 KEY_REFUSED, NOT_FOUND = frozenset({401, 403}), 404
-MAX_FAILED_PROMPTS = 8
+MAX_FAILED_PROMPTS_IN_A_ROW = 8
 """If so many prompts in a row fail for good, the server is to blame, not the prompts."""
 FIRST_STRUCTURED_VLLM = (0, 12)
 """The first version with ``structured_outputs``."""
@@ -193,7 +193,7 @@ class OpenAIServer:
             self._answered, self._failed = True, 0
             return
         self._failed += len(failures)
-        if failures and (not self._answered or self._failed >= MAX_FAILED_PROMPTS):
+        if failures and (not self._answered or self._failed >= MAX_FAILED_PROMPTS_IN_A_ROW):
             raise ModelUnavailable(str(failures[0])) from failures[0]
 
     async def _choose(self, model: str | None) -> tuple[str, Mapping[str, Any]]:

@@ -58,6 +58,11 @@ class Checkpoint:
     template: str
     template_file: str
 
+    def describe(self) -> dict[str, Any]:
+        """Returns what the record of a run says about it."""
+        names = {"model": self.source, "family": self.family.name, "model_type": self.model_type}
+        return {**names, "revision": self.revision, "sha256": self.sha256, "files": self.files}
+
     @property
     def has_eyes(self) -> bool:
         """Whether the model takes images."""

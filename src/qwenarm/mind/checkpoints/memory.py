@@ -138,17 +138,16 @@ def need_of(
     width, images = BYTES_PER_WEIGHT[dtype], image_tokens(config, workload.frames)
     tokens, text = images + workload.text_tokens, config["text_config"]
     vision = workload.batch * _vision_numbers(config, workload.frames) * width
-    reading = workload.batch * (tokens * _text_numbers(text) * width + _logit_bytes(text))
+    logits = 2 * 4 * text["vocab_size"]  # of one token, in float32, and a copy of them
+    reading = workload.batch * (tokens * _text_numbers(text) * width + logits)
     cache = workload.batch * cache_bytes(config, tokens + workload.answer_tokens, dtype)
     return MemoryNeed(weights.size(dtype, four_bit), max(vision, reading + cache))
 
 
-def need_of_size(
-    size: ModelSize, dtype: str = "bfloat16", four_bit: bool = False, workload: Workload | None = None
-) -> MemoryNeed:
+def need_of_size(size: ModelSize, four_bit: bool = False, workload: Workload | None = None) -> MemoryNeed:
     """Returns what a published model needs, by default for one prompt with a frame of 640 x 480."""
     count = WeightCount(size.parameters, size.linear)
-    return need_of(count, size.config, workload or Workload(), dtype, four_bit)
+    return need_of(count, size.config, workload or Workload(), "bfloat16", four_bit)
 
 
 def image_tokens(config: Mapping[str, Any], frames: Iterable[Size]) -> int:
@@ -201,8 +200,3 @@ def _text_numbers(text: Mapping[str, Any]) -> int:
     kinds = text.get("layer_types") or ()
     linear = 24 * text["linear_num_value_heads"] * text["linear_value_head_dim"] if "linear_attention" in kinds else 0
     return 4 * text["hidden_size"] + 4 * heads + mlp + linear
-
-
-def _logit_bytes(text: Mapping[str, Any]) -> int:
-    """Returns the size of one token's logits in float32, and of a copy of them."""
-    return 2 * 4 * text["vocab_size"]

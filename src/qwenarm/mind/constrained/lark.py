@@ -38,11 +38,11 @@ TOOL_CALL_TAGS = ("<tool_call>", "</tool_call>")
 THOUGHT_END = "</think>"
 # No line breaks and tags, and quotes only as JSON escapes, so that a string reads back as itself in both dialects. Bare
 # text in XML must not begin like JSON either; what does is written as a JSON string.
-_CHAR = r'[^"\\<>\x00-\x1f\x7f-\x9f\u2028\u2029]'
-_ESCAPED = rf'({_CHAR}|\\["\\])'
-_FIRST = r'[^"\\<>\x00-\x20\x7f-\xa0\u2028\u2029{}\[\]()]'
-_PLAIN = {"integer": "/-?(0|[1-9][0-9]{0,5})/", "number": r"/-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?/"}
-_PARTS = re.compile(r'(</?tool_call>|"?@\d+@"?)')
+_TEXT_CHAR = r'[^"\\<>\x00-\x1f\x7f-\x9f\u2028\u2029]'
+_TEXT_CHAR_OR_ESCAPE = rf'({_TEXT_CHAR}|\\["\\])'
+_FIRST_TEXT_CHAR = r'[^"\\<>\x00-\x20\x7f-\xa0\u2028\u2029{}\[\]()]'
+_NUMBER_PATTERNS = {"integer": "/-?(0|[1-9][0-9]{0,5})/", "number": r"/-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?/"}
+_TAG_OR_PLACEHOLDER = re.compile(r'(</?tool_call>|"?@\d+@"?)')
 
 
 def available() -> bool:
@@ -128,7 +128,7 @@ def _calls(
         named = zip(parameters["properties"], values, strict=True)
         given = {name: value for name, value in named if value is not None}
         text = call_text(function["name"], given, family)
-        yield " ".join(placeholders.rule(part, tags) for part in _PARTS.split(text) if part)
+        yield " ".join(placeholders.rule(part, tags) for part in _TAG_OR_PLACEHOLDER.split(text) if part)
 
 
 class _Placeholders:
@@ -143,10 +143,10 @@ class _Placeholders:
             return self._points(schema["properties"], spans)
         if "enum" in schema:
             return [self._choice(schema["enum"])]
-        if rule := _PLAIN.get(schema["type"]):
+        if rule := _NUMBER_PATTERNS.get(schema["type"]):
             return [self._placeholder(rule, rule)]
-        quoted = _quoted(TEXT_CHARS, _ESCAPED)
-        return [self._placeholder(quoted, f"(/{_FIRST}{_CHAR}{{0,{TEXT_CHARS - 1}}}/ | {quoted})")]
+        quoted = _quoted(TEXT_CHARS, _TEXT_CHAR_OR_ESCAPE)
+        return [self._placeholder(quoted, f"(/{_FIRST_TEXT_CHAR}{_TEXT_CHAR}{{0,{TEXT_CHARS - 1}}}/ | {quoted})")]
 
     def rule(self, part: str, tags: Mapping[str, str]) -> str:
         """Returns one part of a call as a rule: a tag, a placeholder (quoted or bare), or constant text."""
@@ -178,7 +178,7 @@ class _Placeholders:
         return f"@{len(self._rules) - 1}@"
 
 
-def _quoted(most: int, character: str = _CHAR) -> str:
+def _quoted(most: int, character: str = _TEXT_CHAR) -> str:
     return f'"\\"" /{character}{{1,{most}}}/ "\\""'
 
 

@@ -27,7 +27,7 @@ FREE_TEXT = r"([^<]|<[^t]|<t[^o])*"
 """Any text without "<tool_call>"; "<think>" is allowed."""
 BARE_STRING = r'[^\s<{\["(][^<\n]*'
 """A string in the XML dialect, without quotes. One that begins like JSON is written as a JSON string."""
-_PLACE = re.compile(r'"?@(\d+)@"?')
+_PLACEHOLDER = re.compile(r'"?@(\d+)@"?')
 
 
 def structural_tag(prompt: Prompt, family: Family) -> Format:
@@ -69,7 +69,7 @@ def _call(name: str, parameters: Mapping[str, Any], family: Family, span: tuple[
     places = {key: f"@{index}@" for index, key in enumerate(parameters)}
     text = call_text(name, places, family).removeprefix(CALL_BEGIN).removesuffix(CALL_END)
     schemas, elements = list(parameters.values()), list[Format]()
-    for index, piece in enumerate(_PLACE.split(text)):
+    for index, piece in enumerate(_PLACEHOLDER.split(text)):
         is_place = index % 2 == 1
         elements.append(_value(schemas[int(piece)], family, span) if is_place else _constant(piece))
     return {"type": "sequence", "elements": elements}

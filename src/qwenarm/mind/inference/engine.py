@@ -16,9 +16,9 @@ The engine does what transformers' own ``generate`` does under the same grammar,
       ppppp   bbbbbb     b        ...b
 
 Floating-point sums depend on the shape of a batch in their last bits. If the two best tokens of a row are nearly
-equally likely (``CLOSE_CALL_LOGITS``), that could change the answer. Such a row leaves the batch and is generated again
-by itself. So a greedy answer in float32 never depends on what else is in its batch. In lower precisions the differences
-are too large for this, and the answer may depend on the batch.
+equally likely (``MAX_CLOSE_CALL_LOGIT_GAP``), that could change the answer. Such a row leaves the batch and is
+generated again by itself. So a greedy answer in float32 never depends on what else is in its batch. In lower precisions
+the differences are too large for this, and the answer may depend on the batch.
 
 Layers of linear attention (Qwen3.5) have no mask: every token, also one in a gap, changes their state. Prompts for such
 models are grouped by length, and each step takes only as many queued tokens as the row with the shortest queue has.
@@ -39,7 +39,7 @@ from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.preprocessing import mrope_positions
 from qwenarm.mind.inference.transformers_forward import ForwardPass, TransformersForward
 
-CLOSE_CALL_LOGITS = 1e-4
+MAX_CLOSE_CALL_LOGIT_GAP = 1e-4
 """If the two best logits differ by less than this, it is a close call. Logits of the bundled model differ by up to 2e-5
 between batches (measured by benchmarks/evaluation.py)."""
 MAX_CACHED_PREFIXES = 4
@@ -280,7 +280,7 @@ class Engine:
             return drawn, [False] * len(rows)
         if watch_close_calls:
             best, order = logits.topk(2, dim=1)
-            tokens, close = order[:, 0], best[:, 0] - best[:, 1] < CLOSE_CALL_LOGITS
+            tokens, close = order[:, 0], best[:, 0] - best[:, 1] < MAX_CLOSE_CALL_LOGIT_GAP
         else:
             tokens = logits.argmax(dim=1)
             best, close = logits.gather(1, tokens[:, None]), torch.zeros_like(tokens)

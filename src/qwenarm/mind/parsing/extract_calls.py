@@ -14,7 +14,7 @@ from qwenarm.mind.parsing.tolerant_json import Incomplete, Malformed, read_value
 from qwenarm.types import FormatError
 
 MAX_CHARS = 40_000
-MAX_BARE_VALUES = 64
+MAX_BARE_CALL_STARTS = 64
 """Maximum number of places in prose that are tried as the start of a bare call."""
 
 NOTE_TOLERANT = "loose JSON read"
@@ -23,21 +23,21 @@ NOTE_UNCLOSED = "closing tag or brace missing"
 NOTE_REPEATED_KEY = "argument given twice, last one taken"
 NOTE_OPEN_THOUGHT = "thought not closed before the call"
 
-_BLOCK = re.compile(r"<tool_call>(.*?)(</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
-_FUNCTION = re.compile(
+_TOOL_CALL_BLOCK = re.compile(r"<tool_call>(.*?)(</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
+_FUNCTION_TAG = re.compile(
     r"<function(?:=|\s+name=)[\"']?([^>\"'\s]{0,64})[\"']?\s*>(.*?)(</function>|(?=<function[=\s])|\Z)", re.DOTALL
 )
-_PARAMETER = re.compile(
+_PARAMETER_TAG = re.compile(
     r"<parameter(?:=|\s+name=)[\"']?([^>\"'\s]{0,64})[\"']?\s*>(.*?)(</parameter\b>?|(?=<parameter[=\s])|\Z)", re.DOTALL
 )
-_THINK = re.compile(r"<think(?:ing)?>")
-_THOUGHT = re.compile(r"</think(?:ing)?>")
-_FENCE = re.compile(r"```\w*")
+_THINK_TAG = re.compile(r"<think(?:ing)?>")
+_END_THINK_TAG = re.compile(r"</think(?:ing)?>")
+_CODE_FENCE = re.compile(r"```\w*")
 _END_OF_TURN = re.compile(r"<\|im_end\|>|<tool_response>")
 """Whatever follows one of these is the model's own continuation of the conversation, and is ignored."""
-_SENTENCE = re.compile(r"[^\n]*[^\W\d_][^\n]*")
+_LINE_WITH_WORDS = re.compile(r"[^\n]*[^\W\d_][^\n]*")
 """Words on a single line."""
-_AROUND = re.compile(r"\A\s*(?:```\w*)?\s*|\s*(?:```)?\s*\Z")
+_SURROUNDING_FENCE = re.compile(r"\A\s*(?:```\w*)?\s*|\s*(?:```)?\s*\Z")
 """A code fence around a whole text, with blanks."""
 _UNFINISHED_LIST = re.compile(r"\[|\{[^\[\]{}]*\"(?:" + "|".join(WRAPPER_KEYS) + r")\"\s*:\s*[\[{]")
 """The start of calls inside a list or an object. If the list is cut off, its complete calls count."""
@@ -100,11 +100,11 @@ def _read_rest(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
     """Reads the part after the thought, whatever form its calls have."""
     if "<tool_call>" in text:
         _read_tagged(text, names, cut, found)
-    elif "<function" in text and _FUNCTION.search(text):
+    elif "<function" in text and _FUNCTION_TAG.search(text):
         found.note(NOTE_UNTAGGED)
         _read_xml(text, False, found)
-        found.thought = _join(found.thought, _FUNCTION.sub("", text))
-        _refuse_list([function.span() for function in _FUNCTION.finditer(text)], text, found)
+        found.thought = _join(found.thought, _FUNCTION_TAG.sub("", text))
+        _refuse_list([function.span() for function in _FUNCTION_TAG.finditer(text)], text, found)
     else:
         _read_bare(text, names, cut, found)
 
@@ -114,10 +114,10 @@ def _split_thought(text: str) -> tuple[str, str, bool]:
 
     The <think> may be part of the prompt. An unfinished thought may contain the call, so its text stays in the rest.
     """
-    ends = [end.end() for end in _THOUGHT.finditer(text)]
+    ends = [end.end() for end in _END_THINK_TAG.finditer(text)]
     thought, rest = (text[: ends[-1]], text[ends[-1] :]) if ends else ("", text)
-    unended = _THINK.search(rest) is not None
-    return _THINK.sub("", _THOUGHT.sub("", thought)).strip(), _THINK.sub("", rest), unended
+    unended = _THINK_TAG.search(rest) is not None
+    return _THINK_TAG.sub("", _END_THINK_TAG.sub("", thought)).strip(), _THINK_TAG.sub("", rest), unended
 
 
 def _join(*parts: str) -> str:
@@ -125,8 +125,8 @@ def _join(*parts: str) -> str:
 
 
 def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Extraction) -> None:
-    found.thought = _join(found.thought, _BLOCK.sub("", text).replace("</tool_call>", ""))
-    for block in _BLOCK.finditer(text):
+    found.thought = _join(found.thought, _TOOL_CALL_BLOCK.sub("", text).replace("</tool_call>", ""))
+    for block in _TOOL_CALL_BLOCK.finditer(text):
         if found.error is not None:
             return
         body, closed = block.group(1), block.group(2) == "</tool_call>"
@@ -143,7 +143,7 @@ def _read_tagged(text: str, names: Sequence[str], cut: bool, found: Extraction) 
 
 def _read_json_block(body: str, names: Sequence[str], closed: bool, found: Extraction) -> None:
     """Reads the JSON values of a tagged block, each of which must be a call."""
-    body = _AROUND.sub("", body)
+    body = _SURROUNDING_FENCE.sub("", body)
     if body.startswith("{{"):  # some copies of the chat templates double the braces of the example call
         found.note(NOTE_TOLERANT)
         body = body[1:]
@@ -185,7 +185,7 @@ def _read_repairing(body: str, at: int, closed: bool, found: Extraction) -> tupl
 
 def _read_xml(text: str, closed: bool, found: Extraction) -> None:
     """Reads the functions of a block. ``closed`` says that the block ends with its tag."""
-    functions = list(_FUNCTION.finditer(text))
+    functions = list(_FUNCTION_TAG.finditer(text))
     if not functions:
         found.fail(FormatError.BROKEN, "a tool_call held no complete <function=NAME>")
     for function in functions:
@@ -195,7 +195,7 @@ def _read_xml(text: str, closed: bool, found: Extraction) -> None:
                 return
             found.note(NOTE_UNCLOSED)
         body = function.group(2)
-        parts = list(_PARAMETER.finditer(body))
+        parts = list(_PARAMETER_TAG.finditer(body))
         args: Any = {part.group(1): _xml_value(part.group(2), found) for part in parts}
         if len(args) < len(parts):
             found.note(NOTE_REPEATED_KEY)
@@ -225,7 +225,7 @@ def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
     """Reads bare or fenced JSON in prose. Only objects that name a skill count as calls."""
     prose, at, last, begun = [], _first_opener(text, 0), 0, False
     spans: list[tuple[int, int]] = []
-    for _ in range(MAX_BARE_VALUES):
+    for _ in range(MAX_BARE_CALL_STARTS):
         if at < 0 or begun:
             break
         try:
@@ -244,8 +244,8 @@ def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
             if not strict:
                 found.note(NOTE_TOLERANT)
         at = _first_opener(text, end)
-    found.thought = _join(found.thought, _FENCE.sub("", "".join([*prose, text[last:]])))
-    before = _UNFINISHED_LIST.sub("", _FENCE.sub("", prose[0])).strip() if prose else ""
+    found.thought = _join(found.thought, _CODE_FENCE.sub("", "".join([*prose, text[last:]])))
+    before = _UNFINISHED_LIST.sub("", _CODE_FENCE.sub("", prose[0])).strip() if prose else ""
     _refuse_list(spans, text, found)
     _judge_bare(names, begun, cut and (before != "" or not found.calls), found)
 
@@ -253,7 +253,7 @@ def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
 def _refuse_list(spans: Sequence[tuple[int, int]], text: str, found: Extraction) -> None:
     """Rejects untagged calls if one sentence lists several of them: then the model talks about calls and makes none."""
     gaps = [text[end:start] for (_, end), (start, _) in pairwise(spans)]
-    if any(_SENTENCE.fullmatch(gap) for gap in gaps):
+    if any(_LINE_WITH_WORDS.fullmatch(gap) for gap in gaps):
         found.calls.clear()
         found.fail(
             FormatError.NO_CALL, "the answer lists calls in a sentence; write the one that you mean as a tool_call"

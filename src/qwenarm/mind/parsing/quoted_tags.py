@@ -9,7 +9,7 @@ from qwenarm.mind.parsing.tolerant_json import Malformed, read_value
 
 HIDDEN_BRACKET = "\ue000"
 """Replaces "<"; a character of Unicode's private use area."""
-MAX_VALUES = 64
+MAX_JSON_STARTS = 64
 """Maximum number of places that are tried as the start of a JSON value."""
 _PARAMETER_TAG = re.compile(r"<(/?)parameter\b[^<>]{0,80}>")
 
@@ -35,7 +35,7 @@ def reveal(value: Any) -> Any:
 
 def _hidden_in_objects(text: str) -> str:
     at = text.find("{")
-    for _ in range(MAX_VALUES):
+    for _ in range(MAX_JSON_STARTS):
         if at < 0:
             break
         try:

@@ -10,14 +10,14 @@ import json
 import re
 from typing import Any
 
-MAX_NESTING = 24
-_NUMBER = re.compile(r"[-+]?\d{1,12}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?")
+MAX_NESTING_DEPTH = 24
+_NUMBER_LITERAL = re.compile(r"[-+]?\d{1,12}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?")
 _CLOSED_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BARE_KEY = re.compile(r"[A-Za-z_]\w{0,40}")
-_WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
-_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "”": "”", "＂": "＂", "「": "」"}
-_PUNCTUATION = str.maketrans("：，｛｝［］【】（）；、", ":,{}[][]()" + ",,")
-_CLOSERS = {"{": "}", "[": "]", "(": ")"}
+_WORD_LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
+_CLOSING_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "”": "”", "＂": "＂", "「": "」"}
+_FULL_WIDTH_PUNCTUATION = str.maketrans("：，｛｝［］【】（）；、", ":,{}[][]()" + ",,")
+_CLOSING_BRACKETS = {"{": "}", "[": "]", "(": ")"}
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_STRICT = json.JSONDecoder(strict=False, object_pairs_hook=_without_repeats)
+_STRICT_DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_without_repeats)
 
 
 class Malformed(ValueError):
@@ -54,11 +54,11 @@ def read_value(text: str, start: int) -> tuple[Any, int, bool]:
         Malformed: There is no value.
     """
     try:
-        value, end = _STRICT.raw_decode(text, start)
+        value, end = _STRICT_DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         value, end = _TolerantParser(text).value(start, 0)
         return value, end, False
-    if _is_deeper(value, MAX_NESTING):
+    if _is_deeper(value, MAX_NESTING_DEPTH):
         raise Malformed("too deeply nested")
     return value, end, True
 
@@ -75,25 +75,25 @@ class _TolerantParser:
     def __init__(self, text: str) -> None:
         self.text = text
         # For structural characters; strings are taken from the original, which has the same length and indices.
-        self.plain = text.translate(_PUNCTUATION)
+        self.plain = text.translate(_FULL_WIDTH_PUNCTUATION)
 
     def value(self, at: int, depth: int) -> tuple[Any, int]:
         at = self._skip(at)
         char = self.plain[at]
-        if depth > MAX_NESTING:
+        if depth > MAX_NESTING_DEPTH:
             raise Malformed("too deeply nested")
         if char == "{":
             return self._object(at + 1, depth)
         if char in "[(":
-            return self._array(at + 1, _CLOSERS[char], depth)
-        if self.text[at] in _QUOTES:
+            return self._array(at + 1, _CLOSING_BRACKETS[char], depth)
+        if self.text[at] in _CLOSING_QUOTES:
             return self._string(at)
-        if number := _NUMBER.match(self.plain, at):
+        if number := _NUMBER_LITERAL.match(self.plain, at):
             if number.end() == len(self.plain):
                 raise Incomplete()
             return self._number(number.group()), number.end()
-        if (word := _BARE_KEY.match(self.plain, at)) and word.group() in _WORDS:
-            return _WORDS[word.group()], word.end()
+        if (word := _BARE_KEY.match(self.plain, at)) and word.group() in _WORD_LITERALS:
+            return _WORD_LITERALS[word.group()], word.end()
         raise Malformed(f"no value at {self.text[at : at + 12]!r}")
 
     def _number(self, digits: str) -> int | float:
@@ -133,7 +133,7 @@ class _TolerantParser:
         raise Malformed(f"expected a comma at {self.text[at : at + 12]!r}")
 
     def _key(self, at: int) -> tuple[str, int]:
-        if self.text[at] in _QUOTES:
+        if self.text[at] in _CLOSING_QUOTES:
             return self._string(at)
         if key := _BARE_KEY.match(self.text, at):
             return key.group(), key.end()
@@ -143,7 +143,7 @@ class _TolerantParser:
         opener = self.text[at]
         if opener == '"':
             return self._strict_string(at)
-        closers = {_QUOTES[opener], '"'} if opener in "“”" else {_QUOTES[opener]}
+        closers = {_CLOSING_QUOTES[opener], '"'} if opener in "“”" else {_CLOSING_QUOTES[opener]}
         end = min((found for closer in closers if (found := self.text.find(closer, at + 1)) >= 0), default=-1)
         if end < 0:
             raise Incomplete()
@@ -151,7 +151,7 @@ class _TolerantParser:
 
     def _strict_string(self, at: int) -> tuple[str, int]:
         try:
-            return _STRICT.raw_decode(self.text, at)
+            return _STRICT_DECODER.raw_decode(self.text, at)
         except ValueError as error:
             unclosed = _CLOSED_STRING.match(self.text, at) is None
             raise (Incomplete() if unclosed else Malformed("a string with a broken escape")) from error

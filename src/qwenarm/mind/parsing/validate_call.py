@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qwenarm.mind.coordinates import MAX_OVERSHOOT, Codec, Size, decode
+from qwenarm.mind.coordinates import MAX_OVERSHOOT_SHARE, Codec, Size, decode
 from qwenarm.mind.parsing.extract_calls import Bare
 from qwenarm.mind.parsing.json_calls import RawCall
 from qwenarm.mind.parsing.tolerant_json import Malformed, read_value
@@ -31,18 +31,22 @@ NOTE_SHAPE = "point in another shape"
 
 NOT_FOUND = (-1, -1)
 """What models write for something that they do not see."""
-MAX_NUMBER = 1e9
-_NUMBER = r"[-+]?\d{1,9}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?"
+MAX_ARGUMENT_MAGNITUDE = 1e9
+_NUMBER_PATTERN = r"[-+]?\d{1,9}(?:\.\d{0,20})?(?:[eE][-+]?\d{1,3})?"
 _TEXT_POINT = re.compile(
-    rf"[\s(\[（【]*({_NUMBER})[\s,，、;]+({_NUMBER})(?:[\s,，、;]+({_NUMBER})[\s,，、;]+({_NUMBER}))?[\s)\]）】]*"
+    rf"[\s(\[（【]*({_NUMBER_PATTERN})[\s,，、;]+({_NUMBER_PATTERN})(?:[\s,，、;]+({_NUMBER_PATTERN})[\s,，、;]+({_NUMBER_PATTERN}))?[\s)\]）】]*"
 )
-_TEXT_PAIRS = re.compile(rf"[\s(\[]*\(({_NUMBER})\s*,\s*({_NUMBER})\)\s*,\s*\(({_NUMBER})\s*,\s*({_NUMBER})\)[\s)\]]*")
-_TAG = re.compile(r"<\|?/?(?:points?|box|object_ref|box_start|box_end|object_ref_start|object_ref_end)\|?>")
-_OBJECT = re.compile(r"\s*<\|object_ref_start\|>(.{0,200}?)<\|object_ref_end\|>", re.DOTALL)
+_TEXT_PAIRS = re.compile(
+    rf"[\s(\[]*\(({_NUMBER_PATTERN})\s*,\s*({_NUMBER_PATTERN})\)\s*,\s*\(({_NUMBER_PATTERN})\s*,\s*({_NUMBER_PATTERN})\)[\s)\]]*"
+)
+_POINT_OR_BOX_TAG = re.compile(
+    r"<\|?/?(?:points?|box|object_ref|box_start|box_end|object_ref_start|object_ref_end)\|?>"
+)
+_OBJECT_REFERENCE = re.compile(r"\s*<\|object_ref_start\|>(.{0,200}?)<\|object_ref_end\|>", re.DOTALL)
 _POINTS_TAG = re.compile(
-    rf"<points?\s+x1?=[\"']?({_NUMBER})[\"']?,?\s+y1?=[\"']?({_NUMBER})[\"']?([^>]*)/?>(?:([^<]*)</points?>)?"
+    rf"<points?\s+x1?=[\"']?({_NUMBER_PATTERN})[\"']?,?\s+y1?=[\"']?({_NUMBER_PATTERN})[\"']?([^>]*)/?>(?:([^<]*)</points?>)?"
 )
-_ALT = re.compile(r"alt=[\"']([^\"']*)[\"']")
+_ALT_ATTRIBUTE = re.compile(r"alt=[\"']([^\"']*)[\"']")
 
 
 class BadCall(Exception):
@@ -186,13 +190,13 @@ def _number(spec: SkillSpec, param: Param, value: Any, notes: list[str]) -> floa
 
 def _finite(value: Any, notes: list[str]) -> float | None:
     """Returns a finite number, also from text; None for anything else."""
-    if isinstance(value, str) and re.fullmatch(_NUMBER, value.strip()):
+    if isinstance(value, str) and re.fullmatch(_NUMBER_PATTERN, value.strip()):
         if not isinstance(value, Bare):
             notes.append(NOTE_TEXT_NUMBERS)
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) < MAX_NUMBER else None  # false for NaN
+    return float(value) if abs(value) < MAX_ARGUMENT_MAGNITUDE else None  # false for NaN
 
 
 def _point(spec: SkillSpec, param: Param, value: Any, view: _View, notes: list[str]) -> ImagePoint:
@@ -226,7 +230,7 @@ def _fractions(
     if all(0 <= number <= 1 for number in numbers) and not all(number.is_integer() for number in numbers):
         raise _bad(spec, f"{param.name!r} is given in fractions; count from 0 to {full[0]} and from 0 to {full[1]}")
     uv = decode(view.codec, numbers, view.sizes[camera])
-    if not all(-MAX_OVERSHOOT <= fraction <= 1 + MAX_OVERSHOOT for fraction in uv):
+    if not all(-MAX_OVERSHOOT_SHARE <= fraction <= 1 + MAX_OVERSHOOT_SHARE for fraction in uv):
         x, y = (f"{number:g}" for number in numbers)
         raise _bad(
             spec,
@@ -282,7 +286,7 @@ def _text_point(text: str, notes: list[str]) -> tuple[tuple[float, float] | None
     """Returns a point in a string: "(512, 430)", <points x1="512" y1="430" alt="red cube">, or a box by two corners."""
     notes.append(NOTE_TEXT_NUMBERS)
     if tag := _POINTS_TAG.fullmatch(text.strip()):
-        alt = _ALT.search(tag.group(3))
+        alt = _ALT_ATTRIBUTE.search(tag.group(3))
         label = alt.group(1) if alt else (tag.group(4) or "").strip()
         several = re.search(r"\bx2=", tag.group(3))
         return (None if several else _pair([tag.group(1), tag.group(2)], notes)), {"label": label}
@@ -292,8 +296,8 @@ def _text_point(text: str, notes: list[str]) -> tuple[tuple[float, float] | None
         except Malformed:
             return None, {}
         return (None, {}) if text.strip()[end:].strip() else _point_numbers(value, notes)
-    label = _OBJECT.match(text)
+    label = _OBJECT_REFERENCE.match(text)
     entry = {"label": label.group(1).strip()} if label else {}
-    bare = _TAG.sub(" ", text[label.end() :] if label else text)
+    bare = _POINT_OR_BOX_TAG.sub(" ", text[label.end() :] if label else text)
     match = _TEXT_PAIRS.fullmatch(bare) or _TEXT_POINT.fullmatch(bare)
     return (_pair([group for group in match.groups() if group is not None], notes) if match else None), entry

@@ -1,4 +1,4 @@
-"""Writes prompts with chat templates: the checkpoint's own, or the family's if there is no checkpoint."""
+"""Turns prompts into text with a chat template: the checkpoint's own, or the family's if there is no checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qwenarm.mind.families import Dialect, Family
 from qwenarm.types import Prompt
 
 TEMPLATE_FILES = ("processor_config.json", "chat_template.json", "chat_template.jinja", "tokenizer_config.json")
-"""Where a checkpoint may keep its chat template; transformers takes the first of these that has one."""
+"""Files that may hold a checkpoint's chat template. As in transformers, the first that has one is used."""
 
 TOOLS_SECTION: dict[Dialect, str] = {
     "json": """\
@@ -67,17 +67,17 @@ NOT after
 not tell the user about function calls
 </IMPORTANT>""",
 }
-"""How the families' chat templates describe tools, verbatim from chat_template.jinja of the published checkpoints."""
+"""The description of tools in the families' chat templates, copied from the published checkpoints."""
 
 
 def chat_text(writer: Any, template: str, prompt: Prompt, family: Family, **options: Any) -> str:
-    """Returns the prompt as a chat template writes it, with one placeholder per image.
+    """Returns the text of a prompt, with one placeholder per image.
 
     Args:
         writer: A processor or a tokenizer of transformers.
-        template: The chat template. If it takes no tools (Qwen2.5-VL), they go into the system text.
+        template: The chat template. If it has no place for tools (Qwen2.5-VL), they go into the system message.
         prompt: The prompt.
-        family: How tools are described in the system text.
+        family: Determines how tools are described in the system message.
         options: Variables of the template, such as ``enable_thinking``.
     """
     if prompt.tools and not takes_tools(template):
@@ -93,7 +93,7 @@ def chat_text(writer: Any, template: str, prompt: Prompt, family: Family, **opti
 
 
 def read_text(path: Path, source: str) -> str:
-    """Returns the text of a file of the checkpoint that the user named ``source``. Raises ModelUnavailable."""
+    """Returns the text of a checkpoint's file; messages call the checkpoint ``source``. Raises ModelUnavailable."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -103,7 +103,7 @@ def read_text(path: Path, source: str) -> str:
 
 
 def read_json(path: Path, source: str) -> dict[str, Any]:
-    """Returns the JSON object in a file of a checkpoint. Raises ModelUnavailable, also for NaN and infinity."""
+    """Returns the JSON object in a checkpoint's file. Raises ModelUnavailable, also if it holds NaN or infinity."""
     try:
         content = json.loads(read_text(path, source), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -124,7 +124,7 @@ def _finite(text: str) -> float:
 
 
 def template_in(folder: Path, source: str) -> tuple[str, str]:
-    """Returns the template that transformers would use, and the name of its file. Raises ModelUnavailable."""
+    """Returns the template that transformers would use, and the name of the file. Raises ModelUnavailable."""
     for path in (folder / name for name in TEMPLATE_FILES):
         if not path.is_file():
             continue
@@ -139,10 +139,10 @@ def template_in(folder: Path, source: str) -> tuple[str, str]:
 
 
 def _chosen(found: Any) -> str | None:
-    """Returns the chat template in the field of a JSON file, or None.
+    """Returns the chat template in the value of a JSON field, or None.
 
-    The field is the text itself, or several as {name: text} or [{"name": ..., "template": ...}], of which "default" or
-    else "tool_use" is chosen.
+    The value is the template itself, or several as {name: text} or [{"name": ..., "template": ...}]. Of several,
+    "default" is chosen, or else "tool_use".
     """
     if isinstance(found, list):
         found = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
@@ -152,14 +152,14 @@ def _chosen(found: Any) -> str | None:
 
 
 def takes_tools(template: str) -> bool:
-    """Returns whether a chat template mentions tools outside its comments."""
+    """Returns whether a chat template uses tools, ignoring its comments."""
     return re.search(r"\btools\b", re.sub(r"{#.*?#}", "", template, flags=re.DOTALL)) is not None
 
 
 def with_tools_in_text(prompt: Prompt, family: Family) -> Prompt:
-    """Returns the prompt with its tools in the system text, for chat templates and servers that take no tools.
+    """Returns the prompt with its tools in the system message, for chat templates and servers without tool support.
 
-    They are described as in the family's own template: after the system text for calls in JSON, before it for XML.
+    As in the family's own template, they come after the system text for calls in JSON and before it for calls in XML.
     """
     system, *rest = prompt.messages
     listed = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in prompt.tools)
@@ -169,7 +169,7 @@ def with_tools_in_text(prompt: Prompt, family: Family) -> Prompt:
 
 
 def without_images(prompt: Prompt) -> Prompt:
-    """The prompt for a model without eyes: without the pictures and the names above them."""
+    """Returns the prompt for a text-only model: without the images and the camera names above them."""
     messages = tuple(
         message if isinstance(message["content"], str) else {**message, "content": _words(message["content"])}
         for message in prompt.messages
@@ -178,14 +178,14 @@ def without_images(prompt: Prompt) -> Prompt:
 
 
 def _words(content: list[dict[str, Any]]) -> str:
-    """The text behind the last picture."""
+    """Returns the text after the last image."""
     pictures = [place for place, part in enumerate(content) if part["type"] == "image"]
     behind = content[pictures[-1] + 1 :] if pictures else content
     return "".join(part["text"] for part in behind).strip()
 
 
 def family_template(family: Family, thinking: bool = False) -> str:
-    """Returns the family's chat template, modelled on the published one, for use without a checkpoint."""
+    """Returns the family's chat template, modelled on the published one, for when there is no checkpoint."""
     own = f"{family.name}_thinking" if thinking and not family.thinking_switch else family.name
     folder = Path(str(files("qwenarm"))) / "assets" / "templates"
     path = folder / f"{own}.jinja"

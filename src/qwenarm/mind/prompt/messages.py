@@ -299,11 +299,9 @@ def _argument(value: Any, family: Family, sizes: Mapping[str, Size]) -> Any:
 
 def call_text(name: str, args: Mapping[str, Any], family: Family) -> str:
     """Returns one call in the family's dialect."""
-    return _json_call(name, args) if family.dialect == "json" else _xml_call(name, args)
-
-
-def _json_call(name: str, args: Mapping[str, Any]) -> str:
-    return f"<tool_call>\n{_dump({'name': name, 'arguments': args})}\n</tool_call>"
+    if family.dialect == "json":
+        return f"<tool_call>\n{_dump({'name': name, 'arguments': args})}\n</tool_call>"
+    return _xml_call(name, args)
 
 
 def _xml_call(name: str, args: Mapping[str, Any]) -> str:

@@ -82,8 +82,8 @@ BUNDLED_PRESET = Preset(
     skills=("done", "give_up", "look", "move_to", "open_gripper", "pick", "place", "push", "say", "pull"),
 )
 
-_CUBE = ImagePoint(0.412, 0.655, "yellow cube")
-_TRAY = ImagePoint(0.703, 0.482, "white tray")
+_EXAMPLE_CUBE = ImagePoint(0.412, 0.655, "yellow cube")
+_EXAMPLE_TRAY = ImagePoint(0.703, 0.482, "white tray")
 
 QWEN_PRESET = Preset(
     name="qwen",
@@ -99,11 +99,11 @@ QWEN_PRESET = Preset(
     examples=(
         Example(
             "Task: put the yellow cube in the white tray\nHistory: none\nHand: empty",
-            Decision(calls=(SkillCall("pick", {"at": _CUBE}),)),
+            Decision(calls=(SkillCall("pick", {"at": _EXAMPLE_CUBE}),)),
         ),
         Example(
             "Task: put the yellow cube in the white tray\nHistory: pick yellow cube: ok\nHand: holding something",
-            Decision(calls=(SkillCall("place", {"at": _TRAY}),)),
+            Decision(calls=(SkillCall("place", {"at": _EXAMPLE_TRAY}),)),
         ),
     ),
 )
@@ -112,7 +112,9 @@ PROMPT_PRESETS = {preset.name: preset for preset in (BUNDLED_PRESET, QWEN_PRESET
 
 PLAN_EXAMPLE = Example(
     "Task: put the yellow cube in the white tray\nHistory: none\nHand: empty",
-    Decision(calls=(SkillCall("pick", {"at": _CUBE}), SkillCall("place", {"at": _TRAY}), SkillCall("done"))),
+    Decision(
+        calls=(SkillCall("pick", {"at": _EXAMPLE_CUBE}), SkillCall("place", {"at": _EXAMPLE_TRAY}), SkillCall("done"))
+    ),
 )
 
 

@@ -29,7 +29,7 @@ from qwenarm.mind.inference.fused.vision import FusedVision
 from qwenarm.mind.inference.transformers_forward import embed_patches_by_product, repeat_in_time
 
 DENSE_MODEL_TYPES = ("qwen2_5_vl", "qwen3_vl")
-SPARE_SLOTS = 64
+SPARE_CACHE_TOKENS = 64
 """Number of free slots that are added whenever a cache is copied or full."""
 
 
@@ -56,7 +56,9 @@ class KeyValueCache:
         start, self.length = self.length, self.length + tokens
         missing = self.length - self.keys.shape[3]
         if missing > 0:
-            self.keys, self.values = (_with_slots(part, missing + SPARE_SLOTS) for part in (self.keys, self.values))
+            self.keys, self.values = (
+                _with_slots(part, missing + SPARE_CACHE_TOKENS) for part in (self.keys, self.values)
+            )
         return slice(start, self.length)
 
 
@@ -130,7 +132,7 @@ class FusedDecoder:
 
     def copy_cache(self, cache: KeyValueCache, rows: int, room: int) -> KeyValueCache:
         parts = (part.expand(-1, rows, -1, -1, -1) for part in (cache.keys, cache.values))
-        keys, values = (_with_slots(part, room + SPARE_SLOTS) for part in parts)
+        keys, values = (_with_slots(part, room + SPARE_CACHE_TOKENS) for part in parts)
         return KeyValueCache(keys, values, cache.length)
 
     def __call__(

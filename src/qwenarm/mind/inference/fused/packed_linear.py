@@ -14,7 +14,7 @@ from torch.nn.functional import gelu, linear
 
 from qwenarm.mind.checkpoints.memory import MAX_PACKED_BYTES
 
-PACKED_FOR_ROWS = 64
+PACKING_HINT_ROWS = 64
 """Number of rows for which oneDNN chooses the order; it works for any number from one to thousands."""
 
 GeluForm = Literal["none", "tanh"]
@@ -43,7 +43,7 @@ class PackedLinear:
         self.weight, self.bias = weight, bias
         self.packed = None
         if pack:
-            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), PACKED_FOR_ROWS)
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), PACKING_HINT_ROWS)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Maps x (..., in) to (..., out)."""

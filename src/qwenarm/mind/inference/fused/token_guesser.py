@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from itertools import pairwise
 
-MAX_PAIRS = 4096
+MAX_TABLE_PAIRS = 4096
 """Maximum number of pairs in the table; beyond it the table is emptied."""
 MAX_GUESS_TOKENS = 6
 MIN_GUESS_PROBABILITY = 0.3
@@ -25,7 +25,7 @@ class TokenGuesser:
 
     def learn(self, tokens: Sequence[int]) -> None:
         """Counts one answer."""
-        if len(self._followers) > MAX_PAIRS:
+        if len(self._followers) > MAX_TABLE_PAIRS:
             self._followers.clear()
         for pair, follower in zip(pairwise(tokens), tokens[2:], strict=False):
             self._followers.setdefault(pair, Counter())[follower] += 1
