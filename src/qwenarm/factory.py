@@ -102,7 +102,8 @@ def check_choices(config: RunConfig) -> None:
     entry = policy_entry(config.policy)
     parse_clock(config.clock)
     altitudes = (*ALTITUDE_NAMES, CHUNK_ALTITUDE)
-    if config.altitude not in altitudes and (config.altitude or entry.needs_model):  # records without a model have none
+    recorded_without_model = not config.altitude and not entry.needs_model  # see RunConfig.without_model
+    if config.altitude not in altitudes and not recorded_without_model:
         raise UnknownName("altitude", config.altitude, altitudes)
     cameras_named(split_names(config.cameras, "--cameras"))
     if entry.needs_model and config.altitude == CHUNK_ALTITUDE:
