@@ -16,9 +16,9 @@ from pathlib import Path
 from time import process_time
 
 import numpy as np
-from rich.console import Console
 
 from qwenarm.display.progress import show_evaluation
+from qwenarm.display.terminal import SafeConsole
 from qwenarm.env import ArmEnv
 from qwenarm.evaluation.evaluate import plan
 from qwenarm.evaluation.ledger import Row, rows
@@ -125,7 +125,7 @@ def measure_gap(out: Path) -> None:
     """Plays what is missing, prints the table, writes benchmarks/results/speech_gap.json."""
     axes = "speech:1,speech:2,speech:3"
     wanted = plan(RunConfig(), tasks=",".join(SPOKEN_TASKS), seeds=EPISODES_PER_TASK, perturbations=axes)
-    show_evaluation(Console(), wanted, out, workers=1, batch=8)
+    show_evaluation(SafeConsole(), wanted, out, workers=1, batch=8)
     found = list(gap_rows(rows(out)))
     (RESULTS_FOLDER / "speech_gap.json").write_text(json.dumps(found, indent=1) + "\n")
     print("| strength | task | n | typed | spoken | spoken − typed |\n| --- | --- | --- | --- | --- | --- |")

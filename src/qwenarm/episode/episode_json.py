@@ -262,7 +262,7 @@ def _prompt_from_json(data: Mapping[str, Any], get_image: GetImage | None, share
 def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Returns the parts of a chat message's content. Raises TypeError or KeyError unless it is one."""
     role, content = message["role"], message["content"]
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    parts: list[Mapping[str, Any]] = [{"type": "text", "text": content}] if isinstance(content, str) else content
     texts = [role, *(part["text"] for part in parts if part["type"] == "text")]
     if not isinstance(parts, list) or not all(isinstance(text, str) for text in texts):
         raise TypeError(f"a message is {str(message)[:40]!r}")
