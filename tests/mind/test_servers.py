@@ -32,9 +32,12 @@ from qwenarm.factory import perform
 from qwenarm.mind.backends.openai_server import MAX_FAILED_PROMPTS_IN_A_ROW, OpenAIServer
 from qwenarm.mind.backends.transformers_serve import load_processors_without_videos, make_cache
 from qwenarm.mind.checkpoints.load import bundled_folder
+from qwenarm.mind.families import family_named
 from qwenarm.mind.open_model import open_model
+from qwenarm.mind.parsing.parse import parse as parse_text
 from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
 from qwenarm.mind.prompt.presets import QWEN_PRESET
+from qwenarm.skills import specs
 from qwenarm.types import Episode, FormatError, Outcome, RunConfig
 
 GIVE_UP = '<tool_call>\n{"name": "give_up", "arguments": {"reason": "only a test"}}\n</tool_call>'
@@ -118,7 +121,6 @@ FAULTS = {
     "an error for a choice": (Reply(body={"choices": [{"error": {"message": "boom", "code": 422}}]}), "422: boom"),
     "odd message": (Reply(body={"choices": [{"message": "hello"}]}), "breaks the OpenAI protocol"),
     "no message": (Reply(body={"choices": [{"text": "hello"}]}), "breaks the OpenAI protocol"),
-    "odd call": (Reply(body=called(arguments="[" * 3000)), "breaks the OpenAI protocol"),
     "odd usage": (Reply(body={**called(), "usage": "much"}), "breaks the OpenAI protocol"),
     "odd packing": (
         Reply(body=called(), headers={"Content-Encoding": "gzip"}),
@@ -132,6 +134,12 @@ FAULTS = {
 
 def patience(name: str) -> dict[str, float]:
     return {"timeout_s": SLOW_S} if name == "slow" else {}
+
+
+def test_arguments_without_end_are_an_unreadable_answer_of_the_model(server, ask):
+    server.answer = lambda request: Reply(body=called(arguments="[" * 3000))
+    (answer,) = ask(1)
+    assert parse_text(answer.text, specs(), family_named("qwen3_vl"), {}).error is FormatError.BROKEN
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -8,7 +8,7 @@ from typing import Any
 
 from qwenarm.errors import BadInput
 
-LOSS_MEASURES = ("words", "coordinates")
+LOSS_MEASURES = ("words", "coordinates", "eye")
 ATTENTION_MEASURES = ("cells", "named", "bound", "held")
 
 
@@ -40,7 +40,7 @@ def draw_curve(folder: Path) -> Path:
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
         if axis.lines:
-            axis.legend(frameon=False, fontsize=8)
+            axis.legend(frameon=False, fontsize=8, ncols=1 + len(axis.lines) // 6)
     figure.savefig(folder / "curve.png", dpi=110)
     pyplot.close(figure)
     return folder / "curve.png"

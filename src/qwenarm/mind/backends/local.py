@@ -238,7 +238,7 @@ MODEL_NAMES = {
     "ORG/NAME#thinking=yes,dtype=float16",
     "./folder": "a checkpoint in a folder, in the Hub's layout with safetensors; a text model is played with "
     "./folder#images=no and --policy state_text",
-    "./model.gguf": "a Qwen2 or Qwen3 text model in GGUF (extra `gguf`), played as ./model.gguf#images=no with "
+    "./model.gguf": "a Qwen2 or Qwen3 text model in GGUF (extra gguf), played as ./model.gguf#images=no with "
     "--policy state_text",
 }
 BACKEND = BackendEntry(QwenVL, LOCAL_OPTIONS)
