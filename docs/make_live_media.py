@@ -98,11 +98,12 @@ def drag_away(page: Page) -> None:
 
 def red_thing(page: Page) -> tuple[float, float]:
     """The middle of what is red in the 3-D scene, in pixels of the page."""
+    page.locator("iframe").scroll_into_view_if_needed()
     box: Any = page.locator("iframe").bounding_box()
     for _ in range(100):
         rgb = np.asarray(Image.open(BytesIO(page.screenshot(clip=box))).convert("RGB")).astype(int)
-        y, x = np.nonzero((rgb[..., 0] > 120) & (rgb[..., 1] < 70) & (rgb[..., 2] < 70))
-        if len(x) > 10:
+        y, x = np.nonzero((rgb[..., 0] > 120) & (rgb[..., 1] < 90) & (rgb[..., 2] < 90))
+        if len(x) > 3:
             return box["x"] + float(np.median(x)), box["y"] + float(np.median(y))
         page.wait_for_timeout(500)
     raise SystemExit("The red cube is not drawn.")
