@@ -102,8 +102,8 @@ def red_thing(page: Page) -> tuple[float, float]:
     box: Any = page.locator("iframe").bounding_box()
     for _ in range(100):
         rgb = np.asarray(Image.open(BytesIO(page.screenshot(clip=box))).convert("RGB")).astype(int)
-        y, x = np.nonzero((rgb[..., 0] > 120) & (rgb[..., 1] < 90) & (rgb[..., 2] < 90))
-        if len(x) > 3:
+        y, x = np.nonzero((rgb[..., 0] > 120) & (rgb[..., 1] < 70) & (rgb[..., 2] < 70))
+        if len(x) > 10:
             return box["x"] + float(np.median(x)), box["y"] + float(np.median(y))
         page.wait_for_timeout(500)
     raise SystemExit("The red cube is not drawn.")

@@ -82,7 +82,8 @@ class Corpus:
     Attributes:
         examples: The decisions.
         tasks: The task of each.
-        misses: By archive (decisions,) float32: how likely the model misses each; see ``Learner.misses``.
+        misses: By archive (decisions,) float32, views of one tensor: how likely the model misses each; see
+            ``Learner.misses``.
     """
 
     def __init__(self, shards: Sequence[Shard], reader: Reader, mix: Mapping[str, float]) -> None:
@@ -93,21 +94,21 @@ class Corpus:
         if unknown := sorted(set(mix) - set(known)):
             raise BadInput(f"--mix names {', '.join(unknown)}; the data has {', '.join(known)}.")
         self._weights = np.array([mix.get(task, 1.0) for task in known])
-        self.misses = {str(shard.path): torch.full([len(shard.lines)], UNSEEN_MISS) for shard in shards}
-        self._places = [(str(shard.path), number) for shard in shards for number in range(len(shard.lines))]
+        self._misses = torch.full([len(self.examples)], UNSEEN_MISS)
+        parts = self._misses.split([len(shard.lines) for shard in shards])
+        self.misses = {str(shard.path): part for shard, part in zip(shards, parts, strict=True)}
         self._tokens = dict[int, Tokens]()
 
     def draw(self, key: Sequence[int], count: int) -> list[int]:
         """Draws random decisions, the same for the same key and misses."""
-        odds = torch.cat(list(self.misses.values())).double().numpy() + MISS_FLOOR
+        odds = self._misses.double().numpy() + MISS_FLOOR
         odds *= (self._weights / np.bincount(self._task, odds))[self._task]
         return np.random.default_rng(key).choice(len(odds), count, p=odds / odds.sum()).tolist()
 
     def note(self, indices: Sequence[int], misses: Sequence[float]) -> None:
         """Remembers how likely the model is to miss these decisions."""
         for index, miss in zip(indices, misses, strict=True):
-            archive, number = self._places[index]
-            self.misses[archive][number] = miss
+            self._misses[index] = miss
 
     def some_of_each(self, count: int) -> dict[str, list[int]]:
         """Returns a few decisions of each task, always the same."""
