@@ -9,6 +9,7 @@ from qwenarm import skills
 from qwenarm.body.arms import ur5e_pair
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.objects.spec import make_spec
+from qwenarm.body.safety import TCP_LIMITS_M, ServoTarget
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.simulation import Body
 from qwenarm.tasks import oracle_call
@@ -67,6 +68,25 @@ def test_arms_that_are_driven_into_each_other_collide(body: Body):
     assert body.clamps["self_collision"] > 0
     gap = np.linalg.norm(body.manipulators[0].tcp_pos - body.manipulators[1].tcp_pos)
     assert gap > 0.02, "they do not pass through each other"
+
+
+def test_an_arm_that_wants_to_go_where_the_other_one_is_does_not_push_it_out(body: Body):
+    """The right arm leans on the elbow of the left one, whose tcp is near two walls of the workspace."""
+    poses = (-0.204, 0.065, -1.121, -0.599, -1.048, 1.564), (0.357, -0.898, 1.063, 2.396, -1.352, 0.46)
+    wishes = [
+        [(-3.76, -2.66, -2.27, -2.2, 4.19, 5.83), (4.34, 2.94, -2.64, -4.27, 4.59, -3.84)],
+        [(-4.64, 1.33, -0.34, -5.39, 4.0, 5.02), (1.81, 1.05, -1.92, 5.83, 2.95, 2.12)],
+    ]
+    left, _ = body.manipulators
+    for each, pose in zip(body.manipulators, poses, strict=True):
+        body.data.qpos[each.kinematics.qpos_adr] = pose
+        each.target = ServoTarget(np.array(pose), np.zeros(6), 0.0)
+    outside = []
+    for wish in [wishes[0]] * 10 + [wishes[1]] * 120:
+        body.step_all([Control(np.array(goal), 0.0) for goal in wish])
+        outside.append(np.maximum(TCP_LIMITS_M[0] - left.tcp_pos, left.tcp_pos - TCP_LIMITS_M[1]).max())
+    assert body.clamps["self_collision"] > 0
+    assert max(outside) < 0.005 and np.median(outside[-60:]) < 0.001, "what a bump moved goes back inside"
 
 
 @pytest.mark.parametrize("control", ["joint", "ee_delta"])

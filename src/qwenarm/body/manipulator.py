@@ -11,7 +11,7 @@ import numpy as np
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import Kinematics, Solution, clamp
 from qwenarm.body.model_indices import as_index
-from qwenarm.body.safety import CONTROL_PERIOD_S, MAX_LAG_RAD, TCP_LIMITS_M, Safety, ServoTarget
+from qwenarm.body.safety import CONTROL_PERIOD_S, MAX_LAG_RAD, TCP_LIMITS_M, Room, Safety, ServoTarget
 from qwenarm.types import Control
 
 MAX_CONTACT_FORCE_N = 140.0
@@ -63,6 +63,7 @@ class Manipulator:
         self._qpos[self._index] = home
         self._disturbed: list[str] = []
         self._held_up = False
+        self._touching: Room | None = None
         self.gripper.open()
         self.target = ServoTarget(home, np.zeros_like(home), self.arm.max_gap)
         self._gap = self.arm.max_gap
@@ -110,7 +111,7 @@ class Manipulator:
         measured = self._qpos[self._index]
         self._held_up = self._is_held_up(measured)
         last = self._yielding(measured) if self._held_up else self.target
-        self.target, clamps = self.safety.limit(control, last, measured, self._held_up)
+        self.target, clamps = self.safety.limit(control, last, measured, self._held_up, self._touching)
         gap, self._gap = self._gap, self._next_gap(self.arm.max_gap if forced_open else self.target.gripper)
         self._servos.write(controls, last.qpos, self.target, gap, self._gap)
         return clamps
@@ -123,19 +124,32 @@ class Manipulator:
             of_arms: (geoms,) bool, which belong to an arm, this one or a partner.
         """
         self._disturbed = found = self._pushed()
+        self._touching = None
         if geoms is None:
             return found
         of_own = self._own[geoms]
         if not np.count_nonzero(of_own):
             return found
         touching = of_own.any(axis=1)
-        if of_arms[geoms[touching]].all(axis=1).any():
+        if (with_arms := touching & of_arms[geoms].all(axis=1)).any():
             found.append("self_collision")
+            self._touching = self._room_to_arms(np.flatnonzero(with_arms))
         rows = self.data.contact.efc_address[touching]
         pressed = self.data.efc_force[rows[rows >= 0]]  # the normal force comes first in the rows of a contact
         if pressed.sum() > MAX_CONTACT_FORCE_N:
             found.append("contact_force")
         return found
+
+    def _room_to_arms(self, contacts: np.ndarray) -> Room:
+        """No room into contacts between arms, given by their numbers in the data, and enough out of them."""
+        model, data, none = self.model, self.data, np.zeros(len(contacts))
+        approach, moved = np.zeros((len(contacts), model.nv)), np.zeros((2, 3, model.nv))
+        for contact, row in zip(contacts.tolist(), approach, strict=True):
+            at = data.contact[contact]
+            for geom, each in zip(at.geom, moved, strict=True):
+                mujoco.mj_jac(model, data, each, None, at.pos, model.geom_bodyid[geom])
+            row[:] = at.frame[:3] @ (moved[0] - moved[1])  # the normal points from the first geom to the second
+        return Room(approach[:, self._dofs], none, none + 1.0)
 
     def _pushed(self) -> list[str]:
         found: list[str] = []

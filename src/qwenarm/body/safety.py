@@ -6,7 +6,8 @@ the arm can brake without leaving the workspace with the tcp, touching the table
 induction every target is safe: the first one is, and each next one either was checked or is the next one of braking.
 
 An arm that something is in the way of does not reach its targets. It starts again from where it is in every period, and
-no joint of it moves further outward than there is room (``Room``).
+no joint of it moves further outward than there is room (``Room``). One that touches another arm does not press on: of
+two that do, each yields in every period to the other's push, and one is pushed further and further out.
 """
 
 from __future__ import annotations
@@ -76,15 +77,17 @@ class ServoTarget:
 
 @dataclass(frozen=True)
 class Room:
-    """What is left to the walls of the workspace for the tcp of an arm that something is in the way of.
+    """What is left, in some directions, for an arm that something is in the way of.
+
+    These are the axes, along which the tcp has room to the walls of the workspace, or the normals of contacts.
 
     Some joints of such an arm follow and others do not. Where two would have kept the tcp on a wall between them, one
     alone carries it out, further in every period. So all that is outward in a step has to find room on its own.
 
     Attributes:
-        jacobian: (3, n) of the tcp's position, m/rad.
-        above: (3,) m, along x, y and z.
-        below: (3,) m, against them.
+        jacobian: (k, n) of the motion along k directions, m/rad.
+        above: (k,) m, along them.
+        below: (k,) m, against them.
     """
 
     jacobian: np.ndarray
@@ -132,7 +135,12 @@ class Safety:
         self._tcp = data.site_xpos[model.site(self.arm.tcp_site).id]
 
     def limit(
-        self, wish: Control, last: ServoTarget, measured: np.ndarray, held_up: bool = False
+        self,
+        wish: Control,
+        last: ServoTarget,
+        measured: np.ndarray,
+        held_up: bool = False,
+        touching: Room | None = None,
     ) -> tuple[ServoTarget, Sequence[str]]:
         """The safe target nearest to the wish, and the names of the clamps it took.
 
@@ -141,6 +149,7 @@ class Safety:
             last: the target before.
             measured: (n,) rad, the joint angles as they are.
             held_up: whether something is in the way of the arm, so that some joints may not follow.
+            touching: the room towards what other arms, or other parts of this one, it touches.
 
         Raises:
             BadInput: The wish has the wrong number of joints.
@@ -155,7 +164,11 @@ class Safety:
         if abs(gap - gripper) > CLAMP_TOLERANCE:
             clamps.append("gripper_range")
         step = np.array(self._step(goal, last, measured.tolist(), clamps))
-        step = self._inside(step, last, clamps, self._room(last.qpos) if held_up else None)
+        if touching is not None and (away := touching.shortened(step)) is not step:
+            clamps.append("blocked")
+            step = away
+        rooms = (self._room(last.qpos, BRAKING_MARGIN_M), self._room(last.qpos, 0.0)) if held_up else None
+        step = self._inside(step, last, clamps, rooms)
         qpos = last.qpos + step
         target = ServoTarget(qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, gap, goal)
         return target, tuple(dict.fromkeys(clamps)) if clamps else ()
@@ -231,12 +244,14 @@ class Safety:
             for s, at, low, high, gain in joints
         ]
 
-    def _inside(self, step: np.ndarray, last: ServoTarget, clamps: list[str], room: Room | None) -> np.ndarray:
+    def _inside(
+        self, step: np.ndarray, last: ServoTarget, clamps: list[str], rooms: tuple[Room, Room] | None
+    ) -> np.ndarray:
         """The step if the arm can stop in the workspace after it, else one along the boundary, else the arm brakes.
 
-        room: if some joints may not follow, what there is for those that do.
+        rooms: if some joints may not follow, what there is for those that do: for a wish, and on the way back inside.
         """
-        if room is not None and (shorter := room.shortened(step)) is not step:
+        if rooms is not None and (shorter := rooms[0].shortened(step)) is not step:
             clamps.append("workspace")
             step = shorter
         start = last.qpos
@@ -254,7 +269,7 @@ class Safety:
             periods = 1 + np.floor(np.abs(step) / self.braking_gain)  # a faster joint also stops further on
             step = step + shift / periods
             step = np.array(self._within_stops(clamp(step, slowest, fastest).tolist(), start.tolist()))
-            step = step if room is None else room.shortened(step)
+            step = step if rooms is None else rooms[1].shortened(step)
             lift = self._violation(start + step, step)
             if lift is None:
                 return step
@@ -265,11 +280,14 @@ class Safety:
         further = self._violation(start + step, np.zeros_like(step))  # it was pushed out: only nearer is better
         return step if further is None or np.abs(further).max() < np.abs(outside).max() else slower
 
-    def _room(self, qpos: np.ndarray) -> Room:
-        """What there is around the tcp of an arm that rests at qpos (n,) rad."""
+    def _room(self, qpos: np.ndarray, margin: float) -> Room:
+        """What there is around the tcp of an arm that rests at qpos (n,) rad.
+
+        margin: kept from the sides and the top of the workspace, m.
+        """
         self.kinematics.set(qpos)
-        above, below = self._highest - BRAKING_MARGIN_M - self._tcp, self._tcp - self._lowest
-        below = below - BRAKING_MARGIN_M * HORIZONTAL_AXES
+        above, below = self._highest - margin - self._tcp, self._tcp - self._lowest
+        below = below - margin * HORIZONTAL_AXES
         return Room(self.kinematics.jacobian()[:3].copy(), np.maximum(above, 0.0), np.maximum(below, 0.0))
 
     def _violation(self, qpos: np.ndarray, step: np.ndarray) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qwenarm.body.safety import CONTROL_PERIOD_S, Safety, ServoTarget
+from qwenarm.body.safety import CONTROL_PERIOD_S, Room, Safety, ServoTarget
 from qwenarm.diagnosis.ground_truth import GroundTruth, with_points
 from qwenarm.mind.vlm_policy import Deciding, Policy, relayed
 from qwenarm.tasks.language.phrases import plain_put
@@ -180,7 +180,12 @@ class UnlimitedSafety(Safety):
     """Passes everything that is a number."""
 
     def limit(
-        self, wish: Control, last: ServoTarget, measured: np.ndarray, held_up: bool = False
+        self,
+        wish: Control,
+        last: ServoTarget,
+        measured: np.ndarray,
+        held_up: bool = False,
+        touching: Room | None = None,
     ) -> tuple[ServoTarget, tuple[str, ...]]:
         numbers, gripper = self._finite(wish, last, [])
         qpos = np.array(numbers)
