@@ -4,13 +4,16 @@ import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 import qwenarm as qa
+from qwenarm.api.evaluations import plan_evaluation
+from qwenarm.env import ArmEnv
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.evaluation.evaluate import plan
+from qwenarm.evaluation.evaluate import Begun, evaluate, plan
 from qwenarm.factory import make_env, prepare
 from qwenarm.registry import list_names, load
 from qwenarm.types import RunConfig
@@ -83,6 +86,21 @@ def test_each_choice_is_checked_for_every_policy(asked: dict[str, Any], told: st
 def test_an_evaluation_of_scenes_that_do_not_fit_is_refused_before_it_begins() -> None:
     with pytest.raises(BadInput, match=r"seed 100000\d"):
         plan(RunConfig(arm=LIMITED_ARM, policy="oracle"), tasks="deliver", seeds=2)
+
+
+def test_scenes_in_the_ledger_are_known_to_fit_and_new_ones_are_still_refused(tmp_path: Path) -> None:
+    config = RunConfig(arm=LIMITED_ARM, policy="idle")
+    asked: dict[str, Any] = {"config": config, "tasks": "sort", "level": 2, "controls": "none", "folder": tmp_path}
+    ledger = tmp_path / "episodes.jsonl"
+    list(evaluate(plan_evaluation(**asked, seeds=2)[0], tmp_path))
+    played = ledger.read_bytes()
+    with patch.object(ArmEnv, "build", side_effect=AssertionError("was built before")):
+        (begun,) = evaluate(plan_evaluation(**asked, seeds=2)[0], tmp_path)
+    assert isinstance(begun, Begun) and len(begun.rows) == begun.total == 2
+    for more in ({"seeds": 3}, {"seeds": 1, "tasks": "deliver"}, {"seeds": 2, "level": 9}, {"seeds": 2, "tasks": "x"}):
+        with pytest.raises(QwenarmError, match=r"seed 1000002|deliver|no level 9|'x'"):
+            plan_evaluation(**asked | more)
+    assert ledger.read_bytes() == played
 
 
 def test_a_refused_policy_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

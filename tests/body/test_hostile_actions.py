@@ -35,10 +35,10 @@ def hostile_actions(rng: np.random.Generator, space: Any, count: int) -> Iterato
         yield action
 
 
-def worst_of(task: str, arm: str, control: Any, count: int, seed: int = 7) -> Counter[str]:
+def worst_of(task: str, arm: str, control: Any, count: int) -> Counter[str]:
     """What the state showed at worst, of any arm. Speed counts where none was pushed in this period or the last one."""
     env = ArmEnv(task, arm, 2, control, cameras=(), max_episode_steps=None)
-    worst, rng, disturbed = Counter[str](), np.random.default_rng(seed), [0, 0]
+    worst, rng, disturbed = Counter[str](), np.random.default_rng(7), [0, 0]
     for i, action in enumerate(hostile_actions(rng, env.action_space, count)):
         if i % EPISODE_STEPS == 0:
             env.reset(seed=i)

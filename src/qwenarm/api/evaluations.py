@@ -184,10 +184,11 @@ def plan_evaluation(
 ) -> tuple[Plan, Path]:
     """Returns what an evaluation plays, and the folder of its ledger. The arguments are those of ``evaluate``."""
     from qwenarm.evaluation.evaluate import plan
+    from qwenarm.evaluation.suites import suite_named
 
-    planned = plan(config, suite, _joined(tasks), level, seeds, perturbations, _joined(controls))
-    default = planned.suite.name if suite else f"eval-{re.sub(r'[^A-Za-z0-9_.-]+', '-', config.policy)}"
-    return planned, Path(folder) if folder else Path("runs") / default
+    default = f"eval-{re.sub(r'[^A-Za-z0-9_.-]+', '-', config.policy)}"
+    home = Path(folder or Path("runs") / (suite_named(suite).name if suite else default))
+    return plan(config, suite, _joined(tasks), level, seeds, perturbations, _joined(controls), home), home
 
 
 def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:

@@ -56,8 +56,11 @@ class Plan:
         """The policy, then its controls."""
         return tuple(dict.fromkeys((self.config.policy, *self.controls)))
 
-    def check(self) -> None:
-        """Raises UnknownName or BadInput for what does not exist or cannot be played, before a model is loaded."""
+    def check(self, folder: Path | None = None) -> None:
+        """Raises UnknownName or BadInput for what does not exist or cannot be played, before a model is loaded.
+
+        folder: of a ledger. The scenes of its episodes were built before, and are not built again.
+        """
         self.suite.check()
         for role in self.roles:
             check_choices(replace(self.config, policy=role))
@@ -65,12 +68,18 @@ class Plan:
             raise BadInput(f"--control {self.config.control} is for one policy, and no control plays beside it.")
         for cell in self.suite.cells():
             make_env(self.at(cell, self.config.policy)).close()
-        self._check_scenes()
+        self._check_scenes(set() if folder is None else self._built(folder))
 
-    def _check_scenes(self) -> None:
+    def _built(self, folder: Path) -> set[tuple[str, int, int]]:
+        """Task, level and seed of the episodes in a ledger that had this plan's scenes."""
+        ours, keys = (self.config.arm, self.config.combos, ""), (row.key for row in ledger.rows(folder, []))
+        return {(key.task, key.level, key.seed) for key in keys if (key.arm, key.combos, key.perturbations) == ours}
+
+    def _check_scenes(self, built: set[tuple[str, int, int]]) -> None:
         """Builds the first scene of each task and level or, for an arm that does not reach everything, all of them.
 
-        Not those of code from outside this package, which no evaluation runs in its own process.
+        Not those that were built before, nor those of code from outside this package, which no evaluation runs in its
+        own process.
         """
         seeds = dict[tuple[str, int], int]()
         for cell, count in self.suite.cells().items():
@@ -80,7 +89,8 @@ class Plan:
             if not is_foreign(task):
                 env = make_env(replace(self.config, task=task, level=level))
                 for seed in range(FIRST_SEED, FIRST_SEED + (count if limited else 1)):
-                    env.build(seed)
+                    if (task, level, seed) not in built:
+                        env.build(seed)
 
     def at(self, cell: Cell, role: str) -> RunConfig:
         """Returns what plays in a cell."""
@@ -126,6 +136,7 @@ def plan(
     seeds: int | None = None,
     perturbations: str | None = None,
     controls: str = "",
+    folder: Path | None = None,
 ) -> Plan:
     """Makes a plan from command-line options.
 
@@ -137,6 +148,7 @@ def plan(
             none.
         controls: "all", "none" or policies. By default all controls that suit the policy play a suite; variants of
             the model only suit a model.
+        folder: Of the ledger, if it may hold episodes already.
 
     Raises:
         UnknownName, BadInput: Something does not exist, or nothing is left to play.
@@ -150,7 +162,7 @@ def plan(
     named = {"all": all_controls(), "none": (), "": _usual_controls(config) if suite else ()}
     roles = named[controls] if controls in named else tuple(split_names(controls, "--controls"))
     found = Plan(played, frozen, config, roles)
-    found.check()
+    found.check(folder)
     return found
 
 
