@@ -48,6 +48,46 @@ def test_help_has_an_example_and_says_no_empty_default(capsys, command):
     assert not re.search(r"\bSTR\b|\[\[", told), "an option says what it takes"
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("eval --seed 3", "qwenarm eval has no option --seed; did you mean --seeds?"),
+        ("run put the cube in the bowl --sede=3", "qwenarm run has no option --sede; did you mean --seed?"),
+        ("train sft --stpes 3", "qwenarm train sft has no option --stpes; did you mean --steps?"),
+        ("run --no-flim", "qwenarm run has no option --no-flim; did you mean --no-film?"),
+        ("data check --wibble", "qwenarm data has no option --wibble; it has -h, --help."),
+        ("serve --port 3", "qwenarm serve has no option --port; choose a command before: mcp, openenv, policy."),
+        ("serve mpc", "qwenarm serve has no command mpc; did you mean mcp?"),
+        ("evl --seeds 3", "qwenarm has no command evl; did you mean eval?"),
+    ],
+)
+def test_what_does_not_exist_is_told_in_one_sentence_with_the_nearest_of_this_command(capsys, words, told):
+    assert cli(capsys, *words.split()) == (2, "", f"error: {told}\n")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *NESTED])
+def test_every_command_names_its_own_options_only(capsys, command):
+    _, known, _ = cli(capsys, *command.split(), "--help")
+    code, out, err = cli(capsys, *command.split(), "--q")
+    named = re.findall(r"--[a-z][\w-]*", err.partition(";")[2])
+    assert (code, out) == (2, "") and f"qwenarm {command} has no option --q;" in err and len(err.splitlines()) == 1
+    assert all(f"{name} " in known or f"{name}," in known for name in named)
+
+
+def test_other_mistakes_are_told_by_the_parser(capsys):
+    code, _, err = cli(capsys, "eval", "--seeds", "many")
+    assert code == 2 and "--seeds" in err and "many" in err
+
+
+@pytest.mark.parametrize("words", [["list"], ["eval", "--help"]], ids=" ".join)
+def test_a_reader_who_has_read_enough_ends_a_command_quietly(words):
+    command = [sys.executable, "-m", "qwenarm", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() == 1
+
+
 @pytest.mark.parametrize("words", ["--help", "list tasks", "list skills", "list models", "run --help"])
 def test_help_and_lists_load_nothing_heavy(words):
     code = (

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from qwenarm.cli import arm, demo, learn, measure, play
 from qwenarm.cli.export import export
+from qwenarm.cli.parsing import called_later, parse
 from qwenarm.cli.serve import serve
 from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import QwenarmError
@@ -26,24 +28,18 @@ UNUSABLE_PLACE = frozenset(
 """What the system says about a place that cannot be read or written to, or that has no room left."""
 
 app = tyro.extras.SubcommandApp()
-app.command(play.run)
-app.command(demo.demo)
-app.command(name="list")(play.list_)
-app.command(play.show)
-app.command(play.prompt)
-app.command(play.replay)
-app.command(name="eval")(measure.eval_)
-app.command(measure.report)
-app.command(measure.compare)
-app.command(measure.attribute)
-app.command(measure.probe)
-app.command(arm.arm)
-app.command(learn.collect)
-app.command(learn.data)
-app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(learn.train))
-app.command(learn.improve)
-app.command(export)
-app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(serve))
+for command in (play.run, demo.demo):
+    app.command(called_later(command))
+app.command(called_later(play.list_), name="list")
+for command in (play.show, play.prompt, play.replay):
+    app.command(called_later(command))
+app.command(called_later(measure.eval_), name="eval")
+for command in (measure.report, measure.compare, measure.attribute, measure.probe, arm.arm, learn.collect, learn.data):
+    app.command(called_later(command))
+app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(called_later(learn.train)))
+app.command(called_later(learn.improve))
+app.command(called_later(export))
+app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(called_later(serve)))
 
 
 def _stop_like_ctrl_c(*_: object) -> None:
@@ -58,9 +54,12 @@ def main(args: Sequence[str] | None = None) -> int:
         if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
             signal.signal(number, _stop_like_ctrl_c)
     try:
-        return app.cli(args=words, prog="qwenarm", description=__doc__) or 0
+        return parse(app, words, __doc__ or "")() or 0
     except QwenarmError as error:
         return _refuse(str(error))
+    except BrokenPipeError:  # `qwenarm list tasks | head`: whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor does Python's last flush find the pipe
+        return 1
     except OSError as error:
         if error.errno not in UNUSABLE_PLACE:
             raise
