@@ -64,6 +64,7 @@ class Manipulator:
         self._disturbed: list[str] = []
         self._held_up = False
         self._touching: Room | None = None
+        self._has_met_arm = False
         self.gripper.open()
         self.target = ServoTarget(home, np.zeros_like(home), self.arm.max_gap)
         self._gap = self.arm.max_gap
@@ -116,6 +117,19 @@ class Manipulator:
         self._servos.write(controls, last.qpos, self.target, gap, self._gap)
         return clamps
 
+    def meet_arm(self, geoms: np.ndarray, controls: np.ndarray) -> None:
+        """Sends the arm to where it is now, if it has begun to touch another one, or itself.
+
+        Args:
+            geoms: (contacts, 2) ids of the geoms of arms that touch each other.
+            controls: (steps, nu) of the period, of which only this arm's are written.
+        """
+        if self._touching is not None or not self._own[geoms].any():
+            return
+        self._has_met_arm = True
+        self.target = self._yielding(self._qpos[self._index])
+        self._servos.write(controls, self.target.qpos, self.target, self._gap, self._gap)
+
     def find_disturbances(self, geoms: np.ndarray | None, of_arms: np.ndarray) -> Sequence[str]:
         """What went wrong in this period although every target was safe: names from DISTURBANCE_NAMES.
 
@@ -124,7 +138,9 @@ class Manipulator:
             of_arms: (geoms,) bool, which belong to an arm, this one or a partner.
         """
         self._disturbed = found = self._pushed()
-        self._touching = None
+        self._touching, self._has_met_arm, has_met_arm = None, False, self._has_met_arm
+        if has_met_arm:
+            found.append("self_collision")
         if geoms is None:
             return found
         of_own = self._own[geoms]
@@ -132,7 +148,8 @@ class Manipulator:
             return found
         touching = of_own.any(axis=1)
         if (with_arms := touching & of_arms[geoms].all(axis=1)).any():
-            found.append("self_collision")
+            if not has_met_arm:
+                found.append("self_collision")
             self._touching = self._room_to_arms(np.flatnonzero(with_arms))
         rows = self.data.contact.efc_address[touching]
         pressed = self.data.efc_force[rows[rows >= 0]]  # the normal force comes first in the rows of a contact

@@ -80,6 +80,7 @@ class Body:
         self.arm_roots = frozenset(manipulator.root for manipulator in self.manipulators)
         self._of_arm = np.isin(self.model.body_rootid[self.model.geom_bodyid], list(self.arm_roots))
         self.arm_geoms = np.flatnonzero(self._of_arm)
+        self._has_partners = len(self.manipulators) > 1
         self._controls = np.zeros((round(CONTROL_PERIOD_S / self.model.opt.timestep), self.model.nu))
         # Views, for to fetch one costs more than to read it.
         self._control_rows = list(self._controls)
@@ -165,9 +166,13 @@ class Body:
         if self.forced_open_periods:
             self.forced_open_periods -= 1
         model, data, ctrl, mj_step = self.model, self.data, self._ctrl, mujoco.mj_step
+        contacts, has_partners = data.ncon, self._has_partners
         for now in self._control_rows:
             ctrl[...] = now
             mj_step(model, data)
+            if has_partners and data.ncon != contacts:
+                contacts = data.ncon
+                self._stop_where_arms_meet()
         # A step leaves poses from before its integration: bring sites, bodies and cameras up to date with qpos.
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
@@ -181,6 +186,13 @@ class Body:
             raise RuntimeError(f"The physics diverged at {self.time_s:.2f} s.")
         for happen in self.after_step:
             happen(self)
+
+    def _stop_where_arms_meet(self) -> None:
+        """Arms that begin to touch drive no further: until the period ends they would push each other centimetres."""
+        geoms = self.data.contact.geom
+        if (meeting := self._of_arm[geoms].all(axis=1)).any():
+            for manipulator in self.manipulators:
+                manipulator.meet_arm(geoms[meeting], self._controls)
 
     def hold(self) -> Control:
         """The control that keeps the arm and the fingers where they were last sent."""
