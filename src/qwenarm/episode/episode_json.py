@@ -80,6 +80,8 @@ def head_from_json(data: Mapping[str, Any]) -> Head:
     _check_clock(config.clock)
     run |= {name: tuple(map(str, run[name])) for name in ("cameras", "watcher_failures")}
     run |= {name: _numbers(run[name]) for name in ("metrics", "task_metrics", "seconds")}
+    if odd := [text for text in run["versions"].values() if not isinstance(text, str)]:
+        raise TypeError(f"a version is {str(odd[0])[:40]!r}")
     run["speech"] = {str(key): str(value) for key, value in run.get("speech", {}).items()}
     texts = checked(Head, {name: data[name] for name in ("instruction", "final_hash", "detail")})
     return Head(
@@ -192,7 +194,9 @@ def _frames_to_json(frames: Iterable[Frame], put_image: PutImage) -> list[dict[s
 
 def frames_from_json(data: Iterable[Mapping[str, str]], get_image: GetImage | None) -> tuple[Frame, ...]:
     """Returns frames without depth, or none without ``get_image``."""
-    return tuple(Frame(get_image(frame["png"]), frame["camera"]) for frame in data) if get_image else ()
+    if get_image is None:
+        return ()
+    return tuple(typed(Frame, rgb=get_image(frame["png"]), camera=frame["camera"]) for frame in data)
 
 
 def _observation_to_json(observation: Observation, put_image: PutImage) -> dict[str, Any]:
@@ -264,6 +268,7 @@ def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     role, content = message["role"], message["content"]
     parts: list[Mapping[str, Any]] = [{"type": "text", "text": content}] if isinstance(content, str) else content
     texts = [role, *(part["text"] for part in parts if part["type"] == "text")]
-    if not isinstance(parts, list) or not all(isinstance(text, str) for text in texts):
+    kinds = [part["type"] in ("text", "image") for part in parts]
+    if not isinstance(parts, list) or not all(kinds) or not all(isinstance(text, str) for text in texts):
         raise TypeError(f"a message is {str(message)[:40]!r}")
     return parts
