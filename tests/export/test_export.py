@@ -13,7 +13,7 @@ from tests.counterparts import counterpart, other_python
 import qwenarm as qa
 from qwenarm.cli.main import main
 from qwenarm.episode.rollout import execute
-from qwenarm.episode.trace import read
+from qwenarm.episode.trace import read, to_line
 from qwenarm.episode.watchers import Tell
 from qwenarm.errors import BadInput
 from qwenarm.export.chat import decisions
@@ -74,6 +74,45 @@ def test_check_names_what_is_damaged(folder: Path, tmp_path: Path, capsys: pytes
     assert "line 2 cannot be read" in told and picture.name in told.replace(" ", "")
     with pytest.raises(BadInput, match="expected a folder"):
         check_folder(tmp_path)
+
+
+FIRST_CALL = ("turns", 0, "decision", "calls", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "to"),
+    [
+        ((*FIRST_CALL, "args", "at", "camera"), "../../elsewhere", "chat"),
+        (("turns", 0, "observation", "instruction"), "\ud800", "chat"),
+        ((*FIRST_CALL, "args", "at", "camera"), "../../elsewhere", "inspect"),
+        (("turns", 0, "seconds", "physics"), 2**62, "inspect"),
+    ],
+)
+def test_an_episode_that_contradicts_itself_is_named_and_the_others_are_exported(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    path: tuple[str | int, ...],
+    value: object,
+    to: str,
+) -> None:
+    """Its checksum was made to fit."""
+    if to == "inspect":
+        counterpart("inspect_ai")
+    copy, out = Path(shutil.copytree(folder, tmp_path / "copy")), tmp_path / "out"
+    first, *others = (copy / "episodes.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    fields = at = {name: each for name, each in json.loads(first).items() if name not in ("schema", "crc32")}
+    for name in path[:-1]:
+        at = at[name]
+    at[path[-1]] = value
+    (copy / "episodes.jsonl").write_text(to_line(fields) + "".join(others), encoding="utf-8")
+    before = {file for file in tmp_path.rglob("*") if out not in file.parents}
+    assert main(["export", str(copy), "--to", to, "--out", str(out)]) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "put 1000000 by oracle: It cannot be exported (" in told and len(told) < 600
+    assert ("3 samples" if to == "inspect" else " decisions") in told
+    assert {file for file in tmp_path.rglob("*") if out not in file.parents} == before | {out}
+    assert len(list(out.iterdir())) == 1
 
 
 def test_a_policy_without_a_model_is_written_as_if_qwen_had_been_asked(folder: Path) -> None:

@@ -8,32 +8,35 @@ been asked and had answered with them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qwenarm.episode.trace import png
 from qwenarm.export import library
+from qwenarm.export.episodes import converted
 from qwenarm.mind.families import family_named
 from qwenarm.mind.prompt.messages import render, to_prompt
 from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.skills import specs
 from qwenarm.types import Episode, Outcome, Prompt, Turn
 
-ROWS_PER_WRITE = 200
 CHAT_FAMILY = family_named("qwen3_vl")
 _TEXT_FEATURE = {"dtype": "string", "_type": "Value"}
 
 
-def write_chats(episodes: Iterable[Episode], path: Path) -> int:
-    """Writes the file, which appears when it is complete. Returns how many decisions it holds."""
+def write_chats(episodes: Iterable[Episode], path: Path, problems: list[str]) -> int:
+    """Writes the file, which appears when it is complete. Returns how many decisions it holds.
+
+    problems: gets a sentence for each episode that is left out.
+    """
     arrow, parquet = library("pyarrow", "pyarrow"), library("pyarrow.parquet", "pyarrow")
     schema, part, count = _schema(arrow), path.with_suffix(".part"), 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with parquet.ParquetWriter(part, schema) as writer:
-        for rows in _portions(row for episode in episodes for row in decisions(episode)):
-            writer.write_table(arrow.Table.from_pylist(rows, schema))
+        for rows in converted(episodes, lambda each: arrow.Table.from_pylist(list(decisions(each)), schema), problems):
+            writer.write_table(rows)
             count += len(rows)
     part.replace(path)
     return count
@@ -69,17 +72,6 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _said(text: str) -> dict[str, Any]:
     return _message({"role": "assistant", "content": text})
-
-
-def _portions(rows: Iterator[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
-    portion: list[dict[str, Any]] = []
-    for row in rows:
-        portion.append(row)
-        if len(portion) == ROWS_PER_WRITE:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
 
 
 def _schema(arrow: Any) -> Any:

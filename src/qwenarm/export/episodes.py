@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -14,14 +15,16 @@ from scipy.spatial.transform import Rotation
 from qwenarm.body.observations import extrinsics, intrinsics
 from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
-from qwenarm.episode.jsonl import Damage
+from qwenarm.episode.jsonl import MAX_REASON_CHARS, Damage
 from qwenarm.episode.replay import replay
 from qwenarm.episode.trace import EPISODES_FILE, read_at, scan
 from qwenarm.episode.watchers import Watcher
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, shortened
 from qwenarm.factory import make_env
 from qwenarm.registry import load
 from qwenarm.types import Episode, ImagePoint, Outcome, SkillCall
+
+T = TypeVar("T")
 
 
 def episodes(folder: Path, successes_only: bool, problems: list[str]) -> Iterator[Episode]:
@@ -44,6 +47,18 @@ def episodes(folder: Path, successes_only: bool, problems: list[str]) -> Iterato
             yield read_at(folder, line.offset)
         except BadInput as error:
             problems.append(f"{head.run.config.task} {head.run.seed} by {head.run.config.policy}: {error}")
+
+
+def converted(found: Iterable[Episode], convert: Callable[[Episode], T], problems: list[str]) -> Iterator[T]:
+    """Yields what ``convert`` makes of each episode. One that contradicts itself gets a sentence in ``problems``."""
+    for episode in found:
+        try:
+            made = convert(episode)
+        except Damage as error:
+            why = shortened(f"{type(error).__name__}: {error}", MAX_REASON_CHARS)
+            problems.append(f"{episode.task} {episode.seed} by {episode.policy}: It cannot be exported ({why}).")
+        else:
+            yield made
 
 
 def damages(folder: Path) -> list[str]:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from qwenarm.episode.trace import png
 from qwenarm.export import library
 from qwenarm.export.chat import decisions
+from qwenarm.export.episodes import converted
 from qwenarm.types import Episode, Outcome
 
+MAX_EPISODE_S = 30 * 86_400.0
+"""No episode takes longer, s: the log's dates follow from how long all took."""
 
-def write_log(episodes: Iterable[Episode], path: Path) -> int:
-    """Writes the log of one evaluation. Returns how many samples it holds. Raises BadInput without inspect_ai."""
-    log, played, samples = library("inspect_ai.log", "inspect-ai"), list[Episode](), list[Any]()
-    for number, episode in enumerate(episodes):
-        samples.append(_sample(log, episode, number))
-        played.append(episode)
+
+def write_log(episodes: Iterable[Episode], path: Path, problems: list[str]) -> int:
+    """Writes the log of one evaluation. Returns how many samples it holds. Raises BadInput without inspect_ai.
+
+    problems: gets a sentence for each episode that is left out.
+    """
+    log, number = library("inspect_ai.log", "inspect-ai"), count()
+    made = list(converted(episodes, lambda each: (each, _sample(log, each, next(number))), problems))
+    played, samples = [episode for episode, _ in made], [sample for _, sample in made]
     names = sorted({episode.run.config.model or episode.policy for episode in played}) or ["none"]
     share = sum(episode.outcome is Outcome.SUCCESS for episode in played) / max(1, len(played))
     end = datetime.now(UTC)  # a trace holds durations, no dates
@@ -46,7 +53,9 @@ def _sample(log: Any, episode: Episode, number: int) -> Any:
     scorer, model = library("inspect_ai.scorer", "inspect-ai"), library("inspect_ai.model", "inspect-ai")
     value = "C" if episode.outcome is Outcome.SUCCESS else "I"
     score = scorer.Score(value=value, answer=str(episode.outcome), explanation=episode.detail or None)
-    config = episode.run.config
+    config, took_s = episode.run.config, sum(sum(turn.seconds.values()) for turn in episode.turns)
+    if not 0 <= took_s <= MAX_EPISODE_S:
+        raise ValueError(f"it took {took_s:.3g} s")
     return log.EvalSample(
         id=f"{config.task}-{config.level}-{episode.seed}-{config.policy}-{number}",
         epoch=1,
@@ -55,7 +64,7 @@ def _sample(log: Any, episode: Episode, number: int) -> Any:
         messages=list(_dialogue(model, episode)),
         scores={"success": score},
         metadata={"seed": episode.seed, "level": config.level, "progress": episode.progress, "policy": config.policy},
-        total_time=sum(sum(turn.seconds.values()) for turn in episode.turns),
+        total_time=took_s,
     )
 
 

@@ -63,10 +63,10 @@ def export_to(
     shown = [camera.name for camera in cameras_named(split_names(cameras, "--cameras"))]
     if to == "chat":
         path = folder / "train.parquet"
-        return Exported(f"{write_chats(found, path)} decisions", path, tuple(problems))
+        return Exported(f"{write_chats(found, path, problems)} decisions", path, tuple(problems))
     if to == "inspect":
         path = folder / f"{source.name}.eval"
-        return Exported(f"{write_log(found, path)} samples", path, tuple(problems))
+        return Exported(f"{write_log(found, path, problems)} samples", path, tuple(problems))
     if to == "lerobot":
         dataset = LeRobotDataset(folder, shown, size, depth)
         for episode, again in _again(found, shown, size, depth, problems, dataset):
