@@ -168,7 +168,7 @@ class Safety:
             clamps.append("blocked")
             step = away
         rooms = (self._room(last.qpos, BRAKING_MARGIN_M), self._room(last.qpos, 0.0)) if held_up else None
-        step = self._inside(step, last, clamps, rooms)
+        step = self._inside(step, last, clamps, rooms, touching)
         qpos = last.qpos + step
         target = ServoTarget(qpos, (qpos - last.qpos) / CONTROL_PERIOD_S, gap, goal)
         return target, tuple(dict.fromkeys(clamps)) if clamps else ()
@@ -245,11 +245,17 @@ class Safety:
         ]
 
     def _inside(
-        self, step: np.ndarray, last: ServoTarget, clamps: list[str], rooms: tuple[Room, Room] | None
+        self,
+        step: np.ndarray,
+        last: ServoTarget,
+        clamps: list[str],
+        rooms: tuple[Room, Room] | None,
+        touching: Room | None,
     ) -> np.ndarray:
         """The step if the arm can stop in the workspace after it, else one along the boundary, else the arm brakes.
 
         rooms: if some joints may not follow, what there is for those that do: for a wish, and on the way back inside.
+        touching: as in ``limit``.
         """
         if rooms is not None and (shorter := rooms[0].shortened(step)) is not step:
             clamps.append("workspace")
@@ -270,6 +276,7 @@ class Safety:
             step = step + shift / periods
             step = np.array(self._within_stops(clamp(step, slowest, fastest).tolist(), start.tolist()))
             step = step if rooms is None else rooms[1].shortened(step)
+            step = step if touching is None else touching.shortened(step)
             lift = self._violation(start + step, step)
             if lift is None:
                 return step
