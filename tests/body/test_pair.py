@@ -86,8 +86,7 @@ def test_an_arm_that_wants_to_go_where_the_other_one_is_does_not_push_it_out(bod
         body.step_all([Control(np.array(goal), 0.0) for goal in wish])
         outside.append(np.maximum(TCP_LIMITS_M[0] - left.tcp_pos, left.tcp_pos - TCP_LIMITS_M[1]).max())
     assert body.clamps["self_collision"] > 0
-    print((np.array(outside)*1000).round(1), body.clamps)
-    assert max(outside) < 0.005 and np.median(outside[-60:]) < 0.001, "what a bump moved goes back inside"
+    assert max(outside) < 0.005 and outside[-1] < 0.001
 
 
 @pytest.mark.parametrize("control", ["joint", "ee_delta"])

@@ -47,6 +47,7 @@ class Manipulator:
         self.gripper = arm.gripper.mount(model, data)
         self.root = int(model.body_rootid[model.joint(arm.joints[0]).bodyid[0]])
         self._own = model.body_rootid[model.geom_bodyid] == self.root
+        self._fixed = model.body_weldid[model.geom_bodyid] == 0
         self._servos = _Servos(model, arm)
         self._index, self._dofs = as_index(self.kinematics.qpos_adr), as_index(self.kinematics.dof_adr)
         self._top_speeds = (MAX_SPEED_SHARE * self.safety.max_velocity).tolist()
@@ -147,18 +148,19 @@ class Manipulator:
         if not np.count_nonzero(of_own):
             return found
         touching = of_own.any(axis=1)
-        if (with_arms := touching & of_arms[geoms].all(axis=1)).any():
+        if (touching & of_arms[geoms].all(axis=1)).any():
             if not has_met_arm:
                 found.append("self_collision")
-            self._touching = self._room_to_arms(np.flatnonzero(with_arms))
+            on_solid = touching & (of_arms | self._fixed)[geoms].all(axis=1)
+            self._touching = self._room_to_contacts(np.flatnonzero(on_solid))
         rows = self.data.contact.efc_address[touching]
         pressed = self.data.efc_force[rows[rows >= 0]]  # the normal force comes first in the rows of a contact
         if pressed.sum() > MAX_CONTACT_FORCE_N:
             found.append("contact_force")
         return found
 
-    def _room_to_arms(self, contacts: np.ndarray) -> Room:
-        """No room into contacts between arms, given by their numbers in the data, and enough out of them."""
+    def _room_to_contacts(self, contacts: np.ndarray) -> Room:
+        """No room into contacts, given by their numbers in the data, and enough out of them."""
         model, data, none = self.model, self.data, np.zeros(len(contacts))
         approach, moved = np.zeros((len(contacts), model.nv)), np.zeros((2, 3, model.nv))
         for contact, row in zip(contacts.tolist(), approach, strict=True):

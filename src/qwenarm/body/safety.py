@@ -6,8 +6,9 @@ the arm can brake without leaving the workspace with the tcp, touching the table
 induction every target is safe: the first one is, and each next one either was checked or is the next one of braking.
 
 An arm that something is in the way of does not reach its targets. It starts again from where it is in every period, and
-no joint of it moves further outward than there is room (``Room``). One that touches another arm does not press on: of
-two that do, each yields in every period to the other's push, and one is pushed further and further out.
+no joint of it moves further outward than there is room (``Room``). One that touches another arm does not press on, nor
+on furniture, where it would be a lever: of two that do, each yields in every period to the other's push, and one is
+pushed further and further out.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ class Safety:
             last: the target before.
             measured: (n,) rad, the joint angles as they are.
             held_up: whether something is in the way of the arm, so that some joints may not follow.
-            touching: the room towards what other arms, or other parts of this one, it touches.
+            touching: the room towards what it touches, if that is another arm, and towards what stands fast.
 
         Raises:
             BadInput: The wish has the wrong number of joints.
