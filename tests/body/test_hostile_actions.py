@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from qwenarm.body.braking import braked, braking_distance, braking_path, stoppable_step
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.manipulator import DISTURBANCE_NAMES, MAX_CONTACT_FORCE_N, MAX_SPEED_SHARE
-from qwenarm.body.safety import TCP_LIMITS_M, Room, ServoTarget
+from qwenarm.body.room import Room
+from qwenarm.body.safety import TCP_LIMITS_M, ServoTarget
 from qwenarm.env import CONTROL_MODES, ArmEnv
 from qwenarm.errors import BadInput
 from qwenarm.types import Control

@@ -11,7 +11,8 @@ import numpy as np
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import Kinematics, Solution, clamp
 from qwenarm.body.model_indices import as_index
-from qwenarm.body.safety import CONTROL_PERIOD_S, MAX_LAG_RAD, TCP_LIMITS_M, Room, Safety, ServoTarget
+from qwenarm.body.room import Room
+from qwenarm.body.safety import CONTROL_PERIOD_S, MAX_LAG_RAD, TCP_LIMITS_M, Safety, ServoTarget
 from qwenarm.types import Control
 
 MAX_CONTACT_FORCE_N = 140.0

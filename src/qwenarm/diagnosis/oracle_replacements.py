@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qwenarm.body.safety import CONTROL_PERIOD_S, Room, Safety, ServoTarget
+from qwenarm.body.room import Room
+from qwenarm.body.safety import CONTROL_PERIOD_S, Safety, ServoTarget
 from qwenarm.diagnosis.ground_truth import GroundTruth, with_points
 from qwenarm.mind.vlm_policy import Deciding, Policy, relayed
 from qwenarm.tasks.language.phrases import plain_put
