@@ -284,6 +284,7 @@ def improve(
     lr: Annotated[float, arg(help="learning rate")] = 8e-4,
     watched: Annotated[int, arg(help="scenes of each task that are played after each round, never learned from")] = 40,
     rl_iterations: Annotated[int, arg(help="iterations of `qwenarm train rl` after the fine-tuning of each round")] = 0,
+    seed: Annotated[int, arg(help="the first training scene; training seeds are below 950000")] = 0,
     workers: Annotated[int, arg(help="number of processes")] = 1,
     out_folder: Annotated[
         Path, arg(name="out", help="folder of all results; an interrupted run goes on from there")
@@ -306,9 +307,8 @@ def improve(
     rounds, episodes, steps, watched = (1, 2, 2, 1) if quick else (rounds, episodes, steps, watched)
     config = RunConfig(level=level, model=model, combos=combos)
     tasks = tuple(split_names(task, "--task"))
-    options = ImproveOptions(
-        config, tasks, out_folder, rounds, episodes, watched, workers, rl_iterations, Settings(lr=lr, steps=steps)
-    )
+    settings = Settings(lr=lr, steps=steps, seed=seed)
+    options = ImproveOptions(config, tasks, out_folder, rounds, episodes, watched, workers, rl_iterations, settings)
     with telling(out) as tell:
         best = improve_model(options, tell)
     out.print_places({"page": out_folder / PAGE_FILE, "checkpoint": best, "use it as": f"--model {best}"})

@@ -54,7 +54,7 @@ class ImproveOptions:
         watched: Number of scenes of each task that are played after each round and never learned from.
         workers: Number of processes that collect, train and measure.
         rl_iterations: Iterations of reinforcement learning after the fine-tuning of each round.
-        settings: Of fine-tuning; its steps are those of one round.
+        settings: Of fine-tuning; its steps are those of one round. Its seed is also the first training scene.
     """
 
     config: RunConfig
@@ -79,8 +79,10 @@ def improve(options: ImproveOptions, tell: Tell = lambda what, done, total: None
     """
     if min(options.rounds, options.episodes, options.watched, options.workers) < 1 or options.rl_iterations < 0:
         raise BadInput("Rounds, episodes, watched scenes and workers must be at least 1.")
-    if options.rounds * options.episodes > FIRST_WATCHED_SEED:
-        raise BadInput(f"There are {FIRST_WATCHED_SEED} training seeds; take fewer rounds or episodes.")
+    if not 0 <= options.settings.seed <= FIRST_WATCHED_SEED - options.rounds * options.episodes:
+        raise BadInput(
+            f"Training seeds are 0 to {FIRST_WATCHED_SEED - 1}; take another seed, fewer rounds or episodes."
+        )
     plan = _plan(options, options.config.model)
     plan.check()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,7 @@ def _round(options: ImproveOptions, number: int, done: Sequence[Round], tell: Te
     """Collects, fine-tunes, plays and measures once."""
     began, data, folder = time.monotonic(), options.out / DATA_FOLDER, options.out / f"round-{number}"
     best = _best(done).model
-    jobs = _jobs(options, best, number, (number - 1) * options.episodes)
+    jobs = _jobs(options, best, number, options.settings.seed + (number - 1) * options.episodes)
     for count, _ in enumerate(collect_all(jobs, data, options.workers), 1):
         tell(f"round {number}: archives collected", count, len(jobs))
     steps = options.settings.steps
