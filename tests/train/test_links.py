@@ -43,6 +43,13 @@ def test_a_label_that_nothing_spells_looks_at_the_thing():
     assert not links["named"] and not links["held"] and not links["bound"]
 
 
+def test_of_a_place_that_nothing_spells_the_end_is_named():
+    links = linked("none", "empty", PLACE.replace("green tray", "place next to the blue ones"))
+    assert links["named"] == {("blue", "blue"), ("ones", "ones")}, "the longest end that the task has"
+    assert ("next", "0") in links["cells"]
+    assert not linked("none", "empty", PLACE.replace("green tray", "place next to the red cube"))["named"]
+
+
 def test_an_answer_without_a_point_has_no_links():
     assert not any(linked("none", "empty", '{"name": "done", "arguments": {}}').values())
 
