@@ -43,7 +43,7 @@ def test_damaged_rounds_are_named(tmp_path: Path, line: str):
         improve(ImproveOptions(RunConfig(), ("put",), tmp_path))
 
 
-@pytest.mark.parametrize(("rates", "rounds"), [([1, 3, 3, 9], 3), ([1, 2, 3, 4, 5], 5)])
+@pytest.mark.parametrize(("rates", "rounds"), [([1, 3, 3, 9], 3), ([1, 2, 3, 4, 5], 5), ([1, 10, 3], 2), ([10, 1], 1)])
 def test_it_stops_where_a_round_no_longer_helps(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rates: list[int], rounds: int
 ):

@@ -71,7 +71,7 @@ class ImproveOptions:
 def improve(options: ImproveOptions, tell: Tell = lambda what, done, total: None) -> Path:
     """Plays the remaining rounds. Returns the folder of the best checkpoint.
 
-    It stops early after a round that was no better than the best one before.
+    It stops early after a round that won everything, or was no better than the best one before.
 
     Raises:
         BadInput: A number is invalid, or a stage refuses its options.
@@ -186,6 +186,6 @@ def _best(done: Sequence[Round]) -> Round:
 
 
 def _finished(done: Sequence[Round]) -> bool:
-    """Returns whether the last round was no better than the best one before."""
+    """Returns whether the last round was no better than the best one before, or cannot be bettered."""
     means = [row.mean for row in done]
-    return len(means) > 1 and means[-1] <= max(means[:-1])
+    return means[-1] == 1 or (len(means) > 1 and means[-1] <= max(means[:-1]))
