@@ -12,7 +12,7 @@ from qwenarm.body.objects.spec import WALL_THICKNESS_M, make_spec
 from qwenarm.body.state import ObjectState, WorldState
 from qwenarm.registry import load
 from qwenarm.tasks import Arrange, Relation, Sort
-from qwenarm.tasks.core.planning import SIDE_DIRECTIONS, SIDE_GAP_M, point_beside
+from qwenarm.tasks.core.planning import SIDE_DIRECTIONS, SIDE_GAP_M, Side, point_beside
 from qwenarm.types import SkillCall
 
 UPRIGHT = np.array([1.0, 0, 0, 0])
@@ -179,9 +179,8 @@ def test_a_side_is_a_quarter_of_all_directions_as_the_front_camera_sees_them(sid
     assert len(holding) <= 1 and all(seen[s] for s in holding)
     if gap < SIDE_GAP_M - 1e-6 and abs(abs(way[0]) - abs(way[1])) > 1e-6:
         assert len(holding) == 1
-    turned = Relation(
-        CUBE.id, OTHER.id, True, {"left": "right", "right": "left", "front": "behind", "behind": "front"}[side]
-    )
+    opposite: dict[Side, Side] = {"left": "right", "right": "left", "front": "behind", "behind": "front"}
+    turned = Relation(CUBE.id, OTHER.id, True, opposite[side])
     assert turned.holds(state) == Relation(OTHER.id, CUBE.id, True, side).holds(state)
 
 
