@@ -115,6 +115,19 @@ def test_an_episode_that_contradicts_itself_is_named_and_the_others_are_exported
     assert len(list(out.iterdir())) == 1
 
 
+def test_an_episode_with_an_unknown_skill_is_named_and_the_others_are_exported(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    first, *others = (copy / "episodes.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    fields = {name: each for name, each in json.loads(first).items() if name not in ("schema", "crc32")}
+    fields["turns"][0]["decision"]["calls"][0]["name"] = "flip"
+    (copy / "episodes.jsonl").write_text(to_line(fields) + "".join(others), encoding="utf-8")
+    assert export(copy, "lerobot", tmp_path / "out") == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 episodes" in told and "put 1000000 by oracle: It cannot be exported (There is no skill 'flip'." in told
+
+
 def test_a_policy_without_a_model_is_written_as_if_qwen_had_been_asked(folder: Path) -> None:
     rows = list(decisions(read(folder).episodes[0]))
     assert [json.loads(row["completion"][0]["content"][0]["text"].split("\n")[1])["name"] for row in rows] == [

@@ -101,5 +101,8 @@ def _again(
         except BadInput as error:
             problems.append(str(error))
             continue
+        except UnknownName as error:
+            problems.append(f"{episode.task} {episode.seed} by {episode.policy}: It cannot be exported ({error})")
+            continue
         index += 1
         yield episode, again
