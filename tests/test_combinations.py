@@ -97,9 +97,10 @@ def test_scenes_in_the_ledger_are_known_to_fit_and_new_ones_are_still_refused(tm
     with patch.object(ArmEnv, "build", side_effect=AssertionError("was built before")):
         (begun,) = evaluate(plan_evaluation(**asked, seeds=2)[0], tmp_path)
     assert isinstance(begun, Begun) and len(begun.rows) == begun.total == 2
-    for more in ({"seeds": 3}, {"seeds": 1, "tasks": "deliver"}, {"seeds": 2, "level": 9}, {"seeds": 2, "tasks": "x"}):
+    refused: list[dict[str, Any]] = [{}, {"tasks": "deliver"}, {"level": 9}, {"tasks": "x"}]
+    for more in refused:
         with pytest.raises(QwenarmError, match=r"seed 1000002|deliver|no level 9|'x'"):
-            plan_evaluation(**asked | more)
+            plan_evaluation(**asked | more, seeds=3)
     assert ledger.read_bytes() == played
 
 

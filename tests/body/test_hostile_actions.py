@@ -1,6 +1,5 @@
 """Whatever actions are sent, the arm as it is measured stays within its limits, and every collision is counted."""
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -36,10 +35,10 @@ def hostile_actions(rng: np.random.Generator, space: Any, count: int) -> Iterato
         yield action
 
 
-def worst_of(task: str, arm: str, control: Any, count: int) -> Counter[str]:
+def worst_of(task: str, arm: str, control: Any, count: int) -> dict[str, float]:
     """What the state showed at worst, of any arm. Speed counts where none was pushed in this period or the last one."""
     env = ArmEnv(task, arm, 2, control, cameras=(), max_episode_steps=None)
-    worst, rng, disturbed = Counter[str](), np.random.default_rng(7), [0, 0]
+    worst, rng, disturbed = dict.fromkeys(("tcp", "stop", "speed", "disturbed"), 0.0), np.random.default_rng(7), [0, 0]
     for i, action in enumerate(hostile_actions(rng, env.action_space, count)):
         if i % EPISODE_STEPS == 0:
             env.reset(seed=i)
@@ -68,7 +67,7 @@ def task(request, arm):
     return request.param
 
 
-def assert_within_limits(worst: Counter[str]) -> None:
+def assert_within_limits(worst: dict[str, float]) -> None:
     assert worst["tcp"] <= MAX_TCP_EXCESS_M
     assert worst["speed"] <= MAX_SPEED_SHARE
     assert worst["stop"] <= 0.02, "a stop is soft, and gives a little"
