@@ -38,7 +38,8 @@ def hostile_actions(rng: np.random.Generator, space: Any, count: int) -> Iterato
 def worst_of(task: str, arm: str, control: Any, count: int) -> dict[str, float]:
     """What the state showed at worst, of any arm. Speed counts where none was pushed in this period or the last one."""
     env = ArmEnv(task, arm, 2, control, cameras=(), max_episode_steps=None)
-    worst, rng, disturbed = dict.fromkeys(("tcp", "stop", "speed", "disturbed"), 0.0), np.random.default_rng(7), [0, 0]
+    worst: dict[str, float] = dict.fromkeys(("tcp", "stop", "speed", "disturbed"), 0.0)
+    rng, disturbed = np.random.default_rng(7), [0, 0]
     for i, action in enumerate(hostile_actions(rng, env.action_space, count)):
         if i % EPISODE_STEPS == 0:
             env.reset(seed=i)
