@@ -61,12 +61,12 @@ function svg(tag, attributes) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
 }
-function mark(point, height) {
-  const group = svg("g", { class: `mark${(point.n - 1) % 6}`, transform: `translate(${point.u * 320} ${point.v * height})` });
+function ring({ tone, x, y, label, label_dx, label_dy, anchor }) {
+  const group = svg("g", { class: tone, transform: `translate(${x} ${y})` });
   for (const [name, r] of [["rim", 9.5], ["light", 9.5], ["ring", 9.5], ["dot", 1.8]]) group.append(svg("circle", { class: name, r }));
-  const right = point.u < 0.6, label = svg("text", { x: right ? 15 : -15, y: 5, "text-anchor": right ? "start" : "end" });
-  label.textContent = `${point.n} ${point.label}`;
-  group.append(label);
+  const text = svg("text", { x: label_dx, y: label_dy, "text-anchor": anchor });
+  text.textContent = label;
+  group.append(text);
   return group;
 }
 const handlers = {
@@ -144,10 +144,8 @@ const handlers = {
     if (event.thought && !event.said.includes(event.thought)) item.append(make("p", "", event.thought));
     if (event.said) { item.append(said); streamed ? (said.textContent = event.said.trim()) : type(said, event.said.trim()); }
     if (event.error) item.append(make("p", "result red", event.error));
-    for (const figure of $("frames").children) {
-      const [, , width, height] = figure.querySelector("svg").getAttribute("viewBox").split(" ").map(Number);
-      figure.querySelector("svg").replaceChildren(...event.points.filter(p => p.camera === figure.dataset.camera).map(p => mark(p, height, width)));
-    }
+    for (const figure of $("frames").children)
+      figure.querySelector("svg").replaceChildren(...event.marks.filter(mark => mark.camera === figure.dataset.camera).map(ring));
   },
   calling(event) { entry(event).append(make("p", "call", event.call)); },
   called(event) { entry(event).append(make("p", `result ${event.ok ? "green" : "red"}`, event.result)); },
