@@ -32,13 +32,14 @@ from qwenarm.episode.drive import drive, play_alone
 from qwenarm.episode.replay import replay
 from qwenarm.episode.trace import RECORDING_FILE, Trace, read
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.factory import make_backend, make_env, perform, prepare
+from qwenarm.factory import ANYWAY_HINT, assumed, make_backend, make_env, perform, prepare
 from qwenarm.live.counterfactuals import finding_text, replay_with, verdict
 from qwenarm.live.interventions import MAX_SPEED, MIN_SPEED, TOO_LATE, Controls, Correction, Interventions
 from qwenarm.live.journal import Journal, asset_name, read_asset, run_folder
 from qwenarm.live.recorder import JournalWatcher
 from qwenarm.mind.backends import StreamingBackend
 from qwenarm.perturbations import checked
+from qwenarm.policies import policy_entry
 from qwenarm.registry import only_allowed
 from qwenarm.types import Completion, Episode, Outcome, Prompt, RunConfig
 
@@ -128,7 +129,8 @@ class Player:
                 self._obey(command)
                 continue
             except QwenarmError as error:
-                self.journal.write("refused", text=str(error), anyway=_may_be_forced(command, error))
+                text = str(error).removesuffix(ANYWAY_HINT)
+                self.journal.write("refused", text=text, anyway=command["do"] == "play" and text != str(error))
             except KeyboardInterrupt:
                 pass  # stopped before the first turn
             except Exception as error:
@@ -328,10 +330,7 @@ def config_from(wanted: dict[str, Any]) -> RunConfig:
 
 
 def _about(config: RunConfig) -> dict[str, Any]:
-    """What the event "started" tells of a configuration."""
-    return {"model": config.model, "level": config.level, "words": config.words}
-
-
-def _may_be_forced(command: Command, error: QwenarmError) -> bool:
-    """Whether the instruction was only refused because nobody can judge it."""
-    return command["do"] == "play" and str(error).startswith("Nobody can judge this")
+    """What the event "started" tells of a configuration. caution: what a visitor should know before."""
+    asks_model = policy_entry(config.policy).needs_model
+    caution = assumed({"model": config.model}, config.words) if asks_model else ""
+    return {"model": config.model, "level": config.level, "words": config.words, "caution": caution}

@@ -1,8 +1,8 @@
 // The live page: events come in and are shown, requests go out. Whatever others wrote is text, never markup.
 "use strict";
 const $ = id => document.getElementById(id);
-const EXAMPLES = ["put the red cube in the blue bowl", "build a tower of three cubes", "put all the balls in the white tray",
-  "pon el cubo rojo en el cuenco azul", "把红色方块放进蓝色碗里"];
+const EXAMPLES = [["en", "put the red cube in the blue bowl"], ["en", "build a tower of three cubes"], ["en", "put all the balls in the white tray"],
+  ["es", "pon el cubo rojo en el cuenco azul"], ["zh", "把红色方块放进蓝色碗里"]];
 const TONES = { success: "green", unjudged: "yellow", stopped: "none" };
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const MAX_RECORDING_MS = 20000, RECORDING_RATE_HZ = 16000;
@@ -50,10 +50,11 @@ function entry(event) {
 function type(node, text) {
   if (quiet || calm) { node.textContent = text; return; }
   let shown = 0;
+  node.ariaBusy = "true"; // read aloud once it is whole
   const timer = setInterval(() => {
     shown += Math.max(1, Math.ceil(text.length / 24));
     node.textContent = text.slice(0, shown);
-    if (shown >= text.length) clearInterval(timer);
+    if (shown >= text.length) { clearInterval(timer); node.ariaBusy = "false"; }
   }, 25);
 }
 function svg(tag, attributes) {
@@ -82,7 +83,8 @@ const handlers = {
       $("parts").replaceChildren(...choices.parts.map(part => button(part, () => ask({ do: "why", run: state.main, part }))),
         button("find the cause", () => ask({ do: "cause", run: state.main })),
         ...choices.models.slice(1).map(model => button(`with ${model}`, () => ask({ do: "model", run: state.main, model }))));
-      $("examples").replaceChildren(...EXAMPLES.map(words => button(words, () => { $("words").value = words; state.recording = ""; play(); })));
+      $("examples").replaceChildren(...EXAMPLES.map(([lang, words]) =>
+        Object.assign(button(words, () => { $("words").value = words; state.recording = ""; play(); }), { lang })));
     }
     handlers.follow({ on: event.follow });
     $("gallery").querySelector(".runs").replaceChildren(...event.old.map(oldRun));
@@ -132,7 +134,7 @@ const handlers = {
   saying(event) {
     const item = entry(event);
     let said = item.querySelector("pre");
-    if (!said) item.append(said = make("pre"));
+    if (!said) { item.append(said = make("pre")); said.ariaBusy = "true"; }
     said.textContent = [...said.textContent].slice(0, event.start).join("") + event.text; // counted in characters
     said.scrollTop = said.scrollHeight;
   },
@@ -216,7 +218,7 @@ function note(event, text) {
 }
 function readAs(event) {
   const text = event.unjudged ? `nobody will judge this: ${event.unjudged}` : event.read_as ? `read as: ${event.read_as}` : "";
-  $("read").textContent = [`“${event.instruction}”`, text].filter(Boolean).join(" — ");
+  $("read").textContent = [`“${event.instruction}”`, text, event.caution].filter(Boolean).join(" — ");
 }
 function finishedRun(event) {
   const links = make("div", "links"), box = make("div", "", "", make("span", `badge ${TONES[event.outcome] ?? "red"}`, event.outcome),
@@ -329,7 +331,12 @@ $("speed").addEventListener("change", () => ask({ do: "speed", speed: Number($("
 $("ask").addEventListener("click", () => ask({ do: "ask" }));
 $("pass").addEventListener("click", () => ask({ do: "pass" }));
 $("task").addEventListener("change", levels);
-$("setup").addEventListener("change", event => { if (event.target.id === "task") $("words").value = ""; showScene(); });
+$("setup").addEventListener("change", event => {
+  if (event.target.id === "task") $("words").value = "";
+  const seed = $("seed");
+  seed.value = String(Math.min(Math.max(Math.round(Number(seed.value)), Number(seed.min)), Number(seed.max)));
+  showScene();
+});
 
 function connect() {
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/events`);
