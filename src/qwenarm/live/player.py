@@ -34,7 +34,15 @@ from qwenarm.episode.trace import RECORDING_FILE, Trace, read
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.factory import ANYWAY_HINT, assumed, make_backend, make_env, perform, prepare
 from qwenarm.live.counterfactuals import finding_text, replay_with, verdict
-from qwenarm.live.interventions import MAX_SPEED, MIN_SPEED, TOO_LATE, Controls, Correction, Interventions
+from qwenarm.live.interventions import (
+    MAX_SPEED,
+    MIN_SPEED,
+    TOO_LATE,
+    Controls,
+    Correction,
+    Interventions,
+    took_part,
+)
 from qwenarm.live.journal import Journal, asset_name, read_asset, run_folder
 from qwenarm.live.recorder import JournalWatcher
 from qwenarm.mind.backends import StreamingBackend
@@ -228,6 +236,8 @@ class Player:
 
     def _find_cause(self, run: int) -> None:
         episode = self._episode(run)
+        if took_part(episode):
+            raise BadInput("A visitor changed or stopped this run, so its seed does not repeat it. Play it untouched.")
         if episode.outcome is Outcome.SUCCESS:
             raise BadInput("This run succeeded: there is no failure to explain.")
         self.journal.write("working", run, text="Replaying it with each part replaced …")
@@ -270,9 +280,8 @@ class Player:
         self, run: int, episode: Episode, failed: BaseException | None, interventions: Interventions
     ) -> Episode | None:
         """Stores a run; returns it unless it was stopped."""
-        hands = ", ".join(interventions.touched)
-        if hands and episode.outcome is not Outcome.CRASHED:
-            episode = replace(episode, detail=" ".join(filter(None, [episode.detail, f"By a visitor, {hands}."])))
+        if interventions.told and episode.outcome is not Outcome.CRASHED:
+            episode = replace(episode, detail=" ".join(filter(None, [episode.detail, interventions.told])))
         folder = run_folder(self.journal.folder, run)
         Trace(folder).append(episode)
         self._keep_recording(episode.run.speech, folder / RECORDING_FILE)
@@ -280,7 +289,7 @@ class Player:
             self._keep_recording(correction.speech, folder / f"correction-{number}.wav")
         write_page(episode, folder / "page.html")
         stopped = isinstance(failed, KeyboardInterrupt)
-        changed = bool(hands or interventions.corrections or stopped)
+        changed = bool(interventions.told or stopped)
         self.journal.write("stored", run, can_be_filmed=not changed)
         if failed is not None and not stopped:
             self.journal.write("refused", run, text=str(failed))
