@@ -234,6 +234,7 @@ function finishedRun(event) {
   }
   const card = make("article", "card"), image = make("img");
   card.id = `run-${event.run}`;
+  card.ariaLabel = `${event.outcome}: ${event.instruction}`; // its links have the same names as those of other runs
   image.alt = "";
   if (event.thumbnail) { image.src = `/assets/${encodeURIComponent(event.thumbnail)}`; card.append(image); }
   card.append(box);

@@ -7,6 +7,7 @@ less than half the time. It costs memory, because the plain weights stay, so onl
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,14 @@ from qwenarm.mind.checkpoints.memory import MAX_PACKED_BYTES
 
 PACKING_HINT_ROWS = 64
 """Number of rows for which oneDNN chooses the order; it works for any number from one to thousands."""
+
+KEPT_KERNELS = "128"
+"""Two caches keep a kernel for every shape: oneDNN's, and the one through which torch calls it. By default each keeps
+1024, and every prompt of a new length makes new ones of 0.5 MiB. A decision needs some 60, so with 128 none is made more often
+(measured: docs/results.md, the live page).
+"""
+for _variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # read at the first product
+    os.environ.setdefault(_variable, KEPT_KERNELS)
 
 GeluForm = Literal["none", "tanh"]
 """Torch's names: by the error function, or approximated by tanh."""
