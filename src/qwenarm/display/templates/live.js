@@ -113,7 +113,7 @@ const handlers = {
     $("beside").hidden = !event.beside;
     $("outcome").hidden = !event.beside;
     $("outcome2").hidden = true;
-    state.playing = event.run;
+    Object.assign(state, { playing: event.run, blind: event.policy?.endsWith("blind") });
     if (event.speed) $("speed").value = String(event.speed);
     if (!event.run) return; // only a scene
     document.body.dataset.run = event.run; // grows only, unlike what is being played
@@ -126,7 +126,7 @@ const handlers = {
       image.alt = `${frame.camera} camera`;
       image.addEventListener("load", () => marks.setAttribute("viewBox", `0 0 320 ${(320 * image.naturalHeight) / image.naturalWidth}`));
       image.src = `/assets/${encodeURIComponent(frame.png)}`;
-      const figure = make("figure", "", "", image, marks, make("figcaption", "", frame.camera));
+      const figure = make("figure", state.blind ? "hidden" : "", "", image, marks, make("figcaption", "", state.blind ? `${frame.camera}, hidden from it` : frame.camera));
       figure.dataset.camera = frame.camera;
       return figure;
     }));

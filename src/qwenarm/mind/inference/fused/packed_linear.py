@@ -19,9 +19,9 @@ PACKING_HINT_ROWS = 64
 """Number of rows for which oneDNN chooses the order; it works for any number from one to thousands."""
 
 KEPT_KERNELS = "128"
-"""Two caches keep a kernel for every shape: oneDNN's, and the one through which torch calls it. By default each keeps
-1024, and every prompt of a new length makes new ones of 0.5 MiB. A decision needs some 60, so with 128 none is made more often
-(measured: docs/results.md, the live page).
+"""Two caches keep a kernel for every shape: oneDNN's own, and the one through which torch calls it. By default each
+keeps 1024 of up to 0.5 MiB, and every prompt of a new length adds some. With 128, memory is bounded and next to none is
+made twice; with 64 and fewer a decision takes longer (docs/results.md, the live page).
 """
 for _variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # read at the first product
     os.environ.setdefault(_variable, KEPT_KERNELS)
