@@ -35,7 +35,7 @@ MAX_READING_S = 0.05
 """Processor time that the reading of a sentence of everyday length may take."""
 
 
-def understood(sentence):
+def understood(sentence, read=read):
     """What the corpus would say of it."""
     try:
         reading = read(sentence)
@@ -63,9 +63,8 @@ def test_the_corpus_is_large_and_its_reading_is_quick(capsys):
     for language, *_, expected in CORPUS:
         counts[language][outcome(expected)] += 1
     for _, _, sentence, _ in CORPUS[::5]:
-        read.cache_clear()
         began = time.process_time()
-        understood(sentence)
+        understood(sentence, read.__wrapped__)  # not from the cache, which the next tests need
         seconds.append(time.process_time() - began)
     with capsys.disabled():
         print(f"\n{counts}; median {1000 * np.median(seconds):.0f} ms, longest {1000 * max(seconds):.0f} ms")
@@ -100,7 +99,7 @@ CHANGING = {"en": ("not", "or", "unless", "except", "under"), "es": ("no", "o", 
 @pytest.mark.parametrize("language", CHANGING)
 def test_a_word_that_changes_the_wish_leaves_nothing_to_be_judged(language):
     wishes = [row[2] for row in CORPUS if row[0] == language and outcome(row[3]) == "read"]
-    for sentence in wishes[::25]:
+    for sentence in wishes[::40]:
         parts = list(sentence) if language == "zh" else sentence.split()
         for word in CHANGING[language]:
             for place in range(len(parts) + 1):
