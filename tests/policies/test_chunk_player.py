@@ -16,8 +16,9 @@ from qwenarm.episode.drive import answered
 from qwenarm.episode.replay import replay
 from qwenarm.episode.rollout import play
 from qwenarm.episode.trace import read
+from qwenarm.errors import BadInput
 from qwenarm.factory import make_env
-from qwenarm.policies.chunk_player import ChunkPlayer, splice
+from qwenarm.policies.chunk_player import ChunkPlayer, faded, splice
 from qwenarm.policies.conventions import Conventions
 from qwenarm.types import Completion, FormatError, Prompt, RunConfig, RunInfo
 
@@ -46,6 +47,23 @@ def test_every_action_is_played_skipped_or_left_and_the_delay_is_counted(
 def test_a_shift_is_not_repeated_while_nothing_is_there() -> None:
     found = splice([[0.1, 1.0], [0.2, 0.5]], 2, [[0.3, 0.0]] * 3, delay=2, played=3, is_delta=True)
     assert found.rows == [[0.0, 0.5]] * 2 + [[0.3, 0.0]] * 3 and found.skipped == 0
+
+
+@given(st.integers(1, 20), st.integers(0, 25), st.integers(1, 20), st.integers(1, 20))
+def test_a_chunk_fades_into_the_next_one(length: int, index: int, size: int, played: int) -> None:
+    playing, fresh = [[1.0, 1.0]] * length, [[0.0, 0.0]] * size
+    found = [row[0] for row in faded(playing, index, fresh, played)]
+    both = max(0, min(length - index, size, played))
+    assert len(found) == size and found == sorted(found, reverse=True), "from the one to the other, never back"
+    assert all(0 < number < 1 for number in found[:both]) and not any(found[both:])
+    assert all(row[1] == 0.0 for row in faded(playing, index, fresh, played)), "fingers are the fresh chunk's"
+    assert faded(fresh, index, fresh, played) == fresh, "what agrees stays"
+
+
+def test_smoothing_is_refused_where_it_means_nothing() -> None:
+    for field in ({"asynchronous": False}, {"action": "ee_pose"}):
+        with pytest.raises(BadInput, match="smoothing"):
+            replace(CONVENTIONS, smoothing=True, **field)
 
 
 class Counting:

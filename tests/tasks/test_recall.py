@@ -99,6 +99,8 @@ def test_only_the_right_cover_may_be_lifted():
         assert isinstance(goal, BringCovered)
         watch(body, covers)
         other = next(cover for cover, _ in covers.hides if cover != goal.cover)
+        call = oracle_call(body, goal.solve(body.state())[0])
+        assert call.args["at"].label == "cover", "where it is has to be remembered, its colour was never said"
         for _ in range(4 if right else 0):
             act(body, goal.solve(body.state())[0])
         if not right:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -282,31 +283,36 @@ def improve(
     steps: Annotated[int, arg(help="fine-tuning steps per round")] = 200,
     lr: Annotated[float, arg(help="learning rate")] = 8e-4,
     watched: Annotated[int, arg(help="scenes of each task that are played after each round, never learned from")] = 40,
+    rl_iterations: Annotated[int, arg(help="iterations of `qwenarm train rl` after the fine-tuning of each round")] = 0,
+    seed: Annotated[int, arg(help="the first training scene; training seeds are below 950000")] = 0,
     workers: Annotated[int, arg(help="number of processes")] = 1,
     out_folder: Annotated[
         Path, arg(name="out", help="folder of all results; an interrupted run goes on from there")
     ] = Path("runs/improve"),
     quick: Annotated[bool, arg(help="one small round, to see that it works")] = False,
 ) -> int:
-    """Collect, fine-tune and watch in rounds, until they no longer help.
+    """Collect, fine-tune, play and measure in rounds, until they no longer help.
+
+    improve.html in the folder shows success after each round, what it cost, why episodes failed, and films.
 
     Example: qwenarm improve --task my_module:TASK --workers 2
     """
     from qwenarm.display.progress import telling
-    from qwenarm.train.improve import PAGE_FILE, ImproveOptions
+    from qwenarm.train.improve import WATCHED_FOLDER, ImproveOptions
     from qwenarm.train.improve import improve as improve_model
+    from qwenarm.train.improve_page import PAGE_FILE
     from qwenarm.train.learner import Settings
     from qwenarm.types import RunConfig
 
     rounds, episodes, steps, watched = (1, 2, 2, 1) if quick else (rounds, episodes, steps, watched)
     config = RunConfig(level=level, model=model, combos=combos)
     tasks = tuple(split_names(task, "--task"))
-    options = ImproveOptions(
-        config, tasks, out_folder, rounds, episodes, watched, workers, Settings(lr=lr, steps=steps)
-    )
+    settings = Settings(lr=lr, steps=steps, seed=seed)
+    options = ImproveOptions(config, tasks, out_folder, rounds, episodes, watched, workers, rl_iterations, settings)
     with telling(out) as tell:
-        best = improve_model(options, lambda text: tell(text, 0, 1))
-    out.print_places({"page": out_folder / PAGE_FILE, "checkpoint": best})
+        best = improve_model(options, tell)
+    out.print_places({"page": out_folder / PAGE_FILE, "checkpoint": best, "use it as": f"--model {best}"})
+    out.print_places({"next": shlex.join(["qwenarm", "report", str(out_folder / WATCHED_FOLDER)])})
     return 0
 
 

@@ -21,6 +21,9 @@ from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import Row
 from qwenarm.evaluation.stats import success_rate
 
+LOG_PERIOD_S = 15.0
+"""Least time between two lines about the progress of a long job in a log, in s."""
+
 
 def show_evaluation(console: SafeConsole, plan: Plan, folder: Path, **how: Any) -> list[Row]:
     """Plays a plan with a progress bar and prints the scores, also after an error or Ctrl-C.
@@ -99,11 +102,23 @@ def _bar(console: Console) -> Iterator[Progress]:
 
 @contextmanager
 def telling(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for work in several parts. Yields a function of (description, done, total)."""
+    """A progress bar for work in several parts, or now and then a line if the output is not a terminal.
+
+    Yields a function of (description, done, total).
+    """
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    told_s = perf_counter()
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal told_s
+        bar.update(task, description=what, completed=done, total=total)
+        if not console.is_terminal and perf_counter() - told_s > LOG_PERIOD_S:
+            told_s = perf_counter()
+            console.print(Text(f"{done}/{total}   {what}", style="dim"), soft_wrap=True)
+
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        yield tell
 
 
 def tell_death(console: Console, died: WorkerDied) -> None:

@@ -22,7 +22,7 @@ from qwenarm.evaluation.ledger import Key, Row, policy_hash
 from qwenarm.evaluation.local_workers import LocalPool
 from qwenarm.evaluation.scheduler import Pool, Scheduler, batch_per_worker
 from qwenarm.evaluation.stats import Rate, success_rate
-from qwenarm.evaluation.suites import FIRST_SEED, Cell, Suite, ad_hoc, suite_named
+from qwenarm.evaluation.suites import Cell, Suite, ad_hoc, suite_named
 from qwenarm.evaluation.workers import EpisodeWorker, MakeWatchers, WorkerConfig, nobody_watches
 from qwenarm.factory import assumed, check_choices, make_env
 from qwenarm.perturbations import parse
@@ -79,7 +79,7 @@ class Plan:
         for (task, level), count in seeds.items():
             if not is_foreign(task):
                 env = make_env(replace(self.config, task=task, level=level))
-                for seed in range(FIRST_SEED, FIRST_SEED + (count if limited else 1)):
+                for seed in self._seeds(count if limited else 1):
                     env.build(seed)
 
     def at(self, cell: Cell, role: str) -> RunConfig:
@@ -101,9 +101,12 @@ class Plan:
 
     def _jobs_of(self, cell: Cell, role: str, seeds: int, policy: str) -> Iterator[EpisodeJob]:
         config = self.at(cell, role)
-        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+        for seed in self._seeds(seeds):
             where = (cell.task, cell.level, seed, config.arm, config.combos, cell.perturbations)
             yield EpisodeJob(config, seed, Key(self.suite.name, *where, config.clock, policy))
+
+    def _seeds(self, count: int) -> range:
+        return range(self.suite.first_seed, self.suite.first_seed + count)
 
     def runs_foreign_code(self) -> bool:
         """Whether anything that is played is code from outside this package.

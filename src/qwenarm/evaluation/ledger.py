@@ -41,7 +41,7 @@ from qwenarm.episode.episode_json import SCHEMA_VERSION, Head
 from qwenarm.episode.trace import plain, scan
 from qwenarm.episode.versions import versions
 from qwenarm.errors import MAX_NAME_CHARS, BadInput, shortened
-from qwenarm.evaluation.suites import AD_HOC, FIRST_SEED, Suite
+from qwenarm.evaluation.suites import AD_HOC, Suite
 from qwenarm.perturbations import spell
 from qwenarm.types import Episode, Outcome, RunInfo
 
@@ -161,7 +161,7 @@ def enter(folder: Path, suite: Suite, frozen: Suite, run: Mapping[str, Any], pol
         "schema": SCHEMA_VERSION,
         "suite": suite.name,
         "suite_sha256": "" if frozen.name == AD_HOC else frozen.sha256(),
-        "first_seed": FIRST_SEED,
+        "first_seed": suite.first_seed,
         "versions": versions(),
         "renderer": choose_renderer(),
     }

@@ -1,8 +1,8 @@
 """The episodes that an evaluation plays. A suite with a version in its name is frozen: changes make a new version.
 
-A suite consists of blocks, each of them tasks x levels x perturbations x seeds. Seeds begin at FIRST_SEED and are
-the same for every policy, task and perturbation, so that all comparisons are paired. The unperturbed episode ("")
-belongs to every block, so that a score under perturbations has a matched control.
+A suite consists of blocks, each of them tasks x levels x perturbations x seeds. Seeds are consecutive, and the same
+for every policy, task and perturbation, so that all comparisons are paired. The unperturbed episode ("") belongs to
+every block, so that a score under perturbations has a matched control.
 
 As a JSON file: {"name": "mine", "blocks": [{"tasks": ["put"], "levels": [1, 2], "seeds": 20, "perturbations": ["",
 "look:2", "look:1,light:1"]}]}. Its version is a hash of its blocks.
@@ -52,10 +52,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Suite:
-    """A list of blocks, whose name includes the version, as in "quick-v1"."""
+    """A list of blocks, whose name includes the version, as in "quick-v1".
+
+    Attributes:
+        name: Of the suite.
+        blocks: What is played.
+        first_seed: Seed of the first episode of every cell.
+    """
 
     name: str
     blocks: tuple[Block, ...]
+    first_seed: int = FIRST_SEED
 
     def cells(self) -> dict[Cell, int]:
         """Returns how many seeds each cell is played with; if two blocks contain a cell, the larger number."""

@@ -10,7 +10,8 @@ conventions the next one is computed while this one plays::
 The delay is counted in control periods: the index in the playing chunk when the answer comes, minus the index when it
 was asked for. So many actions of the new chunk are late, and are skipped. Where the playing chunk ends before the
 answer comes, the arm holds still, which skips nothing. This is real-time chunking without its inpainting (Black et al.
-2025, arXiv:2506.07339).
+2025, arXiv:2506.07339). With ``smoothing`` the actions that both chunks have for a period are averaged, as in the
+temporal ensembling of ACT (Zhao et al. 2023, arXiv:2304.13705), so that there is no jerk where they meet.
 """
 
 from __future__ import annotations
@@ -67,6 +68,24 @@ def splice(playing: Rows, index: int, fresh: Rows, delay: int, played: int, is_d
     return SplicedChunk(meanwhile + fresh[skipped : max(played, skipped)], skipped)
 
 
+def faded(playing: Rows, index: int, fresh: Rows, played: int) -> Rows:
+    """Returns the fresh chunk, into which the playing one fades over the periods for which both have an action.
+
+    Args:
+        playing: The chunk that plays.
+        index: Its action for the period of the fresh one's first.
+        fresh: The next chunk. Its last number, the gripper's, is not averaged: fingers close or do not.
+        played: How many of its actions may be mixed; the chunk after it goes on from the others.
+    """
+    both = playing[index : index + min(played, len(fresh))]
+    shares = np.linspace(1, 0, len(both) + 2)[1:-1]
+    mixed = [
+        [*(share * a + (1 - share) * b for a, b in zip(old[:-1], new[:-1], strict=True)), new[-1]]
+        for share, old, new in zip(shares.tolist(), both, fresh, strict=False)
+    ]
+    return mixed + fresh[len(both) :]
+
+
 class ChunkPlayer:
     """A policy that plays what ``backend`` answers, chunk by chunk. A prompt's text is the JSON of the instruction and
     the state; a completion's is the actions as JSON, (T, D).
@@ -106,6 +125,7 @@ class ChunkPlayer:
             delay = self.clock.thinking_periods([completion], history)
             index = max(history[-1].decision.skipped, convention.actions_played)
             is_delta = convention.action in ("ee_delta", "osc")
+            fresh = faded(playing, index, fresh, convention.actions_played) if convention.smoothing else fresh
             spliced = splice(playing, index, fresh, delay, convention.actions_played, is_delta)
             rows, skipped = spliced.rows, spliced.skipped
         call = SkillCall(convention.skill, {"actions": rows})

@@ -50,7 +50,7 @@ MAX_DELTA_M, MAX_DELTA_RAD = 0.10, 1.0
 MAX_POSITION_M, MAX_JOINT_RAD = 2.0, 2.5 * math.pi
 MAX_OSC_MAGNITUDE = 2.0
 """Of a number of an OSC action, which robosuite limits to 1: policies exceed that a little."""
-OWN_CHOICES = ("actions_played", "asynchronous")
+OWN_CHOICES = ("actions_played", "asynchronous", "smoothing")
 """Fields that may differ from what a server declares."""
 ACTION_DECIMALS = 6
 """Actions are rounded to this before they are played, so that the record holds exactly what was played."""
@@ -81,6 +81,8 @@ class Conventions:
         gripper_open: What it is for open fingers.
         actions_played: How many actions of an answer are played before the next one is asked for.
         asynchronous: Whether the next one is computed while this one plays; see ``chunk_player.py``.
+        smoothing: Whether an asynchronous chunk fades into the next one where both have an action for a period. Not
+            for "ee_pose", whose quaternions have no mean.
     """
 
     cameras: Mapping[str, str] = field(default_factory=lambda: {"front": "observation/image"})
@@ -101,6 +103,7 @@ class Conventions:
     gripper_open: float = 1.0
     actions_played: int = 10
     asynchronous: bool = False
+    smoothing: bool = False
 
     def __post_init__(self) -> None:
         _choice("action", self.action, ACTION_KINDS)
@@ -112,6 +115,8 @@ class Conventions:
             raise BadInput("conventions: low and high have as many numbers, and each low is below its high.")
         if self.action == "ee_delta" and self.rotation.startswith("quaternion"):
             raise BadInput("conventions: a delta is turned by a rotation_vector or euler_xyz, not by a quaternion.")
+        if self.smoothing and (self.action == "ee_pose" or not self.asynchronous):
+            raise BadInput("conventions: smoothing is for asynchronous chunks of ee_delta, joint or osc.")
         if self.action != "joint":  # an arm's joints are counted when it plays
             self._check_counts(self.action_size(0))
         if self.gripper_closed == self.gripper_open or self.actions_played < 1:

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from qwenarm.tasks.core.events import InstructionUpdates, LiftCounter, Phrase, RisingWall
     from qwenarm.tasks.core.goal import Arrange, Event, Goal, MoveGoal, Relation, Setup, Sort
     from qwenarm.tasks.core.oracle import NotVisible, oracle_call, oracle_point, points_in_note
-    from qwenarm.tasks.core.planning import Move, PlacesNote, WorldPoint, image_u, left_to_right, plan_moves
+    from qwenarm.tasks.core.planning import (
+        CalledObject,
+        Move,
+        PlacesNote,
+        WorldPoint,
+        image_u,
+        left_to_right,
+        plan_moves,
+    )
     from qwenarm.tasks.core.task import STACKABLE_SHAPES, Combos, SceneBuilder, Task
     from qwenarm.tasks.language.free_task import free_setup
 
@@ -24,14 +32,14 @@ _MODULES = {
     "core.events": ("InstructionUpdates", "LiftCounter", "Phrase", "RisingWall"),
     "core.goal": ("Arrange", "Event", "Goal", "MoveGoal", "Relation", "Setup", "Sort"),
     "core.oracle": ("NotVisible", "oracle_call", "oracle_point", "points_in_note"),
-    "core.planning": ("Move", "PlacesNote", "WorldPoint", "image_u", "left_to_right", "plan_moves"),
+    "core.planning": ("CalledObject", "Move", "PlacesNote", "WorldPoint", "image_u", "left_to_right", "plan_moves"),
     "core.task": ("STACKABLE_SHAPES", "Combos", "SceneBuilder", "Task"),
     "language.free_task": ("free_setup",),
 }
 __all__ = [
-    "STACKABLE_SHAPES", "Arrange", "Combos", "Event", "Goal", "InstructionUpdates", "LiftCounter", "Move", "MoveGoal",
-    "NotVisible", "Phrase", "PlacesNote", "Relation", "RisingWall", "SceneBuilder", "Setup", "Sort", "Task",
-    "WorldPoint", "free_setup", "image_u", "left_to_right", "oracle_call", "oracle_point", "plan_moves",
+    "STACKABLE_SHAPES", "Arrange", "CalledObject", "Combos", "Event", "Goal", "InstructionUpdates", "LiftCounter",
+    "Move", "MoveGoal", "NotVisible", "Phrase", "PlacesNote", "Relation", "RisingWall", "SceneBuilder", "Setup", "Sort",
+    "Task", "WorldPoint", "free_setup", "image_u", "left_to_right", "oracle_call", "oracle_point", "plan_moves",
     "points_in_note",
 ]  # fmt: skip
 

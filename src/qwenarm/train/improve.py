@@ -1,32 +1,44 @@
-"""Repeats collecting, fine-tuning and watching until it no longer helps.
+"""Repeats collecting, fine-tuning, playing and measuring until it no longer helps.
 
 The first round learns from the oracle's demonstrations. Each later round adds what the best model so far did on new
-scenes, corrected by the oracle (Ross et al. 2011, arXiv:1011.0686), and continues from its weights. Every stage can
-be resumed, so an interrupted run continues when it is started again.
+scenes, corrected by the oracle (Ross et al. 2011, arXiv:1011.0686), and continues from its weights. All rounds are
+measured on the same scenes, into one ledger, and their failures are attributed. Every stage can be resumed, so an
+interrupted run continues when it is started again.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from qwenarm.diagnosis.attribute import attribute, findings
 from qwenarm.errors import BadInput
-from qwenarm.evaluation.stats import wilson
+from qwenarm.evaluation.evaluate import Begun, Plan, evaluate
+from qwenarm.evaluation.jobs import WorkerDied
+from qwenarm.evaluation.ledger import Row
+from qwenarm.evaluation.stats import success_rate
+from qwenarm.evaluation.suites import Block, Suite
+from qwenarm.registry import names_to_allow, only_allowed
 from qwenarm.train.collect import LEARNER_POLICY, ORACLE_POLICY, collect_all, plan_jobs
+from qwenarm.train.improve_page import Round, write_page
 from qwenarm.train.learner import Settings
+from qwenarm.train.rl import RlOptions, reinforce
 from qwenarm.train.sft import SftOptions, fine_tune
-from qwenarm.train.watch import FIRST_WATCHED_SEED, watch
+from qwenarm.train.watch import FIRST_WATCHED_SEED, LOCKSTEP_EPISODES
 from qwenarm.types import RunConfig
 
-ROUNDS_FILE, PAGE_FILE = "rounds.jsonl", "improve.md"
+ROUNDS_FILE, WATCHED_FOLDER, DATA_FOLDER = "rounds.jsonl", "watched", "data"
 MISTAKE_SHARE = 0.12
 """Share of the oracle's calls that are deliberate mistakes, in half of its episodes."""
 
-Tell = Callable[[str], None]
+Tell = Callable[[str, int, int], None]
+"""Is told what is being done, and how much of how much of it is done."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +52,9 @@ class ImproveOptions:
         rounds: Maximum number of rounds.
         episodes: Number of episodes collected per task and round.
         watched: Number of scenes of each task that are played after each round and never learned from.
-        workers: Number of processes that collect and train.
-        settings: Of fine-tuning; its steps are those of one round.
+        workers: Number of processes that collect, train and measure.
+        rl_iterations: Iterations of reinforcement learning after the fine-tuning of each round.
+        settings: Of fine-tuning; its steps are those of one round. Its seed is also the first training scene.
     """
 
     config: RunConfig
@@ -51,46 +64,53 @@ class ImproveOptions:
     episodes: int = 100
     watched: int = 40
     workers: int = 1
+    rl_iterations: int = 0
     settings: Settings = field(default_factory=Settings)
 
 
-def improve(options: ImproveOptions, tell: Tell = lambda text: None) -> Path:
+def improve(options: ImproveOptions, tell: Tell = lambda what, done, total: None) -> Path:
     """Plays the remaining rounds. Returns the folder of the best checkpoint.
 
-    It stops early after a round that was no better than the best one before.
+    It stops early after a round that won everything, or was no better than the best one before.
 
     Raises:
-        BadInput: A number is invalid, or collecting or fine-tuning refuses its options.
+        BadInput: A number is invalid, or a stage refuses its options.
+        UnknownName, ModelUnavailable: A task or the model does not exist.
     """
-    if min(options.rounds, options.episodes, options.watched, options.workers) < 1:
+    if min(options.rounds, options.episodes, options.watched, options.workers) < 1 or options.rl_iterations < 0:
         raise BadInput("Rounds, episodes, watched scenes and workers must be at least 1.")
-    if options.rounds * options.episodes > FIRST_WATCHED_SEED:
-        raise BadInput(f"There are {FIRST_WATCHED_SEED} training seeds; take fewer rounds or episodes.")
+    if not 0 <= options.settings.seed <= FIRST_WATCHED_SEED - options.rounds * options.episodes:
+        raise BadInput(
+            f"Training seeds are 0 to {FIRST_WATCHED_SEED - 1}; take another seed, fewer rounds or episodes."
+        )
+    plan = _plan(options, options.config.model)
+    plan.check()
     options.out.mkdir(parents=True, exist_ok=True)
-    done = _done(options.out)
-    if not done:
-        tell("watching the model as it is")
-        done = [_note(options, 0, options.config.model, time.monotonic())]
-    while len(done) <= options.rounds and not _finished(done):
-        done.append(_round(options, len(done), done, tell))
-    return Path(max(done, key=lambda row: row["mean"])["model"])
+    # What only the files of an earlier run name is not run.
+    with only_allowed(names_to_allow(*options.tasks, options.config.model)):
+        done = list(_read(options.out)) or [_measure(options, 0, options.config.model, time.monotonic(), tell)]
+        while len(done) <= options.rounds and not _finished(done):
+            done.append(_round(options, len(done), done, tell))
+        write_page(options.out, options.out / WATCHED_FOLDER, done, options.watched, with_films=True)
+    return Path(_best(done).model)
 
 
-def _round(options: ImproveOptions, number: int, done: list[dict[str, Any]], tell: Tell) -> dict[str, Any]:
-    """Collects, fine-tunes and watches once."""
-    began, data, folder = time.monotonic(), options.out / "data", options.out / f"round-{number}"
-    best = max(done, key=lambda row: row["mean"])["model"]
-    first = (number - 1) * options.episodes
-    jobs = _jobs(options, best, number, first)
+def _round(options: ImproveOptions, number: int, done: Sequence[Round], tell: Tell) -> Round:
+    """Collects, fine-tunes, plays and measures once."""
+    began, data, folder = time.monotonic(), options.out / DATA_FOLDER, options.out / f"round-{number}"
+    best = _best(done).model
+    jobs = _jobs(options, best, number, options.settings.seed + (number - 1) * options.episodes)
     for count, _ in enumerate(collect_all(jobs, data, options.workers), 1):
-        tell(f"round {number}: collecting, {count} of {len(jobs)} archives")
-    settings = options.settings
+        tell(f"round {number}: archives collected", count, len(jobs))
+    steps = options.settings.steps
     sft = SftOptions(
-        (data,), folder, best, processes=options.workers, every=max(1, settings.steps // 4), settings=settings
+        (data,), folder, best, processes=options.workers, every=max(1, steps // 4), settings=options.settings
     )
-    fine_tune(sft, _Progress(tell, number, settings.steps))
-    tell(f"round {number}: watching")
-    return _note(options, number, str(folder / "checkpoint"), began)
+    learned = fine_tune(sft, lambda step, report: tell(f"round {number}: step {step}", step, steps))
+    if iterations := options.rl_iterations:
+        rl = RlOptions(replace(options.config, model=str(learned)), options.tasks, folder / "rl", iterations, watched=0)
+        learned = reinforce(rl, lambda at, report: tell(f"round {number}: learning by playing", at, iterations))
+    return _measure(options, number, str(learned), began, tell)
 
 
 def _jobs(options: ImproveOptions, best: str, number: int, first: int) -> list[Any]:
@@ -105,57 +125,67 @@ def _jobs(options: ImproveOptions, best: str, number: int, first: int) -> list[A
     return clean + plan_jobs(config, options.tasks, level, [""], half, first + half, MISTAKE_SHARE)
 
 
-@dataclass(frozen=True)
-class _Progress:
-    """Reports the steps of a round."""
-
-    tell: Tell
-    number: int
-    steps: int
-
-    def __call__(self, step: int, report: Any) -> None:
-        self.tell(f"round {self.number}: step {step} of {self.steps}, loss on words {report['words']:.3f}")
+def _plan(options: ImproveOptions, model: str) -> Plan:
+    """Returns what is played after each round."""
+    block = Block(options.tasks, (options.config.level,), options.watched)
+    suite = Suite("watched", (block,), FIRST_WATCHED_SEED)
+    return Plan(suite, suite, replace(options.config, policy=LEARNER_POLICY, model=model))
 
 
-def _note(options: ImproveOptions, number: int, model: str, began: float) -> dict[str, Any]:
-    """Watches a model, and records the round."""
-    rates = watch(replace(options.config, policy="vlm", model=model), options.tasks, options.watched)
-    row = {"round": number, "model": model, "rates": rates, "mean": sum(rates.values()) / len(rates)}
-    row["seconds"] = round(time.monotonic() - began, 1)
+def _measure(options: ImproveOptions, number: int, model: str, began: float, tell: Tell) -> Round:
+    """Plays the watched scenes, attributes the failures, and records the round."""
+    rows = list(_watch(options, number, model, tell))
+    causes = _causes(options, rows, number, tell)
+    outcomes = defaultdict[str, list[str]](list)
+    for row in rows:
+        outcomes[row.key.task].append(row.outcome)
+    rates = {task: success_rate(found).value for task, found in outcomes.items()}
+    policies = {row.key.policy for row in rows}
+    made = Round(number, model, rates, causes, round(time.monotonic() - began, 1), policies.pop())
     with (options.out / ROUNDS_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-    (options.out / PAGE_FILE).write_text(page(_done(options.out), options.watched), encoding="utf-8")
-    return row
+        file.write(json.dumps(made.as_json()) + "\n")
+    write_page(options.out, options.out / WATCHED_FOLDER, list(_read(options.out)), options.watched)
+    return made
 
 
-def _done(out: Path) -> list[dict[str, Any]]:
+def _watch(options: ImproveOptions, number: int, model: str, tell: Tell) -> Iterator[Row]:
+    """Plays what is not in the ledger yet. Yields the row of every episode."""
+    total, played = len(options.tasks) * options.watched, 0
+    ledger = options.out / WATCHED_FOLDER
+    with closing(evaluate(_plan(options, model), ledger, options.workers, LOCKSTEP_EPISODES)) as events:
+        for event in events:
+            rows = event.rows if isinstance(event, Begun) else () if isinstance(event, WorkerDied) else (event,)
+            played += len(rows)
+            tell(f"round {number}: watched scenes played", played, total)
+            yield from rows
+
+
+def _causes(options: ImproveOptions, rows: Sequence[Row], number: int, tell: Tell) -> dict[str, int]:
+    """Attributes the failures among the rows. Returns how many have which cause."""
+    ledger = options.out / WATCHED_FOLDER
+    with closing(attribute(ledger, batch=LOCKSTEP_EPISODES, workers=options.workers)) as told:
+        for each in told:
+            if not isinstance(each, WorkerDied):
+                tell(f"round {number}: failures attributed", each.done, each.total)
+    found = findings(ledger)
+    return dict(Counter(found[row.key]["cause"] for row in rows if row.key in found))
+
+
+def _read(out: Path) -> Iterator[Round]:
+    """Yields the rounds that were recorded."""
     path = out / ROUNDS_FILE
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            yield Round.from_json(json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise BadInput(f"{path} is damaged ({error}); choose another folder.") from error
 
 
-def _finished(done: list[dict[str, Any]]) -> bool:
-    """Returns whether the last round was no better than the best one before."""
-    means = [row["mean"] for row in done]
-    return len(means) > 1 and means[-1] <= max(means[:-1])
+def _best(done: Sequence[Round]) -> Round:
+    return max(done, key=lambda row: row.mean)
 
 
-def page(rows: list[dict[str, Any]], scenes: int) -> str:
-    """Returns a page in Markdown: success per round with 95 % Wilson intervals, and what a percentage point cost."""
-    tasks = sorted(rows[0]["rates"])
-    lines = [
-        "# Improvement", "", f"Success on {scenes} held-out scenes of each task, with 95 % Wilson intervals.", "",
-        "| round | " + " | ".join(tasks) + " | mean | minutes | minutes a point |", "| --- " * (len(tasks) + 4) + "|",
-    ]  # fmt: skip
-    for before, row in zip([None, *rows], rows, strict=False):
-        cells = [_cell(row["rates"][task], scenes) for task in tasks]
-        gain = 100 * (row["mean"] - before["mean"]) if before else 0.0
-        minutes = row["seconds"] / 60
-        cost = f"{minutes / gain:.1f}" if gain > 0 else "-"
-        lines.append(f"| {row['round']} | " + " | ".join(cells) + f" | {row['mean']:.0%} | {minutes:.0f} | {cost} |")
-    best = max(rows, key=lambda row: row["mean"])
-    return "\n".join([*lines, "", f"Best: round {best['round']}, `--model {best['model']}`", ""])
-
-
-def _cell(rate: float, scenes: int) -> str:
-    low, high = wilson(round(rate * scenes), scenes)
-    return f"{rate:.0%} ({100 * low:.0f}-{100 * high:.0f})"
+def _finished(done: Sequence[Round]) -> bool:
+    """Returns whether the last round was no better than the best one before, or cannot be bettered."""
+    means = [row.mean for row in done]
+    return means[-1] == 1 or (len(means) > 1 and means[-1] <= max(means[:-1]))

@@ -39,7 +39,8 @@ HEADS_ALONE_STEPS = 60
 AVERAGE_HALF_LIFE_STEPS = 60
 DECAY_SHARE = 0.25
 """Share of the steps, at the end, in which the learning rate falls to zero."""
-WARM_UP_STEPS = 40
+WARM_UP_STEPS, WARM_UP_SHARE = 40, 0.1
+"""The learning rate rises over so many steps, and over this share of them at most: a short run must get there too."""
 MAX_GRADIENT_NORM = 1.0
 
 
@@ -160,7 +161,8 @@ class Learner:
     def _rate(self) -> float:
         """Returns the share of the learning rate at this step: warm-up, constant, linear decay."""
         left = (self.settings.steps - self.step) / max(1.0, DECAY_SHARE * self.settings.steps)
-        return min(1.0, (self.step + 1) / WARM_UP_STEPS, left)
+        warm_up = min(WARM_UP_STEPS, WARM_UP_SHARE * self.settings.steps)
+        return min(1.0, (self.step + 1) / max(1.0, warm_up), left)
 
     def gather_gradients(self) -> None:
         """Adds the model's gradients to the masters', in float32."""

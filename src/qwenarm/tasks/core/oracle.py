@@ -12,7 +12,7 @@ import numpy as np
 from qwenarm.body.cameras import project
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
-from qwenarm.tasks.core.planning import PlacesNote, WorldPoint
+from qwenarm.tasks.core.planning import CalledObject, PlacesNote, WorldPoint
 from qwenarm.types import ImagePoint, SkillCall
 
 MASK_SIZE = (240, 320)
@@ -74,7 +74,7 @@ def _pointed(body: Body, value: Any, cameras: Sequence[str]) -> Any:
         return value
     for camera in cameras:
         if point := oracle_point(body, value, camera):
-            return point
+            return replace(point, label=value.label) if isinstance(value, CalledObject) else point
     raise NotVisible(f"None of the cameras {', '.join(cameras)} sees {value}.")
 
 

@@ -23,6 +23,8 @@ SIDE_GAP_M = 0.12
 """Maximum distance between the footprints of an object and one to its left or right, in front or behind, in m."""
 OCCLUDING_HEIGHT_M = 0.06
 """Anything higher than this, in m, hides the table behind it from the front camera: walls and stacked objects."""
+CLEAR_OF_OTHERS_M = 0.03
+"""A place with this distance to the nearest other object, in m, is free enough to be put down at."""
 GRID_STEP_M = 0.02
 """Spacing of the candidates for a free place on the table, in m."""
 Side = Literal["", "left", "right", "front", "behind"]
@@ -43,6 +45,21 @@ class WorldPoint:
     y: float
     label: str = "free place on the table"
     z: float = 0.0
+
+
+class CalledObject(str):
+    """The id of an object that a call names otherwise than the scene does.
+
+    Attributes:
+        label: Its name in the call.
+    """
+
+    __slots__ = ("label",)
+
+    def __new__(cls, object_id: str, label: str) -> CalledObject:
+        called = super().__new__(cls, object_id)
+        called.label = label
+        return called
 
 
 @dataclass(frozen=True)
@@ -115,7 +132,9 @@ def free_point(state: WorldState) -> WorldPoint:
 
 
 def point_beside(state: WorldState, what: str, where: str, side: Side = "") -> WorldPoint:
-    """Returns the point next to an object that leaves the most room around it.
+    """Returns a point next to an object: the first of four sides that is free, or else where there is the most room.
+
+    The order of the sides is always the same, so that a picture of the table tells which one it will be.
 
     Args:
         state: The current state.
@@ -129,9 +148,12 @@ def point_beside(state: WorldState, what: str, where: str, side: Side = "") -> W
     if side:
         x, y = SIDE_DIRECTIONS[side]
         angles = math.atan2(y, x) + np.linspace(-0.4, 0.4, 9)
-    ring = [(b.pos[0] + reach * np.cos(angle), b.pos[1] + reach * np.sin(angle)) for angle in angles]
+    sides = [] if side else [math.atan2(y, x) for x, y in SIDE_DIRECTIONS.values()]
+    ring = [(b.pos[0] + reach * np.cos(angle), b.pos[1] + reach * np.sin(angle)) for angle in (*sides, *angles)]
     inside = [point for point in ring if in_workspace(*point) and (state.reach is None or point in state.reach)]
-    x, y = max(inside or ring, key=lambda point: _clearance(state, point, (what, where)))
+    room = {point: _clearance(state, point, (what, where)) for point in inside or ring}
+    free = (point for point in ring[: len(sides)] if room.get(point, 0.0) >= a.radius + CLEAR_OF_OTHERS_M)
+    x, y = next(free, None) or max(room, key=lambda point: room[point])
     return WorldPoint(float(x), float(y), f"place {SIDE_WORDS[side]} the {b.spec.label}")
 
 

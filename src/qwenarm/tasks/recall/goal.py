@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.body.state import WorldState
-from qwenarm.tasks import Arrange, Move, PlacesNote, left_to_right, plan_moves
+from qwenarm.tasks import Arrange, CalledObject, Move, PlacesNote, left_to_right, plan_moves
 from qwenarm.tasks.language.read_answer import last_said, named, numbers
 from qwenarm.tasks.recall.events import CoverMotion
 from qwenarm.types import SkillCall
@@ -47,7 +47,14 @@ class BringCovered:
         hidden = self.covers.is_over(state, self.cover) or state.holding == self.cover
         uncover: list[Move] = [(self.cover, None)] if hidden else []
         put: list[Move] = [(relation.what, relation.where) for relation in self.put.relations]
-        return plan_moves(state, [] if self.success(state) else [*uncover, *put])
+        calls = plan_moves(state, [] if self.success(state) else [*uncover, *put])
+        return [self._without_color(call) for call in calls]
+
+    def _without_color(self, call: SkillCall) -> SkillCall:
+        """Names the cover by what it is for: nobody has said its colour, only where the object was."""
+        if call.args.get("at") != self.cover:
+            return call
+        return replace(call, args={"at": CalledObject(self.cover, "cover")})
 
     def _is_fair(self) -> bool:
         return not self.covers.spoiled and self.covers.opened <= {self.cover}
