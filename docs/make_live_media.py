@@ -32,6 +32,14 @@ PAUSE_AT_FIRST_CALL = """() => {
   handlers.calling = event => { shown(event); ask({ do: "pause", on: true }); handlers.calling = shown; };
 }"""
 COLORS = 256
+WHY_SHOWN = (
+    "#outcome.red",
+    "#outcome2.green",
+    "#beside:has-text('With oracle\\'s eyes it succeeds')",
+    "#speak",
+    "#follow",
+)
+"""What live-why.png must show."""
 
 
 def main() -> None:
@@ -54,7 +62,7 @@ def main() -> None:
             take(page, MEDIA / "live.png")
             find_failure_of_the_eyes(page)
             page.emulate_media(color_scheme="dark")
-            take(page, MEDIA / "live-why.png")
+            take(page, MEDIA / "live-why.png", WHY_SHOWN)
             look_around(page, more)
         finally:
             server.terminate()
@@ -118,6 +126,7 @@ def find_failure_of_the_eyes(page: Page) -> None:
     page.fill("#words", "")
     for seed in SEEDS:
         page.fill("#seed", str(seed))
+        page.locator("#seed").blur()  # the page shows the seed's scene now, not when the field loses the focus later
         start(page, "#play")
         print(f"seed {seed}: {outcome(page)}", flush=True)
         if page.inner_text("#outcome") == "success":
@@ -130,11 +139,14 @@ def find_failure_of_the_eyes(page: Page) -> None:
     raise SystemExit(f"No seed of {SEEDS} fails because of what the model sees.")
 
 
-def take(page: Page, path: Path) -> None:
-    """Photographs what is in sight."""
+def take(page: Page, path: Path, shown: tuple[str, ...] = ()) -> None:
+    """Photographs what is in sight. shown: selectors of what must be seen in it."""
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(SETTLE_MS)
     picture = Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(COLORS)
+    missing = [selector for selector in shown if not page.is_visible(selector)]
+    if missing:
+        raise SystemExit(f"{path} would not show {', '.join(missing)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB", flush=True)

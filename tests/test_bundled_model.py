@@ -3,7 +3,7 @@
 import pytest
 
 from qwenarm.episode.drive import drive
-from qwenarm.evaluation.evaluate import FIRST_SEED
+from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import make_backend, perform
 from qwenarm.mind.backends import Backend
 from qwenarm.mind.checkpoints.load import bundled_folder

@@ -40,7 +40,7 @@ def section(title: str) -> str:
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package, without the checkpoint, in which the files of docs/extending.md are where they say."""
     folder = tmp_path_factory.mktemp("extended")
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.safetensors"))
     for code in blocks(EXTENDING, "python"):
         path = folder / code.splitlines()[0].removeprefix("# ")
         assert not path.exists(), f"{path} is there already: the documentation should add something new"

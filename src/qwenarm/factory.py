@@ -32,6 +32,7 @@ COMBINATION_SETS = ("all", "seen", "unseen")
 """The (colour, shape) pairs that may appear: all, those that the bundled model was trained on, or only the others."""
 FOREIGN_CONTROLS = ("osc",)
 """What may play in place of our arm: LIBERO's own arm with robosuite's controller OSC_POSE, in LIBERO's environment."""
+ANYWAY_HINT = "To play it all the same, add --anyway (anyway=True)."
 CHUNK_POLICIES = ("vlm", "blind", "wrong_words")
 """The policies that can ask a model with a chunk head."""
 MAX_OTHER_SEEDS = 8
@@ -153,8 +154,7 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
 
         offered = ", ".join(f"'{wish}'" for wish in suggestions(config.words))
         raise BadInput(
-            f"Nobody can judge this, and nothing was moved: {setup.unjudged}. What works: {offered}. "
-            "To play it all the same, add --anyway (anyway=True)."
+            f"Nobody can judge this, and nothing was moved: {setup.unjudged}. What works: {offered}. {ANYWAY_HINT}"
         )
     return setup
 

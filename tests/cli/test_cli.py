@@ -88,15 +88,21 @@ def test_a_reader_who_has_read_enough_ends_a_command_quietly(words):
         assert process.stderr.read() == "" and process.wait() == 1
 
 
-@pytest.mark.parametrize("words", ["--help", "list tasks", "list skills", "list models", "run --help"])
-def test_help_and_lists_load_nothing_heavy(words):
-    code = (
-        "import sys\nfrom qwenarm.cli.main import main\n"
-        f"try: main({words.split()!r})\nexcept SystemExit: pass\n"
-        "print(sorted({'torch', 'mujoco', 'transformers', 'scipy'} & set(sys.modules)), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.strip().endswith("[]") and done.stdout
+LIGHT = """
+import sys
+from qwenarm.cli.main import main
+for words in ("--help", "list tasks", "list skills", "list models", "run --help"):
+    try: main(words.split())
+    except SystemExit: pass
+    print(words, sorted({"torch", "mujoco", "transformers", "scipy"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_help_and_lists_load_nothing_heavy():
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    told = done.stderr.strip().splitlines()
+    assert len(told) == 5 and all(line.endswith("[]") for line in told), told
+    assert done.stdout
 
 
 @pytest.mark.parametrize(

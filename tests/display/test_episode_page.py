@@ -5,16 +5,15 @@ import os
 import re
 import shutil
 from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from rich.cells import cell_len
 
 from qwenarm.display import episode_page as page
 from qwenarm.display import html
@@ -232,48 +231,42 @@ def chromium() -> str:
     return found
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        found = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_shows_it_without_errors_or_sideways_scrolling(tmp_path: Path, scheme, width):
-    playwright = pytest.importorskip("playwright.sync_api")
+def test_a_browser_shows_it_without_errors_or_sideways_scrolling(tmp_path: Path, browser, scheme, width):
     path = page.write_page(an_episode("put " + "a very long word " * 12 + "x" * 120), tmp_path / "page.html")
     complaints: list[str] = []
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
-        tab = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("request", lambda r: complaints.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
-        tab.goto(path.as_uri())
-        images = tab.evaluate("[...document.images].map(i => i.naturalWidth)")
-        overflow = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
-        marks = tab.evaluate(
-            "[...document.querySelectorAll('figure text')].every(t => {"
-            "const a = t.getBoundingClientRect(), b = t.closest('figure').getBoundingClientRect();"
-            "return a.left >= b.left - 1 && a.right <= b.right + 1 && a.top >= b.top - 1 && a.bottom <= b.bottom + 1})"
-        )
-        slider = tab.get_by_label("Go to")
-        slider.focus()
-        for _ in range(9):
-            slider.press("ArrowRight")
-        current = tab.locator(".turn.current header b").inner_text()
-        followed = tab.locator(".stage .still figcaption").inner_text()
-        if shots := os.environ.get("QWENARM_SCREENSHOTS"):
-            tab.screenshot(path=f"{shots}/page-{scheme}-{width}.png", full_page=True)
-        browser.close()
+    tab = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("request", lambda r: complaints.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+    tab.goto(path.as_uri())
+    images = tab.evaluate("[...document.images].map(i => i.naturalWidth)")
+    overflow = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
+    marks = tab.evaluate(
+        "[...document.querySelectorAll('figure text')].every(t => {"
+        "const a = t.getBoundingClientRect(), b = t.closest('figure').getBoundingClientRect();"
+        "return a.left >= b.left - 1 && a.right <= b.right + 1 && a.top >= b.top - 1 && a.bottom <= b.bottom + 1})"
+    )
+    slider = tab.get_by_label("Go to")
+    slider.focus()
+    for _ in range(9):
+        slider.press("ArrowRight")
+    current = tab.locator(".turn.current header b").inner_text()
+    followed = tab.locator(".stage .still figcaption").inner_text()
+    if shots := os.environ.get("QWENARM_SCREENSHOTS"):
+        tab.screenshot(path=f"{shots}/page-{scheme}-{width}.png", full_page=True)
+    tab.close()
     assert complaints == [] and overflow <= 0 and marks
     assert len(images) == 5 + 1 and all(w == 320 for w in images)  # the first one is shown on the stage, too
     assert current == "After the last turn" and followed.startswith("front")
-
-
-@given(st.floats(0, 1), st.floats(0, 1), st.text("ab 红色", max_size=24))
-def test_a_label_stays_within_its_picture(u, v, label):
-    height = page.POINT_CANVAS_WIDTH * 3 / 4
-    mark = page._mark(1, ImagePoint(u, v, label), height)
-    width = page.MARK_CELL_WIDTH * cell_len(f"1 {label}")
-    at, slack = mark.x + mark.label_dx, 1e-6
-    left = {"start": at, "middle": at - width / 2, "end": at - width}[mark.anchor]
-    if width <= page.POINT_CANVAS_WIDTH:
-        assert left >= -slack and left + width <= page.POINT_CANVAS_WIDTH + slack
-    assert 0 <= mark.y + mark.label_dy <= height

@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from qwenarm.display import progress
 from qwenarm.display.progress import duration, running_rate, score_table, show_evaluation, tell_death, telling
 from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import BadInput
@@ -89,6 +90,15 @@ def test_brackets_and_colons_are_printed_as_they_are(tmp_path):
     with telling(Console(file=text, force_terminal=True, width=100)) as tell:
         tell("[/x] [bold]films", 1, 2)
     assert "[/x] [bold]films" in text.getvalue()
+
+
+def test_a_file_is_told_now_and_then_how_far_a_long_job_is(monkeypatch):
+    times, text = iter([0.0, 1.0, 20.0, 20.0, 21.0]), StringIO()
+    monkeypatch.setattr(progress, "perf_counter", lambda: next(times))
+    with telling(Console(file=text, force_terminal=False)) as tell:
+        for done in range(3):
+            tell("round 1: [steps]", done, 9)
+    assert text.getvalue() == "1/9   round 1: [steps]\n"
 
 
 def test_the_running_rate_is_that_of_the_policy_and_not_of_its_controls(tmp_path):

@@ -236,6 +236,14 @@ def test_the_buttons_stay_where_they_are_whatever_the_page_tells(visitor):
         assert top() == before
 
 
+def test_a_picture_that_the_model_is_not_shown_says_so(visitor):
+    for policy, caption in (("vlm-blind", "front, hidden from it"), ("vlm", "front")):
+        started = {"kind": "started", "run": 0, "policy": policy}
+        looked = {"kind": "looked", "run": 0, "turn": 1, "frames": [{"camera": "front", "png": f"{'0' * 24}.png"}]}
+        visitor.page.evaluate("events => events.forEach(handle)", [started, looked])
+        assert visitor.page.inner_text("#frames figcaption") == caption
+
+
 def speak(visitor: Visitor, understood: str) -> None:
     """Presses the button, waits until the sentence is over, and presses again; says it again until it is understood.
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -11,8 +12,10 @@ from tests.live.conftest import serve
 from websockets.sync.client import connect
 
 from qwenarm.cli.main import main
+from qwenarm.diagnosis.oracle_replacements import ModuleNotes
 from qwenarm.episode.trace import read
-from qwenarm.errors import QwenarmError
+from qwenarm.errors import BadInput, QwenarmError
+from qwenarm.live.counterfactuals import verdict
 from qwenarm.live.export import export
 from qwenarm.live.hub import LivePage
 from qwenarm.live.interventions import MAX_SPEED, TOO_LATE
@@ -23,6 +26,7 @@ from qwenarm.live.recorder import MAX_TEXT_CHARS
 from qwenarm.live.requests import Choices
 from qwenarm.live.scene import Track
 from qwenarm.mind.backends.scripted import Scripted
+from qwenarm.types import Outcome
 
 
 @pytest.fixture
@@ -75,6 +79,10 @@ def test_a_correction_changes_instruction_and_goal(player):
     assert episode.turns[-1].observation.instruction == "put the green cube in the blue bowl"
     assert "judged by this" in events(player, "corrected")[0]["read_as"]
     assert episode.outcome == "success"  # of the oracle, by the corrected goal
+    failed = replace(episode, outcome=Outcome.FAILURE)
+    assert verdict("oracle's eyes", failed, episode, ModuleNotes()).endswith("this tells nothing about what it saw.")
+    with pytest.raises(BadInput, match="visitor"):
+        player._find_cause(player.run)
 
 
 def test_a_correction_that_nobody_looks_at_any_more_changes_nothing_and_is_told(player):

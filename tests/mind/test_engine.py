@@ -33,6 +33,11 @@ WAYS = [
     for fused in ((True, False) if kind != "qwen3_5" else (False,))
 ]
 """(kind, constrained, fused); the fused engine does not support Qwen3.5."""
+PAIRWISE = [
+    *(("qwen2_5_vl", True, True), ("qwen2_5_vl", False, False), ("qwen3_vl", True, False), ("qwen3_vl", False, True)),
+    *(("qwen3_5", True, False), ("qwen3_5", False, False), ("bundled", True, True), ("bundled", False, False)),
+]
+"""Every kind of model and every pair of (constrained, fused)."""
 WORDS = ("put it", "put the red cube in the blue bowl, then the green ball next to the tray", "sort")
 
 
@@ -74,7 +79,11 @@ def models(save_tiny, tmp_path_factory):
     monkeypatch.undo()
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: f"{way[0]}-{'constrained' if way[1] else 'free'}-{ENGINES[way[2]]}")
+def name_of(way):
+    return f"{way[0]}-{'constrained' if way[1] else 'free'}-{ENGINES[way[2]]}"
+
+
+@pytest.fixture(params=WAYS, ids=name_of)
 def model(request, models):
     return models[request.param]
 
@@ -266,6 +275,7 @@ def test_another_prefix_changes_nothing(models, look, specs):
     assert written(model, [prompt]) == alone
 
 
+@pytest.mark.parametrize("model", PAIRWISE, indirect=True, ids=name_of)
 def test_a_close_call_in_a_batch_is_made_alone(model, prompts, widths, monkeypatch):
     """Where every choice counts as close, each row is generated once more by itself, with the same answer."""
     passes = widths(model)

@@ -23,7 +23,7 @@ from qwenarm.types import SkillCall
 
 NESTED = "[" * 200_000
 KEY = 'sk-0123"4567/89=ab'
-BOMB = gzip.compress(b'{"choices": "' + b" " * 50_000_000 + b'"}')
+BOMB = gzip.compress(b'{"choices": "' + b" " * 10_000_000 + b'"}')
 GZIP = {"Content-Encoding": "gzip"}
 
 

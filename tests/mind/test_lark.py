@@ -49,9 +49,9 @@ def grammars(family: Family) -> Grammars:
 
 
 @cache
-def brief() -> list[int]:
-    """Tokens that end a string, a prose or a thought."""
-    return [token for token in range(len(tokenizer())) if re.search(r'["\n<]', tokenizer().decode([token]))]
+def brief() -> np.ndarray:
+    """Whether a token ends a string, a prose or a thought: (vocabulary,) bool."""
+    return np.array([bool(re.search(r'["\n<]', tokenizer().decode([token]))) for token in range(len(tokenizer()))])
 
 
 def ask(look, specs, family, altitude="step", cameras=("front",)):
@@ -74,7 +74,7 @@ def babble(prompt, family, rng, *, thinking=False, limit=150) -> GeneratedAnswer
         bits = np.full((len(tokenizer()) + 31) // 32, -1, np.int32)
         answer.allow(bits)
         allowed = np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little")[: len(tokenizer())])
-        soon = np.intersect1d(allowed, brief())
+        soon = allowed[brief()[allowed]]
         answer.take(int(rng.choice(soon if len(soon) and rng.random() < 0.1 else allowed)))
     raise AssertionError("the answer does not end")
 

@@ -27,7 +27,7 @@ from qwenarm.cli import main as cli
 from qwenarm.episode.drive import drive
 from qwenarm.errors import ModelUnavailable, PromptFailed
 from qwenarm.evaluation import ledger
-from qwenarm.evaluation.evaluate import FIRST_SEED
+from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import perform
 from qwenarm.mind.backends.openai_server import MAX_FAILED_PROMPTS_IN_A_ROW, OpenAIServer
 from qwenarm.mind.backends.transformers_serve import load_processors_without_videos, make_cache

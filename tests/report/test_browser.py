@@ -92,6 +92,8 @@ def test_the_front_page_fits_and_can_be_read(browser, index, scheme, width):
     tab, complaints = opened(browser, index, scheme, width)
     tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    fits = "[...document.querySelectorAll('#cost .scroll')].every(each => each.scrollWidth <= each.clientWidth)"
+    assert width < 1280 or tab.evaluate(fits)
     assert tab.evaluate(INSIDE)
     assert min(tab.evaluate(CONTRAST)) >= 4.5
     if shots := os.environ.get("QWENARM_SCREENSHOTS"):

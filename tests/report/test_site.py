@@ -286,6 +286,17 @@ def test_runs_of_different_suites_and_code_are_told_apart(tmp_path, monkeypatch)
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_what_nobody_played_is_neither_drawn_nor_compared(tmp_path):
+    first = evaluation(tmp_path / "first", suite(("put", "sort"), 2, ("",)), roles=("vlm",))
+    second = evaluation(tmp_path / "second", suite(("put",), 2, ("",)), roles=("vlm",), model="other")
+    text = write_report([first, second], tmp_path / "site", which="none").index.read_text()
+    drawn = [re.findall("<circle", strip) for strip in re.findall(r'<svg class="strip".*?</svg>', text, re.S)]
+    assert list(map(len, drawn)) == [2, 1]  # put, sort
+    _, compared = compare_runs(first, second)
+    assert [row[0].text for row in compared.rows] == ["all, unchanged", "put"]
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_two_policies_of_one_name_are_told(tmp_path):
     first = evaluation(tmp_path / "first", suite(("put",), 1, ("",)), roles=("vlm",))
     second = evaluation(tmp_path / "second", suite(("put",), 1, ("",)), roles=("vlm",))

@@ -100,7 +100,8 @@ def test_only_the_right_cover_may_be_lifted():
         watch(body, covers)
         other = next(cover for cover, _ in covers.hides if cover != goal.cover)
         call = oracle_call(body, goal.solve(body.state())[0])
-        assert call.args["at"].label == "cover", "where it is has to be remembered, its colour was never said"
+        hidden = body.scene.spec(dict(covers.hides)[goal.cover]).label
+        assert call.args["at"].label == f"cover of the {hidden}", "its colour was never said"
         for _ in range(4 if right else 0):
             act(body, goal.solve(body.state())[0])
         if not right:

@@ -18,9 +18,9 @@ espeak = pytest.mark.skipif(
 )
 
 
-def instructions(perturbations, task="put"):
+def instructions(perturbations, task="put", seeds=SEEDS):
     env = ArmEnv(task, cameras=(), perturbations=parse(perturbations))
-    return [list(all_texts(env.build(seed))) for seed in SEEDS]
+    return [list(all_texts(env.build(seed))) for seed in seeds]
 
 
 @espeak
@@ -32,9 +32,9 @@ def test_a_clear_voice_is_understood_and_a_hurried_one_in_noise_is_not():
 
 @espeak
 def test_the_same_seed_is_heard_the_same_without_any_memory():
-    first = instructions("speech:2")
+    first = instructions("speech:2", seeds=range(2))
     speech.heard.cache_clear()
-    assert instructions("speech:2") == first
+    assert instructions("speech:2", seeds=range(2)) == first
 
 
 @espeak

@@ -13,25 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.cells import cell_len
-
 from qwenarm.display import captions, html
 from qwenarm.display.film import turn_starts_s
+from qwenarm.display.marks import Mark, canvas_height, marks
 from qwenarm.episode.trace import png
 from qwenarm.errors import BadInput
-from qwenarm.types import Episode, Frame, ImagePoint, Prompt, SkillCall, Turn
+from qwenarm.types import Episode, Frame, Prompt, SkillCall, Turn
 
 EMBED_BYTES = 12_000_000
 """Films up to this size are put into the page; longer ones are linked."""
-POINT_COLOR_CLASSES = 6
-"""Classes mark0 to mark5 of the style sheet colour a turn's points; further points begin again."""
-POINT_CANVAS_WIDTH = 320
-"""Width of a picture in the units in which points are drawn on it."""
-MARK_REACH = 15
-"""How far a label stands from the middle of its point, in these units."""
-MARK_CELL_WIDTH = 8.6
-"""Mean width of a letter of a label in these units; of a Chinese character half of it."""
-
 PictureSource = Callable[[Frame], str]
 """Gives the address of a frame's picture."""
 Trail = Sequence[tuple[str, str]]
@@ -39,41 +29,18 @@ Trail = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A point of a call, drawn on a picture, with a label.
-
-    x, y, label_dx, label_dy: in units of 1/POINT_CANVAS_WIDTH of the picture's width.
-    anchor: which end of the label is meant.
-    """
-
-    number: int
-    x: float
-    y: float
-    label: str
-    anchor: str
-    label_dx: float
-    label_dy: float
-
-    @property
-    def tone(self) -> str:
-        """Its class in the style sheet."""
-        return f"mark{(self.number - 1) % POINT_COLOR_CLASSES}"
-
-
-@dataclass(frozen=True)
 class Picture:
-    """A frame with the points that were meant in it. width, height: in pixels."""
+    """A frame with the points that were meant in it.
+
+    width, height: in pixels. mark_height: the height in the units of the marks.
+    """
 
     camera: str
     source: str
     width: int
     height: int
-    marks: tuple[Mark, ...]
-
-    @property
-    def mark_height(self) -> float:
-        """Height of the picture in the units of its marks."""
-        return POINT_CANVAS_WIDTH * self.height / self.width
+    mark_height: float
+    marks: list[Mark]
 
 
 @dataclass(frozen=True)
@@ -202,29 +169,8 @@ def turn_view(turn: Turn, source: PictureSource, film_s: float | None = None) ->
 
 
 def _picture(frame: Frame, source: PictureSource, calls: Iterable[SkillCall]) -> Picture:
-    address = source(frame)
     height, width = frame.rgb.shape[:2]
-    marks = tuple(
-        _mark(number, value, POINT_CANVAS_WIDTH * height / width)
-        for number, call in enumerate(calls, 1)
-        for value in call.args.values()
-        if isinstance(value, ImagePoint) and value.camera == frame.camera
-    )
-    return Picture(frame.camera, address, width, height, marks)
-
-
-def _mark(number: int, point: ImagePoint, height: float) -> Mark:
-    """The label stands where there is room: right of the point, left of it, else below or above it."""
-    x, y = point.u * POINT_CANVAS_WIDTH, point.v * height
-    width = MARK_CELL_WIDTH * cell_len(f"{number} {point.label}")
-    beside_dy = min(max(y + 5, 15), height - 6) - y
-    if x + MARK_REACH + width <= POINT_CANVAS_WIDTH:
-        return Mark(number, x, y, point.label, "start", MARK_REACH, beside_dy)
-    if x - MARK_REACH - width >= 0:
-        return Mark(number, x, y, point.label, "end", -MARK_REACH, beside_dy)
-    middle = min(max(x, width / 2), POINT_CANVAS_WIDTH - width / 2)
-    below = y + 2 * MARK_REACH < height
-    return Mark(number, x, y, point.label, "middle", middle - x, 2 * MARK_REACH - 4 if below else -MARK_REACH)
+    return Picture(frame.camera, source(frame), width, height, canvas_height(frame), marks(frame, calls))
 
 
 def read_history(prompt: Prompt) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from qwenarm.display.labels import place_labels
 from qwenarm.display.text import BACKGROUND_RGB, POINT_RGB, TEXT_RGB, drawable, font, wrap, write_lines
 from qwenarm.errors import BadInput
 from qwenarm.tasks import oracle_point
@@ -21,14 +21,9 @@ if TYPE_CHECKING:
 VIEW_SIZE = (480, 640)
 """(H, W) of each view: 4:3, as the pictures that policies see, so that fractions mean the same."""
 GAP_PX, TITLE_HEIGHT_PX, INSTRUCTION_SIZE_PX = 12, 30, 20
-RING_RADIUS_PX, LABEL_GAP_PX, LABEL_SIZE_PX, LABEL_HEIGHT_PX = 7, 4, 15, 20
-"""In pixels."""
-PLACEMENT_ROUNDS = 3
-"""How often every name looks for its best place among the others."""
+LABEL_REACH_PX, LABEL_SIZE_PX = 11, 15
+"""Distance of a name from the middle of its ring; size of its font."""
 MAX_INSTRUCTION_LINES = 10
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom in pixels."""
 
 
 def write_sheet(env: ArmEnv, path: Path) -> Path:
@@ -79,49 +74,7 @@ def draw_view(body: Body, camera: str) -> np.ndarray:
     for x, y, _ in named:
         draw.ellipse((x - 7, y - 7, x + 7, y + 7), outline=(255, 255, 255), width=4)
         draw.ellipse((x - 6, y - 6, x + 6, y + 6), outline=POINT_RGB, width=2)
-    for (*_, label), (left, top, _, _) in zip(named, place_labels(named), strict=True):
+    boxes = place_labels(named, VIEW_SIZE, LABEL_REACH_PX, LABEL_SIZE_PX)
+    for (*_, label), (left, top, _, _) in zip(named, boxes, strict=True):
         draw.text((left, top), label, TEXT_RGB, font(LABEL_SIZE_PX), "la", stroke_width=3, stroke_fill=(0, 0, 0))
     return np.asarray(picture)
-
-
-def place_labels(named: Sequence[tuple[float, float, str]]) -> list[Box]:
-    """Where each name is written: around its ring, wherever it covers least of the other rings and names.
-
-    Args:
-        named: The x and y of each ring's middle in pixels of the view, and its name.
-
-    Returns:
-        The box of each name.
-    """
-    reach = RING_RADIUS_PX + LABEL_GAP_PX
-    rings = [(x - reach, y - reach, x + reach, y + reach) for x, y, _ in named]
-    places = [
-        _around(ring, font(LABEL_SIZE_PX).getlength(label)) for ring, (*_, label) in zip(rings, named, strict=True)
-    ]
-    boxes = [around[0] for around in places]
-    for _ in range(PLACEMENT_ROUNDS):
-        for i, around in enumerate(places):
-            others = [*rings[:i], *rings[i + 1 :], *boxes[:i], *boxes[i + 1 :]]
-            boxes[i] = min(around, key=lambda box: _outside(box) + sum(_overlap(box, other) for other in others))
-    return boxes
-
-
-def _around(ring: Box, width: float) -> list[Box]:
-    """Boxes for a name of this width around a ring, the best first: right, left, below, above, and the corners."""
-    left, top, right, bottom = ring
-    beside = ((top + bottom - LABEL_HEIGHT_PX) / 2, bottom - LABEL_HEIGHT_PX / 2, top - LABEL_HEIGHT_PX / 2)
-    middle = (left + right - width) / 2
-    corners = [(right, beside[0]), (left - width, beside[0]), (middle, bottom), (middle, top - LABEL_HEIGHT_PX)]
-    corners += [(x, y) for y in beside[1:] for x in (right, left - width)]
-    return [(x, y, x + width, y + LABEL_HEIGHT_PX) for x, y in corners]
-
-
-def _overlap(a: Box, b: Box) -> float:
-    """The area that two boxes share, in square pixels."""
-    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-
-
-def _outside(box: Box) -> float:
-    """The area of a box beyond the view, in square pixels."""
-    height, width = VIEW_SIZE
-    return (box[2] - box[0]) * (box[3] - box[1]) - _overlap(box, (0, 0, width, height))

@@ -19,6 +19,7 @@ from qwenarm.diagnosis.workers import case_of
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.factory import perform
+from qwenarm.live.interventions import took_part
 from qwenarm.policies import policy_entry
 from qwenarm.types import Episode, Outcome
 
@@ -86,6 +87,10 @@ def verdict(part: str, before: Episode, after: Episode, notes: ModuleNotes) -> s
     lesser = bool(chosen.policy)
     if after.outcome is Outcome.CRASHED:
         return f"With {part} it could not be played to its end, so this shows nothing."
+    if took_part(before):
+        return (
+            f"With {part}, and without what visitors did before, it {ended}: this tells nothing about {chosen.failed}."
+        )
     if before.outcome is Outcome.SUCCESS:
         if after.outcome is not Outcome.SUCCESS:
             return f"With {part} it {ended}: {chosen.failed} mattered."

@@ -35,7 +35,14 @@ SLIP_PERIODS = 8
 EXTRA_TURNS = 6
 """Turns that an episode has more after a correction."""
 GRAVITY_M_PER_S2 = 9.81
+BY_A_VISITOR = "By a visitor, "
+"""Begins what an episode's detail tells of visitors."""
 TOO_LATE = "This correction came too late: nothing is being played any more. Press “Do it” to have it done."
+
+
+def took_part(episode: Episode) -> bool:
+    """Whether visitors changed or ended an episode, so that its seed alone does not repeat it."""
+    return BY_A_VISITOR in episode.detail or episode.outcome is Outcome.STOPPED
 
 
 class RunStopped(KeyboardInterrupt):
@@ -114,6 +121,12 @@ class Interventions(Watcher):
         """One phrase for each object that was moved, and for each slip: it is no longer the same episode."""
         self.corrections: list[Correction] = []
         self._due = 0.0
+
+    @property
+    def told(self) -> str:
+        """What visitors did, as a sentence; "" for nothing."""
+        corrected = [f"the instruction was corrected to “{each.text}”" for each in self.corrections]
+        return f"{BY_A_VISITOR}{', '.join([*self.touched, *corrected])}." if self.touched or corrected else ""
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         self.env = env

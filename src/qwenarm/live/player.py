@@ -32,13 +32,22 @@ from qwenarm.episode.drive import drive, play_alone
 from qwenarm.episode.replay import replay
 from qwenarm.episode.trace import RECORDING_FILE, Trace, read
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.factory import make_backend, make_env, perform, prepare
+from qwenarm.factory import ANYWAY_HINT, assumed, make_backend, make_env, perform, prepare
 from qwenarm.live.counterfactuals import finding_text, replay_with, verdict
-from qwenarm.live.interventions import MAX_SPEED, MIN_SPEED, TOO_LATE, Controls, Correction, Interventions
+from qwenarm.live.interventions import (
+    MAX_SPEED,
+    MIN_SPEED,
+    TOO_LATE,
+    Controls,
+    Correction,
+    Interventions,
+    took_part,
+)
 from qwenarm.live.journal import Journal, asset_name, read_asset, run_folder
 from qwenarm.live.recorder import JournalWatcher
 from qwenarm.mind.backends import StreamingBackend
 from qwenarm.perturbations import checked
+from qwenarm.policies import policy_entry
 from qwenarm.registry import only_allowed
 from qwenarm.types import Completion, Episode, Outcome, Prompt, RunConfig
 
@@ -128,7 +137,8 @@ class Player:
                 self._obey(command)
                 continue
             except QwenarmError as error:
-                self.journal.write("refused", text=str(error), anyway=_may_be_forced(command, error))
+                text = str(error).removesuffix(ANYWAY_HINT)
+                self.journal.write("refused", text=text, anyway=command["do"] == "play" and text != str(error))
             except KeyboardInterrupt:
                 pass  # stopped before the first turn
             except Exception as error:
@@ -226,6 +236,8 @@ class Player:
 
     def _find_cause(self, run: int) -> None:
         episode = self._episode(run)
+        if took_part(episode):
+            raise BadInput("A visitor changed or stopped this run, so its seed does not repeat it. Play it untouched.")
         if episode.outcome is Outcome.SUCCESS:
             raise BadInput("This run succeeded: there is no failure to explain.")
         self.journal.write("working", run, text="Replaying it with each part replaced …")
@@ -268,9 +280,8 @@ class Player:
         self, run: int, episode: Episode, failed: BaseException | None, interventions: Interventions
     ) -> Episode | None:
         """Stores a run; returns it unless it was stopped."""
-        hands = ", ".join(interventions.touched)
-        if hands and episode.outcome is not Outcome.CRASHED:
-            episode = replace(episode, detail=" ".join(filter(None, [episode.detail, f"By a visitor, {hands}."])))
+        if interventions.told and episode.outcome is not Outcome.CRASHED:
+            episode = replace(episode, detail=" ".join(filter(None, [episode.detail, interventions.told])))
         folder = run_folder(self.journal.folder, run)
         Trace(folder).append(episode)
         self._keep_recording(episode.run.speech, folder / RECORDING_FILE)
@@ -278,7 +289,7 @@ class Player:
             self._keep_recording(correction.speech, folder / f"correction-{number}.wav")
         write_page(episode, folder / "page.html")
         stopped = isinstance(failed, KeyboardInterrupt)
-        changed = bool(hands or interventions.corrections or stopped)
+        changed = bool(interventions.told or stopped)
         self.journal.write("stored", run, can_be_filmed=not changed)
         if failed is not None and not stopped:
             self.journal.write("refused", run, text=str(failed))
@@ -328,10 +339,7 @@ def config_from(wanted: dict[str, Any]) -> RunConfig:
 
 
 def _about(config: RunConfig) -> dict[str, Any]:
-    """What the event "started" tells of a configuration."""
-    return {"model": config.model, "level": config.level, "words": config.words}
-
-
-def _may_be_forced(command: Command, error: QwenarmError) -> bool:
-    """Whether the instruction was only refused because nobody can judge it."""
-    return command["do"] == "play" and str(error).startswith("Nobody can judge this")
+    """What the event "started" tells of a configuration. caution: what a visitor should know before."""
+    asks_model = policy_entry(config.policy).needs_model
+    caution = assumed({"model": config.model}, config.words) if asks_model else ""
+    return {"model": config.model, "level": config.level, "words": config.words, "caution": caution}

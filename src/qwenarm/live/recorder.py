@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qwenarm.display.captions import call_text, decision_text, result_text, side_effects_text
+from qwenarm.display.marks import marks
 from qwenarm.episode.watchers import Watcher
 from qwenarm.live.journal import Journal
 from qwenarm.live.meshes import body_meshes
-from qwenarm.types import Decision, Episode, ImagePoint, Observation, Outcome, RunConfig, SkillCall, SkillResult, Turn
+from qwenarm.types import Decision, Episode, Observation, Outcome, RunConfig, SkillCall, SkillResult, Turn
 
 if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 MAX_TEXT_CHARS = 20_000
 """Characters of a text that the page is told; the trace keeps the whole."""
 MAX_LISTED_CALLS = 50
-MAX_LABEL_CHARS = 60
 POSE_DECIMALS = 4
 """Poses are kept to a tenth of a millimetre."""
 
@@ -89,7 +90,7 @@ class JournalWatcher(Watcher):
             "decided",
             turn=self.turn,
             calls=[_clipped(call_text(call)) for call in calls],
-            points=[point for number, call in enumerate(calls, 1) for point in _points(number, call)],
+            marks=[{"camera": frame.camera, **asdict(mark)} for frame in obs.frames for mark in marks(frame, calls)],
             thought=_clipped(decision.thought),
             said=_clipped(decision.raw),
             error=_clipped(decision_text(decision)) if decision.error else "",
@@ -181,12 +182,3 @@ def _detail(episode: Episode) -> str:
 
 def _clipped(text: str) -> str:
     return text if len(text) <= MAX_TEXT_CHARS else f"{text[:MAX_TEXT_CHARS]} …"
-
-
-def _points(number: int, call: SkillCall) -> list[dict[str, Any]]:
-    """The points of a call, for the camera frames."""
-    points = [value for value in call.args.values() if isinstance(value, ImagePoint)]
-    return [
-        {"camera": p.camera, "u": round(p.u, 4), "v": round(p.v, 4), "label": p.label[:MAX_LABEL_CHARS], "n": number}
-        for p in points
-    ]

@@ -28,7 +28,7 @@ from qwenarm.report.tables import (
     endings_table,
     leaderboard_table,
     matrix_table,
-    metrics_table,
+    metrics_tables,
     perturbed_cells_table,
 )
 
@@ -153,7 +153,7 @@ def markdown(report: Report) -> str:
         tables += [matrix_table(entrant), report.perturbations(entrant), perturbed_cells_table(entrant)]
         tables += [endings_table(entrant), causes_table(entrant)]
     tables += [comparison_table(a, b, rows) for a, b, rows in report.comparisons]
-    tables.append(metrics_table(report.everybody))
+    tables += metrics_tables(report.everybody)
     problems = ["## Read this first", _list(report.problems)] if report.problems else []
     parts = [f"## {_plain(table.caption)}\n\n{markdown_table(table)}" for table in tables if table.rows]
     head, cite = f"# {_plain(report.title)}", ["## To cite", _list(map(citation, report.runs))]

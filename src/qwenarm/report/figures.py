@@ -19,6 +19,7 @@ from qwenarm.report.fields import rate_text
 from qwenarm.report.records import NO_CAUSE, Record
 from qwenarm.report.scores import Rate, rate
 from qwenarm.report.tables import ALL_FAMILIES, by_family, is_attributed
+from qwenarm.types import Outcome
 
 TONE_COUNT = 8
 """Classes c0 to c7 of the style sheet colour the entrants; further ones begin again."""
@@ -30,6 +31,8 @@ CAUSE_TONES = {
     "perception": "k0", "plan": "k1", "format": "k2", "control": "k3", "safety": "k4", "time": "k5", MANY_PARTS: "k6",
     causes.TASK_UNCLEAR: "k7", causes.NOT_REPEATED: "k7", NO_CAUSE: "unknown",
 }  # fmt: skip
+ENDING_TONES = {str(ending): f"k{i}" for i, ending in enumerate(each for each in Outcome if each != "success")}
+"""The same for every entrant."""
 
 Point = tuple[float, float, float, float]
 """x, y, and the ends of y's interval; y in [0, 1]."""
@@ -215,7 +218,7 @@ def failures(entrant: Entrant) -> tuple[list[tuple[str, str]], list[Bar]]:
     """
     reason: Callable[[Record], str] = why if is_attributed(entrant) else lambda record: record.outcome
     reasons = [name for name, _ in Counter(map(reason, entrant.unchanged)).most_common() if name != "success"]
-    tones = {"success": "won", **{name: CAUSE_TONES.get(name, f"k{i % 7}") for i, name in enumerate(reasons)}}
+    tones = {"success": "won", **{name: (CAUSE_TONES | ENDING_TONES).get(name, "unknown") for name in reasons}}
     bars = []
     for family, records in by_family(entrant.unchanged).items():
         counts, n = Counter(map(reason, records)), len(records)

@@ -43,7 +43,7 @@ def _success(shown: Sequence[Entrant]) -> Figure:
     families = figures.rates(shown)
     figure, (axes,) = _axes(1, COLUMN_INCHES, 0.6 + 0.09 * sum(len(marks) + 1 for marks in families.values()), 1)
     y, middles = 0.0, []
-    for marks in families.values():
+    for marks in ([mark for mark in family if mark.score.n] for family in families.values()):
         middles.append(y + (len(marks) - 1) / 2)
         for mark in marks:
             score, color = mark.score, TONE_COLORS[mark.tone]

@@ -160,7 +160,7 @@ class Compared:
 
 
 def comparison(a: Entrant, b: Entrant) -> list[Compared]:
-    """Two entrants: over all unchanged episodes, by family, and by change.
+    """Two entrants: over all unchanged episodes, and by family and by change as far as both have played it.
 
     Where they share no scene at all they are compared as independent samples.
     """
@@ -171,4 +171,5 @@ def comparison(a: Entrant, b: Entrant) -> list[Compared]:
         wanted[perturbations] = lambda r, c=perturbations: r.key.perturbations == c
     share = any(scene in b.scenes for scene in a.scenes)
     contrast = paired if share else lambda one, other: unpaired(one.values(), other.values())
-    return [Compared(what, contrast(a.only(which), b.only(which))) for what, which in wanted.items()]
+    everything, *parts = (Compared(what, contrast(a.only(which), b.only(which))) for what, which in wanted.items())
+    return [everything, *(part for part in parts if part.contrast.a.n and part.contrast.b.n)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -25,9 +25,14 @@ from qwenarm.report.scores import (
 )
 
 ALL_FAMILIES = "all families"
-METRIC_LABELS = {
+MODEL_METRICS = {
     "decisions": "decisions",
     "model_s": "model, wall-clock s",
+    "tokens_in": "tokens in",
+    "tokens_out": "tokens out",
+    "format_errors": "format errors",
+}
+ARM_METRICS = {
     "sim_s": "simulated s",
     "path_m": "path of the tcp, m",
     "jerk_rms_m_s3": "rms jerk of the tcp, m/s³",
@@ -35,10 +40,8 @@ METRIC_LABELS = {
     "contact_peak_n": "their peak force, N",
     "drops": "drops",
     "clamps": "safety clamps",
-    "tokens_in": "tokens in",
-    "tokens_out": "tokens out",
-    "format_errors": "format errors",
 }
+METRIC_LABELS = MODEL_METRICS | ARM_METRICS
 """What ``episode/metrics.py`` stores, in words with units."""
 PERTURBED_COLUMNS = ("pairs", "perturbed", "unchanged", "only perturbed", "only unchanged", "difference, points", "p")
 BLANK_FIELD = Field("–", sort=-1.0)
@@ -195,20 +198,31 @@ def by_family(records: Iterable[Record]) -> dict[str, list[Record]]:
     return found
 
 
-def metrics_table(everybody: Sequence[Entrant]) -> Table:
-    """Medians with quartiles over unchanged episodes, of those that succeeded and of the others."""
+def metrics_tables(everybody: Sequence[Entrant]) -> list[Table]:
+    """Medians with quartiles over unchanged episodes, of those that succeeded and of the others: first what deciding
+    took, then what the arm did.
+    """
+    return [_metrics_table(everybody, "deciding", MODEL_METRICS), _metrics_table(everybody, "moving", ARM_METRICS)]
+
+
+def _metrics_table(everybody: Sequence[Entrant], what: str, labels: Mapping[str, str]) -> Table:
     rows = []
     for entrant in everybody:
         for ending, won in (("succeeded", True), ("failed", False)):
             if records := [r for r in entrant.unchanged if r.success is won and r.metrics]:
-                fields = (_spread([r.metrics[name] for r in records if name in r.metrics]) for name in METRIC_LABELS)
-                rows.append((Field(entrant.name), Field(ending), count_field(len(records)), *fields))
-    columns = ("model or policy", "ended", "n", *METRIC_LABELS.values())
-    return Table("Per episode: median (lower to upper quartile), unchanged episodes", columns, tuple(rows))
+                fields = (_spread([r.metrics[name] for r in records if name in r.metrics]) for name in labels)
+                rows.append((Field(entrant.name, f"{len(records)} {ending}"), *fields))
+    caption = f"Per episode, {what}: median (lower to upper quartile), unchanged episodes"
+    return Table(caption, ("model or policy", *labels.values()), tuple(rows))
 
 
 def _spread(values: Sequence[float]) -> Field:
     if not values:
         return BLANK_FIELD
     low, middle, high = (round(float(v), 4) for v in np.percentile(values, [25, 50, 75]))
-    return Field(f"{middle:.3g}", f"({low:.3g} to {high:.3g})", middle)
+    return Field(_number(middle), f"({_number(low)} to {_number(high)})", middle)
+
+
+def _number(value: float) -> str:
+    """Three digits, or up to seven before the decimal point."""
+    return f"{value:,.0f}" if 100 <= value < 1e7 else f"{value:.3g}"

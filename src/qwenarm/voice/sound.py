@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from scipy.io import wavfile
-from scipy.signal import resample_poly
 
 from qwenarm.errors import BadInput, import_optional
 
@@ -95,6 +94,10 @@ def _mono(samples: np.ndarray) -> np.ndarray:
 
 def resample(samples: np.ndarray, rate: int) -> np.ndarray:
     """Samples (n,) at a rate in Hz, as float32 at 16 kHz."""
+    if rate == SAMPLE_RATE_HZ:
+        return samples.astype(np.float32)
+    from scipy.signal import resample_poly  # takes a second or two to import
+
     common = gcd(rate, SAMPLE_RATE_HZ)
     return resample_poly(samples, SAMPLE_RATE_HZ // common, rate // common).astype(np.float32)
 

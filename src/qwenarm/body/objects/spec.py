@@ -105,14 +105,14 @@ class ObjectSpec:
     def fixture(self) -> bool:
         return self.shape in FIXTURE_SHAPES
 
-    @property
+    @cached_property
     def height(self) -> float:
         """Its total height above what it stands on, in m."""
         if self.container:
             return CONTAINER_HEIGHT_M[self.shape]
         return FIXTURE_SIZE_M[self.shape][1] if self.fixture else self.size
 
-    @property
+    @cached_property
     def radius(self) -> float:
         """Radius of the circle around its footprint at any yaw, in m."""
         if self.shape == "barrier":

@@ -1,8 +1,8 @@
 // The live page: events come in and are shown, requests go out. Whatever others wrote is text, never markup.
 "use strict";
 const $ = id => document.getElementById(id);
-const EXAMPLES = ["put the red cube in the blue bowl", "build a tower of three cubes", "put all the balls in the white tray",
-  "pon el cubo rojo en el cuenco azul", "把红色方块放进蓝色碗里"];
+const EXAMPLES = [["en", "put the red cube in the blue bowl"], ["en", "build a tower of three cubes"], ["en", "put all the balls in the white tray"],
+  ["es", "pon el cubo rojo en el cuenco azul"], ["zh", "把红色方块放进蓝色碗里"]];
 const TONES = { success: "green", unjudged: "yellow", stopped: "none" };
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const MAX_RECORDING_MS = 20000, RECORDING_RATE_HZ = 16000;
@@ -50,10 +50,11 @@ function entry(event) {
 function type(node, text) {
   if (quiet || calm) { node.textContent = text; return; }
   let shown = 0;
+  node.ariaBusy = "true"; // read aloud once it is whole
   const timer = setInterval(() => {
     shown += Math.max(1, Math.ceil(text.length / 24));
     node.textContent = text.slice(0, shown);
-    if (shown >= text.length) clearInterval(timer);
+    if (shown >= text.length) { clearInterval(timer); node.ariaBusy = "false"; }
   }, 25);
 }
 function svg(tag, attributes) {
@@ -61,12 +62,12 @@ function svg(tag, attributes) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
 }
-function mark(point, height) {
-  const group = svg("g", { class: `mark${(point.n - 1) % 6}`, transform: `translate(${point.u * 320} ${point.v * height})` });
+function ring({ tone, x, y, label, label_dx, label_dy, anchor }) {
+  const group = svg("g", { class: tone, transform: `translate(${x} ${y})` });
   for (const [name, r] of [["rim", 9.5], ["light", 9.5], ["ring", 9.5], ["dot", 1.8]]) group.append(svg("circle", { class: name, r }));
-  const right = point.u < 0.6, label = svg("text", { x: right ? 15 : -15, y: 5, "text-anchor": right ? "start" : "end" });
-  label.textContent = `${point.n} ${point.label}`;
-  group.append(label);
+  const text = svg("text", { x: label_dx, y: label_dy, "text-anchor": anchor });
+  text.textContent = label;
+  group.append(text);
   return group;
 }
 const handlers = {
@@ -82,7 +83,8 @@ const handlers = {
       $("parts").replaceChildren(...choices.parts.map(part => button(part, () => ask({ do: "why", run: state.main, part }))),
         button("find the cause", () => ask({ do: "cause", run: state.main })),
         ...choices.models.slice(1).map(model => button(`with ${model}`, () => ask({ do: "model", run: state.main, model }))));
-      $("examples").replaceChildren(...EXAMPLES.map(words => button(words, () => { $("words").value = words; state.recording = ""; play(); })));
+      $("examples").replaceChildren(...EXAMPLES.map(([lang, words]) =>
+        Object.assign(button(words, () => { $("words").value = words; state.recording = ""; play(); }), { lang })));
     }
     handlers.follow({ on: event.follow });
     $("gallery").querySelector(".runs").replaceChildren(...event.old.map(oldRun));
@@ -111,7 +113,7 @@ const handlers = {
     $("beside").hidden = !event.beside;
     $("outcome").hidden = !event.beside;
     $("outcome2").hidden = true;
-    state.playing = event.run;
+    Object.assign(state, { playing: event.run, blind: event.policy?.endsWith("blind") });
     if (event.speed) $("speed").value = String(event.speed);
     if (!event.run) return; // only a scene
     document.body.dataset.run = event.run; // grows only, unlike what is being played
@@ -124,7 +126,7 @@ const handlers = {
       image.alt = `${frame.camera} camera`;
       image.addEventListener("load", () => marks.setAttribute("viewBox", `0 0 320 ${(320 * image.naturalHeight) / image.naturalWidth}`));
       image.src = `/assets/${encodeURIComponent(frame.png)}`;
-      const figure = make("figure", "", "", image, marks, make("figcaption", "", frame.camera));
+      const figure = make("figure", state.blind ? "hidden" : "", "", image, marks, make("figcaption", "", state.blind ? `${frame.camera}, hidden from it` : frame.camera));
       figure.dataset.camera = frame.camera;
       return figure;
     }));
@@ -132,7 +134,7 @@ const handlers = {
   saying(event) {
     const item = entry(event);
     let said = item.querySelector("pre");
-    if (!said) item.append(said = make("pre"));
+    if (!said) { item.append(said = make("pre")); said.ariaBusy = "true"; }
     said.textContent = [...said.textContent].slice(0, event.start).join("") + event.text; // counted in characters
     said.scrollTop = said.scrollHeight;
   },
@@ -144,10 +146,8 @@ const handlers = {
     if (event.thought && !event.said.includes(event.thought)) item.append(make("p", "", event.thought));
     if (event.said) { item.append(said); streamed ? (said.textContent = event.said.trim()) : type(said, event.said.trim()); }
     if (event.error) item.append(make("p", "result red", event.error));
-    for (const figure of $("frames").children) {
-      const [, , width, height] = figure.querySelector("svg").getAttribute("viewBox").split(" ").map(Number);
-      figure.querySelector("svg").replaceChildren(...event.points.filter(p => p.camera === figure.dataset.camera).map(p => mark(p, height, width)));
-    }
+    for (const figure of $("frames").children)
+      figure.querySelector("svg").replaceChildren(...event.marks.filter(mark => mark.camera === figure.dataset.camera).map(ring));
   },
   calling(event) { entry(event).append(make("p", "call", event.call)); },
   called(event) { entry(event).append(make("p", `result ${event.ok ? "green" : "red"}`, event.result)); },
@@ -218,7 +218,7 @@ function note(event, text) {
 }
 function readAs(event) {
   const text = event.unjudged ? `nobody will judge this: ${event.unjudged}` : event.read_as ? `read as: ${event.read_as}` : "";
-  $("read").textContent = [`“${event.instruction}”`, text].filter(Boolean).join(" — ");
+  $("read").textContent = [`“${event.instruction}”`, text, event.caution].filter(Boolean).join(" — ");
 }
 function finishedRun(event) {
   const links = make("div", "links"), box = make("div", "", "", make("span", `badge ${TONES[event.outcome] ?? "red"}`, event.outcome),
@@ -234,6 +234,7 @@ function finishedRun(event) {
   }
   const card = make("article", "card"), image = make("img");
   card.id = `run-${event.run}`;
+  card.ariaLabel = `${event.outcome}: ${event.instruction}`; // its links have the same names as those of other runs
   image.alt = "";
   if (event.thumbnail) { image.src = `/assets/${encodeURIComponent(event.thumbnail)}`; card.append(image); }
   card.append(box);
@@ -331,7 +332,12 @@ $("speed").addEventListener("change", () => ask({ do: "speed", speed: Number($("
 $("ask").addEventListener("click", () => ask({ do: "ask" }));
 $("pass").addEventListener("click", () => ask({ do: "pass" }));
 $("task").addEventListener("change", levels);
-$("setup").addEventListener("change", event => { if (event.target.id === "task") $("words").value = ""; showScene(); });
+$("setup").addEventListener("change", event => {
+  if (event.target.id === "task") $("words").value = "";
+  const seed = $("seed");
+  seed.value = String(Math.min(Math.max(Math.round(Number(seed.value)), Number(seed.min)), Number(seed.max)));
+  showScene();
+});
 
 function connect() {
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/events`);

@@ -48,13 +48,14 @@ class BringCovered:
         uncover: list[Move] = [(self.cover, None)] if hidden else []
         put: list[Move] = [(relation.what, relation.where) for relation in self.put.relations]
         calls = plan_moves(state, [] if self.success(state) else [*uncover, *put])
-        return [self._without_color(call) for call in calls]
+        return [self._by_what_it_hides(state, call) for call in calls]
 
-    def _without_color(self, call: SkillCall) -> SkillCall:
-        """Names the cover by what it is for: nobody has said its colour, only where the object was."""
+    def _by_what_it_hides(self, state: WorldState, call: SkillCall) -> SkillCall:
+        """Names the cover as the request does: nobody has said its colour, only what is under it."""
         if call.args.get("at") != self.cover:
             return call
-        return replace(call, args={"at": CalledObject(self.cover, "cover")})
+        hidden = state[self.put.relations[0].what].spec.label
+        return replace(call, args={"at": CalledObject(self.cover, f"cover of the {hidden}")})
 
     def _is_fair(self) -> bool:
         return not self.covers.spoiled and self.covers.opened <= {self.cover}
