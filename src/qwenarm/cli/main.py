@@ -30,10 +30,10 @@ UNUSABLE_PLACE = frozenset(
 app = tyro.extras.SubcommandApp()
 for command in (play.run, demo.demo):
     app.command(called_later(command))
-app.command(called_later(play.list_), name="list")
+app.command(name="list")(called_later(play.list_))
 for command in (play.show, play.prompt, play.replay):
     app.command(called_later(command))
-app.command(called_later(measure.eval_), name="eval")
+app.command(name="eval")(called_later(measure.eval_))
 for command in (measure.report, measure.compare, measure.attribute, measure.probe, arm.arm, learn.collect, learn.data):
     app.command(called_later(command))
 app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(called_later(learn.train)))
