@@ -4,8 +4,7 @@ Five kinds of links are supervised as the attention of some heads (``learner.LIN
 
 * ``cells``: a point's two numbers, and a label that is not in the prompt, look at the cells of what is meant.
 * ``named``: the words of a label that is in the task (or else in the history) look at these words there. Of a label
-  that is not, it is the longest end ("place next to the *red cube*"), or each word of what is picked ("red ball" for
-  "two *balls*").
+  such as "place next to the red cube", which is not, it is the longest end that is: "red cube".
 * ``bound``: in the task, the name of the place where a held thing goes looks at the nearest word before it that
   describes that thing: "*red* ones in the **green tray**".
 * ``held``: that name in the answer looks at the words of the history for what was picked last. And what the task
@@ -36,7 +35,7 @@ NOTED_PATTERN = re.compile(r'(?:(?<=\bsay )|(?<=; )|(?<="))([^";:]+?) at (\d+) (
 QUESTION_PATTERN = re.compile(r"\nTask: (.*)\nHistory: (.*)\nHand: (.*)")
 LAST_PICK = re.compile(r".*\bpick ([^:]*): ok")
 WORD_PATTERN = re.compile(r"[^\W\d_]+|\d+")
-PICK_CALL, PLACE_CALL = '"pick"', '"place"'
+PLACE_CALL = '"place"'
 
 
 class Linker:
@@ -66,29 +65,19 @@ class Linker:
             for span in spelt:
                 found["named"] += [(at - 1, to) for at, to in _aligned(label, self._tokens(span))]
             if not spelt:
-                found["named"] += self._link_parts(point.span(1), sections)
+                found["named"] += self._link_end(point.span(1), sections)
             if asked:
                 self._link_rule(found, asked, label, spelt)
                 self._link_note(found, asked, point, label)
         return found
 
-    def _link_parts(self, label: Span, sections: Sequence[Span]) -> list[Link]:
-        """Links the parts of a label that no section has as a whole: its longest end of two words or more; or else,
-        if something is picked, each of its words to that word and its plural in the task.
-        """
-        words = list(WORD_PATTERN.finditer(self.text, *label))
-        for word in words[1:-1]:
-            end = word.start(), label[1]
+    def _link_end(self, span: Span, sections: Sequence[Span]) -> list[Link]:
+        """Links the longest end of a label that a section has, if it is two words or more and not the whole label."""
+        for word in list(WORD_PATTERN.finditer(self.text, *span))[1:-1]:
+            end = word.start(), span[1]
             for there in next(filter(None, (self._spelt(self.text[slice(*end)], section) for section in sections)), []):
                 return [(at - 1, to) for at, to in _aligned(self._tokens(end), self._tokens(there))]
-        if not sections or self.text.find(PICK_CALL, self.answer) < 0:
-            return []
-        return [
-            (at - 1, to)
-            for word in words
-            for there in re.compile(rf"\b{word[0]}(s|es)?\b").finditer(self.text, *sections[0])
-            for at, to in _aligned(self._tokens(word.span()), self._tokens(there.span()))
-        ]
+        return []
 
     def _link_rule(self, found: Links, asked: re.Match[str], label: list[int], spelt: list[Span]) -> None:
         """Links a place to the held object, and to the words of the task that send such an object there."""
