@@ -2,8 +2,7 @@
 # How the bundled checkpoint, fourth edition, was made from the weights of the third, by public commands. On one core of an
 # x86 server CPU (AVX-512 with bfloat16), beside other work: 45 CPU minutes of collecting, 98 of learning. The shipped
 # checkpoint was made in two runs; the first was stopped at step 200 and given the data of the second half.
-# Since then the oracle puts things beside others on the first free side, and names a cover by what it hides: to get the
-# very same data, collect at commit 2bfd403.
+# Since then the oracle names a cover by what it hides: to get the very same data, collect at commit 2bfd403.
 #
 #   sh examples/train_bundled.sh            # everything; stop it at any time, the same command goes on
 #   QUICK=--quick sh examples/train_bundled.sh   # each stage in miniature

@@ -97,8 +97,7 @@ def test_an_episode_that_contradicts_itself_is_named_and_the_others_are_exported
     to: str,
 ) -> None:
     """Its checksum was made to fit."""
-    if to == "inspect":
-        counterpart("inspect_ai")
+    counterpart({"inspect": "inspect_ai", "chat": "pyarrow"}[to])
     copy, out = Path(shutil.copytree(folder, tmp_path / "copy")), tmp_path / "out"
     first, *others = (copy / "episodes.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     fields = at = {name: each for name, each in json.loads(first).items() if name not in ("schema", "crc32")}
@@ -118,6 +117,7 @@ def test_an_episode_that_contradicts_itself_is_named_and_the_others_are_exported
 def test_an_episode_with_an_unknown_skill_is_named_and_the_others_are_exported(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    counterpart("pyarrow")
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     first, *others = (copy / "episodes.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     fields = {name: each for name, each in json.loads(first).items() if name not in ("schema", "crc32")}

@@ -23,8 +23,6 @@ SIDE_GAP_M = 0.12
 """Maximum distance between the footprints of an object and one to its left or right, in front or behind, in m."""
 OCCLUDING_HEIGHT_M = 0.06
 """Anything higher than this, in m, hides the table behind it from the front camera: walls and stacked objects."""
-CLEAR_OF_OTHERS_M = 0.03
-"""A place with this distance to the nearest other object, in m, is free enough to be put down at."""
 GRID_STEP_M = 0.02
 """Spacing of the candidates for a free place on the table, in m."""
 Side = Literal["", "left", "right", "front", "behind"]
@@ -132,9 +130,7 @@ def free_point(state: WorldState) -> WorldPoint:
 
 
 def point_beside(state: WorldState, what: str, where: str, side: Side = "") -> WorldPoint:
-    """Returns a point next to an object: the first of four sides that is free, or else where there is the most room.
-
-    The order of the sides is always the same, so that a picture of the table tells which one it will be.
+    """Returns the point next to an object that leaves the most room around it.
 
     Args:
         state: The current state.
@@ -148,12 +144,9 @@ def point_beside(state: WorldState, what: str, where: str, side: Side = "") -> W
     if side:
         x, y = SIDE_DIRECTIONS[side]
         angles = math.atan2(y, x) + np.linspace(-0.4, 0.4, 9)
-    sides = [] if side else [math.atan2(y, x) for x, y in SIDE_DIRECTIONS.values()]
-    ring = [(b.pos[0] + reach * np.cos(angle), b.pos[1] + reach * np.sin(angle)) for angle in (*sides, *angles)]
+    ring = [(b.pos[0] + reach * np.cos(angle), b.pos[1] + reach * np.sin(angle)) for angle in angles]
     inside = [point for point in ring if in_workspace(*point) and (state.reach is None or point in state.reach)]
-    room = {point: _clearance(state, point, (what, where)) for point in inside or ring}
-    free = (point for point in ring[: len(sides)] if room.get(point, 0.0) >= a.radius + CLEAR_OF_OTHERS_M)
-    x, y = next(free, None) or max(room, key=lambda point: room[point])
+    x, y = max(inside or ring, key=lambda point: _clearance(state, point, (what, where)))
     return WorldPoint(float(x), float(y), f"place {SIDE_WORDS[side]} the {b.spec.label}")
 
 
