@@ -1,11 +1,13 @@
 """Settings that hold for all tests."""
 
 import gc
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.chromium import PAGES_ONLY, launched
 
 # How long an example takes says more about the machine's other work than about the code, and a suite that is red now
 # and then teaches nobody: by default the examples are the same each time. Those of "explore" are many, and new.
@@ -53,3 +55,10 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser for pages, one for all tests of a file."""
+    with launched(*PAGES_ONLY) as found:
+        yield found

@@ -3,14 +3,11 @@
 import hashlib
 import os
 import re
-import shutil
 from base64 import b64encode
-from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -221,23 +218,6 @@ def test_a_place_that_cannot_be_written_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="Cannot write the page"):
         page.write_page(an_episode(), tmp_path / "file" / "page.html")
-
-
-def chromium() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not found and not os.environ.get("QWENARM_REQUIRE_BROWSER"):
-        pytest.skip("no chromium on this machine; set QWENARM_REQUIRE_BROWSER=1 to make this an error")
-    assert found, "QWENARM_REQUIRE_BROWSER is set and there is no chromium"
-    return found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        found = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
 
 
 @pytest.mark.browser

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.chromium import PAGES_ONLY, chromium
 from tests.counterparts import counterpart, other_python
-from tests.display.test_episode_page import chromium
 from tests.listening import free_port, wait_until_listening
 
 import qwenarm as qa
@@ -43,7 +43,7 @@ def test_inspect_view_shows_samples_dialogue_and_pictures(inspect_view: str) -> 
     playwright = counterpart("playwright.sync_api")
     complaints: list[str] = []
     with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        browser = p.chromium.launch(executable_path=chromium(), args=list(PAGES_ONLY))
         tab = browser.new_page(viewport={"width": 1300, "height": 900})
         tab.set_default_timeout(PATIENCE_MS)
         tab.on("pageerror", lambda error: complaints.append(str(error)))

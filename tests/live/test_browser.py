@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.display.test_episode_page import chromium
+from tests.chromium import launched
 
 from qwenarm.episode.trace import read
 from qwenarm.live.journal import run_folder
@@ -34,11 +34,8 @@ PATIENCE_MS = 180_000
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        found = p.chromium.launch(executable_path=chromium(), args=[*WEBGL, *MICROPHONE])
+    with launched(*WEBGL, *MICROPHONE) as found:
         yield found
-        found.close()
 
 
 class Visitor:

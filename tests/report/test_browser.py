@@ -2,13 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.display.test_episode_page import chromium
 from tests.report.made import evaluation, suite
 
 from qwenarm.diagnosis.attribute import ATTRIBUTION_FILE as CAUSES
@@ -64,15 +62,6 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     attributed(first)
     long_name = evaluation(home / "second", played, late, ("vlm",), model="./checkpoints/" + "a-very-long-name-" * 6)
     return write_report([first, long_name], tmp_path_factory.mktemp("site")).index
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        found = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
 
 
 def opened(browser: Any, path: Path, scheme: str = "light", width: int = 1280) -> tuple[Any, list[str]]:

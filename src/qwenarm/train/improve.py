@@ -26,7 +26,7 @@ from qwenarm.evaluation.stats import success_rate
 from qwenarm.evaluation.suites import Block, Suite
 from qwenarm.registry import names_to_allow, only_allowed
 from qwenarm.train.collect import LEARNER_POLICY, ORACLE_POLICY, collect_all, plan_jobs
-from qwenarm.train.improve_page import Round, write_page
+from qwenarm.train.improve_page import Round, best_of, write_page
 from qwenarm.train.learner import Settings
 from qwenarm.train.rl import RlOptions, reinforce
 from qwenarm.train.sft import SftOptions, fine_tune
@@ -92,13 +92,13 @@ def improve(options: ImproveOptions, tell: Tell = lambda what, done, total: None
         while len(done) <= options.rounds and not _finished(done):
             done.append(_round(options, len(done), done, tell))
         write_page(options.out, options.out / WATCHED_FOLDER, done, options.watched, with_films=True)
-    return Path(_best(done).model)
+    return Path(best_of(done).model)
 
 
 def _round(options: ImproveOptions, number: int, done: Sequence[Round], tell: Tell) -> Round:
     """Collects, fine-tunes, plays and measures once."""
     began, data, folder = time.monotonic(), options.out / DATA_FOLDER, options.out / f"round-{number}"
-    best = _best(done).model
+    best = best_of(done).model
     jobs = _jobs(options, best, number, options.settings.seed + (number - 1) * options.episodes)
     for count, _ in enumerate(collect_all(jobs, data, options.workers), 1):
         tell(f"round {number}: archives collected", count, len(jobs))
@@ -179,10 +179,6 @@ def _read(out: Path) -> Iterator[Round]:
             yield Round.from_json(json.loads(line))
         except (ValueError, TypeError) as error:
             raise BadInput(f"{path} is damaged ({error}); choose another folder.") from error
-
-
-def _best(done: Sequence[Round]) -> Round:
-    return max(done, key=lambda row: row.mean)
 
 
 def _finished(done: Sequence[Round]) -> bool:

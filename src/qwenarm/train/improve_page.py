@@ -61,6 +61,11 @@ class Round:
         return sum(self.rates.values()) / len(self.rates)
 
 
+def best_of(rounds: Sequence[Round]) -> Round:
+    """Returns the first of the best rounds."""
+    return max(rounds, key=lambda row: row.mean)
+
+
 @dataclass(frozen=True)
 class RoundMark:
     """A rate as ``plots.html.jinja`` draws it."""
@@ -91,7 +96,7 @@ def write_page(out: Path, ledger: Path, rounds: Sequence[Round], scenes: int, wi
         scenes: Number of watched scenes of each task.
         with_films: Whether a scene that was lost before and is won now is filmed, if there is one.
     """
-    best = max(rounds, key=lambda row: row.mean)
+    best = best_of(rounds)
     films = _films(out, ledger, rounds[0].policy, best.policy) if with_films and best.number else None
     path = out / PAGE_FILE
     values = {"rounds": list(_lines(rounds, scenes)), "tasks": sorted(rounds[0].rates), "scenes": scenes, "best": best}
