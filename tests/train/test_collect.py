@@ -18,6 +18,7 @@ from qwenarm.mind.families import family_named
 from qwenarm.mind.parsing.parse import parse
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.skills import specs
+from qwenarm.tasks.inspect.verdict import read_verdict
 from qwenarm.train.batches import Example, Reader
 from qwenarm.train.collect import collect_all, plan_jobs
 from qwenarm.train.dataset import Shard, problems, read_shards
@@ -112,6 +113,17 @@ def test_mistakes_are_made_and_put_right(tmp_path: Path):
     (shard,) = read_shards([tmp_path])
     assert not list(problems(shard))
     assert any("failed" in line["messages"][-1]["content"][-1]["text"] for line in shard.lines)
+
+
+def test_a_wrong_verdict_is_put_right(tmp_path: Path):
+    """A learner sees that what was said before may be wrong, and does not learn to repeat it."""
+    assert sum(collect_all(plan_jobs(ORACLE, ["inspect"], [1], [""], 2, mistakes=1.0), tmp_path)) > 4
+    (shard,) = read_shards([tmp_path])
+    for seed in {line["seed"] for line in shard.lines}:
+        first, second, *_ = [line for line in shard.lines if line["seed"] == seed]
+        (right,) = parse(first["answer"], specs(), family_named("qwen3_vl"), {"front": (192, 256)}).calls
+        said = second["messages"][-1]["content"][-1]["text"].split("History: ")[1].split("}")[0] + "}"
+        assert read_verdict(said) is not None and read_verdict(said) != read_verdict(str(right.args["text"]))
 
 
 def test_a_models_decisions_are_put_right(tmp_path: Path):

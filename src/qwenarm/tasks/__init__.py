@@ -14,7 +14,7 @@ from qwenarm.registry import describe, list_names
 
 if TYPE_CHECKING:
     from qwenarm.tasks.core.events import InstructionUpdates, LiftCounter, Phrase, RisingWall
-    from qwenarm.tasks.core.goal import Arrange, Event, Goal, MoveGoal, Relation, Setup, Sort
+    from qwenarm.tasks.core.goal import Arrange, Event, Goal, MoveGoal, Relation, Restating, Setup, Sort
     from qwenarm.tasks.core.oracle import NotVisible, oracle_call, oracle_point, points_in_note
     from qwenarm.tasks.core.planning import (
         CalledObject,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "core.events": ("InstructionUpdates", "LiftCounter", "Phrase", "RisingWall"),
-    "core.goal": ("Arrange", "Event", "Goal", "MoveGoal", "Relation", "Setup", "Sort"),
+    "core.goal": ("Arrange", "Event", "Goal", "MoveGoal", "Relation", "Restating", "Setup", "Sort"),
     "core.oracle": ("NotVisible", "oracle_call", "oracle_point", "points_in_note"),
     "core.planning": ("CalledObject", "Move", "PlacesNote", "WorldPoint", "image_u", "left_to_right", "plan_moves"),
     "core.task": ("STACKABLE_SHAPES", "Combos", "SceneBuilder", "Task"),
@@ -38,9 +38,9 @@ _MODULES = {
 }
 __all__ = [
     "STACKABLE_SHAPES", "Arrange", "CalledObject", "Combos", "Event", "Goal", "InstructionUpdates", "LiftCounter",
-    "Move", "MoveGoal", "NotVisible", "Phrase", "PlacesNote", "Relation", "RisingWall", "SceneBuilder", "Setup", "Sort",
-    "Task", "WorldPoint", "free_setup", "image_u", "left_to_right", "oracle_call", "oracle_point", "plan_moves",
-    "points_in_note",
+    "Move", "MoveGoal", "NotVisible", "Phrase", "PlacesNote", "Relation", "Restating", "RisingWall", "SceneBuilder",
+    "Setup", "Sort", "Task", "WorldPoint", "free_setup", "image_u", "left_to_right", "oracle_call", "oracle_point",
+    "plan_moves", "points_in_note",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.mind.families import Family
 from qwenarm.mind.prompt.messages import frame_sizes, render
 from qwenarm.mind.vlm_policy import Deciding, VlmPolicy
-from qwenarm.tasks import NotVisible, oracle_call, points_in_note
+from qwenarm.tasks import NotVisible, Restating, oracle_call, points_in_note
 from qwenarm.types import Completion, Decision, ImagePoint, Observation, Prompt, SkillCall, Turn
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ class Demonstrator:
         env: Its privileged state is what the oracle sees.
         seed: Seed of the episode; it also determines the deliberate mistakes.
         learner: Whether a model answers the prompts and its answers are carried out (DAgger), not the oracle's.
-        mistakes: Share of the oracle's calls that are carried out with a wrong point, so that a learner sees
-            failures and how to recover. The sample keeps the right answer.
+        mistakes: Share of the oracle's calls that are carried out with a wrong point, or a wrong statement where
+            the task lets it be corrected, so that a learner sees failures and how to recover. The sample keeps the
+            right answer.
     """
 
     def __init__(self, policy: VlmPolicy, env: ArmEnv, seed: int, learner: bool = False, mistakes: float = 0.0) -> None:
@@ -135,12 +136,17 @@ class Demonstrator:
         return Decision(tuple(calls))
 
     def _acted(self, right: Decision) -> Decision:
-        """Returns the right calls, occasionally with a wrong point in the first one."""
-        call, *others = right.calls
-        if not _points(right) or self._rng.random() >= self.mistakes:
+        """Returns the right calls, occasionally with a mistake in the first one that can still be put right."""
+        (call, *others), goal = right.calls, self.env.setup.goal
+        corrected = goal if call.name == "say" and isinstance(goal, Restating) else None
+        if not (corrected or _points(right)) or self._rng.random() >= self.mistakes:
             return right
-        wrong = {key: self._misplaced(v) if isinstance(v, ImagePoint) else v for key, v in call.args.items()}
-        return Decision((replace(call, args=wrong), *others))
+        wrong = corrected.misstated(call, self._rng) if corrected else self._mispointed(call)
+        return Decision((wrong, *others))
+
+    def _mispointed(self, call: SkillCall) -> SkillCall:
+        args = {key: self._misplaced(v) if isinstance(v, ImagePoint) else v for key, v in call.args.items()}
+        return replace(call, args=args)
 
     def _misplaced(self, point: ImagePoint) -> ImagePoint:
         scene = self.env.body.scene.objects

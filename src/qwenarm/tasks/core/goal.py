@@ -58,6 +58,15 @@ class Measured(Protocol):
         ...
 
 
+@runtime_checkable
+class Restating(Protocol):
+    """A goal whose ``solve`` says again what was said wrongly. What is said only once, like a note, must be right."""
+
+    def misstated(self, call: SkillCall, rng: np.random.Generator) -> SkillCall:
+        """Returns a "say" of ``solve`` with something wrong in it."""
+        ...
+
+
 class Event(Protocol):
     """Something that happens by itself while the arm works: a moving belt, a rising wall, a new instruction.
 

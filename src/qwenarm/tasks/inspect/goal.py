@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from qwenarm.body.state import WorldState
 from qwenarm.tasks import Move, MoveGoal, plan_moves
@@ -48,6 +50,11 @@ class Inspection(MoveGoal):
         noted = [] if said else [say]
         told = len(said) > bool(self.bad) and said[-1] == self.verdict
         return [*noted, *moves, *([] if told or (noted and not moves) else [say]), end]
+
+    def misstated(self, call: SkillCall, rng: np.random.Generator) -> SkillCall:
+        """Returns a verdict that is wrong about one part."""
+        wrong = self.verdict ^ {int(rng.integers(len(self.parts))) + 1}
+        return replace(call, args={"text": json.dumps({"bad": sorted(wrong)})})
 
     def measures(self, state: WorldState) -> dict[str, float]:
         """Returns precision and recall of the verdict, and how many parts were diverted.
