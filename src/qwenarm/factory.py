@@ -16,7 +16,7 @@ from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.checkpoints.load import BUNDLED_MODEL
 from qwenarm.mind.prompt.presets import ALTITUDE_NAMES, CHUNK_ALTITUDE
 from qwenarm.policies import Context, policy_entry
-from qwenarm.registry import split_names
+from qwenarm.registry import list_names, split_names
 from qwenarm.tasks.language.language import LANGUAGE_NAMES, guess_language
 from qwenarm.types import RunConfig, RunInfo
 
@@ -147,16 +147,15 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
     setup = make_env(config).build(seed)
     if setup.goal is not None:
         return setup
-    if policy_entry(config.policy).needs_goal:
-        raise BadInput(f"The {config.policy} needs a goal, and nobody can judge this one: {setup.unjudged}.")
-    if not anyway:
-        from qwenarm.tasks.language.free_task import suggestions
+    if anyway and not policy_entry(config.policy).needs_goal:
+        return setup
+    if config.words in list_names("tasks"):
+        raise BadInput(f"{config.words!r} is the name of a task: play it with --task {config.words}.")
+    from qwenarm.tasks.language.free_task import suggestions
 
-        offered = ", ".join(f"'{wish}'" for wish in suggestions(config.words))
-        raise BadInput(
-            f"Nobody can judge this, and nothing was moved: {setup.unjudged}. What works: {offered}. {ANYWAY_HINT}"
-        )
-    return setup
+    offered = ", ".join(f"'{wish}'" for wish in suggestions(config.words))
+    hint = f"The {config.policy} needs a goal." if policy_entry(config.policy).needs_goal else ANYWAY_HINT
+    raise BadInput(f"Nobody can judge this, and nothing was moved: {setup.unjudged}. What works: {offered}. {hint}")
 
 
 def assumed(described: Mapping[str, Any], instruction: str = "") -> str:

@@ -184,6 +184,11 @@ def _load_by_module(kind: Kind, name: str) -> Any:
     except QwenarmError:
         raise
     except Exception as error:  # whatever the module does when it is imported
+        if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:
+            raise BadInput(
+                f"There is no module {error.name} for the {kind.noun} {name!r}: start the command in the folder "
+                f"of {error.name}.py, or add that folder to PYTHONPATH."
+            ) from error
         raise BadInput(f"Cannot load the {kind.noun} {name!r}: {type(error).__name__}: {error}.") from error
     if kind.type_name and kind.type_name not in [each.__name__ for each in type(found).__mro__]:
         raise BadInput(f"{name!r} is a {type(found).__name__}; a {kind.noun} is a {kind.type_name}.")

@@ -11,6 +11,7 @@ import time
 import pytest
 from rich.console import Console
 
+from qwenarm import __version__
 from qwenarm.cli.main import main
 from qwenarm.cli.tables import listing
 from qwenarm.display.film import FILM_SIZES_PX
@@ -74,6 +75,23 @@ def test_every_command_names_its_own_options_only(capsys, command):
     assert all(f"{name} " in known or f"{name}," in known for name in named)
 
 
+@pytest.mark.parametrize("words", [[], ["help"], ["--help"], ["-h"]])
+def test_the_overview_names_every_command_with_what_it_does(capsys, words):
+    code, out, _ = cli(capsys, *words)
+    listed = [line.split()[0] for line in out.splitlines() if line.startswith("  ") and line[2] != " "]
+    assert code == 0 and sorted(listed) == sorted(COMMANDS)
+
+
+def test_help_and_version_are_commands_too(capsys):
+    assert cli(capsys, "help", "train", "sft") == cli(capsys, "train", "sft", "--help")
+    assert cli(capsys, "--version") == cli(capsys, "version") == (0, f"qwenarm {__version__}\n", "")
+
+
+def test_a_task_in_place_of_words_is_told_where_it_belongs(capsys):
+    code, _, err = cli(capsys, "run", "stack")
+    assert code == 2 and "--task stack" in err
+
+
 def test_other_mistakes_are_told_by_the_parser(capsys):
     code, _, err = cli(capsys, "eval", "--seeds", "many")
     assert code == 2 and "--seeds" in err and "many" in err
@@ -90,6 +108,7 @@ def test_a_reader_who_has_read_enough_ends_a_command_quietly(words):
 
 LIGHT = """
 import sys
+from qwenarm import __version__
 from qwenarm.cli.main import main
 for words in ("--help", "list tasks", "list skills", "list models", "run --help"):
     try: main(words.split())

@@ -14,32 +14,36 @@ from qwenarm.errors import BadInput
 def demo(
     model: Annotated[
         str, arg(metavar="MODELS", help="models that the page offers, separated by spaces; the first is loaded at once")
-    ] = ("bundled"),
+    ] = "bundled",
     host: Annotated[
-        str, arg(metavar="ADDRESS", help="address to listen on; others than loopback need the link's token")
+        str,
+        arg(metavar="ADDRESS", help="address to listen on; 0.0.0.0 lets in other machines that have the link's token"),
     ] = "127.0.0.1",
-    port: Annotated[int, arg(help="port; 0 for any that is free")] = 8000,
+    port: Annotated[int, arg(help="port; 0 takes any that is free")] = 8000,
     seed: Seed = 0,
-    replay: Annotated[Path | None, arg(metavar="PATH", help="folder of old episodes to watch again")] = None,
+    replay: Annotated[Path | None, arg(metavar="PATH", help="folder of recorded episodes to watch")] = None,
     watch: Annotated[
-        Path | None, arg(metavar="PATH", help="folder into which another process writes: run or eval --journal FOLDER")
+        Path | None,
+        arg(metavar="PATH", help="folder that `qwenarm run` or `eval --journal PATH` writes, to watch it live"),
     ] = None,
     kiosk: Annotated[bool, arg(help="play a tour of all tasks until somebody touches the page")] = False,
     recognizer: Annotated[
         str,
         arg(
             metavar="RECOGNIZER",
-            help="of speech: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL",
+            help="speech recogniser: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL",
         ),
     ] = "pocketsphinx",
     browser: Annotated[bool, arg(help="open a browser")] = True,
     out_folder: Annotated[
-        Path | None, arg(name="out", metavar="PATH", help="folder of the session; default runs/TIME-live")
+        Path | None, arg(name="out", metavar="PATH", help="folder of the session; default: runs/TIME-live")
     ] = None,
 ) -> int:
     """Open the live page: tell the arm what to do, watch it in 3-D, and see why it failed.
 
-    Example: qwenarm demo --kiosk
+    Example: qwenarm demo
+
+    Example: qwenarm demo --kiosk --no-browser --host 0.0.0.0
     """
     require_live_page()
     check_listening(host, port)

@@ -13,22 +13,24 @@ from qwenarm.registry import names_to_allow, only_allowed
 
 def export(
     source: Positional[
-        Annotated[Path, arg(metavar="RUN", help="a run's folder, or with --check also a LeRobot dataset")]
+        Annotated[
+            Path, arg(metavar="RUN", help="folder of a run or an evaluation; with --check also a LeRobot dataset")
+        ]
     ],
     to: Annotated[
         Literal["chat", "lerobot", "rerun", "inspect"],
         arg(help="chat (Parquet for TRL), lerobot (dataset v3.0), rerun (.rrd) or inspect (.eval)"),
     ] = "chat",
     out_path: Annotated[
-        Path | None, arg(name="out", metavar="PATH", help="folder of the export; default SOURCE/export-FORMAT")
+        Path | None, arg(name="out", metavar="PATH", help="folder of the export; default: RUN/export-FORMAT")
     ] = None,
     successes_only: Annotated[bool, arg(help="leave out episodes that failed")] = False,
     cameras: Annotated[
-        str, arg(metavar="CAMERAS", help="cameras that lerobot and rerun show, with commas")
+        str, arg(metavar="CAMERAS", help="cameras in lerobot and rerun, such as front,wrist")
     ] = "front,wrist",
-    size: Annotated[tuple[int, int], arg(help="height and width of their pictures")] = (240, 320),
-    depth: Annotated[bool, arg(help="add depth images, intrinsics and extrinsics of these cameras")] = False,
-    check: Annotated[bool, arg(help="write nothing, and name every damaged episode of SOURCE")] = False,
+    size: Annotated[tuple[int, int], arg(help="height and width of their pictures, in pixels")] = (240, 320),
+    depth: Annotated[bool, arg(help="add depth images, intrinsics and extrinsics to lerobot and rerun")] = False,
+    check: Annotated[bool, arg(help="write nothing; name every damaged episode")] = False,
     allow: Allowed = "",
 ) -> int:
     """Export episodes for other tools, or name those that are damaged.

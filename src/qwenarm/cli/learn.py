@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from rich.table import Table
 from tyro.conf import Positional, subcommand
 
-from qwenarm.cli.options import Altitude, ArmName, Cameras, Level, Model, Perturbed, arg, out
+from qwenarm.cli.options import Altitude, ArmName, Cameras, Level, Perturbed, TrainedModel, arg, out
 from qwenarm.errors import BadInput
 from qwenarm.registry import split_names
 
@@ -31,22 +31,27 @@ def collect(
     task: Annotated[str, arg(metavar="TASKS", help="tasks such as put,stack, also module:NAME")] = "put",
     level: Annotated[str, arg(metavar="LEVELS", help="levels such as 1,2")] = "1",
     episodes: Annotated[int, arg(help="episodes of every task, level and set of perturbations")] = 100,
-    first_seed: Annotated[int, arg(help="first seed; evaluations use seeds from 1000000 on")] = 0,
+    first_seed: Annotated[int, arg(help="seed of the first scene; keep below 1000000, where evaluations begin")] = 0,
     perturbations: Annotated[
         str,
         arg(
             metavar="NAME:STRENGTH",
-            help="also perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once)",
+            help="also perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once); default: none",
         ),
     ] = "",
     policy: Annotated[
-        str, arg(metavar="POLICY", help="who plays: oracle, or vlm (the model; the oracle corrects it)")
+        str,
+        arg(metavar="POLICY", help="who plays: oracle, or vlm (the model plays, and the oracle says what was right)"),
     ] = "oracle",
     model: Annotated[
-        str, arg(metavar="MODEL", help="prompts are written as for this model; needs no weights unless it plays")
+        str,
+        arg(
+            metavar="MODEL",
+            help="the model that prompts are written for; its weights are needed only with --policy vlm",
+        ),
     ] = "bundled",
     mistakes: Annotated[
-        float, arg(help="share of the oracle's calls that go wrong on purpose, to show recoveries")
+        float, arg(help="share of the oracle's calls spoilt on purpose, 0 to 1, to show how to recover")
     ] = 0.0,
     arm: ArmName = "panda",
     altitude: Altitude = "step",
@@ -56,7 +61,7 @@ def collect(
     out_folder: Annotated[Path, arg(name="out", help="folder of the archives; existing ones are kept")] = Path(
         "runs/data"
     ),
-    quick: Annotated[bool, arg(help="two episodes of everything, to see that it works")] = False,
+    quick: Annotated[bool, arg(help="two episodes of everything, a try in seconds")] = False,
 ) -> int:
     """Collect demonstrations: each prompt as a model is asked, with the oracle's answer. Stop at any time.
 
@@ -83,7 +88,10 @@ def collect(
     return 0
 
 
-def data(what: Positional[Literal["show", "check"]], folders: Folders = (Path("runs/data"),)) -> int:
+def data(
+    what: Positional[Annotated[Literal["show", "check"], arg(help="count them, or look for faults in them")]],
+    folders: Folders = (Path("runs/data"),),
+) -> int:
     """Show what demonstrations there are, or check every picture, answer and point of them.
 
     Example: qwenarm data check runs/data
@@ -125,26 +133,33 @@ class Sft:
     """
 
     data: Annotated[tuple[Path, ...], arg(help="folders that `qwenarm collect` has filled")] = (Path("runs/data"),)
-    model: Model = "bundled"
-    held_out: Annotated[tuple[Path, ...], arg(help="demonstrations with other seeds, to measure progress")] = ()
+    model: Annotated[
+        str, arg(metavar="MODEL", help="the model to begin with: bundled, a folder, or with --lora also a Hub id")
+    ] = "bundled"
+    held_out: Annotated[
+        tuple[Path, ...], arg(help="demonstrations with other seeds, to measure progress; default: none")
+    ] = ()
     steps: Annotated[int, arg(help="optimiser steps")] = 1000
     batch: Annotated[int, arg(help="decisions per step")] = 64
     lr: Annotated[float, arg(help="learning rate; 2e-4 is usual with --lora")] = 8e-4
-    optimizer: Annotated[Literal["muon", "adamw"], arg(help="optimiser")] = "muon"
+    optimizer: Annotated[
+        Literal["muon", "adamw"], arg(help="muon (for matrices, AdamW for the rest), or adamw for all")
+    ] = "muon"
     mix: Annotated[
-        str, arg(metavar="TASK=WEIGHT", help="how often tasks are drawn, such as sort=2,long=0.5; 1 for the others")
+        str,
+        arg(metavar="TASK=WEIGHT", help="weights with which tasks are drawn, such as sort=2,long=0.5; default: 1 each"),
     ] = ""
     supervise: Annotated[bool, arg(help="supervise attention and visual tokens too, not only answers")] = True
-    eye_steps: Annotated[int, arg(help="first steps in which only the vision tower learns: colours, marks, places")] = 0
-    fresh: Annotated[bool, arg(help="random weights in the shape of the model, instead of its own")] = False
-    lora: Annotated[bool, arg(help="train an adapter with peft, for a real Qwen")] = False
+    eye_steps: Annotated[int, arg(help="train the vision tower alone for so many steps first")] = 0
+    fresh: Annotated[bool, arg(help="begin with random weights in the model's shape")] = False
+    lora: Annotated[bool, arg(help="train a LoRA adapter with peft instead, for a real Qwen")] = False
     processes: Annotated[int, arg(help="number of processes on a CPU, one thread each")] = 1
     every: Annotated[int, arg(help="steps between checkpoints")] = 100
-    seed: Annotated[int, arg(help="of the order of the data, and of fresh weights")] = 0
+    seed: Annotated[int, arg(help="seed of the order of the data, and of fresh weights")] = 0
     out_folder: Annotated[
-        Path, arg(name="out", help="state, log, curve and checkpoint; an interrupted run goes on from there")
+        Path, arg(name="out", help="folder for state, log, curve and checkpoint; a stopped run goes on from there")
     ] = Path("runs/sft")
-    quick: Annotated[bool, arg(help="two small steps, to see that it works")] = False
+    quick: Annotated[bool, arg(help="two small steps, a try in seconds")] = False
 
     def run(self) -> None:
         """Trains, with progress on the terminal."""
@@ -180,21 +195,21 @@ class Rl:
 
     task: Annotated[str, arg(metavar="TASKS", help="tasks such as put,stack, played in turn")] = "stack"
     level: Level = 1
-    model: Model = "bundled"
+    model: TrainedModel = "bundled"
     perturbations: Perturbed = ""
     combos: Combinations = "seen"
-    iterations: Annotated[int, arg(help="in each, all attempts at new scenes are played, and one step is made")] = 50
+    iterations: Annotated[int, arg(help="how many times new scenes are played and one step is made")] = 50
     scenes: Annotated[int, arg(help="scenes per iteration")] = 4
     attempts: Annotated[int, arg(help="attempts at each scene")] = 8
     lr: Annotated[float, arg(help="learning rate")] = 2e-4
-    kl: Annotated[float, arg(help="weight of the penalty for leaving the first model")] = 0.02
-    watched: Annotated[int, arg(help="scenes of each task that are played and not learned from")] = 20
-    every: Annotated[int, arg(help="iterations between checkpoints, and between measurements on these scenes")] = 10
-    seed: Annotated[int, arg(help="the first scene; training seeds are below 950000")] = 0
+    kl: Annotated[float, arg(help="weight of the KL penalty for leaving the first model")] = 0.02
+    watched: Annotated[int, arg(help="scenes of each task to measure on, never learned from")] = 20
+    every: Annotated[int, arg(help="iterations between checkpoints, and between measurements")] = 10
+    seed: Annotated[int, arg(help="seed of the first scene, below 950000")] = 0
     out_folder: Annotated[
-        Path, arg(name="out", help="state, log and checkpoint; an interrupted run goes on from there")
+        Path, arg(name="out", help="folder for state, log and checkpoint; a stopped run goes on from there")
     ] = Path("runs/rl")
-    quick: Annotated[bool, arg(help="one small iteration, to see that it works")] = False
+    quick: Annotated[bool, arg(help="one small iteration, a quick try")] = False
 
     def run(self) -> None:
         """Learns, with progress on the terminal."""
@@ -224,7 +239,7 @@ class Rl:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Train a head for --altitude chunk on a small model, from `qwenarm collect --altitude chunk`.
+    """Train a head for --altitude chunk, from what `qwenarm collect --altitude chunk` has collected.
 
     Example: qwenarm train chunk --data runs/chunks --steps 1500 --out runs/chunk
     """
@@ -232,17 +247,19 @@ class Chunk:
     data: Annotated[tuple[Path, ...], arg(help="folders that `qwenarm collect --altitude chunk` has filled")] = (
         Path("runs/data"),
     )
-    model: Model = "bundled"
-    held_out: Annotated[tuple[Path, ...], arg(help="the same with other seeds, only looked at")] = ()
-    steps: int = 1500
-    batch: Annotated[int, arg(help="samples in a step")] = 32
-    lr: float = 8e-4
+    model: TrainedModel = "bundled"
+    held_out: Annotated[
+        tuple[Path, ...], arg(help="the same with other seeds, to measure progress; default: none")
+    ] = ()
+    steps: Annotated[int, arg(help="optimiser steps")] = 1500
+    batch: Annotated[int, arg(help="samples per step")] = 32
+    lr: Annotated[float, arg(help="learning rate")] = 8e-4
     every: Annotated[int, arg(help="steps between checkpoints")] = 100
-    seed: int = 0
+    seed: Annotated[int, arg(help="seed of the order of the data")] = 0
     out_folder: Annotated[
-        Path, arg(name="out", help="state, log and checkpoint; an interrupted run goes on from there")
+        Path, arg(name="out", help="folder for state, log and checkpoint; a stopped run goes on from there")
     ] = Path("runs/chunk")
-    quick: Annotated[bool, arg(help="two small steps, to see that it works")] = False
+    quick: Annotated[bool, arg(help="two small steps, a try in seconds")] = False
 
     def run(self) -> None:
         """Trains, with progress on the terminal."""
@@ -276,20 +293,20 @@ def train(
 def improve(
     task: Annotated[str, arg(metavar="TASKS", help="tasks to improve on, such as put,stack, also module:NAME")],
     level: Level = 1,
-    model: Annotated[str, arg(metavar="MODEL", help="a small model: bundled or a folder")] = "bundled",
+    model: TrainedModel = "bundled",
     combos: Combinations = "seen",
     rounds: Annotated[int, arg(help="maximum number of rounds; it stops when a round no longer helps")] = 4,
     episodes: Annotated[int, arg(help="episodes to collect per task and round")] = 100,
     steps: Annotated[int, arg(help="fine-tuning steps per round")] = 200,
     lr: Annotated[float, arg(help="learning rate")] = 8e-4,
-    watched: Annotated[int, arg(help="scenes of each task that are played after each round, never learned from")] = 40,
+    watched: Annotated[int, arg(help="scenes of each task to measure on after each round, never learned from")] = 40,
     rl_iterations: Annotated[int, arg(help="iterations of `qwenarm train rl` after the fine-tuning of each round")] = 0,
-    seed: Annotated[int, arg(help="the first training scene; training seeds are below 950000")] = 0,
+    seed: Annotated[int, arg(help="seed of the first training scene, below 950000")] = 0,
     workers: Annotated[int, arg(help="number of processes")] = 1,
     out_folder: Annotated[
-        Path, arg(name="out", help="folder of all results; an interrupted run goes on from there")
+        Path, arg(name="out", help="folder for all results; a stopped run goes on from there")
     ] = Path("runs/improve"),
-    quick: Annotated[bool, arg(help="one small round, to see that it works")] = False,
+    quick: Annotated[bool, arg(help="one small round, a quick try")] = False,
 ) -> int:
     """Collect, fine-tune, play and measure in rounds, until they no longer help.
 

@@ -1,7 +1,4 @@
-"""A vision-language model looks at a simulated table, decides, and drives a robot arm.
-
-`qwenarm COMMAND --help` explains a command and shows an example.
-"""
+"""A vision-language model looks at a simulated table, decides, and drives a robot arm."""
 
 from __future__ import annotations
 
@@ -14,10 +11,13 @@ from collections.abc import Sequence
 import tyro
 from rich.text import Text
 
+from qwenarm import __version__
 from qwenarm.cli import arm, demo, learn, measure, play
 from qwenarm.cli.export import export
+from qwenarm.cli.options import out
 from qwenarm.cli.parsing import called_later, parse
 from qwenarm.cli.serve import serve
+from qwenarm.cli.tables import command_table
 from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import QwenarmError
 
@@ -27,19 +27,21 @@ UNUSABLE_PLACE = frozenset(
 )
 """What the system says about a place that cannot be read or written to, or that has no room left."""
 
+COMMANDS = {
+    "Play": (play.run, demo.demo, play.replay),
+    "Look": (play.list_, play.show, play.prompt, arm.arm),
+    "Measure": (measure.eval_, measure.report, measure.compare, measure.attribute, measure.probe),
+    "Teach": (learn.collect, learn.data, learn.train, learn.improve),
+    "Connect": (serve, export),
+}
+"""The commands, in the groups in which they are listed."""
+HELP, VERSION = frozenset(["help", "-h", "--help"]), frozenset(["version", "-V", "--version"])
+
 app = tyro.extras.SubcommandApp()
-for command in (play.run, demo.demo):
-    app.command(called_later(command))
-app.command(name="list")(called_later(play.list_))
-for command in (play.show, play.prompt, play.replay):
-    app.command(called_later(command))
-app.command(name="eval")(called_later(measure.eval_))
-for command in (measure.report, measure.compare, measure.attribute, measure.probe, arm.arm, learn.collect, learn.data):
-    app.command(called_later(command))
-app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(called_later(learn.train)))
-app.command(called_later(learn.improve))
-app.command(called_later(export))
-app.command(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(called_later(serve)))
+for command in (each for group in COMMANDS.values() for each in group):
+    app.command(name=command.__name__.rstrip("_"))(
+        tyro.conf.configure(tyro.conf.OmitArgPrefixes)(called_later(command))
+    )
 
 
 def _stop_like_ctrl_c(*_: object) -> None:
@@ -53,6 +55,13 @@ def main(args: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
             signal.signal(number, _stop_like_ctrl_c)
+    if words in ([], *([word] for word in HELP)):
+        return _overview()
+    if words in [[word] for word in VERSION]:
+        out.print(f"qwenarm {__version__}")
+        return 0
+    if words[0] == "help":  # `qwenarm help run`
+        words = [*words[1:], "--help"]
     try:
         return parse(app, words, __doc__ or "")() or 0
     except QwenarmError as error:
@@ -67,6 +76,15 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         SafeConsole(stderr=True).print("Stopped. Everything that was finished is kept.")
         return 130
+
+
+def _overview() -> int:
+    """Lists the commands with what each of them does."""
+    out.print(f"usage: qwenarm COMMAND [OPTIONS]\n\n{__doc__}\n")
+    out.print("Try this first: qwenarm run put the red cube in the blue bowl\n")
+    out.print(command_table(COMMANDS))
+    out.print("\n`qwenarm COMMAND --help` lists the options of a command, with their defaults and an example.")
+    return 0
 
 
 def _refuse(why: str) -> int:

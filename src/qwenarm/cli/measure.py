@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def eval_(
     suite: Annotated[
-        str, arg(metavar="SUITE", help="quick, standard, full or a JSON file; without one, the tasks of --task")
+        str, arg(metavar="SUITE", help="quick, standard, full or a JSON file; default: none, the tasks of --task")
     ] = "",
     task: Annotated[
         str, arg(metavar="TASKS", help="tasks to play, such as put,stack; default: all of the suite, or put,stack,sort")
@@ -42,21 +42,22 @@ def eval_(
     ] = None,
     seeds: Annotated[
         int | None,
-        arg(metavar="INT", help="seeds per task, always the same first ones; default: those of the suite, or 20"),
+        arg(metavar="INT", help="scenes per task, the same ones every time; default: those of the suite, or 20"),
     ] = None,
     perturbations: Annotated[
         str | None,
         arg(
             metavar="NAME:STRENGTH",
-            help="also play perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once), or none",
+            help="also play perturbed scenes: look:2,words:1 (one by one), look:2+words:1 (both at once), or none; "
+            "default: those of the suite, or none",
         ),
     ] = None,
     controls: Annotated[
         str,
         arg(
             metavar="CONTROLS",
-            help="controls to play on the same seeds: all, none, or names such as "
-            "oracle,blind; default: all with a suite and a model",
+            help="other policies on the same scenes: all, none, or names such as oracle,blind; "
+            "default: all with a suite and a model, else none",
         ),
     ] = "",
     arm: ArmName = "panda",
@@ -78,21 +79,21 @@ def eval_(
         int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
     ] = 8,
     ray: Annotated[
-        str, arg(metavar="ADDRESS", help="run the workers on this Ray cluster: auto, HOST:PORT or local")
+        str, arg(metavar="ADDRESS", help="run the workers on this Ray cluster: auto, HOST:PORT or local; default: none")
     ] = "",
     out_folder: Annotated[
         Path | None,
         arg(
             name="out",
             metavar="PATH",
-            help="folder of the ledger, continued if it exists; default runs/SUITE or runs/eval-POLICY",
+            help="folder of the ledger, continued if it exists; default: runs/SUITE or runs/eval-POLICY",
         ),
     ] = None,
     journal: Annotated[
         Path | None,
         arg(
             metavar="PATH",
-            help="folder into which one episode after the other is recorded for `qwenarm demo --watch FOLDER`",
+            help="folder for a recording that `qwenarm demo --watch PATH` shows, one episode after the other",
         ),
     ] = None,
     allow: Allowed = "",
@@ -145,11 +146,13 @@ def report(
     ] = (),
     out_folder: Annotated[
         Path | None,
-        arg(name="out", metavar="PATH", help="folder of the site; default RUN/report, or runs/report for several runs"),
+        arg(
+            name="out", metavar="PATH", help="folder of the site; default: RUN/report, or runs/report for several runs"
+        ),
     ] = None,
     pages: Annotated[
         Literal["auto", "all", "none"],
-        arg(help="episodes that get a page; auto: all, or the failures if there are more than 2,000"),
+        arg(help="which episodes get a page; auto: all, but only the failures of more than 2,000"),
     ] = "auto",
     films: Annotated[int, arg(help="failures of each model to replay and film")] = 0,
     allow: Allowed = "",
@@ -249,7 +252,7 @@ def probe(
     task: Annotated[
         str, arg(metavar="TASKS", help="tasks whose scenes are used, such as put,stack")
     ] = "put,stack,sort",
-    level: Annotated[int, arg(help="level of the tasks")] = 1,
+    level: Annotated[int, arg(help="level of these tasks")] = 1,
     seeds: Annotated[int, arg(help="scenes per task")] = 20,
     cameras: Annotated[
         str,
@@ -259,7 +262,7 @@ def probe(
     ] = "",
     batch: Annotated[int, arg(help="questions answered together")] = 8,
     out_file: Annotated[
-        Path | None, arg(name="out", metavar="PATH", help="JSON file; default runs/probe-MODEL.json")
+        Path | None, arg(name="out", metavar="PATH", help="JSON file; default: runs/probe-MODEL.json")
     ] = None,
 ) -> int:
     """Measure pointing alone: does the model's point lie on the named object? No arm moves.
@@ -318,12 +321,16 @@ def accuracy_table(found: list[PointingAccuracy], width: int = 120) -> Renderabl
 
 
 def compare(
-    a: Positional[Annotated[Path, arg(metavar="RUN_A", help="folder of an evaluation")]],
-    b: Positional[Annotated[Path, arg(metavar="RUN_B", help="folder of another evaluation, or the same")]],
+    a: Positional[Annotated[Path, arg(metavar="RUN_A", help="folder written by `qwenarm eval`")]],
+    b: Positional[Annotated[Path, arg(metavar="RUN_B", help="another such folder, or the same")]],
     who_a: Annotated[
-        str, arg(metavar="POLICY", help="words of the name of the policy in A; default: its only model or only policy")
+        str,
+        arg(
+            metavar="POLICY",
+            help="a policy in A, such as oracle or part of a model's name; default: its only model or policy",
+        ),
     ] = "",
-    who_b: Annotated[str, arg(metavar="POLICY", help="words of the name of the policy in B")] = "",
+    who_b: Annotated[str, arg(metavar="POLICY", help="the same for B")] = "",
 ) -> int:
     """Compare two evaluations seed by seed: differences with 95 % intervals and exact McNemar tests.
 

@@ -11,6 +11,7 @@ from qwenarm.display.terminal import SafeConsole
 out = SafeConsole()
 EMPTY_DEFAULTS = ("", "''", "None", "()")
 """How tyro writes defaults that say nothing; the help text tells what happens without the option."""
+SWITCHES = {"True": "yes", "False": "no"}
 
 
 def arg(**options: Any) -> Any:
@@ -19,29 +20,37 @@ def arg(**options: Any) -> Any:
 
 
 def _default_hint(default: str) -> str:
-    return "" if default in EMPTY_DEFAULTS else f"(default: {default})"
+    return "" if default in EMPTY_DEFAULTS else f"(default: {SWITCHES.get(default, default)})"
 
 
 Listed = Literal["tasks", "arms", "cameras", "models", "skills", "policies", "perturbations"]
-Task = Annotated[str, arg(metavar="TASK", help="a task, see `qwenarm list tasks`, or module:NAME")]
-Level = Annotated[int, arg(help="difficulty; 1 is the easiest level")]
-Seed = Annotated[int, arg(help="the same seed gives the same scene")]
+Task = Annotated[str, arg(metavar="TASK", help="a task (see `qwenarm list tasks`), or your own as module:NAME")]
+Level = Annotated[int, arg(help="difficulty, from 1; most tasks have 3 levels")]
+Seed = Annotated[int, arg(help="number of the scene: the same seed gives the same scene")]
 ArmName = Annotated[
     str,
-    arg(name="arm", metavar="ARM", help="a robot arm, see `qwenarm list arms`, an MJCF or URDF file, or module:NAME"),
+    arg(name="arm", metavar="ARM", help="a robot arm (see `qwenarm list arms`), an MJCF or URDF file, or module:NAME"),
 ]
 PolicyName = Annotated[
-    str, arg(name="policy", metavar="POLICY", help="who decides: vlm (a model) or another, see `qwenarm list policies`")
+    str,
+    arg(
+        name="policy",
+        metavar="POLICY",
+        help="who decides: vlm (the model), oracle, or another (see `qwenarm list policies`)",
+    ),
 ]
 Model = Annotated[
     str, arg(metavar="MODEL", help="bundled, a Hub id, a folder, or a server's URL; see `qwenarm list models`")
+]
+TrainedModel = Annotated[
+    str, arg(metavar="MODEL", help="a small model to begin with: bundled, or a checkpoint's folder")
 ]
 ClockName = Annotated[
     str,
     arg(
         name="clock",
         metavar="CLOCK",
-        help="the world while the policy thinks: paused, latency:SECONDS (runs on that long), or wall",
+        help="the world while the policy thinks: paused, latency:SECONDS (runs on that long), or wall (real time)",
     ),
 ]
 ControlName = Annotated[
@@ -49,14 +58,14 @@ ControlName = Annotated[
     arg(
         name="control",
         metavar="CONTROL",
-        help="osc: LIBERO's own arm and controller, for its tasks and policies of 20 Hz actions",
+        help="osc: LIBERO's own arm and controller, for its tasks and 20 Hz policies; default: our arm",
     ),
 ]
 Altitude = Annotated[
     str,
     arg(
         metavar="{step,plan,chunk}",
-        help="step (the model is asked for one call at a time), plan (for all calls) or chunk (for 20 Hz motions)",
+        help="what the model is asked for: step (one skill call), plan (all calls at once) or chunk (20 Hz motions)",
     ),
 ]
 
@@ -65,7 +74,7 @@ Allowed = Annotated[
     arg(
         name="allow",
         metavar="NAMES",
-        help="code (module:NAME) and servers (URL) that only recorded data names and you trust",
+        help="what recorded files may import (module:NAME) or call (URL); name only what you trust; default: nothing",
     ),
 ]
 Cameras = Annotated[
@@ -73,7 +82,7 @@ Cameras = Annotated[
     arg(
         name="cameras",
         metavar="CAMERAS",
-        help="cameras the model sees, such as front,wrist, see `qwenarm list cameras`; default: those it was made for",
+        help="cameras the model sees, such as front,wrist; see `qwenarm list cameras`; default: the policy's own",
     ),
 ]
 Perturbed = Annotated[
@@ -81,6 +90,7 @@ Perturbed = Annotated[
     arg(
         name="perturbations",
         metavar="NAME:STRENGTH",
-        help="perturbations with strengths 1 to 3, such as look:2,words:1; see `qwenarm list perturbations`",
+        help="perturbations with strengths 1 to 3, such as look:2,words:1; see `qwenarm list perturbations`; "
+        "default: none",
     ),
 ]

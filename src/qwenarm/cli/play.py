@@ -40,12 +40,16 @@ if TYPE_CHECKING:
 
 def run(
     instruction: Positional[
-        Annotated[tuple[str, ...], arg(metavar="[WORD ...]", help="your own words; default: those of the task")]
+        Annotated[
+            tuple[str, ...],
+            arg(metavar="[WORD ...]", help="what to do, in your own words, without quotes; default: a task's"),
+        ]
     ] = (),
     task: Annotated[
         str,
         arg(
-            metavar="TASK", help="a task, see `qwenarm list tasks`, or module:NAME; default put, if there are no words"
+            metavar="TASK",
+            help="a task, instead of your own words: see `qwenarm list tasks`, or module:NAME; default: put",
         ),
     ] = "",
     level: Level = 1,
@@ -56,19 +60,20 @@ def run(
     altitude: Altitude = "step",
     clock: ClockName = "paused",
     out_folder: Annotated[
-        Path | None, arg(name="out", metavar="PATH", help="folder for the results; default runs/TIME-TASK-SEED")
+        Path | None, arg(name="out", metavar="PATH", help="new folder for the results; default: runs/TIME-TASK-SEED")
     ] = None,
     film: Annotated[bool, arg(help="record a film")] = True,
-    film_speed: Annotated[int, arg(metavar="{1,2,4}", help="how many times faster than the arm the film runs")] = 2,
+    film_speed: Annotated[int, arg(metavar="{1,2,4}", help="speed of the film; 1 is as fast as the arm")] = 2,
     film_size: Annotated[Literal["720p", "1080p"], arg(help="size of the film")] = "720p",
-    film_camera: Annotated[str, arg(metavar="CAMERA", help="camera of the film, see `qwenarm list cameras`")] = "wide",
+    film_camera: Annotated[str, arg(metavar="CAMERA", help="camera of the film; see `qwenarm list cameras`")] = "wide",
     film_format: Annotated[Literal["mp4", "gif"], arg(help="format of the film")] = "mp4",
     perturbations: Perturbed = "",
     cameras: Cameras = "",
     control: ControlName = "",
     anyway: Annotated[bool, arg(help="play your words even if nobody can judge the result")] = False,
     journal: Annotated[
-        Path | None, arg(metavar="PATH", help="folder into which the run is recorded for `qwenarm demo --watch FOLDER`")
+        Path | None,
+        arg(metavar="PATH", help="folder for a recording that `qwenarm demo --watch PATH` shows, even live"),
     ] = None,
     say: Annotated[Path | None, arg(metavar="PATH", help="WAV file with the spoken instruction")] = None,
     listen: Annotated[bool, arg(help="record the instruction with the microphone, until you are silent")] = False,
@@ -83,6 +88,8 @@ def run(
     """Play one episode and write its film, page and trace.
 
     Example: qwenarm run put the red cube in the blue bowl --seed 3
+
+    Example: qwenarm run --task sort --level 2 --policy oracle
     """
     from qwenarm.api.episodes import Film, play_into
     from qwenarm.display.terminal import LiveView
@@ -148,7 +155,9 @@ def _corrected(heard: str) -> str:
     return input("Press Enter to play this, or type what was meant: ").strip() or heard
 
 
-def list_(what: Positional[Annotated[Literal[Listed, "all"], arg(help="what to list")]] = "all") -> int:
+def list_(
+    what: Positional[Annotated[Literal[Listed, "all"], arg(help="what to list; all: names alone")]] = "all",
+) -> int:
     """List tasks, arms, cameras, models, skills, policies or perturbations.
 
     Example: qwenarm list tasks
@@ -165,7 +174,7 @@ def show(
     level: Level = 1,
     arm: ArmName = "panda",
     out_file: Annotated[
-        Path | None, arg(name="out", metavar="PATH", help="PNG file; default runs/show-TASK-SEED.png")
+        Path | None, arg(name="out", metavar="PATH", help="PNG file; default: runs/show-TASK-SEED.png")
     ] = None,
     perturbations: Perturbed = "",
 ) -> int:
@@ -222,12 +231,12 @@ def prompt(
 
 
 def replay(
-    episode: Positional[Annotated[Path, arg(metavar="RUN", help="a run's folder, or its episodes.jsonl")]],
-    index: Annotated[int, arg(help="index of the episode in the trace; -1 is the last")] = -1,
-    film: Annotated[Path | None, arg(metavar="PATH", help="MP4 file for a film of the replay")] = None,
+    episode: Positional[Annotated[Path, arg(metavar="RUN", help="folder of a run or an evaluation")]],
+    index: Annotated[int, arg(help="which of its episodes: 0 is the first, -1 the last")] = -1,
+    film: Annotated[Path | None, arg(metavar="PATH", help="film of the replay, .mp4 or .gif; default: none")] = None,
     allow: Allowed = "",
 ) -> int:
-    """Repeat the recorded calls without a model and compare the final state bit for bit.
+    """Repeat a recorded episode without the model, and compare its end bit for bit.
 
     Example: qwenarm replay runs/20261121-101500-put-3
     """

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from qwenarm.types import RunConfig
 
 Host = Annotated[
-    str, arg(metavar="ADDRESS", help="address to listen on; other machines need the token of QWENARM_TOKEN")
+    str,
+    arg(
+        metavar="ADDRESS", help="address to listen on; 0.0.0.0 lets in other machines, with the token in QWENARM_TOKEN"
+    ),
 ]
 
 
@@ -27,13 +30,13 @@ class ServedArm:
     level: Level = 1
     seed: Seed = 0
     arm: ArmName = "panda"
-    words: Annotated[str, arg(metavar="WORDS", help="your own instruction; without it the task's own")] = ""
+    words: Annotated[str, arg(metavar="WORDS", help="your own instruction; default: the task's")] = ""
     cameras: Cameras = ""
     perturbations: Perturbed = ""
     clock: ClockName = "paused"
     host: Host = "127.0.0.1"
     out_folder: Annotated[
-        Path | None, arg(name="out", metavar="PATH", help="folder for the episodes; default runs/TIME-PROTOCOL")
+        Path | None, arg(name="out", metavar="PATH", help="folder for the episodes; default: runs/TIME-PROTOCOL")
     ] = None
 
     def config(self) -> RunConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from inspect import getdoc
 from typing import get_args
 
 from rich.console import Group, RenderableType
@@ -28,6 +30,19 @@ def overview(width: int = 120) -> RenderableType:
     """The names of all entries, by kind, and which command tells more."""
     names = {what: ", ".join(_described(what)) for what in get_args(Listed)}
     return Group(_two_columns(names, width), "\n`qwenarm list tasks` says what each of them is.")
+
+
+def command_table(groups: Mapping[str, Sequence[Callable[..., int]]]) -> RenderableType:
+    """Commands by group, each with the first sentence of its docstring."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for title, commands in groups.items():
+        table.add_row(title)
+        for command in commands:
+            first_sentence = " ".join((getdoc(command) or "").split()).partition(". ")[0]
+            table.add_row(f"  {command.__name__.rstrip('_')}", f"{first_sentence.removesuffix('.')}.")
+    return table
 
 
 def _described(what: str) -> dict[str, str]:

@@ -83,7 +83,8 @@ def reach_map(reach: Reach) -> str:
 def _check_joints(body: Body) -> CheckResult:
     arm, widths = body.kinematics, body.kinematics.upper - body.kinematics.lower
     margin = float(np.minimum(arm.home - arm.lower, arm.upper - arm.home).min())
-    detail = f"{len(widths)} joints, ranges of {np.degrees(widths.min()):.0f} to {np.degrees(widths.max()):.0f} degrees"
+    ranges = " to ".join(dict.fromkeys(f"{width:.0f}" for width in np.degrees((widths.min(), widths.max()))))
+    detail = f"{len(widths)} joints, ranges of {ranges} degrees"
     return CheckResult(
         "joints", margin > HOME_MARGIN_RAD, f"{detail}; home is {np.degrees(margin):.0f} degrees from a limit"
     )
@@ -105,7 +106,7 @@ def _check_home(body: Body) -> CheckResult:
         body.step(body.hold())
     drift = float(np.abs(body.qpos - home).max())
     body.reset()
-    detail = f"tcp at ({pos[0]:.2f}, {pos[1]:.2f}, {pos[2]:.2f}) m; after a second {1000 * drift:.1f} mrad away from it"
+    detail = f"tcp at ({pos[0]:z.2f}, {pos[1]:z.2f}, {pos[2]:z.2f}) m; after a second {1000 * drift:.1f} mrad away from it"
     return CheckResult("home", drift < MAX_DRIFT_RAD, detail)
 
 
@@ -209,7 +210,7 @@ def _check_grasp(arm: Arm, spot: tuple[float, float]) -> CheckResult:
         result, held = str(error), False
     finally:
         body.close()
-    where = f"a cube at ({spot[0]:.2f}, {spot[1]:.2f}) m"
+    where = f"a cube at ({spot[0]:z.2f}, {spot[1]:z.2f}) m"
     said = (
         f"grasps {where} and holds it for {HOLD_TIME_S:.0f} s" if held else f"does not hold {where}: {result or 'lost'}"
     )

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def episodes(folder: Path, successes_only: bool, problems: list[str]) -> Iterator[Episode]:
-    """Yields the episodes of a trace one by one, and skips those that cannot be read.
+    """Returns the episodes of a trace, read one by one; those that cannot be read are skipped.
 
     Args:
         folder: A folder with an ``episodes.jsonl``.
@@ -40,6 +40,10 @@ def episodes(folder: Path, successes_only: bool, problems: list[str]) -> Iterato
     """
     if not (folder / EPISODES_FILE).is_file():
         raise BadInput(f"Cannot read episodes from {folder}: expected a folder with {EPISODES_FILE}.")
+    return _read_one_by_one(folder, successes_only, problems)
+
+
+def _read_one_by_one(folder: Path, successes_only: bool, problems: list[str]) -> Iterator[Episode]:
     for line, head in scan(folder, problems):
         if successes_only and head.outcome is not Outcome.SUCCESS:
             continue

@@ -15,7 +15,7 @@ from qwenarm.tasks.core.planning import point_beside
 from qwenarm.tasks.core.task import Combos, Layout, SceneBuilder
 from qwenarm.tasks.language.goals import Answer, Exactly, Holds, Together
 from qwenarm.tasks.language.ground import goal_of
-from qwenarm.tasks.language.language import guess_language
+from qwenarm.tasks.language.language import guess_language, plain, units
 from qwenarm.tasks.language.read_instruction import UnderstoodSentence, read
 from qwenarm.tasks.language.scene_for_wish import add_named_objects, arrange_start
 from qwenarm.tasks.language.translate_goal import translations
@@ -26,15 +26,39 @@ MIN_TURNS, SPARE_TURNS = 12, 4
 SCENE_TRIES = 60
 """Maximum number of scenes that are drawn until no part of the wish holds at the start and all of it can be done."""
 SUGGESTED_INSTRUCTIONS = {
-    "en": ("put the red cube in the blue bowl", "build a tower of three cubes", "put all the balls in the white tray"),
+    "en": (
+        "put the red cube in the blue bowl",
+        "build a tower of three cubes",
+        "put all the balls in the white tray",
+        "clean up the table: everything belongs in the white box",
+        "pick up the red cube and put it in the blue bowl",
+        "stack the cubes",
+        "sort the cubes by colour",
+        "swap the red cube and the blue ball",
+        "put the red cube left of the blue bowl",
+        "how many cubes are there?",
+    ),
     "es": (
         "pon el cubo rojo en el cuenco azul",
         "haz una torre de tres cubos",
         "pon todas las bolas en la bandeja blanca",
+        "pon todo en la caja blanca",
+        "coge el cubo rojo y ponlo en el cuenco azul",
+        "apila los cubos",
+        "intercambia el cubo rojo y la bola azul",
+        "cuántos cubos hay?",
     ),
-    "zh": ("把红色方块放进蓝色碗里", "用三个方块搭一座塔", "把所有球放进白色托盘里"),
+    "zh": (
+        "把红色方块放进蓝色碗里",
+        "用三个方块搭一座塔",
+        "把所有球放进白色托盘里",
+        "把所有东西放进白色盒子里",
+        "把红色方块和蓝色球交换位置",
+        "有几个方块？",
+    ),
 }
 """Examples of instructions that are understood, by language."""
+MAX_SUGGESTIONS = 3
 
 
 def free_setup(
@@ -80,9 +104,11 @@ def _criterion(goal: Goal) -> str:
     return f"judged when this holds{alone}, everything rests and the hand is empty"
 
 
-def suggestions(instruction: str) -> tuple[str, ...]:
-    """Returns three instructions that are understood, in the language of this one."""
-    return SUGGESTED_INSTRUCTIONS[guess_language(instruction)]
+def suggestions(instruction: str) -> list[str]:
+    """Returns instructions that are understood, in the language of this one: those that share most of its words."""
+    words = set(units(plain(instruction)))
+    known = SUGGESTED_INSTRUCTIONS[guess_language(instruction)]
+    return sorted(known, key=lambda wish: -len(words & set(units(plain(wish)))))[:MAX_SUGGESTIONS]
 
 
 def _count_turns(reading: UnderstoodSentence, scene: Scene, goal: Goal | None) -> int:

@@ -36,19 +36,10 @@ MAX_TOKENS = 250
 """Maximum number of tokens of a text that is read."""
 MAX_SUGGESTIONS = 6
 """Maximum number of suggestions of words that would be understood."""
-SUGGESTED_FIRST = (
-    "_PUT",
-    "_IN",
-    "_ON",
-    "_BESIDE",
-    "_IN_FRONT_OF",
-    "SHAPE",
-    "COLOR",
-    "_STACK",
-    "_SORT",
-    "_SWAP",
-    "_HOW_MANY",
-)
+SUGGESTED_FIRST = ("_PUT", "_STACK", "_SORT", "_SWAP", "_HOW_MANY")
+"""What a sentence may begin with."""
+SUGGESTED_LATER = ("_IN", "_ON", "_BESIDE", "_IN_FRONT_OF", "SHAPE", "COLOR", "_EVERYTHING", "_ALL")
+"""What may follow."""
 NOUN_TERMINALS = frozenset(("SHAPE", "PLURAL", "THING", "THINGS", "ONE", "ONES", "CONTAINER"))
 ADJECTIVE_TERMINALS = frozenset(
     ("COLOR", "BIG", "SMALL", "LEFTMOST", "RIGHTMOST", "MIDDLE", "NUMBER", "_EVERY", "_EACH")
@@ -212,7 +203,7 @@ def _stuck(language: Language, instruction: str, lexed: Lexed, failure: Unexpect
     tokens, expected = lexed.tokens, frozenset[str](getattr(failure, "expected", ()))
     found = getattr(failure, "token", None)
     at = next((i for i, token in enumerate(tokens) if token is found), len(tokens))
-    samples = f"these would be understood: {', '.join(_suggestions(language, expected))}"
+    samples = f"here could stand: {', '.join(_suggestions(language, expected, at))}"
     if at == len(tokens):
         return f"{f'something is missing after {tokens[-1].value!r}' if tokens else 'what to do is missing'}; {samples}"
     typed = language.lex(instruction, correct=False)
@@ -244,8 +235,9 @@ def _missing_thing(language: Language, lexed: Lexed, position: int) -> str:
     return language.joined(tokens[begin:end]) if leads and not known and tokens[at].type == UNKNOWN_WORD else ""
 
 
-def _suggestions(language: Language, expected: Collection[str]) -> list[str]:
-    """Returns phrases for some of the terminals that would be understood, words before marks."""
-    order = [*SUGGESTED_FIRST, *sorted(expected)]
-    phrases = {name: language.samples[name] for name in order if name in expected and name in language.samples}
+def _suggestions(language: Language, expected: Collection[str], at: int) -> list[str]:
+    """Returns phrases for some of the terminals that would be understood at a token, words before marks."""
+    common = SUGGESTED_FIRST if at == 0 else SUGGESTED_LATER
+    order = [name for name in common if name in expected] or sorted(expected)
+    phrases = {name: language.samples[name] for name in order if name in language.samples}
     return sorted(phrases.values(), key=lambda phrase: not phrase[0].isalnum())[:MAX_SUGGESTIONS]
