@@ -106,7 +106,8 @@ def _check_home(body: Body) -> CheckResult:
         body.step(body.hold())
     drift = float(np.abs(body.qpos - home).max())
     body.reset()
-    detail = f"tcp at ({pos[0]:z.2f}, {pos[1]:z.2f}, {pos[2]:z.2f}) m; after a second {1000 * drift:.1f} mrad away from it"
+    where = ", ".join(f"{each:z.2f}" for each in pos)
+    detail = f"tcp at ({where}) m; after a second {1000 * drift:.1f} mrad away from it"
     return CheckResult("home", drift < MAX_DRIFT_RAD, detail)
 
 
