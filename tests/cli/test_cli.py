@@ -60,6 +60,7 @@ def test_help_has_an_example_and_says_no_empty_default(capsys, command):
         ("serve --port 3", "qwenarm serve has no option --port; choose a command before: mcp, openenv, policy."),
         ("serve mpc", "qwenarm serve has no command mpc; did you mean mcp?"),
         ("evl --seeds 3", "qwenarm has no command evl; did you mean eval?"),
+        ("run a cube \u2014seed 3", "\u2014seed begins with a long dash; options begin with two short ones: --seed."),
     ],
 )
 def test_what_does_not_exist_is_told_in_one_sentence_with_the_nearest_of_this_command(capsys, words, told):

@@ -37,9 +37,13 @@ def parse(app: SubcommandApp, words: Sequence[str], description: str) -> Call:
         description: What the program does, for its help.
 
     Raises:
-        BadInput: There is no such command, or it has no such option.
+        BadInput: There is no such command, or it has no such option; or an option was copied with a long dash.
         SystemExit: As tyro does, after help (0) and for other mistakes (2).
     """
+    copied = next((word for word in words if re.match("[\u2013\u2014][A-Za-z]", word)), "")
+    if copied:  # word processors make one long dash of two short ones
+        name = shortened(copied[1:], MAX_NAME_CHARS)
+        raise BadInput(f"{copied[0]}{name} begins with a long dash; options begin with two short ones: --{name}.")
     told = StringIO()
     try:
         with redirect_stderr(told):

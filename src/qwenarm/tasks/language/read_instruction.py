@@ -203,7 +203,7 @@ def _stuck(language: Language, instruction: str, lexed: Lexed, failure: Unexpect
     tokens, expected = lexed.tokens, frozenset[str](getattr(failure, "expected", ()))
     found = getattr(failure, "token", None)
     at = next((i for i, token in enumerate(tokens) if token is found), len(tokens))
-    samples = f"here could stand: {', '.join(_suggestions(language, expected, at))}"
+    samples = f"what fits here: {', '.join(_suggestions(language, expected, at))}"
     if at == len(tokens):
         return f"{f'something is missing after {tokens[-1].value!r}' if tokens else 'what to do is missing'}; {samples}"
     typed = language.lex(instruction, correct=False)
