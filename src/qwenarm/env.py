@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
+from numbers import Integral
 from typing import Any, Literal
 
 import gymnasium
@@ -285,9 +286,9 @@ def _action_limits(arm: Arm) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _checked_seed(seed: int | None) -> int | None:
-    if seed is not None and seed < 0:
-        raise BadInput(f"A seed is 0 or more, not {seed}.")
-    return seed
+    if seed is not None and not (isinstance(seed, Integral) and seed >= 0):
+        raise BadInput(f"A seed is 0 or more, a whole number, not {seed!r}.")
+    return None if seed is None else int(seed)
 
 
 def _checked_choice(kind: str, value: Any, choices: Sequence[Any]) -> Any:

@@ -150,7 +150,7 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
     if anyway and not policy_entry(config.policy).needs_goal:
         return setup
     if config.words in list_names("tasks"):
-        raise BadInput(f"{config.words!r} is the name of a task: play it with --task {config.words}.")
+        raise BadInput(f"{config.words!r} is the name of a task: play it with --task {config.words} (task=...).")
     from qwenarm.tasks.language.free_task import suggestions
 
     offered = ", ".join(f"'{wish}'" for wish in suggestions(config.words))
