@@ -12,7 +12,7 @@ import tyro
 from rich.text import Text
 
 from qwenarm import __version__
-from qwenarm.cli import arm, demo, learn, measure, play
+from qwenarm.cli import arm, demo, demonstrations, learn, measure, play
 from qwenarm.cli.export import export
 from qwenarm.cli.options import out
 from qwenarm.cli.parsing import called_later, parse
@@ -31,7 +31,7 @@ COMMANDS = {
     "Play": (play.run, demo.demo, play.replay),
     "Look": (play.list_, play.show, play.prompt, arm.arm),
     "Measure": (measure.eval_, measure.report, measure.compare, measure.attribute, measure.probe),
-    "Teach": (learn.collect, learn.data, learn.train, learn.improve),
+    "Teach": (demonstrations.collect, demonstrations.data, learn.train, learn.improve),
     "Connect": (serve, export),
 }
 """The commands, in the groups in which they are listed."""

@@ -69,6 +69,10 @@ Altitude = Annotated[
     ),
 ]
 
+Combinations = Annotated[
+    str,
+    arg(metavar="{all,seen,unseen}", help="colour and shape pairs: all, seen (the others stay held out), or unseen"),
+]
 Allowed = Annotated[
     str,
     arg(
