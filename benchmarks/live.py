@@ -47,7 +47,7 @@ WRONG_WORDS = "put the red cube in the green bowl and the yellow cube in the blu
 """The arm begins with the red cube, which the correction sends to the other bowl."""
 SPEAKING_S = 2.0
 """From the first call to the end of the sentence."""
-MEMORY_SAMPLES = 4
+MEMORY_SAMPLES = 10
 VISER_PROTOCOL: Any = f"viser-v{version('viser')}"
 MESHES_BYTES = 100_000
 """The scene is there when so much has come: the arm alone has more."""
@@ -221,12 +221,15 @@ async def until_ready(player: Viewer) -> float:
     return time.perf_counter()
 
 
-async def measure_memory(player: Viewer, runs: int, process: subprocess.Popen[str]) -> AsyncIterator[dict[str, Any]]:
+async def measure_memory(
+    player: Viewer, policy: str, runs: int, process: subprocess.Popen[str]
+) -> AsyncIterator[dict[str, Any]]:
     """Memory before and after so many whole episodes, as far as they have come."""
-    figures: dict[str, Any] = {"speed": MEMORY_SPEED, "runs": 0, "mib": {"before": memory_mib(process)}}
+    before = memory_mib(process)
+    figures: dict[str, Any] = {"policy": policy, "speed": MEMORY_SPEED, "runs": 0, "mib": {"before": before}}
     await player.events.send(json.dumps({"do": "speed", "speed": MEMORY_SPEED}))
     for count in range(1, runs + 1):
-        await play(player, {**PLAY_REQUEST, "seed": count})
+        await play(player, {**PLAY_REQUEST, "policy": policy, "seed": count})
         if count % max(1, runs // MEMORY_SAMPLES) == 0:
             figures["runs"], figures["mib"][f"after_{count}"] = count, memory_mib(process)
             yield figures
@@ -255,8 +258,8 @@ async def measure(link: str, began: float, process: subprocess.Popen[str], optio
             cold = await hear_cold(player)
             spoken = [await correct(player, True) for _ in range(options.corrections)]
             keep(spoken_correction=cold | summary(spoken))
-        async for figures in measure_memory(player, options.runs, process):
-            keep(memory=figures)
+        async for figures in measure_memory(player, options.policy, options.runs, process):
+            keep(**{f"memory_{options.policy}": figures})
 
 
 class Keeper:
@@ -278,6 +281,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="runs for each number of viewers; 0 for none")
     parser.add_argument("--corrections", type=int, default=10, help="runs that are corrected by typing, and aloud")
     parser.add_argument("--runs", type=int, default=200, help="whole episodes for the figures of memory")
+    parser.add_argument("--policy", default="vlm", help="who plays these episodes")
     parser.add_argument("--out", type=Path, default=RESULTS_FOLDER / "live.json", help="JSON file for the figures")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

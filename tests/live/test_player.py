@@ -1,7 +1,10 @@
 """The player without its process: what visitors do reaches the run, its record and the journal."""
 
+import gc
 import json
 import sys
+import weakref
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
@@ -12,17 +15,20 @@ from tests.live.conftest import serve
 from websockets.sync.client import connect
 
 from qwenarm.cli.main import main
+from qwenarm.diagnosis.find_cause import Finding
 from qwenarm.diagnosis.oracle_replacements import ModuleNotes
 from qwenarm.episode.trace import read
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.live.counterfactuals import verdict
+from qwenarm.factory import make_env
+from qwenarm.live import meshes
+from qwenarm.live.counterfactuals import finding_text, verdict
 from qwenarm.live.export import export
 from qwenarm.live.hub import LivePage
 from qwenarm.live.interventions import MAX_SPEED, TOO_LATE
 from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, run_folder
-from qwenarm.live.kiosk import tour
+from qwenarm.live.kiosk import Schedule, tour
 from qwenarm.live.player import Player, config_from
-from qwenarm.live.recorder import MAX_TEXT_CHARS
+from qwenarm.live.recorder import MAX_TEXT_CHARS, JournalWatcher
 from qwenarm.live.requests import Choices
 from qwenarm.live.scene import Track
 from qwenarm.mind.backends.scripted import Scripted
@@ -199,6 +205,43 @@ def test_a_run_that_was_stopped_while_it_was_paused_leaves_no_pause(player):
     assert [event["paused"] for event in events(player, "pace")] == [True, False]
 
 
+def test_nothing_is_left_of_a_run_that_is_over(player, monkeypatch):
+    """Or memory grows by a model of the world with every run."""
+    bodies, started = list[weakref.ref](), JournalWatcher.started
+
+    def watched(watcher, env, policy_name, seed) -> None:
+        bodies.append(weakref.ref(env.body))
+        started(watcher, env, policy_name, seed)
+
+    monkeypatch.setattr(JournalWatcher, "started", watched)
+    gc.disable()  # nothing is collected by chance
+    try:
+        played(player, {**IDLE, "seed": 1})
+    finally:
+        gc.enable()
+    assert len(bodies) == 2 and not any(body() for body in bodies)
+
+
+def test_a_body_is_drawn_once_and_not_for_another(player):
+    play(player, policy="idle")
+    play(player, policy="idle")
+    first, second = (event["bodies"] for event in events(player, "started"))
+    assert first == second and len({body["mesh"] for body in first}) > 10
+    with closing(make_env(config_from({}))) as env:
+        env.reset(seed=1)
+        model = env.body.model
+    for each in meshes.body_meshes(model):
+        geoms = [geom for geom in range(model.ngeom) if model.geom_bodyid[geom] == each.body]
+        assert each.glb == meshes._glb(model, [geom for geom in geoms if meshes._is_drawn(model, geom)])
+
+
+def test_two_causes_are_told_as_two():
+    assert finding_text(Finding("perception+plan", ("plan+time",))) == (
+        "Cause: perception and plan together. Replacing both, but neither alone, turns failure into success "
+        "(so would plan with time)."
+    )
+
+
 class Talker(Scripted):
     """Says its answer in two parts. between: what happens then."""
 
@@ -303,6 +346,23 @@ def test_the_tour_shows_every_family():
     stops = tour(choices, "bundled")
     tasks = {config_from(next(stops)["config"]).task for _ in choices.levels}
     assert tasks == set(choices.levels)
+
+
+def test_the_tour_waits_for_a_run_that_begins_slowly_and_for_visitors():
+    now = [0.0]
+    schedule = Schedule(lambda: now[0])
+
+    def due(at_s: float, playing: bool, run: int) -> bool:
+        now[0] = at_s
+        return schedule.is_due(playing, run)
+
+    assert due(0, False, 0)
+    assert not due(6, False, 0) and not due(50, False, 0), "the player prepares it"
+    assert not due(51, True, 1) and not due(70, True, 1)
+    schedule.touch()
+    assert not due(76, False, 1), "somebody is there"
+    assert due(131, False, 1)
+    assert due(197, False, 1), "what does not begin is passed over"
 
 
 def test_a_run_of_another_process_is_watched(tmp_path: Path):

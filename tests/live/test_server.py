@@ -230,6 +230,7 @@ def test_other_hosts_need_the_token(tmp_path):
     [{"task": "os:system"}, {"arm": "menagerie:x"}, {"policy": "module:NAME"}, {"model": "./folder"}, {"level": 99},
      {"model": "http://localhost"}, {"seed": -1}, {"seed": True}, {"words": "x" * 1000}, {"words": 3}, {"level": "1"},
      {"do": "speed", "speed": 10**400}, {"do": "correct", "text": "\x00\ud800"}, {"do": "correct", "text": "x" * 10**6},
+     {"do": "correct", "text": "\u200b\u202e"}, {"words": "\u200b"},
      {"perturbations": {"look": 9}}, {"perturbations": {"module:x": 1}}, {"perturbations": "look"}, {"altitude": None}],
 )  # fmt: skip
 def test_nothing_that_is_not_on_offer_reaches_the_player(wrong):
@@ -239,11 +240,11 @@ def test_nothing_that_is_not_on_offer_reaches_the_player(wrong):
         choices.command({**PLAY, **wrong})
 
 
-def test_what_no_file_can_hold_is_no_part_of_an_instruction():
+def test_what_no_file_can_hold_or_turns_a_text_is_no_part_of_an_instruction():
     said = Choices.of(["bundled"]).command(
         {"do": "correct", "text": "put\ud83d the\x1b[2J\n\u202ered\x00 cube \N{GRINNING FACE}"}
     )
-    assert said["text"] == "put the [2J \u202ered cube \N{GRINNING FACE}"
+    assert said["text"] == "put the [2J red cube \N{GRINNING FACE}"
 
 
 @pytest.mark.parametrize("by", [(float("nan"), 0, 0), (float("inf"), 0, 0), (9, 0, 0)])

@@ -108,9 +108,12 @@ def verdict(part: str, before: Episode, after: Episode, notes: ModuleNotes) -> s
 def finding_text(finding: Finding) -> str:
     """The attribution of a failure, in one sentence or two."""
     tried = len(finding.tried)
-    if finding.cause in AGENT_MODULES or "+" in finding.cause:
-        also = f" (so would {' or '.join(finding.also)})" if finding.also else ""
-        return f"Cause: {finding.cause}. Replacing it turns failure into success{also}. {finding.why}".strip()
+    cause, both = finding.cause.replace("+", " and "), "+" in finding.cause
+    if cause in AGENT_MODULES or both:
+        others = " or ".join(each.replace("+", " with ") for each in finding.also)
+        also = f" (so would {others})" if others else ""
+        replacing = f"{cause} together. Replacing both, but neither alone," if both else f"{cause}. Replacing it"
+        return f"Cause: {replacing} turns failure into success{also}. {finding.why}".strip()
     return f"Cause: {finding.cause}, after {tried} replays. {finding.why}".strip()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import sys
-import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.live.export import EXPORT_FILES, REFUSED_EXIT_CODE
 from qwenarm.live.hearing import Hearing
 from qwenarm.live.journal import Journal, run_folder
-from qwenarm.live.kiosk import PAUSE_S, QUIET_S, tour
+from qwenarm.live.kiosk import Schedule, tour
 from qwenarm.live.page import live_page
 from qwenarm.live.player import serve_player
 from qwenarm.live.requests import Choices, Request, checked_pull
@@ -75,7 +74,7 @@ class LivePage:
         self.server = PageServer(self, live_page(), folder, self.scene.access, host, port)
         self.session = LiveSession(folder, self.scene, self.server.send, foreign=watch)
         self._tasks = set[asyncio.Task[None]]()
-        self._touched_at, self._ended_at = -QUIET_S, 0.0
+        self._schedule = Schedule()
         self._exports, self._exporting = asyncio.Semaphore(1), set[tuple[int, str]]()
         self.hearing, self._heard = Hearing(recognizer), dict[str, "Spoken"]()
         self._listening = False
@@ -163,7 +162,7 @@ class LivePage:
         """Raises BadInput unless it is the visitor's turn."""
         if self.watch:
             raise BadInput("This page only watches: another process plays.")
-        self._touched_at = time.monotonic()
+        self._schedule.touch()
         if not self.visitors.may_play(visitor):
             raise BadInput("It is somebody else's turn; ask for yours.")
 
@@ -230,11 +229,8 @@ class LivePage:
                 self.session.playing = 0
                 self.journal.write("refused", text="The player has died and was started again.")
                 self._start_player()
-            now = time.monotonic()
-            self._ended_at = now if self.session.playing else self._ended_at
-            quiet = now - self._touched_at > QUIET_S and now - self._ended_at > PAUSE_S
-            if self.kiosk and quiet and self.session.ready:
-                self._ended_at = now
+            session, run = self.session, max(self.session.started_at, default=0)
+            if self.kiosk and session.ready and self._schedule.is_due(bool(session.playing), run):
                 self._send(next(stops))
 
     def _tell_turns(self) -> None:
@@ -280,7 +276,13 @@ class LivePage:
 def _old_episodes(folder: Path) -> list[dict[str, Any]]:
     """What the page lists of a trace: its last episodes. Raises BadInput when there are none."""
     found = [
-        {"index": index, "instruction": head.instruction, "outcome": str(head.outcome), "task": head.run.config.task}
+        {
+            "index": index,
+            "instruction": head.instruction,
+            "outcome": str(head.outcome),
+            "task": head.run.config.task,
+            "words": head.run.config.words,
+        }
         for index, (_, head) in enumerate(scan(folder))
     ]
     if not found:

@@ -13,10 +13,18 @@ from trimesh.graph import smooth_shade
 from trimesh.visual import ColorVisuals, TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
+PRIMITIVES = [
+    getattr(mujoco.mjtGeom, f"mjGEOM_{name}").value
+    for name in ("PLANE", "SPHERE", "CAPSULE", "ELLIPSOID", "CYLINDER", "BOX")
+]
+"""Geoms that are all in their size."""
 MAX_VISIBLE_GROUP = 2
 """Geoms of higher groups are collision shapes; MuJoCo does not draw them by default either."""
 SMOOTHING_ANGLE_RAD = 0.6
 """Faces that meet at a smaller angle are shaded as one smooth surface."""
+MAX_KEPT = 512
+"""Bodies of primitive shapes whose glTF is kept: those of an arm and its table are the same in every run, and making
+them takes half a second of CPU."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +52,38 @@ def body_meshes(model: mujoco.MjModel) -> list[BodyMesh]:
         drawn = [geom for geom in range(first, first + count) if _is_drawn(model, geom)]
         if drawn:
             moves = bool(model.body_weldid[body] != 0 or model.body_mocapid[model.body_rootid[body]] >= 0)
-            meshes.append(BodyMesh(body, model.body(body).name, _glb(model, drawn), moves))
+            meshes.append(BodyMesh(body, model.body(body).name, _kept_glb(model, drawn), moves))
     return meshes
 
 
+_kept: dict[bytes, bytes] = {}
+"""glTF by all that it is made of."""
+
+
+def _kept_glb(model: mujoco.MjModel, geoms: list[int]) -> bytes:
+    """What ``_glb`` returns, made once for the same shapes. What refers to more of a model is made each time."""
+    if not np.isin(model.geom_type[geoms], PRIMITIVES).all():
+        return _glb(model, geoms)
+    read = (model.geom_type, model.geom_size, model.geom_pos, model.geom_quat)
+    key = b"".join([*(each[geoms].tobytes() for each in read), *(_rgba(model, geom).tobytes() for geom in geoms)])
+    if key not in _kept:
+        while len(_kept) >= MAX_KEPT:
+            del _kept[next(iter(_kept))]
+        _kept[key] = _glb(model, geoms)
+    return _kept[key]
+
+
 def _is_drawn(model: mujoco.MjModel, geom: int) -> bool:
-    matid = model.geom_matid[geom]
-    rgba = model.mat_rgba[matid] if matid >= 0 else model.geom_rgba[geom]
     room = model.geom_bodyid[geom] == 0 and (
         model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE or model.geom(geom).name.startswith("wall_")
     )
-    return bool(model.geom_group[geom] <= MAX_VISIBLE_GROUP and rgba[3] > 0 and not room)
+    return bool(model.geom_group[geom] <= MAX_VISIBLE_GROUP and _rgba(model, geom)[3] > 0 and not room)
+
+
+def _rgba(model: mujoco.MjModel, geom: int) -> np.ndarray:
+    """(4,) from 0 to 1: the colour of a geom's material, if it has one, or its own."""
+    matid = model.geom_matid[geom]
+    return model.mat_rgba[matid] if matid >= 0 else model.geom_rgba[geom]
 
 
 def _glb(model: mujoco.MjModel, geoms: list[int]) -> bytes:

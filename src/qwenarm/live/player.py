@@ -15,6 +15,7 @@ The newest command counts: it ends what is being played, and takes the place of 
 
 from __future__ import annotations
 
+import gc
 import signal
 import traceback
 from collections.abc import Mapping, Sequence
@@ -112,6 +113,8 @@ class Player:
 
     def _take(self) -> Command | None:
         """Waits for the next command. From then on Stop is meant for it."""
+        # A run that is over is a ring of few objects that hold megabytes: by itself Python collects it hundreds later.
+        gc.collect()
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._next is not None)
             command, self._next = self._next, None
@@ -306,6 +309,8 @@ class Player:
 
     def _backend(self, config: RunConfig) -> Backend | None:
         """The model that a run asks; the ones that were used last stay loaded."""
+        if config.model not in self.backends and policy_entry(config.policy).needs_model:
+            self.journal.write("loading", model=config.model)
         opened = self.backends.pop(config.model, None) or make_backend(config)
         if opened is None:
             return None

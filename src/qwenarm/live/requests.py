@@ -18,6 +18,8 @@ MAX_WORDS_LENGTH = 300
 """Characters of an instruction."""
 MAX_SEED = 2**31 - 1
 MAX_PULL_M = 3.0
+DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Bidirectional classes of characters that only turn the direction of the text behind them, on the page as well."""
 MAX_NUMBER = 1e9
 """Of any number that a page sends; what it stands for has limits of its own."""
 
@@ -101,15 +103,19 @@ def checked_pull(by: Sequence[float] | None) -> tuple[float, float, float] | Non
 
 
 def _words(text: Any) -> str:
-    """An instruction on one line. What no file can hold, or what would move a cursor, is a space."""
+    """An instruction on one line. What no file can hold, or what would move a cursor or turn a text, is a space."""
     if not isinstance(text, str):
         raise BadInput("An instruction is a text.")
     if len(text) > MAX_WORDS_LENGTH:
         raise BadInput(f"An instruction has at most {MAX_WORDS_LENGTH} characters.")
-    words = " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text).split())
-    if not words:
+    words = " ".join("".join(" " if _is_out_of_place(c) else c for c in text).split())
+    if not any(unicodedata.category(c)[0] in "LNPS" for c in words):  # nothing that can be seen
         raise BadInput("Say what the arm shall do.")
     return words
+
+
+def _is_out_of_place(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs") or unicodedata.bidirectional(character) in DIRECTIONS
 
 
 def _one_of(value: Any, valid: Sequence[str] | Mapping[str, Any], kind: str) -> str:

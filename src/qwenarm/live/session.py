@@ -23,7 +23,7 @@ RATE_WINDOW_S = 1.0
 GALLERY_SIZE = 60
 """Number of finished runs that the gallery shows."""
 
-TRANSIENT_KINDS = frozenset({"ready", "refused", "stored", "exported"})
+TRANSIENT_KINDS = frozenset({"ready", "loading", "refused", "stored", "exported"})
 """What a page that is opened later need not be told."""
 REPLACED_KINDS = frozenset({"poses", "saying"})
 """What other events of a finished run tell as well."""
@@ -145,7 +145,7 @@ class LiveSession:
 
     def _add_to_gallery(self, event: JournalEvent) -> None:
         start = next((each for each in self.shown if each["kind"] == "started" and each["run"] == event["run"]), {})
-        about = {name: start.get(name, "") for name in ("task", "title", "policy", "model", "seed", "arm")}
+        about = {name: start.get(name, "") for name in ("task", "words", "title", "policy", "model", "seed", "arm")}
         self.gallery.append({**about, **event, "kind": "gallery"})
         self.send(self.gallery[-1])
 
