@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +22,12 @@ class Served:
     folder: Path
 
 
-def serve(folder: Path, *options: str) -> tuple[subprocess.Popen, Served]:
-    """Starts `qwenarm demo` and waits for its link."""
+def serve(folder: Path, *options: str, errors: Path | None = None) -> tuple[subprocess.Popen, Served]:
+    """Starts `qwenarm demo` and waits for its link. errors: a file for what it writes to standard error."""
     command = [sys.executable, "-m", "qwenarm", "demo", "--no-browser", "--port", "0", "--out", str(folder), *options]
     environment = {**os.environ, "COLUMNS": "200"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    with open(errors, "w") if errors else nullcontext() as file:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, text=True, env=environment)
     assert process.stdout is not None
     for line in process.stdout:
         if found := re.search(r"http://\S+", line):
@@ -35,8 +37,10 @@ def serve(folder: Path, *options: str) -> tuple[subprocess.Popen, Served]:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One page for all tests of a worker."""
-    process, page = serve(tmp_path_factory.mktemp("live") / "session")
+    """One page for all tests of a worker. Whatever they do, neither it nor its player crashes."""
+    folder = tmp_path_factory.mktemp("live")
+    process, page = serve(folder / "session", errors=folder / "errors")
     yield page
     process.terminate()
     assert process.wait(60) in (0, 130)
+    assert "Traceback" not in (folder / "errors").read_text()

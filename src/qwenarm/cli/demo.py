@@ -48,6 +48,7 @@ def demo(
     require_live_page()
     check_listening(host, port)
     import asyncio
+    import signal
     import webbrowser
 
     from qwenarm.api.episodes import new_folder
@@ -63,9 +64,19 @@ def demo(
         if browser:
             webbrowser.open(link)
 
+    async def serve() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGTERM, signal.SIGHUP):  # not by an exception wherever the program just is
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        await page.run(ready)
+
     page = LivePage(folder, model.split(), host, port, seed, replay, watch is not None, kiosk, recognizer)
     try:
-        asyncio.run(page.run(ready))
+        asyncio.run(serve())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     except OSError as error:
         raise BadInput(f"Cannot listen on {host}:{port}: {error.strerror}; choose another --port.") from error
     return 0
