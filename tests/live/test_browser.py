@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.chromium import launched
+from tests.live.visitor import Visitor
 
 from qwenarm.episode.trace import read
 from qwenarm.live.journal import run_folder
@@ -28,78 +29,15 @@ MICROPHONE = (
 )
 """Hears the recording once, each time that it is opened."""
 SPEAKING_MS, HEARING_MS = 2500, 30_000
-PATIENCE_MS = 180_000
-"""A busy machine may need a minute to load the model; only what never happens takes this long."""
+MIN_CONTRAST, MIN_TOUCH_PX = 4.5, 40
+UNREADABLE = Path(__file__).with_name("unreadable.js").read_text()
+"""Texts of the page with less contrast."""
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with launched(*WEBGL, *MICROPHONE) as found:
         yield found
-
-
-class Visitor:
-    """A person with a browser of their own. complaints: errors, and requests that leave the machine."""
-
-    def __init__(self, browser: Any, link: str, scene: bool = False) -> None:
-        """scene: whether the 3-D scene is drawn, which takes a CPU most of its time."""
-        self.context = browser.new_context(viewport={"width": 390, "height": 500}, reduced_motion="reduce")
-        self.page, self.complaints = self.context.new_page(), list[str]()
-        if not scene:
-            self.page.route("**/scene/", lambda route: route.fulfill(body="", content_type="text/html"))
-        self.page.set_default_timeout(PATIENCE_MS)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self._check)
-        self.page.on("websocket", self._check)
-        self.origin = link.split("?")[0].split("//")[1].rstrip("/")
-        self.page.goto(link)
-        self.page.wait_for_selector("#examples button")
-
-    def _check(self, request: Any) -> None:
-        if not request.url.startswith((f"http://{self.origin}/", f"ws://{self.origin}/", "data:", "blob:")):
-            self.complaints.append(request.url)
-
-    def pick(self, **values: str) -> None:
-        """Chooses in the pickers."""
-        self.page.eval_on_selector("#setup", "details => { details.open = true }")
-        for name, value in values.items():
-            self.page.select_option(f"#{name}", value)
-
-    def start(self, button: str) -> None:
-        """Clicks on a button that starts a run, and waits until it is played: a number that only grows tells."""
-        last = self.page.get_attribute("body", "data-run") or "0"
-        self.page.click(button)
-        self.page.wait_for_function("last => Number(document.body.dataset.run ?? 0) > last", arg=int(last))
-
-    def say(self, words: str) -> None:
-        """Types an instruction."""
-        self.page.fill("#words", words)
-        self.start("#go")
-
-    def correct(self, words: str) -> None:
-        """Types a correction."""
-        self.page.fill("#words", words)
-        self.page.click("#go")
-
-    def expect(self, selector: str, text: str) -> None:
-        """Waits until an element contains a text."""
-        self.page.locator(selector, has_text=text).first.wait_for()
-
-    def stop(self) -> None:
-        """Stops what is played, if it has not ended by itself meanwhile."""
-        self.page.eval_on_selector("#stop", "button => button.click()")
-        self.page.wait_for_selector("body[data-playing=false]")
-
-    def pause(self, on: bool) -> None:
-        """Presses Pause once the page shows that it would change something."""
-        self.page.click(f"#pause[aria-pressed={str(not on).lower()}]")
-
-    @property
-    def outcome(self) -> str:
-        self.page.wait_for_selector("#outcome:not([hidden])")
-        run = self.page.get_attribute("body", "data-run")
-        self.page.wait_for_selector(f"#run-{run} a")  # stored: its files can be read
-        return self.page.inner_text("#outcome")
 
 
 @pytest.fixture(scope="module")
@@ -304,6 +242,38 @@ def test_hostile_words_stay_words(visitor):
     visitor.page.wait_for_selector("#gallery article")
     assert visitor.page.evaluate("window.hacked") is None
     assert visitor.page.locator("#gallery img[src='x'], #read img, #log img").count() == 0
+
+
+def test_what_takes_a_while_is_told_at_once_and_what_stood_there_comes_back(visitor):
+    page = visitor.page
+    for where, news in (("read", "stopped"), ("verdict", "refused")):
+        before = page.inner_text(f"#{where}")
+        page.evaluate("where => wait(where, 'Starting …')", where)
+        assert page.inner_text(f"#{where}") == "Starting …"
+        page.evaluate("kind => handle({ kind, run: 0, text: '' })", news)
+        assert page.inner_text(f"#{where}") == before
+    page.evaluate("handle({ kind: 'loading', run: 0, model: 'some/model' })")
+    assert page.inner_text("#read") == "Loading some/model …"
+    page.evaluate("handle({ kind: 'ready', run: 0 })")
+
+
+def test_every_text_is_readable_and_every_control_is_reached_by_keyboard(visitor):
+    page = visitor.page
+    page.eval_on_selector_all("details", "all => all.forEach(each => { each.open = true })")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(UNREADABLE, MIN_CONTRAST) == [], scheme
+    shown = """[...document.querySelectorAll("button, select, input, summary, main a")]
+      .filter(e => e.checkVisibility({ visibilityProperty: true }))"""
+    small = f"least => {shown}.filter(e => e.offsetHeight < least || e.offsetWidth < least).map(e => e.outerHTML)"
+    assert page.evaluate(small, MIN_TOUCH_PX) == []
+    page.evaluate(f"window.missed = new Set({shown}.filter(e => !e.disabled))")
+    unseen = "(e => !e.matches('body, iframe') && getComputedStyle(e).outlineStyle === 'none')(document.activeElement)"
+    for _ in range(2 * page.evaluate("missed.size")):  # the first may be in the middle, where somebody clicked last
+        page.keyboard.press("Tab")
+        page.evaluate("missed.delete(document.activeElement)")
+        assert not page.evaluate(unseen)
+    assert page.evaluate("[...missed].map(e => e.outerHTML)") == []
 
 
 def test_a_narrow_page_does_not_scroll_sideways(visitor):

@@ -1,11 +1,13 @@
 // The live page: events come in and are shown, requests go out. Whatever others wrote is text, never markup.
 "use strict";
 const $ = id => document.getElementById(id);
-const EXAMPLES = [["en", "put the red cube in the blue bowl"], ["en", "build a tower of three cubes"], ["en", "put all the balls in the white tray"],
+// The bundled model does the English ones in 12 of 12 scenes each; of the other languages the page says that it has not learned them.
+const EXAMPLES = [["en", "put the red cube in the blue bowl"], ["en", "put the green cube on the yellow cube"],
   ["es", "pon el cubo rojo en el cuenco azul"], ["zh", "把红色方块放进蓝色碗里"]];
 const TONES = { success: "green", unjudged: "yellow", stopped: "none" };
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const MAX_RECORDING_MS = 20000, RECORDING_RATE_HZ = 16000;
+const making = new Set(); // files of runs, by run and format
 let socket, state = {}, quiet = false, recorder, waitsForMicrophone = false;
 
 function make(tag, className, text, ...children) {
@@ -31,8 +33,27 @@ function chosen(more) {
     perturbations: perturbation === "none" ? {} : { [perturbation]: Number($("strength").value) },
     words: $("words").value.trim(), ...more };
 }
-const play = more => ask(chosen({ do: "play", recording: state.recording ?? "", ...more }));
+function play(more) {
+  wait("read", "Starting …");
+  ask(chosen({ do: "play", recording: state.recording ?? "", ...more }));
+}
+function replay(request) {
+  wait("verdict", "Starting …");
+  ask({ ...request, run: state.main });
+}
 const showScene = () => { if (!state.playing) ask(chosen({ do: "show" })); };
+
+// What has been asked for and takes a while is told at once; the first news of it puts back what stood there.
+const NEWS = new Set(["hello", "ready", "started", "corrected", "heard", "finished", "stopped", "refused", "working", "verdict"]);
+function wait(id, text) {
+  settle();
+  state.waiting = { id, before: [...$(id).childNodes] };
+  $(id).textContent = text;
+}
+function settle() {
+  if (state.waiting) $(state.waiting.id).replaceChildren(...state.waiting.before);
+  state.waiting = null;
+}
 
 // What comes in.
 const log = run => (run === state.other ? $("other").querySelector("ol") : $("log"));
@@ -80,12 +101,13 @@ const handlers = {
       fill("altitude", choices.altitudes, "step"); fill("perturbation", ["none", ...choices.perturbations]);
       $("seed").value = event.seed;
       levels();
-      $("parts").replaceChildren(...choices.parts.map(part => button(part, () => ask({ do: "why", run: state.main, part }))),
-        button("find the cause", () => ask({ do: "cause", run: state.main })),
-        ...choices.models.slice(1).map(model => button(`with ${model}`, () => ask({ do: "model", run: state.main, model }))));
+      $("parts").replaceChildren(...choices.parts.map(part => button(part, () => replay({ do: "why", part }))),
+        Object.assign(button("find the cause", () => replay({ do: "cause" })), { id: "cause" }),
+        ...choices.models.slice(1).map(model => button(`with ${model}`, () => replay({ do: "model", model }))));
       $("examples").replaceChildren(...EXAMPLES.map(([lang, words]) =>
         Object.assign(button(words, () => { $("words").value = words; state.recording = ""; play(); }), { lang })));
     }
+    document.body.classList.toggle("watching", event.watch_only);
     handlers.follow({ on: event.follow });
     $("gallery").querySelector(".runs").replaceChildren(...event.old.map(oldRun));
     event.gallery.forEach(handlers.gallery);
@@ -107,9 +129,10 @@ const handlers = {
       $("log").replaceChildren();
       $("frames").replaceChildren();
       $("other").hidden = true;
-      $("verdict").textContent = $("beside").textContent = "";
+      $("beside").textContent = "";
       readAs(event);
     }
+    $("verdict").textContent = "";
     $("beside").hidden = !event.beside;
     $("outcome").hidden = !event.beside;
     $("outcome2").hidden = true;
@@ -155,7 +178,7 @@ const handlers = {
   heard(event) {
     $("words").value = event.text;
     state.recording = event.recording;
-    if (state.playing) send();
+    if (state.playing) send(`This was heard: “${event.text}”. `);
     else { $("read").textContent = "This was heard. Correct it if it is wrong, then press “Do it”."; $("words").focus(); }
   },
   corrected(event) { state.recording = ""; note(event, `Corrected${event.speech?.heard ? " aloud" : ""}: ${event.instruction}`); readAs(event); },
@@ -173,6 +196,7 @@ const handlers = {
     pause(false);
   },
   ready() { state.ready = true; },
+  loading(event) { wait("read", `Loading ${event.model} …`); },
   working(event) { state.working = true; $("verdict").textContent = event.text; },
   verdict(event) {
     state.working = false;
@@ -187,13 +211,16 @@ const handlers = {
   refused(event) {
     if (quiet) return;
     complain(event.text);
-    for (const button of $(`run-${event.run}`)?.querySelectorAll("button:disabled") ?? []) Object.assign(button, { disabled: false, textContent: button.dataset.name });
-    if (event.anyway) $("read").append(button("Play it all the same", () => play({ anyway: true })));
+    for (const button of $(`run-${event.run}`)?.querySelectorAll("button:disabled") ?? []) {
+      making.delete(button.dataset.key);
+      Object.assign(button, { disabled: false, textContent: button.dataset.name });
+    }
+    if (event.anyway) $("read").prepend(button("Play it all the same", () => play({ anyway: true })));
   },
   turn(event) {
     const { place, taken, waiting, visitors } = event, others = visitors - 1;
     state.mine = !state.watchOnly && (place === 0 || !taken);
-    $("turn").textContent = state.watchOnly ? "watching another process" :
+    $("turn").textContent = state.watchOnly ? "You watch what another process plays." :
       place === 0 ? `You play${others ? `; ${others} ${others === 1 ? "watches" : "watch"}` : ""}${waiting ? `, ${waiting} waiting` : ""}.` :
       place > 0 ? `You are number ${place} in the queue.` : taken ? "Somebody else plays; you watch." : "Type what the arm shall do.";
     $("ask").hidden = state.watchOnly || place >= 0 || !taken;
@@ -204,7 +231,7 @@ const handlers = {
     if (there) there.replaceWith(card); else runs.prepend(card);
   },
 };
-function complain(text) { $("read").replaceChildren(make("span", "bad", text + " ")); }
+function complain(text) { settle(); $("read").replaceChildren(make("span", "bad", text + " ")); }
 function pause(on) {
   state.paused = on;
   $("pause").setAttribute("aria-pressed", String(on));
@@ -218,18 +245,23 @@ function note(event, text) {
 }
 function readAs(event) {
   const text = event.unjudged ? `nobody will judge this: ${event.unjudged}` : event.read_as ? `read as: ${event.read_as}` : "";
-  $("read").textContent = [`“${event.instruction}”`, text, event.caution].filter(Boolean).join(" — ");
+  const next = event.kind === "started" && !event.run && !state.watchOnly ? "press Play to have this done" : "";
+  $("read").replaceChildren(make("bdi", "", `“${event.instruction}”`), ...[text, next, event.caution].filter(Boolean).map(each => ` — ${each}`));
 }
+const taskOf = run => (run.words ? "own words" : run.task); // these make a scene of their own
 function finishedRun(event) {
   const links = make("div", "links"), box = make("div", "", "", make("span", `badge ${TONES[event.outcome] ?? "red"}`, event.outcome),
-    make("p", "", event.instruction), make("p", "soft", [event.task, event.policy, event.title, `seed ${event.seed}`].filter(Boolean).join(" · ")), links);
+    make("p", "", event.instruction), make("p", "soft", [taskOf(event), event.policy, event.title, `seed ${event.seed}`].filter(Boolean).join(" · ")), links);
   const link = (name, file) => { const a = make("a", "", name); a.href = `/runs/${event.run}/${file}`; a.target = "_blank"; a.rel = "noopener"; links.append(a); };
   if (event.stored) link("page", "page.html");
   for (const [format, name, file] of [["mp4", "MP4", "film.mp4"], ["gif", "GIF", "film.gif"], ["lerobot", "LeRobot", "lerobot.zip"]]) {
     if (event[format]) { link(name, file); continue; }
     if (!event.can_be_filmed) continue;
-    const maker = button(`make ${name}`, () => { Object.assign(maker, { disabled: true, textContent: "working …" }); ask({ do: "export", run: event.run, format }); });
+    const key = `${event.run} ${format}`, maker = button(`make ${name}`, () => { making.add(key); begin(); ask({ do: "export", run: event.run, format }); });
+    const begin = () => Object.assign(maker, { disabled: true, textContent: `making ${name} …` });
+    maker.dataset.key = key;
     maker.dataset.name = maker.textContent;
+    if (making.has(key)) begin(); // the card is new, another file of it was made
     links.append(maker);
   }
   const card = make("article", "card"), image = make("img");
@@ -243,9 +275,10 @@ function finishedRun(event) {
 function oldRun(old) {
   const watch = make("div", "links", "", button("watch", () => ask({ do: "replay", index: old.index })));
   return make("article", "card", "", make("div", "", "", make("span", `badge ${TONES[old.outcome] ?? "red"}`, old.outcome),
-    make("p", "", old.instruction), make("p", "soft", `${old.task} · old episode ${old.index + 1}`), watch));
+    make("p", "", old.instruction), make("p", "soft", `${taskOf(old)} · old episode ${old.index + 1}`), watch));
 }
 function handle(event) {
+  if (NEWS.has(event.kind)) settle();
   handlers[event.kind]?.(event);
   update();
 }
@@ -260,15 +293,17 @@ function update() {
   $("follow").disabled = !able;
   for (const id of ["play", "again", "new"]) $(id).disabled = !able || !state.ready;
   for (const control of document.querySelectorAll("#setup select, #setup input, #speed, #examples button")) control.disabled = !able;
-  for (const part of $("parts").children) part.disabled = !able || !state.finished;
+  for (const part of $("parts").children) part.disabled = !able || !state.finished || (part.id === "cause" && state.finished === "success");
+  $("why").querySelector("h2").textContent = `Why did it ${state.finished === "success" ? "succeed" : "fail"}?`;
 }
 function levels() { fill("level", Array.from({ length: state.choices.levels[$("task").value] }, (_, i) => String(i + 1))); }
 
 // What goes out.
-function send() {
+function send(told = "") {
   const text = $("words").value.trim();
-  if (state.playing && text) ask({ do: "correct", text, recording: state.recording ?? "" });
-  else play();
+  if (!state.playing || !text) return play();
+  wait("read", `${told}The arm is told at its next look.`);
+  ask({ do: "correct", text, recording: state.recording ?? "" });
 }
 $("say").addEventListener("submit", event => { event.preventDefault(); send(); });
 
@@ -295,6 +330,7 @@ async function record() {
     stream.getTracks().forEach(track => track.stop());
     $("speak").setAttribute("aria-pressed", "false");
     $("speak").textContent = "Speak";
+    wait("read", "Recognising what you said …");
     try {
       const data = await new Blob(parts).arrayBuffer();
       const sound = await new OfflineAudioContext(1, 1, RECORDING_RATE_HZ).decodeAudioData(data);
@@ -305,6 +341,7 @@ async function record() {
   setTimeout(() => recorder?.state === "recording" && recorder.stop(), MAX_RECORDING_MS);
   $("speak").setAttribute("aria-pressed", "true");
   $("speak").textContent = "Listening";
+  wait("read", "Listening: press again when you have said it.");
 }
 function wav(samples) {
   const view = new DataView(new ArrayBuffer(44 + 2 * samples.length)), bytes = 2 * samples.length, rate = RECORDING_RATE_HZ;
