@@ -106,7 +106,7 @@ class LeRobotDataset:
     def finish(self) -> None:
         """Writes tasks, statistics and ``info.json``, the last files. Raises BadInput without any episode."""
         if not self.rows:
-            raise BadInput("There is no episode to export.")
+            raise BadInput("There is no episode with a motion to export.")
         paths = sorted((self.folder / "data").glob("*/*.parquet"))
         state_size = self._parquet.read_schema(paths[0]).field("observation.state").type.list_size
         features = self._features(state_size)

@@ -261,7 +261,11 @@ class LivePage:
         async with self._exports:
             command = "-m", "qwenarm.live.export", str(run_folder(self.folder, run)), to
             process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
-            _, told = await process.communicate()
+            try:
+                _, told = await process.communicate()
+            finally:
+                if process.returncode is None:  # the page is closed
+                    process.kill()
         self._exporting.discard((run, to))
         if process.returncode:
             refused = process.returncode == REFUSED_EXIT_CODE
