@@ -23,6 +23,7 @@ from typing import Any
 from qwenarm.episode.trace import read
 from qwenarm.evaluation import ledger
 from qwenarm.evaluation.evaluate import Begun, Plan, evaluate, plan
+from qwenarm.evaluation.suites import suite_named
 from qwenarm.factory import make_backend
 from qwenarm.types import RunConfig
 
@@ -112,7 +113,7 @@ def compared(scratch: Path, tasks: str, seeds: int) -> list[dict[str, Any]]:
 
 def thousand(scratch: Path, tasks: str) -> dict[str, Any]:
     """Returns the time that a thousand episodes of the suite take, in its own proportions of model and controls."""
-    played = run(plan(RunConfig(), "quick", tasks, seeds=1), scratch / "quick", CPU_CORES, 16)
+    played = run(plan(RunConfig(), suite_named("quick"), tasks, seeds=1), scratch / "quick", CPU_CORES, 16)
     roles = Counter(row.role for row in ledger.rows(played.folder))
     minutes = 1000 / 60 * played.cpu_s / played.episodes / CPU_CORES
     return {**told(played, CPU_CORES, 16), "roles": dict(roles), "minutes_per_1000_on_2_cores": minutes}

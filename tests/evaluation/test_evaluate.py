@@ -14,6 +14,7 @@ from threading import Timer
 import pytest
 from tests.deadly import VICTIM
 
+from qwenarm.api.evaluations import plan_evaluation
 from qwenarm.episode.trace import EPISODES_FILE, read
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation import evaluate as evaluating
@@ -22,12 +23,13 @@ from qwenarm.evaluation.evaluate import Begun, evaluate, plan, scores
 from qwenarm.evaluation.jobs import WorkerDied
 from qwenarm.evaluation.ledger import MANIFEST_FILE, Row, fingerprints, policy_hash
 from qwenarm.evaluation.scheduler import batch_per_worker
-from qwenarm.evaluation.suites import FIRST_SEED, SHIPPED_SUITES
+from qwenarm.evaluation.suites import FIRST_SEED, SHIPPED_SUITES, suite_named
 from qwenarm.evaluation.workers import EpisodeWorker
 from qwenarm.policies import controls
 from qwenarm.types import Outcome, RunConfig
 
 DEADLY = "tests.deadly:TASK"
+QUICK = suite_named("quick")
 
 
 def planned(seeds=3, tasks="put", policy="oracle", controls="none", **more):
@@ -203,7 +205,7 @@ def test_the_manifest_tells_what_was_asked_for_and_of_what(tmp_path):
 
 
 def test_a_part_of_a_frozen_suite_names_the_whole_and_the_manifest_its_own_hash(tmp_path):
-    play(tmp_path, plan(RunConfig(policy="idle"), "quick", "put", seeds=1, perturbations="none"))
+    play(tmp_path, plan(RunConfig(policy="idle"), QUICK, "put", seeds=1, perturbations="none"))
     manifest = ledger.read_manifest(tmp_path)
     assert manifest["suite"] == "quick-v1" and manifest["suite_sha256"] == SHIPPED_SUITES["quick-v1"].sha256()
     assert manifest["runs"][0]["blocks"] == [{"tasks": ["put"], "levels": [1], "seeds": 1, "perturbations": [""]}]
@@ -256,14 +258,14 @@ def test_changed_episodes_stand_beside_their_control_and_only_the_oracle_accompa
 )
 def test_wrong_words_are_told_before_anything_is_played(words, error):
     with pytest.raises(error):
-        plan(RunConfig(policy="oracle"), **words)
+        plan_evaluation(RunConfig(policy="oracle"), **words)
 
 
 def test_beside_a_model_on_a_suite_stand_all_controls_unless_switched_off():
-    assert plan(RunConfig(), "quick", "put").roles == ("vlm", *controls())
-    assert plan(RunConfig(), "quick", "put", controls="none").roles == ("vlm",)
+    assert plan(RunConfig(), QUICK, "put").roles == ("vlm", *controls())
+    assert plan(RunConfig(), QUICK, "put", controls="none").roles == ("vlm",)
     assert plan(RunConfig(), tasks="put").roles == ("vlm",)
-    assert plan(RunConfig(policy="oracle"), "quick", "put").roles == ("oracle",)
+    assert plan(RunConfig(policy="oracle"), QUICK, "put").roles == ("oracle",)
 
 
 def test_a_policy_is_the_same_wherever_it_runs_and_another_with_another_file():

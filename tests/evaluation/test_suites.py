@@ -1,9 +1,12 @@
 """Frozen suites stay frozen, every change stands beside its control, and wrong files are told in one sentence."""
 
 import json
+from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from qwenarm.api.evaluations import plan_evaluation
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation.evaluate import plan
 from qwenarm.evaluation.suites import SHIPPED_SUITES, Block, Cell, Suite, ad_hoc, suite_named
@@ -27,9 +30,9 @@ def test_every_changed_cell_has_its_unchanged_control_with_as_many_seeds(suite):
     assert all(cells[Cell(cell.task, cell.level, "")] >= seeds for cell, seeds in cells.items())
 
 
-@pytest.mark.parametrize("name", SHIPPED_SUITES)
-def test_every_frozen_episode_can_be_made_here(name):
-    plan(RunConfig(policy="oracle"), name)
+@pytest.mark.parametrize("suite", SHIPPED_SUITES.values(), ids=lambda suite: suite.name)
+def test_every_frozen_episode_can_be_made_here(suite):
+    plan(RunConfig(policy="oracle"), suite)
 
 
 def test_a_name_without_its_version_is_the_latest():
@@ -73,6 +76,15 @@ def test_a_file_is_a_suite_whose_version_is_its_content(tmp_path):
     data["blocks"][0]["seeds"] = 5
     path.write_text(json.dumps(data))
     assert suite_named(str(path)).name != suite.name
+
+
+def test_what_is_played_and_its_folder_come_from_one_reading_of_the_file(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"name": "mine", "blocks": [{"tasks": ["put"], "levels": [1], "seeds": 1}]}')
+    with patch.object(Path, "read_text", autospec=True, side_effect=Path.read_text) as read_text:
+        planned, folder = plan_evaluation(RunConfig(policy="oracle"), suite=str(path))
+    assert [call.args[0] for call in read_text.call_args_list].count(path) == 1
+    assert folder.name == planned.suite.name
 
 
 @pytest.mark.parametrize(

@@ -186,9 +186,10 @@ def plan_evaluation(
     from qwenarm.evaluation.evaluate import plan
     from qwenarm.evaluation.suites import suite_named
 
-    default = f"eval-{re.sub(r'[^A-Za-z0-9_.-]+', '-', config.policy)}"
-    home = Path(folder or Path("runs") / (suite_named(suite).name if suite else default))
-    return plan(config, suite, _joined(tasks), level, seeds, perturbations, _joined(controls), home), home
+    asked = suite_named(suite) if suite else None
+    name = asked.name if asked else f"eval-{re.sub(r'[^A-Za-z0-9_.-]+', '-', config.policy)}"
+    home = Path(folder or Path("runs") / name)
+    return plan(config, asked, _joined(tasks), level, seeds, perturbations, _joined(controls), home), home
 
 
 def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from qwenarm.evaluation.ledger import Key, Row, policy_hash
 from qwenarm.evaluation.local_workers import LocalPool
 from qwenarm.evaluation.scheduler import Pool, Scheduler, batch_per_worker
 from qwenarm.evaluation.stats import Rate, success_rate
-from qwenarm.evaluation.suites import Cell, Suite, ad_hoc, suite_named
+from qwenarm.evaluation.suites import Cell, Suite, ad_hoc
 from qwenarm.evaluation.workers import EpisodeWorker, MakeWatchers, WorkerConfig, nobody_watches
 from qwenarm.factory import assumed, check_choices, make_env
 from qwenarm.perturbations import parse
@@ -133,7 +133,7 @@ class Plan:
 
 def plan(
     config: RunConfig,
-    suite: str = "",
+    suite: Suite | None = None,
     tasks: str = "",
     level: int | None = None,
     seeds: int | None = None,
@@ -145,7 +145,7 @@ def plan(
 
     Args:
         config: Everything but task, level and perturbations.
-        suite: A name or a JSON file. Without one the tasks are played at one level, see ``suites.ad_hoc``.
+        suite: As defined. Without one the tasks are played at one level, see ``suites.ad_hoc``.
         tasks, level, seeds: Narrow the suite.
         perturbations: "look:2,words:1" plays two sets of perturbations, "look:2+words:1" one set of two, "none"
             none.
@@ -158,8 +158,7 @@ def plan(
     """
     names, sets = split_names(tasks, "--task"), None if perturbations is None else _sets(perturbations)
     if suite:
-        frozen = suite_named(suite)
-        played = frozen.narrowed(names, level, seeds, sets)
+        frozen, played = suite, suite.narrowed(names, level, seeds, sets)
     else:
         frozen = played = ad_hoc(names or DEFAULT_TASKS, level or 1, 20 if seeds is None else seeds, sets or ())
     named = {"all": all_controls(), "none": (), "": _usual_controls(config) if suite else ()}
