@@ -1,12 +1,14 @@
 """LIBERO's tasks with our arm, against the real package: its scenes, its objects' masses, its predicates."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.counterparts import counterpart
 
+from qwenarm.cli.main import main
 from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput, UnknownName
@@ -15,6 +17,7 @@ from qwenarm.factory import make_env, perform, prepare
 from qwenarm.libero.package import PRO_ENDINGS, begin, problem_of, tasks_of
 from qwenarm.libero.scene import shift_of
 from qwenarm.registry import load
+from qwenarm.train.dataset import read_shards
 from qwenarm.types import Outcome, RunConfig
 
 FAMILIES = ("libero_object", "libero_spatial", "libero_goal", "libero_10")
@@ -134,6 +137,16 @@ def test_its_scenes_are_for_one_arm_that_reaches_them_and_stay_as_they_are() -> 
     for config in odd:
         with pytest.raises(BadInput, match=r"scenes of LIBERO.*not those of another.*put"):
             make_env(config)
+
+
+def test_its_tasks_are_taught_by_the_same_commands_as_ours(tmp_path: Path) -> None:
+    words = ["--task", "put,libero_object", "--episodes", "1", "--out", str(tmp_path)]
+    assert main(["collect", *words]) == 0
+    assert {shard.head["task"]: shard.head["combos"] for shard in read_shards([tmp_path])} == {
+        "put": "seen",
+        "libero_object": "all",
+    }
+    assert main(["collect", *words, "--combos", "seen"]) != 0, "what was asked for is not changed"
 
 
 def test_an_evaluation_of_what_no_skill_does_is_refused_before_it_begins() -> None:

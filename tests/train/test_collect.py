@@ -13,19 +13,22 @@ from qwenarm.episode.drive import play_alone
 from qwenarm.episode.rollout import play
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import FIRST_SEED
-from qwenarm.factory import make_env
+from qwenarm.factory import COMBINATION_SETS, make_env
 from qwenarm.mind.families import family_named
 from qwenarm.mind.parsing.parse import parse
 from qwenarm.mind.vlm_policy import VlmPolicy
+from qwenarm.registry import load
 from qwenarm.skills import specs
 from qwenarm.tasks.inspect.verdict import read_verdict
 from qwenarm.train.batches import Example, Reader
 from qwenarm.train.collect import collect_all, plan_jobs
 from qwenarm.train.dataset import Shard, problems, read_shards
+from qwenarm.train.task_config import UNCHOSEN
 from qwenarm.types import Completion, FormatError, Outcome, Prompt, RunConfig, RunInfo
 
 pytestmark = pytest.mark.render
 ORACLE = RunConfig(policy="oracle", combos="seen")
+ELSEWHERE = replace(load("tasks", "put"), scenes_of="another package")
 
 
 class Replies:
@@ -104,6 +107,16 @@ def test_a_users_own_task_and_perturbations(monkeypatch: pytest.MonkeyPatch, tmp
     jobs = plan_jobs(replace(ORACLE, combos="all"), ["new_task:TASK"], [1], ["", "words:1"], 1)
     assert sum(collect_all(jobs, tmp_path)) > 2
     assert {shard.head["perturbations"] for shard in read_shards([tmp_path])} == {"", "words:1"}
+
+
+@pytest.mark.parametrize("chosen", COMBINATION_SETS)
+def test_combinations_that_were_not_chosen_follow_from_the_task(chosen: str):
+    tasks = ["put", f"{__name__}:ELSEWHERE"]
+    assert [job.config.combos for job in plan_jobs(replace(ORACLE, combos=chosen), tasks, [1], [""], 1)] == [chosen] * 2
+    unchosen = plan_jobs(replace(ORACLE, combos=UNCHOSEN), tasks, [1], [""], 1)
+    assert [job.config.combos for job in unchosen] == ["seen", "all"]
+    for job in unchosen:
+        make_env(job.config).close()
 
 
 def test_mistakes_are_made_and_put_right(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Improving goes through its rounds, resumes, stops where it no longer helps, and leaves a page."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from qwenarm.train import improve as improving
 from qwenarm.train.improve import ROUNDS_FILE, WATCHED_FOLDER, ImproveOptions, improve
 from qwenarm.train.improve_page import PAGE_FILE, Round, write_page
 from qwenarm.train.sft import SftOptions, fine_tune
+from qwenarm.train.task_config import UNCHOSEN
 from qwenarm.train.watch import FIRST_WATCHED_SEED
 from qwenarm.types import Outcome, RunConfig
 
@@ -65,6 +67,15 @@ def test_it_stops_where_a_round_no_longer_helps(
     assert str(best) == seen[rates.index(max(rates[:rounds]))]
     assert improve(options) == best
     assert len(seen) == rounds, "a finished run is only read again"
+
+
+def test_every_watched_scene_is_planned_once_with_the_combinations_of_its_task(tmp_path: Path):
+    combos = {"put": "seen", "tests.train.test_collect:ELSEWHERE": "all", "stack": "seen"}
+    options = ImproveOptions(RunConfig(combos=UNCHOSEN), tuple(combos), tmp_path, watched=2)
+    plans = improving._plans(options, "bundled")
+    played = Counter((job.key.task, job.key.combos) for plan in plans for job in plan.jobs({"vlm": "hash"}))
+    assert played == dict.fromkeys(combos.items(), 2)
+    assert len({plan.frozen for plan in plans}) == 1, "one ledger holds them all"
 
 
 @pytest.mark.render

@@ -49,7 +49,7 @@ def collect(
     arm: ArmName = "panda",
     altitude: Altitude = "step",
     cameras: Cameras = "",
-    combos: Combinations = "seen",
+    combos: Combinations = "",
     workers: Annotated[int, arg(help="number of processes")] = 1,
     out_folder: Annotated[Path, arg(name="out", help="folder of the archives; existing ones are kept")] = Path(
         "runs/data"

@@ -96,7 +96,7 @@ class Rl:
     level: Level = 1
     model: TrainedModel = "bundled"
     perturbations: Perturbed = ""
-    combos: Combinations = "seen"
+    combos: Combinations = ""
     iterations: Annotated[int, arg(help="how many times new scenes are played and one step is made")] = 50
     scenes: Annotated[int, arg(help="scenes per iteration")] = 4
     attempts: Annotated[int, arg(help="attempts at each scene")] = 8
@@ -193,7 +193,7 @@ def improve(
     task: Annotated[str, arg(metavar="TASKS", help="tasks to improve on, such as put,stack, also module:NAME")],
     level: Level = 1,
     model: TrainedModel = "bundled",
-    combos: Combinations = "seen",
+    combos: Combinations = "",
     rounds: Annotated[int, arg(help="maximum number of rounds; it stops when a round no longer helps")] = 4,
     episodes: Annotated[int, arg(help="episodes to collect per task and round")] = 100,
     steps: Annotated[int, arg(help="fine-tuning steps per round")] = 200,

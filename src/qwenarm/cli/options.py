@@ -71,7 +71,11 @@ Altitude = Annotated[
 
 Combinations = Annotated[
     str,
-    arg(metavar="{all,seen,unseen}", help="colour and shape pairs: all, seen (the others stay held out), or unseen"),
+    arg(
+        metavar="{all,seen,unseen}",
+        help="colour and shape pairs: all, seen (the others stay held out), or unseen; default: seen, or all where "
+        "scenes are not made of such pairs (LIBERO's)",
+    ),
 ]
 Allowed = Annotated[
     str,

@@ -27,6 +27,7 @@ from qwenarm.skills import specs
 from qwenarm.train.chunk_data import collect_chunks
 from qwenarm.train.dataset import write_shard
 from qwenarm.train.demonstrator import Demonstrator, UnaskedBackend
+from qwenarm.train.task_config import task_config
 from qwenarm.types import Outcome, RunConfig, RunInfo
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def plan_jobs(
     """Returns the archives of a collection, lowest seeds first.
 
     Args:
-        config: What all archives share.
+        config: What all archives share; combos may be UNCHOSEN.
         tasks: Names, or "module:NAME".
         levels: Levels of every task.
         perturbations: Sets of perturbations as text ("look:2,words:1"); "" for none.
@@ -99,7 +100,7 @@ def plan_jobs(
     if config.altitude == CHUNK_ALTITUDE and (config.policy != ORACLE_POLICY or mistakes or config.cameras):
         raise BadInput("At altitude chunk the oracle plays, with cameras and errors of its own: leave these options.")
     cells = [
-        replace(config, task=task, level=level, perturbations=parse(text))
+        replace(task_config(config, task), level=level, perturbations=parse(text))
         for task in tasks
         for level in levels
         for text in perturbations or ("",)

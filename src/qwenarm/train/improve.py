@@ -30,6 +30,7 @@ from qwenarm.train.improve_page import Round, best_of, write_page
 from qwenarm.train.learner import Settings
 from qwenarm.train.rl import RlOptions, reinforce
 from qwenarm.train.sft import SftOptions, fine_tune
+from qwenarm.train.task_config import task_config
 from qwenarm.train.watch import FIRST_WATCHED_SEED, LOCKSTEP_EPISODES
 from qwenarm.types import RunConfig
 
@@ -46,7 +47,7 @@ class ImproveOptions:
     """Options of ``improve``.
 
     Attributes:
-        config: What is played; its model is the one to improve.
+        config: What is played; its model is the one to improve; combos may be UNCHOSEN.
         tasks: The tasks to improve on.
         out: Folder for data, checkpoints, results and the page. An interrupted run continues from there.
         rounds: Maximum number of rounds.
@@ -83,8 +84,8 @@ def improve(options: ImproveOptions, tell: Tell = lambda what, done, total: None
         raise BadInput(
             f"Training seeds are 0 to {FIRST_WATCHED_SEED - 1}; take another seed, fewer rounds or episodes."
         )
-    plan = _plan(options, options.config.model)
-    plan.check()
+    for plan in _plans(options, options.config.model):
+        plan.check()
     options.out.mkdir(parents=True, exist_ok=True)
     # What only the files of an earlier run name is not run.
     with only_allowed(names_to_allow(*options.tasks, options.config.model)):
@@ -125,11 +126,14 @@ def _jobs(options: ImproveOptions, best: str, number: int, first: int) -> list[A
     return clean + plan_jobs(config, options.tasks, level, [""], half, first + half, MISTAKE_SHARE)
 
 
-def _plan(options: ImproveOptions, model: str) -> Plan:
-    """Returns what is played after each round."""
+def _plans(options: ImproveOptions, model: str) -> list[Plan]:
+    """Returns what is played after each round: a plan for each choice of combinations that the tasks want."""
     block = Block(options.tasks, (options.config.level,), options.watched)
     suite = Suite("watched", (block,), FIRST_WATCHED_SEED)
-    return Plan(suite, suite, replace(options.config, policy=LEARNER_POLICY, model=model))
+    config, tasks = replace(options.config, policy=LEARNER_POLICY, model=model), defaultdict[str, list[str]](list)
+    for task in options.tasks:
+        tasks[task_config(config, task).combos].append(task)
+    return [Plan(suite.narrowed(alike), suite, replace(config, combos=combos)) for combos, alike in tasks.items()]
 
 
 def _measure(options: ImproveOptions, number: int, model: str, began: float, tell: Tell) -> Round:
@@ -152,12 +156,13 @@ def _watch(options: ImproveOptions, number: int, model: str, tell: Tell) -> Iter
     """Plays what is not in the ledger yet. Yields the row of every episode."""
     total, played = len(options.tasks) * options.watched, 0
     ledger = options.out / WATCHED_FOLDER
-    with closing(evaluate(_plan(options, model), ledger, options.workers, LOCKSTEP_EPISODES)) as events:
-        for event in events:
-            rows = event.rows if isinstance(event, Begun) else () if isinstance(event, WorkerDied) else (event,)
-            played += len(rows)
-            tell(f"round {number}: watched scenes played", played, total)
-            yield from rows
+    for plan in _plans(options, model):
+        with closing(evaluate(plan, ledger, options.workers, LOCKSTEP_EPISODES)) as events:
+            for event in events:
+                rows = event.rows if isinstance(event, Begun) else () if isinstance(event, WorkerDied) else (event,)
+                played += len(rows)
+                tell(f"round {number}: watched scenes played", played, total)
+                yield from rows
 
 
 def _causes(options: ImproveOptions, rows: Sequence[Row], number: int, tell: Tell) -> dict[str, int]:

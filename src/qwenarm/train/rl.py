@@ -31,6 +31,7 @@ from qwenarm.train.batches import IGNORED_LABEL, Batch, Example, Reader
 from qwenarm.train.dataset import Shard, write_shard
 from qwenarm.train.demonstrator import Sample
 from qwenarm.train.learner import Learner, Settings
+from qwenarm.train.task_config import task_config
 from qwenarm.train.watch import FIRST_WATCHED_SEED, watch
 from qwenarm.types import Completion, Episode, Outcome, RunConfig, Turn
 
@@ -48,7 +49,7 @@ class RlOptions:
     """Options of ``reinforce``.
 
     Attributes:
-        config: What is played: level, arm, combos, perturbations. Its model is the initial model.
+        config: What is played: level, arm, combos (may be UNCHOSEN), perturbations. Its model is the initial model.
         tasks: Played in turn.
         out: Folder for state, log, rollouts and checkpoint. An interrupted run continues from there.
         iterations: Each plays ``scenes`` x ``attempts`` episodes and makes one step.
@@ -136,7 +137,7 @@ def _play(learner: Learner, options: RlOptions) -> list[Attempt]:
     first = options.settings.seed + learner.step * options.scenes
     seeds = [seed % FIRST_WATCHED_SEED for seed in range(first, first + options.scenes)]
     task = options.tasks[learner.step % len(options.tasks)]
-    config = replace(options.config, task=task, model=backend.name)
+    config = replace(task_config(options.config, task), model=backend.name)
     found: dict[int, list[Episode]] = {seed: [] for seed in seeds}
     for attempt in range(options.attempts):
         backend.seed = learner.step * options.attempts + attempt

@@ -1,0 +1,24 @@
+"""What is played of one of the tasks that a training run is given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qwenarm.registry import load
+from qwenarm.types import RunConfig
+
+UNCHOSEN = ""
+"""In place of a choice of colour and shape pairs, see ``COMBINATION_SETS``."""
+
+
+def task_config(config: RunConfig, task: str) -> RunConfig:
+    """Returns the config for a task.
+
+    Where no combinations were chosen it has "seen", so that the others stay held out, or "all" for scenes of other
+    packages, which are not made of colours and shapes.
+
+    Raises:
+        UnknownName: There is no such task.
+    """
+    combos = config.combos or ("all" if load("tasks", task).scenes_of else "seen")
+    return replace(config, task=task, combos=combos)
