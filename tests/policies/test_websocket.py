@@ -1,7 +1,9 @@
 """A policy of 20 Hz actions behind a websocket plays, is checked, recorded, replayed and resumed."""
 
+import math
 import threading
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.spatial.transform import Rotation
 from tests.policies.policy_server import policy_server, sinking
+from websockets.sync.server import ServerConnection, serve
 
 import qwenarm as qa
 from qwenarm.body.scene import Scene
@@ -128,7 +131,7 @@ def test_conventions_are_declared_by_one_side_and_agree(tmp_path: Path) -> None:
     assert read_conventions(str(path)) == Conventions({"wrist": "image"}, (96, 128), action="joint")
     for text, told in (
         ("speed = 1", "no convention 'speed'"),
-        ("action = 1", "cannot be 1"),
+        ("action = 1", "action is '1'"),
         ('frame = "up"', "Valid"),
         ("low = [-1.0]\nhigh = [1.0]", "an action of ee_delta has 6 and the gripper's"),
         ("action_keys = {x = 3}", "action_keys have 3 numbers"),
@@ -136,6 +139,26 @@ def test_conventions_are_declared_by_one_side_and_agree(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(BadInput, match=told):
             read_conventions(str(path))
+
+
+ODD_VALUES = [
+    *(None, True, -1, 0, 10**400, 1e308, math.nan, math.inf, "", "x", [], {}, [1], ["a"], {"front": 5}),
+    *([math.nan] * 6, [True] * 6, ["a"] * 6, [0, 0], [-1, 5], [10**9, 10**9], [1.5, 2.5], [96, 128, 3]),
+]
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Conventions)])
+def test_an_odd_convention_is_refused_or_moves_by_finite_numbers(name: str) -> None:
+    for odd in ODD_VALUES:
+        told = {"low": [-0.1] * 6, "high": [0.1] * 6, name: odd}
+        try:
+            convention = make_conventions(told, "server")
+            rows = convention.played(np.zeros((2, convention.action_size(7) + 1)), 7)
+        except BadInput:
+            continue
+        assert np.isfinite(rows).all() and len(convention.image_size) == 2, odd
+        assert all(isinstance(side, int) and 0 < side < 10**4 for side in convention.image_size), odd
+        assert all(isinstance(key, str) for key in convention.cameras.values()), odd
 
 
 def end_of(skill: str, rows: list[list[float]]) -> tuple[np.ndarray, np.ndarray, Body]:
@@ -235,6 +258,25 @@ def test_a_late_answer_is_never_paired_with_a_newer_observation() -> None:
             assert (answer["actions"] == n).all()
         server.close()
     assert seen == [1, 2, 3]
+
+
+def test_a_message_that_was_not_asked_for_is_never_an_answer() -> None:
+    def talk(connection: ServerConnection) -> None:
+        connection.send(pack({}))
+        for message in connection:
+            connection.send(message)
+            connection.send(pack({"n": 0}))
+
+    with serve(talk, "127.0.0.1", 0) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        server = PolicyServer(f"ws://127.0.0.1:{listening.socket.getsockname()[1]}")
+        assert server.infer({"n": 1})[0] == {"n": 1}
+        time.sleep(0.2)  # the other one arrives
+        with pytest.raises(PromptFailed, match="not asked for"):
+            server.infer({"n": 2})
+        assert server.infer({"n": 3})[0] == {"n": 3}, "over a new connection"
+        server.close()
+        listening.shutdown()
 
 
 def test_a_server_that_comes_back_as_another_is_refused() -> None:

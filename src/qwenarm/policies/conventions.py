@@ -17,6 +17,7 @@ from typing import Any, get_origin, get_type_hints
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from qwenarm.episode.typed import is_number, typed
 from qwenarm.errors import BadInput
 from qwenarm.types import Proprio
 
@@ -52,6 +53,7 @@ MAX_OSC_MAGNITUDE = 2.0
 """Of a number of an OSC action, which robosuite limits to 1: policies exceed that a little."""
 OWN_CHOICES = ("actions_played", "asynchronous", "smoothing")
 """Fields that may differ from what a server declares."""
+MAX_IMAGE_SIDE = 4096
 ACTION_DECIMALS = 6
 """Actions are rounded to this before they are played, so that the record holds exactly what was played."""
 
@@ -119,6 +121,8 @@ class Conventions:
             raise BadInput("conventions: smoothing is for asynchronous chunks of ee_delta, joint or osc.")
         if self.action != "joint":  # an arm's joints are counted when it plays
             self._check_counts(self.action_size(0))
+        if len(self.image_size) != 2 or not all(0 < side <= MAX_IMAGE_SIDE for side in self.image_size):
+            raise BadInput(f"conventions: image_size is height and width, 1 to {MAX_IMAGE_SIDE} pixels.")
         if self.gripper_closed == self.gripper_open or self.actions_played < 1:
             raise BadInput("conventions: gripper_closed differs from gripper_open, and actions_played is 1 or more.")
 
@@ -241,16 +245,12 @@ def make_conventions(told: Mapping[str, Any], source: str) -> Conventions:
     for name, value in told.items():
         if name not in hints:
             raise BadInput(f"{source}: there is no convention {name!r}. Valid: {', '.join(hints)}.")
-        wanted = get_origin(hints[name]) or hints[name]
-        value = tuple(value) if wanted is tuple and isinstance(value, list | tuple) else value
-        value = float(value) if wanted is float and isinstance(value, int) else value
-        if not isinstance(value, wanted):
-            raise BadInput(f"{source}: {name} cannot be {value!r}.")
-        values[name] = value
+        value = tuple(value) if get_origin(hints[name]) is tuple and isinstance(value, list) else value
+        values[name] = float(value) if hints[name] is float and is_number(value) else value
     try:
-        return Conventions(**values)
+        return typed(Conventions, **values)
     except TypeError as error:
-        raise BadInput(f"{source}: {error}.") from error
+        raise BadInput(f"{source}: {error}, which it cannot be.") from error
 
 
 def agreed(own: Conventions | None, declared: Any, source: str) -> Conventions:

@@ -82,15 +82,13 @@ class PolicyServer:
         """
         data, began = pack(observation), time.monotonic()
         try:
-            answer = self._exchange(data)
+            return unpack(self._exchange(data)), time.monotonic() - began
         except TimeoutError as error:
             self.close()
             raise PromptFailed(f"{self.url} did not answer within {self.timeout_s:g} s.") from error
         except (OSError, WebSocketException) as error:
             self.close()
             raise ModelUnavailable(f"{self.url} has closed the connection: {error}.") from error
-        try:
-            return unpack(answer), time.monotonic() - began
         except BadInput as error:
             self.close()  # whatever state it is in
             raise PromptFailed(f"{self.url}: {error}") from error
@@ -104,6 +102,9 @@ class PolicyServer:
 
     def _exchange(self, data: bytes) -> bytes | str:
         connection = self._connected()
+        with suppress(TimeoutError):
+            connection.recv(timeout=0)
+            raise BadInput("it has sent a message that was not asked for")  # nor is it the answer to what follows
         connection.send(data)
         return connection.recv(timeout=self.timeout_s)
 

@@ -14,6 +14,7 @@ The world frame is ours (``types.py``): the robot's base at the origin, x forwar
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -34,7 +35,7 @@ from qwenarm.mind.vlm_policy import Policy
 from qwenarm.policies.conventions import Conventions, as_plain
 from qwenarm.policies.numpy_msgpack import MAX_MESSAGE_BYTES, pack, unpack
 from qwenarm.serve.access import access_token, admitted
-from qwenarm.serve.remote_body import RemoteBody
+from qwenarm.serve.remote_body import RemoteBody, by_camera
 from qwenarm.skills import run as run_skill
 from qwenarm.skills.heightmap import OVERHEAD_CAMERA
 from qwenarm.types import Completion, Frame, Observation, Prompt, SkillCall, SkillResult, Turn
@@ -43,6 +44,8 @@ SERVED_CONVENTIONS = Conventions(
     action="joint", gripper_closed=0.0, gripper_open=1.0, actions_played=1, state=("joints", "gripper_width")
 )
 """What the answers mean. Only the gripper differs: its gap is in metres, because arms open to different widths."""
+MAX_PROMPT_CHARS = 2000
+"""A longer one would keep the model from the other connections."""
 EPISODE_ENDED = object()
 """What ``next`` gives when the agent has ended the episode."""
 
@@ -67,8 +70,8 @@ class RemoteAgent:
     def infer(self, observation: Mapping[str, Any]) -> dict[str, Any]:
         """The next target of the arm. Raises BadInput when something is missing in the observation."""
         prompt = observation.get("prompt")
-        if not isinstance(prompt, str):
-            raise BadInput('The observation has no text "prompt".')
+        if not isinstance(prompt, str) or len(prompt) > MAX_PROMPT_CHARS:
+            raise BadInput(f'The observation has no text "prompt", of {MAX_PROMPT_CHARS} characters at most.')
         self.body.sync(observation)
         self._observation, self.said = observation, ""
         if prompt != self._prompt or observation.get("reset"):
@@ -113,12 +116,13 @@ class RemoteAgent:
 
     def _seen(self, prompt: str) -> Observation:
         """The last observation in the form that policies take. Raises BadInput when a picture is missing."""
-        images = dict(self._observation.get("images") or {})
+        images = by_camera(self._observation, "images")
         frames = [self._frame(name, images.get(name)) for name in self.policy.cameras]
         return Observation(tuple(frames), self.body.proprio(), prompt, self.body.time_s)
 
     def _frame(self, camera: str, rgb: Any) -> Frame:
-        if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        is_picture = isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3
+        if not is_picture or not rgb.size:
             raise BadInput(f"The agent looks through the camera {camera!r}: send images[{camera!r}], (H, W, 3) uint8.")
         height, width = self.policy.frame_size
         if rgb.shape[:2] != (height, width):
@@ -156,6 +160,11 @@ class LockedModel:
             return self.model.generate(prompts)
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a message of websockets is worth a line: strangers who speak no websocket would fill the terminal."""
+    return record.getMessage() != "opening handshake failed"
+
+
 def serve_policy(policy: Policy, model: Answers, arm: Arm, host: str, port: int) -> None:
     """Serves ws://HOST:PORT until it is stopped.
 
@@ -183,13 +192,16 @@ def serve_policy(policy: Policy, model: Answers, arm: Arm, host: str, port: int)
         except ConnectionClosed:
             return
         except QwenarmError as error:
-            connection.send(str(error))
+            with suppress(ConnectionClosed):
+                connection.send(str(error))
             connection.close(1011, "see the message before")
         finally:
             connected.discard(connection)
 
     options: dict[str, Any] = {"compression": None, "max_size": MAX_MESSAGE_BYTES, "ping_interval": None}
     options["origins"] = [None]  # no web page may connect
+    options["logger"] = logging.getLogger(__name__)
+    options["logger"].addFilter(_is_ours)
     with serve(handle, host, port, process_request=admit, **options) as server:
         try:
             server.serve_forever()

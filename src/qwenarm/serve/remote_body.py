@@ -14,7 +14,13 @@ from qwenarm.body.safety import CONTROL_PERIOD_S, ServoTarget
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
 from qwenarm.errors import BadInput
+from qwenarm.policies.conventions import MAX_JOINT_RAD
 from qwenarm.types import Control
+
+MAX_WIDTH_M, MAX_DISTANCE_M = 1.0, 100.0
+"""Larger ones have another unit than metres."""
+ROTATION_TOLERANCE = 1e-3
+"""How far the products of a camera's axes may be from those of a rotation."""
 
 
 class RemoteBody(Body):
@@ -44,18 +50,16 @@ class RemoteBody(Body):
         Raises:
             BadInput: Something is missing or has the wrong shape.
         """
-        joints = _array(observation, "joints", self.qpos.shape)
-        width = float(_array(observation, "gripper_width", ()))
+        joints = _array(observation, "joints", self.qpos.shape, MAX_JOINT_RAD)
+        width = float(_array(observation, "gripper_width", (), MAX_WIDTH_M))
         speed = (width - self.gripper_width) / CONTROL_PERIOD_S
         self.data.qpos[self.kinematics.qpos_adr] = joints
         self._jaws.set(width, speed)
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
-        for camera, depth in dict(observation.get("depth") or {}).items():
-            self._depths[str(camera)] = _array({camera: depth}, camera, (None, None))
-        for camera, pose in dict(observation.get("cameras") or {}).items():
-            pos, mat = _array(pose, "pos", (3,)), _array(pose, "mat", (3, 3))
-            self._poses[str(camera)] = pos, mat, float(_array(pose, "fovy_deg", ()))
+        depths, poses = by_camera(observation, "depth"), by_camera(observation, "cameras")
+        self._depths |= {camera: _array(depths, camera, (None, None)) for camera in depths}
+        self._poses |= {camera: _pose(pose) for camera, pose in poses.items()}
 
     def check_depth(self, cameras: Sequence[str]) -> None:
         """Raises BadInput when no depth image of one of these cameras was ever sent."""
@@ -92,13 +96,35 @@ class RemoteBody(Body):
         return self._poses[camera] if camera in self._poses else super().camera_pose(camera)
 
 
-def _array(values: Mapping[str, Any], name: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """A finite array of numbers with this shape, None for any length. Raises BadInput."""
+def by_camera(observation: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What an observation says for each camera under this name; {} if nothing. Raises BadInput for anything else."""
+    told = observation.get(name)
+    if not isinstance(told, Mapping | None):
+        raise BadInput(f"{name!r} is a map from cameras, not {type(told).__name__}.")
+    return {str(camera): value for camera, value in (told or {}).items()}
+
+
+def _pose(told: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, float]:
+    """Position, axes and field of view of a camera. Raises BadInput."""
+    pos, mat, fovy = (
+        _array(told, "pos", (3,), MAX_DISTANCE_M),
+        _array(told, "mat", (3, 3)),
+        _array(told, "fovy_deg", ()),
+    )
+    if not np.allclose(mat @ mat.T, np.eye(3), atol=ROTATION_TOLERANCE) or not 0 < fovy < 180:
+        raise BadInput("The 'mat' of a camera is a rotation, and its 'fovy_deg' between 0 and 180.")
+    return pos, mat, float(fovy)
+
+
+def _array(values: Mapping[str, Any], name: str, shape: tuple[int | None, ...], limit: float = np.inf) -> np.ndarray:
+    """An array of numbers with this shape, None for any length, and no number beyond the limit. Raises BadInput."""
     try:
         array = np.asarray(values[name], dtype=float)
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"The observation has no numbers {name!r}.") from error
     fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
-    if not fits or np.isnan(array).any():
-        raise BadInput(f"{name!r} has the shape {shape} and no NaN, not {array.shape}.")
+    if not fits or not array.size:
+        raise BadInput(f"{name!r} has the shape {shape}, not {array.shape}.")
+    if not (np.abs(array) <= limit).all():  # also false for NaN
+        raise BadInput(f"{name!r} has a number that is none, or beyond {limit:.3g}: check its unit.")
     return array
