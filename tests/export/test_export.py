@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from qwenarm.episode.rollout import execute
 from qwenarm.episode.trace import read, to_line
 from qwenarm.episode.watchers import Tell
 from qwenarm.errors import BadInput
+from qwenarm.export import EXPORT_FORMATS
 from qwenarm.export.chat import decisions
 from qwenarm.export.episodes import periods
 from qwenarm.export.run import check_folder
 from qwenarm.factory import make_env
-from qwenarm.types import SkillCall
+from qwenarm.types import Outcome, SkillCall, SkillResult
 
 pytestmark = pytest.mark.render
 SIZE = (96, 128)
@@ -52,13 +54,16 @@ def test_the_exported_actions_lead_the_arm_where_it_went(folder: Path) -> None:
     env.close()
 
 
-def test_a_replay_that_differs_is_not_exported(folder: Path, tmp_path: Path) -> None:
-    lines = (folder / "episodes.jsonl").read_text(encoding="utf-8")
-    shutil.copytree(folder, tmp_path / "copy")
+def test_a_replay_that_differs_is_not_exported(folder: Path) -> None:
     episode = read(folder).episodes[0]
-    assert lines.count(episode.final_hash) == 1
-    with pytest.raises(BadInput, match="does not end as recorded"):
-        periods(type(episode)(**{**vars(episode), "final_hash": "0" * 64}), (), SIZE)
+    turn = replace(episode.turns[0], results=(SkillResult(False, "it slipped"),))
+    for wrong in (
+        replace(episode, final_hash="0" * 64),
+        replace(episode, outcome=Outcome.FAILURE),
+        replace(episode, turns=(turn, *episode.turns[1:])),
+    ):
+        with pytest.raises(BadInput, match="does not go as recorded"):
+            periods(wrong, (), SIZE)
 
 
 def test_check_names_what_is_damaged(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,6 +91,9 @@ FIRST_CALL = ("turns", 0, "decision", "calls", 0)
         (("turns", 0, "observation", "instruction"), "\ud800", "chat"),
         ((*FIRST_CALL, "args", "at", "camera"), "../../elsewhere", "inspect"),
         (("turns", 0, "seconds", "physics"), 2**62, "inspect"),
+        (("run", "config", "model"), "\ud800", "inspect"),
+        (("run", "config", "model"), "\ud800", "lerobot"),
+        ((*FIRST_CALL, "args", "at", "label"), "\ud800", "rerun"),
     ],
 )
 def test_an_episode_that_contradicts_itself_is_named_and_the_others_are_exported(
@@ -97,7 +105,7 @@ def test_an_episode_that_contradicts_itself_is_named_and_the_others_are_exported
     to: str,
 ) -> None:
     """Its checksum was made to fit."""
-    counterpart({"inspect": "inspect_ai", "chat": "pyarrow"}[to])
+    counterpart({"inspect": "inspect_ai", "rerun": "rerun"}.get(to, "pyarrow"))
     copy, out = Path(shutil.copytree(folder, tmp_path / "copy")), tmp_path / "out"
     first, *others = (copy / "episodes.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     fields = at = {name: each for name, each in json.loads(first).items() if name not in ("schema", "crc32")}
@@ -106,12 +114,12 @@ def test_an_episode_that_contradicts_itself_is_named_and_the_others_are_exported
     at[path[-1]] = value
     (copy / "episodes.jsonl").write_text(to_line(fields) + "".join(others), encoding="utf-8")
     before = {file for file in tmp_path.rglob("*") if out not in file.parents}
-    assert main(["export", str(copy), "--to", to, "--out", str(out)]) == 1
+    assert main(["export", str(copy), "--to", to, "--out", str(out), "--cameras", "front", "--size", "24", "32"]) == 1
     told = " ".join(capsys.readouterr().out.split())
     assert "put 1000000 by oracle: It cannot be exported (" in told and len(told) < 600
-    assert ("3 samples" if to == "inspect" else " decisions") in told
+    assert {"inspect": "3 samples", "lerobot": "3 episodes", "rerun": "3 recordings"}.get(to, "decisions") in told
     assert {file for file in tmp_path.rglob("*") if out not in file.parents} == before | {out}
-    assert len(list(out.iterdir())) == 1
+    assert not list(out.rglob("*part*"))
 
 
 def test_an_episode_with_an_unknown_skill_is_named_and_the_others_are_exported(
@@ -200,6 +208,37 @@ def test_a_dataset_that_was_interrupted_is_continued(
     assert [problem.split(":")[0] for problem in check_folder(tmp_path)] == ["episode 1"]
     assert main(["export", str(folder), "--to", "lerobot", "--out", str(tmp_path), "--cameras", "wrist"]) == 2
     assert export(folder, "lerobot", tmp_path, "--depth") == 2
+
+
+def test_a_dataset_holds_what_was_asked_for_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    """Of the same arm, in the same order, whatever the folder held before."""
+    counterpart("pyarrow")
+    copy, out = Path(shutil.copytree(folder, tmp_path / "copy")), tmp_path / "out"
+    whole = ("--to", "lerobot", "--out", str(out), "--cameras", "front", "--size", *map(str, SIZE))
+    assert main(["export", str(copy), *whole]) == 0
+    assert export(copy, "lerobot", out) == 2, "without the failures, into a folder that holds them"
+    qa.evaluate("oracle", tasks="put", seeds=1, perturbations="arm:2", folder=copy)
+    assert main(["export", str(copy), *whole]) == 1, "an arm with six joints"
+    assert check_folder(out) == [] and json.loads((out / "meta/info.json").read_text())["total_episodes"] == 4
+    (out / "meta/info.json").write_text('{"features": {}, "total_episodes": "many"}')
+    with pytest.raises(BadInput, match="no finished LeRobot dataset"):
+        check_folder(out)
+    (out / "meta/episodes/chunk-000/file-001.parquet").write_bytes(b"PAR1")
+    assert main(["export", str(copy), *whole]) == 2
+
+
+@pytest.mark.parametrize("to", EXPORT_FORMATS)
+def test_nothing_to_export_is_told_with_the_reasons(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], to: str
+) -> None:
+    counterpart({"inspect": "inspect_ai", "rerun": "rerun"}.get(to, "pyarrow"))
+    (tmp_path / "frames").mkdir()
+    shutil.copy(folder / "episodes.jsonl", tmp_path)  # without its pictures
+    out = tmp_path / "out"
+    assert main(["export", str(tmp_path), "--to", to, "--out", str(out)]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no episode to export" in told and "put 1000000 by oracle" in told
+    assert not [path for path in out.rglob("*") if path.is_file()]
 
 
 def test_rerun_reads_its_recording(folder: Path, tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_wrong_answers_move_nothing_and_a_failing_server_is_named(tmp_path: Path
     assert episode.turns[-1].sim_time_s == 0 and "check action" in episode.turns[0].decision.detail
     with policy_server(lambda obs: "up", DELTAS) as url:
         episode = qa.run(policy=url, film=False, folder=tmp_path / "3")
-    assert episode.outcome is Outcome.CRASHED and "sent no chunk of actions under 'actions'" in episode.detail
+    assert episode.outcome is Outcome.CRASHED and "sent no chunk of actions under 'actions', an array" in episode.detail
     with policy_server(lambda obs: 1 / 0, DELTAS) as url:
         episode = qa.run(policy=url, film=False, folder=tmp_path / "2")
     assert episode.outcome is Outcome.CRASHED and "ZeroDivisionError: division by zero" in episode.detail

@@ -27,7 +27,7 @@ _TEXT_FEATURE = {"dtype": "string", "_type": "Value"}
 
 
 def write_chats(episodes: Iterable[Episode], path: Path, problems: list[str]) -> int:
-    """Writes the file, which appears when it is complete. Returns how many decisions it holds.
+    """Writes the file, which appears when it is complete and holds a decision. Returns how many it holds.
 
     problems: gets a sentence for each episode that is left out.
     """
@@ -38,7 +38,7 @@ def write_chats(episodes: Iterable[Episode], path: Path, problems: list[str]) ->
         for rows in converted(episodes, lambda each: arrow.Table.from_pylist(list(decisions(each)), schema), problems):
             writer.write_table(rows)
             count += len(rows)
-    part.replace(path)
+    part.replace(path) if count else part.unlink()
     return count
 
 

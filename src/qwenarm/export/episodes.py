@@ -19,7 +19,7 @@ from qwenarm.episode.jsonl import MAX_REASON_CHARS, Damage
 from qwenarm.episode.replay import replay
 from qwenarm.episode.trace import EPISODES_FILE, read_at, scan
 from qwenarm.episode.watchers import Watcher
-from qwenarm.errors import BadInput, shortened
+from qwenarm.errors import BadInput, QwenarmError, UnknownName, shortened
 from qwenarm.factory import make_env
 from qwenarm.registry import load
 from qwenarm.types import Episode, ImagePoint, Outcome, SkillCall
@@ -54,13 +54,17 @@ def _read_one_by_one(folder: Path, successes_only: bool, problems: list[str]) ->
 
 
 def converted(found: Iterable[Episode], convert: Callable[[Episode], T], problems: list[str]) -> Iterator[T]:
-    """Yields what ``convert`` makes of each episode. One that contradicts itself gets a sentence in ``problems``."""
+    """Yields what ``convert`` makes of each episode, except of those that cannot be converted.
+
+    ``problems`` gets a sentence for each of these.
+    """
     for episode in found:
         try:
             made = convert(episode)
-        except Damage as error:
-            why = shortened(f"{type(error).__name__}: {error}", MAX_REASON_CHARS)
-            problems.append(f"{episode.task} {episode.seed} by {episode.policy}: It cannot be exported ({why}).")
+        except (BadInput, UnknownName, *Damage) as error:
+            why = str(error) if isinstance(error, QwenarmError) else f"{type(error).__name__}: {error}"
+            told = shortened(why, MAX_REASON_CHARS).rstrip(".")
+            problems.append(f"{episode.task} {episode.seed} by {episode.policy}: It cannot be exported ({told}).")
         else:
             yield made
 
@@ -132,16 +136,19 @@ def periods(episode: Episode, cameras: Sequence[str], size: tuple[int, int], dep
         depth: Whether depth images and camera parameters are recorded as well.
 
     Raises:
-        BadInput: It cannot be played here, or its end differs from the recorded one.
+        BadInput: It cannot be played here, or what happens differs from what is recorded.
+        UnknownName: It names something that does not exist here.
     """
     if load("arms", episode.run.config.arm).partners:
         raise BadInput(f"{episode.run.config.arm} is two arms, and what is exported has the state of one.")
     recorder = _Recorder(cameras, size, depth)
     with closing(make_env(episode.run.config)) as env:
         again = replay(env, episode, [recorder])
-    if not again.same:
+    if not again.same or again.differences:
         why = "; ".join((*again.changes, *again.differences)) or "its recorded calls are not all there was"
-        raise BadInput(f"{episode.task} {episode.seed}: the replay does not end as recorded ({why[:300]}).")
+        raise BadInput(f"the replay does not go as recorded: {shortened(why, MAX_REASON_CHARS)}")
+    if not recorder.periods:
+        raise BadInput("the arm did not move")
     return recorder.periods
 
 

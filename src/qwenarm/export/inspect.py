@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -20,15 +21,19 @@ MAX_EPISODE_S = 30 * 86_400.0
 
 
 def write_log(episodes: Iterable[Episode], path: Path, problems: list[str]) -> int:
-    """Writes the log of one evaluation. Returns how many samples it holds. Raises BadInput without inspect_ai.
+    """Writes the log of one evaluation, if there is an episode. Returns how many samples it holds.
+
+    Raises BadInput without inspect_ai.
 
     problems: gets a sentence for each episode that is left out.
     """
     log, number = library("inspect_ai.log", "inspect-ai"), count()
     made = list(converted(episodes, lambda each: (each, _sample(log, each, next(number))), problems))
+    if not made:
+        return 0
     played, samples = [episode for episode, _ in made], [sample for _, sample in made]
-    names = sorted({episode.run.config.model or episode.policy for episode in played}) or ["none"]
-    share = sum(episode.outcome is Outcome.SUCCESS for episode in played) / max(1, len(played))
+    names = sorted({episode.run.config.model or episode.policy for episode in played})
+    share = sum(episode.outcome is Outcome.SUCCESS for episode in played) / len(played)
     end = datetime.now(UTC)  # a trace holds durations, no dates
     start = end - timedelta(seconds=sum(sample.total_time for sample in samples))
     spec = log.EvalSpec(
@@ -37,7 +42,7 @@ def write_log(episodes: Iterable[Episode], path: Path, problems: list[str]) -> i
         dataset=log.EvalDataset(name=path.stem, samples=len(samples)),
         model=f"qwenarm/{'+'.join(names)}",
         config=log.EvalConfig(),
-        packages=dict(played[0].run.versions) if played else {},
+        packages=dict(played[0].run.versions),
     )
     metrics = {"accuracy": log.EvalMetric(name="accuracy", value=share)}
     scores = [log.EvalScore(name="success", scorer="success", metrics=metrics)]
@@ -56,16 +61,20 @@ def _sample(log: Any, episode: Episode, number: int) -> Any:
     config, took_s = episode.run.config, sum(sum(turn.seconds.values()) for turn in episode.turns)
     if not 0 <= took_s <= MAX_EPISODE_S:
         raise ValueError(f"it took {took_s:.3g} s")
-    return log.EvalSample(
-        id=f"{config.task}-{config.level}-{episode.seed}-{config.policy}-{number}",
+    facts = {"seed": episode.seed, "level": config.level, "progress": episode.progress, "policy": config.policy}
+    name = f"{config.task}-{config.level}-{episode.seed}-{config.policy}-{number}"
+    sample = log.EvalSample(
+        id=re.sub(r"[^\w.-]+", "_", name),  # it names a file within the log
         epoch=1,
         input=episode.instruction,
         target=str(Outcome.SUCCESS),
         messages=list(_dialogue(model, episode)),
         scores={"success": score},
-        metadata={"seed": episode.seed, "level": config.level, "progress": episode.progress, "policy": config.policy},
+        metadata={**facts, "model": config.model, "versions": dict(episode.run.versions)},
         total_time=took_s,
     )
+    sample.model_dump_json()  # raises a ValueError for text that is no Unicode, rather than when all is written
+    return sample
 
 
 def _dialogue(model: Any, episode: Episode) -> Iterator[Any]:

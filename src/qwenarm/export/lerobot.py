@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import numpy as np
 
 from qwenarm.display.video import FilmWriter
@@ -54,27 +53,44 @@ class LeRobotDataset:
     depth: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list)
     """One for each complete episode."""
+    placed: int = 0
+    """How many of them this export has come to."""
 
     def __post_init__(self) -> None:
         self._arrow, self._parquet = library("pyarrow", "pyarrow"), library("pyarrow.parquet", "pyarrow")
-        for path in sorted((self.folder / EPISODES_FOLDER).glob("*/*.parquet")):
-            self.rows += self._parquet.read_table(path).to_pylist()
-        kept = {(row["qwenarm/cameras"], row["qwenarm/size"], row.get("qwenarm/depth")) for row in self.rows}
+        try:
+            for path in sorted((self.folder / EPISODES_FOLDER).glob("*/*.parquet")):
+                self.rows += self._parquet.read_table(path).to_pylist()
+            kept = {(row["qwenarm/cameras"], row["qwenarm/size"], row.get("qwenarm/depth")) for row in self.rows}
+        except (KeyError, OSError, ValueError) as error:  # Arrow's are of these
+            raise BadInput(f"{self.folder} holds another dataset, or a damaged one: choose another folder.") from error
         if kept - {(",".join(self.cameras), str(self.size), self.depth)}:
             told = "; ".join(f"cameras {names}, size {size}, depth {depth}" for names, size, depth in sorted(kept))
             raise BadInput(f"{self.folder} holds other pictures ({told}): choose another folder.")
 
-    def holds(self, index: int, episode: Episode) -> bool:
-        """Whether the dataset already holds this episode under this index.
+    def holds(self, episode: Episode) -> bool:
+        """Whether the dataset already holds the next episode of this export.
 
         Raises:
-            BadInput: Another episode has this index.
+            BadInput: It holds another one in its place.
         """
-        if index >= len(self.rows):
+        if self.placed >= len(self.rows):
             return False
-        if self.rows[index]["qwenarm/final_hash"] != episode.final_hash:
-            raise BadInput(f"{self.folder} holds another episode {index}: choose another folder.")
+        row = self.rows[self.placed]
+        if any(row.get(f"qwenarm/{name}") != value for name, value in self._facts(episode).items()):
+            raise BadInput(f"{self.folder} holds another episode {self.placed}: choose another folder.")
+        self.placed += 1
         return True
+
+    def check(self, periods: Sequence[Period]) -> None:
+        """Raises BadInput unless the arm has as many joints as that of the episodes before."""
+        data = next((self.folder / "data").glob("*/*.parquet"), None)
+        joints = len(periods[0].joints)
+        if data and self.rows and (before := self._state_size(data) - 1) != joints:
+            raise BadInput(f"the dataset is of an arm with {before} joints, and this one has {joints}")
+
+    def _state_size(self, data: Path) -> int:
+        return self._parquet.read_schema(data).field("observation.state").type.list_size
 
     def add(self, episode: Episode, periods: Sequence[Period]) -> None:
         """Appends an episode. Its row is written last, when all its other files are complete."""
@@ -102,14 +118,20 @@ class LeRobotDataset:
         row |= {f"qwenarm/{name}": value for name, value in self._facts(episode).items()}
         self._write(self.folder / EPISODES_FOLDER / f"{file}.parquet", self._arrow.Table.from_pylist([row]))
         self.rows.append(row)
+        self.placed += 1
 
-    def finish(self) -> None:
-        """Writes tasks, statistics and ``info.json``, the last files. Raises BadInput without any episode."""
+    def finish(self) -> int:
+        """Writes tasks, statistics and ``info.json``, the last files, if there is an episode. Returns how many.
+
+        Raises:
+            BadInput: It holds episodes that this export does not.
+        """
+        if len(self.rows) > self.placed:
+            raise BadInput(f"{self.folder} holds {len(self.rows) - self.placed} other episodes: choose another folder.")
         if not self.rows:
-            raise BadInput("There is no episode with a motion to export.")
+            return 0
         paths = sorted((self.folder / "data").glob("*/*.parquet"))
-        state_size = self._parquet.read_schema(paths[0]).field("observation.state").type.list_size
-        features = self._features(state_size)
+        features = self._features(self._state_size(paths[0]))
         numbers = {key: each for key, each in features.items() if each["dtype"] not in ("video", "string")}
         counted = [key for key, each in numbers.items() if len(each["shape"]) == 1]
         columns = self._arrow.concat_tables([self._parquet.read_table(path, columns=counted) for path in paths])
@@ -134,6 +156,7 @@ class LeRobotDataset:
             "features": features,
         }
         _write_json(self.folder / INFO_FILE, info)
+        return len(self.rows)
 
     def _facts(self, episode: Episode) -> dict[str, Any]:
         config = episode.run.config
@@ -254,29 +277,6 @@ class LeRobotDataset:
         part = path.with_suffix(".part")
         self._parquet.write_table(table, part)
         part.replace(path)
-
-
-def damaged_episodes(folder: Path) -> list[str]:
-    """A sentence for each damaged episode of a dataset. Raises BadInput when the dataset was never finished."""
-    parquet = library("pyarrow.parquet", "pyarrow")
-    try:
-        info = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{folder} is no finished LeRobot dataset: {INFO_FILE} cannot be read ({error}).") from error
-    found = []
-    cameras = [key for key, feature in info["features"].items() if feature["dtype"] == "video"]
-    for index in range(info["total_episodes"]):
-        file = FILE_PATTERN.format(chunk_index=index // CHUNK_SIZE, file_index=index % CHUNK_SIZE)
-        try:
-            (row,) = parquet.read_table(folder / EPISODES_FOLDER / f"{file}.parquet").to_pylist()
-            counts = {"data": parquet.read_table(folder / "data" / f"{file}.parquet").num_rows}
-            for camera in cameras:
-                counts[camera] = imageio_ffmpeg.count_frames_and_secs(folder / "videos" / camera / f"{file}.mp4")[0]
-            wrong = [f"{name} has {n} of {row['length']} periods" for name, n in counts.items() if n != row["length"]]
-        except Exception as error:  # Arrow and ffmpeg have many for damaged files
-            wrong = [f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"]
-        found += [f"episode {index}: {each}" for each in wrong]
-    return found
 
 
 def _image_key(camera: str) -> str:

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qwenarm.body.cameras import cameras_named
+from qwenarm.episode.jsonl import MAX_LISTED_LINES
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.export import EXPORT_FORMATS
 from qwenarm.export.chat import write_chats
-from qwenarm.export.episodes import Period, damages, episodes, periods
+from qwenarm.export.episodes import Period, converted, damages, episodes, periods
 from qwenarm.export.inspect import write_log
-from qwenarm.export.lerobot import INFO_FILE, LeRobotDataset, damaged_episodes
+from qwenarm.export.lerobot import INFO_FILE, LeRobotDataset
+from qwenarm.export.lerobot_check import damaged_episodes
 from qwenarm.export.rerun import write_recording
 from qwenarm.registry import split_names
 from qwenarm.types import Episode
+
+UNITS = {"chat": "decisions", "lerobot": "episodes", "rerun": "recordings", "inspect": "samples"}
+"""What an export counts."""
 
 
 @dataclass(frozen=True)
@@ -54,30 +59,32 @@ def export_to(
 
     Raises:
         UnknownName: There is no such format or camera.
-        BadInput: There is nothing to export, or a library is missing.
+        BadInput: There is nothing to export (then nothing is written), or a library is missing.
     """
     if to not in EXPORT_FORMATS:
         raise UnknownName("format", to, EXPORT_FORMATS)
     problems: list[str] = []
     found = episodes(source, successes_only, problems)
     shown = [camera.name for camera in cameras_named(split_names(cameras, "--cameras"))]
+    count, path = 0, folder
     if to == "chat":
         path = folder / "train.parquet"
-        return Exported(f"{write_chats(found, path, problems)} decisions", path, tuple(problems))
-    if to == "inspect":
-        path = folder / f"{source.name}.eval"
-        return Exported(f"{write_log(found, path, problems)} samples", path, tuple(problems))
-    if to == "lerobot":
-        dataset = LeRobotDataset(folder, shown, size, depth)
+        count = write_chats(found, path, problems)
+    elif to == "inspect":
+        path = folder / f"{source.resolve().name}.eval"
+        count = write_log(found, path, problems)
+    elif to == "lerobot":
+        dataset, path = LeRobotDataset(folder, shown, size, depth), folder / INFO_FILE
         for episode, again in _again(found, shown, size, depth, problems, dataset):
             dataset.add(episode, again)
-        dataset.finish()
-        return Exported(f"{len(dataset.rows)} episodes", folder / INFO_FILE, tuple(problems))
-    count = 0
-    for episode, again in _again(found, shown, size, depth, problems):
-        write_recording(episode, again, folder / f"{count:05d}-{episode.task.replace(':', '-')}-{episode.seed}.rrd")
-        count += 1
-    return Exported(f"{count} recordings", folder, tuple(problems))
+        count = dataset.finish()
+    else:
+        for episode, again in _again(found, shown, size, depth, problems):
+            write_recording(episode, again, folder / f"{count:05d}-{episode.task.replace(':', '-')}-{episode.seed}.rrd")
+            count += 1
+    if not count:
+        raise BadInput("\n".join(["There is no episode to export.", *problems[:MAX_LISTED_LINES]]))
+    return Exported(f"{count} {UNITS[to]}", path, tuple(problems))
 
 
 def _again(
@@ -89,20 +96,14 @@ def _again(
     dataset: LeRobotDataset | None = None,
 ) -> Iterator[tuple[Episode, list[Period]]]:
     """Yields episodes with their periods, except those that a dataset already holds or that cannot be played again."""
-    index = 0
-    for episode in found:
-        if dataset is not None and dataset.holds(index, episode):
-            index += 1
-            continue
-        try:
-            again = periods(episode, cameras, size, depth)
-            if not again:
-                raise BadInput(f"{episode.task} {episode.seed}: the arm did not move.")
-        except BadInput as error:
-            problems.append(str(error))
-            continue
-        except UnknownName as error:
-            problems.append(f"{episode.task} {episode.seed} by {episode.policy}: It cannot be exported ({error})")
-            continue
-        index += 1
-        yield episode, again
+
+    def convert(episode: Episode) -> tuple[Episode, list[Period]]:
+        again = periods(episode, cameras, size, depth)
+        texts = [*map(str, vars(episode.run.config).values()), *(period.call for period in again)]
+        "".join(texts).encode()  # raises a ValueError for text that is no Unicode, before anything is written
+        if dataset is not None:
+            dataset.check(again)
+        return episode, again
+
+    fresh = (episode for episode in found if dataset is None or not dataset.holds(episode))
+    yield from converted(fresh, convert, problems)

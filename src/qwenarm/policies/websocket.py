@@ -161,7 +161,8 @@ class PolicyModel:
                 ", ".join(map(str, answer))[:200],
                 ", ".join(convention.action_keys or [convention.actions_key]),
             )
-            return PromptFailed(f"{self.server.url} sent no chunk of actions under {wanted!r}: {keys}.")
+            size = f"an array of at most {MAX_CHUNK_NUMBERS} numbers"
+            return PromptFailed(f"{self.server.url} sent no chunk of actions under {wanted!r}, {size}; it sent {keys}.")
         return Completion(json.dumps(actions.tolist()), seconds)
 
 
