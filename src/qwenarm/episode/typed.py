@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
 
 MAX_NUMBER = 2**63
 """Larger numbers are no seeds, levels, seconds or metres, and overflow what is computed with them."""
@@ -21,7 +21,7 @@ def typed(cls: type[T], **values: Any) -> T:
     return cls(**values)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """Returns whether a value is a finite number of a possible size."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER  # no NaN
 
