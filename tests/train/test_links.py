@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from qwenarm.train.batches import Example, Reader, same_places
-from qwenarm.train.links import LINK_KINDS, POINTED_KINDS, Linker
+from qwenarm.train.links import LINK_KINDS, Linker
 
 PROMPT = "\nTask: all red things go in the green tray, and blue ones in the box\nHistory: {}\nHand: {}\n"
 PLACE = '{"name": "place", "arguments": {"at": {"label": "green tray", "point_2d": [12, 930]}}}'
@@ -24,7 +24,7 @@ def linked(history: str, hand: str, answer: str) -> dict[str, set[tuple[str, str
     links = Linker(text, len(prompt), spans).links()
     ahead = {kind: 0 if kind == "bound" else 1 for kind in LINK_KINDS}
     return {
-        kind: {(words[at + ahead[kind]], str(to) if kind in POINTED_KINDS else words[to]) for at, to in pairs}
+        kind: {(words[at + ahead[kind]], str(to) if kind == "cells" else words[to]) for at, to in pairs}
         for kind, pairs in links.items()
     }
 
@@ -48,11 +48,6 @@ def test_of_a_place_that_nothing_spells_the_end_is_named():
     assert links["named"] == {("blue", "blue"), ("ones", "ones")}, "the longest end that the task has"
     assert ("next", "0") in links["cells"]
     assert not linked("none", "empty", PLACE.replace("green tray", "place next to the red cube"))["named"]
-
-
-def test_the_numbers_of_a_statement_look_at_what_they_count():
-    links = linked("none", "empty", '{"name": "say", "arguments": {"text": "{\\"bad\\": [2, 13]}"}}')
-    assert links["counted"] == {("2", "0"), ("13", "1")} and not links["cells"], "they are no coordinates"
 
 
 def test_an_answer_without_a_point_has_no_links():

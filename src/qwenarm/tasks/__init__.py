@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from qwenarm.tasks.core.oracle import NotVisible, oracle_call, oracle_point, points_in_note
     from qwenarm.tasks.core.planning import (
         CalledObject,
-        CountingText,
         Move,
         PlacesNote,
         WorldPoint,
@@ -33,24 +32,15 @@ _MODULES = {
     "core.events": ("InstructionUpdates", "LiftCounter", "Phrase", "RisingWall"),
     "core.goal": ("Arrange", "Event", "Goal", "MoveGoal", "Relation", "Restating", "Setup", "Sort"),
     "core.oracle": ("NotVisible", "oracle_call", "oracle_point", "points_in_note"),
-    "core.planning": (
-        "CalledObject",
-        "CountingText",
-        "Move",
-        "PlacesNote",
-        "WorldPoint",
-        "image_u",
-        "left_to_right",
-        "plan_moves",
-    ),
+    "core.planning": ("CalledObject", "Move", "PlacesNote", "WorldPoint", "image_u", "left_to_right", "plan_moves"),
     "core.task": ("STACKABLE_SHAPES", "Combos", "SceneBuilder", "Task"),
     "language.free_task": ("free_setup",),
 }
 __all__ = [
-    "STACKABLE_SHAPES", "Arrange", "CalledObject", "Combos", "CountingText", "Event", "Goal", "InstructionUpdates",
-    "LiftCounter", "Move", "MoveGoal", "NotVisible", "Phrase", "PlacesNote", "Relation", "Restating", "RisingWall",
-    "SceneBuilder", "Setup", "Sort", "Task", "WorldPoint", "free_setup", "image_u", "left_to_right", "oracle_call",
-    "oracle_point", "plan_moves", "points_in_note",
+    "STACKABLE_SHAPES", "Arrange", "CalledObject", "Combos", "Event", "Goal", "InstructionUpdates", "LiftCounter",
+    "Move", "MoveGoal", "NotVisible", "Phrase", "PlacesNote", "Relation", "Restating", "RisingWall", "SceneBuilder",
+    "Setup", "Sort", "Task", "WorldPoint", "free_setup", "image_u", "left_to_right", "oracle_call", "oracle_point",
+    "plan_moves", "points_in_note",
 ]  # fmt: skip
 
 

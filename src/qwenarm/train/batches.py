@@ -12,7 +12,7 @@ import torch
 
 from qwenarm.mind.inference.preprocessing import PromptEncoder, mrope_positions
 from qwenarm.train.dataset import Shard
-from qwenarm.train.links import LINK_KINDS, POINTED_KINDS, Link, Linker, Span
+from qwenarm.train.links import LINK_KINDS, Link, Linker, Span
 from qwenarm.types import Prompt
 
 END_OF_TURN = "<|im_end|>"
@@ -148,7 +148,7 @@ class Reader:
                 links["same_place"][i, at, to] = True
             for kind, pairs in own.links.items():
                 for at, to in pairs:
-                    if kind not in POINTED_KINDS:
+                    if kind != "cells":
                         links[kind][i, at, to] = True
                     elif to < len(meant[-1]):  # for a model's own answers nobody knows what they mean
                         first = own.pictures[line["points"][to][3]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.mind.families import Family
 from qwenarm.mind.prompt.messages import frame_sizes, render
 from qwenarm.mind.vlm_policy import Deciding, VlmPolicy
-from qwenarm.tasks import CountingText, NotVisible, Restating, oracle_call, oracle_point, points_in_note
+from qwenarm.tasks import NotVisible, Restating, oracle_call, points_in_note
 from qwenarm.types import Completion, Decision, ImagePoint, Observation, Prompt, SkillCall, Turn
 
 if TYPE_CHECKING:
@@ -163,19 +163,10 @@ class Demonstrator:
         body, (height, width) = self.env.body, self.frame_size
         size = height // MASK_SCALE, width // MASK_SCALE
         masks = tuple((body.segmentation(camera, size) + 1).astype(np.uint8) for camera in self.cameras)
-        points = ((self._meant(p), p.u, p.v, self.cameras.index(p.camera)) for p in self._named_points(right))
+        points = (
+            (self._meant(p), p.u, p.v, self.cameras.index(p.camera)) for p in _named_points(right, self.cameras[0])
+        )
         return Sample(prompt, answer, turn, masks, tuple(_described(body)), tuple(points))
-
-    def _named_points(self, decision: Decision) -> Iterator[ImagePoint]:
-        """Yields the points of a decision in order, those in its notes, and those of what its texts count."""
-        for value in (value for call in decision.calls for value in call.args.values()):
-            if isinstance(value, ImagePoint):
-                yield value
-            elif isinstance(value, CountingText):
-                counted = [oracle_point(self.env.body, thing, self.cameras[0]) for thing in value.objects]
-                yield from (point for point in counted if point)
-            else:
-                yield from points_in_note(str(value), self.cameras[0])
 
     def _meant(self, point: ImagePoint) -> int:
         """Returns the index of the object with the point's label that is visible at the point, or -1 for a place."""
@@ -189,6 +180,16 @@ class Demonstrator:
 
 def _points(decision: Decision) -> list[ImagePoint]:
     return [value for call in decision.calls for value in call.args.values() if isinstance(value, ImagePoint)]
+
+
+def _named_points(decision: Decision, camera: str) -> list[ImagePoint]:
+    """Returns the points of a decision in order, and those in its notes."""
+    values = [value for call in decision.calls for value in call.args.values()]
+    return [
+        point
+        for value in values
+        for point in ((value,) if isinstance(value, ImagePoint) else points_in_note(str(value), camera))
+    ]
 
 
 def _described(body: Body) -> list[dict[str, Any]]:

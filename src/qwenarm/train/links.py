@@ -1,6 +1,6 @@
 """Where the tokens of an answer should look, found by comparing strings, without knowledge of any task.
 
-Six kinds of links are supervised as the attention of some heads (``learner.LINK_HEADS``):
+Five kinds of links are supervised as the attention of some heads (``learner.LINK_HEADS``):
 
 * ``cells``: a point's two numbers, and a label that is not in the prompt, look at the cells of what is meant.
 * ``named``: the words of a label that is in the task (or else in the history) look at these words there. Of a label
@@ -11,8 +11,6 @@ Six kinds of links are supervised as the attention of some heads (``learner.LINK
   asks for and a note in the history places somewhere ("blue ball at 445 660") is looked up there by an answer that
   names something else: the cover that hides it.
 
-* ``counted``: the numbers of a statement that counts things ("2" for the second part) look at the cells of each.
-
 For a prompt with two pictures of one size, ``same_place`` makes each cell of the second look at the same cell of the
 first (``batches.py``).
 """
@@ -22,10 +20,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-LINK_KINDS = ("cells", "named", "bound", "held", "counted", "same_place")
-POINTED_KINDS = ("cells", "counted")
+LINK_KINDS = ("cells", "named", "bound", "held", "same_place")
 Link = tuple[int, int]
-"""(token that looks, token that it looks at). For POINTED_KINDS the second is the index of a point of the answer."""
+"""(token that looks, token that it looks at). For the kind "cells" the second is the index of a point of the answer."""
 Links = dict[str, list[Link]]
 """Links by kind."""
 Span = tuple[int, int]
@@ -35,8 +32,6 @@ POINT_PATTERN = re.compile(r'"label": "([^"]*)", "point_2d": \[(\d+), (\d+)\]')
 NOTE_CALL = '"say"'
 NOTED_PATTERN = re.compile(r'(?:(?<=\bsay )|(?<=; )|(?<="))([^";:]+?) at (\d+) (\d+)(?=[;:"])')
 """A thing and its place in a note, in an answer ("text": "...") or in the history ("say ...: ok")."""
-STATEMENT_PATTERN = re.compile(r'"text": "((?:[^"\\]|\\.)*)"')
-NUMBER_PATTERN = re.compile(r"\d+")
 QUESTION_PATTERN = re.compile(r"\nTask: (.*)\nHistory: (.*)\nHand: (.*)")
 LAST_PICK = re.compile(r".*\bpick ([^:]*): ok")
 WORD_PATTERN = re.compile(r"[^\W\d_]+|\d+")
@@ -59,8 +54,7 @@ class Linker:
         """Returns the links by kind. The token before a word predicts it, so that token is the one that looks."""
         found: Links = {kind: [] for kind in LINK_KINDS}
         asked = QUESTION_PATTERN.search(self.text, 0, self.answer)
-        says = self.text.find(NOTE_CALL, self.answer) >= 0
-        pattern = NOTED_PATTERN if says else POINT_PATTERN
+        pattern = NOTED_PATTERN if self.text.find(NOTE_CALL, self.answer) >= 0 else POINT_PATTERN
         for number, point in enumerate(pattern.finditer(self.text, self.answer)):
             label = self._tokens(point.span(1))
             found["cells"] += [(at - 1, number) for k in (2, 3) for at in self._tokens(point.span(k))]
@@ -75,10 +69,6 @@ class Linker:
             if asked:
                 self._link_rule(found, asked, label, spelt)
                 self._link_note(found, asked, point, label)
-        statement = STATEMENT_PATTERN.search(self.text, self.answer) if says and not found["cells"] else None
-        if statement:
-            for index, number in enumerate(NUMBER_PATTERN.finditer(self.text, *statement.span(1))):
-                found["counted"] += [(at - 1, index) for at in self._tokens(number.span())]
         return found
 
     def _link_end(self, span: Span, sections: Sequence[Span]) -> list[Link]:

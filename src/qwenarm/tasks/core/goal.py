@@ -44,7 +44,7 @@ class Goal(Protocol):
     def solve(self, state: WorldState) -> list[SkillCall]:
         """Returns the calls that remain, ending with "done", or with "look" if it depends on what will be seen.
 
-        Their points are object ids and ``WorldPoint``s, their texts strings, ``CountingText``s and ``PlacesNote``s.
+        Their points are object ids and ``WorldPoint``s, their texts strings and ``PlacesNote``s.
         """
         ...
 

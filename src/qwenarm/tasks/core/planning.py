@@ -71,21 +71,6 @@ class PlacesNote:
     objects: tuple[str, ...]
 
 
-class CountingText(str):
-    """A text whose numbers stand for objects: "2" for the second part from the left.
-
-    Attributes:
-        objects: Ids of the objects that its numbers stand for, in order.
-    """
-
-    __slots__ = ("objects",)
-
-    def __new__(cls, text: str, objects: Sequence[str]) -> CountingText:
-        counting = super().__new__(cls, text)
-        counting.objects = tuple(objects)
-        return counting
-
-
 Move = tuple[str, str | WorldPoint | None]
 """The id of an object and its target: in or on another object, at a point, or (None) at any free place."""
 

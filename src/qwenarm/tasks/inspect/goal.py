@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qwenarm.body.state import WorldState
-from qwenarm.tasks import CountingText, Move, MoveGoal, plan_moves
+from qwenarm.tasks import Move, MoveGoal, plan_moves
 from qwenarm.tasks.inspect.verdict import last_verdict, verdicts
 from qwenarm.types import SkillCall
 
@@ -45,8 +45,8 @@ class Inspection(MoveGoal):
     def solve(self, state: WorldState) -> list[SkillCall]:
         """Says the verdict before anything is moved, as long as the parts can be counted, and again at the end."""
         *moves, end = plan_moves(state, self.remaining(state))
-        verdict, said = json.dumps({"bad": sorted(self.verdict)}), verdicts(state.said)
-        say = SkillCall("say", {"text": verdict if said else CountingText(verdict, self.bad)})
+        say = SkillCall("say", {"text": json.dumps({"bad": sorted(self.verdict)})})
+        said = verdicts(state.said)
         noted = [] if said else [say]
         told = len(said) > bool(self.bad) and said[-1] == self.verdict
         return [*noted, *moves, *([] if told or (noted and not moves) else [say]), end]
