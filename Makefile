@@ -29,8 +29,10 @@ demo: $(VENV)/.core ## a model puts the red cube in the blue bowl: film and page
 live: $(VENV)/.live ## the live page: tell the arm what to do in a browser (ARGS="--kiosk", ARGS="--host 0.0.0.0")
 	@$(BIN)/qwenarm demo $(ARGS)
 
+# One process more than there are cores, because some tests wait: for a voice, a browser or a process that starts.
 test: $(VENV)/.dev ## all tests but the slow ones, on all cores (ARGS="-m slow" for those, ARGS="-n 0 --pdb" to look around)
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-doors: $(DOORS)/.done $(DOORS)-lerobot/.done $(DOORS)-openenv/.done ## docs/doors.md against the real libraries of the other side, in environments of their own
 	@QWENARM_TEST_DOORS=1 OMP_NUM_THREADS=1 \
