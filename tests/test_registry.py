@@ -59,7 +59,7 @@ def test_nothing_else_is_foreign(name):
 
 @pytest.mark.parametrize("name", ["no_such_module:TASK", "json:NOTHING", ":TASK", "json:", ".json:loads"])
 def test_what_cannot_be_loaded_is_told(name):
-    with pytest.raises(BadInput, match="Cannot load the task|There is no module .* for the task"):
+    with pytest.raises(BadInput, match=r"Cannot load the task|There is no module .* for the task"):
         load("tasks", name)
 
 
