@@ -245,16 +245,23 @@ def test_hostile_words_stay_words(visitor):
 
 
 def test_what_takes_a_while_is_told_at_once_and_what_stood_there_comes_back(visitor):
-    page = visitor.page
+    in_one_go = """([where, kind]) => { // no news of a run comes in between
+      const read = () => document.getElementById(where).textContent, told = [read()];
+      wait(where, "Starting …");
+      told.push(read());
+      handle({ kind, run: 0, text: "" });
+      return [...told, read()];
+    }"""
     for where, news in (("read", "stopped"), ("verdict", "refused")):
-        before = page.inner_text(f"#{where}")
-        page.evaluate("where => wait(where, 'Starting …')", where)
-        assert page.inner_text(f"#{where}") == "Starting …"
-        page.evaluate("kind => handle({ kind, run: 0, text: '' })", news)
-        assert page.inner_text(f"#{where}") == before
-    page.evaluate("handle({ kind: 'loading', run: 0, model: 'some/model' })")
-    assert page.inner_text("#read") == "Loading some/model …"
-    page.evaluate("handle({ kind: 'ready', run: 0 })")
+        before, meanwhile, after = visitor.page.evaluate(in_one_go, [where, news])
+        assert meanwhile == "Starting …" and after == before
+    loading = """() => {
+      handle({ kind: "loading", run: 0, model: "some/model" });
+      const told = document.getElementById("read").textContent;
+      handle({ kind: "ready", run: 0 });
+      return told;
+    }"""
+    assert visitor.page.evaluate(loading) == "Loading some/model …"
 
 
 def test_every_text_is_readable_and_every_control_is_reached_by_keyboard(visitor):
