@@ -147,14 +147,15 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
     setup = make_env(config).build(seed)
     if setup.goal is not None:
         return setup
-    if anyway and not policy_entry(config.policy).needs_goal:
+    needs_goal = policy_entry(config.policy).needs_goal
+    if anyway and not needs_goal:
         return setup
     if config.words in list_names("tasks"):
         raise BadInput(f"{config.words!r} is the name of a task: play it with --task {config.words} (task=...).")
     from qwenarm.tasks.language.free_task import suggestions
 
     offered = ", ".join(f"'{wish}'" for wish in suggestions(config.words))
-    hint = f"The {config.policy} needs a goal." if policy_entry(config.policy).needs_goal else ANYWAY_HINT
+    hint = f"The {config.policy} needs a goal." if needs_goal else ANYWAY_HINT
     raise BadInput(f"Nobody can judge this, and nothing was moved: {setup.unjudged}. What works: {offered}. {hint}")
 
 

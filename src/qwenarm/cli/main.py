@@ -17,7 +17,7 @@ from qwenarm.cli.export import export
 from qwenarm.cli.options import out
 from qwenarm.cli.parsing import called_later, parse
 from qwenarm.cli.serve import serve
-from qwenarm.cli.tables import command_table
+from qwenarm.cli.tables import command_name, command_table
 from qwenarm.display.terminal import SafeConsole
 from qwenarm.errors import QwenarmError
 
@@ -39,9 +39,7 @@ HELP, VERSION = frozenset(["help", "-h", "--help"]), frozenset(["version", "-V",
 
 app = tyro.extras.SubcommandApp()
 for command in (each for group in COMMANDS.values() for each in group):
-    app.command(name=command.__name__.rstrip("_"))(
-        tyro.conf.configure(tyro.conf.OmitArgPrefixes)(called_later(command))
-    )
+    app.command(name=command_name(command))(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(called_later(command)))
 
 
 def _stop_like_ctrl_c(*_: object) -> None:

@@ -32,6 +32,11 @@ def overview(width: int = 120) -> RenderableType:
     return Group(_two_columns(names, width), "\n`qwenarm list tasks` says what each of them is.")
 
 
+def command_name(command: Callable[..., int]) -> str:
+    """The name that is typed: the function's, without the underscore that keeps it from hiding a builtin."""
+    return command.__name__.rstrip("_")
+
+
 def command_table(groups: Mapping[str, Sequence[Callable[..., int]]]) -> RenderableType:
     """Commands by group, each with the first sentence of its docstring."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
@@ -41,7 +46,7 @@ def command_table(groups: Mapping[str, Sequence[Callable[..., int]]]) -> Rendera
         table.add_row(title)
         for command in commands:
             first_sentence = " ".join((getdoc(command) or "").split()).partition(". ")[0]
-            table.add_row(f"  {command.__name__.rstrip('_')}", f"{first_sentence.removesuffix('.')}.")
+            table.add_row(f"  {command_name(command)}", f"{first_sentence.removesuffix('.')}.")
     return table
 
 
