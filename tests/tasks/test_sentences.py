@@ -214,3 +214,11 @@ def test_the_scene_has_as_many_as_the_words_send_to_different_places(sentence, k
         setup = prepare(RunConfig(words=sentence), seed)
         assert sum(placement.spec.shape == kind for placement in setup.scene.objects) >= least
         assert not setup.goal.success(initial_state(setup.scene)) and setup.goal.solve(initial_state(setup.scene))
+
+
+def test_whatever_is_judged_can_be_played():
+    judged = [text for _, _, text, expected in CORPUS if outcome(expected) == "read"]
+    for number, text in enumerate(judged):
+        setup = prepare(RunConfig(words=text), number)
+        start = initial_state(setup.scene)
+        assert not setup.goal.success(start) and len(setup.goal.solve(start)) > 1, text

@@ -21,6 +21,7 @@ from qwenarm.tasks.language.wish import (
     Thing,
     Tower,
     Wish,
+    groups,
     things,
 )
 
@@ -55,6 +56,22 @@ def check(wish: Wish, in_order: bool = False) -> Wish:
     if others and len(wish) > 1:
         raise Misfit(f"'{others[0]}' cannot be combined with other commands", possible=True)
     return wish
+
+
+def check_scene(wish: Wish) -> None:
+    """Checks that a scene can be made for a wish. Not part of ``check``: a second meaning of the same words must count
+    as one even if no scene can be made for it.
+
+    Raises Misfit if there is none, or if what the words describe cannot be told apart in it.
+    """
+    for group in groups(wish):
+        if group.at:
+            reason = "several things can be told by kind and colour, not by their place"
+            raise Misfit(f"'{group}' is not judged: {reason}", possible=True)
+    for place in [command.place for command in wish if isinstance(command, Move) and command.place.beside]:
+        start = place.thing.at
+        if start and start.where == "at" and is_container(start.thing.shape):
+            raise Misfit(f"There is no room on the table {place}.")
 
 
 def _check_description(thing: Thing) -> None:

@@ -13,7 +13,7 @@ from qwenarm.tasks.core.goal import Arrange, Goal, Relation, Setup, Sort, initia
 from qwenarm.tasks.core.lookahead import PredictedTable
 from qwenarm.tasks.core.planning import point_beside
 from qwenarm.tasks.core.task import Combos, Layout, SceneBuilder
-from qwenarm.tasks.language.goals import Answer, Exactly, Holds, Together
+from qwenarm.tasks.language.goals import Answer, Exactly, Holds, Lifted, Together
 from qwenarm.tasks.language.ground import goal_of
 from qwenarm.tasks.language.language import guess_language, plain, units
 from qwenarm.tasks.language.read_instruction import UnderstoodSentence, read
@@ -100,6 +100,8 @@ def _criterion(goal: Goal) -> str:
     """Returns when a goal counts as reached, in words."""
     if isinstance(goal, Answer):
         return "judged by the number that was said last"
+    if isinstance(goal, Lifted):
+        return "judged when the hand holds it above the table"
     alone = ", nothing else is in these places" if isinstance(goal, Sort) else ""
     return f"judged when this holds{alone}, everything rests and the hand is empty"
 

@@ -17,6 +17,9 @@ from qwenarm.types import SkillCall
 SWAP_TOLERANCE_M = 0.04
 """Maximum distance from where the other thing stood at the start, in m."""
 
+MIN_LIFT_M = 0.05
+"""Minimum height above the table of what is picked up, in m."""
+
 
 class Part(Protocol):
     """One of several conditions that must all hold."""
@@ -167,6 +170,24 @@ class Swapped:
             (one.spec.id, WorldPoint(*other.pos[:2], label.format(other.spec.label))),
             (other.spec.id, WorldPoint(*one.pos[:2], label.format(one.spec.label))),
         ]
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """The hand holds a thing above the table."""
+
+    what: str
+
+    def success(self, state: WorldState) -> bool:
+        return state.holding == self.what and state[self.what].bottom > MIN_LIFT_M
+
+    def progress(self, state: WorldState) -> float:
+        return float(self.success(state))
+
+    def solve(self, state: WorldState) -> list[SkillCall]:
+        """Picks the thing up, after whatever stands on it and whatever else is held was put away."""
+        calls = plan_moves(state, [(self.what, None)])
+        return [*(call for call in calls[:-2] if state.holding != self.what), SkillCall("done")]
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from qwenarm.body.scene import Placement, Scene
 from qwenarm.errors import BadInput
 from qwenarm.tasks.core.goal import Arrange, Goal, Relation, Sort, initial_state
 from qwenarm.tasks.core.planning import image_u
-from qwenarm.tasks.language.goals import Answer, AnyTower, Exactly, Holds, OneInEach, Part, Swapped, Together
+from qwenarm.tasks.language.goals import Answer, AnyTower, Exactly, Holds, Lifted, OneInEach, Part, Swapped, Together
 from qwenarm.tasks.language.resolve import is_container
 from qwenarm.tasks.language.vocabulary import shape_fits
 from qwenarm.tasks.language.wish import (
     Command,
     Count,
     Group,
+    Lift,
     MatchColors,
     Move,
     Named,
@@ -37,6 +38,8 @@ def goal_of(wish: Wish, scene: Scene) -> Goal | None:
     if rule := _sorting(wish, scene):
         return rule
     (first, *_) = wish
+    if isinstance(first, Lift):
+        return Lifted(find(first.what, scene).spec.id)
     if isinstance(first, Count):
         return Answer(sum(_fits(first.what, placement.spec) for placement in scene.objects))
     parts = tuple(part for command in wish for part in _parts(command, scene))

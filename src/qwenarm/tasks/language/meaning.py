@@ -20,6 +20,7 @@ from qwenarm.tasks.language.wish import (
     Command,
     Count,
     Group,
+    Lift,
     MatchColors,
     Move,
     Named,
@@ -121,6 +122,12 @@ class Meanings(NameMeanings):
 
     def chain_(self, first: Thing, *places: Place) -> tuple[Command, ...]:
         return self.tower_down_(first, *(place.thing for place in places))
+
+    def lift_(self, what: Thing | tuple[Named, ...]) -> tuple[Command, ...]:
+        (thing, *more) = flat([what])
+        if more or isinstance(thing, Group):
+            raise Misfit("the hand holds one thing at a time", possible=True)
+        return (Lift(thing),)
 
     def tower_up_(self, *parts: Named | tuple[Named, ...]) -> tuple[Command, ...]:
         return self.tower_down_(*reversed(flat(parts)))

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from qwenarm.errors import BadInput
-from qwenarm.tasks.language.check_wish import check
+from qwenarm.tasks.language.check_wish import check, check_scene
 from qwenarm.tasks.language.language import (
     MISPLACED_WORD,
     UNKNOWN_WORD,
@@ -27,7 +27,7 @@ from qwenarm.tasks.language.language import (
 from qwenarm.tasks.language.meaning import Meanings
 from qwenarm.tasks.language.misfit import Misfit, unknown
 from qwenarm.tasks.language.resolve import resolve
-from qwenarm.tasks.language.wish import Thing, Wish, groups, things
+from qwenarm.tasks.language.wish import Thing, Wish, things
 
 if TYPE_CHECKING:
     from lark.exceptions import UnexpectedInput
@@ -151,9 +151,11 @@ def _derive(language: Language, lexed: Lexed) -> Derived:
         except Misfit as misfit:
             meanings.misfits.append(misfit)
     wishes = list(dict.fromkeys(wishes))
-    if len(wishes) == 1 and (described := [group for group in groups(wishes[0]) if group.at]):
-        reason = f"'{described[0]}' is not judged: several things can be told by kind and colour, not by their place"
-        return Derived((), misfits=(Misfit(reason, possible=True),))
+    if len(wishes) == 1:
+        try:
+            check_scene(wishes[0])
+        except Misfit as misfit:
+            return Derived((), misfits=(misfit,))
     return Derived(tuple(wishes), misfits=tuple(meanings.misfits))
 
 

@@ -10,7 +10,7 @@ from qwenarm.body.objects.spec import CONTAINER_SHAPES
 from qwenarm.tasks.language.misfit import Misfit
 from qwenarm.tasks.language.name_meanings import ALREADY_MOVED, ANY_SHAPE
 from qwenarm.tasks.language.vocabulary import ANY_CONTAINER
-from qwenarm.tasks.language.wish import Command, Group, MatchColors, Move, Named, Place, Swap, Thing, Tower, Wish
+from qwenarm.tasks.language.wish import Command, Group, Lift, MatchColors, Move, Named, Place, Swap, Thing, Tower, Wish
 
 
 def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
@@ -27,6 +27,8 @@ def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
             thing = _place(command.place, moved, placed)
             placed = thing.shape or placed
             named.append(Move(what, replace(command.place, thing=thing)))
+        elif isinstance(command, Lift):
+            named.append(Lift(_shaped(command.what, None)))
         elif isinstance(command, Tower | Swap):
             named.append(type(command)(tuple(_in_turn(command.what))))
         elif isinstance(command, MatchColors):

@@ -21,6 +21,7 @@ from qwenarm.tasks.language.wish import (
     Command,
     Count,
     Group,
+    Lift,
     MatchColors,
     Move,
     Named,
@@ -127,12 +128,12 @@ def _count_members(builder: SceneBuilder, wish: Wish, group: Group, command: Com
         return 0
     if isinstance(command, Count):
         return int(builder.rng.integers(1, 5))
+    if isinstance(command, Tower):
+        return group.count or int(builder.rng.integers(2, 4))
     if group.choice:
         chosen = [c.what for c in wish if isinstance(c, Move) and isinstance(c.what, Group) and c.what.choice]
         kin = [each for each in chosen if (each.color, each.shape) == (group.color, group.shape)]
         return sum(each.count for each in kin) + 1 if group == kin[0] else 0
-    if isinstance(command, Tower):
-        return group.count or int(builder.rng.integers(2, 4))
     some = level + 1 if not group.color and not group.shape else int(builder.rng.integers(1, 3))
     return group.count or some + 2 * group.spared
 
@@ -184,6 +185,7 @@ def _to_be_blocks(wish: Wish) -> set[Thing]:
     moves = [command for command in wish if isinstance(command, Move)]
     carriers = [m.place.thing for m in moves if m.place.where == "at" and m.what.shape != "ball"]
     moved = [move.what for move in moves if isinstance(move.what, Thing)]
+    moved += [command.what for command in wish if isinstance(command, Lift)]
     built = [what for command in wish if isinstance(command, Tower | Swap) for what in command.what]
     return {thing for thing in (*carriers, *moved, *built) if isinstance(thing, Thing)}
 

@@ -134,6 +134,16 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Lift:
+    """The hand should hold something at the end."""
+
+    what: Thing
+
+    def __str__(self) -> str:
+        return f"pick up {self.what}"
+
+
+@dataclass(frozen=True)
 class Tower:
     """Blocks should stand on one another, in any order."""
 
@@ -190,7 +200,7 @@ class Count:
         return f"say how many {self.what.kind} there are"
 
 
-Command = Move | Tower | Swap | MatchColors | OneEach | Count
+Command = Move | Lift | Tower | Swap | MatchColors | OneEach | Count
 Wish = tuple[Command, ...]
 
 

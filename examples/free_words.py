@@ -1,0 +1,185 @@
+"""Sentences as people say them, as a task: to teach a model free words, and to see what it makes of them.
+
+cd examples && qwenarm show free_words:TASK                                  # one of them
+cd examples && qwenarm collect --task free_words:TASK --episodes 500 --out ../runs/free-words
+cd examples && qwenarm eval --task free_words:TASK --seeds 50 --controls oracle
+
+A sentence is drawn as a kind of wish, a wording and random things; the grammar of free words reads it and makes the
+scene, as it does for words that a person types.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
+from qwenarm.errors import BadInput
+from qwenarm.tasks import STACKABLE_SHAPES, SceneBuilder, Setup, Task, free_setup
+
+# Slots: {a} {b} {c} things that can be picked up; {x} {y} blocks; {p} {q} containers; {n} {m} shapes that can be picked
+# up, {ns} {ms} their plurals; {k} {ks} shape and plural of blocks; {v} {vs} those of containers; {r} {s} colours;
+# {side} a preposition; {end} left or right; {two} a small number.
+WORDINGS = {
+    "beside": (
+        "put the {a} {side} the {p}",
+        "place the {a} {side} the {b}",
+        "bring the {a} over, {side} the {p}",
+        "put the {a} {side} the {v}",
+        "put the {a} {side} the {p} and the {b} {side} the {c}",
+        "put the {ns} next to the {p}",
+    ),
+    "several things": (
+        "put the {a} and the {b} in the {p}",
+        "put the {a}, the {b} and the {c} in the {p}",
+        "take the {a} and the {b} and put them in the {p}",
+        "put the {a} in the {p} and the {b} in the {q}",
+        "first put the {a} in the {p}, then put the {b} in the {q}",
+        "put the {a} in the {p}, and the {b} too",
+        "put the {r} and {s} {ns} in the {v}",
+        "put the {a} in the {v}",
+    ),
+    "groups": (
+        "put all {r} things in the {p}",
+        "put everything {r} in the {p}",
+        "put every {n} in the {v}",
+        "put all of the {ns} in the {p}",
+        "put the {ns} in the {p}",
+        "gather all {ns} in the {p}",
+        "put everything in the {p}",
+        "put the {ns} and the {ms} in the {v}",
+        "put the {ns} in the {p} and the {ms} in the {q}",
+    ),
+    "quantities": (
+        "put {two} {ns} in the {p}",
+        "put all {two} {ns} in the {v}",
+        "put both {ns} in the {p}",
+        "put one of the {ns} in the {p}",
+        "put one {n} in the {v}",
+        "put exactly two {ns} in the {p}",
+        "put two of the {ns} in the {v}",
+        "put two {ns} and one {m} in the {p}",
+        "put all but one of the {ns} in the {p}",
+        "put all the {ns} but the {r} one in the {p}",
+        "put everything except the {a} in the {p}",
+        "put the {a} in the {p} and everything else in the {q}",
+    ),
+    "which one": (
+        "put the {end} {n} in the {p}",
+        "put the {end}most {n} in the {v}",
+        "put the {n} on the {end} in the {p}",
+        "put the second {n} from the {end} in the {p}",
+        "put the middle {n} in the {p}",
+        "put the nearest {n} in the {p}",
+        "put the {n} closest to the robot in the {v}",
+        "put the farthest {n} in the {p}",
+        "put the {n} nearest to the {p} in the {q}",
+        "put the big {n} in the {p}",
+        "put the smaller {n} in the {p}",
+        "put the {a} in the {end} {v}",
+        "put the {n} in the {v}",
+        "put the {r} thing in the {v}",
+        "put the {a} that is in the {p} in the {q}",
+        "take the {a} out of the {p} and put it in the {q}",
+        "put the {n} that is in the {p} in the {q}",
+        "move the {a} on the {x} to the {p}",
+        "put the {a} next to the {b} into the {p}",
+    ),
+    "picking up": (
+        "pick up the {a}",
+        "pick the {a} up",
+        "lift the {a}",
+        "grab the {a}",
+        "pick up the {n}",
+        "grasp the {end} {n}",
+        "pick up the {a} that is in the {p}",
+    ),
+    "towers": (
+        "stack the {x} on the {y}",
+        "stack the {r} {k} and the {s} {k}",
+        "stack {r} on {s}",
+        "build a tower of the {x} and the {y}, from bottom to top",
+        "base: {x}. top: {y}",
+        "build a tower of three {ks}",
+        "stack the {ks}",
+        "stack all the {ks}",
+        "stack the two {ks}",
+        "pile up the {ks}",
+        "put the {ks} on top of each other",
+        "put the {a} in the {p}, then stack the {x} on the {y}",
+    ),
+    "swap": (
+        "swap the {a} and the {b}",
+        "swap the two {ns}",
+        "swap the {ns}",
+        "exchange the {a} with the {b}",
+        "switch the positions of the {a} and the {b}",
+        "let the {a} and the {b} change places",
+    ),
+    "sorting": (
+        "sort by colour: {r} things into the {p}, {s} things into the {q}",
+        "sort the {ns} by colour: {r} in the {p}, {s} in the {q}",
+        "sort by shape: {ns} in the {p}, {ms} in the {q}",
+        "separate the {ns} from the {ms}: {ns} in the left {v}, {ms} in the right {v}",
+        "sort the {ns} by colour",
+        "sort everything by colour",
+        "sort the {ns} by colour into the matching {vs}",
+        "put every {n} in the {v} of its own colour",
+        "put the {a} in the matching {v}",
+        "put each {n} in its own {v}",
+        "put one {n} in each {v}",
+        "every {v} should have a {n}",
+    ),
+    "counting": (
+        "how many {ns} are there?",
+        "how many {r} things do you see?",
+        "count the {ns}",
+        "how many things are there on the table?",
+    ),
+}
+SIDES = ("next to", "left of", "right of", "in front of", "behind", "to the left of", "to the right of", "beside")
+SHAPE_SLOTS = {"n": GRASPABLE_SHAPES, "m": GRASPABLE_SHAPES, "k": STACKABLE_SHAPES, "v": CONTAINER_SHAPES}
+THING_SLOTS = {
+    "a": GRASPABLE_SHAPES, "b": GRASPABLE_SHAPES, "c": GRASPABLE_SHAPES, "x": STACKABLE_SHAPES, "y": STACKABLE_SHAPES,
+    "p": CONTAINER_SHAPES, "q": CONTAINER_SHAPES,
+}  # fmt: skip
+SENTENCE_TRIES = 30
+"""Maximum number of sentences that are drawn until one can be played: some contradict themselves."""
+
+
+def sentence(rng: np.random.Generator, pairs: list[tuple[str, str]]) -> str:
+    """Draws a sentence that names different things, all of these (colour, shape) pairs."""
+    kind = rng.choice(list(WORDINGS))
+    slots = {"end": rng.choice(["left", "right"]), "two": rng.choice(["two", "three"])}
+    left = [pairs[i] for i in rng.permutation(len(pairs))]
+    for slot, shapes in THING_SLOTS.items():
+        color, shape = next(pair for pair in left if pair[1] in shapes)
+        left.remove((color, shape))
+        slots[slot] = f"{color} {shape}"
+    for slot, shapes in SHAPE_SLOTS.items():
+        slots[slot] = next(shape for _, shape in left if shape in shapes and shape != slots.get("n"))
+        slots[f"{slot}s"] = f"{slots[slot]}{'es' if slots[slot] == 'box' else 's'}"
+    slots["r"], slots["s"] = list(dict.fromkeys(color for color, _ in left))[:2]
+    words = rng.choice(WORDINGS[kind])
+    while "{side}" in words:
+        words = words.replace("{side}", rng.choice(SIDES), 1)
+    return words.format(**slots)
+
+
+def make(builder: SceneBuilder, level: int) -> Setup:
+    """One episode: a sentence that can be judged, and a scene for it."""
+    pairs = list(builder.available)
+    for _ in range(SENTENCE_TRIES):
+        try:
+            found = free_setup(
+                sentence(builder.rng, pairs), builder.rng, level, frozenset(pairs), builder.layout, builder.reach
+            )
+        except BadInput:
+            continue
+        if found.goal:
+            return found
+    raise BadInput(f"None of {SENTENCE_TRIES} sentences can be played with these colours and shapes.")
+
+
+TASK = Task(
+    "free_words", "What people may ask for, in their own words.", ("one more thing", "three more", "five more"), make
+)
