@@ -51,7 +51,7 @@ def same(a, b):
 @pytest.mark.render
 @pytest.mark.parametrize(("task", "control"), [*((task, "joint") for task in list_names("tasks")), ("put", "ee_delta")])
 def test_gymnasiums_own_checks(task, control):
-    env = make(task.title(), control=control, render_mode="rgb_array")
+    env = make(task.title().replace("_", ""), control=control, render_mode="rgb_array")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about normalised and bounded spaces
         check_env(env.unwrapped)

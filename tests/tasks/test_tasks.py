@@ -45,7 +45,8 @@ def test_objects_are_unique_within_reach_and_apart(task, level):
     for seed in range(40):
         everything = build(task, level, seed).scene.objects
         assert len({p.spec.id for p in everything}) == len(everything)
-        placements = [p for p in everything if p.spec.shape not in FIXED_SHAPES]
+        on_table = [p for p in everything if p.pos[2] < p.spec.origin_height + 1e-3]
+        placements = [p for p in on_table if p.spec.shape not in FIXED_SHAPES]
         for p in placements:
             assert WORKSPACE_X[0] <= p.pos[0] <= WORKSPACE_X[1] and WORKSPACE_Y[0] <= p.pos[1] <= WORKSPACE_Y[1]
             for other in placements:
@@ -86,7 +87,7 @@ def test_nothing_is_fulfilled_at_the_start_and_the_solver_names_what_there_is(ta
             call.name for call in calls[:-1]
         }
         moves = [call.name for call in calls if call.name in ("pick", "place")]
-        assert moves == ["pick", "place"] * (len(moves) // 2)
+        assert moves == (["pick", "place"] * len(moves))[: len(moves)]
         assert len(calls) <= setup.max_turns
         ids = {p.spec.id for p in setup.scene.objects}
         pointed = [call.args["at"] for call in calls if "at" in call.args]

@@ -32,6 +32,7 @@ SUGGESTED_INSTRUCTIONS = {
         "put all the balls in the white tray",
         "clean up the table: everything belongs in the white box",
         "pick up the red cube and put it in the blue bowl",
+        "pick up the red cube",
         "stack the cubes",
         "sort the cubes by colour",
         "swap the red cube and the blue ball",
@@ -44,6 +45,7 @@ SUGGESTED_INSTRUCTIONS = {
         "pon todas las bolas en la bandeja blanca",
         "pon todo en la caja blanca",
         "coge el cubo rojo y ponlo en el cuenco azul",
+        "levanta el cubo rojo",
         "apila los cubos",
         "intercambia el cubo rojo y la bola azul",
         "cuántos cubos hay?",
@@ -52,13 +54,14 @@ SUGGESTED_INSTRUCTIONS = {
         "把红色方块放进蓝色碗里",
         "用三个方块搭一座塔",
         "把所有球放进白色托盘里",
+        "拿起红色方块",
         "把所有东西放进白色盒子里",
         "把红色方块和蓝色球交换位置",
         "有几个方块？",
     ),
 }
 """Examples of instructions that are understood, by language."""
-MAX_SUGGESTIONS = 3
+MAX_SUGGESTED_WISHES = 3
 
 
 def free_setup(
@@ -110,7 +113,7 @@ def suggestions(instruction: str) -> list[str]:
     """Returns instructions that are understood, in the language of this one: those that share most of its words."""
     words = set(units(plain(instruction)))
     known = SUGGESTED_INSTRUCTIONS[guess_language(instruction)]
-    return sorted(known, key=lambda wish: -len(words & set(units(plain(wish)))))[:MAX_SUGGESTIONS]
+    return sorted(known, key=lambda wish: -len(words & set(units(plain(wish)))))[:MAX_SUGGESTED_WISHES]
 
 
 def _count_turns(reading: UnderstoodSentence, scene: Scene, goal: Goal | None) -> int:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 250
 """Maximum number of tokens of a text that is read."""
-MAX_SUGGESTIONS = 6
+MAX_SUGGESTED_PHRASES = 6
 """Maximum number of suggestions of words that would be understood."""
 SUGGESTED_FIRST = ("_PUT", "_STACK", "_SORT", "_SWAP", "_HOW_MANY")
 """What a sentence may begin with."""
@@ -242,4 +242,4 @@ def _suggestions(language: Language, expected: Collection[str], at: int) -> list
     common = SUGGESTED_FIRST if at == 0 else SUGGESTED_LATER
     order = [name for name in common if name in expected] or sorted(expected)
     phrases = {name: language.samples[name] for name in order if name in language.samples}
-    return sorted(phrases.values(), key=lambda phrase: not phrase[0].isalnum())[:MAX_SUGGESTIONS]
+    return sorted(phrases.values(), key=lambda phrase: not phrase[0].isalnum())[:MAX_SUGGESTED_PHRASES]

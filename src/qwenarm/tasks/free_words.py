@@ -1,10 +1,6 @@
-"""Sentences as people say them, as a task: to teach a model free words, and to see what it makes of them.
+"""Sentences as people say them: "put the left cube in the bowl", "swap the two balls", "sort the cubes by colour".
 
-cd examples && qwenarm show free_words:TASK                                  # one of them
-cd examples && qwenarm collect --task free_words:TASK --episodes 500 --out ../runs/free-words
-cd examples && qwenarm eval --task free_words:TASK --seeds 50 --controls oracle
-
-A sentence is drawn as a kind of wish, a wording and random things; the grammar of free words reads it and makes the
+A sentence is drawn as a kind of wish, a wording and random things. The grammar of free words reads it and makes the
 scene, as it does for words that a person types.
 """
 
@@ -147,21 +143,26 @@ SENTENCE_TRIES = 30
 
 
 def sentence(rng: np.random.Generator, pairs: list[tuple[str, str]]) -> str:
-    """Draws a sentence that names different things, all of these (colour, shape) pairs."""
-    kind = rng.choice(list(WORDINGS))
-    slots = {"end": rng.choice(["left", "right"]), "two": rng.choice(["two", "three"])}
-    left = [pairs[i] for i in rng.permutation(len(pairs))]
-    for slot, shapes in THING_SLOTS.items():
-        color, shape = next(pair for pair in left if pair[1] in shapes)
-        left.remove((color, shape))
-        slots[slot] = f"{color} {shape}"
-    for slot, shapes in SHAPE_SLOTS.items():
-        slots[slot] = next(shape for _, shape in left if shape in shapes and shape != slots.get("n"))
-        slots[f"{slot}s"] = f"{slots[slot]}{'es' if slots[slot] == 'box' else 's'}"
-    slots["r"], slots["s"] = list(dict.fromkeys(color for color, _ in left))[:2]
-    words = rng.choice(WORDINGS[kind])
+    """Draws a sentence that names different things, all of these (colour, shape) pairs.
+
+    Raises BadInput if there are too few pairs for it.
+    """
+    words = str(rng.choice(WORDINGS[rng.choice(list(WORDINGS))]))
     while "{side}" in words:
         words = words.replace("{side}", rng.choice(SIDES), 1)
+    left = [pairs[i] for i in rng.permutation(len(pairs))]
+    slots = {"end": str(rng.choice(["left", "right"])), "two": str(rng.choice(["two", "three"]))}
+    try:
+        for slot in (slot for slot in THING_SLOTS if f"{{{slot}}}" in words):
+            color, shape = next(pair for pair in left if pair[1] in THING_SLOTS[slot])
+            left.remove((color, shape))
+            slots[slot] = f"{color} {shape}"
+        for slot, shapes in SHAPE_SLOTS.items():
+            slots[slot] = next(shape for _, shape in left if shape in shapes and shape != slots.get("n"))
+            slots[f"{slot}s"] = f"{slots[slot]}{'es' if slots[slot] == 'box' else 's'}"
+        slots["r"], slots["s"] = list(dict.fromkeys(color for color, _ in left))[:2]
+    except (StopIteration, ValueError) as error:
+        raise BadInput(f"There are too few colours and shapes for '{words}'.") from error
     return words.format(**slots)
 
 
@@ -175,11 +176,14 @@ def make(builder: SceneBuilder, level: int) -> Setup:
             )
         except BadInput:
             continue
-        if found.goal:
+        if found.goal and all((p.spec.color, p.spec.shape) in pairs for p in found.scene.objects):
             return found
     raise BadInput(f"None of {SENTENCE_TRIES} sentences can be played with these colours and shapes.")
 
 
 TASK = Task(
-    "free_words", "What people may ask for, in their own words.", ("one more thing", "three more", "five more"), make
+    "free_words",
+    "Do what people may ask for, in their own words.",
+    ("hardly more than what is named", "more things that are not named", "clutter"),
+    make,
 )
