@@ -27,6 +27,8 @@ from qwenarm.tasks import Goal, InstructionUpdates, MoveGoal, Setup
 from qwenarm.types import Episode, Observation, RunConfig, SkillCall
 
 PAGE = Path(__file__).parent / "tasks.md"
+FREE_WORDS = "free_words"
+"""A family with a page of its own, and in no frozen suite."""
 MEDIA = Path(__file__).parent / "media" / "tasks"
 HEAD = """# Tasks
 
@@ -155,6 +157,7 @@ def page() -> str:
     """The whole text, which depends on the code alone."""
     names = sorted(TASKS_V1)
     rows = "\n".join(f"| [{name}](#{name}) | {load('tasks', name).doc} |" for name in names)
+    rows += f"\n| [{FREE_WORDS}]({FREE_WORDS}.md) | {load('tasks', FREE_WORDS).doc} |"
     return f"{HEAD}\n| task | what it asks |\n| --- | --- |\n{rows}\n\n" + "\n".join(map(section, names))
 
 
