@@ -24,7 +24,7 @@ def linked(history: str, hand: str, answer: str) -> dict[str, set[tuple[str, str
     links = Linker(text, len(prompt), spans).links()
     ahead = {kind: 0 if kind == "bound" else 1 for kind in LINK_KINDS}
     return {
-        kind: {(words[at + ahead[kind]], str(to) if kind == "cells" else words[to]) for at, to in pairs}
+        kind: {(words[at + ahead[kind]], str(to) if kind in ("cells", "beside") else words[to]) for at, to in pairs}
         for kind, pairs in links.items()
     }
 
@@ -48,6 +48,33 @@ def test_of_a_place_that_nothing_spells_the_end_is_named():
     assert links["named"] == {("blue", "blue"), ("ones", "ones")}, "the longest end that the task has"
     assert ("next", "0") in links["cells"]
     assert not linked("none", "empty", PLACE.replace("green tray", "place next to the red cube"))["named"]
+
+
+def test_a_place_that_is_named_by_a_thing_looks_at_that_thing():
+    for label in ("place next to the red cube", "place in front of the blue ball"):
+        links = linked("none", "empty", PLACE.replace("green tray", label))
+        assert links["beside"] == {("12", "0"), ("930", "0")}
+    for label in ("red cube", "free place on the table", "place of the red cube"):
+        assert not linked("none", "empty", PLACE.replace("green tray", label))["beside"]
+
+
+def test_the_thing_beside_a_place_is_found_in_the_picture(examples: list[Example], reader: Reader):
+    def name(line, k: int) -> str:
+        return f"{line['objects'][k]['color']} {line['objects'][k]['shape']}"
+
+    def names_one(line) -> bool:
+        pointed = [k for k, *_ in line["points"] if k >= 0]
+        return bool(pointed) and [name(line, k) for k in range(len(line["objects"]))].count(name(line, pointed[0])) == 1
+
+    shard, line = next(each for each in examples if names_one(each[1]))
+    k = next(k for k, *_ in line["points"] if k >= 0)
+    answer = PLACE.replace("green tray", f"place left of the {name(line, k)}")
+    beside = {**line, "answer": answer, "points": [[-1, 0.01, 0.01, 0]]}
+    tokens = reader.tokens((shard, beside))
+    batch = reader.batch([(shard, beside)], [tokens])
+    looked = batch.links["beside"][0].any(0).nonzero()[:, 0] - tokens.pictures[0]
+    (mask,) = shard.pictures(line["masks"][:1])
+    assert looked.tolist() == (reader.owners(mask, tokens.grids[0]) == k).nonzero()[0].tolist() != []
 
 
 def test_an_answer_without_a_point_has_no_links():

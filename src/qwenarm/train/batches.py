@@ -12,7 +12,7 @@ import torch
 
 from qwenarm.mind.inference.preprocessing import PromptEncoder, mrope_positions
 from qwenarm.train.dataset import Shard
-from qwenarm.train.links import LINK_KINDS, Link, Linker, Span
+from qwenarm.train.links import LINK_KINDS, POINT_PATTERN, Link, Linker, Span, name_beside
 from qwenarm.types import Prompt
 
 END_OF_TURN = "<|im_end|>"
@@ -146,13 +146,14 @@ class Reader:
             meant.append([self._meant(owners[point[3]], own.grids[point[3]], point) for point in line["points"]])
             for at, to in same_places(own.pictures, own.grids, self.merge):
                 links["same_place"][i, at, to] = True
+            near = self._beside(line, owners)
             for kind, pairs in own.links.items():
                 for at, to in pairs:
-                    if kind != "cells":
+                    if kind not in ("cells", "beside"):
                         links[kind][i, at, to] = True
                     elif to < len(meant[-1]):  # for a model's own answers nobody knows what they mean
-                        first = own.pictures[line["points"][to][3]]
-                        links[kind][i, at, first + np.flatnonzero(meant[-1][to])] = True
+                        first, cells = own.pictures[line["points"][to][3]], meant[-1] if kind == "cells" else near
+                        links[kind][i, at, first + np.flatnonzero(cells[to])] = True
         names = truths[0] if truths else ()
         cells = {name: torch.from_numpy(np.stack([truth[name] for truth in truths])) for name in names}
         return Batch(
@@ -178,6 +179,16 @@ class Reader:
         chosen = np.zeros(len(owner), bool)
         chosen[min(rows - 1, int(v * rows)) * columns + min(columns - 1, int(u * columns))] = True
         return chosen
+
+    def _beside(self, line: Mapping[str, Any], owners: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Returns for each point (cells,) bool: the cells of the thing by which its place is named, if there is one."""
+        names = [f"{each['color']} {each['shape']}" for each in line["objects"]]
+        wanted = [name_beside(found[1]) for found in POINT_PATTERN.finditer(line["answer"])]
+        own = [owners[int(point[3])] for point in line["points"]]
+        return [
+            owner == names.index(name) if names.count(name) == 1 else np.zeros(len(owner), bool)
+            for name, owner in zip(wanted, own, strict=False)
+        ]
 
     def _truth(self, owner: np.ndarray, mask: np.ndarray, objects: Sequence[Any]) -> dict[str, np.ndarray]:
         """Returns for each attribute (cells,) what the visual tokens show. "u" and "v" are the middle of the object."""

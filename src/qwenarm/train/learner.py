@@ -28,7 +28,7 @@ from qwenarm.train.small_model import load_trainable, smooth_numbers
 
 LINK_HEADS: Mapping[str, tuple[int, slice]] = {
     "cells": (3, slice(0, 2)), "named": (3, slice(2, 4)), "bound": (1, slice(0, 2)), "held": (1, slice(2, 4)),
-    "same_place": (2, slice(0, 1)),
+    "beside": (2, slice(1, 3)), "same_place": (2, slice(0, 1)),
 }  # fmt: skip
 """For each kind of link (``links.py``) the layer, and those of its heads whose attention is supervised."""
 WORDS_WEIGHT, COORDINATES_WEIGHT, LINKS_WEIGHT, CELLS_WEIGHT = 4.0, 0.5, 0.3, 0.3

@@ -1,6 +1,6 @@
 """Where the tokens of an answer should look, found by comparing strings, without knowledge of any task.
 
-Five kinds of links are supervised as the attention of some heads (``learner.LINK_HEADS``):
+Six kinds of links are supervised as the attention of some heads (``learner.LINK_HEADS``):
 
 * ``cells``: a point's two numbers, and a label that is not in the prompt, look at the cells of what is meant.
 * ``named``: the words of a label that is in the task (or else in the history) look at these words there. Of a label
@@ -11,6 +11,8 @@ Five kinds of links are supervised as the attention of some heads (``learner.LIN
   asks for and a note in the history places somewhere ("blue ball at 445 660") is looked up there by an answer that
   names something else: the cover that hides it.
 
+* ``beside``: the two numbers of a place that is named by a thing ("place next to the red cube") look at that thing.
+
 For a prompt with two pictures of one size, ``same_place`` makes each cell of the second look at the same cell of the
 first (``batches.py``).
 """
@@ -20,15 +22,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-LINK_KINDS = ("cells", "named", "bound", "held", "same_place")
+LINK_KINDS = ("cells", "named", "bound", "held", "beside", "same_place")
 Link = tuple[int, int]
-"""(token that looks, token that it looks at). For the kind "cells" the second is the index of a point of the answer."""
+"""(token that looks, token that it looks at). For the kinds "cells" and "beside" the second is the index of a point of
+the answer."""
 Links = dict[str, list[Link]]
 """Links by kind."""
 Span = tuple[int, int]
 """Begin and end of a part of a text."""
 
 POINT_PATTERN = re.compile(r'"label": "([^"]*)", "point_2d": \[(\d+), (\d+)\]')
+BESIDE_PATTERN = re.compile(r"place .+ the (\w+ \w+)")
+"""The label of a place that is named by a thing. (A "place of" a thing is where it was at the start.)"""
 NOTE_CALL = '"say"'
 NOTED_PATTERN = re.compile(r'(?:(?<=\bsay )|(?<=; )|(?<="))([^";:]+?) at (\d+) (\d+)(?=[;:"])')
 """A thing and its place in a note, in an answer ("text": "...") or in the history ("say ...: ok")."""
@@ -57,7 +62,9 @@ class Linker:
         pattern = NOTED_PATTERN if self.text.find(NOTE_CALL, self.answer) >= 0 else POINT_PATTERN
         for number, point in enumerate(pattern.finditer(self.text, self.answer)):
             label = self._tokens(point.span(1))
-            found["cells"] += [(at - 1, number) for k in (2, 3) for at in self._tokens(point.span(k))]
+            looking = [(at - 1, number) for k in (2, 3) for at in self._tokens(point.span(k))]
+            found["cells"] += looking
+            found["beside"] += looking if name_beside(point[1]) else []
             sections = (asked.span(1), asked.span(2)) if asked else ()
             spelt = next(filter(None, (self._spelt(point[1], section) for section in sections)), [])
             if not spelt:
@@ -107,6 +114,12 @@ class Linker:
     def _spelt(self, words: str, section: Span) -> list[Span]:
         """Returns where a section of the text has exactly these words."""
         return [found.span() for found in re.compile(rf"\b{re.escape(words)}\b").finditer(self.text, *section)]
+
+
+def name_beside(label: str) -> str:
+    """Returns the colour and shape of the thing by which a place is named, or ""."""
+    found = BESIDE_PATTERN.fullmatch(label)
+    return found[1] if found and not label.startswith("place of") else ""
 
 
 def _aligned(label: list[int], there: list[int]) -> list[Link]:
