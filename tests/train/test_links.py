@@ -31,7 +31,7 @@ def linked(history: str, hand: str, answer: str) -> dict[str, set[tuple[str, str
 
 def test_a_place_looks_at_its_name_and_at_what_sends_the_held_thing_there():
     links = linked("pick red cube: ok", "holding something", PLACE)
-    assert links["cells"] == {("12", "0"), ("930", "0")}
+    assert links["cells"] == {("place", "0"), ("12", "0"), ("930", "0")}
     assert links["named"] == {("green", "green"), ("tray", "tray")}
     assert links["bound"] == {("green", "red"), ("tray", "red")}
     assert links["held"] == {(word, to) for word in ("green", "tray") for to in ("red", "cube")}
@@ -39,7 +39,7 @@ def test_a_place_looks_at_its_name_and_at_what_sends_the_held_thing_there():
 
 def test_a_label_that_nothing_spells_looks_at_the_thing():
     links = linked("none", "empty", PLACE.replace("place", "pick").replace("green tray", "red cube"))
-    assert links["cells"] == {("12", "0"), ("930", "0"), ("red", "0"), ("cube", "0")}
+    assert links["cells"] == {("pick", "0"), ("12", "0"), ("930", "0"), ("red", "0"), ("cube", "0")}
     assert not links["named"] and not links["held"] and not links["bound"]
 
 

@@ -2,7 +2,8 @@
 
 Six kinds of links are supervised as the attention of some heads (``learner.LINK_HEADS``):
 
-* ``cells``: a point's two numbers, and a label that is not in the prompt, look at the cells of what is meant.
+* ``cells``: a point's two numbers, and a label that is not in the prompt, look at the cells of what is meant. So does
+  the name of its call: whether to pick something up, or to give up because it is not there, is decided before its name.
 * ``named``: the words of a label that is in the task (or else in the history) look at these words there. Of a label
   such as "place next to the red cube", which is not, it is the longest end that is: "red cube".
 * ``bound``: in the task, the name of the place where a held thing goes looks at the nearest word before it that
@@ -31,6 +32,7 @@ Links = dict[str, list[Link]]
 Span = tuple[int, int]
 """Begin and end of a part of a text."""
 
+CALL_PATTERN = re.compile(r'"name": "(\w+)"')
 POINT_PATTERN = re.compile(r'"label": "([^"]*)", "point_2d": \[(\d+), (\d+)\]')
 BESIDE_PATTERN = re.compile(r"place .+ the (\w+ \w+)")
 """The label of a place that is named by a thing. (A "place of" a thing is where it was at the start.)"""
@@ -63,7 +65,7 @@ class Linker:
         for number, point in enumerate(pattern.finditer(self.text, self.answer)):
             label = self._tokens(point.span(1))
             looking = [(at - 1, number) for k in (2, 3) for at in self._tokens(point.span(k))]
-            found["cells"] += looking
+            found["cells"] += [*looking, *((at - 1, number) for at in self._name_of_call(point.start()))]
             found["beside"] += looking if name_beside(point[1]) else []
             sections = (asked.span(1), asked.span(2)) if asked else ()
             spelt = next(filter(None, (self._spelt(point[1], section) for section in sections)), [])
@@ -77,6 +79,11 @@ class Linker:
                 self._link_rule(found, asked, label, spelt)
                 self._link_note(found, asked, point, label)
         return found
+
+    def _name_of_call(self, point: int) -> list[int]:
+        """Returns the tokens of the name of the call that a point belongs to."""
+        *_, call = CALL_PATTERN.finditer(self.text, self.answer, point)
+        return self._tokens(call.span(1))
 
     def _link_end(self, span: Span, sections: Sequence[Span]) -> list[Link]:
         """Links the longest end of a label that a section has, if it is two words or more and not the whole label."""
