@@ -11,6 +11,7 @@ import csv
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from qwenarm.episode.drive import drive
@@ -42,18 +43,15 @@ def is_judged(text: str) -> bool:
 
 
 def outcomes(config: RunConfig, sentences: list[tuple[str, str]], seeds: int) -> Iterator[dict]:
-    """Plays every sentence, and yields kind, text, seed and outcome of each episode as it ends."""
+    """Plays every sentence, each time in another scene. Yields kind, text, seed and outcome of each episode."""
     backend = make_backend(config) if config.policy == "vlm" else None
     kind_of = {text: kind for kind, text in sentences}
-    runs = [(text, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds) for _, text in sentences]
-    episodes = drive((perform(replaced(config, text), seed, backend) for text, seed in runs), backend, BATCH)
+    texts = [text for _, text in sentences] * seeds
+    runs = (perform(replace(config, words=text), FIRST_SEED + i, backend) for i, text in enumerate(texts))
+    episodes = drive(runs, backend, BATCH)
     for episode in episodes:
         text = episode.run.config.words
         yield {"kind": kind_of[text], "text": text, "seed": episode.seed, "outcome": episode.outcome}
-
-
-def replaced(config: RunConfig, words: str) -> RunConfig:
-    return RunConfig(policy=config.policy, model=config.model, words=words)
 
 
 def rates(found: list[dict]) -> dict[str, tuple[int, int, float, float]]:

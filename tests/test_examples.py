@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -11,6 +12,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from qwenarm.mind.checkpoints.load import locate
 
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -92,6 +97,23 @@ def test_remote_model(url: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_new_task(capsys: pytest.CaptureFixture[str]) -> None:
     example("new_task").main(["--seeds", "2"])
     assert capsys.readouterr().out.count(": success after") == 2
+
+
+def test_average_weights(tmp_path: Path) -> None:
+    folder, mean = locate("bundled").folder, tmp_path / "mean"
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    weights = load_file(folder / "model.safetensors")
+    embedding = "model.language_model.embed_tokens.weight"
+    fewer = {name: 2 * weight for name, weight in weights.items()} | {embedding: 2 * weights[embedding][:-3]}
+    save_file(fewer, other / "model.safetensors")
+    example("average_weights").main(["bundled", str(other), "--weight", "0.25", "--out", str(mean)])
+    found = load_file(mean / "model.safetensors")
+    assert found.keys() == weights.keys()
+    for name, weight in weights.items():
+        changed = weight[:-3] if name == embedding else weight
+        torch.testing.assert_close(found[name][: len(changed)], 1.25 * changed, rtol=2e-3, atol=1e-5)
+    assert torch.equal(found[embedding][-3:], weights[embedding][-3:]), "words of its own"
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -216,7 +216,7 @@ def test_guesses_save_steps_and_change_nothing(models, look, specs, widths, expe
         passes = widths(model)
         assert [written(model, [prompt])[0] for prompt in prompts] == answers
         steps.append(len(passes))
-    assert steps[1] < 0.6 * steps[2]
+    assert steps[1] < 0.8 * steps[2]
     assert steps[0] <= steps[2]
 
 

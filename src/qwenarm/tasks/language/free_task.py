@@ -110,10 +110,12 @@ def _criterion(goal: Goal) -> str:
 
 
 def suggestions(instruction: str) -> list[str]:
-    """Returns instructions that are understood, in the language of this one: those that share most of its words."""
+    """Returns instructions that are understood, in the language of this one: those that share most of its words, the
+    shortest first.
+    """
     words = set(units(plain(instruction)))
-    known = SUGGESTED_INSTRUCTIONS[guess_language(instruction)]
-    return sorted(known, key=lambda wish: -len(words & set(units(plain(wish)))))[:MAX_SUGGESTED_WISHES]
+    known = {wish: set(units(plain(wish))) for wish in SUGGESTED_INSTRUCTIONS[guess_language(instruction)]}
+    return sorted(known, key=lambda wish: (-len(words & known[wish]), len(known[wish])))[:MAX_SUGGESTED_WISHES]
 
 
 def _count_turns(reading: UnderstoodSentence, scene: Scene, goal: Goal | None) -> int:
