@@ -15,11 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from qwenarm.episode.drive import drive
-from qwenarm.errors import BadInput
 from qwenarm.evaluation.stats import success_rate
 from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import make_backend, perform
-from qwenarm.tasks.language.read_instruction import read
 from qwenarm.types import Outcome, RunConfig
 
 CORPUS = Path(__file__).parents[1] / "tests" / "tasks" / "sentences.tsv"
@@ -32,14 +30,11 @@ def judged_sentences() -> list[tuple[str, str]]:
     """Returns kind and text of the English sentences that are judged."""
     with CORPUS.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
-    return [(kind, text) for language, kind, text, _ in rows if language == "en" and is_judged(text)]
-
-
-def is_judged(text: str) -> bool:
-    try:
-        return bool(read(text).wish)
-    except BadInput:
-        return False
+    return [
+        (kind, text)
+        for language, kind, text, expected in rows
+        if language == "en" and not expected.startswith(("unjudged", "refused"))
+    ]
 
 
 def outcomes(config: RunConfig, sentences: list[tuple[str, str]], seeds: int) -> Iterator[dict]:

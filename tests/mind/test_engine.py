@@ -208,7 +208,8 @@ def test_the_prefix_is_read_once_and_forced_tokens_take_no_step(models, look, sp
 )
 def test_guesses_save_steps_and_change_nothing(models, look, specs, widths, expected, monkeypatch, kind, constrained):
     model = models[kind, constrained, True]
-    prompts = ask(model, look, specs)
+    moving = [spec for spec in specs if spec.name in ("pick", "place", "push")]  # "done" is too short to be guessed
+    prompts = ask(model, look, moving)
     answers, steps = expected(model, prompts), []
     written(model, prompts)  # so that their prefixes are cached
     for guesser in (TokenGuesser(), Right(model, prompts, answers), Wrong()):
@@ -216,7 +217,7 @@ def test_guesses_save_steps_and_change_nothing(models, look, specs, widths, expe
         passes = widths(model)
         assert [written(model, [prompt])[0] for prompt in prompts] == answers
         steps.append(len(passes))
-    assert steps[1] < 0.8 * steps[2]
+    assert steps[1] < 0.6 * steps[2]
     assert steps[0] <= steps[2]
 
 

@@ -186,8 +186,8 @@ class Lifted:
 
     def solve(self, state: WorldState) -> list[SkillCall]:
         """Picks the thing up, after whatever stands on it and whatever else is held was put away."""
-        calls = plan_moves(state, [(self.what, None)])
-        return [*(call for call in calls[:-2] if state.holding != self.what), SkillCall("done")]
+        *before, _place, done = plan_moves(state, [(self.what, None)])
+        return [*before, done]
 
 
 @dataclass(frozen=True)
