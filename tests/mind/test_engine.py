@@ -107,11 +107,11 @@ def ask(model, look, specs, limit=24):
 
 @pytest.fixture(scope="module")
 def expected(models):
-    """expected(model, prompts) -> the answers of transformers, computed once for the fused model and the other."""
+    """expected(model, prompts) -> the answers of transformers, computed once for the same words to the same weights."""
     answers = {}
 
     def of(model, prompts):
-        key = (model.name, model.describe()["constrained"])
+        key = (model.name, model.describe()["constrained"], *map(model.text_of, prompts))
         if key not in answers:
             answers[key] = [plain(model, prompt) for prompt in prompts]
         return answers[key]
