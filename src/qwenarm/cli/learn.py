@@ -104,7 +104,7 @@ class Rl:
     kl: Annotated[float, arg(help="weight of the KL penalty for leaving the first model")] = 0.02
     watched: Annotated[int, arg(help="scenes of each task to measure on, never learned from")] = 20
     every: Annotated[int, arg(help="iterations between checkpoints, and between measurements")] = 10
-    seed: Annotated[int, arg(help="seed of the first scene, below 950000")] = 0
+    seed: Annotated[int, arg(help="seed of the first scene, below 950000")] = 500_000
     out_folder: Annotated[
         Path, arg(name="out", help="folder for state, log and checkpoint; a stopped run goes on from there")
     ] = Path("runs/rl")

@@ -110,6 +110,8 @@ def _round(options: ImproveOptions, number: int, done: Sequence[Round], tell: Te
     learned = fine_tune(sft, lambda step, report: tell(f"round {number}: step {step}", step, steps))
     if iterations := options.rl_iterations:
         rl = RlOptions(replace(options.config, model=str(learned)), options.tasks, folder / "rl", iterations, watched=0)
+        first = rl.settings.seed + (number - 1) * iterations * rl.scenes  # new scenes in every round
+        rl = replace(rl, settings=replace(rl.settings, seed=first))
         learned = reinforce(rl, lambda at, report: tell(f"round {number}: learning by playing", at, iterations))
     return _measure(options, number, str(learned), began, tell)
 
