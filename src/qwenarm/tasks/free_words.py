@@ -16,6 +16,19 @@ from qwenarm.tasks import STACKABLE_SHAPES, SceneBuilder, Setup, Task, free_setu
 # up, {ns} {ms} their plurals; {k} {ks} shape and plural of blocks; {v} {vs} those of containers; {r} {s} colours;
 # {side} a preposition; {end} left or right; {two} a small number.
 WORDINGS = {
+    "one thing": (
+        "pick up the {a} and put it in the {p}",
+        "pick up the {a} and drop it in the {p}",
+        "pick up the {a} and put it {side} the {b}",
+        "grab the {a} and put it into the {p}",
+        "move the {a} to the {p}",
+        "move the {a} into the {v}",
+        "place the {a} inside the {p}",
+        "bring the {a} to the {p}",
+        "drop the {a} into the {p}",
+        "the {a} goes in the {p}",
+        "{a} into {p}",
+    ),
     "beside": (
         "put the {a} {side} the {p}",
         "place the {a} {side} the {b}",
