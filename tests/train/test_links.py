@@ -58,6 +58,17 @@ def test_a_place_that_is_named_by_a_thing_looks_at_that_thing():
         assert not linked("none", "empty", PLACE.replace("green tray", label))["beside"]
 
 
+def test_the_place_where_a_thing_was_is_where_it_was_picked_first():
+    history = "pick red cube at 183 552: ok; place free place at 791 306: ok; pick red ball at 817 544: ok"
+    held = linked(
+        history + "; pick red cube at 790 301: ok", "red ball", PLACE.replace("green tray", "place of the red cube")
+    )
+    assert {("12", "183"), ("930", "552")} <= held["held"]
+    assert not {to for at, to in held["held"] if at in ("12", "930")} - {"183", "552"}
+    never = linked(history, "red ball", PLACE.replace("green tray", "place of the blue cube"))
+    assert not [at for at, _ in never["held"] if at in ("12", "930")]
+
+
 def test_the_thing_beside_a_place_is_found_in_the_picture(examples: list[Example], reader: Reader):
     def name(line, k: int) -> str:
         return f"{line['objects'][k]['color']} {line['objects'][k]['shape']}"

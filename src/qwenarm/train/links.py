@@ -10,8 +10,8 @@ Six kinds of links are supervised as the attention of some heads (``learner.LINK
   describes that thing: "*red* ones in the **green tray**".
 * ``held``: that name in the answer looks at the words of the history for what was picked last. And what the task
   asks for and a note in the history places somewhere ("blue ball at 445 660") is looked up there by an answer that
-  names something else: the cover that hides it.
-
+  names something else: the cover that hides it. And the numbers of the "place of the red cube", where something else
+  goes, look at those where the red cube was picked first.
 * ``beside``: the two numbers of a place that is named by a thing ("place next to the red cube") look at that thing.
 
 For a prompt with two pictures of one size, ``same_place`` makes each cell of the second look at the same cell of the
@@ -35,7 +35,9 @@ Span = tuple[int, int]
 CALL_PATTERN = re.compile(r'"name": "(\w+)"')
 POINT_PATTERN = re.compile(r'"label": "([^"]*)", "point_2d": \[(\d+), (\d+)\]')
 BESIDE_PATTERN = re.compile(r"place .+ the (\w+ \w+)")
-"""The label of a place that is named by a thing. (A "place of" a thing is where it was at the start.)"""
+"""The label of a place that is named by a thing."""
+ORIGIN_PATTERN = re.compile(r"place of the (\w+ \w+)")
+"""The label of the place where a thing was at the start."""
 NOTE_CALL = '"say"'
 NOTED_PATTERN = re.compile(r'(?:(?<=\bsay )|(?<=; )|(?<="))([^";:]+?) at (\d+) (\d+)(?=[;:"])')
 """A thing and its place in a note, in an answer ("text": "...") or in the history ("say ...: ok")."""
@@ -78,6 +80,7 @@ class Linker:
             if asked:
                 self._link_rule(found, asked, label, spelt)
                 self._link_note(found, asked, point, label)
+                self._link_origin(found, asked, point)
         return found
 
     def _name_of_call(self, point: int) -> list[int]:
@@ -114,6 +117,17 @@ class Linker:
                 looking = [*label, *(at for k in (2, 3) for at in self._tokens(point.span(k)))]
                 found["held"] += [(at - 1, to) for at in looking for to in places]
 
+    def _link_origin(self, found: Links, asked: re.Match[str], point: re.Match[str]) -> None:
+        """Links the numbers of the place where a thing was to those of its first pick in the history."""
+        origin = ORIGIN_PATTERN.fullmatch(point[1])
+        if origin is None:
+            return
+        pick = re.compile(rf"\bpick {re.escape(origin[1])} at (\d+) (\d+)")
+        if picked := pick.search(self.text, *asked.span(2)):
+            for own, there in ((2, 1), (3, 2)):
+                looking, seen = self._tokens(point.span(own)), self._tokens(picked.span(there))
+                found["held"] += [(at - 1, to) for at in looking for to in seen]
+
     def _tokens(self, span: Span) -> list[int]:
         """Returns the tokens that overlap a part of the text."""
         return [i for i, (begin, end) in enumerate(self.spans) if begin < span[1] and end > span[0]]
@@ -126,7 +140,7 @@ class Linker:
 def name_beside(label: str) -> str:
     """Returns the colour and shape of the thing by which a place is named, or ""."""
     found = BESIDE_PATTERN.fullmatch(label)
-    return found[1] if found and not label.startswith("place of") else ""
+    return found[1] if found and not ORIGIN_PATTERN.fullmatch(label) else ""
 
 
 def _aligned(label: list[int], there: list[int]) -> list[Link]:
