@@ -82,22 +82,26 @@ def test_any_wrong_field_is_named_or_harmless(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("to", "library", "count"),
+    ("to", "library", "count", "as_recorded"),
     [
-        ("chat", "pyarrow", EDITS // 2),
-        ("inspect", "inspect_ai", EDITS // 6),
-        ("lerobot", "pyarrow", REPLAYED_EDITS),
-        ("rerun", "rerun", REPLAYED_EDITS),
+        ("chat", "pyarrow", EDITS // 2, True),
+        ("chat", "pyarrow", REPLAYED_EDITS, False),
+        ("inspect", "inspect_ai", EDITS // 6, True),
+        ("lerobot", "pyarrow", REPLAYED_EDITS, False),
+        ("rerun", "rerun", REPLAYED_EDITS, False),
     ],
 )
-def test_an_export_keeps_to_its_folder(folder: Path, tmp_path: Path, to: str, library: str, count: int) -> None:
+def test_an_export_keeps_to_its_folder(
+    folder: Path, tmp_path: Path, to: str, library: str, count: int, as_recorded: bool
+) -> None:
     counterpart(library)
     run, out = tmp_path / "run", tmp_path / "out"
     shutil.copytree(folder / "frames", run / "frames")
     for line, path, odd in edits(folder, count):
         (run / EPISODES_FILE).write_text(line, encoding="utf-8")
         try:
-            assert export_to(run, to, out, False, "front", (24, 32)).path.exists(), (path, odd)
+            done = export_to(run, to, out, False, "front", (24, 32), as_recorded=as_recorded)
+            assert done.path.exists(), (path, odd)
         except BadInput as error:
             assert "no episode to export" in str(error), (path, odd)
         assert {each.name for each in tmp_path.iterdir()} <= {"run", "out"}, (path, odd)

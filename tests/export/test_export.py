@@ -19,8 +19,8 @@ from qwenarm.episode.watchers import Tell
 from qwenarm.errors import BadInput
 from qwenarm.export import EXPORT_FORMATS
 from qwenarm.export.chat import decisions
-from qwenarm.export.episodes import periods
-from qwenarm.export.run import check_folder
+from qwenarm.export.episodes import episodes, periods, played_again
+from qwenarm.export.run import REPLAYED_FORMATS, check_folder
 from qwenarm.factory import make_env
 from qwenarm.types import Outcome, SkillCall, SkillResult
 
@@ -64,6 +64,60 @@ def test_a_replay_that_differs_is_not_exported(folder: Path) -> None:
     ):
         with pytest.raises(BadInput, match="does not go as recorded"):
             periods(wrong, (), SIZE)
+
+
+def forge(folder: Path, copy: Path, policy: str, **fields: object) -> None:
+    """Copies a trace with other fields in the first episode of a policy. Its checksum fits."""
+    shutil.copytree(folder, copy)
+    lines = (copy / "episodes.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if json.loads(line)["run"]["config"]["policy"] == policy)
+    record = {name: each for name, each in json.loads(lines[at]).items() if name not in ("schema", "crc32")}
+    lines[at] = to_line({**record, **fields})
+    (copy / "episodes.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+FORGERIES = [("idle", {"outcome": "success"}), ("oracle", {"outcome": "failure"}), ("oracle", {"progress": 0.5})]
+
+
+@pytest.mark.parametrize(("policy", "fields"), FORGERIES)
+def test_an_outcome_that_the_world_contradicts_is_named(
+    folder: Path, tmp_path: Path, policy: str, fields: dict[str, object]
+) -> None:
+    forge(folder, tmp_path / "copy", policy, **fields)
+    problems: list[str] = []
+    assert len(list(played_again(episodes(folder, False, problems), problems))) == 4 and not problems
+    assert len(list(played_again(episodes(tmp_path / "copy", False, problems), problems))) == 3
+    (told,) = problems
+    assert told.startswith(f"put 1000000 by {policy}: It cannot be exported (the replay does not go as recorded")
+
+
+@pytest.mark.parametrize("to", EXPORT_FORMATS)
+def test_no_export_takes_a_forged_outcome_unsaid(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], to: str
+) -> None:
+    """It is left out and named; exported as recorded, it is told beside it and within that nothing was checked."""
+    parquet = counterpart("pyarrow.parquet")
+    counterpart({"inspect": "inspect_ai", "rerun": "rerun"}.get(to, "pyarrow"))
+    forge(folder, tmp_path / "copy", "idle", outcome="success")
+    out = tmp_path / "out"
+    assert export(tmp_path / "copy", to, out) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "put 1000000 by idle: It cannot be exported (the replay does not go as recorded: The outcome" in told
+    if to in REPLAYED_FORMATS:
+        assert export(tmp_path / "copy", to, out, "--as-recorded") == 2
+        return
+    facts = {
+        "chat": lambda: [(r["policy"], r["outcome_checked"]) for r in parquet.read_table(out).to_pylist()],
+        "inspect": lambda: [
+            (sample.metadata["policy"], sample.metadata["outcome_checked"])
+            for path in out.glob("*.eval")
+            for sample in counterpart("inspect_ai.log").read_eval_log(str(path)).samples
+        ],
+    }
+    assert set(facts[to]()) == {("oracle", True)}
+    assert export(tmp_path / "copy", to, out, "--as-recorded") == 0
+    assert "with outcomes as recorded: they were not checked" in " ".join(capsys.readouterr().out.split())
+    assert set(facts[to]()) == {("oracle", False), ("idle", False)}
 
 
 def test_check_names_what_is_damaged(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

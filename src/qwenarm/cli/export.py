@@ -30,6 +30,9 @@ def export(
     ] = "front,wrist",
     size: Annotated[tuple[int, int], arg(help="height and width of their pictures, in pixels")] = (240, 320),
     depth: Annotated[bool, arg(help="add depth images, intrinsics and extrinsics to lerobot and rerun")] = False,
+    as_recorded: Annotated[
+        bool, arg(help="chat and inspect: do not play episodes again to check their outcomes (another machine's)")
+    ] = False,
     check: Annotated[bool, arg(help="write nothing; name every damaged episode")] = False,
     allow: Allowed = "",
 ) -> int:
@@ -44,7 +47,8 @@ def export(
         out.print(f"{len(problems)} damaged" if problems else "no damage", style="yellow" if problems else "green")
     else:
         with only_allowed(names_to_allow(allow)):
-            done = export_to(source, to, out_path or source / f"export-{to}", successes_only, cameras, size, depth)
+            folder = out_path or source / f"export-{to}"
+            done = export_to(source, to, folder, successes_only, cameras, size, depth, as_recorded)
         problems = done.problems
         out.print(done.written)
         out.print_places({"folder": done.path})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.clock import Clock, parse_clock
-from qwenarm.episode.rollout import execute, settle
+from qwenarm.episode.rollout import execute, judge_end, settle
 from qwenarm.episode.versions import versions_with
 from qwenarm.episode.watchers import Tell, Watcher
 from qwenarm.types import Episode, Outcome, SkillCall, Turn
@@ -31,8 +31,8 @@ class Replayed:
     Attributes:
         same: Whether the final hash is the same, as far as it can be (see ``stopped``).
         final_hash: Of the replayed world.
-        differences: One sentence per call whose result differs from the recorded one, and for an instruction or an
-            outcome that does not fit the world.
+        differences: One sentence per call whose result differs from the recorded one, and for an instruction, an
+            outcome or a progress that does not fit the world.
         changes: What has changed since the recording (versions, renderer, machine, the arm's file) and may explain the
             differences.
         stopped: Where the recorded episode was stopped and the replay ends, or "". If that was in the middle of a
@@ -64,7 +64,7 @@ def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> R
         _play_until(env, episode, tell, stop_s)
     else:
         settle(env.body)
-        differences += _other_outcome(env, episode)
+        differences += _other_verdict(env, episode)
     tell("finished", episode)
     final_hash, stopped = env.body.final_hash(), ""
     same = final_hash == episode.final_hash
@@ -81,13 +81,13 @@ def _other_instruction(env: ArmEnv, episode: Episode) -> Iterator[str]:
         yield f"The instruction is {env.instruction!r}, and {began!r} is recorded."
 
 
-def _other_outcome(env: ArmEnv, episode: Episode) -> Iterator[str]:
+def _other_verdict(env: ArmEnv, episode: Episode) -> Iterator[str]:
     """The goal is asked again: what is recorded may have been changed, or judged by another version."""
-    if env.setup.goal is None:
-        return
-    held, recorded = bool(env.setup.goal.success(env.body.state())), episode.outcome is Outcome.SUCCESS
-    if held != recorded:
-        yield f"The goal {'holds' if held else 'does not hold'} in the end, and {episode.outcome!s} is recorded."
+    outcome, progress = judge_end(env, episode.turns, bool(episode.run.config.words))
+    if outcome is not episode.outcome:
+        yield f"The outcome is {outcome}, and {episode.outcome} is recorded."
+    if progress != episode.progress:
+        yield f"The progress is {progress:.3g}, and {episode.progress:.3g} is recorded."
 
 
 def _changes(episode: Episode) -> Iterator[str]:

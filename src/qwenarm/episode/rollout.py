@@ -108,7 +108,7 @@ def play(
             tell("turned", turns[-1])
             outcome = _ending(turns, bool(run.config.words))
         settle(env.body)
-        outcome, progress = _judge(env, outcome), _progress(env)
+        outcome, progress = judge_end(env, turns, bool(run.config.words))
         detail = _detail(env, outcome, turns)
         run = replace(run, task_metrics=_task_metrics(env))
         if outcome is Outcome.SUCCESS and env.setup.goal is not None:
@@ -255,11 +255,18 @@ def _goes_on(env: ArmEnv, turns: Sequence[Turn]) -> bool:
     return not reached and round(env.body.time_s / CONTROL_PERIOD_S) < env.setup.max_periods
 
 
+def judge_end(env: ArmEnv, turns: Sequence[Turn], free_words: bool) -> tuple[Outcome, float]:
+    """Judges an episode that is over and whose world has come to rest. Returns its outcome and its progress."""
+    return _judge(env, _ending(turns, free_words)), _progress(env)
+
+
 def _ending(turns: Sequence[Turn], free_words: bool) -> Outcome:
     """Returns how the last turn ends the episode, or OUT_OF_TURNS if it does not.
 
     Only an episode for free words can be STUCK: outcomes of the tasks are counted as they always were.
     """
+    if not turns:
+        return Outcome.OUT_OF_TURNS
     last = turns[-1]
     if is_ended(last.decision, last.results):
         return ENDING_SKILL_OUTCOMES[last.decision.calls[len(last.results) - 1].name]

@@ -1,8 +1,8 @@
 """Decisions as chats with pictures, in one Parquet file that ``datasets`` opens and TRL trains on.
 
 A row is one decision: "prompt" and "completion" as lists of messages with a list of parts each, "images" as PNG,
-"tools" as JSON, and the facts of its episode. The calls of a policy that asked no model are written as if Qwen3-VL had
-been asked and had answered with them.
+"tools" as JSON, and the facts of its episode; "outcome_checked" says whether it was played again. The calls of a policy
+that asked no model are written as if Qwen3-VL had been asked and had answered with them.
 """
 
 from __future__ import annotations
@@ -26,16 +26,25 @@ CHAT_FAMILY = family_named("qwen3_vl")
 _TEXT_FEATURE = {"dtype": "string", "_type": "Value"}
 
 
-def write_chats(episodes: Iterable[Episode], path: Path, problems: list[str]) -> int:
+def write_chats(episodes: Iterable[Episode], path: Path, problems: list[str], checked: bool = True) -> int:
     """Writes the file, which appears when it is complete and holds a decision. Returns how many it holds.
 
-    problems: gets a sentence for each episode that is left out.
+    Args:
+        episodes: What is written.
+        path: The file.
+        problems: Gets a sentence for each episode that is left out.
+        checked: Whether the episodes were played again, to check their outcomes. It is noted in each row.
     """
     arrow, parquet = library("pyarrow", "pyarrow"), library("pyarrow.parquet", "pyarrow")
     schema, part, count = _schema(arrow), path.with_suffix(".part"), 0
     path.parent.mkdir(parents=True, exist_ok=True)
+
+    def table(episode: Episode) -> Any:
+        rows = [{**row, "outcome_checked": checked} for row in decisions(episode)]
+        return arrow.Table.from_pylist(rows, schema)
+
     with parquet.ParquetWriter(part, schema) as writer:
-        for rows in converted(episodes, lambda each: arrow.Table.from_pylist(list(decisions(each)), schema), problems):
+        for rows in converted(episodes, table, problems):
             writer.write_table(rows)
             count += len(rows)
     part.replace(path) if count else part.unlink()
@@ -81,7 +90,8 @@ def _schema(arrow: Any) -> Any:
     messages = arrow.list_(arrow.struct([("role", text), ("content", arrow.list_(part))]))
     images = arrow.list_(arrow.struct([("bytes", arrow.binary()), ("path", text)]))
     columns = {"prompt": messages, "completion": messages, "images": images, "tools": text, "turn": whole}
-    columns |= {"task": text, "level": whole, "seed": whole, "policy": text, "outcome": text, "success": arrow.bool_()}
+    columns |= {"task": text, "level": whole, "seed": whole, "policy": text, "outcome": text}
+    columns |= {"success": arrow.bool_(), "outcome_checked": arrow.bool_()}
     message = [{"role": _TEXT_FEATURE, "content": [{"type": _TEXT_FEATURE, "text": _TEXT_FEATURE}]}]
     kinds = {
         text: _TEXT_FEATURE,

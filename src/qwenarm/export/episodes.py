@@ -69,6 +69,33 @@ def converted(found: Iterable[Episode], convert: Callable[[Episode], T], problem
             yield made
 
 
+def played_again(found: Iterable[Episode], problems: list[str]) -> Iterator[Episode]:
+    """Yields the episodes that go as recorded when they are played again, outcome included.
+
+    ``problems`` gets a sentence for each of the others.
+    """
+
+    def confirmed(episode: Episode) -> Episode:
+        play_again(episode)
+        return episode
+
+    return converted(found, confirmed, problems)
+
+
+def play_again(episode: Episode, watchers: Sequence[Watcher] = ()) -> None:
+    """Plays an episode again, without its model.
+
+    Raises:
+        BadInput: It cannot be played here, or what happens differs from what is recorded.
+        UnknownName: It names something that does not exist here.
+    """
+    with closing(make_env(episode.run.config)) as env:
+        again = replay(env, episode, watchers)
+    if not again.same or again.differences:
+        why = "; ".join((*again.changes, *again.differences)) or "its recorded calls are not all there was"
+        raise BadInput(f"the replay does not go as recorded: {shortened(why, MAX_REASON_CHARS)}")
+
+
 def damages(folder: Path) -> list[str]:
     """A sentence for each damaged episode or picture of a trace. Raises BadInput when there is no trace."""
     problems: list[str] = []
@@ -142,11 +169,7 @@ def periods(episode: Episode, cameras: Sequence[str], size: tuple[int, int], dep
     if load("arms", episode.run.config.arm).partners:
         raise BadInput(f"{episode.run.config.arm} is two arms, and what is exported has the state of one.")
     recorder = _Recorder(cameras, size, depth)
-    with closing(make_env(episode.run.config)) as env:
-        again = replay(env, episode, [recorder])
-    if not again.same or again.differences:
-        why = "; ".join((*again.changes, *again.differences)) or "its recorded calls are not all there was"
-        raise BadInput(f"the replay does not go as recorded: {shortened(why, MAX_REASON_CHARS)}")
+    play_again(episode, [recorder])
     if not recorder.periods:
         raise BadInput("the arm did not move")
     return recorder.periods

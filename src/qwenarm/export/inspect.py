@@ -20,15 +20,20 @@ MAX_EPISODE_S = 30 * 86_400.0
 """No episode takes longer, s: the log's dates follow from how long all took."""
 
 
-def write_log(episodes: Iterable[Episode], path: Path, problems: list[str]) -> int:
+def write_log(episodes: Iterable[Episode], path: Path, problems: list[str], checked: bool = True) -> int:
     """Writes the log of one evaluation, if there is an episode. Returns how many samples it holds.
 
-    Raises BadInput without inspect_ai.
+    Args:
+        episodes: What is written.
+        path: The log.
+        problems: Gets a sentence for each episode that is left out.
+        checked: Whether the episodes were played again, to check their outcomes. It is noted in each sample.
 
-    problems: gets a sentence for each episode that is left out.
+    Raises:
+        BadInput: inspect_ai is missing.
     """
     log, number = library("inspect_ai.log", "inspect-ai"), count()
-    made = list(converted(episodes, lambda each: (each, _sample(log, each, next(number))), problems))
+    made = list(converted(episodes, lambda each: (each, _sample(log, each, next(number), checked)), problems))
     if not made:
         return 0
     played, samples = [episode for episode, _ in made], [sample for _, sample in made]
@@ -54,7 +59,7 @@ def write_log(episodes: Iterable[Episode], path: Path, problems: list[str]) -> i
     return len(samples)
 
 
-def _sample(log: Any, episode: Episode, number: int) -> Any:
+def _sample(log: Any, episode: Episode, number: int, checked: bool) -> Any:
     scorer, model = library("inspect_ai.scorer", "inspect-ai"), library("inspect_ai.model", "inspect-ai")
     value = "C" if episode.outcome is Outcome.SUCCESS else "I"
     score = scorer.Score(value=value, answer=str(episode.outcome), explanation=episode.detail or None)
@@ -70,7 +75,7 @@ def _sample(log: Any, episode: Episode, number: int) -> Any:
         target=str(Outcome.SUCCESS),
         messages=list(_dialogue(model, episode)),
         scores={"success": score},
-        metadata={**facts, "model": config.model, "versions": dict(episode.run.versions)},
+        metadata={**facts, "model": config.model, "versions": dict(episode.run.versions), "outcome_checked": checked},
         total_time=took_s,
     )
     sample.model_dump_json()  # raises a ValueError for text that is no Unicode, rather than when all is written

@@ -11,7 +11,7 @@ from qwenarm.episode.jsonl import MAX_LISTED_LINES
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.export import EXPORT_FORMATS
 from qwenarm.export.chat import write_chats
-from qwenarm.export.episodes import Period, converted, damages, episodes, periods
+from qwenarm.export.episodes import Period, converted, damages, episodes, periods, played_again
 from qwenarm.export.inspect import write_log
 from qwenarm.export.lerobot import INFO_FILE, LeRobotDataset
 from qwenarm.export.lerobot_check import damaged_episodes
@@ -19,6 +19,8 @@ from qwenarm.export.rerun import write_recording
 from qwenarm.registry import split_names
 from qwenarm.types import Episode
 
+REPLAYED_FORMATS = ("lerobot", "rerun")
+"""Formats of what happens every 50 ms, which only a replay shows."""
 UNITS = {"chat": "decisions", "lerobot": "episodes", "rerun": "recordings", "inspect": "samples"}
 """What an export counts."""
 
@@ -45,8 +47,9 @@ def export_to(
     cameras: str,
     size: tuple[int, int],
     depth: bool = False,
+    as_recorded: bool = False,
 ) -> Exported:
-    """Exports the episodes of a trace.
+    """Exports the episodes of a trace. Each is played again, and left out if it does not go as recorded.
 
     Args:
         source: Folder of the trace.
@@ -56,23 +59,29 @@ def export_to(
         cameras: Cameras that lerobot and rerun show, separated by commas.
         size: (H, W) of their pictures.
         depth: Whether lerobot and rerun get depth images and camera parameters as well.
+        as_recorded: Whether chat and inspect take outcomes as they are recorded, and say so, instead.
 
     Raises:
         UnknownName: There is no such format or camera.
-        BadInput: There is nothing to export (then nothing is written), or a library is missing.
+        BadInput: There is nothing to export (then nothing is written), a library is missing, or a format that needs
+            the replay was asked to do without.
     """
     if to not in EXPORT_FORMATS:
         raise UnknownName("format", to, EXPORT_FORMATS)
+    if as_recorded and to in REPLAYED_FORMATS:
+        raise BadInput(f"--to {to} has to play episodes again; leave out --as-recorded.")
     problems: list[str] = []
     found = episodes(source, successes_only, problems)
     shown = [camera.name for camera in cameras_named(split_names(cameras, "--cameras"))]
+    if to not in REPLAYED_FORMATS and not as_recorded:
+        found = played_again(found, problems)
     count, path = 0, folder
     if to == "chat":
         path = folder / "train.parquet"
-        count = write_chats(found, path, problems)
+        count = write_chats(found, path, problems, not as_recorded)
     elif to == "inspect":
         path = folder / f"{source.resolve().name}.eval"
-        count = write_log(found, path, problems)
+        count = write_log(found, path, problems, not as_recorded)
     elif to == "lerobot":
         dataset, path = LeRobotDataset(folder, shown, size, depth), folder / INFO_FILE
         for episode, again in _again(found, shown, size, depth, problems, dataset):
@@ -83,8 +92,12 @@ def export_to(
             write_recording(episode, again, folder / f"{count:05d}-{episode.task.replace(':', '-')}-{episode.seed}.rrd")
             count += 1
     if not count:
-        raise BadInput("\n".join(["There is no episode to export.", *problems[:MAX_LISTED_LINES]]))
-    return Exported(f"{count} {UNITS[to]}", path, tuple(problems))
+        told = ["There is no episode to export.", *problems[:MAX_LISTED_LINES]]
+        if problems and to not in REPLAYED_FORMATS and not as_recorded:
+            told.append("--as-recorded exports without playing again, as for episodes of another machine.")
+        raise BadInput("\n".join(told))
+    told = ", with outcomes as recorded: they were not checked" if as_recorded else ""
+    return Exported(f"{count} {UNITS[to]}{told}", path, tuple(problems))
 
 
 def _again(
