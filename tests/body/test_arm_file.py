@@ -1,5 +1,6 @@
 """Arms of MJCF and URDF files, and what can be told about them."""
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from qwenarm.body.kinematics import top_down
 from qwenarm.body.reach import measure_reach
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
+from qwenarm.diagnosis.arm_check import check_arm
 from qwenarm.episode.drive import drive
 from qwenarm.episode.replay import replay
 from qwenarm.errors import BadInput
@@ -45,6 +47,12 @@ def urdf(joints: int = 7) -> str:
         <origin xyz="0 0 0.045"/></joint>"""
     )
     return f'<robot name="straight">{"".join(parts)}</robot>'
+
+
+MESH = "v 0 0 0\nv 0.1 0 0\nv 0 0.1 0\nv 0 0 0.1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
+"""A tetrahedron, as Wavefront OBJ."""
+TWO_ENDS = """<link name="camera"/><joint name="eye" type="fixed"><parent link="link6"/><child link="camera"/></joint>
+</robot>"""
 
 
 @pytest.fixture
@@ -106,11 +114,73 @@ def test_wrong_settings_are_named(write, toml: str, why: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("<robot", "Cannot read"), ("<robot name='r'/>", "."), (urdf(4), "4 hinges")]
+    ("text", "why"),
+    [
+        ("<robot", "Cannot read"),
+        ("<robot name='r'/>", "."),
+        ("<robot name='r'><link name='base'/></robot>", "no joints; a xacro file has to be expanded"),
+        (urdf(4), "4 hinges"),
+        (urdf().replace("</robot>", TWO_ENDS), "Its last links: tool0, camera"),
+    ],
 )
 def test_what_is_no_arm_is_refused(write, text: str, why: str):
     with pytest.raises(BadInput, match=why):
         load("arms", write(text, 'flange = "tool0"' if "4" in why else ""))
+
+
+def test_degrees_read_as_radians_are_suspected(tmp_path: Path):
+    page = (Path(__file__).parents[2] / "docs" / "robots.md").read_text(encoding="utf-8")
+    path = tmp_path / "arm.xml"
+    text = page.split("```xml\n")[1].split("```")[0]
+    path.write_text(text.replace('range="-170 170"', 'range="-2.97 2.97"'))
+    with pytest.raises(BadInput, match=r'turns by more than 5\.9 degrees. Without <compiler angle="radian"/>'):
+        load("arms", str(path))
+
+
+def moves_and_grasps(arm) -> None:
+    """Asserts what ``qwenarm arm check`` needs."""
+    found = {finding.name: finding for finding in islice(check_arm(arm), 9)}
+    assert {"motion", "grasp"} <= found.keys()
+    assert not [finding for finding in found.values() if finding.needed and not finding.ok]
+
+
+def test_a_shoulder_whose_box_reaches_into_the_table_stops_nothing(write):
+    """It only turns about the vertical, so no motion would lift it: here a disc on edge, 1 cm above the table."""
+    shoulder = '<origin xyz="0 0 0.05"/><geometry><cylinder radius="0.03" length="0.1"/>'
+    disc = '<origin xyz="0 0 -0.05" rpy="1.5708 0.7854 0"/><geometry><cylinder radius="0.1" length="0.01"/>'
+    assert shoulder in urdf()
+    moves_and_grasps(load("arms", write(urdf().replace(shoulder, disc, 1))))
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A URDF in a ROS package: what it touches with is a mesh of the package, what it is drawn with a format of ROS."""
+    for folder in ("urdf", "meshes"):
+        (tmp_path / "my_robot" / folder).mkdir(parents=True)
+    (tmp_path / "my_robot/meshes/link.obj").write_text(MESH)
+    mesh = '<geometry><mesh filename="package://my_robot/meshes/{}"/></geometry>'
+    shapes = f"<visual>{mesh.format('link.dae')}</visual><collision>{mesh.format('link.obj')}</collision></link>"
+    path = tmp_path / "my_robot/urdf/arm.urdf"
+    path.write_text(urdf().replace("</link>", shapes))
+    return path
+
+
+def test_meshes_of_a_ros_package_are_found_and_hashed(package: Path):
+    arm = load("arms", str(package))
+    assert Body(Scene(()), arm).model.nmesh == 1 and arm.sha256 == files_sha256(package)
+    mesh = package.parents[1] / "meshes/link.obj"
+    mesh.write_text(MESH + " ")
+    assert arm.sha256 != files_sha256(package)
+    mesh.unlink()
+    make_entry.cache_clear()
+    with pytest.raises(BadInput, match=r"Cannot find package://my_robot/meshes/link\.obj: its package is not in"):
+        load("arms", str(package))
+
+
+def test_a_mesh_that_mujoco_cannot_read_is_named(package: Path):
+    package.write_text(package.read_text().replace("link.obj", "touch.dae"))
+    with pytest.raises(BadInput, match=r"MuJoCo cannot read package://my_robot/meshes/touch.dae .* it reads .stl"):
+        load("arms", str(package))
 
 
 def test_a_missing_file_is_named():
@@ -130,10 +200,6 @@ def test_the_example_of_the_docs_is_an_arm_with_and_without_its_settings(tmp_pat
     told.write_text(path.read_text())
     told.with_suffix(".toml").write_text(page.split("```toml\n")[1].split("```")[0])
     assert load("arms", str(told)).velocity == (1.5,) * 6
-
-
-MESH = "v 0 0 0\nv 0.1 0 0\nv 0 0.1 0\nv 0 0 0.1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
-"""A tetrahedron, as Wavefront OBJ."""
 
 
 def test_the_hash_changes_with_every_file_that_is_read_and_with_no_other(tmp_path: Path):

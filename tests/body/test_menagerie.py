@@ -1,6 +1,7 @@
 """Menagerie arms without a network: a stand-in for the package serves a model built here."""
 
 import sys
+from itertools import islice
 from types import SimpleNamespace
 
 import mujoco
@@ -13,6 +14,7 @@ from qwenarm.body.menagerie import make_entry
 from qwenarm.body.reach import measure_reach
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
+from qwenarm.diagnosis.arm_check import check_arm
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.registry import load
 from qwenarm.types import Control
@@ -39,6 +41,23 @@ def model(joints: int = 7, flange: bool = True, drive: str = "position", hand: s
         <actuator>{drives}</actuator><keyframe><key name="home" qpos="{pose}"/></keyframe></mujoco>"""
 
 
+def ur() -> str:
+    """A UR5e as Menagerie has it, with capsules for meshes: whole turns to both sides, and a home of its own."""
+    links = [("0 0 0.163", "0 0 1", "0 0 -0.05 0 0 0.05"), ("0 0.138 0", "0 1 0", "0 0 0 0 0 0.425")]
+    links += [("0 -0.131 0.425", "0 1 0", "0 0 0 0 0 0.392"), ("0 0 0.392", "0 1 0", "0 0.07 0 0 0.1 0")]
+    links += [("0 0.127 0", "0 0 1", "0 0 0.05 0 0 0.08"), ("0 0 0.1", "0 1 0", "0 0.05 0 0 0.08 0")]
+    turned = {1: 'quat="1 0 1 0"', 3: 'quat="1 0 1 0"'}
+    inner = '<site name="attachment_site" pos="0 0.1 0" quat="-1 1 0 0"/>'
+    for i, (pos, axis, ends) in reversed(list(enumerate(links))):
+        inner = f"""<body name="link{i}" pos="{pos}" {turned.get(i, "")}><joint name="j{i}" axis="{axis}"/>
+            <geom type="capsule" size="0.04" fromto="{ends}" mass="2"/>{inner}</body>"""
+    drives = "".join(f'<position joint="j{i}" kp="2000" kv="400" forcerange="-150 150"/>' for i in range(len(links)))
+    return f"""<mujoco><compiler angle="radian"/><default><joint range="-6.28 6.28" armature="0.1"/></default>
+        <worldbody><body name="base" quat="0 0 0 -1"><geom type="sphere" size="0.06" pos="0 0 0.06"/>{inner}</body>
+        </worldbody><actuator>{drives}</actuator>
+        <keyframe><key name="home" qpos="-1.5708 -1.5708 1.5708 -1.5708 -1.5708 0"/></keyframe></mujoco>"""
+
+
 FINGER = """<body name="finger{i}" pos="0 0 0.05"><joint name="f{i}" type="slide" axis="0 {sign} 0" range="0 0.04"/>
     <geom type="box" size="0.01 0.005 0.03" pos="0 {y} 0.03" mass="0.05"/></body>"""
 HAND = "".join(FINGER.format(i=i, sign=sign, y=0.005 * sign) for i, sign in enumerate((1, -1)))
@@ -60,6 +79,7 @@ def menagerie(monkeypatch: pytest.MonkeyPatch) -> None:
         "bald": {"bald": model(flange=False, hand="<body/><body/>")},
         "three": {"three": model(3)},
         "away": {"away": ""},
+        "ur": {"ur": ur()},
     }
 
     def robot(name: str, variants: dict[str, str]) -> SimpleNamespace:
@@ -101,6 +121,13 @@ def test_its_own_fingers_meet_at_the_tcp_a_little_before_their_tips(menagerie: N
     tcp = body.tcp_pos
     np.testing.assert_allclose(np.mean(tips, axis=0)[:2], tcp[:2], atol=1e-3)
     np.testing.assert_allclose(tcp[2] - (np.mean(tips, axis=0)[2] - 0.03), TIP_BEYOND_TCP_M, atol=1e-3)
+
+
+def test_an_elbow_does_not_hang_into_the_table(menagerie: None):
+    """Both ways to bend it reach the same places; one of them would be stopped by the table."""
+    found = {finding.name: finding for finding in islice(check_arm(load("arms", "menagerie:ur")), 9)}
+    assert {"motion", "grasp"} <= found.keys()
+    assert not [finding for finding in found.values() if finding.needed and not finding.ok]
 
 
 def test_our_gripper_inherits_nothing_of_the_arms_classes(menagerie: None):

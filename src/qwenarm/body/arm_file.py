@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from dataclasses import fields, replace
 from functools import cache, partial
@@ -14,6 +15,7 @@ import mujoco
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.imported_arm import ArmSettings, ModelSource, import_arm
+from qwenarm.body.urdf import package_places, urdf_for_mujoco
 from qwenarm.errors import BadInput
 
 FOLDER_ATTRIBUTES = ("meshdir", "texturedir", "assetdir")
@@ -58,6 +60,7 @@ def _files_of(path: Path) -> list[Path]:
             places = (
                 [path.parent / folder / part for folder in folders for part in (name, Path(name).name)] if name else []
             )
+            places += package_places(path, name) if name else []
             waiting += [place.resolve() for place in places if place.is_file()][:1]
     return found
 
@@ -94,8 +97,12 @@ def _check_value(path: Path, key: str, value: Any) -> None:
 def _read(path: Path) -> mujoco.MjSpec:
     """A fresh spec. Of a URDF, fixed links such as tool0 and shapes that are only drawn are kept."""
     try:
-        spec = mujoco.MjSpec.from_file(str(path))
-    except ValueError as error:
+        if path.suffix == ".urdf":
+            spec = mujoco.MjSpec.from_string(urdf_for_mujoco(path))
+            spec.modelfiledir = f"{path.parent}{os.sep}"
+        else:
+            spec = mujoco.MjSpec.from_file(str(path))
+    except (ValueError, ElementTree.ParseError) as error:
         raise BadInput(f"Cannot read the model {path}: {_first_line(error)}.") from error
     if path.suffix == ".urdf":
         spec.compiler.fusestatic, spec.compiler.discardvisual = 0, 0

@@ -40,6 +40,8 @@ HOME_SEARCH_STARTS = 8
 BASES_X_M = (0.0, -0.1, 0.1, 0.2, 0.3)
 """Where the base may stand: the first place from which all of BASE_TEST_POINTS_M are reached, or else the best."""
 BASE_TEST_POINTS_M = [(x, y) for x in (0.68, 0.38, 0.53) for y in (0.25, 0.0, -0.25, 0.12, -0.12)]
+MIN_WIDEST_RANGE_DEG = 15.0
+"""An arm of which no joint turns further has its ranges in the wrong unit."""
 GRIPPER_TURNS_RAD = (0.0, pi / 2, pi, -pi / 2)
 """How our gripper may be turned on a flange: nothing in a model says it."""
 
@@ -127,49 +129,67 @@ def _choose_mounting(arm: Kinematics, source: ModelSource, own_gripper: bool) ->
 
     Nothing is compiled again: a base that moves forward is a target that moves back, and so for turns.
     """
-    told = source.settings
+    told, widest = source.settings, float(np.degrees(arm.upper - arm.lower).max())
+    if widest < MIN_WIDEST_RANGE_DEG:
+        advice = 'Without <compiler angle="radian"/> MJCF counts in degrees.'
+        raise BadInput(f"No joint of {source.name} turns by more than {widest:.1f} degrees. {advice}")
     best: tuple[int, _Mounting, np.ndarray] | None = None
+    turns = (0.0,) if own_gripper else GRIPPER_TURNS_RAD
     for x in (0.0,) if told.base else BASES_X_M:
-        found = (arm.home, 0.0) if told.home else _find_home(arm, x, (0.0,) if own_gripper else GRIPPER_TURNS_RAD)
-        if found is None:
-            continue
-        home, turn = found
-        arm.home = home
-        reached = sum(hand_reaches(arm, px - x, py) for px, py in BASE_TEST_POINTS_M)
-        if best is None or reached > best[0]:
-            best = reached, _Mounting(told.base or (x, 0.0, 0.0), turn), home
-        if reached == len(BASE_TEST_POINTS_M):
-            break
+        homes = [(arm.home, 0.0)] if told.home else _find_homes(arm, x, turns)
+        for home, turn in homes:
+            arm.home = home
+            reached = sum(hand_reaches(arm, px - x, py) for px, py in BASE_TEST_POINTS_M)
+            if best is None or reached > best[0]:
+                best = reached, _Mounting(told.base or (x, 0.0, 0.0), turn), home
+            if reached == len(BASE_TEST_POINTS_M):
+                return best[1], tuple(float(q) for q in home)
+        arm.home = homes[0][0] if homes else arm.home  # from there the next search begins
     if best is None:
         raise BadInput(f"The hand of {source.name} cannot point down behind the workspace: tell its home or its base.")
     return best[1], tuple(float(q) for q in best[2])
 
 
-def _find_home(arm: Kinematics, base_x: float, turns: tuple[float, ...]) -> tuple[np.ndarray, float] | None:
-    """The first of HOMES_M within reach, with the turn that leaves the joints furthest from their limits."""
+def _find_homes(arm: Kinematics, base_x: float, turns: tuple[float, ...]) -> list[tuple[np.ndarray, float]]:
+    """Two poses (n,) rad at the first of HOMES_M within reach, each with the turn of the gripper; none if none is.
+
+    The first is as far as possible from the joints' limits. The second holds the joints as high as possible, to a
+    centimetre: an elbow that hangs down at home meets the table on the way to what stands there.
+    """
     for x, z in HOMES_M:
         if x - base_x < MIN_HOME_DISTANCE_M:
             continue
-        options: list[tuple[float, np.ndarray, float]] = []
+        firsts: list[tuple[np.ndarray, float]] = []
+        others: list[tuple[np.ndarray, float]] = []
         for turn in turns:
             # A gripper that is turned by t opens along yaw where one that is not would open along yaw - t.
-            solution = _solve_home(arm, np.array([x - base_x, 0.0, z]), top_down(pi / 2 + turn))
-            margin = float(np.minimum(solution.qpos - arm.lower, arm.upper - solution.qpos).min())
-            if solution.reached and margin > 0.01:
-                options.append((margin, solution.qpos, turn))
-        if options:
-            return max(options, key=lambda option: option[0])[1:]
-    return None
+            found = _solve_home(arm, np.array([x - base_x, 0.0, z]), top_down(pi / 2 + turn))
+            poses = [(each.qpos, turn) for each in found if each.reached and _margin(arm, each.qpos) > 0.01]
+            firsts, others = firsts + poses[:1], others + poses
+        if firsts:
+            return [
+                max(firsts, key=lambda option: _margin(arm, option[0])),
+                max(others, key=lambda option: (round(_joint_height(arm, option[0]), 2), _margin(arm, option[0]))),
+            ]
+    return []
 
 
-def _solve_home(arm: Kinematics, pos: np.ndarray, quat: np.ndarray) -> Solution:
+def _margin(arm: Kinematics, qpos: np.ndarray) -> float:
+    """How far the joints are from their limits, rad."""
+    return float(np.minimum(qpos - arm.lower, arm.upper - qpos).min())
+
+
+def _joint_height(arm: Kinematics, qpos: np.ndarray) -> float:
+    """Mean height of the joints, m."""
+    arm.set(qpos)
+    return float(arm.data.xanchor[[arm.model.joint(name).id for name in arm.arm.joints], 2].mean())
+
+
+def _solve_home(arm: Kinematics, pos: np.ndarray, quat: np.ndarray) -> list[Solution]:
     """Joint angles for a pose, searched from the model's own pose and then from anywhere within the limits."""
-    rng, solution = np.random.default_rng(0), arm.ik(pos, quat)
-    for _ in range(HOME_SEARCH_STARTS):
-        if solution.reached:
-            break
-        solution = arm.ik(pos, quat, rng.uniform(np.maximum(arm.lower, -pi), np.minimum(arm.upper, pi)))
-    return solution
+    rng = np.random.default_rng(0)
+    starts = rng.uniform(np.maximum(arm.lower, -pi), np.minimum(arm.upper, pi), (HOME_SEARCH_STARTS, len(arm.lower)))
+    return [arm.ik(pos, quat, start) for start in (None, *starts)]
 
 
 def _build(spec: mujoco.MjSpec, source: ModelSource, mounting: _Mounting) -> None:

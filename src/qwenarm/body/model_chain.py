@@ -18,6 +18,7 @@ MIN_ARM_JOINTS = 5
 """A hand that points down has four degrees of freedom; four joints in one plane cannot turn it."""
 CLOSED_TOLERANCE_M = 0.002
 MIN_FINGER_TRAVEL_M = 0.005
+MAX_LISTED_ENDS = 12
 ARM_FILE_ADVICE = (
     'in a TOML file of the same name beside it, such as flange = "wrist_3_link" or fingers = ["left", "right"]'
 )
@@ -40,6 +41,8 @@ class Chain:
 
 def find_chain(spec: mujoco.MjSpec, joints: tuple[str, ...], flange: str, fingers: tuple[str, ...]) -> Chain:
     """The parts that were told, or else found. Raises BadInput with what there is if a part is missing."""
+    if not spec.joints:
+        raise BadInput("The model has no joints; a xacro file has to be expanded first.")
     _check_names(spec, joints, flange, fingers)
     if not flange and not fingers:
         flange, fingers = _find_tip(spec)
@@ -78,7 +81,8 @@ def _find_tip(spec: mujoco.MjSpec) -> tuple[str, tuple[str, ...]]:
     ]
     if len(ends) == 1 and len(slides) == 0:
         return ends[0], ()
-    raise BadInput(f"Nothing says where the hand of this model is; say it {ARM_FILE_ADVICE}.")
+    told = f" Its last links: {', '.join(ends[:MAX_LISTED_ENDS])}." if ends else ""
+    raise BadInput(f"Nothing says where the hand of this model is; say it {ARM_FILE_ADVICE}.{told}")
 
 
 def _body_of(spec: mujoco.MjSpec, place: str) -> mujoco.MjsBody:

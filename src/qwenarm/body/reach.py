@@ -10,6 +10,7 @@ import numpy as np
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import Kinematics, top_down
+from qwenarm.body.safety import MIN_GEOM_HEIGHT_M, lowest_points, touching_geoms
 
 STEP_M = 0.04
 """Distance between the points that are tried."""
@@ -57,10 +58,11 @@ def measure_reach(arm: Arm) -> Reach:
 
 
 def hand_reaches(arm: Kinematics, x: float, y: float) -> bool:
-    """Whether the hand comes to a place on the table, m, at all heights and yaws.
+    """Whether the hand comes to a place on the table, m, at all heights and yaws, with no part of the arm in the table.
 
     The fingers are alike: half a turn makes no difference.
     """
+    geoms = touching_geoms(arm)
     q: np.ndarray | None = None
     for height in HEIGHTS_M:
         for yaw in YAWS_RAD:
@@ -68,8 +70,14 @@ def hand_reaches(arm: Kinematics, x: float, y: float) -> bool:
                 arm.ik(np.array([x, y, height]), top_down(turned), q, restarts=IK_RESTARTS)
                 for turned in (yaw, yaw - np.pi)
             )
-            found = next((solution for solution in tries if solution.reached), None)
+            found = next((each for each in tries if each.reached and _is_above_table(arm, geoms, each.qpos)), None)
             if found is None:
                 return False
             q = found.qpos
     return True
+
+
+def _is_above_table(arm: Kinematics, geoms: np.ndarray, qpos: np.ndarray) -> bool:
+    """Whether the safety layer lets the arm stand at joint angles qpos (n,), rad, as far as the table goes."""
+    arm.set(qpos)
+    return bool(lowest_points(arm, geoms).min(initial=np.inf) >= MIN_GEOM_HEIGHT_M)

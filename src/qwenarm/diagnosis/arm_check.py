@@ -146,7 +146,8 @@ def _check_reach(reach: Reach) -> CheckResult:
 
 def _check_motion(body: Body, spot: tuple[float, float]) -> CheckResult:
     goal = np.array([*spot, HEIGHTS_M[1]])
-    lag = _play(body, move_joints(body, body.ik(goal, top_down(0.0)).qpos))
+    ways = [body.ik(goal, top_down(yaw)) for yaw in (0.0, np.pi)]  # the fingers are alike
+    lag = _play(body, move_joints(body, next((way for way in ways if way.reached), ways[0]).qpos))
     _play(body, wait(body, 0.5))
     error = float(np.linalg.norm(body.tcp_pos - goal))
     body.reset()
