@@ -12,13 +12,13 @@ from qwenarm.body.safety import (
     CLAMP_NAMES,
     CONTROL_PERIOD_S,
     MAX_LAG_RAD,
-    MIN_GEOM_HEIGHT_M,
     TCP_LIMITS_M,
     Safety,
     ServoTarget,
 )
 from qwenarm.body.scene import Scene
 from qwenarm.body.simulation import Body
+from qwenarm.body.table_clearance import MIN_GEOM_HEIGHT_M
 from qwenarm.errors import BadInput
 from qwenarm.types import Control
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.kinematics import Kinematics, top_down
-from qwenarm.body.safety import MIN_GEOM_HEIGHT_M, lowest_points, touching_geoms
+from qwenarm.body.table_clearance import MIN_GEOM_HEIGHT_M, lowest_points, touching_geoms
 
 STEP_M = 0.04
 """Distance between the points that are tried."""

@@ -23,8 +23,8 @@ import numpy as np
 from qwenarm.body.arms.parts import Arm
 from qwenarm.body.braking import braked, braking_distance, braking_path, stoppable_step
 from qwenarm.body.kinematics import Kinematics, clamp
-from qwenarm.body.model_indices import subtree_bodies
 from qwenarm.body.room import Room
+from qwenarm.body.table_clearance import MIN_GEOM_HEIGHT_M, touching_geoms
 from qwenarm.errors import BadInput
 from qwenarm.types import Control
 
@@ -34,10 +34,6 @@ CONTROL_PERIOD_S = 0.05
 """Control period, s."""
 TCP_LIMITS_M = np.array([[0.20, -0.45, 0.0], [0.80, 0.45, 0.70]])
 """Where the tcp may be commanded, m: lower and upper corner."""
-MIN_GEOM_HEIGHT_M = 0.0005
-"""No geom of the moving arm is commanded lower than this, m: fingers pressed on the table would stick to it."""
-VERTICAL_AXIS_COSINE = 0.9999
-"""Of the least angle to the vertical of an axis that is not vertical."""
 MAX_LAG_RAD = 0.08
 """A joint further than this behind its last target, rad, is blocked: waiting bounds the push and the later snap."""
 FOLLOWED_SHARE = 0.7
@@ -323,25 +319,3 @@ def _unblocked(step: Floats, start: Floats, measured: Floats, clamps: list[str])
     if any(waits):
         clamps.append("blocked")
     return [0.0 if wait else s for wait, s in zip(waits, step, strict=True)]
-
-
-def touching_geoms(kinematics: Kinematics) -> np.ndarray:
-    """Ids of the geoms that can collide and hang on the arm's first joint.
-
-    Left out is what can only turn about the vertical and reaches into the table all the same: nothing would lift it.
-    """
-    model, arm = kinematics.model, kinematics.arm
-    first, second = (int(model.joint(name).bodyid[0]) for name in arm.joints[:2])
-    moving = list(subtree_bodies(model, first))
-    geoms = np.flatnonzero(np.isin(model.geom_bodyid, moving) & (model.geom_contype != 0))
-    kinematics.set(kinematics.home)
-    if abs(kinematics.data.joint(arm.joints[0]).xaxis[2]) < VERTICAL_AXIS_COSINE:
-        return geoms
-    turning = ~np.isin(model.geom_bodyid[geoms], list(subtree_bodies(model, second)))
-    return geoms[~turning | (lowest_points(kinematics, geoms) >= MIN_GEOM_HEIGHT_M)]
-
-
-def lowest_points(kinematics: Kinematics, geoms: np.ndarray) -> np.ndarray:
-    """(G,) m: the lowest height of the boxes around geoms (G,), where the scratch arm stands."""
-    boxes, down = kinematics.model.geom_aabb[geoms], kinematics.data.geom_xmat[geoms, 6:]
-    return kinematics.data.geom_xpos[geoms, 2] + (down * boxes[:, :3] - np.abs(down) * boxes[:, 3:]).sum(axis=1)
