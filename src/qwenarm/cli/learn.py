@@ -22,6 +22,11 @@ def _first_loss(report: Mapping[str, float]) -> str:
     return f"loss on {name} {value:.3f}"
 
 
+def _reward(report: Mapping[str, float]) -> str:
+    learned = "" if report["decisions"] else ", nothing learned: all attempts at a scene were worth the same"
+    return f"reward {report['reward']:.2f}{learned}"
+
+
 @dataclass(frozen=True)
 class Sft:
     """Fine-tune a model on demonstrations.
@@ -130,9 +135,7 @@ class Rl:
             config, tasks, self.out_folder, iterations, scenes, attempts, self.kl, watched, every, settings
         )
         with telling(out) as tell:
-            folder = reinforce(
-                options, lambda number, report: tell(f"reward {report['reward']:.2f}", number, iterations)
-            )
+            folder = reinforce(options, lambda number, report: tell(_reward(report), number, iterations))
         out.print_places({"checkpoint": folder, "use it as": f"--model {folder}"})
 
 
