@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import numpy as np
 import pytest
 import zstandard
 from tests.live.conftest import Served, serve
@@ -19,8 +20,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from qwenarm.errors import QwenarmError
-from qwenarm.live.requests import Choices, checked_pull
-from qwenarm.live.scene import SCENE_KEY_HEADER, LiveScene
+from qwenarm.live.requests import Choices, checked_target
+from qwenarm.live.scene import MAX_DRAG_M, SCENE_KEY_HEADER, LiveScene, under_pointer
 from qwenarm.live.server import MESSAGE_PERIOD_S, PageServer
 
 PLAY = {"do": "play", "task": "put", "level": 1, "arm": "panda", "policy": "oracle", "model": "bundled"}
@@ -247,8 +248,17 @@ def test_what_no_file_can_hold_or_turns_a_text_is_no_part_of_an_instruction():
     assert said["text"] == "put the [2J red cube \N{GRINNING FACE}"
 
 
-@pytest.mark.parametrize("by", [(float("nan"), 0, 0), (float("inf"), 0, 0), (9, 0, 0)])
-def test_a_pull_is_finite(by):
+@pytest.mark.parametrize("to", [(float("nan"), 0, 0), (float("inf"), 0, 0), (9, 0, 0)])
+def test_what_is_dragged_stays_near(to):
     with pytest.raises(QwenarmError):
-        checked_pull(by)
-    assert checked_pull(None) is None and checked_pull((0.1, 0, 0)) == (0.1, 0, 0)
+        checked_target(to)
+    assert checked_target(None) is None and checked_target((0.1, 0, 0)) == (0.1, 0, 0)
+
+
+@pytest.mark.parametrize("pointer", [(0.9, -0.5, 0.6), (0.9, -0.5, 0.9), (0.9, -0.5, 0.7)])
+def test_what_is_dragged_stays_under_the_pointer_and_off_the_table(pointer):
+    eye, height = np.array([1.2, -0.65, 0.7]), 0.08
+    ray, target = np.subtract(pointer, eye), under_pointer(eye, pointer, height)
+    assert np.cross(ray, target - eye) == pytest.approx(0, abs=1e-9)
+    assert target[2] == pytest.approx(height if ray[2] < 0 else pointer[2])
+    assert np.abs(under_pointer(eye, (0.9, -0.5, 0.6999), height)).max() <= MAX_DRAG_M, "a ray along the table"

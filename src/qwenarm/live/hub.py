@@ -19,7 +19,7 @@ from qwenarm.live.journal import Journal, run_folder
 from qwenarm.live.kiosk import Schedule, tour
 from qwenarm.live.page import live_page
 from qwenarm.live.player import serve_player
-from qwenarm.live.requests import Choices, Request, checked_pull
+from qwenarm.live.requests import Choices, Request, checked_target
 from qwenarm.live.scene import LiveScene
 from qwenarm.live.server import PageServer
 from qwenarm.live.session import LiveSession
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CHECK_PERIOD_S = 0.5
 MAX_OLD_EPISODES = 200
 """Episodes of an old folder that the page lists."""
+NOTHING_MOVES = "Things can be moved while the arm works. Start it first."
 MAX_RECORDINGS = 4
 """Recordings that are kept for the words that may be sent."""
 
@@ -73,6 +74,7 @@ class LivePage:
         self.scene = LiveScene(folder, self.pull)
         self.server = PageServer(self, live_page(), folder, self.scene.access, host, port)
         self.session = LiveSession(folder, self.scene, self.server.send, foreign=watch)
+        self._held = frozenset[str]()  # objects that are being dragged
         self._tasks = set[asyncio.Task[None]]()
         self._schedule = Schedule()
         self._exports, self._exporting = asyncio.Semaphore(1), set[tuple[int, str]]()
@@ -121,8 +123,16 @@ class LivePage:
         self.visitors.leave(visitor)
         self._tell_turns()
 
-    def may_touch(self, visitor: str) -> bool:
-        return not self.watch and bool(visitor) and self.visitors.player == visitor
+    def drag(self, visitor: str) -> bool:
+        player = self.visitors.player
+        try:
+            self._touch(visitor)
+        except BadInput:
+            return False
+        finally:
+            if self.visitors.player != player:
+                self._tell_turns()
+        return bool(visitor)
 
     def receive(self, visitor: str, request: dict[str, Any]) -> str:
         try:
@@ -198,10 +208,13 @@ class LivePage:
         self.journal.keep(spoken.sound.wav, "wav")
         return dict(spoken.record())
 
-    def pull(self, name: str, by: tuple[float, float, float] | None) -> None:
-        """A visitor drags an object of the scene."""
-        if not self.watch:
-            self._send({"do": "pull", "object": name, "by": checked_pull(by)})
+    def pull(self, name: str, to: tuple[float, float, float] | None) -> None:
+        """A visitor drags an object of the scene to a point, or lets it go."""
+        if to and name not in self._held and not self.session.playing:
+            self.journal.write("refused", text=NOTHING_MOVES)
+        self._held = self._held | {name} if to else self._held - {name}
+        with suppress(BadInput):  # no numbers of a pointer: a script sent them, and there is nobody to tell
+            self._send({"do": "pull", "object": name, "to": checked_target(to)})
 
     def _send(self, command: dict[str, Any]) -> None:
         """Sends the player a command. A player that has just died is started again soon."""

@@ -65,7 +65,7 @@ class Controls:
         self.paused, self.stopped, self.speed = False, False, 1.0
         self.correction: Correction | None = None
         self.pulls: dict[str, tuple[float, float, float]] = {}
-        """By object, the vector in metres from where it was grabbed to the pointer."""
+        """By object, where it is dragged to, in metres."""
         self.slip = False
         self.open = False
         """Whether a run is being played that a correction may change."""
@@ -185,12 +185,12 @@ class Interventions(Watcher):
             self._note("the fingers", "opened")
         names = {placement.spec.id for placement in body.scene.objects if placement.spec.graspable}
         for name in names:
-            pull = self.controls.pulls.get(name)
+            target = self.controls.pulls.get(name)
             index = body.model.body(name).id
-            if pull is None:
+            if target is None:
                 body.data.xfrc_applied[index] = 0.0
             else:
-                body.data.xfrc_applied[index, :3] = _spring(body, index, np.array(pull))
+                body.data.xfrc_applied[index, :3] = _spring(body, index, target - body.data.xpos[index])
                 self._note(f"the {body.scene.spec(name).label}", "moved")
 
     def _note(self, what: str, how: str) -> None:

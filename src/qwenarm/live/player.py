@@ -165,8 +165,8 @@ class Player:
         elif do == "slip":
             controls.set(slip=True)
         elif do == "pull":
-            pulls = {**controls.pulls, command["object"]: command["by"]}
-            controls.set(pulls={name: by for name, by in pulls.items() if by is not None})
+            pulls = {**controls.pulls, command["object"]: command["to"]}
+            controls.set(pulls={name: to for name, to in pulls.items() if to is not None})
         else:
             return False
         if do in ("pause", "speed"):

@@ -17,7 +17,8 @@ from qwenarm.registry import list_names, load
 MAX_WORDS_LENGTH = 300
 """Characters of an instruction."""
 MAX_SEED = 2**31 - 1
-MAX_PULL_M = 3.0
+MAX_TARGET_M = 5.0
+"""Of a coordinate that an object is dragged to, either way."""
 DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 """Bidirectional classes of characters that only turn the direction of the text behind them, on the page as well."""
 MAX_NUMBER = 1e9
@@ -92,13 +93,13 @@ class Choices:
         }
 
 
-def checked_pull(by: Sequence[float] | None) -> tuple[float, float, float] | None:
-    """The vector of a pull, m. Raises BadInput for numbers that are none."""
-    if by is None:
+def checked_target(to: Sequence[float] | None) -> tuple[float, float, float] | None:
+    """Where an object is dragged to, m; None where it is let go. Raises BadInput for numbers that are none."""
+    if to is None:
         return None
-    x, y, z = (float(value) for value in by)
-    if not all(math.isfinite(value) and abs(value) <= MAX_PULL_M for value in (x, y, z)):
-        raise BadInput("A pull is three finite numbers in metres.")
+    x, y, z = (float(value) for value in to)
+    if not all(math.isfinite(value) and abs(value) <= MAX_TARGET_M for value in (x, y, z)):
+        raise BadInput("Things are dragged to three finite numbers in metres.")
     return x, y, z
 
 

@@ -31,6 +31,10 @@ CAMERA_POSITION_TWO = (1.75, 0.0, 0.95)
 FOLLOWING_OFFSET_M, FOLLOWING_TIME_S = (0.5, -0.42, 0.3), 0.3
 """From the gripper to the camera that follows it, and the time in which it has caught up with most of a step."""
 BACKGROUND_RGB = (24, 26, 31)
+DRAG_LIFT_M = 0.06
+"""What is dragged is carried so far above where it was grabbed: over the walls of containers."""
+MAX_DRAG_M = 1.5
+"""Nothing is dragged further than this from the middle of the scene, in x and in y."""
 
 SCENE_KEY_HEADER = "X-Scene-Key"
 
@@ -135,10 +139,28 @@ class RobotView:
         return handle
 
     def _make_draggable(self, handle: viser.GlbHandle, name: str, pull: Pull) -> None:
+        held, height = np.zeros(3), 0.0  # m: from the object to where it is held, and at which height
+
         @handle.on_drag
         async def _(event: viser.SceneNodeDragEvent[Any]) -> None:
-            x, y, z = np.subtract(event.end_position, event.start_position).tolist()
+            nonlocal held, height
+            if event.phase == "start":
+                held = np.subtract(event.start_position, handle.position)
+                height = event.start_position[2] + DRAG_LIFT_M
+            x, y, z = under_pointer(event.client.camera.position, event.end_position, height) - held
             pull(name, None if event.phase == "end" else (x, y, z))
+
+
+def under_pointer(eye: Sequence[float] | np.ndarray, pointer: Sequence[float], height: float) -> np.ndarray:
+    """(3,) m: where the ray from the eye through the pointer comes down to a height, or the pointer if it does not.
+
+    viser moves the pointer on a plane that faces the eye, along which nobody could draw an object nearer: it would be
+    pressed onto the table.
+    """
+    ray = np.subtract(pointer, eye)
+    share = (height - eye[2]) / ray[2] if ray[2] else -1.0
+    reached = eye + share * ray if share > 0 else np.array(pointer)
+    return np.append(np.clip(reached[:2], -MAX_DRAG_M, MAX_DRAG_M), reached[2])
 
 
 class LiveScene:
@@ -146,8 +168,7 @@ class LiveScene:
 
     Args:
         folder: Of the journal.
-        pull: Told of an object that a visitor drags: its name, and the vector in metres from where it was grabbed to
-            the pointer, or None when it is let go.
+        pull: Told of an object that a visitor drags: its name, and where to, in metres, or None when it is let go.
     """
 
     def __init__(self, folder: Path, pull: Pull) -> None:

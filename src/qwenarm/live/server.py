@@ -47,9 +47,8 @@ SCENE_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
     "worker-src blob:; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
 )
-WATCHERS_MAY_SEND = frozenset({"ViewerCameraMessage"})
-PLAYER_MAY_SEND = WATCHERS_MAY_SEND | {"SceneNodeDragMessage"}
-"""What passes from a browser to the viser server, which would also open a public tunnel for whoever asks."""
+CAMERA_MESSAGE, DRAG_MESSAGE = "ViewerCameraMessage", "SceneNodeDragMessage"
+"""All that passes from a browser to the viser server, which would also open a public tunnel for whoever asks."""
 
 
 class Hub(Protocol):
@@ -71,8 +70,8 @@ class Hub(Protocol):
         """A page sends a recording; returns why it is not heard, or ""."""
         ...
 
-    def may_touch(self, visitor: str) -> bool:
-        """Whether a visitor may move things in the scene."""
+    def drag(self, visitor: str) -> bool:
+        """A page drags something in the scene; returns whether it may."""
         ...
 
 
@@ -244,8 +243,8 @@ class PageServer:
             async def forth() -> None:
                 async for message in connection:
                     await asyncio.sleep(0)  # a flood of what is dropped must not stop the others
-                    allowed = PLAYER_MAY_SEND if self.hub.may_touch(visitor) else WATCHERS_MAY_SEND
-                    if _message_type(message) in allowed:
+                    kind = _message_type(message)
+                    if kind == CAMERA_MESSAGE or (kind == DRAG_MESSAGE and self.hub.drag(visitor)):
                         await viser.send(message)
 
             async def back() -> None:
