@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from qwenarm.errors import QwenarmError
+from qwenarm.live.journal import run_folder
 from qwenarm.live.requests import Choices, checked_target
 from qwenarm.live.scene import MAX_DRAG_M, SCENE_KEY_HEADER, LiveScene, under_pointer
 from qwenarm.live.server import MESSAGE_PERIOD_S, PageServer
@@ -69,6 +70,18 @@ def next_event(socket: ClientConnection, kind: str) -> dict[str, Any]:
 )  # fmt: skip
 def test_nothing_but_the_page_has_an_address(served, path):
     assert get(served.link, path).status == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "told"),
+    [("bytes=2-4", 206, b"234"), ("bytes=7-", 206, b"789"), ("bytes=10-", 416, b""), ("lines=2-4", 200, b"0123456789")],
+)
+def test_a_film_can_be_wound(served, asked, status, told):
+    film = run_folder(served.folder, 998) / "film.mp4"
+    film.parent.mkdir(parents=True, exist_ok=True)
+    film.write_bytes(b"0123456789")
+    answer = get(served.link, "/runs/998/film.mp4", Range=asked)
+    assert (answer.status, answer.read()) == (status, told)
 
 
 def test_another_site_may_neither_read_nor_speak(served):
@@ -170,6 +183,19 @@ def test_a_run_streams_poses_to_the_scene_and_events_to_the_page(served):
         kinds = [kind for message in drained(scene) for kind in types(message)]
     assert kinds.count("GlbMessage") > 10 and kinds.count("SetPositionMessage") > 200
     assert kinds.count("SetCameraLookAtMessage") > 10  # the camera rides beside the gripper
+
+
+def test_who_comes_while_a_file_is_made_is_told_so(served):
+    with opened(served) as page:
+        page.send(json.dumps({**PLAY, "policy": "idle"}))
+        while not (stored := next_event(page, "gallery")).get("can_be_filmed"):
+            pass
+        page.send(json.dumps({"do": "export", "run": stored["run"], "format": "gif"}))
+        assert next_event(page, "gallery")["making"] == ["gif"]
+        with opened(served) as later:
+            told = {each["run"]: each["making"] for each in next_event(later, "hello")["gallery"]}
+        assert told[stored["run"]] == ["gif"]
+        page.send(json.dumps({"do": "pass"}))
 
 
 def drained(scene: ClientConnection) -> Iterator[bytes]:

@@ -263,12 +263,16 @@ class LivePage:
             raise BadInput(f"Only a finished run can be exported, as {formats}, if no visitor took part in it.")
         if (run, to) not in self._exporting:
             self._exporting.add((run, str(to)))
+            self._tell_exports(run)
             self._spawn(self._export_run(run, str(to)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _tell_exports(self, run: int) -> None:
+        self.session.tell_making(run, [to for each, to in self._exporting if each == run])
 
     async def _export_run(self, run: int, to: str) -> None:
         async with self._exports:
@@ -279,6 +283,7 @@ class LivePage:
             finally:
                 if process.returncode is None:  # the page is closed
                     process.kill()
+                    await process.wait()
         self._exporting.discard((run, to))
         if process.returncode:
             refused = process.returncode == REFUSED_EXIT_CODE
@@ -286,6 +291,7 @@ class LivePage:
             if not refused:
                 sys.stderr.buffer.write(told)
             self.journal.write("refused", run, text=f"{EXPORT_FILES[to]} could not be made: {reason}")
+            self._tell_exports(run)
         else:
             self.journal.write("exported", run, **{to: True})
 

@@ -11,7 +11,6 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
@@ -43,6 +42,8 @@ MEDIA_TYPES = {
     ".glb": "model/gltf-binary", ".wav": "audio/wav", ".zip": "application/zip",
 }  # fmt: skip
 RUN_FILE = re.compile(r"/runs/(\d{1,9})/(page\.html|film\.mp4|film\.gif|lerobot\.zip)")
+RANGE = re.compile(r"bytes=(\d{1,15})-(\d{0,15})")
+"""One range with a start: all that browsers ask for."""
 SCENE_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
     "worker-src blob:; frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
@@ -161,7 +162,7 @@ class PageServer:
             return None
         if given and address.path == "/":
             return _response(HTTPStatus.SEE_OTHER, b"", "text/plain", Location="/", **_cookie(TOKEN_COOKIE, given))
-        return self._file(address.path, _cookies(request))
+        return self._file(address.path, request)
 
     def _is_allowed(self, request: Request, given: str) -> bool:
         """By the token; on the loopback interface by the name, which another site's page cannot forge."""
@@ -171,11 +172,11 @@ class PageServer:
         offered = (each.encode(errors="surrogateescape") for each in (given, kept))
         return any(hmac.compare_digest(each, self.token.encode()) for each in offered)
 
-    def _file(self, path: str, cookies: Mapping[str, str]) -> Response:
+    def _file(self, path: str, request: Request) -> Response:
         """The page, the page of the 3-D scene, an asset, or a file of a finished run: nothing else has an address."""
         if path == "/":
             html, policy = self.page
-            known = {} if VISITOR_COOKIE in cookies else _cookie(VISITOR_COOKIE, secrets.token_urlsafe(12))
+            known = {} if VISITOR_COOKIE in _cookies(request) else _cookie(VISITOR_COOKIE, secrets.token_urlsafe(12))
             return _response(
                 HTTPStatus.OK, html.encode(), MEDIA_TYPES[".html"], Content_Security_Policy=policy, **known
             )
@@ -190,7 +191,9 @@ class PageServer:
         if found := RUN_FILE.fullmatch(path):
             file = run_folder(self.folder, int(found[1])) / found[2]
             if file.is_file():
-                return _response(HTTPStatus.OK, file.read_bytes(), MEDIA_TYPES[file.suffix])
+                name = f'inline; filename="run-{found[1]}-{found[2]}"'
+                range_header = request.headers.get("Range", "")
+                return _ranged(file.read_bytes(), range_header, MEDIA_TYPES[file.suffix], Content_Disposition=name)
         return _response(HTTPStatus.NOT_FOUND, b"There is nothing here.", "text/plain")
 
     async def _converse(self, connection: ServerConnection) -> None:
@@ -281,6 +284,18 @@ def _cookies(request: Request) -> dict[str, str]:
 def _cookie(name: str, value: str) -> dict[str, str]:
     """The header that makes a browser keep a value for this site alone, out of the reach of scripts."""
     return {"Set_Cookie": f"{name}={value}; HttpOnly; SameSite=Strict; Path=/"}
+
+
+def _ranged(body: bytes, wanted: str, content_type: str, **headers: str) -> Response:
+    """The part of a body that a Range header asks for, all of it without one: only so can a film be wound."""
+    size, found = len(body), RANGE.fullmatch(wanted)
+    if not found:
+        return _response(HTTPStatus.OK, body, content_type, Accept_Ranges="bytes", **headers)
+    start, end = int(found[1]), min(int(found[2] or size), size - 1)
+    if start > end:
+        return _response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", content_type, Content_Range=f"bytes */{size}")
+    part, where = body[start : end + 1], f"bytes {start}-{end}/{size}"
+    return _response(HTTPStatus.PARTIAL_CONTENT, part, content_type, Content_Range=where, **headers)
 
 
 def _response(status: HTTPStatus, body: bytes, content_type: str, **headers: str) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,13 @@ class LiveSession:
             if each["run"] == event["run"]:
                 each.update({name: value for name, value in event.items() if name not in ("kind", "at", "run")})
                 each["stored"] = True
+                self.tell_making(event["run"], [to for to in each.get("making", ()) if to not in each])
+
+    def tell_making(self, run: int, formats: Sequence[str]) -> None:
+        """Tells of a finished run which files of it are being made now."""
+        for each in self.gallery:
+            if each["run"] == run:
+                each["making"] = formats
                 self.send(each)
 
     def _rate(self) -> float:

@@ -7,7 +7,6 @@ const EXAMPLES = [["en", "put the red cube in the blue bowl"], ["en", "put the g
 const TONES = { success: "green", unjudged: "yellow", stopped: "none" };
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const MAX_RECORDING_MS = 20000, RECORDING_RATE_HZ = 16000;
-const making = new Set(); // files of runs, by run and format
 let socket, state = {}, quiet = false, recorder, waitsForMicrophone = false;
 
 function make(tag, className, text, ...children) {
@@ -201,7 +200,7 @@ const handlers = {
   verdict(event) {
     state.working = false;
     $("verdict").textContent = event.text;
-    if (event.beside === state.other) $("beside").textContent += `\n${event.text}`;
+    if (event.beside === state.other) $("beside").append(make("span", "shows", `\n${event.text}`));
   },
   pace(event) {
     pause(event.paused);
@@ -211,10 +210,6 @@ const handlers = {
   refused(event) {
     if (quiet) return;
     complain(event.text);
-    for (const button of $(`run-${event.run}`)?.querySelectorAll("button:disabled") ?? []) {
-      making.delete(button.dataset.key);
-      Object.assign(button, { disabled: false, textContent: button.dataset.name });
-    }
     if (event.anyway) $("read").prepend(button("Play it all the same", () => play({ anyway: true })));
   },
   turn(event) {
@@ -252,17 +247,17 @@ const taskOf = run => (run.words ? "own words" : run.task); // these make a scen
 function finishedRun(event) {
   const links = make("div", "links"), box = make("div", "", "", make("span", `badge ${TONES[event.outcome] ?? "red"}`, event.outcome),
     make("p", "", event.instruction), make("p", "soft", [taskOf(event), event.policy, event.title, `seed ${event.seed}`].filter(Boolean).join(" · ")), links);
-  const link = (name, file) => { const a = make("a", "", name); a.href = `/runs/${event.run}/${file}`; a.target = "_blank"; a.rel = "noopener"; links.append(a); };
+  const link = (name, file) => { // a dataset is kept; whatever a browser can show opens beside this page
+    const a = Object.assign(make("a", "", name), { href: `/runs/${event.run}/${file}`, rel: "noopener" });
+    Object.assign(a, file.endsWith(".zip") ? { download: "" } : { target: "_blank" });
+    links.append(a);
+  };
   if (event.stored) link("page", "page.html");
   for (const [format, name, file] of [["mp4", "MP4", "film.mp4"], ["gif", "GIF", "film.gif"], ["lerobot", "LeRobot", "lerobot.zip"]]) {
     if (event[format]) { link(name, file); continue; }
-    if (!event.can_be_filmed) continue;
-    const key = `${event.run} ${format}`, maker = button(`make ${name}`, () => { making.add(key); begin(); ask({ do: "export", run: event.run, format }); });
-    const begin = () => Object.assign(maker, { disabled: true, textContent: `making ${name} …` });
-    maker.dataset.key = key;
-    maker.dataset.name = maker.textContent;
-    if (making.has(key)) begin(); // the card is new, another file of it was made
-    links.append(maker);
+    if (!event.can_be_filmed || state.watchOnly) continue;
+    const busy = Boolean(event.making?.includes(format));
+    links.append(Object.assign(button(busy ? `making ${name} …` : `make ${name}`, () => ask({ do: "export", run: event.run, format })), { disabled: busy }));
   }
   const card = make("article", "card"), image = make("img");
   card.id = `run-${event.run}`;
