@@ -1,5 +1,6 @@
 """The player without its process: what visitors do reaches the run, its record and the journal."""
 
+import asyncio
 import gc
 import json
 import sys
@@ -24,9 +25,9 @@ from qwenarm.live import meshes
 from qwenarm.live.counterfactuals import finding_text, verdict
 from qwenarm.live.export import export
 from qwenarm.live.hub import LivePage
-from qwenarm.live.interventions import MAX_SPEED, TOO_LATE
+from qwenarm.live.interventions import MAX_SPEED, TOLD_ALREADY, TOO_LATE
 from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, run_folder
-from qwenarm.live.kiosk import Schedule, tour
+from qwenarm.live.kiosk import QUIET_S, TOUR_TITLE, Schedule, tour
 from qwenarm.live.player import Player, config_from
 from qwenarm.live.recorder import MAX_TEXT_CHARS, JournalWatcher
 from qwenarm.live.requests import Choices
@@ -89,6 +90,14 @@ def test_a_correction_changes_instruction_and_goal(player):
     assert verdict("oracle's eyes", failed, episode, ModuleNotes()).endswith("this tells nothing about what it saw.")
     with pytest.raises(BadInput, match="visitor"):
         player._find_cause(player.run)
+
+
+def test_the_same_words_again_change_nothing_and_are_told(player):
+    """“Do it” becomes “Correct it”: whoever presses twice has not taken part in the run."""
+    when(player, "calling", lambda: player._control(GREEN))
+    play(player, words=GREEN["text"])
+    assert TOLD_ALREADY in [event["text"] for event in events(player, "refused")]
+    assert events(player, "stored")[-1]["can_be_filmed"] and not events(player, "corrected")
 
 
 def test_a_correction_that_nobody_looks_at_any_more_changes_nothing_and_is_told(player):
@@ -364,6 +373,41 @@ def test_the_tour_waits_for_a_run_that_begins_slowly_and_for_visitors():
     assert not due(76, False, 1), "somebody is there"
     assert due(131, False, 1)
     assert due(197, False, 1), "what does not begin is passed over"
+
+
+def test_a_tour_that_was_left_paused_goes_on_and_nobody_holds_the_turn(tmp_path, monkeypatch):
+    sent, now = [], [0.0]
+
+    class Alive:
+        send = staticmethod(sent.append)
+        is_alive = staticmethod(lambda: True)
+        close = terminate = join = lambda *_: None
+
+    def start(page: LivePage) -> None:
+        page._pipe = page._process = Alive()
+
+    async def left_alone(page: LivePage) -> None:
+        watching = asyncio.ensure_future(page._watch_over())
+        page.enter("visitor")
+        page.receive("visitor", {"do": "pause", "on": True})
+        page.receive("visitor", {"do": "speed", "speed": 0.25})
+        for now[0] in (30.0, 62.0):
+            last = list(sent)
+            await asyncio.sleep(0.1)
+            if now[0] < QUIET_S:
+                assert sent == last and page.visitors.player == "visitor"
+        watching.cancel()
+
+    monkeypatch.setattr(LivePage, "_start_player", start)
+    monkeypatch.setattr("qwenarm.live.hub.CHECK_PERIOD_S", 0.01)
+    page = LivePage(tmp_path, kiosk=True)
+    page._schedule = Schedule(lambda: now[0])
+    page.session.ready, page.session.playing, page.session.paused, page.scene.speed = True, 1, True, 0.25
+    asyncio.run(left_alone(page))
+    page.close()
+    assert page.visitors.player == ""
+    assert [command["do"] for command in sent[:4]] == ["pause", "speed", "speed", "play"]
+    assert sent[2]["speed"] == 1 and sent[3]["title"] == TOUR_TITLE
 
 
 def test_a_run_of_another_process_is_watched(tmp_path: Path):

@@ -234,7 +234,8 @@ class LivePage:
         stops = tour(self.choices, self.models[0])
         while True:
             await asyncio.sleep(CHECK_PERIOD_S)
-            if self.visitors.update(bool(self.session.playing)):
+            goes_on = bool(self.session.playing) and not self.session.paused
+            if self.visitors.update(goes_on):
                 self._tell_turns()
             if self.watch:
                 continue
@@ -242,9 +243,20 @@ class LivePage:
                 self.session.playing = 0
                 self.journal.write("refused", text="The player has died and was started again.")
                 self._start_player()
-            session, run = self.session, max(self.session.started_at, default=0)
-            if self.kiosk and session.ready and self._schedule.is_due(bool(session.playing), run):
+            run = max(self.session.started_at, default=0)
+            if self.kiosk and self.session.ready and self._schedule.is_due(goes_on, run):
+                self._take_back()
                 self._send(next(stops))
+
+    def _take_back(self) -> None:
+        """The tour goes on: whoever has played has left, and what they set goes as well."""
+        if self.visitors.player:
+            self.visitors.pass_on()
+            self._tell_turns()
+        if self.scene.follows:
+            self._follow(False)
+        if self.scene.speed != 1:
+            self._send({"do": "speed", "speed": 1.0})
 
     def _tell_turns(self) -> None:
         def event_for(visitor: str) -> dict[str, Any]:

@@ -39,6 +39,8 @@ BY_A_VISITOR = "By a visitor, "
 """Begins what an episode's detail tells of visitors."""
 TOO_LATE = "This correction came too late: nothing is being played any more. Press “Do it” to have it done."
 
+TOLD_ALREADY = "It has been told so already."
+
 
 def took_part(episode: Episode) -> bool:
     """Whether visitors changed or ended an episode, so that its seed alone does not repeat it."""
@@ -163,6 +165,9 @@ class Interventions(Watcher):
             return
         text = correction.text
         self.controls.set(correction=None)
+        if text == self.env.instruction:
+            self.write("refused", text=TOLD_ALREADY)
+            return
         self.corrections.append(correction)
         setup = replace(self.env.setup, max_turns=self.env.setup.max_turns + EXTRA_TURNS)
         judged = "judged by the instruction before"

@@ -12,6 +12,7 @@ from qwenarm.live.requests import Choices
 
 MODEL_TASKS = ("put", "stack", "sort", "deliver", "tidy", "refuse")
 """What the bundled model does in most cases; all other families are played by the oracle."""
+TOUR_TITLE = "tour"
 PAUSE_S = 5.0
 """How long the end of a run stays in sight."""
 QUIET_S = 60.0
@@ -26,7 +27,7 @@ def tour(choices: Choices, model: str) -> Iterator[dict[str, Any]]:
         for task in choices.levels:
             policy = "vlm" if task in MODEL_TASKS else "oracle"
             config = {"task": task, "policy": policy, "model": model, "level": 1}
-            yield {"do": "play", "config": config, "seed": seed}
+            yield {"do": "play", "config": config, "seed": seed, "title": TOUR_TITLE}
 
 
 class Schedule:
@@ -45,7 +46,7 @@ class Schedule:
         """Whether the next stop is to be asked for now; it counts as asked for then.
 
         Args:
-            playing: Whether a run is played.
+            playing: Whether a run is played and goes on by itself.
             run: The number of the last one that has begun.
         """
         now = self._clock()

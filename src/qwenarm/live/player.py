@@ -3,7 +3,7 @@
 A command is a dict with the field ``do``::
 
     show     config (fields of RunConfig), seed: only the scene
-    play     the same, anyway, and speech: how the words were heard, {} if they were typed
+    play     the same, anyway, title, and speech: how the words were heard, {} if they were typed
     why      run, part: the same seed with a part replaced, beside the original
     model    run, model: the same seed with another model, beside the original
     cause    run: the attribution of a failed run
@@ -179,13 +179,14 @@ class Player:
             self._show(config_from(command["config"]), int(command["seed"]))
         elif do == "play":
             config = config_from(command["config"])
-            self._play_new(config, int(command["seed"]), bool(command.get("anyway")), speech=command.get("speech"))
+            title, speech = str(command.get("title", "")), command.get("speech")
+            self._play_new(config, int(command["seed"]), bool(command.get("anyway")), title, speech=speech)
         elif do == "why":
             self._play_why(int(command["run"]), str(command["part"]))
         elif do == "model":
             before = self._episode(int(command["run"]))
             config = replace(before.run.config, model=str(command["model"]))
-            self._play_new(config, before.seed, True, beside=int(command["run"]))
+            self._play_new(config, before.seed, True, f"with {config.model}", beside=int(command["run"]))
         elif do == "cause":
             self._find_cause(int(command["run"]))
         elif do == "replay":
@@ -199,11 +200,16 @@ class Player:
             JournalWatcher(self.journal, 0, _about(config)).started(env, config.policy, seed)
 
     def _play_new(
-        self, config: RunConfig, seed: int, anyway: bool, beside: int = 0, speech: Mapping[str, str] | None = None
+        self,
+        config: RunConfig,
+        seed: int,
+        anyway: bool,
+        title: str,
+        beside: int = 0,
+        speech: Mapping[str, str] | None = None,
     ) -> None:
         setup = prepare(config, seed, anyway)
         backend = self._backend(config)
-        title = f"with {config.model}" if beside else ""
         run, watchers, interventions = self._begin(config, beside, title, speech)
         play = perform(config, seed, backend, watchers, setup=setup)
         episode, failed = self._play_alone(play, backend, watchers[0])

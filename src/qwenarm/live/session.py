@@ -49,7 +49,7 @@ class LiveSession:
         self.gallery: deque[JournalEvent] = deque(maxlen=GALLERY_SIZE)
         self.started_at: dict[int, int] = {}
         """By run, where its first line begins in the journal."""
-        self.ready, self.playing = False, 0
+        self.ready, self.playing, self.paused = False, 0, False
         self._rates: deque[tuple[float, float]] = deque()
         self._last_at = 0.0
 
@@ -97,7 +97,7 @@ class LiveSession:
             self._start(offset, event)
             event = _without_bodies(event)
         elif kind == "pace":
-            self.scene.speed = float(event["speed"])
+            self.scene.speed, self.paused = float(event["speed"]), bool(event["paused"])
             self.shown[:] = [each for each in self.shown if each["kind"] != "pace"]
         elif kind == "decided":
             self.shown[:] = [each for each in self.shown if each["kind"] != "saying"]
@@ -119,7 +119,7 @@ class LiveSession:
         run, beside = event["run"], event.get("beside", 0)
         before = self._events_of(beside) if beside else []
         self.scene.show(event, before)
-        self.started_at[run], self.playing = offset, run
+        self.started_at[run], self.playing, self.paused = offset, run, False
         self._rates.clear()
         was_shown = any(each["kind"] == "started" and each["run"] == beside for each in self.shown)
         self.shown[:] = [

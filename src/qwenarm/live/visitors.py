@@ -56,7 +56,7 @@ class Visitors:
         self._active_at = self._clock()
 
     def update(self, busy: bool) -> bool:
-        """Passes the turn on if the player is away or idle; says whether it did. busy: whether a run is played."""
+        """Passes the turn on if the player is away or idle; says whether it did. busy: whether a run goes on."""
         now, away = self._clock(), self.player not in self._pages
         gone = away and now - self._gone_at > AWAY_S
         idle = bool(self.waiting) and not busy and now - self._active_at > IDLE_S

@@ -40,6 +40,7 @@ function replay(request) {
   wait("verdict", "Starting …");
   ask({ ...request, run: state.main });
 }
+const corrects = () => state.playing && !state.tour; // a run of the tour is nobody's: words begin one of their own
 const showScene = () => { if (!state.playing) ask(chosen({ do: "show" })); };
 
 // What has been asked for and takes a while is told at once; the first news of it puts back what stood there.
@@ -135,7 +136,7 @@ const handlers = {
     $("beside").hidden = !event.beside;
     $("outcome").hidden = !event.beside;
     $("outcome2").hidden = true;
-    Object.assign(state, { playing: event.run, blind: event.policy?.endsWith("blind") });
+    Object.assign(state, { playing: event.run, tour: event.title === "tour", blind: event.policy?.endsWith("blind") });
     if (event.speed) $("speed").value = String(event.speed);
     if (!event.run) return; // only a scene
     document.body.dataset.run = event.run; // grows only, unlike what is being played
@@ -177,7 +178,7 @@ const handlers = {
   heard(event) {
     $("words").value = event.text;
     state.recording = event.recording;
-    if (state.playing) send(`This was heard: “${event.text}”. `);
+    if (corrects()) send(`This was heard: “${event.text}”. `);
     else { $("read").textContent = "This was heard. Correct it if it is wrong, then press “Do it”."; $("words").focus(); }
   },
   corrected(event) { state.recording = ""; note(event, `Corrected${event.speech?.heard ? " aloud" : ""}: ${event.instruction}`); readAs(event); },
@@ -280,7 +281,7 @@ function handle(event) {
 function update() {
   const running = Boolean(state.playing), able = state.mine && !state.watchOnly;
   document.body.dataset.playing = String(running);
-  $("go").textContent = running ? "Correct it" : state.ready ? "Do it" : "Loading …";
+  $("go").textContent = corrects() ? "Correct it" : state.ready ? "Do it" : "Loading …";
   $("speak").disabled = !able || !navigator.mediaDevices;
   for (const id of ["go", "words"]) $(id).disabled = !able || (!running && !state.ready && id === "go");
   for (const id of ["pause", "slip"]) $(id).disabled = !able || !running;
@@ -296,7 +297,7 @@ function levels() { fill("level", Array.from({ length: state.choices.levels[$("t
 // What goes out.
 function send(told = "") {
   const text = $("words").value.trim();
-  if (!state.playing || !text) return play();
+  if (!corrects() || !text) return play();
   wait("read", `${told}The arm is told at its next look.`);
   ask({ do: "correct", text, recording: state.recording ?? "" });
 }
