@@ -225,6 +225,27 @@ def test_what_is_said_is_shown_first_then_done_or_becomes_the_correction(visitor
     assert heard["sha256"] in {sha256(file.read_bytes()).hexdigest() for file in folder.glob("correction-*.wav")}
 
 
+def test_escape_drops_what_is_being_said(visitor):
+    before = visitor.page.inner_text("#read")
+    visitor.page.click("#speak")
+    visitor.page.wait_for_selector("#speak[aria-pressed=true]")
+    visitor.page.keyboard.press("Escape")
+    visitor.page.wait_for_selector("#speak[aria-pressed=false]")
+    assert visitor.page.inner_text("#read") == before
+
+
+def test_the_focus_stays_on_a_file_that_is_made(visitor):
+    focused = """event => {
+      handle({ kind: "gallery", run: 997, outcome: "success", stored: true, can_be_filmed: true, ...event });
+      if (event.at_first) document.querySelectorAll("#run-997 button")[1].focus();
+      return document.activeElement.textContent;
+    }"""
+    assert visitor.page.evaluate(focused, {"at_first": True}) == "make GIF"
+    assert visitor.page.evaluate(focused, {"making": ["gif"]}) == "making GIF …"
+    assert visitor.page.evaluate(focused, {"making": [], "gif": True}) == "GIF"
+    visitor.page.evaluate("document.getElementById('run-997').remove()")
+
+
 def last_run(served) -> tuple[Episode, Path]:
     """The run that was stored last, and its folder."""
     folder = run_folder(served.folder, events(served, "stored")[-1]["run"])

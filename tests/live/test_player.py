@@ -8,6 +8,7 @@ import weakref
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 from zipfile import ZipFile
 
 import numpy as np
@@ -31,7 +32,8 @@ from qwenarm.live.kiosk import QUIET_S, TOUR_TITLE, Schedule, tour
 from qwenarm.live.player import Player, config_from
 from qwenarm.live.recorder import MAX_TEXT_CHARS, JournalWatcher
 from qwenarm.live.requests import Choices
-from qwenarm.live.scene import Track
+from qwenarm.live.scene import LiveScene, Track
+from qwenarm.live.session import LiveSession
 from qwenarm.mind.backends.scripted import Scripted
 from qwenarm.types import Outcome
 
@@ -408,6 +410,13 @@ def test_a_tour_that_was_left_paused_goes_on_and_nobody_holds_the_turn(tmp_path,
     assert page.visitors.player == ""
     assert [command["do"] for command in sent[:4]] == ["pause", "speed", "speed", "play"]
     assert sent[2]["speed"] == 1 and sent[3]["title"] == TOUR_TITLE
+
+
+def test_a_session_that_is_opened_again_is_not_ready_before_its_own_player(tmp_path):
+    session = LiveSession(tmp_path, cast(LiveScene, None), lambda event: None, since=100.0)
+    for at, ready in ((99.0, False), (101.0, True)):
+        session._take(0, {"kind": "ready", "at": at, "run": 0})
+        assert session.ready == ready
 
 
 def test_a_run_of_another_process_is_watched(tmp_path: Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import sys
+import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from qwenarm.episode.trace import scan
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.live.export import EXPORT_FILES, REFUSED_EXIT_CODE
+from qwenarm.live.export import EXPORT_FILES
+from qwenarm.live.exports import Exports
 from qwenarm.live.hearing import Hearing
-from qwenarm.live.journal import Journal, run_folder
+from qwenarm.live.journal import Journal
 from qwenarm.live.kiosk import Schedule, tour
 from qwenarm.live.page import live_page
 from qwenarm.live.player import serve_player
@@ -63,7 +64,7 @@ class LivePage:
         recognizer: str = "pocketsphinx",
     ) -> None:
         self.folder, self.models, self.seed, self.old, self.watch, self.kiosk = folder, models, seed, old, watch, kiosk
-        self.choices, self.visitors = Choices.of(models), Visitors()
+        self.choices, self.visitors, began = Choices.of(models), Visitors(), time.time()
         self.old_episodes = _old_episodes(old) if old else []
         self._pipe: Any = None
         self._sending = Lock()  # objects are dragged in a thread of the scene
@@ -73,11 +74,12 @@ class LivePage:
             self._start_player()
         self.scene = LiveScene(folder, self.pull)
         self.server = PageServer(self, live_page(), folder, self.scene.access, host, port)
-        self.session = LiveSession(folder, self.scene, self.server.send, foreign=watch)
+        self.session = LiveSession(folder, self.scene, self.server.send, watch, began)
         self._held = frozenset[str]()  # objects that are being dragged
         self._tasks = set[asyncio.Task[None]]()
         self._schedule = Schedule()
-        self._exports, self._exporting = asyncio.Semaphore(1), set[tuple[int, str]]()
+        if not watch:
+            self.exports = Exports(self.journal, self.session.tell_making)
         self.hearing, self._heard = Hearing(recognizer), dict[str, "Spoken"]()
         self._listening = False
 
@@ -273,39 +275,12 @@ class LivePage:
         if run is None or to not in EXPORT_FILES:
             formats = ", ".join(EXPORT_FILES)
             raise BadInput(f"Only a finished run can be exported, as {formats}, if no visitor took part in it.")
-        if (run, to) not in self._exporting:
-            self._exporting.add((run, str(to)))
-            self._tell_exports(run)
-            self._spawn(self._export_run(run, str(to)))
+        self.exports.make(run, str(to))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _tell_exports(self, run: int) -> None:
-        self.session.tell_making(run, [to for each, to in self._exporting if each == run])
-
-    async def _export_run(self, run: int, to: str) -> None:
-        async with self._exports:
-            command = "-m", "qwenarm.live.export", str(run_folder(self.folder, run)), to
-            process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
-            try:
-                _, told = await process.communicate()
-            finally:
-                if process.returncode is None:  # the page is closed
-                    process.kill()
-                    await process.wait()
-        self._exporting.discard((run, to))
-        if process.returncode:
-            refused = process.returncode == REFUSED_EXIT_CODE
-            reason = told.decode(errors="replace").strip().rpartition("\n")[2] if refused else "see the terminal."
-            if not refused:
-                sys.stderr.buffer.write(told)
-            self.journal.write("refused", run, text=f"{EXPORT_FILES[to]} could not be made: {reason}")
-            self._tell_exports(run)
-        else:
-            self.journal.write("exported", run, **{to: True})
 
 
 def _old_episodes(folder: Path) -> list[dict[str, Any]]:

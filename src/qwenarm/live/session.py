@@ -19,7 +19,7 @@ MAX_GAP_S = 2.0
 """Longer pauses of an old journal are cut to this."""
 CLOCK_PERIOD_S = 0.25
 RATE_WINDOW_S = 1.0
-"""The real-time factor is measured over this time."""
+"""The real-time factor is measured over at least this time, once a run has lasted so long."""
 GALLERY_SIZE = 60
 """Number of finished runs that the gallery shows."""
 
@@ -39,10 +39,11 @@ class LiveSession:
         scene: Shows the poses.
         send: Passes an event on to all pages.
         foreign: Another process writes the journal, now or in the past: it is shown from its last run on.
+        since: When this session has begun, in seconds since the epoch: a player that was ready before is another one.
     """
 
-    def __init__(self, folder: Path, scene: LiveScene, send: Send, foreign: bool = False) -> None:
-        self.folder, self.scene, self.send, self.foreign = folder, scene, send, foreign
+    def __init__(self, folder: Path, scene: LiveScene, send: Send, foreign: bool = False, since: float = 0.0) -> None:
+        self.folder, self.scene, self.send, self.foreign, self.since = folder, scene, send, foreign, since
         self.reader = JournalReader(folder, _last_start(folder) if foreign else 0)
         self.shown: list[JournalEvent] = []
         """The events of the runs that are shown now: a page that is opened or reloaded starts with them."""
@@ -102,6 +103,8 @@ class LiveSession:
         elif kind == "decided":
             self.shown[:] = [each for each in self.shown if each["kind"] != "saying"]
         elif kind == "ready":
+            if event["at"] < self.since:
+                return
             self.ready = True
         elif kind == "finished":
             self.scene.finish()
@@ -166,7 +169,7 @@ class LiveSession:
 
     def _rate(self) -> float:
         """Simulated seconds per second of wall-clock time."""
-        while self._rates and self._rates[-1][0] - self._rates[0][0] > RATE_WINDOW_S:
+        while len(self._rates) > 2 and self._rates[-1][0] - self._rates[1][0] > RATE_WINDOW_S:
             self._rates.popleft()
         if len(self._rates) < 2 or self._rates[-1][0] == self._rates[0][0]:
             return 0.0

@@ -7,7 +7,7 @@ const EXAMPLES = [["en", "put the red cube in the blue bowl"], ["en", "put the g
 const TONES = { success: "green", unjudged: "yellow", stopped: "none" };
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const MAX_RECORDING_MS = 20000, RECORDING_RATE_HZ = 16000;
-let socket, state = {}, quiet = false, recorder, waitsForMicrophone = false;
+let socket, state = {}, quiet = false, recorder, waitsForMicrophone = false, dropped = false;
 
 function make(tag, className, text, ...children) {
   const node = document.createElement(tag);
@@ -224,7 +224,10 @@ const handlers = {
   },
   gallery(event) {
     const runs = $("gallery").querySelector(".runs"), card = finishedRun(event), there = $(card.id);
-    if (there) there.replaceWith(card); else runs.prepend(card);
+    if (!there) { runs.prepend(card); return; }
+    const focused = [...there.querySelectorAll("a, button")].indexOf(document.activeElement);
+    there.replaceWith(card);
+    card.querySelectorAll("a, button")[focused]?.focus({ preventScroll: true });
   },
 };
 function complain(text) { settle(); $("read").replaceChildren(make("span", "bad", text + " ")); }
@@ -241,6 +244,7 @@ function note(event, text) {
 }
 function readAs(event) {
   const text = event.unjudged ? `nobody will judge this: ${event.unjudged}` : event.read_as ? `read as: ${event.read_as}` : "";
+  state.instruction = event.instruction;
   const next = event.kind === "started" && !event.run && !state.watchOnly ? "press Play to have this done" : "";
   $("read").replaceChildren(make("bdi", "", `“${event.instruction}”`), ...[text, next, event.caution].filter(Boolean).map(each => ` — ${each}`));
 }
@@ -258,7 +262,7 @@ function finishedRun(event) {
     if (event[format]) { link(name, file); continue; }
     if (!event.can_be_filmed || state.watchOnly) continue;
     const busy = Boolean(event.making?.includes(format));
-    links.append(Object.assign(button(busy ? `making ${name} …` : `make ${name}`, () => ask({ do: "export", run: event.run, format })), { disabled: busy }));
+    links.append(Object.assign(button(busy ? `making ${name} …` : `make ${name}`, () => ask({ do: "export", run: event.run, format })), { ariaDisabled: String(busy) }));
   }
   const card = make("article", "card"), image = make("img");
   card.id = `run-${event.run}`;
@@ -298,6 +302,7 @@ function levels() { fill("level", Array.from({ length: state.choices.levels[$("t
 function send(told = "") {
   const text = $("words").value.trim();
   if (!corrects() || !text) return play();
+  if (text === state.instruction) return; // pressed twice
   wait("read", `${told}The arm is told at its next look.`);
   ask({ do: "correct", text, recording: state.recording ?? "" });
 }
@@ -326,6 +331,7 @@ async function record() {
     stream.getTracks().forEach(track => track.stop());
     $("speak").setAttribute("aria-pressed", "false");
     $("speak").textContent = "Speak";
+    if (dropped) return settle();
     wait("read", "Recognising what you said …");
     try {
       const data = await new Blob(parts).arrayBuffer();
@@ -333,11 +339,12 @@ async function record() {
       if (socket.readyState === 1) socket.send(wav(sound.getChannelData(0)));
     } catch (error) { complain(`The recording cannot be read: ${error.message}.`); }
   });
+  dropped = false;
   recorder.start();
   setTimeout(() => recorder?.state === "recording" && recorder.stop(), MAX_RECORDING_MS);
   $("speak").setAttribute("aria-pressed", "true");
   $("speak").textContent = "Listening";
-  wait("read", "Listening: press again when you have said it.");
+  wait("read", "Listening: press again when you have said it, Escape to drop it.");
 }
 function wav(samples) {
   const view = new DataView(new ArrayBuffer(44 + 2 * samples.length)), bytes = 2 * samples.length, rate = RECORDING_RATE_HZ;
@@ -349,6 +356,11 @@ function wav(samples) {
   return view.buffer;
 }
 $("speak").addEventListener("click", () => (recorder ? recorder.stop() : record()));
+document.addEventListener("keydown", event => {
+  if (event.key !== "Escape" || recorder?.state !== "recording") return;
+  dropped = true;
+  recorder.stop();
+});
 if (!navigator.mediaDevices) $("speak").title = "Browsers give the microphone only to pages on localhost or behind https.";
 function askPause(on) {
   pause(on); // at once, so that a second click before the answer takes the first one back
