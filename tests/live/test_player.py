@@ -29,9 +29,9 @@ from qwenarm.live.hub import LivePage
 from qwenarm.live.interventions import MAX_SPEED, TOLD_ALREADY, TOO_LATE
 from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, run_folder
 from qwenarm.live.kiosk import QUIET_S, TOUR_TITLE, Schedule, tour
-from qwenarm.live.player import Player, config_from
+from qwenarm.live.player import Player
 from qwenarm.live.recorder import MAX_TEXT_CHARS, JournalWatcher
-from qwenarm.live.requests import Choices
+from qwenarm.live.requests import Choices, config_from
 from qwenarm.live.scene import LiveScene, Track
 from qwenarm.live.session import LiveSession
 from qwenarm.mind.backends.scripted import Scripted

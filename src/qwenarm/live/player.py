@@ -20,7 +20,7 @@ import signal
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import fields, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Condition, Thread
@@ -46,8 +46,8 @@ from qwenarm.live.interventions import (
 )
 from qwenarm.live.journal import Journal, asset_name, read_asset, run_folder
 from qwenarm.live.recorder import JournalWatcher
+from qwenarm.live.requests import config_from
 from qwenarm.mind.backends import StreamingBackend
-from qwenarm.perturbations import checked
 from qwenarm.policies import policy_entry
 from qwenarm.registry import only_allowed
 from qwenarm.types import Completion, Episode, Outcome, Prompt, RunConfig
@@ -336,17 +336,6 @@ class _Stoppable:
         self.controls.check()
         assert self.backend is not None  # only a model's run asks
         return self.backend.generate(prompts)
-
-
-def config_from(wanted: dict[str, Any]) -> RunConfig:
-    """A RunConfig from what a page sent. Raises BadInput for anything else."""
-    known = {field.name for field in fields(RunConfig)}
-    if odd := wanted.keys() - known:
-        raise BadInput(f"There is no option {sorted(odd)[0]!r}.")
-    values = dict(wanted)
-    perturbations = checked([(str(name), int(strength)) for name, strength in values.pop("perturbations", [])])
-    level = int(values.pop("level", 1))
-    return RunConfig(**{name: str(value) for name, value in values.items()}, level=level, perturbations=perturbations)
 
 
 def _about(config: RunConfig) -> dict[str, Any]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.live.counterfactuals import REPLACEABLE_PARTS
 from qwenarm.mind.prompt.presets import ALTITUDE_NAMES
-from qwenarm.perturbations import MAX_STRENGTH
+from qwenarm.perturbations import MAX_STRENGTH, checked
 from qwenarm.registry import list_names, load
+from qwenarm.types import RunConfig
 
 MAX_WORDS_LENGTH = 300
 """Characters of an instruction."""
@@ -91,6 +92,17 @@ class Choices:
             "words": _words(words) if words else "",
             "perturbations": perturbations,
         }
+
+
+def config_from(wanted: dict[str, Any]) -> RunConfig:
+    """A RunConfig from what a page sent. Raises BadInput for anything else."""
+    known = {field.name for field in fields(RunConfig)}
+    if odd := wanted.keys() - known:
+        raise BadInput(f"There is no option {sorted(odd)[0]!r}.")
+    values = dict(wanted)
+    perturbations = checked([(str(name), int(strength)) for name, strength in values.pop("perturbations", [])])
+    level = int(values.pop("level", 1))
+    return RunConfig(**{name: str(value) for name, value in values.items()}, level=level, perturbations=perturbations)
 
 
 def checked_target(to: Sequence[float] | None) -> tuple[float, float, float] | None:
