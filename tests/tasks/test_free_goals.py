@@ -1,6 +1,7 @@
 """Laws of the goals of free words."""
 
 from dataclasses import replace
+from itertools import product
 
 from tests.tasks.test_goals import moved, play, world
 
@@ -26,6 +27,22 @@ def test_exactly_so_many_is_no_more_and_no_less():
     assert not goal.success(moved(one, "red_cube", "blue_bowl"))
     calls = goal.solve(moved(one, "red_cube", "blue_bowl"))
     assert [call.name for call in calls] == ["pick", "place", "done"]
+
+
+def test_counts_for_two_places_share_what_there_is():
+    tray = make_spec("tray", "white")
+    start = world(*SOLIDS, make_spec("cube", "white"), make_spec("bowl", "blue"), tray)
+    cubes = [name for name in start.objects if name.endswith("cube")]
+    goal = Together((Exactly(2, into(*cubes)), Exactly(1, into(*cubes, where=tray.id))))
+    for places in product((None, "blue_bowl", tray.id), repeat=len(cubes)):
+        state = start
+        for cube, place in zip(cubes, places, strict=True):
+            state = moved(state, cube, place) if place else state
+        plan = goal.solve(state)
+        assert goal.success(play(goal, state, plan)[0]), places
+        for _ in plan:  # one call at a time, as the oracle does
+            state, _ = play(goal, state, goal.solve(state)[:1])
+        assert goal.success(state), places
 
 
 def test_what_is_excepted_must_not_be_there():
