@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.tasks.test_goals import strict
 
 from qwenarm.errors import BadInput
 from qwenarm.factory import prepare
@@ -118,7 +119,7 @@ def wanted(task, setup):
 
 def meant(text, scene):
     try:
-        return goal_of(read(text).wish, scene)
+        return strict(goal_of(read(text).wish, scene))
     except BadInput:
         return None
 

@@ -117,7 +117,7 @@ class OneInEach:
 
     def _settled(self, state: WorldState) -> dict[str, str]:
         """Returns the place of each thing that has one to itself."""
-        inside = {place: [thing for thing in self.things if state.inside(thing, place)] for place in self.places}
+        inside = {place: [thing for thing in self.things if state.lies_in(thing, place)] for place in self.places}
         return {things[0]: place for place, things in inside.items() if things}
 
 

@@ -105,7 +105,7 @@ def _sorting(wish: Wish, scene: Scene) -> Sort | None:
     (first, *_) = wish
     if isinstance(first, MatchColors):
         places = [find(thing, scene).spec for thing in first.places] or _bins(first.bins, scene)
-        return Sort("color", tuple((spec.color, spec.id) for spec in places))
+        return Sort("color", tuple((spec.color, spec.id) for spec in places), leaning=True)
     moves = [c for c in wish if isinstance(c, Move) and isinstance(c.what, Group) and c.place.where == "at"]
     kinds = [move.what for move in moves]
     plain = all(kind == Group(kind.color, kind.shape) for kind in kinds)
@@ -114,7 +114,7 @@ def _sorting(wish: Wish, scene: Scene) -> Sort | None:
     for by in ("color", "shape"):
         other = "shape" if by == "color" else "color"
         if all(getattr(kind, by) and not getattr(kind, other) for kind in kinds):
-            return Sort(by, tuple((getattr(m.what, by), find(m.place.thing, scene).spec.id) for m in moves))
+            return Sort(by, tuple((getattr(m.what, by), find(m.place.thing, scene).spec.id) for m in moves), leaning=True)
     return None
 
 
@@ -163,4 +163,4 @@ def _kept(move: Move, scene: Scene) -> list[Part]:
 
 
 def _relation(move: Move, what: str, scene: Scene) -> Relation:
-    return Relation(what, find(move.place.thing, scene).spec.id, move.place.beside, move.place.side)
+    return Relation(what, find(move.place.thing, scene).spec.id, move.place.beside, move.place.side, leaning=True)
