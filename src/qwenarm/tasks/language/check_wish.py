@@ -103,7 +103,7 @@ def _check_other(command: Command) -> None:
             raise Misfit(f"A tower has 2 to {MAX_STOREYS} storeys, not {storeys}.")
     if len(set(whats)) < len(whats):
         raise Misfit(f"The {whats[0]} is only one thing, but is named twice.")
-    if isinstance(command, OneEach) and command.what.count > MAX_CONTAINERS:
+    if isinstance(command, OneEach) and command.count > MAX_CONTAINERS:
         raise Misfit(f"No more than {MAX_CONTAINERS} containers fit on the table.")
 
 
@@ -128,6 +128,9 @@ def _check_pair(one: Move, other: Move, in_order: bool) -> None:
     if one.place == other.place:
         if one.place.where == "at" and one.place.thing.shape in GRASPABLE_SHAPES and one.what != other.what:
             raise Misfit(f"Only one thing fits on the {one.place.thing}.", possible=in_order)
+        chosen = any(isinstance(move.what, Group) and move.what.choice for move in (one, other))
+        if chosen and one.what != other.what and _overlap(one.what, other.what):
+            raise Misfit(f"it is not clear whether '{one.what}' and '{other.what}' are different", possible=True)
         return
     if isinstance(one.what, Group) and isinstance(other.what, Group) and one.what.choice and other.what.choice:
         return
@@ -168,8 +171,11 @@ def _check_supply(moves: Sequence[Move]) -> None:
     counted = [move.what for move in moves if isinstance(move.what, Group) and move.what.count]
     for kind in dict.fromkeys(group.kind for group in counted):
         count = sum(group.count for group in counted if group.kind == kind)
-        if count > MAX_OF_A_KIND:
-            raise Misfit(f"There are not {count} {kind} in this world, but at most {MAX_OF_A_KIND}.")
+        total = max(group.total for group in counted if group.kind == kind)
+        if total and count > total:
+            raise Misfit(f"There are not {NUMBER_WORDS[count]} {kind} among {NUMBER_WORDS[total]}.")
+        if max(count, total) > MAX_OF_A_KIND:
+            raise Misfit(f"There are not {max(count, total)} {kind} in this world, but at most {MAX_OF_A_KIND}.")
 
 
 def _check_room(moves: Sequence[Move]) -> None:

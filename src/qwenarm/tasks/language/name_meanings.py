@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 ALREADY_MOVED = Thing(shape="already moved")
 """What "the rest" leaves out, until it is known what that is."""
-ANY_SHAPE = "one"
-"""The shape of "the red one" until it is known what "one" stands for."""
+ANY_SHAPE, ANY_IN = "one", "one that holds things"
+"""The shape of "the red one" until it is known what "one" stands for; ANY_IN if something goes into it."""
 EDGE_OF_TERMINAL: Mapping[str, Edge] = {
-    "LEFTMOST": "left", "RIGHTMOST": "right", "MIDDLE": "middle", "NEAREST": "near", "FARTHEST": "far",
+    "LEFTMOST": "left", "RIGHTMOST": "right", "LEFTMOST_THERE": "left", "RIGHTMOST_THERE": "right",
+    "MIDDLE": "middle", "NEAREST": "near", "FARTHEST": "far",
     "FRONTMOST": "front", "BACKMOST": "back", "NEAREST_THERE": "near", "FARTHEST_THERE": "far",
 }  # fmt: skip
 """The edge that each terminal means."""
@@ -43,10 +44,10 @@ class NameMeanings:
     # things and their qualities
 
     def mod_(self, word: Token) -> Quality:
-        if word.type == "COLOR":
-            return Quality("color", self.values["COLOR"][word])
+        if word.type in ("COLOR", "COLORS"):
+            return Quality("color", self.values[word.type][word])
         if word.type == "OTHER_COLOR":
-            return Quality("no color", str(word))
+            return Quality("no color", self.values["OTHER_COLOR"][word])
         if word.type in ("BIG", "SMALL"):
             return Quality("size", word.type.lower())
         return (
@@ -97,9 +98,29 @@ class NameMeanings:
     def color_(self, word: Token) -> Thing:
         return Thing(self.values["COLOR"][word], ANY_SHAPE, position=word.start_pos or 0)
 
+    def so_many_(self, *number: Token) -> Group:
+        count = self._number(number[0]) if number else 1
+        return Group(shape=ANY_SHAPE, count=count, choice=count == 1)
+
+    def colors_(self, word: Token) -> Group:
+        return Group(self.values["COLORS"][word], ANY_SHAPE)
+
+    def one_of_kind_(self, noun: Token, *qualities: Quality) -> Group:
+        return replace(self.class_(noun, *qualities), count=1, choice=True)
+
+    def other_(self) -> Thing:
+        return Thing(shape=ANY_SHAPE, but=ALREADY_MOVED)
+
+    def other_one_(self, *parts: Quality | Token) -> Thing:
+        return replace(self.thing_(*parts), but=ALREADY_MOVED)
+
+    def other_than_(self, thing: Thing, other: Thing) -> Thing:
+        return replace(thing, but=replace(other, shape=thing.shape) if other.shape == ANY_SHAPE else other)
+
     def shared_(self, *words: Token) -> tuple[Thing, ...]:
         """Returns a thing for each colour in "the red and the blue cylinder"."""
-        *colors, noun = words
+        (noun,) = [word for word in words if word.type != "COLOR"]
+        colors = [word for word in words if word.type == "COLOR"]
         return tuple(Thing(self.values["COLOR"][c], self._shape(noun), position=c.start_pos or 0) for c in colors)
 
     def located_(self, thing: Thing, place: Place) -> Thing:
@@ -144,8 +165,7 @@ class NameMeanings:
         of = self._qualities(parts, noun)
         if of.keys() - {"color", "on the table"}:
             raise Misfit(f"several {noun} can only be told by their colour, or by which are left out", possible=True)
-        shape = self._shape(noun)
-        return Group(of.get("color"), None if shape == ANY_SHAPE else shape)
+        return Group(of.get("color"), self._shape(noun))
 
     def all_of_(self, group: Group) -> Group:
         return group
@@ -161,6 +181,15 @@ class NameMeanings:
 
     def some_of_(self, number: Token, group: Group) -> Group:
         return replace(group, count=self._number(number), choice=True)
+
+    def some_of_total_(self, number: Token, total: Token, group: Group) -> Group:
+        return replace(self.some_of_(number, group), total=self._number(total))
+
+    def one_of_total_(self, total: Token, group: Group) -> Group:
+        return replace(self.one_of_(group), total=self._number(total))
+
+    def other_so_many_(self, number: Token, group: Group | None = None) -> Group:
+        return replace(self.some_of_(number, group or Group(shape=ANY_SHAPE)), but=(ALREADY_MOVED,))
 
     def one_of_(self, *parts: Group | Token) -> Group:
         (group,) = [part for part in parts if isinstance(part, Group)]
@@ -202,7 +231,8 @@ class NameMeanings:
     def in_(self, thing: Thing) -> Place:
         if thing.shape in GRASPABLE_SHAPES:
             raise Misfit(f"Nothing goes into a {thing.shape}; it can go into: {', '.join(CONTAINER_SHAPES)}.")
-        return Place("at", thing if thing.shape else replace(thing, shape=ANY_CONTAINER))
+        unknown_shape = {None: ANY_CONTAINER, ANY_SHAPE: ANY_IN}
+        return Place("at", replace(thing, shape=unknown_shape.get(thing.shape, thing.shape)))
 
     def on_(self, thing: Thing) -> Place:
         if thing.shape == "ball":
@@ -243,7 +273,7 @@ class NameMeanings:
         return names[noun.type] if noun.type in names else self.values[noun.type][noun]
 
     def _number(self, word: Token) -> int:
-        return NUMBER_VALUES[word]
+        return 1 if word.type == "ONE" else NUMBER_VALUES[word]
 
     def _qualities(self, parts: Sequence[Quality | str], noun: str) -> dict[str, Any]:
         """Returns the qualities of one thing by kind. Raises Misfit if a kind occurs twice."""
@@ -275,9 +305,12 @@ def ranked(thing: Thing, rank: Rank) -> Thing:
 def _spared(named: Named, group: Group) -> Named:
     """Returns what is left out of a group. Raises Misfit unless it is a part of the group and leaves something."""
     if isinstance(named, Thing):
-        return replace(named, shape=group.shape) if named.shape == ANY_SHAPE else named
-    part = Group(named.color or group.color, named.shape or group.shape)
-    plain = named == Group(named.color, named.shape)
+        thing = replace(named, shape=group.shape) if named.shape == ANY_SHAPE else named
+        if group.shape not in (None, thing.shape) or group.color not in (None, thing.color):
+            raise Misfit(f"'{thing}' is not one of '{group}'", possible=True)
+        return thing
+    shape = group.shape if named.shape in (None, ANY_SHAPE) else named.shape
+    part, plain = Group(named.color or group.color, shape), named == Group(named.color, named.shape)
     if not plain or part == group or group.color not in (None, part.color) or group.shape not in (None, part.shape):
         raise Misfit(f"it is not clear what is left of '{group}' without '{named}'", possible=True)
     return part
