@@ -105,8 +105,8 @@ class NameMeanings:
     def colors_(self, word: Token) -> Group:
         return Group(self.values["COLORS"][word], ANY_SHAPE)
 
-    def one_of_kind_(self, noun: Token, *qualities: Quality) -> Group:
-        return replace(self.class_(noun, *qualities), count=1, choice=True)
+    def one_of_kind_(self, noun: Token) -> Group:
+        return replace(self.class_(noun), count=1, choice=True)
 
     def other_(self) -> Thing:
         return Thing(shape=ANY_SHAPE, but=ALREADY_MOVED)
@@ -199,10 +199,15 @@ class NameMeanings:
         return replace(group, spared=1)
 
     def all_but_(self, group: Group, spared: Sequence[Named]) -> Group:
+        if tuple(spared) == (Thing(shape=ANY_SHAPE),):
+            return self.all_but_one_(group)
         return replace(group, but=tuple(_spared(each, group) for each in spared))
 
     def the_rest_(self) -> Group:
         return Group(but=(ALREADY_MOVED,))
+
+    def the_others_(self) -> Group:
+        return Group(shape=ANY_SHAPE, but=(ALREADY_MOVED,))
 
     def rest_of_(self, group: Group) -> Group:
         return replace(group, but=(ALREADY_MOVED,))

@@ -77,6 +77,8 @@ def _named(named: Named, like: Named | None) -> Named:
         return named
     if named.count and not named.color and (like is None or like.shape is None):
         raise Misfit(f"it is not said what '{NUMBER_WORDS[named.count]}' are", possible=True)
+    if named.but == (ALREADY_MOVED,) and isinstance(like, Group) and not named.count:
+        return replace(named, shape=None)  # "the others" are no cubes if all cubes were named before
     color = like.color if isinstance(like, Group) and named.count else None
     return replace(named, shape=like.shape if like else None, color=named.color or color)
 
@@ -86,7 +88,7 @@ def _without_moved(named: Named, moved: Sequence[Named]) -> Named:
     if not isinstance(named, Group) or named.but != (ALREADY_MOVED,) or named.count:
         return named
     but = [Group(each.color, each.shape) if isinstance(each, Group) else each for each in moved]
-    counted = any(isinstance(each, Group) and (each.choice or each.spared or each.but) for each in moved)
+    counted = any(isinstance(each, Group) and (each.count or each.spared or each.but) for each in moved)
     kinds = [each for each in but if named.shape in (None, each.shape) and named.color in (None, each.color)]
     if not kinds or counted or replace(named, but=()) in kinds:
         raise Misfit("it is not clear what is left", possible=True)
@@ -143,7 +145,8 @@ def _any_of_its_kind(commands: Sequence[Command], indefinite: Collection[int]) -
         others = [other for other in elsewhere if isinstance(other, Group) or other.position in indefinite]
         alike = [_counted(other, one) for other in others] if one else []
         kinds = [(group.color, group.shape) for group in alike if group]
-        return replace(command, what=one) if one and (what.color, what.shape) in kinds else command
+        same = (what.color, what.shape) in kinds or (None, ANY_SHAPE) in kinds
+        return replace(command, what=one) if one and same else command
 
     return [any_one(command) for command in commands]
 
