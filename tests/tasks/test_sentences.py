@@ -93,7 +93,11 @@ def test_capitals_and_courtesy_change_no_wish(frame):
             assert read(polite).wish == read(sentence).wish, polite
 
 
-CHANGING = {"en": ("not", "or", "unless", "except", "under", "at least"), "es": ("no", "o", "si"), "zh": ("不", "或", "如果")}
+CHANGING = {
+    "en": ("not", "or", "unless", "except", "under", "at least"),
+    "es": ("no", "o", "si"),
+    "zh": ("不", "或", "如果"),
+}
 """Words that change a wish wherever they stand."""
 
 

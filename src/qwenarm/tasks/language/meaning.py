@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
+from qwenarm.tasks.language.group_meanings import GroupMeanings
 from qwenarm.tasks.language.misfit import Misfit
-from qwenarm.tasks.language.name_meanings import ANY_SHAPE, NameMeanings, flat
+from qwenarm.tasks.language.name_meanings import ANY_SHAPE, flat
 from qwenarm.tasks.language.resolve import is_container
 from qwenarm.tasks.language.vocabulary import ANY_CONTAINER
 from qwenarm.tasks.language.wish import (
@@ -44,7 +45,7 @@ class Sentence:
     in_order: bool
 
 
-class Meanings(NameMeanings):
+class Meanings(GroupMeanings):
     """Evaluates derivations in one language. ``misfits`` collects why derivations were given up."""
 
     def __init__(self, values: Mapping[str, Mapping[str, str]]) -> None:
@@ -107,9 +108,8 @@ class Meanings(NameMeanings):
 
     def too_(self, *parts: tuple[Named, ...] | Place | str) -> tuple[Command, ...]:
         commands = self.move_(*(part for part in parts if not isinstance(part, str)))
-        if any(isinstance(part, str) for part in parts) and not all(
-            is_container(c.place.thing.shape) for c in commands
-        ):
+        shapes = {command.place.thing.shape for command in commands if isinstance(command, Move)}
+        if any(isinstance(part, str) for part in parts) and not all(is_container(shape) for shape in shapes):
             raise Misfit("it is not clear where 'there' is", possible=True)
         return commands
 

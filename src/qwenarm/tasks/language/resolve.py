@@ -18,11 +18,8 @@ from qwenarm.tasks.language.wish import (
     MatchColors,
     Move,
     Named,
-    OneEach,
     Place,
-    Swap,
     Thing,
-    Tower,
     Wish,
     things,
 )
@@ -51,9 +48,7 @@ def resolve(commands: Sequence[Command], in_order: bool = False, indefinite: Col
             named.append(Move(what, replace(command.place, thing=thing)))
         elif isinstance(command, Lift):
             named.append(Lift(_shaped(command.what, None)))
-        elif isinstance(command, Tower | Swap):
-            named.append(type(command)(tuple(_in_turn(command.what))))
-        elif isinstance(command, OneEach) and isinstance(command.what, tuple):
+        elif isinstance(command.what, tuple):
             named.append(replace(command, what=tuple(_in_turn(command.what))))
         elif isinstance(command, MatchColors):
             named.append(replace(command, what=_named(command.what, last), places=tuple(_in_turn(command.places))))

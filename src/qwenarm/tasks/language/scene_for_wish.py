@@ -158,8 +158,9 @@ def _add_own_colors(builder: SceneBuilder, command: MatchColors) -> None:
 def _add_pairs(builder: SceneBuilder, command: OneEach) -> None:
     """Adds as many containers as things."""
     count = command.count or int(builder.rng.integers(2, MAX_CONTAINERS + 1))
-    for _ in range(count if isinstance(command.what, Group) else 0):
-        _add_member(builder, command.what)
+    if isinstance(command.what, Group):
+        for _ in range(count):
+            _add_member(builder, command.what)
     for _ in range(count):
         builder.add([command.bins] if command.bins else CONTAINER_SHAPES)
 

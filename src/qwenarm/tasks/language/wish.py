@@ -235,9 +235,8 @@ def groups(wish: Wish) -> list[Group]:
 def _named(command: Command) -> tuple[Named, ...]:
     if isinstance(command, Move):
         return (command.what, command.place.thing)
-    if isinstance(command, Tower | Swap) or (isinstance(command, OneEach) and not isinstance(command.what, Group)):
-        return command.what
-    return (command.what, *command.places) if isinstance(command, MatchColors) else (command.what,)
+    what: tuple[Named, ...] = command.what if isinstance(command.what, tuple) else (command.what,)
+    return (*what, *command.places) if isinstance(command, MatchColors) else what
 
 
 def _singles(named: Named) -> list[Thing]:
