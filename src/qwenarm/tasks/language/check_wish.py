@@ -44,6 +44,7 @@ def check(wish: Wish, in_order: bool = False) -> Wish:
     others = [command for command in wish if not isinstance(command, Move)]
     for thing in things(wish):
         _check_description(thing)
+    _check_names(wish)
     for command in others:
         _check_other(command)
     for move in moves:
@@ -82,6 +83,17 @@ def _check_description(thing: Thing) -> None:
         raise Misfit(f"'{thing}' does not name a kind of object", possible=True)
     if thing.size and thing.rank:
         raise Misfit(f"'{thing}' is described by both size and position", possible=True)
+
+
+def _check_names(wish: Wish) -> None:
+    """Checks that no name can also mean a thing with another name, as "bowl" can mean "blue bowl"."""
+    names: list[Named] = [*things(wish), *groups(wish)]
+    for thing in things(wish):
+        for other in names if not (thing.rank or thing.size or thing.but) else ():
+            shapes = thing.shape is None or (other.shape is not None and shape_fits(thing.shape, other.shape))
+            if other != thing and shapes and thing.color in (None, other.color):
+                one_of = "one of " if isinstance(other, Group) else ""
+                raise Misfit(f"it is not clear whether '{thing}' is {one_of}'{other}'", possible=True)
 
 
 def _check_liftable(named: Named) -> None:

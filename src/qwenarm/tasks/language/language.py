@@ -177,7 +177,7 @@ class Language:
         """Returns the longest phrases from left to right, without meaningless ones and marks at either end."""
         from lark import Token
 
-        places = [i for i, unit in enumerate(known) if self.phrases.get(unit) != "ARTICLE"]
+        places = [i for i, unit in enumerate(known) if self.phrases.get(unit) != "ARTICLE" or self._in_phrase(known, i)]
         row, tokens, at = [known[i] for i in places], list[Token](), 0
         while at < len(row):
             lengths = range(min(self._longest, len(row) - at), 0, -1)
@@ -191,6 +191,11 @@ class Language:
         while tokens and tokens[-1] in (*PUNCTUATION_MARKS, "(", ")"):
             tokens.pop()
         return tokens
+
+    def _in_phrase(self, known: Sequence[str], at: int) -> bool:
+        """Returns whether an article belongs to a phrase with the words around it, as in "una de"."""
+        spans = ((i, i + n) for n in range(2, self._longest + 1) for i in range(max(0, at - n + 1), at + 1))
+        return any(self.joined(known[begin:end]) in self.phrases for begin, end in spans)
 
     def joined(self, row: Sequence[str]) -> str:
         """Joins units to one phrase."""

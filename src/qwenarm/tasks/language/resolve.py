@@ -72,7 +72,7 @@ def _named(named: Named, like: Named | None) -> Named:
         return named
     if named.count and not named.color and (like is None or like.shape is None):
         raise Misfit(f"it is not said what '{NUMBER_WORDS[named.count]}' are", possible=True)
-    if named.but == (ALREADY_MOVED,) and isinstance(like, Group) and not named.count:
+    if named.but == (ALREADY_MOVED,) and isinstance(like, Group) and not like.color and not named.count:
         return replace(named, shape=None)  # "the others" are no cubes if all cubes were named before
     color = like.color if isinstance(like, Group) and named.count else None
     return replace(named, shape=like.shape if like else None, color=named.color or color)
