@@ -119,7 +119,8 @@ def _add_member(builder: SceneBuilder, group: Group) -> None:
         builder.specs[-1] = replace(builder.add_exact(group.color, group.shape), number=number)
         return
     left_out = [each for each in group.but if isinstance(each, Group)]
-    other_shapes = [each.shape for each in left_out if group.shape is None]
+    of_any_color = [each for each in group.but if isinstance(each, Thing) and not each.color and not each.rank]
+    other_shapes = [each.shape for each in (*left_out, *of_any_color) if group.shape is None]
     other_colors = [each.color for each in left_out if each.shape == group.shape]
     shapes = [group.shape] if group.shape else [s for s in GRASPABLE_SHAPES if s not in other_shapes]
     builder.add_up_to(1, shapes, [group.color] if group.color else [c for c in COLOR_RGB if c not in other_colors])
