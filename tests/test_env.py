@@ -206,7 +206,7 @@ def test_free_words_make_their_own_scene():
     env = make(cameras=())
     _, info = env.reset(seed=0, options={"instruction": "put the red cube in the blue bowl"})
     assert info["instruction"] == "put the red cube in the blue bowl"
-    assert inner(env).setup.goal == Arrange((Relation("red_cube", "blue_bowl"),))
+    assert inner(env).setup.goal == Arrange((Relation("red_cube", "blue_bowl", leaning=True),))
     assert env.reset(seed=0)[1]["instruction"] != info["instruction"]
     fixed = ArmEnv(words="stack the green cube on the yellow one", cameras=())
     assert fixed.reset(seed=1)[1]["instruction"] == fixed.reset()[1]["instruction"]

@@ -1,12 +1,16 @@
 """Laws of the goals of free words."""
 
 from dataclasses import replace
+from itertools import product
 
 from tests.tasks.test_goals import moved, play, world
 
-from qwenarm.body.objects.spec import make_spec
+from qwenarm.body.objects.spec import CONTAINER_HEIGHT_M, make_spec
+from qwenarm.body.scene import Placement, Scene
 from qwenarm.tasks import Relation
 from qwenarm.tasks.language.goals import Answer, AnyTower, Exactly, Holds, OneInEach, Together
+from qwenarm.tasks.language.ground import goal_of
+from qwenarm.tasks.language.read_instruction import read
 from qwenarm.types import SkillCall
 
 SOLIDS = [make_spec("cube", color) for color in ("red", "blue", "green")]
@@ -26,6 +30,22 @@ def test_exactly_so_many_is_no_more_and_no_less():
     assert not goal.success(moved(one, "red_cube", "blue_bowl"))
     calls = goal.solve(moved(one, "red_cube", "blue_bowl"))
     assert [call.name for call in calls] == ["pick", "place", "done"]
+
+
+def test_counts_for_two_places_share_what_there_is():
+    tray = make_spec("tray", "white")
+    start = world(*SOLIDS, make_spec("cube", "white"), make_spec("bowl", "blue"), tray)
+    cubes = [name for name in start.objects if name.endswith("cube")]
+    goal = Together((Exactly(2, into(*cubes)), Exactly(1, into(*cubes, where=tray.id))))
+    for places in product((None, "blue_bowl", tray.id), repeat=len(cubes)):
+        state = start
+        for cube, place in zip(cubes, places, strict=True):
+            state = moved(state, cube, place) if place else state
+        plan = goal.solve(state)
+        assert goal.success(play(goal, state, plan)[0]), places
+        for _ in plan:  # one call at a time, as the oracle does
+            state, _ = play(goal, state, goal.solve(state)[:1])
+        assert goal.success(state), places
 
 
 def test_what_is_excepted_must_not_be_there():
@@ -49,6 +69,20 @@ def test_each_in_its_own_means_no_two_in_one():
     one = moved(START, "red_cube", "red_box")
     assert goal.success(moved(one, "blue_cube", "blue_bowl"))
     assert not goal.success(moved(one, "blue_cube", "red_box"))
+
+
+def test_what_leans_on_the_content_of_a_container_is_in_it():
+    scene = Scene(tuple(Placement(thing.spec, tuple(thing.pos)) for thing in START.objects.values()))
+    for words in ("put the red cube and the blue cube in the bowl", "put two of the cubes in the bowl"):
+        goal = goal_of(read(words).wish, scene)
+        state = moved(START, "red_cube", "blue_bowl")
+        bowl, other = state["blue_bowl"].pos, state["blue_cube"]
+        leaning = replace(other, pos=bowl + [0.04, 0, CONTAINER_HEIGHT_M["bowl"] + 0.01 + other.spec.origin_height])
+        state = replace(state, objects={**state.objects, "blue_cube": leaning})
+        assert goal.success(state) and goal.solve(state) == [SkillCall("done")]
+        assert not goal.success(replace(state, holding="blue_cube"))
+        beyond = replace(leaning, pos=leaning.pos + [0.03, 0, 0])  # its middle is outside the wall
+        assert not goal.success(replace(state, objects={**state.objects, "blue_cube": beyond}))
 
 
 def test_the_right_number_said_last_is_the_answer():

@@ -59,6 +59,13 @@ def play(goal, state, calls):
     return state, progress
 
 
+def strict(goal):
+    """The same goal, where what leans on the content of a container does not count as in it."""
+    if isinstance(goal, Arrange):
+        return replace(goal, relations=tuple(replace(relation, leaning=False) for relation in goal.relations))
+    return replace(goal, leaning=False) if isinstance(goal, Sort) else goal
+
+
 CUBE, OTHER, THIRD = make_spec("cube", "red"), make_spec("cube", "green"), make_spec("cylinder", "blue")
 BOWL, TRAY = make_spec("bowl", "white"), make_spec("tray", "black")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.tasks.test_goals import strict
 
 from qwenarm.errors import BadInput
 from qwenarm.factory import prepare
@@ -92,7 +93,11 @@ def test_capitals_and_courtesy_change_no_wish(frame):
             assert read(polite).wish == read(sentence).wish, polite
 
 
-CHANGING = {"en": ("not", "or", "unless", "except", "under"), "es": ("no", "o", "si"), "zh": ("不", "或", "如果")}
+CHANGING = {
+    "en": ("not", "or", "unless", "except", "under", "at least"),
+    "es": ("no", "o", "si"),
+    "zh": ("不", "或", "如果"),
+}
 """Words that change a wish wherever they stand."""
 
 
@@ -118,7 +123,7 @@ def wanted(task, setup):
 
 def meant(text, scene):
     try:
-        return goal_of(read(text).wish, scene)
+        return strict(goal_of(read(text).wish, scene))
     except BadInput:
         return None
 

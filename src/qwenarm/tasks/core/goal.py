@@ -159,17 +159,20 @@ class Relation:
         where: Id of the container, or of the object to stand on or next to.
         beside: Next to ``where`` instead of in or on it.
         side: With ``beside``, the side it should be on, within 45 degrees; "" for any side.
+        leaning: In a container is also what leans on its content (see ``WorldState.lies_in``). The families that are in
+            frozen suites leave it out, which keeps their scores comparable.
     """
 
     what: str
     where: str
     beside: bool = False
     side: Side = ""
+    leaning: bool = False
 
     def holds(self, state: WorldState) -> bool:
         """Returns whether the relation holds now."""
         if not self.beside:
-            return state.on(self.what, self.where)
+            return state.on(self.what, self.where) or (self.leaning and state.lies_in(self.what, self.where))
         a, b = state[self.what], state[self.where]
         offset = a.pos[:2] - b.pos[:2]
         distance = float(np.hypot(*offset))
@@ -209,10 +212,12 @@ class Sort(MoveGoal):
     Attributes:
         by: "color" or "shape".
         places: (value, container id) pairs.
+        leaning: As in ``Relation``.
     """
 
     by: str
     places: tuple[tuple[str, str], ...]
+    leaning: bool = False
 
     def remaining(self, state: WorldState) -> list[Move]:
         return [*self._intruders(state), *self._unsorted(state)]
@@ -235,9 +240,12 @@ class Sort(MoveGoal):
     def _unsorted(self, state: WorldState) -> list[Move]:
         """Returns the moves of objects that are not where they belong."""
         belongs = {i: place for i, thing in state.objects.items() if (place := self.place_of(thing.spec))}
-        return [(i, place) for i, place in belongs.items() if not state.inside(i, place)]
+        return [(i, place) for i, place in belongs.items() if not self._is_in(state, i, place)]
 
     def _intruders(self, state: WorldState) -> list[Move]:
         """Returns the moves of objects that belong nowhere but lie in one of the places."""
         others = [i for i, thing in state.objects.items() if thing.spec.graspable and not self.place_of(thing.spec)]
-        return [(i, None) for i in others if any(state.inside(i, place) for _, place in self.places)]
+        return [(i, None) for i in others if any(self._is_in(state, i, place) for _, place in self.places)]
+
+    def _is_in(self, state: WorldState, thing: str, place: str) -> bool:
+        return state.lies_in(thing, place) if self.leaning else state.inside(thing, place)

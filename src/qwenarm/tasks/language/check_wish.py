@@ -44,6 +44,7 @@ def check(wish: Wish, in_order: bool = False) -> Wish:
     others = [command for command in wish if not isinstance(command, Move)]
     for thing in things(wish):
         _check_description(thing)
+    _check_names(wish)
     for command in others:
         _check_other(command)
     for move in moves:
@@ -84,6 +85,17 @@ def _check_description(thing: Thing) -> None:
         raise Misfit(f"'{thing}' is described by both size and position", possible=True)
 
 
+def _check_names(wish: Wish) -> None:
+    """Checks that no name can also mean a thing with another name, as "bowl" can mean "blue bowl"."""
+    names: list[Named] = [*things(wish), *groups(wish)]
+    for thing in things(wish):
+        for other in names if not (thing.rank or thing.size or thing.but) else ():
+            shapes = thing.shape is None or (other.shape is not None and shape_fits(thing.shape, other.shape))
+            if other != thing and shapes and thing.color in (None, other.color):
+                one_of = "one of " if isinstance(other, Group) else ""
+                raise Misfit(f"it is not clear whether '{thing}' is {one_of}'{other}'", possible=True)
+
+
 def _check_liftable(named: Named) -> None:
     if is_container(named.shape):
         raise Misfit(f"A {named.shape} is too wide for the hand; it can lift: {', '.join(GRASPABLE_SHAPES)}.")
@@ -103,7 +115,7 @@ def _check_other(command: Command) -> None:
             raise Misfit(f"A tower has 2 to {MAX_STOREYS} storeys, not {storeys}.")
     if len(set(whats)) < len(whats):
         raise Misfit(f"The {whats[0]} is only one thing, but is named twice.")
-    if isinstance(command, OneEach) and command.what.count > MAX_CONTAINERS:
+    if isinstance(command, OneEach) and command.count > MAX_CONTAINERS:
         raise Misfit(f"No more than {MAX_CONTAINERS} containers fit on the table.")
 
 
@@ -128,6 +140,9 @@ def _check_pair(one: Move, other: Move, in_order: bool) -> None:
     if one.place == other.place:
         if one.place.where == "at" and one.place.thing.shape in GRASPABLE_SHAPES and one.what != other.what:
             raise Misfit(f"Only one thing fits on the {one.place.thing}.", possible=in_order)
+        chosen = any(isinstance(move.what, Group) and move.what.choice for move in (one, other))
+        if chosen and one.what != other.what and _overlap(one.what, other.what):
+            raise Misfit(f"it is not clear whether '{one.what}' and '{other.what}' are different", possible=True)
         return
     if isinstance(one.what, Group) and isinstance(other.what, Group) and one.what.choice and other.what.choice:
         return
@@ -168,8 +183,11 @@ def _check_supply(moves: Sequence[Move]) -> None:
     counted = [move.what for move in moves if isinstance(move.what, Group) and move.what.count]
     for kind in dict.fromkeys(group.kind for group in counted):
         count = sum(group.count for group in counted if group.kind == kind)
-        if count > MAX_OF_A_KIND:
-            raise Misfit(f"There are not {count} {kind} in this world, but at most {MAX_OF_A_KIND}.")
+        total = max(group.total for group in counted if group.kind == kind)
+        if total and count > total:
+            raise Misfit(f"There are not {NUMBER_WORDS[count]} {kind} among {NUMBER_WORDS[total]}.")
+        if max(count, total) > MAX_OF_A_KIND:
+            raise Misfit(f"There are not {max(count, total)} {kind} in this world, but at most {MAX_OF_A_KIND}.")
 
 
 def _check_room(moves: Sequence[Move]) -> None:

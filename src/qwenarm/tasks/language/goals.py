@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -50,7 +51,14 @@ class Together:
         return min(0.95, float(np.mean([part.share(state) for part in self.parts])))
 
     def solve(self, state: WorldState) -> list[SkillCall]:
-        return plan_moves(state, [move for part in (*self.kept, *self.parts) for move in part.moves(state)])
+        """Where parts choose among the same things, each leaves alone what another one has or has chosen."""
+        moves = list[Move]()
+        taken = {what for part in self.parts if isinstance(part, Exactly) for what in part.settled(state)}
+        for part in (*self.kept, *self.parts):
+            more = part.moves(state, taken) if isinstance(part, Exactly) else part.moves(state)
+            taken |= {what for what, where in more if where is not None}
+            moves += more
+        return plan_moves(state, moves)
 
 
 @dataclass(frozen=True)
@@ -79,12 +87,17 @@ class Exactly:
             return held / self.count if self.count else 1.0
         return 1.0 - (held - self.count) / (len(self.relations) - self.count)
 
-    def moves(self, state: WorldState) -> list[Move]:
+    def moves(self, state: WorldState, taken: Collection[str] = ()) -> list[Move]:
+        """``taken`` are things that other parts have or need."""
         held = [relation for relation in self.relations if relation.holds(state)]
-        rest = [relation for relation in self.relations if relation not in held]
+        rest = [relation for relation in self.relations if relation not in held and relation.what not in taken]
         rest.sort(key=lambda relation: (relation.what != state.holding, image_u(state[relation.what])))
-        away: list[Move] = [(relation.what, None) for relation in held[self.count :]]
+        away: list[Move] = [(r.what, None) for r in held[self.count :] if r.what not in taken]
         return away + [_move(state, relation) for relation in rest[: max(0, self.count - len(held))]]
+
+    def settled(self, state: WorldState) -> list[str]:
+        """Returns the things that are in place, as many as should be."""
+        return [relation.what for relation in self.relations if relation.holds(state)][: self.count]
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,7 @@ class OneInEach:
 
     def _settled(self, state: WorldState) -> dict[str, str]:
         """Returns the place of each thing that has one to itself."""
-        inside = {place: [thing for thing in self.things if state.inside(thing, place)] for place in self.places}
+        inside = {place: [thing for thing in self.things if state.lies_in(thing, place)] for place in self.places}
         return {things[0]: place for place, things in inside.items() if things}
 
 

@@ -52,6 +52,9 @@ def goal_of(wish: Wish, scene: Scene) -> Goal | None:
 def find(thing: Thing, scene: Scene) -> Placement:
     """Returns the object that is meant. Raises BadInput if there is none, or more than one."""
     found = [p for p in scene.objects if _fits(thing, p.spec)]
+    if thing.but:
+        other = find(thing.but, scene)
+        found = [p for p in found if p is not other]
     if thing.size and len({p.spec.size for p in found}) > 1:
         sizes = {p.spec.size for p in found}
         found = [p for p in found if p.spec.size == (max(sizes) if thing.size == "big" else min(sizes))]
@@ -105,7 +108,7 @@ def _sorting(wish: Wish, scene: Scene) -> Sort | None:
     (first, *_) = wish
     if isinstance(first, MatchColors):
         places = [find(thing, scene).spec for thing in first.places] or _bins(first.bins, scene)
-        return Sort("color", tuple((spec.color, spec.id) for spec in places))
+        return Sort("color", tuple((spec.color, spec.id) for spec in places), leaning=True)
     moves = [c for c in wish if isinstance(c, Move) and isinstance(c.what, Group) and c.place.where == "at"]
     kinds = [move.what for move in moves]
     plain = all(kind == Group(kind.color, kind.shape) for kind in kinds)
@@ -114,7 +117,9 @@ def _sorting(wish: Wish, scene: Scene) -> Sort | None:
     for by in ("color", "shape"):
         other = "shape" if by == "color" else "color"
         if all(getattr(kind, by) and not getattr(kind, other) for kind in kinds):
-            return Sort(by, tuple((getattr(m.what, by), find(m.place.thing, scene).spec.id) for m in moves))
+            return Sort(
+                by, tuple((getattr(m.what, by), find(m.place.thing, scene).spec.id) for m in moves), leaning=True
+            )
     return None
 
 
@@ -131,7 +136,7 @@ def _parts(command: Command, scene: Scene) -> list[Part]:
     if isinstance(command, Swap):
         return [Swapped(_two(command, scene))]
     assert isinstance(command, OneEach)
-    things = _members(command.what, scene)
+    things = _members(command.what, scene) if isinstance(command.what, Group) else _ids(command.what, scene)
     return [OneInEach(tuple(things), tuple(spec.id for spec in _bins(command.bins, scene)))]
 
 
@@ -163,4 +168,4 @@ def _kept(move: Move, scene: Scene) -> list[Part]:
 
 
 def _relation(move: Move, what: str, scene: Scene) -> Relation:
-    return Relation(what, find(move.place.thing, scene).spec.id, move.place.beside, move.place.side)
+    return Relation(what, find(move.place.thing, scene).spec.id, move.place.beside, move.place.side, leaning=True)

@@ -61,18 +61,18 @@ UNKNOWN_WORD, MISPLACED_WORD = "UNKNOWN", "MISPLACED"
 PUNCTUATION_MARKS = ",;:.?!"
 SPELLING_VARIANTS = (
     ("’", "'"), ("can't", "can not"), ("n't", " not"), ("i'd", "i would"), ("let's", "let us"), ("'s", ""),
-    ("colour", "color"), ("。", "."), ("、", ","), ("¿", ""), ("¡", ""),
+    ("colour", "color"), ("->", " to "), ("→", " to "), ("&", " and "), ("+", " and "), ("。", "."),
+    ("、", ","), ("¿", ""), ("¡", ""),
     (" al ", " a el "), (" del ", " de el "),
 )  # fmt: skip
 """Replacements that normalise the spelling."""
+SAMPLES = {"en": {"NUMBER": "two", "AND": "and"}, "es": {"NUMBER": "dos", "Y": "y"}, "zh": {"NUMBER": "两"}}
+"""Words of terminals that no grammar spells out."""
 SIMPLIFIED = str.maketrans(
     "紅藍綠黃顏塊圓體裡裏進後邊個兩東請間盤擺疊這還從開離遠對調換類數顆幾",
     "红蓝绿黄颜块圆体里里进后边个两东请间盘摆叠这还从开离远对调换类数颗几",
 )
 """Traditional Chinese characters to simplified ones."""
-
-
-TERMINAL_SAMPLES = {"SHAPE": "cube", "COLOR": "red", "PLURAL": "cubes", "NUMBER": "two", "AND": "and"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Language:
     Attributes:
         vocabulary: All (phrase, terminal) pairs.
         phrases: The terminal of each phrase.
-        samples: The first phrase of each terminal.
+        samples: A phrase of each terminal.
         values: What the words of COLOR, SHAPE and PLURAL name.
         words: All words that occur in phrases.
     """
@@ -143,7 +143,8 @@ class Language:
         vocabulary = _vocabulary(self.parser, self.values)
         self.vocabulary = tuple((self._spelled(phrase), terminal) for phrase, terminal in vocabulary)
         self.phrases = dict(self.vocabulary)
-        self.samples = TERMINAL_SAMPLES | dict(re.findall(r'^(\w+): "([^"]+)"', grammar, re.MULTILINE))
+        named = {terminal: next(iter(words)) for terminal, words in GRAMMAR_TERMINALS[code].items()}
+        self.samples = named | SAMPLES[code] | dict(re.findall(r'^(\w+): "([^"]+)"', grammar, re.MULTILINE))
         self._longest = max(len(units(phrase)) for phrase in self.phrases)
         self.words = frozenset(unit for phrase in self.phrases for unit in units(phrase) if unit[0].isalnum())
 
@@ -176,7 +177,7 @@ class Language:
         """Returns the longest phrases from left to right, without meaningless ones and marks at either end."""
         from lark import Token
 
-        places = [i for i, unit in enumerate(known) if self.phrases.get(unit) != "ARTICLE"]
+        places = [i for i, unit in enumerate(known) if self.phrases.get(unit) != "ARTICLE" or self._in_phrase(known, i)]
         row, tokens, at = [known[i] for i in places], list[Token](), 0
         while at < len(row):
             lengths = range(min(self._longest, len(row) - at), 0, -1)
@@ -190,6 +191,11 @@ class Language:
         while tokens and tokens[-1] in (*PUNCTUATION_MARKS, "(", ")"):
             tokens.pop()
         return tokens
+
+    def _in_phrase(self, known: Sequence[str], at: int) -> bool:
+        """Returns whether an article belongs to a phrase with the words around it, as in "una de"."""
+        spans = ((i, i + n) for n in range(2, self._longest + 1) for i in range(max(0, at - n + 1), at + 1))
+        return any(self.joined(known[begin:end]) in self.phrases for begin, end in spans)
 
     def joined(self, row: Sequence[str]) -> str:
         """Joins units to one phrase."""

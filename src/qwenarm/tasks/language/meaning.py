@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
+from qwenarm.tasks.language.group_meanings import GroupMeanings
 from qwenarm.tasks.language.misfit import Misfit
-from qwenarm.tasks.language.name_meanings import ANY_SHAPE, NameMeanings, flat
+from qwenarm.tasks.language.name_meanings import ANY_SHAPE, flat
+from qwenarm.tasks.language.resolve import is_container
 from qwenarm.tasks.language.vocabulary import ANY_CONTAINER
 from qwenarm.tasks.language.wish import (
     Command,
@@ -43,7 +45,7 @@ class Sentence:
     in_order: bool
 
 
-class Meanings(NameMeanings):
+class Meanings(GroupMeanings):
     """Evaluates derivations in one language. ``misfits`` collects why derivations were given up."""
 
     def __init__(self, values: Mapping[str, Mapping[str, str]]) -> None:
@@ -88,14 +90,28 @@ class Meanings(NameMeanings):
     def tabled_(self, what: tuple[Named, ...]) -> tuple[Command, ...]:
         raise Misfit(f"it is not judged whether {what[0]} is on the bare table", possible=True)
 
-    def edged_(self, what: tuple[Named, ...], _: Token) -> tuple[Command, ...]:
-        raise Misfit(f"it is not judged on which side of the table {what[0]} is", possible=True)
+    def edged_(self, what: tuple[Named, ...], *_: Any) -> tuple[Command, ...]:
+        beside = "name a thing to be next to, left of, right of, in front of or behind"
+        raise Misfit(f"it is not judged where on the table '{what[0]}' should be: {beside}", possible=True)
 
     def move_(self, *parts: Named | tuple[Named, ...] | Place) -> tuple[Command, ...]:
         (place,) = [part for part in parts if isinstance(part, Place)]
         return tuple(Move(what, place) for what in flat(part for part in parts if part is not place))
 
-    take_ = too_ = move_
+    take_ = bare_ = move_
+
+    def more_(self, *parts: tuple[Command, ...]) -> tuple[Command, ...]:
+        return flat(parts)
+
+    def but_(self, group: Group, place: Place, spared: tuple[Named, ...]) -> tuple[Command, ...]:
+        return self.move_(self.all_but_(group, spared), place)
+
+    def too_(self, *parts: tuple[Named, ...] | Place | str) -> tuple[Command, ...]:
+        commands = self.move_(*(part for part in parts if not isinstance(part, str)))
+        shapes = {command.place.thing.shape for command in commands if isinstance(command, Move)}
+        if any(isinstance(part, str) for part in parts) and not all(is_container(shape) for shape in shapes):
+            raise Misfit("it is not clear where 'there' is", possible=True)
+        return commands
 
     def fill_(self, place: Thing, what: tuple[Named, ...]) -> tuple[Command, ...]:
         return self.move_(what, self.in_(place))
@@ -125,6 +141,11 @@ class Meanings(NameMeanings):
 
     def lift_(self, what: Thing | tuple[Named, ...]) -> tuple[Command, ...]:
         (thing, *more) = flat([what])
+        if not more and isinstance(thing, Group) and thing.choice and thing.count == 1:
+            raise Misfit(
+                f"it is not said which {'one of the things' if not thing.shape else thing.shape} to pick up",
+                possible=True,
+            )
         if more or isinstance(thing, Group):
             raise Misfit("the hand holds one thing at a time", possible=True)
         return (Lift(thing),)
@@ -137,6 +158,15 @@ class Meanings(NameMeanings):
         if len(blocks) < len(flat(parts)) or len(blocks) < 2:
             raise Misfit("only single things can be stacked in an order", possible=True)
         return tuple(Move(upper, self.on_(lower)) for upper, lower in reversed(list(pairwise(blocks))))
+
+    def pair_(self, group: Group, *noun: Token) -> tuple[Command, ...]:
+        """Returns a tower of two for "one cube on the other"."""
+        pair = Group(group.color, group.shape, count=2)
+        if group != replace(pair, count=1, choice=True) or any(
+            self._shape(n) not in (ANY_SHAPE, pair.shape) for n in noun
+        ):
+            raise Misfit("only one thing can be put on 'the other'", possible=True)
+        return (Tower((pair,)),)
 
     def tower_of_(self, what: tuple[Named, ...]) -> tuple[Command, ...]:
         alone = len(what) == 1 and (isinstance(what[0], Thing) or (what[0].choice and what[0].count < 2))
@@ -155,7 +185,7 @@ class Meanings(NameMeanings):
 
     def sorted_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
         """Reads colours on their own as all things of that colour."""
-        named = [Group(t.color) if isinstance(t, Thing) and t.shape == ANY_SHAPE else t for t in what]
+        named = [Group(each.color) if each.shape == ANY_SHAPE else each for each in what]
         return self.move_(tuple(named), place)
 
     def sorting_(self, *parts: tuple[Any, ...] | Group) -> tuple[Command, ...]:
@@ -190,9 +220,25 @@ class Meanings(NameMeanings):
         return self._shape(noun) or ANY_CONTAINER
 
     def own_each_(self, what: tuple[Named, ...], bins: str) -> tuple[Command, ...]:
-        if len(what) != 1 or not isinstance(what[0], Group) or what[0].choice or what[0].but or what[0].spared:
-            raise Misfit("only all things of one kind can go into containers of their own", possible=True)
-        return (OneEach(what[0], None if bins == ANY_CONTAINER else bins),)
+        group, kind = what[0], None if bins == ANY_CONTAINER else bins
+        singles = tuple(each for each in what if isinstance(each, Thing))
+        if len(singles) == len(what) > 1:
+            return (OneEach(singles, kind),)
+        if len(what) > 1 or not isinstance(group, Group) or group.choice or group.but or group.spared:
+            reason = "only all things of one kind, or several single things, can go into containers of their own"
+            raise Misfit(reason, possible=True)
+        return (OneEach(group, kind),)
+
+    def one_other_(self, *parts: tuple[Named, ...] | Token) -> tuple[Command, ...]:
+        """Each of two things goes into a container of its own: one bowl and the other, no matter which."""
+        what = flat(part for part in parts if isinstance(part, tuple))
+        shapes = {self._shape(part) for part in parts if isinstance(part, str)} - {ANY_SHAPE}
+        if len(shapes) > 1 or len(what) != 2:
+            raise Misfit("only two single things can go into one container and the other", possible=True)
+        one, other = what
+        if isinstance(one, Group) and one == other == Group(one.color, one.shape, 1, choice=True):
+            what = (Group(one.color, one.shape, 2),)
+        return self.own_each_(what, shapes.pop() or ANY_CONTAINER)
 
     def one_in_each_(self, what: Named, bins: str) -> tuple[Command, ...]:
         if (

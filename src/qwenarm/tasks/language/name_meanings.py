@@ -1,4 +1,4 @@
-"""The meanings of the rules for names: things with their qualities, groups, and places."""
+"""The meanings of the rules for names: things with their qualities, and places."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 ALREADY_MOVED = Thing(shape="already moved")
 """What "the rest" leaves out, until it is known what that is."""
-ANY_SHAPE = "one"
-"""The shape of "the red one" until it is known what "one" stands for."""
+ANY_SHAPE, ANY_IN = "one", "one that holds things"
+"""The shape of "the red one" until it is known what "one" stands for; ANY_IN if something goes into it."""
 EDGE_OF_TERMINAL: Mapping[str, Edge] = {
-    "LEFTMOST": "left", "RIGHTMOST": "right", "MIDDLE": "middle", "NEAREST": "near", "FARTHEST": "far",
+    "LEFTMOST": "left", "RIGHTMOST": "right", "LEFTMOST_THERE": "left", "RIGHTMOST_THERE": "right",
+    "MIDDLE": "middle", "NEAREST": "near", "FARTHEST": "far",
     "FRONTMOST": "front", "BACKMOST": "back", "NEAREST_THERE": "near", "FARTHEST_THERE": "far",
 }  # fmt: skip
 """The edge that each terminal means."""
@@ -43,10 +44,10 @@ class NameMeanings:
     # things and their qualities
 
     def mod_(self, word: Token) -> Quality:
-        if word.type == "COLOR":
-            return Quality("color", self.values["COLOR"][word])
+        if word.type in ("COLOR", "COLORS"):
+            return Quality("color", self.values[word.type][word])
         if word.type == "OTHER_COLOR":
-            return Quality("no color", str(word))
+            return Quality("no color", self.values["OTHER_COLOR"][word])
         if word.type in ("BIG", "SMALL"):
             return Quality("size", word.type.lower())
         return (
@@ -97,9 +98,19 @@ class NameMeanings:
     def color_(self, word: Token) -> Thing:
         return Thing(self.values["COLOR"][word], ANY_SHAPE, position=word.start_pos or 0)
 
+    def other_(self) -> Thing:
+        return Thing(shape=ANY_SHAPE, but=ALREADY_MOVED)
+
+    def other_one_(self, *parts: Quality | Token) -> Thing:
+        return replace(self.thing_(*parts), but=ALREADY_MOVED)
+
+    def other_than_(self, thing: Thing, other: Thing) -> Thing:
+        return replace(thing, but=replace(other, shape=thing.shape) if other.shape == ANY_SHAPE else other)
+
     def shared_(self, *words: Token) -> tuple[Thing, ...]:
         """Returns a thing for each colour in "the red and the blue cylinder"."""
-        *colors, noun = words
+        (noun,) = [word for word in words if word.type != "COLOR"]
+        colors = [word for word in words if word.type == "COLOR"]
         return tuple(Thing(self.values["COLOR"][c], self._shape(noun), position=c.start_pos or 0) for c in colors)
 
     def located_(self, thing: Thing, place: Place) -> Thing:
@@ -137,72 +148,13 @@ class NameMeanings:
     def taken_from_(self, thing: Thing, source: Thing) -> Thing:
         return located(thing, Place("at", source))
 
-    # groups
-
-    def class_(self, *parts: Quality | Token) -> Group:
-        (noun,) = [part for part in parts if isinstance(part, str)]
-        of = self._qualities(parts, noun)
-        if of.keys() - {"color", "on the table"}:
-            raise Misfit(f"several {noun} can only be told by their colour, or by which are left out", possible=True)
-        shape = self._shape(noun)
-        return Group(of.get("color"), None if shape == ANY_SHAPE else shape)
-
-    def all_of_(self, group: Group) -> Group:
-        return group
-
-    def everything_(self, *color: Token) -> Group:
-        return Group(self.values["COLOR"][color[0]] if color else None)
-
-    def counted_(self, number: Token, group: Group) -> Group:
-        return replace(group, count=self._number(number), choice=self._number(number) == 1)
-
-    def both_(self, group: Group) -> Group:
-        return replace(group, count=2)
-
-    def some_of_(self, number: Token, group: Group) -> Group:
-        return replace(group, count=self._number(number), choice=True)
-
-    def one_of_(self, *parts: Group | Token) -> Group:
-        (group,) = [part for part in parts if isinstance(part, Group)]
-        return replace(group, count=1, choice=True)
-
-    def all_but_one_(self, group: Group) -> Group:
-        return replace(group, spared=1)
-
-    def all_but_(self, group: Group, spared: Sequence[Named]) -> Group:
-        return replace(group, but=tuple(_spared(each, group) for each in spared))
-
-    def the_rest_(self) -> Group:
-        return Group(but=(ALREADY_MOVED,))
-
-    def rest_of_(self, group: Group) -> Group:
-        return replace(group, but=(ALREADY_MOVED,))
-
-    def every_(self, *groups: Group) -> tuple[Group, ...]:
-        return groups
-
-    def counted_every_(self, number: Token, group: Group) -> tuple[Group, ...]:
-        return (self.counted_(number, group),)
-
-    def everything_but_(self, spared: Sequence[Named]) -> Group:
-        return self.all_but_(Group(), spared)
-
-    def but_all_(self, spared: Sequence[Named], group: Group) -> Group:
-        return self.all_but_(group, spared)
-
-    but_everything_ = everything_but_
-
-    def list_(self, *parts: Named | tuple[Thing, ...]) -> tuple[Named, ...]:
-        return flat(parts)
-
-    what_ = ordered_ = list_
-
     # places
 
     def in_(self, thing: Thing) -> Place:
         if thing.shape in GRASPABLE_SHAPES:
             raise Misfit(f"Nothing goes into a {thing.shape}; it can go into: {', '.join(CONTAINER_SHAPES)}.")
-        return Place("at", thing if thing.shape else replace(thing, shape=ANY_CONTAINER))
+        unknown_shape = {None: ANY_CONTAINER, ANY_SHAPE: ANY_IN}
+        return Place("at", replace(thing, shape=unknown_shape.get(thing.shape, thing.shape)))
 
     def on_(self, thing: Thing) -> Place:
         if thing.shape == "ball":
@@ -243,7 +195,7 @@ class NameMeanings:
         return names[noun.type] if noun.type in names else self.values[noun.type][noun]
 
     def _number(self, word: Token) -> int:
-        return NUMBER_VALUES[word]
+        return 1 if word.type == "ONE" else NUMBER_VALUES[word]
 
     def _qualities(self, parts: Sequence[Quality | str], noun: str) -> dict[str, Any]:
         """Returns the qualities of one thing by kind. Raises Misfit if a kind occurs twice."""
@@ -270,17 +222,6 @@ def ranked(thing: Thing, rank: Rank) -> Thing:
     if thing.at is not None or thing.rank is not None:
         raise Misfit(f"{thing} is described twice", possible=True)
     return replace(thing, rank=rank)
-
-
-def _spared(named: Named, group: Group) -> Named:
-    """Returns what is left out of a group. Raises Misfit unless it is a part of the group and leaves something."""
-    if isinstance(named, Thing):
-        return replace(named, shape=group.shape) if named.shape == ANY_SHAPE else named
-    part = Group(named.color or group.color, named.shape or group.shape)
-    plain = named == Group(named.color, named.shape)
-    if not plain or part == group or group.color not in (None, part.color) or group.shape not in (None, part.shape):
-        raise Misfit(f"it is not clear what is left of '{group}' without '{named}'", possible=True)
-    return part
 
 
 def flat(parts: Iterable[Any]) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ from qwenarm.tasks.language.language import (
     Lexed,
     guess_language,
     load_language,
+    plain,
     units,
 )
 from qwenarm.tasks.language.meaning import Meanings
@@ -45,6 +46,7 @@ ADJECTIVE_TERMINALS = frozenset(
     ("COLOR", "BIG", "SMALL", "LEFTMOST", "RIGHTMOST", "MIDDLE", "NUMBER", "_EVERY", "_EACH")
 )
 ARTICLE_WORDS = frozenset(["the", "a", "an", "my", "your", "el", "la", "los", "las", "un", "una"])
+INDEFINITE_ARTICLES = frozenset(["a", "an", "un", "una"])
 QUESTION_OPENERS = frozenset(
     [
         "should",
@@ -73,12 +75,18 @@ QUESTION_OPENERS = frozenset(
         "cómo",
         "cuándo",
         "está",
+        "hay",
     ]
 )
 """A sentence that begins with one of these is a question, as is any other that ends with a question mark."""
-CHINESE_QUESTION = frozenset("哪谁吗什怎")
+REPORTING_VERBS = frozenset(["tell", "say", "show", "dime", "di", "muéstrame"])
+"""An instruction that begins with one of these and goes on with a question is one, too."""
+CHINESE_QUESTION = frozenset("哪谁什怎")
 """Characters that occur in Chinese question words."""
-REQUEST_VERBS = frozenset(["could", "can", "would", "will", "do", "puedes", "podrías", "puede", "podría"])
+KANA_OR_HANGUL = re.compile("[\u3040-\u30ff\uac00-\ud7af]")
+REQUEST_VERBS = frozenset(
+    ["could", "can", "would", "will", "do", "puedes", "podrías", "puede", "podría", *"请能可帮把"]
+)
 """A question that begins with one of these may be a request."""
 
 
@@ -144,10 +152,10 @@ def _derive(language: Language, lexed: Lexed) -> Derived:
         tree = language.parse(lexed.tokens)
     except UnexpectedInput as failure:
         return Derived((), failure)
-    meanings, wishes = Meanings(language.values), list[Wish]()
+    meanings, wishes, indefinite = Meanings(language.values), list[Wish](), set(_indefinite(lexed))
     for sentence in meanings.of(tree):
         try:
-            wishes.append(check(resolve(sentence.commands, sentence.in_order), sentence.in_order))
+            wishes.append(check(resolve(sentence.commands, sentence.in_order, indefinite), sentence.in_order))
         except Misfit as misfit:
             meanings.misfits.append(misfit)
     wishes = list(dict.fromkeys(wishes))
@@ -157,6 +165,17 @@ def _derive(language: Language, lexed: Lexed) -> Derived:
         except Misfit as misfit:
             return Derived((), misfits=(misfit,))
     return Derived(tuple(wishes), misfits=tuple(meanings.misfits))
+
+
+def _indefinite(lexed: Lexed) -> Iterator[int]:
+    """Yields the positions of the nouns with an article like "a"."""
+    for at, noun in enumerate(lexed.tokens):
+        begin = at
+        while begin > 0 and lexed.tokens[begin - 1].type in ADJECTIVE_TERMINALS:
+            begin -= 1
+        start = lexed.tokens[begin].start_pos or 0
+        if noun.type in NOUN_TERMINALS and start and lexed.units[start - 1] in INDEFINITE_ARTICLES:
+            yield noun.start_pos or 0
 
 
 def _mentioned(language: Language, lexed: Lexed) -> Iterator[Thing]:
@@ -186,18 +205,27 @@ def _why(language: Language, instruction: str, lexed: Lexed, derived: Derived) -
             if not misfit.possible:
                 raise BadInput(str(misfit))
         return str(derived.misfits[0])
-    row = units(instruction.lower())
-    if (
-        row[0] in QUESTION_OPENERS
-        or CHINESE_QUESTION & set(row)
-        or row[:2] == ["do", "you"]
-        or (row[-1] in "?\uff1f吗" and not REQUEST_VERBS & set(row))
-    ):
+    row = units(plain(instruction))
+    if _is_question(row):
         return "it is a question, and 'how many ... are there?' is the only one that is answered"
     known = [unit for unit in row if unit[0].isalpha() and unit in language.words]
-    if 2 * len(known) < sum(unit[0].isalpha() for unit in row) > 1 and "the" not in row:
+    if KANA_OR_HANGUL.search(instruction) or (
+        2 * len(known) < sum(unit[0].isalpha() for unit in row) > 1 and "the" not in row
+    ):
         return f"{_stuck(language, instruction, lexed, derived.failure)} (only English, Spanish and Chinese are read)"
     return _stuck(language, instruction, lexed, derived.failure)
+
+
+def _is_question(row: Sequence[str]) -> bool:
+    """Returns whether the words and marks of a sentence ask for an answer, not for something to be done."""
+    return bool(
+        row[0] in QUESTION_OPENERS
+        or (row[0] in REPORTING_VERBS and QUESTION_OPENERS & set(row[1:3]))
+        or CHINESE_QUESTION & set(row)
+        or row[:2] == ["do", "you"]
+        or "".join(row).startswith("有没有")
+        or (row[-1] in "?吗" and not REQUEST_VERBS & set(row))
+    )
 
 
 def _stuck(language: Language, instruction: str, lexed: Lexed, failure: UnexpectedInput) -> str:
@@ -229,12 +257,16 @@ def _missing_thing(language: Language, lexed: Lexed, position: int) -> str:
     while begin > 0 and tokens[begin - 1].type in ADJECTIVE_TERMINALS:
         begin -= 1
     end = at
-    while end < len(tokens) and tokens[end].type in (UNKNOWN_WORD, *ADJECTIVE_TERMINALS):
+    while end < len(tokens) and tokens[end].type in (UNKNOWN_WORD, MISPLACED_WORD, *ADJECTIVE_TERMINALS):
         end += 1
     before = lexed.units[(tokens[begin].start_pos or 0) - 1] if tokens[begin].start_pos else ""
     leads = begin < at or before in ARTICLE_WORDS
     known = tokens[end - 1].type != UNKNOWN_WORD or (end < len(tokens) and tokens[end].type in NOUN_TERMINALS)
-    return language.joined(tokens[begin:end]) if leads and not known and tokens[at].type == UNKNOWN_WORD else ""
+    return (
+        language.joined(tokens[begin:end])
+        if leads and not known and tokens[at].type in (UNKNOWN_WORD, MISPLACED_WORD)
+        else ""
+    )
 
 
 def _suggestions(language: Language, expected: Collection[str], at: int) -> list[str]:

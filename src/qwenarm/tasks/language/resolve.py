@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES
 from qwenarm.tasks.language.misfit import Misfit
-from qwenarm.tasks.language.name_meanings import ALREADY_MOVED, ANY_SHAPE
+from qwenarm.tasks.language.name_meanings import ALREADY_MOVED, ANY_IN, ANY_SHAPE
 from qwenarm.tasks.language.vocabulary import ANY_CONTAINER
-from qwenarm.tasks.language.wish import Command, Group, Lift, MatchColors, Move, Named, Place, Swap, Thing, Tower, Wish
+from qwenarm.tasks.language.wish import (
+    NUMBER_WORDS,
+    Command,
+    Group,
+    Lift,
+    MatchColors,
+    Move,
+    Named,
+    Place,
+    Thing,
+    Wish,
+    things,
+)
 
 
-def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
+def resolve(commands: Sequence[Command], in_order: bool = False, indefinite: Collection[int] = ()) -> Wish:
     """Returns the wish with a shape for every "one", in an order that can be carried out: the base of a tower first.
 
-    ``in_order`` says whether the words give an order. Raises Misfit if that is a different one, or if it is not
-    clear what a "one" stands for.
+    Args:
+        commands: What was said, in the order of the text.
+        in_order: Whether the words give an order.
+        indefinite: Positions of the nouns with an article like "a".
+
+    Raises:
+        Misfit: The words give another order, or it is not clear what a "one" or an "other" stands for.
     """
-    moved, placed, named = None, None, list[Command]()
-    for command in commands:
+    last, placed, named = None, None, list[Command]()
+    for command in _any_of_its_kind(commands, indefinite):
         if isinstance(command, Move):
-            what = _without_moved(_named(command.what, moved), [c.what for c in named if isinstance(c, Move)])
-            moved = what.shape or moved
-            thing = _place(command.place, moved, placed)
+            what = _without_moved(_named(command.what, last), [c.what for c in named if isinstance(c, Move)])
+            named, what = _the_other(named, what)
+            last = what if what.shape or isinstance(what, Group) else last
+            thing = _place(command.place, last.shape if last else None, placed)
+            thing = _other_than(thing, [*things(tuple(named)), *things((Move(what, command.place),))[:-1]])
             placed = thing.shape or placed
             named.append(Move(what, replace(command.place, thing=thing)))
         elif isinstance(command, Lift):
             named.append(Lift(_shaped(command.what, None)))
-        elif isinstance(command, Tower | Swap):
-            named.append(type(command)(tuple(_in_turn(command.what))))
+        elif isinstance(command.what, tuple):
+            named.append(replace(command, what=tuple(_in_turn(command.what))))
         elif isinstance(command, MatchColors):
-            named.append(replace(command, what=_named(command.what, moved), places=tuple(_in_turn(command.places))))
+            named.append(replace(command, what=_named(command.what, last), places=tuple(_in_turn(command.places))))
         else:
-            named.append(command)
+            named.append(replace(command, what=_named(command.what, last)))
     wish = _from_the_base(_counted_apart(named))
     if in_order and wish != tuple(named):
         raise Misfit(
@@ -43,21 +62,102 @@ def resolve(commands: Sequence[Command], in_order: bool = False) -> Wish:
     return wish
 
 
-def _named(named: Named, like: str | None) -> Named:
+def _named(named: Named, like: Named | None) -> Named:
     """Returns a name with a shape for "one"."""
-    return named if isinstance(named, Group) else _shaped(named, like)
+    if isinstance(named, Thing):
+        if named == Thing(shape=ANY_SHAPE):
+            raise Misfit("it is not said what 'one' is", possible=True)
+        return _shaped(named, like.shape if like else None)
+    if named.shape != ANY_SHAPE:
+        return named
+    if named.count and not named.color and (like is None or like.shape is None):
+        raise Misfit(f"it is not said what '{NUMBER_WORDS[named.count]}' are", possible=True)
+    if named.but == (ALREADY_MOVED,) and isinstance(like, Group) and not like.color and not named.count:
+        return replace(named, shape=None)  # "the others" are no cubes if all cubes were named before
+    color = like.color if isinstance(like, Group) and named.count else None
+    return replace(named, shape=like.shape if like else None, color=named.color or color)
 
 
 def _without_moved(named: Named, moved: Sequence[Named]) -> Named:
     """Returns a name with what "the rest" leaves out: those of its kind that were named before."""
-    if not isinstance(named, Group) or named.but != (ALREADY_MOVED,):
+    if not isinstance(named, Group) or named.but != (ALREADY_MOVED,) or named.count:
         return named
     but = [Group(each.color, each.shape) if isinstance(each, Group) else each for each in moved]
-    counted = any(isinstance(each, Group) and (each.choice or each.spared or each.but) for each in moved)
+    counted = any(isinstance(each, Group) and (each.count or each.spared or each.but) for each in moved)
     kinds = [each for each in but if named.shape in (None, each.shape) and named.color in (None, each.color)]
     if not kinds or counted or replace(named, but=()) in kinds:
         raise Misfit("it is not clear what is left", possible=True)
     return replace(named, but=tuple(dict.fromkeys(kinds)))
+
+
+def _the_other(commands: list[Command], what: Named) -> tuple[list[Command], Named]:
+    """Returns what "the other cube" or "the other two" are. Those that were counted before get a total by it."""
+    if isinstance(what, Thing):
+        wanted = Group(what.color, what.shape, 1)
+        if what.but != ALREADY_MOVED:
+            return commands, what
+    elif what.but != (ALREADY_MOVED,):
+        return commands, what
+    else:
+        wanted = what
+    moved = [_counted(command.what, wanted) for command in commands if isinstance(command, Move)]
+    counted = [group for group in moved if group and group.shape == wanted.shape]
+    kinds = {(group.color, group.shape) for group in counted}
+    if len(kinds) == 1 and not any(group.but or group.spared for group in counted):
+        total = sum(group.count for group in counted) + wanted.count
+        before = [_with_total(command, wanted, total) for command in commands]
+        return before, replace(counted[0], count=wanted.count, choice=True, total=total)
+    if isinstance(what, Group):
+        raise Misfit(f"it is not clear which are 'the other {NUMBER_WORDS[what.count]}'", possible=True)
+    return commands, _other_than(what, things(tuple(commands)))
+
+
+def _counted(named: Named, like: Group) -> Group | None:
+    """Returns a name as so many of a kind, or None if it is none: "a cube" is one if "the other cube" follows."""
+    if isinstance(named, Group):
+        return named if named.count else None
+    plain = named == Thing(like.color, like.shape)
+    return Group(named.color, named.shape, 1, choice=True) if plain else None
+
+
+def _with_total(command: Command, wanted: Group, total: int) -> Command:
+    group = _counted(command.what, wanted) if isinstance(command, Move) else None
+    if group is None or group.shape != wanted.shape:
+        return command
+    return replace(command, what=replace(group, choice=True, total=total))
+
+
+def _any_of_its_kind(commands: Sequence[Command], indefinite: Collection[int]) -> list[Command]:
+    """Returns the commands; "a cube" is any one if another of its kind goes elsewhere."""
+    moves = [command for command in commands if isinstance(command, Move)]
+
+    def any_one(command: Command) -> Command:
+        if not isinstance(command, Move) or not isinstance(command.what, Thing):
+            return command
+        what = command.what
+        one = _counted(what, Group(what.color, what.shape)) if what.position in indefinite else None
+        elsewhere = [move.what for move in moves if move.place != command.place]
+        others = [other for other in elsewhere if isinstance(other, Group) or other.position in indefinite]
+        alike = [_counted(other, one) for other in others] if one else []
+        kinds = [(group.color, group.shape) for group in alike if group]
+        same = (what.color, what.shape) in kinds or (None, ANY_SHAPE) in kinds
+        return replace(command, what=one) if one and same else command
+
+    return [any_one(command) for command in commands]
+
+
+def _other_than(thing: Thing, before: Sequence[Thing]) -> Thing:
+    """Returns what "the other cube" is: not the one that was named before. Raises Misfit if that is not clear."""
+    if thing.but != ALREADY_MOVED:
+        return thing
+    kin = [each for each in before if each.shape == thing.shape and thing.color in (None, each.color)]
+    first = kin[0] if len(kin) == 1 and thing.shape and thing.rank is None and thing.at is None else None
+    edge = first.rank and first.rank.number == 1 and first.rank.edge != "middle" if first else None
+    if first is None or first.at or not (first.color or first.size or edge):
+        raise Misfit(
+            f"it is not clear which is 'the other {thing.shape or 'one'}': name the first one, too", possible=True
+        )
+    return replace(thing, but=first)
 
 
 def _counted_apart(commands: Sequence[Command]) -> list[Command]:
@@ -77,6 +177,8 @@ def _counted_apart(commands: Sequence[Command]) -> list[Command]:
 
 def _shaped(thing: Thing, like: str | None) -> Thing:
     """Returns a thing, and those that describe it, with a shape for "one"."""
+    if thing.shape == ANY_IN:
+        raise Misfit("it is not clear into which container", possible=True)
     thing = replace(thing, shape=like) if thing.shape == ANY_SHAPE else thing
     return replace(thing, at=replace(thing.at, thing=_shaped(thing.at.thing, thing.shape))) if thing.at else thing
 
@@ -86,17 +188,20 @@ def _in_turn(row: Sequence[Named]) -> list[Any]:
     like, done = None, list[Named]()
     for each in row:
         done.append(_named(each, like))
-        like = done[-1].shape or like
+        like = done[-1] if done[-1].shape else like
     return done
 
 
 def _place(place: Place, moved: str | None, placed: str | None) -> Thing:
     """Returns the thing at a place. "One" has the shape of what is moved, or of the place before it."""
-    if place.thing.shape != ANY_SHAPE:
+    if place.thing.shape not in (ANY_SHAPE, ANY_IN):
         return _shaped(place.thing, None)
-    shapes = {shape for shape in (moved, placed) if shape}
+    shapes = {shape for shape in (moved, placed) if shape and (is_container(shape) or place.thing.shape == ANY_SHAPE)}
+    name = f"{place.thing.color or ('other' if place.thing.but else 'this')} one"
     if len(shapes) > 1:
-        raise Misfit(f"'{place.thing.color} one' can be a {' or a '.join(sorted(shapes))}", possible=True)
+        raise Misfit(f"'{name}' can be a {' or a '.join(sorted(shapes))}", possible=True)
+    if not shapes and place.thing.shape == ANY_IN:
+        raise Misfit(f"it is not clear which container '{name}' is", possible=True)
     return replace(place.thing, shape=next(iter(shapes), None))
 
 

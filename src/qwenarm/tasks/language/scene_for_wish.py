@@ -58,7 +58,10 @@ def add_named_objects(builder: SceneBuilder, wish: Wish, named: Sequence[Thing],
     shapes, colors = _free_for_scenery(wish, named)
     blocks = _to_be_blocks(wish)
     kinds = set[tuple[str | None, str | None]]()
-    for thing in named:
+    for thing in sorted(named, key=lambda thing: thing.but is not None):
+        kin = [s for s in builder.specs if thing.color in (None, s.color) and shape_fits(thing.shape, s.shape)]
+        if thing.but and len(kin) > 1:
+            continue  # "the other" is there already, as with the left one
         if thing.rank or thing.size:
             if (thing.color, thing.shape) not in kinds:
                 _add_kind(builder, [t for t in named if (t.color, t.shape) == (thing.color, thing.shape)], colors)
@@ -116,7 +119,8 @@ def _add_member(builder: SceneBuilder, group: Group) -> None:
         builder.specs[-1] = replace(builder.add_exact(group.color, group.shape), number=number)
         return
     left_out = [each for each in group.but if isinstance(each, Group)]
-    other_shapes = [each.shape for each in left_out if group.shape is None]
+    of_any_color = [each for each in group.but if isinstance(each, Thing) and not each.color and not each.rank]
+    other_shapes = [each.shape for each in (*left_out, *of_any_color) if group.shape is None]
     other_colors = [each.color for each in left_out if each.shape == group.shape]
     shapes = [group.shape] if group.shape else [s for s in GRASPABLE_SHAPES if s not in other_shapes]
     builder.add_up_to(1, shapes, [group.color] if group.color else [c for c in COLOR_RGB if c not in other_colors])
@@ -133,7 +137,7 @@ def _count_members(builder: SceneBuilder, wish: Wish, group: Group, command: Com
     if group.choice:
         chosen = [c.what for c in wish if isinstance(c, Move) and isinstance(c.what, Group) and c.what.choice]
         kin = [each for each in chosen if (each.color, each.shape) == (group.color, group.shape)]
-        return sum(each.count for each in kin) + 1 if group == kin[0] else 0
+        return (group.total or sum(each.count for each in kin) + 1) if group == kin[0] else 0
     some = level + 1 if not group.color and not group.shape else int(builder.rng.integers(1, 3))
     return group.count or some + 2 * group.spared
 
@@ -154,9 +158,10 @@ def _add_own_colors(builder: SceneBuilder, command: MatchColors) -> None:
 
 def _add_pairs(builder: SceneBuilder, command: OneEach) -> None:
     """Adds as many containers as things."""
-    count = command.what.count or int(builder.rng.integers(2, MAX_CONTAINERS + 1))
-    for _ in range(count):
-        _add_member(builder, command.what)
+    count = command.count or int(builder.rng.integers(2, MAX_CONTAINERS + 1))
+    if isinstance(command.what, Group):
+        for _ in range(count):
+            _add_member(builder, command.what)
     for _ in range(count):
         builder.add([command.bins] if command.bins else CONTAINER_SHAPES)
 
@@ -186,7 +191,8 @@ def _to_be_blocks(wish: Wish) -> set[Thing]:
     carriers = [m.place.thing for m in moves if m.place.where == "at" and m.what.shape != "ball"]
     moved = [move.what for move in moves if isinstance(move.what, Thing)]
     moved += [command.what for command in wish if isinstance(command, Lift)]
-    built = [what for command in wish if isinstance(command, Tower | Swap) for what in command.what]
+    rows = [command.what for command in wish if isinstance(command, Tower | Swap | OneEach)]
+    built = [what for row in rows if isinstance(row, tuple) for what in row]
     return {thing for thing in (*carriers, *moved, *built) if isinstance(thing, Thing)}
 
 

@@ -16,10 +16,27 @@ ENGLISH_NOUNS = {
 }  # fmt: skip
 ENGLISH_PLURALS = {f"{noun}es" if noun == "box" else f"{noun}s": shape for noun, shape in ENGLISH_NOUNS.items()}
 ENGLISH_COLORS = {**{color: color for color in COLOR_RGB}, "violet": "purple", "lilac": "purple"}
-OTHER_SHADES = (
-    "pink", "brown", "grey", "gray", "cyan", "magenta", "turquoise", "golden", "gold", "silver", "beige", "teal",
-)  # fmt: skip
-"""Colours that no object has."""
+SHADES = {
+    "en": (
+        "pink", "brown", "grey", "gray", "cyan", "magenta", "turquoise", "golden", "gold", "silver", "beige", "teal",
+        "crimson", "scarlet", "maroon", "burgundy", "navy", "indigo", "aqua", "olive", "mint", "ivory", "coral",
+        "salmon", "peach", "lavender", "mauve", "fuchsia", "bronze", "copper", "khaki", "amber", "emerald",
+        "navy blue", "sky blue",
+        *(f"{tone} {color}" for tone in ("light", "dark", "pale", "deep") for color in (*COLOR_RGB, "grey", "gray")),
+    ),
+    "es": (
+        "rosa", "rosado", "rosada", "marrón", "café", "gris", "celeste", "cian", "magenta", "turquesa", "dorado",
+        "dorada", "plateado", "plateada", "beige", "carmesí", "granate", "escarlata", "fucsia",
+        "azul marino", "azul cielo", "gris claro", "gris oscuro",
+        *(f"{color} {tone}" for color, _ in ES_COLORS.values() for tone in ("claro", "oscuro")),
+        *(f"{color} {tone}" for _, color in ES_COLORS.values() for tone in ("clara", "oscura", "claro", "oscuro")),
+    ),
+    "zh": (
+        *(color + end for color in ("粉", "粉红", "灰", "棕", "褐", "青", "金", "银", "米") for end in ("色", "")),
+        *(tone + word[:-1] + end for tone in "深浅淡暗" for word in ZH_COLORS.values() for end in ("色", "")),
+    ),
+}  # fmt: skip
+"""Colours that no object has, by language."""
 COLOR_WORDS = ENGLISH_COLORS | {
     word: color for color, forms in ES_COLORS.items() for form in forms for word in (form, es_plural(form))
 }
@@ -47,6 +64,8 @@ _ES = {noun: shape for shape, (_, noun) in ES_SHAPES.items() if shape not in ("c
     "bloque": "cube", "lata": "cylinder", "pelota": "ball", "esfera": "ball", "tazón": "bowl", "bol": "bowl",
     "plato": "tray",
 }  # fmt: skip
+_ES_COLORS = {word: color for word, color in COLOR_WORDS.items() if word not in ENGLISH_COLORS}
+_ES_COLORS |= dict.fromkeys(("púrpura", "púrpuras", "violeta", "violetas", "lila", "lilas"), "purple")
 _ZH = {noun: shape for shape, noun in ZH_SHAPES.items() if shape not in ("cover", "barrier")} | {
     "立方体": "cube", "积木": "cube", "圆柱体": "cylinder", "罐子": "cylinder", "球体": "ball",
     "盘子": "tray", "箱子": "box",
@@ -54,17 +73,20 @@ _ZH = {noun: shape for shape, noun in ZH_SHAPES.items() if shape not in ("cover"
 GRAMMAR_TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "en": {
         "COLOR": ENGLISH_COLORS,
-        "OTHER_COLOR": dict.fromkeys(OTHER_SHADES, ""),
+        "OTHER_COLOR": {word: word for word in SHADES["en"]},
         "SHAPE": ENGLISH_NOUNS,
         "PLURAL": ENGLISH_PLURALS,
     },
     "es": {
-        "COLOR": {word: color for word, color in COLOR_WORDS.items() if word not in ENGLISH_COLORS},
+        "COLOR": {word: color for word, color in _ES_COLORS.items() if not word.endswith("s")},
+        "COLORS": {word: color for word, color in _ES_COLORS.items() if word.endswith("s")},
+        "OTHER_COLOR": {word: word for word in SHADES["es"]},
         "SHAPE": _ES,
         "PLURAL": {es_plural(noun): shape for noun, shape in _ES.items()},
     },
     "zh": {
         "COLOR": {form: color for color, word in ZH_COLORS.items() for form in (word, word[:-1])},
+        "OTHER_COLOR": {word: word for word in SHADES["zh"]},
         "SHAPE": _ZH,
     },
 }

@@ -42,6 +42,7 @@ class Thing:
         size: "big", "small" or "".
         rank: Its rank among others of its kind.
         at: Its place at the start.
+        but: Another thing of its kind, which it is not.
         position: Of its noun in the text; ignored in comparisons.
     """
 
@@ -50,13 +51,15 @@ class Thing:
     size: str = ""
     rank: Rank | None = None
     at: Place | None = None
+    but: Thing | None = None
     position: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         name = " ".join(filter(None, (self.size, self.color, self.shape or "thing")))
         if self.rank is not None:
             name = _ranked(name, self.rank)
-        return f"{name} that is {self.at}" if self.at else name
+        name = f"{name} that is {self.at}" if self.at else name
+        return f"{name} other than {self.but}" if self.but else name
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Group:
         shape: None for any.
         count: How many there are, or 0 if the words leave it open; with ``choice``, how many of them are meant.
         choice: Any ``count`` of them are meant.
+        total: With ``choice``, how many there are, or 0 if the words leave it open.
         spared: How many are left out, no matter which.
         but: The things, or kinds of thing, that are left out.
         at: Their place at the start. Such a group is understood, and not judged.
@@ -80,18 +84,19 @@ class Group:
     spared: int = 0
     but: tuple[Thing | Group, ...] = ()
     at: Place | None = None
+    total: int = 0
 
     @property
     def kind(self) -> str:
         """The group in words: "red cubes", "red things", "things"."""
-        plural = {None: "things", "box": "boxes"}.get(self.shape, f"{self.shape}s")
-        return " ".join(filter(None, (self.color, plural)))
+        return " ".join(filter(None, (self.color, _plural(self.shape or "thing"))))
 
     def __str__(self) -> str:
         if self.at:
             return f"{replace(self, at=None)} that are {self.at}"
         if self.choice:
-            return f"{NUMBER_WORDS[self.count]} of the {self.kind}"
+            of = f"the {NUMBER_WORDS[self.total]}" if self.total else "the"
+            return f"{NUMBER_WORDS[self.count]} of {of} {self.kind}"
         if self.spared:
             return f"all but one of the {self.kind}"
         name = f"{NUMBER_WORDS[self.count]} {self.kind}" if self.count else f"all {self.kind}"
@@ -181,12 +186,22 @@ class MatchColors:
 
 @dataclass(frozen=True)
 class OneEach:
-    """Every container of a shape should hold one of the things, and every thing should be in one."""
+    """Every container of a shape should hold one of the things, and every thing should be in one.
 
-    what: Group
+    ``what`` is a group, or some single things.
+    """
+
+    what: Group | tuple[Thing, ...]
     bins: str | None
 
+    @property
+    def count(self) -> int:
+        """How many things there are, or 0 if the words leave it open."""
+        return self.what.count if isinstance(self.what, Group) else len(self.what)
+
     def __str__(self) -> str:
+        if not isinstance(self.what, Group):
+            return f"{_listed(self.what)} in different {_plural(self.bins or 'container')}"
         return f"{self.what} in its own {self.bins or 'container'}"
 
 
@@ -220,16 +235,15 @@ def groups(wish: Wish) -> list[Group]:
 def _named(command: Command) -> tuple[Named, ...]:
     if isinstance(command, Move):
         return (command.what, command.place.thing)
-    if isinstance(command, Tower | Swap):
-        return command.what
-    return (command.what, *command.places) if isinstance(command, MatchColors) else (command.what,)
+    what: tuple[Named, ...] = command.what if isinstance(command.what, tuple) else (command.what,)
+    return (*what, *command.places) if isinstance(command, MatchColors) else what
 
 
 def _singles(named: Named) -> list[Thing]:
     """Returns the single things in a name, including those that describe it."""
     if isinstance(named, Group):
         return [thing for each in named.but for thing in _singles(each)]
-    others = [named.at.thing if named.at else None, named.rank.to if named.rank else None]
+    others = [named.at.thing if named.at else None, named.rank.to if named.rank else None, named.but]
     return [named, *(thing for other in others if other for thing in _singles(other))]
 
 
@@ -240,6 +254,10 @@ def _ranked(name: str, rank: Rank) -> str:
     if rank.number > 1:
         return f"{ORDINAL_WORDS[rank.number]}{name} from the {rank.edge}"
     return f"{EDGE_NAMES[rank.edge]} {name}"
+
+
+def _plural(noun: str) -> str:
+    return f"{noun}es" if noun == "box" else f"{noun}s"
 
 
 def _listed(names: tuple[Named, ...]) -> str:
