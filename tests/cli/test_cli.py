@@ -299,7 +299,7 @@ def test_free_words_are_played_and_judged_or_left_unjudged(capsys, tmp_path):
     assert code == 0 and "success" in out
     idle = ["--policy", "idle", "--no-film", "--out", str(tmp_path / "b")]
     code, _, err = cli(capsys, "run", "make the red cube feel at home", *idle)
-    assert code == 2 and "'make' is not understood" in err and "put the red cube in the blue bowl" in err
+    assert code == 2 and "'feel' is not understood" in err and "put the red cube in the blue bowl" in err
     assert not (tmp_path / "b").exists()
     code, out, _ = cli(capsys, "run", "make the red cube feel at home", "--anyway", *idle)
     assert code == 0 and "unjudged" in out

@@ -226,6 +226,8 @@ def test_what_is_said_is_shown_first_then_done_or_becomes_the_correction(visitor
 
 
 def test_escape_drops_what_is_being_said(visitor):
+    visitor.page.fill("#words", "put the red cube in the blue bowl")
+    visitor.expect("#read", "press Play")  # not of the words before
     before = visitor.page.inner_text("#read")
     visitor.page.click("#speak")
     visitor.page.wait_for_selector("#speak[aria-pressed=true]")

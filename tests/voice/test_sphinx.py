@@ -7,7 +7,7 @@ import pytest
 
 from qwenarm.tasks.language.language import load_language
 from qwenarm.tasks.language.read_instruction import read
-from qwenarm.tasks.language.vocabulary import ENGLISH_COLORS, ENGLISH_NOUNS, ENGLISH_PLURALS, OTHER_SHADES
+from qwenarm.tasks.language.vocabulary import ENGLISH_COLORS, ENGLISH_NOUNS, ENGLISH_PLURALS, SHADES
 from qwenarm.voice import language_model, open_recognizer
 from qwenarm.voice.sound import SAMPLE_RATE_HZ, read_wav
 from qwenarm.voice.sphinx import load_sphinx
@@ -40,7 +40,7 @@ def test_every_word_of_the_lexicon_can_be_heard():
     spanish = set(load_language("es").words)
     wanted = {
         word
-        for text in (*english, *ENGLISH_COLORS, *OTHER_SHADES, *ENGLISH_NOUNS, *ENGLISH_PLURALS)
+        for text in (*english, *ENGLISH_COLORS, *SHADES["en"], *ENGLISH_NOUNS, *ENGLISH_PLURALS)
         for word in words(text)
     }
     missing = wanted - load_sphinx().words - ABBREVIATIONS - spanish - {"nd", "rd"}  # of "2nd" and "3rd"

@@ -20,7 +20,7 @@ SHADES = {
     "en": (
         "pink", "brown", "grey", "gray", "cyan", "magenta", "turquoise", "golden", "gold", "silver", "beige", "teal",
         "crimson", "scarlet", "maroon", "burgundy", "navy", "indigo", "aqua", "olive", "mint", "ivory", "coral",
-        "salmon", "peach", "lavender", "mauve", "fuchsia", "bronze", "copper", "khaki", "amber", "emerald",
+        "salmon", "peach", "lavender", "mauve", "bronze", "copper", "khaki", "amber", "emerald",
         "navy blue", "sky blue",
         *(f"{tone} {color}" for tone in ("light", "dark", "pale", "deep") for color in (*COLOR_RGB, "grey", "gray")),
     ),
