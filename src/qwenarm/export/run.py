@@ -73,7 +73,8 @@ def export_to(
     problems: list[str] = []
     found = episodes(source, successes_only, problems)
     shown = [camera.name for camera in cameras_named(split_names(cameras, "--cameras"))]
-    if to not in REPLAYED_FORMATS and not as_recorded:
+    checks_first = to not in REPLAYED_FORMATS and not as_recorded
+    if checks_first:
         found = played_again(found, problems)
     count, path = 0, folder
     if to == "chat":
@@ -93,7 +94,7 @@ def export_to(
             count += 1
     if not count:
         told = ["There is no episode to export.", *problems[:MAX_LISTED_LINES]]
-        if problems and to not in REPLAYED_FORMATS and not as_recorded:
+        if problems and checks_first:
             told.append("--as-recorded exports without playing again, as for episodes of another machine.")
         raise BadInput("\n".join(told))
     told = ", with outcomes as recorded: they were not checked" if as_recorded else ""

@@ -11,6 +11,7 @@ import numpy as np
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
 from qwenarm.errors import BadInput
 from qwenarm.tasks import STACKABLE_SHAPES, SceneBuilder, Setup, Task, free_setup
+from qwenarm.tasks.language.vocabulary import english_plural
 
 # Slots: {a} {b} {c} things that can be picked up; {x} {y} blocks; {p} {q} containers; {n} {m} shapes that can be picked
 # up, {ns} {ms} their plurals; {k} {ks} shape and plural of blocks; {v} {vs} those of containers; {r} {s} colours;
@@ -172,7 +173,7 @@ def sentence(rng: np.random.Generator, pairs: list[tuple[str, str]]) -> str:
             slots[slot] = f"{color} {shape}"
         for slot, shapes in SHAPE_SLOTS.items():
             slots[slot] = next(shape for _, shape in left if shape in shapes and shape != slots.get("n"))
-            slots[f"{slot}s"] = f"{slots[slot]}{'es' if slots[slot] == 'box' else 's'}"
+            slots[f"{slot}s"] = english_plural(slots[slot])
         slots["r"], slots["s"] = list(dict.fromkeys(color for color, _ in left))[:2]
     except (StopIteration, ValueError) as error:
         raise BadInput(f"There are too few colours and shapes for '{words}'.") from error

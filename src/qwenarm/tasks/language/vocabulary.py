@@ -10,11 +10,18 @@ from qwenarm.tasks.language.es_zh import ES_COLORS, ES_SHAPES, ZH_COLORS, ZH_SHA
 
 ANY_CONTAINER = "container"
 """The shape of "a container": a bowl, a tray or a box."""
+
+
+def english_plural(noun: str) -> str:
+    """Returns the plural of a noun, for example "cubes" or "boxes"."""
+    return f"{noun}es" if noun.endswith("x") else f"{noun}s"
+
+
 ENGLISH_NOUNS = {
     "cube": "cube", "block": "cube", "brick": "cube", "dice": "cube", "cylinder": "cylinder", "can": "cylinder",
     "ball": "ball", "sphere": "ball", "bowl": "bowl", "tray": "tray", "plate": "tray", "box": "box", "crate": "box",
 }  # fmt: skip
-ENGLISH_PLURALS = {f"{noun}es" if noun == "box" else f"{noun}s": shape for noun, shape in ENGLISH_NOUNS.items()}
+ENGLISH_PLURALS = {english_plural(noun): shape for noun, shape in ENGLISH_NOUNS.items()}
 ENGLISH_COLORS = {**{color: color for color in COLOR_RGB}, "violet": "purple", "lilac": "purple"}
 SHADES = {
     "en": (

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from qwenarm.tasks.core.planning import Side
+from qwenarm.tasks.language.vocabulary import english_plural
 
 Where = Literal["at", "beside", "left", "right", "front", "behind"]
 """How something is placed; "at" means in a container or on a block."""
@@ -89,7 +90,7 @@ class Group:
     @property
     def kind(self) -> str:
         """The group in words: "red cubes", "red things", "things"."""
-        return " ".join(filter(None, (self.color, _plural(self.shape or "thing"))))
+        return " ".join(filter(None, (self.color, english_plural(self.shape or "thing"))))
 
     def __str__(self) -> str:
         if self.at:
@@ -201,7 +202,7 @@ class OneEach:
 
     def __str__(self) -> str:
         if not isinstance(self.what, Group):
-            return f"{_listed(self.what)} in different {_plural(self.bins or 'container')}"
+            return f"{_listed(self.what)} in different {english_plural(self.bins or 'container')}"
         return f"{self.what} in its own {self.bins or 'container'}"
 
 
@@ -254,10 +255,6 @@ def _ranked(name: str, rank: Rank) -> str:
     if rank.number > 1:
         return f"{ORDINAL_WORDS[rank.number]}{name} from the {rank.edge}"
     return f"{EDGE_NAMES[rank.edge]} {name}"
-
-
-def _plural(noun: str) -> str:
-    return f"{noun}es" if noun == "box" else f"{noun}s"
 
 
 def _listed(names: tuple[Named, ...]) -> str:
