@@ -129,7 +129,7 @@ class Rl:
         config = RunConfig(
             level=self.level, model=self.model, combos=self.combos, perturbations=parse(self.perturbations)
         )
-        settings = Settings(lr=self.lr, supervise=False, seed=self.seed)
+        settings = Settings(lr=self.lr, seed=self.seed)
         tasks = tuple(split_names(self.task, "--task"))
         options = RlOptions(
             config, tasks, self.out_folder, iterations, scenes, attempts, self.kl, watched, every, settings

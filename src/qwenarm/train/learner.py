@@ -39,8 +39,8 @@ HEADS_ALONE_STEPS = 60
 AVERAGE_HALF_LIFE_STEPS = 60
 DECAY_SHARE = 0.25
 """Share of the steps, at the end, in which the learning rate falls to zero."""
-WARM_UP_STEPS, WARM_UP_SHARE = 40, 0.1
-"""The learning rate rises over so many steps, and over this share of them at most: a short run must get there too."""
+WARM_UP_SHARE = 0.1
+"""The learning rate rises over this share of the steps at most: a short run must get there too."""
 MAX_GRADIENT_NORM = 1.0
 
 
@@ -53,6 +53,7 @@ class Settings:
         steps: Number of steps of the whole run.
         optimizer: "muon" or "adamw".
         supervise: Whether attention and visual tokens are supervised, besides answers.
+        warm_up_steps: Number of steps in which the learning rate rises; of a short run only a tenth of the steps.
         eye_steps: Number of first steps in which only the vision tower learns, from what visual tokens show. They take
             less than half the time of the others.
         fresh: Whether to start from random weights.
@@ -63,6 +64,7 @@ class Settings:
     steps: int = 1000
     optimizer: str = "muon"
     supervise: bool = True
+    warm_up_steps: int = 40
     eye_steps: int = 0
     fresh: bool = False
     seed: int = 0
@@ -161,7 +163,7 @@ class Learner:
     def _rate(self) -> float:
         """Returns the share of the learning rate at this step: warm-up, constant, linear decay."""
         left = (self.settings.steps - self.step) / max(1.0, DECAY_SHARE * self.settings.steps)
-        warm_up = min(WARM_UP_STEPS, WARM_UP_SHARE * self.settings.steps)
+        warm_up = min(self.settings.warm_up_steps, WARM_UP_SHARE * self.settings.steps)
         return min(1.0, (self.step + 1) / max(1.0, warm_up), left)
 
     def gather_gradients(self) -> None:

@@ -45,6 +45,10 @@ FIRST_SCENE = 500_000
 """Seed of the first scene. Fine-tuning has often seen the scenes from 0 on: there a model plays better than elsewhere,
 and its attempts differ less."""
 
+WARM_UP_STEPS = 3
+"""Number of iterations in which the learning rate rises. Each costs a minute: a warm-up as in fine-tuning would take
+most of a run."""
+
 Tell = Callable[[int, Mapping[str, Any]], None]
 
 
@@ -62,7 +66,7 @@ class RlOptions:
         kl: Weight of the penalty for leaving the initial model.
         watched: Number of held-out scenes that are played greedily at every look.
         every: Iterations between looks, saved states and checkpoints.
-        settings: Hyperparameters.
+        settings: Learning rate, optimiser and first seed; the others are set by ``reinforce``.
     """
 
     config: RunConfig
@@ -74,7 +78,7 @@ class RlOptions:
     kl: float = 0.02
     watched: int = 20
     every: int = 10
-    settings: Settings = field(default_factory=lambda: Settings(lr=2e-4, supervise=False, seed=FIRST_SCENE))
+    settings: Settings = field(default_factory=lambda: Settings(lr=2e-4, seed=FIRST_SCENE))
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -
     folder, out = locate(options.config.model).folder, options.out
     out.mkdir(parents=True, exist_ok=True)
     reader = Reader(PromptEncoder(locate(str(folder))), {"shape": [""]})
-    learner = Learner(folder, reader, replace(options.settings, steps=2 * options.iterations))
+    schedule = {"steps": 2 * options.iterations, "warm_up_steps": WARM_UP_STEPS}
+    learner = Learner(folder, reader, replace(options.settings, supervise=False, **schedule))
     reference = {name: weight.detach().clone() for name, weight in learner.masters.items()}
     if (out / STATE_FILE).exists():
         learner.load(out / STATE_FILE)
