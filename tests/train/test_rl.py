@@ -12,9 +12,20 @@ from qwenarm.errors import BadInput
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.mind.open_model import open_model
 from qwenarm.train.batches import Example, Reader
-from qwenarm.train.learner import Learner, Settings
-from qwenarm.train.rl import RlOptions, advantages, log_probabilities, policy_loss, reinforce
+from qwenarm.train.learner import Learner, Settings, learning_rate
+from qwenarm.train.rl import WARM_UP_STEPS, RlOptions, advantages, log_probabilities, policy_loss, reinforce
 from qwenarm.types import RunConfig
+
+
+@pytest.mark.parametrize("steps", [1, 7, 40, 1000])
+@pytest.mark.parametrize("warm_up", [0, WARM_UP_STEPS, 40])
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero(steps: int, warm_up: int):
+    settings = Settings(lr=0.5, steps=steps, warm_up_steps=warm_up)
+    rates = [learning_rate(settings, step) for step in range(steps + 1)]
+    peak = rates.index(max(rates))
+    assert peak <= max(0, min(warm_up, steps // 10) - 1) and rates[peak] == 0.5
+    assert rates[: peak + 1] == sorted(rates[: peak + 1]) and rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert min(rates[:-1]) > 0 and rates[-1] == 0
 
 
 def test_attempts_are_held_against_each_other():

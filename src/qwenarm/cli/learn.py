@@ -102,10 +102,10 @@ class Rl:
     model: TrainedModel = "bundled"
     perturbations: Perturbed = ""
     combos: Combinations = ""
-    iterations: Annotated[int, arg(help="how many times new scenes are played and one step is made")] = 50
-    scenes: Annotated[int, arg(help="scenes per iteration")] = 4
+    iterations: Annotated[int, arg(help="how many times new scenes are played and one step is made")] = 20
+    scenes: Annotated[int, arg(help="scenes per iteration")] = 6
     attempts: Annotated[int, arg(help="attempts at each scene")] = 8
-    lr: Annotated[float, arg(help="learning rate")] = 2e-4
+    lr: Annotated[float, arg(help="learning rate")] = 1e-3
     kl: Annotated[float, arg(help="weight of the KL penalty for leaving the first model")] = 0.02
     watched: Annotated[int, arg(help="scenes of each task to measure on, never learned from")] = 20
     every: Annotated[int, arg(help="iterations between checkpoints, and between measurements")] = 10

@@ -70,6 +70,13 @@ class Settings:
     seed: int = 0
 
 
+def learning_rate(settings: Settings, step: int) -> float:
+    """Returns the learning rate at a step, counted from 0: warm-up, constant, linear decay."""
+    left = (settings.steps - step) / max(1.0, DECAY_SHARE * settings.steps)
+    warm_up = min(settings.warm_up_steps, WARM_UP_SHARE * settings.steps)
+    return settings.lr * min(1.0, (step + 1) / max(1.0, warm_up), left)
+
+
 class Learner:
     """Model, heads, optimisers and step count: everything that a resumed run needs.
 
@@ -140,7 +147,7 @@ class Learner:
         nn.utils.clip_grad_norm_(list(self.masters.values()), MAX_GRADIENT_NORM)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.settings.lr * self._rate()
+                group["lr"] = learning_rate(self.settings, self.step)
             optimizer.step()
             optimizer.zero_grad()
         self.skip_step()
@@ -159,12 +166,6 @@ class Learner:
         with torch.no_grad():
             for name, weight in self.weights.items():
                 weight.copy_(weights[name])
-
-    def _rate(self) -> float:
-        """Returns the share of the learning rate at this step: warm-up, constant, linear decay."""
-        left = (self.settings.steps - self.step) / max(1.0, DECAY_SHARE * self.settings.steps)
-        warm_up = min(self.settings.warm_up_steps, WARM_UP_SHARE * self.settings.steps)
-        return min(1.0, (self.step + 1) / max(1.0, warm_up), left)
 
     def gather_gradients(self) -> None:
         """Adds the model's gradients to the masters', in float32."""

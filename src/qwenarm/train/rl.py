@@ -72,13 +72,13 @@ class RlOptions:
     config: RunConfig
     tasks: tuple[str, ...]
     out: Path
-    iterations: int = 50
-    scenes: int = 4
+    iterations: int = 20
+    scenes: int = 6
     attempts: int = 8
     kl: float = 0.02
     watched: int = 20
     every: int = 10
-    settings: Settings = field(default_factory=lambda: Settings(lr=2e-4, seed=FIRST_SCENE))
+    settings: Settings = field(default_factory=lambda: Settings(lr=1e-3, seed=FIRST_SCENE))
 
 
 @dataclass(frozen=True)
