@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.tasks.language.typing_errors import nearest
@@ -15,6 +18,7 @@ from qwenarm.tasks.language.vocabulary import GRAMMAR_TERMINALS, NUMBER_VALUES
 
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
+    from lark.grammar import NonTerminal, Rule
 
 LANGUAGE_NAMES = {"en": "English", "es": "Spanish", "zh": "Chinese"}
 SPANISH_WORDS = frozenset(
@@ -118,13 +122,13 @@ class Language:
         from lark import Lark
         from lark.lexer import Lexer
 
-        class Ready(Lexer):
-            """Passes on existing tokens."""
+        class Unused(Lexer):
+            """Splits no text: ``lex`` does."""
 
             def __init__(self, _: object) -> None: ...
 
-            def lex(self, data: Iterable[Token]) -> Iterator[Token]:  # type: ignore[override]
-                return iter(data)
+            def lex(self, _: object) -> Iterator[Token]:  # type: ignore[override]
+                return iter(())
 
         grammar = files("qwenarm.tasks.language").joinpath("grammars", f"{code}.lark").read_text(encoding="utf-8")
         self.code = code
@@ -132,13 +136,16 @@ class Language:
             terminal: {self._spelled(word): meaning for word, meaning in words.items()}
             for terminal, words in GRAMMAR_TERMINALS[code].items()
         }
-        self.parser = Lark(grammar, parser="earley", lexer=Ready, ambiguity="explicit", ordered_sets=False)
-        earley: Any = self.parser.parser.parser  # type: ignore[attr-defined]
-        # lark predicts all that a symbol can begin with, and all of it again for each rule among that. The rules of the
-        # symbol alone lead to the same, and a sentence is read in a third of the time.
-        earley.predictions = {
-            symbol: [rule for rule in rules if rule.origin == symbol] for symbol, rules in earley.predictions.items()
-        }
+        self.parser = Lark(grammar, parser="earley", lexer=Unused, ambiguity="explicit", ordered_sets=False)
+        self._earley: Any = self.parser.parser.parser  # type: ignore[attr-defined]
+        self._rules: defaultdict[NonTerminal, list[Rule]] = defaultdict(list)
+        self._rules_before: defaultdict[str, defaultdict[NonTerminal, list[Rule]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        for rule in self.parser.rules:
+            self._rules[rule.origin].append(rule)
+            for terminal in self._earley.FIRST[rule.expansion[0]]:
+                self._rules_before[terminal.name][rule.origin].append(rule)
         self._ignored = frozenset(self.parser.ignore_tokens)
         vocabulary = _vocabulary(self.parser, self.values)
         self.vocabulary = tuple((self._spelled(phrase), terminal) for phrase, terminal in vocabulary)
@@ -149,8 +156,32 @@ class Language:
         self.words = frozenset(unit for phrase in self.phrases for unit in units(phrase) if unit[0].isalnum())
 
     def parse(self, tokens: Sequence[Token]) -> Tree:
-        """Returns all derivations of a sentence in one tree. Raises lark's UnexpectedInput if there are none."""
-        return self.parser.parse(list(tokens))  # type: ignore[arg-type]  # the lexer only passes them on
+        """Returns all derivations of a sentence in one tree.
+
+        Raises lark's UnexpectedInput, with all that was expected at the first wrong token, if there are none.
+        """
+        from lark.exceptions import UnexpectedInput
+
+        try:
+            return self._parse(tokens, len(tokens) + 1)
+        except UnexpectedInput as failure:
+            found = getattr(failure, "token", None)
+            return self._parse(tokens, next((i for i, token in enumerate(tokens) if token is found), len(tokens)))
+
+    def _parse(self, tokens: Sequence[Token], foreseen: int) -> Tree:
+        """Parses so that only rules which can begin with the next token are tried. That is a fraction of what lark
+        would try, but from the token ``foreseen`` on all rules are: they tell what else could stand there.
+        """
+        earley = copy(self._earley)  # sentences may be read at the same time
+        earley.predictions = self._rules
+
+        def upcoming(_: object) -> Iterator[Token]:
+            for i, token in enumerate(tokens):
+                earley.predictions = self._rules_before[token.type] if i < foreseen else self._rules
+                yield token
+            earley.predictions = self._rules_before[""] if len(tokens) < foreseen else self._rules
+
+        return earley.parse(SimpleNamespace(lex=upcoming), "start")
 
     def lex(self, text: str, correct: bool = True) -> Lexed:
         """Splits a text into tokens. ``correct`` replaces unknown words by the nearest known ones."""

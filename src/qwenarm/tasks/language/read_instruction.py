@@ -124,7 +124,7 @@ class Derived:
     misfits: tuple[Misfit, ...] = ()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def read(instruction: str) -> UnderstoodSentence:
     """Reads an instruction, or says which part of it is not understood.
 
