@@ -28,6 +28,8 @@ LONG_FILES = (
     "diagnosis/test_attribution_workers.py",
     "tasks/test_free_task.py",
     "skills/test_oracle.py",
+    "tasks/test_tasks.py",
+    "perturbations/test_perturbations.py",
     "test_env.py",
     "mind/test_servers.py",
     "train/test_rl.py",
