@@ -3,12 +3,13 @@
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 from tests.tasks.test_goals import moved, play, world
 
 from qwenarm.body.objects.spec import CONTAINER_HEIGHT_M, make_spec
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.tasks import Relation
-from qwenarm.tasks.language.goals import Answer, AnyTower, Exactly, Holds, OneInEach, Together
+from qwenarm.tasks.language.goals import Answer, AnyTower, Exactly, Holds, InBetween, OneInEach, Together
 from qwenarm.tasks.language.ground import goal_of
 from qwenarm.tasks.language.read_instruction import read
 from qwenarm.types import SkillCall
@@ -65,10 +66,41 @@ def test_a_tower_in_any_order_stands_in_every_order():
 
 
 def test_each_in_its_own_means_no_two_in_one():
-    goal = Together((OneInEach(("red_cube", "blue_cube"), ("blue_bowl", "red_box")),))
+    goal = Together((OneInEach((("red_cube",), ("blue_cube",)), ("blue_bowl", "red_box")),))
     one = moved(START, "red_cube", "red_box")
     assert goal.success(moved(one, "blue_cube", "blue_bowl"))
     assert not goal.success(moved(one, "blue_cube", "red_box"))
+
+
+def test_a_set_is_together_and_no_two_sets_are_in_the_same_place():
+    goal = Together((OneInEach((("red_cube", "blue_cube"), ("white_ball",)), ("blue_bowl", "red_box")),))
+    things = ("red_cube", "blue_cube", "white_ball")
+    for places in product((None, "blue_bowl", "red_box"), repeat=len(things)):
+        state = START
+        for thing, place in zip(things, places, strict=True):
+            state = moved(state, thing, place) if place else state
+        red, blue, ball = places
+        assert goal.success(state) == (None not in places and red == blue != ball), places
+        assert goal.success(play(goal, state, goal.solve(state))[0]), places
+
+
+def test_one_of_the_places_is_any_of_them_and_the_one_that_has_most():
+    goal = Together((OneInEach((("red_cube", "blue_cube"),), ("blue_bowl", "red_box")),))
+    for place in ("blue_bowl", "red_box"):
+        begun = moved(START, "red_cube", place)
+        assert not goal.success(begun) and goal.success(moved(begun, "blue_cube", place))
+        assert goal.solve(begun)[:2] == [SkillCall("pick", {"at": "blue_cube"}), SkillCall("place", {"at": place})]
+
+
+def test_between_is_near_the_line_from_one_to_the_other():
+    goal = Together((InBetween("white_ball", ("red_cube", "blue_cube")),))
+    state, _ = play(goal, START, goal.solve(START))
+    assert not goal.success(START) and goal.success(state)
+    ball, (x, y, z) = state["white_ball"], state["white_ball"].pos
+    for dx, dy, there in [(0.03, 0, True), (-0.03, 0.04, True), (0.05, 0, False), (0, 0.12, False), (0, -0.12, False)]:
+        at = replace(ball, pos=np.array([x + dx, y + dy, z]))
+        assert goal.success(replace(state, objects={**state.objects, "white_ball": at})) == there, (dx, dy)
+    assert not goal.success(replace(state, holding="white_ball"))
 
 
 def test_what_leans_on_the_content_of_a_container_is_in_it():

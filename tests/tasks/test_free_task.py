@@ -10,7 +10,7 @@ from qwenarm.factory import perform
 from qwenarm.tasks import Arrange, Relation, Sort, free_setup
 from qwenarm.tasks.core.goal import initial_state
 from qwenarm.tasks.language.free_task import SUGGESTED_INSTRUCTIONS, suggestions
-from qwenarm.tasks.language.goals import Answer, AnyTower, Exactly, OneInEach, Swapped, Together
+from qwenarm.tasks.language.goals import Answer, AnyTower, Exactly, InBetween, OneInEach, Swapped, Together
 from qwenarm.tasks.language.read_instruction import read
 from qwenarm.types import Outcome, RunConfig
 
@@ -132,6 +132,9 @@ def test_colours_alone_name_the_blocks_of_a_tower(words):
         ("put two of the cubes in the bowl", {"shape": "cube"}, 3),
         ("put the middle cube in the bowl", {"shape": "cube"}, 3),
         ("put the left cube in the right bowl", {"shape": "bowl"}, 2),
+        ("put the cube in one of the three bowls", {"shape": "bowl"}, 3),
+        ("put the ball between the two bowls", {"shape": "bowl"}, 2),
+        ("put the cube that is not red in the bowl", {"shape": "cube"}, 2),
         ("put the big red cube in the bowl and the small red cube in the tray", {"shape": "cube", "color": "red"}, 2),
     ],
 )
@@ -149,6 +152,10 @@ def test_so_many_as_are_told_are_there(words, wanted, count):
         ("stack all the cubes", AnyTower),
         ("swap the red cube and the blue ball", Swapped),
         ("each cube in its own bowl", OneInEach),
+        ("cubes in one bowl, balls in the other", OneInEach),
+        ("put the red cube in any bowl", OneInEach),
+        ("put the red cube between the blue ball and the box", InBetween),
+        ("put all cubes that are not red in the box", Exactly),
     ],
 )
 def test_what_no_relation_can_say_has_goals_of_its_own(words, part):
@@ -249,6 +256,8 @@ ORACLE_WISHES = (
     "move the red cube on the green cylinder to the blue bowl",
     "put the second cube from the left in the bowl",
     "put the cube nearest to the blue ball in the bowl",
+    "put the red cube between the blue ball and the box",
+    "put the cubes in one bowl and the balls in the other",
 )
 
 

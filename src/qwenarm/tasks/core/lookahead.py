@@ -76,7 +76,7 @@ class PredictedTable:
             return True
         after = state_after(self.state, relation)
         # On a named side the gap is wider, so the place is visible even behind the other object.
-        seen = bool(relation.side) or not relation.beside or _in_sight(after[relation.what], after[relation.where])
+        seen = bool(relation.side) or not relation.beside or in_sight(after[relation.what], after[relation.where])
         return seen and in_reach(after, relation.what)
 
     def move(self, relations: Sequence[Relation]) -> None:
@@ -126,7 +126,7 @@ def state_after(state: WorldState, relation: Relation) -> WorldState:
     return replace(state, objects={**state.objects, relation.what: moved})
 
 
-def _in_sight(what: ObjectState, where: ObjectState) -> bool:
+def in_sight(what: ObjectState, where: ObjectState) -> bool:
     """Returns whether the front camera, which looks down at 45 degrees from +x, sees the foot of ``what``."""
     dx, dy = where.pos[0] - what.pos[0], where.pos[1] - what.pos[1]
     return dx < where.top or abs(dy) > where.spec.radius

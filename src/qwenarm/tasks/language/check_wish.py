@@ -8,16 +8,17 @@ from itertools import combinations
 from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import GRASPABLE_SHAPES
 from qwenarm.tasks.language.misfit import Misfit
-from qwenarm.tasks.language.resolve import is_container
-from qwenarm.tasks.language.vocabulary import ANY_CONTAINER, shape_fits
+from qwenarm.tasks.language.vocabulary import ANY_CONTAINER, is_container, shape_fits
 from qwenarm.tasks.language.wish import (
     NUMBER_WORDS,
+    Between,
     Command,
     Count,
     Group,
     Move,
     Named,
     OneEach,
+    SameContainer,
     Thing,
     Tower,
     Wish,
@@ -117,6 +118,37 @@ def _check_other(command: Command) -> None:
         raise Misfit(f"The {whats[0]} is only one thing, but is named twice.")
     if isinstance(command, OneEach) and command.count > MAX_CONTAINERS:
         raise Misfit(f"No more than {MAX_CONTAINERS} containers fit on the table.")
+    if isinstance(command, Between):
+        _check_between(command)
+    if isinstance(command, SameContainer):
+        _check_together(command)
+
+
+def _check_between(command: Between) -> None:
+    ends = [each for each in command.others if isinstance(each, Thing)]
+    if command.what in ends or len(set(command.others)) < len(command.others):
+        raise Misfit(f"The {command.what} cannot be between {command.others[0]} and itself.")
+    if any(_overlap(command.what, each) for each in command.others):
+        raise Misfit(f"it is not clear whether '{command.what}' is one of '{command.others[0]}'", possible=True)
+    if any(end.at and end.at.where == "at" for end in ends):
+        raise Misfit(f"'{command}' does not name two things that stand on the table", possible=True)
+
+
+def _check_together(command: SameContainer) -> None:
+    """Checks that the sets have nothing in common, are told by kind and number alone, and fit into the containers."""
+    bins, whats = command.bins, command.what
+    if not is_container(bins.shape) or bins.but:
+        raise Misfit(f"'{bins}' does not name a kind of container", possible=True)
+    described = [each for each in whats if each.at or (isinstance(each, Group) and each != each.plain(each.count))]
+    if described or any(_overlap(one, other) for one, other in combinations(whats, 2)):
+        raise Misfit(
+            f"'{command}' can be judged only for different things that are told by kind and colour", possible=True
+        )
+    if bins.count > MAX_CONTAINERS:
+        raise Misfit(f"No more than {MAX_CONTAINERS} containers fit on the table.")
+    room = MAX_THINGS_IN.get(bins.shape or "", min(MAX_THINGS_IN.values()))
+    if any(sum(each.count or 1 if isinstance(each, Group) else 1 for each in row) > room for row in command.sets):
+        raise Misfit(f"So many things do not fit into a {bins.shape}: it has room for {room}.")
 
 
 def _check_move(move: Move) -> None:

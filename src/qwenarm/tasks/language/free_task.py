@@ -13,7 +13,7 @@ from qwenarm.tasks.core.goal import Arrange, Goal, Relation, Setup, Sort, initia
 from qwenarm.tasks.core.lookahead import PredictedTable
 from qwenarm.tasks.core.planning import point_beside
 from qwenarm.tasks.core.task import Combos, Layout, SceneBuilder
-from qwenarm.tasks.language.goals import Answer, Exactly, Holds, Lifted, Together
+from qwenarm.tasks.language.goals import Answer, Exactly, Holds, InBetween, Lifted, Together
 from qwenarm.tasks.language.ground import goal_of
 from qwenarm.tasks.language.language import guess_language, plain, units
 from qwenarm.tasks.language.read_instruction import UnderstoodSentence, read
@@ -144,6 +144,10 @@ def _is_fair(goal: Goal | None, scene: Scene) -> bool:
         return True
     table = PredictedTable(initial_state(scene))
     if goal.success(table.state):
+        return False
+    between = [part for part in goal.parts if isinstance(part, InBetween)] if isinstance(goal, Together) else []
+    middles = [part.middle(table.state) for part in between if part.has_room(table.state)]
+    if len(middles) < len(between) or not all(scene.has_place(spot.x, spot.y) for spot in middles):
         return False
     aside = [relation for relation in _relations(goal) if relation.beside]
     spots = [point_beside(table.state, r.what, r.where, r.side) for r in aside]

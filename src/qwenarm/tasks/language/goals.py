@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.body.state import WorldState
 from qwenarm.tasks.core.goal import Relation, initial_state, is_calm
+from qwenarm.tasks.core.lookahead import in_reach, in_sight
 from qwenarm.tasks.core.planning import Move, WorldPoint, free_point, image_u, plan_moves, point_beside
 from qwenarm.tasks.language.read_answer import last_said, numbers
 from qwenarm.types import SkillCall
@@ -18,6 +21,8 @@ from qwenarm.types import SkillCall
 SWAP_TOLERANCE_M = 0.04
 """Maximum distance from where the other thing stood at the start, in m."""
 
+MAX_OFF_LINE_M = 0.04
+"""Maximum distance from the line between two things of what stands between them, in m."""
 MIN_LIFT_M = 0.05
 """Minimum height above the table of what is picked up, in m."""
 
@@ -102,23 +107,55 @@ class Exactly:
 
 @dataclass(frozen=True)
 class OneInEach:
-    """Every thing is in one of the places, and no two are in the same one."""
+    """The things of every set are in one of the places, and no two sets in the same one."""
 
-    things: tuple[str, ...]
+    sets: tuple[tuple[str, ...], ...]
     places: tuple[str, ...]
 
     def share(self, state: WorldState) -> float:
-        return len(self._settled(state)) / len(self.things)
+        return float(np.mean([state.lies_in(*pair) for pair in self._pairs(state)]))
 
     def moves(self, state: WorldState) -> list[Move]:
-        settled = self._settled(state)
-        free = [place for place in self.places if place not in settled.values()]
-        return list(zip([thing for thing in self.things if thing not in settled], free, strict=False))
+        moves: list[Move] = [pair for pair in self._pairs(state) if not state.lies_in(*pair)]
+        return sorted(moves, key=lambda move: move[0] != state.holding)
 
-    def _settled(self, state: WorldState) -> dict[str, str]:
-        """Returns the place of each thing that has one to itself."""
-        inside = {place: [thing for thing in self.things if state.lies_in(thing, place)] for place in self.places}
-        return {things[0]: place for place, things in inside.items() if things}
+    def _pairs(self, state: WorldState) -> list[tuple[str, str]]:
+        """Returns each thing with the place of its set, so that as many as possible are there already."""
+        choices = (zip(self.sets, places, strict=True) for places in permutations(self.places, len(self.sets)))
+        pairs = [[(thing, place) for things, place in choice for thing in things] for choice in choices]
+        return max(pairs, key=lambda row: sum(state.lies_in(*pair) for pair in row))
+
+
+@dataclass(frozen=True)
+class InBetween:
+    """A thing stands on the table between two others, near the line from one to the other."""
+
+    what: str
+    ends: tuple[str, str]
+
+    def share(self, state: WorldState) -> float:
+        a, b, at = (state[name].pos[:2] for name in (*self.ends, self.what))
+        length, (x, y) = math.dist(a, b), at - a
+        toward_x, toward_y = (b - a) / length
+        along, aside = x * toward_x + y * toward_y, x * toward_y - y * toward_x
+        return float(state.on_table(self.what) and 0 < along < length and abs(aside) < MAX_OFF_LINE_M)
+
+    def moves(self, state: WorldState) -> list[Move]:
+        return [] if self.share(state) else [(self.what, self.middle(state))]
+
+    def middle(self, state: WorldState) -> WorldPoint:
+        """Returns the point halfway between the footprints."""
+        a, b = (state[name] for name in self.ends)
+        from_a = 0.5 + (a.spec.radius - b.spec.radius) / (2 * math.dist(a.pos[:2], b.pos[:2]))
+        x, y = a.pos[:2] + from_a * (b.pos[:2] - a.pos[:2])
+        return WorldPoint(float(x), float(y), f"place between the {a.spec.label} and the {b.spec.label}")
+
+    def has_room(self, state: WorldState) -> bool:
+        """Returns whether the hand can put the thing there, and the front camera sees the place."""
+        thing, spot = state[self.what], self.middle(state)
+        there = replace(thing, pos=np.array([spot.x, spot.y, thing.spec.origin_height]))
+        after = replace(state, objects={**state.objects, self.what: there})
+        return in_reach(after, self.what) and all(in_sight(there, after[end]) for end in self.ends)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,21 @@ from qwenarm.body.scene import Placement, Scene
 from qwenarm.errors import BadInput
 from qwenarm.tasks.core.goal import Arrange, Goal, Relation, Sort, initial_state
 from qwenarm.tasks.core.planning import image_u
-from qwenarm.tasks.language.goals import Answer, AnyTower, Exactly, Holds, Lifted, OneInEach, Part, Swapped, Together
-from qwenarm.tasks.language.resolve import is_container
-from qwenarm.tasks.language.vocabulary import shape_fits
+from qwenarm.tasks.language.goals import (
+    Answer,
+    AnyTower,
+    Exactly,
+    Holds,
+    InBetween,
+    Lifted,
+    OneInEach,
+    Part,
+    Swapped,
+    Together,
+)
+from qwenarm.tasks.language.vocabulary import is_container, shape_fits
 from qwenarm.tasks.language.wish import (
+    Between,
     Command,
     Count,
     Group,
@@ -24,6 +35,7 @@ from qwenarm.tasks.language.wish import (
     Named,
     OneEach,
     Rank,
+    SameContainer,
     Swap,
     Thing,
     Tower,
@@ -135,9 +147,15 @@ def _parts(command: Command, scene: Scene) -> list[Part]:
         return [AnyTower(tuple(_ids(command.what, scene)))]
     if isinstance(command, Swap):
         return [Swapped(_two(command, scene))]
+    if isinstance(command, Between):
+        one, other = _ids(command.others, scene)
+        return [InBetween(find(command.what, scene).spec.id, (one, other))]
+    if isinstance(command, SameContainer):
+        bins = [spec.id for spec in _bins(command.bins.shape, scene) if _fits(command.bins, spec)]
+        return [OneInEach(tuple(tuple(_ids(each, scene)) for each in command.sets), tuple(bins))]
     assert isinstance(command, OneEach)
     things = _members(command.what, scene) if isinstance(command.what, Group) else _ids(command.what, scene)
-    return [OneInEach(tuple(things), tuple(spec.id for spec in _bins(command.bins, scene)))]
+    return [OneInEach(tuple((thing,) for thing in things), tuple(spec.id for spec in _bins(command.bins, scene)))]
 
 
 def _two(swap: Swap, scene: Scene) -> tuple[Placement, Placement]:

@@ -52,6 +52,9 @@ class GroupMeanings(NameMeanings):
     def some_of_total_(self, number: Token, total: Token, group: Group) -> Group:
         return replace(self.some_of_(number, group), total=self._number(total))
 
+    def of_total_(self, total: Token, group: Group, number: Token) -> Group:
+        return self.some_of_total_(number, total, group)
+
     def one_of_total_(self, total: Token, group: Group) -> Group:
         return replace(self.one_of_(group), total=self._number(total))
 
@@ -69,6 +72,17 @@ class GroupMeanings(NameMeanings):
         if tuple(spared) == (Thing(shape=ANY_SHAPE),):
             return self.all_but_one_(group)
         return replace(group, but=tuple(_spared(each, group) for each in spared))
+
+    def unlike_(self, *parts: Group | Token) -> Group:
+        """Returns "the cubes that are not red"."""
+        (group,) = [part for part in parts if isinstance(part, Group)]
+        (color,) = [self.values[part.type][part] for part in parts if isinstance(part, str)]
+        if group.color:
+            raise Misfit(f"it is not clear which '{group}' are not {color}", possible=True)
+        return self.all_but_(group, (Group(color, group.shape),))
+
+    def everything_unlike_(self, color: Token) -> Group:
+        return self.unlike_(Group(), color)
 
     def the_rest_(self) -> Group:
         return Group(but=(ALREADY_MOVED,))
@@ -96,7 +110,7 @@ class GroupMeanings(NameMeanings):
     def list_(self, *parts: Named | tuple[Thing, ...]) -> tuple[Named, ...]:
         return flat(parts)
 
-    what_ = ordered_ = list_
+    what_ = ordered_ = those_ = list_
 
 
 def _spared(named: Named, group: Group) -> Named:

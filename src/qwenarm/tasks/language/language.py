@@ -64,9 +64,9 @@ UNKNOWN_WORD, MISPLACED_WORD = "UNKNOWN", "MISPLACED"
 """Token types of words that are not in the vocabulary, and of words that are in it only as part of a longer phrase."""
 PUNCTUATION_MARKS = ",;:.?!"
 SPELLING_VARIANTS = (
-    ("’", "'"), ("can't", "can not"), ("n't", " not"), ("i'd", "i would"), ("let's", "let us"), ("'s", ""),
-    ("colour", "color"), ("->", " to "), ("→", " to "), ("&", " and "), ("+", " and "), ("。", "."),
-    ("、", ","), ("¿", ""), ("¡", ""),
+    ("’", "'"), ("can't", "can not"), ("n't", " not"), ("i'd", "i would"), ("let's", "let us"),
+    ("that's", "that is"), ("'s", ""), ("colour", "color"), ("->", " to "), ("→", " to "), ("&", " and "),
+    ("+", " and "), ("。", "."), ("、", ","), ("¿", ""), ("¡", ""),
     (" al ", " a el "), (" del ", " de el "),
 )  # fmt: skip
 """Replacements that normalise the spelling."""

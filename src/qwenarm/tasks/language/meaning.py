@@ -13,20 +13,18 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
-from qwenarm.tasks.language.group_meanings import GroupMeanings
+from qwenarm.tasks.language.container_meanings import ContainerMeanings
 from qwenarm.tasks.language.misfit import Misfit
 from qwenarm.tasks.language.name_meanings import ANY_SHAPE, flat
-from qwenarm.tasks.language.resolve import is_container
-from qwenarm.tasks.language.vocabulary import ANY_CONTAINER
+from qwenarm.tasks.language.vocabulary import is_container
 from qwenarm.tasks.language.wish import (
+    Between,
     Command,
     Count,
     Group,
     Lift,
-    MatchColors,
     Move,
     Named,
-    OneEach,
     Place,
     Swap,
     Thing,
@@ -45,7 +43,7 @@ class Sentence:
     in_order: bool
 
 
-class Meanings(GroupMeanings):
+class Meanings(ContainerMeanings):
     """Evaluates derivations in one language. ``misfits`` collects why derivations were given up."""
 
     def __init__(self, values: Mapping[str, Mapping[str, str]]) -> None:
@@ -87,6 +85,13 @@ class Meanings(GroupMeanings):
 
     # wishes
 
+    def instead_(self, what: tuple[Named, ...], place: Place, right: Thing) -> tuple[Command, ...]:
+        """Returns "put the red cube in the bowl, I mean the blue cube": a cube is no place, so it is what is moved."""
+        into = place.where == "at" and is_container(place.thing.shape)
+        if len(what) > 1 or not into or right.shape == ANY_SHAPE or is_container(right.shape):
+            raise Misfit(f"it is not clear what '{right}' stands for instead", possible=True)
+        return self.move_(right, place)
+
     def tabled_(self, what: tuple[Named, ...]) -> tuple[Command, ...]:
         raise Misfit(f"it is not judged whether {what[0]} is on the bare table", possible=True)
 
@@ -108,8 +113,9 @@ class Meanings(GroupMeanings):
 
     def too_(self, *parts: tuple[Named, ...] | Place | str) -> tuple[Command, ...]:
         commands = self.move_(*(part for part in parts if not isinstance(part, str)))
-        shapes = {command.place.thing.shape for command in commands if isinstance(command, Move)}
-        if any(isinstance(part, str) for part in parts) and not all(is_container(shape) for shape in shapes):
+        places = [command.place for command in commands if isinstance(command, Move)]
+        into = all(place.where == "at" and is_container(place.thing.shape) for place in places)
+        if any(isinstance(part, str) for part in parts) and not into:
             raise Misfit("it is not clear where 'there' is", possible=True)
         return commands
 
@@ -139,6 +145,21 @@ class Meanings(GroupMeanings):
     def chain_(self, first: Thing, *places: Place) -> tuple[Command, ...]:
         return self.tower_down_(first, *(place.thing for place in places))
 
+    def neighbors_(self, what: tuple[Named, ...]) -> tuple[Command, ...]:
+        things = [each for each in what if isinstance(each, Thing)]
+        if not len(things) == len(what) == 2:
+            raise Misfit("only two single things can be put next to each other", possible=True)
+        mover, other = sorted(things, key=lambda thing: is_container(thing.shape))
+        return self.move_(mover, self.beside_(other))
+
+    def between_(self, *parts: Named | tuple[Named, ...] | Token) -> tuple[Command, ...]:
+        what, *others = flat(part for part in parts if not isinstance(part, str))
+        singles = [each for each in others if isinstance(each, Thing)]
+        pair = len(others) == 1 and not singles and others[0] == others[0].plain(count=2)
+        if isinstance(what, Group) or not (pair or len(singles) == len(others) == 2):
+            raise Misfit("only one thing can be put between two others", possible=True)
+        return (Between(what, tuple(others)),)
+
     def lift_(self, what: Thing | tuple[Named, ...]) -> tuple[Command, ...]:
         (thing, *more) = flat([what])
         if not more and isinstance(thing, Group) and thing.choice and thing.count == 1:
@@ -152,6 +173,12 @@ class Meanings(GroupMeanings):
 
     def tower_up_(self, *parts: Named | tuple[Named, ...]) -> tuple[Command, ...]:
         return self.tower_down_(*reversed(flat(parts)))
+
+    def layers_(self, *parts: Thing | Token) -> tuple[Command, ...]:
+        """Returns "the red cube at the bottom, the blue one on top"."""
+        layers = [part for part in parts if isinstance(part, Thing)]
+        shapes = [layer.shape for layer in layers if layer.shape != ANY_SHAPE]
+        return self.tower_up_(*(replace(e, shape=shapes[0]) if e.shape == ANY_SHAPE and shapes else e for e in layers))
 
     def tower_down_(self, *parts: Named | tuple[Named, ...]) -> tuple[Command, ...]:
         blocks = [block for block in flat(parts) if isinstance(block, Thing)]
@@ -183,6 +210,11 @@ class Meanings(GroupMeanings):
             raise Misfit("only two things can swap places", possible=True)
         return (Swap(what),)
 
+    def swap_where_(self, one: Thing, other: Thing, *crossed: Thing) -> tuple[Command, ...]:
+        if crossed not in ((), (other, one)):
+            raise Misfit("only two things can swap places", possible=True)
+        return self.swap_(one, other)
+
     def sorted_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
         """Reads colours on their own as all things of that colour."""
         named = [Group(each.color) if each.shape == ANY_SHAPE else each for each in what]
@@ -198,59 +230,6 @@ class Meanings(GroupMeanings):
             raise Misfit("it is not said for each kind of thing where it goes", possible=True)
         return tuple(moves)
 
-    def own_(self, *parts: Any) -> tuple[Command, ...]:
-        (shape,) = [part for part in parts if isinstance(part, str)]
-        whats = [part for part in parts if isinstance(part, tuple)]
-        at = parts.index(shape)
-        what = parts[at - 1] if at else (Group(),)
-        places = parts[at + 1] if at + 1 < len(parts) else ()
-        if len(what) != 1 or len(whats) > 3 or any(isinstance(place, Group) for place in places):
-            raise Misfit("only one thing, or one kind of thing, can go by its own colour", possible=True)
-        return (_by_color(what[0], None if shape == ANY_CONTAINER else shape, places),)
-
-    def own_open_(self, *parts: Any) -> tuple[Command, ...]:
-        shapes = [part for part in parts if isinstance(part, str)]
-        what = next((part for part in parts if isinstance(part, tuple)), (Group(),))
-        return self.own_(what, shapes[0] if shapes else ANY_CONTAINER)
-
-    def shape_open_(self, *_: Any) -> tuple[Command, ...]:
-        raise Misfit("say where each shape goes, as in 'cubes in the red bowl, balls in the blue box'", possible=True)
-
-    def bins_(self, noun: Token) -> str:
-        return self._shape(noun) or ANY_CONTAINER
-
-    def own_each_(self, what: tuple[Named, ...], bins: str) -> tuple[Command, ...]:
-        group, kind = what[0], None if bins == ANY_CONTAINER else bins
-        singles = tuple(each for each in what if isinstance(each, Thing))
-        if len(singles) == len(what) > 1:
-            return (OneEach(singles, kind),)
-        if len(what) > 1 or not isinstance(group, Group) or group.choice or group.but or group.spared:
-            reason = "only all things of one kind, or several single things, can go into containers of their own"
-            raise Misfit(reason, possible=True)
-        return (OneEach(group, kind),)
-
-    def one_other_(self, *parts: tuple[Named, ...] | Token) -> tuple[Command, ...]:
-        """Each of two things goes into a container of its own: one bowl and the other, no matter which."""
-        what = flat(part for part in parts if isinstance(part, tuple))
-        shapes = {self._shape(part) for part in parts if isinstance(part, str)} - {ANY_SHAPE}
-        if len(shapes) > 1 or len(what) != 2:
-            raise Misfit("only two single things can go into one container and the other", possible=True)
-        one, other = what
-        if isinstance(one, Group) and one == other == Group(one.color, one.shape, 1, choice=True):
-            what = (Group(one.color, one.shape, 2),)
-        return self.own_each_(what, shapes.pop() or ANY_CONTAINER)
-
-    def one_in_each_(self, what: Named, bins: str) -> tuple[Command, ...]:
-        if (
-            what not in (Thing(what.color, what.shape), Group(what.color, what.shape, 1, choice=True))
-            or what.shape == ANY_SHAPE
-        ):
-            raise Misfit("only one thing of a kind can go into each container", possible=True)
-        return self.own_each_((Group(what.color, what.shape),), bins)
-
-    def each_holds_one_(self, bins: str, what: Named) -> tuple[Command, ...]:
-        return self.one_in_each_(what, bins)
-
     def count_(self, group: Group) -> tuple[Command, ...]:
         return (Count(group),)
 
@@ -262,9 +241,3 @@ def _one_of(group: Named, part: Named) -> Named:
     if not plain or group.color not in (None, part.color) or group.shape not in (None, part.shape):
         raise Misfit(f"it is not clear whether '{part}' is meant by '{group}'", possible=True)
     return part
-
-
-def _by_color(what: Named, bins: str | None, places: tuple[Thing, ...]) -> Command:
-    if isinstance(what, Thing) and what.color and not places:
-        return Move(what, Place("at", Thing(what.color, bins or ANY_CONTAINER)))
-    return MatchColors(what, bins, places)

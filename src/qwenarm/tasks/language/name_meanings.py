@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
 from qwenarm.tasks.language.misfit import NOT_ON_A_BALL, Misfit, unknown
-from qwenarm.tasks.language.vocabulary import ANY_CONTAINER, NUMBER_VALUES
+from qwenarm.tasks.language.vocabulary import ANY_CONTAINER, NUMBER_VALUES, is_container
 from qwenarm.tasks.language.wish import Edge, Group, Named, Place, Rank, Thing
 
 if TYPE_CHECKING:
@@ -113,6 +113,31 @@ class NameMeanings:
         colors = [word for word in words if word.type == "COLOR"]
         return tuple(Thing(self.values["COLOR"][c], self._shape(noun), position=c.start_pos or 0) for c in colors)
 
+    def unlike_thing_(self, *parts: Thing | Token) -> Thing:
+        """Returns "the cube that is not red"."""
+        (thing,) = [part for part in parts if isinstance(part, Thing)]
+        (color,) = [self.values["COLOR"][part] for part in parts if isinstance(part, str)]
+        if thing.color or thing.shape in (None, ANY_SHAPE):
+            raise Misfit(f"'{thing}' that is not {color} cannot be told from others", possible=True)
+        return self.other_than_(thing, Thing(color, thing.shape))
+
+    def corrected_(self, wrong: Thing, right: Thing) -> Thing:
+        """Returns what was meant by "the red, no, the blue cube"."""
+        right = replace(right, shape=wrong.shape) if right.shape == ANY_SHAPE else right
+        alike = wrong.shape in (ANY_SHAPE, right.shape) or wrong.color == right.color
+        if not alike or (wrong.shape != ANY_SHAPE and is_container(wrong.shape) != is_container(right.shape)):
+            raise Misfit(f"it is not clear what '{right}' stands for instead", possible=True)
+        return right
+
+    def corrected_place_(self, wrong: Thing, right: Thing) -> Thing:
+        """Returns "the tray" of "in the bowl, I mean the tray": it can stand for nothing but a place."""
+        if not (is_container(wrong.shape) and is_container(right.shape)):
+            raise Misfit(f"it is not clear what '{right}' stands for instead", possible=True)
+        return right
+
+    def instead_place_(self, _: Place, right: Place) -> Place:
+        return right
+
     def located_(self, thing: Thing, place: Place) -> Thing:
         return located(thing, place)
 
@@ -147,6 +172,11 @@ class NameMeanings:
 
     def taken_from_(self, thing: Thing, source: Thing) -> Thing:
         return located(thing, Place("at", source))
+
+    def content_of_(self, thing: Thing, source: Thing) -> Thing:
+        if not is_container(source.shape):
+            raise Misfit(f"it is not clear where '{thing}' is", possible=True)
+        return self.taken_from_(thing, source)
 
     # places
 

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from qwenarm.body.objects.spec import CONTAINER_SHAPES
 from qwenarm.tasks.language.misfit import Misfit
 from qwenarm.tasks.language.name_meanings import ALREADY_MOVED, ANY_IN, ANY_SHAPE
-from qwenarm.tasks.language.vocabulary import ANY_CONTAINER
+from qwenarm.tasks.language.vocabulary import is_container
 from qwenarm.tasks.language.wish import (
     NUMBER_WORDS,
+    Between,
     Command,
     Group,
     Lift,
@@ -19,6 +19,7 @@ from qwenarm.tasks.language.wish import (
     Move,
     Named,
     Place,
+    SameContainer,
     Thing,
     Wish,
     things,
@@ -48,13 +49,22 @@ def resolve(commands: Sequence[Command], in_order: bool = False, indefinite: Col
             named.append(Move(what, replace(command.place, thing=thing)))
         elif isinstance(command, Lift):
             named.append(Lift(_shaped(command.what, None)))
+        elif isinstance(command, Between):
+            what, *others = _in_turn((command.what, *command.others))
+            named.append(Between(what, tuple(others)))
+        elif isinstance(command, SameContainer):
+            whats = iter(_in_turn(command.what))
+            named.append(replace(command, sets=tuple(tuple(next(whats) for _ in each) for each in command.sets)))
         elif isinstance(command.what, tuple):
             named.append(replace(command, what=tuple(_in_turn(command.what))))
         elif isinstance(command, MatchColors):
             named.append(replace(command, what=_named(command.what, last), places=tuple(_in_turn(command.places))))
         else:
             named.append(replace(command, what=_named(command.what, last)))
+    named = _rest_and_all(named)
     wish = _from_the_base(_counted_apart(named))
+    if ALREADY_MOVED in things(wish):
+        raise Misfit("it is not clear which is 'the other', or what is left", possible=True)
     if in_order and wish != tuple(named):
         raise Misfit(
             "in this order something would be moved after another thing was put on or beside it", possible=True
@@ -110,6 +120,20 @@ def _the_other(commands: list[Command], what: Named) -> tuple[list[Command], Nam
     if isinstance(what, Group):
         raise Misfit(f"it is not clear which are 'the other {NUMBER_WORDS[what.count]}'", possible=True)
     return commands, _other_than(what, things(tuple(commands)))
+
+
+def _rest_and_all(commands: Sequence[Command]) -> list[Command]:
+    """Returns the commands; "the red cube and everything else in the box" leaves nothing out of the box."""
+
+    def whole(command: Command) -> Command:
+        if not isinstance(command, Move) or not isinstance(command.what, Group):
+            return command
+        here = [other.what for other in commands if isinstance(other, Move) and other.place == command.place]
+        kinds = [Group(what.color, what.shape) for what in here if isinstance(what, Group)]
+        but = tuple(each for each in command.what.but if each not in (*here, *kinds))
+        return replace(command, what=replace(command.what, but=but))
+
+    return [whole(command) for command in commands]
 
 
 def _counted(named: Named, like: Group) -> Group | None:
@@ -187,7 +211,9 @@ def _in_turn(row: Sequence[Named]) -> list[Any]:
     """Returns the names, giving each "one" the shape of the thing before it."""
     like, done = None, list[Named]()
     for each in row:
-        done.append(_named(each, like))
+        named = _named(each, like)
+        before = [other for other in done if isinstance(other, Thing)]
+        done.append(_other_than(named, before) if isinstance(named, Thing) else named)
         like = done[-1] if done[-1].shape else like
     return done
 
@@ -223,8 +249,3 @@ def includes(named: Named, thing: Thing) -> bool:
         return named == thing
     kind = named.color in (None, thing.color) and thing.shape is not None and named.shape in (None, thing.shape)
     return kind and not any(includes(each, thing) for each in named.but) and not is_container(thing.shape)
-
-
-def is_container(shape: str | None) -> bool:
-    """Returns whether things of this shape hold others."""
-    return shape in (*CONTAINER_SHAPES, ANY_CONTAINER)

@@ -18,6 +18,7 @@ from qwenarm.tasks.language.check_wish import MAX_CONTAINERS
 from qwenarm.tasks.language.ground import along, find
 from qwenarm.tasks.language.vocabulary import ANY_CONTAINER, shape_fits
 from qwenarm.tasks.language.wish import (
+    Between,
     Command,
     Count,
     Group,
@@ -26,6 +27,7 @@ from qwenarm.tasks.language.wish import (
     Move,
     Named,
     OneEach,
+    SameContainer,
     Swap,
     Thing,
     Tower,
@@ -73,6 +75,9 @@ def add_named_objects(builder: SceneBuilder, wish: Wish, named: Sequence[Thing],
             _add_own_colors(builder, command)
         elif isinstance(command, OneEach):
             _add_pairs(builder, command)
+        elif isinstance(command, SameContainer):
+            for _ in range(command.bins.count or int(builder.rng.integers(2, MAX_CONTAINERS + 1))):
+                _add_bin(builder, command.bins)
     named_by = {group: command for command in wish for group in groups((command,))}
     for group, command in named_by.items():
         for _ in range(_count_members(builder, wish, group, command, level)):
@@ -124,6 +129,14 @@ def _add_member(builder: SceneBuilder, group: Group) -> None:
     other_colors = [each.color for each in left_out if each.shape == group.shape]
     shapes = [group.shape] if group.shape else [s for s in GRASPABLE_SHAPES if s not in other_shapes]
     builder.add_up_to(1, shapes, [group.color] if group.color else [c for c in COLOR_RGB if c not in other_colors])
+
+
+def _add_bin(builder: SceneBuilder, bins: Group) -> None:
+    """Adds a container of a kind."""
+    if bins.shape == ANY_CONTAINER:
+        builder.add(CONTAINER_SHAPES, [bins.color] if bins.color else list(COLOR_RGB))
+    else:
+        _add_member(builder, bins)
 
 
 def _count_members(builder: SceneBuilder, wish: Wish, group: Group, command: Command, level: int) -> int:
@@ -181,6 +194,7 @@ def _free_for_scenery(wish: Wish, named: Sequence[Thing]) -> tuple[list[str], li
 def _has_scenery(wish: Wish) -> bool:
     """Returns whether distractors may be added: not if the words mean everything on the table."""
     moved = [command.what for command in wish if isinstance(command, Move)]
+    moved += [what for command in wish if isinstance(command, SameContainer) for what in command.what]
     everything = any(isinstance(what, Group) and not what.color and not what.shape for what in moved)
     return not everything and not any(isinstance(command, MatchColors) for command in wish)
 
@@ -190,8 +204,8 @@ def _to_be_blocks(wish: Wish) -> set[Thing]:
     moves = [command for command in wish if isinstance(command, Move)]
     carriers = [m.place.thing for m in moves if m.place.where == "at" and m.what.shape != "ball"]
     moved = [move.what for move in moves if isinstance(move.what, Thing)]
-    moved += [command.what for command in wish if isinstance(command, Lift)]
-    rows = [command.what for command in wish if isinstance(command, Tower | Swap | OneEach)]
+    moved += [command.what for command in wish if isinstance(command, Lift | Between)]
+    rows = [command.what for command in wish if isinstance(command, Tower | Swap | OneEach | SameContainer)]
     built = [what for row in rows if isinstance(row, tuple) for what in row]
     return {thing for thing in (*carriers, *moved, *built) if isinstance(thing, Thing)}
 

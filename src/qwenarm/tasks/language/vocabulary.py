@@ -103,3 +103,8 @@ GRAMMAR_TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 def shape_fits(wanted: str | None, shape: str) -> bool:
     """Returns whether ``wanted`` may mean a thing of this shape. None means any shape, ANY_CONTAINER any container."""
     return wanted in (None, shape) or (wanted == ANY_CONTAINER and shape in CONTAINER_SHAPES)
+
+
+def is_container(shape: str | None) -> bool:
+    """Returns whether things of this shape hold others."""
+    return shape in (*CONTAINER_SHAPES, ANY_CONTAINER)

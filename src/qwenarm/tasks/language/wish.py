@@ -92,6 +92,10 @@ class Group:
         """The group in words: "red cubes", "red things", "things"."""
         return " ".join(filter(None, (self.color, english_plural(self.shape or "thing"))))
 
+    def plain(self, count: int = 0, choice: bool = False) -> Group:
+        """Returns a group of the same kind of which nothing else is said."""
+        return Group(self.color, self.shape, count, choice)
+
     def __str__(self) -> str:
         if self.at:
             return f"{replace(self, at=None)} that are {self.at}"
@@ -137,6 +141,17 @@ class Move:
 
     def __str__(self) -> str:
         return f"{self.what} {self.place}"
+
+
+@dataclass(frozen=True)
+class Between:
+    """Something should stand on the table between two things, or between the two of a group."""
+
+    what: Thing
+    others: tuple[Named, ...]
+
+    def __str__(self) -> str:
+        return f"{self.what} between {_listed(self.others)}"
 
 
 @dataclass(frozen=True)
@@ -207,6 +222,25 @@ class OneEach:
 
 
 @dataclass(frozen=True)
+class SameContainer:
+    """The things of a set should be together in one of the containers, those of another set in another one."""
+
+    sets: tuple[tuple[Named, ...], ...]
+    bins: Group
+
+    @property
+    def what(self) -> tuple[Named, ...]:
+        return tuple(named for each in self.sets for named in each)
+
+    def __str__(self) -> str:
+        if len(self.sets) == 1:
+            of = f"the {NUMBER_WORDS[self.bins.count]}" if self.bins.count else "the"
+            return f"{_listed(self.what)} in one of {of} {self.bins.kind}"
+        one, other = map(_listed, self.sets)
+        return f"{one} in one {self.bins.shape} and {other} in the other"
+
+
+@dataclass(frozen=True)
 class Count:
     """A request to say how many there are."""
 
@@ -216,7 +250,7 @@ class Count:
         return f"say how many {self.what.kind} there are"
 
 
-Command = Move | Lift | Tower | Swap | MatchColors | OneEach | Count
+Command = Move | Between | Lift | Tower | Swap | MatchColors | OneEach | SameContainer | Count
 Wish = tuple[Command, ...]
 
 
@@ -237,6 +271,8 @@ def _named(command: Command) -> tuple[Named, ...]:
     if isinstance(command, Move):
         return (command.what, command.place.thing)
     what: tuple[Named, ...] = command.what if isinstance(command.what, tuple) else (command.what,)
+    if isinstance(command, Between):
+        return (*what, *command.others)
     return (*what, *command.places) if isinstance(command, MatchColors) else what
 
 
