@@ -416,6 +416,48 @@ def test_alone_ctrl_c_in_a_policy_keeps_what_was_played():
     assert len(episode.turns) == 1 and episode.progress == 0.5
 
 
+class Unmeasurable(FakeGoal):
+    """Its progress cannot be told any more once something has been done."""
+
+    def progress(self, state):
+        return float("nan") if state.x else 0.0
+
+
+class Immeasurable(FakeEnv):
+    new_goal = Unmeasurable
+
+
+def test_a_turn_whose_progress_cannot_be_told_is_kept_with_its_result():
+    episode, _ = play_alone(playing(Immeasurable()), Replies("count"))
+    assert episode.outcome is Outcome.CRASHED and "progress()" in episode.detail
+    (turn,) = episode.turns
+    assert [call.name for call in turn.decision.calls] == ["count"] and turn.results[0].ok
+
+
+class Pausing(Words):
+    """Decides to do nothing, and does not ask for that."""
+
+    def decide(self, obs, history):
+        return Decision()
+        yield
+
+
+class InterruptedLook(Watcher):
+    """Ctrl-C comes at the second look."""
+
+    def looked(self, obs):
+        if obs.time_s or self.again:
+            raise KeyboardInterrupt
+        self.again = True
+
+    again = False
+
+
+def test_alone_ctrl_c_at_a_look_takes_no_decision_away_not_even_one_to_do_nothing():
+    episode, stop = play_alone(playing(policy=Pausing(), watchers=[InterruptedLook()]), Replies())
+    assert isinstance(stop, Stopped) and [turn.decision for turn in episode.turns] == [Decision()]
+
+
 def test_alone_ctrl_c_before_the_first_turn_leaves_nothing():
     class Slow(FakeEnv):
         def reset(self, seed, options=None):

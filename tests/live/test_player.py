@@ -8,6 +8,7 @@ import weakref
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import cast
 from zipfile import ZipFile
 
@@ -19,6 +20,7 @@ from websockets.sync.client import connect
 from qwenarm.cli.main import main
 from qwenarm.diagnosis.find_cause import Finding
 from qwenarm.diagnosis.oracle_replacements import ModuleNotes
+from qwenarm.display.captions import call_text, pairs, result_text
 from qwenarm.episode.trace import read
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.factory import make_env
@@ -145,6 +147,35 @@ def test_a_slip_opens_the_fingers_and_the_oracle_recovers(player):
     play(player, words="put the red cube in the blue bowl")
     assert events(player, "touched")[0]["text"] == "the fingers were opened"
     assert last_episode(player).outcome == "success"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_decision_stands_in_the_trace_with_its_result_whatever_visitors_do(player, seed):
+    """They drag, let go, let slip, correct, pause and, half of them, stop, at moments that a seed draws."""
+    random = Random(seed)
+    stops = ({"do": "stop"},) if seed % 2 else ()
+
+    def disturb() -> None:
+        if random.random() < 0.8:
+            return
+        names = [body["name"] for body in events(player, "started")[-1]["bodies"] if body["graspable"]]
+        to = (random.uniform(0.2, 0.7), random.uniform(-0.4, 0.4), random.uniform(0.0, 0.5))
+        pulls = [{"do": "pull", "object": name, "to": target} for name in names for target in (to, None)]
+        player._control(random.choice([*pulls, {"do": "slip"}, GREEN, *stops]))
+
+    for kind in ("looked", "decided", "calling", "called", "turned"):
+        when(player, kind, disturb)
+    moments = iter(range(10_000))
+    when(player, "poses", lambda: disturb() if next(moments) % 10 == 0 else None)
+    play(player, words="put the red cube in the blue bowl")
+    turns = last_episode(player).turns
+    decided = [event["calls"] for event in events(player, "decided")]
+    assert [[call_text(call) for call in turn.decision.calls] for turn in turns] == decided
+    kept = [(call_text(call), result_text(result)) for turn in turns for call, result in pairs(turn) if result]
+    told = [(event["call"], event["result"]) for event in events(player, "called")]
+    begun = {event["turn"] for event in events(player, "calling")}
+    assert kept == told if len(begun) == len(turns) else kept[:-1] == told, "it was stopped before the call began"
+    assert all(result for turn in turns for _, result in pairs(turn))
 
 
 def test_a_stopped_run_is_kept_and_the_next_one_is_played(player):
@@ -377,16 +408,46 @@ def test_the_tour_waits_for_a_run_that_begins_slowly_and_for_visitors():
     assert due(197, False, 1), "what does not begin is passed over"
 
 
-def test_a_tour_that_was_left_paused_goes_on_and_nobody_holds_the_turn(tmp_path, monkeypatch):
-    sent, now = [], [0.0]
+@pytest.fixture
+def sent(monkeypatch) -> list[dict]:
+    """The commands of pages whose player is none."""
+    found = list[dict]()
 
     class Alive:
-        send = staticmethod(sent.append)
+        send = staticmethod(found.append)
         is_alive = staticmethod(lambda: True)
         close = terminate = join = lambda *_: None
 
     def start(page: LivePage) -> None:
         page._pipe = page._process = Alive()
+
+    monkeypatch.setattr(LivePage, "_start_player", start)
+    return found
+
+
+def test_whose_turn_ends_while_they_drag_lets_go(tmp_path, sent):
+    """They are not heard any more: what they held would hang in the air until the run ends."""
+
+    async def visit(page: LivePage) -> None:
+        for visitor in ("one", "other"):
+            page.enter(visitor)
+        assert page.drag("one")
+        page.pull("red_cube", (0.5, 0.0, 0.2))
+        page.receive("other", {"do": "ask"})
+        assert sent[-1] == {"do": "pull", "object": "red_cube", "to": (0.5, 0.0, 0.2)}, "it is still one's turn"
+        page.receive("one", {"do": "pass"})
+        assert sent[-1] == {"do": "pull", "object": "red_cube", "to": None} and not page.drag("one")
+        page.pull("green_cube", (0.5, 0.0, 0.2))
+        page.receive("other", {"do": "pause", "on": True})
+        assert sent[-2]["to"] and sent[-1]["do"] == "pause"
+
+    page = LivePage(tmp_path)
+    asyncio.run(visit(page))
+    page.close()
+
+
+def test_a_tour_that_was_left_paused_goes_on_and_nobody_holds_the_turn(tmp_path, monkeypatch, sent):
+    now = [0.0]
 
     async def left_alone(page: LivePage) -> None:
         watching = asyncio.ensure_future(page._watch_over())
@@ -400,7 +461,6 @@ def test_a_tour_that_was_left_paused_goes_on_and_nobody_holds_the_turn(tmp_path,
                 assert sent == last and page.visitors.player == "visitor"
         watching.cancel()
 
-    monkeypatch.setattr(LivePage, "_start_player", start)
     monkeypatch.setattr("qwenarm.live.hub.CHECK_PERIOD_S", 0.01)
     page = LivePage(tmp_path, kiosk=True)
     page._schedule = Schedule(lambda: now[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
+from qwenarm.episode.rollout import is_ended
 from qwenarm.perturbations import spell
 from qwenarm.types import Decision, Episode, ImagePoint, Outcome, RunConfig, SideEffect, SkillCall, SkillResult, Turn
 
@@ -12,6 +13,8 @@ TIMED_PARTS = ("model", "physics", "render", "skill", "other")
 """The parts of a turn's wall-clock seconds, in the order in which they are shown. The film's are not the episode's."""
 PREPOSITIONS = {("place", "at"): "at", ("push", "to"): "to", ("pull", "to"): "to"}
 """What stands before an argument, by skill and parameter, where the value alone would read as what is handled."""
+INTERRUPTED = SkillResult(False, "interrupted")
+"""Stands for the result of a call in which an episode was stopped or crashed: it may have moved objects first."""
 OUTCOME_COLORS = {Outcome.SUCCESS: "green", Outcome.UNJUDGED: "yellow", Outcome.STOPPED: "yellow"}
 
 
@@ -53,9 +56,11 @@ def result_text(result: SkillResult | None) -> str:
 
 
 def pairs(turn: Turn) -> list[tuple[SkillCall, SkillResult | None]]:
-    """Every call of a turn with its result; None where the call was not run."""
-    results: list[SkillResult | None] = list(turn.results)
-    return list(zip(turn.decision.calls, results + [None] * len(turn.decision.calls), strict=False))
+    """Every call of a turn with its result; INTERRUPTED where the episode ended in it, None where it was not run."""
+    calls, results = turn.decision.calls, list[SkillResult | None](turn.results)
+    if all(result.ok for result in turn.results) and not is_ended(turn.decision, turn.results):
+        results.append(INTERRUPTED)
+    return list(zip(calls, results + [None] * len(calls), strict=False))
 
 
 def decision_text(decision: Decision) -> str:

@@ -55,6 +55,8 @@ ENDING_SKILL_OUTCOMES = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
 STOPPED_DETAIL = "It was stopped with Ctrl-C."
 UNFINISHED_OUTCOMES = (Outcome.CRASHED, Outcome.STOPPED)
 """Nothing was judged in the end."""
+UNDECIDED = Decision()
+"""Stands in a turn until its decision is made. A policy's own decision to do nothing is another object."""
 
 T = TypeVar("T")
 Play = Generator[Prompt, Completion, Episode]
@@ -94,7 +96,7 @@ def play(
     Raises:
         BadInput: There is no such clock.
         MachineFailure: Memory or disk ran out.
-        Stopped: Ctrl-C after the first turn, with what was played. Before that, the KeyboardInterrupt itself.
+        Stopped: Ctrl-C after the first look, with what was played. Before that, the KeyboardInterrupt itself.
     """
     tell, turns, outcome, detail = Tell(env, watchers), list[Turn](), Outcome.OUT_OF_TURNS, ""
     clock, progress, stop, effects = parse_clock(run.config.clock), 0.0, None, tuple[SideEffect, ...]()
@@ -122,9 +124,9 @@ def play(
     except KeyboardInterrupt as error:
         if not turns:
             raise
-        if not (turns[-1].decision.calls or turns[-1].completions):  # it has only looked
+        if turns[-1].decision is UNDECIDED and not turns[-1].completions:  # it has only looked
             turns.pop()
-        stop, outcome, detail = error, Outcome.STOPPED, STOPPED_DETAIL
+        stop, outcome, detail = error, Outcome.STOPPED, str(error) or STOPPED_DETAIL
     if outcome in UNFINISHED_OUTCOMES:
         progress = turns[-1].progress if turns else 0.0
     has_world = hasattr(env, "setup") and hasattr(env, "body")  # a crash in reset may leave none
@@ -146,12 +148,12 @@ def play(
 def _turn(
     env: ArmEnv, policy: Policy, turns: list[Turn], tell: Tell, clock: Clock, act: Act
 ) -> Generator[Prompt, Completion, None]:
-    """Looks, decides, and executes the calls until one fails. The turn is kept even if it crashes."""
+    """Looks, decides, and executes the calls until one fails. The turn is kept, whatever fails in it or around it."""
     body, watch, said = env.body, Stopwatch(tell), _Dialogue()
     began_s, clamps = body.time_s, Counter(body.clamps)
     obs = observe(env, policy)
     tell("looked", obs)
-    decision, results = Decision(), list[SkillResult]()
+    decision, results = UNDECIDED, list[SkillResult]()
     try:
         decision = yield from _decide(policy.decide(obs, tuple(turns)), said, watch)
         decision = _checked(decision, Decision, f"The policy {policy.name}")
@@ -176,9 +178,9 @@ def _turn(
                 seconds=watch.split(said.seconds),
                 sim_time_s=body.time_s - began_s,
                 clamps=dict(Counter(body.clamps) - clamps),
-                progress=_progress(env),
             )
         )
+        turns[-1] = replace(turns[-1], progress=_progress(env))
 
 
 def observe(env: ArmEnv, policy: Policy) -> Observation:

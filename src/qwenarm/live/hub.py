@@ -75,7 +75,7 @@ class LivePage:
         self.scene = LiveScene(folder, self.pull)
         self.server = PageServer(self, live_page(), folder, self.scene.access, host, port)
         self.session = LiveSession(folder, self.scene, self.server.send, watch, began)
-        self._held = frozenset[str]()  # objects that are being dragged
+        self._held, self._holder = frozenset[str](), ""  # objects that are being dragged, and by whom
         self._tasks = set[asyncio.Task[None]]()
         self._schedule = Schedule()
         if not watch:
@@ -261,6 +261,11 @@ class LivePage:
             self._send({"do": "speed", "speed": 1.0})
 
     def _tell_turns(self) -> None:
+        if self.visitors.player != self._holder:  # whose turn is over is not heard any more, not even letting go
+            self._holder = self.visitors.player
+            for name in self._held:
+                self.pull(name, None)
+
         def event_for(visitor: str) -> dict[str, Any]:
             waiting, place = len(self.visitors.waiting), self.visitors.place(visitor)
             taken = bool(self.visitors.player) or waiting > 0

@@ -48,7 +48,10 @@ def took_part(episode: Episode) -> bool:
 
 
 class RunStopped(KeyboardInterrupt):
-    """A visitor has stopped the run."""
+    """A visitor has stopped the run, or began another one. The text becomes the episode's detail."""
+
+    def __init__(self) -> None:
+        super().__init__("It was stopped on the live page.")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qwenarm.display.captions import call_text, decision_text, result_text, side_effects_text
+from qwenarm.display.captions import INTERRUPTED, call_text, decision_text, result_text, side_effects_text
 from qwenarm.display.marks import marks
 from qwenarm.episode.watchers import Watcher
 from qwenarm.live.journal import Journal
@@ -39,6 +39,8 @@ class JournalWatcher(Watcher):
     def __init__(self, journal: Journal, run: int, about: dict[str, Any]) -> None:
         self.journal, self.run, self.about = journal, run, about
         self.turn, self._said = 0, ""
+        self._executed: SkillCall | None = None
+        """The call that is being executed."""
 
     def started(self, env: ArmEnv, policy_name: str, seed: int) -> None:
         drawn = body_meshes(env.body.model)
@@ -98,6 +100,7 @@ class JournalWatcher(Watcher):
         )
 
     def calling(self, call: SkillCall) -> None:
+        self._executed = call
         self._write("calling", turn=self.turn, call=_clipped(call_text(call)))
 
     def stepped(self, body: Body) -> None:
@@ -108,6 +111,7 @@ class JournalWatcher(Watcher):
         self._write("poses", t=round(body.time_s, 3), poses=changed)
 
     def called(self, call: SkillCall, result: SkillResult) -> None:
+        self._executed = None
         told, result_told = _clipped(call_text(call)), _clipped(result_text(result))
         self._write("called", turn=self.turn, call=told, ok=result.ok, result=result_told)
 
@@ -115,6 +119,8 @@ class JournalWatcher(Watcher):
         self._write("turned", turn=self.turn, progress=round(turn.progress, 3))
 
     def finished(self, episode: Episode) -> None:
+        if self._executed is not None:
+            self.called(self._executed, INTERRUPTED)
         stopped = episode.outcome is Outcome.STOPPED
         shown = episode.last_frames or (episode.turns[-1].observation.frames if episode.turns else ())
         self._write(
