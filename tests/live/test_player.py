@@ -26,7 +26,7 @@ from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.factory import make_env
 from qwenarm.live import meshes
 from qwenarm.live.counterfactuals import finding_text, verdict
-from qwenarm.live.export import export
+from qwenarm.live.export import LEFT_BEHIND, UNFINISHED_FOLDER, export
 from qwenarm.live.hub import LivePage
 from qwenarm.live.interventions import MAX_SPEED, TOLD_ALREADY, TOO_LATE
 from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, run_folder
@@ -372,6 +372,21 @@ def test_a_finished_run_becomes_a_lerobot_dataset(player):
         names = dataset.namelist()
         info = json.loads(dataset.read("meta/info.json"))
     assert info["total_episodes"] == 1 and sum(name.endswith(".mp4") for name in names) == 2
+
+
+def test_what_a_killed_export_left_is_removed_and_a_finished_file_is_kept(player, capsys):
+    pytest.importorskip("pyarrow")
+    play(player, policy="idle")
+    folder = run_folder(player.journal.folder, 1)
+    before = {path.name for path in folder.iterdir()}
+    (folder / UNFINISHED_FOLDER / "dataset" / "data").mkdir(parents=True)
+    (folder / UNFINISHED_FOLDER / "dataset" / "info.json").write_text("{")
+    dataset = export(folder, "lerobot")
+    assert capsys.readouterr().out.strip().endswith(LEFT_BEHIND)
+    assert {path.name for path in folder.iterdir()} == before | {dataset.name}
+    (folder / UNFINISHED_FOLDER).mkdir()
+    made = dataset.stat()
+    assert export(folder, "lerobot").stat() == made, "whoever asks again gets the same file"
 
 
 def test_a_missing_library_is_told_in_one_sentence(player, monkeypatch):

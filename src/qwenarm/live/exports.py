@@ -36,31 +36,31 @@ class Exports:
     async def _make(self, run: int, to: str) -> None:
         try:
             async with self._one:
-                failure = await _export(run_folder(self.journal.folder, run), to)
+                failure, told = await _export(run_folder(self.journal.folder, run), to)
         except OSError as error:
-            failure = f"{error.strerror}."
+            failure, told = f"{error.strerror}.", ""
         finally:
             del self._making[run, to]
         if failure:
             self.journal.write("refused", run, text=f"{EXPORT_FILES[to]} could not be made: {failure}")
             self._tell(run)
         else:
-            self.journal.write("exported", run, **{to: True})
+            self.journal.write("exported", run, **{to: True}, told=told)
 
 
-async def _export(folder: Path, to: str) -> str:
-    """Why it failed, in one sentence; "" if it did not. Ends the process when it is cancelled."""
-    command = "-m", "qwenarm.live.export", str(folder), to
-    process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
+async def _export(folder: Path, to: str) -> tuple[str, str]:
+    """Why it failed, in one sentence, "" if it did not; and what it told. Ends the process when it is cancelled."""
+    command, pipe = ("-m", "qwenarm.live.export", str(folder), to), asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=pipe, stderr=pipe)
     try:
-        _, told = await process.communicate()
+        told, errors = (text.decode(errors="replace").strip() for text in await process.communicate())
     finally:
         if process.returncode is None:  # the session ends
             process.kill()
             await process.wait()
     if process.returncode == REFUSED_EXIT_CODE:
-        return told.decode(errors="replace").strip().rpartition("\n")[2]
+        return errors.rpartition("\n")[2], told
     if process.returncode:
-        sys.stderr.buffer.write(told)
-        return "see the terminal."
-    return ""
+        print(errors, file=sys.stderr)
+        return "see the terminal.", told
+    return "", told

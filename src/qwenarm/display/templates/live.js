@@ -264,6 +264,7 @@ function finishedRun(event) {
     const busy = Boolean(event.making?.includes(format));
     links.append(Object.assign(button(busy ? `making ${name} …` : `make ${name}`, () => ask({ do: "export", run: event.run, format })), { ariaDisabled: String(busy) }));
   }
+  if (event.told) box.append(make("p", "soft", event.told));
   const card = make("article", "card"), image = make("img");
   card.id = `run-${event.run}`;
   card.ariaLabel = `${event.outcome}: ${event.instruction}`; // its links have the same names as those of other runs
