@@ -61,6 +61,7 @@ def events(served, kind: str) -> list[dict]:
 
 
 def test_an_instruction_is_typed_and_the_arm_does_it(visitor, served):
+    assert not visitor.page.is_visible("#why"), "on a phone what explains a run comes after it"
     visitor.say("put the red cube in the blue bowl")
     visitor.expect("#read", "read as: red cube in blue bowl")
     visitor.page.locator("#frames svg .ring").first.wait_for(state="attached")
@@ -68,6 +69,7 @@ def test_an_instruction_is_typed_and_the_arm_does_it(visitor, served):
     moved = [pose[0] for event in events(served, "poses") for pose in event["poses"].values()]
     assert max(moved) - min(moved) > 0.2
     assert visitor.page.inner_text("#log li:last-child .call").startswith("pick red cube")
+    assert visitor.page.is_visible("#why")
     assert visitor.page.locator("#gallery article").count() >= 1
 
 

@@ -207,7 +207,7 @@ const handlers = {
     pause(event.paused);
     $("speed").value = String(event.speed);
   },
-  clock(event) { $("clock").textContent = `${event.t.toFixed(1)} s · real-time factor ${event.rate.toFixed(2)}`; },
+  clock(event) { $("clock").replaceChildren(`${event.t.toFixed(1)} s · `, make("span", "long", "real-time factor "), `${event.rate.toFixed(2)}×`); },
   refused(event) {
     if (quiet) return;
     complain(event.text);
@@ -286,6 +286,7 @@ function handle(event) {
 function update() {
   const running = Boolean(state.playing), able = state.mine && !state.watchOnly;
   document.body.dataset.playing = String(running);
+  document.body.toggleAttribute("data-finished", Boolean(state.finished)); // a phone shows then what explains it
   $("go").textContent = corrects() ? "Correct it" : state.ready ? "Do it" : "Loading …";
   $("speak").disabled = !able || !navigator.mediaDevices;
   for (const id of ["go", "words"]) $(id).disabled = !able || (!running && !state.ready && id === "go");
