@@ -7,6 +7,7 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -61,7 +62,6 @@ def events(served, kind: str) -> list[dict]:
 
 
 def test_an_instruction_is_typed_and_the_arm_does_it(visitor, served):
-    assert not visitor.page.is_visible("#why"), "on a phone what explains a run comes after it"
     visitor.say("put the red cube in the blue bowl")
     visitor.expect("#read", "read as: red cube in blue bowl")
     visitor.page.locator("#frames svg .ring").first.wait_for(state="attached")
@@ -69,7 +69,10 @@ def test_an_instruction_is_typed_and_the_arm_does_it(visitor, served):
     moved = [pose[0] for event in events(served, "poses") for pose in event["poses"].values()]
     assert max(moved) - min(moved) > 0.2
     assert visitor.page.inner_text("#log li:last-child .call").startswith("pick red cube")
-    assert visitor.page.is_visible("#why")
+    assert not visitor.page.is_visible("#log li:last-child .truth")
+    visitor.page.click("#oracle")
+    assert visitor.page.inner_text("#log li:last-child .truth").startswith("oracle: pick red cube")
+    visitor.page.click("#oracle")
     assert visitor.page.locator("#gallery article").count() >= 1
 
 
@@ -133,6 +136,27 @@ def test_the_oracles_eyes_show_why_it_failed(visitor):
     assert visitor.page.locator("#other .log li").count() > 0 and visitor.page.locator("#log li").count() > 0
 
 
+def test_a_link_fills_in_what_is_on_offer_and_every_run_has_one(visitor, served):
+    picked = {"task": "stack", "level": "2", "policy": "idle", "seed": "7"}
+    hostile = "&arm=nobody&strength=9&model=http://x&words=<b>&outcome=x"
+    values = f"() => {json.dumps([*picked])}.map(id => document.getElementById(id).value)"
+    visitor.page.goto("about:blank")
+    visitor.page.goto(f"{served.link}#{urlencode(picked)}{hostile}")
+    visitor.page.wait_for_selector("#examples button")
+    assert visitor.page.evaluate(values) == [*picked.values()] and visitor.page.input_value("#arm") == "panda"
+    assert visitor.page.input_value("#words") == "<b>"
+    visitor.page.fill("#words", "")
+    visitor.start("#play")
+    assert visitor.outcome == "out of turns"
+    visitor.pick(task="put", policy="vlm")
+    assert "task=put" in visitor.page.url, "the address follows the pickers"
+    visitor.page.locator("#gallery article").first.get_by_text("set up again").click()
+    assert visitor.page.evaluate(values) == [*picked.values()]
+    visitor.expect("#read", "press Play")
+    assert events(served, "started")[-1]["task"] == "stack", "its scene is shown"
+    visitor.pick(task="put", policy="vlm", level="1")
+
+
 def test_a_reload_in_mid_run_shows_the_same_run(visitor):
     visitor.say("put the red cube in the blue bowl")
     visitor.page.wait_for_selector("#log .call")
@@ -171,6 +195,19 @@ def test_the_buttons_stay_where_they_are_whatever_the_page_tells(visitor):
     for text in ("", "a short one", "a very long one, " * 30):
         visitor.page.evaluate("text => handle({ kind: 'refused', text, anyway: true })", text)
         assert top() == before
+
+
+def test_a_phone_shows_things_in_the_order_in_which_a_visitor_needs_them(visitor):
+    order = """event => {
+      handle({ run: 0, ...event });
+      scrollTo(0, 0); // what sticks to the top stands in its place
+      const parts = [...document.querySelectorAll("#say, .stage, .transport, #why, #setup, #frames")];
+      const shown = parts.filter(part => part.checkVisibility()).sort((a, b) => a.offsetTop - b.offsetTop);
+      return shown.map(part => (part.id ? `#${part.id}` : `.${part.classList[0]}`));
+    }"""
+    assert visitor.page.evaluate(order, {"kind": "started"}) == ["#say", ".stage", ".transport", "#setup", "#frames"]
+    after = visitor.page.evaluate(order, {"kind": "finished", "outcome": "failure"})
+    assert after == ["#say", ".stage", ".transport", "#why", "#setup", "#frames"]
 
 
 def test_a_picture_that_the_model_is_not_shown_says_so(visitor):

@@ -21,9 +21,10 @@ from qwenarm.cli.main import main
 from qwenarm.diagnosis.find_cause import Finding
 from qwenarm.diagnosis.oracle_replacements import ModuleNotes
 from qwenarm.display.captions import call_text, pairs, result_text
+from qwenarm.episode.drive import drive
 from qwenarm.episode.trace import read
 from qwenarm.errors import BadInput, QwenarmError
-from qwenarm.factory import make_env
+from qwenarm.factory import make_env, perform
 from qwenarm.live import meshes
 from qwenarm.live.counterfactuals import finding_text, verdict
 from qwenarm.live.export import LEFT_BEHIND, UNFINISHED_FOLDER, export
@@ -80,6 +81,15 @@ def when(player: Player, kind: str, act) -> None:
 
 
 GREEN = {"do": "correct", "text": "put the green cube in the blue bowl"}
+
+
+def test_the_oracle_tells_visitors_what_it_would_do_and_changes_nothing(player):
+    """Of itself it tells what it then does; a run with it ends in the same bits as one without."""
+    play(player, task="stack")
+    told = [event["call"] for event in events(player, "oracle")]
+    assert told == [call for event in events(player, "decided") for call in event["calls"]]
+    (alone,) = drive([perform(last_episode(player).run.config, 0, None)])
+    assert alone.final_hash == last_episode(player).final_hash
 
 
 def test_a_correction_changes_instruction_and_goal(player):

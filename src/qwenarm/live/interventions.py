@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,22 @@ from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import QwenarmError
 from qwenarm.tasks.language.ground import goal_of
 from qwenarm.tasks.language.read_instruction import read
-from qwenarm.types import Decision, Episode, Observation, Outcome, SkillCall, SkillResult, Turn
+from qwenarm.types import (
+    Completion,
+    Decision,
+    Episode,
+    Observation,
+    Outcome,
+    Prompt,
+    SkillCall,
+    SkillResult,
+    Turn,
+)
 
 if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
     from qwenarm.env import ArmEnv
+    from qwenarm.mind.backends import Backend
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
 """Multiples of real time."""
@@ -110,6 +121,18 @@ class Controls:
             self._changed.wait_for(lambda: self.stopped, max(0.0, seconds))
             self._changed.wait_for(lambda: self.stopped or not self.paused)
             self.check()
+
+
+class Stoppable:
+    """Answers prompts until a visitor presses Stop."""
+
+    def __init__(self, backend: Backend | None, controls: Controls) -> None:
+        self.backend, self.controls = backend, controls
+
+    def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
+        self.controls.check()
+        assert self.backend is not None  # only a model's run asks
+        return self.backend.generate(prompts)
 
 
 class Interventions(Watcher):

@@ -18,7 +18,7 @@ from __future__ import annotations
 import gc
 import signal
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -42,15 +42,17 @@ from qwenarm.live.interventions import (
     Controls,
     Correction,
     Interventions,
+    Stoppable,
     took_part,
 )
 from qwenarm.live.journal import Journal, asset_name, read_asset, run_folder
+from qwenarm.live.oracle_view import OracleView
 from qwenarm.live.recorder import JournalWatcher
-from qwenarm.live.requests import config_from
+from qwenarm.live.requests import config_from, picked
 from qwenarm.mind.backends import StreamingBackend
 from qwenarm.policies import policy_entry
 from qwenarm.registry import only_allowed
-from qwenarm.types import Completion, Episode, Outcome, Prompt, RunConfig
+from qwenarm.types import Episode, Outcome, RunConfig
 
 if TYPE_CHECKING:
     from qwenarm.episode.rollout import Play
@@ -251,7 +253,7 @@ class Player:
             raise BadInput("This run succeeded: there is no failure to explain.")
         self.journal.write("working", run, text="Replaying it with each part replaced …")
         backend = self._backend(episode.run.config)
-        (finding,) = drive([find_cause(case_of(episode, backend))], _Stoppable(backend, self.controls))
+        (finding,) = drive([find_cause(case_of(episode, backend))], Stoppable(backend, self.controls))
         self.journal.write("verdict", run, text=finding_text(finding))
 
     def _replay(self, folder: Path, index: int) -> None:
@@ -267,7 +269,7 @@ class Player:
 
     def _begin(
         self, config: RunConfig, beside: int, title: str, speech: Mapping[str, str] | None = None
-    ) -> tuple[int, tuple[JournalWatcher, Interventions], Interventions]:
+    ) -> tuple[int, tuple[JournalWatcher, OracleView, Interventions], Interventions]:
         self.controls.check()
         self.run += 1
         run = self.run
@@ -283,7 +285,7 @@ class Player:
             self.journal.write(kind, run, **fields)
 
         interventions = Interventions(self.controls, write)
-        return run, (JournalWatcher(self.journal, run, about), interventions), interventions
+        return run, (JournalWatcher(self.journal, run, about), OracleView(write), interventions), interventions
 
     def _finish(
         self, run: int, episode: Episode, failed: BaseException | None, interventions: Interventions
@@ -326,20 +328,9 @@ class Player:
         return opened
 
 
-class _Stoppable:
-    """Answers prompts until a visitor presses Stop."""
-
-    def __init__(self, backend: Backend | None, controls: Controls) -> None:
-        self.backend, self.controls = backend, controls
-
-    def generate(self, prompts: Sequence[Prompt]) -> Sequence[Completion | Exception]:
-        self.controls.check()
-        assert self.backend is not None  # only a model's run asks
-        return self.backend.generate(prompts)
-
-
 def _about(config: RunConfig) -> dict[str, Any]:
     """What the event "started" tells of a configuration. caution: what a visitor should know before."""
     asks_model = policy_entry(config.policy).needs_model
     caution = assumed({"model": config.model}, config.words) if asks_model else ""
-    return {"model": config.model, "level": config.level, "words": config.words, "caution": caution}
+    about = {"model": config.model, "level": config.level, "words": config.words}
+    return {**about, "caution": caution, "picked": picked(config)}

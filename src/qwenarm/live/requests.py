@@ -105,6 +105,13 @@ def config_from(wanted: dict[str, Any]) -> RunConfig:
     return RunConfig(**{name: str(value) for name, value in values.items()}, level=level, perturbations=perturbations)
 
 
+def picked(config: RunConfig) -> dict[str, Any]:
+    """What the pickers show for a configuration. They have room for one perturbation, the first."""
+    names = ("task", "level", "arm", "policy", "model", "altitude", "words")
+    perturbation, strength = next(iter(config.perturbations), ("none", 1))
+    return {name: getattr(config, name) for name in names} | {"perturbation": perturbation, "strength": strength}
+
+
 def checked_target(to: Sequence[float] | None) -> tuple[float, float, float] | None:
     """Where an object is dragged to, m; None where it is let go. Raises BadInput for numbers that are none."""
     if to is None:

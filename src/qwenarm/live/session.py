@@ -20,6 +20,8 @@ MAX_GAP_S = 2.0
 CLOCK_PERIOD_S = 0.25
 RATE_WINDOW_S = 1.0
 """The real-time factor is measured over at least this time, once a run has lasted so long."""
+GALLERY_FIELDS = ("task", "words", "title", "policy", "model", "seed", "arm", "picked")
+"""What the gallery tells of the start of a run."""
 GALLERY_SIZE = 60
 """Number of finished runs that the gallery shows."""
 
@@ -148,7 +150,7 @@ class LiveSession:
 
     def _add_to_gallery(self, event: JournalEvent) -> None:
         start = next((each for each in self.shown if each["kind"] == "started" and each["run"] == event["run"]), {})
-        about = {name: start.get(name, "") for name in ("task", "words", "title", "policy", "model", "seed", "arm")}
+        about = {name: start.get(name, "") for name in GALLERY_FIELDS}
         self.gallery.append({**about, **event, "kind": "gallery"})
         self.send(self.gallery[-1])
 

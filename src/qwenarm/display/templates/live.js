@@ -25,7 +25,10 @@ function button(text, act) {
 const ask = request => socket?.readyState === 1 && socket.send(JSON.stringify(request));
 const fill = (id, names, chosen) => $(id).replaceChildren(...names.map(name => new Option(name, name, false, name === chosen)));
 
+const PICKERS = ["task", "level", "arm", "policy", "model", "altitude", "perturbation", "strength", "seed", "words"];
+const linkTo = values => `#${new URLSearchParams(values)}`;
 function chosen(more) {
+  history.replaceState(null, "", linkTo(PICKERS.map(id => [id, $(id).value.trim()]))); // what is asked for can be shared
   const perturbation = $("perturbation").value;
   return { task: $("task").value, level: Number($("level").value), arm: $("arm").value, policy: $("policy").value,
     model: $("model").value, altitude: $("altitude").value, seed: Number($("seed").value) || 0,
@@ -42,6 +45,19 @@ function replay(request) {
 }
 const corrects = () => state.playing && !state.tour; // a run of the tour is nobody's: words begin one of their own
 const showScene = () => { if (!state.playing) ask(chosen({ do: "show" })); };
+function openLink() { // fills in what the address names, as far as it is on offer; only a press of a button plays it
+  const named = new URLSearchParams(location.hash.slice(1));
+  for (const node of PICKERS.filter(id => named.has(id)).map($)) {
+    const value = named.get(node.id);
+    if (!node.options || [...node.options].some(option => option.value === value)) node.value = value.slice(0, 300);
+    if (node.id === "task") levels();
+  }
+  keepSeed();
+}
+function keepSeed() { // within its limits
+  const seed = $("seed");
+  seed.value = String(Math.min(Math.max(Math.round(Number(seed.value)), Number(seed.min)), Number(seed.max)));
+}
 
 // What has been asked for and takes a while is told at once; the first news of it puts back what stood there.
 const NEWS = new Set(["hello", "ready", "started", "corrected", "heard", "finished", "stopped", "refused", "working", "verdict"]);
@@ -91,6 +107,10 @@ function ring({ tone, x, y, label, label_dx, label_dy, anchor }) {
   group.append(text);
   return group;
 }
+function draw(marks) {
+  for (const figure of $("frames").children)
+    figure.querySelector("svg").append(...marks.filter(mark => mark.camera === figure.dataset.camera).map(ring));
+}
 const handlers = {
   hello(event) {
     const { choices } = event;
@@ -106,6 +126,8 @@ const handlers = {
         ...choices.models.slice(1).map(model => button(`with ${model}`, () => replay({ do: "model", model }))));
       $("examples").replaceChildren(...EXAMPLES.map(([lang, words]) =>
         Object.assign(button(words, () => { $("words").value = words; state.recording = ""; play(); }), { lang })));
+      openLink();
+      state.linked = location.hash && performance.getEntriesByType("navigation")[0]?.type !== "reload";
     }
     document.body.classList.toggle("watching", event.watch_only);
     handlers.follow({ on: event.follow });
@@ -169,8 +191,11 @@ const handlers = {
     if (event.thought && !event.said.includes(event.thought)) item.append(make("p", "", event.thought));
     if (event.said) { item.append(said); streamed ? (said.textContent = event.said.trim()) : type(said, event.said.trim()); }
     if (event.error) item.append(make("p", "result red", event.error));
-    for (const figure of $("frames").children)
-      figure.querySelector("svg").replaceChildren(...event.marks.filter(mark => mark.camera === figure.dataset.camera).map(ring));
+    draw(event.marks);
+  },
+  oracle(event) {
+    entry(event).append(make("p", "truth", `oracle: ${event.call}`));
+    draw(event.marks.map(mark => ({ ...mark, tone: "truth", label: mark.label.replace(/^1 /, "") })));
   },
   calling(event) { entry(event).append(make("p", "call", event.call)); },
   called(event) { entry(event).append(make("p", `result ${event.ok ? "green" : "red"}`, event.result)); },
@@ -221,6 +246,8 @@ const handlers = {
       place > 0 ? `You are number ${place} in the queue.` : taken ? "Somebody else plays; you watch." : "Type what the arm shall do.";
     $("ask").hidden = state.watchOnly || place >= 0 || !taken;
     $("pass").hidden = place !== 0;
+    if (state.linked && state.mine) showScene();
+    state.linked = false;
   },
   gallery(event) {
     const runs = $("gallery").querySelector(".runs"), card = finishedRun(event), there = $(card.id);
@@ -258,6 +285,7 @@ function finishedRun(event) {
     links.append(a);
   };
   if (event.stored) link("page", "page.html");
+  if (event.picked && !state.watchOnly) links.append(Object.assign(make("a", "", "set up again"), { href: linkTo({ ...event.picked, seed: event.seed }) }));
   for (const [format, name, file] of [["mp4", "MP4", "film.mp4"], ["gif", "GIF", "film.gif"], ["lerobot", "LeRobot", "lerobot.zip"]]) {
     if (event[format]) { link(name, file); continue; }
     if (!event.can_be_filmed || state.watchOnly) continue;
@@ -375,15 +403,22 @@ $("again").addEventListener("click", () => { ask({ do: "stop" }); ask(chosen({ d
 $("new").addEventListener("click", () => { $("seed").value = String(Number($("seed").value) + 1); ask({ do: "stop" }); ask(chosen({ do: "show" })); });
 $("slip").addEventListener("click", () => ask({ do: "slip" }));
 $("follow").addEventListener("click", () => ask({ do: "follow", on: $("follow").getAttribute("aria-pressed") !== "true" }));
+$("oracle").addEventListener("click", () => {
+  $("oracle").setAttribute("aria-pressed", String(document.body.toggleAttribute("data-oracle")));
+});
 $("speed").addEventListener("change", () => ask({ do: "speed", speed: Number($("speed").value) }));
 $("ask").addEventListener("click", () => ask({ do: "ask" }));
 $("pass").addEventListener("click", () => ask({ do: "pass" }));
 $("task").addEventListener("change", levels);
 $("setup").addEventListener("change", event => {
   if (event.target.id === "task") $("words").value = "";
-  const seed = $("seed");
-  seed.value = String(Math.min(Math.max(Math.round(Number(seed.value)), Number(seed.min)), Number(seed.max)));
+  keepSeed();
   showScene();
+});
+addEventListener("hashchange", () => {
+  openLink();
+  if (state.mine) showScene();
+  scrollTo({ top: 0, behavior: calm ? "instant" : "smooth" });
 });
 
 function connect() {
