@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from qwenarm.voice import Spoken
 
 CHECK_PERIOD_S = 0.5
+CLOSING_S = 10.0
+"""The player may take so long to stop its run and to store it. One that waits for a model's answer is ended then."""
 MAX_OLD_EPISODES = 200
 """Episodes of an old folder that the page lists."""
 NOTHING_MOVES = "Things can be moved while the arm works. Start it first."
@@ -101,7 +103,7 @@ class LivePage:
         """Ends the player and the scene."""
         if self._pipe is not None:
             self._pipe.close()
-            self._process.join(2)
+            self._process.join(CLOSING_S)
             if self._process.is_alive():
                 self._process.terminate()
             self._pipe = None

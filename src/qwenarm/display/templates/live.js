@@ -147,7 +147,7 @@ const handlers = {
       $("beside").textContent = `left: as it was · right: ${event.title}`;
       badge("outcome", state.finished);
     } else {
-      Object.assign(state, { main: event.run, other: 0, finished: "", working: false });
+      Object.assign(state, { main: event.run, other: 0, finished: "", working: false, knows: false });
       $("log").replaceChildren();
       $("frames").replaceChildren();
       $("other").hidden = true;
@@ -194,6 +194,7 @@ const handlers = {
     draw(event.marks);
   },
   oracle(event) {
+    state.knows = true;
     entry(event).append(make("p", "truth", `oracle: ${event.call}`));
     draw(event.marks.map(mark => ({ ...mark, tone: "truth", label: mark.label.replace(/^1 /, "") })));
   },
@@ -321,6 +322,7 @@ function update() {
   for (const id of ["pause", "slip"]) $(id).disabled = !able || !running;
   $("stop").disabled = !able || !(running || state.working);
   $("follow").disabled = !able;
+  $("oracle").disabled = !state.knows; // of nothing that nobody judges, and of what other processes play
   for (const id of ["play", "again", "new"]) $(id).disabled = !able || !state.ready;
   for (const control of document.querySelectorAll("#setup select, #setup input, #speed, #examples button")) control.disabled = !able;
   for (const part of $("parts").children) part.disabled = !able || !state.finished || (part.id === "cause" && state.finished === "success");
