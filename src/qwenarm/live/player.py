@@ -332,5 +332,4 @@ def _about(config: RunConfig) -> dict[str, Any]:
     """What the event "started" tells of a configuration. caution: what a visitor should know before."""
     asks_model = policy_entry(config.policy).needs_model
     caution = assumed({"model": config.model}, config.words) if asks_model else ""
-    about = {"model": config.model, "level": config.level, "words": config.words}
-    return {**about, "caution": caution, "picked": picked(config)}
+    return {"model": config.model, "words": config.words, "caution": caution, "picked": picked(config)}

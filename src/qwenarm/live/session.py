@@ -20,7 +20,7 @@ MAX_GAP_S = 2.0
 CLOCK_PERIOD_S = 0.25
 RATE_WINDOW_S = 1.0
 """The real-time factor is measured over at least this time, once a run has lasted so long."""
-GALLERY_FIELDS = ("task", "words", "title", "policy", "model", "seed", "arm", "picked")
+GALLERY_FIELDS = ("task", "words", "title", "policy", "seed", "picked")
 """What the gallery tells of the start of a run."""
 GALLERY_SIZE = 60
 """Number of finished runs that the gallery shows."""
