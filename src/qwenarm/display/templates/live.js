@@ -286,7 +286,7 @@ function finishedRun(event) {
     links.append(a);
   };
   if (event.stored) link("page", "page.html");
-  if (event.picked && !state.watchOnly) links.append(Object.assign(make("a", "", "set up again"), { href: linkTo({ ...event.picked, seed: event.seed }) }));
+  if (event.stored && event.picked && !state.watchOnly) links.append(Object.assign(make("a", "", "set up again"), { href: linkTo({ ...event.picked, seed: event.seed }) }));
   for (const [format, name, file] of [["mp4", "MP4", "film.mp4"], ["gif", "GIF", "film.gif"], ["lerobot", "LeRobot", "lerobot.zip"]]) {
     if (event[format]) { link(name, file); continue; }
     if (!event.can_be_filmed || state.watchOnly) continue;
