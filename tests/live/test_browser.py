@@ -317,6 +317,18 @@ def test_what_takes_a_while_is_told_at_once_and_what_stood_there_comes_back(visi
     for where, news in (("read", "stopped"), ("verdict", "refused")):
         before, meanwhile, after = visitor.page.evaluate(in_one_go, [where, news])
         assert meanwhile == "Starting …" and after == before
+    recognising = """() => {
+      const read = () => document.getElementById("read").textContent, told = [read()];
+      wait("read", "Recognising …", NEWS_OF_WORDS);
+      handle({ kind: "finished", run: -1, outcome: "success" });
+      told.push(read());
+      quiet = true;
+      handle({ kind: "refused", run: 0, text: "" });
+      quiet = false;
+      return [...told, read()];
+    }"""
+    before, meanwhile, after = visitor.page.evaluate(recognising)
+    assert meanwhile == "Recognising …" and after == before, "a run that ends meanwhile does not hide it"
     loading = """() => {
       handle({ kind: "loading", run: 0, model: "some/model" });
       const told = document.getElementById("read").textContent;

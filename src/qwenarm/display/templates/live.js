@@ -61,9 +61,10 @@ function keepSeed() { // within its limits
 
 // What has been asked for and takes a while is told at once; the first news of it puts back what stood there.
 const NEWS = new Set(["hello", "ready", "started", "corrected", "heard", "finished", "stopped", "refused", "working", "verdict"]);
-function wait(id, text) {
+const NEWS_OF_WORDS = new Set(["hello", "started", "corrected", "heard", "refused"]); // a run may end while somebody speaks
+function wait(id, text, until = NEWS) {
   settle();
-  state.waiting = { id, before: [...$(id).childNodes] };
+  state.waiting = { id, until, before: [...$(id).childNodes] };
   $(id).textContent = text;
 }
 function settle() {
@@ -308,7 +309,7 @@ function oldRun(old) {
     make("p", "", old.instruction), make("p", "soft", `${taskOf(old)} · old episode ${old.index + 1}`), watch));
 }
 function handle(event) {
-  if (NEWS.has(event.kind)) settle();
+  if (state.waiting?.until.has(event.kind)) settle();
   handlers[event.kind]?.(event);
   update();
 }
@@ -364,7 +365,7 @@ async function record() {
     $("speak").setAttribute("aria-pressed", "false");
     $("speak").textContent = "Speak";
     if (dropped) return settle();
-    wait("read", "Recognising what you said …");
+    wait("read", "Recognising what you said …", NEWS_OF_WORDS);
     try {
       const data = await new Blob(parts).arrayBuffer();
       const sound = await new OfflineAudioContext(1, 1, RECORDING_RATE_HZ).decodeAudioData(data);
@@ -376,7 +377,7 @@ async function record() {
   setTimeout(() => recorder?.state === "recording" && recorder.stop(), MAX_RECORDING_MS);
   $("speak").setAttribute("aria-pressed", "true");
   $("speak").textContent = "Listening";
-  wait("read", "Listening: press again when you have said it, Escape to drop it.");
+  wait("read", "Listening: press again when you have said it, Escape to drop it.", NEWS_OF_WORDS);
 }
 function wav(samples) {
   const view = new DataView(new ArrayBuffer(44 + 2 * samples.length)), bytes = 2 * samples.length, rate = RECORDING_RATE_HZ;
