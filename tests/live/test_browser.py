@@ -275,6 +275,18 @@ def test_escape_drops_what_is_being_said(visitor):
     assert visitor.page.inner_text("#read") == before
 
 
+def test_what_is_refused_is_told_where_it_was_asked_for(visitor):
+    """On a phone nothing else is in sight."""
+    refuse = """where => {
+      wait(where, "Starting …");
+      handle({ kind: "refused", run: 0, text: "no" });
+      return ["read", "verdict"].filter(id => document.getElementById(id).textContent.trim() === "no");
+    }"""
+    assert visitor.page.evaluate(refuse, "verdict") == ["verdict"]
+    visitor.page.evaluate("document.getElementById('verdict').textContent = ''")
+    assert visitor.page.evaluate(refuse, "read") == ["read"]
+
+
 def test_the_focus_stays_on_a_file_that_is_made(visitor):
     focused = """event => {
       handle({ kind: "gallery", run: 997, outcome: "success", stored: true, can_be_filmed: true, ...event });
@@ -314,7 +326,7 @@ def test_what_takes_a_while_is_told_at_once_and_what_stood_there_comes_back(visi
       handle({ kind, run: 0, text: "" });
       return [...told, read()];
     }"""
-    for where, news in (("read", "stopped"), ("verdict", "refused")):
+    for where, news in (("read", "stopped"), ("verdict", "stopped")):
         before, meanwhile, after = visitor.page.evaluate(in_one_go, [where, news])
         assert meanwhile == "Starting …" and after == before
     recognising = """() => {

@@ -5,6 +5,7 @@ import gc
 import json
 import sys
 import weakref
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from qwenarm.factory import make_env, perform
 from qwenarm.live import meshes
 from qwenarm.live.counterfactuals import finding_text, verdict
 from qwenarm.live.export import LEFT_BEHIND, UNFINISHED_FOLDER, export
+from qwenarm.live.exports import Exports
 from qwenarm.live.hub import LivePage
 from qwenarm.live.interventions import MAX_SPEED, TOLD_ALREADY, TOO_LATE
 from qwenarm.live.journal import JOURNAL_FILE, Journal, JournalReader, run_folder
@@ -397,6 +399,23 @@ def test_what_a_killed_export_left_is_removed_and_a_finished_file_is_kept(player
     (folder / UNFINISHED_FOLDER).mkdir()
     made = dataset.stat()
     assert export(folder, "lerobot").stat() == made, "whoever asks again gets the same file"
+
+
+def test_an_export_that_fails_is_told_at_its_run_and_can_be_asked_for_again(player, monkeypatch):
+    async def fail(folder: Path, to: str) -> tuple[str, str]:
+        return "it needs pyarrow.", ""
+
+    async def ask() -> None:
+        exports = Exports(player.journal, lambda run, formats: making.append(formats))
+        exports.make(3, "lerobot")
+        await asyncio.gather(*exports._making.values())
+
+    making = list[Sequence[str]]()
+    monkeypatch.setattr("qwenarm.live.exports._export", fail)
+    asyncio.run(ask())
+    (told,) = events(player, "exported")
+    assert (told["run"], told["told"]) == (3, "lerobot.zip could not be made: it needs pyarrow.")
+    assert "lerobot" not in told and making == [["lerobot"], []]
 
 
 def test_a_missing_library_is_told_in_one_sentence(player, monkeypatch):

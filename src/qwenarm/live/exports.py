@@ -42,10 +42,9 @@ class Exports:
         finally:
             del self._making[run, to]
         if failure:
-            self.journal.write("refused", run, text=f"{EXPORT_FILES[to]} could not be made: {failure}")
+            told = f"{EXPORT_FILES[to]} could not be made: {failure}"
             self._tell(run)
-        else:
-            self.journal.write("exported", run, **{to: True}, told=told)
+        self.journal.write("exported", run, **({} if failure else {to: True}), told=told)
 
 
 async def _export(folder: Path, to: str) -> tuple[str, str]:

@@ -235,8 +235,13 @@ const handlers = {
     $("speed").value = String(event.speed);
   },
   clock(event) { $("clock").replaceChildren(`${event.t.toFixed(1)} s · `, make("span", "long", "real-time factor "), `${event.rate.toFixed(2)}×`); },
-  refused(event) {
+  refused(event, asked) {
     if (quiet) return;
+    if (asked === "verdict" || state.working) { // where it was asked for: on a phone nothing else is in sight
+      state.working = false;
+      $("verdict").replaceChildren(make("span", "bad", event.text));
+      return;
+    }
     complain(event.text);
     if (event.anyway) $("read").prepend(button("Play it all the same", () => play({ anyway: true })));
   },
@@ -309,8 +314,9 @@ function oldRun(old) {
     make("p", "", old.instruction), make("p", "soft", `${taskOf(old)} · old episode ${old.index + 1}`), watch));
 }
 function handle(event) {
+  const asked = state.waiting?.id;
   if (state.waiting?.until.has(event.kind)) settle();
-  handlers[event.kind]?.(event);
+  handlers[event.kind]?.(event, asked);
   update();
 }
 function update() {
