@@ -203,9 +203,12 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return self._goal_frames[size]
 
     def close(self) -> None:
-        """Frees the rendering resources; body and setup stay."""
+        """Frees the rendering resources and ends the task's events. Body and setup can still be read."""
         if hasattr(self, "body"):
             self.body.close()
+            # What happens after a step mostly knows the environment or the body: such rings are collected late, and
+            # each holds the megabytes of a compiled world.
+            self.body.after_step.clear()
 
     def build(self, seed: int, words: str | None = None) -> Setup:
         """What is played with a seed: scene, goal and instruction, with the perturbations. It can be played once.
