@@ -70,6 +70,10 @@ def test_a_loaded_model_plays_several_runs():
 def test_names_that_do_not_exist_are_told():
     with pytest.raises(UnknownName, match="Did you mean 'put'"):
         qa.run(task="putt", film=False)
+    with pytest.raises(UnknownName, match="Did you mean 'oracle'"):
+        qa.evaluate("oracel", tasks="put")  # neither a policy nor a model
+    with pytest.raises(BadInput, match=r"no level '2'"):
+        qa.run(level="2", film=False)  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
         qa.nothing  # noqa: B018
 

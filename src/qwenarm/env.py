@@ -127,7 +127,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._arm: Arm = load("arms", perturbed_arm(self.perturbations, arm))
         self._task: Task = load("tasks", task)
         if level not in range(1, len(self._task.levels) + 1):
-            raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
+            raise BadInput(f"The task {task} has no level {level!r}; it has 1 to {len(self._task.levels)}.")
         if words is None:
             self._task.check_drawn(self.combos, self.perturbations)
             if refusal := self._task.refusal(self._arm):

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.types import Episode, Observation, RunConfig, SkillCall, Turn
+from qwenarm.types import Episode, Observation, RunConfig, Turn
 
 if TYPE_CHECKING:
     from qwenarm.display.film import FilmRecorder
     from qwenarm.env import ArmEnv
     from qwenarm.episode.watchers import Watcher
     from qwenarm.mind.backends import Backend
+    from qwenarm.policies.function import Calls
     from qwenarm.voice import Spoken
 
-PolicyFunction = Callable[[Observation, Sequence[Turn]], "SkillCall | Iterable[SkillCall]"]
+PolicyFunction = Callable[[Observation, tuple[Turn, ...]], "Calls"]
 """The simplest policy: (observation, history) -> calls."""
 
 
