@@ -43,8 +43,11 @@ def test_what_cannot_be_played_is_refused_before_anything_is_compiled():
         prepare(RunConfig(policy="idle"), -1)
 
 
-@pytest.mark.parametrize("task", list_names("tasks"))
-def test_nothing_is_left_of_an_episode_that_is_over(task: str, monkeypatch):
+@pytest.mark.parametrize(
+    ("task", "policy"),
+    [*((task, "idle") for task in list_names("tasks")), ("parcels", "wrong_words"), ("rearrange", "wrong_words")],
+)
+def test_nothing_is_left_of_an_episode_that_is_over(task: str, policy: str, monkeypatch):
     """Or memory grows by the model of a world with every episode."""
     worlds, make_body = list[weakref.ref](), ArmEnv._make_body
 
@@ -56,7 +59,8 @@ def test_nothing_is_left_of_an_episode_that_is_over(task: str, monkeypatch):
     monkeypatch.setattr(ArmEnv, "_make_body", watched)
     gc.disable()  # nothing is collected by chance
     try:
-        for _ in drive([perform(RunConfig(task, policy="idle"), 0, None)]):
+        model = Scripted(["nothing"] * 8)
+        for _ in drive([perform(RunConfig(task, 3, policy=policy), 0, model)], model):
             pass
         assert worlds and not any(world() for world in worlds)
     finally:
