@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import qwenarm as qa
-from qwenarm.errors import BadInput, UnknownName
+from qwenarm.errors import BadInput, QwenarmError, UnknownName
 from qwenarm.types import Outcome
 
 HERE = Path(__file__).parents[1]
@@ -29,6 +29,13 @@ def test_a_run_is_an_episode_that_shows_itself(tmp_path):
     assert episode.page.is_file() and episode.page.is_relative_to("runs") and episode.film is None
     shown = episode._repr_html_()
     assert shown.startswith("<iframe srcdoc=") and "red cube" in shown and "<script" not in shown
+
+
+def test_a_film_that_cannot_be_is_told_before_a_folder_is_made():
+    for film in (qa.Film(speed=3), qa.Film(size="4k"), qa.Film(camera="fornt"), qa.Film(format="webm")):
+        with pytest.raises(QwenarmError):
+            qa.run(policy="idle", film=film)
+    assert not Path("runs").exists()
 
 
 def test_two_runs_in_one_second_have_two_folders():

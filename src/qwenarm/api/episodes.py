@@ -154,11 +154,14 @@ def play_into(
 
     if folder and (Path(folder) / EPISODES_FILE).exists():
         raise BadInput(f"There is a run in {folder} already; name another folder for this one.")
+    wanted = Film() if film is True else film
+    if wanted:
+        _recorder(Path(), wanted)  # what it refuses is told before anything is made
     setup = prepare(config, seed, anyway)  # before a model is loaded
     backend = backend or make_backend(config)
     make_policy(config, make_env(config), seed, backend)  # what it refuses is told before a folder is made
     trace = Trace(Path(folder) if folder else new_folder(f"{config.task.replace(':', '-')}-{seed}"))
-    recorder = _recorder(trace.folder, film if isinstance(film, Film) else Film()) if film else None
+    recorder = _recorder(trace.folder, wanted) if wanted else None
     try:
         episode, stopped = play_alone(
             perform(config, seed, backend, [*watchers, *([recorder] if recorder else [])], setup=setup), backend
