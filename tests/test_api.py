@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import qwenarm as qa
-from qwenarm.errors import BadInput, UnknownName
+from qwenarm.errors import BadInput, QwenarmError, UnknownName
 from qwenarm.types import Outcome
 
 HERE = Path(__file__).parents[1]
@@ -29,6 +29,13 @@ def test_a_run_is_an_episode_that_shows_itself(tmp_path):
     assert episode.page.is_file() and episode.page.is_relative_to("runs") and episode.film is None
     shown = episode._repr_html_()
     assert shown.startswith("<iframe srcdoc=") and "red cube" in shown and "<script" not in shown
+
+
+def test_a_film_that_cannot_be_is_told_before_a_folder_is_made():
+    for film in (qa.Film(speed=3), qa.Film(size="4k"), qa.Film(camera="fornt"), qa.Film(format="webm")):
+        with pytest.raises(QwenarmError):
+            qa.run(policy="idle", film=film)
+    assert not Path("runs").exists()
 
 
 def test_two_runs_in_one_second_have_two_folders():
@@ -70,6 +77,10 @@ def test_a_loaded_model_plays_several_runs():
 def test_names_that_do_not_exist_are_told():
     with pytest.raises(UnknownName, match="Did you mean 'put'"):
         qa.run(task="putt", film=False)
+    with pytest.raises(UnknownName, match="Did you mean 'oracle'"):
+        qa.evaluate("oracel", tasks="put")  # neither a policy nor a model
+    with pytest.raises(BadInput, match=r"no level '2'"):
+        qa.run(level="2", film=False)  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
         qa.nothing  # noqa: B018
 

@@ -1,9 +1,13 @@
 """Names become the right things: which objects play, and which eyes are shut."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 from qwenarm.body.objects.spec import HELD_OUT
+from qwenarm.body.simulation import Body
 from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput, UnknownName
@@ -18,6 +22,7 @@ from qwenarm.factory import (
     prepare,
 )
 from qwenarm.mind.backends.scripted import Scripted
+from qwenarm.registry import list_names
 from qwenarm.types import Frame, Observation, Proprio, RunConfig
 
 
@@ -36,6 +41,30 @@ def test_what_cannot_be_played_is_refused_before_anything_is_compiled():
         prepare(RunConfig(policy="oracle", words="wave your hand"), 0)
     with pytest.raises(BadInput, match="seed is 0 or more"):
         prepare(RunConfig(policy="idle"), -1)
+
+
+@pytest.mark.parametrize(
+    ("task", "policy"),
+    [*((task, "idle") for task in list_names("tasks")), ("parcels", "wrong_words"), ("rearrange", "wrong_words")],
+)
+def test_nothing_is_left_of_an_episode_that_is_over(task: str, policy: str, monkeypatch):
+    """Or memory grows by the model of a world with every episode."""
+    worlds, make_body = list[weakref.ref](), ArmEnv._make_body
+
+    def watched(env: ArmEnv) -> Body:
+        body = make_body(env)
+        worlds.extend(map(weakref.ref, (env, body)))
+        return body
+
+    monkeypatch.setattr(ArmEnv, "_make_body", watched)
+    gc.disable()  # nothing is collected by chance
+    try:
+        model = Scripted(["nothing"] * 8)
+        for _ in drive([perform(RunConfig(task, 3, policy=policy), 0, model)], model):
+            pass
+        assert worlds and not any(world() for world in worlds)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("combos", COMBINATION_SETS)

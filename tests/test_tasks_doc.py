@@ -8,6 +8,7 @@ from qwenarm.evaluation.suites import TASKS_V1
 
 
 def test_the_page_follows_from_the_code():
+    assert "Returns" not in page(), "what stands on the page is told to people, not to callers"
     assert PAGE.read_text(encoding="utf-8") == page(), "run python docs/make_tasks.py --text"
 
 

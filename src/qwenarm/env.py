@@ -127,7 +127,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._arm: Arm = load("arms", perturbed_arm(self.perturbations, arm))
         self._task: Task = load("tasks", task)
         if level not in range(1, len(self._task.levels) + 1):
-            raise BadInput(f"The task {task} has no level {level}; it has 1 to {len(self._task.levels)}.")
+            raise BadInput(f"The task {task} has no level {level!r}; it has 1 to {len(self._task.levels)}.")
         if words is None:
             self._task.check_drawn(self.combos, self.perturbations)
             if refusal := self._task.refusal(self._arm):
@@ -203,9 +203,12 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return self._goal_frames[size]
 
     def close(self) -> None:
-        """Frees the rendering resources; body and setup stay."""
+        """Frees the rendering resources and ends the task's events. Body and setup can still be read."""
         if hasattr(self, "body"):
             self.body.close()
+            # What happens after a step mostly knows the environment or the body: such rings are collected late, and
+            # each holds the megabytes of a compiled world.
+            self.body.after_step.clear()
 
     def build(self, seed: int, words: str | None = None) -> Setup:
         """What is played with a seed: scene, goal and instruction, with the perturbations. It can be played once.

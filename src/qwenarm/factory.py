@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -125,10 +126,10 @@ def make_policy(config: RunConfig, env: ArmEnv, seed: int, backend: Backend | No
 
 def _next_seeds(config: RunConfig, seed: int) -> Iterator[ArmEnv]:
     """Yields the same task with the seeds that follow, one at a time."""
-    env = make_env(config)
-    for other in range(seed + 1, seed + 1 + MAX_OTHER_SEEDS):
-        env.reset(seed=other)
-        yield env
+    with closing(make_env(config)) as env:
+        for other in range(seed + 1, seed + 1 + MAX_OTHER_SEEDS):
+            env.reset(seed=other)
+            yield env
 
 
 def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:

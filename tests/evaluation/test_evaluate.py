@@ -16,7 +16,7 @@ from tests.deadly import VICTIM
 
 from qwenarm.api.evaluations import plan_evaluation
 from qwenarm.episode.trace import EPISODES_FILE, read
-from qwenarm.errors import BadInput, UnknownName
+from qwenarm.errors import BadInput, QwenarmError, UnknownName
 from qwenarm.evaluation import evaluate as evaluating
 from qwenarm.evaluation import ledger, watchdog
 from qwenarm.evaluation.evaluate import Begun, evaluate, plan, scores
@@ -139,6 +139,13 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_played(
     for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/self")):
         with pytest.raises(BadInput, match="Cannot"):
             next(evaluate(planned(1), folder))
+
+
+def test_one_that_cannot_begin_leaves_no_folder(tmp_path):
+    missing = plan(RunConfig(model=f"scripted:{tmp_path / 'missing.jsonl'}"), tasks="put", seeds=1)
+    with pytest.raises(QwenarmError, match=r"missing\.jsonl"):
+        play(tmp_path / "runs" / "mine", missing)
+    assert not list((tmp_path / "runs").iterdir())
 
 
 def test_killed_at_any_moment_nothing_is_lost_doubled_or_changed(tmp_path):

@@ -272,9 +272,9 @@ def test_nothing_is_left_of_a_run_that_is_over(player, monkeypatch):
     gc.disable()  # nothing is collected by chance
     try:
         played(player, {**IDLE, "seed": 1})
+        assert len(bodies) == 2 and not any(body() for body in bodies)
     finally:
         gc.enable()
-    assert len(bodies) == 2 and not any(body() for body in bodies)
 
 
 def test_a_body_is_drawn_once_and_not_for_another(player):

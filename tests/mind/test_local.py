@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qwenarm.errors import BadInput, ModelUnavailable
+from qwenarm.mind.backends import local
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.constrained import lark
 from qwenarm.mind.inference.answer import GeneratedAnswer
@@ -126,6 +127,16 @@ def test_threads_are_given_back(model, tiny, prompts):
     assert model.threads == 1
     QwenVL(str(tiny), device="cpu", threads=2).generate(prompts[:1])
     assert torch.get_num_threads() == before
+
+
+def test_memory_is_given_back_after_many_answers(model, prompts, monkeypatch):
+    trims = []
+    monkeypatch.setattr(local, "ANSWERS_BETWEEN_TRIMS", 2)
+    monkeypatch.setattr(local, "trim_heap", lambda: trims.append(1))
+    model._answers = 0
+    for count in (1, 1, 1):
+        model.generate(prompts[:count])
+    assert len(trims) == 1
 
 
 def test_what_is_described(model):

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.errors import BadInput, UnknownName
-from qwenarm.types import Episode, Observation, RunConfig, SkillCall, Turn
+from qwenarm.types import Episode, Observation, RunConfig, Turn
 
 if TYPE_CHECKING:
     from qwenarm.display.film import FilmRecorder
     from qwenarm.env import ArmEnv
     from qwenarm.episode.watchers import Watcher
     from qwenarm.mind.backends import Backend
+    from qwenarm.policies.function import Calls
     from qwenarm.voice import Spoken
 
-PolicyFunction = Callable[[Observation, Sequence[Turn]], "SkillCall | Iterable[SkillCall]"]
+PolicyFunction = Callable[[Observation, tuple[Turn, ...]], "Calls"]
 """The simplest policy: (observation, history) -> calls."""
 
 
@@ -153,11 +154,14 @@ def play_into(
 
     if folder and (Path(folder) / EPISODES_FILE).exists():
         raise BadInput(f"There is a run in {folder} already; name another folder for this one.")
+    wanted = Film() if film is True else film
+    if wanted:
+        _recorder(Path(), wanted)  # what it refuses is told before anything is made
     setup = prepare(config, seed, anyway)  # before a model is loaded
     backend = backend or make_backend(config)
     make_policy(config, make_env(config), seed, backend)  # what it refuses is told before a folder is made
     trace = Trace(Path(folder) if folder else new_folder(f"{config.task.replace(':', '-')}-{seed}"))
-    recorder = _recorder(trace.folder, film if isinstance(film, Film) else Film()) if film else None
+    recorder = _recorder(trace.folder, wanted) if wanted else None
     try:
         episode, stopped = play_alone(
             perform(config, seed, backend, [*watchers, *([recorder] if recorder else [])], setup=setup), backend

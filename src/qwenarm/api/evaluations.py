@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.api.episodes import PolicyFunction, policy_name
-from qwenarm.errors import import_optional
+from qwenarm.errors import UnknownName, import_optional
+from qwenarm.mind.checkpoints.load import BUNDLED_MODEL
 from qwenarm.policies import POLICY_SERVER_PREFIXES
 from qwenarm.registry import is_foreign, list_names, load
 from qwenarm.types import RunConfig
@@ -202,6 +203,9 @@ def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:
         from qwenarm.mind.backends import BackendEntry
 
         is_policy = not isinstance(load("policies", name), BackendEntry)
+    if not is_policy and name.isidentifier() and name != BUNDLED_MODEL and not Path(name).exists():
+        models = (BUNDLED_MODEL, "ORG/NAME", "./folder", "http://...")
+        raise UnknownName("policy or model", name, [*list_names("policies"), *models])
     return (policy_or_model, "bundled") if is_policy else ("vlm", policy_or_model)
 
 

@@ -58,7 +58,7 @@ class FilmRecorder(Watcher):
             camera: whose view is filmed.
 
         Raises:
-            BadInput: for a speed that is not offered.
+            BadInput: for a speed that is not offered, or a name that ends in neither .mp4 nor .gif.
             UnknownName: for a camera that does not exist.
         """
         if speed not in FILM_SPEEDS:

@@ -13,6 +13,7 @@ from qwenarm.errors import BadInput
 
 MP4_OPTIONS = ("-crf", "20", "-preset", "veryfast", "-movflags", "+faststart")
 """Hardly visible losses, little time, and an index at the front so that a page can play the file while it loads."""
+FILM_SUFFIXES = (".mp4", ".gif")
 GIF_FPS, GIF_WIDTH = 10, 640
 GIF_OPTIONS = (
     "-filter_complex",
@@ -26,10 +27,15 @@ class FilmWriter:
 
     The first picture fixes the size; an odd side is made even by repeating the last row or column, as yuv420p demands.
     As a context manager it always closes the file, so a film of what led to an exception can be watched.
+
+    Raises:
+        BadInput: for another ending.
     """
 
     def __init__(self, path: Path | str, fps: int = 20) -> None:
         self.path, self.fps = Path(path), fps
+        if self.path.suffix.lower() not in FILM_SUFFIXES:
+            raise BadInput(f"The name of a film ends in {' or '.join(FILM_SUFFIXES)}, not as in {self.path.name!r}.")
         self.pictures = 0
         self._shape: tuple[int, ...] = ()
         self._ffmpeg: Generator[None, np.ndarray | None, None] | None = None

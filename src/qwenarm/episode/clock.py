@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from qwenarm.body.simulation import Body
     from qwenarm.episode.watchers import Tell
 
-VALID_CLOCKS = "paused, latency:SECONDS as in latency:0.5, wall"
 LONGEST_S = 600.0
+VALID_CLOCKS = f"paused, latency:SECONDS (as in latency:0.5, at most {LONGEST_S:g}), wall"
 
 
 @dataclass(frozen=True)
@@ -67,5 +67,5 @@ def parse_clock(text: str) -> Clock:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds <= LONGEST_S:
-        raise BadInput(f"There is no clock {text!r}. Valid: {VALID_CLOCKS} (at most {LONGEST_S:g}).")
+        raise BadInput(f"There is no clock {text!r}. Valid: {VALID_CLOCKS}.")
     return Clock(kind, seconds)

@@ -229,29 +229,30 @@ def evaluate(
     foreign = plan.runs_foreign_code()
     first = plan.at(next(iter(plan.suite.cells())), plan.config.policy)
     setup = WorkerConfig(first, plan.roles, batch, foreign, watch)
-    trace = Trace(folder)
     with ledger.locked(folder):
         if workers == 1 and not ray and not foreign:
-            yield from _play_here(plan, trace, setup)
+            yield from _play_here(plan, folder, setup)
         else:
-            yield from _play_by_workers(plan, trace, setup, workers, ray)
+            yield from _play_by_workers(plan, folder, setup, workers, ray)
 
 
-def _play_here(plan: Plan, trace: Trace, setup: WorkerConfig) -> Iterator[Event]:
+def _play_here(plan: Plan, folder: Path, setup: WorkerConfig) -> Iterator[Event]:
     """Plays in this process."""
     worker = EpisodeWorker(setup)
-    begun, todo = _begin(plan, trace, worker.policies)
+    begun, todo = _begin(plan, folder, worker.policies)
+    trace = Trace(folder)
     yield begun
     for episode in worker.play(todo):
         trace.append(episode)
         yield Row.of(episode)
 
 
-def _play_by_workers(plan: Plan, trace: Trace, setup: WorkerConfig, workers: int, ray: str) -> Iterator[Event]:
+def _play_by_workers(plan: Plan, folder: Path, setup: WorkerConfig, workers: int, ray: str) -> Iterator[Event]:
     episodes = len(plan.roles) * sum(plan.suite.cells().values())
     setup = replace(setup, batch=batch_per_worker(episodes, workers, setup.batch))
     with closing(Scheduler(_pool(setup, workers, ray), workers, setup.batch)) as scheduler:
-        begun, todo = _begin(plan, trace, scheduler.start())
+        begun, todo = _begin(plan, folder, scheduler.start())
+        trace = Trace(folder)
         yield begun
         for event in scheduler.run(todo):
             if isinstance(event, EpisodeResult):
@@ -269,7 +270,7 @@ def _pool(setup: WorkerConfig, workers: int, ray: str) -> Pool:
     return RayPool(setup, ray, workers)
 
 
-def _begin(plan: Plan, trace: Trace, policies: PolicyFacts) -> tuple[Begun, list[EpisodeJob]]:
+def _begin(plan: Plan, folder: Path, policies: PolicyFacts) -> tuple[Begun, list[EpisodeJob]]:
     """Writes the manifest. Returns what is already in the ledger, and the jobs that remain."""
     hashes = {role: policy_hash(told) for role, told in policies.items()}
     jobs = list(plan.jobs(hashes))
@@ -281,10 +282,10 @@ def _begin(plan: Plan, trace: Trace, policies: PolicyFacts) -> tuple[Begun, list
     by_hash = {
         hashes[role]: {"role": role, "model": models[role], "describe": dict(told)} for role, told in policies.items()
     }
-    ledger.enter(trace.folder, plan.suite, plan.frozen, run, by_hash)
+    ledger.enter(folder, plan.suite, plan.frozen, run, by_hash)
     wanted = {job.key for job in jobs}
     warnings = list(filter(None, dict.fromkeys(assumed(told) for told in policies.values())))
-    have = {row.key: row for row in ledger.rows(trace.folder, warnings) if row.key in wanted}
+    have = {row.key: row for row in ledger.rows(folder, warnings) if row.key in wanted}
     return Begun(len(jobs), tuple(have.values()), tuple(warnings)), [job for job in jobs if job.key not in have]
 
 

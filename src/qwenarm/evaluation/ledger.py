@@ -115,8 +115,9 @@ def fingerprints(folder: Path) -> Iterator[tuple[Key, str]]:
 def locked(folder: Path) -> Iterator[None]:
     """Locks the folder for one evaluation. Raises BadInput if another one keeps the lock for a while.
 
-    An evaluation that was just killed needs a moment to disappear.
+    An evaluation that was just killed needs a moment to disappear. One that never began leaves no folder.
     """
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / LOCK_FILE, "w")  # noqa: SIM115  (closed below)
@@ -128,7 +129,12 @@ def locked(folder: Path) -> Iterator[None]:
             if time.monotonic() >= until:
                 raise BadInput(f"Another evaluation is writing to {folder}; choose another folder with --out.")
             time.sleep(0.1)
-        yield
+        try:
+            yield
+        finally:
+            if made and not (folder / MANIFEST_FILE).exists():
+                (folder / LOCK_FILE).unlink()
+                folder.rmdir()
 
 
 def _taken(file: TextIO) -> bool:

@@ -15,7 +15,6 @@ The newest command counts: it ends what is being played, and takes the place of 
 
 from __future__ import annotations
 
-import gc
 import signal
 import traceback
 from collections.abc import Mapping
@@ -115,8 +114,6 @@ class Player:
 
     def _take(self) -> Command | None:
         """Waits for the next command. From then on Stop is meant for it."""
-        # A run that is over is a ring of few objects that hold megabytes: by itself Python collects it hundreds later.
-        gc.collect()
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._next is not None)
             command, self._next = self._next, None

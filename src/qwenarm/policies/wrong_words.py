@@ -57,9 +57,7 @@ class WrongWords:
 
     def _other_picture(self) -> Frame:
         if self._wrong_picture is None:
-            other = next(iter(self.elsewhere()))
-            self._wrong_picture = other.goal_frame(self.frame_size)
-            other.close()
+            self._wrong_picture = next(iter(self.elsewhere())).goal_frame(self.frame_size)
         assert self._wrong_picture is not None, "a task shows a picture of its goal for every seed, or for none"
         return self._wrong_picture
 

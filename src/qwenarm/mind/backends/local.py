@@ -23,6 +23,7 @@ from qwenarm.mind.families import GREEDY_SAMPLING, Sampling
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import Engine, GenerationRequest, NonFiniteLogits
 from qwenarm.mind.inference.fused.engine import FusedEngine
+from qwenarm.mind.inference.heap import trim_heap
 from qwenarm.mind.inference.preprocessing import PromptEncoder, TextEncoder
 from qwenarm.mind.model_spec import LOCAL_OPTIONS
 from qwenarm.mind.prompt.chat_templates import without_images
@@ -30,6 +31,8 @@ from qwenarm.types import Completion, Prompt
 
 MAX_SINGLE_THREAD_BYTES = 256 << 20
 """With up to this many bytes of weights, a second CPU thread costs more to synchronise than it brings."""
+ANSWERS_BETWEEN_TRIMS = 512
+"""After so many answers free memory is given back, which takes some 20 ms."""
 
 
 def make_engine(model: Any, sampling: Sampling = GREEDY_SAMPLING, fused: bool = True) -> Engine:
@@ -96,6 +99,7 @@ class QwenVL:
         self.device, self.dtype = self.plan.device, getattr(torch, self.plan.dtype)
         self.threads = threads or _default_threads(self.device, checkpoint)
         self.batch, self.seed = batch, seed
+        self._answers = 0
         blind = not (images or checkpoint.has_eyes)
         self.encoder = TextEncoder(checkpoint, thinking) if blind else PromptEncoder(checkpoint, thinking)
         self.tokenizer, self.family, self.opening = self.encoder.tokenizer, self.encoder.family, self.encoder.opening
@@ -137,6 +141,10 @@ class QwenVL:
         completions: list[Completion] = []
         for start in range(0, len(prompts), self.batch):
             completions += self._generate(prompts[start : start + self.batch])
+        self._answers += len(completions)
+        if self._answers >= ANSWERS_BETWEEN_TRIMS:
+            self._answers = 0
+            trim_heap()
         return completions
 
     def _generate(self, prompts: Sequence[Prompt]) -> list[Completion]:

@@ -129,10 +129,11 @@ class MoveGoal:
         raise NotImplementedError
 
     def steps(self, state: WorldState, remaining: Sequence[Move]) -> tuple[float, float]:
-        """Returns how many steps are made, and how many there are.
+        """Counts one step for each object in its place, and half a step for one in the hand. A last half step is for
+        the end, when the hand is empty and everything rests.
 
-        An object in its place counts as one step, one in the hand as half a step. The final half step, letting go, is
-        not included in the total.
+        Returns:
+            The steps that are made, and how many there are, both without that last half.
         """
         raise NotImplementedError
 
@@ -184,7 +185,11 @@ class Relation:
 
 @dataclass(frozen=True)
 class Arrange(MoveGoal):
-    """All relations hold: one for a put, one per storey for a tower. They are made true in this order."""
+    """Every object is where it should be: in, on or next to another one.
+
+    Attributes:
+        relations: What should hold in the end; made true in this order.
+    """
 
     relations: tuple[Relation, ...]
 

@@ -97,7 +97,7 @@ class Task:
             BadInput: The task has no such level, or there are too few allowed objects, or they do not fit on the table.
         """
         if level not in range(1, len(self.levels) + 1):
-            raise BadInput(f"The task {self.name} has no level {level}; it has 1 to {len(self.levels)}.")
+            raise BadInput(f"The task {self.name} has no level {level!r}; it has 1 to {len(self.levels)}.")
         return self.make(SceneBuilder(rng, combos, layout, reach), level)
 
 

@@ -75,7 +75,7 @@ class AnswerAboutCovers:
         return bool(self.covers.stage) and untouched and self.accepts(answer)
 
     def progress(self, state: WorldState) -> float:
-        """Returns 1 for the right answer, else 0."""
+        """Counts the right answer as 1, and nothing else."""
         return float(self.success(state))
 
     def solve(self, state: WorldState) -> list[SkillCall]:

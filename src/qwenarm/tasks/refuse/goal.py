@@ -30,7 +30,7 @@ class RequestVerdict(Enum):
 
 @dataclass(frozen=True)
 class Request:
-    """The goal to do what is asked, refuse it with a reason or ask about it, whichever is right.
+    """What is asked is done, refused with a reason or asked about, whichever is right.
 
     Nothing may be moved unless it is to be done.
     """
@@ -66,7 +66,10 @@ class Request:
         return self.verdict(state) is RequestVerdict.RIGHT
 
     def progress(self, state: WorldState) -> float:
-        """Returns 1 for the right answer, progress as for a put if it is to be done, or else the verdict's value."""
+        """Counts the right answer as 1, what is to be done like a put, and a wrong answer as next to nothing.
+
+        Returns 1, the progress of the put, or the verdict's value.
+        """
         verdict = self.verdict(state)
         if verdict is RequestVerdict.OPEN and self.right == "do":
             return self.goal.progress(state)
