@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from qwenarm.cli.main import main
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.mind.open_model import open_model
 from qwenarm.train.batches import Example, Reader
@@ -80,3 +80,11 @@ def test_the_command_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 def test_a_group_of_one_cannot_be_compared(tmp_path: Path):
     with pytest.raises(BadInput, match="2 attempts"):
         reinforce(RlOptions(RunConfig(), ("put",), tmp_path, attempts=1))
+
+
+@pytest.mark.parametrize(("task", "level", "told"), [("nosuch", 1, "nosuch"), ("put", 9, "level 9")])
+def test_what_cannot_be_played_is_told_before_anything_is_made(tmp_path: Path, task: str, level: int, told: str):
+    options = RlOptions(RunConfig(model="bundled", level=level), ("stack", task), tmp_path / "rl")
+    with pytest.raises((BadInput, UnknownName), match=told):
+        reinforce(options)
+    assert not (tmp_path / "rl").exists()

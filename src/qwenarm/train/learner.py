@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from transformers import Qwen3VLForConditionalGeneration
 
 from qwenarm.errors import BadInput
+from qwenarm.mind.checkpoints.load import quiet
 from qwenarm.train.batches import IGNORED_LABEL, Batch, Reader
 from qwenarm.train.losses import CellHeads, attention_loss, coordinate_loss
 from qwenarm.train.small_model import load_trainable, smooth_numbers
@@ -285,7 +286,8 @@ class Learner:
             weights or self.average, strict=False
         )  # the output layer shares its weights with the embedding
         model.tie_weights()
-        model.to(torch.float16).save_pretrained(folder)
+        with quiet():
+            model.to(torch.float16).save_pretrained(folder)
         for file in self.folder.iterdir():
             if file.is_file() and not (folder / file.name).exists():
                 shutil.copy(file, folder / file.name)

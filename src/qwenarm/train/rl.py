@@ -22,7 +22,7 @@ import torch
 
 from qwenarm.episode.drive import drive
 from qwenarm.errors import BadInput
-from qwenarm.factory import perform
+from qwenarm.factory import perform, prepare
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.families import Sampling
@@ -110,6 +110,8 @@ def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -
     """
     if min(options.iterations, options.scenes, options.every) < 1 or options.attempts < 2:
         raise BadInput("Reinforcement learning needs at least 1 iteration and scene, and 2 attempts at each.")
+    for task in options.tasks:
+        prepare(task_config(options.config, task), options.settings.seed)  # a wrong name or level is told before a wait
     torch.set_num_threads(1)
     folder, out = locate(options.config.model).folder, options.out
     out.mkdir(parents=True, exist_ok=True)
