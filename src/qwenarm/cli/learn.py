@@ -79,7 +79,15 @@ class Sft:
         from qwenarm.train.learner import Settings
         from qwenarm.train.sft import SftOptions, fine_tune
 
-        settings = Settings(self.lr, steps, self.optimizer, self.supervise, self.eye_steps, self.fresh, self.seed)
+        settings = Settings(
+            lr=self.lr,
+            steps=steps,
+            optimizer=self.optimizer,
+            supervise=self.supervise,
+            eye_steps=self.eye_steps,
+            fresh=self.fresh,
+            seed=self.seed,
+        )
         mix, looked = _shares(self.mix), self.held_out
         options = SftOptions(
             self.data, self.out_folder, self.model, looked, batch, mix, self.processes, every, settings

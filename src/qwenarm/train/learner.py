@@ -45,7 +45,7 @@ WARM_UP_SHARE = 0.1
 MAX_GRADIENT_NORM = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Hyperparameters.
 
