@@ -25,6 +25,7 @@ from qwenarm.skills import run as run_skill
 from qwenarm.tasks.core.goal import Measured, Setup
 from qwenarm.tasks.core.side_effects import side_effects
 from qwenarm.types import (
+    ENDING_SKILL_OUTCOMES,
     Completion,
     Decision,
     Episode,
@@ -36,6 +37,7 @@ from qwenarm.types import (
     SkillCall,
     SkillResult,
     Turn,
+    is_ended,
 )
 
 if TYPE_CHECKING:
@@ -49,9 +51,6 @@ MAX_SAME_FAILURES_IN_A_ROW = 3
 """Number of consecutive calls failing in the same way that end an episode for free words."""
 SETTLE_S = 0.5
 """Simulated seconds for the world to come to rest before it is judged: a ball may still roll."""
-ENDING_SKILL_OUTCOMES = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
-"""Calls that end an episode, with the outcome if the goal does not hold."""
-
 STOPPED_DETAIL = "It was stopped with Ctrl-C."
 UNFINISHED_OUTCOMES = (Outcome.CRASHED, Outcome.STOPPED)
 """Nothing was judged in the end."""
@@ -242,11 +241,6 @@ def settle(body: Body) -> None:
     until = body.time_s + SETTLE_S
     while body.time_s < until:
         body.step(body.hold())
-
-
-def is_ended(decision: Decision, results: Sequence[SkillResult]) -> bool:
-    """Whether the last call of a turn ends the episode."""
-    return bool(results) and results[-1].ok and decision.calls[len(results) - 1].name in ENDING_SKILL_OUTCOMES
 
 
 def _goes_on(env: ArmEnv, turns: Sequence[Turn]) -> bool:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qwenarm.body.safety import CONTROL_PERIOD_S
-from qwenarm.episode.rollout import is_ended
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import QwenarmError
 from qwenarm.tasks.language.ground import goal_of
@@ -26,6 +25,7 @@ from qwenarm.types import (
     SkillCall,
     SkillResult,
     Turn,
+    is_ended,
 )
 
 if TYPE_CHECKING:

@@ -29,7 +29,6 @@ from websockets.sync.server import ServerConnection, serve
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.episode.drive import Answers, answered
-from qwenarm.episode.rollout import ENDING_SKILL_OUTCOMES, is_ended
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.mind.vlm_policy import Policy
 from qwenarm.policies.conventions import Conventions, as_plain
@@ -38,7 +37,17 @@ from qwenarm.serve.access import access_token, admitted
 from qwenarm.serve.remote_body import RemoteBody, by_camera
 from qwenarm.skills import run as run_skill
 from qwenarm.skills.heightmap import OVERHEAD_CAMERA
-from qwenarm.types import Completion, Frame, Observation, Prompt, SkillCall, SkillResult, Turn
+from qwenarm.types import (
+    ENDING_SKILL_OUTCOMES,
+    Completion,
+    Frame,
+    Observation,
+    Prompt,
+    SkillCall,
+    SkillResult,
+    Turn,
+    is_ended,
+)
 
 SERVED_CONVENTIONS = Conventions(
     action="joint", gripper_closed=0.0, gripper_open=1.0, actions_played=1, state=("joints", "gripper_width")
