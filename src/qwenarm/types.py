@@ -10,7 +10,7 @@ Conventions, everywhere in the project:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -221,15 +221,6 @@ class SideEffect:
 
     def __str__(self) -> str:
         return f"the {self.label} is {self.after}"
-
-
-ENDING_SKILL_OUTCOMES = {"done": Outcome.FAILURE, "give_up": Outcome.GAVE_UP}
-"""Calls that end an episode, with the outcome if the goal does not hold."""
-
-
-def is_ended(decision: Decision, results: Sequence[SkillResult]) -> bool:
-    """Whether the last call of a turn ends the episode."""
-    return bool(results) and results[-1].ok and decision.calls[len(results) - 1].name in ENDING_SKILL_OUTCOMES
 
 
 @dataclass(frozen=True)

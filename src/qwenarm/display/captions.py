@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
+from qwenarm.episode.endings import is_ended
 from qwenarm.perturbations import spell
 from qwenarm.types import (
     Decision,
@@ -16,7 +17,6 @@ from qwenarm.types import (
     SkillCall,
     SkillResult,
     Turn,
-    is_ended,
 )
 
 TIMED_PARTS = ("model", "physics", "render", "skill", "other")

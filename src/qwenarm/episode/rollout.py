@@ -18,6 +18,7 @@ import numpy as np
 from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.clock import Clock, parse_clock
+from qwenarm.episode.endings import ENDING_SKILL_OUTCOMES, is_ended
 from qwenarm.episode.versions import versions_with
 from qwenarm.episode.watchers import Stopwatch, Tell, Watcher
 from qwenarm.errors import BadInput, MachineFailure, PromptFailed, machine_failure
@@ -25,7 +26,6 @@ from qwenarm.skills import run as run_skill
 from qwenarm.tasks.core.goal import Measured, Setup
 from qwenarm.tasks.core.side_effects import side_effects
 from qwenarm.types import (
-    ENDING_SKILL_OUTCOMES,
     Completion,
     Decision,
     Episode,
@@ -37,7 +37,6 @@ from qwenarm.types import (
     SkillCall,
     SkillResult,
     Turn,
-    is_ended,
 )
 
 if TYPE_CHECKING:

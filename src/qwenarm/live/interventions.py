@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qwenarm.body.safety import CONTROL_PERIOD_S
+from qwenarm.episode.endings import is_ended
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import QwenarmError
 from qwenarm.tasks.language.ground import goal_of
@@ -25,7 +26,6 @@ from qwenarm.types import (
     SkillCall,
     SkillResult,
     Turn,
-    is_ended,
 )
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from qwenarm.body.arms.parts import Arm
 from qwenarm.episode.drive import Answers, answered
+from qwenarm.episode.endings import ENDING_SKILL_OUTCOMES, is_ended
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.mind.vlm_policy import Policy
 from qwenarm.policies.conventions import Conventions, as_plain
@@ -38,7 +39,6 @@ from qwenarm.serve.remote_body import RemoteBody, by_camera
 from qwenarm.skills import run as run_skill
 from qwenarm.skills.heightmap import OVERHEAD_CAMERA
 from qwenarm.types import (
-    ENDING_SKILL_OUTCOMES,
     Completion,
     Frame,
     Observation,
@@ -46,7 +46,6 @@ from qwenarm.types import (
     SkillCall,
     SkillResult,
     Turn,
-    is_ended,
 )
 
 SERVED_CONVENTIONS = Conventions(
