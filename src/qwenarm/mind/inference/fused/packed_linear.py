@@ -7,7 +7,6 @@ less than half the time. It costs memory, because the plain weights stay, so onl
 
 from __future__ import annotations
 
-import os
 from typing import Any, Literal
 
 import torch
@@ -17,14 +16,6 @@ from qwenarm.mind.checkpoints.memory import MAX_PACKED_BYTES
 
 PACKING_HINT_ROWS = 64
 """Number of rows for which oneDNN chooses the order; it works for any number from one to thousands."""
-
-KEPT_KERNELS = "128"
-"""Two caches keep a kernel for every shape: oneDNN's own, and the one through which torch calls it. By default each
-keeps 1024 of some 0.5 MiB, and every prompt of a new length adds some. With 128 memory is bounded, and few are made
-twice: under 1 ms of a decision's 50. Fewer cost speed (docs/log.md, memory).
-"""
-for _variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # read at the first product
-    os.environ.setdefault(_variable, KEPT_KERNELS)
 
 GeluForm = Literal["none", "tanh"]
 """Torch's names: by the error function, or approximated by tanh."""
