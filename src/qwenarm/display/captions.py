@@ -7,17 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from qwenarm.episode.endings import is_ended
 from qwenarm.perturbations import spell
-from qwenarm.types import (
-    Decision,
-    Episode,
-    ImagePoint,
-    Outcome,
-    RunConfig,
-    SideEffect,
-    SkillCall,
-    SkillResult,
-    Turn,
-)
+from qwenarm.types import Decision, Episode, ImagePoint, Outcome, RunConfig, SideEffect, SkillCall, SkillResult, Turn
 
 TIMED_PARTS = ("model", "physics", "render", "skill", "other")
 """The parts of a turn's wall-clock seconds, in the order in which they are shown. The film's are not the episode's."""

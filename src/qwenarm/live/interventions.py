@@ -16,17 +16,7 @@ from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import QwenarmError
 from qwenarm.tasks.language.ground import goal_of
 from qwenarm.tasks.language.read_instruction import read
-from qwenarm.types import (
-    Completion,
-    Decision,
-    Episode,
-    Observation,
-    Outcome,
-    Prompt,
-    SkillCall,
-    SkillResult,
-    Turn,
-)
+from qwenarm.types import Completion, Decision, Episode, Observation, Outcome, Prompt, SkillCall, SkillResult, Turn
 
 if TYPE_CHECKING:
     from qwenarm.body.simulation import Body

@@ -38,15 +38,7 @@ from qwenarm.serve.access import access_token, admitted
 from qwenarm.serve.remote_body import RemoteBody, by_camera
 from qwenarm.skills import run as run_skill
 from qwenarm.skills.heightmap import OVERHEAD_CAMERA
-from qwenarm.types import (
-    Completion,
-    Frame,
-    Observation,
-    Prompt,
-    SkillCall,
-    SkillResult,
-    Turn,
-)
+from qwenarm.types import Completion, Frame, Observation, Prompt, SkillCall, SkillResult, Turn
 
 SERVED_CONVENTIONS = Conventions(
     action="joint", gripper_closed=0.0, gripper_open=1.0, actions_played=1, state=("joints", "gripper_width")

@@ -15,8 +15,7 @@ from qwenarm.tasks.language.vocabulary import english_plural
 
 # Slots: {a} {b} {c} things that can be picked up; {x} {y} blocks; {p} {q} containers; {n} {m} shapes that can be picked
 # up, {ns} {ms} their plurals; {k} {ks} shape and plural of blocks; {v} {vs} those of containers; {r} {s} {t} colours;
-# {a_shape} {p_shape} the shapes of {a} and {p};
-# {side} a preposition; {end} left or right; {two} a small number.
+# {a_shape} {p_shape} the shapes of {a} and {p}; {side} a preposition; {end} left or right; {two} a small number.
 WORDINGS = {
     "one thing": (
         "pick up the {a} and put it in the {p}",

@@ -46,8 +46,8 @@ FIRST_SCENE = 500_000
 and its attempts differ less."""
 
 WARM_UP_STEPS = 3
-"""Number of iterations in which the learning rate rises. Each costs a minute: a warm-up as in fine-tuning would take
-most of a run."""
+"""Number of iterations in which the learning rate rises. Each costs half a minute: a warm-up as in fine-tuning would
+take most of a run."""
 
 Tell = Callable[[int, Mapping[str, Any]], None]
 
