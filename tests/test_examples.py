@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import qwenarm as qa
 from qwenarm.mind.checkpoints.load import locate
 
 FOLDER = Path(__file__).parent.parent / "examples"
@@ -114,6 +115,18 @@ def test_average_weights(tmp_path: Path) -> None:
         changed = weight[:-3] if name == embedding else weight
         torch.testing.assert_close(found[name][: len(changed)], 1.25 * changed, rtol=2e-3, atol=1e-5)
     assert torch.equal(found[embedding][-3:], weights[embedding][-3:]), "words of its own"
+
+
+def test_add_layers(tmp_path: Path) -> None:
+    deep = tmp_path / "deep"
+    example("add_layers").main(["bundled", "--vision", "0,3,3", "--language", "3,4", "--out", str(deep)])
+    before, after = (qa.run(task="put", seed=5, model=model) for model in ("bundled", str(deep)))
+    assert [turn.completions[-1].text for turn in before.turns] == [turn.completions[-1].text for turn in after.turns]
+    config = json.loads((deep / "config.json").read_text())
+    assert (config["vision_config"]["depth"], config["text_config"]["num_hidden_layers"]) == (9, 7)
+    assert config["vision_config"]["deepstack_visual_indexes"] == [4]
+    with pytest.raises(SystemExit):
+        example("add_layers").main(["bundled", "--vision", "99", "--out", str(tmp_path / "none")])
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
