@@ -9,7 +9,7 @@ import pytest
 from qwenarm.api.evaluations import plan_evaluation
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.evaluation.evaluate import plan
-from qwenarm.evaluation.suites import SHIPPED_SUITES, Block, Cell, Suite, ad_hoc, suite_named
+from qwenarm.evaluation.suites import FIRST_SEED, SHIPPED_SUITES, Block, Cell, Suite, ad_hoc, suite_named
 from qwenarm.types import RunConfig
 
 FROZEN = {
@@ -87,8 +87,30 @@ def test_what_is_played_and_its_folder_come_from_one_reading_of_the_file(tmp_pat
     assert folder.name == planned.suite.name
 
 
+def test_a_file_may_begin_at_another_seed(tmp_path):
+    path, blocks = tmp_path / "mine.json", [{"tasks": ["put"], "levels": [1], "seeds": 2}]
+    suites = []
+    for more in ({}, {"first_seed": 950_000}, {"first_seed": 950_002}):
+        path.write_text(json.dumps({"name": "mine", "blocks": blocks, **more}))
+        suites.append(suite_named(str(path)))
+    assert [suite.first_seed for suite in suites] == [FIRST_SEED, 950_000, 950_002]
+    assert len({suite.name for suite in suites}) == len({suite.sha256() for suite in suites}) == 3
+
+
+SUITE = '{"name": "x", "blocks": [{"tasks": ["put"], "levels": [1], "seeds": 1}], "first_seed": 1}'
+
+
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"name": "x"}', '{"name": "x", "blocks": [{"tasks": "put", "levels": [1], "seeds": 1}]}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"name": "x"}',
+        SUITE.replace('["put"]', '"put"'),
+        SUITE.replace("first_seed", "frist_seed"),
+        SUITE.replace('"seeds": 1', '"seeds": 1, "sed": 5'),
+        SUITE.replace('"first_seed": 1', '"first_seed": -1'),
+    ],
 )
 def test_a_broken_file_is_told(tmp_path, text):
     path = tmp_path / "broken.json"

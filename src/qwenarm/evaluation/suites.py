@@ -77,13 +77,14 @@ class Suite:
         return [{key: _plain(value) for key, value in asdict(block).items()} for block in self.blocks]
 
     def sha256(self) -> str:
-        """Returns the hash of the blocks. It keeps the former name of perturbations, so that frozen hashes stay the
-        same.
+        """Returns the hash of the blocks, and of the first seed where it is another. It keeps the former name of
+        perturbations, so that frozen hashes stay the same.
         """
         blocks = [
             {"changes" if key == "perturbations" else key: block[key] for key in block} for block in self.describe()
         ]
-        return hashlib.sha256(json.dumps(blocks, sort_keys=True).encode()).hexdigest()
+        told: Any = blocks if self.first_seed == FIRST_SEED else {"blocks": blocks, "first_seed": self.first_seed}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def narrowed(
         self,
@@ -193,21 +194,31 @@ def ad_hoc(tasks: Sequence[str], level: int, seeds: int, perturbations: Sequence
 def _from_file(path: Path) -> Suite:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        suite = Suite(str(data["name"]), tuple(_block(entry) for entry in data["blocks"]))
+        name, blocks = str(data["name"]), tuple(_block(entry) for entry in data["blocks"])
+        _refuse_other_keys(data, {"name", "blocks", "first_seed"})
+        suite = Suite(name, blocks, int(data.get("first_seed", FIRST_SEED)))
+        if suite.first_seed < 0:
+            raise ValueError('"first_seed" is below 0')
     except OSError as error:
         raise BadInput(f"Cannot read the suite {path}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(
             f'{path} is not a suite ({type(error).__name__}: {error}); it needs "name" and "blocks", each with '
-            '"tasks", "levels", "seeds" and optionally "perturbations".'
+            '"tasks", "levels", "seeds" and optionally "perturbations", and may have a "first_seed".'
         ) from error
     return replace(suite, name=f"{suite.name}-{suite.sha256()[:8]}")
 
 
 def _block(entry: Mapping[str, Any]) -> Block:
     perturbations = _with_control([str(each) for each in entry.get("perturbations", [""])])
-    odd = set(entry) - {"tasks", "levels", "seeds", "perturbations"}
-    if odd or isinstance(entry["tasks"], str):
-        raise ValueError(f"unknown keys {sorted(odd)}" if odd else '"tasks" must be a list')
+    _refuse_other_keys(entry, {"tasks", "levels", "seeds", "perturbations"})
+    if isinstance(entry["tasks"], str):
+        raise ValueError('"tasks" must be a list')
     tasks, levels = tuple(map(str, entry["tasks"])), tuple(map(int, entry["levels"]))
     return Block(tasks, levels, int(entry["seeds"]), perturbations)
+
+
+def _refuse_other_keys(entry: Mapping[str, Any], known: set[str]) -> None:
+    """What is mistyped must not be left out in silence: the numbers would be those of another suite."""
+    if odd := set(entry) - known:
+        raise ValueError(f"unknown keys {sorted(odd)}")
