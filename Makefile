@@ -30,8 +30,9 @@ live: $(VENV)/.live ## the live page: tell the arm what to do in a browser (ARGS
 	@$(BIN)/qwenarm demo $(ARGS)
 
 # One process more than there are cores, because some tests wait: for a voice, a browser or a process that starts.
+# Many containers forbid bytecode files; then every process that the tests start would compile everything anew.
 test: $(VENV)/.dev ## all tests but the slow ones, on all cores (ARGS="-m slow" for those, ARGS="-n 0 --pdb" to look around)
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
+	@unset PYTHONDONTWRITEBYTECODE; OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} PYTEST_XDIST_AUTO_NUM_WORKERS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) \
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-doors: $(DOORS)/.done $(DOORS)-lerobot/.done $(DOORS)-openenv/.done ## docs/doors.md against the real libraries of the other side, in environments of their own

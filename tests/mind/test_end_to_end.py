@@ -63,7 +63,7 @@ def test_a_good_answer_survives_the_way_through_the_tokenizer(kind, layout, thin
     call = SkillCall("pick", {"at": ImagePoint(0.5, 0.25, "red cube")})
     said = f"{opening}It is red.\n</think>\n\n" if opening == "<think>\n" else opening
     answer = said + render(Decision((call,)), row, sizes)
-    read = parse(words.decode(words(answer)["input_ids"]), specs, row, sizes, max_calls=1)
+    read = parse(words.decode(words.encode(answer).ids, skip_special_tokens=False), specs, row, sizes, max_calls=1)
     assert read.error is None
     assert read.calls == (call,)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import jinja2
 import pytest
 from benchmarks.decoding import CHOICE_RUNS, FORCED_HEAD
+from transformers import PreTrainedTokenizerFast
 
 from qwenarm import skills
 from qwenarm.mind.constrained.lark import Grammars
@@ -41,7 +42,8 @@ CAMERAS = ("front", "wrist")
 
 @pytest.fixture(scope="module")
 def words():
-    return qwen_vocabulary.tokenizer()
+    tokens = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    return PreTrainedTokenizerFast(tokenizer_object=qwen_vocabulary.tokenizer(), **tokens)
 
 
 def layout(name):

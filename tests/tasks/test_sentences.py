@@ -184,6 +184,7 @@ def test_there_are_many_wordings():
 @pytest.mark.parametrize("language", LANGUAGE_NAMES)
 def test_every_word_of_a_grammar_has_one_terminal_and_every_rule_a_meaning(language):
     loaded = load_language(language)
+    assert all(rule.expansion for rule in loaded.parser.rules), "what can stand next is read off the rules' beginnings"
     rules = {str(rule.alias or rule.origin.name) for rule in loaded.parser.rules if not rule.options.expand1}
     assert not [name for name in rules if not name.startswith("_") and not hasattr(Meanings, f"{name}_")]
     assert len(loaded.phrases) == len(loaded.vocabulary), "a phrase has two terminals"

@@ -1,8 +1,9 @@
-"""A few demonstrations, collected once."""
+"""A few demonstrations, collected once for all workers."""
 
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.inference.preprocessing import PromptEncoder
@@ -16,9 +17,13 @@ TASKS = ("put", "rearrange", "parcels")
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = Path(tmp_path_factory.mktemp("demonstrations"))
-    assert sum(collect_all(plan_jobs(ORACLE, TASKS, [1], [""], 2), out)) > 10
+def folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Made by the worker that needs it first: what is there is not made again."""
+    own = tmp_path_factory.getbasetemp()
+    out = (own if worker_id == "master" else own.parent) / "demonstrations"
+    with FileLock(f"{out}.lock"):
+        list(collect_all(plan_jobs(ORACLE, TASKS, [1], [""], 2), out))
+    assert sum(len(shard.lines) for shard in read_shards([out])) > 10
     return out
 
 

@@ -18,7 +18,6 @@ from qwenarm.report.entrants import Entrant
 from qwenarm.report.fields import Field, Table
 from qwenarm.report.manifests import citation
 from qwenarm.report.numbers import Report
-from qwenarm.report.paper import write_figures
 from qwenarm.report.scores import Compared, Contrast, Rate, Standing, cell_scores, rate
 from qwenarm.report.tables import (
     METRIC_LABELS,
@@ -54,6 +53,8 @@ LATEX_ESCAPES = str.maketrans(
 
 def write_exports(report: Report, out: Path) -> None:
     """Writes EXPORT_FILES."""
+    from qwenarm.report.paper import write_figures  # loads matplotlib, which a comparison does without
+
     write_csv(out / "leaderboard.csv", leaderboard_rows(report.everybody))
     write_csv(out / "cells.csv", cell_rows(report.everybody))
     write_csv(out / "comparisons.csv", contrast_rows(report.standings, report.comparisons))

@@ -8,11 +8,14 @@ the Hub), so that they take the documented ids. Qwen3.5 has a larger vocabulary 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 ADDED_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
@@ -32,7 +35,7 @@ def count_tokens(text: str) -> tuple[int, str]:
     if _file() is None:
         known = "estimated from its length; `pip install 'qwenarm[vocabulary]'` counts with Qwen's own vocabulary"
         return round(len(text) / CHARS_PER_TOKEN), known
-    return len(tokenizer()(text)["input_ids"]), "Qwen's own vocabulary"
+    return len(tokenizer().encode(text).ids), "Qwen's own vocabulary"
 
 
 def _file() -> Path | None:
@@ -43,40 +46,35 @@ def _file() -> Path | None:
 
 
 @cache
-def tokenizer() -> Any:
-    """Returns a tokenizer of transformers. Building it takes a second or two, so it is built once."""
+def tokenizer() -> Tokenizer:
+    """Returns the tokenizer. Building it takes a second or two, so it is built once."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
     from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
     ranks = dict(_ranks())
-    letters = bytes_to_unicode()
-    spelled = {word: "".join(letters[byte] for byte in word) for word in ranks}
-    merges = [
-        (spelled[left], spelled[right]) for word in ranks if len(word) > 1 for left, right in _halves(word, ranks)
-    ]
-    raw = Tokenizer(models.BPE({spelled[word]: rank for word, rank in ranks.items()}, merges))
-    raw.normalizer = normalizers.NFC()
+    found = Tokenizer(models.BPE(ranks, list(_merges(ranks))))
+    found.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated", invert=False)
-    raw.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(False, use_regex=False)])
-    raw.decoder = decoders.ByteLevel()
-    raw.add_tokens([AddedToken(name, special=name not in PLAIN_TOKENS, normalized=False) for name in ADDED_TOKENS])
-    return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    found.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    found.decoder = decoders.ByteLevel()
+    found.add_tokens([AddedToken(name, special=name not in PLAIN_TOKENS, normalized=False) for name in ADDED_TOKENS])
+    return found
 
 
-def _ranks() -> Iterator[tuple[bytes, int]]:
-    """Yields each token with its rank. A line of the file has a token in base64 and its rank."""
-    path = _file()
+def _ranks() -> Iterator[tuple[str, int]]:
+    """Yields each token, a letter for each of its bytes, with its rank. A line of the file has it in base64."""
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    path, letters = _file(), bytes_to_unicode()
     assert path is not None
     for line in path.read_bytes().splitlines():
         word, rank = line.split()
-        yield base64.b64decode(word), int(rank)
+        yield "".join([letters[byte] for byte in base64.b64decode(word)]), int(rank)
 
 
-def _halves(word: bytes, ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """Returns the pairs of tokens that a token can be merged from, in order."""
-    cuts = ((word[:at], word[at:]) for at in range(1, len(word)))
-    return sorted(
-        (pair for pair in cuts if pair[0] in ranks and pair[1] in ranks), key=lambda p: (ranks[p[0]], ranks[p[1]])
-    )
+def _merges(ranks: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yields the pairs of tokens that each token can be merged from, in order."""
+    for word in ranks:
+        cuts = [(word[:at], word[at:]) for at in range(1, len(word))]
+        halves = [(ranks[left], ranks[right], left, right) for left, right in cuts if left in ranks and right in ranks]
+        yield from ((left, right) for *_, left, right in sorted(halves))

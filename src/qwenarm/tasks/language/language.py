@@ -19,6 +19,7 @@ from qwenarm.tasks.language.vocabulary import GRAMMAR_TERMINALS, NUMBER_VALUES
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
     from lark.grammar import NonTerminal, Rule
+    from lark.parsers.earley_common import Item
 
 LANGUAGE_NAMES = {"en": "English", "es": "Spanish", "zh": "Chinese"}
 SPANISH_WORDS = frozenset(
@@ -143,6 +144,8 @@ class Language:
             lambda: defaultdict(list)
         )
         for rule in self.parser.rules:
+            for symbol in (rule.origin, *rule.expansion):
+                symbol.name = str(symbol.name)  # lark leaves Tokens there, which are slow to compare
             self._rules[rule.origin].append(rule)
             for terminal in self._earley.FIRST[rule.expansion[0]]:
                 self._rules_before[terminal.name][rule.origin].append(rule)
@@ -158,30 +161,30 @@ class Language:
     def parse(self, tokens: Sequence[Token]) -> Tree:
         """Returns all derivations of a sentence in one tree.
 
+        Only rules that can begin with the next token are tried, a fraction of what lark would try. What else could
+        stand where a sentence does not go on is what the rules expected there can begin with: none is empty.
+
         Raises lark's UnexpectedInput, with all that was expected at the first wrong token, if there are none.
         """
         from lark.exceptions import UnexpectedInput
 
-        try:
-            return self._parse(tokens, len(tokens) + 1)
-        except UnexpectedInput as failure:
-            found = getattr(failure, "token", None)
-            return self._parse(tokens, next((i for i, token in enumerate(tokens) if token is found), len(tokens)))
-
-    def _parse(self, tokens: Sequence[Token], foreseen: int) -> Tree:
-        """Parses so that only rules which can begin with the next token are tried. That is a fraction of what lark
-        would try, but from the token ``foreseen`` on all rules are: they tell what else could stand there.
-        """
         earley = copy(self._earley)  # sentences may be read at the same time
-        earley.predictions = self._rules
+        earley.predictions, predict_and_complete = self._rules, earley.predict_and_complete
+        column: list[set[Item]] = []
 
-        def upcoming(_: object) -> Iterator[Token]:
-            for i, token in enumerate(tokens):
-                earley.predictions = self._rules_before[token.type] if i < foreseen else self._rules
-                yield token
-            earley.predictions = self._rules_before[""] if len(tokens) < foreseen else self._rules
+        def predict_upcoming(at: int, to_scan: set[Item], columns: Sequence[set[Item]], *rest: object) -> None:
+            earley.predictions = self._rules_before[tokens[at].type if at < len(tokens) else ""]
+            predict_and_complete(at, to_scan, columns, *rest)
+            column[:] = to_scan, columns[at]
 
-        return earley.parse(SimpleNamespace(lex=upcoming), "start")
+        earley.predict_and_complete = predict_upcoming
+        try:
+            return earley.parse(SimpleNamespace(lex=lambda _: iter(tokens)), "start")
+        except UnexpectedInput as failure:
+            expected = [item.expect for items in column for item in items if item.expect]
+            names = {terminal.name for symbol in expected for terminal in earley.FIRST[symbol]}
+            failure.expected = names  # type: ignore[attr-defined]
+            raise
 
     def lex(self, text: str, correct: bool = True) -> Lexed:
         """Splits a text into tokens. ``correct`` replaces unknown words by the nearest known ones."""
