@@ -7,9 +7,10 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
-from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, ParamSpec, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from qwenarm.errors import BadInput, shortened
 
@@ -17,6 +18,8 @@ MAX_NUMBER = 2**63
 """Larger numbers are no seeds, levels, seconds or metres, and overflow what is computed with them."""
 MAX_VALUE_CHARS = 80
 """Maximum length of a value in a message."""
+INTEGERS = int | np.integer
+NUMBERS = INTEGERS | float | np.floating
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -52,7 +55,7 @@ def typed_arguments(function: Callable[P, T]) -> Callable[P, T]:
             if not _fits(value, hints[name]):
                 wanted, about = signature.parameters[name].annotation, _about(function, name)
                 raise BadInput(f"{name} of {owner} is {wanted}, not {shortened(repr(value), MAX_VALUE_CHARS)}{about}.")
-            if isinstance(value, Integral) and not isinstance(value, bool):
+            if isinstance(value, np.integer):
                 bound.arguments[name] = int(value)
         return function(*bound.args, **bound.kwargs)
 
@@ -61,7 +64,7 @@ def typed_arguments(function: Callable[P, T]) -> Callable[P, T]:
 
 def is_number(value: Any) -> TypeGuard[int | float]:
     """Returns whether a value is a finite number of a possible size."""
-    return isinstance(value, Real) and not isinstance(value, bool) and -MAX_NUMBER <= value <= MAX_NUMBER  # no NaN
+    return isinstance(value, NUMBERS) and not isinstance(value, bool) and bool(abs(value) <= MAX_NUMBER)  # no NaN
 
 
 @cache
@@ -94,7 +97,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is Literal:  # which choice it is, checks the function itself, whose message lists them
         return isinstance(value, type(inner[0]))
     if hint in (int, float):
-        return is_number(value) and (hint is float or isinstance(value, Integral))
+        return is_number(value) and (hint is float or isinstance(value, INTEGERS))
     if origin is not None and issubclass(origin, Mapping):
         return isinstance(value, Mapping) and all(isinstance(k, str) and _fits(v, inner[1]) for k, v in value.items())
     if origin is not None and issubclass(origin, Collection):
