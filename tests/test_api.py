@@ -72,6 +72,19 @@ def test_an_evaluation_counts_compares_and_reports():
     assert again.rows == oracle.rows, "what is in the ledger is not played again"
 
 
+def test_evaluations_that_share_a_ledger_are_compared_as_if_they_did_not():
+    apart, together = (
+        [qa.evaluate(name, tasks="put", seeds=2, folder=folder.format(name)) for name in ("oracle", "idle")]
+        for folder in ("{}", "both")
+    )
+    qa.evaluate("random", tasks="put", seeds=1, folder="both")
+    assert [len(each.rows) for each in together] == [2, 2]
+    assert str(together[0].compare(together[1])) == str(apart[0].compare(apart[1]))
+    assert str(together[1].compare(together[0])) == str(apart[1].compare(apart[0])) != str(apart[0].compare(apart[1]))
+    with pytest.raises(BadInput, match="same policy stands on both sides"):
+        together[0].compare(together[0])
+
+
 def test_rows_become_a_data_frame():
     pandas = pytest.importorskip("pandas")
     frame = qa.evaluate("oracle", tasks="put", seeds=2).to_pandas()

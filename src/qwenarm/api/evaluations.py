@@ -88,21 +88,25 @@ class Evaluation:
 
     @typed_arguments
     def compare(self, other: Evaluation, policy: str = "", other_policy: str = "") -> Printable:
-        """Compares with another evaluation, paired by the seeds that both played.
+        """Compares with another evaluation, paired by the seeds that both played. Both may share a ledger.
 
         Args:
             other: The evaluation to compare with; may be this one, with two of its policies.
-            policy: Words of the policy's name here; by default its model, or its only policy.
+            policy: Words of the policy's name here; by default its model, or its only policy, not a control.
             other_policy: The same for the other evaluation.
 
         Returns:
-            Differences with 95 % intervals and exact McNemar tests.
+            What must be known first, and differences with 95 % intervals and exact McNemar tests.
         """
+        from rich.console import Group
+        from rich.text import Text
+
         from qwenarm.report.exports import printed
         from qwenarm.report.numbers import compare_runs
 
-        _, table = compare_runs(self.folder, other.folder, policy, other_policy)
-        return Printable(printed(table, 120))
+        mine, others = ({row.key for row in each.rows} for each in (self, other))
+        problems, table = compare_runs(self.folder, other.folder, policy, other_policy, mine, others)
+        return Printable(Group(*map(Text, problems), printed(table, 120)))
 
     @typed_arguments
     def report(self, folder: Path | str | None = None) -> Path:
