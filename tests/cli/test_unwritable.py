@@ -24,6 +24,13 @@ def test_an_unwritable_place_is_told_at_once(capsys, tmp_path, words, place):
     assert Path(place).parts[1] in told.err or "file" in told.err
 
 
+def test_a_film_that_cannot_be_written_is_no_success(capsys, tmp_path):
+    assert main(["run", "--policy", "idle", "--no-film", "--out", str(tmp_path / "run")]) == 0
+    assert main(["replay", str(tmp_path / "run"), "--film", "/proc/nothing/film.mp4"]) == 2
+    told = capsys.readouterr()
+    assert "cannot be written" in told.err and "Traceback" not in told.err and "bit for bit" not in told.out
+
+
 def test_a_port_that_does_not_exist_is_told(capsys):
     assert main(["run", "--task", "put", "--model", "http://127.0.0.1:99999#qwen"]) == 2
     assert "99999" in capsys.readouterr().err
