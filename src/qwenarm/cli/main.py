@@ -72,7 +72,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in UNUSABLE_PLACE:
             raise
-        return _refuse(f"Cannot read or write {error.filename or 'a file'}: {error.strerror}.")
+        return _refuse(f"Cannot read or write {error.filename2 or error.filename or 'a file'}: {error.strerror}.")
     except KeyboardInterrupt:
         goes_on = " The same command goes on from there." if words[0] in RESUMED else ""
         SafeConsole(stderr=True).print(f"Stopped. Everything that was finished is kept.{goes_on}")
