@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
@@ -52,7 +53,8 @@ def typed_arguments(function: Callable[P, T]) -> Callable[P, T]:
         for name, value in bound.arguments.items():
             if name not in hints:
                 continue
-            if not _fits(value, hints[name]):
+            infinite = isinstance(value, float) and not math.isfinite(value)  # the function itself says the range
+            if not _fits(0.0 if infinite else value, hints[name]):
                 wanted, about = signature.parameters[name].annotation, _about(function, name)
                 raise BadInput(f"{name} of {owner} is {wanted}, not {shortened(repr(value), MAX_VALUE_CHARS)}{about}.")
             if isinstance(value, np.integer):
