@@ -46,6 +46,7 @@ from qwenarm.skills.action_chunk import moved_hand
 from qwenarm.tasks.core.goal import Event, Setup
 from qwenarm.tasks.core.task import Combos, Task
 from qwenarm.tasks.language.free_task import free_setup
+from qwenarm.typed import typed_arguments
 from qwenarm.types import Control, Frame
 
 MAX_SHIFT_M, MAX_TURN_RAD = 0.02, 0.1
@@ -55,6 +56,7 @@ FILM_CAMERA = "wide"
 GOAL_CAMERA = "goal"
 """Name of the frame that shows the goal: the table as it should be."""
 CONTROL_MODES = ("joint", "ee_delta")
+RESET_OPTIONS = ("instruction", "setup")
 UNIT_ACTION = np.ones(7)
 """The largest action of ee_delta."""
 
@@ -73,6 +75,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     setup: Setup
     instruction: str
 
+    @typed_arguments
     def __init__(
         self,
         task: str = "put",
@@ -150,9 +153,10 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
                 what ``build`` has returned, instead of building it again.
 
         Raises:
+            UnknownName: There is no such option.
             BadInput: The seed is negative, or the words name things that do not exist.
         """
-        options = options or {}
+        options = _checked_options(options)
         super().reset(seed=_checked_seed(seed))
         seed = seed if seed is not None else int(self.np_random.integers(2**31))
         self.setup = options.get("setup") or self.build(seed, options.get("instruction"))
@@ -171,10 +175,13 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         Actions are limited to what is safe; each limitation is counted in ``body.clamps``. Raises BadInput for an
         action of the wrong shape.
         """
-        action = np.asarray(action, dtype=float)
+        body = self._world()
+        try:
+            action = np.asarray(action, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"An action of {self.control} is {self.action_space.shape} numbers: {error}.") from error
         if action.shape != self.action_space.shape:
             raise BadInput(f"An action of {self.control} has shape {self.action_space.shape}, not {action.shape}.")
-        body = self.body
         parts = action.reshape(len(body.manipulators), -1)
         body.step_all([self._to_control(*each) for each in zip(body.manipulators, parts, strict=True)])
         self._steps += 1
@@ -185,7 +192,7 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def render(self) -> np.ndarray | None:
         """Returns an image of robot and table for people, (480, 640, 3) uint8, or None without a render mode."""
-        return None if self.render_mode is None else self.body.frame(FILM_CAMERA, FILM_SIZE, shadows=True).rgb
+        return None if self.render_mode is None else self._world().frame(FILM_CAMERA, FILM_SIZE, shadows=True).rgb
 
     def goal_frame(self, size: tuple[int, int]) -> Frame | None:
         """Returns what the front camera would see if the goal were reached, as a frame named "goal" of ``size`` (H, W).
@@ -236,6 +243,12 @@ class ArmEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             setup = free_setup(words, rng, self.level, combos, layout, reach)
         setup = perturbed_setup(self.perturbations, seed, setup)
         return replace(setup, scene=replace(setup.scene, cameras=(*setup.scene.cameras, *self._own_cameras)))
+
+    def _world(self) -> Body:
+        """Returns the body. Raises gymnasium's ResetNeeded if there is none yet."""
+        if not hasattr(self, "body"):
+            raise gymnasium.error.ResetNeeded("Call reset() before step() or render().")
+        return self.body
 
     def _make_body(self) -> Body:
         return Body(self.setup.scene, self._arm)
@@ -292,6 +305,18 @@ def _checked_seed(seed: int | None) -> int | None:
     if seed is not None and not (isinstance(seed, Integral) and seed >= 0):
         raise BadInput(f"A seed is 0 or more, a whole number, not {seed!r}.")
     return None if seed is None else int(seed)
+
+
+def _checked_options(options: dict[str, Any] | None) -> dict[str, Any]:
+    """Returns the options of a reset. A misspelt one would silently play another scene."""
+    if not isinstance(options, dict | None):
+        raise BadInput(f"The options of reset are a dict, not {options!r}.")
+    for name in options or {}:
+        if name not in RESET_OPTIONS:
+            raise UnknownName("option of reset", name, RESET_OPTIONS)
+    if not isinstance(words := (options or {}).get("instruction"), str | None):
+        raise BadInput(f"The instruction of a reset is text, not {words!r}.")
+    return options or {}
 
 
 def _checked_choice(kind: str, value: Any, choices: Sequence[Any]) -> Any:

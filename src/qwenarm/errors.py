@@ -24,8 +24,8 @@ class QwenarmError(Exception):
 class UnknownName(QwenarmError):
     """A name that is not in the registry. The message lists the valid ones."""
 
-    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
-        names, name = sorted(valid), shortened(name, MAX_NAME_CHARS)
+    def __init__(self, kind: str, name: object, valid: Iterable[str]) -> None:
+        names, name = sorted(valid), shortened(str(name), MAX_NAME_CHARS)
         near = get_close_matches(name, names, n=1) or [each for each in names if name and name in each]
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(f"There is no {kind} {name!r}.{hint} Valid: {', '.join(names)}.")

@@ -93,6 +93,8 @@ def load(kind: str, name: str) -> Any:
         BadInput: ``module:NAME`` cannot be imported, or is not an entry of this kind.
     """
     about = ENTRY_KINDS[kind]
+    if not isinstance(name, str):
+        raise UnknownName(about.noun, name, list_names(kind))
     if is_file(kind, name):
         return importlib.import_module(FILE_MAKERS[kind, os.path.splitext(name)[1]]).make_entry(name)
     if ":" in name:

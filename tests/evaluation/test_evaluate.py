@@ -145,7 +145,7 @@ def test_one_that_cannot_begin_leaves_no_folder(tmp_path):
     missing = plan(RunConfig(model=f"scripted:{tmp_path / 'missing.jsonl'}"), tasks="put", seeds=1)
     with pytest.raises(QwenarmError, match=r"missing\.jsonl"):
         play(tmp_path / "runs" / "mine", missing)
-    assert not list((tmp_path / "runs").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_killed_at_any_moment_nothing_is_lost_doubled_or_changed(tmp_path):

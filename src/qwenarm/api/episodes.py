@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,18 +11,19 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput, UnknownName
+from qwenarm.mind.backends import Backend
+from qwenarm.policies.function import Calls
+from qwenarm.typed import typed_arguments
 from qwenarm.types import Episode, Observation, RunConfig, Turn
 
 if TYPE_CHECKING:
     from qwenarm.display.film import FilmRecorder
     from qwenarm.env import ArmEnv
-    from qwenarm.episode.watchers import Watcher
-    from qwenarm.mind.backends import Backend
-    from qwenarm.policies.function import Calls
     from qwenarm.voice import Spoken
 
-PolicyFunction = Callable[[Observation, tuple[Turn, ...]], "Calls"]
+PolicyFunction = Callable[[Observation, tuple[Turn, ...]], Calls]
 """The simplest policy: (observation, history) -> calls."""
 
 
@@ -35,7 +37,7 @@ class Film:
     format: str = "mp4"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PlayedEpisode(Episode):
     """An episode with its files. In a notebook it shows its film, outcome and every turn."""
 
@@ -43,11 +45,18 @@ class PlayedEpisode(Episode):
     page: Path = Path()
     film: Path | None = None
 
+    def __repr__(self) -> str:
+        """Returns the outcome, after a crash with its reason, and the page, not the pictures of every turn."""
+        reason = self.detail.strip().rpartition("\n")[2]
+        ending = f"{self.outcome} ({reason})" if reason else str(self.outcome)
+        return f"<PlayedEpisode {self.instruction!r}: {ending}, turns: {len(self.turns)}, page: {self.page}>"
+
     def _repr_html_(self) -> str:
         page = html.escape(self.page.read_text(encoding="utf-8"))
         return f'<iframe srcdoc="{page}" style="width:100%;height:45em;border:0" sandbox="allow-scripts"></iframe>'
 
 
+@typed_arguments
 def run(
     instruction: str = "",
     *,
@@ -56,7 +65,7 @@ def run(
     seed: int = 0,
     arm: str = "panda",
     policy: str | PolicyFunction = "vlm",
-    model: str | Backend = "bundled",
+    model: str | Path | Backend = "bundled",
     altitude: str = "step",
     perturbations: str = "",
     clock: str = "paused",
@@ -102,6 +111,7 @@ def run(
 
     if instruction and task:
         raise BadInput(f"Your own words make their own scene: leave out either them or the task {task!r}.")
+    model = folder_name(model) if isinstance(model, Path) else model
     config = RunConfig(
         task=task or "put",
         level=level,
@@ -226,7 +236,8 @@ def make_env(task: str = "put", **options: Any) -> ArmEnv:
     return ArmEnv(task, **options)
 
 
-def load_model(model: str = "bundled", **options: Any) -> Backend:
+@typed_arguments
+def load_model(model: str | Path = "bundled", **options: Any) -> Backend:
     """Loads a model once, to be used in several runs.
 
     Args:
@@ -240,7 +251,12 @@ def load_model(model: str = "bundled", **options: Any) -> Backend:
     """
     from qwenarm.mind.open_model import open_model
 
-    return open_model(model, **options)
+    return open_model(folder_name(model) if isinstance(model, Path) else model, **options)
+
+
+def folder_name(path: Path) -> str:
+    """Returns the name of a model in this folder, which cannot be read as ORG/NAME of the Hub."""
+    return os.path.join(".", path)
 
 
 def policy_name(policy: str | PolicyFunction) -> str:

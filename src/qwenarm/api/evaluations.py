@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwenarm.api.episodes import PolicyFunction, policy_name
-from qwenarm.errors import UnknownName, import_optional
+from qwenarm.api.episodes import PolicyFunction, folder_name, policy_name
+from qwenarm.errors import BadInput, UnknownName, import_optional
 from qwenarm.mind.checkpoints.load import BUNDLED_MODEL
 from qwenarm.policies import POLICY_SERVER_PREFIXES
 from qwenarm.registry import is_foreign, list_names, load
+from qwenarm.typed import typed_arguments
 from qwenarm.types import RunConfig
 
 if TYPE_CHECKING:
@@ -85,23 +86,29 @@ class Evaluation:
         frame["success"] = frame["outcome"] == "success"
         return frame
 
+    @typed_arguments
     def compare(self, other: Evaluation, policy: str = "", other_policy: str = "") -> Printable:
-        """Compares with another evaluation, paired by the seeds that both played.
+        """Compares with another evaluation, paired by the seeds that both played. Both may share a ledger.
 
         Args:
             other: The evaluation to compare with; may be this one, with two of its policies.
-            policy: Words of the policy's name here; by default its model, or its only policy.
+            policy: Words of the policy's name here; by default its model, or its only policy, not a control.
             other_policy: The same for the other evaluation.
 
         Returns:
-            Differences with 95 % intervals and exact McNemar tests.
+            What must be known first, and differences with 95 % intervals and exact McNemar tests.
         """
+        from rich.console import Group
+        from rich.text import Text
+
         from qwenarm.report.exports import printed
         from qwenarm.report.numbers import compare_runs
 
-        _, table = compare_runs(self.folder, other.folder, policy, other_policy)
-        return Printable(printed(table, 120))
+        mine, others = ({row.key for row in each.rows} for each in (self, other))
+        problems, table = compare_runs(self.folder, other.folder, policy, other_policy, mine, others)
+        return Printable(Group(*map(Text, problems), printed(table, 120)))
 
+    @typed_arguments
     def report(self, folder: Path | str | None = None) -> Path:
         """Writes a static site about this evaluation, by default into its own folder. Returns its index.html."""
         from qwenarm.report import write_report
@@ -109,15 +116,16 @@ class Evaluation:
         return write_report([self.folder], Path(folder) if folder else self.folder / "report").index
 
 
+@typed_arguments
 def evaluate(
-    policy_or_model: str | PolicyFunction = "bundled",
+    policy_or_model: str | Path | PolicyFunction = "bundled",
     *,
-    tasks: str | Sequence[str] = "",
+    tasks: str | Collection[str] = "",
     suite: str = "",
     level: int | None = None,
     seeds: int | None = None,
     perturbations: str | None = None,
-    controls: str | Sequence[str] = "",
+    controls: str | Collection[str] = "",
     arm: str = "panda",
     altitude: str = "step",
     combos: str = "all",
@@ -131,7 +139,7 @@ def evaluate(
     """Plays many episodes on fixed seeds and measures success. Killed at any time, the same call continues.
 
     Args:
-        policy_or_model: a policy (a name such as "oracle", a ``module:NAME`` or a function), or else a model.
+        policy_or_model: a policy (its name, ``module:NAME`` or a function), or else the name of a model.
         tasks: names, as a list or separated by commas; by default those of the suite, or put, stack and sort.
         suite: "quick", "standard", "full" or a JSON file.
         level: only this level; by default all of the suite, or 1.
@@ -175,26 +183,31 @@ def evaluate(
 
 def plan_evaluation(
     config: RunConfig,
-    tasks: str | Sequence[str] = "",
+    tasks: str | Collection[str] = "",
     suite: str = "",
     level: int | None = None,
     seeds: int | None = None,
     perturbations: str | None = None,
-    controls: str | Sequence[str] = "",
+    controls: str | Collection[str] = "",
     folder: Path | str | None = None,
 ) -> tuple[Plan, Path]:
     """Returns what an evaluation plays, and the folder of its ledger. The arguments are those of ``evaluate``."""
     from qwenarm.evaluation.evaluate import plan
     from qwenarm.evaluation.suites import suite_named
 
+    if not isinstance(tasks, str) and not tasks:
+        raise BadInput("tasks is empty: name some, or leave it out for the usual ones.")
+    controls = controls if isinstance(controls, str) else ",".join(controls) or "none"
     asked = suite_named(suite) if suite else None
     name = asked.name if asked else f"eval-{re.sub(r'[^A-Za-z0-9_.-]+', '-', config.policy)}"
     home = Path(folder or Path("runs") / name)
-    return plan(config, asked, _joined(tasks), level, seeds, perturbations, _joined(controls), home), home
+    return plan(config, asked, _joined(tasks), level, seeds, perturbations, controls, home), home
 
 
-def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:
+def _policy_and_model(policy_or_model: str | Path | PolicyFunction) -> tuple[str, str]:
     """Returns the names of both. A ``module:NAME`` is a model if it is a BackendEntry."""
+    if isinstance(policy_or_model, Path):
+        return "vlm", folder_name(policy_or_model)
     if not isinstance(policy_or_model, str):
         return policy_name(policy_or_model), "bundled"
     name = policy_or_model.partition("#")[0]
@@ -209,5 +222,5 @@ def _policy_and_model(policy_or_model: str | PolicyFunction) -> tuple[str, str]:
     return (policy_or_model, "bundled") if is_policy else ("vlm", policy_or_model)
 
 
-def _joined(names: str | Sequence[str]) -> str:
+def _joined(names: str | Collection[str]) -> str:
     return names if isinstance(names, str) else ",".join(names)

@@ -35,6 +35,8 @@ COMMANDS = {
     "Connect": (serve, export),
 }
 """The commands, in the groups in which they are listed."""
+RESUMED = frozenset({"eval", "attribute", "collect", "train", "improve"})
+"""The commands that, given again, go on where they were stopped."""
 HELP, VERSION = frozenset(["help", "-h", "--help"]), frozenset(["version", "-V", "--version"])
 
 app = tyro.extras.SubcommandApp()
@@ -70,9 +72,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in UNUSABLE_PLACE:
             raise
-        return _refuse(f"Cannot read or write {error.filename or 'a file'}: {error.strerror}.")
+        return _refuse(f"Cannot read or write {error.filename2 or error.filename or 'a file'}: {error.strerror}.")
     except KeyboardInterrupt:
-        SafeConsole(stderr=True).print("Stopped. Everything that was finished is kept.")
+        goes_on = " The same command goes on from there." if words[0] in RESUMED else ""
+        SafeConsole(stderr=True).print(f"Stopped. Everything that was finished is kept.{goes_on}")
         return 130
 
 

@@ -240,13 +240,13 @@ def replay(
 
     Example: qwenarm replay runs/20261121-101500-put-3
     """
-    from qwenarm.display.film import FilmRecorder
+    from qwenarm.display.film import film_again
     from qwenarm.episode.replay import replay as play_again
     from qwenarm.factory import make_env
 
     recorded = _load(episode, index)
     with only_allowed(names_to_allow(allow)), closing(make_env(recorded.run.config)) as env:
-        again = play_again(env, recorded, [FilmRecorder(film)] if film else [])
+        again = film_again(env, recorded, film) if film else play_again(env, recorded)
     for line in filter(None, (*again.changes, *again.differences, again.stopped)):
         out.print(line, style="yellow")
     out.print(f"recorded  {recorded.final_hash}\nreplayed  {again.final_hash}")

@@ -101,7 +101,7 @@ def write_page(episode: Episode, path: Path | str, film: Path | str | None = Non
         path.parent.mkdir(parents=True, exist_ok=True)
         html.write(path, "episode", **page_values(episode, _film_source(film, path), speed=speed))
     except OSError as error:
-        raise BadInput(f"Cannot write the page {path}: {error.strerror} ({error.filename}).") from error
+        raise BadInput(f"Cannot write the page {path}: {error.strerror} ({error.filename or path}).") from error
     return path
 
 

@@ -7,6 +7,7 @@ shadows, by default from a camera that no policy is shown. Neither the drawing n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.display.captions import decision_text, outcome_color, result_text, short_call
 from qwenarm.display.text import BACKGROUND_RGB, POINT_RGB, TEXT_RGB, Color, write_lines
 from qwenarm.display.video import FilmWriter
+from qwenarm.episode.replay import Replayed, replay
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput
 from qwenarm.types import Decision, Episode, Frame, ImagePoint, Observation, SkillCall, SkillResult
@@ -43,6 +45,21 @@ READING_S_PER_CHARACTER = 0.05
 
 DIM_TEXT_RGB = (160, 163, 172)
 STATUS_RGB = {"green": (76, 195, 138), "red": (255, 123, 107), "yellow": (227, 179, 65)}
+
+
+def film_again(env: ArmEnv, episode: Episode, path: Path, speed: int = 2) -> Replayed:
+    """Films a recorded episode by replaying it. Raises BadInput, and leaves no file, if the film cannot be written."""
+    recorder = FilmRecorder(path, speed)
+    try:
+        again = replay(env, episode, [recorder])
+        if not recorder.written:
+            raise BadInput(f"The film {path} cannot be written: {'; '.join(again.failures)}.")
+    finally:
+        recorder.close()
+        if recorder.film.pictures and not recorder.written:  # half a film would be taken for one
+            with suppress(OSError):
+                path.unlink()
+    return again
 
 
 class FilmRecorder(Watcher):

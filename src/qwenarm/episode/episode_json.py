@@ -16,8 +16,8 @@ from typing import Any, get_origin, get_type_hints
 import numpy as np
 
 from qwenarm.episode.clock import parse_clock
-from qwenarm.episode.typed import MAX_NUMBER, is_number, typed
 from qwenarm.errors import BadInput
+from qwenarm.typed import MAX_NUMBER, is_number, typed
 from qwenarm.types import (
     Completion,
     Decision,

@@ -37,6 +37,7 @@ class Replayed:
             differences.
         stopped: Where the recorded episode was stopped and the replay ends, or "". If that was in the middle of a
             control period, the final states are not compared.
+        failures: One sentence for each watcher, such as a film, that failed.
     """
 
     same: bool
@@ -44,6 +45,7 @@ class Replayed:
     differences: tuple[str, ...]
     changes: tuple[str, ...]
     stopped: str = ""
+    failures: tuple[str, ...] = ()
 
 
 def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> Replayed:
@@ -72,7 +74,7 @@ def replay(env: ArmEnv, episode: Episode, watchers: Sequence[Watcher] = ()) -> R
         stopped = f"It was stopped in turn {len(episode.turns)}, and is repeated up to there."
         if not same and abs(env.body.time_s - stop_s) > TIME_TOLERANCE_S:
             same, stopped = True, f"{stopped} That was between two control steps: the final states are not compared."
-    return Replayed(same, final_hash, tuple(differences), tuple(_changes(episode)), stopped)
+    return Replayed(same, final_hash, tuple(differences), tuple(_changes(episode)), stopped, tuple(tell.failures))
 
 
 def _other_instruction(env: ArmEnv, episode: Episode) -> Iterator[str]:

@@ -31,7 +31,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -117,7 +117,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     An evaluation that was just killed needs a moment to disappear. One that never began leaves no folder.
     """
-    made = not folder.exists()
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / LOCK_FILE, "w")  # noqa: SIM115  (closed below)
@@ -133,8 +133,10 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             if made and not (folder / MANIFEST_FILE).exists():
-                (folder / LOCK_FILE).unlink()
-                folder.rmdir()
+                with suppress(OSError):  # something was left there after all
+                    (folder / LOCK_FILE).unlink()
+                    for each in made:
+                        each.rmdir()
 
 
 def _taken(file: TextIO) -> bool:

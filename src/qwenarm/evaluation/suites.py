@@ -123,7 +123,7 @@ class Suite:
             )
         for block in self.blocks:
             if block.seeds < 1:
-                raise BadInput("--seeds must be at least 1.")
+                raise BadInput("The number of seeds must be at least 1.")
             for perturbations in block.perturbations:
                 parse(perturbations)
 

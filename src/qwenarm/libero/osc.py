@@ -30,6 +30,7 @@ from qwenarm.libero.package import LIBERO_SUITES, LiberoTask, begin, make_proble
 from qwenarm.libero.scene import COLLISION_GROUP, HIDDEN_GEOM_GROUP, LiberoStage
 from qwenarm.skills.action_chunk import OscAction
 from qwenarm.tasks.core.goal import Setup
+from qwenarm.typed import typed_arguments
 from qwenarm.types import Proprio, SkillCall
 
 MAX_PERIODS = {"libero_spatial": 220, "libero_object": 280, "libero_goal": 300, "libero_10": 520, "libero_90": 400}
@@ -184,6 +185,7 @@ class OscBody(Body):
 class OscEnv(ArmEnv):
     """A task of LIBERO in its own environment. An action is (7,) in [-1, 1], see ``OscAction``."""
 
+    @typed_arguments
     def __init__(self, task: str, level: int = 1, **options: Any) -> None:
         if not task.startswith("libero_"):
             raise BadInput(f"--control osc is for LIBERO's tasks, such as {', '.join(LIBERO_SUITES)}, not {task}.")

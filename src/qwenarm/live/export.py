@@ -15,8 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from qwenarm.display.episode_page import write_page
-from qwenarm.display.film import FilmRecorder
-from qwenarm.episode.replay import replay
+from qwenarm.display.film import film_again
 from qwenarm.episode.trace import read
 from qwenarm.errors import QwenarmError
 from qwenarm.export.run import export_to
@@ -88,7 +87,7 @@ def _unfinished(folder: Path, tell: Callable[[str], None]) -> Iterator[Path]:
 def _film(folder: Path, path: Path) -> Path:
     episode = read(folder).episodes[-1]
     with closing(make_env(episode.run.config)) as env:
-        replay(env, episode, [FilmRecorder(path, FILM_SPEED)])
+        film_again(env, episode, path, FILM_SPEED)
     return path
 
 

@@ -34,7 +34,8 @@ def open_model(spec: str, **options: Any) -> Backend:
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
-        raise BadInput(f"The model {spec!r} does not know an option: {error}.") from error
+        reason = str(error).rpartition("() ")[2]
+        raise BadInput(f"The model {spec!r} {reason}. Its options: {', '.join(entry.options)}.") from error
 
 
 def backend_entry(source: str) -> BackendEntry:

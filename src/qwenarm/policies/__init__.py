@@ -98,14 +98,16 @@ def policy_entry(name: str) -> PolicyEntry:
 
     Raises:
         UnknownName: There is no such policy.
-        BadInput: ``module:NAME`` cannot be loaded, or is neither an entry nor a function.
+        BadInput: ``module:NAME`` cannot be loaded, or is neither an entry nor a function of two arguments.
     """
     found: Any = load("policies", name)
     if isinstance(found, PolicyEntry):
         return found
     if not isfunction(found):
         raise BadInput(f"{name!r} is a {type(found).__name__}; a policy is a PolicyEntry or a function.")
-    from qwenarm.policies.function import FunctionPolicy, source_sha256
+    from qwenarm.policies.function import FunctionPolicy, check_signature, source_sha256
+
+    check_signature(name, found)
 
     facts = {"source_sha256": source_sha256(found)}
     return PolicyEntry(lambda context: FunctionPolicy(name, found, facts=facts))

@@ -17,8 +17,8 @@ from typing import Any, get_origin, get_type_hints
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from qwenarm.episode.typed import is_number, typed
 from qwenarm.errors import BadInput
+from qwenarm.typed import is_number, typed
 from qwenarm.types import Proprio
 
 ROTATION_READERS: dict[str, Callable[[np.ndarray], Rotation]] = {

@@ -61,6 +61,14 @@ def as_decision(calls: Calls) -> Decision:
     return Decision(tuple(SkillCall(call) if isinstance(call, str) else call for call in listed))
 
 
+def check_signature(name: str, act: Callable[..., Any]) -> None:
+    """Raises BadInput for a function that cannot be called as a policy is."""
+    try:
+        inspect.signature(act).bind("observation", "history")
+    except TypeError as error:
+        raise BadInput(f"A policy is called as (observation, history), and {name!r} cannot be: {error}.") from error
+
+
 def source_sha256(act: Callable[..., Any]) -> str:
     """Returns the hash of a function's source file, which distinguishes episodes of an edited policy."""
     path = inspect.getsourcefile(inspect.unwrap(act))

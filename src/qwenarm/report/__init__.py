@@ -54,7 +54,7 @@ def write_report(
     try:
         return _write(report, out, which, films, tell)
     except OSError as error:
-        raise BadInput(f"Cannot write the report to {out}: {error.strerror} ({error.filename}).") from error
+        raise BadInput(f"Cannot write the report to {out}: {error.strerror} ({error.filename or out}).") from error
 
 
 def _write(report: Report, out: Path, which: Which, films: int, tell: Tell) -> ReportFiles:

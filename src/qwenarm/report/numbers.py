@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
+from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.suites import AD_HOC
 from qwenarm.report.entrants import CONTROL_ROLES, Entrant, choose, controls_of, entrants
 from qwenarm.report.fields import Table
@@ -75,7 +76,14 @@ def make_report(runs: Sequence[Run]) -> Report:
     return Report(runs, everybody, standings, compared, problems)
 
 
-def compare_runs(a: Path, b: Path, who_a: str = "", who_b: str = "") -> tuple[list[str], Table]:
+def compare_runs(
+    a: Path,
+    b: Path,
+    who_a: str = "",
+    who_b: str = "",
+    only_a: Collection[Key] | None = None,
+    only_b: Collection[Key] | None = None,
+) -> tuple[list[str], Table]:
     """Compares two policies pair by pair.
 
     Args:
@@ -83,6 +91,8 @@ def compare_runs(a: Path, b: Path, who_a: str = "", who_b: str = "") -> tuple[li
         b: the folder of another one, or of the same.
         who_a: words of the first one's name, see ``entrants.choose``.
         who_b: words of the other one's name.
+        only_a: the episodes of the first run that count, where it shares its folder with others; by default all.
+        only_b: the same of the other run.
 
     Returns:
         What the reader must know first, and the table.
@@ -92,11 +102,19 @@ def compare_runs(a: Path, b: Path, who_a: str = "", who_b: str = "") -> tuple[li
         UnknownName: where none is.
     """
     runs = read_runs([a, b])
+    if only_a != only_b:
+        runs = [_with_only(runs[0], only_a), _with_only(runs[-1], only_b)]
+    elif only_a is not None:
+        runs = [_with_only(run, only_a) for run in runs]
     everybody = entrants(runs)
     one = choose([e for e in everybody if e.run is runs[0]], who_a)
     other = choose([e for e in everybody if e.run is runs[-1] and (e is not one or who_b)], who_b)
-    problems = [problem for run in runs for problem in run.problems] + [*across(runs)]
+    problems = list(dict.fromkeys([*(problem for run in runs for problem in run.problems), *across(runs)]))
     return problems, comparison_table(one, other, comparison(one, other))
+
+
+def _with_only(run: Run, keys: Collection[Key] | None) -> Run:
+    return run if keys is None else replace(run, records=tuple(each for each in run.records if each.key in keys))
 
 
 def across(runs: Sequence[Run]) -> Iterator[str]:

@@ -270,8 +270,7 @@ def write_film(path: Path, folder: Path, record: Record) -> str:
     Returns:
         "", or a sentence when it cannot be played again or the replay ended differently.
     """
-    from qwenarm.display.film import FilmRecorder
-    from qwenarm.episode.replay import replay
+    from qwenarm.display.film import film_again
     from qwenarm.factory import make_env
 
     if path.is_file():
@@ -280,7 +279,7 @@ def write_film(path: Path, folder: Path, record: Record) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with closing(make_env(episode.run.config)) as env:
-            again = replay(env, episode, [FilmRecorder(path)])
+            again = film_again(env, episode, path)
     except QwenarmError as error:
         return f"No film of line {record.line + 1} of {folder}: {error}"
     return "" if again.same else f"The film of line {record.line + 1} of {folder} shows another end than was recorded."

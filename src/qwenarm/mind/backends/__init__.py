@@ -16,6 +16,7 @@ from qwenarm.mind.prompt.presets import Preset
 from qwenarm.types import Completion, Prompt
 
 
+@runtime_checkable
 class Backend(Protocol):
     """A model behind one method.
 

@@ -27,6 +27,7 @@ from qwenarm.mind.inference.heap import trim_heap
 from qwenarm.mind.inference.preprocessing import PromptEncoder, TextEncoder
 from qwenarm.mind.model_spec import LOCAL_OPTIONS
 from qwenarm.mind.prompt.chat_templates import without_images
+from qwenarm.typed import typed_arguments
 from qwenarm.types import Completion, Prompt
 
 MAX_SINGLE_THREAD_BYTES = 256 << 20
@@ -69,6 +70,7 @@ class QwenVL:
     on_text: Callable[[str], None] | None = None
     """As of ``StreamingBackend``."""
 
+    @typed_arguments
     def __init__(
         self,
         source: str,

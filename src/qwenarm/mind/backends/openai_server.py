@@ -45,6 +45,7 @@ from qwenarm.mind.backends._request import Form, RequestWriter
 from qwenarm.mind.backends._stream import STREAM_PARAMETERS, AnswerStream
 from qwenarm.mind.model_spec import SERVER_OPTIONS, URL_PREFIXES
 from qwenarm.mind.prompt.presets import preset_named
+from qwenarm.typed import typed_arguments
 from qwenarm.types import Completion, Prompt
 
 KEY_REFUSED, NOT_FOUND = frozenset({401, 403}), 404
@@ -82,6 +83,7 @@ class OpenAIServer:
     on_text: Callable[[str], None] | None = None
     """As of ``StreamingBackend``; called also while there are no words yet."""
 
+    @typed_arguments
     def __init__(
         self,
         url: str,

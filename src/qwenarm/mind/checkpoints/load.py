@@ -165,7 +165,7 @@ def locate(source: str, weights: bool = True) -> Checkpoint:
         gguf = read_gguf(path, source)
         kind, template, preset = gguf.model_type, gguf.template, preset_named("qwen")
         return Checkpoint(source, path.parent, "", kind, family_of(kind, template), preset, template, path.name, gguf)
-    if not folder.is_dir():
+    if not source or not folder.is_dir():
         raise ModelUnavailable(_no_such_model(source))
     check_files(folder, source, SETTINGS_FILES, WEIGHT_FILES)
     config = read_json(folder / "config.json", source)
