@@ -1,13 +1,17 @@
-"""Collects demonstrations for action chunks: what the oracle's arm did in the next 0.8 s, at 20 Hz.
+"""Collects demonstrations for action chunks: where the hand should go in the next 0.8 s, at 20 Hz.
 
-Each scene is played twice. The oracle plays it with its skills, and every target of the arm is kept. Then the same
-targets are played again, with the hand straying from its way now and then where it touches nothing, and pictures are
-taken at random moments. Their right answer is what leads back to the oracle's way, so that a learner sees what its own
-errors lead to (after DART, Laskey et al. 2017, arXiv:1703.09327).
+Each scene is played twice. The oracle plays it with its skills, and every target of the arm is kept. Then its way is
+gone again at another pace, with the hand straying from it now and then where it touches nothing, and pictures are taken
+at random moments. Their right answer is what leads back to the way, so that a learner sees what its own errors lead to
+(after DART, Laskey et al. 2017, arXiv:1703.09327).
+
+The pace depends on the place alone. The skills stop at waypoints in mid-air, and neither pictures nor joint angles tell
+whether the hand is about to stop there or has just stopped: a learner of their timing hovers.
 """
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -16,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation, Slerp
 
 from qwenarm.body.cameras import project
 from qwenarm.body.simulation import Body
@@ -54,8 +58,17 @@ STRAY_STD_M, STRAY_STD_RAD = np.array([0.02, 0.02, 0.012]), 0.12
 CONTACT_PERIODS = 5
 """The hand does not stray so shortly before and after its fingers close or open."""
 RETURN_PERIODS = 8
-"""A right answer is back on the oracle's way after so many control periods."""
-CLOSED_GAP_M = 1e-3
+"""A right answer is back on the way after so many control periods."""
+MAX_PACE_M, MIN_PACE_M, PACE_RISE = 0.015, 0.005, 0.15
+"""How far the hand moves in a control period: at most; beside the place where the fingers close or open, or the way
+ends; and how much more for each metre from there."""
+CLEARANCE_M = 0.1
+"""How far above both ends of its way the hand goes straight."""
+TURN_M_PER_RAD = 0.1
+"""Turning by a radian counts as so many metres."""
+FINGER_PERIODS = 8
+"""The hand waits so long at most for its fingers."""
+CLOSED_GAP_M, STILL_RAD = 1e-3, 1e-3
 
 
 @dataclass(frozen=True)
@@ -126,18 +139,88 @@ def look_again(env: ArmEnv, seed: int, targets: Sequence[Control]) -> Iterator[C
     """Plays recorded targets again, straying now and then, and yields what is seen on the way."""
     env.reset(seed=seed)
     body, rng = env.body, np.random.default_rng([seed, 83])
-    way = [body.hold(), *targets]
+    way = at_steady_pace(body, [body.hold(), *targets])
     poses = [body.kinematics.fk(control.qpos) for control in way]
-    closed = np.array([control.gripper < CLOSED_GAP_M for control in way])
-    changes = np.flatnonzero(closed[1:] != closed[:-1])  # the period before the fingers are sent elsewhere
+    changes = finger_changes(way)
     astray = stray(rng, len(way), changes)
-    moment = int(rng.integers(START_GAP_PERIODS))
+    moment, end = int(rng.integers(START_GAP_PERIODS)), len(way)
+    if len(changes):
+        end = min(end, int(changes[-1]) + CHUNK_ACTIONS)  # then it only goes home
     for now in range(len(way)):
-        if now == moment:
+        if now == moment < end:
             moment += int(rng.integers(1, 2 * START_GAP_PERIODS))
             yield _sample(env, way, poses, changes, now)
         if now + 1 < len(way):
             body.step(_beside(body, way[now + 1], poses[now + 1], astray[now + 1]))
+
+
+def finger_changes(way: Sequence[Control]) -> np.ndarray:
+    """Returns the indices of the control periods before those in which the fingers begin to close or open."""
+    closed = np.array([control.gripper < CLOSED_GAP_M for control in way])
+    return np.flatnonzero(closed[1:] != closed[:-1])
+
+
+def at_steady_pace(body: Body, way: Sequence[Control]) -> list[Control]:
+    """Goes the way without its stops and detours, except where the fingers close or open.
+
+    Args:
+        body: For the arm's kinematics.
+        way: A target for each control period.
+
+    Returns:
+        Targets on this way. How far apart they are depends on how near the next and the last place are at which
+        the fingers close or open, or the way begins or ends.
+    """
+    paced, first, end = [way[0]], 0, len(way) - 1
+    for last in [*finger_changes(way).tolist(), end]:
+        begin = first + _waits(way, first)
+        stretch = way[begin : last + 1]
+        paced += way[first + 1 : begin + 1]
+        paced += _paced(body, _without_detour(body, stretch) if first and last < end else stretch)
+        first = last
+    return paced
+
+
+def _without_detour(body: Body, way: Sequence[Control]) -> list[Control]:
+    """Goes straight where the hand is well above both ends of its way: the skills return to a place in between."""
+    poses = [body.kinematics.fk(control.qpos) for control in way]
+    heights = np.array([pos[2] for pos, _ in poses])
+    high = np.flatnonzero(heights >= max(heights[0], heights[-1]) + CLEARANCE_M)
+    if len(high) < 2:
+        return list(way)
+    first, last = int(high[0]), int(high[-1])
+    (start, start_quat), (goal, goal_quat) = poses[first], poses[last]
+    count = max(2, math.ceil(float(np.linalg.norm(goal - start)) / MAX_PACE_M))
+    turn = Slerp([0, 1], Rotation.from_quat([start_quat, goal_quat], scalar_first=True))
+    straight, qpos = list[Control](), way[first].qpos
+    for share in np.linspace(0, 1, count + 1):
+        quat = turn(share).as_quat(scalar_first=True)
+        qpos = body.ik(start + share * (goal - start), quat, qpos).qpos
+        straight.append(Control(qpos, way[first].gripper))
+    return [*way[:first], *straight, *way[last + 1 :]]
+
+
+def _waits(way: Sequence[Control], start: int) -> int:
+    """For how many control periods after ``start`` the arm stays where it is, while its fingers move."""
+    moved = (k for k in range(start + 1, len(way)) if np.abs(way[k].qpos - way[start].qpos).max() > STILL_RAD)
+    return min(next(moved, len(way)) - 1 - start, FINGER_PERIODS) if start else 0
+
+
+def _paced(body: Body, way: Sequence[Control]) -> list[Control]:
+    """One stretch of ``at_steady_pace``, without its first target."""
+    places, turns = zip(*(body.kinematics.fk(control.qpos) for control in way), strict=True)
+    turns = Rotation.from_quat(np.array(turns), scalar_first=True)
+    shifts = np.linalg.norm(np.diff(np.array(places), axis=0), axis=1)
+    lengths = np.maximum(shifts, TURN_M_PER_RAD * (turns[1:] * turns[:-1].inv()).magnitude())
+    gone = np.concatenate([[0.0], lengths.cumsum()])
+    qpos = np.array([control.qpos for control in way])
+    found, here = list[Control](), 0.0
+    while here < gone[-1]:
+        here += min(MAX_PACE_M, MIN_PACE_M + PACE_RISE * min(here, gone[-1] - here))
+        index = min(np.searchsorted(gone, here), len(way) - 1)
+        between = [np.interp(here, gone, qpos[:, joint]) for joint in range(qpos.shape[1])]
+        found.append(Control(np.array(between), way[index].gripper))
+    return found
 
 
 def stray(rng: np.random.Generator, count: int, changes: np.ndarray) -> np.ndarray:
