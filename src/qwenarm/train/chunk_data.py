@@ -3,7 +3,8 @@
 Each scene is played twice. The oracle plays it with its skills, and every target of the arm is kept. Then its way is
 gone again at another pace, with the hand straying from it now and then where it touches nothing, and pictures are taken
 at random moments. Their right answer is what leads back to the way, so that a learner sees what its own errors lead to
-(after DART, Laskey et al. 2017, arXiv:1703.09327).
+(after DART, Laskey et al. 2017, arXiv:1703.09327). In some episodes the fingers first close beside the thing, so that
+it sees how to try again.
 
 The pace depends on the place alone. The skills stop at waypoints in mid-air, and neither pictures nor joint angles tell
 whether the hand is about to stop there or has just stopped: a learner of their timing hovers.
@@ -62,6 +63,8 @@ RETURN_PERIODS = 8
 MAX_PACE_M, MIN_PACE_M, PACE_RISE = 0.015, 0.005, 0.15
 """How far the hand moves in a control period: at most; beside the place where the fingers close or open, or the way
 ends; and how much more for each metre from there."""
+MISS_SHARE, MISS_M, MISS_HEIGHT_M = 0.4, (0.035, 0.06), 0.01
+"""Share of the episodes in which the fingers first close beside the thing, and how far from it and above it."""
 CLEARANCE_M = 0.1
 """How far above both ends of its way the hand goes straight."""
 TURN_M_PER_RAD = 0.1
@@ -139,17 +142,23 @@ def look_again(env: ArmEnv, seed: int, targets: Sequence[Control]) -> Iterator[C
     """Plays recorded targets again, straying now and then, and yields what is seen on the way."""
     env.reset(seed=seed)
     body, rng = env.body, np.random.default_rng([seed, 83])
-    way = at_steady_pace(body, [body.hold(), *targets])
+    way, misses = [body.hold(), *targets], rng.random() < MISS_SHARE
+    if misses and len(finger_changes(way)):
+        angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(*MISS_M)
+        way = with_miss(body, way, np.array([far * math.cos(angle), far * math.sin(angle), MISS_HEIGHT_M]))
+    way = at_steady_pace(body, way)
     poses = [body.kinematics.fk(control.qpos) for control in way]
     changes = finger_changes(way)
     astray = stray(rng, len(way), changes)
     moment, end = int(rng.integers(START_GAP_PERIODS)), len(way)
     if len(changes):
-        end = min(end, int(changes[-1]) + CHUNK_ACTIONS)  # then it only goes home
+        end = int(changes[-1]) + CHUNK_ACTIONS  # then it only goes home
+        moment += int(changes[0]) + CONTACT_PERIODS if misses else 0  # nobody should learn to miss
     for now in range(len(way)):
         if now == moment < end:
             moment += int(rng.integers(1, 2 * START_GAP_PERIODS))
-            yield _sample(env, way, poses, changes, now)
+            if not (misses and now <= changes[1] and body.proprio().holding):  # it has taken something by mistake
+                yield _sample(env, way, poses, changes, now)
         if now + 1 < len(way):
             body.step(_beside(body, way[now + 1], poses[now + 1], astray[now + 1]))
 
@@ -189,15 +198,43 @@ def _without_detour(body: Body, way: Sequence[Control]) -> list[Control]:
     if len(high) < 2:
         return list(way)
     first, last = int(high[0]), int(high[-1])
-    (start, start_quat), (goal, goal_quat) = poses[first], poses[last]
-    count = max(2, math.ceil(float(np.linalg.norm(goal - start)) / MAX_PACE_M))
-    turn = Slerp([0, 1], Rotation.from_quat([start_quat, goal_quat], scalar_first=True))
-    straight, qpos = list[Control](), way[first].qpos
-    for share in np.linspace(0, 1, count + 1):
-        quat = turn(share).as_quat(scalar_first=True)
-        qpos = body.ik(start + share * (goal - start), quat, qpos).qpos
-        straight.append(Control(qpos, way[first].gripper))
-    return [*way[:first], *straight, *way[last + 1 :]]
+    return [*way[: first + 1], *_straight(body, way[first], *poses[last]), *way[last + 1 :]]
+
+
+def _straight(body: Body, start: Control, goal: np.ndarray, goal_quat: np.ndarray) -> list[Control]:
+    """The straight way of the tcp from ``start`` (left out) to a pose, with still fingers."""
+    pos, quat = body.kinematics.fk(start.qpos)
+    count = max(2, math.ceil(float(np.linalg.norm(goal - pos)) / MAX_PACE_M))
+    turn = Slerp([0, 1], Rotation.from_quat([quat, goal_quat], scalar_first=True))
+    found, qpos = list[Control](), start.qpos
+    for share in np.linspace(0, 1, count + 1)[1:]:
+        turned = turn(share).as_quat(scalar_first=True)
+        qpos = body.ik(pos + share * (goal - pos), turned, qpos).qpos
+        found.append(Control(qpos, start.gripper))
+    return found
+
+
+def with_miss(body: Body, way: Sequence[Control], shift: np.ndarray) -> list[Control]:
+    """The same way, but the fingers first close beside the first thing that they should take.
+
+    Args:
+        body: For the arm's kinematics.
+        way: A target for each control period; the fingers close at least once.
+        shift: (3,) m, from where they should close to where they close first.
+
+    Returns:
+        Targets that miss, open the fingers, and go on from above both places.
+    """
+    closing = int(finger_changes(way)[0])
+    poses = [body.kinematics.fk(control.qpos) for control in way[: closing + 1]]
+    place, quat = poses[-1]
+    above = next(k for k in range(closing, -1, -1) if poses[k][0][2] > place[2] + CLEARANCE_M or not k)
+    there = _straight(body, way[above], place + shift, quat)
+    missed = [Control(there[-1].qpos, way[closing + 1].gripper)] * FINGER_PERIODS
+    opened = [there[-1]] * FINGER_PERIODS
+    up = _straight(body, there[-1], place + shift + [0, 0, 1.2 * CLEARANCE_M], quat)
+    back = _straight(body, up[-1], *poses[above])
+    return [*way[: above + 1], *there, *missed, *opened, *up, *back, *way[above + 1 :]]
 
 
 def _waits(way: Sequence[Control], start: int) -> int:
