@@ -23,17 +23,9 @@ from qwenarm.mind.chunks import ChunkFormat, ChunkModel
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.policies.conventions import make_conventions
 from qwenarm.train import chunk_data
-from qwenarm.train.chunk_data import (
-    CHUNK_ACTIONS,
-    FINGER_PERIODS,
-    MAX_PACE_M,
-    TargetRecorder,
-    at_steady_pace,
-    finger_changes,
-    look_again,
-    stray,
-)
+from qwenarm.train.chunk_data import CHUNK_ACTIONS, TargetRecorder, look_again, stray
 from qwenarm.train.chunk_training import ChunkLearner, ChunkOptions, ChunkReader, measured_format, train_chunks
+from qwenarm.train.chunk_way import CLEARANCE_M, FINGER_PERIODS, MAX_PACE_M, at_steady_pace, finger_changes, with_miss
 from qwenarm.train.collect import collect_all, plan_jobs
 from qwenarm.train.dataset import problems, read_shards
 from qwenarm.train.learner import Settings
@@ -153,6 +145,21 @@ def test_the_pace_depends_on_the_place_alone(oracles_way: list[Control]):
         aside = [k for k in stops if k not in closing_or_opening]
         turning = [k for k in aside if np.abs(paced[k].qpos - paced[k + 1].qpos).max() > 1e-3]
         assert aside == turning, "elsewhere it stands still only to turn"
+
+
+def test_a_miss_closes_beside_the_thing_and_tries_again(oracles_way: list[Control]):
+    with closing(make_env(RECORDED)) as env:
+        env.reset(seed=1)
+        body, shift = env.body, np.array([0.05, 0, 0.01])
+        missed = with_miss(body, oracles_way, shift)
+        changes, before = finger_changes(missed), finger_changes(oracles_way)
+        assert len(changes) == len(before) + 2
+        places = [body.kinematics.fk(missed[k].qpos)[0] for k in changes]
+        right = [body.kinematics.fk(oracles_way[k].qpos)[0] for k in before]
+        assert np.abs(places[0] - right[0] - shift).max() < 2e-3 and np.abs(places[1] - places[0]).max() < 1e-6
+        assert np.abs(np.array(places[2:]) - right).max() < 1e-6, "then it does what it would have done"
+        height = max(body.kinematics.fk(control.qpos)[0][2] for control in missed[changes[1] : changes[2]])
+        assert height > right[0][2] + CLEARANCE_M
 
 
 @pytest.fixture(scope="module")

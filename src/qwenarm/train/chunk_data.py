@@ -5,9 +5,6 @@ gone again at another pace, with the hand straying from it now and then where it
 at random moments. Their right answer is what leads back to the way, so that a learner sees what its own errors lead to
 (after DART, Laskey et al. 2017, arXiv:1703.09327). In some episodes the fingers first close beside the thing, so that
 it sees how to try again.
-
-The pace depends on the place alone. The skills stop at waypoints in mid-air, and neither pictures nor joint angles tell
-whether the hand is about to stop there or has just stopped: a learner of their timing hovers.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.spatial.transform import Rotation
 
 from qwenarm.body.cameras import project
 from qwenarm.body.simulation import Body
@@ -33,6 +30,7 @@ from qwenarm.factory import make_env
 from qwenarm.perturbations import spell
 from qwenarm.policies import Context, oracle
 from qwenarm.policies.conventions import Conventions
+from qwenarm.train.chunk_way import at_steady_pace, finger_changes, with_miss
 from qwenarm.train.dataset import stored, write_archive
 from qwenarm.types import Control, Outcome, RunConfig, RunInfo
 
@@ -60,18 +58,8 @@ CONTACT_PERIODS = 5
 """The hand does not stray so shortly before and after its fingers close or open."""
 RETURN_PERIODS = 8
 """A right answer is back on the way after so many control periods."""
-MAX_PACE_M, MIN_PACE_M, PACE_RISE = 0.015, 0.005, 0.15
-"""How far the hand moves in a control period: at most; beside the place where the fingers close or open, or the way
-ends; and how much more for each metre from there."""
 MISS_SHARE, MISS_M, MISS_HEIGHT_M = 0.4, (0.035, 0.06), 0.01
 """Share of the episodes in which the fingers first close beside the thing, and how far from it and above it."""
-CLEARANCE_M = 0.1
-"""How far above both ends of its way the hand goes straight."""
-TURN_M_PER_RAD = 0.1
-"""Turning by a radian counts as so many metres."""
-FINGER_PERIODS = 8
-"""The hand waits so long at most for its fingers."""
-CLOSED_GAP_M, STILL_RAD = 1e-3, 1e-3
 
 
 @dataclass(frozen=True)
@@ -139,125 +127,26 @@ class _Nobody:
 
 
 def look_again(env: ArmEnv, seed: int, targets: Sequence[Control]) -> Iterator[ChunkSample]:
-    """Plays recorded targets again, straying now and then, and yields what is seen on the way."""
+    """Goes the way of recorded targets again, straying now and then, and yields what is seen on it."""
     env.reset(seed=seed)
-    body, rng = env.body, np.random.default_rng([seed, 83])
-    way, misses = [body.hold(), *targets], rng.random() < MISS_SHARE
-    if misses and len(finger_changes(way)):
+    body, rng, way = env.body, np.random.default_rng([seed, 83]), [env.body.hold(), *targets]
+    if misses := len(finger_changes(way)) > 0 and rng.random() < MISS_SHARE:
         angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(*MISS_M)
         way = with_miss(body, way, np.array([far * math.cos(angle), far * math.sin(angle), MISS_HEIGHT_M]))
     way = at_steady_pace(body, way)
-    poses = [body.kinematics.fk(control.qpos) for control in way]
-    changes = finger_changes(way)
+    poses, changes = [body.kinematics.fk(control.qpos) for control in way], finger_changes(way)
     astray = stray(rng, len(way), changes)
-    moment, end = int(rng.integers(START_GAP_PERIODS)), len(way)
-    if len(changes):
-        end = int(changes[-1]) + CHUNK_ACTIONS  # then it only goes home
-        moment += int(changes[0]) + CONTACT_PERIODS if misses else 0  # nobody should learn to miss
+    begin = int(changes[0]) + CONTACT_PERIODS if misses else 0  # nobody should learn to miss
+    end = int(changes[-1]) + CHUNK_ACTIONS if len(changes) else len(way)  # then it only goes home
+    moment = begin + int(rng.integers(START_GAP_PERIODS))
     for now in range(len(way)):
         if now == moment < end:
             moment += int(rng.integers(1, 2 * START_GAP_PERIODS))
-            if not (misses and now <= changes[1] and body.proprio().holding):  # it has taken something by mistake
+            has_taken_by_mistake = misses and now <= changes[1] and body.proprio().holding
+            if not has_taken_by_mistake:
                 yield _sample(env, way, poses, changes, now)
         if now + 1 < len(way):
             body.step(_beside(body, way[now + 1], poses[now + 1], astray[now + 1]))
-
-
-def finger_changes(way: Sequence[Control]) -> np.ndarray:
-    """Returns the indices of the control periods before those in which the fingers begin to close or open."""
-    closed = np.array([control.gripper < CLOSED_GAP_M for control in way])
-    return np.flatnonzero(closed[1:] != closed[:-1])
-
-
-def at_steady_pace(body: Body, way: Sequence[Control]) -> list[Control]:
-    """Goes the way without its stops and detours, except where the fingers close or open.
-
-    Args:
-        body: For the arm's kinematics.
-        way: A target for each control period.
-
-    Returns:
-        Targets on this way. How far apart they are depends on how near the next and the last place are at which
-        the fingers close or open, or the way begins or ends.
-    """
-    paced, first, end = [way[0]], 0, len(way) - 1
-    for last in [*finger_changes(way).tolist(), end]:
-        begin = first + _waits(way, first)
-        stretch = way[begin : last + 1]
-        paced += way[first + 1 : begin + 1]
-        paced += _paced(body, _without_detour(body, stretch) if first and last < end else stretch)
-        first = last
-    return paced
-
-
-def _without_detour(body: Body, way: Sequence[Control]) -> list[Control]:
-    """Goes straight where the hand is well above both ends of its way: the skills return to a place in between."""
-    poses = [body.kinematics.fk(control.qpos) for control in way]
-    heights = np.array([pos[2] for pos, _ in poses])
-    high = np.flatnonzero(heights >= max(heights[0], heights[-1]) + CLEARANCE_M)
-    if len(high) < 2:
-        return list(way)
-    first, last = int(high[0]), int(high[-1])
-    return [*way[: first + 1], *_straight(body, way[first], *poses[last]), *way[last + 1 :]]
-
-
-def _straight(body: Body, start: Control, goal: np.ndarray, goal_quat: np.ndarray) -> list[Control]:
-    """The straight way of the tcp from ``start`` (left out) to a pose, with still fingers."""
-    pos, quat = body.kinematics.fk(start.qpos)
-    count = max(2, math.ceil(float(np.linalg.norm(goal - pos)) / MAX_PACE_M))
-    turn = Slerp([0, 1], Rotation.from_quat([quat, goal_quat], scalar_first=True))
-    found, qpos = list[Control](), start.qpos
-    for share in np.linspace(0, 1, count + 1)[1:]:
-        turned = turn(share).as_quat(scalar_first=True)
-        qpos = body.ik(pos + share * (goal - pos), turned, qpos).qpos
-        found.append(Control(qpos, start.gripper))
-    return found
-
-
-def with_miss(body: Body, way: Sequence[Control], shift: np.ndarray) -> list[Control]:
-    """The same way, but the fingers first close beside the first thing that they should take.
-
-    Args:
-        body: For the arm's kinematics.
-        way: A target for each control period; the fingers close at least once.
-        shift: (3,) m, from where they should close to where they close first.
-
-    Returns:
-        Targets that miss, open the fingers, and go on from above both places.
-    """
-    closing = int(finger_changes(way)[0])
-    poses = [body.kinematics.fk(control.qpos) for control in way[: closing + 1]]
-    place, quat = poses[-1]
-    above = next(k for k in range(closing, -1, -1) if poses[k][0][2] > place[2] + CLEARANCE_M or not k)
-    there = _straight(body, way[above], place + shift, quat)
-    missed = [Control(there[-1].qpos, way[closing + 1].gripper)] * FINGER_PERIODS
-    opened = [there[-1]] * FINGER_PERIODS
-    up = _straight(body, there[-1], place + shift + [0, 0, 1.2 * CLEARANCE_M], quat)
-    back = _straight(body, up[-1], *poses[above])
-    return [*way[: above + 1], *there, *missed, *opened, *up, *back, *way[above + 1 :]]
-
-
-def _waits(way: Sequence[Control], start: int) -> int:
-    """For how many control periods after ``start`` the arm stays where it is, while its fingers move."""
-    moved = (k for k in range(start + 1, len(way)) if np.abs(way[k].qpos - way[start].qpos).max() > STILL_RAD)
-    return min(next(moved, len(way)) - 1 - start, FINGER_PERIODS) if start else 0
-
-
-def _paced(body: Body, way: Sequence[Control]) -> list[Control]:
-    """One stretch of ``at_steady_pace``, without its first target."""
-    places, turns = zip(*(body.kinematics.fk(control.qpos) for control in way), strict=True)
-    turns = Rotation.from_quat(np.array(turns), scalar_first=True)
-    shifts = np.linalg.norm(np.diff(np.array(places), axis=0), axis=1)
-    lengths = np.maximum(shifts, TURN_M_PER_RAD * (turns[1:] * turns[:-1].inv()).magnitude())
-    gone = np.concatenate([[0.0], lengths.cumsum()])
-    qpos = np.array([control.qpos for control in way])
-    found, here = list[Control](), 0.0
-    while here < gone[-1]:
-        here += min(MAX_PACE_M, MIN_PACE_M + PACE_RISE * min(here, gone[-1] - here))
-        index = min(np.searchsorted(gone, here), len(way) - 1)
-        between = [np.interp(here, gone, qpos[:, joint]) for joint in range(qpos.shape[1])]
-        found.append(Control(np.array(between), way[index].gripper))
-    return found
 
 
 def stray(rng: np.random.Generator, count: int, changes: np.ndarray) -> np.ndarray:
