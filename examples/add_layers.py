@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.chunks import CHUNK_FOLDER
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 VISION, LANGUAGE = "model.visual.blocks.", "model.language_model.layers."
@@ -66,7 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
     vision["depth"], text["num_hidden_layers"] = len(seeing), len(reading)
     vision["deepstack_visual_indexes"] = [seeing.index((old, False)) for old in vision["deepstack_visual_indexes"]]
-    shutil.copytree(folder, args.out)
+    # A chunk head fits only the weights that it was trained with.
+    shutil.copytree(folder, args.out, ignore=shutil.ignore_patterns(CHUNK_FOLDER))
     (args.out / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     weights = expanded(expanded(load_file(folder / WEIGHTS), VISION, seeing), LANGUAGE, reading)
     save_file(weights, args.out / WEIGHTS, metadata={"format": "pt"})

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qwenarm.mind.checkpoints.load import locate
+from qwenarm.mind.chunks import CHUNK_FOLDER
 
 WEIGHTS = "model.safetensors"
 
@@ -39,7 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
     one, other = load_file(folder / WEIGHTS), load_file(locate(args.other).folder / WEIGHTS)
     if one.keys() != other.keys():
         parser.error("The two checkpoints have different architectures.")
-    shutil.copytree(folder, args.out)
+    # A chunk head fits only the weights that it was trained with.
+    shutil.copytree(folder, args.out, ignore=shutil.ignore_patterns(CHUNK_FOLDER))
     weights = {name: mean(one[name], other[name], args.weight) for name in one}
     save_file(weights, args.out / WEIGHTS, metadata={"format": "pt"})
     print(f"use it as   --model {args.out}")

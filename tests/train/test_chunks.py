@@ -23,8 +23,9 @@ from qwenarm.mind.chunks import ChunkFormat, ChunkModel
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.policies.conventions import make_conventions
 from qwenarm.train import chunk_data
-from qwenarm.train.chunk_data import CHUNK_ACTIONS, look_again, stray
+from qwenarm.train.chunk_data import CHUNK_ACTIONS, TargetRecorder, look_again, stray
 from qwenarm.train.chunk_training import ChunkLearner, ChunkOptions, ChunkReader, measured_format, train_chunks
+from qwenarm.train.chunk_way import CLEARANCE_M, FINGER_PERIODS, MAX_PACE_M, at_steady_pace, finger_changes, with_miss
 from qwenarm.train.collect import collect_all, plan_jobs
 from qwenarm.train.dataset import problems, read_shards
 from qwenarm.train.learner import Settings
@@ -103,24 +104,73 @@ def test_what_a_learner_is_shown_is_what_the_arm_would_do(data: Path):
     assert batch.looks.any(-1)[batch.tokens.slots].all(), "every placeholder is told where to look"
 
 
-def test_recorded_actions_lead_where_the_oracle_went(monkeypatch: pytest.MonkeyPatch):
+def test_recorded_actions_lead_where_the_way_goes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(chunk_data, "stray", lambda rng, count, changes: np.zeros((count, 4)))
     with closing(make_env(RECORDED)) as env:
         env.reset(seed=1)
         start = env.body.hold().qpos
         targets = [Control(start + 0.006 * k * np.array([1, 1, 0, -1, 0, 0, 1]), 0.08 - 0.001 * k) for k in range(40)]
-        sample = list(look_again(env, 1, targets))[3]
+        way = at_steady_pace(env.body, [env.body.hold(), *targets])[1:]
+        sample = list(look_again(env, 1, targets))[1]
         env.reset(seed=1)
-        for target in targets[: sample.step]:
+        for target in way[: sample.step]:
             env.body.step(target)
         rows = [[*row[:6], (row[6] + 1) / 2] for row in sample.actions.tolist()]
         assert execute(env.body, SkillCall("action_chunk:EE_DELTA", {"actions": rows}), Tell(env, [])).ok
         ours, gap = env.body.kinematics.fk(env.body.target.qpos)[0], env.body.target.gripper
         env.reset(seed=1)
-        for target in targets[: sample.step + CHUNK_ACTIONS]:
+        for target in way[: sample.step + CHUNK_ACTIONS]:
             env.body.step(target)
         theirs = env.body.kinematics.fk(env.body.target.qpos)[0]
         assert np.abs(ours - theirs).max() < 2e-3 and abs(gap - env.body.target.gripper) < 1e-4
+
+
+def test_the_pace_depends_on_the_place_alone(oracles_way: list[Control]):
+    """However long the skills stood still, and wherever: the way is the same."""
+    with closing(make_env(RECORDED)) as env:
+        env.reset(seed=1)
+        body, changes = env.body, finger_changes(oracles_way)
+        assert len(changes) == 2, "a put closes the fingers once and opens them once"
+        paced = at_steady_pace(body, oracles_way)
+        idle = [control for control in oracles_way for _ in range(1 + (control is oracles_way[20]) * 9)]
+        assert len(at_steady_pace(body, idle)) == len(paced)
+        for before, after in zip(changes, finger_changes(paced), strict=True):
+            there, here = (body.kinematics.fk(way[k].qpos)[0] for way, k in ((oracles_way, before), (paced, after)))
+            assert np.abs(there - here).max() < 1e-4, "the fingers close and open where they did"
+        places = np.array([body.kinematics.fk(control.qpos)[0] for control in paced])
+        shifts = np.linalg.norm(np.diff(places, axis=0), axis=1)
+        assert shifts.max() < 1.1 * MAX_PACE_M
+        stops = np.flatnonzero(shifts < 1e-4)
+        closing_or_opening = finger_changes(paced)[:, None] + np.arange(FINGER_PERIODS + 1)
+        aside = [k for k in stops if k not in closing_or_opening]
+        turning = [k for k in aside if np.abs(paced[k].qpos - paced[k + 1].qpos).max() > 1e-3]
+        assert aside == turning, "elsewhere it stands still only to turn"
+
+
+def test_a_miss_closes_beside_the_thing_and_tries_again(oracles_way: list[Control]):
+    with closing(make_env(RECORDED)) as env:
+        env.reset(seed=1)
+        body, shift = env.body, np.array([0.05, 0, 0.01])
+        missed = with_miss(body, oracles_way, shift)
+        changes, before = finger_changes(missed), finger_changes(oracles_way)
+        assert len(changes) == len(before) + 2
+        places = [body.kinematics.fk(missed[k].qpos)[0] for k in changes]
+        right = [body.kinematics.fk(oracles_way[k].qpos)[0] for k in before]
+        assert np.abs(places[0] - right[0] - shift).max() < 2e-3 and np.abs(places[1] - places[0]).max() < 1e-6
+        assert np.abs(np.array(places[2:]) - right).max() < 1e-6, "then it does what it would have done"
+        height = max(body.kinematics.fk(control.qpos)[0][2] for control in missed[changes[1] : changes[2]])
+        assert height > right[0][2] + CLEARANCE_M
+
+
+@pytest.fixture(scope="module")
+def oracles_way() -> list[Control]:
+    """Where the oracle sends the arm in a put, from seed 1."""
+    with closing(make_env(RECORDED)) as env:
+        recorder = TargetRecorder()
+        policy = make_policy(RECORDED, env, 1, None)
+        list(drive([play(env, policy, RunInfo(RECORDED, 1), [recorder])], None))
+        env.reset(seed=1)
+        return [env.body.hold(), *recorder.targets]
 
 
 def test_the_hand_strays_smoothly_and_never_where_it_touches():
@@ -144,7 +194,9 @@ def test_an_archive_is_checked_and_kept_apart(data: Path, tmp_path: Path):
 
 def test_a_head_that_does_not_fit_is_named(run: Path, tmp_path: Path):
     with pytest.raises(ModelUnavailable, match="no chunk head; `qwenarm train chunk`"):
-        make_backend(RunConfig(altitude="chunk"))
+        headless = tmp_path / "headless"
+        shutil.copytree(bundled_folder(), headless, ignore=shutil.ignore_patterns("chunk"))
+        make_backend(RunConfig(altitude="chunk", model=str(headless)))
     with pytest.raises(BadInput, match="cameras of its head"):
         make_backend(RunConfig(altitude="chunk", cameras="front"))
     broken = tmp_path / "broken"

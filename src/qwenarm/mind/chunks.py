@@ -40,6 +40,9 @@ CHUNK_FOLDER, WEIGHTS_FILE, FORMAT_FILE = "chunk", "head.safetensors", "head.jso
 HEAD_PREFIX, LANGUAGE_PREFIX = "head.", "language."
 ACTION_SIZE, POSITION_SIZE = 7, 3
 HEAD_HIDDEN_SIZE = 640
+NEAR_GAP = 1 / 8
+"""Distance from hand to aim, in normalised units, up to which the head is also told it at a larger scale: the last
+centimetres decide a grasp."""
 MAX_CHUNK_ACTIONS, MAX_STATE_SIZE = 64, 64
 SYSTEM_TEXT = "You control a robot arm."
 
@@ -96,7 +99,7 @@ class ChunkHead(nn.Module):
         self.placeholder_embeddings = nn.Parameter(0.02 * torch.randn(form.actions, width))
         self.state_token = _mlp(size, width, width)
         self.aim = _mlp(width, width, POSITION_SIZE)
-        self.motion = _mlp(width + size + 2 * POSITION_SIZE, HEAD_HIDDEN_SIZE, HEAD_HIDDEN_SIZE, ACTION_SIZE)
+        self.motion = _mlp(width + size + 3 * POSITION_SIZE, HEAD_HIDDEN_SIZE, HEAD_HIDDEN_SIZE, ACTION_SIZE)
         self.low, self.high = torch.tensor(form.state_low), torch.tensor(form.state_high)
 
     def normalised(self, state: torch.Tensor) -> torch.Tensor:
@@ -117,7 +120,8 @@ class ChunkHead(nn.Module):
         """
         hidden, known = hidden[:, 1:].float(), self.normalised(state)
         aim = self.aim(hidden.mean(1))
-        facts = torch.cat([known, aim, aim - known[:, :POSITION_SIZE]], 1)
+        gap = aim - known[:, :POSITION_SIZE]
+        facts = torch.cat([known, aim, gap, (gap / NEAR_GAP).tanh()], 1)
         facts = facts[:, None].expand(-1, hidden.shape[1], -1)
         return self.motion(torch.cat([hidden, facts], -1)), aim
 

@@ -1,13 +1,15 @@
-"""Collects demonstrations for action chunks: what the oracle's arm did in the next 0.8 s, at 20 Hz.
+"""Collects demonstrations for action chunks: where the hand should go in the next 0.8 s, at 20 Hz.
 
-Each scene is played twice. The oracle plays it with its skills, and every target of the arm is kept. Then the same
-targets are played again, with the hand straying from its way now and then where it touches nothing, and pictures are
-taken at random moments. Their right answer is what leads back to the oracle's way, so that a learner sees what its own
-errors lead to (after DART, Laskey et al. 2017, arXiv:1703.09327).
+Each scene is played twice. The oracle plays it with its skills, and every target of the arm is kept. Then its way is
+gone again at another pace, with the hand straying from it now and then where it touches nothing, and pictures are taken
+at random moments. Their right answer is what leads back to the way, so that a learner sees what its own errors lead to
+(after DART, Laskey et al. 2017, arXiv:1703.09327). In some episodes the fingers first close beside the thing, so that
+it sees how to try again.
 """
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -28,6 +30,7 @@ from qwenarm.factory import make_env
 from qwenarm.perturbations import spell
 from qwenarm.policies import Context, oracle
 from qwenarm.policies.conventions import Conventions
+from qwenarm.train.chunk_way import at_steady_pace, finger_changes, with_miss
 from qwenarm.train.dataset import stored, write_archive
 from qwenarm.types import Control, Outcome, RunConfig, RunInfo
 
@@ -54,8 +57,9 @@ STRAY_STD_M, STRAY_STD_RAD = np.array([0.02, 0.02, 0.012]), 0.12
 CONTACT_PERIODS = 5
 """The hand does not stray so shortly before and after its fingers close or open."""
 RETURN_PERIODS = 8
-"""A right answer is back on the oracle's way after so many control periods."""
-CLOSED_GAP_M = 1e-3
+"""A right answer is back on the way after so many control periods."""
+MISS_SHARE, MISS_M, MISS_HEIGHT_M = 0.4, (0.035, 0.06), 0.01
+"""Share of the episodes in which the fingers first close beside the thing, and how far from it and above it."""
 
 
 @dataclass(frozen=True)
@@ -123,19 +127,24 @@ class _Nobody:
 
 
 def look_again(env: ArmEnv, seed: int, targets: Sequence[Control]) -> Iterator[ChunkSample]:
-    """Plays recorded targets again, straying now and then, and yields what is seen on the way."""
+    """Goes the way of recorded targets again, straying now and then, and yields what is seen on it."""
     env.reset(seed=seed)
-    body, rng = env.body, np.random.default_rng([seed, 83])
-    way = [body.hold(), *targets]
-    poses = [body.kinematics.fk(control.qpos) for control in way]
-    closed = np.array([control.gripper < CLOSED_GAP_M for control in way])
-    changes = np.flatnonzero(closed[1:] != closed[:-1])  # the period before the fingers are sent elsewhere
+    body, rng, way = env.body, np.random.default_rng([seed, 83]), [env.body.hold(), *targets]
+    if misses := len(finger_changes(way)) > 0 and rng.random() < MISS_SHARE:
+        angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(*MISS_M)
+        way = with_miss(body, way, np.array([far * math.cos(angle), far * math.sin(angle), MISS_HEIGHT_M]))
+    way = at_steady_pace(body, way)
+    poses, changes = [body.kinematics.fk(control.qpos) for control in way], finger_changes(way)
     astray = stray(rng, len(way), changes)
-    moment = int(rng.integers(START_GAP_PERIODS))
+    begin = int(changes[0]) + CONTACT_PERIODS if misses else 0  # nobody should learn to miss
+    end = int(changes[-1]) + CHUNK_ACTIONS if len(changes) else len(way)  # then it only goes home
+    moment = begin + int(rng.integers(START_GAP_PERIODS))
     for now in range(len(way)):
-        if now == moment:
+        if now == moment < end:
             moment += int(rng.integers(1, 2 * START_GAP_PERIODS))
-            yield _sample(env, way, poses, changes, now)
+            has_taken_by_mistake = misses and now <= changes[1] and body.proprio().holding
+            if not has_taken_by_mistake:
+                yield _sample(env, way, poses, changes, now)
         if now + 1 < len(way):
             body.step(_beside(body, way[now + 1], poses[now + 1], astray[now + 1]))
 

@@ -1,0 +1,126 @@
+"""Where the hand goes in a demonstration of 20 Hz motions: the oracle's way, at a pace that can be learned.
+
+The skills stop at waypoints in mid-air and return to a place in between, and neither pictures nor joint angles tell
+whether the hand is about to stop or has just stopped, is on its way up or down: a learner of their timing hovers. So
+the pace here depends on the place alone, and where the fingers have taken something the hand goes straight to where
+they let go of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from qwenarm.body.simulation import Body
+from qwenarm.types import Control
+
+MAX_PACE_M, MIN_PACE_M, PACE_RISE = 0.015, 0.005, 0.15
+"""How far the hand moves in a control period: at most; beside the place where the fingers close or open, or the way
+ends; and how much more for each metre from there."""
+CLEARANCE_M = 0.1
+"""How far above both ends of its way the hand goes straight."""
+TURN_M_PER_RAD = 0.1
+"""Turning by a radian counts as so many metres."""
+FINGER_PERIODS = 8
+"""The hand waits so long at most for its fingers."""
+CLOSED_GAP_M, STILL_RAD = 1e-3, 1e-3
+
+
+def finger_changes(way: Sequence[Control]) -> np.ndarray:
+    """Returns the indices of the control periods before those in which the fingers begin to close or open."""
+    closed = np.array([control.gripper < CLOSED_GAP_M for control in way])
+    return np.flatnonzero(closed[1:] != closed[:-1])
+
+
+def at_steady_pace(body: Body, way: Sequence[Control]) -> list[Control]:
+    """Goes the way without its stops and detours, except where the fingers close or open.
+
+    Args:
+        body: For the arm's kinematics.
+        way: A target for each control period.
+
+    Returns:
+        Targets on this way. How far apart they are depends on how near the next and the last place are at which
+        the fingers close or open, or the way begins or ends.
+    """
+    paced, first, end = [way[0]], 0, len(way) - 1
+    for last in [*finger_changes(way).tolist(), end]:
+        begin = first + _waits(way, first)
+        stretch = way[begin : last + 1]
+        paced += way[first + 1 : begin + 1]
+        paced += _paced(body, _without_detour(body, stretch) if first and last < end else stretch)
+        first = last
+    return paced
+
+
+def _without_detour(body: Body, way: Sequence[Control]) -> list[Control]:
+    """Goes straight where the hand is well above both ends of its way: the skills return to a place in between."""
+    poses = [body.kinematics.fk(control.qpos) for control in way]
+    heights = np.array([pos[2] for pos, _ in poses])
+    high = np.flatnonzero(heights >= max(heights[0], heights[-1]) + CLEARANCE_M)
+    if len(high) < 2:
+        return list(way)
+    first, last = int(high[0]), int(high[-1])
+    return [*way[: first + 1], *_straight(body, way[first], *poses[last]), *way[last + 1 :]]
+
+
+def _straight(body: Body, start: Control, goal: np.ndarray, goal_quat: np.ndarray) -> list[Control]:
+    """The straight way of the tcp from ``start`` (left out) to a pose, with still fingers."""
+    pos, quat = body.kinematics.fk(start.qpos)
+    count = max(2, math.ceil(float(np.linalg.norm(goal - pos)) / MAX_PACE_M))
+    turn = Slerp([0, 1], Rotation.from_quat([quat, goal_quat], scalar_first=True))
+    found, qpos = list[Control](), start.qpos
+    for share in np.linspace(0, 1, count + 1)[1:]:
+        turned = turn(share).as_quat(scalar_first=True)
+        qpos = body.ik(pos + share * (goal - pos), turned, qpos).qpos
+        found.append(Control(qpos, start.gripper))
+    return found
+
+
+def with_miss(body: Body, way: Sequence[Control], shift: np.ndarray) -> list[Control]:
+    """The same way, but the fingers first close beside the first thing that they should take.
+
+    Args:
+        body: For the arm's kinematics.
+        way: A target for each control period; the fingers close at least once.
+        shift: (3,) m, from where they should close to where they close first.
+
+    Returns:
+        Targets that miss, open the fingers, and go on from above both places.
+    """
+    closing = int(finger_changes(way)[0])
+    poses = [body.kinematics.fk(control.qpos) for control in way[: closing + 1]]
+    place, quat = poses[-1]
+    above = next(k for k in range(closing, -1, -1) if poses[k][0][2] > place[2] + CLEARANCE_M or not k)
+    there = _straight(body, way[above], place + shift, quat)
+    missed = [Control(there[-1].qpos, way[closing + 1].gripper)] * FINGER_PERIODS
+    opened = [there[-1]] * FINGER_PERIODS
+    up = _straight(body, there[-1], place + shift + [0, 0, 1.2 * CLEARANCE_M], quat)
+    back = _straight(body, up[-1], *poses[above])
+    return [*way[: above + 1], *there, *missed, *opened, *up, *back, *way[above + 1 :]]
+
+
+def _waits(way: Sequence[Control], start: int) -> int:
+    """For how many control periods after ``start`` the arm stays where it is, while its fingers move."""
+    moved = (k for k in range(start + 1, len(way)) if np.abs(way[k].qpos - way[start].qpos).max() > STILL_RAD)
+    return min(next(moved, len(way)) - 1 - start, FINGER_PERIODS) if start else 0
+
+
+def _paced(body: Body, way: Sequence[Control]) -> list[Control]:
+    """One stretch of ``at_steady_pace``, without its first target."""
+    places, turns = zip(*(body.kinematics.fk(control.qpos) for control in way), strict=True)
+    turns = Rotation.from_quat(np.array(turns), scalar_first=True)
+    shifts = np.linalg.norm(np.diff(np.array(places), axis=0), axis=1)
+    lengths = np.maximum(shifts, TURN_M_PER_RAD * (turns[1:] * turns[:-1].inv()).magnitude())
+    gone = np.concatenate([[0.0], lengths.cumsum()])
+    qpos = np.array([control.qpos for control in way])
+    found, here = list[Control](), 0.0
+    while here < gone[-1]:
+        here += min(MAX_PACE_M, MIN_PACE_M + PACE_RISE * min(here, gone[-1] - here))
+        index = min(np.searchsorted(gone, here), len(way) - 1)
+        between = [np.interp(here, gone, qpos[:, joint]) for joint in range(qpos.shape[1])]
+        found.append(Control(np.array(between), way[index].gripper))
+    return found
