@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qwenarm.display import html
-from qwenarm.display.film import FilmRecorder
-from qwenarm.episode.replay import replay
+from qwenarm.display.film import film_again
 from qwenarm.episode.trace import read_at, scan
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.stats import Rate, success_rate
@@ -143,5 +142,5 @@ def _film(ledger: Path, offset: int, path: Path) -> str:
     episode = read_at(ledger, offset)
     if not path.exists():
         with closing(make_env(episode.run.config)) as env:
-            replay(env, episode, [FilmRecorder(path)])
+            film_again(env, episode, path)
     return episode.instruction

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from qwenarm.errors import BadInput
+from qwenarm.mind.checkpoints.load import quiet
 
 NUMBER_SCALE = 0.03
 """Amplitude of the waves from which the embeddings of numbers start."""
@@ -38,7 +39,8 @@ def load_trainable(folder: Path, fresh: bool = False) -> Qwen3VLForConditionalGe
     if fresh:
         model = Qwen3VLForConditionalGeneration(Qwen3VLConfig.from_pretrained(folder)).float()
     else:
-        model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        with quiet():
+            model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     # "eager" returns the attention maps, which are supervised. The vision tower's are not, so it takes the fast kernel.
     model.set_attn_implementation({"text_config": "eager", "vision_config": "sdpa"})
     visual: Any = model.model.visual
