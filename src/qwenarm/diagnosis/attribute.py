@@ -80,7 +80,7 @@ def attribute(
         ModelUnavailable: The model cannot be opened.
     """
     if workers < 1 or batch < 1:
-        raise BadInput("The numbers of workers and of episodes in a batch must be at least 1.")
+        raise BadInput("--workers and --batch must be at least 1.")
     with ledger.locked(folder):
         wanted = list(failures(folder, roles))
         there = findings(folder)

@@ -224,7 +224,7 @@ def evaluate(
             are kept.
     """
     if workers < 1 or batch < 1:
-        raise BadInput("The numbers of workers and of episodes in a batch must be at least 1.")
+        raise BadInput("--workers and --batch must be at least 1.")
     batch = 1 if plan.config.clock == "wall" else batch
     foreign = plan.runs_foreign_code()
     first = plan.at(next(iter(plan.suite.cells())), plan.config.policy)
