@@ -52,3 +52,10 @@ def test_with_its_eyes_shut_it_fails(backend: Backend):
     config = RunConfig("put", policy="blind")
     plays = (perform(config, seed, backend) for seed in SEEDS)
     assert sum(episode.outcome is Outcome.SUCCESS for episode in drive(plays, backend, batch=6)) <= 2
+
+
+def test_its_head_moves_the_arm_without_skills():
+    config = RunConfig("put", altitude="chunk")
+    backend = make_backend(config)
+    plays = (perform(config, FIRST_SEED + seed, backend) for seed in (101, 105, 106))
+    assert sum(episode.outcome is Outcome.SUCCESS for episode in drive(plays, backend, batch=3)) >= 2
