@@ -193,9 +193,9 @@ def test_an_archive_is_checked_and_kept_apart(data: Path, tmp_path: Path):
 
 
 def test_a_head_that_does_not_fit_is_named(run: Path, tmp_path: Path):
+    headless = tmp_path / "headless"
+    shutil.copytree(bundled_folder(), headless, ignore=shutil.ignore_patterns("chunk"))
     with pytest.raises(ModelUnavailable, match="no chunk head; `qwenarm train chunk`"):
-        headless = tmp_path / "headless"
-        shutil.copytree(bundled_folder(), headless, ignore=shutil.ignore_patterns("chunk"))
         make_backend(RunConfig(altitude="chunk", model=str(headless)))
     with pytest.raises(BadInput, match="cameras of its head"):
         make_backend(RunConfig(altitude="chunk", cameras="front"))

@@ -1,9 +1,9 @@
 """Where the hand goes in a demonstration of 20 Hz motions: the oracle's way, at a pace that can be learned.
 
-The skills stop at waypoints in mid-air and return to a place in between, and neither pictures nor joint angles tell
-whether the hand is about to stop or has just stopped, is on its way up or down: a learner of their timing hovers. So
-the pace here depends on the place alone, and where the fingers have taken something the hand goes straight to where
-they let go of it.
+The skills stop at waypoints in mid-air and return to a place in between. Neither pictures nor joint angles tell whether
+the hand is about to stop or has just stopped, nor whether it is on its way up or down, so a learner of their timing
+hovers. Here the pace depends on the place alone, and with something in its fingers the hand goes straight to where it
+is put.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ TURN_M_PER_RAD = 0.1
 FINGER_PERIODS = 8
 """The hand waits so long at most for its fingers."""
 CLOSED_GAP_M, STILL_RAD = 1e-3, 1e-3
+"""Fingers that are sent closer together close; joints that move less stand still."""
 
 
 def finger_changes(way: Sequence[Control]) -> np.ndarray:
