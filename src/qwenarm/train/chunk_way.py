@@ -121,7 +121,7 @@ def _paced(body: Body, way: Sequence[Control]) -> list[Control]:
     found, here = list[Control](), 0.0
     while here < gone[-1]:
         here += min(MAX_PACE_M, MIN_PACE_M + PACE_RISE * min(here, gone[-1] - here))
-        index = min(np.searchsorted(gone, here), len(way) - 1)
+        index = min(int(np.searchsorted(gone, here)), len(way) - 1)
         between = [np.interp(here, gone, qpos[:, joint]) for joint in range(qpos.shape[1])]
         found.append(Control(np.array(between), way[index].gripper))
     return found
