@@ -30,6 +30,7 @@ from qwenarm.factory import make_env
 from qwenarm.perturbations import spell
 from qwenarm.policies import Context, oracle
 from qwenarm.policies.conventions import Conventions
+from qwenarm.skills.failure import SkillFailure
 from qwenarm.train.chunk_way import at_steady_pace, finger_changes, with_miss
 from qwenarm.train.dataset import stored, write_archive
 from qwenarm.types import Control, Outcome, RunConfig, RunInfo
@@ -104,7 +105,10 @@ def collect_chunks(config: RunConfig, seeds: Sequence[int], path: Path) -> int:
             episode = answered(play(env, policy, RunInfo(config, seed), [recorder]), _Nobody())
             if episode.outcome is not Outcome.SUCCESS:
                 continue
-            found = list(look_again(env, seed, recorder.targets))
+            try:
+                found = list(look_again(env, seed, recorder.targets))
+            except SkillFailure:  # the hand cannot go straight there: not counted among the successes
+                continue
             settle(env.body)
             if env.setup.goal is not None and env.setup.goal.success(env.body.state()):
                 samples += [(seed, sample) for sample in found]

@@ -12,9 +12,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.spatial.transform import Rotation
 
 from qwenarm.body.simulation import Body
+from qwenarm.skills.motion import line_from
 from qwenarm.types import Control
 
 MAX_PACE_M, MIN_PACE_M, PACE_RISE = 0.015, 0.005, 0.15
@@ -46,6 +47,9 @@ def at_steady_pace(body: Body, way: Sequence[Control]) -> list[Control]:
     Returns:
         Targets on this way. How far apart they are depends on how near the next and the last place are at which
         the fingers close or open, or the way begins or ends.
+
+    Raises:
+        SkillFailure: The hand cannot go straight where it should.
     """
     paced, first, end = [way[0]], 0, len(way) - 1
     for last in [*finger_changes(way).tolist(), end]:
@@ -69,16 +73,10 @@ def _without_detour(body: Body, way: Sequence[Control]) -> list[Control]:
 
 
 def _straight(body: Body, start: Control, goal: np.ndarray, goal_quat: np.ndarray) -> list[Control]:
-    """The straight way of the tcp from ``start`` (left out) to a pose, with still fingers."""
-    pos, quat = body.kinematics.fk(start.qpos)
-    count = max(2, math.ceil(float(np.linalg.norm(goal - pos)) / MAX_PACE_M))
-    turn = Slerp([0, 1], Rotation.from_quat([quat, goal_quat], scalar_first=True))
-    found, qpos = list[Control](), start.qpos
-    for share in np.linspace(0, 1, count + 1)[1:]:
-        turned = turn(share).as_quat(scalar_first=True)
-        qpos = body.ik(pos + share * (goal - pos), turned, qpos).qpos
-        found.append(Control(qpos, start.gripper))
-    return found
+    """The straight way of the tcp from ``start`` (left out) to a pose, with still fingers. Raises SkillFailure."""
+    line = line_from(body, start.qpos, goal, goal_quat)
+    count = max(2, math.ceil(line.length / MAX_PACE_M))
+    return [Control(qpos, start.gripper) for qpos in line.at(np.linspace(0, 1, count + 1)[1:])]
 
 
 def with_miss(body: Body, way: Sequence[Control], shift: np.ndarray) -> list[Control]:
@@ -91,6 +89,9 @@ def with_miss(body: Body, way: Sequence[Control], shift: np.ndarray) -> list[Con
 
     Returns:
         Targets that miss, open the fingers, and go on from above both places.
+
+    Raises:
+        SkillFailure: The hand cannot go straight to the shifted place.
     """
     closing = int(finger_changes(way)[0])
     poses = [body.kinematics.fk(control.qpos) for control in way[: closing + 1]]
