@@ -87,8 +87,8 @@ class FakeEnv:
     task, level, arm = "count", 1, "fake"
     new_goal: type[FakeGoal] = FakeGoal
 
-    def __init__(self, target=2, max_turns=6, goal=True):
-        self.target, self.max_turns, self.goal = target, max_turns, goal
+    def __init__(self, target=2, max_turns=6, goal=True, max_periods=None):
+        self.target, self.max_turns, self.goal, self.max_periods = target, max_turns, goal, max_periods
 
     def reset(self, seed, options=None):
         self.body = FakeBody()
@@ -98,7 +98,7 @@ class FakeEnv:
             instruction=words,
             goal=goal,
             max_turns=self.max_turns,
-            max_periods=None,
+            max_periods=self.max_periods,
             unjudged=unread,
             read_as=f"count to {self.target}",
         )
@@ -253,6 +253,13 @@ def test_a_scene_that_cannot_be_built_is_an_episode_too():
 
     episode = one("done", env=Unbuildable())
     assert episode.outcome is Outcome.CRASHED and "no body" in episode.detail and episode.final_hash == ""
+
+
+def test_calls_that_take_no_time_come_to_an_end(monkeypatch):
+    """Where control periods are counted, not turns, a call that fails at once brings the end nearer, too."""
+    monkeypatch.setattr(FakeBody, "step", lambda self, control: None)
+    episode = one(*["fail"] * 9, env=FakeEnv(max_periods=5))
+    assert episode.outcome is Outcome.OUT_OF_TURNS and len(episode.turns) == 5
 
 
 def test_a_crash_in_the_policy_or_the_backend_is_an_outcome():

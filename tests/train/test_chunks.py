@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.cli.main import main
-from qwenarm.episode.drive import drive
+from qwenarm.episode.drive import answered, drive
 from qwenarm.episode.replay import replay
 from qwenarm.episode.rollout import execute, play
 from qwenarm.episode.watchers import Tell
@@ -23,7 +24,7 @@ from qwenarm.mind.chunks import ChunkFormat, ChunkModel
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.policies.conventions import make_conventions
 from qwenarm.train import chunk_data
-from qwenarm.train.chunk_data import CHUNK_ACTIONS, TargetRecorder, look_again, stray
+from qwenarm.train.chunk_data import CHUNK_ACTIONS, HandOver, TargetRecorder, look_again, stray
 from qwenarm.train.chunk_training import ChunkLearner, ChunkOptions, ChunkReader, measured_format, train_chunks
 from qwenarm.train.chunk_way import CLEARANCE_M, FINGER_PERIODS, MAX_PACE_M, at_steady_pace, finger_changes, with_miss
 from qwenarm.train.collect import collect_all, plan_jobs
@@ -188,8 +189,36 @@ def test_an_archive_is_checked_and_kept_apart(data: Path, tmp_path: Path):
     assert main(["data", "show", str(data)]) == 0
     with pytest.raises(BadInput, match="no demonstrations at altitude step or plan"):
         read_shards([data], ["step", "plan"])
-    with pytest.raises(BadInput, match="the oracle plays"):
-        plan_jobs(replace(RECORDED, policy="vlm"), ["put"], [1], [""], 1)
+    with pytest.raises(BadInput, match="leave out --cameras, --mistakes"):
+        plan_jobs(RECORDED, ["put"], [1], [""], 1, mistakes=0.1)
+
+
+def test_the_oracle_takes_over_from_a_learner_and_only_its_part_is_shown(monkeypatch: pytest.MonkeyPatch):
+    """The learner's part is repeated as it was, so that the pictures show what it did."""
+    monkeypatch.setattr(chunk_data, "START_GAP_PERIODS", 1)
+    config = replace(RECORDED, policy="vlm")
+    model, recorder = make_backend(config), TargetRecorder()
+    assert model is not None
+    with closing(make_env(config)) as env:
+        setup = replace(env.build(2), max_periods=1200)
+        policy = HandOver(make_policy(config, env, 2, model), make_policy(RECORDED, env, 2, None), 3)
+        episode = answered(play(env, policy, RunInfo(config, 2), [recorder], setup=setup), model)
+        names = [turn.decision.calls[0].name for turn in episode.turns]
+        assert names[:3] == ["action_chunk:EE_DELTA"] * 3 and names[3:] == ["open_gripper", "pick", "place"]
+        begin = round(episode.turns[3].observation.time_s / CONTROL_PERIOD_S)
+        samples = list(look_again(env, 2, recorder.targets, begin))
+        assert [sample.step for sample in samples] == [begin + k for k in range(len(samples))]
+        for image, frame in zip(samples[0].images, episode.turns[3].observation.frames, strict=False):
+            assert np.array_equal(image, frame.rgb), frame.camera
+        assert samples[0].aim, "it has yet to grasp"
+
+
+def test_what_a_learner_does_well_is_not_shown(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(chunk_data, "LEARNER_CHUNKS", (60, 61))
+    monkeypatch.setattr(chunk_data, "look_again", None)
+    config = replace(RECORDED, policy="vlm")
+    with closing(make_env(config)) as env:
+        assert chunk_data.demonstrated(env, config, 450000, make_backend(config)) == []
 
 
 def test_a_head_that_does_not_fit_is_named(run: Path, tmp_path: Path):

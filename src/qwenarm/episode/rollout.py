@@ -247,7 +247,8 @@ def _goes_on(env: ArmEnv, turns: Sequence[Turn]) -> bool:
     if env.setup.max_periods is None:
         return len(turns) < env.setup.max_turns
     reached = bool(turns) and _judge(env, Outcome.OUT_OF_TURNS) is Outcome.SUCCESS
-    return not reached and round(env.body.time_s / CONTROL_PERIOD_S) < env.setup.max_periods
+    periods = max(len(turns), round(env.body.time_s / CONTROL_PERIOD_S))  # a call that fails at once takes no time
+    return not reached and periods < env.setup.max_periods
 
 
 def judge_end(env: ArmEnv, turns: Sequence[Turn], free_words: bool) -> tuple[Outcome, float]:

@@ -5,38 +5,45 @@ gone again at another pace, with the hand straying from it now and then where it
 at random moments. Their right answer is what leads back to the way, so that a learner sees what its own errors lead to
 (after DART, Laskey et al. 2017, arXiv:1703.09327). In some episodes the fingers first close beside the thing, so that
 it sees how to try again.
+
+A learner can play first: after a random number of chunks the oracle takes over, and only its part is shown (after
+DAgger, Ross et al. 2011, arXiv:1011.0686).
 """
 
 from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.cameras import project
+from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.body.simulation import Body
 from qwenarm.episode.drive import answered
 from qwenarm.episode.rollout import play, settle
 from qwenarm.episode.versions import versions
 from qwenarm.episode.watchers import Watcher
-from qwenarm.factory import make_env
+from qwenarm.factory import make_backend, make_env, make_policy
 from qwenarm.perturbations import spell
 from qwenarm.policies import Context, oracle
 from qwenarm.policies.conventions import Conventions
 from qwenarm.skills.failure import SkillFailure
 from qwenarm.train.chunk_way import at_steady_pace, finger_changes, with_miss
 from qwenarm.train.dataset import stored, write_archive
-from qwenarm.types import Control, Outcome, RunConfig, RunInfo
+from qwenarm.types import Control, Decision, Observation, Outcome, RunConfig, RunInfo, SkillCall, Turn
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
+    from qwenarm.mind.backends import Backend
+    from qwenarm.mind.vlm_policy import Deciding, Policy
 
 CHUNK_ACTIONS = 16
 """Control periods in a chunk: 0.8 s."""
@@ -61,6 +68,8 @@ RETURN_PERIODS = 8
 """A right answer is back on the way after so many control periods."""
 MISS_SHARE, MISS_M, MISS_HEIGHT_M = 0.4, (0.035, 0.06), 0.01
 """Share of the episodes in which the fingers first close beside the thing, and how far from it and above it."""
+LEARNER_CHUNKS = (2, 24)
+"""How many chunks a learner plays before the oracle takes over, from and to."""
 
 
 @dataclass(frozen=True)
@@ -95,24 +104,38 @@ class TargetRecorder(Watcher):
         self.targets.append(Control(body.target.qpos.copy(), body.target.gripper))
 
 
+class HandOver:
+    """A policy that plays like a learner for some turns, and from then on like an expert, with open fingers unless they
+    hold something. It gives up when a call of the expert's fails: its way would be no example.
+    """
+
+    def __init__(self, learner: Policy, expert: Policy, turns: int) -> None:
+        self.learner, self.expert, self.turns = learner, expert, turns
+        self.name, self.frame_size = learner.name, learner.frame_size
+        self.cameras = tuple(dict.fromkeys([*learner.cameras, *expert.cameras]))
+
+    def describe(self) -> Mapping[str, Any]:
+        return {**self.learner.describe(), **self.expert.describe()}
+
+    def decide(self, obs: Observation, history: tuple[Turn, ...]) -> Deciding:
+        if len(history) == self.turns and not obs.proprio.holding:
+            return Decision((SkillCall("open_gripper"),))
+        if len(history) > self.turns and not all(result.ok for result in history[-1].results):
+            return Decision((SkillCall("give_up", {"reason": "the oracle's call failed"}),))
+        policy = self.learner if len(history) < self.turns else self.expert
+        return (yield from policy.decide(obs, history))
+
+
 def collect_chunks(config: RunConfig, seeds: Sequence[int], path: Path) -> int:
-    """Plays the scenes and writes the archive ``path``. Returns the number of its samples."""
-    samples, succeeded = list[tuple[int, ChunkSample]](), 0
+    """Plays the scenes and writes the archive ``path``. If the config's policy asks a model, that plays first; where it
+    needs no help, there is nothing to show. Returns the number of samples.
+    """
+    samples, succeeded, model = list[tuple[int, ChunkSample]](), 0, make_backend(config)
     with closing(make_env(config)) as env:
         for seed in seeds:
-            recorder = TargetRecorder()
-            policy = oracle.make(Context(config, seed, env=env))
-            episode = answered(play(env, policy, RunInfo(config, seed), [recorder]), _Nobody())
-            if episode.outcome is not Outcome.SUCCESS:
-                continue
-            try:
-                found = list(look_again(env, seed, recorder.targets))
-            except SkillFailure:  # the hand cannot go straight there: not counted among the successes
-                continue
-            settle(env.body)
-            if env.setup.goal is not None and env.setup.goal.success(env.body.state()):
-                samples += [(seed, sample) for sample in found]
-                succeeded += 1
+            found = demonstrated(env, config, seed, model)
+            samples += [(seed, sample) for sample in found or ()]
+            succeeded += found is not None
     head = {
         "task": config.task, "level": config.level, "arm": config.arm, "perturbations": spell(config.perturbations),
         "altitude": config.altitude, "policy": config.policy, "model": config.model, "combos": config.combos,
@@ -123,6 +146,29 @@ def collect_chunks(config: RunConfig, seeds: Sequence[int], path: Path) -> int:
     return len(samples)
 
 
+def demonstrated(env: ArmEnv, config: RunConfig, seed: int, model: Backend | None) -> list[ChunkSample] | None:
+    """One episode, or None if the oracle did not bring it to a good end, or its way cannot be gone again."""
+    recorder, setup, learner_turns = TargetRecorder(), None, 0
+    policy: Policy = oracle.make(Context(config, seed, env=env))
+    if model:
+        setup = replace(env.build(seed), max_periods=MAX_EPISODE_STEPS)
+        learner_turns = int(np.random.default_rng([seed, 89]).integers(*LEARNER_CHUNKS))
+        policy = HandOver(make_policy(config, env, seed, model), policy, learner_turns)
+    episode = answered(play(env, policy, RunInfo(config, seed), [recorder], setup=setup), model or _Nobody())
+    if episode.outcome is not Outcome.SUCCESS:
+        return None
+    if len(episode.turns) <= learner_turns:
+        return []
+    learner_s = sum(turn.sim_time_s for turn in episode.turns[:learner_turns])
+    try:
+        found = list(look_again(env, seed, recorder.targets, round(learner_s / CONTROL_PERIOD_S)))
+    except SkillFailure:  # the hand cannot go straight there
+        return None
+    settle(env.body)
+    done = env.setup.goal is not None and env.setup.goal.success(env.body.state())
+    return found if done else None
+
+
 class _Nobody:
     """Answers the prompts of a policy that has none."""
 
@@ -130,17 +176,29 @@ class _Nobody:
         raise AssertionError("The oracle asks no model.")
 
 
-def look_again(env: ArmEnv, seed: int, targets: Sequence[Control]) -> Iterator[ChunkSample]:
-    """Goes the way of recorded targets again, straying now and then, and yields what is seen on it."""
+def look_again(env: ArmEnv, seed: int, targets: Sequence[Control], begin: int = 0) -> Iterator[ChunkSample]:
+    """Goes the way of recorded targets again, straying now and then, and yields what is seen on it.
+
+    Args:
+        env: Is reset to the scene.
+        seed: Of the scene.
+        targets: One for each control period.
+        begin: How many of them a learner chose. They are repeated as they were, and nothing is shown of them.
+
+    Raises:
+        SkillFailure: The hand cannot go straight where it should.
+    """
     env.reset(seed=seed)
     body, rng, way = env.body, np.random.default_rng([seed, 83]), [env.body.hold(), *targets]
-    if misses := len(finger_changes(way)) > 0 and rng.random() < MISS_SHARE:
+    if misses := not begin and len(finger_changes(way)) > 0 and rng.random() < MISS_SHARE:
         angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(*MISS_M)
         way = with_miss(body, way, np.array([far * math.cos(angle), far * math.sin(angle), MISS_HEIGHT_M]))
-    way = at_steady_pace(body, way)
+    own = at_steady_pace(body, way[begin:])
+    astray = np.concatenate([np.zeros((begin, 4)), stray(rng, len(own), finger_changes(own))])
+    way = [*way[:begin], *own]
     poses, changes = [body.kinematics.fk(control.qpos) for control in way], finger_changes(way)
-    astray = stray(rng, len(way), changes)
-    begin = int(changes[0]) + CONTACT_PERIODS if misses else 0  # nobody should learn to miss
+    if misses:  # nobody should learn to miss
+        begin = int(changes[0]) + CONTACT_PERIODS
     end = int(changes[-1]) + CHUNK_ACTIONS if len(changes) else len(way)  # then it only goes home
     moment = begin + int(rng.integers(START_GAP_PERIODS))
     for now in range(len(way)):

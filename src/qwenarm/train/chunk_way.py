@@ -2,8 +2,7 @@
 
 The skills stop at waypoints in mid-air and return to a place in between. Neither pictures nor joint angles tell whether
 the hand is about to stop or has just stopped, nor whether it is on its way up or down, so a learner of their timing
-hovers. Here the pace depends on the place alone, and with something in its fingers the hand goes straight to where it
-is put.
+hovers. Here the pace depends on the place alone, and well above things the hand goes straight.
 """
 
 from __future__ import annotations
@@ -56,16 +55,19 @@ def at_steady_pace(body: Body, way: Sequence[Control]) -> list[Control]:
         begin = first + _waits(way, first)
         stretch = way[begin : last + 1]
         paced += way[first + 1 : begin + 1]
-        paced += _paced(body, _without_detour(body, stretch) if first and last < end else stretch)
+        paced += _paced(body, stretch if last == end else _without_detour(body, stretch, touches=first > 0))
         first = last
     return paced
 
 
-def _without_detour(body: Body, way: Sequence[Control]) -> list[Control]:
-    """Goes straight where the hand is well above both ends of its way: the skills return to a place in between."""
+def _without_detour(body: Body, way: Sequence[Control], touches: bool) -> list[Control]:
+    """Goes straight where the hand is well above the end of its way, and if it ``touches`` something first, above its
+    beginning, too: the skills return to a place in between.
+    """
     poses = [body.kinematics.fk(control.qpos) for control in way]
     heights = np.array([pos[2] for pos, _ in poses])
-    high = np.flatnonzero(heights >= max(heights[0], heights[-1]) + CLEARANCE_M)
+    low = max(heights[0], heights[-1]) if touches else heights[-1]
+    high = np.flatnonzero(heights >= low + CLEARANCE_M)
     if len(high) < 2:
         return list(way)
     first, last = int(high[0]), int(high[-1])

@@ -97,8 +97,8 @@ def plan_jobs(
         raise BadInput(
             f"Demonstrations come from the policies {ORACLE_POLICY} or {LEARNER_POLICY}, not from {config.policy}."
         )
-    if config.altitude == CHUNK_ALTITUDE and (config.policy != ORACLE_POLICY or mistakes or config.cameras):
-        raise BadInput("At altitude chunk the oracle plays, with cameras and errors of its own: leave these options.")
+    if config.altitude == CHUNK_ALTITUDE and (mistakes or config.cameras):
+        raise BadInput("Chunks are collected with cameras and errors of their own: leave out --cameras, --mistakes.")
     cells = [
         replace(task_config(config, task), level=level, perturbations=parse(text))
         for task in tasks
