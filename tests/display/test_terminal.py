@@ -87,6 +87,7 @@ def test_a_call_says_what_is_handled_and_where_it_goes():
     assert call_text(SkillCall("place", {"at": bowl})) == "place at blue bowl (0.74, 0.43)"
     assert short_call(SkillCall("push", {"at": cube, "to": bowl})) == "push red cube to blue bowl"
     assert short_call(SkillCall("place", {"at": ImagePoint(0.5, 0.5)})) == "place"
+    assert call_text(SkillCall("action_chunk:EE_DELTA", {"actions": [[0.0] * 7] * 8})) == "play 8 actions"
 
 
 @pytest.mark.parametrize(("width", "same_line"), [(100, True), (24, False)])

@@ -40,8 +40,8 @@ def short_call(call: SkillCall) -> str:
 
 
 def _call_words(call: SkillCall, told: Mapping[str, str]) -> str:
-    """The skill's name, then each argument that says something, with its preposition."""
-    words = [call.name]
+    """The skill's name, then each argument that says something, with its preposition; "play 8 actions" for a chunk."""
+    words = ["play" if call.name.startswith("action_chunk:") else call.name]
     for name, text in told.items():
         words += [PREPOSITIONS.get((call.name, name), ""), text] if text else []
     return " ".join(filter(None, words))
