@@ -15,7 +15,7 @@ from qwenarm.episode.metrics import Metrics
 from qwenarm.episode.rollout import Play, play
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.checkpoints.load import BUNDLED_MODEL
-from qwenarm.mind.prompt.presets import ALTITUDE_NAMES, CHUNK_ALTITUDE
+from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE, MODEL_ALTITUDES
 from qwenarm.policies import Context, policy_entry
 from qwenarm.registry import list_names, split_names
 from qwenarm.tasks.language.language import LANGUAGE_NAMES, guess_language
@@ -103,10 +103,9 @@ def check_choices(config: RunConfig) -> None:
     """Raises UnknownName or BadInput for a policy, clock, altitude or cameras that do not exist or go together."""
     entry = policy_entry(config.policy)
     parse_clock(config.clock)
-    altitudes = (*ALTITUDE_NAMES, CHUNK_ALTITUDE)
     recorded_without_model = not config.altitude and not entry.needs_model  # see RunConfig.without_model
-    if config.altitude not in altitudes and not recorded_without_model:
-        raise UnknownName("altitude", config.altitude, altitudes)
+    if config.altitude not in MODEL_ALTITUDES and not recorded_without_model:
+        raise UnknownName("altitude", config.altitude, MODEL_ALTITUDES)
     cameras_named(split_names(config.cameras, "--cameras"))
     if entry.needs_model and config.altitude == CHUNK_ALTITUDE:
         if config.cameras:

@@ -353,6 +353,17 @@ def test_why_tells_what_the_replacement_shows(player):
         obey(player, do="why", run=1, part="eyes shut")
 
 
+def test_a_chunk_head_plays_beside_the_words_of_its_model(player, monkeypatch):
+    """Both stay open, and what cannot be explained says so."""
+    monkeypatch.setattr("qwenarm.factory.MAX_EPISODE_STEPS", 16)
+    play(player, policy="vlm", altitude="chunk")
+    assert [event["calls"] for event in events(player, "decided")] == [["play 8 actions"]] * 2
+    play(player, policy="vlm", altitude="step")
+    assert list(player.backends) == [("bundled", True), ("bundled", False)]
+    with pytest.raises(QwenarmError, match="made no calls that could be replaced"):
+        obey(player, do="why", run=1, part="oracle's plan")
+
+
 def test_another_model_plays_the_same_seed_beside(player):
     play(player, policy="idle")
     obey(player, do="model", run=1, model="bundled")

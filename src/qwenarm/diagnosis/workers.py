@@ -10,12 +10,14 @@ from typing import Any
 from qwenarm.diagnosis.find_cause import EPISODE_CRASHED, Case, Finding, find_cause
 from qwenarm.episode.drive import drive
 from qwenarm.episode.trace import read_at
+from qwenarm.errors import BadInput
 from qwenarm.evaluation.jobs import JobResult, PolicyFacts
 from qwenarm.evaluation.ledger import Key
 from qwenarm.evaluation.watchdog import Watchdog
 from qwenarm.evaluation.workers import Worker, WorkerConfig
 from qwenarm.factory import make_env, make_policy
 from qwenarm.mind.backends import Backend
+from qwenarm.policies import acts_without_calls
 from qwenarm.types import Completion, Episode, Prompt
 
 
@@ -75,6 +77,8 @@ class AttributionWorker(Worker):
 
 
 def case_of(episode: Episode, backend: Backend | None) -> Case:
-    """Returns a recorded episode with everything needed to replay it."""
+    """Returns a recorded episode with everything needed to replay it. Raises BadInput for one of 20 Hz actions."""
     config = episode.run.config
+    if acts_without_calls(config):
+        raise BadInput("This run made no calls that could be replaced: it played 20 Hz actions.")
     return Case(episode, lambda: make_env(config), lambda env: make_policy(config, env, episode.seed, backend))

@@ -49,6 +49,7 @@ from qwenarm.live.oracle_view import OracleView
 from qwenarm.live.recorder import JournalWatcher
 from qwenarm.live.requests import config_from, picked
 from qwenarm.mind.backends import StreamingBackend
+from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE
 from qwenarm.policies import policy_entry
 from qwenarm.registry import only_allowed
 from qwenarm.types import Episode, Outcome, RunConfig
@@ -85,7 +86,7 @@ class Player:
         self.journal, self.controls = journal, Controls()
         self._changed, self._closed = Condition(), False
         self._next: Command | None = None
-        self.backends: dict[str, Backend] = {}
+        self.backends: dict[tuple[str, bool], Backend] = {}
         self.run = journal.last_run()
 
     def listen(self, commands: Connection) -> None:
@@ -314,12 +315,13 @@ class Player:
 
     def _backend(self, config: RunConfig) -> Backend | None:
         """The model that a run asks; the ones that were used last stay loaded."""
-        if config.model not in self.backends and policy_entry(config.policy).needs_model:
+        key = config.model, config.altitude == CHUNK_ALTITUDE
+        if key not in self.backends and policy_entry(config.policy).needs_model:
             self.journal.write("loading", model=config.model)
-        opened = self.backends.pop(config.model, None) or make_backend(config)
+        opened = self.backends.pop(key, None) or make_backend(config)
         if opened is None:
             return None
-        self.backends[config.model] = opened
+        self.backends[key] = opened
         while len(self.backends) > OPEN_MODELS:
             del self.backends[next(iter(self.backends))]
         return opened

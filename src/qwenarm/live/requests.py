@@ -10,7 +10,7 @@ from typing import Any
 
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.live.counterfactuals import REPLACEABLE_PARTS
-from qwenarm.mind.prompt.presets import ALTITUDE_NAMES
+from qwenarm.mind.prompt.presets import MODEL_ALTITUDES
 from qwenarm.perturbations import MAX_STRENGTH, checked
 from qwenarm.registry import list_names, load
 from qwenarm.types import RunConfig
@@ -48,7 +48,7 @@ class Choices:
     def as_json(self) -> dict[str, Any]:
         """For the page."""
         listed = {name: list(getattr(self, name)) for name in ("models", "arms", "policies", "perturbations")}
-        parts, altitudes = list(REPLACEABLE_PARTS), list(ALTITUDE_NAMES)
+        parts, altitudes = list(REPLACEABLE_PARTS), list(MODEL_ALTITUDES)
         return {**listed, "levels": dict(self.levels), "altitudes": altitudes, "parts": parts}
 
     def command(self, request: Request) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Choices:
             "arm": _one_of(request.get("arm"), self.arms, "arm"),
             "policy": _one_of(request.get("policy"), self.policies, "policy"),
             "model": _one_of(request.get("model"), self.models, "model"),
-            "altitude": _one_of(request.get("altitude"), ALTITUDE_NAMES, "altitude"),
+            "altitude": _one_of(request.get("altitude"), MODEL_ALTITUDES, "altitude"),
             "words": _words(words) if words else "",
             "perturbations": perturbations,
         }

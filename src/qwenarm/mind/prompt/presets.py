@@ -21,6 +21,8 @@ Altitude = Literal["step", "plan"]
 ALTITUDE_NAMES: tuple[str, ...] = get_args(Altitude)
 CHUNK_ALTITUDE = "chunk"
 """The control level without words: 20 Hz actions from a head on the checkpoint, see ``chunks.py``."""
+MODEL_ALTITUDES = (*ALTITUDE_NAMES, CHUNK_ALTITUDE)
+"""All that ``--altitude`` takes."""
 
 MAX_PLAN_CALLS = 16
 """Maximum number of calls in a plan; a model that answers with more is stuck in a loop."""
