@@ -163,6 +163,24 @@ def test_a_miss_closes_beside_the_thing_and_tries_again(oracles_way: list[Contro
         assert height > right[0][2] + CLEARANCE_M
 
 
+@pytest.mark.parametrize(("aside", "rises"), [(0.0, False), (0.06, True)])
+def test_from_where_a_learner_left_the_hand_it_goes_down_or_up_first(
+    oracles_way: list[Control], aside: float, rises: bool
+):
+    """Not home first, as the skills do: the pictures do not tell why."""
+    with closing(make_env(RECORDED)) as env:
+        env.reset(seed=1)
+        body, grasp = env.body, int(finger_changes(oracles_way)[0])
+        place, quat = body.kinematics.fk(oracles_way[grasp].qpos)
+        heights, near = np.linspace(0.05, 0.3, 26), oracles_way[grasp].qpos
+        up = [body.ik(place + [0, aside, height], quat, near).qpos for height in heights]
+        paced = at_steady_pace(body, [*(Control(qpos, oracles_way[0].gripper) for qpos in up), *oracles_way])
+        places = np.array([body.kinematics.fk(control.qpos)[0] for control in paced[: finger_changes(paced)[0] + 1]])
+        assert np.abs(places[-1] - place).max() < 1e-3
+        highest = places[:, 2].max() - place[2]
+        assert (CLEARANCE_M < highest < 1.5 * CLEARANCE_M) if rises else highest < 0.051
+
+
 @pytest.fixture(scope="module")
 def oracles_way() -> list[Control]:
     """Where the oracle sends the arm in a put, from seed 1."""

@@ -22,6 +22,8 @@ MAX_PACE_M, MIN_PACE_M, PACE_RISE = 0.015, 0.005, 0.15
 ends; and how much more for each metre from there."""
 CLEARANCE_M = 0.1
 """How far above both ends of its way the hand goes straight."""
+ABOVE_M = 0.025
+"""The hand is right above a place if it is no farther from it sideways."""
 TURN_M_PER_RAD = 0.1
 """Turning by a radian counts as so many metres."""
 FINGER_PERIODS = 8
@@ -62,9 +64,11 @@ def at_steady_pace(body: Body, way: Sequence[Control]) -> list[Control]:
 
 def _without_detour(body: Body, way: Sequence[Control], touches: bool) -> list[Control]:
     """Goes straight where the hand is well above the end of its way, and if it ``touches`` something first, above its
-    beginning, too: the skills return to a place in between.
+    beginning, too: the skills return to a place in between. From right above the end it goes straight down.
     """
     poses = [body.kinematics.fk(control.qpos) for control in way]
+    if not touches and np.linalg.norm((poses[0][0] - poses[-1][0])[:2]) < ABOVE_M:
+        return [way[0], *_straight(body, way[0], *poses[-1])]
     heights = np.array([pos[2] for pos, _ in poses])
     low = max(heights[0], heights[-1]) if touches else heights[-1]
     high = np.flatnonzero(heights >= low + CLEARANCE_M)
