@@ -1,13 +1,14 @@
 """The latency tax: success when the world runs on while the policy decides.
 
 The same scenes are played with `--clock latency:S` for several S: parcels on belts of rising speed, which are lost at
-the belt's end, and deliveries past a rising wall. `step` asks the model before every call, `plan` once for all calls,
-so it waits once; the oracle waits before every call and knows everything: it shows what is lost to waiting alone.
+the belt's end, deliveries past a rising wall, and `put`, where nothing moves. `step` asks the model before every call,
+`plan` once for all calls, so it waits once; `chunk` asks for 20 Hz actions and plays on meanwhile, but has learned only
+`put`. The oracle waits before every call and knows everything: it shows what is lost to waiting alone.
 
 One ledger holds all of it: killed at any time, the same command goes on, also with more episodes. Results are written
 after each latency. They do not depend on how fast the machine is: latencies are simulated seconds.
 
-    python benchmarks/latency.py --episodes 60 --chunk-model FOLDER
+    python benchmarks/latency.py --episodes 60
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from matplotlib.figure import Figure
 import qwenarm as qa
 from qwenarm.evaluation.ledger import Row
 from qwenarm.evaluation.stats import clustered, mcnemar, paired_difference, reconciled, success_rate
+from qwenarm.mind.prompt.presets import MODEL_ALTITUDES
 from qwenarm.types import Outcome
 
 RESULTS_FOLDER = Path(__file__).parent / "results"
@@ -37,6 +39,7 @@ LATENCIES_S = (0.0, 4.0, 1.0, 2.0, 0.5)
 GROUPS = {
     "parcels, belts of levels 3 to 5": {("parcels", level) for level in (3, 4, 5)},
     "deliver, level 1": {("deliver", 1)},
+    "put, level 1": {("put", 1)},
 }
 """Cells of one task that share a panel and a row, as (task, level)."""
 SUITE = {
@@ -127,7 +130,7 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def draw(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draws a panel for each group: success with its Wilson interval against latency."""
-    figure = Figure(figsize=(8.2, 3.3), layout="constrained")
+    figure = Figure(figsize=(11, 3.3), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(GROUPS), sharey=True)
     for axes, where in zip(panels, GROUPS, strict=True):
@@ -165,13 +168,11 @@ def main() -> None:
     """Measures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=60, help="of each row, latency and policy")
-    parser.add_argument("--chunk-model", default="", help="a checkpoint with a chunk head, which plays too")
     parser.add_argument("--folder", type=Path, default=Path("runs/latency"), help="of the ledger")
     args = parser.parse_args()
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    entrants = [Entrant("oracle", "oracle"), Entrant("step", "bundled"), Entrant("plan", "bundled", "plan")]
-    entrants += [Entrant("chunk", args.chunk_model, "chunk")] if args.chunk_model else []
+    entrants = [Entrant("oracle", "oracle"), *(Entrant(name, "bundled", name) for name in MODEL_ALTITUDES)]
     paused, lines = dict[str, Rows](), list[dict[str, Any]]()
     for latency_s in LATENCIES_S:
         for entrant in entrants:
