@@ -2,8 +2,9 @@
 
 The same scenes are played with `--clock latency:S` for several S: parcels on belts of rising speed, which are lost at
 the belt's end, deliveries past a rising wall, and `put`, where nothing moves. `step` asks the model before every call,
-`plan` once for all calls, so it waits once; `chunk` asks for 20 Hz actions and plays on meanwhile, but has learned only
-`put`. The oracle waits before every call and knows everything: it shows what is lost to waiting alone.
+`plan` once for all calls, so it waits once; `chunk` asks for 20 Hz actions and plays on meanwhile, but it has learned
+`put` alone, so it plays only that. The oracle waits before every call and knows everything: it shows what is lost to
+waiting alone.
 
 One ledger holds all of it: killed at any time, the same command goes on, also with more episodes. Results are written
 after each latency. They do not depend on how fast the machine is: latencies are simulated seconds.
@@ -29,7 +30,7 @@ from matplotlib.figure import Figure
 import qwenarm as qa
 from qwenarm.evaluation.ledger import Row
 from qwenarm.evaluation.stats import clustered, mcnemar, paired_difference, reconciled, success_rate
-from qwenarm.mind.prompt.presets import MODEL_ALTITUDES
+from qwenarm.mind.prompt.presets import ALTITUDE_NAMES, CHUNK_ALTITUDE
 from qwenarm.types import Outcome
 
 RESULTS_FOLDER = Path(__file__).parent / "results"
@@ -60,11 +61,19 @@ Rows = Mapping[tuple[str, int, int], Row]
 
 @dataclass(frozen=True)
 class Entrant:
-    """Who plays. ``what`` is a policy or model, as for ``qwenarm.evaluate``."""
+    """Who plays.
+
+    Attributes:
+        name: In table and figure.
+        what: A policy or model, as for ``qwenarm.evaluate``.
+        altitude: Of a model.
+        tasks: The tasks that it plays.
+    """
 
     name: str
     what: str
     altitude: str = "step"
+    tasks: tuple[str, ...] = ("parcels", "deliver", "put")
 
 
 def played(entrant: Entrant, latency_s: float, episodes: int, folder: Path) -> Rows:
@@ -75,6 +84,8 @@ def played(entrant: Entrant, latency_s: float, episodes: int, folder: Path) -> R
     found: dict[tuple[str, int, int], Row] = {}
     for cells in GROUPS.values():
         task = next(iter(cells))[0]
+        if task not in entrant.tasks:
+            continue
         rows = qa.evaluate(
             entrant.what,
             suite=str(suite),
@@ -96,6 +107,8 @@ def measured(entrant: Entrant, latency_s: float, now: Rows, paused: Rows) -> lis
         single = {f"{task} level {level}": {(task, level)} for task, level in sorted(cells)} if len(cells) > 1 else {}
         for where, chosen in {name: cells, **single}.items():
             here = [key for key in now if key[:2] in chosen]
+            if not here:
+                continue
             score = success_rate(now[key].outcome for key in here)
             facts = {"entrant": entrant.name, "where": where, "latency_s": latency_s, **asdict(score)}
             progress = [now[key].progress for key in here]
@@ -172,7 +185,8 @@ def main() -> None:
     args = parser.parse_args()
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    entrants = [Entrant("oracle", "oracle"), *(Entrant(name, "bundled", name) for name in MODEL_ALTITUDES)]
+    entrants = [Entrant("oracle", "oracle"), *(Entrant(name, "bundled", name) for name in ALTITUDE_NAMES)]
+    entrants.append(Entrant(CHUNK_ALTITUDE, "bundled", CHUNK_ALTITUDE, ("put",)))
     paused, lines = dict[str, Rows](), list[dict[str, Any]]()
     for latency_s in LATENCIES_S:
         for entrant in entrants:
