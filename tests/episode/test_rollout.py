@@ -257,8 +257,13 @@ def test_a_scene_that_cannot_be_built_is_an_episode_too():
 
 def test_calls_that_take_no_time_come_to_an_end(monkeypatch):
     """Where control periods are counted, not turns, a call that fails at once brings the end nearer, too."""
-    monkeypatch.setattr(FakeBody, "step", lambda self, control: None)
-    episode = one(*["fail"] * 9, env=FakeEnv(max_periods=5))
+
+    def fail_at_once(body, call):
+        yield from ()
+        return SkillResult(False, "out of reach")
+
+    monkeypatch.setattr(rollout, "run_skill", fail_at_once)
+    episode = one(*["count"] * 9, env=FakeEnv(max_periods=5))
     assert episode.outcome is Outcome.OUT_OF_TURNS and len(episode.turns) == 5
 
 
