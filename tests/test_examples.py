@@ -120,7 +120,11 @@ def test_average_weights(tmp_path: Path) -> None:
 def test_add_layers(tmp_path: Path) -> None:
     deep = tmp_path / "deep"
     example("add_layers").main(["bundled", "--vision", "0,3,3", "--language", "3,4", "--out", str(deep)])
-    before, after = (qa.run(task="put", seed=5, model=model) for model in ("bundled", str(deep)))
+    models = {"shallow": "bundled", "deep": str(deep)}
+    before, after = (
+        qa.run(task="put", seed=5, model=model, film=False, folder=tmp_path / f"{name}-run")
+        for name, model in models.items()
+    )
     assert [turn.completions[-1].text for turn in before.turns] == [turn.completions[-1].text for turn in after.turns]
     config = json.loads((deep / "config.json").read_text())
     assert (config["vision_config"]["depth"], config["text_config"]["num_hidden_layers"]) == (9, 7)
