@@ -174,6 +174,11 @@ def assumed(described: Mapping[str, Any], instruction: str = "") -> str:
     return " ".join(told)
 
 
+def counting_periods(setup: Setup) -> Setup:
+    """The same for a policy of 20 Hz actions, which has a minute unless the task says how long."""
+    return replace(setup, max_periods=setup.max_periods or MAX_EPISODE_STEPS)
+
+
 def perform(
     config: RunConfig,
     seed: int,
@@ -198,8 +203,7 @@ def perform(
         entry = policy_entry(config.policy)
         run = RunInfo(config if entry.needs_model else config.without_model(), seed, suite)
         if entry.plays_actions or (entry.needs_model and config.altitude == CHUNK_ALTITUDE):
-            setup = setup or env.build(seed)
-            setup = replace(setup, max_periods=setup.max_periods or MAX_EPISODE_STEPS)
+            setup = counting_periods(setup or env.build(seed))
         playing = play(env, policy, run, [Metrics(), *watchers], setup=setup)
         if entry.plays_actions:
             return answered(playing, policy.backend)  # type: ignore[attr-defined]  # as its entry promises

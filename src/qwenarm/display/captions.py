@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from qwenarm.episode.endings import is_ended
 from qwenarm.perturbations import spell
+from qwenarm.policies import is_action_chunk
 from qwenarm.types import Decision, Episode, ImagePoint, Outcome, RunConfig, SideEffect, SkillCall, SkillResult, Turn
 
 TIMED_PARTS = ("model", "physics", "render", "skill", "other")
@@ -41,7 +42,7 @@ def short_call(call: SkillCall) -> str:
 
 def _call_words(call: SkillCall, told: Mapping[str, str]) -> str:
     """The skill's name, then each argument that says something, with its preposition; "play 8 actions" for a chunk."""
-    words = ["play" if call.name.startswith("action_chunk:") else call.name]
+    words = ["play" if is_action_chunk(call) else call.name]
     for name, text in told.items():
         words += [PREPOSITIONS.get((call.name, name), ""), text] if text else []
     return " ".join(filter(None, words))

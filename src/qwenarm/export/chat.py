@@ -19,6 +19,7 @@ from qwenarm.export.episodes import converted
 from qwenarm.mind.families import family_named
 from qwenarm.mind.prompt.messages import render, to_prompt
 from qwenarm.mind.prompt.presets import QWEN_PRESET
+from qwenarm.policies import is_action_chunk
 from qwenarm.skills import specs
 from qwenarm.types import Episode, Outcome, Prompt, Turn
 
@@ -65,7 +66,7 @@ def decisions(episode: Episode) -> Iterator[dict[str, Any]]:
 def _exchanges(episode: Episode, turn: Turn) -> Iterator[tuple[Prompt, str]]:
     if turn.prompts:
         yield from zip(turn.prompts, (completion.text for completion in turn.completions), strict=False)
-    elif turn.decision.calls and not turn.decision.calls[0].name.startswith("action_chunk:"):
+    elif turn.decision.calls and not is_action_chunk(turn.decision.calls[0]):
         cameras = {frame.camera: frame.rgb.shape[:2] for frame in turn.observation.frames if frame.camera != "goal"}
         preset = type(QWEN_PRESET)("export", QWEN_PRESET.system, next(iter(cameras.values())), tuple(cameras))
         prompt = to_prompt(turn.observation, episode.turns[: turn.index], specs(), CHAT_FAMILY, preset)

@@ -14,7 +14,7 @@ from qwenarm.errors import BadInput
 from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE
 from qwenarm.mind.vlm_policy import Deciding, Policy
 from qwenarm.registry import list_names, load
-from qwenarm.types import RunConfig
+from qwenarm.types import RunConfig, SkillCall
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
@@ -30,6 +30,11 @@ POLICY_SERVER_PREFIXES = ("ws://", "zmq://")
 def acts_without_calls(config: RunConfig) -> bool:
     """Returns whether a policy plays 20 Hz actions in place of calls of skills."""
     return config.policy.startswith(POLICY_SERVER_PREFIXES) or config.altitude == CHUNK_ALTITUDE
+
+
+def is_action_chunk(call: SkillCall) -> bool:
+    """Returns whether a call plays 20 Hz actions, see ``skills/action_chunk.py``."""
+    return call.name.startswith("action_chunk:")
 
 
 class Context:

@@ -16,14 +16,13 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from qwenarm import MAX_EPISODE_STEPS
 from qwenarm.body.cameras import project
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.body.simulation import Body
@@ -31,7 +30,7 @@ from qwenarm.episode.drive import answered
 from qwenarm.episode.rollout import play, settle
 from qwenarm.episode.versions import versions
 from qwenarm.episode.watchers import Watcher
-from qwenarm.factory import make_backend, make_env, make_policy
+from qwenarm.factory import counting_periods, make_env, make_policy
 from qwenarm.perturbations import spell
 from qwenarm.policies import Context, oracle
 from qwenarm.policies.conventions import Conventions
@@ -126,11 +125,11 @@ class HandOver:
         return (yield from policy.decide(obs, history))
 
 
-def collect_chunks(config: RunConfig, seeds: Sequence[int], path: Path) -> int:
-    """Plays the scenes and writes the archive ``path``. If the config's policy asks a model, that plays first; where it
-    needs no help, there is nothing to show. Returns the number of samples.
+def collect_chunks(config: RunConfig, seeds: Sequence[int], path: Path, model: Backend | None = None) -> int:
+    """Plays the scenes and writes the archive ``path``. A model plays first, if there is one; where it needs no help,
+    there is nothing to show. Returns the number of samples.
     """
-    samples, succeeded, model = list[tuple[int, ChunkSample]](), 0, make_backend(config)
+    samples, succeeded = list[tuple[int, ChunkSample]](), 0
     with closing(make_env(config)) as env:
         for seed in seeds:
             found = demonstrated(env, config, seed, model)
@@ -151,7 +150,7 @@ def demonstrated(env: ArmEnv, config: RunConfig, seed: int, model: Backend | Non
     recorder, setup, learner_turns = TargetRecorder(), None, 0
     policy: Policy = oracle.make(Context(config, seed, env=env))
     if model:
-        setup = replace(env.build(seed), max_periods=MAX_EPISODE_STEPS)
+        setup = counting_periods(env.build(seed))
         learner_turns = int(np.random.default_rng([seed, 89]).integers(*LEARNER_CHUNKS))
         policy = HandOver(make_policy(config, env, seed, model), policy, learner_turns)
     episode = answered(play(env, policy, RunInfo(config, seed), [recorder], setup=setup), model or _Nobody())

@@ -17,7 +17,7 @@ from qwenarm.episode.rollout import Play, play
 from qwenarm.episode.versions import versions
 from qwenarm.errors import BadInput
 from qwenarm.evaluation.suites import FIRST_SEED
-from qwenarm.factory import make_env
+from qwenarm.factory import make_backend, make_env
 from qwenarm.mind.checkpoints.load import locate
 from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE
 from qwenarm.mind.vlm_policy import VlmPolicy
@@ -115,10 +115,10 @@ def plan_jobs(
 
 def collect(job: ShardJob, out: Path) -> int:
     """Plays the episodes of one archive and writes it. Returns the number of its samples."""
-    config = job.config
+    config, seeds = job.config, range(job.first_seed, job.first_seed + job.episodes)
+    backend = _backend(config.policy, config.model, config.altitude)
     if config.altitude == CHUNK_ALTITUDE:
-        return collect_chunks(config, range(job.first_seed, job.first_seed + job.episodes), out / job.name)
-    backend = _backend(config.model) if config.policy == LEARNER_POLICY else None
+        return collect_chunks(config, seeds, out / job.name, backend)
     asked = backend or locate(config.model, weights=False)
     family, preset = asked.family, shown(asked.preset, config.cameras)
     policies: dict[int, Demonstrator] = {}
@@ -129,7 +129,6 @@ def collect(job: ShardJob, out: Path) -> int:
             policies[seed] = Demonstrator(policy, env, seed, backend is not None, job.mistakes)
             return (yield from play(env, policies[seed], RunInfo(config, seed)))
 
-    seeds = range(job.first_seed, job.first_seed + job.episodes)
     episodes = list(drive(map(demonstrate, seeds), backend, LOCKSTEP_EPISODES if backend else 1))
     samples = [(seed, sample) for seed in sorted(policies) for sample in policies[seed].samples]
     shared = {
@@ -145,10 +144,9 @@ def collect(job: ShardJob, out: Path) -> int:
 
 
 @cache
-def _backend(model: str) -> Backend:
-    from qwenarm.mind.open_model import open_model
-
-    return open_model(model)
+def _backend(policy: str, model: str, altitude: str) -> Backend | None:
+    """The model that plays, opened once for all archives; None if the oracle plays."""
+    return make_backend(RunConfig(policy=policy, model=model, altitude=altitude))
 
 
 def collect_all(jobs: Sequence[ShardJob], out: Path, workers: int = 1) -> Iterator[int]:
