@@ -40,6 +40,34 @@ def test_the_answer_is_that_of_transformers(folder, prompts):
         assert tokenizer.decode(expected).startswith(completion.text), said
 
 
+def test_the_system_message_is_read_once(folder, prompts, monkeypatch):
+    model = open_model(f"{folder}#images=no,device=cpu,constrained=no")
+    requests = [model.request(prompt) for prompt in prompts]
+    system = model.tokenizer.decode(requests[0].ids[: requests[0].prefix])
+    assert system.startswith("<|im_start|>system") and system.endswith("<|im_end|>\n")
+    read = []
+    forward = model.engine.forward
+    monkeypatch.setattr(model.engine, "forward", Counting(forward, read))
+    alone = [model.generate([prompt])[0].text for prompt in prompts]
+    assert read.count(requests[0].prefix) == 1
+    assert sum(read) < sum(len(request.ids) for request in requests)
+    assert [completion.text for completion in model.generate(prompts)] == alone
+
+
+class Counting:
+    """A forward pass that notes how many tokens of each row are read."""
+
+    def __init__(self, forward, read):
+        self.forward, self.read = forward, read
+
+    def __call__(self, ids, *args, **options):
+        self.read.append(ids.shape[1])
+        return self.forward(ids, *args, **options)
+
+    def __getattr__(self, name):
+        return getattr(self.forward, name)
+
+
 def test_a_constrained_answer_is_a_call(folder, prompts, specs):
     model = QwenVL(str(folder), device="cpu", images=False, constrained=True)
     (completion, _) = model.generate(prompts)

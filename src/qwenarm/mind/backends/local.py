@@ -175,7 +175,7 @@ class QwenVL:
         """The prompt as the engine takes it, with an answer that is still to be generated."""
         ids, pixels, grids = self.encoder.encode(prompt if self.sees else without_images(prompt))
         generator = self._generator(ids, pixels) if self.sampling.temperature > 0 else None
-        return GenerationRequest(ids, self._answer(prompt), pixels, grids, generator)
+        return GenerationRequest(ids, self._answer(prompt), pixels, grids, generator, self.encoder.first_message(ids))
 
     def _generator(self, ids: Sequence[int], pixels: torch.Tensor | None) -> torch.Generator:
         """Of a prompt's random numbers."""

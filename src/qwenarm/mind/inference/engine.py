@@ -3,8 +3,9 @@
 The engine does what transformers' own ``generate`` does under the same grammar, token for token
 (tests/mind/test_engine.py compares the two), with less work:
 
-* **Prefix cache.** The tokens before the first image (system text and tools) are the same at every decision. Their keys
-  and values are computed once, kept under their token ids, and copied for every batch that starts with them.
+* **Prefix cache.** The tokens before the first image (system text and tools; without images, the system message) are
+  the same at every decision. Their keys and values are computed once, kept under their token ids, and copied for every
+  batch that starts with them.
 * **Forced tokens.** Where the grammar allows exactly one token, nothing has to be chosen. Such tokens are queued after
   the choice that led to them, and the model reads the whole queue in one forward pass.
 * **Gaps.** Rows of a batch have prompts and queues of different lengths, but a tensor is rectangular. Shorter rows are
@@ -60,6 +61,7 @@ class GenerationRequest:
         pixels: (patches of all images, values) float32, or None.
         grids: (images, 3) int64, the patches of each image in time, height and width, or None.
         generator: Source of randomness if answers are sampled.
+        prefix: Without images, how many of the first tokens other prompts are likely to share.
         close_call: The row met a close call and must be generated again alone.
     """
 
@@ -68,6 +70,7 @@ class GenerationRequest:
     pixels: torch.Tensor | None = None
     grids: torch.Tensor | None = None
     generator: torch.Generator | None = None
+    prefix: int = 0
     close_call: bool = False
 
     @property
@@ -126,7 +129,7 @@ class Engine:
         groups: dict[tuple[Any, ...], list[GenerationRequest]] = {}
         for request in requests:
             request.answer.begin()
-            prefix = request.ids.index(self.image_token) if self.image_token in request.ids else 0
+            prefix = request.ids.index(self.image_token) if self.image_token in request.ids else request.prefix
             length = len(request.tokens) if self.has_linear_attention else 0
             groups.setdefault((prefix, *request.ids[:prefix], length), []).append(request)
         for (prefix, *_), rows in groups.items():
