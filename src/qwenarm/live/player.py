@@ -249,9 +249,10 @@ class Player:
             raise BadInput("A visitor changed or stopped this run, so its seed does not repeat it. Play it untouched.")
         if episode.outcome is Outcome.SUCCESS:
             raise BadInput("This run succeeded: there is no failure to explain.")
-        self.journal.write("working", run, text="Replaying it with each part replaced …")
         backend = self._backend(episode.run.config)
-        (finding,) = drive([find_cause(case_of(episode, backend))], Stoppable(backend, self.controls))
+        case = case_of(episode, backend)
+        self.journal.write("working", run, text="Replaying it with each part replaced …")
+        (finding,) = drive([find_cause(case)], Stoppable(backend, self.controls))
         self.journal.write("verdict", run, text=finding_text(finding))
 
     def _replay(self, folder: Path, index: int) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from transformers import DynamicCache
 
+from qwenarm.mind.inference.grouped_attention import use_grouped_attention
+
 
 class ForwardPass(Protocol):
     """A model, and the caches of keys and values that it fills."""
@@ -52,6 +54,7 @@ class TransformersForward:
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        use_grouped_attention(model)
         self.has_eyes = hasattr(model.model, "visual")
         if self.has_eyes:
             embed_patches_by_product(model.model.visual.patch_embed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES
 from qwenarm.tasks.language.misfit import NOT_ON_A_BALL, Misfit, unknown
 from qwenarm.tasks.language.vocabulary import ANY_CONTAINER, NUMBER_VALUES, is_container
-from qwenarm.tasks.language.wish import Edge, Group, Named, Place, Rank, Thing
+from qwenarm.tasks.language.wish import ORDINAL_WORDS, Edge, Group, Named, Place, Rank, Thing
 
 if TYPE_CHECKING:
     from lark import Token
@@ -112,6 +112,17 @@ class NameMeanings:
         (noun,) = [word for word in words if word.type != "COLOR"]
         colors = [word for word in words if word.type == "COLOR"]
         return tuple(Thing(self.values["COLOR"][c], self._shape(noun), position=c.start_pos or 0) for c in colors)
+
+    def row_end_(self, *words: Token) -> tuple[Thing, ...]:
+        """Returns the two things of "the two leftmost cubes", from that edge."""
+        of = {word.type: word for word in words}
+        (edge,) = [EDGE_OF_TERMINAL[kind] for kind in of if kind in EDGE_OF_TERMINAL]
+        color = self.values["COLOR"][of["COLOR"]] if "COLOR" in of else None
+        count, noun = self._number(of["NUMBER"]), of["PLURAL"]
+        if not 1 < count < len(ORDINAL_WORDS):
+            raise Misfit(f"more than {len(ORDINAL_WORDS) - 1} are not counted from one side", possible=True)
+        ranks = [Rank(edge, number) for number in range(1, count + 1)]
+        return tuple(Thing(color, self._shape(noun), rank=rank, position=noun.start_pos or 0) for rank in ranks)
 
     def unlike_thing_(self, *parts: Thing | Token) -> Thing:
         """Returns "the cube that is not red"."""
