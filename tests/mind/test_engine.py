@@ -204,6 +204,13 @@ def test_the_prefix_is_read_once_and_forced_tokens_take_no_step(models, look, sp
 
 
 @pytest.mark.parametrize(
+    ("lengths", "width"), [([9], 9), ([9, 9, 9], 9), ([1] * 39 + [8], 1), ([1, 8], 8), ([1] * 4 + [6] * 12, 6)]
+)
+def test_a_step_is_as_wide_as_pays(models, lengths, width):
+    assert models["bundled", True, False].engine._width(lengths) == width
+
+
+@pytest.mark.parametrize(
     ("kind", "constrained"), [("qwen2_5_vl", False), ("qwen3_vl", False), ("bundled", False), ("bundled", True)]
 )
 def test_guesses_save_steps_and_change_nothing(models, look, specs, widths, expected, monkeypatch, kind, constrained):

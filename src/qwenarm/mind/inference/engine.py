@@ -7,7 +7,7 @@ The engine does what transformers' own ``generate`` does under the same grammar,
   the same at every decision. Their keys and values are computed once, kept under their token ids, and copied for every
   batch that starts with them.
 * **Forced tokens.** Where the grammar allows exactly one token, nothing has to be chosen. Such tokens are queued after
-  the choice that led to them, and the model reads the whole queue in one forward pass.
+  the choice that led to them, and the model reads the whole queue in one forward pass, if that pays (``_width``).
 * **Gaps.** Rows of a batch have prompts and queues of different lengths, but a tensor is rectangular. Shorter rows are
   padded: between the shared prefix and the rest of the prompt, and in front of the queued tokens of a step. A mask
   hides these gaps from attention, and positions are counted without them, so that a row computes what it would alone:
@@ -43,6 +43,9 @@ from qwenarm.mind.inference.transformers_forward import ForwardPass, Transformer
 MAX_CLOSE_CALL_LOGIT_GAP = 1e-4
 """If the two best logits differ by less than this, it is a close call. Logits of the bundled model differ by up to 2e-5
 between batches (measured by benchmarks/evaluation.py)."""
+PASS_OVERHEAD_TOKENS = 20
+"""A pass over n tokens takes about as long as n + 20 of them: fitted to matrix products of Qwen2.5-1.5B's sizes in
+bfloat16 on one core of an AMD EPYC, 1 to 400 tokens."""
 MAX_CACHED_PREFIXES = 4
 """One prefix for each combination of skills, cameras and altitude in use; the least recently used one is dropped."""
 
@@ -196,7 +199,7 @@ class Engine:
     def _step(self, batch: DecodingBatch, logits_kept: int = 1) -> torch.Tensor:
         """Lets the model read the queued tokens. Returns logits (rows, logits_kept, vocabulary) of the last ones."""
         lengths = [len(queue) for queue in batch.queues]
-        width = min(lengths) if self.has_linear_attention else max(lengths)
+        width = self._width(lengths)
         ids = np.zeros((len(lengths), width), np.int64)
         mask = np.zeros((len(lengths), width), bool)
         for index, queue in enumerate(batch.queues):
@@ -213,6 +216,22 @@ class Engine:
             batch.mask = torch.cat([batch.mask, sent[2].bool()], dim=1)
         position = sent[1].expand(3, -1, -1)  # text has the same position in time, height and width
         return self.forward(sent[0], position, batch.mask, batch.cache, logits_kept=logits_kept)
+
+    def _width(self, lengths: Sequence[int]) -> int:
+        """Returns how many queued tokens each row reads next, given the lengths of their queues.
+
+        A long queue makes all rows as wide. In a large batch that costs more than the passes that it saves, so the
+        width is the one with the most tokens read for the time.
+        """
+        if self.has_linear_attention:
+            return min(lengths)
+        if self.device.type != "cpu":
+            return max(lengths)
+
+        def tokens_for_time(width: int) -> float:
+            return sum(min(length, width) for length in lengths) / (PASS_OVERHEAD_TOKENS + len(lengths) * width)
+
+        return max(sorted(set(lengths), reverse=True), key=tokens_for_time)
 
     def _to_device(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(self.device)
