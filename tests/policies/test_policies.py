@@ -44,7 +44,10 @@ def test_each_control_differs_from_the_model_in_one_thing(task):
     true = prompts["vlm"]
     grey = [np.full_like(image, 128) for image in true.images]
     for role, prompt in prompts.items():
-        assert prompt.messages[0] == true.messages[0] and prompt.tools == true.tools
+        system = prompt.messages[0]["content"]
+        told_in_words = [line for line in system.splitlines() if line.startswith("Scene: ")]
+        assert bool(told_in_words) == role.endswith("state_text") and prompt.tools == true.tools
+        assert re.sub(r"\nScene: .*", "", system) == true.messages[0]["content"]
         eyes = grey if role in ("blind", "state_text") else [*true.images]
         shown = slice(0, 1) if role == "wrong_words" else slice(None)  # another picture of the goal is wrong, too
         assert all(map(np.array_equal, [*prompt.images][shown], eyes[shown])), role
@@ -52,6 +55,14 @@ def test_each_control_differs_from_the_model_in_one_thing(task):
     assert words_of(prompts["state_text"]).startswith(words_of(true) + "\nScene: ")
     assert words_of(prompts["vlm_with_state_text"]) == words_of(prompts["state_text"])
     assert words_of(prompts["wrong_words"]) != words_of(true) or len(true.images) > 1
+
+
+def test_an_example_tells_its_scene_in_the_units_of_the_family():
+    system = asked("state_text")[0].messages[0]["content"]
+    scenes = [line for line in system.splitlines() if line.startswith("Scene: ")]
+    assert scenes[1] == "Scene: yellow cube in the hand; white tray [703, 482]"
+    points = re.findall(r'"label": "([a-z ]+)", "point_2d": (\[[0-9, ]+\])', system)
+    assert len(points) == 2 and all(f"{label} {numbers}" in "\n".join(scenes) for label, numbers in points)
 
 
 @pytest.mark.parametrize("task", ["put", "stack"])

@@ -1,19 +1,22 @@
-"""The same model with blank frames and the true scene in words: it can decide without having to see."""
+"""The same model with blank frames and the true scene in words: it can decide without having to see.
+
+The examples of its prompt tell their scene, too. Otherwise a model takes its numbers for those of the table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from qwenarm.body.cameras import project
-from qwenarm.mind.coordinates import encode
-from qwenarm.mind.vlm_policy import Deciding, Policy, relayed
-from qwenarm.policies import Context, PolicyEntry, blind
+from qwenarm.mind.coordinates import Size, encode
+from qwenarm.mind.prompt.presets import IN_HAND, ExampleStep
+from qwenarm.mind.vlm_policy import Deciding, Policy, VlmPolicy, relayed
+from qwenarm.policies import Context, PolicyEntry, blind, vlm
+from qwenarm.policies.chunk_player import ChunkPlayer
 from qwenarm.tasks.core.side_effects import ON_TABLE, support_of, support_words
-from qwenarm.types import Observation, Prompt, Turn
+from qwenarm.types import ImagePoint, Observation, Prompt, Turn
 
 if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
@@ -54,23 +57,52 @@ class StateText:
         """Describes the object in the hand, and all objects whose centres lie in a camera's image."""
         body, state = self.env.body, self.env.body.state()
         pos, mat, fovy = body.camera_pose(camera)
-        words = []
+        seen = []
         for name, thing in state.objects.items():
             uv, depth = project(thing.pos, pos, mat, fovy, size[1] / size[0])
+            point = ImagePoint(float(uv[0]), float(uv[1]), thing.spec.label, camera)
             if name == state.holding:
-                words.append(f"{thing.spec.label} in the hand")
+                seen.append((point, IN_HAND))
             elif depth > 0 and bool(((uv >= 0) & (uv <= 1)).all()):
-                words.append(f"{thing.spec.label} {self._numbers(uv, size)}{self._relation(name)}")
-        return "; ".join(words) or "nothing"
+                seen.append((point, self._relation(name)))
+        return scene_words(seen, self.family, (size[0], size[1]))
 
     def _relation(self, name: str) -> str:
-        """Returns what an object lies in or on, as in ", in the blue bowl"; "" for the table."""
+        """Returns what an object lies in or on, as in "in the blue bowl"; "" for the table."""
         state = self.env.body.state()
         support = support_of(state, name)
-        return f", {support_words(state, support)}" if self.relations and support != ON_TABLE else ""
+        return support_words(state, support) if self.relations and support != ON_TABLE else ""
 
-    def _numbers(self, uv: np.ndarray, size: tuple[int, ...]) -> str:
-        return str(list(encode(self.family.codec, (float(uv[0]), float(uv[1])), (size[0], size[1]))))
+
+def scene_words(seen: Sequence[tuple[ImagePoint, str]], family: Family, size: Size) -> str:
+    """Returns things in words: "yellow cube in the hand; red ball [512, 430], in the blue bowl".
+
+    Args:
+        seen: The middle of each in the image, with where it is: in the hand, in or on something else, or "".
+        family: Determines how points are counted.
+        size: (H, W) of the image.
+    """
+
+    def words(point: ImagePoint, where: str) -> str:
+        if where == IN_HAND:
+            return f"{point.label} {where}"
+        numbers = list(encode(family.codec, (point.u, point.v), size))
+        return f"{point.label} {numbers}, {where}" if where else f"{point.label} {numbers}"
+
+    return "; ".join(words(point, where) for point, where in seen) or "nothing"
+
+
+def show_scenes(policy: VlmPolicy | ChunkPlayer) -> VlmPolicy | ChunkPlayer:
+    """Makes the examples of a policy's prompt tell their scene in words. Returns the policy."""
+    if isinstance(policy, VlmPolicy):
+        preset, family = policy.preset, policy.backend.family
+
+        def shown(step: ExampleStep) -> ExampleStep:
+            words = scene_words(step.scene, family, preset.frame_size)
+            return replace(step, question=f"{step.question}\nScene: {words}")
+
+        policy.preset = replace(preset, examples=tuple(tuple(map(shown, example)) for example in preset.examples))
+    return policy
 
 
 def with_line(prompt: Prompt, line: str) -> Prompt:
@@ -82,7 +114,7 @@ def with_line(prompt: Prompt, line: str) -> Prompt:
 
 def make(context: Context) -> StateText:
     backend = context.backend
-    blind_policy = blind.make(context)
+    blind_policy = blind.Blind(show_scenes(vlm.make(context)))
     name = blind_policy.name.replace("-blind", "-state_text")
     return StateText(name, blind_policy, context.env, backend.family, relations=backend.preset.tool_docs)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qwenarm.policies import Context, PolicyEntry, vlm
-from qwenarm.policies.state_text import StateText
+from qwenarm.policies.state_text import StateText, show_scenes
 
 
 def make(context: Context) -> StateText:
-    backend, policy = context.backend, vlm.make_seeing(context)
+    backend, policy = context.backend, show_scenes(vlm.make_seeing(context))
     name = f"{policy.name}-with_state_text"
     return StateText(name, policy, context.env, backend.family, relations=backend.preset.tool_docs)
 

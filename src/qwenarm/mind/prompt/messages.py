@@ -10,7 +10,19 @@ The layout of a prompt, byte for byte; the checkpoint's chat template adds the t
              Hand: empty
 
 History lists the last calls, oldest first, and is "none" at the start. An unreadable answer is listed as "answer:
-failed, {reason}". Hand is "empty" or "holding something". An answer, in the JSON and in the XML dialect:
+failed, {reason}". Hand is "empty" or "holding something".
+
+Models that were not trained on these skills get no line of history, but the last calls as turns of a conversation, in
+the form in which Qwen's chat templates write a tool's answer:
+
+    user:       Task: put the red cube in the blue bowl
+    assistant:  {the call}
+    user:       <tool_response>
+                ok
+                </tool_response>
+    user:       front:<image> ... Task: ... Hand: holding something
+
+An answer, in the JSON and in the XML dialect:
 
     <tool_call>                                      <tool_call>
     {"name": "pick", "arguments": {"at":             <function=pick>
@@ -30,7 +42,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import groupby
 from typing import Any
 
 from qwenarm.errors import BadInput
@@ -56,6 +67,7 @@ __all__ = [
     "frame_sizes",
     "history_text",
     "parse",
+    "past_turns",
     "render",
     "system_text",
     "to_prompt",
@@ -72,7 +84,7 @@ PICTURES_OF_NO_CAMERA = ("goal",)
 MAX_HISTORY_TEXT_CHARS = 160
 """Maximum length of a label or reason that the history repeats."""
 WAYS_OUT = {"the hand already holds something": "place it first", "the hand is empty": "pick something first"}
-"""What a model can do about a refusal. The bundled models were trained without."""
+"""What a model can do about a refusal, in ``past_turns``."""
 
 
 def to_prompt(
@@ -98,13 +110,14 @@ def to_prompt(
         content += [{"type": "text", "text": f"{break_line}{frame.camera}:"}, {"type": "image"}]
     sizes = {frame.camera: _size(frame) for frame in frames}
     scale = (family.codec, sizes) if preset.history_points else None
-    past = history_text(history, preset.history, fold=preset.tool_docs, advise=preset.tool_docs, scale=scale)
+    past = None if preset.tool_docs else history_text(history, preset.history, scale)
     content.append(
         {"type": "text", "text": "\n" + user_text(observation.instruction, past, observation.proprio.holding)}
     )
     return Prompt(
         messages=(
             {"role": "system", "content": system_text(preset, family, sizes)},
+            *(past_turns(history, preset.history, family, sizes) if preset.tool_docs else ()),
             {"role": "user", "content": content},
         ),
         images=tuple(frame.rgb for frame in pictures),
@@ -139,9 +152,9 @@ def system_text(preset: Preset, family: Family, sizes: Mapping[str, Size]) -> st
     text = " ".join(part for part in told if part)
     camera = next(iter(sizes))
     for example in preset.examples:
-        text += (
-            f"\n\nExample:\n{example.question}\nAnswer:\n{render(_in_camera(camera, example.answer), family, sizes)}"
-        )
+        text += "\n\nExample:"
+        for step in example:
+            text += f"\n{step.question}\nAnswer:\n{render(_in_camera(camera, step.answer), family, sizes)}"
     return text
 
 
@@ -168,18 +181,54 @@ def _in_camera(camera: str, decision: Decision) -> Decision:
     return replace(decision, calls=tuple(calls))
 
 
-def user_text(instruction: str, past: str, holding: bool) -> str:
-    """Returns the words below the frames."""
-    return f"Task: {_on_one_line(instruction)}\nHistory: {past}\nHand: {'holding something' if holding else 'empty'}"
+def user_text(instruction: str, past: str | None, holding: bool) -> str:
+    """Returns the words below the frames. past: the line of history, if there is one."""
+    told = [f"Task: {_on_one_line(instruction)}", f"Hand: {'holding something' if holding else 'empty'}"]
+    return "\n".join(told if past is None else [told[0], f"History: {past}", told[1]])
+
+
+def past_turns(history: Sequence[Turn], last: int, family: Family, sizes: Mapping[str, Size]) -> list[dict[str, Any]]:
+    """Returns past calls and their results as messages, oldest first, after the task; none if there are none.
+
+    Args:
+        history: The turns so far.
+        last: Maximum number of calls.
+        family: The family in whose dialect and units they are written.
+        sizes: (H, W) of the frames by camera.
+    """
+    exchanges = []
+    for turn in history:
+        if turn.decision.error is not None:
+            told = f"failed, {_shortened(turn.decision.detail or turn.decision.error.value)}"
+            exchanges.append((turn, _shortened(turn.decision.raw), told))
+        for call, result in zip(turn.decision.calls, turn.results, strict=False):
+            way_out = WAYS_OUT.get(result.detail)
+            told = f"{_verdict(result)} ({way_out})" if way_out else _verdict(result)
+            exchanges.append((turn, render(Decision((_repeatable(call, sizes),)), family, sizes), told))
+    exchanges = exchanges[-last:] if last > 0 else []
+    messages = [("user", f"Task: {_on_one_line(turn.observation.instruction)}") for turn, *_ in exchanges[:1]]
+    for _, answer, told in exchanges:
+        messages += [("assistant", answer), ("user", f"<tool_response>\n{told}\n</tool_response>")]
+    return [{"role": role, "content": text} for role, text in messages]
+
+
+def _repeatable(call: SkillCall, sizes: Mapping[str, Size]) -> SkillCall:
+    """Returns a call whose words are short and plain, and whose points lie in a camera that is shown."""
+    args: dict[str, Any] = {}
+    for name, value in call.args.items():
+        if isinstance(value, ImagePoint):
+            camera = value.camera if value.camera in sizes else next(iter(sizes))
+            args[name] = replace(value, label=_shortened(value.label), camera=camera)
+        else:
+            args[name] = _shortened(value) if isinstance(value, str) else value
+    return replace(call, args=args)
 
 
 Scale = tuple[Codec, Mapping[str, Size]]
 """How points are counted, and the (H, W) of each camera's frame. The first camera is that of points that name none."""
 
 
-def history_text(
-    history: Sequence[Turn], last: int, fold: bool = False, advise: bool = False, scale: Scale | None = None
-) -> str:
+def history_text(history: Sequence[Turn], last: int, scale: Scale | None = None) -> str:
     """Returns past calls and their results, oldest first.
 
     Example: "pick red cube: ok; place blue bowl: failed, out of reach"; with a scale "pick red cube at 512 430: ok".
@@ -187,9 +236,6 @@ def history_text(
     Args:
         history: The turns so far.
         last: Maximum number of entries.
-        fold: Whether the same call with the same result several times in a row is one entry, "look: ok × 4". The
-            bundled models were trained without.
-        advise: Whether refusals say the way out.
         scale: If given, points are listed with their numbers.
     """
     lines: list[str] = []
@@ -197,18 +243,13 @@ def history_text(
         if turn.decision.error is not None:
             lines.append(f"answer: failed, {_shortened(turn.decision.detail or turn.decision.error.value)}")
         for call, result in zip(turn.decision.calls, turn.results, strict=False):
-            way_out = WAYS_OUT.get(result.detail, "") if advise else ""
-            lines.append(_result_text(call, result, scale) + (f" ({way_out})" if way_out else ""))
-    if fold:
-        runs = [(line, len(list(same))) for line, same in groupby(lines)]
-        lines = [f"{line} × {count}" if count > 1 else line for line, count in runs]
+            words = [call.name, *(_argument_words(value, scale) for value in call.args.values())]
+            lines.append(f"{' '.join(word for word in words if word)}: {_verdict(result)}")
     return "; ".join(lines[-last:]) if lines and last > 0 else "none"
 
 
-def _result_text(call: SkillCall, result: SkillResult, scale: Scale | None) -> str:
-    words = [call.name, *(_argument_words(value, scale) for value in call.args.values())]
-    verdict = "ok" if result.ok else f"failed, {_shortened(result.detail)}" if result.detail else "failed"
-    return f"{' '.join(word for word in words if word)}: {verdict}"
+def _verdict(result: SkillResult) -> str:
+    return "ok" if result.ok else f"failed, {_shortened(result.detail)}" if result.detail else "failed"
 
 
 def _argument_words(value: Any, scale: Scale | None) -> str:
