@@ -29,6 +29,7 @@ def nodes(monkeypatch, tmp_path):
     cluster.shutdown()
 
 
+@pytest.mark.slow
 def test_two_nodes_store_what_one_process_does_even_if_a_worker_is_killed(nodes, tmp_path, monkeypatch):
     what = planned(tasks=DEADLY, policy="random", controls="oracle")
     events = list(evaluate(what, tmp_path / "two", workers=2, ray=nodes))
