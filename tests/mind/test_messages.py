@@ -12,17 +12,9 @@ from hypothesis import strategies as st
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.coordinates import decode, encode
 from qwenarm.mind.families import MODEL_FAMILIES, family_named
-from qwenarm.mind.prompt.messages import (
-    frame_sizes,
-    history_text,
-    parse,
-    past_turns,
-    render,
-    to_prompt,
-    tool_schemas,
-    user_text,
-)
+from qwenarm.mind.prompt.messages import frame_sizes, history_text, parse, past_turns, render, to_prompt, user_text
 from qwenarm.mind.prompt.presets import BUNDLED_PRESET, PROMPT_PRESETS, QWEN_PRESET, at_altitude, preset_named
+from qwenarm.mind.prompt.tools import tool_schemas
 from qwenarm.types import Decision, FormatError, ImagePoint, Param, SkillCall, SkillResult, SkillSpec, Turn
 
 QWEN3 = family_named("qwen3_vl")
@@ -116,9 +108,33 @@ def test_the_bundled_model_is_told_where_it_pointed(look, specs):
         turn(look, Decision((SkillCall("look"),)), SkillResult(True)),
     )
 
-    told = to_prompt(look(), turns, specs, family, BUNDLED_PRESET).messages[1]["content"][-1]["text"].splitlines()[2]
+    def told(preset):
+        return to_prompt(look(), turns, specs, family, preset).messages[-1]["content"][-1]["text"].splitlines()[2]
+
     x, y = encode(family.codec, (0.512, 0.43), (192, 256))
-    assert f"pull knob at {x} {y} table at " in told and told.endswith("; look: ok")
+    assert f"pull knob at {x} {y} table at " in told(BUNDLED_PRESET) and told(BUNDLED_PRESET).endswith("; look: ok")
+    assert told(QWEN_PRESET) == "History: pull knob table: ok; look: ok"
+
+
+def test_repeats_are_folded_for_models_that_were_not_trained_on_them(look, specs):
+    failed = SkillResult(False, "nothing between the fingers")
+    calls = [(SkillCall("look"), SkillResult(True)), *[(pick("red cube", 0.5, 0.5), failed)] * 4]
+    turns = tuple(Turn(n, look(), Decision((call,)), (result,)) for n, (call, result) in enumerate(calls))
+
+    def told(preset):
+        words = to_prompt(look(), turns, specs, MODEL_FAMILIES[1], preset).messages[-1]["content"][-1]["text"]
+        return words.splitlines()[2]
+
+    assert told(QWEN_PRESET) == "History: look: ok; pick red cube: failed, nothing between the fingers × 4"
+    assert told(BUNDLED_PRESET).count("pick red cube") == 4 and "×" not in told(BUNDLED_PRESET)
+
+
+def test_a_refusal_says_the_way_out_to_models_that_were_not_trained_on_it(look):
+    holds = SkillResult(False, "the hand already holds something")
+    history = (turn(look, Decision(calls=(pick("red cube"),)), holds),)
+    plain = "pick red cube: failed, the hand already holds something"
+    assert history_text(history, 4) == plain
+    assert history_text(history, 4, advise=True) == f"{plain} (place it first)"
 
 
 @pytest.mark.parametrize("family", MODEL_FAMILIES, ids=lambda family: family.name)
@@ -148,7 +164,7 @@ def test_others_see_past_calls_as_turns_of_a_conversation(look, specs, family):
         f"<tool_response>\n{words}\n</tool_response>"
         for words in ("ok", f"failed, {holds.detail} (place it first)", "failed, no tool call")
     ]
-    assert last["role"] == "user" and "History" not in last["content"][-1]["text"]
+    assert last["role"] == "user" and "History: pick red cube: ok; pick ball: failed" in last["content"][-1]["text"]
     assert [part["type"] for message in (task, *past) for part in message["content"] if isinstance(part, dict)] == []
 
 
@@ -167,7 +183,7 @@ def test_calls_that_were_not_run_are_not_told(look):
 
 
 def test_long_labels_are_cut(look):
-    turns = (turn(look, Decision((pick("x" * 9999, 0.5, 0.5),)), SkillResult(True)),)
+    turns = (turn(look, Decision((pick("x" * 9999),)), SkillResult(True)),)
     assert len(history_text(turns, 4)) < 200
     assert all(len(each["content"]) < 300 for each in past_turns(turns, 4, MODEL_FAMILIES[1], {"front": (480, 640)}))
 
@@ -176,7 +192,6 @@ def test_user_text_is_the_layout_that_training_uses():
     assert (
         user_text("stack them", "pick a: ok", True) == "Task: stack them\nHistory: pick a: ok\nHand: holding something"
     )
-    assert user_text("stack them", None, False) == "Task: stack them\nHand: empty"
 
 
 # --- tools

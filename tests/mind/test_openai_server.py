@@ -303,7 +303,7 @@ def test_a_model_without_eyes_is_sent_text_alone(server, look, specs, listing):
     assert not remote.sees and OpenAIServer(server.url, images=True).sees
     remote.generate([to_prompt(look(cameras=("front", "wrist")), (), specs, remote.family, QWEN_PRESET)])
     words = server.requests[-1]["messages"][1]["content"]
-    assert isinstance(words, str) and words.startswith("Task: put the red cube in the blue bowl\nHand: empty")
+    assert isinstance(words, str) and words.startswith("Task: put the red cube in the blue bowl\nHistory: none")
 
 
 # --- what comes back

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 from qwenarm.mind.backends import Backend
 from qwenarm.mind.coordinates import Size
-from qwenarm.mind.prompt.messages import frame_sizes, parse, system_text, to_prompt, tool_schemas
+from qwenarm.mind.prompt.messages import frame_sizes, parse, system_text, to_prompt
 from qwenarm.mind.prompt.presets import Preset, at_altitude
+from qwenarm.mind.prompt.tools import tool_schemas
 from qwenarm.types import Completion, Decision, Observation, Prompt, SkillSpec, Turn
 
 Deciding = Generator[Prompt, Completion, Decision]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwenarm.body.cameras import project
 from qwenarm.mind.coordinates import Size, encode
-from qwenarm.mind.prompt.presets import IN_HAND, ExampleStep
+from qwenarm.mind.prompt.presets import IN_HAND, Example
 from qwenarm.mind.vlm_policy import Deciding, Policy, VlmPolicy, relayed
 from qwenarm.policies import Context, PolicyEntry, blind, vlm
 from qwenarm.policies.chunk_player import ChunkPlayer
@@ -97,11 +97,11 @@ def show_scenes(policy: VlmPolicy | ChunkPlayer) -> VlmPolicy | ChunkPlayer:
     if isinstance(policy, VlmPolicy):
         preset, family = policy.preset, policy.backend.family
 
-        def shown(step: ExampleStep) -> ExampleStep:
-            words = scene_words(step.scene, family, preset.frame_size)
-            return replace(step, question=f"{step.question}\nScene: {words}")
+        def shown(example: Example) -> Example:
+            words = scene_words(example.scene, family, preset.frame_size)
+            return replace(example, question=f"{example.question}\nScene: {words}")
 
-        policy.preset = replace(preset, examples=tuple(tuple(map(shown, example)) for example in preset.examples))
+        policy.preset = replace(preset, examples=tuple(map(shown, preset.examples)))
     return policy
 
 

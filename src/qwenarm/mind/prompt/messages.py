@@ -12,15 +12,16 @@ The layout of a prompt, byte for byte; the checkpoint's chat template adds the t
 History lists the last calls, oldest first, and is "none" at the start. An unreadable answer is listed as "answer:
 failed, {reason}". Hand is "empty" or "holding something".
 
-Models that were not trained on these skills get no line of history, but the last calls as turns of a conversation, in
-the form in which Qwen's chat templates write a tool's answer:
+Models that were not trained on these skills also see the last calls as turns of the conversation, in the form in which
+Qwen's chat templates write calls and the answers of tools. With the turns Qwen2.5-Coder-1.5B places what it has picked;
+with the line it knows when it is done (docs/results.md):
 
     user:       Task: put the red cube in the blue bowl
     assistant:  {the call}
     user:       <tool_response>
                 ok
                 </tool_response>
-    user:       front:<image> ... Task: ... Hand: holding something
+    user:       front:<image> ...
 
 An answer, in the JSON and in the XML dialect:
 
@@ -41,7 +42,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from qwenarm.errors import BadInput
@@ -49,12 +50,12 @@ from qwenarm.mind.coordinates import Codec, Size, encode
 from qwenarm.mind.families import Family
 from qwenarm.mind.parsing.parse import parse
 from qwenarm.mind.prompt.presets import Altitude, Preset
+from qwenarm.mind.prompt.tools import tool_schemas
 from qwenarm.types import (
     Decision,
     Frame,
     ImagePoint,
     Observation,
-    Param,
     Prompt,
     SkillCall,
     SkillResult,
@@ -71,7 +72,6 @@ __all__ = [
     "render",
     "system_text",
     "to_prompt",
-    "tool_schemas",
     "user_text",
 ]
 
@@ -84,7 +84,7 @@ PICTURES_OF_NO_CAMERA = ("goal",)
 MAX_HISTORY_TEXT_CHARS = 160
 """Maximum length of a label or reason that the history repeats."""
 WAYS_OUT = {"the hand already holds something": "place it first", "the hand is empty": "pick something first"}
-"""What a model can do about a refusal, in ``past_turns``."""
+"""What a model can do about a refusal. The bundled models were trained without."""
 
 
 def to_prompt(
@@ -110,7 +110,7 @@ def to_prompt(
         content += [{"type": "text", "text": f"{break_line}{frame.camera}:"}, {"type": "image"}]
     sizes = {frame.camera: _size(frame) for frame in frames}
     scale = (family.codec, sizes) if preset.history_points else None
-    past = None if preset.tool_docs else history_text(history, preset.history, scale)
+    past = history_text(history, preset.history, fold=preset.tool_docs, advise=preset.tool_docs, scale=scale)
     content.append(
         {"type": "text", "text": "\n" + user_text(observation.instruction, past, observation.proprio.holding)}
     )
@@ -152,9 +152,9 @@ def system_text(preset: Preset, family: Family, sizes: Mapping[str, Size]) -> st
     text = " ".join(part for part in told if part)
     camera = next(iter(sizes))
     for example in preset.examples:
-        text += "\n\nExample:"
-        for step in example:
-            text += f"\n{step.question}\nAnswer:\n{render(_in_camera(camera, step.answer), family, sizes)}"
+        text += (
+            f"\n\nExample:\n{example.question}\nAnswer:\n{render(_in_camera(camera, example.answer), family, sizes)}"
+        )
     return text
 
 
@@ -181,10 +181,9 @@ def _in_camera(camera: str, decision: Decision) -> Decision:
     return replace(decision, calls=tuple(calls))
 
 
-def user_text(instruction: str, past: str | None, holding: bool) -> str:
-    """Returns the words below the frames. past: the line of history, if there is one."""
-    told = [f"Task: {_on_one_line(instruction)}", f"Hand: {'holding something' if holding else 'empty'}"]
-    return "\n".join(told if past is None else [told[0], f"History: {past}", told[1]])
+def user_text(instruction: str, past: str, holding: bool) -> str:
+    """Returns the words below the frames."""
+    return f"Task: {_on_one_line(instruction)}\nHistory: {past}\nHand: {'holding something' if holding else 'empty'}"
 
 
 def past_turns(history: Sequence[Turn], last: int, family: Family, sizes: Mapping[str, Size]) -> list[dict[str, Any]]:
@@ -228,7 +227,9 @@ Scale = tuple[Codec, Mapping[str, Size]]
 """How points are counted, and the (H, W) of each camera's frame. The first camera is that of points that name none."""
 
 
-def history_text(history: Sequence[Turn], last: int, scale: Scale | None = None) -> str:
+def history_text(
+    history: Sequence[Turn], last: int, fold: bool = False, advise: bool = False, scale: Scale | None = None
+) -> str:
     """Returns past calls and their results, oldest first.
 
     Example: "pick red cube: ok; place blue bowl: failed, out of reach"; with a scale "pick red cube at 512 430: ok".
@@ -236,6 +237,9 @@ def history_text(history: Sequence[Turn], last: int, scale: Scale | None = None)
     Args:
         history: The turns so far.
         last: Maximum number of entries.
+        fold: Whether the same call with the same result several times in a row is one entry, "look: ok × 4". The
+            bundled models were trained without.
+        advise: Whether refusals say the way out.
         scale: If given, points are listed with their numbers.
     """
     lines: list[str] = []
@@ -243,9 +247,17 @@ def history_text(history: Sequence[Turn], last: int, scale: Scale | None = None)
         if turn.decision.error is not None:
             lines.append(f"answer: failed, {_shortened(turn.decision.detail or turn.decision.error.value)}")
         for call, result in zip(turn.decision.calls, turn.results, strict=False):
-            words = [call.name, *(_argument_words(value, scale) for value in call.args.values())]
-            lines.append(f"{' '.join(word for word in words if word)}: {_verdict(result)}")
+            way_out = WAYS_OUT.get(result.detail, "") if advise else ""
+            lines.append(_result_text(call, result, scale) + (f" ({way_out})" if way_out else ""))
+    if fold:
+        runs = [(line, len(list(same))) for line, same in groupby(lines)]
+        lines = [f"{line} × {count}" if count > 1 else line for line, count in runs]
     return "; ".join(lines[-last:]) if lines and last > 0 else "none"
+
+
+def _result_text(call: SkillCall, result: SkillResult, scale: Scale | None) -> str:
+    words = [call.name, *(_argument_words(value, scale) for value in call.args.values())]
+    return f"{' '.join(word for word in words if word)}: {_verdict(result)}"
 
 
 def _verdict(result: SkillResult) -> str:
@@ -277,42 +289,6 @@ def _shortened(text: str) -> str:
 
 def _size(frame: Frame) -> Size:
     return frame.rgb.shape[0], frame.rgb.shape[1]
-
-
-@lru_cache(maxsize=32)
-def tool_schemas(specs: tuple[SkillSpec, ...], cameras: tuple[str, ...], docs: bool) -> tuple[dict[str, Any], ...]:
-    """Returns the skills as functions in OpenAI's format. ``docs`` adds the first line of their docstrings."""
-    return tuple(_tool_schema(spec, cameras, docs) for spec in specs)
-
-
-def _tool_schema(spec: SkillSpec, cameras: Sequence[str], docs: bool) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": spec.name}
-    if docs and spec.doc:
-        function["description"] = spec.doc.strip().splitlines()[0]
-    function["parameters"] = {
-        "type": "object",
-        "properties": {param.name: _param_schema(param, cameras, docs) for param in spec.params},
-        "required": [param.name for param in spec.params if param.required],
-    }
-    return {"type": "function", "function": function}
-
-
-def _param_schema(param: Param, cameras: Sequence[str], docs: bool) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object" if param.kind == "point" else param.kind}
-    if docs and param.doc:
-        schema["description"] = param.doc
-    if param.choices:
-        schema["enum"] = list(param.choices)
-    if param.kind == "point":
-        keys: dict[str, Any] = {
-            "label": {"type": "string"},
-            "point_2d": {"type": "array", "items": {"type": "integer"}},
-        }
-        if len(cameras) > 1:
-            keys["camera"] = {"type": "string", "enum": list(cameras)}
-        schema["properties"] = keys
-        schema["required"] = list(keys)
-    return schema
 
 
 def render(decision: Decision, family: Family, sizes: Mapping[str, Size]) -> str:

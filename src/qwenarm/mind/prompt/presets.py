@@ -32,11 +32,11 @@ IN_HAND = "in the hand"
 
 
 @dataclass(frozen=True)
-class ExampleStep:
-    """One look and its answer in a worked example.
+class Example:
+    """A worked example for the system message.
 
     Attributes:
-        question: The words of the prompt; after the first step, how the last call went, and what has changed.
+        question: The words of a prompt.
         answer: To this prompt.
         scene: What is on the table, each with where it is unless that is the table itself. A policy that tells the
             scene in words tells it here, too.
@@ -47,17 +47,13 @@ class ExampleStep:
     scene: tuple[tuple[ImagePoint, str], ...] = ()
 
 
-Example = tuple[ExampleStep, ...]
-"""A worked example for the system message, from its first look on."""
-
-
 @dataclass(frozen=True)
 class Preset:
     """Everything about a prompt that can be chosen.
 
     ``history`` is the number of past calls that are listed, ``max_tokens`` the maximum length of an answer.
-    ``tool_docs`` is for models that were not trained on these skills: it adds descriptions to tools, and past calls are
-    turns of a conversation instead of a list. ``skills`` are the names of those offered, in order; empty for all.
+    ``tool_docs`` is for models that were not trained on these skills: it adds descriptions to tools, and shows past
+    calls as turns of the conversation, too. ``skills`` are the names of those offered, in order; empty for all.
     ``history_points`` adds to the listed calls where they pointed.
     """
 
@@ -110,46 +106,39 @@ QWEN_PRESET = Preset(
         "You control a robot arm at a table with objects on it. Each image is labelled with its camera; the front "
         "camera stands opposite the robot, so left in its image is the robot's right. You act only by calling one of "
         "the functions, which are the robot's skills. A point is the label of an object or place and the middle of it "
-        "in the image. To move an object, pick it, then place it. You see your earlier calls and how they went: where "
-        "one failed, do something about the reason. Call done only when the image shows the task fulfilled, and "
+        "in the image. To move an object, pick it, then place it. History lists your earlier calls and how they went: "
+        "where one failed, do something about the reason. Call done only when the image shows the task fulfilled, and "
         "give_up only when it cannot be."
     ),
     frame_size=(480, 640),
     examples=(
-        (
-            ExampleStep(
-                "Task: put the yellow cube in the white tray\nHand: empty",
-                Decision(calls=(SkillCall("pick", {"at": _EXAMPLE_CUBE}),)),
-                _EXAMPLE_SCENE,
-            ),
-            ExampleStep(
-                "Result: ok\nHand: holding something",
-                Decision(calls=(SkillCall("place", {"at": _EXAMPLE_TRAY}),)),
-                ((_EXAMPLE_CUBE, IN_HAND), (_EXAMPLE_TRAY, "")),
-            ),
-            ExampleStep(
-                "Result: ok\nHand: empty",
-                Decision(calls=(SkillCall("done"),)),
-                ((replace(_EXAMPLE_TRAY, label="yellow cube"), "in the white tray"), (_EXAMPLE_TRAY, "")),
-            ),
+        Example(
+            "Task: put the yellow cube in the white tray\nHistory: none\nHand: empty",
+            Decision(calls=(SkillCall("pick", {"at": _EXAMPLE_CUBE}),)),
+            _EXAMPLE_SCENE,
+        ),
+        Example(
+            "Task: put the yellow cube in the white tray\nHistory: pick yellow cube: ok\nHand: holding something",
+            Decision(calls=(SkillCall("place", {"at": _EXAMPLE_TRAY}),)),
+            ((_EXAMPLE_CUBE, IN_HAND), (_EXAMPLE_TRAY, "")),
+        ),
+        Example(
+            "Task: put the yellow cube in the white tray\nHistory: pick yellow cube: ok; place white tray: ok\n"
+            "Hand: empty",
+            Decision(calls=(SkillCall("done"),)),
+            ((replace(_EXAMPLE_TRAY, label="yellow cube"), "in the white tray"), (_EXAMPLE_TRAY, "")),
         ),
     ),
 )
 
 PROMPT_PRESETS = {preset.name: preset for preset in (BUNDLED_PRESET, QWEN_PRESET)}
 
-PLAN_EXAMPLE: Example = (
-    ExampleStep(
-        "Task: put the yellow cube in the white tray\nHand: empty",
-        Decision(
-            calls=(
-                SkillCall("pick", {"at": _EXAMPLE_CUBE}),
-                SkillCall("place", {"at": _EXAMPLE_TRAY}),
-                SkillCall("done"),
-            )
-        ),
-        _EXAMPLE_SCENE,
+PLAN_EXAMPLE = Example(
+    "Task: put the yellow cube in the white tray\nHistory: none\nHand: empty",
+    Decision(
+        calls=(SkillCall("pick", {"at": _EXAMPLE_CUBE}), SkillCall("place", {"at": _EXAMPLE_TRAY}), SkillCall("done"))
     ),
+    _EXAMPLE_SCENE,
 )
 
 
