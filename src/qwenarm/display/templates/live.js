@@ -396,9 +396,9 @@ function wav(samples) {
 }
 $("speak").addEventListener("click", () => (recorder ? recorder.stop() : record()));
 document.addEventListener("keydown", event => {
-  if (event.key !== "Escape" || recorder?.state !== "recording") return;
-  dropped = true;
-  recorder.stop();
+  if (event.key !== "Escape" || !recorder) return;
+  dropped = true; // also a recording that has just ended by itself
+  if (recorder.state === "recording") recorder.stop();
 });
 if (!navigator.mediaDevices) $("speak").title = "Browsers give the microphone only to pages on localhost or behind https.";
 function askPause(on) {

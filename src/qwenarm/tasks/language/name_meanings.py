@@ -116,7 +116,7 @@ class NameMeanings:
     def row_end_(self, *words: Token) -> tuple[Thing, ...]:
         """Returns the two things of "the two leftmost cubes", from that edge."""
         of = {word.type: word for word in words}
-        (edge,) = [EDGE_OF_TERMINAL[kind] for kind in of if kind in EDGE_OF_TERMINAL]
+        edge: Edge = "left" if "LEFTMOST" in of else "right"
         color = self.values["COLOR"][of["COLOR"]] if "COLOR" in of else None
         count, noun = self._number(of["NUMBER"]), of["PLURAL"]
         if not 1 < count < len(ORDINAL_WORDS):
