@@ -24,7 +24,7 @@ from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import Engine, GenerationRequest, NonFiniteLogits
 from qwenarm.mind.inference.fused.engine import FusedEngine
 from qwenarm.mind.inference.heap import trim_heap
-from qwenarm.mind.inference.preprocessing import PromptEncoder, TextEncoder
+from qwenarm.mind.inference.preprocessing import PromptEncoder, TextEncoder, first_message
 from qwenarm.mind.model_spec import LOCAL_OPTIONS
 from qwenarm.mind.prompt.chat_templates import without_images
 from qwenarm.typed import typed_arguments
@@ -175,7 +175,8 @@ class QwenVL:
         """The prompt as the engine takes it, with an answer that is still to be generated."""
         ids, pixels, grids = self.encoder.encode(prompt if self.sees else without_images(prompt))
         generator = self._generator(ids, pixels) if self.sampling.temperature > 0 else None
-        return GenerationRequest(ids, self._answer(prompt), pixels, grids, generator, self.encoder.first_message(ids))
+        prefix = first_message(ids, self.tokenizer) if pixels is None else 0
+        return GenerationRequest(ids, self._answer(prompt), pixels, grids, generator, prefix)
 
     def _generator(self, ids: Sequence[int], pixels: torch.Tensor | None) -> torch.Generator:
         """Of a prompt's random numbers."""

@@ -90,10 +90,6 @@ class PromptEncoder:
         pixels, grids = self.fast_processor.pixels(prompt.images) if prompt.images else (None, None)
         return self.fast_processor.ids(self.text(prompt), [] if grids is None else grids.tolist()), pixels, grids
 
-    def first_message(self, ids: Sequence[int]) -> int:
-        """Returns how many tokens of a prompt are its first message, which is the system's."""
-        return _first_message(ids, self.tokenizer)
-
     def _checked_trial(self) -> str:
         """Returns the trial prompt as text. It is written under limits, because a template may never end."""
         where = f"The chat template in {self.checkpoint.template_file} of {self.checkpoint.source!r}"
@@ -143,12 +139,9 @@ class TextEncoder:
         """Returns the prompt's tokens."""
         return self.tokenizer(self.text(prompt))["input_ids"], None, None
 
-    def first_message(self, ids: Sequence[int]) -> int:
-        """As of ``PromptEncoder``."""
-        return _first_message(ids, self.tokenizer)
 
-
-def _first_message(ids: Sequence[int], tokenizer: Any) -> int:
+def first_message(ids: Sequence[int], tokenizer: Any) -> int:
+    """Returns how many tokens of a prompt are its first message, which is the system's."""
     turn_start = tokenizer.convert_tokens_to_ids(TURN_START)
     starts = [index for index, token in enumerate(ids) if token == turn_start]
     return starts[1] if len(starts) > 1 else 0

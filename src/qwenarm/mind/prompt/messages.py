@@ -40,7 +40,7 @@ depends on nothing but the arguments: the same observation gives the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -58,7 +58,6 @@ from qwenarm.types import (
     Observation,
     Prompt,
     SkillCall,
-    SkillResult,
     SkillSpec,
     Turn,
 )
@@ -195,19 +194,13 @@ def past_turns(history: Sequence[Turn], last: int, family: Family, sizes: Mappin
         family: The family in whose dialect and units they are written.
         sizes: (H, W) of the frames by camera.
     """
-    exchanges = []
-    for turn in history:
-        if turn.decision.error is not None:
-            told = f"failed, {_shortened(turn.decision.detail or turn.decision.error.value)}"
-            exchanges.append((turn, _shortened(turn.decision.raw), told))
-        for call, result in zip(turn.decision.calls, turn.results, strict=False):
-            way_out = WAYS_OUT.get(result.detail)
-            told = f"{_verdict(result)} ({way_out})" if way_out else _verdict(result)
-            exchanges.append((turn, render(Decision((_repeatable(call, sizes),)), family, sizes), told))
-    exchanges = exchanges[-last:] if last > 0 else []
-    messages = [("user", f"Task: {_on_one_line(turn.observation.instruction)}") for turn, *_ in exchanges[:1]]
-    for _, answer, told in exchanges:
-        messages += [("assistant", answer), ("user", f"<tool_response>\n{told}\n</tool_response>")]
+    told = list(_outcomes(history, advise=True))[-last:] if last > 0 else []
+    messages = [("user", f"Task: {_on_one_line(turn.observation.instruction)}") for turn, *_ in told[:1]]
+    for turn, call, outcome in told:
+        said = _shortened(turn.decision.raw)
+        if call is not None:
+            said = render(Decision((_repeatable(call, sizes),)), family, sizes)
+        messages += [("assistant", said), ("user", f"<tool_response>\n{outcome}\n</tool_response>")]
     return [{"role": role, "content": text} for role, text in messages]
 
 
@@ -242,26 +235,30 @@ def history_text(
         advise: Whether refusals say the way out.
         scale: If given, points are listed with their numbers.
     """
-    lines: list[str] = []
-    for turn in history:
-        if turn.decision.error is not None:
-            lines.append(f"answer: failed, {_shortened(turn.decision.detail or turn.decision.error.value)}")
-        for call, result in zip(turn.decision.calls, turn.results, strict=False):
-            way_out = WAYS_OUT.get(result.detail, "") if advise else ""
-            lines.append(_result_text(call, result, scale) + (f" ({way_out})" if way_out else ""))
+    lines = [
+        f"{'answer' if call is None else _call_words(call, scale)}: {outcome}"
+        for _, call, outcome in _outcomes(history, advise)
+    ]
     if fold:
         runs = [(line, len(list(same))) for line, same in groupby(lines)]
         lines = [f"{line} × {count}" if count > 1 else line for line, count in runs]
     return "; ".join(lines[-last:]) if lines and last > 0 else "none"
 
 
-def _result_text(call: SkillCall, result: SkillResult, scale: Scale | None) -> str:
+def _outcomes(history: Sequence[Turn], advise: bool) -> Iterator[tuple[Turn, SkillCall | None, str]]:
+    """Yields how each call went, oldest first; None stands for an answer that could not be read."""
+    for turn in history:
+        if turn.decision.error is not None:
+            yield turn, None, f"failed, {_shortened(turn.decision.detail or turn.decision.error.value)}"
+        for call, result in zip(turn.decision.calls, turn.results, strict=False):
+            verdict = "ok" if result.ok else f"failed, {_shortened(result.detail)}" if result.detail else "failed"
+            way_out = WAYS_OUT.get(result.detail) if advise else None
+            yield turn, call, f"{verdict} ({way_out})" if way_out else verdict
+
+
+def _call_words(call: SkillCall, scale: Scale | None) -> str:
     words = [call.name, *(_argument_words(value, scale) for value in call.args.values())]
-    return f"{' '.join(word for word in words if word)}: {_verdict(result)}"
-
-
-def _verdict(result: SkillResult) -> str:
-    return "ok" if result.ok else f"failed, {_shortened(result.detail)}" if result.detail else "failed"
+    return " ".join(word for word in words if word)
 
 
 def _argument_words(value: Any, scale: Scale | None) -> str:
