@@ -8,11 +8,14 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import qwenarm as qa
@@ -98,6 +101,16 @@ def test_remote_model(url: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_new_task(capsys: pytest.CaptureFixture[str]) -> None:
     example("new_task").main(["--seeds", "2"])
     assert capsys.readouterr().out.count(": success after") == 2
+
+
+@pytest.mark.render
+def test_shuffled() -> None:
+    example("shuffled").main()
+    picture = np.asarray(Image.open("shuffled.png"))
+    pictures = picture.reshape(3, picture.shape[0] // 3, 6, picture.shape[1] // 6, 3).swapaxes(1, 2)
+    for row in pictures:
+        changed = [(a != b).any(-1).mean() for a, b in pairwise(row)]
+        assert 0.001 < min(changed) and max(changed) < 0.3, "at each look the things lie elsewhere"
 
 
 def test_average_weights(tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_a_label_that_fits_nothing_or_several_things_names_none(label):
     assert find_labelled(label, [RED_CUBE, BLUE_CUBE, BOWL]) == ()
 
 
+def test_a_place_with_a_letter_is_called_by_it_and_a_parcel_is_not():
+    parcel = replace(RED_CUBE, shape="parcel", top="A")
+    places = [replace(BOWL, top="A"), replace(make_spec("box", "red"), top="B"), parcel]
+    for label in ("A", "bin A", "container A", "the bowl A"):
+        assert find_labelled(label, places) == (BOWL.id,)
+    assert find_labelled("bin C", places) == ()
+
+
 def test_the_oracle_hits_what_it_means_and_a_point_elsewhere_does_not():
     env = scene()
     truth = GroundTruth(env)

@@ -124,10 +124,38 @@ def test_a_note_points_and_is_looked_up_by_what_hides_the_thing():
     text = prompt.format(NOTE, "empty")
     spans = words_of(text + cover)
     words = [(text + cover)[begin:end] for begin, end in spans]
-    held = Linker(text + cover, len(text), spans).links()["held"]
-    assert {(words[at + 1], words[to]) for at, to in held} == {
-        (word, to) for word in ("grey", "cover", "12", "930") for to in ("445", "660")
-    }
+    links = Linker(text + cover, len(text), spans).links()
+    noted = {(words[at + 1], words[to]) for at, to in links["noted"]}
+    assert noted == {("12", "445"), ("930", "660")}, "u looks at u, and v at v"
+    bound = {(words[at], words[to]) for at, to in links["bound"] if words[at].isdigit()}
+    assert bound == {(number, word) for number in ("445", "660") for word in ("blue", "ball")} | {
+        (number, word) for number in ("30", "12") for word in ("red", "cube")
+    }, "each noted number looks at the name before it"
+    named = [(at, to) for at, to in links["bound"] if not words[at].isdigit()]
+    assert not named, "nothing of its own label is in the note"
+
+
+def test_an_answer_looks_in_its_own_label_for_what_it_looks_up():
+    cover = PLACE.replace("place", "pick").replace("green tray", "cover of the blue ball")
+    prompt = PROMPT.replace("all red things go in the green tray, and blue ones in the box", "bring the blue ball")
+    text = prompt.format(NOTE, "empty") + cover
+    spans = words_of(text)
+    words = [text[begin:end] for begin, end in spans]
+    links = Linker(text, len(text) - len(cover), spans).links()
+    answer = {(words[at + 1], words[to]) for at, to in links["bound"] if at >= len(words_of(text[: -len(cover)]))}
+    assert answer == {(number, word) for number in ("12", "930") for word in ("blue", "ball")}
+
+
+def test_words_with_typing_errors_are_those_that_were_meant():
+    prompt = PROMPT.replace("green tray", "grene tary").replace("red things", "rde things")
+    text = prompt.format("pick red cube: ok", "holding something") + PLACE
+    spans = words_of(text)
+    words = [text[begin:end] for begin, end in spans]
+    links = Linker(text, len(text) - len(PLACE), spans).links()
+    assert {(words[at + 1], words[to]) for at, to in links["named"]} == {("green", "grene"), ("tray", "tary")}
+    assert {(words[at], words[to]) for at, to in links["bound"]} == {("grene", "rde"), ("tary", "rde")}
+    other = PROMPT.replace("green tray", "great tray")
+    assert not Linker(other.format("none", "empty") + PLACE, len(other), spans).links()["named"]
 
 
 def test_each_cell_of_a_goal_picture_looks_at_the_same_cell():

@@ -54,6 +54,9 @@ class Sft:
         arg(metavar="TASK=WEIGHT", help="weights with which tasks are drawn, such as sort=2,long=0.5; default: 1 each"),
     ] = ""
     supervise: Annotated[bool, arg(help="supervise attention and visual tokens too, not only answers")] = True
+    typing_errors: Annotated[
+        float, arg(metavar="SHARE", help="share of the decisions whose task is read with new typing errors")
+    ] = 0.0
     eye_steps: Annotated[int, arg(help="train the vision tower alone for so many steps first")] = 0
     fresh: Annotated[bool, arg(help="begin with random weights in the model's shape")] = False
     lora: Annotated[bool, arg(help="train a LoRA adapter with peft instead, for a real Qwen")] = False
@@ -84,6 +87,7 @@ class Sft:
             steps=steps,
             optimizer=self.optimizer,
             supervise=self.supervise,
+            typing_errors=self.typing_errors,
             eye_steps=self.eye_steps,
             fresh=self.fresh,
             seed=self.seed,

@@ -158,8 +158,11 @@ class ObjectViews:
         return self._ids[index] if index >= 0 else None
 
 
+LETTERED_PLACE_PATTERN = re.compile(r"(?:the )?(?:(?:bin|container|box|bowl|tray) )?([A-C])")
+
+
 def find_labelled(label: str, specs: Iterable[ObjectSpec]) -> tuple[str, ...]:
-    """Returns the ids of the objects that a label names: "red cube", "the red block", "cubo rojo".
+    """Returns the ids of the objects that a label names: "red cube", "the red block", "cubo rojo", "bin A".
 
     Empty if it names none, or objects that differ.
     """
@@ -167,6 +170,8 @@ def find_labelled(label: str, specs: Iterable[ObjectSpec]) -> tuple[str, ...]:
     plain = " ".join(word for word in label.lower().split() if word not in ENGLISH_ARTICLES)
     if exact := tuple(spec.id for spec in things if spec.label == plain):
         return exact
+    if letter := LETTERED_PLACE_PATTERN.fullmatch(label):
+        return tuple(spec.id for spec in things if spec.container and spec.top == letter[1])
     if any(word not in COLOR_WORDS and word not in SHAPE_WORDS for word in re.findall(r"[a-z]+", plain)):
         return ()
     colors, shapes = named(plain)

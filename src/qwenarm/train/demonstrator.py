@@ -12,7 +12,7 @@ from qwenarm.body.simulation import Body
 from qwenarm.mind.families import Family
 from qwenarm.mind.prompt.messages import frame_sizes, render
 from qwenarm.mind.vlm_policy import Deciding, VlmPolicy
-from qwenarm.tasks import NotVisible, Restating, oracle_call, points_in_note
+from qwenarm.tasks import CalledObject, NotVisible, Restating, oracle_call, points_in_note
 from qwenarm.types import Completion, Decision, ImagePoint, Observation, Prompt, SkillCall, Turn
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Demonstrator:
         self.name = f"demonstrator-{policy.name}"
         self.cameras, self.frame_size = policy.cameras, policy.frame_size
         self.samples: list[Sample] = []
+        self._called: dict[str, str] = {}
         self._rng = np.random.default_rng([seed, 71])
 
     def describe(self) -> Mapping[str, Any]:
@@ -127,6 +128,8 @@ class Demonstrator:
         assert goal is not None, "a task of the registry has a goal"
         calls: list[SkillCall] = []
         for call in goal.solve(body.state())[: self.policy.preset.max_calls]:
+            called = [value for value in call.args.values() if isinstance(value, CalledObject)]
+            self._called |= {value.label: str(value) for value in called}
             try:
                 calls.append(oracle_call(body, call, (*self.cameras, SPARE_CAMERA)))
             except NotVisible:
@@ -171,7 +174,9 @@ class Demonstrator:
     def _meant(self, point: ImagePoint) -> int:
         """Returns the index of the object with the point's label that is visible at the point, or -1 for a place."""
         body, (height, width) = self.env.body, self.frame_size
-        named = [k for k, placed in enumerate(body.scene.objects) if placed.spec.label == point.label]
+        specs = [placed.spec for placed in body.scene.objects]
+        called = self._called.get(point.label)
+        named = [k for k, spec in enumerate(specs) if called == spec.id or (not called and spec.label == point.label)]
         if len(named) < 2:
             return named[0] if named else -1
         row, column = min(height - 1, int(point.v * height)), min(width - 1, int(point.u * width))

@@ -29,7 +29,7 @@ from qwenarm.train.small_model import load_trainable, smooth_numbers
 
 LINK_HEADS: Mapping[str, tuple[int, slice]] = {
     "cells": (3, slice(0, 2)), "named": (3, slice(2, 4)), "bound": (1, slice(0, 2)), "held": (1, slice(2, 4)),
-    "beside": (2, slice(1, 3)), "same_place": (2, slice(0, 1)),
+    "noted": (2, slice(3, 4)), "beside": (2, slice(1, 3)), "same_place": (2, slice(0, 1)),
 }  # fmt: skip
 """For each kind of link (``links.py``) the layer, and those of its heads whose attention is supervised."""
 WORDS_WEIGHT, COORDINATES_WEIGHT, LINKS_WEIGHT, CELLS_WEIGHT = 4.0, 0.5, 0.3, 0.3
@@ -55,6 +55,7 @@ class Settings:
         optimizer: "muon" or "adamw".
         supervise: Whether attention and visual tokens are supervised, besides answers.
         warm_up_steps: Number of steps in which the learning rate rises; of a short run only a tenth of the steps.
+        typing_errors: Share of the decisions of a step whose task is read with new typing errors.
         eye_steps: Number of first steps in which only the vision tower learns, from what visual tokens show. They take
             less than half the time of the others.
         fresh: Whether to start from random weights.
@@ -66,6 +67,7 @@ class Settings:
     optimizer: str = "muon"
     supervise: bool = True
     warm_up_steps: int = 40
+    typing_errors: float = 0.0
     eye_steps: int = 0
     fresh: bool = False
     seed: int = 0

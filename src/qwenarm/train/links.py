@@ -1,17 +1,19 @@
 """Where the tokens of an answer should look, found by comparing strings, without knowledge of any task.
 
-Six kinds of links are supervised as the attention of some heads (``learner.LINK_HEADS``):
+Seven kinds of links are supervised as the attention of some heads (``learner.LINK_HEADS``):
 
 * ``cells``: a point's two numbers, and a label that is not in the prompt, look at the cells of what is meant. So does
   the name of its call: whether to pick something up, or to give up because it is not there, is decided before its name.
 * ``named``: the words of a label that is in the task (or else in the history) look at these words there. Of a label
   such as "place next to the red cube", which is not, it is the longest end that is: "red cube".
 * ``bound``: in the task, the name of the place where a held thing goes looks at the nearest word before it that
-  describes that thing: "*red* ones in the **green tray**".
-* ``held``: that name in the answer looks at the words of the history for what was picked last. And what the task
-  asks for and a note in the history places somewhere ("blue ball at 445 660") is looked up there by an answer that
-  names something else: the cover that hides it. And the numbers of the "place of the red cube", where something else
-  goes, look at those where the red cube was picked first.
+  describes that thing: "*red* ones in the **green tray**". In a note in the history ("blue ball at 445 660") the
+  numbers look at the name before them, and so do those of an answer that needs the note.
+* ``held``: that name in the answer looks at the words of the history for what was picked last. And the numbers of the
+  "place of the red cube", where something else goes, look at those where the red cube was picked first.
+* ``noted``: what the task asks for and a note places somewhere is looked up there by the numbers of an answer that
+  names something else: the "cover of the blue ball". This takes a layer behind ``bound``: until its names are with
+  the numbers, one note is like the other.
 * ``beside``: the two numbers of a place that is named by a thing ("place next to the red cube") look at that thing.
 
 For a prompt with two pictures of one size, ``same_place`` makes each cell of the second look at the same cell of the
@@ -23,7 +25,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-LINK_KINDS = ("cells", "named", "bound", "held", "beside", "same_place")
+from qwenarm.tasks.language.typing_errors import error
+
+LINK_KINDS = ("cells", "named", "bound", "held", "noted", "beside", "same_place")
 Link = tuple[int, int]
 """(token that looks, token that it looks at). For the kinds "cells" and "beside" the second is the index of a point of
 the answer."""
@@ -45,6 +49,8 @@ QUESTION_PATTERN = re.compile(r"\nTask: (.*)\nHistory: (.*)\nHand: (.*)")
 LAST_PICK = re.compile(r".*\bpick ([^:]*): ok")
 WORD_PATTERN = re.compile(r"[^\W\d_]+|\d+")
 PLACE_CALL = '"place"'
+MIN_MISTYPED_LETTERS = 3
+"""A shorter word is not taken for another one with a typing error."""
 
 
 class Linker:
@@ -79,7 +85,7 @@ class Linker:
                 found["named"] += self._link_end(point.span(1), sections)
             if asked:
                 self._link_rule(found, asked, label, spelt)
-                self._link_note(found, asked, point, label)
+                self._link_notes(found, asked, point)
                 self._link_origin(found, asked, point)
         return found
 
@@ -102,20 +108,24 @@ class Linker:
         if pick is None or self.text.find(PLACE_CALL, self.answer) < 0:
             return
         found["held"] += [(at - 1, to) for at in label for to in self._tokens(pick.span(1))]
-        words = "|".join(map(re.escape, WORD_PATTERN.findall(pick[1])))
-        describing = re.compile(rf"\b({words})(s|es)?\b")
+        words = WORD_PATTERN.findall(pick[1])
+        plurals = [word + ending for word in words for ending in ("s", "es")]
         for span in spelt:
-            before = list(describing.finditer(self.text, asked.start(1), span[0]))
-            if before and span[0] < asked.end(1):
-                found["bound"] += [(at, to) for at in self._tokens(span) for to in self._tokens(before[-1].span())]
+            before = self._like([*words, *plurals], (asked.start(1), span[0])) if span[0] < asked.end(1) else []
+            found["bound"] += [(at, to) for at in self._tokens(span) for to in before and self._tokens(before[-1])]
 
-    def _link_note(self, found: Links, asked: re.Match[str], point: re.Match[str], label: list[int]) -> None:
-        """Links an answer to the noted place of what the task asks for, if it names something else."""
+    def _link_notes(self, found: Links, asked: re.Match[str], point: re.Match[str]) -> None:
+        """Links the numbers of an answer to the noted ones of what the task asks for, if it names something else."""
         for noted in NOTED_PATTERN.finditer(self.text, *asked.span(2)):
-            if noted[1] != point[1] and self._spelt(noted[1], asked.span(1)):
-                places = [to for k in (2, 3) for to in self._tokens(noted.span(k))]
-                looking = [*label, *(at for k in (2, 3) for at in self._tokens(point.span(k)))]
-                found["held"] += [(at - 1, to) for at in looking for to in places]
+            name = self._tokens(noted.span(1))
+            found["bound"] += [(at, to) for k in (2, 3) for at in self._tokens(noted.span(k)) for to in name]
+            if noted[1] == point[1] or not self._spelt(noted[1], asked.span(1)):
+                continue
+            own_name = [to for span in self._spelt(noted[1], point.span(1)) for to in self._tokens(span)]
+            for k in (2, 3):
+                looking = [at - 1 for at in self._tokens(point.span(k))]
+                found["bound"] += [(at, to) for at in looking for to in own_name]
+                found["noted"] += [(at, to) for at in looking for to in self._tokens(noted.span(k))]
 
     def _link_origin(self, found: Links, asked: re.Match[str], point: re.Match[str]) -> None:
         """Links the numbers of the place where a thing was to those of its first pick in the history."""
@@ -133,14 +143,35 @@ class Linker:
         return [i for i, (begin, end) in enumerate(self.spans) if begin < span[1] and end > span[0]]
 
     def _spelt(self, words: str, section: Span) -> list[Span]:
-        """Returns where a section of the text has exactly these words."""
-        return [found.span() for found in re.compile(rf"\b{re.escape(words)}\b").finditer(self.text, *section)]
+        """Returns where a section of the text has exactly these words, or else these words with typing errors."""
+        if exact := [found.span() for found in re.compile(rf"\b{re.escape(words)}\b").finditer(self.text, *section)]:
+            return exact
+        wanted, there = WORD_PATTERN.findall(words), list(WORD_PATTERN.finditer(self.text, *section))
+        runs = [there[i : i + len(wanted)] for i in range(len(there) - len(wanted) + 1)]
+        return [
+            (run[0].start(), run[-1].end())
+            for run in runs
+            if all(_meant(typed[0], word) for typed, word in zip(run, wanted, strict=True))
+        ]
+
+    def _like(self, words: Sequence[str], section: Span) -> list[Span]:
+        """Returns the words of a section that are one of these, or one of these with a typing error."""
+        there = WORD_PATTERN.finditer(self.text, *section)
+        return [found.span() for found in there if any(_meant(found[0], word) for word in words)]
 
 
 def name_beside(label: str) -> str:
     """Returns the colour and shape of the thing by which a place is named, or ""."""
     found = BESIDE_PATTERN.fullmatch(label)
     return found[1] if found and not ORIGIN_PATTERN.fullmatch(label) else ""
+
+
+def _meant(typed: str, word: str) -> bool:
+    """Returns whether a word is another one, or that with one typing error behind its first letter."""
+    if typed == word:
+        return True
+    long_enough = min(len(typed), len(word)) >= MIN_MISTYPED_LETTERS and typed[0] == word[0]
+    return long_enough and error(typed, word) is not None
 
 
 def _aligned(label: list[int], there: list[int]) -> list[Link]:

@@ -7,6 +7,7 @@ the model knew those of the steps before, which is saved with its state.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections import defaultdict
@@ -25,6 +26,7 @@ from qwenarm.errors import BadInput
 from qwenarm.mind.checkpoints.load import PRESET_FILE, locate
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.prompt.presets import ALTITUDE_NAMES
+from qwenarm.perturbations.words import mistyped
 from qwenarm.train.batches import IGNORED_LABEL, Batch, Example, Reader, Tokens, values_in
 from qwenarm.train.dataset import Shard, read_shards
 from qwenarm.train.learner import Learner, Settings
@@ -38,6 +40,7 @@ UNSEEN_MISS = 0.5
 """What is assumed of a decision that the model has not been asked for yet."""
 MISS_FLOOR = 0.1
 """Added to every decision's miss, so that what the model knows is drawn now and then, and not forgotten."""
+TASK_PATTERN = re.compile(r"(?<=\nTask: ).*")
 LOG_STEPS = 20
 """Number of steps averaged in one line of the log."""
 START_FOLDER, CHECKPOINT_FOLDER = "start", "checkpoint"
@@ -121,16 +124,36 @@ class Corpus:
         """Sorts decisions by number of pictures and length."""
         return sorted(indices, key=lambda i: (len(self._read(i).grids), len(self._read(i).ids)))
 
-    def batches(self, indices: Sequence[int]) -> list[Batch]:
-        """Makes batches of decisions of about the same length, in the order of ``by_length``."""
-        order = self.by_length(indices)
-        groups = [order[start : start + MICRO_BATCH] for start in range(0, len(order), MICRO_BATCH)]
-        return [self.reader.batch([self.examples[i] for i in g], [self._read(i) for i in g]) for g in groups]
+    def batches(self, indices: Sequence[int], typing_errors: float = 0.0, key: Sequence[int] = ()) -> list[Batch]:
+        """Makes batches of decisions of about the same length, in the order of ``by_length``.
+
+        Args:
+            indices: The decisions.
+            typing_errors: Share of them whose task is read with typing errors.
+            key: The same key makes the same errors.
+        """
+        order, rng = self.by_length(indices), np.random.default_rng(key)
+        tokens = [self._mistyped(i, rng) if rng.random() < typing_errors else self._read(i) for i in order]
+        starts = range(0, len(order), MICRO_BATCH)
+        groups = [(order[start : start + MICRO_BATCH], tokens[start : start + MICRO_BATCH]) for start in starts]
+        return [self.reader.batch([self.examples[i] for i in some], read) for some, read in groups]
 
     def _read(self, index: int) -> Tokens:
         if index not in self._tokens:
             self._tokens[index] = self.reader.tokens(self.examples[index])
         return self._tokens[index]
+
+    def _mistyped(self, index: int, rng: np.random.Generator) -> Tokens:
+        """Reads a decision with typing errors in its task."""
+        shard, line = self.examples[index]
+        (*before, last) = line["messages"]
+        parts = [
+            {**part, "text": TASK_PATTERN.sub(lambda task: mistyped(rng, task[0]), part["text"], count=1)}
+            if part["type"] == "text"
+            else part
+            for part in last["content"]
+        ]
+        return self.reader.tokens((shard, {**line, "messages": [*before, {**last, "content": parts}]}))
 
 
 def fine_tune(options: SftOptions, tell: Tell | None = None) -> Path:
@@ -202,8 +225,9 @@ def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
     held_out = Corpus(read_shards(options.held_out, ALTITUDE_NAMES), reader, {}) if options.held_out else None
 
     def learn() -> dict[str, float]:
-        drawn = corpus.draw([options.settings.seed, learner.step, rank], options.batch // options.processes)
-        report = learner.learn(corpus.batches(drawn))
+        key = [options.settings.seed, learner.step, rank]
+        drawn = corpus.draw(key, options.batch // options.processes)
+        report = learner.learn(corpus.batches(drawn, options.settings.typing_errors, [*key, 1]))
         if learner.misses:
             for indices, misses in gathered((corpus.by_length(drawn), torch.cat(learner.misses).tolist())):
                 corpus.note(indices, misses)

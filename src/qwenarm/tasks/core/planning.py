@@ -59,6 +59,9 @@ class CalledObject(str):
         called.label = label
         return called
 
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        return str(self), self.label
+
 
 @dataclass(frozen=True)
 class PlacesNote:

@@ -130,6 +130,6 @@ class RoutingRule:
     has_exception: bool = False  # the first clause is an exception to the others
     own: bool = False  # the places have the same colours or letters as the parcels
 
-    def place_of(self, spec: ObjectSpec) -> str:
-        """Returns the id of the container where a parcel belongs."""
-        return next(clause.place.id for clause in self.clauses if clause.applies_to(spec))
+    def place_of(self, spec: ObjectSpec) -> ObjectSpec:
+        """Returns the container where a parcel belongs."""
+        return next(clause.place for clause in self.clauses if clause.applies_to(spec))

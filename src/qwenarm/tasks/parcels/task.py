@@ -9,7 +9,8 @@ import numpy as np
 from qwenarm.body.objects.markings import COLOR_RGB
 from qwenarm.body.objects.spec import PARCEL_PART_SIZE_M, ObjectSpec
 from qwenarm.body.scene import Placement, Scene
-from qwenarm.tasks import SceneBuilder, Setup, Task
+from qwenarm.tasks import CalledObject, SceneBuilder, Setup, Task
+from qwenarm.tasks.language.phrases import draw_from
 from qwenarm.tasks.parcels.conveyor import CONTAINER_AREA, PARCEL_BELT, Conveyor, row_on_belt
 from qwenarm.tasks.parcels.goal import RouteParcels
 from qwenarm.tasks.parcels.rule import (
@@ -23,7 +24,7 @@ from qwenarm.tasks.parcels.rule import (
     RoutingRule,
     Trait,
 )
-from qwenarm.tasks.parcels.words import rule_phrase
+from qwenarm.tasks.parcels.words import LETTERED_PLACE_TEMPLATES, rule_phrase
 
 MAX_PARCELS = (3, 4, 5, 5, 5)
 """Maximum number of parcels, by level."""
@@ -52,10 +53,16 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     speed = float(rng.choice(BELT_SPEEDS_M_S[level]) * rng.choice([-1, 1])) if on_belt else 0.0
     scene = _on_belt(builder, parcels, speed) if on_belt else _on_table(builder, parcels, needed=2 * len(rule.clauses))
     specs = [placement.spec for placement in scene.objects if placement.spec.shape == "parcel"]
-    goal = RouteParcels(tuple((spec.id, rule.place_of(spec)) for spec in specs), speed)
-    words = rule_phrase(rng, rule, on_belt)
+    place_template = draw_from(rng, LETTERED_PLACE_TEMPLATES)
+    goal = RouteParcels(tuple((spec.id, _called(rule.place_of(spec), place_template)) for spec in specs), speed)
+    words = rule_phrase(rng, rule, on_belt, place_template)
     events = (Conveyor(PARCEL_BELT, speed),) if on_belt else ()
     return Setup(scene, goal, words.text, 4 + 3 * len(specs), events, words.translations)
+
+
+def _called(place: ObjectSpec, template: str) -> str:
+    """Returns the place's id; one with a letter is called as the rule calls it, "bin A"."""
+    return CalledObject(place.id, template.format(place.top)) if place.top else place.id
 
 
 def _simple_rule(builder: SceneBuilder) -> RoutingRule:

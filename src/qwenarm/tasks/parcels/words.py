@@ -60,13 +60,19 @@ BELT_INTRODUCTIONS = (
 LETTERED_PLACE_TEMPLATES = ("bin {}", "container {}", "{}")
 
 
-def rule_phrase(rng: np.random.Generator, rule: RoutingRule, belt: bool) -> Phrase:
-    """Draws the words of a rule. ``belt`` says that the parcels come on a belt."""
-    return Phrase(_english(rng, rule, belt), _translations(rule, belt))
+def rule_phrase(rng: np.random.Generator, rule: RoutingRule, belt: bool, place_template: str) -> Phrase:
+    """Draws the words of a rule.
+
+    Args:
+        rng: Draws them.
+        rule: The rule.
+        belt: Whether the parcels come on a belt.
+        place_template: How places with letters are called, one of ``LETTERED_PLACE_TEMPLATES``.
+    """
+    return Phrase(_english(rng, rule, belt, place_template), _translations(rule, belt))
 
 
-def _english(rng: np.random.Generator, rule: RoutingRule, belt: bool) -> str:
-    place_template = draw_from(rng, LETTERED_PLACE_TEMPLATES)
+def _english(rng: np.random.Generator, rule: RoutingRule, belt: bool, place_template: str) -> str:
     parts = [_clause(rng, clause, place_template) for clause in rule.clauses]
     by = draw_from(rng, rule.clauses[-1].trait.by.en)
     if rule.has_exception:
