@@ -1,4 +1,4 @@
-"""Parts and parcels that are shuffled at every look: many pictures of small marks for little work, to train an eye with.
+"""Parts and parcels that are shuffled at every look: many pictures of small marks for little work, to train eyes with.
 
 python examples/shuffled.py                                          # writes some of the pictures to shuffled.png
 cd examples && qwenarm collect --task shuffled:TASK --level 1,2,3 --episodes 700 --out ../runs/shuffled
