@@ -4,6 +4,8 @@ from typing import Any
 
 PATIENCE_MS = 180_000
 """A busy machine may need a minute to load the model; only what never happens takes this long."""
+IGNORED_ERRORS = ("Failed to load resource", "Unable to preventDefault inside passive event listener")
+"""A test may name no picture; and viser's scene handles a drag in a way that Chromium remarks upon."""
 
 
 class Visitor:
@@ -29,7 +31,7 @@ class Visitor:
             self.complaints.append(request.url)
 
     def _hear(self, told: Any) -> None:
-        if told.type == "error" and not told.text.startswith("Failed to load resource"):  # a test may name no picture
+        if told.type == "error" and not told.text.startswith(IGNORED_ERRORS):
             self.complaints.append(told.text)
 
     def pick(self, **values: str) -> None:
