@@ -37,6 +37,21 @@ def test_a_place_looks_at_its_name_and_at_what_sends_the_held_thing_there():
     assert links["held"] == {(word, to) for word in ("green", "tray") for to in ("red", "cube")}
 
 
+def test_what_was_placed_last_is_looked_at_before_the_next_is_picked():
+    links = linked("pick red cube at 1 2: ok; place box: ok", "empty", PLACE.replace("place", "pick"))
+    assert links["held"] == {(word, to) for word in ("green", "tray") for to in ("red", "cube")}, "without its place"
+    assert not links["bound"]
+
+
+def test_what_the_task_says_of_everything_sends_nothing_anywhere():
+    prompt = "\nTask: red parcels go in the box, black parcels in the tray\nHistory: {}\nHand: full\n"
+    text = prompt.format("pick black parcel at 7 8: ok") + PLACE.replace("green tray", "tray")
+    spans = words_of(text)
+    words = [text[begin:end] for begin, end in spans]
+    links = Linker(text, text.index("{"), spans).links()
+    assert [(words[at], words[to]) for at, to in links["bound"]] == [("tray", "black")]
+
+
 def test_a_label_that_nothing_spells_looks_at_the_thing():
     links = linked("none", "empty", PLACE.replace("place", "pick").replace("green tray", "red cube"))
     assert links["cells"] == {("pick", "0"), ("12", "0"), ("930", "0"), ("red", "0"), ("cube", "0")}

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,28 @@ def test_a_stopped_run_goes_on_to_the_bit(run: Path, folder: Path, tmp_path: Pat
     whole, resumed = (torch.load(out / "state.pt", weights_only=True) for out in (run, tmp_path))
     assert whole["step"] == resumed["step"] == 4
     assert all(torch.equal(whole["masters"][name], weight) for name, weight in resumed["masters"].items())
+
+
+def press_ctrl_c(step: int, report: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_between_saved_states_loses_nothing(run: Path, folder: Path, tmp_path: Path):
+    before = signal.getsignal(signal.SIGINT)
+    for step in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            fine_tune(options(folder, tmp_path, every=4), press_ctrl_c)
+        assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] == step
+    assert signal.getsignal(signal.SIGINT) is before
+    fine_tune(options(folder, tmp_path, every=4))
+    whole, resumed = (torch.load(out / "state.pt", weights_only=True) for out in (run, tmp_path))
+    assert all(torch.equal(whole["masters"][name], weight) for name, weight in resumed["masters"].items())
+
+
+def test_ctrl_c_twice_stops_at_once(folder: Path, tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(options(folder, tmp_path, every=4), lambda *told: [press_ctrl_c(*told) for _ in range(2)])
+    assert not (tmp_path / "state.pt").exists()
 
 
 def test_the_checkpoint_opens_here_and_in_plain_transformers(run: Path):

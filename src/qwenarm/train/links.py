@@ -7,10 +7,12 @@ Seven kinds of links are supervised as the attention of some heads (``learner.LI
 * ``named``: the words of a label that is in the task (or else in the history) look at these words there. Of a label
   such as "place next to the red cube", which is not, it is the longest end that is: "red cube".
 * ``bound``: in the task, the name of the place where a held thing goes looks at the nearest word before it that
-  describes that thing: "*red* ones in the **green tray**". In a note in the history ("blue ball at 445 660") the
-  numbers look at the name before them, and so do those of an answer that needs the note.
-* ``held``: that name in the answer looks at the words of the history for what was picked last. And the numbers of the
-  "place of the red cube", where something else goes, look at those where the red cube was picked first.
+  describes that thing, and that the task says once if there is such a word: "*red* ones in the **green tray**". In a
+  note in the history ("blue ball at 445 660") the numbers look at the name before them, and so do those of an answer
+  that needs the note.
+* ``held``: a label looks at the words of the history for what was picked last: it is in the hand, or has just been
+  placed. And the numbers of the "place of the red cube", where something else goes, look at those where the red cube
+  was picked first.
 * ``noted``: what the task asks for and a note places somewhere is looked up there by the numbers of an answer that
   names something else: the "cover of the blue ball". This takes a layer behind ``bound``: until its names are with
   the numbers, one note is like the other.
@@ -46,7 +48,7 @@ NOTE_CALL = '"say"'
 NOTED_PATTERN = re.compile(r'(?:(?<=\bsay )|(?<=; )|(?<="))([^";:]+?) at (\d+) (\d+)(?=[;:"])')
 """A thing and its place in a note, in an answer ("text": "...") or in the history ("say ...: ok")."""
 QUESTION_PATTERN = re.compile(r"\nTask: (.*)\nHistory: (.*)\nHand: (.*)")
-LAST_PICK = re.compile(r".*\bpick ([^:]*): ok")
+LAST_PICK = re.compile(r".*\bpick ([^:]*?)(?: at \d+ \d+)?: ok")
 WORD_PATTERN = re.compile(r"[^\W\d_]+|\d+")
 PLACE_CALL = '"place"'
 MIN_MISTYPED_LETTERS = 3
@@ -103,16 +105,18 @@ class Linker:
         return []
 
     def _link_rule(self, found: Links, asked: re.Match[str], label: list[int], spelt: list[Span]) -> None:
-        """Links a place to the held object, and to the words of the task that send such an object there."""
-        pick = LAST_PICK.match(self.text, *asked.span(2)) if asked[3] != "empty" else None
-        if pick is None or self.text.find(PLACE_CALL, self.answer) < 0:
+        """Links a label to what was picked last, and a place to the words of the task that send such a thing there."""
+        pick = LAST_PICK.match(self.text, *asked.span(2))
+        if pick is None:
             return
         found["held"] += [(at - 1, to) for at in label for to in self._tokens(pick.span(1))]
-        words = WORD_PATTERN.findall(pick[1])
-        plurals = [word + ending for word in words for ending in ("s", "es")]
+        if asked[3] == "empty" or self.text.find(PLACE_CALL, self.answer) < 0:
+            return
+        said = [self._like(word, asked.span(1)) for word in WORD_PATTERN.findall(pick[1])]
+        telling = [spans for spans in said if len(spans) == 1] or said
         for span in spelt:
-            before = self._like([*words, *plurals], (asked.start(1), span[0])) if span[0] < asked.end(1) else []
-            found["bound"] += [(at, to) for at in self._tokens(span) for to in before and self._tokens(before[-1])]
+            before = [words for spans in telling for words in spans if words[1] <= span[0] < asked.end(1)]
+            found["bound"] += [(at, to) for at in self._tokens(span) for to in before and self._tokens(max(before))]
 
     def _link_notes(self, found: Links, asked: re.Match[str], point: re.Match[str]) -> None:
         """Links the numbers of an answer to the noted ones of what the task asks for, if it names something else."""
@@ -154,10 +158,10 @@ class Linker:
             if all(_meant(typed[0], word) for typed, word in zip(run, wanted, strict=True))
         ]
 
-    def _like(self, words: Sequence[str], section: Span) -> list[Span]:
-        """Returns the words of a section that are one of these, or one of these with a typing error."""
+    def _like(self, word: str, section: Span) -> list[Span]:
+        """Returns the words of a section that are this one, its plural, or either with a typing error."""
         there = WORD_PATTERN.finditer(self.text, *section)
-        return [found.span() for found in there if any(_meant(found[0], word) for word in words)]
+        return [found.span() for found in there if any(_meant(found[0], word + end) for end in ("", "s", "es"))]
 
 
 def name_beside(label: str) -> str:

@@ -31,6 +31,7 @@ from qwenarm.train.batches import IGNORED_LABEL, Batch, Example, Reader
 from qwenarm.train.dataset import Shard, write_shard
 from qwenarm.train.demonstrator import Sample
 from qwenarm.train.learner import Learner, Settings
+from qwenarm.train.stopping import stops_between_steps
 from qwenarm.train.task_config import task_config
 from qwenarm.train.watch import FIRST_WATCHED_SEED, watch
 from qwenarm.types import Completion, Episode, Outcome, RunConfig, Turn
@@ -121,21 +122,37 @@ def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -
     reference = {name: weight.detach().clone() for name, weight in learner.masters.items()}
     if (out / STATE_FILE).exists():
         learner.load(out / STATE_FILE)
-    while learner.step < options.iterations:
-        began = time.process_time()
-        attempts = _play(learner, options)
-        played = time.process_time() - began
-        report: dict[str, Any] = {**_measures(attempts), **_update(learner, attempts, reference, options)}
-        report |= {"play_cpu_s": round(played, 1), "learn_cpu_s": round(time.process_time() - began - played, 1)}
-        if learner.step % options.every == 0 or learner.step == options.iterations:
-            learner.save(out / STATE_FILE)
-            learner.export(out / CHECKPOINT_FOLDER, learner.masters)
-            config = replace(options.config, model=str(out / CHECKPOINT_FOLDER))
-            report["watched"] = watch(config, options.tasks, options.watched)
-        with (out / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"iteration": learner.step, **report}) + "\n")
-        tell(learner.step, report)
+    with stops_between_steps() as told_to_stop:
+        while learner.step < options.iterations:
+            _iterate(learner, reference, options, told_to_stop, tell)
     return out / CHECKPOINT_FOLDER
+
+
+def _iterate(
+    learner: Learner,
+    reference: Mapping[str, torch.Tensor],
+    options: RlOptions,
+    told_to_stop: Callable[[], bool],
+    tell: Tell,
+) -> None:
+    """Plays, learns, and saves now and then. Raises KeyboardInterrupt, with everything saved, if told to stop."""
+    out, began = options.out, time.process_time()
+    attempts = _play(learner, options)
+    played = time.process_time() - began
+    report: dict[str, Any] = {**_measures(attempts), **_update(learner, attempts, reference, options)}
+    report |= {"play_cpu_s": round(played, 1), "learn_cpu_s": round(time.process_time() - began - played, 1)}
+    due, stopping = learner.step % options.every == 0 or learner.step == options.iterations, told_to_stop()
+    if due or stopping:
+        learner.save(out / STATE_FILE)
+    if due:
+        learner.export(out / CHECKPOINT_FOLDER, learner.masters)
+        config = replace(options.config, model=str(out / CHECKPOINT_FOLDER))
+        report["watched"] = watch(config, options.tasks, options.watched)
+    with (out / LOG_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"iteration": learner.step, **report}) + "\n")
+    tell(learner.step, report)
+    if stopping:
+        raise KeyboardInterrupt
 
 
 def _play(learner: Learner, options: RlOptions) -> list[Attempt]:

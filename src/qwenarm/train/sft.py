@@ -30,6 +30,7 @@ from qwenarm.perturbations.words import mistyped
 from qwenarm.train.batches import IGNORED_LABEL, Batch, Example, Reader, Tokens, values_in
 from qwenarm.train.dataset import Shard, read_shards
 from qwenarm.train.learner import Learner, Settings
+from qwenarm.train.stopping import leave_stopping_to_parent, stops_between_steps
 from qwenarm.train.vocabulary import add_words
 
 MICRO_BATCH = 16
@@ -174,7 +175,7 @@ def fine_tune(options: SftOptions, tell: Tell | None = None) -> Path:
         _join(0, options, tell)
     finally:
         for process in others:
-            process.terminate()
+            process.kill()
     return options.out / CHECKPOINT_FOLDER
 
 
@@ -198,6 +199,8 @@ def _prepare(options: SftOptions) -> None:
 
 def _join(rank: int, options: SftOptions, tell: Tell | None = None) -> None:
     """Runs one of the processes, which average their gradients. The first is the one that was asked to train."""
+    if rank:
+        leave_stopping_to_parent()
     if options.processes == 1:
         _train(options, rank, tell)
         return
@@ -259,7 +262,7 @@ def learn_and_save(
     tell: Tell | None,
     log_steps: int = LOG_STEPS,
 ) -> None:
-    """Makes the steps that are left, with a log, saved states and checkpoints.
+    """Makes the steps that are left, with a log, saved states and checkpoints. Told to stop, it saves the last step.
 
     Args:
         learner: What learns.
@@ -271,21 +274,27 @@ def learn_and_save(
         log_steps: Number of steps averaged in one line of the log.
     """
     sums: defaultdict[str, list[float]] = defaultdict(list)
-    while learner.step < learner.settings.steps:
-        report = learn()
-        if tell:
-            tell(learner.step, report)
-        for name, value in report.items():
-            sums[name].append(value)
-        last = learner.step == learner.settings.steps
-        if learner.step % log_steps == 0 or last:
-            _log(out, learner.step, {name: round(float(np.mean(v)), 4) for name, v in sums.items()})
-            sums.clear()
-        if learner.step % every == 0 or last:
-            learner.save(out / STATE_FILE)
-            learner.export(out / CHECKPOINT_FOLDER)
-            if look:
-                _log(out, learner.step, {"held_out": look()})
+
+    with stops_between_steps() as told_to_stop:
+        while learner.step < learner.settings.steps:
+            report = learn()
+            if tell:
+                tell(learner.step, report)
+            for name, value in report.items():
+                sums[name].append(value)
+            last, stopping = learner.step == learner.settings.steps, told_to_stop()
+            due = last or learner.step % every == 0
+            if last or stopping or learner.step % log_steps == 0:
+                _log(out, learner.step, {name: round(float(np.mean(v)), 4) for name, v in sums.items()})
+                sums.clear()
+            if due or stopping:
+                learner.save(out / STATE_FILE)
+            if due:
+                learner.export(out / CHECKPOINT_FOLDER)
+                if look:
+                    _log(out, learner.step, {"held_out": look()})
+            if stopping:
+                raise KeyboardInterrupt
 
 
 def answer_held_out(learner: Learner, corpus: Corpus) -> dict[str, dict[str, float]]:
