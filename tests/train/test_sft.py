@@ -1,7 +1,6 @@
 """Fine-tuning learns, stops and goes on to the bit, and writes checkpoints that open anywhere."""
 
 import json
-import re
 import shutil
 import signal
 from dataclasses import replace
@@ -117,23 +116,6 @@ def test_missed_decisions_are_drawn_more_often_and_tasks_as_often_as_the_mix_say
     corpus.note(put, [0.0] * len(put))
     assert corpus.draw([0], 4000) != drawn
     assert min(map(corpus.draw([0], 4000).count, others)) > 0  # nothing is given up
-
-
-def test_typing_errors_are_made_anew_in_the_task_and_nowhere_else(shards: list[Shard], reader: Reader):
-    corpus = Corpus(shards, reader, {})
-    chosen = corpus.draw([0], 32)
-
-    def texts(*options: object) -> list[str]:
-        batches = corpus.batches(chosen, *options)
-        return [reader.tokenizer.decode(ids[ids > 0]) for batch in batches for ids in batch.ids]
-
-    plain, mistyped = texts(), texts(1.0, [1])
-    assert mistyped == texts(1.0, [1]) != texts(1.0, [2]) and texts(0.0, [1]) == plain
-    for before, after in zip(plain, mistyped, strict=True):
-        task, others = (re.search(r"\nTask: (.*)", text)[1] for text in (before, after))
-        assert before.replace(task, "", 1) == after.replace(others, "", 1)
-    half = sum(a != b for a, b in zip(plain, texts(0.5, [3]), strict=True))
-    assert 4 < half < 28
 
 
 @pytest.fixture

@@ -184,6 +184,7 @@ class ChunkLearner(Learner):
             head.load_state_dict(before.head.state_dict())
             model.load_state_dict(before.model.state_dict())
         setattr(model, HEAD_ATTRIBUTE, head)
+        self.vision = {name: value.clone() for name, value in model.model.visual.state_dict().items()}
         model.model.visual.requires_grad_(False)
         return model
 
@@ -212,7 +213,7 @@ class ChunkLearner(Learner):
             {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
             for prefix in (f"{HEAD_ATTRIBUTE}.", "model.language_model.")
         )
-        save_chunk_head(folder, self.chunks.form, head, language)
+        save_chunk_head(folder, self.chunks.form, head, language, self.vision)
 
 
 def train_chunks(options: ChunkOptions, tell: Tell | None = None) -> Path:

@@ -7,7 +7,6 @@ the model knew those of the steps before, which is saved with its state.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from collections import defaultdict
@@ -26,11 +25,11 @@ from qwenarm.errors import BadInput
 from qwenarm.mind.checkpoints.load import PRESET_FILE, locate
 from qwenarm.mind.inference.preprocessing import PromptEncoder
 from qwenarm.mind.prompt.presets import ALTITUDE_NAMES
-from qwenarm.perturbations.words import mistyped
 from qwenarm.train.batches import IGNORED_LABEL, Batch, Example, Reader, Tokens, values_in
 from qwenarm.train.dataset import Shard, read_shards
 from qwenarm.train.learner import Learner, Settings
 from qwenarm.train.stopping import leave_stopping_to_parent, stops_between_steps
+from qwenarm.train.variations import varied
 from qwenarm.train.vocabulary import add_words
 
 MICRO_BATCH = 16
@@ -41,13 +40,13 @@ UNSEEN_MISS = 0.5
 """What is assumed of a decision that the model has not been asked for yet."""
 MISS_FLOOR = 0.1
 """Added to every decision's miss, so that what the model knows is drawn now and then, and not forgotten."""
-TASK_PATTERN = re.compile(r"(?<=\nTask: ).*")
 LOG_STEPS = 20
 """Number of steps averaged in one line of the log."""
 START_FOLDER, CHECKPOINT_FOLDER = "start", "checkpoint"
 STATE_FILE, LOG_FILE, VALUES_FILE = "state.pt", "log.jsonl", "values.json"
 
 T = TypeVar("T")
+Vary = Callable[[Example], Example]
 Tell = Callable[[int, Mapping[str, float]], None]
 """Called after every step with its number and the measures of its batch."""
 
@@ -125,36 +124,28 @@ class Corpus:
         """Sorts decisions by number of pictures and length."""
         return sorted(indices, key=lambda i: (len(self._read(i).grids), len(self._read(i).ids)))
 
-    def batches(self, indices: Sequence[int], typing_errors: float = 0.0, key: Sequence[int] = ()) -> list[Batch]:
+    def batches(self, indices: Sequence[int], vary: Vary | None = None) -> list[Batch]:
         """Makes batches of decisions of about the same length, in the order of ``by_length``.
 
         Args:
             indices: The decisions.
-            typing_errors: Share of them whose task is read with typing errors.
-            key: The same key makes the same errors.
+            vary: Puts a decision in other words, or None to read all as they are.
         """
-        order, rng = self.by_length(indices), np.random.default_rng(key)
-        tokens = [self._mistyped(i, rng) if rng.random() < typing_errors else self._read(i) for i in order]
+        order = self.by_length(indices)
+        examples = [vary(self.examples[i]) if vary else self.examples[i] for i in order]
+        same = [example[1] is self.examples[i][1] for i, example in zip(order, examples, strict=True)]
+        tokens = [
+            self._read(i) if as_it_is else self.reader.tokens(example)
+            for i, as_it_is, example in zip(order, same, examples, strict=True)
+        ]
         starts = range(0, len(order), MICRO_BATCH)
-        groups = [(order[start : start + MICRO_BATCH], tokens[start : start + MICRO_BATCH]) for start in starts]
-        return [self.reader.batch([self.examples[i] for i in some], read) for some, read in groups]
+        groups = [slice(start, start + MICRO_BATCH) for start in starts]
+        return [self.reader.batch(examples[group], tokens[group]) for group in groups]
 
     def _read(self, index: int) -> Tokens:
         if index not in self._tokens:
             self._tokens[index] = self.reader.tokens(self.examples[index])
         return self._tokens[index]
-
-    def _mistyped(self, index: int, rng: np.random.Generator) -> Tokens:
-        """Reads a decision with typing errors in its task."""
-        shard, line = self.examples[index]
-        (*before, last) = line["messages"]
-        parts = [
-            {**part, "text": TASK_PATTERN.sub(lambda task: mistyped(rng, task[0]), part["text"], count=1)}
-            if part["type"] == "text"
-            else part
-            for part in last["content"]
-        ]
-        return self.reader.tokens((shard, {**line, "messages": [*before, {**last, "content": parts}]}))
 
 
 def fine_tune(options: SftOptions, tell: Tell | None = None) -> Path:
@@ -230,7 +221,9 @@ def _train(options: SftOptions, rank: int, tell: Tell | None) -> None:
     def learn() -> dict[str, float]:
         key = [options.settings.seed, learner.step, rank]
         drawn = corpus.draw(key, options.batch // options.processes)
-        report = learner.learn(corpus.batches(drawn, options.settings.typing_errors, [*key, 1]))
+        rng = np.random.default_rng([*key, 1])
+        vary = partial(varied, rng=rng, typing_errors=options.settings.typing_errors)
+        report = learner.learn(corpus.batches(drawn, vary))
         if learner.misses:
             for indices, misses in gathered((corpus.by_length(drawn), torch.cat(learner.misses).tolist())):
                 corpus.note(indices, misses)
