@@ -5,8 +5,8 @@ placeholder for each action. The backbone reads all of them in one pass, and an 
 states into actions, without decoding. Here the head also says where the fingers will next close or open (the aim), and
 the MLP is told that place relative to the hand.
 
-A checkpoint that can do this has a folder ``chunk``: ``head.safetensors`` (the head, and the language model as it was
-tuned for chunks, so that the words of the checkpoint stay as they were) and ``head.json`` (``ChunkFormat``).
+A checkpoint that can do this has a folder ``chunk``: ``head.safetensors`` (the head, and the backbone as it was tuned
+for chunks, so that neither changes the other's answers) and ``head.json`` (``ChunkFormat``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from qwenarm.mind.prompt.chat_templates import read_json
 from qwenarm.types import Completion, Prompt
 
 CHUNK_FOLDER, WEIGHTS_FILE, FORMAT_FILE = "chunk", "head.safetensors", "head.json"
-HEAD_PREFIX, LANGUAGE_PREFIX = "head.", "language."
+HEAD_PREFIX, LANGUAGE_PREFIX, VISION_PREFIX = "head.", "language.", "vision."
 ACTION_SIZE, POSITION_SIZE = 7, 3
 HEAD_HIDDEN_SIZE = 640
 NEAR_GAP = 1 / 8
@@ -231,11 +231,15 @@ def chunk_forward(
 
 
 def save_chunk_head(
-    folder: Path, form: ChunkFormat, head: Mapping[str, torch.Tensor], language: Mapping[str, torch.Tensor]
+    folder: Path,
+    form: ChunkFormat,
+    head: Mapping[str, torch.Tensor],
+    language: Mapping[str, torch.Tensor],
+    vision: Mapping[str, torch.Tensor],
 ) -> None:
-    """Writes a head and the language model for it as float16 into ``chunk`` of a checkpoint's folder."""
+    """Writes a head, and language model and vision tower for it, as float16 into ``chunk`` of a checkpoint's folder."""
     (folder / CHUNK_FOLDER).mkdir(exist_ok=True)
-    parts = {HEAD_PREFIX: head, LANGUAGE_PREFIX: language}
+    parts = {HEAD_PREFIX: head, LANGUAGE_PREFIX: language, VISION_PREFIX: vision}
     named = {
         prefix + name: value.detach().to(torch.float16).contiguous()
         for prefix, some in parts.items()
@@ -275,7 +279,9 @@ class ChunkModel:
     def _load_weights(self, path: Path) -> str:
         try:
             weights = {name: value.float() for name, value in load_file(path).items()}
-            for prefix, module in ((HEAD_PREFIX, self.head), (LANGUAGE_PREFIX, self.model.model.language_model)):
+            backbone = self.model.model
+            modules = {HEAD_PREFIX: self.head, LANGUAGE_PREFIX: backbone.language_model, VISION_PREFIX: backbone.visual}
+            for prefix, module in modules.items():
                 own = {name.removeprefix(prefix): v for name, v in weights.items() if name.startswith(prefix)}
                 module.load_state_dict(own)
         except (SafetensorError, OSError, ValueError, RuntimeError) as error:

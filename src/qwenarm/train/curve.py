@@ -9,7 +9,7 @@ from typing import Any
 from qwenarm.errors import BadInput
 
 LOSS_MEASURES = ("words", "coordinates", "eye")
-ATTENTION_MEASURES = ("cells", "named", "bound", "held", "beside")
+ATTENTION_MEASURES = ("cells", "named", "bound", "held", "noted", "beside")
 
 
 def draw_curve(folder: Path) -> Path:
