@@ -140,7 +140,7 @@ def test_a_wrong_verdict_is_put_right(tmp_path: Path):
 
 
 def test_a_models_decisions_are_put_right(tmp_path: Path):
-    jobs = plan_jobs(RunConfig(policy="vlm", model="bundled", combos="seen"), ["put"], [1], [""], 2)
+    jobs = plan_jobs(RunConfig(policy="vlm", model="bundled", combos="seen"), ["put"], [1], [""], 2, 2)
     assert sum(collect_all(jobs, tmp_path)) >= 6
     (shard,) = read_shards([tmp_path])
     for line in shard.lines:

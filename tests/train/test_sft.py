@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,25 +51,30 @@ def test_a_stopped_run_goes_on_to_the_bit(run: Path, folder: Path, tmp_path: Pat
     assert all(torch.equal(whole["masters"][name], weight) for name, weight in resumed["masters"].items())
 
 
-def press_ctrl_c(step: int, report: object) -> None:
-    signal.raise_signal(signal.SIGINT)
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[int, object], None]]:
+    """Presses Ctrl-C, which a program in the background of a shell would not hear."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda step, report: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_between_saved_states_loses_nothing(run: Path, folder: Path, tmp_path: Path):
-    before = signal.getsignal(signal.SIGINT)
+def test_ctrl_c_between_saved_states_loses_nothing(
+    run: Path, folder: Path, tmp_path: Path, ctrl_c: Callable[[int, object], None]
+):
     for step in (1, 2):
         with pytest.raises(KeyboardInterrupt):
-            fine_tune(options(folder, tmp_path, every=4), press_ctrl_c)
+            fine_tune(options(folder, tmp_path, every=4), ctrl_c)
         assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] == step
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     fine_tune(options(folder, tmp_path, every=4))
     whole, resumed = (torch.load(out / "state.pt", weights_only=True) for out in (run, tmp_path))
     assert all(torch.equal(whole["masters"][name], weight) for name, weight in resumed["masters"].items())
 
 
-def test_ctrl_c_twice_stops_at_once(folder: Path, tmp_path: Path):
+def test_ctrl_c_twice_stops_at_once(folder: Path, tmp_path: Path, ctrl_c: Callable[[int, object], None]):
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(options(folder, tmp_path, every=4), lambda *told: [press_ctrl_c(*told) for _ in range(2)])
+        fine_tune(options(folder, tmp_path, every=4), lambda *told: [ctrl_c(*told) for _ in range(2)])
     assert not (tmp_path / "state.pt").exists()
 
 
