@@ -13,7 +13,8 @@ ALL=put,stack,sort,parcels,inspect,shelf,tidy,deliver,recall,rearrange,long,refu
 collect() { qwenarm collect --workers "$WORKERS" --out "$OUT/data" $QUICK "$@"; }
 
 # 1 The seventh edition's 54,000 decisions. (In the shipped run their seeds lay in blocks between 700,000 and 911,000; 100
-#   of the sentences were of the hardest five kinds only.)
+#   of the sentences were of the hardest five kinds only; and what the oracle calls places with letters now, "bin A", was
+#   put into decisions that were there.)
 collect --task inspect --episodes 800 --first-seed 700000
 collect --task parcels,recall,long --episodes 475 --first-seed 700000
 collect --task rearrange,shelf,tidy --episodes 150 --first-seed 700000

@@ -27,7 +27,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from qwenarm.tasks.language.typing_errors import error
+from qwenarm.tasks.language.typing_errors import nearest
 
 LINK_KINDS = ("cells", "named", "bound", "held", "noted", "beside", "same_place")
 Link = tuple[int, int]
@@ -51,8 +51,6 @@ QUESTION_PATTERN = re.compile(r"\nTask: (.*)\nHistory: (.*)\nHand: (.*)")
 LAST_PICK = re.compile(r".*\bpick ([^:]*?)(?: at \d+ \d+)?: ok")
 WORD_PATTERN = re.compile(r"[^\W\d_]+|\d+")
 PLACE_CALL = '"place"'
-MIN_MISTYPED_LETTERS = 3
-"""A shorter word is not taken for another one with a typing error."""
 
 
 class Linker:
@@ -171,11 +169,8 @@ def name_beside(label: str) -> str:
 
 
 def _meant(typed: str, word: str) -> bool:
-    """Returns whether a word is another one, or that with one typing error behind its first letter."""
-    if typed == word:
-        return True
-    long_enough = min(len(typed), len(word)) >= MIN_MISTYPED_LETTERS and typed[0] == word[0]
-    return long_enough and error(typed, word) is not None
+    """Returns whether a word is another one, or that with a typing error."""
+    return typed == word or nearest(typed, [word]) == word
 
 
 def _aligned(label: list[int], there: list[int]) -> list[Link]:
