@@ -103,6 +103,12 @@ def test_the_thing_beside_a_place_is_found_in_the_picture(examples: list[Example
     assert looked.tolist() == (reader.owners(mask, tokens.grids[0]) == k).nonzero()[0].tolist() != []
 
 
+def test_a_label_without_a_word_is_spelt_nowhere():
+    for label in ("...", "", "?!"):
+        links = linked("none", "empty", PLACE.replace("green tray", label))
+        assert {("place", "0"), ("12", "0"), ("930", "0")} <= links["cells"] and not links["bound"]
+
+
 def test_an_answer_without_a_point_has_no_links():
     assert not any(linked("none", "empty", '{"name": "done", "arguments": {}}').values())
 

@@ -153,7 +153,7 @@ class Linker:
         return [
             (run[0].start(), run[-1].end())
             for run in runs
-            if all(_meant(typed[0], word) for typed, word in zip(run, wanted, strict=True))
+            if run and all(_meant(typed[0], word) for typed, word in zip(run, wanted, strict=True))
         ]
 
     def _like(self, word: str, section: Span) -> list[Span]:

@@ -133,13 +133,11 @@ class Corpus:
         """
         order = self.by_length(indices)
         examples = [vary(self.examples[i]) if vary else self.examples[i] for i in order]
-        same = [example[1] is self.examples[i][1] for i, example in zip(order, examples, strict=True)]
         tokens = [
-            self._read(i) if as_it_is else self.reader.tokens(example)
-            for i, as_it_is, example in zip(order, same, examples, strict=True)
+            self._read(i) if example is self.examples[i] else self.reader.tokens(example)
+            for i, example in zip(order, examples, strict=True)
         ]
-        starts = range(0, len(order), MICRO_BATCH)
-        groups = [slice(start, start + MICRO_BATCH) for start in starts]
+        groups = [slice(start, start + MICRO_BATCH) for start in range(0, len(order), MICRO_BATCH)]
         return [self.reader.batch(examples[group], tokens[group]) for group in groups]
 
     def _read(self, index: int) -> Tokens:
@@ -267,7 +265,6 @@ def learn_and_save(
         log_steps: Number of steps averaged in one line of the log.
     """
     sums: defaultdict[str, list[float]] = defaultdict(list)
-
     with stops_between_steps() as told_to_stop:
         while learner.step < learner.settings.steps:
             report = learn()

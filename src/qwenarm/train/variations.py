@@ -37,7 +37,7 @@ def varied(example: Example, rng: np.random.Generator, typing_errors: float) -> 
         line = _with_names(line, others)
     if rng.random() < typing_errors:
         line = _with_text(line, lambda text: TASK_PATTERN.sub(lambda task: mistyped(rng, task[0]), text, count=1))
-    return shard, line
+    return example if line is example[1] else (shard, line)
 
 
 def _other_names(example: Example, rng: np.random.Generator) -> dict[str, str]:
