@@ -24,7 +24,7 @@ from qwenarm.tasks.parcels.rule import (
     RoutingRule,
     Trait,
 )
-from qwenarm.tasks.parcels.words import LETTERED_PLACE_TEMPLATES, rule_phrase
+from qwenarm.tasks.parcels.words import LETTERED_PLACE_TEMPLATES, place_words, rule_phrase
 
 MAX_PARCELS = (3, 4, 5, 5, 5)
 """Maximum number of parcels, by level."""
@@ -62,7 +62,7 @@ def make(builder: SceneBuilder, level: int) -> Setup:
 
 def _called(place: ObjectSpec, template: str) -> str:
     """Returns the place's id; one with a letter is called as the rule calls it, "bin A"."""
-    return CalledObject(place.id, template.format(place.top)) if place.top else place.id
+    return CalledObject(place.id, place_words(place, template)) if place.top else place.id
 
 
 def _simple_rule(builder: SceneBuilder) -> RoutingRule:

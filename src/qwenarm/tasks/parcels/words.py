@@ -79,7 +79,7 @@ def _english(rng: np.random.Generator, rule: RoutingRule, belt: bool, place_temp
         template = draw_from(rng, EXCEPTION_OWN_TEMPLATES if rule.own else EXCEPTION_TEMPLATES)
         text = template.format(first=parts[0], others=_listed(rng, parts[1:]), by=by)
     elif rule.own and rng.random() < OWN_SHARE:
-        places = _listed(rng, [_place(clause.place, place_template) for clause in rule.clauses])
+        places = _listed(rng, [place_words(clause.place, place_template) for clause in rule.clauses])
         text = draw_from(rng, OWN_TEMPLATES).format(by=by, places=places)
     else:
         text = _listed(rng, parts)
@@ -104,10 +104,10 @@ def _translations(rule: RoutingRule, belt: bool) -> dict[str, str]:
 
 def _clause(rng: np.random.Generator, clause: Clause, place_template: str) -> str:
     into = draw_from(rng, ("into", "in", "to"))
-    return f"{draw_from(rng, clause.wording.en)} {into} {_place(clause.place, place_template)}"
+    return f"{draw_from(rng, clause.wording.en)} {into} {place_words(clause.place, place_template)}"
 
 
-def _place(place: ObjectSpec, template: str) -> str:
+def place_words(place: ObjectSpec, template: str) -> str:
     """Returns "bin B" for a place with a letter, otherwise "the blue bowl"."""
     return template.format(place.top) if place.top else f"the {place.label}"
 
