@@ -114,7 +114,8 @@ class Linker:
         telling = [spans for spans in said if len(spans) == 1] or said
         for span in spelt:
             before = [words for spans in telling for words in spans if words[1] <= span[0] < asked.end(1)]
-            found["bound"] += [(at, to) for at in self._tokens(span) for to in before and self._tokens(max(before))]
+            if before:
+                found["bound"] += [(at, to) for at in self._tokens(span) for to in self._tokens(max(before))]
 
     def _link_notes(self, found: Links, asked: re.Match[str], point: re.Match[str]) -> None:
         """Links the numbers of an answer to the noted ones of what the task asks for, if it names something else."""
