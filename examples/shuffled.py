@@ -1,7 +1,7 @@
-"""Parts and parcels that are shuffled at every look: many pictures of small marks for little work, to train eyes with.
+"""Things that are shuffled at every look: many pictures of marks, colours and shapes for little work, to train eyes with.
 
 python examples/shuffled.py                                          # writes some of the pictures to shuffled.png
-cd examples && qwenarm collect --task shuffled:TASK --level 1,2,3 --episodes 700 --out ../runs/shuffled
+cd examples && qwenarm collect --task shuffled:TASK --level 1,2,3,4 --episodes 700 --out ../runs/shuffled
 qwenarm train sft --data runs/shuffled --steps 300 --eye-steps 300 --out runs/eye
 """
 
@@ -19,7 +19,7 @@ from qwenarm.tasks import SceneBuilder, Setup, Task
 from qwenarm.types import SkillCall
 
 LOOKING_S = 6.0
-FAMILIES = (("inspect", 1), ("inspect", 3), ("parcels", 2))
+FAMILIES = (("inspect", 1), ("inspect", 3), ("parcels", 2), ("sort", 3))
 """The family that a scene is from, and its level there, by level of this task."""
 MAX_SHIFT_M, MAX_TURN_RAD = 0.01, 0.15
 
@@ -71,12 +71,12 @@ def make(builder: SceneBuilder, level: int) -> Setup:
     return replace(setup, goal=Looked(), instruction=words, max_turns=100, events=(shuffle,), translations={})
 
 
-TASK = Task("shuffled", "Look at parts and parcels that are shuffled.", ("parts", "more parts", "parcels"), make)
+TASK = Task("shuffled", "Look at things that are shuffled.", ("parts", "more parts", "parcels", "things to sort"), make)
 
 
 def main() -> None:
     """Saves the first six pictures of each level."""
-    runs = [qa.run(task="shuffled:TASK", level=level, policy="oracle", film=False) for level in (1, 2, 3)]
+    runs = [qa.run(task="shuffled:TASK", level=level, policy="oracle", film=False) for level in (1, 2, 3, 4)]
     rows = [np.hstack([turn.observation.frames[0].rgb for turn in run.turns[:6]]) for run in runs]
     Image.fromarray(np.vstack(rows)).save("shuffled.png")
 
