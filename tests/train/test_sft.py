@@ -36,21 +36,6 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_stopped_run_goes_on_to_the_bit(run: Path, folder: Path, tmp_path: Path):
-    class Stop(Exception): ...
-
-    def stop_after_three(step: int, report: object) -> None:
-        if step == 3:
-            raise Stop
-
-    with pytest.raises(Stop):
-        fine_tune(options(folder, tmp_path), stop_after_three)
-    fine_tune(options(folder, tmp_path))
-    whole, resumed = (torch.load(out / "state.pt", weights_only=True) for out in (run, tmp_path))
-    assert whole["step"] == resumed["step"] == 4
-    assert all(torch.equal(whole["masters"][name], weight) for name, weight in resumed["masters"].items())
-
-
 @pytest.fixture
 def ctrl_c() -> Iterator[Callable[[int, object], None]]:
     """Presses Ctrl-C, which a program in the background of a shell would not hear."""
@@ -59,16 +44,26 @@ def ctrl_c() -> Iterator[Callable[[int, object], None]]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_between_saved_states_loses_nothing(
+def test_stopped_in_any_way_a_run_goes_on_to_the_bit(
     run: Path, folder: Path, tmp_path: Path, ctrl_c: Callable[[int, object], None]
 ):
-    for step in (1, 2):
-        with pytest.raises(KeyboardInterrupt):
-            fine_tune(options(folder, tmp_path, every=4), ctrl_c)
-        assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] == step
+    """Ctrl-C saves the step under way; after a crash the last saved step is the beginning."""
+
+    class Crash(Exception): ...
+
+    def crash_after_three(step: int, report: object) -> None:
+        if step == 3:
+            raise Crash
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(options(folder, tmp_path), ctrl_c)
+    assert json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])["step"] == 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    fine_tune(options(folder, tmp_path, every=4))
+    with pytest.raises(Crash):
+        fine_tune(options(folder, tmp_path), crash_after_three)
+    fine_tune(options(folder, tmp_path))
     whole, resumed = (torch.load(out / "state.pt", weights_only=True) for out in (run, tmp_path))
+    assert whole["step"] == resumed["step"] == 4
     assert all(torch.equal(whole["masters"][name], weight) for name, weight in resumed["masters"].items())
 
 
