@@ -94,8 +94,9 @@ def test_the_oracle_tells_visitors_what_it_would_do_and_changes_nothing(player):
     assert alone.final_hash == last_episode(player).final_hash
 
 
-def test_a_correction_changes_instruction_and_goal(player):
-    when(player, "calling", lambda: player._control(GREEN))
+@pytest.mark.parametrize("text", [GREEN["text"], "no, the green cube"])
+def test_a_correction_changes_instruction_and_goal(player, text):
+    when(player, "calling", lambda: player._control(GREEN | {"text": text}))
     play(player, words="put the red cube in the blue bowl")
     episode = last_episode(player)
     assert episode.turns[0].observation.instruction == "put the red cube in the blue bowl"

@@ -14,8 +14,7 @@ from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.episode.endings import is_ended
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import QwenarmError
-from qwenarm.tasks.language.ground import goal_of
-from qwenarm.tasks.language.read_instruction import read
+from qwenarm.tasks.language.read_correction import read_correction
 from qwenarm.types import Completion, Decision, Episode, Observation, Outcome, Prompt, SkillCall, SkillResult, Turn
 
 if TYPE_CHECKING:
@@ -181,20 +180,19 @@ class Interventions(Watcher):
             return
         text = correction.text
         self.controls.set(correction=None)
+        setup = replace(self.env.setup, max_turns=self.env.setup.max_turns + EXTRA_TURNS)
+        try:
+            reading, goal = read_correction(text, setup.goal, setup.scene)
+        except QwenarmError as error:
+            judged = f"judged by the instruction before: {error}"
+        else:
+            judged = f"judged by the instruction before: {reading.why}"
+            if goal is not None:
+                setup, text, judged = replace(setup, goal=goal), reading.text, f"{reading}; judged by this"
         if text == self.env.instruction:
             self.write("refused", text=TOLD_ALREADY)
             return
         self.corrections.append(correction)
-        setup = replace(self.env.setup, max_turns=self.env.setup.max_turns + EXTRA_TURNS)
-        judged = "judged by the instruction before"
-        try:
-            reading = read(text)
-            goal = goal_of(reading.wish, setup.scene)
-        except QwenarmError:
-            goal = None
-        else:
-            if goal is not None:
-                setup, judged = replace(setup, goal=goal), f"{reading}; judged by this"
         self.env.setup, self.env.instruction = setup, text
         self.write("corrected", instruction=text, read_as=judged, speech=dict(correction.speech))
 

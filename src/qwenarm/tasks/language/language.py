@@ -61,6 +61,8 @@ SPANISH_WORDS = frozenset(
 """Frequent words that do not occur in English sentences."""
 ENGLISH_WORDS = frozenset(["the", "in", "on", "and", "put", "of", "to"])
 """Frequent words that do not occur in Spanish sentences."""
+SENTENCE, CORRECTION = "start", "correction"
+"""The rules of the grammars for a whole instruction, and for the words that correct one: "no, the other one"."""
 UNKNOWN_WORD, MISPLACED_WORD = "UNKNOWN", "MISPLACED"
 """Token types of words that are not in the vocabulary, and of words that are in it only as part of a longer phrase."""
 PUNCTUATION_MARKS = ",;:.?!"
@@ -137,7 +139,10 @@ class Language:
             terminal: {self._spelled(word): meaning for word, meaning in words.items()}
             for terminal, words in GRAMMAR_TERMINALS[code].items()
         }
-        self.parser = Lark(grammar, parser="earley", lexer=Unused, ambiguity="explicit", ordered_sets=False)
+        starts = [SENTENCE, CORRECTION]
+        self.parser = Lark(
+            grammar, parser="earley", start=starts, lexer=Unused, ambiguity="explicit", ordered_sets=False
+        )
         self._earley: Any = self.parser.parser.parser  # type: ignore[attr-defined]
         self._rules: defaultdict[NonTerminal, list[Rule]] = defaultdict(list)
         self._rules_before: defaultdict[str, defaultdict[NonTerminal, list[Rule]]] = defaultdict(
@@ -158,8 +163,8 @@ class Language:
         self._longest = max(len(units(phrase)) for phrase in self.phrases)
         self.words = frozenset(unit for phrase in self.phrases for unit in units(phrase) if unit[0].isalnum())
 
-    def parse(self, tokens: Sequence[Token]) -> Tree:
-        """Returns all derivations of a sentence in one tree.
+    def parse(self, tokens: Sequence[Token], start: str = SENTENCE) -> Tree:
+        """Returns all derivations of a sentence, or of what ``start`` names, in one tree.
 
         Only rules that can begin with the next token are tried, a fraction of what lark would try. What else could
         stand where a sentence does not go on is what the rules expected there can begin with: none is empty.
@@ -179,7 +184,7 @@ class Language:
 
         earley.predict_and_complete = predict_upcoming
         try:
-            return earley.parse(SimpleNamespace(lex=lambda _: iter(tokens)), "start")
+            return earley.parse(SimpleNamespace(lex=lambda _: iter(tokens)), start)
         except UnexpectedInput as failure:
             expected = [item.expect for items in column for item in items if item.expect]
             names = {terminal.name for symbol in expected for terminal in earley.FIRST[symbol]}

@@ -83,6 +83,9 @@ class Meanings(ContainerMeanings):
     def then_(self) -> str:
         return "then"
 
+    def correction_(self, part: Thing | Place) -> Thing | Place:
+        return part
+
     # wishes
 
     def instead_(self, what: tuple[Named, ...], place: Place, right: Thing) -> tuple[Command, ...]:

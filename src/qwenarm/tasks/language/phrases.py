@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qwenarm.tasks.language.wish import PREPOSITION_OF
+
 if TYPE_CHECKING:
     from qwenarm.body.objects.spec import ObjectSpec
+    from qwenarm.tasks.core.planning import Side
 
 PUT_TEMPLATES = (
     "put the {a} {in} the {b}",
@@ -133,9 +136,10 @@ def put_phrase(rng: np.random.Generator, what: str, where: str) -> str:
     return template.format(a=what, b=where, **prepositions(rng, shape))
 
 
-def plain_put(what: ObjectSpec, where: ObjectSpec) -> str:
-    """Returns the plainest wording: "put the red cube in the blue bowl", "put the red cube on the green cylinder"."""
-    return f"put the {what.label} {'in' if where.container else 'on'} the {where.label}"
+def plain_put(what: ObjectSpec, where: ObjectSpec, beside: bool = False, side: Side = "") -> str:
+    """Returns the plainest wording: "put the red cube in the blue bowl", "put the red cube left of the blue bowl"."""
+    preposition = PREPOSITION_OF[side or "beside"] if beside else "in" if where.container else "on"
+    return f"put the {what.label} {preposition} the {where.label}"
 
 
 def stack_phrase(rng: np.random.Generator, order: Sequence[str]) -> str:
