@@ -181,7 +181,8 @@ def _check_pair(one: Move, other: Move, in_order: bool) -> None:
     if one.what == other.what:
         if in_order or not one.place.where == other.place.where == "at":
             raise Misfit(f"{one.what} is sent to two places, and only the last can be judged", possible=True)
-        raise Misfit(f"The {one.what} cannot be both {one.place} and {other.place}: these are two places.")
+        named = f"The {one.what}" if isinstance(one.what, Thing) else f"{one.what}".capitalize()
+        raise Misfit(f"{named} cannot be both {one.place} and {other.place}: these are two places.")
     if _overlap(one.what, other.what):
         raise Misfit(
             f"'{one.what}' and '{other.what}' have objects in common, which cannot be in both places", possible=True

@@ -69,10 +69,20 @@ PUNCTUATION_MARKS = ",;:.?!"
 SPELLING_VARIANTS = (
     ("’", "'"), ("can't", "can not"), ("n't", " not"), ("i'd", "i would"), ("let's", "let us"),
     ("that's", "that is"), ("'s", ""), ("colour", "color"), ("->", " to "), ("→", " to "), ("&", " and "),
-    ("+", " and "), ("。", "."), ("、", ","), ("¿", ""), ("¡", ""),
+    ("+", " and "), (" 1st", " first"), (" 2nd", " second"), (" 3rd", " third"),
+    (" pair of ", " two "), (" couple of ", " two "), ("。", "."), ("、", ","), ("¿", ""), ("¡", ""),
     (" al ", " a el "), (" del ", " de el "),
 )  # fmt: skip
 """Replacements that normalise the spelling."""
+AFTER_A_PRONOUN = frozenset([
+    *PUNCTUATION_MARKS, "and", "in", "into", "inside", "on", "onto", "upon", "to", "next", "beside", "near", "behind",
+    "between",
+    "y", "en", "sobre", "dentro", "encima", "a", "junto", "cerca", "delante", "detras", "entre",
+])  # fmt: skip
+"""What follows an article or a "this" that stands for a thing, and does not belong to a noun."""
+DEMONSTRATIVES = frozenset(["this", "that", "these", "those"])
+ONE_THING = frozenset(["una", "un"])
+"""Articles that mean "one" if they stand for a thing."""
 SAMPLES = {"en": {"NUMBER": "two", "AND": "and"}, "es": {"NUMBER": "dos", "Y": "y"}, "zh": {"NUMBER": "两"}}
 """Words of terminals that no grammar spells out."""
 SIMPLIFIED = str.maketrans(
@@ -204,11 +214,11 @@ class Language:
     def _spelled(self, word: str) -> str:
         """Returns a word as it is looked up: Spanish without accents, Chinese in simplified characters.
 
-        The accent alone tells "está" ("is") from "esta" ("this"), which is left out as an article.
+        The accent alone tells "está" ("is") and "esté" ("be") from "esta" and "este" ("this"), which are articles.
         """
         if self.code == "zh":
             return word.translate(SIMPLIFIED)
-        if self.code == "en" or "está" in word:
+        if self.code == "en" or "está" in word or "esté" in word:
             return word
         return "".join(mark for mark in unicodedata.normalize("NFD", word) if not unicodedata.combining(mark))
 
@@ -216,13 +226,18 @@ class Language:
         """Returns the longest phrases from left to right, without meaningless ones and marks at either end."""
         from lark import Token
 
-        places = [i for i, unit in enumerate(known) if self.phrases.get(unit) != "ARTICLE" or self._in_phrase(known, i)]
+        articles = {i for i, unit in enumerate(known) if self.phrases.get(unit) == "ARTICLE"}
+        named = articles | {i for i, unit in enumerate(known) if unit in DEMONSTRATIVES}
+        alone = {i for i in named if self.code != "zh" and {*known[i + 1 : i + 2]} <= AFTER_A_PRONOUN}
+        places = [i for i in range(len(known)) if i not in articles - alone or self._in_phrase(known, i)]
         row, tokens, at = [known[i] for i in places], list[Token](), 0
         while at < len(row):
             lengths = range(min(self._longest, len(row) - at), 0, -1)
             length = next((n for n in lengths if self.joined(row[at : at + n]) in self.phrases), 1)
             phrase = self.joined(row[at : at + length])
             kind = self.phrases.get(phrase) or (MISPLACED_WORD if phrase in self.words else UNKNOWN_WORD)
+            if length == 1 and places[at] in alone:
+                kind = "ONE" if phrase in ONE_THING else MISPLACED_WORD
             mark = phrase in PUNCTUATION_MARKS and (not tokens or tokens[-1] == phrase)
             if kind not in self._ignored and not mark:
                 tokens.append(Token(kind, phrase, start_pos=places[at]))

@@ -108,11 +108,25 @@ class Meanings(ContainerMeanings):
 
     take_ = bare_ = move_
 
+    def taken_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:
+        """Reads "take the ball in the bowl", which says either where the ball is or where it should go."""
+        raise Misfit(
+            f"it is not clear whether '{place}' says where '{what[0]}' is, or where it should go", possible=True
+        )
+
+    def added_(self, what: tuple[Named, ...], place: Thing) -> tuple[Command, ...]:
+        if not is_container(place.shape):
+            raise Misfit(f"it is not clear where '{what[0]}' should be added", possible=True)
+        return self.fill_(place, what)
+
     def more_(self, *parts: tuple[Command, ...]) -> tuple[Command, ...]:
         return flat(parts)
 
     def but_(self, group: Group, place: Place, spared: tuple[Named, ...]) -> tuple[Command, ...]:
         return self.move_(self.all_but_(group, spared), place)
+
+    def but_first_(self, spared: tuple[Named, ...], group: Group, place: Place) -> tuple[Command, ...]:
+        return self.but_(group, place, spared)
 
     def too_(self, *parts: tuple[Named, ...] | Place | str) -> tuple[Command, ...]:
         commands = self.move_(*(part for part in parts if not isinstance(part, str)))
@@ -138,6 +152,8 @@ class Meanings(ContainerMeanings):
         ends = [place for place in places if isinstance(place, Place)]
         if len(ends) < len(places):
             raise Misfit(f"{what[0]} is sent to two places, and only the last can be judged", possible=True)
+        if any(isinstance(each, Group) and each.count for each in what):
+            raise Misfit(f"it is not said how many of '{what[0]}' go to each place", possible=True)
         return tuple(command for place in ends for command in self.move_(what, place))
 
     def stacked_(self, what: tuple[Named, ...], place: Place) -> tuple[Command, ...]:

@@ -98,6 +98,9 @@ class NameMeanings:
     def color_(self, word: Token) -> Thing:
         return Thing(self.values["COLOR"][word], ANY_SHAPE, position=word.start_pos or 0)
 
+    def side_(self, word: Token) -> Thing:
+        return Thing(shape=ANY_SHAPE, rank=Rank(EDGE_OF_TERMINAL[word.type]), position=word.start_pos or 0)
+
     def other_(self) -> Thing:
         return Thing(shape=ANY_SHAPE, but=ALREADY_MOVED)
 

@@ -28,6 +28,7 @@ from qwenarm.tasks.language.language import (
 from qwenarm.tasks.language.meaning import Meanings
 from qwenarm.tasks.language.misfit import Misfit, unknown
 from qwenarm.tasks.language.resolve import resolve
+from qwenarm.tasks.language.typing_errors import NEVER_CORRECTED
 from qwenarm.tasks.language.wish import Thing, Wish, things
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _derive(language: Language, lexed: Lexed) -> Derived:
         tree = language.parse(lexed.tokens)
     except UnexpectedInput as failure:
         return Derived((), failure)
-    meanings, wishes, indefinite = Meanings(language.values), list[Wish](), set(_indefinite(lexed))
+    meanings, wishes, indefinite = Meanings(language.values), list[Wish](), frozenset(_indefinite(lexed))
     for sentence in meanings.of(tree):
         try:
             wishes.append(check(resolve(sentence.commands, sentence.in_order, indefinite), sentence.in_order))
@@ -261,7 +262,11 @@ def _missing_thing(language: Language, lexed: Lexed, position: int) -> str:
         end += 1
     before = lexed.units[(tokens[begin].start_pos or 0) - 1] if tokens[begin].start_pos else ""
     leads = begin < at or before in ARTICLE_WORDS
-    known = tokens[end - 1].type != UNKNOWN_WORD or (end < len(tokens) and tokens[end].type in NOUN_TERMINALS)
+    known = (
+        tokens[end - 1].type != UNKNOWN_WORD
+        or tokens[end - 1] in NEVER_CORRECTED
+        or (end < len(tokens) and tokens[end].type in NOUN_TERMINALS)
+    )
     return (
         language.joined(tokens[begin:end])
         if leads and not known and tokens[at].type in (UNKNOWN_WORD, MISPLACED_WORD)

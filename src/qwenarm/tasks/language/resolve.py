@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from qwenarm.tasks.language.wish import (
 )
 
 
-def resolve(commands: Sequence[Command], in_order: bool = False, indefinite: Collection[int] = ()) -> Wish:
+def resolve(commands: Sequence[Command], in_order: bool = False, indefinite: frozenset[int] = frozenset()) -> Wish:
     """Returns the wish with a shape for every "one", in an order that can be carried out: the base of a tower first.
 
     Args:
@@ -48,7 +48,7 @@ def resolve(commands: Sequence[Command], in_order: bool = False, indefinite: Col
             placed = thing.shape or placed
             named.append(Move(what, replace(command.place, thing=thing)))
         elif isinstance(command, Lift):
-            named.append(Lift(_shaped(command.what, None)))
+            named.append(replace(command, what=_named(command.what, None)))
         elif isinstance(command, Between):
             what, *others = _in_turn((command.what, *command.others))
             named.append(Between(what, tuple(others)))
@@ -151,7 +151,18 @@ def _with_total(command: Command, wanted: Group, total: int) -> Command:
     return replace(command, what=replace(group, choice=True, total=total))
 
 
-def _any_of_its_kind(commands: Sequence[Command], indefinite: Collection[int]) -> list[Command]:
+def _alone(named: Named) -> Group | None:
+    return _counted(named, Group(named.color, named.shape))
+
+
+def _same_kind(group: Group, one: Group) -> bool:
+    """Returns whether a group is of the same kind as a single thing, of which the one may be called "one"."""
+    kind, of_one = (group.color, group.shape), (one.color, one.shape)
+    named_so = group.color == one.color and ANY_SHAPE in (group.shape, one.shape)
+    return kind in (of_one, (None, ANY_SHAPE)) or named_so
+
+
+def _any_of_its_kind(commands: Sequence[Command], indefinite: frozenset[int]) -> list[Command]:
     """Returns the commands; "a cube" is any one if another of its kind goes elsewhere."""
     moves = [command for command in commands if isinstance(command, Move)]
 
@@ -159,13 +170,12 @@ def _any_of_its_kind(commands: Sequence[Command], indefinite: Collection[int]) -
         if not isinstance(command, Move) or not isinstance(command.what, Thing):
             return command
         what = command.what
-        one = _counted(what, Group(what.color, what.shape)) if what.position in indefinite else None
+        one = _alone(what) if what.position in indefinite else None
         elsewhere = [move.what for move in moves if move.place != command.place]
-        others = [other for other in elsewhere if isinstance(other, Group) or other.position in indefinite]
-        alike = [_counted(other, one) for other in others] if one else []
-        kinds = [(group.color, group.shape) for group in alike if group]
-        same = (what.color, what.shape) in kinds or (None, ANY_SHAPE) in kinds
-        return replace(command, what=one) if one and same else command
+        places = indefinite - {what.position}  # the same words do not name two things
+        others = [other for other in elsewhere if isinstance(other, Group) or other.position in places]
+        alike = [kind for other in others if (kind := _alone(other)) and one and _same_kind(kind, one)]
+        return replace(command, what=one) if one and alike else command
 
     return [any_one(command) for command in commands]
 
@@ -223,7 +233,8 @@ def _place(place: Place, moved: str | None, placed: str | None) -> Thing:
     if place.thing.shape not in (ANY_SHAPE, ANY_IN):
         return _shaped(place.thing, None)
     shapes = {shape for shape in (moved, placed) if shape and (is_container(shape) or place.thing.shape == ANY_SHAPE)}
-    name = f"{place.thing.color or ('other' if place.thing.but else 'this')} one"
+    edge = place.thing.rank and place.thing.rank.edge
+    name = f"{place.thing.color or ('other' if place.thing.but else edge or 'this')} one"
     if len(shapes) > 1:
         raise Misfit(f"'{name}' can be a {' or a '.join(sorted(shapes))}", possible=True)
     if not shapes and place.thing.shape == ANY_IN:

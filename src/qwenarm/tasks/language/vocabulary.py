@@ -92,7 +92,7 @@ GRAMMAR_TERMINALS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "PLURAL": {es_plural(noun): shape for noun, shape in _ES.items()},
     },
     "zh": {
-        "COLOR": {form: color for color, word in ZH_COLORS.items() for form in (word, word[:-1])},
+        "COLOR": {form: color for color, word in ZH_COLORS.items() for form in (word, word[:-1])} | {"橘色": "orange"},
         "OTHER_COLOR": {word: word for word in SHADES["zh"]},
         "SHAPE": _ZH,
     },
