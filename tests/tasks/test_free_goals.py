@@ -125,3 +125,14 @@ def test_the_right_number_said_last_is_the_answer():
 
     assert goal.success(said("there are three cubes")) and goal.success(said("2", "sorry: 3"))
     assert not goal.success(START) and not goal.success(said("3", "or 4"))
+
+
+def test_only_means_that_nothing_else_is_there():
+    scene = Scene(tuple(Placement(thing.spec, tuple(thing.pos)) for thing in START.objects.values()))
+    goal = goal_of(read("put only the red cube in the blue bowl").wish, scene)
+    right = moved(START, "red_cube", "blue_bowl")
+    assert goal.success(right) and goal.success(moved(right, "white_ball", "red_box"))
+    both = moved(right, "white_ball", "blue_bowl")
+    assert not goal.success(both) and [call.name for call in goal.solve(both)] == ["pick", "place", "done"]
+    cubes = goal_of(read("put only the cubes in the red box").wish, scene)
+    assert not cubes.success(moved(START, "red_cube", "red_box")) and len(cubes.solve(START)) == 7

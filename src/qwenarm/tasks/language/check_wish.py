@@ -170,6 +170,8 @@ def _check_move(move: Move) -> None:
 def _check_pair(one: Move, other: Move, in_order: bool) -> None:
     """Checks that two moves do not contradict each other, unless they are made one after the other."""
     if one.place == other.place:
+        if one.only or other.only:
+            raise Misfit(f"'{one}' and '{other}' contradict each other", possible=True)
         if one.place.where == "at" and one.place.thing.shape in GRASPABLE_SHAPES and one.what != other.what:
             raise Misfit(f"Only one thing fits on the {one.place.thing}.", possible=in_order)
         chosen = any(isinstance(move.what, Group) and move.what.choice for move in (one, other))

@@ -180,9 +180,12 @@ def _moved(move: Move, scene: Scene) -> list[Part]:
 
 
 def _kept(move: Move, scene: Scene) -> list[Part]:
-    """Returns the condition that the excepted things stay out of the place."""
-    but = move.what.but if isinstance(move.what, Group) else ()
-    return [Exactly(0, tuple(_relation(move, each, scene) for each in _ids(but, scene)))] if but else []
+    """Returns the condition that the excepted things, or all others, stay out of the place."""
+    out = _ids(move.what.but if isinstance(move.what, Group) else (), scene)
+    if move.only:
+        wanted = _ids((move.what,), scene)
+        out = [name for name in _members(Group(), scene) if name not in wanted]
+    return [Exactly(0, tuple(_relation(move, each, scene) for each in out))] if out else []
 
 
 def _relation(move: Move, what: str, scene: Scene) -> Relation:

@@ -119,6 +119,11 @@ class Meanings(ContainerMeanings):
             raise Misfit(f"it is not clear where '{what[0]}' should be added", possible=True)
         return self.fill_(place, what)
 
+    def only_(self, what: Named, place: Place) -> tuple[Command, ...]:
+        if place.beside or not is_container(place.thing.shape):
+            raise Misfit(f"it is not judged whether only '{what}' is {place}", possible=True)
+        return (Move(what, place, only=True),)
+
     def more_(self, *parts: tuple[Command, ...]) -> tuple[Command, ...]:
         return flat(parts)
 

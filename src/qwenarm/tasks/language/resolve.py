@@ -46,7 +46,7 @@ def resolve(commands: Sequence[Command], in_order: bool = False, indefinite: fro
             thing = _place(command.place, last.shape if last else None, placed)
             thing = _other_than(thing, [*things(tuple(named)), *things((Move(what, command.place),))[:-1]])
             placed = thing.shape or placed
-            named.append(Move(what, replace(command.place, thing=thing)))
+            named.append(replace(command, what=what, place=replace(command.place, thing=thing)))
         elif isinstance(command, Lift):
             named.append(replace(command, what=_named(command.what, None)))
         elif isinstance(command, Between):

@@ -134,13 +134,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Move:
-    """Something should be at a place."""
+    """Something should be at a place; with ``only``, nothing else."""
 
     what: Named
     place: Place
+    only: bool = False
 
     def __str__(self) -> str:
-        return f"{self.what} {self.place}"
+        return f"{'only ' if self.only else ''}{self.what} {self.place}"
 
 
 @dataclass(frozen=True)
