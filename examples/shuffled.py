@@ -1,4 +1,4 @@
-"""Things that are shuffled at every look: many pictures of marks, colours and shapes for little work, to train eyes with.
+"""Things that are shuffled at every look: many pictures of marks, colours and shapes for little work, to train eyes.
 
 python examples/shuffled.py                                          # writes some of the pictures to shuffled.png
 cd examples && qwenarm collect --task shuffled:TASK --level 1,2,3,4 --episodes 700 --out ../runs/shuffled

@@ -91,7 +91,10 @@ def test_the_command_works(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     assert {row.key.seed for row in played} == {FIRST_WATCHED_SEED} and len({row.key.policy for row in played}) == 2
     told = [json.loads(line)["rates"]["put"] for line in (tmp_path / ROUNDS_FILE).read_text().splitlines()]
     assert sum(score.rate.k for score in scores(played)) == sum(told), "the ledger says the same as the rounds"
-    capsys.readouterr()
+    said = capsys.readouterr().out
+    table = said[said.index("success") :].splitlines()
+    assert [line.split()[0] for line in table[:3]] == ["success", "before", "round"]
+    assert f"{told[0]:.0%} (" in said and ", n = 1" in said
 
 
 def test_numbers_that_make_no_sense_are_refused(tmp_path: Path):

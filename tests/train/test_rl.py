@@ -1,6 +1,7 @@
 """Reinforcement learning prefers what did better, from what was really drawn, and resumes."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,8 @@ def test_a_run_plays_learns_and_goes_on(tmp_path: Path):
     config = RunConfig(model="bundled", combos="seen", task="stack", level=2)
     options = RlOptions(config, ("stack",), tmp_path, iterations=1, scenes=1, attempts=2, watched=1, every=1)
     reinforce(options)
+    reinforce(replace(options, iterations=2))
+    shutil.rmtree(tmp_path / "checkpoint")  # as if killed right after the last state was saved
     reinforce(replace(options, iterations=2))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines] == [1, 2]

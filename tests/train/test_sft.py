@@ -67,6 +67,14 @@ def test_stopped_in_any_way_a_run_goes_on_to_the_bit(
     assert all(torch.equal(whole["masters"][name], weight) for name, weight in resumed["masters"].items())
 
 
+def test_killed_while_it_wrote_its_last_checkpoint_a_run_writes_it_again(run: Path, folder: Path, tmp_path: Path):
+    shutil.copytree(run, tmp_path / "run")
+    weights = tmp_path / "run" / "checkpoint" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    fine_tune(options(folder, tmp_path / "run"))
+    assert weights.read_bytes() == (run / "checkpoint" / weights.name).read_bytes()
+
+
 def test_ctrl_c_twice_stops_at_once(folder: Path, tmp_path: Path, ctrl_c: Callable[[int, object], None]):
     with pytest.raises(KeyboardInterrupt):
         fine_tune(options(folder, tmp_path, every=4), lambda *told: [ctrl_c(*told) for _ in range(2)])
@@ -172,7 +180,12 @@ def test_the_commands_work_together(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["collect", "--task", "put", "--quick", "--out", data]) == 0
     assert main(["data", "check", data]) == 0
     assert main(["data", "show", data]) == 0
+    assert "decisions 6" in capsys.readouterr().out, "no column is cut off"
     assert main(["train", "sft", "--quick", "--data", data, "--out", out]) == 0
+    first = capsys.readouterr()
+    assert "Loading" not in first.err and "before" not in first.out
+    assert main(["train", "sft", "--quick", "--data", data, "--out", out]) == 0
+    assert "a larger --steps goes on from there" in capsys.readouterr().out
     assert (tmp_path / "sft" / "curve.png").exists()
     assert main(["train", "sft", "--mix", "put=much", "--data", data]) == 2
     capsys.readouterr()

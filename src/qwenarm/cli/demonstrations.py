@@ -8,7 +8,6 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Annotated, Literal
 
-from rich.table import Table
 from tyro.conf import Positional
 
 from qwenarm.cli.options import Altitude, ArmName, Cameras, Combinations, arg, out
@@ -18,6 +17,8 @@ from qwenarm.registry import split_names
 Folders = Positional[
     Annotated[tuple[Path, ...], arg(metavar="[FOLDER ...]", help="folders that `qwenarm collect` has filled")]
 ]
+SHOWN_COLUMNS = ("task", "level", "perturbations", "policy", "mistakes", "episodes", "won", "decisions", "MB")
+"""The columns of `data show`. The first four name a kind of episodes; the numbers follow."""
 
 
 def collect(
@@ -76,7 +77,7 @@ def collect(
         for samples in collect_all(jobs, out_folder, workers):
             total, done = total + samples, done + 1
             tell(f"{total} decisions", done, len(jobs))
-    out.print(f"{total} new decisions in {done} archives, {len(jobs) - done} archives were there")
+    out.print(f"new decisions: {total}; archives: {done} new, {len(jobs) - done} were there before")
     out.print_places({"data": out_folder})
     return 0
 
@@ -89,6 +90,7 @@ def data(
 
     Example: qwenarm data check runs/data
     """
+    from qwenarm.display.tables import fitted_table
     from qwenarm.train.dataset import problems, read_shards
 
     shards = read_shards(folders)
@@ -96,7 +98,8 @@ def data(
         found = [f"{shard.path}: {problem}" for shard in shards for problem in problems(shard)]
         for line in found:
             out.print(line, style="yellow")
-        out.print(f"{len(shards)} archives, {sum(len(s.lines) for s in shards)} decisions, {len(found)} problems")
+        decisions = sum(len(shard.lines) for shard in shards)
+        out.print(f"archives: {len(shards)}, decisions: {decisions}, problems: {len(found)}")
         return 1 if found else 0
     sums: defaultdict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for shard in shards:
@@ -104,10 +107,11 @@ def data(
         key = (head["task"], str(head["level"]), head["perturbations"], head["policy"], f"{head['mistakes']:g}")
         numbers = (head["episodes"], head["succeeded"], len(shard.lines), shard.path.stat().st_size)
         sums[key] = [a + b for a, b in zip(sums[key], numbers, strict=True)]
-    table = Table("task", "level", "perturbations", "policy", "mistakes", "episodes", "succeeded", "decisions", "MB")
-    for key, (episodes, succeeded, decisions, size) in sorted(sums.items()):
-        table.add_row(*key, str(episodes), str(succeeded), str(decisions), f"{size / 1e6:.1f}")
-    out.print(table)
+    rows = [
+        [task, level, perturbations or "none", policy, mistakes, *map(str, counts), f"{size / 1e6:.1f}"]
+        for (task, level, perturbations, policy, mistakes), (*counts, size) in sorted(sums.items())
+    ]
+    out.print(fitted_table(SHOWN_COLUMNS, rows, out.width, SHOWN_COLUMNS[4:], names=4))
     return 0
 
 

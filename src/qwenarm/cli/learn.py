@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -78,7 +79,6 @@ class Sft:
             folder = train_adapter(self.model, self.data, self.out_folder, **how)
             out.print_places({"adapter": folder, "use it as": f"--model {self.model}#adapter={folder}"})
             return
-        from qwenarm.display.progress import telling
         from qwenarm.train.learner import Settings
         from qwenarm.train.sft import SftOptions, fine_tune
 
@@ -96,7 +96,7 @@ class Sft:
         options = SftOptions(
             self.data, self.out_folder, self.model, looked, batch, mix, self.processes, every, settings
         )
-        with telling(out) as tell:
+        with _steps_told("--steps") as tell:
             folder = fine_tune(options, lambda step, report: tell(_first_loss(report), step, steps))
         out.print_places({"checkpoint": folder, "use it as": f"--model {folder}"})
         _draw(self.out_folder)
@@ -129,7 +129,6 @@ class Rl:
 
     def run(self) -> None:
         """Learns, with progress on the terminal."""
-        from qwenarm.display.progress import telling
         from qwenarm.perturbations import parse
         from qwenarm.train.learner import Settings
         from qwenarm.train.rl import RlOptions, reinforce
@@ -146,7 +145,7 @@ class Rl:
         options = RlOptions(
             config, tasks, self.out_folder, iterations, scenes, attempts, self.kl, watched, every, settings
         )
-        with telling(out) as tell:
+        with _steps_told("--iterations") as tell:
             folder = reinforce(options, lambda number, report: tell(_reward(report), number, iterations))
         out.print_places({"checkpoint": folder, "use it as": f"--model {folder}"})
 
@@ -177,14 +176,13 @@ class Chunk:
 
     def run(self) -> None:
         """Trains, with progress on the terminal."""
-        from qwenarm.display.progress import telling
         from qwenarm.train.chunk_training import ChunkOptions, train_chunks
         from qwenarm.train.learner import Settings
 
         steps, batch, every = (2, 4, 1) if self.quick else (self.steps, self.batch, self.every)
         settings = Settings(lr=self.lr, steps=steps, seed=self.seed)
         options = ChunkOptions(self.data, self.out_folder, self.model, self.held_out, batch, every, settings)
-        with telling(out) as tell:
+        with _steps_told("--steps") as tell:
             folder = train_chunks(
                 options, lambda step, report: tell(f"loss on actions {report['actions']:.3f}", step, steps)
             )
@@ -229,9 +227,10 @@ def improve(
     Example: qwenarm improve --task my_module:TASK --workers 2
     """
     from qwenarm.display.progress import telling
-    from qwenarm.train.improve import WATCHED_FOLDER, ImproveOptions
+    from qwenarm.display.tables import fitted_table
+    from qwenarm.train.improve import WATCHED_FOLDER, ImproveOptions, rounds_of
     from qwenarm.train.improve import improve as improve_model
-    from qwenarm.train.improve_page import PAGE_FILE
+    from qwenarm.train.improve_page import PAGE_FILE, success_of
     from qwenarm.train.learner import Settings
     from qwenarm.types import RunConfig
 
@@ -242,9 +241,28 @@ def improve(
     options = ImproveOptions(config, tasks, out_folder, rounds, episodes, watched, workers, rl_iterations, settings)
     with telling(out) as tell:
         best = improve_model(options, tell)
+    out.print(fitted_table(*success_of(list(rounds_of(out_folder)), watched), out.width))
     out.print_places({"page": out_folder / PAGE_FILE, "checkpoint": best, "use it as": f"--model {best}"})
     out.print_places({"next": shlex.join(["qwenarm", "report", str(out_folder / WATCHED_FOLDER)])})
     return 0
+
+
+@contextmanager
+def _steps_told(option: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Progress as ``telling`` shows it; if all steps had been made before, a line names the option for more."""
+    from qwenarm.display.progress import telling
+
+    made = False
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal made
+        made = True
+        show(what, done, total)
+
+    with telling(out) as show:
+        yield tell
+    if not made:
+        out.print(f"All steps had been made before; a larger {option} goes on from there.", style="yellow")
 
 
 def _draw(folder: Path) -> None:

@@ -89,7 +89,7 @@ def improve(options: ImproveOptions, tell: Tell = lambda what, done, total: None
     options.out.mkdir(parents=True, exist_ok=True)
     # What only the files of an earlier run name is not run.
     with only_allowed(names_to_allow(*options.tasks, options.config.model)):
-        done = list(_read(options.out)) or [_measure(options, 0, options.config.model, time.monotonic(), tell)]
+        done = list(rounds_of(options.out)) or [_measure(options, 0, options.config.model, time.monotonic(), tell)]
         while len(done) <= options.rounds and not _finished(done):
             done.append(_round(options, len(done), done, tell))
         write_page(options.out, options.out / WATCHED_FOLDER, done, options.watched, with_films=True)
@@ -150,7 +150,7 @@ def _measure(options: ImproveOptions, number: int, model: str, began: float, tel
     made = Round(number, model, rates, causes, round(time.monotonic() - began, 1), policies.pop())
     with (options.out / ROUNDS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(made.as_json()) + "\n")
-    write_page(options.out, options.out / WATCHED_FOLDER, list(_read(options.out)), options.watched)
+    write_page(options.out, options.out / WATCHED_FOLDER, list(rounds_of(options.out)), options.watched)
     return made
 
 
@@ -178,8 +178,8 @@ def _causes(options: ImproveOptions, rows: Sequence[Row], number: int, tell: Tel
     return dict(Counter(found[row.key]["cause"] for row in rows if row.key in found))
 
 
-def _read(out: Path) -> Iterator[Round]:
-    """Yields the rounds that were recorded."""
+def rounds_of(out: Path) -> Iterator[Round]:
+    """Yields the rounds that are recorded in a folder. Raises BadInput if the record is damaged."""
     path = out / ROUNDS_FILE
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:

@@ -115,6 +115,21 @@ def _lines(rounds: Sequence[Round], scenes: int) -> Iterator[dict[str, Any]]:
         yield {"made": row, "marks": marks, "minutes": round(spent_s / 60), "price": price}
 
 
+def success_of(rounds: Sequence[Round], scenes: int) -> tuple[list[str], list[list[str]]]:
+    """Returns the success of each round by task as a table for a terminal: its heads, and its rows.
+
+    Args:
+        rounds: One row each.
+        scenes: Number of watched scenes of each task.
+    """
+    tasks = sorted(rounds[0].rates)
+    rows = [
+        [f"round {row.number}" if row.number else "before", *(_mark(row.rates[task], scenes).note for task in tasks)]
+        for row in rounds
+    ]
+    return ["success", *tasks], rows
+
+
 def _mark(rate: float, scenes: int) -> RoundMark:
     won = round(rate * scenes)
     score = success_rate({Outcome.SUCCESS: won, Outcome.FAILURE: scenes - won})

@@ -122,6 +122,8 @@ def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -
     reference = {name: weight.detach().clone() for name, weight in learner.masters.items()}
     if (out / STATE_FILE).exists():
         learner.load(out / STATE_FILE)
+    if learner.step >= options.iterations:  # stopped or killed between the last state and its checkpoint, perhaps
+        learner.export(out / CHECKPOINT_FOLDER, learner.masters)
     with stops_between_steps() as told_to_stop:
         while learner.step < options.iterations:
             _iterate(learner, reference, options, told_to_stop, tell)

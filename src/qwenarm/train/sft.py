@@ -264,6 +264,8 @@ def learn_and_save(
         tell: Told of every step.
         log_steps: Number of steps averaged in one line of the log.
     """
+    if learner.step >= learner.settings.steps:  # stopped or killed between the last state and its checkpoint, perhaps
+        learner.export(out / CHECKPOINT_FOLDER)
     sums: defaultdict[str, list[float]] = defaultdict(list)
     with stops_between_steps() as told_to_stop:
         while learner.step < learner.settings.steps:

@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, Qwen3VLForConditionalGeneration
 
+from qwenarm.mind.checkpoints.load import quiet
 from qwenarm.train.dataset import Shard
 
 MIN_COUNT = 30
@@ -30,7 +31,8 @@ def add_words(folder: Path, shards: Sequence[Shard]) -> None:
     constants = dict.fromkeys(json.dumps(tool) for shard in shards for tool in shard.head["tools"])
     extend_tokenizer(folder / "tokenizer.json", texts_of(shards), constants)
     new = AutoTokenizer.from_pretrained(folder)
-    model: Any = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    with quiet():
+        model: Any = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     known = model.get_input_embeddings().weight.shape[0]
     if len(new) == known:
         return
@@ -39,7 +41,8 @@ def add_words(folder: Path, shards: Sequence[Shard]) -> None:
     with torch.no_grad():
         for token in range(known, len(new)):
             table[token] = table[old(new.decode([token]))["input_ids"]].mean(0)
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
 
 
 def texts_of(shards: Sequence[Shard]) -> Counter[str]:
