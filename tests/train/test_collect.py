@@ -175,3 +175,11 @@ def test_points_and_objects_agree(examples: list[Example], reader: Reader):
             if k >= 0:
                 color = reader.values["color"][line["objects"][k]["color"]]
                 assert (batch.cells["color"][0][cells] == color).all()
+
+
+@pytest.mark.parametrize(("altitudes", "command"), [((), "collect"), (["chunk"], "collect --altitude chunk")])
+def test_where_demonstrations_are_missing_the_command_that_makes_them_is_named(
+    tmp_path: Path, altitudes: list[str], command: str
+):
+    with pytest.raises(BadInput, match=f"`qwenarm {command}` makes some"):
+        read_shards([tmp_path], altitudes)

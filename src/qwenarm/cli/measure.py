@@ -218,9 +218,10 @@ def attribute(
             if isinstance(each, WorkerDied):
                 tell_death(out, each)
                 continue
-            tell(f"{each.done} of {each.total} failed episodes", each.done, each.total)
-            if not out.is_terminal:
-                out.print(str(each), style="dim", markup=False)
+            if out.is_terminal:
+                tell(f"{each.done} of {each.total} failed episodes", each.done, each.total)
+            else:
+                out.print(f"{each.done}/{each.total}   {each}", style="dim", markup=False, soft_wrap=True)
     problems: list[str] = []
     found = findings(run, problems)
     for problem in problems:

@@ -264,5 +264,5 @@ def _load(source: Path, index: int) -> Episode:
     for problem in reading.problems:
         out.print(problem, style="yellow")
     if not -len(reading.episodes) <= index < len(reading.episodes):
-        raise BadInput(f"There is no episode {index} in {source}: it holds {len(reading.episodes)}.")
+        raise BadInput(f"There is no episode {index} in {source}: it holds {len(reading.episodes)}, numbered from 0.")
     return reading.episodes[index]

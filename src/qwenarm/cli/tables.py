@@ -16,7 +16,9 @@ from qwenarm.mind.open_model import list_models
 from qwenarm.registry import describe, list_names
 
 OTHER_PACKAGES = {
-    "tasks": {"libero_*": "LIBERO's suites, and LIBERO-PRO's: libero_object_swap (_lan, _object, _task); extra libero."}
+    "tasks": {
+        "libero_*": "LIBERO's suites, and LIBERO-PRO's (_swap, _lan, _object, _task): pip install 'qwenarm[libero]'."
+    }
 }
 """Entries that other packages bring, by kind."""
 

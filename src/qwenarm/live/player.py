@@ -259,7 +259,7 @@ class Player:
         """Plays the recorded calls again, so that old episodes without a journal can be watched too."""
         episodes = read(folder).episodes
         if not -len(episodes) <= index < len(episodes):
-            raise BadInput(f"There is no episode {index} in {folder}: it holds {len(episodes)}.")
+            raise BadInput(f"There is no episode {index} in {folder}: it holds {len(episodes)}, numbered from 0.")
         episode = episodes[index]
         run, watchers, interventions = self._begin(episode.run.config, 0, "replay")
         with only_allowed(()), closing(make_env(episode.run.config)) as env:

@@ -127,9 +127,8 @@ def read_shards(folders: Sequence[Path], altitudes: Sequence[str] = ()) -> list[
     shards = [shard for shard in map(Shard.read, paths) if not altitudes or shard.head.get("altitude") in altitudes]
     if not shards:
         kind = f" at altitude {' or '.join(altitudes)}" if altitudes else ""
-        raise BadInput(
-            f"There are no demonstrations{kind} in {', '.join(map(str, folders))}; `qwenarm collect` makes some."
-        )
+        command = f"qwenarm collect --altitude {altitudes[0]}" if altitudes else "qwenarm collect"
+        raise BadInput(f"There are no demonstrations{kind} in {', '.join(map(str, folders))}; `{command}` makes some.")
     return shards
 
 
