@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import cos, pi, sin
+from math import pi
 
 import mujoco
 import numpy as np
@@ -20,6 +20,7 @@ from qwenarm.body.arms.parts import FINGER_NAMES, PAD_CONTACT, Arm, add_gripper_
 from qwenarm.body.grippers import ParallelJaws
 from qwenarm.body.kinematics import Kinematics, Solution, top_down
 from qwenarm.body.reach import hand_reaches
+from qwenarm.body.rotations import about_z
 from qwenarm.errors import BadInput
 
 NAME_PREFIX = "arm/"
@@ -208,8 +209,7 @@ def _build(spec: mujoco.MjSpec, source: ModelSource, mounting: _Mounting) -> Non
             geom.contype, geom.conaffinity = ur5e.FOREARM_GROUP.contype, ur5e.FOREARM_GROUP.conaffinity
     for option in ("timestep", "integrator", "cone", "impratio", "enableflags", "disableflags"):
         setattr(arm.option, option, getattr(spec.option, option))
-    half = np.radians(told.base_yaw) / 2
-    frame = spec.worldbody.add_frame(pos=mounting.base, quat=[cos(half), 0, 0, sin(half)])
+    frame = spec.worldbody.add_frame(pos=mounting.base, quat=about_z(np.radians(told.base_yaw)))
     spec.attach(arm, prefix=NAME_PREFIX, frame=frame)
     if tcp is None:
         _mount_our_gripper(spec, chain.flange, mounting.turn)
@@ -220,7 +220,7 @@ def _build(spec: mujoco.MjSpec, source: ModelSource, mounting: _Mounting) -> Non
 def _mount_our_gripper(spec: mujoco.MjSpec, flange: str, turn: float) -> None:
     site = spec.site(NAME_PREFIX + flange)
     parent = site.parent if site else spec.body(NAME_PREFIX + flange)
-    quat, pos = np.array([cos(turn / 2), 0, 0, sin(turn / 2)]), (0, 0, 0)
+    quat, pos = np.array(about_z(turn)), (0, 0, 0)
     if site:
         mujoco.mju_mulQuat(quat, site.quat, quat.copy())
         pos = site.pos

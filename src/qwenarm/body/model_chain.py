@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M
+from qwenarm.body.rotations import quat_of
 from qwenarm.errors import BadInput
 
 FLANGE_SITE = "attachment_site"
@@ -167,7 +168,7 @@ def tcp_of_fingers(spec: mujoco.MjSpec, chain: Chain, site: str) -> tuple[str, n
         if spec.site(site) is None:
             raise BadInput(f"The model has no site {site!r}; it has {', '.join(each.name for each in spec.sites)}.")
         tcp, turn = data.site(site).xpos, axes.T @ data.site(site).xmat.reshape(3, 3)
-        return body.name, axes.T @ (tcp - origin), _quat(turn)
+        return body.name, axes.T @ (tcp - origin), quat_of(turn)
     corners = _finger_corners(model, data, chain.fingers)
     local = (corners - origin) @ axes
     along = axes.T @ data.joint(chain.fingers[0]).xaxis
@@ -179,7 +180,7 @@ def tcp_of_fingers(spec: mujoco.MjSpec, chain: Chain, site: str) -> tuple[str, n
     depth = float((local @ forward).max()) - TIP_BEYOND_TCP_M
     middle = (local.min(axis=0) + local.max(axis=0)) / 2
     pos = middle - forward * (middle @ forward) + forward * depth
-    return body.name, pos, _quat(np.column_stack([np.cross(along, forward), along, forward]))
+    return body.name, pos, quat_of(np.column_stack([np.cross(along, forward), along, forward]))
 
 
 def _finger_corners(model: mujoco.MjModel, data: mujoco.MjData, fingers: tuple[str, ...]) -> np.ndarray:
@@ -191,9 +192,3 @@ def _finger_corners(model: mujoco.MjModel, data: mujoco.MjData, fingers: tuple[s
         box = model.geom_aabb[geom, :3] + signs * model.geom_aabb[geom, 3:]
         found.append(box @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom])
     return np.concatenate(found)
-
-
-def _quat(turn: np.ndarray) -> np.ndarray:
-    quat = np.zeros(4)
-    mujoco.mju_mat2Quat(quat, turn.flatten())
-    return quat

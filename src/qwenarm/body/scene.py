@@ -1,5 +1,4 @@
-"""One episode's world: what lies where, how it looks, and the MuJoCo model of it.
-Compiled fresh for every episode (2 ms)."""
+"""One episode's world: what lies where, how it looks, and the MuJoCo model of it, compiled for every episode (2 ms)."""
 
 from __future__ import annotations
 
@@ -16,8 +15,9 @@ from qwenarm.body.objects.decals import Decal, add_decal
 from qwenarm.body.objects.distractors import Distractor, add_distractor
 from qwenarm.body.objects.geoms import add_object
 from qwenarm.body.objects.markings import COLOR_RGB
-from qwenarm.body.objects.spec import ObjectSpec
+from qwenarm.body.objects.spec import PLAIN_CONTACT, ObjectSpec
 from qwenarm.body.reach import Reach
+from qwenarm.body.rotations import quat_of
 from qwenarm.errors import BadInput, OutOfReach
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ PHYSICS_STEP_S = 0.002
 """Physics step, s."""
 WORKSPACE_X = (0.38, 0.68)
 WORKSPACE_Y = (-0.25, 0.25)
-"""Where the centres of objects may start on the table, m:
-within reach of every arm, inside the front camera's picture."""
+"""Where the centres of objects may start on the table, m: where the front camera sees them and most arms reach."""
 Area = tuple[tuple[float, float], tuple[float, float]]
 """A part of the table: from and to in x, from and to in y, m."""
 WORKSPACE_AREA: Area = (WORKSPACE_X, WORKSPACE_Y)
@@ -37,7 +36,7 @@ OBJECT_GAP_M = 0.030
 
 
 def in_workspace(x: float, y: float) -> bool:
-    """Is a place on the table, m, within WORKSPACE_AREA?"""
+    """Returns whether a place on the table, m, is within WORKSPACE_AREA."""
     return WORKSPACE_X[0] < x < WORKSPACE_X[1] and WORKSPACE_Y[0] < y < WORKSPACE_Y[1]
 
 
@@ -157,8 +156,7 @@ def _free_spot(
 
 
 def are_apart(a: Placement, b: Placement) -> bool:
-    """Room for the fingers between the two, and neither stands in the other's view from the front
-    (the camera is at +x)."""
+    """Returns whether the fingers fit between two objects and neither hides the other from the front camera (at +x)."""
     return _is_clear(a.pos[0] - b.pos[0], a.pos[1] - b.pos[1], _spacing(a.spec, b.spec))
 
 
@@ -177,8 +175,7 @@ def _is_clear(dx: float, dy: float, spacing: tuple[float, float, float]) -> bool
 
 
 def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
-    """The MuJoCo model: table, floor, light, arm, objects, cameras.
-    Options follow the grasp recipe of docs/architecture.md."""
+    """Returns the MuJoCo model. Why its options make grasps hold is in docs/architecture.md."""
     spec = mujoco.MjSpec()
     spec.option.timestep = PHYSICS_STEP_S
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -203,8 +200,7 @@ def compile_scene(scene: Scene, arm: Arm) -> mujoco.MjModel:
         add_belt(spec, scene.belt)
     for camera in scene.cameras:
         parent = spec.worldbody if camera.body is None else spec.body(camera.body)
-        axes = camera.axes()
-        parent.add_camera(name=camera.name, pos=camera.pos, quat=_to_quat(axes), fovy=camera.fovy_deg)
+        parent.add_camera(name=camera.name, pos=camera.pos, quat=quat_of(camera.axes()), fovy=camera.fovy_deg)
     return spec.compile()
 
 
@@ -247,8 +243,7 @@ def _set_stage(spec: mujoco.MjSpec, look: Look) -> None:
         pos=[0.42, 0, -0.02],
         size=[0.62, 0.60, 0.02],
         rgba=[*look.table_rgb, 1],
-        friction=[1.0, 0.01, 0.001],
-        solref=[0.01, 1],
+        **PLAIN_CONTACT,
     )
     world.add_geom(
         name="floor",
@@ -278,9 +273,3 @@ def _paint(spec: mujoco.MjSpec, rgb: tuple[float, float, float]) -> None:
         return
     for part in (*(geom for geom in spec.geoms if geom.parent.name != "world"), *spec.materials):
         part.rgba[:3] *= rgb
-
-
-def _to_quat(mat: np.ndarray) -> np.ndarray:
-    quat = np.zeros(4)
-    mujoco.mju_mat2Quat(quat, mat.flatten())
-    return quat

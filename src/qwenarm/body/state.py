@@ -50,6 +50,11 @@ class ObjectState:
         """Height of its top above the table, in m."""
         return self.bottom + self.spec.height
 
+    @property
+    def yaw(self) -> float:
+        """Its rotation about z, in rad, if it is upright."""
+        return float(2 * np.arctan2(self.quat[3], self.quat[0]))
+
     def local(self, point: np.ndarray) -> tuple[float, float, float]:
         """Returns a world point (3,) in this object's frame, in m."""
         # mju_rotVecQuat in numbers, which for three of them are faster than arrays: goals ask in every period.

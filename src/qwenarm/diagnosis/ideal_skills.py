@@ -17,6 +17,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.objects.spec import CONTAINER_HALF_WIDTH_M, FIXED_SHAPES, WALL_THICKNESS_M
+from qwenarm.body.rotations import about_z
 from qwenarm.body.safety import CONTROL_PERIOD_S
 from qwenarm.body.simulation import Body
 from qwenarm.body.state import ObjectState, WorldState
@@ -100,7 +101,7 @@ class IdealHands:
         pos = _resting_place(state, state[name], state[base] if base else None, spot)
         _run(body, set_fingers(body, body.arm.max_gap), tell)
         self.held = None
-        _set_pose(body, name, pos, HOME_YAW_RAD if base is None else _yaw(state[base]))
+        _set_pose(body, name, pos, HOME_YAW_RAD if base is None else state[base].yaw)
 
     def _keep(self, body: Body) -> None:
         """Keeps a held object between the fingers or under the cup, after every control period.
@@ -141,7 +142,7 @@ def _set_pose(body: Body, name: str, pos: np.ndarray, yaw: float = HOME_YAW_RAD)
     """Sets an object upright and at rest, with its origin at ``pos`` (3,) in m."""
     joint = body.model.joint(name)
     adr, dof = joint.qposadr[0], joint.dofadr[0]
-    body.data.qpos[adr : adr + 7] = [*pos, math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]
+    body.data.qpos[adr : adr + 7] = [*pos, *about_z(yaw)]
     body.data.qvel[dof : dof + 6] = 0
     mujoco.mj_kinematics(body.model, body.data)
 
@@ -243,7 +244,7 @@ def _along_wall(thing: ObjectState, base: ObjectState) -> list[np.ndarray]:
     angles = np.arange(12 if is_round else 8) * 2 * math.pi / (12 if is_round else 8)
     unit = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     unit = unit if is_round else unit / np.abs(unit).max(axis=1, keepdims=True)  # of a square: its corners and sides
-    c, s = math.cos(_yaw(base)), math.sin(_yaw(base))
+    c, s = math.cos(base.yaw), math.sin(base.yaw)
     turned = unit @ np.array([[c, s], [-s, c]])
     return [base.pos[:2] + share * max(0.0, reach) * way for share in (1.0, 0.5, 0.0) for way in turned]
 
@@ -252,11 +253,6 @@ def _room(thing: ObjectState, others: Iterable[ObjectState], xy: np.ndarray) -> 
     """Returns the distance in m between an object at ``xy`` and the nearest of the others, or 1 if there are none."""
     gaps = (float(np.hypot(*(o.pos[:2] - xy))) - (o.spec.size + thing.spec.size) / 2 for o in others)
     return min(gaps, default=1.0)
-
-
-def _yaw(thing: ObjectState) -> float:
-    """Returns the yaw in rad of an object that stands upright."""
-    return float(2 * np.arctan2(thing.quat[3], thing.quat[0]))
 
 
 def _circles(center: np.ndarray, reach: float) -> Iterator[np.ndarray]:

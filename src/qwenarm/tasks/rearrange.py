@@ -13,7 +13,7 @@ from itertools import permutations
 
 import numpy as np
 
-from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, WALL_THICKNESS_M, ObjectSpec
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, ObjectSpec
 from qwenarm.body.scene import Placement, Scene, are_apart, place_objects
 from qwenarm.body.state import WorldState
 from qwenarm.errors import BadInput
@@ -130,8 +130,7 @@ def _new_place(
 def _inside(start: Scene, what: ObjectSpec, where: str) -> Placement:
     """Returns the placement in the middle of a container or on a block, with the same yaw."""
     base = next(p for p in start.objects if p.spec.id == where)
-    floor = WALL_THICKNESS_M if base.spec.container else base.spec.height
-    return Placement(what, (*base.pos[:2], floor + what.origin_height), base.yaw)
+    return Placement(what, (*base.pos[:2], base.spec.support_height + what.origin_height), base.yaw)
 
 
 def _elsewhere(rng: np.random.Generator, start: Scene, so_far: Scene, what: ObjectSpec) -> Placement | None:

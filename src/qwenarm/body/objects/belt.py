@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.objects.markings import paint
+from qwenarm.body.objects.spec import PLAIN_CONTACT
 
 BELT_NAME = "belt"
 """Name of its body and its joint."""
@@ -48,7 +49,7 @@ def add_belt(spec: mujoco.MjSpec, belt: Belt) -> None:
     body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0, 0, -BELT_THICKNESS_M / 2],
         size=[belt.half_width, BELT_LENGTH_M / 2, BELT_THICKNESS_M / 2],
-        rgba=BELT_RGBA, mass=BELT_MASS_KG, friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
+        rgba=BELT_RGBA, mass=BELT_MASS_KG, **PLAIN_CONTACT,
     )  # fmt: skip
     for y in np.arange(-BELT_LENGTH_M / 2 + SLAT_SPACING_M, BELT_LENGTH_M / 2 - SLAT_SPACING_M / 2, SLAT_SPACING_M):
         paint(body, [0, y, 0], [belt.half_width, 0.012, 0.0002], SLAT_RGBA)

@@ -4,10 +4,11 @@ them.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import mujoco
+
+from qwenarm.body.rotations import about_z
 
 LAYER_THICKNESS_M = 0.0004
 """Thickness of the lowest layer, in m: far below what the skills consider an object, far above errors of depth."""
@@ -37,6 +38,6 @@ def add_decal(world: mujoco.MjsBody, decal: Decal) -> None:
     x, y, z = decal.pos
     world.add_geom(
         type=mujoco.mjtGeom.mjGEOM_BOX, pos=[x, y, z + half_thickness], size=[*decal.half, half_thickness],
-        quat=[math.cos(decal.yaw / 2), 0, 0, math.sin(decal.yaw / 2)], rgba=[*decal.rgb, 1.0],
+        quat=about_z(decal.yaw), rgba=[*decal.rgb, 1.0],
         contype=0, conaffinity=0,
     )  # fmt: skip

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from qwenarm.body.objects.spec import DENSITY_KG_PER_M3
+from qwenarm.body.objects.spec import DENSITY_KG_PER_M3, PLAIN_CONTACT
+from qwenarm.body.rotations import about_z
 
 BOX_GEOM, CYLINDER_GEOM = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 Rgb = tuple[float, float, float]
 Part = tuple[mujoco.mjtGeom, tuple[float, ...], tuple[float, float, float], float, bool]
-"""The parts of each by name: geom, size, middle above the table in its own frame in m, yaw in rad, and darkness."""
+"""Geom, size in m, middle above the table in the object's frame in m, yaw in rad, and whether it is dark."""
 
 DISTRACTOR_RGB: dict[str, Rgb] = {
     "pink": (0.93, 0.52, 0.68),
@@ -56,7 +57,7 @@ DISTRACTOR_PARTS: dict[str, tuple[Part, ...]] = {
 
 @dataclass(frozen=True)
 class Distractor:
-    """A distractor, one of PARTS in one of RGB, that stands on the table at x and y in m, turned by yaw in rad."""
+    """One of DISTRACTOR_PARTS in one of DISTRACTOR_RGB. It stands on the table at x and y, m, turned by yaw, rad."""
 
     kind: str
     color: str
@@ -84,16 +85,12 @@ class Distractor:
 
 def add_distractor(world: mujoco.MjsBody, prop: Distractor, name: str) -> None:
     """Adds it as a free body."""
-    body = world.add_body(name=name, pos=[prop.x, prop.y, 0], quat=_turn(prop.yaw))
+    body = world.add_body(name=name, pos=[prop.x, prop.y, 0], quat=about_z(prop.yaw))
     body.add_freejoint(name=name)
     rgb = np.array(DISTRACTOR_RGB[prop.color])
     for kind, size, pos, yaw, dark in DISTRACTOR_PARTS[prop.kind]:
         rgba = [*(0.35 * rgb if dark else rgb), 1.0]
         body.add_geom(
-            type=kind, size=[*size], pos=[*pos], quat=_turn(yaw), rgba=rgba, density=DENSITY_KG_PER_M3,
-            friction=[1.0, 0.01, 0.001], solref=[0.01, 1],
+            type=kind, size=[*size], pos=[*pos], quat=about_z(yaw), rgba=rgba, density=DENSITY_KG_PER_M3,
+            **PLAIN_CONTACT,
         )  # fmt: skip
-
-
-def _turn(yaw: float) -> list[float]:
-    return [math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]

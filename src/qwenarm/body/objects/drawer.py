@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import mujoco
 
+from qwenarm.body.objects.spec import PLAIN_CONTACT
+
 BOX_GEOM, CYLINDER_GEOM = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
 CLOSED_DRAWER_X_M = 0.290
 """x of the middle of a closed drawer, in m."""
@@ -48,30 +50,16 @@ def add_drawer(world: mujoco.MjsBody, body: mujoco.MjsBody, half: float, height:
     reach = (KNOB_TOP_M - DRAWER_TABLE_GAP_M - height) / 2
     body.add_geom(
         type=CYLINDER_GEOM, pos=[knob_x(0.0, half), 0, height + reach], size=[KNOB_RADIUS_M, reach, 0], rgba=KNOB_RGBA,
-        friction=[1.0, 0.01, 0.001], condim=4, solref=[0.01, 1],
+        condim=4, **PLAIN_CONTACT,
     )  # fmt: skip
-    wide, back, front = (
-        half + DRAWER_CLEARANCE_M,
-        CLOSED_DRAWER_X_M - half - DRAWER_CLEARANCE_M,
-        CLOSED_DRAWER_X_M + half - FRONT_OVERHANG_M,
-    )
-    middle, depth = (front + back) / 2, (front - back) / 2
-    for pos, size in (
-        (
-            [middle, y, CABINET_HEIGHT_M - BOARD_THICKNESS_M / 2],
-            [depth, wide + BOARD_THICKNESS_M, BOARD_THICKNESS_M / 2],
-        ),
-        (
-            [middle, y - wide - BOARD_THICKNESS_M / 2, CABINET_HEIGHT_M / 2],
-            [depth, BOARD_THICKNESS_M / 2, CABINET_HEIGHT_M / 2],
-        ),
-        (
-            [middle, y + wide + BOARD_THICKNESS_M / 2, CABINET_HEIGHT_M / 2],
-            [depth, BOARD_THICKNESS_M / 2, CABINET_HEIGHT_M / 2],
-        ),
-        (
-            [back - BOARD_THICKNESS_M / 2, y, CABINET_HEIGHT_M / 2],
-            [BOARD_THICKNESS_M / 2, wide + BOARD_THICKNESS_M, CABINET_HEIGHT_M / 2],
-        ),
+    back = CLOSED_DRAWER_X_M - half - DRAWER_CLEARANCE_M
+    front = CLOSED_DRAWER_X_M + half - FRONT_OVERHANG_M
+    middle, depth, wide = (front + back) / 2, (front - back) / 2, half + DRAWER_CLEARANCE_M
+    thin, tall = BOARD_THICKNESS_M / 2, CABINET_HEIGHT_M / 2
+    for pos, size in (  # the top, both sides and the back
+        ([middle, y, CABINET_HEIGHT_M - thin], [depth, wide + BOARD_THICKNESS_M, thin]),
+        ([middle, y - wide - thin, tall], [depth, thin, tall]),
+        ([middle, y + wide + thin, tall], [depth, thin, tall]),
+        ([back - thin, y, tall], [thin, wide + BOARD_THICKNESS_M, tall]),
     ):
-        world.add_geom(type=BOX_GEOM, pos=pos, size=size, rgba=dark, friction=[1.0, 0.01, 0.001], solref=[0.01, 1])
+        world.add_geom(type=BOX_GEOM, pos=pos, size=size, rgba=dark, **PLAIN_CONTACT)

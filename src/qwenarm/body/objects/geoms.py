@@ -11,7 +11,6 @@ import mujoco
 import numpy as np
 
 from qwenarm.body.objects.drawer import add_drawer
-from qwenarm.body.objects.markings import COLOR_RGB as COLOR_RGB
 from qwenarm.body.objects.markings import contrast, mark_top, paint
 from qwenarm.body.objects.parcels_and_parts import add_parcel_or_part
 from qwenarm.body.objects.spec import (
@@ -23,11 +22,14 @@ from qwenarm.body.objects.spec import (
     DENSITY_KG_PER_M3,
     FIXED_SHAPES,
     PARCELS_AND_PARTS,
+    PLAIN_CONTACT,
     WALL_FOOT_GAP_M,
     WALL_THICKNESS_M,
     ObjectSpec,
 )
+from qwenarm.body.rotations import about_z
 
+CONTAINER_DENSITY_KG_PER_M3 = 3 * DENSITY_KG_PER_M3
 PLINTH_BRIGHTNESS_RATIO = 0.6
 """Brightness of a bay's plinth relative to the bay."""
 
@@ -44,7 +46,7 @@ def add_object(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: fl
         yaw: Rotation about z, in rad.
         rgb: Its colour in this episode.
     """
-    body = world.add_body(name=spec.id, pos=pos, quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)])
+    body = world.add_body(name=spec.id, pos=pos, quat=about_z(yaw))
     rgba = [*rgb, 1.0]
     if spec.shape == "barrier":
         body.mocap = True
@@ -81,23 +83,15 @@ def _add_solid(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> Non
         "ball": (mujoco.mjtGeom.mjGEOM_SPHERE, [half, 0, 0]),
     }[spec.shape]
     # Rolling friction stops a ball that is let go; MuJoCo only uses it with condim 6.
-    friction, condim = ([1.0, 0.01, 0.003], 6) if spec.shape == "ball" else ([1.0, 0.01, 0.001], 4)
-    body.add_geom(
-        type=kind, size=size, rgba=rgba, density=DENSITY_KG_PER_M3, friction=friction, condim=condim, solref=[0.01, 1]
-    )
+    more = {"friction": [1.0, 0.01, 0.003], "condim": 6} if spec.shape == "ball" else {"condim": 4}
+    body.add_geom(type=kind, size=size, rgba=rgba, density=DENSITY_KG_PER_M3, **PLAIN_CONTACT | more)
 
 
 def _add_wall(body: mujoco.MjsBody, pos: list[float], size: list[float], yaw: float, rgba: list[float]) -> None:
     body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=pos,
-        size=size,
-        quat=[math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)],
-        rgba=rgba,
-        density=3 * DENSITY_KG_PER_M3,
-        friction=[1.0, 0.01, 0.001],
-        solref=[0.01, 1],
-    )
+        type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, quat=about_z(yaw), rgba=rgba,
+        density=CONTAINER_DENSITY_KG_PER_M3, **PLAIN_CONTACT,
+    )  # fmt: skip
 
 
 def _add_open_box(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> None:
@@ -107,13 +101,8 @@ def _add_open_box(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]) -> 
         yaw = k * math.pi / 2
         reach = half - WALL_THICKNESS_M / 2
         pos = [reach * math.cos(yaw), reach * math.sin(yaw), (height + WALL_FOOT_GAP_M) / 2]
-        _add_wall(
-            body,
-            pos,
-            [WALL_THICKNESS_M / 2, half - (k % 2) * WALL_THICKNESS_M, (height - WALL_FOOT_GAP_M) / 2],
-            yaw,
-            rgba,
-        )
+        size = [WALL_THICKNESS_M / 2, half - (k % 2) * WALL_THICKNESS_M, (height - WALL_FOOT_GAP_M) / 2]
+        _add_wall(body, pos, size, yaw, rgba)
 
 
 def _add_plinth(world: mujoco.MjsBody, spec: ObjectSpec, pos: np.ndarray, yaw: float, rgba: list[float]) -> None:
@@ -128,34 +117,24 @@ def _add_bowl(body: mujoco.MjsBody, rgba: list[float], sides: int = 12) -> None:
     outer, height = CONTAINER_HALF_WIDTH_M["bowl"], CONTAINER_HEIGHT_M["bowl"]
     floor = 0.80 * outer
     body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-        pos=[0, 0, WALL_THICKNESS_M / 2],
-        size=[floor, WALL_THICKNESS_M / 2, 0],
-        rgba=rgba,
-        density=3 * DENSITY_KG_PER_M3,
-        friction=[1.0, 0.01, 0.001],
-        solref=[0.01, 1],
-    )
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER, pos=[0, 0, WALL_THICKNESS_M / 2], size=[floor, WALL_THICKNESS_M / 2, 0],
+        rgba=rgba, density=CONTAINER_DENSITY_KG_PER_M3, **PLAIN_CONTACT,
+    )  # fmt: skip
     lean = math.atan2(outer - floor, height)
     middle = (outer + floor) / 2 - WALL_THICKNESS_M / 2
     half_width = outer * math.tan(math.pi / sides)
     for k in range(sides):
         yaw = 2 * math.pi * k / sides
         turn = np.zeros(4)
-        mujoco.mju_mulQuat(
-            turn,
-            np.array([math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]),
-            np.array([math.cos(lean / 2), 0, math.sin(lean / 2), 0]),
-        )
+        mujoco.mju_mulQuat(turn, np.array(about_z(yaw)), np.array([math.cos(lean / 2), 0, math.sin(lean / 2), 0]))
         body.add_geom(
             type=mujoco.mjtGeom.mjGEOM_BOX,
             pos=[middle * math.cos(yaw), middle * math.sin(yaw), (height + WALL_FOOT_GAP_M) / 2],
             quat=turn,
             size=[WALL_THICKNESS_M / 2, half_width, (height - WALL_FOOT_GAP_M) / 2 / math.cos(lean)],
             rgba=rgba,
-            density=3 * DENSITY_KG_PER_M3,
-            friction=[1.0, 0.01, 0.001],
-            solref=[0.01, 1],
+            density=CONTAINER_DENSITY_KG_PER_M3,
+            **PLAIN_CONTACT,
         )
 
 
@@ -163,15 +142,16 @@ def _add_cover(body: mujoco.MjsBody, rgba: list[float]) -> None:
     """Adds a top and four walls around an empty space. A dark button on top tells it from a cube."""
     width, height = COVER_SIZE_M
     half, wall = width / 2, COVER_WALL_M / 2
-    grip = {"density": DENSITY_KG_PER_M3, "friction": [1.0, 0.01, 0.001], "condim": 4, "solref": [0.01, 1]}
     boxes = [([0, 0, height / 2 - wall], [half, half, wall], 0.0)]
     for k in range(4):
         yaw, reach = k * math.pi / 2, half - wall
         side = [wall, half - (k % 2) * 2 * wall, height / 2 - wall]
         boxes.append(([reach * math.cos(yaw), reach * math.sin(yaw), -wall], side, yaw))
     for pos, size, yaw in boxes:
-        quat = [math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]
-        body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, quat=quat, rgba=rgba, **grip)
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_BOX, pos=pos, size=size, quat=about_z(yaw), rgba=rgba, condim=4,
+            density=DENSITY_KG_PER_M3, **PLAIN_CONTACT,
+        )  # fmt: skip
     paint(body, [0, 0, height / 2], [0.011, 0.001, 0], contrast(rgba), mujoco.mjtGeom.mjGEOM_CYLINDER)
 
 

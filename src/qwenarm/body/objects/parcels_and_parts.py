@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import mujoco
 
 from qwenarm.body.objects.markings import COLOR_RGB, MAX_DARK_SIDE_RGB_SUM, contrast, mark_sides, mark_top, paint
-
-if TYPE_CHECKING:
-    from qwenarm.body.objects.spec import ObjectSpec
+from qwenarm.body.objects.spec import PLAIN_CONTACT, ObjectSpec
 
 HEAVY_DENSITY_RATIO = 3.0
 """Density of a parcel labelled 9 kg relative to the others. The labels are those of large parcels."""
@@ -34,10 +31,7 @@ def add_parcel_or_part(body: mujoco.MjsBody, spec: ObjectSpec, rgba: list[float]
     """Adds a box with its marks. ``density`` is in kg/m³."""
     half = [spec.size / 2, spec.size / 2, spec.height / 2]
     density *= HEAVY_DENSITY_RATIO if spec.top == "9" else 1.0
-    body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, density=density, friction=[1.0, 0.01, 0.001], condim=4,
-        solref=[0.01, 1],
-    )  # fmt: skip
+    body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, rgba=rgba, density=density, condim=4, **PLAIN_CONTACT)
     if spec.sides:
         mark_sides(body, spec.sides, half, rgba)
     if spec.shape == "parcel" and spec.top:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -39,8 +40,8 @@ HELD_OUT: frozenset[tuple[str, str]] = frozenset(
         ("white", "box"),
     }
 )
-"""Colour x shape pairs that the bundled model never sees in training:
-8 of 48 (17 %), each colour once, each shape at least once."""
+"""Pairs of colour and shape that the bundled model never sees in training: 8 of 48, with each colour once and each
+shape at least once."""
 WALL_THICKNESS_M = 0.006
 """Thickness of a container's walls and floor, in m."""
 WALL_FOOT_GAP_M = 0.002
@@ -55,6 +56,8 @@ FIXTURE_SIZE_M = {"cover": COVER_SIZE_M, "barrier": BARRIER_SIZE_M[::2], **PARCE
 """Width (of a barrier: length) and height, in m, of shapes that are neither graspable nor containers."""
 DENSITY_KG_PER_M3 = 400.0
 """About that of wood: a 45 mm cube weighs 36 g."""
+PLAIN_CONTACT: dict[str, Any] = {"friction": [1.0, 0.01, 0.001], "solref": [0.01, 1]}
+"""How nearly everything on the table touches: a geom's friction (sliding, torsional, rolling) and softness."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,11 @@ class ObjectSpec:
     def origin_height(self) -> float:
         """Height of its origin above what it stands on, in m: of the centre, or of a container's underside."""
         return 0.0 if self.container else self.height / 2
+
+    @property
+    def support_height(self) -> float:
+        """Height above its underside, in m, of what is put in or on it: that of a container's floor, or of its top."""
+        return WALL_THICKNESS_M if self.container else self.height
 
 
 def make_spec(shape: str, color: str, rng: np.random.Generator | None = None) -> ObjectSpec:

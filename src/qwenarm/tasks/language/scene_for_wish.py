@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from qwenarm.body.objects.markings import COLOR_RGB
-from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, OBJECT_SHAPES, WALL_THICKNESS_M
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, OBJECT_SHAPES
 from qwenarm.body.scene import Placement, Scene
 from qwenarm.tasks.core.goal import initial_state
 from qwenarm.tasks.core.planning import point_beside
@@ -217,8 +217,7 @@ def arrange_start(scene: Scene, named: Sequence[Thing]) -> Scene | None:
             continue
         base, item = find(thing.at.thing, scene), find(thing, scene)
         if thing.at.where == "at":
-            level = WALL_THICKNESS_M if base.spec.container else base.spec.height
-            moved = replace(item, pos=(*base.pos[:2], level + item.spec.origin_height))
+            moved = replace(item, pos=(*base.pos[:2], base.spec.support_height + item.spec.origin_height))
         else:
             spot = point_beside(initial_state(scene), item.spec.id, base.spec.id, thing.at.side)
             moved = replace(item, pos=(spot.x, spot.y, item.spec.origin_height))

@@ -80,7 +80,7 @@ class CoverMotion:
         if waits or not (hand_is_near(state, begin.pos[:2]) or hand_is_near(state, end)):
             self.periods += 1
         share = (self.periods - trip.wait_periods) / MOTION_PERIODS
-        turn = (trip.yaw - _yaw(begin) + np.pi / 4) % (np.pi / 2) - np.pi / 4
+        turn = (trip.yaw - begin.yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4
         for thing in self.start.values() if share > 0 else ():
             _carry(body, thing, end - begin.pos[:2], turn, share)
         return share == 1
@@ -109,7 +109,3 @@ def _carry(body: Body, thing: ObjectState, shift: np.ndarray, turn: float, share
     weight = -float(model.body_mass[joint.bodyid[0]] * model.opt.gravity[2])
     data.xfrc_applied[joint.bodyid[0], 2] = 0.0 if share == 1 else weight
     mujoco.mj_kinematics(model, data)
-
-
-def _yaw(thing: ObjectState) -> float:
-    return float(2 * np.arctan2(thing.quat[3], thing.quat[0]))
