@@ -9,7 +9,7 @@ import numpy as np
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.tasks.inspect.parts import Feature
 from qwenarm.tasks.language.es_zh import el, zh
-from qwenarm.tasks.language.phrases import draw_from
+from qwenarm.tasks.language.phrases import draw_from, listed
 
 DEFECT_TEMPLATES = (
     "put the parts with {lacks} {into} the {b}",
@@ -50,7 +50,7 @@ def inspect_phrase(
     """Draws an instruction that names the defect or what a good part has. ``slots`` gives the values of b, in, into."""
     has = [feature.has[0] for feature in features]
     templates = DEFECT_TEMPLATES if names_defect else GOOD_PART_TEMPLATES
-    body = draw_from(rng, templates).format(lacks=features[0].lacks[0], has=_joined(has, " and "), **slots)
+    body = draw_from(rng, templates).format(lacks=features[0].lacks[0], has=listed(has), **slots)
     return f"{draw_from(rng, INTRODUCTION_PHRASES)}{body}; {draw_from(rng, VERDICT_REQUESTS)}"
 
 
@@ -60,7 +60,7 @@ def inspect_translations(features: Sequence[Feature], names_defect: bool, place:
         es = f"pon las piezas {features[0].lacks[1]} {el(place, 'en')}"
         chinese = f"把{features[0].lacks[2]}的零件放进{zh(place)}里"
     else:
-        has = _joined([feature.has[1] for feature in features], " y ")
+        has = listed([feature.has[1] for feature in features], " y ")
         es = f"una pieza buena tiene {has}: pon las defectuosas {el(place, 'en')}"
         chinese = f"合格的零件应为{'、'.join(feature.has[2] for feature in features)},把不合格的放进{zh(place)}里"
     return {
@@ -68,8 +68,3 @@ def inspect_translations(features: Sequence[Feature], names_defect: bool, place:
         "contando desde la izquierda",
         "zh": f'请检查这排零件:{chinese};然后用JSON说出结果,键为"bad",值为从左数起不合格零件的编号列表',
     }
-
-
-def _joined(parts: Sequence[str], last: str) -> str:
-    """Joins parts as in "a, b and c"."""
-    return last.join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

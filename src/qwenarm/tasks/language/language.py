@@ -22,42 +22,11 @@ if TYPE_CHECKING:
     from lark.parsers.earley_common import Item
 
 LANGUAGE_NAMES = {"en": "English", "es": "Spanish", "zh": "Chinese"}
-SPANISH_WORDS = frozenset(
-    [
-        "el",
-        "la",
-        "los",
-        "las",
-        "en",
-        "del",
-        "al",
-        "pon",
-        "ponga",
-        "poner",
-        "y",
-        "de",
-        "un",
-        "una",
-        "por",
-        "cuántos",
-        "cuántas",
-        "cuantos",
-        "cuantas",
-        "hay",
-        "hola",
-        "cubo",
-        "cubos",
-        "bola",
-        "bolas",
-        "pelota",
-        "torre",
-        "ordena",
-        "agrupa",
-        "separa",
-        "apila",
-        "quiero",
-    ]
-)
+SPANISH_WORDS = frozenset((
+    "el", "la", "los", "las", "en", "del", "al", "pon", "ponga", "poner", "y", "de", "un", "una", "por", "cuántos",
+    "cuántas", "cuantos", "cuantas", "hay", "hola", "cubo", "cubos", "bola", "bolas", "pelota", "torre", "ordena",
+    "agrupa", "separa", "apila", "quiero",
+))  # fmt: skip
 """Frequent words that do not occur in English sentences."""
 ENGLISH_WORDS = frozenset(["the", "in", "on", "and", "put", "of", "to"])
 """Frequent words that do not occur in Spanish sentences."""

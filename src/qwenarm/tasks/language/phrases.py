@@ -178,10 +178,15 @@ def draw_from(rng: np.random.Generator, choices: Sequence[str]) -> str:
     return choices[int(rng.integers(len(choices)))]
 
 
+def listed(parts: Sequence[object], last: str = " and ", comma: str = ", ") -> str:
+    """Joins parts as in "a, b and c". ``last`` stands before the last one, ``comma`` between the others."""
+    *before, end = map(str, parts)
+    return last.join(filter(None, [comma.join(before), end]))
+
+
 def _join(rng: np.random.Generator, parts: Sequence[str]) -> str:
     """Joins parts as in "a, b and c" or "a, b, c"."""
-    last = draw_from(rng, (", ", " and ", ", and "))
-    return last.join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+    return listed(parts, draw_from(rng, (", ", " and ", ", and ")))
 
 
 def _then(rng: np.random.Generator, parts: Sequence[str]) -> str:

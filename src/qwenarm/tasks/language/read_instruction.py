@@ -48,37 +48,10 @@ ADJECTIVE_TERMINALS = frozenset(
 )
 ARTICLE_WORDS = frozenset(["the", "a", "an", "my", "your", "el", "la", "los", "las", "un", "una"])
 INDEFINITE_ARTICLES = frozenset(["a", "an", "un", "una"])
-QUESTION_OPENERS = frozenset(
-    [
-        "should",
-        "shall",
-        "might",
-        "does",
-        "did",
-        "is",
-        "are",
-        "was",
-        "were",
-        "has",
-        "have",
-        "had",
-        "what",
-        "which",
-        "where",
-        "who",
-        "how",
-        "why",
-        "when",
-        "qué",
-        "cuál",
-        "dónde",
-        "quién",
-        "cómo",
-        "cuándo",
-        "está",
-        "hay",
-    ]
-)
+QUESTION_OPENERS = frozenset((
+    "should", "shall", "might", "does", "did", "is", "are", "was", "were", "has", "have", "had", "what", "which",
+    "where", "who", "how", "why", "when", "qué", "cuál", "dónde", "quién", "cómo", "cuándo", "está", "hay",
+))  # fmt: skip
 """A sentence that begins with one of these is a question, as is any other that ends with a question mark."""
 REPORTING_VERBS = frozenset(["tell", "say", "show", "dime", "di", "muéstrame"])
 """An instruction that begins with one of these and goes on with a question is one, too."""

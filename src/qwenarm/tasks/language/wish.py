@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from qwenarm.tasks.core.planning import Side
-from qwenarm.tasks.language.vocabulary import english_plural
+from qwenarm.tasks.core.planning import SIDE_WORDS, Side
+from qwenarm.tasks.language.phrases import listed
+from qwenarm.tasks.language.vocabulary import english_plural, is_container
 
 Where = Literal["at", "beside", "left", "right", "front", "behind"]
 """How something is placed; "at" means in a container or on a block."""
@@ -17,9 +18,6 @@ Edge = Literal["left", "right", "front", "back", "middle", "near", "far"]
 NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 ORDINAL_WORDS = ("", "", "second ", "third ")
 EDGE_NAMES = {"left": "leftmost", "right": "rightmost", "front": "frontmost", "back": "rearmost", "middle": "middle"}
-PREPOSITION_OF = {
-    "beside": "next to", "left": "left of", "right": "right of", "front": "in front of", "behind": "behind",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class Group:
             return f"all but one of the {self.kind}"
         name = f"{NUMBER_WORDS[self.count]} {self.kind}" if self.count else f"all {self.kind}"
         both = "both " if len(self.but) == 2 and all(isinstance(each, Thing) for each in self.but) else ""
-        return f"{name} but {both}{_listed(self.but)}" if self.but else name
+        return f"{name} but {both}{listed(self.but)}" if self.but else name
 
 
 Named = Thing | Group
@@ -128,8 +126,8 @@ class Place:
         return "" if self.where in ("at", "beside") else self.where
 
     def __str__(self) -> str:
-        holds = self.thing.shape in ("bowl", "tray", "box", "container")
-        return f"{PREPOSITION_OF.get(self.where, 'in' if holds else 'on')} {self.thing}"
+        into = "in" if is_container(self.thing.shape) else "on"
+        return f"{SIDE_WORDS[self.side] if self.beside else into} {self.thing}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ class Between:
     others: tuple[Named, ...]
 
     def __str__(self) -> str:
-        return f"{self.what} between {_listed(self.others)}"
+        return f"{self.what} between {listed(self.others)}"
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ class Tower:
     what: tuple[Named, ...]
 
     def __str__(self) -> str:
-        return f"tower of {_listed(self.what)}"
+        return f"tower of {listed(self.what)}"
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ class Swap:
     what: tuple[Named, ...]
 
     def __str__(self) -> str:
-        return f"swap {_listed(self.what)}"
+        return f"swap {listed(self.what)}"
 
 
 @dataclass(frozen=True)
@@ -197,7 +195,7 @@ class MatchColors:
     places: tuple[Thing, ...] = ()
 
     def __str__(self) -> str:
-        named = f": {_listed(self.places)}" if self.places else ""
+        named = f": {listed(self.places)}" if self.places else ""
         return f"{self.what} in {self.bins or 'container'} of its own colour{named}"
 
 
@@ -218,7 +216,7 @@ class OneEach:
 
     def __str__(self) -> str:
         if not isinstance(self.what, Group):
-            return f"{_listed(self.what)} in different {english_plural(self.bins or 'container')}"
+            return f"{listed(self.what)} in different {english_plural(self.bins or 'container')}"
         return f"{self.what} in its own {self.bins or 'container'}"
 
 
@@ -236,8 +234,8 @@ class SameContainer:
     def __str__(self) -> str:
         if len(self.sets) == 1:
             of = f"the {NUMBER_WORDS[self.bins.count]}" if self.bins.count else "the"
-            return f"{_listed(self.what)} in one of {of} {self.bins.kind}"
-        one, other = map(_listed, self.sets)
+            return f"{listed(self.what)} in one of {of} {self.bins.kind}"
+        one, other = map(listed, self.sets)
         return f"{one} in one {self.bins.shape} and {other} in the other"
 
 
@@ -292,9 +290,3 @@ def _ranked(name: str, rank: Rank) -> str:
     if rank.number > 1:
         return f"{ORDINAL_WORDS[rank.number]}{name} from the {rank.edge}"
     return f"{EDGE_NAMES[rank.edge]} {name}"
-
-
-def _listed(names: tuple[Named, ...]) -> str:
-    """Joins names as in "a, b and c"."""
-    words = [str(name) for name in names]
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

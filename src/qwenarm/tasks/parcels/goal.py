@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 from qwenarm.body.state import WorldState
 from qwenarm.tasks import Move, MoveGoal, image_u, plan_moves
+from qwenarm.tasks.core.side_effects import FLOOR_HEIGHT_M
 from qwenarm.tasks.parcels.conveyor import REACH_M
 from qwenarm.types import SkillCall
-
-FALLEN_HEIGHT_M = -0.02
-"""Anything lower than this, in m, has fallen off the table."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class RouteParcels(MoveGoal):
             "routed": routed,
             "misrouted": sum(any(state.lies_in(parcel, place) for place in state.objects) for parcel in waiting),
             "missed": sum(self._is_missed(state, parcel) for parcel in waiting),
-            "fallen": sum(state[parcel].bottom < FALLEN_HEIGHT_M for parcel in waiting),
+            "fallen": sum(state[parcel].bottom < FLOOR_HEIGHT_M for parcel in waiting),
             "per_minute": 60 * routed / state.time_s if state.time_s else 0.0,
             "belt_cm_s": 100 * abs(self.belt_speed),
         }

@@ -12,7 +12,7 @@ import numpy as np
 from qwenarm.body.objects.spec import ObjectSpec
 from qwenarm.tasks import Phrase
 from qwenarm.tasks.language.es_zh import ZH_SHAPES, el, es_class, feminine, put_clauses, zh
-from qwenarm.tasks.language.phrases import draw_from, prepositions
+from qwenarm.tasks.language.phrases import draw_from, listed, prepositions
 
 WATCH_TEMPLATES = (
     "watch the table and touch nothing yet: {covers} will hide some things",
@@ -62,9 +62,9 @@ COUNT_TEMPLATES = (
 
 def watch_phrase(rng: np.random.Generator, covers: Sequence[ObjectSpec]) -> Phrase:
     """Draws what is said before anything is covered."""
-    names = _listed([f"the {cover.label}" for cover in covers], " and ")
-    es = f"mira la mesa y no toques nada todavía: {_listed([el(cover) for cover in covers], ' y ')} van a tapar cosas"
-    chinese = f"请看着桌子,先不要动:{_listed([zh(cover) for cover in covers], '和', '、')}会盖住一些东西"
+    names = listed([f"the {cover.label}" for cover in covers])
+    es = f"mira la mesa y no toques nada todavía: {listed([el(cover) for cover in covers], ' y ')} van a tapar cosas"
+    chinese = f"请看着桌子,先不要动:{listed([zh(cover) for cover in covers], '和', '、')}会盖住一些东西"
     return Phrase(draw_from(rng, WATCH_TEMPLATES).format(covers=names), {"es": es, "zh": chinese})
 
 
@@ -89,7 +89,3 @@ def count_phrase(rng: np.random.Generator, shape: str) -> Phrase:
     es = f"¿{many} {es_class('shape', shape, every=False)} hay debajo de las tapas? di el número sin tocar nada"
     chinese = f"罩子下面一共有几个{ZH_SHAPES[shape]}?说出数字,不要碰罩子"
     return Phrase(draw_from(rng, COUNT_TEMPLATES).format(s=f"{shape}s"), {"es": es, "zh": chinese})
-
-
-def _listed(names: Sequence[str], last: str, comma: str = ", ") -> str:
-    return last.join([comma.join(names[:-1]), names[-1]])
