@@ -42,10 +42,8 @@ TRANSLATED_LANGUAGES = ("es", "zh")
 def perturb(rng: np.random.Generator, setup: Setup, strength: int) -> Setup:
     """Rewords the instruction and all later ones. Raises BadInput at strength 3 if the task has no translations."""
     if strength == 1:
-        frame, swapped = (
-            POLITE_FRAMES[int(rng.integers(len(POLITE_FRAMES)))],
-            rng.random(len(SYNONYM_OF)) < SYNONYM_SHARE,
-        )
+        frame = POLITE_FRAMES[int(rng.integers(len(POLITE_FRAMES)))]
+        swapped = rng.random(len(SYNONYM_OF)) < SYNONYM_SHARE
         chosen = {word: other for (word, other), now in zip(SYNONYM_OF.items(), swapped, strict=True) if now}
         return reworded(setup, lambda phrase: frame.format(paraphrased(phrase.text, chosen)))
     if strength == 2:

@@ -293,11 +293,9 @@ def _choice(name: str, value: str, valid: Any) -> None:
 def _axis_angle(quat: np.ndarray) -> np.ndarray:
     """(3,) rad: the axis of a quaternion wxyz times an angle from 0 to 2 pi, which depends on the quaternion's sign."""
     length = np.linalg.norm(quat[1:])
-    return (
-        np.zeros(3)
-        if length < MIN_ROTATION_AXIS_NORM
-        else quat[1:] / length * 2 * math.acos(min(max(quat[0], -1.0), 1.0))
-    )
+    if length < MIN_ROTATION_AXIS_NORM:
+        return np.zeros(3)
+    return quat[1:] / length * 2 * math.acos(min(max(quat[0], -1.0), 1.0))
 
 
 def _turned(arm: Proprio) -> Rotation:

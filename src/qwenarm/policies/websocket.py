@@ -157,10 +157,8 @@ class PolicyModel:
             return PromptFailed(str(error))
         actions = convention.received_actions(answer)
         if actions is None or actions.size > MAX_CHUNK_NUMBERS:
-            keys, wanted = (
-                ", ".join(map(str, answer))[:200],
-                ", ".join(convention.action_keys or [convention.actions_key]),
-            )
+            keys = ", ".join(map(str, answer))[:200]
+            wanted = ", ".join(convention.action_keys or [convention.actions_key])
             size = f"an array of at most {MAX_CHUNK_NUMBERS} numbers"
             return PromptFailed(f"{self.server.url} sent no chunk of actions under {wanted!r}, {size}; it sent {keys}.")
         return Completion(json.dumps(actions.tolist()), seconds)

@@ -22,6 +22,8 @@ from qwenarm.skills.rim import Rim, find_rim
 
 SNAP_DISTANCE_M = 0.025
 """Maximum distance between a point and the object that is meant by it, in m."""
+LOWEST_TCP_M = TIP_BEYOND_TCP_M + UNDERSIDE_CLEARANCE_M
+"""Height of the tcp above the table, in m, at which the fingers almost touch it."""
 SLICE_DEPTHS_M = (0.020, 0.008)
 """Depths below its top, in m, to which an object is measured: deep enough for the full width of a ball, or else shallow
 enough to leave out a neighbour that touches it."""
@@ -150,7 +152,7 @@ def _rim_grasps(body: Body, surface: HeightMap, rim: Rim) -> list[Grasp]:
     hand, grasps = measure_hand(body.kinematics), []
     parts = hand.palm, hand.fingers(2 * WALL_SLACK_M, WALL_OPENING_M + 2 * FINGER_CLEARANCE_M)
     around = surface.around(rim.center, HAND_RADIUS_M + rim.radius)
-    lowest = max(rim.top - RIM_DEPTH_M, TIP_BEYOND_TCP_M + UNDERSIDE_CLEARANCE_M)
+    lowest = max(rim.top - RIM_DEPTH_M, LOWEST_TCP_M)
     for angle in np.arange(RIM_DIRECTIONS) * (2 * math.pi / RIM_DIRECTIONS):
         at = rim.center + (rim.radius - RIM_INSET_M) * np.array([math.cos(angle), math.sin(angle)])
         yaw = float(nearest_yaw(angle))
@@ -209,7 +211,7 @@ def _with_room(
     for yaws, width in options:
         near = nearest_yaw(yaws)
         both = np.stack([near, near - np.copysign(math.pi, near - math.pi / 2)])  # (2, K)
-        lowest = max(top - width / 2, TIP_BEYOND_TCP_M + UNDERSIDE_CLEARANCE_M)
+        lowest = max(top - width / 2, LOWEST_TCP_M)
         by_fingers = hand.fingers(width + 2 * CONTOUR_TOLERANCE_M, width + 2 * FINGER_CLEARANCE_M).lowest(
             around, center, both.ravel(), lowest
         )

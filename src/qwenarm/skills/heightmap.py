@@ -158,13 +158,9 @@ def _ahead(fovy_deg: float) -> tuple[np.ndarray, np.ndarray]:
     """Returns where rays meet the plane one metre ahead, in m: right by column (W,), up by row (H,). See
     ``cameras.ray``.
     """
-    tall = 2 * math.tan(math.radians(fovy_deg) / 2)
-    right = (
-        ((np.arange(DEPTH_IMAGE_SIZE[1]) + 0.5) / DEPTH_IMAGE_SIZE[1] - 0.5)
-        * tall
-        * (DEPTH_IMAGE_SIZE[1] / DEPTH_IMAGE_SIZE[0])
-    )
-    return right, (0.5 - (np.arange(DEPTH_IMAGE_SIZE[0]) + 0.5) / DEPTH_IMAGE_SIZE[0]) * tall
+    tall, (height, width) = 2 * math.tan(math.radians(fovy_deg) / 2), DEPTH_IMAGE_SIZE
+    right = ((np.arange(width) + 0.5) / width - 0.5) * tall * (width / height)
+    return right, (0.5 - (np.arange(height) + 0.5) / height) * tall
 
 
 @lru_cache(maxsize=8)

@@ -28,6 +28,8 @@ MAX_LINE_SPEED_M_PER_S, MAX_LINE_ACCELERATION_M_PER_S2 = 0.40, 2.0
 """Of the hand on straight lines, m/s and m/s2."""
 CONTACT_SPEED_M_PER_S = 0.12
 """Speed of the hand where it may touch something, m/s."""
+ARRIVED_DISTANCE_M = 0.01
+"""What has to go less far than this, in m, is there already."""
 TRAVEL_HEIGHT_M = 0.25
 """The hand rises to this height before it travels home, m."""
 HOME_TOLERANCE_RAD = 0.02

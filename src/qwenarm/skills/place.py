@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M
-from qwenarm.body.clearance import UNDERSIDE_CLEARANCE_M
 from qwenarm.body.held_object import HeldObject
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import Motion, SkillFailure
+from qwenarm.skills.grasp import LOWEST_TCP_M
 from qwenarm.skills.heightmap import look_down, world_point
 from qwenarm.skills.motion import (
     CONTACT_SPEED_M_PER_S,
@@ -24,8 +23,6 @@ from qwenarm.skills.placement import RELEASE_OPENING_M, choose_place_pose
 from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
-LOWEST_TCP_M = TIP_BEYOND_TCP_M + UNDERSIDE_CLEARANCE_M
-"""Height of the tcp above the table, in m, at which the fingers almost touch it."""
 SLOW_APPROACH_M = 0.02
 """Length of the slow last part of the way down, in m."""
 PROBED_ABOVE_M, PROBED_BELOW_M = 0.04, 0.03

@@ -9,7 +9,15 @@ from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import Motion, SkillFailure
 from qwenarm.skills.grasp import FINGER_CLEARANCE_M, choose_grasps, reachable
 from qwenarm.skills.heightmap import look_down, world_point
-from qwenarm.skills.motion import follow, go_home, held_back, line_from, move_joints, set_fingers
+from qwenarm.skills.motion import (
+    ARRIVED_DISTANCE_M,
+    follow,
+    go_home,
+    held_back,
+    line_from,
+    move_joints,
+    set_fingers,
+)
 from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
@@ -17,8 +25,6 @@ PULL_SPEED_M_PER_S = 0.06
 """Speed of the hand while it pulls, slow enough to stop in time when the drawer reaches its end, in m/s."""
 MAX_PULL_LAG_M = 0.001
 """The hand stops once it lags this far behind its target, in m: the drawer has reached its end."""
-ARRIVED_DISTANCE_M = 0.01
-"""Closer than this, in m, counts as there already."""
 
 
 def pull(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:

@@ -10,9 +10,11 @@ from qwenarm.body.clearance import Boxes, measure_hand
 from qwenarm.body.kinematics import top_down
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import Motion, SkillFailure
+from qwenarm.skills.grasp import SNAP_DISTANCE_M
 from qwenarm.skills.grasp_shapes import rectangle
 from qwenarm.skills.heightmap import MIN_SURFACE_HEIGHT_M, look_down, world_point
 from qwenarm.skills.motion import (
+    ARRIVED_DISTANCE_M,
     CONTACT_SPEED_M_PER_S,
     above_all,
     follow,
@@ -30,10 +32,6 @@ PUSH_HEIGHT_M = 0.016
 """Height of the tcp while it pushes, in m."""
 FREE_RUN_M = 0.020
 """Distance from which the hand approaches the object, in m."""
-ARRIVED_DISTANCE_M = 0.01
-"""Closer than this, in m, counts as there already."""
-SNAP_DISTANCE_M = 0.025
-"""A point means the object that is at most this far away, in m."""
 
 
 def push(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:

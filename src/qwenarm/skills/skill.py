@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import Motion, Moves, SkillFailure
+from qwenarm.skills.motion import go_home
 from qwenarm.skills.select_arm import select_arm
 from qwenarm.types import ImagePoint, Param, SkillCall, SkillResult, SkillSpec
 
@@ -47,8 +48,6 @@ class Skill:
 
 def skill(act: Callable[..., Motion]) -> Skill:
     """Makes a Skill of a generator function. Raises TypeError for a parameter whose type no model can give."""
-    from qwenarm.skills.motion import go_home
-
     doc = inspect.cleandoc(act.__doc__ or "")
     told = dict(re.findall(r"^(\w+): (.+)$", doc, flags=re.MULTILINE))
     hints = get_type_hints(act)
