@@ -34,7 +34,8 @@ from qwenarm.mind.constrained.lark import available
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import GenerationRequest
 from qwenarm.mind.inference.preprocessing import PromptEncoder
-from qwenarm.mind.prompt.messages import parse, to_prompt
+from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import QWEN_PRESET, Preset
 from qwenarm.mind.vlm_policy import VlmPolicy
 from qwenarm.skills import specs

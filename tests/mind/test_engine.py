@@ -20,8 +20,8 @@ from qwenarm.mind.inference import engine
 from qwenarm.mind.inference.answer import GeneratedAnswer
 from qwenarm.mind.inference.engine import sampling_probabilities
 from qwenarm.mind.inference.fused.token_guesser import TokenGuesser
-from qwenarm.mind.parsing.parse import NOTE_AFTER_END
-from qwenarm.mind.prompt.messages import parse, to_prompt
+from qwenarm.mind.parsing.parse import NOTE_AFTER_END, parse
+from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED_PRESET
 
 KINDS = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "bundled")

@@ -16,7 +16,8 @@ from tests.mind.fake_server import Reply, called, said
 from qwenarm.errors import ModelUnavailable, PromptFailed
 from qwenarm.mind.backends._http import MAX_RESPONSE_BYTES, complaint
 from qwenarm.mind.backends.openai_server import OpenAIServer
-from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
+from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.prompt.messages import frame_sizes, to_prompt
 from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.registry import names_to_allow, only_allowed
 from qwenarm.types import SkillCall

@@ -16,8 +16,8 @@ from qwenarm.mind.constrained.lark import THOUGHT_END, Grammars, _up_to
 from qwenarm.mind.coordinates import Relative
 from qwenarm.mind.families import MODEL_FAMILIES, Family
 from qwenarm.mind.inference.answer import GeneratedAnswer
-from qwenarm.mind.parsing.parse import NOTE_AFTER_END
-from qwenarm.mind.prompt.messages import frame_sizes, parse, render, to_prompt
+from qwenarm.mind.parsing.parse import NOTE_AFTER_END, parse
+from qwenarm.mind.prompt.messages import frame_sizes, render, to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED_PRESET, QWEN_PRESET, at_altitude
 from qwenarm.types import Decision, ImagePoint, SkillCall
 

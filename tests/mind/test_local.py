@@ -13,7 +13,8 @@ from qwenarm.mind.backends import local
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.constrained import lark
 from qwenarm.mind.inference.answer import GeneratedAnswer
-from qwenarm.mind.prompt.messages import parse, to_prompt
+from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED_PRESET
 
 TASKS = ("put it", "put the red cube in the blue bowl, then the green ball next to the tray", "stack them")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from qwenarm.errors import BadInput, UnknownName
 from qwenarm.mind.coordinates import decode, encode
 from qwenarm.mind.families import MODEL_FAMILIES, family_named
-from qwenarm.mind.prompt.messages import frame_sizes, history_text, parse, past_turns, render, to_prompt, user_text
+from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.prompt.messages import frame_sizes, history_text, past_turns, render, to_prompt, user_text
 from qwenarm.mind.prompt.presets import BUNDLED_PRESET, PROMPT_PRESETS, QWEN_PRESET, at_altitude, preset_named
 from qwenarm.mind.prompt.tools import tool_schemas
 from qwenarm.types import Decision, FormatError, ImagePoint, Param, SkillCall, SkillResult, SkillSpec, Turn

@@ -16,7 +16,8 @@ from qwenarm.mind.backends._http import proxy_for
 from qwenarm.mind.backends._keys import key_for
 from qwenarm.mind.backends.openai_server import OpenAIServer
 from qwenarm.mind.model_spec import SERVER_OPTIONS, parse_model_spec
-from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
+from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.prompt.messages import frame_sizes, to_prompt
 from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.types import FormatError, ImagePoint, SkillCall
 

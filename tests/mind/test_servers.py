@@ -34,8 +34,9 @@ from qwenarm.mind.backends.transformers_serve import load_processors_without_vid
 from qwenarm.mind.checkpoints.load import bundled_folder
 from qwenarm.mind.families import family_named
 from qwenarm.mind.open_model import open_model
+from qwenarm.mind.parsing.parse import parse
 from qwenarm.mind.parsing.parse import parse as parse_text
-from qwenarm.mind.prompt.messages import frame_sizes, parse, to_prompt
+from qwenarm.mind.prompt.messages import frame_sizes, to_prompt
 from qwenarm.mind.prompt.presets import QWEN_PRESET
 from qwenarm.skills import specs
 from qwenarm.types import Episode, FormatError, Outcome, RunConfig

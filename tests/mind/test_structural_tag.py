@@ -11,7 +11,8 @@ from tests.mind.fake_server import accepts, shortest
 
 from qwenarm.mind.constrained.structural_tag import structural_tag
 from qwenarm.mind.families import MODEL_FAMILIES
-from qwenarm.mind.prompt.messages import call_text, parse, render
+from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.prompt.messages import call_text, render
 from qwenarm.mind.prompt.tools import tool_schemas
 from qwenarm.types import Decision, ImagePoint, Prompt, SkillCall
 

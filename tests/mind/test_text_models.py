@@ -8,7 +8,8 @@ from qwenarm.errors import ModelUnavailable
 from qwenarm.mind.backends.local import QwenVL
 from qwenarm.mind.families import TEXT_MODEL_TYPES, family_of
 from qwenarm.mind.open_model import open_model
-from qwenarm.mind.prompt.messages import parse, to_prompt
+from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.prompt.messages import to_prompt
 from qwenarm.mind.prompt.presets import BUNDLED_PRESET
 
 

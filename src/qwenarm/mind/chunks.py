@@ -34,6 +34,8 @@ from qwenarm.mind.checkpoints.model import load_model, plan_for
 from qwenarm.mind.inference.preprocessing import PromptEncoder, mrope_positions
 from qwenarm.mind.inference.transformers_forward import repeat_in_time
 from qwenarm.mind.prompt.chat_templates import read_json
+from qwenarm.mind.prompt.messages import hand_words, picture_content
+from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE
 from qwenarm.types import Completion, Prompt
 
 CHUNK_FOLDER, WEIGHTS_FILE, FORMAT_FILE = "chunk", "head.safetensors", "head.json"
@@ -145,12 +147,8 @@ class ChunkTokens:
 
 def chunk_prompt(instruction: str, cameras: Sequence[str], holding: bool) -> Prompt:
     """The prompt without its pictures."""
-    content: list[dict[str, Any]] = []
-    for index, camera in enumerate(cameras):
-        break_line = "\n" if index else ""
-        content += [{"type": "text", "text": f"{break_line}{camera}:"}, {"type": "image"}]
-    hand = "holding something" if holding else "empty"
-    content.append({"type": "text", "text": f"\nTask: {' '.join(instruction.split())}\nHand: {hand}"})
+    words = f"\nTask: {' '.join(instruction.split())}\nHand: {hand_words(holding)}"
+    content = [*picture_content(cameras), {"type": "text", "text": words}]
     return Prompt(({"role": "system", "content": SYSTEM_TEXT}, {"role": "user", "content": content}))
 
 
@@ -289,7 +287,7 @@ class ChunkModel:
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
     def describe(self) -> Mapping[str, Any]:
-        return {**self.checkpoint.describe(), "sha256": self.sha256, "altitude": "chunk"}
+        return {**self.checkpoint.describe(), "sha256": self.sha256, "altitude": CHUNK_ALTITUDE}
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         began, one = perf_counter(), self.form.conventions

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from qwenarm.mind.backends import Backend
 from qwenarm.mind.coordinates import Size
-from qwenarm.mind.prompt.messages import frame_sizes, parse, system_text, to_prompt
+from qwenarm.mind.parsing.parse import parse
+from qwenarm.mind.prompt.messages import frame_sizes, system_text, to_prompt
 from qwenarm.mind.prompt.presets import Preset, at_altitude
 from qwenarm.mind.prompt.tools import tool_schemas
 from qwenarm.types import Completion, Decision, Observation, Prompt, SkillSpec, Turn

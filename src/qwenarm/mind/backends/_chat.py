@@ -15,6 +15,7 @@ from PIL import Image
 
 from qwenarm.errors import PromptFailed
 from qwenarm.mind.backends._http import complaint, parsed_json
+from qwenarm.mind.backends._stream import plain_text
 from qwenarm.mind.families import Family
 from qwenarm.mind.parsing.tolerant_json import Malformed, read_value
 from qwenarm.mind.prompt.messages import call_text
@@ -68,8 +69,7 @@ def text(message: Mapping[str, Any], family: Family) -> str:
     A server that looks for thoughts takes all that stands before </think> for one, so a model that leaves it out has
     its call there. Where nothing else was said, the thought is left open.
     """
-    content = message.get("content") or message.get("refusal") or ""
-    content = content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content)
+    content = plain_text(message.get("content") or message.get("refusal"))
     calls = [call.get("function") or {} for call in message.get("tool_calls") or []]
     calls += [message["function_call"]] if message.get("function_call") else []  # an older version of the protocol
     spoken = [part for part in (content, *(_call(call, family) for call in calls)) if part.strip()]

@@ -87,7 +87,7 @@ class AnswerStream:
 
     def _take_delta(self, delta: Mapping[str, Any]) -> None:
         for name in TEXT_FIELDS:
-            if piece := _text(delta.get(name)):
+            if piece := plain_text(delta.get(name)):
                 self._texts[name].append(piece)
         for call in delta.get("tool_calls") or []:
             self._take_call(self._place(call), call.get("function") or {})
@@ -109,7 +109,8 @@ class AnswerStream:
             call["arguments"].append(arguments if isinstance(arguments, str) else json.dumps(arguments))
 
 
-def _text(piece: Any) -> str:
+def plain_text(piece: Any) -> str:
+    """Returns the text of a message's field, which may also be a list of parts; "" for none."""
     if piece is None or isinstance(piece, str):
         return piece or ""
     return "".join(str(part.get("text", "")) for part in piece)

@@ -122,6 +122,7 @@ class OpenAIServer:
             if not least <= value < math.inf:
                 raise BadInput(f"{name} of a server is at least {least:g} and finite, not {value}.")
         self.url = url.rstrip("/").removesuffix("/v1") + "/v1"
+        self._chat_url = f"{self.url}/chat/completions"
         self.form, self.preset, self._settled = Form(tools), preset_named(preset), False
         limits = {"timeout_s": timeout_s, "deadline_s": deadline_s, "retries": retries, "backoff_s": backoff_s}
         key = key_for(self.url) if api_key is None else api_key
@@ -243,7 +244,7 @@ class OpenAIServer:
         one, fails at short answers, which it cannot parse.
         """
         question = {"model": model, "messages": [{"role": "user", "content": "?"}], "max_tokens": 1}
-        response = await self._connection.send("POST", f"{self.url}/chat/completions", question, retries=1)
+        response = await self._connection.send("POST", self._chat_url, question, retries=1)
         if response.status_code in REFUSAL_STATUSES | {NOT_FOUND}:
             words = f"{self.url} does not serve {model!r}. It lists: {served}."
             raise ModelUnavailable(f"{words} It said: status {response.status_code}, {complaint(response)}")
@@ -275,7 +276,7 @@ class OpenAIServer:
         """Whether the server keeps to a constraint that no model would keep to by itself."""
         request = {"model": self.name, **trial(kind, self.server)}
         try:
-            response = await self._connection.send("POST", f"{self.url}/chat/completions", request, retries=0)
+            response = await self._connection.send("POST", self._chat_url, request, retries=0)
             return response.is_success and is_enforced(kind, _chat.listed(response, self.url, "choices")[0]["message"])
         except (PromptFailed, LookupError, TypeError, AttributeError):  # it answers something else, or not at all
             return False
@@ -313,16 +314,15 @@ class OpenAIServer:
 
     async def _post(self, prompt: Prompt, form: Form, listen: bool) -> httpx.Response:
         body = await asyncio.to_thread(self._writer.body, prompt, form)  # encoding the images takes time
-        address = f"{self.url}/chat/completions"
         if not listen or self._streams is False:
-            return await self._connection.send("POST", address, body)
-        response = await self._connection.send("POST", address, body | STREAM_PARAMETERS, listen=self._hear)
+            return await self._connection.send("POST", self._chat_url, body)
+        response = await self._connection.send("POST", self._chat_url, body | STREAM_PARAMETERS, listen=self._hear)
         if self._streams or response.status_code in DOWN_STATUSES | KEY_REFUSED:
             return response
         self._streams = _chat.has_choices(response, self.url) or None
         if self._streams:
             return response
-        whole = await self._connection.send("POST", address, body)
+        whole = await self._connection.send("POST", self._chat_url, body)
         if _chat.has_choices(whole, self.url):
             self._streams = False  # it answers, and only as a whole
         return whole

@@ -45,10 +45,9 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from qwenarm.errors import BadInput
+from qwenarm.errors import BadInput, shortened
 from qwenarm.mind.coordinates import Codec, Size, encode
 from qwenarm.mind.families import Family
-from qwenarm.mind.parsing.parse import parse
 from qwenarm.mind.prompt.presets import Altitude, Preset
 from qwenarm.mind.prompt.tools import tool_schemas
 from qwenarm.types import (
@@ -61,18 +60,6 @@ from qwenarm.types import (
     SkillSpec,
     Turn,
 )
-
-__all__ = [
-    "call_text",
-    "frame_sizes",
-    "history_text",
-    "parse",
-    "past_turns",
-    "render",
-    "system_text",
-    "to_prompt",
-    "user_text",
-]
 
 ANSWER_REQUESTS: dict[Altitude, str] = {
     "step": "Answer with one call.",
@@ -103,16 +90,12 @@ def to_prompt(
     """
     frames = shown_frames(observation, preset)
     pictures = (*frames, *extra_frames(observation))
-    content: list[dict[str, Any]] = []
-    for index, frame in enumerate(pictures):
-        break_line = "\n" if index else ""
-        content += [{"type": "text", "text": f"{break_line}{frame.camera}:"}, {"type": "image"}]
+    content = picture_content([frame.camera for frame in pictures])
     sizes = {frame.camera: _size(frame) for frame in frames}
     scale = (family.codec, sizes) if preset.history_points else None
     past = history_text(history, preset.history, fold=preset.tool_docs, advise=preset.tool_docs, scale=scale)
-    content.append(
-        {"type": "text", "text": "\n" + user_text(observation.instruction, past, observation.proprio.holding)}
-    )
+    words = user_text(observation.instruction, past, observation.proprio.holding)
+    content.append({"type": "text", "text": f"\n{words}"})
     return Prompt(
         messages=(
             {"role": "system", "content": system_text(preset, family, sizes)},
@@ -124,6 +107,15 @@ def to_prompt(
         max_tokens=preset.max_tokens,
         max_calls=preset.max_calls,
     )
+
+
+def picture_content(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns the part of a message that shows pictures, each under its name."""
+    content: list[dict[str, Any]] = []
+    for index, name in enumerate(names):
+        break_line = "\n" if index else ""
+        content += [{"type": "text", "text": f"{break_line}{name}:"}, {"type": "image"}]
+    return content
 
 
 def shown_frames(observation: Observation, preset: Preset) -> tuple[Frame, ...]:
@@ -182,7 +174,12 @@ def _in_camera(camera: str, decision: Decision) -> Decision:
 
 def user_text(instruction: str, past: str, holding: bool) -> str:
     """Returns the words below the frames."""
-    return f"Task: {_on_one_line(instruction)}\nHistory: {past}\nHand: {'holding something' if holding else 'empty'}"
+    return f"Task: {_on_one_line(instruction)}\nHistory: {past}\nHand: {hand_words(holding)}"
+
+
+def hand_words(holding: bool) -> str:
+    """Returns what a prompt says about the hand."""
+    return "holding something" if holding else "empty"
 
 
 def past_turns(history: Sequence[Turn], last: int, family: Family, sizes: Mapping[str, Size]) -> list[dict[str, Any]]:
@@ -280,8 +277,7 @@ def _on_one_line(text: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    plain = _on_one_line(text)
-    return plain if len(plain) <= MAX_HISTORY_TEXT_CHARS else plain[: MAX_HISTORY_TEXT_CHARS - 1] + "…"
+    return shortened(_on_one_line(text), MAX_HISTORY_TEXT_CHARS)
 
 
 def _size(frame: Frame) -> Size:
