@@ -78,8 +78,11 @@ def play_alone(play: Play, backend: Answers | None = None) -> tuple[Episode, Bas
         return stopped.episode, stopped
 
 
-def answered(asking: Asking[R], model: Answers) -> R:
-    """The result of a generator whose prompts are answered by a model of its own. Raises what the model raises."""
+def answered(asking: Asking[R], model: Answers | None) -> R:
+    """Returns the result of a generator whose prompts are answered by a model of its own, or that has no prompts.
+
+    Raises what the model raises.
+    """
     answer: Completion | BaseException | None = None
     while True:
         try:

@@ -31,12 +31,12 @@ from qwenarm.episode.rollout import play, settle
 from qwenarm.episode.versions import versions
 from qwenarm.episode.watchers import Watcher
 from qwenarm.factory import counting_periods, make_env, make_policy
-from qwenarm.perturbations import spell
 from qwenarm.policies import Context, oracle
 from qwenarm.policies.conventions import Conventions
 from qwenarm.skills.failure import SkillFailure
 from qwenarm.train.chunk_way import at_steady_pace, finger_changes, with_miss
 from qwenarm.train.dataset import stored, write_archive
+from qwenarm.train.task_config import described
 from qwenarm.types import Control, Decision, Observation, Outcome, RunConfig, RunInfo, SkillCall, Turn
 
 if TYPE_CHECKING:
@@ -136,10 +136,8 @@ def collect_chunks(config: RunConfig, seeds: Sequence[int], path: Path, model: B
             samples += [(seed, sample) for sample in found or ()]
             succeeded += found is not None
     head = {
-        "task": config.task, "level": config.level, "arm": config.arm, "perturbations": spell(config.perturbations),
-        "altitude": config.altitude, "policy": config.policy, "model": config.model, "combos": config.combos,
-        "cameras": CHUNK_CAMERAS, "mistakes": 0.0, "episodes": len(seeds), "succeeded": succeeded,
-        "versions": versions(),
+        **described(config), "cameras": CHUNK_CAMERAS, "mistakes": 0.0, "episodes": len(seeds),
+        "succeeded": succeeded, "versions": versions(),
     }  # fmt: skip
     write_archive(path, head, lambda archive: [_line(archive, seed, sample) for seed, sample in samples])
     return len(samples)
@@ -153,7 +151,7 @@ def demonstrated(env: ArmEnv, config: RunConfig, seed: int, model: Backend | Non
         setup = counting_periods(env.build(seed))
         learner_turns = int(np.random.default_rng([seed, 89]).integers(*LEARNER_CHUNKS))
         policy = HandOver(make_policy(config, env, seed, model), policy, learner_turns)
-    episode = answered(play(env, policy, RunInfo(config, seed), [recorder], setup=setup), model or _Nobody())
+    episode = answered(play(env, policy, RunInfo(config, seed), [recorder], setup=setup), model)
     if episode.outcome is not Outcome.SUCCESS:
         return None
     if len(episode.turns) <= learner_turns:
@@ -166,13 +164,6 @@ def demonstrated(env: ArmEnv, config: RunConfig, seed: int, model: Backend | Non
     settle(env.body)
     done = env.setup.goal is not None and env.setup.goal.success(env.body.state())
     return found if done else None
-
-
-class _Nobody:
-    """Answers the prompts of a policy that has none."""
-
-    def generate(self, prompts: Sequence[Any]) -> list[Any]:
-        raise AssertionError("The oracle asks no model.")
 
 
 def look_again(env: ArmEnv, seed: int, targets: Sequence[Control], begin: int = 0) -> Iterator[ChunkSample]:

@@ -30,6 +30,7 @@ from qwenarm.mind.chunks import (
     chunk_forward,
     chunk_prompt,
     chunk_tokens,
+    holding,
     save_chunk_head,
     see,
 )
@@ -40,7 +41,7 @@ from qwenarm.train.chunk_data import CHUNK_ACTIONS, CHUNK_CAMERAS, CONVENTIONS
 from qwenarm.train.dataset import Shard, read_shards
 from qwenarm.train.learner import LINK_HEADS, Learner, Settings
 from qwenarm.train.losses import attention_loss
-from qwenarm.train.sft import CHECKPOINT_FOLDER, STATE_FILE, Tell, learn_and_save
+from qwenarm.train.sft import CHECKPOINT_FOLDER, MICRO_BATCH, STATE_FILE, Tell, learn_and_save
 
 AIM_WEIGHT, LOOK_WEIGHT = 1.0, 0.1
 """Weights of the losses beside that of the actions."""
@@ -49,10 +50,8 @@ MIN_RANGE = 1e-3
 """Numbers that vary less (m, rad) are normalised as if they varied so much."""
 LOOK_REACH_CELLS = 0.75
 """How far the middle of a supervised cell may be from the aim, in cells."""
-MICRO_BATCH = 16
 LOG_STEPS = 10
 HELD_OUT_SAMPLES = 128
-HEAD_ATTRIBUTE = "chunk_head"
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,11 @@ def _quantiles(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]
     return tuple((middle - half).round(6).tolist()), tuple((middle + half).round(6).tolist())
 
 
+def _normalised(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Maps low to -1 and high to 1."""
+    return 2 * (values - low) / (high - low) - 1
+
+
 class ChunkReader:
     """Makes tensors of samples, with prompts exactly as they are when the model acts."""
 
@@ -136,14 +140,16 @@ class ChunkReader:
     def batch(self, model: Any, examples: Sequence[Example]) -> ChunkBatch:
         form, lines = self.form, [line for _, line in examples]
         grids = self._grid.expand(len(CHUNK_CAMERAS) * len(lines), -1)
-        prompts = [chunk_prompt(line["instruction"], CHUNK_CAMERAS, line["state"][-1] > 0.5) for line in lines]
+        prompts = [
+            chunk_prompt(line["instruction"], CHUNK_CAMERAS, holding(form.conventions, line["state"])) for line in lines
+        ]
         tokens = chunk_tokens(self.encoder, prompts, grids, form.actions)
         actions = np.array([line["actions"] for line in lines], np.float32)
         low, high = (np.array(form.conventions[name], np.float32) for name in ("low", "high"))
-        actions[..., :-1] = 2 * (actions[..., :-1] - low) / (high - low) - 1
+        actions[..., :-1] = _normalised(actions[..., :-1], low, high)
         aims = np.array([line["aim"] or [np.nan] * 5 for line in lines], np.float32)
         low, high = np.array(form.state_low[:3], np.float32), np.array(form.state_high[:3], np.float32)
-        aim = 2 * (aims[:, :3] - low) / (high - low) - 1
+        aim = _normalised(aims[:, :3], low, high)
         return ChunkBatch(
             tokens, self.seen(model, examples), torch.tensor([line["state"] for line in lines]),
             torch.from_numpy(actions), torch.from_numpy(aim), self._looks(tokens, grids, aims[:, 3:]),
@@ -173,7 +179,7 @@ class ChunkLearner(Learner):
     def __init__(self, folder: Path, reader: ChunkReader, settings: Settings) -> None:
         self.chunks = reader
         super().__init__(folder, Reader(reader.encoder, {}), settings)
-        getattr(self.model, HEAD_ATTRIBUTE).float()  # its sums are small, and differences of places matter
+        self.model.chunk_head.float()  # its sums are small, and differences of places matter
         self.use(self.masters)
 
     def load_model(self) -> Any:
@@ -183,14 +189,14 @@ class ChunkLearner(Learner):
             before = ChunkModel(str(self.folder))
             head.load_state_dict(before.head.state_dict())
             model.load_state_dict(before.model.state_dict())
-        setattr(model, HEAD_ATTRIBUTE, head)
+        model.chunk_head = head
         self.vision = {name: value.clone() for name, value in model.model.visual.state_dict().items()}
         model.model.visual.requires_grad_(False)
         return model
 
     def losses(self, batch: ChunkBatch) -> tuple[torch.Tensor, dict[str, float]]:  # type: ignore[override]
         """Returns the loss, and its parts by name."""
-        head = getattr(self.model, HEAD_ATTRIBUTE)
+        head = self.model.chunk_head
         actions, aim, attentions = chunk_forward(
             self.model, head, batch.tokens, batch.seen, batch.state, attention=True
         )
@@ -211,7 +217,7 @@ class ChunkLearner(Learner):
                 shutil.copy(file, folder / file.name)
         head, language = (
             {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-            for prefix in (f"{HEAD_ATTRIBUTE}.", "model.language_model.")
+            for prefix in ("chunk_head.", "model.language_model.")
         )
         save_chunk_head(folder, self.chunks.form, head, language, self.vision)
 

@@ -27,7 +27,7 @@ from qwenarm.skills import specs
 from qwenarm.train.chunk_data import collect_chunks
 from qwenarm.train.dataset import write_shard
 from qwenarm.train.demonstrator import Demonstrator, UnaskedBackend
-from qwenarm.train.task_config import task_config
+from qwenarm.train.task_config import described, task_config
 from qwenarm.types import Outcome, RunConfig, RunInfo
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ def collect(job: ShardJob, out: Path) -> int:
     episodes = list(drive(map(demonstrate, seeds), backend, LOCKSTEP_EPISODES if backend else 1))
     samples = [(seed, sample) for seed in sorted(policies) for sample in policies[seed].samples]
     shared = {
-        "task": config.task, "level": config.level, "arm": config.arm, "perturbations": spell(config.perturbations),
-        "altitude": config.altitude, "policy": config.policy, "model": config.model, "combos": config.combos,
+        **described(config),
         "family": family.name, "preset": preset.name, "cameras": preset.cameras, "mistakes": job.mistakes,
         "episodes": len(episodes), "succeeded": sum(episode.outcome is Outcome.SUCCESS for episode in episodes),
         "crashes": [episode.detail for episode in episodes if episode.outcome is Outcome.CRASHED],

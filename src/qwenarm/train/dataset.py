@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from qwenarm.errors import BadInput
-from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE
+from qwenarm.mind.prompt.presets import CHUNK_ALTITUDE, MAX_PLAN_CALLS
 from qwenarm.train.demonstrator import Sample
 
 HEAD_FILE, SAMPLES_FILE = "shard.json", "samples.jsonl"
@@ -155,7 +155,7 @@ def problems(shard: Shard) -> Iterator[str]:
     family, cameras = family_named(shard.head["family"]), shard.head["cameras"]
     for number, line in enumerate(shard.lines):
         sizes = dict(zip(cameras, shard.sizes(line["images"]), strict=False))
-        decision = parse(line["answer"], specs(), family, sizes, max_calls=16)
+        decision = parse(line["answer"], specs(), family, sizes, max_calls=MAX_PLAN_CALLS)
         if decision.error is not None:
             yield f"the answer of sample {number} cannot be read: {decision.detail or decision.error.value}"
         for k, u, v, camera in line["points"]:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from qwenarm.diagnosis.attribute import attribute, findings
 from qwenarm.errors import BadInput
@@ -25,13 +24,20 @@ from qwenarm.evaluation.ledger import Row
 from qwenarm.evaluation.stats import success_rate
 from qwenarm.evaluation.suites import Block, Suite
 from qwenarm.registry import names_to_allow, only_allowed
-from qwenarm.train.collect import LEARNER_POLICY, ORACLE_POLICY, collect_all, plan_jobs
+from qwenarm.train.collect import (
+    LEARNER_POLICY,
+    LOCKSTEP_EPISODES,
+    ORACLE_POLICY,
+    ShardJob,
+    collect_all,
+    plan_jobs,
+)
 from qwenarm.train.improve_page import Round, best_of, write_page
 from qwenarm.train.learner import Settings
 from qwenarm.train.rl import RlOptions, reinforce
 from qwenarm.train.sft import SftOptions, fine_tune
 from qwenarm.train.task_config import task_config
-from qwenarm.train.watch import FIRST_WATCHED_SEED, LOCKSTEP_EPISODES
+from qwenarm.train.watch import FIRST_WATCHED_SEED
 from qwenarm.types import RunConfig
 
 ROUNDS_FILE, WATCHED_FOLDER, DATA_FOLDER = "rounds.jsonl", "watched", "data"
@@ -116,7 +122,7 @@ def _round(options: ImproveOptions, number: int, done: Sequence[Round], tell: Te
     return _measure(options, number, str(learned), began, tell)
 
 
-def _jobs(options: ImproveOptions, best: str, number: int, first: int) -> list[Any]:
+def _jobs(options: ImproveOptions, best: str, number: int, first: int) -> list[ShardJob]:
     """Returns a round's archives: in the first one from the oracle, half with mistakes, later from the model."""
     level = [options.config.level]
     half = max(1, options.episodes // 2)

@@ -284,9 +284,8 @@ class Learner:
     def export(self, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
         """Writes the averaged weights, or others, as a float16 checkpoint in the Hub's layout."""
         model: Any = Qwen3VLForConditionalGeneration(self.model.config)
-        model.load_state_dict(
-            weights or self.average, strict=False
-        )  # the output layer shares its weights with the embedding
+        # Not strict: the output layer shares its weights with the embedding.
+        model.load_state_dict(weights or self.average, strict=False)
         model.tie_weights()
         with quiet():
             model.to(torch.float16).save_pretrained(folder)

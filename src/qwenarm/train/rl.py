@@ -31,14 +31,13 @@ from qwenarm.train.batches import IGNORED_LABEL, Batch, Example, Reader
 from qwenarm.train.dataset import Shard, write_shard
 from qwenarm.train.demonstrator import Sample
 from qwenarm.train.learner import Learner, Settings
+from qwenarm.train.sft import CHECKPOINT_FOLDER, LOG_FILE, MICRO_BATCH, STATE_FILE, Tell
 from qwenarm.train.stopping import stops_between_steps
 from qwenarm.train.task_config import task_config
 from qwenarm.train.watch import FIRST_WATCHED_SEED, watch
 from qwenarm.types import Completion, Episode, Outcome, RunConfig, Turn
 
-MICRO_BATCH = 16
-STATE_FILE, LOG_FILE = "state.pt", "log.jsonl"
-ROLLOUTS_FOLDER, CHECKPOINT_FOLDER, PLAYING_FOLDER = "rollouts", "checkpoint", "playing"
+ROLLOUTS_FOLDER, PLAYING_FOLDER = "rollouts", "playing"
 PROGRESS_WEIGHT, VIOLATION_WEIGHT = 0.5, 0.02
 """Weights of an episode's progress, and of each control that the safety layer changed; success has the weight 1."""
 
@@ -49,8 +48,6 @@ and its attempts differ less."""
 WARM_UP_STEPS = 3
 """Number of iterations in which the learning rate rises. Each costs half a minute: a warm-up as in fine-tuning would
 take most of a run."""
-
-Tell = Callable[[int, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ def advantages(rewards: Sequence[float]) -> list[float]:
     return ((values - values.mean()) / spread).tolist() if spread > 1e-6 else [0.0] * len(values)
 
 
-def reinforce(options: RlOptions, tell: Tell = lambda iteration, report: None) -> Path:
+def reinforce(options: RlOptions, tell: Tell = lambda step, report: None) -> Path:
     """Trains by playing, continuing an earlier run in ``out``. Returns the checkpoint's folder.
 
     Raises BadInput or ModelUnavailable for options that cannot work.
@@ -161,9 +158,8 @@ def _play(learner: Learner, options: RlOptions) -> list[Attempt]:
     """Plays several attempts at each of some new scenes, with answers sampled from the current model."""
     learner.export(options.out / PLAYING_FOLDER, learner.masters)
     backend = QwenVL(str(options.out / PLAYING_FOLDER), temperature=1.0, constrained=False)
-    backend.engine.sampling = Sampling(
-        temperature=1.0
-    )  # no truncation: learn from exactly the distribution that was sampled
+    # No truncation: what is learned from is exactly the distribution that was sampled.
+    backend.engine.sampling = Sampling(temperature=1.0)
     first = options.settings.seed + learner.step * options.scenes
     seeds = [seed % FIRST_WATCHED_SEED for seed in range(first, first + options.scenes)]
     task = options.tasks[learner.step % len(options.tasks)]

@@ -64,9 +64,8 @@ def _attend(attn: Any, hidden: torch.Tensor, cu_seqlens: torch.Tensor, position_
     half = attn.head_dim // 2
     turned = [x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin for x in qkv[:, :, :2].unbind(2)]
     queries, keys, values = (x.transpose(1, 2) for x in (*turned, qkv[:, :, 2]))
-    weights = (queries * attn.scaling @ keys.transpose(2, 3)).softmax(
-        -1
-    )  # the fused kernel is slower for such small heads
+    # The fused kernel is slower for such small heads.
+    weights = (queries * attn.scaling @ keys.transpose(2, 3)).softmax(-1)
     return attn.proj((weights @ values).transpose(1, 2).reshape(hidden.shape))
 
 

@@ -8,12 +8,12 @@ from qwenarm.episode.drive import drive
 from qwenarm.evaluation.suites import FIRST_SEED
 from qwenarm.factory import perform
 from qwenarm.mind.backends.local import QwenVL
+from qwenarm.train.collect import LOCKSTEP_EPISODES
 from qwenarm.train.task_config import task_config
 from qwenarm.types import Outcome, RunConfig
 
 FIRST_WATCHED_SEED = 950_000
 """Seeds from here up to those of evaluations are never learned from."""
-LOCKSTEP_EPISODES = 8
 
 
 def watch(config: RunConfig, tasks: Sequence[str], scenes: int) -> dict[str, float]:
