@@ -14,8 +14,11 @@ import numpy as np
 def stoppable_step(distance: float, gain: float) -> float:
     """The largest step after which a joint that brakes still stops within a distance >= 0.
 
-    The steps s, s - g, s - 2 g ... add up to s^2 / 2g + s / 2 + g / 8 at most. If s is the largest step for a distance,
-    s - g is the largest one for what is left of it: who keeps to this limit can always keep to it.
+    A step s and the braking behind it, s + (s - g) + (s - 2 g) + ..., add up to s^2 / 2g + s / 2 + g / 8 at most, with
+    gain g: for s = 7 and g = 2, to 7 + 5 + 3 + 1 = 16. The result is the s for which this bound is the distance; below
+    g / 2, where the bound is too cautious, it is the distance itself, because the next step is zero.
+    If s is the largest step for a distance, s - g is the largest one for what is left of it: a joint that keeps to
+    this limit now can keep to it in all later periods.
     """
     return max(gain * (math.sqrt(2 * distance / gain) - 0.5), min(distance, gain / 2))
 

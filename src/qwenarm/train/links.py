@@ -18,6 +18,13 @@ Seven kinds of links are supervised as the attention of some heads (``learner.LI
   the numbers, one note is like the other.
 * ``beside``: the two numbers of a place that is named by a thing ("place next to the red cube") look at that thing.
 
+How they are found: patterns search the answer for its points, and the prompt for the words that these are about. What
+they match is a span of characters, ``Linker._tokens`` turns it into tokens, and each pair of a token that looks and one
+that it looks at is a link. A token is predicted by the one before it, so that one looks. For the task "put the red cube
+away" and the answer ``{"name": "pick", ... "label": "red cube", "point_2d": [445, 660]}``, the tokens before the
+answer's "red" and "cube" look at these words of the task (``named``), and those before "pick", "445" and "660" look at
+point 0 of the answer (``cells``), which ``batches.py`` turns into the cells of the picture under it.
+
 For a prompt with two pictures of one size, ``same_place`` makes each cell of the second look at the same cell of the
 first (``batches.py``).
 """
@@ -76,12 +83,11 @@ class Linker:
             found["cells"] += [*looking, *((at - 1, number) for at in self._name_of_call(point.start()))]
             found["beside"] += looking if name_beside(point[1]) else []
             sections = (asked.span(1), asked.span(2)) if asked else ()
-            spelt = next(filter(None, (self._spelt(point[1], section) for section in sections)), [])
-            if not spelt:
-                found["cells"] += [(at - 1, number) for at in label]
+            spelt = self._spelt_first(point[1], sections)
             for span in spelt:
                 found["named"] += [(at - 1, to) for at, to in _aligned(label, self._tokens(span))]
             if not spelt:
+                found["cells"] += [(at - 1, number) for at in label]
                 found["named"] += self._link_end(point.span(1), sections)
             if asked:
                 self._link_rule(found, asked, label, spelt)
@@ -98,8 +104,8 @@ class Linker:
         """Links the longest end of a label that a section has, if it is two words or more and not the whole label."""
         for word in list(WORD_PATTERN.finditer(self.text, *span))[1:-1]:
             end = word.start(), span[1]
-            for there in next(filter(None, (self._spelt(self.text[slice(*end)], section) for section in sections)), []):
-                return [(at - 1, to) for at, to in _aligned(self._tokens(end), self._tokens(there))]
+            if there := self._spelt_first(self.text[slice(*end)], sections):
+                return [(at - 1, to) for at, to in _aligned(self._tokens(end), self._tokens(there[0]))]
         return []
 
     def _link_rule(self, found: Links, asked: re.Match[str], label: list[int], spelt: list[Span]) -> None:
@@ -156,6 +162,10 @@ class Linker:
             for run in runs
             if run and all(_meant(typed[0], word) for typed, word in zip(run, wanted, strict=True))
         ]
+
+    def _spelt_first(self, words: str, sections: Sequence[Span]) -> list[Span]:
+        """Returns where the first section that has these words has them."""
+        return next(filter(None, (self._spelt(words, section) for section in sections)), [])
 
     def _like(self, word: str, section: Span) -> list[Span]:
         """Returns the words of a section that are this one, its plural, or either with a typing error."""

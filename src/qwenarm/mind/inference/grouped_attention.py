@@ -36,7 +36,7 @@ def grouped_attention(
         query: (B, heads, tokens, size) float.
         key, value: (B, heads / groups, cached + tokens, size) float.
         attention_mask: (B, 1, tokens, cached + tokens) bool or float, or None.
-        scaling: Of the products; by default 1 / sqrt(size).
+        scaling: Factor of the products of queries and keys; by default 1 / sqrt(size).
         options: The others of ``sdpa_attention_forward``.
 
     Returns:

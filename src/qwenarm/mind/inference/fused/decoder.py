@@ -86,7 +86,7 @@ class _Step:
 
     Attributes:
         cache: Keys and values.
-        slots: Of the cache, for the tokens' keys and values.
+        slots: The slots of the cache for the tokens' keys and values.
         cos: (rows, width, 1, head size) of the rotation.
         sin: The same shape; its first half is negative, because it is multiplied with x rolled by half its size.
         mask: (rows, 1, query heads per key head x width, slots in use), 0 where a token may attend and -inf
@@ -185,11 +185,14 @@ class FusedDecoder:
         qk, own_values = qkv.split([self.query_heads + self.key_heads, self.key_heads], dim=2)
         if layer.qk_norm is not None:
             qk = self._normalise(qk, None) * layer.qk_norm
+        # The rotation turns element i and element i + half of each head as a pair; rolling by half swaps the two.
         qk = (qk * step.cos).addcmul_(qk.roll(self.head_size // 2, dims=-1), step.sin)
         queries, own_keys = qk.split([self.query_heads, self.key_heads], dim=2)
         keys, values = (part[index, :, :, : step.slots.stop] for part in (step.cache.keys, step.cache.values))
         keys[:, :, step.slots] = own_keys.transpose(1, 2)
         values[:, :, step.slots] = own_values.transpose(1, 2)
+        # The query heads of a group are neighbours: (rows, key heads x group, kept, size) is regrouped, without moving
+        # anything, as (rows, key heads, group x kept, size), in the order of the mask.
         queries = queries[:, -kept:].transpose(1, 2).reshape(rows, self.key_heads, -1, self.head_size)
         mask = step.mask
         if mask is not None and kept < width:
@@ -219,7 +222,7 @@ class FusedDecoder:
 
         Args:
             mask: (rows, slots in use) bool, false in gaps; or None.
-            slots: Of the tokens that are read.
+            slots: The slots of the tokens that are read.
             ids: (rows, width) tokens that are read.
         """
         rows, width = ids.shape
@@ -230,11 +233,7 @@ class FusedDecoder:
         earlier = every < own
         allowed = (earlier if mask is None else earlier & mask[:, None]) | (every == own)
         bias = self.layers[0].qkv.weight.new_zeros(allowed.shape).masked_fill_(~allowed, -torch.inf)
-        return (
-            bias.expand(rows, width, -1)[:, None]
-            .expand(-1, self.group, -1, -1)
-            .reshape(rows, 1, self.group * width, -1)
-        )
+        return bias.expand(rows, width, -1).repeat(1, self.group, 1)[:, None]
 
     def _layer(self, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp

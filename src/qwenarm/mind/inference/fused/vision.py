@@ -140,7 +140,12 @@ class FusedVision:
         return PackedLinear(layer.weight, layer.bias, self.pack)
 
     def _constants_of(self, size: tuple[int, int]) -> _GridConstants:
-        """Returns the constants of a grid with ``size`` patches in height and width."""
+        """Returns the constants of a grid with ``size`` patches in height and width.
+
+        The learnt position embeddings are those of a square grid, and are interpolated to this size. The rotation of a
+        patch has the angles row x frequency, then column x frequency, for half of a head's elements; element i and
+        element i + half are turned by the same angle, so cos and sin are written twice.
+        """
         side = self.visual.num_grid_per_side
         table = self.visual.pos_embed.weight.float().view(1, side, side, -1).movedim(3, 1)
         places = interpolate(table, size, mode="bilinear", align_corners=True)[0].movedim(0, 2)
