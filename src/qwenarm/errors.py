@@ -17,6 +17,11 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def last_line(text: str) -> str:
+    """Returns the last line of a text: of a traceback, what went wrong."""
+    return text.strip().rpartition("\n")[2]
+
+
 class QwenarmError(Exception):
     """Base of all errors that are the caller's to fix. The command line prints the message and exits with code 2."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwenarm.episode.watchers import Watcher
-from qwenarm.errors import BadInput, UnknownName
+from qwenarm.errors import BadInput, UnknownName, last_line
 from qwenarm.mind.backends import Backend
 from qwenarm.policies.function import Calls
 from qwenarm.typed import typed_arguments
@@ -47,7 +47,7 @@ class PlayedEpisode(Episode):
 
     def __repr__(self) -> str:
         """Returns the outcome, after a crash with its reason, and the page, not the pictures of every turn."""
-        reason = self.detail.strip().rpartition("\n")[2]
+        reason = last_line(self.detail)
         ending = f"{self.outcome} ({reason})" if reason else str(self.outcome)
         return f"<PlayedEpisode {self.instruction!r}: {ending}, turns: {len(self.turns)}, page: {self.page}>"
 

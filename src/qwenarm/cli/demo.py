@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from qwenarm.cli.listening import check_listening
-from qwenarm.cli.options import Seed, arg, out
+from qwenarm.cli.options import RecognizerName, Seed, arg, out
 from qwenarm.errors import BadInput
 
 
@@ -27,13 +27,7 @@ def demo(
         arg(metavar="PATH", help="folder that `qwenarm run` or `eval --journal PATH` writes, to watch it live"),
     ] = None,
     kiosk: Annotated[bool, arg(help="play a tour of all tasks until somebody touches the page")] = False,
-    recognizer: Annotated[
-        str,
-        arg(
-            metavar="RECOGNIZER",
-            help="speech recogniser: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL",
-        ),
-    ] = "pocketsphinx",
+    recognizer: RecognizerName = "pocketsphinx",
     browser: Annotated[bool, arg(help="open a browser")] = True,
     out_folder: Annotated[
         Path | None, arg(name="out", metavar="PATH", help="folder of the session; default: runs/TIME-live")
@@ -53,8 +47,9 @@ def demo(
 
     from qwenarm.api.episodes import new_folder
     from qwenarm.live.hub import LivePage
+    from qwenarm.live.journal import JOURNAL_FILE
 
-    if watch is not None and not (watch / "journal.jsonl").is_file():
+    if watch is not None and not (watch / JOURNAL_FILE).is_file():
         raise BadInput(f"There is no journal in {watch}: start `qwenarm run --journal {watch}` (or eval) first.")
     folder = watch or out_folder or new_folder("live")
 

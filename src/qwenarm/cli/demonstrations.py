@@ -96,8 +96,7 @@ def data(
     shards = read_shards(folders)
     if what == "check":
         found = [f"{shard.path}: {problem}" for shard in shards for problem in problems(shard)]
-        for line in found:
-            out.print(line, style="yellow")
+        out.warn(found)
         decisions = sum(len(shard.lines) for shard in shards)
         out.print(f"archives: {len(shards)}, decisions: {decisions}, problems: {len(found)}")
         return 1 if found else 0

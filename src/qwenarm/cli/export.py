@@ -52,6 +52,5 @@ def export(
         problems = done.problems
         out.print(done.written)
         out.print_places({"folder": done.path})
-    for problem in problems:
-        out.print(problem, style="yellow")
+    out.warn(problems)
     return 1 if problems else 0

@@ -271,7 +271,7 @@ def _draw(folder: Path) -> None:
     try:
         out.print_places({"curve": draw_curve(folder)})
     except BadInput as error:  # the checkpoint is what matters
-        out.print(str(error), style="yellow")
+        out.warn([str(error)])
 
 
 def _shares(mix: str) -> dict[str, float]:

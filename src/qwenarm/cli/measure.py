@@ -16,7 +16,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional
 
 from qwenarm.cli.demo import require_live_page
-from qwenarm.cli.options import Allowed, Altitude, ArmName, Cameras, ClockName, ControlName, Model, PolicyName, arg, out
+from qwenarm.cli.options import (
+    Allowed,
+    Altitude,
+    ArmName,
+    Cameras,
+    ClockName,
+    ControlName,
+    EpisodeBatch,
+    Model,
+    PlayingWorkers,
+    PolicyName,
+    arg,
+    out,
+)
 from qwenarm.errors import BadInput
 from qwenarm.registry import names_to_allow, only_allowed, split_names
 
@@ -74,10 +87,8 @@ def eval_(
     cameras: Cameras = "",
     clock: ClockName = "paused",
     control: ControlName = "",
-    workers: Annotated[int, arg(help="number of processes, each with its own model and renderer")] = 1,
-    batch: Annotated[
-        int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
-    ] = 8,
+    workers: PlayingWorkers = 1,
+    batch: EpisodeBatch = 8,
     ray: Annotated[
         str, arg(metavar="ADDRESS", help="run the workers on this Ray cluster: auto, HOST:PORT or local; default: none")
     ] = "",
@@ -171,8 +182,7 @@ def report(
     folder = out_folder or (folders[0] / "report" if len(folders) == 1 else Path("runs") / "report")
     with only_allowed(names_to_allow(allow)), telling(out) as tell:
         written = write_report(folders, folder, pages, films, tell)
-    for problem in written.problems:
-        out.print(problem, style="yellow")
+    out.warn(written.problems)
     out.print(f"{written.episodes} episodes, {written.pages} with a page")
     out.print_places({"report": written.index})
     return 0
@@ -190,10 +200,8 @@ def attribute(
             "default: the model, or all if there is none",
         ),
     ] = "",
-    workers: Annotated[int, arg(help="number of processes, each with its own model and renderer")] = 1,
-    batch: Annotated[
-        int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
-    ] = 8,
+    workers: PlayingWorkers = 1,
+    batch: EpisodeBatch = 8,
     allow: Allowed = "",
 ) -> int:
     """Find out why each failed episode failed: perception, plan, format, control, safety or time.
@@ -224,8 +232,7 @@ def attribute(
                 out.print(f"{each.done}/{each.total}   {each}", style="dim", markup=False, soft_wrap=True)
     problems: list[str] = []
     found = findings(run, problems)
-    for problem in problems:
-        out.print(problem, style="yellow", markup=False)
+    out.warn(problems)
     out.print(causes_table(found, out.width) if found else "No episode has failed.")
     out.print_places({"causes": run / ATTRIBUTION_FILE, "next": shlex.join(["qwenarm", "report", str(run)])})
     return 0
@@ -343,7 +350,6 @@ def compare(
     from qwenarm.report.numbers import compare_runs
 
     problems, table = compare_runs(a, b, who_a, who_b)
-    for problem in problems:
-        out.print(problem, style="yellow")
+    out.warn(problems)
     out.print(printed(table, out.width))
     return 0

@@ -77,6 +77,17 @@ Combinations = Annotated[
         "scenes are not made of such pairs (LIBERO's)",
     ),
 ]
+PlayingWorkers = Annotated[int, arg(help="number of processes, each with its own model and renderer")]
+EpisodeBatch = Annotated[
+    int, arg(help="episodes that each process plays in lockstep, with their prompts answered together")
+]
+RecognizerName = Annotated[
+    str,
+    arg(
+        metavar="RECOGNIZER",
+        help="speech recogniser: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL",
+    ),
+]
 Allowed = Annotated[
     str,
     arg(

@@ -32,7 +32,7 @@ def parse(app: SubcommandApp, words: Sequence[str], description: str) -> Call:
     """What is to be called.
 
     Args:
-        app: Of commands that are ``called_later``.
+        app: An app whose commands are ``called_later``.
         words: The command line.
         description: What the program does, for its help.
 

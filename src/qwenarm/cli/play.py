@@ -24,6 +24,7 @@ from qwenarm.cli.options import (
     Model,
     Perturbed,
     PolicyName,
+    RecognizerName,
     Seed,
     Task,
     arg,
@@ -77,13 +78,7 @@ def run(
     ] = None,
     say: Annotated[Path | None, arg(metavar="PATH", help="WAV file with the spoken instruction")] = None,
     listen: Annotated[bool, arg(help="record the instruction with the microphone, until you are silent")] = False,
-    recognizer: Annotated[
-        str,
-        arg(
-            metavar="RECOGNIZER",
-            help="speech recogniser: pocketsphinx, a checkpoint's folder or Hub id, or a server's URL#MODEL",
-        ),
-    ] = "pocketsphinx",
+    recognizer: RecognizerName = "pocketsphinx",
 ) -> int:
     """Play one episode and write its film, page and trace.
 
@@ -125,8 +120,7 @@ def run(
 
         watchers.append(record_into(journal, config))
     episode, stopped = play_into(config, seed, out_folder, filmed, watchers, anyway=anyway, spoken=spoken)
-    for line in filter(None, (assumed(episode.run.policy, episode.instruction), *episode.run.watcher_failures)):
-        out.print(line, style="yellow")
+    out.warn(filter(None, (assumed(episode.run.policy, episode.instruction), *episode.run.watcher_failures)))
     out.print_places({**({"film": episode.film} if episode.film else {}), "page": episode.page})
     if stopped is not None:  # a failed model or Ctrl-C, told after what was played is written
         raise stopped
@@ -247,8 +241,7 @@ def replay(
     recorded = _load(episode, index)
     with only_allowed(names_to_allow(allow)), closing(make_env(recorded.run.config)) as env:
         again = film_again(env, recorded, film) if film else play_again(env, recorded)
-    for line in filter(None, (*again.changes, *again.differences, again.stopped)):
-        out.print(line, style="yellow")
+    out.warn(filter(None, (*again.changes, *again.differences, again.stopped)))
     out.print(f"recorded  {recorded.final_hash}\nreplayed  {again.final_hash}")
     same = again.same and not again.differences
     exact = recorded.final_hash == again.final_hash
@@ -261,8 +254,7 @@ def _load(source: Path, index: int) -> Episode:
     from qwenarm.episode.trace import read
 
     reading = read(source)
-    for problem in reading.problems:
-        out.print(problem, style="yellow")
+    out.warn(reading.problems)
     if not -len(reading.episodes) <= index < len(reading.episodes):
         raise BadInput(f"There is no episode {index} in {source}: it holds {len(reading.episodes)}, numbered from 0.")
     return reading.episodes[index]

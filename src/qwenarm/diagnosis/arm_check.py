@@ -85,9 +85,8 @@ def _check_joints(body: Body) -> CheckResult:
     margin = float(np.minimum(arm.home - arm.lower, arm.upper - arm.home).min())
     ranges = " to ".join(dict.fromkeys(f"{width:.0f}" for width in np.degrees((widths.min(), widths.max()))))
     detail = f"{len(widths)} joints, ranges of {ranges} degrees"
-    return CheckResult(
-        "joints", margin > HOME_MARGIN_RAD, f"{detail}; home is {np.degrees(margin):.0f} degrees from a limit"
-    )
+    detail = f"{detail}; home is {np.degrees(margin):.0f} degrees from a limit"
+    return CheckResult("joints", margin > HOME_MARGIN_RAD, detail)
 
 
 def _check_drives(body: Body) -> CheckResult:
@@ -132,14 +131,12 @@ def _check_frames(body: Body) -> CheckResult:
     body.reset()
     ok = down and along > MIN_AXIS_COSINE and 0 < tip < MAX_TIP_BEYOND_TCP_M
     axis = "its y" if along > MIN_AXIS_COSINE else "another line than its y"
-    return CheckResult(
-        "frames", ok, f"z of the tcp points {points}; fingers open along {axis}, {1000 * tip:.0f} mm beyond it"
-    )
+    detail = f"z of the tcp points {points}; fingers open along {axis}, {1000 * tip:.0f} mm beyond it"
+    return CheckResult("frames", ok, detail)
 
 
 def _check_reach(reach: Reach) -> CheckResult:
-    cells = [(x, y) for x in np.arange(*WORKSPACE_X, 0.02) + 0.01 for y in np.arange(*WORKSPACE_Y, 0.02) + 0.01]
-    share = float(np.mean([cell in reach for cell in cells]))
+    share = float(np.mean([place in reach for place in _workspace_places()]))
     how = f"at {len(YAWS_RAD)} yaws and heights of {' and '.join(f'{h:.3g}' for h in HEIGHTS_M)} m, hand down"
     return CheckResult("reach", share == 1, f"{100 * share:.0f} % of the workspace {how}", needed=share == 0)
 
@@ -213,10 +210,8 @@ def _check_grasp(arm: Arm, spot: tuple[float, float]) -> CheckResult:
     finally:
         body.close()
     where = f"a cube at ({spot[0]:z.2f}, {spot[1]:z.2f}) m"
-    said = (
-        f"grasps {where} and holds it for {HOLD_TIME_S:.0f} s" if held else f"does not hold {where}: {result or 'lost'}"
-    )
-    return CheckResult("grasp", held, said)
+    detail = f"grasps {where} and holds it for {HOLD_TIME_S:.0f} s"
+    return CheckResult("grasp", held, detail if held else f"does not hold {where}: {result or 'lost'}")
 
 
 def _check_task(arm: Arm, name: str, reach: Reach) -> CheckResult:
@@ -241,12 +236,16 @@ def _check_task(arm: Arm, name: str, reach: Reach) -> CheckResult:
 
 def _middle(reach: Reach) -> tuple[float, float] | None:
     """The place within reach and workspace that is nearest to the middle of those."""
-    places = [(x, y) for x in np.arange(*WORKSPACE_X, 0.02) + 0.01 for y in np.arange(*WORKSPACE_Y, 0.02) + 0.01]
-    reached = np.array([place for place in places if place in reach])
+    reached = np.array([place for place in _workspace_places() if place in reach])
     if not len(reached):
         return None
     nearest = reached[np.argmin(np.linalg.norm(reached - reached.mean(axis=0), axis=1))]
     return float(nearest[0]), float(nearest[1])
+
+
+def _workspace_places() -> list[tuple[float, float]]:
+    """The middles of squares of 2 cm that cover the workspace, (x, y) in m."""
+    return [(x, y) for x in np.arange(*WORKSPACE_X, 0.02) + 0.01 for y in np.arange(*WORKSPACE_Y, 0.02) + 0.01]
 
 
 def _play(body: Body, motion: Generator[Control, None, object]) -> float:

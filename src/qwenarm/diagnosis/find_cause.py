@@ -37,6 +37,7 @@ from qwenarm.diagnosis.oracle_replacements import (
     ModuleNotes,
 )
 from qwenarm.episode.rollout import Play, play
+from qwenarm.errors import last_line
 from qwenarm.types import Completion, Episode, Outcome, Prompt, RunInfo
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def find_cause(case: Case) -> Generator[Prompt, Completion, Finding]:
     finding. So many of them can be driven together.
     """
     if case.episode.outcome is Outcome.CRASHED:
-        return Finding(EPISODE_CRASHED, why=_last_line(case.episode.detail))
+        return Finding(EPISODE_CRASHED, why=last_line(case.episode.detail))
     if case.episode.outcome is Outcome.UNJUDGED:
         return Finding(TASK_UNCLEAR, why="The instruction could not be read as a goal.")
     replays = _ReplaySet(case)
@@ -123,7 +124,7 @@ def find_cause(case: Case) -> Generator[Prompt, Completion, Finding]:
     if base.success:
         return Finding(NOT_REPEATED, tried=replays.tried(), same=same)
     if base.outcome is Outcome.CRASHED:
-        return Finding(EPISODE_CRASHED, (), f"Played again: {_last_line(base.detail)}", replays.tried(), same)
+        return Finding(EPISODE_CRASHED, (), f"Played again: {last_line(base.detail)}", replays.tried(), same)
     for size in (1, 2, len(AGENT_MODULES)):
         for chosen in combinations(AGENT_MODULES, size):
             yield from replays.run(frozenset(chosen))
@@ -135,14 +136,8 @@ def find_cause(case: Case) -> Generator[Prompt, Completion, Finding]:
             return Finding(cause, tuple(found[1:]), why, replays.tried(), same)
     oracles = replays.runs[frozenset(AGENT_MODULES)]
     if oracles.outcome is Outcome.CRASHED:
-        return Finding(
-            EPISODE_CRASHED, (), f"Played by the oracle: {_last_line(oracles.detail)}", replays.tried(), same
-        )
+        return Finding(EPISODE_CRASHED, (), f"Played by the oracle: {last_line(oracles.detail)}", replays.tried(), same)
     return Finding(TASK_UNCLEAR, (), "Not even the oracle succeeds.", replays.tried(), same)
-
-
-def _last_line(text: str) -> str:
-    return text.strip().rpartition("\n")[2]
 
 
 class _ReplaySet:

@@ -16,7 +16,7 @@ from typing import Any
 from qwenarm.display import captions, html
 from qwenarm.display.film import turn_starts_s
 from qwenarm.display.marks import Mark, canvas_height, marks
-from qwenarm.episode.trace import png
+from qwenarm.episode.trace import png, png_url
 from qwenarm.errors import BadInput
 from qwenarm.types import Episode, Frame, Prompt, SkillCall, Turn
 
@@ -115,7 +115,7 @@ def _film_source(film: Path | str | None, page: Path) -> str:
 
 def embedded(frame: Frame) -> str:
     """The address of a picture that is inside the page."""
-    return "data:image/png;base64," + b64encode(png(frame.rgb)).decode()
+    return png_url(png(frame.rgb))
 
 
 def page_values(

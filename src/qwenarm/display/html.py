@@ -30,7 +30,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style_sheet, script = style(), _asset("page.js")
+    style_sheet, script = style(), asset("page.js")
     policy = (
         f"default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {csp_hash(style_sheet)}; "
         f"script-src {csp_hash(script)}; base-uri 'none'; form-action 'none'"
@@ -48,10 +48,11 @@ def _plain(value: Any) -> Any:
 
 def style() -> str:
     """The style sheet of all pages."""
-    return _asset("style.css")
+    return asset("style.css")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file in ``templates``."""
     return files("qwenarm.display").joinpath("templates", name).read_text(encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ from qwenarm.display.text import font
 PLACEMENT_ROUNDS = 3
 """How often every name looks for its best place among the others."""
 LINE_HEIGHT = 4 / 3
-"""Of a name, in sizes of its font."""
+"""Height of a line, as a multiple of the size of its font."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""

@@ -16,7 +16,7 @@ POINT_CANVAS_WIDTH = 320
 MARK_REACH = 13
 """How far a label stands from the middle of its point."""
 MARK_FONT_SIZE, MARK_BASELINE = 15, 15
-"""Of labels; how far below the top of its box a label stands."""
+"""Size of the labels' font, and how far below the top of its box a label's baseline is."""
 BROWSER_FONT_WIDTH = 1.26
 """A label in a browser is at most so much wider than in the font of ``text.py``: measured with DejaVu Sans Bold, the
 widest of the usual fonts.
@@ -63,7 +63,7 @@ def canvas_height(frame: Frame) -> float:
 
 
 def _fitting(label: str) -> str:
-    """As much of a label as fits into a picture."""
+    """The beginning of a label, as much of it as fits into a picture."""
     return wrap(label, MARK_FONT_SIZE, int(POINT_CANVAS_WIDTH / BROWSER_FONT_WIDTH), 1)[0]
 
 

@@ -48,8 +48,7 @@ def show_evaluation(console: SafeConsole, plan: Plan, folder: Path, **how: Any) 
                     began, total = perf_counter(), event.total
                     outcomes.update(row.outcome for row in rows if row.role == plan.config.policy)
                     bar.update(task, total=event.total, completed=len(rows), description="episodes")
-                    for warning in event.warnings:
-                        console.print(Text(warning, style="yellow"))
+                    console.warn(event.warnings)
                     if rows:
                         console.print(f"{len(rows)} of {event.total} episodes are already in the ledger", style="dim")
                 elif isinstance(event, WorkerDied):
@@ -82,7 +81,7 @@ def totals(rows: Iterable[Row], roles: Sequence[str]) -> list[Text]:
 
 
 def duration(seconds: float) -> str:
-    """Such as "0:07", "12:30" or "1:02:03"."""
+    """A duration as text, such as "0:07", "12:30" or "1:02:03"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -121,9 +120,9 @@ def telling(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         yield tell
 
 
-def tell_death(console: Console, died: WorkerDied) -> None:
+def tell_death(console: SafeConsole, died: WorkerDied) -> None:
     """Prints that a worker died. Its episodes are played again, so this costs only time."""
-    console.print(Text(f"a worker died ({died.reason}); its episodes will be played again", style="yellow"))
+    console.warn([f"a worker died ({died.reason}); its episodes will be played again"])
 
 
 def running_rate(outcomes: Mapping[str, int], role: str) -> str:
@@ -134,10 +133,8 @@ def running_rate(outcomes: Mapping[str, int], role: str) -> str:
 
 def row_text(row: Row) -> str:
     """One episode in one line: "put 1000003, look:2, vlm: success"."""
-    return (
-        ", ".join(filter(None, [f"{row.key.task} {row.key.seed}", row.key.perturbations, row.role]))
-        + f": {row.outcome}"
-    )
+    who = ", ".join(filter(None, [f"{row.key.task} {row.key.seed}", row.key.perturbations, row.role]))
+    return f"{who}: {row.outcome}"
 
 
 def score_table(scores: Iterable[Score], width: int = 120) -> RenderableType:
@@ -145,7 +142,7 @@ def score_table(scores: Iterable[Score], width: int = 120) -> RenderableType:
 
     Args:
         scores: One row each.
-        width: Of the terminal, in characters.
+        width: Width of the terminal, in characters.
     """
     rows = [(score, _where(score)) for score in scores]
     told = [name for name in ("policy", "level", "perturbations") if len({where[name] for _, where in rows}) > 1]

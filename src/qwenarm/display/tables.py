@@ -30,7 +30,7 @@ def fitted_table(
     Args:
         columns: The heads.
         rows: One text for each column.
-        width: Of the terminal, in characters.
+        width: Width of the terminal, in characters.
         numbers: The columns that are aligned to the right.
         names: So many of the first columns say which row it is.
     """

@@ -37,7 +37,7 @@ REFRESH_S = 0.1
 TIME_COLUMNS = ("model", "physics", "render")
 """The parts of a turn's seconds that get a column; the page has them all."""
 MAX_ROW_CHARS = 110
-"""On a wider terminal the seconds stay near their calls. In characters."""
+"""Maximum width of a row in characters: on a wider terminal the seconds stay near their calls."""
 INSTRUCTION_GAP_CHARS = 3
 """Blanks between the instruction and who plays it, where both fit into a line."""
 MIN_TERMINAL_CHARS_FOR_SECONDS = 72
@@ -58,6 +58,11 @@ class SafeConsole(Console):
     def out(self, *objects: Any, **how: Any) -> None:
         """Prints as it is, without wrapping; control characters are left out here, too."""
         super().out(*(without_controls(str(each)) for each in objects), **how)
+
+    def warn(self, lines: Iterable[str]) -> None:
+        """Prints each line in yellow."""
+        for line in lines:
+            self.print(line, style="yellow")
 
     def print_places(self, places: Mapping[str, object]) -> None:
         """Lines such as "film  runs/a/film.mp4", aligned. None is wrapped, so that paths stay whole."""

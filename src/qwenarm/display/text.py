@@ -18,7 +18,7 @@ SIMPLIFIED_CHINESE_FACE_INDEX = 2
 MISSING_GLYPH = "\uffff"
 """No font has a glyph for this character, so it is drawn as the box that stands for a missing one."""
 FIRST_CJK_CODE_POINT = 0x2E80
-"""From this character on each stands by itself, and a line may break beside it."""
+"""Each character from this one on stands by itself, and a line may break beside it."""
 REPLACEMENT_CHARACTER = "·"
 """Stands for a character that the font lacks, such as an emoji."""
 TEXT_RGB, BACKGROUND_RGB, POINT_RGB = (238, 236, 230), (22, 23, 27), (255, 72, 88)

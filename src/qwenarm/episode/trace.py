@@ -23,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -49,6 +50,7 @@ from qwenarm.episode.jsonl import MAX_REASON_CHARS, Damage, Line, append_line, r
 from qwenarm.errors import BadInput, shortened
 from qwenarm.types import Episode
 
+PNG_URL_PREFIX = "data:image/png;base64,"
 EPISODES_FILE = "episodes.jsonl"
 RECORDING_FILE = "instruction.wav"
 """The recording of a spoken instruction, beside the trace."""
@@ -240,6 +242,11 @@ def picture_path(folder: Path, name: str) -> Path:
     if not path.startswith(os.path.join(os.path.realpath(folder), "")):
         raise ValueError(f"{name!r} leads out of {folder}")
     return Path(path)
+
+
+def png_url(data: bytes) -> str:
+    """Returns the address of a PNG that is inside of a page or a message."""
+    return PNG_URL_PREFIX + b64encode(data).decode()
 
 
 def png(rgb: np.ndarray) -> bytes:

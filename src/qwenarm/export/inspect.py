@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from qwenarm.episode.trace import png
+from qwenarm.episode.trace import png, png_url
 from qwenarm.export import library
 from qwenarm.export.chat import decisions
 from qwenarm.export.episodes import converted
@@ -94,15 +93,11 @@ def _dialogue(model: Any, episode: Episode) -> Iterator[Any]:
             parts = [_part(model, part, images) for part in message["content"]]
             yield model.ChatMessageUser(content=parts)
         yield model.ChatMessageAssistant(content=row["completion"][0]["content"][0]["text"])
-    last = [model.ContentImage(image=_data_url(png(frame.rgb))) for frame in episode.last_frames]
+    last = [model.ContentImage(image=png_url(png(frame.rgb))) for frame in episode.last_frames]
     yield model.ChatMessageUser(content=[model.ContentText(text=f"The end: {episode.outcome}."), *last])
 
 
 def _part(model: Any, part: dict[str, Any], images: Iterator[dict[str, Any]]) -> Any:
     if part["type"] == "image":
-        return model.ContentImage(image=_data_url(next(images)["bytes"]))
+        return model.ContentImage(image=png_url(next(images)["bytes"]))
     return model.ContentText(text=part["text"])
-
-
-def _data_url(data: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"

@@ -26,6 +26,7 @@ from qwenarm.errors import BadInput
 from qwenarm.export import library
 from qwenarm.export.episodes import Period
 from qwenarm.export.lerobot_stats import image_stats, merged_image_stats, number_stats
+from qwenarm.perturbations import spell
 from qwenarm.types import Episode, Outcome
 
 DATASET_VERSION, DATASET_FPS, CHUNK_SIZE = "v3.0", 20, 1000
@@ -161,7 +162,7 @@ class LeRobotDataset:
     def _facts(self, episode: Episode) -> dict[str, Any]:
         config = episode.run.config
         facts = {name: getattr(config, name) for name in ("task", "level", "arm", "policy", "model", "clock")}
-        facts |= {"perturbations": ",".join(f"{axis}:{strength}" for axis, strength in config.perturbations)}
+        facts |= {"perturbations": spell(config.perturbations)}
         facts |= {"seed": episode.seed, "outcome": str(episode.outcome), "final_hash": episode.final_hash}
         return facts | {"cameras": ",".join(self.cameras), "size": str(self.size), "depth": self.depth}
 
@@ -200,10 +201,7 @@ class LeRobotDataset:
             views = [period.geometry[camera] for period in periods]
             millimetres = [np.minimum(view.depth * 1000, MAX_DEPTH_MM).round().astype(np.uint16) for view in views]
             matrices = {"depth": millimetres}
-            matrices |= {
-                "intrinsics": [each.intrinsics for each in views],
-                "extrinsics": [each.extrinsics for each in views],
-            }
+            matrices |= {kind: [getattr(view, kind) for view in views] for kind in ("intrinsics", "extrinsics")}
             columns |= {f"observation.{name}.{camera}": self._matrices(rows) for name, rows in matrices.items()}
         return self._arrow.table(columns)
 

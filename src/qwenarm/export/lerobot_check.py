@@ -13,7 +13,7 @@ from qwenarm.export import library
 from qwenarm.export.lerobot import CHUNK_SIZE, EPISODES_FOLDER, FILE_PATTERN, INFO_FILE
 
 MAX_EPISODES = 10**6
-"""Of a dataset: a damaged number of them is not counted to its end."""
+"""Maximum number of episodes that are checked: the number in a damaged file may be anything."""
 
 
 def damaged_episodes(folder: Path) -> list[str]:

@@ -36,7 +36,7 @@ def merged_image_stats(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str,
 
 
 def number_stats(values: np.ndarray) -> dict[str, list[float]]:
-    """Of each of the D columns of values, (N, D)."""
+    """Returns the statistics of each of the D columns of values (N, D), by name."""
     stats = {name: getattr(values, name)(axis=0).tolist() for name in ("min", "max", "mean", "std")}
     quantiles = np.quantile(values, STATS_QUANTILES, axis=0).tolist()
     named = {f"q{round(100 * share):02d}": row for share, row in zip(STATS_QUANTILES, quantiles, strict=True)}

@@ -23,7 +23,7 @@ from qwenarm.factory import make_env
 from qwenarm.registry import only_allowed
 
 EXPORT_FILES = {"mp4": "film.mp4", "gif": "film.gif", "lerobot": "lerobot.zip"}
-"""By format, the file in the folder of the run."""
+"""The file in the folder of the run, by format."""
 REFUSED_EXIT_CODE = 2
 """Standard error says why in one sentence."""
 UNFINISHED_FOLDER = "unfinished-export"
@@ -40,7 +40,7 @@ def export(folder: Path, to: str, tell: Callable[[str], None] = print) -> Path:
     A file that is there already stays as it is: nothing appears before it is complete, and a run never changes.
 
     Args:
-        folder: Of the run.
+        folder: The run's folder.
         to: One of EXPORT_FILES.
         tell: Told what was left of an export that was killed.
 

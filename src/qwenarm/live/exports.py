@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from qwenarm.errors import last_line
 from qwenarm.live.export import EXPORT_FILES, REFUSED_EXIT_CODE
 from qwenarm.live.journal import Journal, run_folder
 
@@ -15,7 +16,7 @@ class Exports:
     """Makes files, and writes into the journal what has come of it.
 
     Args:
-        journal: Of the session whose runs are exported.
+        journal: The journal of the session whose runs are exported.
         tell: Told of a run and the formats that are being made of it, when another one is asked for or one fails.
     """
 
@@ -58,7 +59,7 @@ async def _export(folder: Path, to: str) -> tuple[str, str]:
             process.kill()
             await process.wait()
     if process.returncode == REFUSED_EXIT_CODE:
-        return errors.rpartition("\n")[2], told
+        return last_line(errors), told
     if process.returncode:
         print(errors, file=sys.stderr)
         return "see the terminal.", told

@@ -43,14 +43,14 @@ class LivePage:
     """Serves the live page of one session.
 
     Args:
-        folder: Of the session's journal.
+        folder: The folder of the session's journal.
         models: That the page offers; the first is loaded at once.
         host, port: Where it listens; port 0 for any that is free.
-        seed: Of the first scene.
+        seed: The first scene's seed.
         old: A folder with episodes that can be replayed.
         watch: Only show the journal that another process writes into ``folder``.
         kiosk: Play a tour of all tasks until somebody touches the page.
-        recognizer: Of speech.
+        recognizer: Name of the speech recogniser.
     """
 
     def __init__(

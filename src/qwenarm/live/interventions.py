@@ -36,9 +36,8 @@ EXTRA_TURNS = 6
 """Turns that an episode has more after a correction."""
 GRAVITY_M_PER_S2 = 9.81
 BY_A_VISITOR = "By a visitor, "
-"""Begins what an episode's detail tells of visitors."""
+"""How the part of an episode's detail about visitors begins."""
 TOO_LATE = "This correction came too late: nothing is being played any more. Press “Do it” to have it done."
-
 TOLD_ALREADY = "It has been told so already."
 
 
@@ -70,7 +69,7 @@ class Controls:
         self.paused, self.stopped, self.speed = False, False, 1.0
         self.correction: Correction | None = None
         self.pulls: dict[str, tuple[float, float, float]] = {}
-        """By object, where it is dragged to, in metres."""
+        """Where objects are dragged to, in m, by object."""
         self.slip = False
         self.open = False
         """Whether a run is being played that a correction may change."""
@@ -201,7 +200,7 @@ class Interventions(Watcher):
         if self.controls.slip:
             self.controls.set(slip=False)
             body.forced_open_periods = SLIP_PERIODS
-            self._note("the fingers", "opened")
+            self._note("the fingers were opened")
         names = {placement.spec.id for placement in body.scene.objects if placement.spec.graspable}
         for name in names:
             target = self.controls.pulls.get(name)
@@ -210,10 +209,9 @@ class Interventions(Watcher):
                 body.data.xfrc_applied[index] = 0.0
             else:
                 body.data.xfrc_applied[index, :3] = _spring(body, index, target - body.data.xpos[index])
-                self._note(f"the {body.scene.spec(name).label}", "moved")
+                self._note(f"the {body.scene.spec(name).label} was moved")
 
-    def _note(self, what: str, how: str) -> None:
-        phrase = f"{what} was {how}" if how == "moved" else f"{what} were {how}"
+    def _note(self, phrase: str) -> None:
         if phrase not in self.touched:
             self.touched.append(phrase)
             self.write("touched", text=phrase)

@@ -16,7 +16,7 @@ TOUR_TITLE = "tour"
 PAUSE_S = 5.0
 """How long the end of a run stays in sight."""
 QUIET_S = 60.0
-"""So long after the last touch the tour goes on."""
+"""Time after the last touch before the tour goes on, in s."""
 BEGINNING_S = 60.0
 """A stop that has not begun for so long, as its model does not answer or it was refused, is passed over."""
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 from qwenarm.display import html
 
 
 def live_page() -> tuple[str, str]:
     """The page and its Content-Security-Policy, which lets it run this script alone and load nothing from elsewhere."""
-    style, script = html.style() + _asset("live.css"), _asset("live.js")
+    style, script = html.style() + html.asset("live.css"), html.asset("live.js")
     policy = (
         "default-src 'none'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; "
         f"style-src {html.csp_hash(style)}; script-src {html.csp_hash(script)}; "
@@ -17,7 +15,3 @@ def live_page() -> tuple[str, str]:
     )
     # Browsers obey frame-ancestors in the header only.
     return html.render("live", style=style, script=script, policy=policy), f"{policy}; frame-ancestors 'none'"
-
-
-def _asset(name: str) -> str:
-    return files("qwenarm.display").joinpath("templates", name).read_text(encoding="utf-8")

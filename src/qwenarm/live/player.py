@@ -127,7 +127,7 @@ class Player:
 
         Args:
             model: Loaded at once, so that the first run starts quickly.
-            seed: Of the scene that is shown meanwhile.
+            seed: The seed of the scene that is shown meanwhile.
         """
         try:
             self._show(RunConfig(model=model), seed)

@@ -12,6 +12,7 @@ import numpy as np
 from qwenarm.display.captions import INTERRUPTED, call_text, decision_text, result_text, side_effects_text
 from qwenarm.display.marks import marks
 from qwenarm.episode.watchers import Watcher
+from qwenarm.errors import last_line
 from qwenarm.live.journal import Journal
 from qwenarm.live.meshes import body_meshes
 from qwenarm.types import Decision, Episode, Observation, Outcome, RunConfig, SkillCall, SkillResult, Turn
@@ -156,7 +157,7 @@ def record_into(folder: Path, config: RunConfig) -> JournalWatcher:
     """Records a run of another command, so that a live page can watch it.
 
     Args:
-        folder: Of the journal; it is made.
+        folder: The journal's folder; it is made.
         config: What is played.
     """
     journal = Journal(folder)
@@ -168,7 +169,7 @@ def record_when_free(folder: Path, config: RunConfig) -> Sequence[JournalWatcher
     that whoever watches sees whole episodes, one after the other.
 
     Args:
-        folder: Of the journal.
+        folder: The journal's folder.
         config: What is played.
 
     Returns:
@@ -181,7 +182,7 @@ def record_when_free(folder: Path, config: RunConfig) -> Sequence[JournalWatcher
 
 def _detail(episode: Episode) -> str:
     """Why it crashed or could not be judged, and its side effects."""
-    detail = episode.detail.strip().rpartition("\n")[2] if episode.outcome is Outcome.CRASHED else episode.detail
+    detail = last_line(episode.detail) if episode.outcome is Outcome.CRASHED else episode.detail
     effects = f"With side effects: {side_effects_text(episode.side_effects)}." if episode.side_effects else ""
     return " ".join(filter(None, [detail, effects]))
 

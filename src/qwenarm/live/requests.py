@@ -19,11 +19,11 @@ MAX_WORDS_LENGTH = 300
 """Characters of an instruction."""
 MAX_SEED = 2**31 - 1
 MAX_TARGET_M = 5.0
-"""Of a coordinate that an object is dragged to, either way."""
+"""Largest coordinate, with either sign, to which an object can be dragged."""
 DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 """Bidirectional classes of characters that only turn the direction of the text behind them, on the page as well."""
 MAX_NUMBER = 1e9
-"""Of any number that a page sends; what it stands for has limits of its own."""
+"""Largest number that a page may send; what it stands for has limits of its own."""
 
 Request = Mapping[str, Any]
 
@@ -46,7 +46,7 @@ class Choices:
         return cls(tuple(models), levels, *kinds)
 
     def as_json(self) -> dict[str, Any]:
-        """For the page."""
+        """As it is sent to the page."""
         listed = {name: list(getattr(self, name)) for name in ("models", "arms", "policies", "perturbations")}
         parts, altitudes = list(REPLACEABLE_PARTS), list(MODEL_ALTITUDES)
         return {**listed, "levels": dict(self.levels), "altitudes": altitudes, "parts": parts}

@@ -29,7 +29,7 @@ CAMERA_POSITION, CAMERA_TARGET = (1.2, -0.65, 0.7), (0.36, 0.0, 0.16)
 CAMERA_POSITION_TWO = (1.75, 0.0, 0.95)
 """Where the view stands at the start, in metres; the second is for two arms."""
 FOLLOWING_OFFSET_M, FOLLOWING_TIME_S = (0.5, -0.42, 0.3), 0.3
-"""From the gripper to the camera that follows it, and the time in which it has caught up with most of a step."""
+"""Way from the gripper to the camera that follows it; time in which the camera catches up with most of a step."""
 BACKGROUND_RGB = (24, 26, 31)
 DRAG_LIFT_M = 0.06
 """What is dragged is carried so far above where it was grabbed: over the walls of containers."""
@@ -167,7 +167,7 @@ class LiveScene:
     """Shows the events of a journal.
 
     Args:
-        folder: Of the journal.
+        folder: The journal's folder.
         pull: Told of an object that a visitor drags: its name, and where to, in metres, or None when it is let go.
     """
 
@@ -180,10 +180,8 @@ class LiveScene:
         self.server.initial_camera.position, self.server.initial_camera.look_at = CAMERA_POSITION, CAMERA_TARGET
         self.server.scene.world_axes.visible = False
         self.server.scene.set_background_image(np.full((4, 4, 3), BACKGROUND_RGB, np.uint8))
-        self.main, self.other = (
-            RobotView(self.server, "/main", folder, pull),
-            RobotView(self.server, "/other", folder, None),
-        )
+        self.main = RobotView(self.server, "/main", folder, pull)
+        self.other = RobotView(self.server, "/other", folder, None)
         self.speed, self.time_s = 1.0, 0.0
         self.follows = False
         self._eye: np.ndarray | None = None

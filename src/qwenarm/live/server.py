@@ -31,7 +31,7 @@ from qwenarm.serve.access import LOOPBACK_HOSTS
 
 ANY_HOST = ("0.0.0.0", "::", "")
 MAX_REQUEST_BYTES = 1 << 20
-"""Half a minute of speech. A longer message closes the connection."""
+"""Enough for half a minute of speech. A longer message closes the connection."""
 MESSAGE_PERIOD_S = 0.02
 """Each page is heard this often at most; one that sends more is read more slowly, which costs nobody else anything."""
 MAX_SOCKETS = 200
@@ -82,7 +82,7 @@ class PageServer:
     Args:
         hub: What the pages talk to.
         page: The page's HTML and its Content-Security-Policy.
-        folder: Of the journal, whose assets and finished runs are served.
+        folder: The folder of the journal whose assets and finished runs are served.
         scene: The viser server: its port on the loopback interface, and the key that it asks for.
         host: The interface.
         port: 0 for any that is free.

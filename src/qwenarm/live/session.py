@@ -37,7 +37,7 @@ class LiveSession:
     """Follows the journal of one folder.
 
     Args:
-        folder: Of the journal.
+        folder: The journal's folder.
         scene: Shows the poses.
         send: Passes an event on to all pages.
         foreign: Another process writes the journal, now or in the past: it is shown from its last run on.
@@ -51,7 +51,7 @@ class LiveSession:
         """The events of the runs that are shown now: a page that is opened or reloaded starts with them."""
         self.gallery: deque[JournalEvent] = deque(maxlen=GALLERY_SIZE)
         self.started_at: dict[int, int] = {}
-        """By run, where its first line begins in the journal."""
+        """Where the first line of each run begins in the journal."""
         self.ready, self.playing, self.paused = False, 0, False
         self._rates: deque[tuple[float, float]] = deque()
         self._last_at = 0.0

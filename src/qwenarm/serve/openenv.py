@@ -28,13 +28,12 @@ from openenv.core.env_server import (  # pyright: ignore[reportMissingImports]
 )
 from PIL import Image
 
-from qwenarm.episode.trace import png
+from qwenarm.episode.trace import PNG_URL_PREFIX, png, png_url
 from qwenarm.serve.access import access_token, guarded
 from qwenarm.serve.session import AgentSession, Shown
 from qwenarm.types import RunConfig
 
 T = TypeVar("T")
-PNG_PREFIX = "data:image/png;base64,"
 
 
 class ArmAction(Action):
@@ -60,7 +59,7 @@ class ArmObservation(Observation):
     def images(self) -> list[np.ndarray]:
         """The pictures, (H, W, 3) uint8 each."""
         urls = (part["image"] for part in self.content if part["type"] == "image")
-        data = (base64.b64decode(url.removeprefix(PNG_PREFIX)) for url in urls)
+        data = (base64.b64decode(url.removeprefix(PNG_URL_PREFIX)) for url in urls)
         return [np.asarray(Image.open(io.BytesIO(each)).convert("RGB")) for each in data]
 
 
@@ -129,9 +128,7 @@ class ArmEnvironment(Environment[ArmAction, ArmObservation, State]):
 def observed(shown: Shown, reward: float) -> ArmObservation:
     """What is shown as an observation, with pictures as PNG."""
     content = [
-        {"type": "text", "text": part}
-        if isinstance(part, str)
-        else {"type": "image", "image": PNG_PREFIX + base64.b64encode(png(part)).decode()}
+        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": png_url(png(part))}
         for part in shown.parts
     ]
     return ArmObservation(content=content, ok=shown.ok, done=shown.over, reward=reward)

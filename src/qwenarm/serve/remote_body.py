@@ -106,11 +106,8 @@ def by_camera(observation: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _pose(told: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, float]:
     """Position, axes and field of view of a camera. Raises BadInput."""
-    pos, mat, fovy = (
-        _array(told, "pos", (3,), MAX_DISTANCE_M),
-        _array(told, "mat", (3, 3)),
-        _array(told, "fovy_deg", ()),
-    )
+    pos, mat = _array(told, "pos", (3,), MAX_DISTANCE_M), _array(told, "mat", (3, 3))
+    fovy = _array(told, "fovy_deg", ())
     if not np.allclose(mat @ mat.T, np.eye(3), atol=ROTATION_TOLERANCE) or not 0 < fovy < 180:
         raise BadInput("The 'mat' of a camera is a rotation, and its 'fovy_deg' between 0 and 180.")
     return pos, mat, float(fovy)
