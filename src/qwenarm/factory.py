@@ -137,7 +137,7 @@ def prepare(config: RunConfig, seed: int, anyway: bool = False) -> Setup:
 
     Args:
         config: What is played.
-        seed: Of the scene.
+        seed: The scene's seed.
         anyway: Whether to play an instruction even if its success cannot be judged.
 
     Raises:
@@ -191,7 +191,7 @@ def perform(
 
     Args:
         config: What is played.
-        seed: Of the scene.
+        seed: The scene's seed.
         backend: The model, for a policy that asks one.
         watchers: Told of every event, after ``Metrics``.
         suite: To be recorded with an episode of an evaluation.

@@ -286,7 +286,7 @@ class RunInfo:
         seconds: Wall seconds of physics and rendering over the whole run.
         watcher_failures: One sentence for each film or page that failed.
         read_as: How free words were understood, and when they count as fulfilled.
-        speech: Of a spoken instruction "heard" (the recognised text), "file" and "sha256" of the recording, and the
+        speech: For a spoken instruction "heard" (the recognised text), "file" and "sha256" of the recording, and the
             "recognizer"; {} for a typed one.
     """
 
@@ -310,11 +310,11 @@ class Episode:
     """A finished episode: everything that evaluation, pages and training read. Nothing is derived from live state.
 
     Attributes:
-        progress: Of the goal, in [0, 1], at the end.
+        progress: The goal's progress at the end, in [0, 1].
         final_hash: sha256 of the final qpos and qvel bytes, which a replay must reproduce; "" if there was no world.
         detail: Why it crashed, or why it could not be judged.
         last_frames: What the policy's cameras show at the end; () if it crashed.
-        side_effects: Of a success, the objects that it moved unnecessarily.
+        side_effects: The objects that a successful episode moved unnecessarily.
     """
 
     run: RunInfo

@@ -44,7 +44,7 @@ class MountedGripper(Protocol):
 
         Args:
             opening: What it was last told, m.
-            min_gap: Of what is between two fingers at least, m.
+            min_gap: Minimum width of what is between two fingers, in m.
         """
         ...
 
@@ -66,7 +66,7 @@ class Gripper(Protocol):
 
     Attributes:
         max_gap: The opening at which it lets go, m.
-        speed: Of a change of the opening, m/s.
+        speed: Speed at which the opening changes, in m/s.
         has_fingers: Whether it can take hold of something from two sides; otherwise it needs a flat or round top.
         joints: Names of its joints.
         bodies: Names of the bodies that move with them.
@@ -112,7 +112,7 @@ class ParallelJaws:
 
     Attributes:
         max_gap: Between the pads when open, m.
-        speed: Of the gap, m/s.
+        speed: Speed at which the gap changes, in m/s.
         joints: Both sliding joints, 0 when closed.
         bodies: Both fingers.
         actuators: What drives the gap.
@@ -211,8 +211,8 @@ class SuctionCup:
 
     Attributes:
         max_gap: Diameter of the lip, m.
-        speed: Of the valve, m/s: the vacuum comes and goes in ``max_gap / speed`` seconds.
-        part_radius: Of the spheres, m.
+        speed: Speed of the valve, in m/s: the vacuum comes and goes in ``max_gap / speed`` seconds.
+        part_radius: Radius of the spheres, in m.
         parts: Names of the lip's bodies and of their actuators.
     """
 
@@ -228,7 +228,7 @@ class SuctionCup:
 
     @property
     def lip_radius(self) -> float:
-        """Of the circle on which the lip touches, m."""
+        """Radius of the circle on which the lip touches, in m."""
         return self.max_gap / 2 - self.part_radius
 
     @property

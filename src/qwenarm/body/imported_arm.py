@@ -24,7 +24,7 @@ from qwenarm.body.rotations import about_z
 from qwenarm.errors import BadInput
 
 NAME_PREFIX = "arm/"
-"""In front of every name of the model, so that none can meet a name of the scene."""
+"""Put in front of every name of the model, so that none is equal to a name of the scene."""
 MAX_ACCELERATION_RAD_PER_S2 = 8.0
 SERVO_FREQUENCY_RAD_PER_S = 60.0
 """Natural frequency of a servo that is added where the model has none; it is critically damped."""

@@ -24,7 +24,7 @@ MAX_TCP_EXCESS_M = 0.005
 DISTURBANCE_NAMES = ("tcp_outside", "overspeed", "self_collision", "contact_force")
 """What is counted in ``Body.clamps`` for a period that ends so, as seen in the state."""
 YIELDING_DISTURBANCES = frozenset(DISTURBANCE_NAMES) - {"overspeed"}
-"""After these the arm yields, until it follows its targets again: it goes on from where it was pushed."""
+"""Disturbances to which the arm yields until it follows its targets again: it goes on from where it was pushed."""
 MAX_PUSHED_LAG_RAD = 2 * MAX_LAG_RAD
 """A joint further than this from its target does not only wait, but is pushed away from it, rad."""
 MAX_FOLLOWING_LAG_RAD = 0.01

@@ -18,11 +18,12 @@ GRID_X_M = tuple(float(x) for x in np.arange(0.34, 0.73, STEP_M).round(2))
 GRID_Y_M = tuple(float(y) for y in np.arange(-0.32, 0.33, STEP_M).round(2))
 """A little more than the workspace."""
 HEIGHTS_M = (0.012, 0.15)
-"""Of the tcp: where it grasps what is flat, and where it arrives above what is tall."""
+"""Heights of the tcp: where it grasps what is flat, and where it arrives above what is tall."""
 YAWS_RAD = tuple(np.arange(4) * np.pi / 4)
 """Directions in which the hand, pointing down, must be able to open: a grasp of any object is near to one of them."""
 IK_RESTARTS = 2
-"""Of the search for joint angles: it begins where the one before ended, so that more of them find hardly anything."""
+"""Restarts of the search for joint angles. Each point's search begins where that of the one before ended, so that more
+restarts find hardly anything."""
 
 
 @dataclass(frozen=True)

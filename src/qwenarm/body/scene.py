@@ -59,7 +59,7 @@ class Look:
     light_pos: tuple[float, float, float] = (0.3, 0.4, 1.8)
     light: float = 0.55
     light_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Of the lamp and of the light that comes from everywhere."""
+    """Colour of the lamp and of the light that comes from everywhere."""
     ambient: float = 0.40
     color_jitter: float = 0.0
     """Half width of a uniform shift of every object's RGB."""

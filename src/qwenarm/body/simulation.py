@@ -122,17 +122,17 @@ class Body:
 
     @property
     def kinematics(self) -> Kinematics:
-        """Of the active arm."""
+        """The active arm's kinematics."""
         return self.active.kinematics
 
     @property
     def safety(self) -> Safety:
-        """Of the active arm."""
+        """The active arm's safety layer."""
         return self.active.safety
 
     @property
     def gripper(self) -> MountedGripper:
-        """Of the active arm, in this model."""
+        """The active arm's gripper in this model."""
         return self.active.gripper
 
     @property
@@ -225,7 +225,7 @@ class Body:
         return WorldState(objects, holding, active.tcp_pos, active.gripper.width, self.time_s, said, reach)
 
     def _object_states(self) -> dict[str, ObjectState]:
-        """By id; those of the last call if nothing has moved since then, as is so in most periods."""
+        """The objects' states by id; those of the last call if nothing has moved since then, as in most periods."""
         index = self._object_index
         pos, quat, qvel = self._xpos[index], self._xquat[index], self._qvel[self._object_dofs]
         moment = pos.tobytes(), quat.tobytes(), qvel.tobytes()

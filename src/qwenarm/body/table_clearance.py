@@ -10,7 +10,7 @@ from qwenarm.body.model_indices import subtree_bodies
 MIN_GEOM_HEIGHT_M = 0.0005
 """No geom of the moving arm is commanded lower than this, m: fingers pressed on the table would stick to it."""
 VERTICAL_AXIS_COSINE = 0.9999
-"""Of the least angle to the vertical of an axis that is not vertical."""
+"""An axis whose angle to the vertical has a larger cosine than this counts as vertical."""
 
 
 def touching_geoms(kinematics: Kinematics) -> np.ndarray:

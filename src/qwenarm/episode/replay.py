@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qwenarm.env import ArmEnv
 
 TIME_TOLERANCE_S = 1e-6
-"""Two times closer than this are the same, in seconds: physics adds up steps of 2 ms."""
+"""Times that differ by less than this, in s, are the same: physics adds up steps of 2 ms."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Replayed:
 
     Attributes:
         same: Whether the final hash is the same, as far as it can be (see ``stopped``).
-        final_hash: Of the replayed world.
+        final_hash: The final hash of the replayed world.
         differences: One sentence per call whose result differs from the recorded one, and for an instruction, an
             outcome or a progress that does not fit the world.
         changes: What has changed since the recording (versions, renderer, machine, the arm's file) and may explain the
@@ -96,9 +96,8 @@ def _changes(episode: Episode) -> Iterator[str]:
     now = {"renderer": choose_renderer(), **versions_with(episode.run.config.arm)}
     then = {"renderer": episode.run.renderer, **episode.run.versions}
     for name, value in then.items():
-        if (
-            name in now and now[name] != value and name not in ("torch", "transformers")
-        ):  # these do not affect the world
+        affects_world = name not in ("torch", "transformers")
+        if affects_world and name in now and now[name] != value:
             yield f"{name}: {now[name]} instead of {value}"
 
 

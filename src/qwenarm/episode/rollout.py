@@ -52,7 +52,7 @@ SETTLE_S = 0.5
 """Simulated seconds for the world to come to rest before it is judged: a ball may still roll."""
 STOPPED_DETAIL = "It was stopped with Ctrl-C."
 UNFINISHED_OUTCOMES = (Outcome.CRASHED, Outcome.STOPPED)
-"""Nothing was judged in the end."""
+"""Outcomes of episodes that were not judged in the end."""
 UNDECIDED = Decision()
 """Stands in a turn until its decision is made. A policy's own decision to do nothing is another object."""
 

@@ -151,7 +151,7 @@ def plan(
             none.
         controls: "all", "none" or policies. By default all controls that suit the policy play a suite; variants of
             the model only suit a model.
-        folder: Of the ledger, if it may hold episodes already.
+        folder: The ledger's folder, if it may hold episodes already.
 
     Raises:
         UnknownName, BadInput: Something does not exist, or nothing is left to play.

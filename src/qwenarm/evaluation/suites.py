@@ -55,7 +55,7 @@ class Suite:
     """A list of blocks, whose name includes the version, as in "quick-v1".
 
     Attributes:
-        name: Of the suite.
+        name: Name of the suite.
         blocks: What is played.
         first_seed: Seed of the first episode of every cell.
     """

@@ -34,7 +34,7 @@ class WorkerConfig:
     """What a worker needs to know before its first job.
 
     Attributes:
-        config: Of any cell that will be played.
+        config: The configuration of any cell that will be played.
         roles: All policies that play.
         batch: Number of jobs in lockstep.
         watched: Whether a job without progress ends the worker's process, for foreign code.
@@ -64,9 +64,8 @@ class Worker(ABC):
         self.setup, self.watchdog = setup, watchdog
         self.configs = {role: replace(setup.config, policy=role) for role in setup.roles}
         env = make_env(setup.config)  # an unknown name is reported before a model is loaded
-        backends = (
-            make_backend(config) for config in self.configs.values()
-        )  # one serves all policies that ask a model
+        # One serves all policies that ask a model.
+        backends = (make_backend(config) for config in self.configs.values())
         self.backend = next((backend for backend in backends if backend is not None), None)
         self.policies = {
             role: dict(make_policy(config, env, 0, self.backend).describe()) for role, config in self.configs.items()

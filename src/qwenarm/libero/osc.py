@@ -36,7 +36,7 @@ from qwenarm.types import Proprio, SkillCall
 MAX_PERIODS = {"libero_spatial": 220, "libero_object": 280, "libero_goal": 300, "libero_10": 520, "libero_90": 400}
 """Control periods after which an episode has failed, by the beginning of the suite's name, as openpi counts."""
 DEFAULT_MAX_PERIODS = 520
-"""For suites with other names."""
+"""The limit for suites with other names."""
 OSC_ACTION_SIZE = 7
 COPIED_CAMERAS = {"front": "agentview", "wrist": "robot0_eye_in_hand", "wide": "frontview", "overhead": "birdview"}
 """Ours -> the one of LIBERO's that it is."""

@@ -16,7 +16,7 @@ from qwenarm.body.scene import Placement, Scene
 from qwenarm.libero.package import begin, problem_of
 
 LIBERO_PREFIX = "libero_"
-"""Before every name of LIBERO's world, but those of the movable objects' bodies."""
+"""Put in front of every name of LIBERO's world, except those of the movable objects' bodies."""
 ROBOT_PREFIXES = ("robot0_", "gripper0_", "mount0_")
 ROBOT_BODY = "robot0_base"
 HIDDEN_GEOM_GROUP = 3
@@ -26,7 +26,7 @@ COLLISION_GROUP, VISIBLE_GROUP = 0, 1
 AGENT_VIEW = "agentview"
 """LIBERO's camera that its policies see. It takes the place of our front camera."""
 OVERHEAD_HEIGHT_M, OVERHEAD_FOVY_DEG = 1.4, 36.0
-"""Of the camera that measures depth: LIBERO spreads its objects wider than we do."""
+"""Height and field of view of the camera that measures depth: LIBERO spreads its objects wider than we do."""
 
 
 @dataclass(frozen=True)

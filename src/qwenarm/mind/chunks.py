@@ -91,7 +91,7 @@ class ChunkHead(nn.Module):
     """About 0.7 M parameters on a backbone of width 256. Computes in float32.
 
     Args:
-        width: Of the backbone's hidden states.
+        width: Width of the backbone's hidden states.
         form: The sizes and the state's normalisation.
     """
 
@@ -156,7 +156,7 @@ def chunk_tokens(encoder: PromptEncoder, prompts: Sequence[Prompt], grids: torch
     """Prompts as tokens.
 
     Args:
-        encoder: Of the checkpoint.
+        encoder: The checkpoint's encoder.
         prompts: All with the same number of pictures.
         grids: (pictures, 3), the patches of all pictures in time, height and width.
         actions: Number of placeholders of each.
@@ -186,7 +186,7 @@ def see(model: Any, pixels: torch.Tensor, grids: torch.Tensor) -> torch.Tensor:
 
     Args:
         model: A Qwen-VL model of transformers.
-        pixels: Of all pictures, as its vision tower takes them.
+        pixels: The pixels of all pictures, as its vision tower takes them.
         grids: (pictures, 3) int64.
 
     Returns:

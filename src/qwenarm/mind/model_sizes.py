@@ -16,7 +16,7 @@ class ModelSize:
     """One size of one family.
 
     Attributes:
-        parameters: Of the model as transformers builds it, without Qwen3.5's head for multi-token prediction.
+        parameters: Those of the model as transformers builds it, without Qwen3.5's head for multi-token prediction.
         linear: Those of them that bitsandbytes can quantise: in ``torch.nn.Linear`` layers other than the output
             layer. Experts of a mixture are fused tensors and cannot be quantised.
         tied: Input and output embedding are one matrix.

@@ -50,7 +50,7 @@ MAX_DELTA_M, MAX_DELTA_RAD = 0.10, 1.0
 """No arm moves or turns further in 50 ms: a larger number has another unit than was declared."""
 MAX_POSITION_M, MAX_JOINT_RAD = 2.0, 2.5 * math.pi
 MAX_OSC_MAGNITUDE = 2.0
-"""Of a number of an OSC action, which robosuite limits to 1: policies exceed that a little."""
+"""Largest number accepted in an OSC action. robosuite limits it to 1, which policies exceed a little."""
 OWN_CHOICES = ("actions_played", "asynchronous", "smoothing")
 """Fields that may differ from what a server declares."""
 MAX_IMAGE_SIDE = 4096

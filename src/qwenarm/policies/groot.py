@@ -33,7 +33,7 @@ class GrootServer:
         timeout_s: How long an answer may take.
 
     Attributes:
-        metadata: Of each modality ("video", "state", "action", "language"), its keys and time steps.
+        metadata: The keys and time steps of each modality ("video", "state", "action", "language").
 
     Raises:
         BadInput: pyzmq is not installed.

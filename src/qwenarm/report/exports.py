@@ -133,14 +133,14 @@ def _who(e: Entrant) -> dict[str, Any]:
 
 
 def _rate(prefix: str, score: Rate | None) -> dict[str, Any]:
-    """Without episodes there is no rate."""
+    """The columns of a success rate, whose names begin with a prefix. Without episodes there is no rate."""
     known = 0 if score is None else 5 if score.n else 2
     values = (getattr(score, name) if i < known else "" for i, name in enumerate(("k", "n", "value", "low", "high")))
     return dict(zip((f"{prefix}{name}" for name in ("k", "n", "rate", "low", "high")), values, strict=True))
 
 
 def _contrast(c: Contrast | None) -> dict[str, Any]:
-    """Empty where nothing was compared."""
+    """The columns of a comparison; empty where nothing was compared."""
     found: dict[str, Any] = {**_rate("a_", c and c.a), **_rate("b_", c and c.b), "paired": int(c.paired) if c else ""}
     is_paired, is_known = bool(c and c.paired), bool(c and c.a.n and c.b.n)
     found |= {name: getattr(c, each) if is_paired else "" for name, each in PAIR_COLUMNS.items()}

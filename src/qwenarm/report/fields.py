@@ -57,7 +57,7 @@ def rate_field(score: Rate, href: str = "", shaded: bool = False) -> Field:
 
 
 def contrast_fields(contrast: Contrast) -> tuple[Field, ...]:
-    """Only a, only b, the difference with its interval, p."""
+    """Successes of a alone and of b alone, the difference with its interval, and p."""
     only = (Field(str(n) if contrast.paired else "–", sort=n) for n in (contrast.only_a, contrast.only_b))
     if not contrast.a.n or not contrast.b.n:
         return (*only, Field("no pairs" if contrast.paired else NO_EPISODES, sort=-2.0), Field("–", sort=2.0))
@@ -73,5 +73,5 @@ def signed(value: float) -> str:
 
 
 def p_text(p: float) -> str:
-    """Two digits, or the bound below which they say nothing."""
+    """p with two digits, or the bound below which digits say nothing."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

@@ -18,7 +18,7 @@ from qwenarm.report.scores import Compared, Standing, comparison, leaderboard
 from qwenarm.report.tables import comparison_table, perturbations_table
 
 MAX_COMPARED_PAIRS = 10
-"""Of more pairs of models only the first are compared; ``qwenarm compare`` compares any two."""
+"""Only the first pairs of models are compared if there are more; ``qwenarm compare`` compares any two."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from qwenarm.display import html
+from qwenarm.errors import shortened
 from qwenarm.report import figures
 from qwenarm.report.entrants import Entrant
 
@@ -112,4 +113,4 @@ def _legend(figure: Figure, key: Sequence[tuple[str, str]]) -> None:
 
 def _literal(text: str) -> str:
     """A short text in which matplotlib finds no formulas."""
-    return (text if len(text) <= MAX_NAME_CHARS else text[: MAX_NAME_CHARS - 1] + "…").replace("$", r"\$")
+    return shortened(text, MAX_NAME_CHARS).replace("$", r"\$")

@@ -84,7 +84,7 @@ def paired(a: Mapping[PlayedScene, Record], b: Mapping[PlayedScene, Record]) -> 
 
 
 def unpaired(a: Iterable[Record], b: Iterable[Record]) -> Contrast:
-    """Of episodes that share no scene."""
+    """The contrast between episodes that share no scene."""
     one, other = rate(a), rate(b)
     counts = (one.k, one.n, other.k, other.n)
     value, low, high = difference(*counts)

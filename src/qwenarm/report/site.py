@@ -37,7 +37,7 @@ MAX_EPISODES_WITH_PAGES = 2000
 MAX_SLUG_CHARS = 120
 """Maximum length of words that are part of a file's name, without the hash of what is cut off."""
 MAX_FAILURE_PAGES_PER_CELL = 20
-"""Of more episodes this many failures in each cell get one."""
+"""If there are too many episodes for a page each, this many failures of each cell get one."""
 SAMPLED_ROLES = tuple(role for role in CONTROL_ROLES if role != "oracle")
 """Controls that fail by the thousand, as they should."""
 
@@ -205,7 +205,7 @@ def _outcome_field(record: Record, href: str = "") -> Field:
 
 
 def _sample(entrant: Entrant, records: Sequence[Record]) -> list[Record]:
-    """Of a cell: the first success, and the first failures or, of a control that fails anyway, the first one."""
+    """The records of a cell that get a page: the first success, and the first failures (one of a failing control)."""
     won, lost = [r for r in records if r.success], [r for r in records if not r.success]
     return won[:1] + lost[: 1 if entrant.role in SAMPLED_ROLES else MAX_FAILURE_PAGES_PER_CELL]
 

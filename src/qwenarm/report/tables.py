@@ -143,7 +143,7 @@ def _pair_fields(contrast: Contrast) -> tuple[Field, ...]:
 
 
 def comparison_table(a: Entrant, b: Entrant, rows: Sequence[Compared]) -> Table:
-    """Two entrants, part by part."""
+    """The comparison of two entrants, part by part."""
     is_paired = all(row.contrast.paired for row in rows)
     how = "paired by scene, exact McNemar p" if is_paired else "no scene in common, so independent rates, Barnard p"
     columns = ("episodes", "pairs", "A", "B", "only A", "only B", "A − B, points", "p")

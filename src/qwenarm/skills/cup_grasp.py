@@ -21,7 +21,7 @@ def cup_contact(points: np.ndarray, center: np.ndarray, radius: float) -> float:
     Args:
         points: (N, 3) of the surface, in m.
         center: (2,) where the middle of the cup comes down, in m.
-        radius: Of the lip, in m.
+        radius: Radius of the lip, in m.
 
     Raises:
         SkillFailure: The surface is not flat enough.

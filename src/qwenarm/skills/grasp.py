@@ -60,7 +60,7 @@ class Grasp:
     Attributes:
         pos: (3,) position of the tcp in m.
         yaw: Direction in which the fingers open, in rad.
-        width: Of the object between the fingers, in m.
+        width: Width of the object between the fingers, in m.
         thing: The rectangle around the object, of which the fingers may hold a wall only.
     """
 

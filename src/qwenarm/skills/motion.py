@@ -25,7 +25,7 @@ from qwenarm.types import Control
 SPEED_SHARE, ACCELERATION_SHARE = 0.8, 0.7
 """Shares of the joints' speed and acceleration limits that motions use."""
 MAX_LINE_SPEED_M_PER_S, MAX_LINE_ACCELERATION_M_PER_S2 = 0.40, 2.0
-"""Of the hand on straight lines, m/s and m/s2."""
+"""Limits of the hand's motion on straight lines, in m/s and m/s2."""
 CONTACT_SPEED_M_PER_S = 0.12
 """Speed of the hand where it may touch something, m/s."""
 ARRIVED_DISTANCE_M = 0.01
@@ -43,7 +43,7 @@ more points, each from the last."""
 LINE_TOLERANCE_M = 0.5e-3
 """Maximum distance of the tcp from the straight line at a check point, in m."""
 MAX_LINE_ERROR_M = 5e-3
-"""Beyond this distance from the line, in m, the solution is refused: somewhere the joints jump."""
+"""Maximum distance from the line, in m. A solution that is further away is refused: its joints jump somewhere."""
 PEAK_SPEED_RATIO, PEAK_ACCELERATION_RATIO = 15 / 8, 10 / math.sqrt(3)
 
 

@@ -43,7 +43,7 @@ WALL_YAWS_RAD = (0.0, np.pi / 4, -np.pi / 4, np.pi / 2)
 ACROSS_SHARE = 0.3
 """Share of the distractors that stand on the targets' side."""
 MAX_TURNS = (8, 14, 20)
-"""By level."""
+"""Maximum number of turns by level."""
 
 DELIVER_TEMPLATES = (
     "deliver the {a} to the {b}",

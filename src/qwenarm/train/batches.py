@@ -35,7 +35,7 @@ class Tokens:
         answer: Index of the answer's first token.
         links: See ``Linker``.
         pictures: Index of the first token of each image.
-        grids: Of the images.
+        grids: The images' grids.
     """
 
     ids: list[int]
@@ -210,7 +210,7 @@ def same_places(pictures: Sequence[int], grids: Sequence[Grid], merge: int) -> l
 
     Args:
         pictures: Index of the first token of each picture.
-        grids: Of the pictures.
+        grids: The pictures' grids.
         merge: Number of patches along each side of a visual token's cell.
     """
     if len(pictures) != 2 or grids[0] != grids[1]:

@@ -171,7 +171,7 @@ def look_again(env: ArmEnv, seed: int, targets: Sequence[Control], begin: int = 
 
     Args:
         env: Is reset to the scene.
-        seed: Of the scene.
+        seed: The scene's seed.
         targets: One for each control period.
         begin: How many of them a learner chose. They are repeated as they were, and nothing is shown of them.
 

@@ -112,7 +112,7 @@ def with_miss(body: Body, way: Sequence[Control], shift: np.ndarray) -> list[Con
 
 
 def _waits(way: Sequence[Control], start: int) -> int:
-    """For how many control periods after ``start`` the arm stays where it is, while its fingers move."""
+    """Returns for how many control periods after ``start`` the arm stays where it is, while its fingers move."""
     moved = (k for k in range(start + 1, len(way)) if np.abs(way[k].qpos - way[start].qpos).max() > STILL_RAD)
     return min(next(moved, len(way)) - 1 - start, FINGER_PERIODS) if start else 0
 

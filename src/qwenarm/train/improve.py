@@ -61,7 +61,7 @@ class ImproveOptions:
         watched: Number of scenes of each task that are played after each round and never learned from.
         workers: Number of processes that collect, train and measure.
         rl_iterations: Iterations of reinforcement learning after the fine-tuning of each round.
-        settings: Of fine-tuning; its steps are those of one round. Its seed is also the first training scene.
+        settings: How each round fine-tunes; steps are those of one round. The seed is also the first training scene.
     """
 
     config: RunConfig

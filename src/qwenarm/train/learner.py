@@ -31,7 +31,7 @@ LINK_HEADS: Mapping[str, tuple[int, slice]] = {
     "cells": (3, slice(0, 2)), "named": (3, slice(2, 4)), "bound": (1, slice(0, 2)), "held": (1, slice(2, 4)),
     "noted": (2, slice(3, 4)), "beside": (2, slice(1, 3)), "same_place": (2, slice(0, 1)),
 }  # fmt: skip
-"""For each kind of link (``links.py``) the layer, and those of its heads whose attention is supervised."""
+"""The layer, and those of its heads whose attention is supervised, for each kind of link (``links.py``)."""
 WORDS_WEIGHT, COORDINATES_WEIGHT, LINKS_WEIGHT, CELLS_WEIGHT = 4.0, 0.5, 0.3, 0.3
 """Weights of the losses. Most words of an answer are a fixed frame that is learned early; without a high weight their
 mean would hide the few words that matter."""
@@ -59,7 +59,7 @@ class Settings:
         eye_steps: Number of first steps in which only the vision tower learns, from what visual tokens show. They take
             less than half the time of the others.
         fresh: Whether to start from random weights.
-        seed: Of the weights and of the order of the data.
+        seed: Seed of the weights and of the order of the data.
     """
 
     lr: float = 8e-4

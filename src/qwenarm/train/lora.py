@@ -80,7 +80,7 @@ def train_adapter(
         steps: Number of optimiser steps.
         batch: Decisions per step.
         lr: Learning rate.
-        seed: Of the order of the decisions and of the adapter's initial weights.
+        seed: Seed of the order of the decisions and of the adapter's initial weights.
 
     Returns:
         The adapter's folder, for ``--model MODEL#adapter=FOLDER``.

@@ -10,7 +10,7 @@ from qwenarm.registry import load
 from qwenarm.types import RunConfig
 
 UNCHOSEN = ""
-"""In place of a choice of colour and shape pairs, see ``COMBINATION_SETS``."""
+"""Stands for no choice of colour and shape pairs, see ``COMBINATION_SETS``."""
 
 
 def described(config: RunConfig) -> dict[str, Any]:

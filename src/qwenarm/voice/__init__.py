@@ -16,7 +16,7 @@ from qwenarm.voice.sound import Sound
 
 DEFAULT_RECOGNIZER = "pocketsphinx"
 MAX_TEXT_CHARS = 2000
-"""More than anybody says in the minute that a recording may last."""
+"""Maximum length of a text: more than anybody says in the minute that a recording may last."""
 
 
 class Recognizer(Protocol):
@@ -24,7 +24,7 @@ class Recognizer(Protocol):
 
     @property
     def name(self) -> str:
-        """As the user named it."""
+        """The name that the user gave."""
         ...
 
     def transcribe(self, samples: np.ndarray) -> str:
@@ -76,7 +76,7 @@ class Spoken:
     recognizer: str
 
     def record(self) -> Mapping[str, str]:
-        """For ``RunInfo.speech``."""
+        """What ``RunInfo.speech`` holds."""
         file = {"file": self.sound.name, "sha256": self.sound.sha256}
         return {"heard": self.heard, **file, "recognizer": self.recognizer}
 

@@ -38,7 +38,7 @@ class SpeechCheckpoint:
             raise ModelUnavailable(f"The speech recogniser {name!r} cannot be loaded: {_reason(error)}") from error
 
     def transcribe(self, samples: np.ndarray) -> str:
-        """As of ``Recognizer``."""
+        """See ``Recognizer``."""
         try:
             with quiet():
                 return self._transcribe(samples)

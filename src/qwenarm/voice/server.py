@@ -47,7 +47,7 @@ class TranscriptionServer:
         self._headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {key}"} if key else {})}
 
     def transcribe(self, samples: np.ndarray) -> str:
-        """As of ``Recognizer``."""
+        """See ``Recognizer``."""
         form = {"model": self.model, "response_format": "json", "temperature": "0"}
         files = {"file": ("instruction.wav", to_wav(samples), "audio/wav")}
         limits = httpx.Timeout(TIME_LIMIT_S, connect=CONNECT_TIMEOUT_S)

@@ -42,7 +42,7 @@ class Sound:
 
     @property
     def sha256(self) -> str:
-        """Of the file."""
+        """The hash of the file."""
         return hashlib.sha256(self.wav).hexdigest()
 
 

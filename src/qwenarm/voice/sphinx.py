@@ -67,7 +67,7 @@ class Sphinx:
             self._decoder = library.Decoder(library.Config(**files, **beams, loglevel="FATAL"))
 
     def transcribe(self, samples: np.ndarray) -> str:
-        """As of ``Recognizer``."""
+        """See ``Recognizer``."""
         self._decoder.start_utt()
         self._decoder.process_raw(to_pcm(_prepared(samples)), full_utt=True)  # no state is left for the next
         self._decoder.end_utt()

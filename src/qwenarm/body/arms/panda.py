@@ -39,7 +39,7 @@ DH_PARAMETERS = (
 FLANGE_OFFSET_M = 0.107
 """From joint 7 to the flange, m; the hand sits there, turned by -45 deg."""
 TCP_OFFSET_M = 0.1034
-"""From the flange to the middle of the pads, m."""
+"""Distance from the flange to the middle of the pads, in m."""
 JOINT_RANGES_RAD = (
     (-2.8973, 2.8973), (-1.7628, 1.7628), (-2.8973, 2.8973), (-3.0718, -0.0698),
     (-2.8973, 2.8973), (-0.0175, 3.7525), (-2.8973, 2.8973),
@@ -47,7 +47,7 @@ JOINT_RANGES_RAD = (
 JOINT_TORQUES_NM = (87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0)
 SERVO_GAINS = ((4500, 250), (4500, 250), (3500, 180), (3500, 180), (2000, 60), (2000, 60), (2000, 40))
 FINGER_OFFSET_M = 0.0584
-"""From the flange to the fingers' frames, m."""
+"""Distance from the flange to the fingers' frames, in m."""
 MAX_GAP_M = 0.08
 JOINT_NAMES = tuple(f"joint{i}" for i in range(1, 8))
 

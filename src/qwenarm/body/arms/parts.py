@@ -78,7 +78,7 @@ class CollisionGroup:
 
 
 VISUAL_ONLY = CollisionGroup(0, 0)
-"""Only drawn."""
+"""The group of geoms that are only drawn."""
 TRUNK_GROUP = CollisionGroup(2, 1)
 """Links near the base: meet the world and the hand."""
 WRIST_GROUP = CollisionGroup(4, 3)
@@ -170,7 +170,7 @@ def add_gripper_drive(spec: mujoco.MjSpec, max_gap: float, fingers: tuple[str, .
     """Couples the two fingers (equality) and drives their gap (tendon + position actuator): they move as mirror images.
 
     Args:
-        spec: Of the scene; has the two slide joints, each of range (0, max_gap / 2) m.
+        spec: The scene's; it has the two slide joints, each of range (0, max_gap / 2) m.
         max_gap: Between the open fingers, m.
         fingers: Names of the slide joints.
     """
@@ -236,7 +236,7 @@ def add_cup(spec: mujoco.MjSpec, hand: mujoco.MjsBody, cup: SuctionCup, z: float
     """The lip of a suction cup with its drive, its plane z m along the hand.
 
     Args:
-        spec: Of the scene.
+        spec: The scene's.
         hand: The body that carries it.
         cup: What the arm's entry says.
         z: See above, m.

@@ -30,13 +30,13 @@ LINK_FRAMES = (
     ((-0.1349, 0.0052, 0.0), (0.707107, 0.0, 0.0, -0.707107)),
     ((0.0, -0.0611, 0.0181), (0.0172091, -0.0172091, 0.706897, 0.706897)),
 )
-"""Of each joint in the frame of the one before, m, and as a quaternion wxyz."""
+"""Position (m) and orientation (quaternion wxyz) of each joint in the frame of the one before."""
 JOINT_RANGES_RAD = ((-1.91986, 1.91986), (-1.74533, 1.74533), (-1.69, 1.69), (-1.65806, 1.65806), (-2.74385, 2.84121))
 MASSES_KG = (0.100, 0.103, 0.104, 0.079, 0.087)
 SERVO_TORQUE_NM, SERVO_SPEED_RAD_PER_S = 2.94, 4.7
 SERVO_GAINS = (300, 12)
 TCP_OFFSET_M = 0.0981
-"""From the frame of the last joint to the middle of the pads, m."""
+"""Distance from the frame of the last joint to the middle of the pads, in m."""
 FINGER_OFFSET_M = 0.045
 MAX_GAP_M = 0.07
 BASE_X_M, RISER_HEIGHT_M = 0.26, 0.16

@@ -47,7 +47,7 @@ JOINT_RANGES_RAD = (
 JOINT_TORQUES_NM = (150.0, 150.0, 150.0, 28.0, 28.0, 28.0)
 SERVO_GAINS = ((6000, 400), (6000, 400), (5000, 300), (2500, 90), (2500, 80), (2000, 40))
 TCP_OFFSET_M = 0.145
-"""From the flange to the middle of the pads, m."""
+"""Distance from the flange to the middle of the pads, in m."""
 FINGER_OFFSET_M = 0.086
 MAX_GAP_M = 0.085
 UR5E_JAWS = ParallelJaws(MAX_GAP_M)
@@ -107,7 +107,7 @@ def _shape_base(link: Link) -> None:
 
 
 def _shape_shoulder(link: Link) -> None:
-    """From the base upwards, then to the side (its -y is joint 2's axis)."""
+    """Shapes the link that rises from the base and then turns to the side (its -y is joint 2's axis)."""
     link.cylinder((0, 0, -0.067), (0, 0, -0.010), 0.061, TUBE_RGB)
     link.ellipsoid((0, 0, 0), (0.061, 0.061, 0.061), TUBE_RGB)
     link.cylinder((0, 0.050, 0), (0, -HOUSING_SEAM_M + 0.004, 0), 0.060, TUBE_RGB, mass=3.761)

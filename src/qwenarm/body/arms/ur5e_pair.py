@@ -14,10 +14,10 @@ from qwenarm.body.arms import ur5e
 from qwenarm.body.arms.parts import Arm
 
 BASE_Y_M = 0.28
-"""Of the left base, as the arms see it; the right one stands at the opposite place, m."""
+"""y of the left base, as the arms see it, in m; the right one stands at the opposite place."""
 MAX_SPEED_RAD_PER_S, MAX_ACCELERATION_RAD_PER_S2 = 1.5, 5.0
-"""Of every joint. Ways from one side of the table to the other are twice as long as those of an arm in its middle: at
-full speed, 1.5 m/s at the hand, what the fingers hold creeps out of them."""
+"""Limits of every joint. Ways from one side of the table to the other are twice as long as those of an arm in its
+middle: at full speed, 1.5 m/s at the hand, what the fingers hold creeps out of them."""
 RIGHT_PREFIX = "right/"
 PARTNER_COLLISION_BIT = 16
 """Collision group of the right arm that the left one meets."""

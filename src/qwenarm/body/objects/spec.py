@@ -23,7 +23,7 @@ GRASPABLE_SHAPES = ("cube", "cylinder", "ball")
 CONTAINER_SHAPES = ("bowl", "tray", "box")
 OBJECT_SHAPES = GRASPABLE_SHAPES + CONTAINER_SHAPES
 PARCELS_AND_PARTS = tuple(PARCEL_PART_SIZE_M)
-"""Also graspable; they differ by their marks."""
+"""Shapes that are graspable, too; they differ by their marks."""
 FIXTURE_SHAPES = ("cover", "barrier", "bay", "bin", "drawer", *PARCELS_AND_PARTS)
 """No instruction of the first tasks names them, and the bundled model has seen none: OBJECT_SHAPES lacks them."""
 FIXED_SHAPES = ("barrier", "bay", "bin", "drawer")

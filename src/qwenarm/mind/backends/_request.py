@@ -15,7 +15,7 @@ from qwenarm.types import Prompt
 
 @dataclass(frozen=True)
 class Form:
-    """In which form a server is asked. It may refuse the first of both.
+    """The form in which a server is asked. It may refuse the first of both.
 
     tools: "native", as the protocol has them, or "text", in the system message. extras: whether parameters are sent
     that not every server knows: without them it may add its own.

@@ -31,9 +31,9 @@ from qwenarm.typed import typed_arguments
 from qwenarm.types import Completion, Prompt
 
 MAX_SINGLE_THREAD_BYTES = 256 << 20
-"""With up to this many bytes of weights, a second CPU thread costs more to synchronise than it brings."""
+"""Weights of up to this many bytes use one CPU thread: a second one costs more to synchronise than it brings."""
 ANSWERS_BETWEEN_TRIMS = 512
-"""After so many answers free memory is given back, which takes some 20 ms."""
+"""Number of answers after which free memory is given back to the system, which takes some 20 ms."""
 
 
 def make_engine(model: Any, sampling: Sampling = GREEDY_SAMPLING, fused: bool = True) -> Engine:
@@ -68,7 +68,7 @@ class QwenVL:
     """
 
     on_text: Callable[[str], None] | None = None
-    """As of ``StreamingBackend``."""
+    """See ``StreamingBackend``."""
 
     @typed_arguments
     def __init__(
@@ -179,7 +179,7 @@ class QwenVL:
         return GenerationRequest(ids, self._answer(prompt), pixels, grids, generator, prefix)
 
     def _generator(self, ids: Sequence[int], pixels: torch.Tensor | None) -> torch.Generator:
-        """Of a prompt's random numbers."""
+        """Returns the generator of random numbers for a prompt, which depends on its content and on the seed alone."""
         image = b"" if pixels is None else pixels.numpy().tobytes()
         digest = hashlib.sha256(repr((self.seed, *ids)).encode() + image).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:7]))
@@ -192,7 +192,7 @@ class QwenVL:
         return GeneratedAnswer(prompt.max_tokens, self._stops, self._grammars.matcher(prompt, self.thinking), end)
 
     def _make_grammars(self, wanted: bool | None) -> lark.Grammars | None:
-        """None if answers are free: because the user wants that, or by default because something is missing."""
+        """Returns the grammars, or None if answers are free: by the user's choice, or because something is missing."""
         tokenizer = self.tokenizer
         missing = "" if lark.available() else "llguidance; install it with `pip install 'qwenarm[constrained]'`"
         if self.thinking and lark.THOUGHT_END not in tokenizer.get_vocab():

@@ -81,7 +81,7 @@ class OpenAIServer:
     """
 
     on_text: Callable[[str], None] | None = None
-    """As of ``StreamingBackend``; called also while there are no words yet."""
+    """See ``StreamingBackend``; called also while there are no words yet."""
 
     @typed_arguments
     def __init__(

@@ -23,7 +23,7 @@ JSON_REPAIRS = (
 )
 """Patterns that are often written instead of valid JSON, with their replacements."""
 MAX_TEXT_CHARS = 10_000
-"""Of longer texts only the end is read, because the last verdict counts."""
+"""Only so much of the end of a text is read, because the last verdict counts."""
 
 
 def verdicts(said: Sequence[SkillCall]) -> list[frozenset[int]]:

@@ -60,9 +60,9 @@ PUT_IN = (
     "let the {b} contain the {a}",
     "let the {a} rest in the {b}",
 )
-"""For containers only."""
+"""Phrases for containers only."""
 PUT_ON = ("stack the {a} on the {b}", "let the {a} stand on the {b}", "balance the {a} on top of the {b}")
-"""For objects with a flat top only."""
+"""Phrases for objects with a flat top only."""
 
 # {list} names the things from the bottom up, {tsil} from the top down, {pairs} is "the b on the a, the c on the b".
 STACK_TEMPLATES = (

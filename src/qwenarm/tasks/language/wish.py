@@ -42,7 +42,7 @@ class Thing:
         rank: Its rank among others of its kind.
         at: Its place at the start.
         but: Another thing of its kind, which it is not.
-        position: Of its noun in the text; ignored in comparisons.
+        position: Where its noun stands in the text; ignored in comparisons.
     """
 
     color: str | None = None
