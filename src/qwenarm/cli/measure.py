@@ -7,11 +7,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections import Counter
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional
 
@@ -30,16 +29,12 @@ from qwenarm.cli.options import (
     arg,
     out,
 )
+from qwenarm.cli.tables import accuracy_table, causes_table
 from qwenarm.errors import BadInput
 from qwenarm.registry import names_to_allow, only_allowed, split_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rich.console import RenderableType
-
-    from qwenarm.diagnosis.probe import PointingAccuracy, PointingAnswer
-    from qwenarm.evaluation.ledger import Key
+    from qwenarm.diagnosis.probe import PointingAnswer
     from qwenarm.evaluation.workers import MakeWatchers
 
 
@@ -238,21 +233,6 @@ def attribute(
     return 0
 
 
-def causes_table(found: Mapping[Key, Mapping[str, Any]], width: int = 120) -> RenderableType:
-    """How often each cause was found, by task, level and perturbation. Ties count for the first cause."""
-    from qwenarm.diagnosis.attribute import count_causes
-    from qwenarm.display.tables import fitted_table
-
-    counts = count_causes(found)
-    total: Counter[str] = sum(counts.values(), Counter())
-    names = sorted(total, key=lambda name: (-total[name], name))
-    heads, rows = ("task", "level", "perturbation", "failed", *names), list[list[str]]()
-    for (task, level, perturbations), row in counts.items():
-        numbers = (str(row[name] or "–") for name in names)
-        rows.append([task, str(level), perturbations or "unchanged", str(sum(row.values())), *numbers])
-    return fitted_table(heads, rows, width, {"level", "failed", *names}, names=3)
-
-
 def probe(
     model: Annotated[
         str, arg(metavar="MODEL", help="bundled, a Hub id, a folder, a server's URL; see `qwenarm list models`")
@@ -312,20 +292,6 @@ def probe(
     out.print("asked as the first decision on a plain instruction")
     out.print_places({"answers": path})
     return 0
-
-
-def accuracy_table(found: list[PointingAccuracy], width: int = 120) -> RenderableType:
-    """One row per group: hits with their interval, kinds of misses, distances."""
-    from qwenarm.display.tables import fitted_table
-
-    numbers, rows = ("hits", "95 % interval", "off", "other", "none", "px 50/90 %", "cm 50/90 %"), list[list[str]]()
-    for group in found:
-        rate = f"{group.hits}/{group.n} {100 * group.hits / group.n:.0f} %" if group.n else "-"
-        interval = f"{100 * group.low:.0f} to {100 * group.high:.0f} %"
-        misses = (str(group.kinds[kind]) for kind in ("off", "other", "none"))
-        spreads = (f"{each[0]:.1f} / {each[1]:.1f}" if each else "-" for each in (group.px, group.cm))
-        rows.append([group.name, rate, interval, *misses, *spreads])
-    return fitted_table(("", *numbers), rows, width, numbers)
 
 
 def compare(
