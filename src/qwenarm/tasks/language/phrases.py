@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qwenarm.tasks.language.wish import PREPOSITION_OF
+from qwenarm.tasks.core.planning import SIDE_WORDS, Side
 
 if TYPE_CHECKING:
     from qwenarm.body.objects.spec import ObjectSpec
-    from qwenarm.tasks.core.planning import Side
 
 PUT_TEMPLATES = (
     "put the {a} {in} the {b}",
@@ -138,7 +137,7 @@ def put_phrase(rng: np.random.Generator, what: str, where: str) -> str:
 
 def plain_put(what: ObjectSpec, where: ObjectSpec, beside: bool = False, side: Side = "") -> str:
     """Returns the plainest wording: "put the red cube in the blue bowl", "put the red cube left of the blue bowl"."""
-    preposition = PREPOSITION_OF[side or "beside"] if beside else "in" if where.container else "on"
+    preposition = SIDE_WORDS[side] if beside else "in" if where.container else "on"
     return f"put the {what.label} {preposition} the {where.label}"
 
 
