@@ -25,6 +25,13 @@ def give_up(observation, history):
     return qa.SkillCall("give_up", {"reason": "enough"}) if history else qa.SkillCall("look")
 
 
+def play_another(observation, history):
+    """A policy during which another run is started in the same folder, and refused."""
+    with pytest.raises(BadInput, match="Another run is writing to one"):
+        qa.run(policy="idle", film=False, folder="one")
+    return give_up(observation, history)
+
+
 def fail(observation, history):
     raise ValueError("no idea")
 
@@ -51,6 +58,12 @@ def test_a_film_that_cannot_be_is_told_before_a_folder_is_made():
 def test_two_runs_in_one_second_have_two_folders():
     folders = {qa.run(policy="idle", film=False).folder for _ in range(2)}
     assert len(folders) == 2
+
+
+def test_two_runs_at_the_same_time_cannot_share_a_folder():
+    assert qa.run(policy=play_another, film=False, folder="one").outcome is Outcome.GAVE_UP
+    with pytest.raises(BadInput, match="There is a run in one already"):
+        qa.run(policy="idle", film=False, folder="one")
 
 
 def test_a_plain_function_is_a_policy():

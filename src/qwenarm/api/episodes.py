@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import html
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
@@ -159,11 +161,11 @@ def play_into(
     """
     from qwenarm.display.episode_page import write_page
     from qwenarm.episode.drive import play_alone
-    from qwenarm.episode.trace import EPISODES_FILE, RECORDING_FILE, Trace
+    from qwenarm.episode.trace import RECORDING_FILE, Trace
     from qwenarm.factory import make_backend, make_env, make_policy, perform, prepare
 
-    if folder and (Path(folder) / EPISODES_FILE).exists():
-        raise BadInput(f"There is a run in {folder} already; name another folder for this one.")
+    if folder:
+        _refuse_another_run(Path(folder))
     wanted = Film() if film is True else film
     if wanted:
         _recorder(Path(), wanted)  # what it refuses is told before anything is made
@@ -171,23 +173,47 @@ def play_into(
     backend = backend or make_backend(config)
     make_policy(config, make_env(config), seed, backend)  # what it refuses is told before a folder is made
     trace = Trace(Path(folder) if folder else new_folder(f"{config.task.replace(':', '-')}-{seed}"))
-    recorder = _recorder(trace.folder, wanted) if wanted else None
-    try:
-        episode, stopped = play_alone(
-            perform(config, seed, backend, [*watchers, *([recorder] if recorder else [])], setup=setup), backend
-        )
-    finally:
-        if recorder:
-            recorder.close()  # even after an error the file can be watched
-    if spoken:
-        (trace.folder / RECORDING_FILE).write_bytes(spoken.sound.wav)
-        episode = replace(episode, run=replace(episode.run, speech=spoken.record()))
-    trace.append(episode)
-    filmed = recorder.path if recorder and recorder.written else None
-    speed, shown = (recorder.speed, filmed) if recorder and recorder.path.suffix == ".mp4" else (1, None)
-    page = write_page(episode, trace.folder / "page.html", shown, speed)  # a page shows no GIF
+    with _claimed(trace.folder):
+        recorder = _recorder(trace.folder, wanted) if wanted else None
+        try:
+            episode, stopped = play_alone(
+                perform(config, seed, backend, [*watchers, *([recorder] if recorder else [])], setup=setup), backend
+            )
+        finally:
+            if recorder:
+                recorder.close()  # even after an error the file can be watched
+        if spoken:
+            (trace.folder / RECORDING_FILE).write_bytes(spoken.sound.wav)
+            episode = replace(episode, run=replace(episode.run, speech=spoken.record()))
+        trace.append(episode)
+        filmed = recorder.path if recorder and recorder.written else None
+        speed, shown = (recorder.speed, filmed) if recorder and recorder.path.suffix == ".mp4" else (1, None)
+        page = write_page(episode, trace.folder / "page.html", shown, speed)  # a page shows no GIF
     known = {field.name: getattr(episode, field.name) for field in fields(Episode)}
     return PlayedEpisode(**known, folder=trace.folder, page=page, film=filmed), stopped
+
+
+def _refuse_another_run(folder: Path) -> None:
+    """Raises BadInput if there is a run in the folder."""
+    from qwenarm.episode.trace import EPISODES_FILE
+
+    if (folder / EPISODES_FILE).exists():
+        raise BadInput(f"There is a run in {folder} already; name another folder for this one.")
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Keeps a folder for one run, until it ends or its process dies. Raises BadInput if another one has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInput(f"Another run is writing to {folder}; name another folder for this one.") from error
+        _refuse_another_run(folder)  # that ended a moment ago
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _recorder(folder: Path, film: Film) -> FilmRecorder:
