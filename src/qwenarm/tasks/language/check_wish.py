@@ -115,7 +115,7 @@ def _check_other(command: Command) -> None:
         if not 1 < storeys <= MAX_STOREYS:
             raise Misfit(f"A tower has 2 to {MAX_STOREYS} storeys, not {storeys}.")
     if len(set(whats)) < len(whats):
-        raise Misfit(f"The {whats[0]} is only one thing, but is named twice.")
+        raise Misfit(f"The {whats[0]} is only one thing, but is named twice.", possible=isinstance(command, OneEach))
     if isinstance(command, OneEach) and command.count > MAX_CONTAINERS:
         raise Misfit(f"No more than {MAX_CONTAINERS} containers fit on the table.")
     if isinstance(command, Between):
