@@ -121,6 +121,8 @@ def test_a_broken_file_is_told(tmp_path, text):
         suite_named(str(tmp_path / "missing.json"))
 
 
-@pytest.mark.parametrize("path", (Path(__file__).parents[2] / "benchmarks").glob("*.json"), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "benchmarks").glob("*.json")), ids=lambda path: path.stem
+)
 def test_the_suites_of_the_benchmarks_can_be_played(path: Path):
     assert suite_named(str(path)).blocks
