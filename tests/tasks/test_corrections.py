@@ -59,7 +59,7 @@ def test_what_can_mean_two_things_is_not_judged(scene, words):
     assert corrected is None and "green cube in blue bowl" in reading.why and "red cube in green bowl" in reading.why
 
 
-@pytest.mark.parametrize("words", ["no", "no, the purple one"])
+@pytest.mark.parametrize("words", ["no", "no, the purple one", "no, the red " * 100 + "cube"])
 def test_what_names_nothing_else_on_the_table_changes_nothing(scene, words):
     reading, corrected = read_correction(words, goal_of(read(FORMER).wish, scene), scene)
     assert corrected is None and reading.why

@@ -16,7 +16,7 @@ from qwenarm.tasks.language.meaning import Meanings
 from qwenarm.tasks.language.misfit import Misfit
 from qwenarm.tasks.language.name_meanings import ALREADY_MOVED, ANY_IN, ANY_SHAPE
 from qwenarm.tasks.language.phrases import plain_put
-from qwenarm.tasks.language.read_instruction import UnderstoodSentence, read
+from qwenarm.tasks.language.read_instruction import MAX_TOKENS, UnderstoodSentence, read
 from qwenarm.tasks.language.resolve import resolve
 from qwenarm.tasks.language.translate_goal import translations
 from qwenarm.tasks.language.vocabulary import is_container
@@ -81,8 +81,11 @@ def _parts(text: str) -> list[Thing | Place]:
     from lark.exceptions import UnexpectedInput
 
     language = load_language(guess_language(text))
+    tokens = language.lex(NO.sub("", text, count=1)).tokens
+    if len(tokens) > MAX_TOKENS:
+        return []
     try:
-        tree = language.parse(language.lex(NO.sub("", text, count=1)).tokens, CORRECTION)
+        tree = language.parse(tokens, CORRECTION)
     except UnexpectedInput:
         return []
     return Meanings(language.values).of(tree)
