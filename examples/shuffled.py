@@ -5,48 +5,53 @@ cd examples && qwenarm collect --task shuffled:TASK --level 1,2,3,4 --episodes 7
 qwenarm train sft --data runs/shuffled --steps 300 --eye-steps 300 --out runs/eye
 """
 
-from dataclasses import dataclass, field, replace
-from itertools import groupby
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 import qwenarm as qa
+from qwenarm.body.objects.markings import COLOR_RGB
+from qwenarm.body.objects.spec import CONTAINER_SHAPES, GRASPABLE_SHAPES, PARCEL_PART_SIZE_M, ObjectSpec
+from qwenarm.body.scene import WORKSPACE_X, WORKSPACE_Y, Placement
 from qwenarm.body.simulation import Body
 from qwenarm.body.state import WorldState
-from qwenarm.registry import load
 from qwenarm.tasks import SceneBuilder, Setup, Task
 from qwenarm.types import SkillCall
 
 LOOKING_S = 6.0
-FAMILIES = (("inspect", 1), ("inspect", 3), ("parcels", 2), ("sort", 3))
-"""The family that a scene is from, and its level there, by level of this task."""
-MAX_SHIFT_M, MAX_TURN_RAD = 0.01, 0.15
+THINGS, CONTAINERS = 10, 2
+TOPS = (
+    ("dots:2", "dots:3", "dots:4"),
+    ("pins:3", "pins:4", "cap:straight", "cap:tilted", *(f"dot:{color}" for color in COLOR_RGB)),
+    ("A", "B", "C", "1", "9", "glass", ""),
+)
+"""Marks on the tops of parts (levels 1 and 2) and of parcels (level 3)."""
+SIDES = ("", "", "stripe", "crack")
+SEAT_PITCH_M, MAX_SHIFT_M, MAX_TURN_RAD = 0.085, 0.012, np.pi / 4
+"""Distance between the places for things, and how far from one, and from square, a thing may be."""
+CONTAINER_RADIUS_M = 0.14
+"""No place is nearer to the middle of a container, but one is in it."""
 
 
 @dataclass
 class Shuffle:
-    """An event that puts the objects of each shape in each other's places in every control period."""
+    """An event that puts all things elsewhere in every control period: anywhere on the table, or into a container."""
 
     rng: np.random.Generator
-    poses: dict[str, np.ndarray] = field(default_factory=dict)  # (7,) position in m and orientation at the start
+    things: Sequence[ObjectSpec]
+    seats: np.ndarray  # (seats, 3) m: places for the undersides of things
 
     def step(self, body: Body) -> str | None:
-        """Only turns and moves along the table, so nothing has to fall."""
-        movable = sorted((placed.spec for placed in body.scene.objects), key=lambda spec: spec.shape)
-        for spec in movable:
-            self.poses.setdefault(spec.id, body.data.joint(spec.id).qpos.copy())
-        for _, group in groupby(movable, key=lambda spec: spec.shape):
-            names = [spec.id for spec in group]
-            for name, place in zip(names, self.rng.permutation(names), strict=True):
-                body.data.joint(name).qpos[:] = self._near(self.poses[str(place)])
-                body.data.joint(name).qvel[:] = 0
+        """Only puts them where nothing else is, so that nothing has to fall."""
+        for spec, seat in zip(self.things, self.rng.permutation(self.seats), strict=False):
+            x, y = seat[:2] + self.rng.uniform(-MAX_SHIFT_M, MAX_SHIFT_M, 2)
+            half = self.rng.uniform(-MAX_TURN_RAD, MAX_TURN_RAD) / 2
+            joint = body.data.joint(spec.id)
+            joint.qpos[:] = [x, y, seat[2] + spec.origin_height, np.cos(half), 0, 0, np.sin(half)]
+            joint.qvel[:] = 0
         return None
-
-    def _near(self, pose: np.ndarray) -> np.ndarray:
-        x, y = pose[:2] + self.rng.uniform(-MAX_SHIFT_M, MAX_SHIFT_M, 2)
-        half = np.arctan2(pose[6], pose[3]) + self.rng.uniform(-MAX_TURN_RAD, MAX_TURN_RAD) / 2
-        return np.array([x, y, pose[2], np.cos(half), 0, 0, np.sin(half)])
 
 
 class Looked:
@@ -63,15 +68,44 @@ class Looked:
 
 
 def make(builder: SceneBuilder, level: int) -> Setup:
-    """A scene of another family, in which nothing is wanted but to look."""
-    family, level_there = FAMILIES[level - 1]
-    setup = load("tasks", family).make(builder, level_there)
-    shuffle = Shuffle(np.random.default_rng(builder.rng.integers(2**32)))
-    words = "look until you have seen enough"
-    return replace(setup, goal=Looked(), instruction=words, max_turns=100, events=(shuffle,), translations={})
+    """Builds a scene in which nothing is wanted but to look."""
+    rng = builder.rng
+    for _ in range(CONTAINERS):
+        builder.add(CONTAINER_SHAPES)
+        if rng.random() < 0.5:
+            builder.specs[-1] = replace(builder.specs[-1], top=str(rng.choice(list("ABC"))))
+    scene = builder.build(needed=CONTAINERS)
+    seats = _seats(rng, scene.objects)
+    things = [_thing(builder, level, number + 1) for number in range(min(THINGS, len(seats)))]
+    placed = [
+        Placement(spec, (x, y, z + spec.origin_height)) for spec, (x, y, z) in zip(things, seats.tolist(), strict=False)
+    ]
+    shuffle = Shuffle(np.random.default_rng(rng.integers(2**32)), things, seats)
+    scene = replace(scene, objects=(*scene.objects, *placed))
+    return Setup(scene, Looked(), "look until you have seen enough", max_turns=100, events=(shuffle,))
 
 
-TASK = Task("shuffled", "Look at things that are shuffled.", ("parts", "more parts", "parcels", "things to sort"), make)
+def _seats(rng: np.random.Generator, containers: Sequence[Placement]) -> np.ndarray:
+    """Returns (seats, 3) m: in each container, and on a random grid around them."""
+    ends = (WORKSPACE_X, WORKSPACE_Y)
+    lines = [np.arange(low + rng.uniform(0, SEAT_PITCH_M), high, SEAT_PITCH_M) for low, high in ends]
+    grid = np.stack(np.meshgrid(*lines), -1)
+    middles = np.array([container.pos for container in containers])
+    free = [(*xy, 0.0) for xy in grid.reshape(-1, 2) if min(np.hypot(*(middles[:, :2] - xy).T)) > CONTAINER_RADIUS_M]
+    inside = [(*each.pos[:2], each.pos[2] + each.spec.support_height) for each in containers]
+    return np.array([*inside, *free])
+
+
+def _thing(builder: SceneBuilder, level: int, number: int) -> ObjectSpec:
+    """Returns a part (levels 1 and 2), a parcel (3), or a cube, cylinder or ball (4)."""
+    if level == 4:
+        return builder.add(GRASPABLE_SHAPES)
+    shape, rng = "part" if level < 3 else "parcel", builder.rng
+    color, top, sides = (str(rng.choice(values)) for values in (list(COLOR_RGB), TOPS[level - 1], SIDES))
+    return ObjectSpec(shape, color, PARCEL_PART_SIZE_M[shape][0], top=top, sides=sides, number=number)
+
+
+TASK = Task("shuffled", "Look at things that are shuffled.", ("dots", "pins and caps", "parcels", "shapes"), make)
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from rich.text import Text
 from qwenarm import __version__
 from qwenarm.cli import arm, demo, demonstrations, learn, measure, play
 from qwenarm.cli.export import export
+from qwenarm.cli.interrupts import hear_interrupts
 from qwenarm.cli.options import out
 from qwenarm.cli.parsing import called_later, parse
 from qwenarm.cli.serve import serve
@@ -44,17 +44,10 @@ for command in (each for group in COMMANDS.values() for each in group):
     app.command(name=command_name(command))(tyro.conf.configure(tyro.conf.OmitArgPrefixes)(called_later(command)))
 
 
-def _stop_like_ctrl_c(*_: object) -> None:
-    """Ends the command as Ctrl-C does when it is told to stop or its terminal is closed."""
-    raise KeyboardInterrupt
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """The entry point. Exit codes: 0 success, 1 a crash or a replay that differs, 2 a user's error, 130 Ctrl-C."""
     words = list(sys.argv[1:] if args is None else args)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
-            signal.signal(number, _stop_like_ctrl_c)
+    hear_interrupts()
     if words in ([], *([word] for word in HELP)):
         return _overview()
     if words in [[word] for word in VERSION]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import ctypes
 import functools
 import os
@@ -23,8 +22,6 @@ PLATFORM_LIBRARIES = {"egl": ("libEGL.so.1",), "osmesa": ("libOSMesa.so.8",), "g
 PLATFORM_CANDIDATES = {"linux": ("egl", "osmesa"), "darwin": ("cgl",)}.get(sys.platform, ("glfw",))
 """Platforms that are tried by default, best first: EGL finds a GPU if there is one, OSMesa never does."""
 EGL_PLATFORM_DEVICE = 0x313F
-RAISED_AGAIN_S = 0.01
-"""How long after a Ctrl-C that came while a drawing was released it is raised again, in s."""
 SHADOW_FLAG = mujoco.mjtRndFlag.mjRND_SHADOW.value
 SEGMENTATION_FLAGS = (mujoco.mjtRndFlag.mjRND_SEGMENT.value, mujoco.mjtRndFlag.mjRND_IDCOLOR.value)
 
@@ -122,10 +119,7 @@ class GLDrawing:
                 _contexts.give_back(made)
 
     def __del__(self) -> None:
-        try:
-            self.close()
-        except KeyboardInterrupt:  # Python drops what is raised here: Ctrl-C comes again when this has ended
-            threading.Timer(RAISED_AGAIN_S, _thread.interrupt_main).start()
+        self.close()
 
     def _draw(
         self, data: mujoco.MjData, camera: int, flags: Collection[Any], rgb: np.ndarray | None, depth: np.ndarray | None
