@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import html
 import os
 import time
@@ -13,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qwenarm.episode.locks import lock
 from qwenarm.episode.watchers import Watcher
 from qwenarm.errors import BadInput, UnknownName, last_line
 from qwenarm.mind.backends import Backend
@@ -206,10 +206,8 @@ def _claimed(folder: Path) -> Iterator[None]:
     """Keeps a folder for one run, until it ends or its process dies. Raises BadInput if another one has it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BadInput(f"Another run is writing to {folder}; name another folder for this one.") from error
+        if not lock(descriptor):
+            raise BadInput(f"Another run is writing to {folder}; name another folder for this one.")
         _refuse_another_run(folder)  # that ended a moment ago
         yield
     finally:

@@ -25,7 +25,6 @@ as an earlier one continues that one. Resuming with other versions or another re
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -34,10 +33,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from qwenarm.body.rendering.renderer import choose_renderer
 from qwenarm.episode.episode_json import SCHEMA_VERSION, Head
+from qwenarm.episode.locks import lock
 from qwenarm.episode.trace import plain, scan
 from qwenarm.episode.versions import versions
 from qwenarm.errors import MAX_NAME_CHARS, BadInput, shortened
@@ -125,7 +125,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise BadInput(f"Cannot write to {folder}: {error.strerror}; choose another folder.") from error
     until = time.monotonic() + PATIENCE_S
     with file:
-        while not _taken(file):
+        while not lock(file):
             if time.monotonic() >= until:
                 raise BadInput(f"Another evaluation is writing to {folder}; choose another folder with --out.")
             time.sleep(0.1)
@@ -137,15 +137,6 @@ def locked(folder: Path) -> Iterator[None]:
                     (folder / LOCK_FILE).unlink()
                     for each in made:
                         each.rmdir()
-
-
-def _taken(file: TextIO) -> bool:
-    """Takes the lock if it is free. Returns whether it was."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,6 @@ watching the run of another process all read these same lines.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -25,6 +24,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from qwenarm.episode.locks import lock
 from qwenarm.episode.trace import plain, png
 from qwenarm.errors import BadInput
 
@@ -85,9 +85,7 @@ class Journal:
     def reserve(self) -> int:
         """Returns the number of a new run, 0 while another journal of this folder, in any process, has reserved one."""
         file = open(self.folder / RESERVATION_FILE, "a+")  # noqa: SIM115  (kept until ``release``)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not lock(file):
             file.close()
             return 0
         file.seek(0)
