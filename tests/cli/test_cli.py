@@ -41,12 +41,14 @@ NESTED = ("train sft", "train rl", "serve mcp", "serve policy")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *NESTED])
-def test_help_has_an_example_and_says_no_empty_default(capsys, command):
+def test_help_has_an_example_fits_the_terminal_and_says_no_empty_default(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "72")
     code, out, _ = cli(capsys, *command.split(), "--help")
     told = " ".join(out.replace("│", " ").split())
     assert code == 0 and f"Example: qwenarm {command}" in told
     assert not re.search(r"\(default: ?(None|''|\(\))?\)|\{None\}", told)
     assert not re.search(r"\bSTR\b|\[\[", told), "an option says what it takes"
+    assert max(map(len, out.splitlines())) <= 72
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from difflib import get_close_matches
@@ -44,15 +46,38 @@ def parse(app: SubcommandApp, words: Sequence[str], description: str) -> Call:
     if copied:  # word processors make one long dash of two short ones
         name = shortened(copied[1:], MAX_NAME_CHARS)
         raise BadInput(f"{copied[0]}{name} begins with a long dash; options begin with two short ones: --{name}.")
-    told = StringIO()
+    told, helped = StringIO(), _AsOutput()
     try:
-        with redirect_stderr(told):
+        with redirect_stderr(told), redirect_stdout(helped):
             return app.cli(args=words, prog="qwenarm", description=description)
     except SystemExit as end:
         if end.code == 2:
             _refuse_unknown(app, words)
         sys.stderr.write(told.getvalue())
+        sys.stdout.write(_wrapped(helped.getvalue()))
         raise
+
+
+class _AsOutput(StringIO):
+    """Takes what is written to the output as it would be written there: with colours and frames, if it has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown_on = sys.stdout
+
+    @property
+    def encoding(self) -> str:
+        return self.shown_on.encoding
+
+    def isatty(self) -> bool:
+        return self.shown_on.isatty()
+
+
+def _wrapped(text: str) -> str:
+    """Breaks long lines at words, as tyro does in its boxes only."""
+    width = shutil.get_terminal_size().columns
+    fill = functools.partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(line if len(line) <= width or {"│", "\x1b"} & {*line} else fill(line) for line in text.split("\n"))
 
 
 def _refuse_unknown(app: SubcommandApp, words: Sequence[str]) -> None:
