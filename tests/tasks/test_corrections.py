@@ -32,6 +32,11 @@ def scene():
         ("no, en la bandeja", "por favor, pon el cubo rojo en la bandeja blanca"),
         ("不，托盘", "请把红色方块放进白色托盘里"),
         ("put the ball on the tray", "put the ball on the tray"),
+        ("no, put the ball on the tray", "put the ball on the tray"),
+        ("No no put the ball on the tray", "put the ball on the tray"),
+        ("no. the ball goes on the tray", "the ball goes on the tray"),
+        ("no, pon la bola en la bandeja", "pon la bola en la bandeja"),
+        ("不，把球放在托盘上", "把球放在托盘上"),
     ],
 )
 def test_what_is_different_is_changed_and_the_rest_stays(scene, words, meaning):
@@ -63,6 +68,20 @@ def test_what_can_mean_two_things_is_not_judged(scene, words):
 def test_what_names_nothing_else_on_the_table_changes_nothing(scene, words):
     reading, corrected = read_correction(words, goal_of(read(FORMER).wish, scene), scene)
     assert corrected is None and reading.why
+
+
+@pytest.mark.parametrize(
+    "words", ["no, on the yellow cube", "no, the yellow cube", "no, en el cubo amarillo", "不，黄色方块"]
+)
+def test_few_words_about_what_is_not_there_say_so(scene, words):
+    reading, corrected = read_correction(words, goal_of(read(FORMER).wish, scene), scene)
+    assert corrected is None and reading.why.startswith("No yellow cube on the table; there are: blue ball, ")
+
+
+@pytest.mark.parametrize("words", ["no cubes in the blue bowl", "no cube in the green bowl"])
+def test_no_before_a_thing_is_no_correction(scene, words):
+    reading, corrected = read_correction(words, goal_of(read(FORMER).wish, scene), scene)
+    assert corrected is None and reading.text == words
 
 
 def test_what_is_meant_already_stays(scene):

@@ -22,7 +22,7 @@ from qwenarm.tasks.language.translate_goal import translations
 from qwenarm.tasks.language.vocabulary import is_container
 from qwenarm.tasks.language.wish import Move, Place, Thing, Wish, things
 
-NO = re.compile(r"\s*(?:nope\b|no\b|不是|不对|不)[\s,，.。!！]*", re.IGNORECASE)
+NO = re.compile(r"(?:\s*(?:nope\b|no\b|不是|不对|不)[\s,，.。!！]*)+", re.IGNORECASE)
 """What a correction may begin with."""
 
 
@@ -43,12 +43,14 @@ def read_correction(text: str, goal: Goal | None, scene: Scene) -> tuple[Underst
     Raises:
         BadInput: The text names something that is not there, or asks for something impossible.
     """
-    changed, language = _changed(text, goal, scene), guess_language(text)
+    (changed, obstacle), language = _changed(text, goal, scene), guess_language(text)
     if len(changed) > 1:
         one, other, *_ = changed
         return UnderstoodSentence((), f"it can mean '{one[0]}' or '{other[0]}'", (), text, (), language), None
     if not changed:
-        reading = read(text)
+        reading = read(_without_no(text))
+        if reading.why and obstacle:  # a few words, which were understood
+            reading = replace(reading, why=obstacle)
         return reading, goal_of(reading.wish, scene)
     ((wish, arranged),) = changed.items()
     (relation,) = arranged.relations
@@ -57,23 +59,39 @@ def read_correction(text: str, goal: Goal | None, scene: Scene) -> tuple[Underst
     return UnderstoodSentence(wish, "", tuple(things(wish)), sentence, (), language), arranged
 
 
-def _changed(text: str, goal: Goal | None, scene: Scene) -> dict[Wish, Arrange]:
-    """Returns the wishes that a few words can turn the present one into, and their goals; the same one if no other."""
+def _without_no(text: str) -> str:
+    """Returns "put it in the bowl" for "no, put it in the bowl" and "no put it in the bowl", which is how it is heard.
+
+    "No cubes in the bowl" says something else: there a thing follows, without a comma.
+    """
+    rest = NO.sub("", text, count=1)
+    apart = text.removesuffix(rest)[-2:].strip()[-1:]
+    tokens = load_language(guess_language(rest)).lex(rest).tokens[:1]
+    names_thing = any(not token.type.startswith("_") for token in tokens)
+    return text if not tokens or (apart.isalnum() and names_thing) else rest
+
+
+def _changed(text: str, goal: Goal | None, scene: Scene) -> tuple[dict[Wish, Arrange], str]:
+    """Returns the wishes that a few words can turn the present one into, and their goals; the same one if no other.
+
+    If there is none, then also what is in the way of the first that the words name, or "" if they name none.
+    """
     if not isinstance(goal, Arrange) or len(goal.relations) != 1:
-        return {}
+        return {}, ""
     (relation,) = goal.relations
     moves = [move for part in _parts(text) for move in _with(part, _as_move(relation, scene))]
-    found = dict[Wish, Arrange]()
+    found, obstacles = dict[Wish, Arrange](), list[str]()
     for move in moves:
         try:
             wish = check(resolve([move]))
             arranged = goal_of(wish, scene)
-        except (BadInput, Misfit):  # there is no such thing, or it cannot be put there
+        except (BadInput, Misfit) as error:  # there is no such thing, or it cannot be put there
+            obstacles.append(str(error))
             continue
         if isinstance(arranged, Arrange):
             found[wish] = arranged
     different = {w: a for w, a in found.items() if replace(a.relations[0], leaning=relation.leaning) != relation}
-    return different or found
+    return different or found, next(iter(obstacles), "")
 
 
 def _parts(text: str) -> list[Thing | Place]:
