@@ -126,6 +126,17 @@ def test_a_correction_in_mid_run_is_the_instruction_from_the_next_look_on(visito
     assert told[0] == "put the red cube in the blue bowl" and told[-1] == "put the red cube on the table"
 
 
+def test_a_part_is_replaced_in_mid_run(visitor):
+    visitor.page.set_viewport_size({"width": 1280, "height": 1000})  # on a phone the buttons wait for the end
+    visitor.say("put the red cube in the blue bowl")
+    visitor.page.wait_for_selector("#log .call")
+    visitor.pause(True)
+    assert visitor.page.is_disabled("#cause")
+    visitor.page.click('#parts button:has-text("oracle\'s eyes")')
+    visitor.expect("#verdict", "With oracle's eyes it succeeds. How it would have ended without is not known")
+    assert visitor.page.inner_text("#other h3") == "oracle's eyes"
+
+
 def test_the_oracles_eyes_show_why_it_failed(visitor):
     visitor.pick(perturbation="look", strength="3")
     visitor.page.fill("#words", "")

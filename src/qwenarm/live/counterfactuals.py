@@ -87,6 +87,8 @@ def verdict(part: str, before: Episode, after: Episode, notes: ModuleNotes) -> s
     lesser = bool(chosen.policy)
     if after.outcome is Outcome.CRASHED:
         return f"With {part} it could not be played to its end, so this shows nothing."
+    if before.outcome is Outcome.STOPPED:
+        return f"With {part} it {ended}. How it would have ended without is not known: it was stopped."
     if took_part(before):
         return (
             f"With {part}, and without what visitors did before, it {ended}: this tells nothing about {chosen.failed}."

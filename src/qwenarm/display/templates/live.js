@@ -332,7 +332,8 @@ function update() {
   $("oracle").disabled = !state.knows; // of nothing that nobody judges, and of what other processes play
   for (const id of ["play", "again", "new"]) $(id).disabled = !able || !state.ready;
   for (const control of document.querySelectorAll("#setup select, #setup input, #speed, #examples button")) control.disabled = !able;
-  for (const part of $("parts").children) part.disabled = !able || !state.finished || (part.id === "cause" && state.finished === "success");
+  const explained = state.finished || (running && !state.other); // pressed in mid-run, it ends the run and begins anew
+  for (const part of $("parts").children) part.disabled = !able || !explained || (part.id === "cause" && (running || state.finished === "success"));
   $("why").querySelector("h2").textContent = `Why did it ${state.finished === "success" ? "succeed" : "fail"}?`;
 }
 function levels() { fill("level", Array.from({ length: state.choices.levels[$("task").value] }, (_, i) => String(i + 1))); }
