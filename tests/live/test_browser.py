@@ -127,12 +127,14 @@ def test_a_correction_in_mid_run_is_the_instruction_from_the_next_look_on(visito
 
 
 def test_a_part_is_replaced_in_mid_run(visitor):
+    phone = visitor.page.viewport_size
     visitor.page.set_viewport_size({"width": 1280, "height": 1000})  # on a phone the buttons wait for the end
     visitor.say("put the red cube in the blue bowl")
     visitor.page.wait_for_selector("#log .call")
     visitor.pause(True)
     assert visitor.page.is_disabled("#cause")
     visitor.page.click('#parts button:has-text("oracle\'s eyes")')
+    visitor.page.set_viewport_size(phone)
     visitor.expect("#verdict", "With oracle's eyes it succeeds. How it would have ended without is not known")
     assert visitor.page.inner_text("#other h3") == "oracle's eyes"
 
