@@ -65,10 +65,9 @@ def _without_no(text: str) -> str:
     "No cubes in the bowl" says something else: there a thing follows, without a comma.
     """
     rest = NO.sub("", text, count=1)
-    apart = text.removesuffix(rest)[-2:].strip()[-1:]
-    tokens = load_language(guess_language(rest)).lex(rest).tokens[:1]
-    names_thing = any(not token.type.startswith("_") for token in tokens)
-    return text if not tokens or (apart.isalnum() and names_thing) else rest
+    has_comma = not text.removesuffix(rest).rstrip()[-1:].isalnum()
+    tokens = load_language(guess_language(rest)).lex(rest).tokens
+    return rest if tokens and (has_comma or tokens[0].type.startswith("_")) else text
 
 
 def _changed(text: str, goal: Goal | None, scene: Scene) -> tuple[dict[Wish, Arrange], str]:
