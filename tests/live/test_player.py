@@ -298,6 +298,14 @@ def test_two_causes_are_told_as_two():
     )
 
 
+def test_the_reason_of_a_cause_is_a_sentence_of_its_own():
+    found = Finding("perception", why="turn 1: nothing instead of the blue cube, 24.4 cm off")
+    assert finding_text(found) == (
+        "Cause: perception. Replacing it turns failure into success. "
+        "Turn 1: nothing instead of the blue cube, 24.4 cm off."
+    )
+
+
 class Talker(Scripted):
     """Says its answer in two parts. between: what happens then."""
 

@@ -109,14 +109,18 @@ def verdict(part: str, before: Episode, after: Episode, notes: ModuleNotes) -> s
 
 def finding_text(finding: Finding) -> str:
     """The attribution of a failure, in one sentence or two."""
-    tried = len(finding.tried)
+    tried, why = len(finding.tried), _sentence(finding.why)
     cause, both = finding.cause.replace("+", " and "), "+" in finding.cause
     if cause in AGENT_MODULES or both:
         others = " or ".join(each.replace("+", " with ") for each in finding.also)
         also = f" (so would {others})" if others else ""
         replacing = f"{cause} together. Replacing both, but neither alone," if both else f"{cause}. Replacing it"
-        return f"Cause: {replacing} turns failure into success{also}. {finding.why}".strip()
-    return f"Cause: {finding.cause}, after {tried} replays. {finding.why}".strip()
+        return f"Cause: {replacing} turns failure into success{also}. {why}".strip()
+    return f"Cause: {finding.cause}, after {tried} replays. {why}".strip()
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].removesuffix('.')}." if text else ""
 
 
 def _ended(episode: Episode) -> str:
