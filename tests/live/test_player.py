@@ -27,7 +27,7 @@ from qwenarm.episode.trace import read
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.factory import make_env, perform
 from qwenarm.live import meshes
-from qwenarm.live.counterfactuals import finding_text, verdict
+from qwenarm.live.counterfactuals import finding_text, models_verdict, verdict
 from qwenarm.live.export import LEFT_BEHIND, UNFINISHED_FOLDER, export
 from qwenarm.live.exports import Exports
 from qwenarm.live.hub import LivePage
@@ -40,7 +40,8 @@ from qwenarm.live.requests import Choices, config_from
 from qwenarm.live.scene import LiveScene, Track
 from qwenarm.live.session import LiveSession
 from qwenarm.mind.backends.scripted import Scripted
-from qwenarm.types import Outcome
+from qwenarm.mind.checkpoints.load import bundled_folder
+from qwenarm.types import Episode, Outcome, RunConfig, RunInfo
 
 
 @pytest.fixture
@@ -373,11 +374,37 @@ def test_a_chunk_head_plays_beside_the_words_of_its_model(player, monkeypatch):
         obey(player, do="why", run=1, part="oracle's plan")
 
 
-def test_another_model_plays_the_same_seed_beside(player):
-    play(player, policy="idle")
-    obey(player, do="model", run=1, model="bundled")
+def test_another_model_plays_the_same_seed_beside_and_how_both_ended_is_told(player):
+    play(player, policy="vlm", model="bundled")
+    obey(player, do="model", run=1, model=str(bundled_folder()))
     first, second = events(player, "started")
-    assert second["beside"] == 1 and second["bodies"] == first["bodies"] and second["title"] == "with bundled"
+    assert second["beside"] == 1 and second["bodies"] == first["bodies"]
+    assert second["title"] == f"with {bundled_folder()}"
+    assert events(player, "verdict")[-1]["text"] == (
+        f"At this seed bundled succeeds, and {bundled_folder()} succeeds as well. Only many seeds compare two models."
+    )
+
+
+def test_a_run_that_asked_no_model_is_not_played_with_another(player):
+    play(player, policy="idle")
+    with pytest.raises(QwenarmError, match="asks no model"):
+        obey(player, do="model", run=1, model="bundled")
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        (Outcome.SUCCESS, "At this seed a succeeds, and b fails. Only"),
+        (Outcome.FAILURE, "At this seed a fails, and b fails as well. Only"),
+        (Outcome.STOPPED, "Here b fails. The first run was stopped"),
+    ],
+)
+def test_of_two_models_is_told_how_both_ended(before, told):
+    one, other = (
+        Episode(RunInfo(RunConfig("put", model=name), 0), "put it there", (), outcome, 0.0, "")
+        for name, outcome in (("a", before), ("b", Outcome.FAILURE))
+    )
+    assert models_verdict(one, other).startswith(told)
 
 
 def test_an_old_episode_is_watched_again(player):

@@ -107,6 +107,15 @@ def verdict(part: str, before: Episode, after: Episode, notes: ModuleNotes) -> s
     return f"With {part} it {ended} as well: {chosen.failed} alone did not decide it."
 
 
+def models_verdict(before: Episode, after: Episode) -> str:
+    """How two models ended at the same seed, in two sentences."""
+    one, other = (f"{each.run.config.model} {_ended(each)}" for each in (before, after))
+    if before.outcome is Outcome.STOPPED or took_part(before):
+        return f"Here {other}. The first run was stopped or changed by visitors, so this compares nothing."
+    also = " as well" if before.outcome is after.outcome else ""
+    return f"At this seed {one}, and {other}{also}. Only many seeds compare two models."
+
+
 def finding_text(finding: Finding) -> str:
     """The attribution of a failure, in one sentence or two."""
     tried, why = len(finding.tried), _sentence(finding.why)

@@ -33,7 +33,7 @@ from qwenarm.episode.replay import replay
 from qwenarm.episode.trace import RECORDING_FILE, Trace, read
 from qwenarm.errors import BadInput, QwenarmError
 from qwenarm.factory import ANYWAY_HINT, assumed, make_backend, make_env, perform, prepare
-from qwenarm.live.counterfactuals import finding_text, replay_with, verdict
+from qwenarm.live.counterfactuals import finding_text, models_verdict, replay_with, verdict
 from qwenarm.live.interventions import (
     MAX_SPEED,
     MIN_SPEED,
@@ -184,9 +184,7 @@ class Player:
         elif do == "why":
             self._play_why(int(command["run"]), str(command["part"]))
         elif do == "model":
-            before = self._episode(int(command["run"]))
-            config = replace(before.run.config, model=str(command["model"]))
-            self._play_new(config, before.seed, True, f"with {config.model}", beside=int(command["run"]))
+            self._play_model(int(command["run"]), str(command["model"]))
         elif do == "cause":
             self._find_cause(int(command["run"]))
         elif do == "replay":
@@ -207,7 +205,7 @@ class Player:
         title: str,
         beside: int = 0,
         speech: Mapping[str, str] | None = None,
-    ) -> None:
+    ) -> Episode | None:
         setup = prepare(config, seed, anyway)
         backend = self._backend(config)
         run, watchers, interventions = self._begin(config, beside, title, speech)
@@ -215,7 +213,16 @@ class Player:
         episode, failed = self._play_alone(play, backend, watchers[0])
         if speech:
             episode = replace(episode, run=replace(episode.run, speech=speech))
-        self._finish(run, episode, failed, interventions)
+        return self._finish(run, episode, failed, interventions)
+
+    def _play_model(self, run_before: int, model: str) -> None:
+        before = self._episode(run_before)
+        config = replace(before.run.config, model=model)
+        if not policy_entry(config.policy).needs_model:
+            raise BadInput(f"The policy {config.policy!r} asks no model: choose one that does, such as vlm.")
+        after = self._play_new(config, before.seed, True, f"with {model}", beside=run_before)
+        if after is not None:
+            self.journal.write("verdict", run_before, beside=self.run, text=models_verdict(before, after))
 
     def _play_why(self, run_before: int, part: str) -> None:
         before = self._episode(run_before)
