@@ -39,6 +39,12 @@ _LINE_WITH_WORDS = re.compile(r"[^\n]*[^\W\d_][^\n]*")
 """Words on a single line."""
 _GOES_ON = re.compile(r"`{0,3}[ \t]+[a-z]")
 """A sentence that goes on behind a call, in small letters on the same line."""
+_ADVISED_AGAINST = re.compile(
+    r"(?:(?:\bnot|\bnever|n't|n’t)\s+(?:call|make|write|use|output|say|(?:answer|reply) with)\b"
+    r"|(?:不要|不能|别)\w{0,4})\W{0,6}\Z",
+    re.I,
+)
+"""What leads up to a call that is not to be made: "do not call {...}"."""
 _SURROUNDING_FENCE = re.compile(r"\A\s*(?:```\w*)?\s*|\s*(?:```)?\s*\Z")
 """A code fence around a whole text, with blanks."""
 _UNFINISHED_LIST = re.compile(r"\[|\{[^\[\]{}]*\"(?:" + "|".join(WRAPPER_KEYS) + r")\"\s*:\s*[\[{]")
@@ -255,7 +261,11 @@ def _read_bare(text: str, names: Sequence[str], cut: bool, found: Extraction) ->
 def _refuse_sentence(spans: Sequence[tuple[int, int]], text: str, found: Extraction) -> None:
     """Rejects untagged calls inside of a sentence: then the model talks about calls and makes none."""
     gaps = [text[end:start] for (_, end), (start, _) in pairwise(spans)]
-    if any(_LINE_WITH_WORDS.fullmatch(gap) for gap in gaps) or any(_GOES_ON.match(text, end) for _, end in spans):
+    if (
+        any(_LINE_WITH_WORDS.fullmatch(gap) for gap in gaps)
+        or any(_GOES_ON.match(text, end) for _, end in spans)
+        or any(_ADVISED_AGAINST.search(text[max(0, start - 40) : start]) for start, _ in spans)
+    ):
         found.calls.clear()
         found.fail(
             FormatError.NO_CALL, "the answer speaks of calls in a sentence; write the one that you mean as a tool_call"
