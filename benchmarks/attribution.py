@@ -10,12 +10,14 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from qwenarm.body.safety import Safety
 from qwenarm.diagnosis.find_cause import Case, Finding, find_cause
 from qwenarm.env import ArmEnv
 from qwenarm.episode.drive import drive
@@ -153,7 +155,10 @@ def weak_grip(env: ArmEnv) -> None:
 
 def tight_limits(env: ArmEnv) -> None:
     """Slows every motion down in the safety layer, without the rest waiting for it."""
-    env.body.safety.max_step = env.body.safety.max_step * JOINT_SPEED_SHARE
+    for manipulator in env.body.manipulators:
+        slow = copy(manipulator.kinematics)
+        slow.arm = replace(slow.arm, velocity=tuple(JOINT_SPEED_SHARE * each for each in slow.arm.velocity))
+        manipulator.safety = Safety(slow)
 
 
 def few_turns(env: ArmEnv) -> None:

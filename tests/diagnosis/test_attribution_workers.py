@@ -131,9 +131,9 @@ def test_replays_that_kill_two_workers_are_a_crash_and_cost_no_other(tmp_path, m
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_at_any_moment_the_command_goes_on_where_it_was(tmp_path, alone, how):
     folder = again(alone, tmp_path)
-    command = [sys.executable, "-m", "qwenarm", "attribute", str(folder), "--roles", "idle,vlm", "--workers", "2"]
+    words = ["attribute", str(folder), "--roles", "idle,vlm", "--workers", "2", "--allow", DEADLY]
     running = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "qwenarm", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -150,7 +150,7 @@ def test_stopped_at_any_moment_the_command_goes_on_where_it_was(tmp_path, alone,
     _, err = running.communicate(timeout=60)
     assert b"Traceback" not in err and running.returncode == (130 if how == signal.SIGINT else -how)
     before = (folder / ATTRIBUTION_FILE).read_bytes()
-    assert main(["attribute", str(folder), "--roles", "idle,vlm", "--workers", "2"]) == 0
+    assert main(words) == 0
     assert (folder / ATTRIBUTION_FILE).read_bytes().startswith(before[: before.rfind(b"\n") + 1])
     assert contents(folder) == contents(alone)
 

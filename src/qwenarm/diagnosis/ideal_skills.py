@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
+from qwenarm.body.objects.drawer import KNOB_RADIUS_M, knob_x
 from qwenarm.body.objects.spec import CONTAINER_HALF_WIDTH_M, FIXED_SHAPES, WALL_THICKNESS_M
 from qwenarm.body.rotations import about_z
 from qwenarm.body.safety import CONTROL_PERIOD_S
@@ -246,7 +247,12 @@ def _along_wall(thing: ObjectState, base: ObjectState) -> list[np.ndarray]:
     unit = unit if is_round else unit / np.abs(unit).max(axis=1, keepdims=True)  # of a square: its corners and sides
     c, s = math.cos(base.yaw), math.sin(base.yaw)
     turned = unit @ np.array([[c, s], [-s, c]])
-    return [base.pos[:2] + share * max(0.0, reach) * way for share in (1.0, 0.5, 0.0) for way in turned]
+    places = [base.pos[:2] + share * max(0.0, reach) * way for share in (1.0, 0.5, 0.0) for way in turned]
+    if base.spec.shape != "drawer":
+        return places
+    knob = np.array([knob_x(float(base.pos[0]), base.spec.size / 2), base.pos[1]])  # stands over the edge, low
+    beside = KNOB_RADIUS_M + thing.spec.size / 2 + OBJECT_CLEARANCE_M
+    return [xy for xy in places if np.hypot(*(xy - knob)) > beside]
 
 
 def _room(thing: ObjectState, others: Iterable[ObjectState], xy: np.ndarray) -> float:
