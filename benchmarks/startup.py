@@ -4,6 +4,7 @@ Goals: import in less than 0.3 s and without torch, demo in less than 30 s to th
 below 1.5 GB.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -54,6 +55,7 @@ def demo(policy: str, out: str) -> Cost:
 
 def main() -> None:
     """Measures, prints, and writes benchmarks/results/startup.json."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     bare = typical([sys.executable, "-c", "pass"], 5)
     found = {
         "python alone": bare,

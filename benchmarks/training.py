@@ -9,6 +9,7 @@ times as many decisions per second. One thread, medians of CPU time, which is ha
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import tempfile
@@ -54,6 +55,7 @@ def plain_step(model: Any, optimizer: torch.optim.Optimizer, collate: Collator, 
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

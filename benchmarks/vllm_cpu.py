@@ -9,6 +9,7 @@ distribution named ``vllm``; torchaudio and torchcodec are not built for its tor
 imported with a CPU build of torch unless two operators are declared. For Linux on x86-64.
 """
 
+import argparse
 import json
 import os
 import random
@@ -136,6 +137,7 @@ def compare(generators: Sequence[Callable[..., Any]], pid: int, prompts: list[Pr
 
 def main() -> None:
     """Measures, prints, and writes benchmarks/results/vllm_cpu.json."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     torch.set_num_threads(1)
     ours, prompts = QwenVL("bundled", device="cpu", threads=1), decisions(first=10_000, episodes=20)
     env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "0", "HF_HUB_OFFLINE": "1"}
