@@ -167,6 +167,7 @@ def test_a_list_of_nothing_in_particular_names_everything(capsys):
         (["run", "--model", "bundeld"], "Did you mean 'bundled'? Valid: bundled, ORG/NAME"),
         (["run", "--model", "Qwen3-VL-4B-Instruct"], "Did you mean 'Qwen/Qwen3-VL-4B-Instruct'?"),
         (["probe", "--model", "bundeld"], "Did you mean 'bundled'?"),
+        (["demo", "--model="], "at least one model"),
         (["replay", "/nowhere"], "episodes.jsonl"),
         (["eval", "--task", "put,fly"], "fly"),
         (["eval", "--task", ","], "empty"),

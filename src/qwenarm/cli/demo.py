@@ -13,8 +13,8 @@ from qwenarm.errors import BadInput
 
 def demo(
     model: Annotated[
-        str, arg(metavar="MODELS", help="models that the page offers, separated by spaces; the first is loaded at once")
-    ] = "bundled",
+        tuple[str, ...], arg(metavar="MODEL ...", help="models that the page offers; the first is loaded at once")
+    ] = ("bundled",),
     host: Annotated[
         str,
         arg(metavar="ADDRESS", help="address to listen on; 0.0.0.0 lets in other machines that have the link's token"),
@@ -41,6 +41,8 @@ def demo(
     """
     require_live_page()
     check_listening(host, port)
+    if not all(model) or not model:
+        raise BadInput("--model takes at least one model, such as bundled.")
     import asyncio
     import signal
     import webbrowser
@@ -67,7 +69,7 @@ def demo(
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         await page.run(ready)
 
-    page = LivePage(folder, model.split(), host, port, seed, replay, watch is not None, kiosk, recognizer)
+    page = LivePage(folder, model, host, port, seed, replay, watch is not None, kiosk, recognizer)
     try:
         asyncio.run(serve())
     except asyncio.CancelledError:
