@@ -183,3 +183,8 @@ def test_where_demonstrations_are_missing_the_command_that_makes_them_is_named(
 ):
     with pytest.raises(BadInput, match=f"`qwenarm {command}` makes some"):
         read_shards([tmp_path], altitudes)
+
+
+def test_no_folder_of_demonstrations_is_said():
+    with pytest.raises(BadInput, match="No folder of demonstrations is named"):
+        read_shards([])

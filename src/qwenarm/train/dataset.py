@@ -123,6 +123,8 @@ def read_shards(folders: Sequence[Path], altitudes: Sequence[str] = ()) -> list[
 
     Raises BadInput if there are none.
     """
+    if not folders:
+        raise BadInput("No folder of demonstrations is named; `qwenarm collect` fills runs/data.")
     paths = sorted({path for folder in folders for path in folder.rglob("*.zip")})
     shards = [shard for shard in map(Shard.read, paths) if not altitudes or shard.head.get("altitude") in altitudes]
     if not shards:
