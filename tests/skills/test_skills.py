@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from qwenarm.body.simulation import Body
 from qwenarm.errors import UnknownName
 from qwenarm.mind.prompt.messages import WAYS_OUT
 from qwenarm.registry import list_names, load
+from qwenarm.skills.failure import SkillFailure
+from qwenarm.skills.motion import either_way_round, line_down
 from qwenarm.tasks import oracle_point
 from qwenarm.types import Control, ImagePoint, SkillCall, SkillResult
 
@@ -23,12 +26,12 @@ pytestmark = pytest.mark.render
 
 
 def table(*things, arm="panda"):
-    """A body with things at (shape, colour, x, y, yaw)."""
+    """A body with things at (shape, colour, x, y, yaw) and an arm, or that of a name."""
     placements = []
     for shape, color, x, y, *yaw in things:
         spec = make_spec(shape, color)
         placements.append(Placement(spec, (x, y, spec.origin_height), *yaw))
-    return Body(Scene(tuple(placements)), load("arms", arm))
+    return Body(Scene(tuple(placements)), load("arms", arm) if isinstance(arm, str) else arm)
 
 
 def spot(body, x, y, z=0.0, camera="front"):
@@ -260,6 +263,43 @@ def test_where_only_the_fingers_have_room_the_reason_says_so_and_nothing_falls()
     assert not result.ok and result.detail.startswith("no room for the hand")
     assert_home(body)
     assert body.state()["blue_cube"].pos[2] > 0.1
+
+
+def one_sided_panda(way):
+    """A Panda whose last joint turns away from home by half a turn, almost all of it to one side (1 or -1)."""
+    panda = load("arms", "panda")
+
+    def build(spec):
+        panda.build(spec)
+        spec.joint("joint7").range = sorted(np.degrees(panda.home_qpos[6] + way * np.array([-0.2, np.pi - 0.2])))
+
+    return replace(panda, build=build)
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_where_a_joint_ends_the_hand_comes_the_other_way_round(way):
+    body, low, missed = table(arm=one_sided_panda(way)), np.array([0.55, -0.12, 0.02]), 0
+    for yaw in np.linspace(0, np.pi, 12, endpoint=False):
+
+        def line(turn, yaw=yaw):
+            return line_down(body, low + [0, 0, 0.1], low, yaw + turn)
+
+        either_way_round(line)
+        try:
+            line(0)
+        except SkillFailure:
+            missed += 1
+    assert missed, "one way alone is not enough"
+
+
+@pytest.mark.parametrize(("way", "yaw"), [(1, 0.8), (1, 1.2), (-1, 0.4)])
+def test_skills_come_the_other_way_round(way, yaw):
+    body = table(("cube", "red", 0.5, 0.12, yaw), ("box", "blue", 0.55, -0.12, yaw), arm=one_sided_panda(way))
+    pushed = spot(body, 0.5 + 0.06 * np.cos(yaw), 0.12 + 0.06 * np.sin(yaw))
+    assert do(body, "push", at=oracle_point(body, "red_cube"), to=pushed).ok
+    assert pick(body, "red_cube").ok
+    assert place(body, "blue_box").ok
+    assert do(body, "move_to", at=spot(body, 0.4, 0.2 * way)).ok
 
 
 TOWER = ("green", "white", "blue")

@@ -17,7 +17,7 @@ from qwenarm.skills.cup_grasp import MAX_SAG_M, cup_contact
 from qwenarm.skills.failure import SkillFailure
 from qwenarm.skills.grasp_shapes import Rectangle, rectangle
 from qwenarm.skills.heightmap import MIN_OBJECT_HEIGHT_M, HeightMap
-from qwenarm.skills.motion import TcpLine, above_all, line_down, nearest_yaw
+from qwenarm.skills.motion import TcpLine, above_all, either_way_round, line_down, nearest_yaw
 from qwenarm.skills.rim import Rim, find_rim
 
 SNAP_DISTANCE_M = 0.025
@@ -229,9 +229,14 @@ def _with_room(
 
 
 def reachable(body: Body, surface: HeightMap, grasps: list[Grasp]) -> tuple[Grasp, TcpLine]:
-    """Returns the first grasp within reach and the line on which the hand descends to it. Raises SkillFailure if none
-    is.
+    """Returns the first grasp within reach and the line on which the hand descends to it, turned if it must be.
+
+    Raises SkillFailure if none is.
     """
+    return either_way_round(lambda turn: _reachable(body, surface, [replace(g, yaw=g.yaw + turn) for g in grasps]))
+
+
+def _reachable(body: Body, surface: HeightMap, grasps: list[Grasp]) -> tuple[Grasp, TcpLine]:
     failure = SkillFailure("out of reach")
     for grasp in grasps:
         try:

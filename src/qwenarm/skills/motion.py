@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 
@@ -190,6 +191,22 @@ def line_down(body: Body, above: np.ndarray, pos: np.ndarray, yaw: float) -> Tcp
     """The line from ``above`` (3,) to ``pos`` (3,), in m, of a hand that points down and opens along ``yaw`` in rad."""
     _inside(pos)
     return line_from(body, reach(body, above, yaw), pos, top_down(yaw))
+
+
+Planned = TypeVar("Planned")
+
+
+def either_way_round(plan: Callable[[float], Planned]) -> Planned:
+    """What ``plan`` gives for a hand turned by 0 rad, or by half a turn where a joint's limit is in the way of that.
+
+    The fingers are alike, so both do the same. Raises the first SkillFailure if both are out of reach.
+    """
+    try:
+        return plan(0.0)
+    except SkillFailure:
+        with suppress(SkillFailure):
+            return plan(-math.pi)
+        raise
 
 
 def above_all(body: Body, surface: HeightMap, pos: np.ndarray, below: float = TIP_BEYOND_TCP_M) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from qwenarm.body.simulation import Body
 from qwenarm.skills.failure import Motion
 from qwenarm.skills.heightmap import world_point
-from qwenarm.skills.motion import go_home, move_joints, reach
+from qwenarm.skills.motion import either_way_round, go_home, move_joints, reach
 from qwenarm.skills.skill import skill
 from qwenarm.types import ImagePoint, SkillResult
 
@@ -23,7 +23,8 @@ def move_to(body: Body, at: ImagePoint) -> Motion:
     at: the point
     """
     point = world_point(body, at)
-    qpos = reach(body, point + np.array([0, 0, HOVER_HEIGHT_M]), math.pi / 2)
+    above = point + np.array([0, 0, HOVER_HEIGHT_M])
+    qpos = either_way_round(lambda turn: reach(body, above, math.pi / 2 + turn))
     yield from go_home(body)
     yield from move_joints(body, qpos)
     return SkillResult(True)

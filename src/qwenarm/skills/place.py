@@ -12,6 +12,7 @@ from qwenarm.skills.heightmap import look_down, world_point
 from qwenarm.skills.motion import (
     CONTACT_SPEED_M_PER_S,
     above_all,
+    either_way_round,
     follow,
     go_home,
     line_down,
@@ -49,7 +50,10 @@ def place(body: Body, at: ImagePoint) -> Motion:
     if held.is_estimate:
         down[2] = max(down[2] - PROBED_BELOW_M, LOWEST_TCP_M)
         slow = PROBED_ABOVE_M + PROBED_BELOW_M
-    line = line_down(body, above, down, landing.yaw)
+    if any(held.offset):  # half a turn would put it elsewhere
+        line = line_down(body, above, down, landing.yaw)
+    else:
+        line = either_way_round(lambda turn: line_down(body, above, down, landing.yaw + turn))
     slow_from = max(0.0, 1 - slow / line.length)
     yield from move_joints(body, line.start)
     yield from follow(body, line, 0.0, slow_from)

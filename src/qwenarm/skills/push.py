@@ -16,7 +16,9 @@ from qwenarm.skills.heightmap import MIN_SURFACE_HEIGHT_M, look_down, world_poin
 from qwenarm.skills.motion import (
     ARRIVED_DISTANCE_M,
     CONTACT_SPEED_M_PER_S,
+    TcpLine,
     above_all,
+    either_way_round,
     follow,
     go_home,
     line_down,
@@ -63,8 +65,13 @@ def push(body: Body, at: ImagePoint, to: ImagePoint) -> Motion:
     yaw = float(nearest_yaw(math.atan2(direction[1], direction[0]) + math.pi / 2))
     if any(part.lowest(surface.points, first[:2], np.array([yaw]), PUSH_HEIGHT_M)[0] > PUSH_HEIGHT_M for part in parts):
         raise SkillFailure("no room for the hand behind it")
-    down = line_down(body, above_all(body, surface, first), first, yaw)
-    along = line_from(body, down.end, last, top_down(yaw))
+    above = above_all(body, surface, first)
+
+    def lines(turn: float) -> tuple[TcpLine, TcpLine]:
+        down = line_down(body, above, first, yaw + turn)
+        return down, line_from(body, down.end, last, top_down(yaw + turn))
+
+    down, along = either_way_round(lines)
     yield from set_fingers(body, slim)
     yield from move_joints(body, down.start)
     yield from follow(body, down)
