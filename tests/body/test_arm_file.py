@@ -24,10 +24,10 @@ LENGTHS = (0.16, 0.20, 0.20, 0.21, 0.19, 0.21, 0.08)
 AXES = ("0 0 1", "0 1 0", "0 0 1", "0 -1 0", "0 0 1", "0 1 0", "0 0 1")
 
 
-def urdf(joints: int = 7) -> str:
+def urdf(joints: int = 7, tool: str = "tool0", rpy: str = "0 0 0") -> str:
     """A straight chain of hinges; the first one turns without limits, the last link is a fixed tool frame."""
     parts = []
-    for i, name in enumerate(["base", *(f"link{i}" for i in range(joints)), "tool0"]):
+    for i, name in enumerate(["base", *(f"link{i}" for i in range(joints)), tool]):
         length = ([0.1, *LENGTHS[1:], 0.08] + [0.02])[i] / 2
         parts.append(
             f"""<link name="{name}"><inertial><mass value="2"/><origin xyz="0 0 {length / 2}"/>
@@ -43,8 +43,8 @@ def urdf(joints: int = 7) -> str:
             <limit {ends} effort="100" velocity="1.5"/></joint>"""
         )
     parts.append(
-        f"""<joint name="tool" type="fixed"><parent link="link{joints - 1}"/><child link="tool0"/>
-        <origin xyz="0 0 0.045"/></joint>"""
+        f"""<joint name="tool" type="fixed"><parent link="link{joints - 1}"/><child link="{tool}"/>
+        <origin xyz="0 0 0.045" rpy="{rpy}"/></joint>"""
     )
     return f'<robot name="straight">{"".join(parts)}</robot>'
 
@@ -85,6 +85,23 @@ def test_a_urdf_becomes_an_arm_with_servos_that_hold_it(write):
     np.testing.assert_allclose(body.tcp_pos, [0.5, 0.2, 0.1], atol=3e-3)
 
 
+def test_of_several_ends_the_one_that_ros_names_carries_the_gripper(write):
+    arm = load("arms", write(urdf().replace("</robot>", TWO_ENDS)))
+    np.testing.assert_allclose(arm.home_qpos, load("arms", write()).home_qpos)
+
+
+@pytest.mark.parametrize("rpy", ["0 -1.5707963 0", "1.5707963 0 0", "3.1415927 0 0"])
+def test_a_hand_points_outwards_whatever_axis_of_the_last_link_does(write, rpy: str):
+    """x (ROS REP 103), y and -z of the tool frame lie along the axis of the last joint."""
+    poses = []
+    for text in (urdf(), urdf(rpy=rpy)):
+        body = Body(Scene(()), load("arms", write(text)))
+        wrist = body.data.body("arm/link6")
+        poses.append(wrist.xmat.reshape(3, 3).T @ (body.tcp_pos - wrist.xpos))
+        assert body.data.body("hand").xmat.reshape(3, 3)[2, 2] == pytest.approx(-1, abs=1e-3), "down at home"
+    np.testing.assert_allclose(poses[1], poses[0], atol=1e-6)
+
+
 def test_what_is_told_is_used(write):
     told = 'flange = "link6"\nbase = [0.05, 0.0, 0.1]\nbase_yaw = 90\nspeed = 1.0'
     path = write(toml=told)
@@ -118,14 +135,21 @@ def test_wrong_settings_are_named(write, toml: str, why: str):
     [
         ("<robot", "Cannot read"),
         ("<robot name='r'/>", "."),
-        ("<robot name='r'><link name='base'/></robot>", "no joints; a xacro file has to be expanded"),
+        ("<robot name='r'><link name='base'/></robot>", "no joints; a xacro file"),
         (urdf(4), "4 hinges"),
-        (urdf().replace("</robot>", TWO_ENDS), "Its last links: tool0, camera"),
+        (urdf(tool="tip").replace("</robot>", TWO_ENDS), "Its last links: tip, camera"),
     ],
 )
 def test_what_is_no_arm_is_refused(write, text: str, why: str):
     with pytest.raises(BadInput, match=why):
         load("arms", write(text, 'flange = "tool0"' if "4" in why else ""))
+
+
+def test_a_part_that_others_include_is_no_model(tmp_path: Path):
+    path = tmp_path / "part.xml"
+    path.write_text("<mujocoinclude/>")
+    with pytest.raises(BadInput, match="is a part that models include: name such a model"):
+        make_entry(str(path))
 
 
 def test_degrees_read_as_radians_are_suspected(tmp_path: Path):

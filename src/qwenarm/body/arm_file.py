@@ -103,6 +103,8 @@ def _read(path: Path) -> mujoco.MjSpec:
         else:
             spec = mujoco.MjSpec.from_file(str(path))
     except (ValueError, ElementTree.ParseError) as error:
+        if "mujocoinclude" in str(error):
+            raise BadInput(f"{path} is a part that models include: name such a model.") from error
         raise BadInput(f"Cannot read the model {path}: {_first_line(error)}.") from error
     if path.suffix == ".urdf":
         spec.compiler.fusestatic, spec.compiler.discardvisual = 0, 0

@@ -53,7 +53,7 @@ class ArmSettings:
 
     Attributes:
         joints: The hinges from base to tip.
-        flange: The site or body on which our gripper is mounted, z pointing outwards; what hung there is taken off.
+        flange: The site, z pointing outwards, or link on which our gripper is mounted; what hung there is taken off.
         fingers: The two slide joints of the model's own gripper, closed at 0.
         tcp: A site between its pads; z points where the fingers point, y is the line along which they open.
         home: Joint angles, rad, hand down, above and behind the workspace.
@@ -93,9 +93,16 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class _Mounting:
-    """How an arm stands and carries its gripper. base: (3,) m; turn: of our gripper on the flange, rad."""
+    """How an arm stands and carries our gripper.
+
+    Attributes:
+        base: (3,) m.
+        outward: Orientation (4,) wxyz of the gripper on the flange.
+        turn: Of the gripper about its z, rad.
+    """
 
     base: tuple[float, ...]
+    outward: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0)
     turn: float = 0.0
 
 
@@ -106,10 +113,13 @@ def import_arm(source: ModelSource) -> Arm:
     max_gap = sum(float(spec.joint(name).range[1]) for name in chain.fingers) or ur5e.MAX_GAP_M
     names = (NAME_PREFIX + name for name in chain.fingers) if chain.fingers else FINGER_NAMES
     bodies = (NAME_PREFIX + spec.joint(name).parent.name for name in chain.fingers) if chain.fingers else FINGER_NAMES
+    mounting = _Mounting(settings.base or (0.0, 0.0, 0.0))
+    if chain.flange:
+        mounting = replace(mounting, outward=tuple(model_chain.outward_quat(spec, chain).tolist()))
     draft = Arm(
         name=source.name,
         doc=source.doc,
-        build=partial(_build, source=source, mounting=_Mounting(settings.base or (0.0, 0.0, 0.0))),
+        build=partial(_build, source=source, mounting=mounting),
         joints=tuple(NAME_PREFIX + name for name in chain.joints),
         home_qpos=settings.home or model_chain.key_pose(spec, chain.joints),
         velocity=tuple(source.speeds.get(name, settings.speed) for name in chain.joints),
@@ -121,11 +131,13 @@ def import_arm(source: ModelSource) -> Arm:
         raise BadInput(f"The home of {source.name} has {len(settings.home)} angles for {len(chain.joints)} joints.")
     stage = mujoco.MjSpec()
     draft.build(stage)
-    mounting, home = _choose_mounting(Kinematics(stage.compile(), draft), source, bool(chain.fingers))
+    mounting, home = _choose_mounting(Kinematics(stage.compile(), draft), source, mounting, bool(chain.fingers))
     return replace(draft, build=partial(_build, source=source, mounting=mounting), home_qpos=home)
 
 
-def _choose_mounting(arm: Kinematics, source: ModelSource, own_gripper: bool) -> tuple[_Mounting, tuple[float, ...]]:
+def _choose_mounting(
+    arm: Kinematics, source: ModelSource, mounting: _Mounting, own_gripper: bool
+) -> tuple[_Mounting, tuple[float, ...]]:
     """Where the base stands, how our gripper is turned, and the home pose (n,) rad.
 
     Nothing is compiled again: a base that moves forward is a target that moves back, and so for turns.
@@ -142,12 +154,14 @@ def _choose_mounting(arm: Kinematics, source: ModelSource, own_gripper: bool) ->
             arm.home = home
             reached = sum(hand_reaches(arm, px - x, py) for px, py in BASE_TEST_POINTS_M)
             if best is None or reached > best[0]:
-                best = reached, _Mounting(told.base or (x, 0.0, 0.0), turn), home
+                best = reached, replace(mounting, base=told.base or (x, 0.0, 0.0), turn=turn), home
             if reached == len(BASE_TEST_POINTS_M):
                 return best[1], tuple(float(q) for q in home)
         arm.home = homes[0][0] if homes else arm.home  # from there the next search begins
     if best is None:
-        raise BadInput(f"The hand of {source.name} cannot point down behind the workspace: tell its home or its base.")
+        raise BadInput(
+            f"The hand of {source.name} cannot point down behind the workspace: tell its flange, home or base."
+        )
     return best[1], tuple(float(q) for q in best[2])
 
 
@@ -212,18 +226,16 @@ def _build(spec: mujoco.MjSpec, source: ModelSource, mounting: _Mounting) -> Non
     frame = spec.worldbody.add_frame(pos=mounting.base, quat=about_z(np.radians(told.base_yaw)))
     spec.attach(arm, prefix=NAME_PREFIX, frame=frame)
     if tcp is None:
-        _mount_our_gripper(spec, chain.flange, mounting.turn)
+        _mount_our_gripper(spec, chain.flange, mounting)
     else:
         _drive_own_gripper(spec, chain.fingers, *tcp)
 
 
-def _mount_our_gripper(spec: mujoco.MjSpec, flange: str, turn: float) -> None:
+def _mount_our_gripper(spec: mujoco.MjSpec, flange: str, mounting: _Mounting) -> None:
     site = spec.site(NAME_PREFIX + flange)
     parent = site.parent if site else spec.body(NAME_PREFIX + flange)
-    quat, pos = np.array(about_z(turn)), (0, 0, 0)
-    if site:
-        mujoco.mju_mulQuat(quat, site.quat, quat.copy())
-        pos = site.pos
+    quat, pos = np.zeros(4), site.pos if site else (0, 0, 0)
+    mujoco.mju_mulQuat(quat, site.quat if site else np.array(mounting.outward), np.array(about_z(mounting.turn)))
     # The class "main" is the scene's: without it our gripper would inherit the arm's default class.
     ur5e.mount_gripper(spec, parent.add_body(name="hand", pos=pos, quat=quat, childclass="main"))
 

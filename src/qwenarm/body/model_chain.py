@@ -13,12 +13,14 @@ from qwenarm.body.arms.parts import TIP_BEYOND_TCP_M
 from qwenarm.body.rotations import quat_of
 from qwenarm.errors import BadInput
 
-FLANGE_SITE = "attachment_site"
-"""What MuJoCo Menagerie calls the site on a flange."""
+FLANGE_SITE, FLANGE_LINK = "attachment_site", "tool0"
+"""What MuJoCo Menagerie calls the site on a flange, and ROS the link (REP 199)."""
 MIN_ARM_JOINTS = 5
 """A hand that points down has four degrees of freedom; four joints in one plane cannot turn it."""
 CLOSED_TOLERANCE_M = 0.002
 MIN_FINGER_TRAVEL_M = 0.005
+MIN_ROLL_SHARE = 0.5
+"""A last joint whose axis is at most so far from the line to the flange, as a cosine, turns the hand about itself."""
 MAX_LISTED_ENDS = 12
 ARM_FILE_ADVICE = (
     'in a TOML file of the same name beside it, such as flange = "wrist_3_link" or fingers = ["left", "right"]'
@@ -43,7 +45,9 @@ class Chain:
 def find_chain(spec: mujoco.MjSpec, joints: tuple[str, ...], flange: str, fingers: tuple[str, ...]) -> Chain:
     """The parts that were told, or else found. Raises BadInput with what there is if a part is missing."""
     if not spec.joints:
-        raise BadInput("The model has no joints; a xacro file has to be expanded first.")
+        raise BadInput(
+            "The model has no joints; a xacro file, or a part that others include, has to be expanded first."
+        )
     _check_names(spec, joints, flange, fingers)
     if not flange and not fingers:
         flange, fingers = _find_tip(spec)
@@ -70,7 +74,7 @@ def _check_names(spec: mujoco.MjSpec, joints: tuple[str, ...], flange: str, fing
 
 
 def _find_tip(spec: mujoco.MjSpec) -> tuple[str, tuple[str, ...]]:
-    """(flange, fingers) of a model: its flange site, its two sliding fingers, or the end of its only chain."""
+    """(flange, fingers) of a model: its flange site, its two sliding fingers, ROS's tool0, or its only chain's end."""
     if spec.site(FLANGE_SITE) is not None:
         return FLANGE_SITE, ()
     slides = [joint for joint in spec.joints if joint.type == mujoco.mjtJoint.mjJNT_SLIDE]
@@ -80,6 +84,8 @@ def _find_tip(spec: mujoco.MjSpec) -> tuple[str, tuple[str, ...]]:
     ends = [
         body.name for body in spec.bodies[1:] if not body.bodies and len(list(_joints_above(body))) >= MIN_ARM_JOINTS
     ]
+    if FLANGE_LINK in ends:
+        return FLANGE_LINK, ()
     if len(ends) == 1 and len(slides) == 0:
         return ends[0], ()
     told = f" Its last links: {', '.join(ends[:MAX_LISTED_ENDS])}." if ends else ""
@@ -151,6 +157,26 @@ def torque_limit(spec: mujoco.MjSpec, joint: str) -> float:
             limits = (actuator.forcerange[1], actuator.ctrlrange[1] * abs(actuator.gear[0] * actuator.gainprm[0]))
             return float(next((limit for limit in limits if limit > 0), 0.0))
     return max(0.0, float(spec.joint(joint).actfrcrange[1]))
+
+
+def outward_quat(spec: mujoco.MjSpec, chain: Chain) -> np.ndarray:
+    """Orientation (4,) wxyz, in the frame of the flange, of a hand that points outwards along its z.
+
+    That is z of a site. Of a link it is the axis of the last joint, away from the arm, where the last joint turns the
+    hand: some count z along it and some x (ROS REP 103). Where the last joint bends the wrist it is z of the link.
+    """
+    quat = np.array([1.0, 0.0, 0.0, 0.0])
+    if spec.site(chain.flange) is not None:
+        return quat
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    flange, axis = data.body(chain.flange), data.joint(chain.joints[-1]).xaxis
+    arm = flange.xpos - data.joint(chain.joints[-2]).xanchor
+    along = float(axis @ arm)
+    if abs(along) > MIN_ROLL_SHARE * np.linalg.norm(arm):
+        mujoco.mju_quatZ2Vec(quat, flange.xmat.reshape(3, 3).T @ axis * np.sign(along))
+    return quat
 
 
 def tcp_of_fingers(spec: mujoco.MjSpec, chain: Chain, site: str) -> tuple[str, np.ndarray, np.ndarray]:
