@@ -152,11 +152,30 @@ def test_a_part_that_others_include_is_no_model(tmp_path: Path):
         make_entry(str(path))
 
 
-def test_degrees_read_as_radians_are_suspected(tmp_path: Path):
-    page = (Path(__file__).parents[2] / "docs" / "robots.md").read_text(encoding="utf-8")
+@pytest.fixture
+def page() -> str:
+    """docs/robots.md"""
+    return (Path(__file__).parents[2] / "docs" / "robots.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def documented(page: str) -> str:
+    """The MJCF example of the page."""
+    return page.split("```xml\n")[1].split("```")[0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_options_cameras_and_pictures_of_the_model_count_for_nothing(tmp_path: Path, documented: str):
+    path, extras = tmp_path / "arm.xml", '<visual><map znear="0.1"/></visual><statistic extent="3"/>'
+    watched = '<camera name="watch" mode="targetbody" target="thing" pos="1 0 1"/><body name="thing"/></worldbody>'
+    path.write_text(documented.replace("<worldbody>", f"{extras}<worldbody>").replace("</worldbody>", watched))
+    arm = load("arms", str(path))
+    assert np.isfinite(Body(Scene(()), arm).tcp_pos).all()
+
+
+def test_degrees_read_as_radians_are_suspected(tmp_path: Path, documented: str):
     path = tmp_path / "arm.xml"
-    text = page.split("```xml\n")[1].split("```")[0]
-    path.write_text(text.replace('range="-170 170"', 'range="-2.97 2.97"'))
+    path.write_text(documented.replace('range="-170 170"', 'range="-2.97 2.97"'))
     with pytest.raises(BadInput, match=r'turns by more than 5\.9 degrees. Without <compiler angle="radian"/>'):
         load("arms", str(path))
 
@@ -212,11 +231,10 @@ def test_a_missing_file_is_named():
         load("arms", "nowhere.xml")
 
 
-def test_the_example_of_the_docs_is_an_arm_with_and_without_its_settings(tmp_path: Path):
-    page = (Path(__file__).parents[2] / "docs" / "robots.md").read_text(encoding="utf-8")
+def test_the_example_of_the_docs_is_an_arm_with_and_without_its_settings(tmp_path: Path, page: str, documented: str):
     assert all(f"`{name}`" in page for name in ArmSettings.__dataclass_fields__)
     path = tmp_path / "my_arm.xml"
-    path.write_text(page.split("```xml\n")[1].split("```")[0])
+    path.write_text(documented)
     found = load("arms", str(path))
     assert found.max_gap == 0.085 and measure_reach(found).points
     told = tmp_path / "told" / "my_arm.xml"

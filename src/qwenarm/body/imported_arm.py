@@ -221,8 +221,7 @@ def _build(spec: mujoco.MjSpec, source: ModelSource, mounting: _Mounting) -> Non
     for geom in arm.geoms:
         if geom.contype or geom.conaffinity:
             geom.contype, geom.conaffinity = ur5e.FOREARM_GROUP.contype, ur5e.FOREARM_GROUP.conaffinity
-    for option in ("timestep", "integrator", "cone", "impratio", "enableflags", "disableflags"):
-        setattr(arm.option, option, getattr(spec.option, option))
+    arm.option, arm.visual, arm.stat = spec.option, spec.visual, spec.stat  # the scene's count: no warning that they do
     frame = spec.worldbody.add_frame(pos=mounting.base, quat=about_z(np.radians(told.base_yaw)))
     spec.attach(arm, prefix=NAME_PREFIX, frame=frame)
     if tcp is None:

@@ -112,7 +112,7 @@ def key_pose(spec: mujoco.MjSpec, joints: tuple[str, ...]) -> tuple[float, ...]:
 
 
 def strip(spec: mujoco.MjSpec, chain: Chain) -> None:
-    """Removes all but the arm: lights, poses, the model's floor and things, other actuators, what hung on the flange.
+    """Removes all but the arm: lights, cameras, poses, floor and things, other actuators, what hung on the flange.
 
     Gives joints without limits the range of a full turn to both sides.
     """
@@ -122,7 +122,7 @@ def strip(spec: mujoco.MjSpec, chain: Chain) -> None:
     loose = [body for body in spec.worldbody.bodies if body.name != root.name]
     if chain.flange:
         loose += list(_body_of(spec, chain.flange).bodies)
-    extras = (*spec.lights, *spec.keys, *spec.tendons, *spec.equalities, *spec.worldbody.geoms, *loose)
+    extras = (*spec.lights, *spec.cameras, *spec.keys, *spec.tendons, *spec.equalities, *spec.worldbody.geoms, *loose)
     for extra in extras:
         spec.delete(extra)
     for actuator in [each for each in spec.actuators if each.target not in chain.joints]:
