@@ -127,6 +127,13 @@ def test_the_oracle_plays_by_skills(family: str) -> None:
     assert not episode.side_effects
 
 
+@pytest.mark.slow
+@pytest.mark.render
+def test_a_bowl_that_slides_along_its_wall_into_the_hand_is_let_go() -> None:
+    (episode,) = drive([perform(RunConfig("libero_spatial", policy="oracle"), 1_000_001, None)], None)
+    assert episode.outcome is Outcome.SUCCESS and len(episode.turns) <= 3
+
+
 def test_its_scenes_are_for_one_arm_that_reaches_them_and_stay_as_they_are() -> None:
     for arm in ("ur5e_pair", "so101", "ur5e_suction"):
         with pytest.raises(

@@ -58,6 +58,8 @@ def place(body: Body, at: ImagePoint) -> Motion:
     yield from move_joints(body, line.start)
     yield from follow(body, line, 0.0, slow_from)
     low = yield from follow(body, line, slow_from, 1.0, CONTACT_SPEED_M_PER_S, stop=touching(body))
+    if held.is_estimate:  # a wall that leans may have slid deeper between the fingers, and keeps them apart
+        width = body.gripper_width
     yield from set_fingers(body, body.arm.gripper.around(width, RELEASE_OPENING_M))
     yield from follow(body, line, low, 0.0)
     body.held_object = None
