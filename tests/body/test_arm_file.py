@@ -102,6 +102,22 @@ def test_a_hand_points_outwards_whatever_axis_of_the_last_link_does(write, rpy: 
     np.testing.assert_allclose(poses[1], poses[0], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "site",
+    ['<site {} pos="0.02 0 0.03" euler="0 20 0"/>', '<frame pos="0.02 0 0.03" euler="0 20 0"><site {}/></frame>'],
+)
+def test_a_flange_site_may_be_turned_in_any_way_that_mjcf_has(tmp_path: Path, documented: str, site: str):
+    plain = '<site {} pos="0.02 0 0.03" quat="0.984807753 0 0.173648178 0"/>'
+    poses = []
+    for i, each in enumerate((plain, site)):
+        path = tmp_path / f"arm{i}.xml"
+        path.write_text(documented.replace("</body>", each.format('name="attachment_site"') + "</body>", 1))
+        body = Body(Scene(()), load("arms", str(path)))
+        hand = body.model.body("hand")
+        poses.append([*hand.pos, *hand.quat])
+    np.testing.assert_allclose(poses[1], poses[0], atol=1e-6)
+
+
 def test_what_is_told_is_used(write):
     told = 'flange = "link6"\nbase = [0.05, 0.0, 0.1]\nbase_yaw = 90\nspeed = 1.0'
     path = write(toml=told)
@@ -135,7 +151,7 @@ def test_wrong_settings_are_named(write, toml: str, why: str):
     [
         ("<robot", "Cannot read"),
         ("<robot name='r'/>", "."),
-        ("<robot name='r'><link name='base'/></robot>", "no joints; a xacro file"),
+        ("<robot name='r'><link name='base'/></robot>", "no joints; a xacro file has to be expanded"),
         (urdf(4), "4 hinges"),
         (urdf(tool="tip").replace("</robot>", TWO_ENDS), "Its last links: tip, camera"),
     ],

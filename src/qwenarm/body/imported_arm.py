@@ -97,12 +97,12 @@ class _Mounting:
 
     Attributes:
         base: (3,) m.
-        outward: Orientation (4,) wxyz of the gripper on the flange.
-        turn: Of the gripper about its z, rad.
+        flange: Position (3,) m and orientation (4,) wxyz of our gripper in the frame of its parent; None with its own.
+        turn: Of our gripper about its z, rad.
     """
 
     base: tuple[float, ...]
-    outward: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0)
+    flange: tuple[list[float], list[float]] | None
     turn: float = 0.0
 
 
@@ -113,9 +113,8 @@ def import_arm(source: ModelSource) -> Arm:
     max_gap = sum(float(spec.joint(name).range[1]) for name in chain.fingers) or ur5e.MAX_GAP_M
     names = (NAME_PREFIX + name for name in chain.fingers) if chain.fingers else FINGER_NAMES
     bodies = (NAME_PREFIX + spec.joint(name).parent.name for name in chain.fingers) if chain.fingers else FINGER_NAMES
-    mounting = _Mounting(settings.base or (0.0, 0.0, 0.0))
-    if chain.flange:
-        mounting = replace(mounting, outward=tuple(model_chain.outward_quat(spec, chain).tolist()))
+    flange = model_chain.flange_pose(spec, chain) if chain.flange else None
+    mounting = _Mounting(settings.base or (0.0, 0.0, 0.0), flange)
     draft = Arm(
         name=source.name,
         doc=source.doc,
@@ -131,13 +130,11 @@ def import_arm(source: ModelSource) -> Arm:
         raise BadInput(f"The home of {source.name} has {len(settings.home)} angles for {len(chain.joints)} joints.")
     stage = mujoco.MjSpec()
     draft.build(stage)
-    mounting, home = _choose_mounting(Kinematics(stage.compile(), draft), source, mounting, bool(chain.fingers))
+    mounting, home = _choose_mounting(Kinematics(stage.compile(), draft), source, mounting)
     return replace(draft, build=partial(_build, source=source, mounting=mounting), home_qpos=home)
 
 
-def _choose_mounting(
-    arm: Kinematics, source: ModelSource, mounting: _Mounting, own_gripper: bool
-) -> tuple[_Mounting, tuple[float, ...]]:
+def _choose_mounting(arm: Kinematics, source: ModelSource, mounting: _Mounting) -> tuple[_Mounting, tuple[float, ...]]:
     """Where the base stands, how our gripper is turned, and the home pose (n,) rad.
 
     Nothing is compiled again: a base that moves forward is a target that moves back, and so for turns.
@@ -147,7 +144,7 @@ def _choose_mounting(
         advice = 'Without <compiler angle="radian"/> MJCF counts in degrees.'
         raise BadInput(f"No joint of {source.name} turns by more than {widest:.1f} degrees. {advice}")
     best: tuple[int, _Mounting, np.ndarray] | None = None
-    turns = (0.0,) if own_gripper else GRIPPER_TURNS_RAD
+    turns = GRIPPER_TURNS_RAD if mounting.flange else (0.0,)
     for x in (0.0,) if told.base else BASES_X_M:
         homes = [(arm.home, 0.0)] if told.home else _find_homes(arm, x, turns)
         for home, turn in homes:
@@ -224,19 +221,19 @@ def _build(spec: mujoco.MjSpec, source: ModelSource, mounting: _Mounting) -> Non
     arm.option, arm.visual, arm.stat = spec.option, spec.visual, spec.stat  # the scene's count: no warning that they do
     frame = spec.worldbody.add_frame(pos=mounting.base, quat=about_z(np.radians(told.base_yaw)))
     spec.attach(arm, prefix=NAME_PREFIX, frame=frame)
-    if tcp is None:
-        _mount_our_gripper(spec, chain.flange, mounting)
-    else:
+    if mounting.flange:
+        _mount_our_gripper(spec, chain.flange, *mounting.flange, mounting.turn)
+    if tcp:
         _drive_own_gripper(spec, chain.fingers, *tcp)
 
 
-def _mount_our_gripper(spec: mujoco.MjSpec, flange: str, mounting: _Mounting) -> None:
-    site = spec.site(NAME_PREFIX + flange)
-    parent = site.parent if site else spec.body(NAME_PREFIX + flange)
-    quat, pos = np.zeros(4), site.pos if site else (0, 0, 0)
-    mujoco.mju_mulQuat(quat, site.quat if site else np.array(mounting.outward), np.array(about_z(mounting.turn)))
+def _mount_our_gripper(spec: mujoco.MjSpec, flange: str, pos: list[float], quat: list[float], turn: float) -> None:
+    """pos (3,) m, quat (4,) wxyz: in the frame of the flange's body."""
+    turned = np.zeros(4)
+    mujoco.mju_mulQuat(turned, np.array(quat), np.array(about_z(turn)))
+    parent = model_chain.body_of(spec, NAME_PREFIX + flange)
     # The class "main" is the scene's: without it our gripper would inherit the arm's default class.
-    ur5e.mount_gripper(spec, parent.add_body(name="hand", pos=pos, quat=quat, childclass="main"))
+    ur5e.mount_gripper(spec, parent.add_body(name="hand", pos=pos, quat=turned, childclass="main"))
 
 
 def _drive_own_gripper(

@@ -19,8 +19,9 @@ MIN_ARM_JOINTS = 5
 """A hand that points down has four degrees of freedom; four joints in one plane cannot turn it."""
 CLOSED_TOLERANCE_M = 0.002
 MIN_FINGER_TRAVEL_M = 0.005
-MIN_ROLL_SHARE = 0.5
-"""A last joint whose axis is at most so far from the line to the flange, as a cosine, turns the hand about itself."""
+MIN_ROLL_COSINE = 0.5
+"""The last joint turns the hand, rather than bends the wrist, if the cosine between its axis and the way to the flange
+is larger."""
 MAX_LISTED_ENDS = 12
 ARM_FILE_ADVICE = (
     'in a TOML file of the same name beside it, such as flange = "wrist_3_link" or fingers = ["left", "right"]'
@@ -45,13 +46,11 @@ class Chain:
 def find_chain(spec: mujoco.MjSpec, joints: tuple[str, ...], flange: str, fingers: tuple[str, ...]) -> Chain:
     """The parts that were told, or else found. Raises BadInput with what there is if a part is missing."""
     if not spec.joints:
-        raise BadInput(
-            "The model has no joints; a xacro file, or a part that others include, has to be expanded first."
-        )
+        raise BadInput("The model has no joints; a xacro file has to be expanded first, a part has to be included.")
     _check_names(spec, joints, flange, fingers)
     if not flange and not fingers:
         flange, fingers = _find_tip(spec)
-    tip = spec.joint(fingers[0]).parent.parent if fingers else _body_of(spec, flange)
+    tip = spec.joint(fingers[0]).parent.parent if fingers else body_of(spec, flange)
     joints = joints or tuple(joint.name for joint in _joints_above(tip))
     wrong = [name for name in joints if spec.joint(name).type != mujoco.mjtJoint.mjJNT_HINGE]
     if wrong:
@@ -92,7 +91,8 @@ def _find_tip(spec: mujoco.MjSpec) -> tuple[str, tuple[str, ...]]:
     raise BadInput(f"Nothing says where the hand of this model is; say it {ARM_FILE_ADVICE}.{told}")
 
 
-def _body_of(spec: mujoco.MjSpec, place: str) -> mujoco.MjsBody:
+def body_of(spec: mujoco.MjSpec, place: str) -> mujoco.MjsBody:
+    """The body that a flange's name means: that of the site, or the link itself."""
     site = spec.site(place)
     return site.parent if site is not None else spec.body(place)
 
@@ -121,7 +121,7 @@ def strip(spec: mujoco.MjSpec, chain: Chain) -> None:
         root = root.parent
     loose = [body for body in spec.worldbody.bodies if body.name != root.name]
     if chain.flange:
-        loose += list(_body_of(spec, chain.flange).bodies)
+        loose += list(body_of(spec, chain.flange).bodies)
     extras = (*spec.lights, *spec.cameras, *spec.keys, *spec.tendons, *spec.equalities, *spec.worldbody.geoms, *loose)
     for extra in extras:
         spec.delete(extra)
@@ -159,24 +159,25 @@ def torque_limit(spec: mujoco.MjSpec, joint: str) -> float:
     return max(0.0, float(spec.joint(joint).actfrcrange[1]))
 
 
-def outward_quat(spec: mujoco.MjSpec, chain: Chain) -> np.ndarray:
-    """Orientation (4,) wxyz, in the frame of the flange, of a hand that points outwards along its z.
+def flange_pose(spec: mujoco.MjSpec, chain: Chain) -> tuple[list[float], list[float]]:
+    """Position (3,) m and orientation (4,) wxyz of a hand on the flange, in the frame of the body that carries it.
 
-    That is z of a site. Of a link it is the axis of the last joint, away from the arm, where the last joint turns the
-    hand: some count z along it and some x (ROS REP 103). Where the last joint bends the wrist it is z of the link.
+    The hand's z points outwards: along z of a site. Of a link it is the axis of the last joint, away from the arm,
+    where the last joint turns the hand: some count z along it and some x (ROS REP 103). Where the last joint bends the
+    wrist it is z of the link. The compiled model is asked: only it knows what frames and Euler angles come to.
     """
-    quat = np.array([1.0, 0.0, 0.0, 0.0])
-    if spec.site(chain.flange) is not None:
-        return quat
     model = spec.compile()
+    if spec.site(chain.flange) is not None:
+        site = model.site(chain.flange)
+        return site.pos.tolist(), site.quat.tolist()
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     flange, axis = data.body(chain.flange), data.joint(chain.joints[-1]).xaxis
     arm = flange.xpos - data.joint(chain.joints[-2]).xanchor
-    along = float(axis @ arm)
-    if abs(along) > MIN_ROLL_SHARE * np.linalg.norm(arm):
+    along, quat = float(axis @ arm), np.array([1.0, 0.0, 0.0, 0.0])
+    if abs(along) > MIN_ROLL_COSINE * np.linalg.norm(arm):
         mujoco.mju_quatZ2Vec(quat, flange.xmat.reshape(3, 3).T @ axis * np.sign(along))
-    return quat
+    return [0.0, 0.0, 0.0], quat.tolist()
 
 
 def tcp_of_fingers(spec: mujoco.MjSpec, chain: Chain, site: str) -> tuple[str, np.ndarray, np.ndarray]:
